@@ -23,84 +23,86 @@ POLL_S = 0.2
 NOT_SIGNED = "the transaction is not signed by the meter"
 
 
-class Transactions(Protocol):
+class MeterTransactions(Protocol):
     """What a meter can do with its own transactions. All raise ``DeviceError``; ``Refused``: it says no, or not yet."""
 
-    async def running(self) -> str | None:
+    async def open_transaction(self) -> str | None:
         """What the open transaction is called, ``UNNAMED`` if the meter does not say; None: none is open."""
         ...
 
     async def set_clock(self, utc_s: float) -> None: ...
 
-    async def start(self, signing: Signing, utc_s: float | None) -> None:
+    async def start_transaction(self, signing: Signing, utc_s: float | None) -> None:
         """Only while none is open; forgets the record of the last one where the meter has room for one only."""
         ...
 
-    async def stop(self, name: str) -> None: ...
+    async def stop_transaction(self, name: str) -> None: ...
 
-    async def record(self, name: str) -> SignedReading | None:
+    async def read_record(self, name: str) -> SignedReading | None:
         """None: it has none of this name."""
         ...
 
 
 @dataclass(slots=True)
-class Signed:
+class TransactionSigner:
     """``required``: without a signature no transaction. ``record_s``: how long an end waits for its record.
     ``begun``: the transaction that this driver has begun, for meters that do not name theirs."""
 
-    meter: Transactions
+    meter: MeterTransactions
     name: str
     required: bool
     record_s: float
     begun: str = ""
 
-    async def read(self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]) -> Reading:
+    async def read_and_sign(
+        self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]
+    ) -> Reading:
         """``bill``: reads the register; it decides whether there is a reading, a signature does not. ``utc_s``: now.
         A begin that brings a record that was owed begins nothing: asked again without, the meter may forget it."""
         if signing.ends:
-            record, due = await self._end(signing)
+            record, due = await self._end_transaction(signing)
             return replace(await bill(), signed=record, record_due=due)
         try:
-            goes_on = await self._goes_on(signing.id)
-            late = await self._owed(signing.owed, goes_on)
+            goes_on = await self._is_already_open(signing.id)
+            late = await self._owed_record(signing.owed, goes_on)
         except DeviceError as e:
-            self._unsigned(e)
+            self._report_unsigned(e)
             return replace(await bill(), record_due=bool(signing.owed))
         reading = await bill()
         if late is None and not goes_on:
-            await self._begin(signing, utc_s)
+            await self._begin_transaction(signing, utc_s)
         return replace(reading, signed=late)
 
-    async def _begin(self, signing: Signing, utc_s: float | None) -> None:
+    async def _begin_transaction(self, signing: Signing, utc_s: float | None) -> None:
         try:
             if utc_s is not None:
                 await self._set_clock(utc_s)
-            await self._start(signing, utc_s)
+            await self._start_once(signing, utc_s)
         except DeviceError as e:
-            self._unsigned(e)
+            self._report_unsigned(e)
 
-    def _unsigned(self, why: DeviceError) -> None:
+    def _report_unsigned(self, why: DeviceError) -> None:
         if self.required:
             raise why
         log.error("%s: %s: %s", self.name, NOT_SIGNED, why)
 
-    async def _goes_on(self, name: str) -> bool:
+    async def _is_already_open(self, name: str) -> bool:
         """Is it open already? Any other is ended: nobody charges on it."""
-        open_one = await self.meter.running()
+        open_one = await self.meter.open_transaction()
         if open_one is None:
             return False
         if open_one == name or (open_one == UNNAMED and self.begun == name):
             return True
         log.warning("%s: a transaction was still open in the meter, it is ended", self.name)
-        await self.meter.stop(open_one)
+        await self.meter.stop_transaction(open_one)
         return False
 
-    async def _owed(self, name: str, goes_on: bool) -> SignedReading | None:
+    async def _owed_record(self, name: str, goes_on: bool) -> SignedReading | None:
         """The record that is still owed, if the meter has it. One that cannot be read will not be read later either."""
         if not name or goes_on:
             return None
         try:
-            return await self._waited(name)
+            return await self._wait_for_record(name)
         except Garbled as e:
             log.error("%s: its record of %s cannot be read: %s", self.name, name, e)
             return None
@@ -112,21 +114,21 @@ class Signed:
         except Refused as e:
             log.warning("%s: its clock was not set: %s", self.name, e)
 
-    async def _start(self, signing: Signing, utc_s: float | None) -> None:
+    async def _start_once(self, signing: Signing, utc_s: float | None) -> None:
         """An answer that was lost is no reason to begin twice."""
         try:
-            await self.meter.start(signing, utc_s)
+            await self.meter.start_transaction(signing, utc_s)
         except Unreachable:
-            if await self.meter.running() not in (signing.id, UNNAMED):
-                await self.meter.start(signing, utc_s)
+            if await self.meter.open_transaction() not in (signing.id, UNNAMED):
+                await self.meter.start_transaction(signing, utc_s)
         self.begun = signing.id
 
-    async def _end(self, signing: Signing) -> tuple[SignedReading | None, bool]:
+    async def _end_transaction(self, signing: Signing) -> tuple[SignedReading | None, bool]:
         """The record, or whether one is due. What the meter calls by no name is ours: none other could be open."""
         try:
-            if await self.meter.running() in (signing.id, UNNAMED):
-                await self.meter.stop(signing.id)
-            record = await self._waited(signing.id)
+            if await self.meter.open_transaction() in (signing.id, UNNAMED):
+                await self.meter.stop_transaction(signing.id)
+            record = await self._wait_for_record(signing.id)
         except DeviceError as e:
             log.warning("%s: no signed record yet: %s", self.name, e)
             return None, True
@@ -134,11 +136,11 @@ class Signed:
             log.error("%s: %s: it has no record of %s", self.name, NOT_SIGNED, signing.id)
         return record, False
 
-    async def _waited(self, name: str) -> SignedReading | None:
+    async def _wait_for_record(self, name: str) -> SignedReading | None:
         until_s = asyncio.get_running_loop().time() + self.record_s
         while True:
             try:
-                return await self.meter.record(name)
+                return await self.meter.read_record(name)
             except Refused:
                 if asyncio.get_running_loop().time() > until_s:
                     raise

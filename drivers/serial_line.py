@@ -26,10 +26,10 @@ class SerialLine:
         self._fd: int = port.fileno()
         self._open, self._waiting = True, b""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
+        self._loop.add_reader(self._fd, self._read_available)
 
     @classmethod
-    async def open(
+    async def open_device(
         cls,
         what: str,
         device: str,
@@ -40,13 +40,15 @@ class SerialLine:
         dtr: bool = True,
     ) -> Self:
         """What is on the line already is dropped. Raises ``Unreachable``, ``Broken``."""
-        return cls(what, await asyncio.to_thread(_opened, f"{what} {device}: ", device, baud, dtr), received, lost)
+        return cls(
+            what, await asyncio.to_thread(_open_serial_port, f"{what} {device}: ", device, baud, dtr), received, lost
+        )
 
     def write(self, data: bytes) -> None:
         """In order, as soon as the line takes it."""
         if self._open:
             self._waiting += data
-            self._writable()
+            self._flush_waiting()
 
     def write_now(self, data: bytes) -> None:
         """Or never: what is an order may not arrive late."""
@@ -65,7 +67,7 @@ class SerialLine:
             self._loop.remove_writer(self._fd)
             self._port.close()
 
-    def _writable(self) -> None:
+    def _flush_waiting(self) -> None:
         try:
             self._waiting = self._waiting[os.write(self._fd, self._waiting) :]
         except BlockingIOError:
@@ -74,11 +76,11 @@ class SerialLine:
             self._hang_up(e.strerror or str(e))
             return
         if self._waiting:
-            self._loop.add_writer(self._fd, self._writable)
+            self._loop.add_writer(self._fd, self._flush_waiting)
         else:
             self._loop.remove_writer(self._fd)
 
-    def _readable(self) -> None:
+    def _read_available(self) -> None:
         try:
             chunk = os.read(self._fd, 4096)
         except BlockingIOError:
@@ -96,7 +98,7 @@ class SerialLine:
         self._lost(Unreachable(f"{self._name}: {why}; check cable and power; it is tried again"))
 
 
-def _opened(what: str, device: str, baud: int, dtr: bool) -> serial.Serial:
+def _open_serial_port(what: str, device: str, baud: int, dtr: bool) -> serial.Serial:
     import serial
 
     try:

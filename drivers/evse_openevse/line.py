@@ -41,7 +41,7 @@ class RapiLine:
     async def open(cls, settings: OpenEvseSettings) -> RapiLine:
         """On many adapters DTR is wired to the board's reset."""
         line = cls(settings)
-        line._line = await SerialLine.open(
+        line._line = await SerialLine.open_device(
             "board", settings.device, settings.baud, line._received, line._gone, dtr=False
         )
         return line

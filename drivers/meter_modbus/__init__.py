@@ -48,25 +48,31 @@ class MeterSettings:
 
 
 @asynccontextmanager
-async def _open(settings: MeterSettings, where: Where) -> AsyncIterator[MeterPort]:
+async def _open_port(settings: MeterSettings, where: Where) -> AsyncIterator[MeterPort]:
     from drivers.meter_modbus.meter import open_meter
 
     async with open_meter(settings, where) as meter:
         yield meter
 
 
-def _check(settings: MeterSettings, where: Where) -> list[str]:
-    from drivers.meter_modbus.meter import complaints
+def _check_settings(settings: MeterSettings, where: Where) -> list[str]:
+    from drivers.meter_modbus.meter import list_complaints
 
-    return complaints(settings, where)
+    return list_complaints(settings, where)
 
 
-def _address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
-    from drivers.meter_modbus.meter import address
+def _bus_address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
+    from drivers.meter_modbus.meter import bus_address
 
-    return address(settings, where)
+    return bus_address(settings, where)
 
 
 DRIVER = Driver(
-    "meter_modbus", "meter", MeterSettings, _open, _check, _address, fitting="drivers.meter_modbus.verify_kit:FITTING"
+    "meter_modbus",
+    "meter",
+    MeterSettings,
+    _open_port,
+    _check_settings,
+    _bus_address,
+    fitting="drivers.meter_modbus.verify_kit:FITTING",
 )

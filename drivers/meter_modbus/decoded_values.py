@@ -8,7 +8,7 @@ from fractions import Fraction
 from agent.model.types import Reading, Stamp
 from agent.ports import Garbled
 from drivers.meter_modbus.register_layout import COPY, ENERGY, PHASED, SINGLE, Block, Register
-from drivers.meter_modbus.register_numbers import energy
+from drivers.meter_modbus.register_numbers import exact_energy_wh
 
 Values = dict[str, tuple[Fraction, ...]]
 """A value's name to its numbers; phases that the meter marks as not available are left out from the first one on."""
@@ -22,11 +22,11 @@ MOST_DC_V = 1500
 MOST_EXPONENT = 6
 
 
-def decode(block: Block, registers: list[int], marks_missing: bool) -> Values:
+def decode_block(block: Block, registers: list[int], marks_missing: bool) -> Values:
     """Raises ``Garbled`` for NaN, infinities, numbers over a register's bound and a billing register without value."""
     found: Values = {}
     for name, places in block.values.items():
-        numbers = [_number(name, r, block, registers, marks_missing) for r in places]
+        numbers = [_decode_number(name, r, block, registers, marks_missing) for r in places]
         if name == ENERGY and None in numbers:
             raise Garbled(f"the billing register at {places[0].at} is marked as not available")
         present = numbers[: numbers.index(None)] if None in numbers else numbers
@@ -35,15 +35,15 @@ def decode(block: Block, registers: list[int], marks_missing: bool) -> Values:
     return found
 
 
-def _number(name: str, r: Register, block: Block, registers: list[int], marks_missing: bool) -> Fraction | None:
+def _decode_number(name: str, r: Register, block: Block, registers: list[int], marks_missing: bool) -> Fraction | None:
     start = r.at - block.address
-    raw = r.type.decode(registers[start : start + r.type.registers])
-    if marks_missing and r.type.missing(raw):
+    raw = r.type.decode_words(registers[start : start + r.type.register_count])
+    if marks_missing and r.type.marks_unavailable(raw):
         return None
     if r.most is not None and not 0 <= raw <= r.most:
         raise Garbled(f"register {r.at} says {raw}, more than {r.most} is impossible: wrong word order?")
     scale = scale_of(r, block, registers)
-    value = energy(raw, scale, r.type) if name.endswith("_wh") else Fraction(raw) * scale
+    value = exact_energy_wh(raw, scale, r.type) if name.endswith("_wh") else Fraction(raw) * scale
     return value / 10 if r.tenth_above is not None and value > r.tenth_above else value
 
 
@@ -58,7 +58,7 @@ def scale_of(r: Register, block: Block, registers: list[int]) -> Fraction:
     return r.scale * Fraction(10) ** exponent
 
 
-def check(values: Values, phases: int, dc: bool = False) -> None:
+def check_plausible(values: Values, phases: int, dc: bool = False) -> None:
     """Values that no grid delivers betray a wrong map, word order or unit. All lines dark is possible: a meter with an
     auxiliary supply says so during a power cut. Raises ``Garbled``."""
     volts = values.get("voltage_v", ())[:phases]
@@ -76,7 +76,7 @@ def check(values: Values, phases: int, dc: bool = False) -> None:
         raise Garbled("the billing register is negative")
 
 
-def compare(values: Values, step_wh: Fraction) -> None:
+def check_against_copy(values: Values, step_wh: Fraction) -> None:
     """The billing register against its coarser copy elsewhere in the meter, read a moment later: one step of the copy
     for its floor, one for the energy of that moment. Raises ``Garbled``."""
     if COPY not in values or ENERGY not in values:
@@ -93,7 +93,7 @@ def energy_wh(values: Values) -> int:
     return sum(values[ENERGY], Fraction(0)) // 1
 
 
-def reading(values: Mapping[str, tuple[Fraction, ...]], at: Stamp, dc: bool = False) -> Reading:
+def reading_of_values(values: Mapping[str, tuple[Fraction, ...]], at: Stamp, dc: bool = False) -> Reading:
     wh = energy_wh(dict(values))
     one = {n: float(values[n][0]) if n in values else None for n in SINGLE}
     phased = {n: tuple(map(float, values.get(n, ()))) for n in PHASED}

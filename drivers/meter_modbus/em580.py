@@ -55,101 +55,105 @@ class Em580:
         self._line, self._unit = line, unit
         self._method, self._key = "", ""
 
-    async def running(self) -> str | None:
-        state, _ = await self._state()
-        return named_in(words_text(await self._read(TARIFF, TARIFF_WORDS))) if state == RUNNING else None
+    async def open_transaction(self) -> str | None:
+        state, _ = await self._read_state()
+        return named_in(text_of_words(await self._read_registers(TARIFF, TARIFF_WORDS))) if state == RUNNING else None
 
     async def set_clock(self, utc_s: float) -> None:
         whole = int(utc_s)
-        await self._write(CLOCK, [whole >> shift & 0xFFFF for shift in (0, 16, 32, 48)])
+        await self._write_registers(CLOCK, [whole >> shift & 0xFFFF for shift in (0, 16, 32, 48)])
 
-    async def start(self, signing: Signing, utc_s: float | None) -> None:
-        await self._confirm()
-        for address, words in _about(signing):
-            await self._write(address, words)
+    async def start_transaction(self, signing: Signing, utc_s: float | None) -> None:
+        await self._confirm_last_record()
+        for address, words in _signing_registers(signing):
+            await self._write_registers(address, words)
         try:
-            await self._write(COMMAND, [BEGIN])
+            await self._write_registers(COMMAND, [BEGIN])
         except Refused:
             pass  # said twice, since the first answer was lost: the state says what became of it
-        await self._becomes(RUNNING, "it does not begin a transaction: is its memory full, or its clock not set?")
+        await self._wait_for_state(
+            RUNNING, "it does not begin a transaction: is its memory full, or its clock not set?"
+        )
 
-    async def _confirm(self) -> None:
+    async def _confirm_last_record(self) -> None:
         """The last record has been taken."""
-        if (await self._state())[0] != IDLE:
-            await self._write(STATE, [IDLE])
-            await self._becomes(IDLE, "it holds on to its last transaction")
+        if (await self._read_state())[0] != IDLE:
+            await self._write_registers(STATE, [IDLE])
+            await self._wait_for_state(IDLE, "it holds on to its last transaction")
 
-    async def stop(self, name: str) -> None:
+    async def stop_transaction(self, name: str) -> None:
         try:
-            await self._write(COMMAND, [END])
+            await self._write_registers(COMMAND, [END])
         except Refused:
-            if (await self._state())[0] == RUNNING:
+            if (await self._read_state())[0] == RUNNING:
                 raise
 
-    async def record(self, name: str) -> SignedReading | None:
-        state, words = await self._state()
+    async def read_record(self, name: str) -> SignedReading | None:
+        state, words = await self._read_state()
         if state == RUNNING:
-            raise Refused(f"{self._where}: the transaction still runs")
+            raise Refused(f"{self._place_name}: the transaction still runs")
         if state != READY:
             return None
-        data = await self._file(words)
+        data = await self._read_record_text(words)
         if name not in data:
             return None
-        method, key = await self._public()
+        method, key = await self._read_public_key()
         return SignedReading(data, method=method, public_key=key)
 
-    async def _file(self, words: int) -> str:
+    async def _read_record_text(self, words: int) -> str:
         """Read twice: RTU cannot tell a late answer from a timely one, and nobody but the backend checks the record."""
         if not 0 < words <= MOST_WORDS:
-            raise Garbled(f"{self._where}: its record has {words} registers, at most {MOST_WORDS} are there")
-        first, second = await self._words(words), await self._words(words)
+            raise Garbled(f"{self._place_name}: its record has {words} registers, at most {MOST_WORDS} are there")
+        first, second = await self._read_record_words(words), await self._read_record_words(words)
         if first != second:
-            raise Refused(f"{self._where}: two looks at the record differ")
-        return _whole(first, self._where)
+            raise Refused(f"{self._place_name}: two looks at the record differ")
+        return _check_whole_record(first, self._place_name)
 
-    async def _words(self, count: int) -> list[int]:
+    async def _read_record_words(self, count: int) -> list[int]:
         """No two blocks of the same length: the late answer to one cannot pass for the other."""
         found: list[int] = []
         longest = LONGEST
         while len(found) < count:
-            found += await self._read(FILE + len(found), min(longest, count - len(found)))
+            found += await self._read_registers(FILE + len(found), min(longest, count - len(found)))
             longest -= 1
         return found
 
-    async def _public(self) -> tuple[str, str]:
+    async def _read_public_key(self) -> tuple[str, str]:
         if not self._key:
-            [kind] = await self._read(SIGNATURE_KIND, 1)
+            [kind] = await self._read_registers(SIGNATURE_KIND, 1)
             if kind not in METHODS:
-                raise Broken(f"{self._where}: it has no key to sign with (kind {kind}); a meter of another order code?")
+                raise Broken(
+                    f"{self._place_name}: it has no key to sign with (kind {kind}); a meter of another order code?"
+                )
             self._method, count = METHODS[kind]
-            raw = octets(await self._read(KEY, count))
+            raw = octets_of_words(await self._read_registers(KEY, count))
             self._key = raw[: 2 + raw[1]].hex() if raw[0] == 0x30 else ""
         return self._method, self._key
 
-    async def _becomes(self, state: int, otherwise: str) -> None:
+    async def _wait_for_state(self, state: int, otherwise: str) -> None:
         for _ in range(STEPS):
-            if (await self._state())[0] == state:
+            if (await self._read_state())[0] == state:
                 return
             await asyncio.sleep(STEP_S)
-        raise Refused(f"{self._where}: {otherwise}")
+        raise Refused(f"{self._place_name}: {otherwise}")
 
-    async def _state(self) -> tuple[int, int]:
+    async def _read_state(self) -> tuple[int, int]:
         """And how many registers the record has. The third one makes the read one of its own length."""
-        state, size, _ = await self._read(STATE, 3)
+        state, size, _ = await self._read_registers(STATE, 3)
         return state, size
 
-    async def _read(self, address: int, count: int) -> list[int]:
+    async def _read_registers(self, address: int, count: int) -> list[int]:
         return await self._line.read_registers(self._unit, 3, address, count, Priority.BILLING)
 
-    async def _write(self, address: int, words: Sequence[int]) -> None:
+    async def _write_registers(self, address: int, words: Sequence[int]) -> None:
         await self._line.write_registers(self._unit, address, words, Priority.BILLING)
 
     @property
-    def _where(self) -> str:
+    def _place_name(self) -> str:
         return f"{self._line.settings.name}: unit {self._unit}"
 
 
-def _about(signing: Signing) -> list[tuple[int, list[int]]]:
+def _signing_registers(signing: Signing) -> list[tuple[int, list[int]]]:
     """Field by field, as the meter is known to take them."""
     return [
         (ASSIGNED, [int(signing.assigned)]),
@@ -171,18 +175,18 @@ def text_words(text: str, most: int) -> list[int]:
     return [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]
 
 
-def words_text(words: Sequence[int]) -> str:
-    return octets(words).partition(b"\0")[0].decode("ascii", "replace")
+def text_of_words(words: Sequence[int]) -> str:
+    return octets_of_words(words).partition(b"\0")[0].decode("ascii", "replace")
 
 
-def octets(words: Sequence[int]) -> bytes:
+def octets_of_words(words: Sequence[int]) -> bytes:
     return b"".join(w.to_bytes(2, "big") for w in words)
 
 
-def _whole(words: Sequence[int], where: str) -> str:
+def _check_whole_record(words: Sequence[int], where: str) -> str:
     """As it is, without the zeros that fill the last register. Raises ``Garbled``: a part of it is missing."""
     try:
-        data = octets(words).rstrip(b"\0").decode("utf-8")
+        data = octets_of_words(words).rstrip(b"\0").decode("utf-8")
         head, payload, signature = data.split("|")
         json_limits.read(payload), json_limits.read(signature)
     except ValueError as e:  # also nesting without end

@@ -10,21 +10,21 @@ from drivers.meter_modbus.register_layout import CLASSES, COARSEST_WH, ENERGY, P
 from drivers.meter_modbus.toml_table import MapError
 
 
-def judge(found: MeterMap, path: Path, raw: Mapping[str, Any]) -> None:
+def check_meter_map(found: MeterMap, path: Path, raw: Mapping[str, Any]) -> None:
     """Raises ``MapError``. ``raw``: the file's own table, which ``unproven`` speaks of."""
     holders = [b for b in found.blocks if ENERGY in b.values]
     if len(holders) != 1 or holders[0] is not found.blocks[0]:
         raise MapError(f"{path}: exactly the first [[block]] must have values.{ENERGY}, the register that is billed")
-    _judge_words(found, path)
-    _judge_billing(found, path)
-    _judge_shapes(found, path)
+    _check_words(found, path)
+    _check_billing_register(found, path)
+    _check_read_shapes(found, path)
     for block in found.blocks:
-        _judge_block(block, found.longest, path)
+        _check_block(block, found.longest, path)
     for fact in found.unproven:
-        _judge_fact(fact, raw, path)
+        _check_unproven_fact(fact, raw, path)
 
 
-def _judge_words(found: MeterMap, path: Path) -> None:
+def _check_words(found: MeterMap, path: Path) -> None:
     if strange := [c for c in found.classes if c not in CLASSES]:
         raise MapError(f"{path}: classes: {strange[0]!r} is none of {', '.join(CLASSES)}")
     if found.current not in ("AC", "DC"):
@@ -35,18 +35,18 @@ def _judge_words(found: MeterMap, path: Path) -> None:
         raise MapError(f"{path}: phases: must be 1 or 3, is {found.phases}")
 
 
-def _judge_billing(found: MeterMap, path: Path) -> None:
+def _check_billing_register(found: MeterMap, path: Path) -> None:
     if found.step_wh > COARSEST_WH and not found.coarse:
         raise MapError(
             f"{path}: the billing register counts in steps of {float(found.step_wh):g} Wh; coarser than "
             f"{COARSEST_WH} Wh is hardly a bill: use a finer register of the meter, or say coarse = true"
         )
-    for r in found.billing.values[ENERGY]:
+    for r in found.billing_block.values[ENERGY]:
         if why := found.never_bill.get(r.at):
             raise MapError(f"{path}: {ENERGY} at {r.at}: must not be billed ({why})")
 
 
-def _judge_shapes(found: MeterMap, path: Path) -> None:
+def _check_read_shapes(found: MeterMap, path: Path) -> None:
     shapes: list[tuple[int, int]] = [(b.function, b.count) for b in found.blocks]
     shapes += [(m.function, m.count) for m in found.identity.values()]
     for shape in shapes:
@@ -57,7 +57,7 @@ def _judge_shapes(found: MeterMap, path: Path) -> None:
             )
 
 
-def _judge_block(block: Block, longest: int, path: Path) -> None:
+def _check_block(block: Block, longest: int, path: Path) -> None:
     where = f"{path}: block at {block.address}"
     if block.function not in (3, 4) or not 0 < block.count <= longest:
         raise MapError(f"{where}: function must be 3 or 4 and count 1 to {longest}")
@@ -66,13 +66,13 @@ def _judge_block(block: Block, longest: int, path: Path) -> None:
             raise MapError(f"{where}: {name} needs one register or three")
         for r in registers:
             inside = range(block.address, block.address + block.count)
-            if r.at not in inside or r.at + r.type.registers - 1 not in inside:
+            if r.at not in inside or r.at + r.type.register_count - 1 not in inside:
                 raise MapError(f"{where}: {name} at {r.at} lies outside of the block")
             if r.exponent_at is not None and r.exponent_at not in inside:
                 raise MapError(f"{where}: the exponent of {name} at {r.exponent_at} lies outside of the block")
 
 
-def _judge_fact(fact: str, raw: Mapping[str, Any], path: Path) -> None:
+def _check_unproven_fact(fact: str, raw: Mapping[str, Any], path: Path) -> None:
     """``unproven`` names keys of the map, so that a fact that was proven later is not called unproven for ever."""
     known: set[str] = set(raw)
     known |= {f"{t}.{k}" for t in ("line", "identity") for k in raw.get(t, {})}

@@ -14,14 +14,23 @@ from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreac
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, ModbusLine, Priority, open_line
 from drivers.meter_modbus import MeterSettings, register_numbers
-from drivers.meter_modbus.decoded_values import MOST_DC_V, Values, check, compare, decode, energy_wh, reading, scale_of
-from drivers.meter_modbus.meter_map import MapError, find
-from drivers.meter_modbus.register_layout import ENERGY, Block, Mark, MeterMap
-from drivers.meter_signing import Signed
+from drivers.meter_modbus.decoded_values import (
+    MOST_DC_V,
+    Values,
+    check_against_copy,
+    check_plausible,
+    decode_block,
+    energy_wh,
+    reading_of_values,
+    scale_of,
+)
+from drivers.meter_modbus.meter_map import MapError, find_meter_map
+from drivers.meter_modbus.register_layout import ENERGY, Block, IdentityRegister, MeterMap
+from drivers.meter_signing import TransactionSigner
 
 log = logging.getLogger(__name__)
 
-Look = tuple[Values, Stamp]
+BillingLook = tuple[Values, Stamp]
 """The billing block and when it was read."""
 
 MOST_V = 308.0
@@ -32,13 +41,13 @@ MOST_V = 308.0
 async def open_meter(settings: MeterSettings, where: Where) -> AsyncIterator[ModbusMeter]:
     """Raises ``Unreachable``, ``Garbled``, ``Broken`` (map, line settings, or another meter than configured)."""
     try:
-        meter_map = find(settings.map, where.config_dirs)
+        meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError as e:
         raise Broken(str(e)) from e
     async with open_line(line_settings(settings, meter_map)) as line:
         meter = ModbusMeter(settings, where, meter_map, line)
         with line.claim_billing_unit(meter.unit):
-            await meter.begin()
+            await meter.start_meter()
             yield meter
 
 
@@ -56,10 +65,10 @@ def line_settings(settings: MeterSettings, meter_map: MeterMap) -> LineSettings:
     )
 
 
-def complaints(settings: MeterSettings, where: Where) -> list[str]:
+def list_complaints(settings: MeterSettings, where: Where) -> list[str]:
     """What is wrong with the station file, without touching the line."""
     try:
-        meter_map = find(settings.map, where.config_dirs)
+        meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError as e:
         return [f"map: {e}"]
     wrong = problems(settings) + line_settings(settings, meter_map).list_complaints()
@@ -70,16 +79,16 @@ def complaints(settings: MeterSettings, where: Where) -> list[str]:
     return wrong
 
 
-def address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
+def bus_address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
     """The line and the unit on it, however they are spelt."""
     try:
-        meter_map = find(settings.map, where.config_dirs)
+        meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError:
         return (settings.line, settings.device, settings.host, settings.port, settings.unit)
-    return (*line_settings(settings, meter_map).connection_key, _unit(settings, meter_map))
+    return (*line_settings(settings, meter_map).connection_key, _unit_address(settings, meter_map))
 
 
-def _unit(settings: MeterSettings, meter_map: MeterMap) -> int:
+def _unit_address(settings: MeterSettings, meter_map: MeterMap) -> int:
     return meter_map.unit if settings.unit is None else settings.unit
 
 
@@ -90,13 +99,15 @@ def _too_coarse(meter_map: MeterMap, step_wh: float, settings: MeterSettings) ->
     )
 
 
-def signed(s: MeterSettings, meter_map: MeterMap, line: ModbusLine, unit: int, name: str) -> Signed | None:
+def transaction_signer(
+    s: MeterSettings, meter_map: MeterMap, line: ModbusLine, unit: int, name: str
+) -> TransactionSigner | None:
     """How this meter signs; None: it does not."""
     if not meter_map.signing:
         return None
     from drivers.meter_modbus.em580 import Em580
 
-    return Signed(Em580(line, unit), name, s.signature_required, s.record_s)
+    return TransactionSigner(Em580(line, unit), name, s.signature_required, s.record_s)
 
 
 class ModbusMeter:
@@ -107,7 +118,7 @@ class ModbusMeter:
         self._map = meter_map
         self._line = line
         self._settings = settings
-        self.unit = _unit(settings, meter_map)
+        self.unit = _unit_address(settings, meter_map)
         self._pinned = settings.serial
         self._now = where.now
         self._phases = int(where.facts.get("phases", 3))
@@ -118,84 +129,86 @@ class ModbusMeter:
         self._known_at = 0
         self._seen: dict[str, str] = {}
         self._absent: set[int] = set()
-        self._last: Look | None = None
-        self._signed = signed(settings, meter_map, line, self.unit, self._name)
+        self._last: BillingLook | None = None
+        self._signer = transaction_signer(settings, meter_map, line, self.unit, self._name)
 
-    async def begin(self) -> None:
+    async def start_meter(self) -> None:
         try:
-            await self._identify(Priority.IDENTITY)
-            self._believe(*await self._look(Priority.IDENTITY))
+            await self._verify_identity(Priority.IDENTITY)
+            self._accept_register(*await self._read_billing_block(Priority.IDENTITY))
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     async def read(self) -> Reading:
         try:
-            await self._same_meter(Priority.POLL)
-            values, at = await self._steady_look()
+            await self._verify_after_reconnect(Priority.POLL)
+            values, at = await self._read_steady_register()
             for block in self._map.blocks[1:]:
-                values |= await self._block(block, Priority.POLL)
-            check(values, self._phases, self._dc)
-            compare(values, self._map.copy_step_wh)
-            await self._same_meter(Priority.POLL)
-            self._believe(values, at)
-            return reading(values, at, self._dc)
+                values |= await self._read_block(block, Priority.POLL)
+            check_plausible(values, self._phases, self._dc)
+            check_against_copy(values, self._map.copy_step_wh)
+            await self._verify_after_reconnect(Priority.POLL)
+            self._accept_register(values, at)
+            return reading_of_values(values, at, self._dc)
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     async def read_billing(self) -> Reading:
         """Who it is, then two looks at the register, everything else in between; a third look decides when they
         disagree. On a serial line a meter can be exchanged without anything else to be seen."""
         try:
-            await self._identify(Priority.BILLING)
-            looks = [await self._look(Priority.BILLING)]
-            others = await self._companions()
-            looks.append(await self._look(Priority.BILLING))
-            if not self._agree(looks, others):
-                looks.append(await self._look(Priority.BILLING))
-                if not self._agree(looks, others):
+            await self._verify_identity(Priority.BILLING)
+            looks = [await self._read_billing_block(Priority.BILLING)]
+            others = await self._read_live_values()
+            looks.append(await self._read_billing_block(Priority.BILLING))
+            if not self._readings_agree(looks, others):
+                looks.append(await self._read_billing_block(Priority.BILLING))
+                if not self._readings_agree(looks, others):
                     raise Garbled("three looks at the billing register gave three answers")
             values, at = looks[-1]
-            await self._same_meter(Priority.BILLING)
-            self._believe(values, at)
-            return reading(others | values, at, self._dc)
+            await self._verify_after_reconnect(Priority.BILLING)
+            self._accept_register(values, at)
+            return reading_of_values(others | values, at, self._dc)
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     async def read_signed(self, signing: Signing) -> Reading:
         """``read_billing``, and the meter's own transaction begun or ended with it."""
-        if self._signed is None:
+        if self._signer is None:
             return await self.read_billing()
         boot, t_s = self._now()
         passed_s = t_s - signing.asked.t_s if boot == signing.asked.boot else 0.0
         utc_s = None if signing.utc_s is None else signing.utc_s + passed_s
         try:
-            return await self._signed.read(signing, utc_s, self.read_billing)
+            return await self._signer.read_and_sign(signing, utc_s, self.read_billing)
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
-    async def _companions(self) -> Values:
+    async def _read_live_values(self) -> Values:
         """Power, voltages ... for the same moment; the bill does not depend on them."""
         values: Values = {}
         try:
             for block in self._map.blocks[1:]:
-                values |= await self._block(block, Priority.BILLING)
-            check(values, self._phases, self._dc)
+                values |= await self._read_block(block, Priority.BILLING)
+            check_plausible(values, self._phases, self._dc)
         except DeviceError as e:
             log.info("%s: %s", self._name, e)
             return {}
         return values
 
-    async def _steady_look(self) -> Look:
+    async def _read_steady_register(self) -> BillingLook:
         """A surprising register is looked at again: a single wrong look does not count, one that stays does."""
-        first = await self._look(Priority.POLL)
-        if self._last is None or self._follows(self._last, first, self._most_w):
+        first = await self._read_billing_block(Priority.POLL)
+        if self._last is None or self._is_plausible_step(self._last, first, self._most_w):
             return first
-        second = await self._look(Priority.POLL)
-        if self._follows(self._last, second, self._most_w) or self._follows(first, second, self._most_w):
+        second = await self._read_billing_block(Priority.POLL)
+        if self._is_plausible_step(self._last, second, self._most_w) or self._is_plausible_step(
+            first, second, self._most_w
+        ):
             return second
         raise Garbled("the billing register jumps: two looks gave different values")
 
-    def _believe(self, values: Values, at: Stamp) -> None:
+    def _accept_register(self, values: Values, at: Stamp) -> None:
         if self._last is not None and energy_wh(values) < (last_wh := energy_wh(self._last[0])):
             raise Garbled(
                 f"the billing register went back from {last_wh} to {energy_wh(values)} Wh: "
@@ -203,53 +216,55 @@ class ModbusMeter:
             )
         self._last = (values, at)
 
-    async def _look(self, priority: Priority) -> Look:
-        values = await self._block(self._map.billing, priority)
+    async def _read_billing_block(self, priority: Priority) -> BillingLook:
+        values = await self._read_block(self._map.billing_block, priority)
         at = Stamp(*self._now())
-        check(values, self._phases, self._dc)
+        check_plausible(values, self._phases, self._dc)
         return values, at
 
-    async def _block(self, block: Block, priority: Priority) -> Values:
+    async def _read_block(self, block: Block, priority: Priority) -> Values:
         if block.address in self._absent:
             return {}
         try:
-            return decode(block, await self._registers(block, priority), self._map.marks_missing)
+            return decode_block(block, await self._read_registers(block, priority), self._map.marks_missing)
         except Broken:
             if not block.optional:
                 raise
             self._absent.add(block.address)
             return {}
 
-    async def _registers(self, block: Block, priority: Priority) -> list[int]:
+    async def _read_registers(self, block: Block, priority: Priority) -> list[int]:
         try:
             return await self._line.read_registers(self.unit, block.function, block.address, block.count, priority)
         except Refused as e:
             raise Broken(f"{e}; does the map {self._map.name!r} fit this meter and its firmware?") from e
 
-    def _follows(self, one: Look, later: Look, most_w: float) -> bool:
+    def _is_plausible_step(self, one: BillingLook, later: BillingLook, most_w: float) -> bool:
         """Not backwards, and no faster than so much power explains (and one step of the register)."""
         passed_s = max(later[1].t_s - one[1].t_s, 0.0)
         explained_wh = most_w * passed_s / 3600 + self.identity.register_step_wh + 1
         return 0 <= energy_wh(later[0]) - energy_wh(one[0]) <= explained_wh
 
-    def _agree(self, looks: list[Look], others: Values) -> bool:
+    def _readings_agree(self, looks: list[BillingLook], others: Values) -> bool:
         """The last look follows from one of the earlier ones."""
         measured_w = 2 * max((abs(float(w)) for w in others.get("power_w", ())), default=0.0)
-        return any(self._follows(look, looks[-1], max(self._most_w, measured_w)) for look in looks[:-1])
+        return any(self._is_plausible_step(look, looks[-1], max(self._most_w, measured_w)) for look in looks[:-1])
 
-    async def _same_meter(self, priority: Priority) -> None:
+    async def _verify_after_reconnect(self, priority: Priority) -> None:
         """After a reconnect (also one in the middle of a reading) and after any error another meter may hang on the
         line: look who it is before a value is believed."""
         if self._line.connection_number != self._known_at:
-            await self._identify(priority)
+            await self._verify_identity(priority)
 
-    async def _identify(self, priority: Priority) -> None:
-        told = await self._marks(priority)
+    async def _verify_identity(self, priority: Priority) -> None:
+        told = await self._read_identity_registers(priority)
         anew = told != (self._seen or told) or (self._pinned and told.get("serial") != self._pinned)
-        if anew or self._foreign(told):
-            told = await self._marks(priority)  # what slips through a checksum once must not end it for good
+        if anew or self._is_other_model(told):
+            told = await self._read_identity_registers(
+                priority
+            )  # what slips through a checksum once must not end it for good
         self._seen = told
-        if self._foreign(told):
+        if self._is_other_model(told):
             raise Broken(
                 f"{self._name}: says it is model {told['model']!r}; the map {self._map.name!r} is for another meter"
             )
@@ -263,57 +278,57 @@ class ModbusMeter:
             )
         self._pinned = self._pinned or serial
         self._absent.clear()
-        step_wh = self.identity.register_step_wh if self._known_at else await self._step_wh(priority)
+        step_wh = self.identity.register_step_wh if self._known_at else await self._register_step_wh(priority)
         if step_wh > self._settings.coarsest_wh:
             raise Broken(f"{self._name}: {_too_coarse(self._map, step_wh, self._settings)}")
         self.identity = MeterIdentity(
             self._map.vendor, self._map.model, serial, told.get("firmware") or "", step_wh,
-            self._map.classes, self._mid(told.get("mid") or ""),
-            tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signed is not None,
+            self._map.classes, self._is_mid_variant(told.get("mid") or ""),
+            tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signer is not None,
             self._map.reset,
         )  # fmt: skip
         self._known_at = self._line.connection_number
 
-    async def _marks(self, priority: Priority) -> dict[str, str]:
-        return {name: await self._mark(mark, priority) for name, mark in self._map.identity.items()}
+    async def _read_identity_registers(self, priority: Priority) -> dict[str, str]:
+        return {name: await self._read_identity_register(mark, priority) for name, mark in self._map.identity.items()}
 
-    def _foreign(self, told: dict[str, str]) -> bool:
+    def _is_other_model(self, told: dict[str, str]) -> bool:
         """Does it say itself that the map is for another model?"""
         model = self._map.identity.get("model")
-        return bool(model and model.accept and told["model"] and not _accepted(told["model"], model))
+        return bool(model and model.accept and told["model"] and not _matches_accepted(told["model"], model))
 
-    def _mid(self, told: str) -> bool | None:
+    def _is_mid_variant(self, told: str) -> bool | None:
         """Does the meter itself say that it is of the MID variant? None: it has no such register."""
         mark = self._map.identity.get("mid")
-        return _accepted(told, mark) if mark and told else None
+        return _matches_accepted(told, mark) if mark and told else None
 
-    async def _mark(self, mark: Mark, priority: Priority) -> str:
+    async def _read_identity_register(self, mark: IdentityRegister, priority: Priority) -> str:
         """An identity register as text; empty when the meter does not have it."""
         try:
             words = await self._line.read_registers(self.unit, mark.function, mark.address, mark.count, priority)
         except Refused:
             return ""
         if mark.type.kind == "ascii":
-            return register_numbers.text(words)
-        if mark.count != mark.type.registers:
+            return register_numbers.registers_to_text(words)
+        if mark.count != mark.type.register_count:
             return ".".join(map(str, words))
-        raw = mark.type.decode(words)
-        return str(raw) if (raw or mark.zero_counts) and not mark.type.missing(raw) else ""
+        raw = mark.type.decode_words(words)
+        return str(raw) if (raw or mark.zero_counts) and not mark.type.marks_unavailable(raw) else ""
 
-    async def _step_wh(self, priority: Priority) -> float:
+    async def _register_step_wh(self, priority: Priority) -> float:
         """Step of the billing register: a float register grows coarser with its value."""
-        block, step = self._map.billing, self._map.step_wh
-        registers = await self._registers(block, priority)
+        block, step = self._map.billing_block, self._map.step_wh
+        registers = await self._read_registers(block, priority)
         for r in block.values[ENERGY]:
             if r.exponent_at is not None:
                 step = scale_of(r, block, registers)
             elif r.type.kind == "float":
                 start = r.at - block.address
-                raw = r.type.decode(registers[start : start + r.type.registers])
+                raw = r.type.decode_words(registers[start : start + r.type.register_count])
                 step = max(step, register_numbers.float_step(raw, r.type) * Fraction(r.scale))
         return float(step)
 
-    def _told(self, error: DeviceError) -> DeviceError:
+    def _named_error(self, error: DeviceError) -> DeviceError:
         text = str(error)
         self._known_at = 0
         if isinstance(error, Refused):
@@ -321,5 +336,5 @@ class ModbusMeter:
         return type(error)(text if text.startswith(self._name) else f"{self._name}: {text}")
 
 
-def _accepted(told: str, model: Mark) -> bool:
+def _matches_accepted(told: str, model: IdentityRegister) -> bool:
     return any(told.startswith(a) if isinstance(a, str) else told == str(a) for a in model.accept)

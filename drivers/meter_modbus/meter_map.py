@@ -9,19 +9,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from drivers.meter_modbus.map_rules import judge
-from drivers.meter_modbus.register_layout import MOST_REGISTERS, NAMES, Block, Mark, MeterMap, Register
-from drivers.meter_modbus.toml_table import MapError, Table
+from drivers.meter_modbus.map_rules import check_meter_map
+from drivers.meter_modbus.register_layout import MOST_REGISTERS, NAMES, Block, IdentityRegister, MeterMap, Register
+from drivers.meter_modbus.toml_table import MapError, MapTable
 
-__all__ = ["Block", "MapError", "MeterMap", "find", "load"]
+__all__ = ["Block", "MapError", "MeterMap", "find_meter_map", "load_meter_map"]
 
 
-def find(name: str, folders: Sequence[Path]) -> MeterMap:
+def find_meter_map(name: str, folders: Sequence[Path]) -> MeterMap:
     """The first ``meters/<name>.toml`` of the folders. Raises ``MapError``."""
     for folder in folders:
         path = folder / "meters" / f"{name}.toml"
         if path.is_file():
-            return load(path)
+            return load_meter_map(path)
     known = sorted({p.stem for f in folders for p in (f / "meters").glob("*.toml")})
     from agent.station_file.parser import meant
 
@@ -29,72 +29,74 @@ def find(name: str, folders: Sequence[Path]) -> MeterMap:
     raise MapError(f"meter map {name!r} not found in {places}{meant(name, known, 'known')}")
 
 
-def load(path: Path) -> MeterMap:
+def load_meter_map(path: Path) -> MeterMap:
     """Read and check one map. Raises ``MapError``."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise MapError(f"{path}: {e}") from e
-    table = Table(raw, str(path))
-    line = table.table("line")
+    table = MapTable(raw, str(path))
+    line = table.take_table("line")
     found = MeterMap(
         name=path.stem,
-        vendor=table.take("vendor", str),
-        model=table.take("model", str),
-        classes=tuple(table.take("classes", list, [])),
-        mid_mark=table.take("mid_mark", str, "CE, M and the year on the type plate"),
-        current=table.take("current", str, "AC"),
-        phases=table.take("phases", int, 3),
-        sources=table.take("sources", int, 1),
-        coarse=table.take("coarse", bool, False),
-        longest=table.take("longest", int, MOST_REGISTERS),
-        unit=line.take("unit", int, 1),
-        baud=line.take("baud", int, 9600),
-        parity=line.take("parity", str, "N"),
-        stopbits=line.take("stopbits", int, 1),
-        gap_s=float(line.take("gap_s", (int, Decimal), 0)),
-        marks_missing=table.take("marks_missing", bool, False),
-        blocks=tuple(_block(t) for t in table.tables("block")),
-        identity={n: _mark(n, t) for n, t in table.table("identity").named().items()},
-        unproven=table.texts("unproven"),
-        signing=table.take("signing", str, ""),
-        reset=table.take("reset", str, ""),
-        never_bill={_address(k, path): why for k, why in table.texts("never_bill").items()},
+        vendor=table.take_key("vendor", str),
+        model=table.take_key("model", str),
+        classes=tuple(table.take_key("classes", list, [])),
+        mid_mark=table.take_key("mid_mark", str, "CE, M and the year on the type plate"),
+        current=table.take_key("current", str, "AC"),
+        phases=table.take_key("phases", int, 3),
+        sources=table.take_key("sources", int, 1),
+        coarse=table.take_key("coarse", bool, False),
+        longest=table.take_key("longest", int, MOST_REGISTERS),
+        unit=line.take_key("unit", int, 1),
+        baud=line.take_key("baud", int, 9600),
+        parity=line.take_key("parity", str, "N"),
+        stopbits=line.take_key("stopbits", int, 1),
+        gap_s=float(line.take_key("gap_s", (int, Decimal), 0)),
+        marks_missing=table.take_key("marks_missing", bool, False),
+        blocks=tuple(_parse_block(t) for t in table.take_tables("block")),
+        identity={
+            n: _parse_identity_register(n, t) for n, t in table.take_table("identity").take_named_tables().items()
+        },
+        unproven=table.take_texts("unproven"),
+        signing=table.take_key("signing", str, ""),
+        reset=table.take_key("reset", str, ""),
+        never_bill={_parse_address(k, path): why for k, why in table.take_texts("never_bill").items()},
     )
-    line.done()
-    table.done()
-    judge(found, path, raw)
+    line.refuse_unknown_keys()
+    table.refuse_unknown_keys()
+    check_meter_map(found, path, raw)
     return found
 
 
-def _address(key: str, path: Path) -> int:
+def _parse_address(key: str, path: Path) -> int:
     if not key.isdecimal():
         raise MapError(f"{path}: never_bill: {key!r} is no register address")
     return int(key)
 
 
-def _block(table: Table) -> Block:
+def _parse_block(table: MapTable) -> Block:
     block = Block(
-        function=table.take("function", int),
-        address=table.take("address", int),
-        count=table.take("count", int),
-        values={n: _registers(n, t) for n, t in table.table("values").named().items()},
-        optional=table.take("optional", bool, False),
+        function=table.take_key("function", int),
+        address=table.take_key("address", int),
+        count=table.take_key("count", int),
+        values={n: _parse_registers(n, t) for n, t in table.take_table("values").take_named_tables().items()},
+        optional=table.take_key("optional", bool, False),
     )
-    table.done()
+    table.refuse_unknown_keys()
     return block
 
 
-def _registers(name: str, table: Table) -> tuple[Register, ...]:
+def _parse_registers(name: str, table: MapTable) -> tuple[Register, ...]:
     if name not in NAMES:
         raise MapError(f"{table.where}: unknown value; known: {', '.join(NAMES)}")
-    addresses = _list(table.take("at", (int, list)))
-    scales = _list(table.take("scale", (int, Decimal, list), 1))
-    mosts = _list(table.take("most", (int, list), []))
-    tenth = table.take("tenth_above", (int, Decimal), None)
-    exponent = table.take("exponent_at", int, None)
-    number = table.type()
-    table.done()
+    addresses = _as_list(table.take_key("at", (int, list)))
+    scales = _as_list(table.take_key("scale", (int, Decimal, list), 1))
+    mosts = _as_list(table.take_key("most", (int, list), []))
+    tenth = table.take_key("tenth_above", (int, Decimal), None)
+    exponent = table.take_key("exponent_at", int, None)
+    number = table.take_number_type()
+    table.refuse_unknown_keys()
     return tuple(
         Register(
             at,
@@ -108,19 +110,19 @@ def _registers(name: str, table: Table) -> tuple[Register, ...]:
     )
 
 
-def _mark(name: str, table: Table) -> Mark:
-    number = table.type()
-    mark = Mark(
-        table.take("function", int),
-        table.take("address", int),
-        table.take("count", int, number.registers),
+def _parse_identity_register(name: str, table: MapTable) -> IdentityRegister:
+    number = table.take_number_type()
+    mark = IdentityRegister(
+        table.take_key("function", int),
+        table.take_key("address", int),
+        table.take_key("count", int, number.register_count),
         number,
-        tuple(table.take("accept", list, [])),
+        tuple(table.take_key("accept", list, [])),
         zero_counts=name == "mid",
     )
-    table.done()
+    table.refuse_unknown_keys()
     return mark
 
 
-def _list(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

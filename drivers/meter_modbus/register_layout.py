@@ -46,7 +46,7 @@ class Block:
 
 
 @frozen
-class Mark:
+class IdentityRegister:
     """An identity register: who the meter is. ``accept``: the values of the models that the map is for.
     ``zero_counts``: 0 is a word of its own here; elsewhere it means that nobody has written the register."""
 
@@ -83,20 +83,20 @@ class MeterMap:
     gap_s: float
     marks_missing: bool
     blocks: tuple[Block, ...]
-    identity: Mapping[str, Mark]
+    identity: Mapping[str, IdentityRegister]
     unproven: Mapping[str, str]
     signing: str
     reset: str
     never_bill: Mapping[int, str]
 
     @property
-    def billing(self) -> Block:
+    def billing_block(self) -> Block:
         return self.blocks[0]
 
     @property
     def step_wh(self) -> Fraction:
         """Smallest change of the billing register that its scale allows; float registers may be coarser."""
-        return min(r.scale if r.type.kind != "float" else Fraction(1) for r in self.billing.values[ENERGY])
+        return min(r.scale if r.type.kind != "float" else Fraction(1) for r in self.billing_block.values[ENERGY])
 
     @property
     def copy_step_wh(self) -> Fraction:

@@ -26,7 +26,7 @@ class NumberType:
     swapped: bool
 
     @classmethod
-    def named(cls, name: str) -> NumberType:
+    def from_type_name(cls, name: str) -> NumberType:
         """From ``float32_be``, ``int32_wordswapped``, ``uint16``, ``ascii`` ... Raises ``ValueError``."""
         found = _NAME.fullmatch(name)
         if not found or (found[1] == "float" and found[2] == "16"):
@@ -38,12 +38,12 @@ class NumberType:
         return cls(found[1], int(found[2]), found[3] == "wordswapped")
 
     @property
-    def registers(self) -> int:
+    def register_count(self) -> int:
         return self.bits // 16
 
-    def decode(self, words: list[int]) -> int | Fraction:
+    def decode_words(self, words: list[int]) -> int | Fraction:
         """Raises ``Garbled`` for NaN and infinities, and when the number of registers is not the type's."""
-        if len(words) != self.registers:
+        if len(words) != self.register_count:
             raise Garbled(f"{len(words)} registers for a number of {self.bits} bits")
         raw = b"".join(w.to_bytes(2, "big") for w in (reversed(words) if self.swapped else words))
         if self.kind != "float":
@@ -53,20 +53,20 @@ class NumberType:
             raise Garbled(f"the meter says {value}")
         return Fraction(value)
 
-    def missing(self, raw: int | Fraction) -> bool:
+    def marks_unavailable(self, raw: int | Fraction) -> bool:
         """The usual marks for "not available": all ones (unsigned), the greatest number (signed)."""
         if self.kind == "float":
             return False
         return raw == (1 << self.bits) - 1 if self.kind == "uint" else raw == (1 << (self.bits - 1)) - 1
 
 
-def text(words: list[int]) -> str:
+def registers_to_text(words: list[int]) -> str:
     """Two characters in a register, or one in the low octet (older meters); padding removed."""
     raw = b"".join(w.to_bytes(2, "big") for w in words)
     return raw.replace(b"\0", b"").decode("ascii", "replace").strip()
 
 
-def energy(raw: int | Fraction, scale: Fraction, kept_as: NumberType) -> Fraction:
+def exact_energy_wh(raw: int | Fraction, scale: Fraction, kept_as: NumberType) -> Fraction:
     """Wh of one energy register, exact.
 
     A float32 cannot hold 123.456 kWh, it holds the nearest neighbour, 0.000004 below or above: the floor of a neighbour

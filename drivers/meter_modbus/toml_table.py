@@ -11,14 +11,14 @@ class MapError(Exception):
     """What is wrong with a map, for the person who wrote it."""
 
 
-class Table:
+class MapTable:
     """A TOML table whose keys must all be used, so that a misspelt one is noticed."""
 
     def __init__(self, raw: dict[str, Any], where: str) -> None:
         self._raw = dict(raw)
         self.where = where
 
-    def take(self, key: str, kind: type | tuple[type, ...], *default: Any) -> Any:
+    def take_key(self, key: str, kind: type | tuple[type, ...], *default: Any) -> Any:
         if key not in self._raw:
             if default:
                 return default[0]
@@ -28,26 +28,26 @@ class Table:
             raise MapError(f"{self.where}: {key} cannot be {value!r}")
         return value
 
-    def table(self, key: str) -> Table:
-        return Table(self.take(key, dict, {}), f"{self.where}: {key}")
+    def take_table(self, key: str) -> MapTable:
+        return MapTable(self.take_key(key, dict, {}), f"{self.where}: {key}")
 
-    def tables(self, key: str) -> list[Table]:
-        return [Table(t, f"{self.where}: {key} {i}") for i, t in enumerate(self.take(key, list), 1)]
+    def take_tables(self, key: str) -> list[MapTable]:
+        return [MapTable(t, f"{self.where}: {key} {i}") for i, t in enumerate(self.take_key(key, list), 1)]
 
-    def named(self) -> dict[str, Table]:
-        return {k: Table(self.take(k, dict), f"{self.where}.{k}") for k in list(self._raw)}
+    def take_named_tables(self) -> dict[str, MapTable]:
+        return {k: MapTable(self.take_key(k, dict), f"{self.where}.{k}") for k in list(self._raw)}
 
-    def type(self) -> NumberType:
+    def take_number_type(self) -> NumberType:
         try:
-            return NumberType.named(self.take("type", str))
+            return NumberType.from_type_name(self.take_key("type", str))
         except ValueError as e:
             raise MapError(f"{self.where}: {e}") from e
 
-    def done(self) -> None:
+    def refuse_unknown_keys(self) -> None:
         if self._raw:
             raise MapError(f"{self.where}: unknown key {', '.join(map(repr, self._raw))}")
 
-    def texts(self, key: str) -> dict[str, str]:
+    def take_texts(self, key: str) -> dict[str, str]:
         """A table whose values are all text."""
-        table = self.table(key)
-        return {k: table.take(k, str) for k in list(table._raw)}
+        table = self.take_table(key)
+        return {k: table.take_key(k, str) for k in list(table._raw)}

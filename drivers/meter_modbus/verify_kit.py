@@ -7,13 +7,13 @@ from agent.ports.verify import Fitting, Wire
 from drivers.meter_modbus import MeterSettings
 
 
-def wire(settings: MeterSettings, where: Where) -> Wire | None:
+def wire_of_meter(settings: MeterSettings, where: Where) -> Wire | None:
     """As the map has it, where the station file says nothing. None: there is no such map."""
     from drivers.meter_modbus.meter import line_settings
-    from drivers.meter_modbus.meter_map import MapError, find
+    from drivers.meter_modbus.meter_map import MapError, find_meter_map
 
     try:
-        line = line_settings(settings, find(settings.map, where.config_dirs))
+        line = line_settings(settings, find_meter_map(settings.map, where.config_dirs))
     except MapError:
         return None
     if line.kind == "rtu":
@@ -22,7 +22,7 @@ def wire(settings: MeterSettings, where: Where) -> Wire | None:
 
 
 FITTING = Fitting(
-    wire=wire,
+    wire=wire_of_meter,
     on_hardware=(
         "The register on the meter's own display is the one that the map bills (take a photograph of both).",
         "The label: class, MID marking and year, serial number as the station file has them.",

@@ -33,23 +33,29 @@ class RestSettings:
 
 
 @asynccontextmanager
-async def _open(settings: RestSettings, where: Where) -> AsyncIterator[SigningMeter]:
+async def _open_port(settings: RestSettings, where: Where) -> AsyncIterator[SigningMeter]:
     from drivers.meter_rest.meter import open_meter
 
     async with open_meter(settings, where) as meter:
         yield meter
 
 
-def _check(settings: RestSettings, where: Where) -> list[str]:
-    from drivers.meter_rest.meter import complaints
+def _check_settings(settings: RestSettings, where: Where) -> list[str]:
+    from drivers.meter_rest.meter import list_complaints
 
-    return complaints(settings)
+    return list_complaints(settings)
 
 
-def _address(settings: RestSettings, where: Where) -> tuple[object, ...]:
+def _network_address(settings: RestSettings, where: Where) -> tuple[object, ...]:
     return (settings.host, settings.port)
 
 
 DRIVER = Driver(
-    "meter_rest", "meter", RestSettings, _open, _check, _address, fitting="drivers.meter_rest.verify_kit:FITTING"
+    "meter_rest",
+    "meter",
+    RestSettings,
+    _open_port,
+    _check_settings,
+    _network_address,
+    fitting="drivers.meter_rest.verify_kit:FITTING",
 )

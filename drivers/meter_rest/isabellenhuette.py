@@ -16,8 +16,18 @@ from agent.model.meter_signing import Signing, tariff_text
 from agent.model.types import SignedReading
 from agent.ports import Garbled, Refused
 from drivers.meter_rest import RestSettings
-from drivers.meter_rest.http_client import Web
-from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, shown, text, whole_wh
+from drivers.meter_rest.http_client import MeterHttpClient
+from drivers.meter_rest.values import (
+    DeviceIdentity,
+    Look,
+    bounded_number,
+    check_plausible,
+    flag_value,
+    number_value,
+    public_key_hex,
+    text_value,
+    whole_wh,
+)
 from drivers.meter_signing import UNNAMED
 
 BASE = "/counter/v1/ocmf"
@@ -27,73 +37,73 @@ IMPORT, EXPORT = "1-b:1.8", "1-b:2.8"
 
 
 class Iem:
-    def __init__(self, web: Web, settings: RestSettings) -> None:
+    def __init__(self, web: MeterHttpClient, settings: RestSettings) -> None:
         self._web = web
         self._key, self._method = "", ""
 
-    async def who(self) -> Who:
-        key = await self._web.get(f"{BASE}/publickey")
-        self._key, self._method = hexadecimal(text(key, "PK")), str(key.get("SA") or "ECDSA-secp256r1-SHA256")
-        return Who("Isabellenhuette", "IEM-DCR/DCC", text(await self._values(), "MS"))
+    async def read_identity(self) -> DeviceIdentity:
+        key = await self._web.get_object(f"{BASE}/publickey")
+        self._key, self._method = public_key_hex(text_value(key, "PK")), str(key.get("SA") or "ECDSA-secp256r1-SHA256")
+        return DeviceIdentity("Isabellenhuette", "IEM-DCR/DCC", text_value(await self._get_meter_value(), "MS"))
 
-    async def look(self) -> Look:
-        said = await self._values()
-        exported = _register(said, EXPORT)
-        imported = _register(said, IMPORT)
+    async def read_values(self) -> Look:
+        said = await self._get_meter_value()
+        exported = _lifetime_register_kwh(said, EXPORT)
+        imported = _lifetime_register_kwh(said, IMPORT)
         if imported is None:
             raise Garbled(f"{self._web.name}: metervalue has no lifetime register {IMPORT}")
-        return check(
+        return check_plausible(
             Look(
                 whole_wh(imported, IMPORT),
-                float(number(said, "P")),
-                float(number(said, "U2")),
-                float(number(said, "I")),
+                float(number_value(said, "P")),
+                float(number_value(said, "U2")),
+                float(number_value(said, "I")),
                 None if exported is None else whole_wh(exported, EXPORT),
             )
         )
 
-    async def _values(self) -> dict[str, Any]:
-        return await self._web.get(f"{BASE}/metervalue")
+    async def _get_meter_value(self) -> dict[str, Any]:
+        return await self._web.get_object(f"{BASE}/metervalue")
 
     # --- its own transactions ------------------------------------------------------------------------------------
 
-    async def running(self) -> str | None:
-        return UNNAMED if flag(await self._values(), "XT") else None
+    async def open_transaction(self) -> str | None:
+        return UNNAMED if flag_value(await self._get_meter_value(), "XT") else None
 
     async def set_clock(self, utc_s: float) -> None:
-        if await self._placed():
-            await self._post("datetime", {"TM": _moment(utc_s)})
+        if await self._charge_point_is_set():
+            await self._post_object("datetime", {"TM": _meter_timestamp(utc_s)})
 
-    async def start(self, signing: Signing, utc_s: float | None) -> None:
-        state = str((await self._values()).get("XC", WELL))
+    async def start_transaction(self, signing: Signing, utc_s: float | None) -> None:
+        state = str((await self._get_meter_value()).get("XC", WELL))
         if state != WELL:
             raise Refused(f"{self._web.name}: the meter reports an error (XC {state})")
-        if not await self._placed():
-            await self._place(signing.point, utc_s)
-        await self._post("user", {
+        if not await self._charge_point_is_set():
+            await self._set_charge_point(signing.point, utc_s)
+        await self._post_object("user", {
             "IS": signing.assigned, "IL": signing.level, "IF": list(signing.flags),
             "IT": signing.id_type, "ID": signing.holder, "US": False, "TT": tariff_text(signing.price, signing.id),
         })  # fmt: skip
-        await self._post("receipt", {"TX": "B"})
+        await self._post_object("receipt", {"TX": "B"})
 
-    async def _placed(self) -> bool:
-        return bool((await self._web.get(f"{BASE}/gw")).get("CT"))
+    async def _charge_point_is_set(self) -> bool:
+        return bool((await self._web.get_object(f"{BASE}/gw")).get("CT"))
 
-    async def _place(self, point: str, utc_s: float | None) -> None:
+    async def _set_charge_point(self, point: str, utc_s: float | None) -> None:
         if utc_s is None:
             raise Refused(
                 f"{self._web.name}: nobody knows the time, which the meter wants before its first transaction"
             )
-        await self._post("gw", {"CT": "CBIDC", "CI": point, "TM": _moment(utc_s)})
+        await self._post_object("gw", {"CT": "CBIDC", "CI": point, "TM": _meter_timestamp(utc_s)})
 
-    async def stop(self, name: str) -> None:
-        await self._post("receipt", {"TX": "E"})
+    async def stop_transaction(self, name: str) -> None:
+        await self._post_object("receipt", {"TX": "E"})
 
-    async def record(self, name: str) -> SignedReading | None:
+    async def read_record(self, name: str) -> SignedReading | None:
         """The last one, if it names the transaction."""
-        status, octets = await self._web.ask("GET", f"{BASE}/transaction")
+        status, octets = await self._web.send_request("GET", f"{BASE}/transaction")
         if status == 404:
-            status, octets = await self._web.ask("GET", NEWER_TRANSACTION)
+            status, octets = await self._web.send_request("GET", NEWER_TRANSACTION)
         if status != 200 or not octets:
             raise Refused(f"{self._web.name}: no record yet (HTTP {status})")
         try:
@@ -102,13 +112,13 @@ class Iem:
             raise Garbled(f"{self._web.name}: the record is no text") from e
         return SignedReading(data, method=self._method, public_key=self._key) if name in data else None
 
-    async def _post(self, what: str, body: Mapping[str, Any]) -> None:
-        status, _ = await self._web.ask("POST", f"{BASE}/{what}", body)
+    async def _post_object(self, what: str, body: Mapping[str, Any]) -> None:
+        status, _ = await self._web.send_request("POST", f"{BASE}/{what}", body)
         if status != 200:
             raise Refused(f"{self._web.name}: {what} is not taken (HTTP {status})")
 
 
-def _register(said: Mapping[str, Any], wanted: str) -> Decimal | None:
+def _lifetime_register_kwh(said: Mapping[str, Any], wanted: str) -> Decimal | None:
     """In kWh. Raises ``Garbled``."""
     entries = said.get("RD")
     for entry in entries if isinstance(entries, list) else ():
@@ -116,11 +126,11 @@ def _register(said: Mapping[str, Any], wanted: str) -> Decimal | None:
             if entry.get("RU") != "kWh":
                 raise Garbled(f"the register {wanted} counts in {entry.get('RU')!r}, not in kWh")
             try:
-                return shown(Decimal(str(entry["RV"])), wanted)
+                return bounded_number(Decimal(str(entry["RV"])), wanted)
             except InvalidOperation as e:
                 raise Garbled(f"the register {wanted} is {entry['RV']!r}, which is no number") from e
     return None
 
 
-def _moment(utc_s: float) -> str:
+def _meter_timestamp(utc_s: float) -> str:
     return datetime.fromtimestamp(utc_s, UTC).strftime("%Y-%m-%dT%H:%M:%S,000+0000")

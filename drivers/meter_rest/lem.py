@@ -14,8 +14,18 @@ from agent.model.meter_signing import Signing, tariff_text
 from agent.model.types import SignedReading
 from agent.ports import Garbled, Refused
 from drivers.meter_rest import RestSettings
-from drivers.meter_rest.http_client import Web
-from drivers.meter_rest.values import Look, Who, check, flag, hexadecimal, number, table, text, whole_wh
+from drivers.meter_rest.http_client import MeterHttpClient
+from drivers.meter_rest.values import (
+    DeviceIdentity,
+    Look,
+    check_plausible,
+    flag_value,
+    number_value,
+    object_value,
+    public_key_hex,
+    text_value,
+    whole_wh,
+)
 
 MOST_CLIENT = 37
 ONGOING = 0b100
@@ -28,50 +38,54 @@ TROUBLE = {
 
 
 class Lem:
-    def __init__(self, web: Web, settings: RestSettings) -> None:
+    def __init__(self, web: MeterHttpClient, settings: RestSettings) -> None:
         self._web, self._settings = web, settings
         self._version, self._key = "v1", ""
 
-    async def who(self) -> Who:
-        status = await self._status()
-        firmware = text(table(status, "version"), "applicationFirmwareVersion")
-        self._version = "v2" if _newer(firmware) else "v1"
-        self._key = hexadecimal(str(status.get("publicKeyOcmf", "")))
-        return Who("LEM", "DCBM 400/600", text(status, "meterId"), firmware)
+    async def read_identity(self) -> DeviceIdentity:
+        status = await self._get_status()
+        firmware = text_value(object_value(status, "version"), "applicationFirmwareVersion")
+        self._version = "v2" if _has_api_v2(firmware) else "v1"
+        self._key = public_key_hex(str(status.get("publicKeyOcmf", "")))
+        return DeviceIdentity("LEM", "DCBM 400/600", text_value(status, "meterId"), firmware)
 
-    async def look(self) -> Look:
-        said = await self._web.get(self._path("livemeasure"))
+    async def read_values(self) -> Look:
+        said = await self._web.get_object(self._request_path("livemeasure"))
         export = said.get("energyExportTotal")
-        return check(
+        return check_plausible(
             Look(
-                whole_wh(number(said, "energyImportTotal"), "energyImportTotal"),
-                float(number(said, "power") * 1000),
-                float(number(said, "voltage")),
-                float(number(said, "current")),
-                None if export is None else whole_wh(number(said, "energyExportTotal"), "energyExportTotal"),
+                whole_wh(number_value(said, "energyImportTotal"), "energyImportTotal"),
+                float(number_value(said, "power") * 1000),
+                float(number_value(said, "voltage")),
+                float(number_value(said, "current")),
+                None if export is None else whole_wh(number_value(said, "energyExportTotal"), "energyExportTotal"),
             )
         )
 
     # --- its own transactions ------------------------------------------------------------------------------------
 
-    async def running(self) -> str | None:
-        if not flag(table(table(await self._status(), "status"), "bits"), "transactionIsOnGoing"):
+    async def open_transaction(self) -> str | None:
+        if not flag_value(
+            object_value(object_value(await self._get_status(), "status"), "bits"), "transactionIsOnGoing"
+        ):
             return None
-        return text(await self._web.get(self._path("legal")), "transactionId")
+        return text_value(await self._web.get_object(self._request_path("legal")), "transactionId")
 
     async def set_clock(self, utc_s: float) -> None:
         moment = datetime.fromtimestamp(utc_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        said = await self._web.said("PUT", "/v1/settings", {"time": {"utc": moment}})
-        if number(said, "result") != 1:
+        said = await self._web.request_object("PUT", "/v1/settings", {"time": {"utc": moment}})
+        if number_value(said, "result") != 1:
             raise Refused(f"{self._web.name}: it does not take the time")
 
-    async def start(self, signing: Signing, utc_s: float | None) -> None:
-        await self._may_begin()
-        said = await self._web.said("POST", self._path("legal"), self._begin(signing), good=201)
-        if not flag(said, "running"):
+    async def start_transaction(self, signing: Signing, utc_s: float | None) -> None:
+        await self._check_may_start()
+        said = await self._web.request_object(
+            "POST", self._request_path("legal"), self._start_request(signing), good=201
+        )
+        if not flag_value(said, "running"):
             raise Refused(f"{self._web.name}: the transaction was taken and does not run")
 
-    def _begin(self, signing: Signing) -> dict[str, Any]:
+    def _start_request(self, signing: Signing) -> dict[str, Any]:
         told: dict[str, Any] = {
             "evseId": signing.point,
             "transactionId": signing.id,
@@ -86,22 +100,22 @@ class Lem:
             else {}
         )
 
-    async def _may_begin(self) -> None:
-        status = await self._status()
-        bits = table(table(status, "status"), "bits")
+    async def _check_may_start(self) -> None:
+        status = await self._get_status()
+        bits = object_value(object_value(status, "status"), "bits")
         wrong = [words for bit, words in TROUBLE.items() if bits.get(bit) is True]
-        if table(table(status, "errors"), "bits").get("logbookIsFull") is True:
+        if object_value(object_value(status, "errors"), "bits").get("logbookIsFull") is True:
             wrong.append("its log book is full: it signs nothing until it is replaced or read out by its maker")
         if wrong:
             raise Refused(f"{self._web.name}: the meter reports {', '.join(wrong)}")
 
-    async def stop(self, name: str) -> None:
-        said = await self._web.said("PUT", self._path("legal", name), {"running": False})
-        if int(number(table(said, "meterValue"), "transactionStatus")) & ONGOING:
+    async def stop_transaction(self, name: str) -> None:
+        said = await self._web.request_object("PUT", self._request_path("legal", name), {"running": False})
+        if int(number_value(object_value(said, "meterValue"), "transactionStatus")) & ONGOING:
             raise Refused(f"{self._web.name}: the transaction still runs")
 
-    async def record(self, name: str) -> SignedReading | None:
-        status, octets = await self._web.ask("GET", self._path("ocmf", name))
+    async def read_record(self, name: str) -> SignedReading | None:
+        status, octets = await self._web.send_request("GET", self._request_path("ocmf", name))
         if status == 404:
             return None
         if status != 200 or not octets:
@@ -113,14 +127,14 @@ class Lem:
 
     # --- words ---------------------------------------------------------------------------------------------------
 
-    async def _status(self) -> dict[str, Any]:
-        return await self._web.get("/v1/status")
+    async def _get_status(self) -> dict[str, Any]:
+        return await self._web.get_object("/v1/status")
 
-    def _path(self, what: str, name: str = "") -> str:
+    def _request_path(self, what: str, name: str = "") -> str:
         return f"/{self._version}/{what}" + (f"?transactionId={quote(name, safe='')}" if name else "")
 
 
-def _newer(firmware: str) -> bool:
+def _has_api_v2(firmware: str) -> bool:
     """a.b.c.d: from b = 2 on the second version of the interface is there."""
     parts = firmware.split(".")
     return len(parts) == 4 and parts[1].isdecimal() and int(parts[1]) > 1

@@ -13,11 +13,11 @@ from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.meter_rest import RestSettings
-from drivers.meter_rest.http_client import Web
+from drivers.meter_rest.http_client import MeterHttpClient
 from drivers.meter_rest.isabellenhuette import Iem
 from drivers.meter_rest.lem import Lem
-from drivers.meter_rest.values import STEP_WH, Look, Who
-from drivers.meter_signing import Signed, Transactions
+from drivers.meter_rest.values import STEP_WH, DeviceIdentity, Look
+from drivers.meter_signing import MeterTransactions, TransactionSigner
 
 log = logging.getLogger(__name__)
 
@@ -27,32 +27,32 @@ DOUBTS = ("interface (documents and other projects, not on a meter)",)
 MOST_V = 1500.0
 ATTEMPTS = 2
 
-Seen = tuple[Look, Stamp]
+TimedLook = tuple[Look, Stamp]
 
 
-class Api(Transactions, Protocol):
+class MeterApi(MeterTransactions, Protocol):
     """What differs from model to model. All raise ``DeviceError``."""
 
-    async def who(self) -> Who: ...
+    async def read_identity(self) -> DeviceIdentity: ...
 
-    async def look(self) -> Look: ...
+    async def read_values(self) -> Look: ...
 
 
-APIS: dict[str, Callable[[Web, RestSettings], Api]] = {"lem_dcbm": Lem, "isabellenhuette_iem": Iem}
+APIS: dict[str, Callable[[MeterHttpClient, RestSettings], MeterApi]] = {"lem_dcbm": Lem, "isabellenhuette_iem": Iem}
 
 
 @asynccontextmanager
 async def open_meter(settings: RestSettings, where: Where) -> AsyncIterator[RestMeter]:
     """Raises ``Unreachable``, ``Garbled``, ``Broken``."""
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken("; ".join(wrong))
-    web = Web(settings.host, settings.port, settings.timeout_s)
+    web = MeterHttpClient(settings.host, settings.port, settings.timeout_s)
     meter = RestMeter(settings, where, APIS[settings.model](web, settings))
-    await meter.begin()
+    await meter.start_meter()
     yield meter
 
 
-def complaints(settings: RestSettings) -> list[str]:
+def list_complaints(settings: RestSettings) -> list[str]:
     missing = [] if settings.host else ['host: is missing; for example host = "192.168.1.2"']
     return problems(settings) + missing
 
@@ -60,78 +60,78 @@ def complaints(settings: RestSettings) -> list[str]:
 class RestMeter:
     """``agent.ports.meter.SigningMeter``."""
 
-    def __init__(self, settings: RestSettings, where: Where, api: Api) -> None:
+    def __init__(self, settings: RestSettings, where: Where, api: MeterApi) -> None:
         self.identity = MeterIdentity(signs=True)
         self._api, self._now = api, where.now
         self._name = f"meter of EVSE {where.evse} ({settings.host}:{settings.port})"
         self._pinned = settings.serial
         self._most_w = float(where.facts.get("max_a", 32.0)) * MOST_V
-        self._signed = Signed(api, self._name, settings.signature_required, settings.record_s)
-        self._last: Seen | None = None
+        self._signer = TransactionSigner(api, self._name, settings.signature_required, settings.record_s)
+        self._last: TimedLook | None = None
         self._known = False
 
-    async def begin(self) -> None:
+    async def start_meter(self) -> None:
         try:
-            await self._identify()
-            self._believe(await self._look())
+            await self._verify_identity()
+            self._accept_register(await self._read_values())
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     async def read(self) -> Reading:
         try:
             if not self._known:
-                await self._identify()
-            seen = await self._steady_look()
-            return _reading(self._believe(seen))
+                await self._verify_identity()
+            seen = await self._read_steady_values()
+            return _reading_of_look(self._accept_register(seen))
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     async def read_billing(self) -> Reading:
         """Who it is, then two looks that agree; a third decides when they do not."""
         try:
-            await self._identify()
-            looks = [await self._look(), await self._look()]
-            if not self._follows(*looks):
-                looks.append(await self._look())
-                if not any(self._follows(look, looks[2]) for look in looks[:2]):
+            await self._verify_identity()
+            looks = [await self._read_values(), await self._read_values()]
+            if not self._is_plausible_step(*looks):
+                looks.append(await self._read_values())
+                if not any(self._is_plausible_step(look, looks[2]) for look in looks[:2]):
                     raise Garbled("three looks at the billing register gave three answers")
-            return _reading(self._believe(looks[-1]))
+            return _reading_of_look(self._accept_register(looks[-1]))
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     async def read_signed(self, signing: Signing) -> Reading:
         utc_s = None if signing.utc_s is None else signing.utc_s + self._passed_s(signing.asked)
         try:
-            return await self._signed.read(signing, utc_s, self.read_billing)
+            return await self._signer.read_and_sign(signing, utc_s, self.read_billing)
         except DeviceError as e:
-            raise self._told(e) from e
+            raise self._named_error(e) from e
 
     def _passed_s(self, since: Stamp) -> float:
         boot, t_s = self._now()
         return t_s - since.t_s if boot == since.boot else 0.0
 
-    async def _steady_look(self) -> Seen:
+    async def _read_steady_values(self) -> TimedLook:
         """A surprising register is looked at again: one that stays counts."""
-        first = await self._look()
-        if self._last is None or self._follows(self._last, first):
+        first = await self._read_values()
+        if self._last is None or self._is_plausible_step(self._last, first):
             return first
-        second = await self._look()
-        if self._follows(self._last, second) or self._follows(first, second):
+        second = await self._read_values()
+        if self._is_plausible_step(self._last, second) or self._is_plausible_step(first, second):
             return second
         raise Garbled("the billing register jumps: two looks gave different values")
 
-    async def _look(self) -> Seen:
+    async def _read_values(self) -> TimedLook:
         """A lost answer is asked for once more: nothing of a look changes anything."""
         for left in range(ATTEMPTS - 1, -1, -1):
             try:
-                look = await self._api.look()
+                look = await self._api.read_values()
                 return look, Stamp(*self._now())
             except Unreachable:
                 if not left:
                     raise
         raise AssertionError
 
-    def _believe(self, seen: Seen) -> Seen:
+    def _accept_register(self, seen: TimedLook) -> TimedLook:
         if self._last is not None and seen[0].energy_wh < self._last[0].energy_wh:
             raise Garbled(
                 f"the billing register went back from {self._last[0].energy_wh} to {seen[0].energy_wh} Wh: "
@@ -140,14 +140,14 @@ class RestMeter:
         self._last = seen
         return seen
 
-    def _follows(self, one: Seen, later: Seen) -> bool:
+    def _is_plausible_step(self, one: TimedLook, later: TimedLook) -> bool:
         """Not backwards, and no faster than the hardware explains (and one step)."""
         passed_s = max(later[1].t_s - one[1].t_s, 0.0)
         return 0 <= later[0].energy_wh - one[0].energy_wh <= self._most_w * passed_s / 3600 + STEP_WH + 1
 
-    async def _identify(self) -> None:
+    async def _verify_identity(self) -> None:
         """After an error another meter may be there: it is asked before a value is believed."""
-        who = await self._api.who()
+        who = await self._api.read_identity()
         if self._pinned and who.serial != self._pinned:
             raise Exchanged(
                 f"{self._name}: serial number is {who.serial!r}, expected {self._pinned!r}: the meter was exchanged; "
@@ -159,7 +159,7 @@ class RestMeter:
         )
         self._known = True
 
-    def _told(self, error: DeviceError) -> DeviceError:
+    def _named_error(self, error: DeviceError) -> DeviceError:
         words = str(error)
         self._known = False
         if isinstance(error, Refused):
@@ -167,7 +167,7 @@ class RestMeter:
         return type(error)(words if words.startswith(self._name) else f"{self._name}: {words}")
 
 
-def _reading(seen: Seen) -> Reading:
+def _reading_of_look(seen: TimedLook) -> Reading:
     look, at = seen
     return Reading(
         at, look.energy_wh, look.power_w, (look.voltage_v,), (look.current_a,), export_wh=look.export_wh, dc=True

@@ -18,7 +18,7 @@ STEP_WH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class DeviceIdentity:
     vendor: str
     model: str
     serial: str
@@ -36,7 +36,7 @@ class Look:
     export_wh: int | None = None
 
 
-def text(table: Mapping[str, Any], key: str) -> str:
+def text_value(table: Mapping[str, Any], key: str) -> str:
     """Raises ``Garbled``."""
     value = table.get(key)
     if not isinstance(value, str):
@@ -44,7 +44,7 @@ def text(table: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def flag(table: Mapping[str, Any], key: str) -> bool:
+def flag_value(table: Mapping[str, Any], key: str) -> bool:
     """Raises ``Garbled``."""
     value = table.get(key)
     if not isinstance(value, bool):
@@ -52,7 +52,7 @@ def flag(table: Mapping[str, Any], key: str) -> bool:
     return value
 
 
-def table(outer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def object_value(outer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Raises ``Garbled``."""
     value = outer.get(key)
     if not isinstance(value, dict):
@@ -60,15 +60,15 @@ def table(outer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value
 
 
-def number(table: Mapping[str, Any], key: str) -> Decimal:
+def number_value(table: Mapping[str, Any], key: str) -> Decimal:
     """Exact. Raises ``Garbled``."""
     value = table.get(key)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Garbled(f"{key} is {value!r}, a number is wanted")
-    return shown(Decimal(value), key)
+    return bounded_number(Decimal(value), key)
 
 
-def shown(value: Decimal, what: str) -> Decimal:
+def bounded_number(value: Decimal, what: str) -> Decimal:
     """A number of a size that can be reckoned with. Raises ``Garbled``."""
     if not value.is_finite() or (value and not -DIGITS < value.adjusted() < DIGITS):
         raise Garbled(f"{what} is {str(value)[:40]}, which no meter shows")
@@ -82,7 +82,7 @@ def whole_wh(kwh: Decimal, what: str) -> int:
     return int(kwh * 1000 // 1)
 
 
-def check(look: Look) -> Look:
+def check_plausible(look: Look) -> Look:
     """Raises ``Garbled``. Volts and amperes are of the same moment as the power, or nearly."""
     if abs(look.voltage_v) > MOST_V:
         raise Garbled(f"voltage {look.voltage_v:.4g} V is more than {MOST_V} V: wrong unit?")
@@ -94,7 +94,7 @@ def check(look: Look) -> Look:
     return look
 
 
-def hexadecimal(key: str) -> str:
+def public_key_hex(key: str) -> str:
     """A public key that others can read; "" for anything else."""
     try:
         return bytes.fromhex(key).hex()

@@ -27,7 +27,7 @@ class SerialReader:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
         """A card from before the agent was there is nobody who waits now. Raises ``Unreachable``, ``Broken``."""
-        line = await SerialLine.open(
+        line = await SerialLine.open_device(
             "reader", self._settings.device, self._settings.baud, self._received, self._told.put_nowait
         )
         try:

@@ -50,7 +50,7 @@ and other projects.
 
 
 def text() -> str:
-    maps = [meter_map.load(p) for p in sorted((CONFIG / "meters").glob("*.toml"))]
+    maps = [meter_map.load_meter_map(p) for p in sorted((CONFIG / "meters").glob("*.toml"))]
     confirmed = sum(m.sources >= 2 for m in maps)
     said = f"{len(maps)} maps, {confirmed} of them with a billed register that at least two sources agree on.\n\n"
     facts = "\n## Unproven facts, and registers that are never billed\n\n" + _facts(maps)
@@ -75,14 +75,14 @@ def _row(m: MeterMap) -> str:
 
 
 def _billed(m: MeterMap) -> str:
-    places = " + ".join(f"{r.at} x {float(r.scale):g} Wh" for r in m.billing.values[ENERGY])
-    kind = m.billing.values[ENERGY][0].type
+    places = " + ".join(f"{r.at} x {float(r.scale):g} Wh" for r in m.billing_block.values[ENERGY])
+    kind = m.billing_block.values[ENERGY][0].type
     order = ", low word first" if kind.swapped else ""
-    return f"function {m.billing.function}, {places} ({kind.kind}{kind.bits}{order})"
+    return f"function {m.billing_block.function}, {places} ({kind.kind}{kind.bits}{order})"
 
 
 def _step(m: MeterMap) -> str:
-    grows = any(r.type.kind == "float" and r.type.bits == 32 for r in m.billing.values[ENERGY])
+    grows = any(r.type.kind == "float" and r.type.bits == 32 for r in m.billing_block.values[ENERGY])
     return f"{float(m.step_wh):g} Wh{', growing' if grows else ''}"
 
 

@@ -19,8 +19,8 @@ from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Garbled
 from agent.ports.driver import Where
 from drivers.meter_modbus import DRIVER, MeterSettings, meter_map
-from drivers.meter_modbus.decoded_values import check, compare, decode, reading
-from drivers.meter_modbus.meter import complaints
+from drivers.meter_modbus.decoded_values import check_against_copy, check_plausible, decode_block, reading_of_values
+from drivers.meter_modbus.meter import list_complaints
 from drivers.meter_modbus.meter_map import MapError
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 
@@ -123,7 +123,7 @@ def text(said: str, count: int) -> list[int]:
 
 def far_end(name: str, truth: Truth) -> Bank:
     """The meter as the sources describe it, at unit 1, 33 and 42."""
-    bank, phases = Bank(), meter_map.find(name, (CONFIG,)).phases
+    bank, phases = Bank(), meter_map.find_meter_map(name, (CONFIG,)).phases
     for row in ROWS[name]:
         bank.put(1, row.address, *image(row, name, truth, phases))
     if name in EXTRA:
@@ -169,7 +169,7 @@ def step_wh(name: str) -> Fraction:
 
 def test_every_map_has_its_registers_and_enough_are_confirmed() -> None:
     assert set(METERS) == set(ROWS)
-    confirmed = [n for n in METERS if meter_map.find(n, (CONFIG,)).sources >= 2]
+    confirmed = [n for n in METERS if meter_map.find_meter_map(n, (CONFIG,)).sources >= 2]
     known = [n for n in METERS if max(r.sources for r in ROWS[n] if r.quantity == IMPORT) >= 2]
     assert len(known) >= CONFIRMED
     assert set(known) - set(confirmed) == {"carlo_gavazzi_em340"}, "its finer register is the manufacturer's word alone"
@@ -177,8 +177,8 @@ def test_every_map_has_its_registers_and_enough_are_confirmed() -> None:
 
 @pytest.mark.parametrize("name", METERS)
 def test_the_billed_register_is_the_lifetime_import_and_says_who_knows_it(name: str) -> None:
-    m = meter_map.find(name, (CONFIG,))
-    billed = [(r.at, r.scale) for r in m.billing.values["energy_wh"]]
+    m = meter_map.find_meter_map(name, (CONFIG,))
+    billed = [(r.at, r.scale) for r in m.billing_block.values["energy_wh"]]
     said = [(r.address, r.scale) for r in fine(name)]
     if name == "siemens_pac2200":
         said = [(801, Fraction(1)), *said]  # tariff 1; "x.energy_import_t2" is the other
@@ -216,7 +216,7 @@ def test_any_value_is_read_right(name: str, truth: Truth) -> None:
 
 async def judge(name: str, truth: Truth) -> None:
     identity, live, bill = await read(name, truth)
-    m = meter_map.find(name, (CONFIG,))
+    m = meter_map.find_meter_map(name, (CONFIG,))
     step = int(step_wh(name))
     expected = truth.energy_wh // step * step
     assert live.energy_wh == bill.energy_wh == expected
@@ -256,7 +256,7 @@ def judge_companions(name: str, live: Reading, truth: Truth, phases: int) -> Non
 @pytest.mark.parametrize("name", METERS)
 async def test_the_other_word_order_is_noticed(name: str) -> None:
     """A meter that delivers its words the other way round must never give a reading."""
-    m = meter_map.find(name, (CONFIG,))
+    m = meter_map.find_meter_map(name, (CONFIG,))
     registers = dict(far_end(name, Truth()).units[1])
     for row in ROWS[name]:
         if row.count in (2, 4) and row.type != "ascii":
@@ -265,25 +265,29 @@ async def test_the_other_word_order_is_noticed(name: str) -> None:
     with pytest.raises(Garbled):
         values = {}
         for block in m.blocks:
-            values |= decode(block, [registers.get(block.address + i, 0) for i in range(block.count)], m.marks_missing)
-        check(values, 3)
-        compare(values, m.copy_step_wh)
+            values |= decode_block(
+                block, [registers.get(block.address + i, 0) for i in range(block.count)], m.marks_missing
+            )
+        check_plausible(values, 3)
+        check_against_copy(values, m.copy_step_wh)
 
 
 @pytest.mark.parametrize("name", METERS)
 def test_no_two_reads_can_be_mixed_up(name: str) -> None:
-    m = meter_map.find(name, (CONFIG,))
+    m = meter_map.find_meter_map(name, (CONFIG,))
     shapes = [(b.function, b.count) for b in m.blocks] + [(i.function, i.count) for i in m.identity.values()]
     assert len(set(shapes)) == len(shapes)
     assert max(b.count for b in m.blocks) <= m.longest
 
 
 def test_line_defaults() -> None:
-    lines = {n: (m.baud, m.parity, m.stopbits, m.gap_s) for n in METERS if (m := meter_map.find(n, (CONFIG,)))}
+    lines = {
+        n: (m.baud, m.parity, m.stopbits, m.gap_s) for n in METERS if (m := meter_map.find_meter_map(n, (CONFIG,)))
+    }
     assert lines["eastron_sdm630"] == lines["eastron_sdm72dm"] == (9600, "N", 1, 0.1)
     assert lines["abb_b23"] == lines["schneider_iem3155"] == (19200, "E", 1, 0.0)
     assert lines["carlo_gavazzi_em340"] == (9600, "N", 1, 0.0)
-    assert meter_map.find("finder_7m38", (CONFIG,)).unit == 33
+    assert meter_map.find_meter_map("finder_7m38", (CONFIG,)).unit == 33
 
 
 # --- what a map refuses -------------------------------------------------------------------------------------------
@@ -291,7 +295,7 @@ def test_line_defaults() -> None:
 
 def told(name: str, phases: int = 3, **more: float) -> list[str]:
     where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": phases, "max_a": 32})
-    return complaints(MeterSettings(name, "tcp", host="meter", **more), where)
+    return list_complaints(MeterSettings(name, "tcp", host="meter", **more), where)
 
 
 def test_a_coarse_register_needs_the_stations_word() -> None:
@@ -417,9 +421,9 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_few_lines_add_a_meter_and_the_own_folder_wins(tmp_path: Path) -> None:
     written(tmp_path, GOOD).rename(tmp_path / "meters" / "abb_b23.toml")
-    m = meter_map.find("abb_b23", (tmp_path, CONFIG))
+    m = meter_map.find_meter_map("abb_b23", (tmp_path, CONFIG))
     assert m.vendor == "New"
-    assert reading(decode(m.billing, [1, 2, 5000], False), Stamp(1, 1.0)).energy_wh == 65538
+    assert reading_of_values(decode_block(m.billing_block, [1, 2, 5000], False), Stamp(1, 1.0)).energy_wh == 65538
 
 
 @pytest.mark.parametrize(
@@ -446,10 +450,10 @@ def test_a_few_lines_add_a_meter_and_the_own_folder_wins(tmp_path: Path) -> None
 )
 def test_a_wrong_map_says_what_is_wrong(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(MapError, match=complaint) as caught:
-        meter_map.load(written(tmp_path, text))
+        meter_map.load_meter_map(written(tmp_path, text))
     assert "new.toml" in str(caught.value)
 
 
 def test_an_unknown_map_is_guessed() -> None:
     with pytest.raises(MapError, match="did you mean 'eastron_sdm630'"):
-        meter_map.find("eastron_sdm360", (CONFIG,))
+        meter_map.find_meter_map("eastron_sdm360", (CONFIG,))

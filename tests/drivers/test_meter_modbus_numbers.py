@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ports import Garbled
-from drivers.meter_modbus.register_numbers import NumberType, energy, float_step, text
+from drivers.meter_modbus.register_numbers import NumberType, exact_energy_wh, float_step, registers_to_text
 
-F32 = NumberType.named("float32_be")
+F32 = NumberType.from_type_name("float32_be")
 KWH = Fraction(1000)
 
 
@@ -22,7 +22,7 @@ def words(raw: bytes) -> list[int]:
 
 def from_kwh(kwh: float) -> int:
     """Wh of a float32 kWh register that holds the nearest neighbour of ``kwh``."""
-    return energy(F32.decode(words(struct.pack(">f", kwh))), KWH, F32) // 1
+    return exact_energy_wh(F32.decode_words(words(struct.pack(">f", kwh))), KWH, F32) // 1
 
 
 @pytest.mark.parametrize(
@@ -43,24 +43,24 @@ def from_kwh(kwh: float) -> int:
     ],
 )
 def test_decoding(name: str, registers: list[int], value: int | Fraction) -> None:
-    assert NumberType.named(name).decode(registers) == value
+    assert NumberType.from_type_name(name).decode_words(registers) == value
 
 
 @pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800000, 0xFF800000])
 def test_nan_and_infinity_are_refused(bits: int) -> None:
     with pytest.raises(Garbled):
-        F32.decode([bits >> 16, bits & 0xFFFF])
+        F32.decode_words([bits >> 16, bits & 0xFFFF])
 
 
 def test_a_wrong_number_of_registers_is_refused() -> None:
     with pytest.raises(Garbled):
-        F32.decode([1])
+        F32.decode_words([1])
 
 
 @pytest.mark.parametrize("name", ["float16", "int24_be", "Float32_be", "", "ascii_be"])
 def test_unknown_types(name: str) -> None:
     with pytest.raises(ValueError, match="unknown type"):
-        NumberType.named(name)
+        NumberType.from_type_name(name)
 
 
 @given(st.integers(0, 16_384_000))
@@ -88,8 +88,8 @@ def test_never_more_than_the_register_by_a_whole_wh(kwh: float) -> None:
 
 @given(st.integers(0, 2**64 - 2))
 def test_integers_never_become_floats(raw: int) -> None:
-    kind = NumberType.named("uint64_be")
-    assert energy(kind.decode(words(struct.pack(">Q", raw))), Fraction(10), kind) == raw * 10
+    kind = NumberType.from_type_name("uint64_be")
+    assert exact_energy_wh(kind.decode_words(words(struct.pack(">Q", raw))), Fraction(10), kind) == raw * 10
 
 
 def test_steps_of_a_float32_kwh_register() -> None:
@@ -99,14 +99,14 @@ def test_steps_of_a_float32_kwh_register() -> None:
 
 
 def test_missing_marks() -> None:
-    assert NumberType.named("uint32_be").missing(0xFFFFFFFF)
-    assert NumberType.named("int32_be").missing(0x7FFFFFFF)
-    assert not NumberType.named("int32_be").missing(-1)
-    assert not NumberType.named("uint16").missing(0x7FFF)
-    assert not F32.missing(0)
+    assert NumberType.from_type_name("uint32_be").marks_unavailable(0xFFFFFFFF)
+    assert NumberType.from_type_name("int32_be").marks_unavailable(0x7FFFFFFF)
+    assert not NumberType.from_type_name("int32_be").marks_unavailable(-1)
+    assert not NumberType.from_type_name("uint16").marks_unavailable(0x7FFF)
+    assert not F32.marks_unavailable(0)
 
 
 def test_text_with_two_or_one_characters_in_a_register() -> None:
-    assert text(words(b"BQ1234567Z\0\0")) == "BQ1234567Z"
-    assert text(words(b"\0B\0Q\x001")) == "BQ1"
-    assert text(words(b"B23 112 ")) == "B23 112"
+    assert registers_to_text(words(b"BQ1234567Z\0\0")) == "BQ1234567Z"
+    assert registers_to_text(words(b"\0B\0Q\x001")) == "BQ1"
+    assert registers_to_text(words(b"B23 112 ")) == "B23 112"
