@@ -18,8 +18,8 @@ from agent.domain.orders import SendLog
 from agent.domain.variables import VARIABLES, Settings, write
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import HIDDEN
-from agent.ocpp.transport.connector import shown
-from agent.ocpp.wire.masking import without_credentials
+from agent.ocpp.transport.connector import without_user_info
+from agent.ocpp.wire.masking import mask_urls_in_text
 from agent.services.logs.buffer import LogRing
 from agent.station_file.settings import StationFile
 
@@ -47,7 +47,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [without_secrets(v, name) for v in value]
     if isinstance(value, str):
-        return shown(value)
+        return without_user_info(value)
     return value if isinstance(value, bool | int | float) or value is None else str(value)
 
 
@@ -61,7 +61,7 @@ def without_tokens(value: Any, name: str = "") -> Any:
     if isinstance(value, str) and name == "data":
         return _data_without_tokens(value)
     if isinstance(value, str):
-        return Token(value).masked() if name in TOKENS else without_credentials(value)
+        return Token(value).masked() if name in TOKENS else mask_urls_in_text(value)
     return value
 
 

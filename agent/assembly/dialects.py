@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from agent.ocpp.dialects.dialect import Dialect, In
-from agent.ocpp.versions import dialects
+from agent.ocpp.versions import build_dialects
 from agent.station_file.settings import Backend, SettingsError, StationFile
 
 
 def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
-    """``backend`` and ``dialects`` for its link. Raises ``SettingsError`` with all that is wrong."""
+    """``backend`` and ``build_dialects`` for its link. Raises ``SettingsError`` with all that is wrong."""
     wrong: list[str] = []
     spoken: tuple[Dialect, ...] = ()
     try:
-        spoken = dialects(backend.versions, file.station.features_off)
+        spoken = build_dialects(backend.versions, file.station.features_off)
         if backend.scope == "billing" or backend is not file.backends[0]:
             spoken = _limit_scope(file, backend, spoken)
     except ValueError as e:
@@ -34,7 +34,7 @@ def _with_quirks(
     from agent.services.devices.configured import config_dirs
 
     try:
-        return quirks.applied(quirks.load(backend.quirks, config_dirs(file)), backend, spoken)
+        return quirks.apply_quirks(quirks.load_profile(backend.quirks, config_dirs(file)), backend, spoken)
     except quirks.WrongQuirks as e:
         wrong += [f"{file.path}: backend {backend.name}: {p}" for p in e.problems]
         return backend, spoken
@@ -48,5 +48,7 @@ def _limit_scope(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...
         problem = f"{file.path}: backend {backend.name}: calls: no such call is offered: {', '.join(sorted(unknown))}"
         raise SettingsError([problem])
     if backend.scope == "billing":
-        spoken = tuple(map(billing_scope.billing, spoken))
-    return spoken if backend is file.backends[0] else tuple(billing_scope.looking_on(d, backend.calls) for d in spoken)
+        spoken = tuple(map(billing_scope.billing_only, spoken))
+    return (
+        spoken if backend is file.backends[0] else tuple(billing_scope.restrict_calls(d, backend.calls) for d in spoken)
+    )

@@ -39,7 +39,7 @@ def initial_settings(file: StationFile) -> Settings:
     settings = Settings()
     for key, value in file.settings.items():
         if key in versions.TABLES and isinstance(value, Mapping):
-            values, problems = versions.initial(key, value)
+            values, problems = versions.parse_settings(key, value)
             wrong += problems
             for name, known in values.items():
                 settings.put(name, known)
@@ -142,7 +142,7 @@ def unusable_certificates(file: StationFile) -> list[str]:
     wrong = []
     for b in (b for b in file.backends if b.security_profile >= 2 or b.ca is not None):
         try:
-            tls.context(b)
+            tls.build_context(b)
         except OSError as e:
             wrong.append(f"{file.path}: backend {b.name}: ca, crl, client_cert, client_key: not usable ({e})")
     for b in file.backends:

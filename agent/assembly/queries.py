@@ -38,7 +38,7 @@ def status_socket_queries(station: Station) -> dict[str, Asked]:
 
         def wake_links() -> None:
             for link in station.links.values():
-                link.wake()
+                link.queue_changed()
 
         return await dead_letter_queries.answer_dead_letters(station.store, question, wake_links)
 

@@ -51,10 +51,10 @@ def station_snapshot(station: Station) -> dict[str, Any]:
         },
         "backend": {
             "url": link.url if link else "",
-            "link": "up" if link and link.up else "down",
-            "ocpp": link.version if link else None,
-            "boot": link.boot if link else None,
-            **({"trouble": link.trouble} if link and link.trouble else {}),
+            "link": "up" if link and link.is_up else "down",
+            "ocpp": link.ocpp_version if link else None,
+            "boot": link.boot_status if link else None,
+            **({"trouble": link.connect_error} if link and link.connect_error else {}),
         },
         "ready": station.ready,
         "store": {
@@ -74,7 +74,7 @@ def _evse_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str,
         "number": evse.number,
         "screen": str(screen.name) if screen else None,
         "lamp": str(lamp) if lamp else None,
-        "told": link.told.get(evse.number) if link else None,
+        "told": link.reported_statuses.get(evse.number) if link else None,
         "session": _session_snapshot(station, evse, link),
         "last_session": _last_session_snapshot(station, evse, link),
         "latched": sorted(evse.latched & (KEPT | JAMS)),
@@ -102,7 +102,7 @@ def _session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[s
     newest = max(session.last_wh, evse.reading.energy_wh if evse.reading else 0)
     return {
         "id": session.id,
-        "transaction_id": station.store.transaction_id(link.name, session.id, link.version) if link else None,
+        "transaction_id": station.store.transaction_id(link.name, session.id, link.ocpp_version) if link else None,
         "token": session.token.value,
         "energy_wh": newest - session.start_wh,
         "cost_cents": _cost_cents(station, evse, newest),
@@ -117,7 +117,7 @@ def _last_session_snapshot(station: Station, evse: Evse, link: Link | None) -> d
     cents, final = _total_cost(evse, ended.id)
     return {
         "id": ended.id,
-        "transaction_id": station.store.transaction_id(link.name, ended.id, link.version) if link else None,
+        "transaction_id": station.store.transaction_id(link.name, ended.id, link.ocpp_version) if link else None,
         "token": ended.token.value,
         "started_utc_s": round(station.clock.utc_s(ended.started), 3),
         "ended_utc_s": round(station.clock.utc_s(ended.ended), 3),

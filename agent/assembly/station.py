@@ -42,7 +42,7 @@ from agent.model.types import Fault, Lamp, Screen
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.transport import connector
-from agent.ocpp.transport.timeouts import wait
+from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock, Scale
 from agent.services.devices.board import LivenessSignal
@@ -173,7 +173,7 @@ class Station:
             clock=self.clock,
             settings=self.site.settings,
             evse_numbers=tuple(self.site.evses),
-            hear=self.engine.post_event,
+            post_event=self.engine.post_event,
             trace=self._trace_frame,
             password=lambda: self._backend_password(backend),
             access=lambda: self.site.access(backend.name),
@@ -298,9 +298,9 @@ class Station:
         boot = self.clock.mark_boot_alive()
         self.engine.remember_fact("boot", str(boot.number), boot.to_record())
         for link in self.links.values():
-            if link.up and self._spoken.get(link.name) != link.version:
-                self._spoken[link.name] = link.version
-                self.engine.remember_fact("spoken", link.name, {"version": link.version})
+            if link.is_up and self._spoken.get(link.name) != link.ocpp_version:
+                self._spoken[link.name] = link.ocpp_version
+                self.engine.remember_fact("spoken", link.name, {"version": link.ocpp_version})
 
     _tasks: tuple[asyncio.Task[None], ...] = ()
     sinks: Sinks | None = None
@@ -308,7 +308,7 @@ class Station:
     async def _start_devices(self, group: asyncio.TaskGroup) -> None:
         """Drivers are imported when the backend has answered, or seems to be far: importing holds the loop."""
         if any(b.url for b in self.file.backends):
-            await wait(self._answered, HEAD_START_S)
+            await wait_for_event(self._answered, HEAD_START_S)
         alone = resume_garbage_collection()
         from agent.assembly.devices import add_supervisor
         from agent.services.devices.configured import compose_devices
@@ -367,7 +367,7 @@ class Station:
         await self.hands.wait_until_settled(STOP_S)
         await self.engine.wait_until_handled()  # what a terminal has answered is on disk
         for link in self.links.values():
-            await link.flush(FLUSH_S if self._exit.result() == 0 and link.up else 0.5)
+            await link.drain_queues(FLUSH_S if self._exit.result() == 0 and link.is_up else 0.5)
         self.files.close()
         self.keys.close()
         if self._boot_board and self.files.updater is not None:
@@ -417,7 +417,7 @@ def _highest_unreadable_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
 async def run(file: StationFile, options: Options, begun: Store) -> int:
     """Run a station until it is told to end; 0 = wanted (SIGTERM, Reset)."""
     if any(b.url for b in file.backends):
-        connector.load()  # while the disk works
+        connector.preload_library()  # while the disk works
     store = await begun.opened()
     try:
         station = Station(file, options, store, await store.facts())

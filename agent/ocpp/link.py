@@ -24,22 +24,22 @@ from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusCh
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.security_events import SecurityEvent
 from agent.domain.variables import Settings
-from agent.ocpp.dialects.dialect import Boot, Desk, Dialect, Heard, Identity, Out
-from agent.ocpp.inbound.queue import Inbox
-from agent.ocpp.inbound.requests import Asking
-from agent.ocpp.outbound.authorize_queue import Judging
-from agent.ocpp.outbound.delivery import deliver
+from agent.ocpp.dialects.dialect import BootAnswer, Dialect, Identity, Out, ResponseEffects, RowContext
+from agent.ocpp.inbound.queue import InboundQueue
+from agent.ocpp.inbound.requests import InboundRequests
+from agent.ocpp.outbound.authorize_queue import AuthorizeQueue
+from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.durable_queues import DurableQueues
 from agent.ocpp.outbound.heartbeat import Heartbeat
-from agent.ocpp.outbound.status_queue import Statuses, Waiting
+from agent.ocpp.outbound.status_queue import QueuedStatus, StatusQueue
 from agent.ocpp.registration import Registration
 from agent.ocpp.transport import connector
-from agent.ocpp.transport.backoff import Backoff, growing_s
-from agent.ocpp.transport.call_channel import Gone, Line, Silent
-from agent.ocpp.transport.reconnect import Connecting
-from agent.ocpp.transport.timeouts import Patience, wait
+from agent.ocpp.transport.backoff import Backoff, growing_pause_s
+from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer
+from agent.ocpp.transport.reconnect import Reconnector
+from agent.ocpp.transport.timeouts import Timeouts, wait_for_event
 from agent.ocpp.transport.websocket import Closed, WebSocket
-from agent.ocpp.wire.rpc import Answered, Called, Dropped, Errored, Say
+from agent.ocpp.wire.rpc import Answered, Called, Dropped, Errored, SendNow
 from agent.ports.clock import ClockPort
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxPort, OutboxRow
@@ -66,138 +66,143 @@ class Link:
         clock: ClockPort,
         settings: Settings,
         evse_numbers: Sequence[int],
-        hear: Callable[[Event], None],
+        post_event: Callable[[Event], None],
         trace: Callable[[str, str, str, str], None] = lambda direction, link, version, text: None,
         password: Callable[[], str | None] = lambda: None,
         jitter: random.Random | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         primary: bool = True,
         access: Callable[[], Access] | None = None,
         pki: PkiPort | None = None,
         spoken: str = "",  # its version before the agent was started anew: it rules until there is a connection
     ) -> None:
         self.name = backend.name
-        self._dialects, self._clock, self._settings, self._hear = tuple(dialects), clock, settings, hear
-        self._patience = patience or Patience()
+        self._dialects, self._clock, self._settings, self._post_event = tuple(dialects), clock, settings, post_event
+        self._timeouts = timeouts or Timeouts()
         jitter = jitter or random.Random()
-        self._connecting = Connecting(
-            backend, dialects, settings, hear, password, primary, self._patience, jitter, access, pki, clock.rate
+        self._connector = Reconnector(
+            backend, dialects, settings, post_event, password, primary, self._timeouts, jitter, access, pki, clock.rate
         )
-        self._desk = Desk(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
-        self._line = Line(
-            self._desk,
+        self._ctx = RowContext(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
+        self._channel = CallChannel(
+            self._ctx,
             next((d for d in self._dialects if d.name == spoken), self._dialects[0]),
             self.url,
             trace,
-            self._late,
+            self._take_late_answer,
             backend.call_timeout_s,
-            self._patience.pong_s,
+            self._timeouts.pong_s,
         )
-        self._asking = Asking(self._desk, self._line.rpc, hear, self._patience.answer_s)
-        self._queues = DurableQueues(self._desk, self._patience.store_retry_s)
-        self._statuses = Statuses()
-        boot_retry_s = self._patience.boot_retry_s
-        self._registration = Registration(self._desk, Backoff(jitter, boot_retry_s, boot_retry_s), clock.rate)
-        self._wake, self._watching, self._leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._inbox = Inbox()
-        self._moved = asyncio.Event()
+        self._requests = InboundRequests(self._ctx, self._channel.rpc, post_event, self._timeouts.answer_s)
+        self._queues = DurableQueues(self._ctx, self._timeouts.store_retry_s)
+        self._statuses = StatusQueue()
+        boot_retry_s = self._timeouts.boot_retry_s
+        self._registration = Registration(self._ctx, Backoff(jitter, boot_retry_s, boot_retry_s), clock.rate)
+        self._work_arrived, self._ping_changed, self._close_demanded = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._inbox = InboundQueue()
+        self._progressed = asyncio.Event()
         self._status_silences = 0
-        self._up, self._retell, self._down_since_s, self._connected_s = False, False, 0.0, 0.0
-        self._heartbeat = Heartbeat(settings, self._desk, self._line, clock)
-        self._judging = Judging(hear, backend.call_timeout_s)
+        self._is_up, self._resend_statuses, self._down_since_s, self._connected_s = False, False, 0.0, 0.0
+        self._heartbeat = Heartbeat(settings, self._ctx, self._channel, clock)
+        self._authorizations = AuthorizeQueue(post_event, backend.call_timeout_s)
         self._urgent: deque[Message] = deque()
-        self.trouble = ""
+        self.connect_error = ""
         """Why the last attempt to connect has failed, for people; "" once there is a connection."""
 
     # --- what the rest of the agent sees -------------------------------------------------------------------------
 
     @property
-    def up(self) -> bool:
+    def is_up(self) -> bool:
         """Connected, and the boot is accepted."""
-        return self._up
+        return self._is_up
 
     @property
-    def boot(self) -> str | None:
+    def boot_status(self) -> str | None:
         """The backend's last word to a BootNotification."""
-        return self._desk.boot
+        return self._ctx.boot
 
     @property
-    def _dialect(self) -> Dialect:
-        return self._line.dialect
+    def _present_dialect(self) -> Dialect:
+        return self._channel.dialect
 
     @property
-    def version(self) -> str:
-        return self._dialect.name
+    def ocpp_version(self) -> str:
+        return self._present_dialect.name
 
     @property
     def url(self) -> str:
         """For people: without user and password."""
-        return self._connecting.url
+        return self._connector.url
 
     @property
     def max_token_length(self) -> int:
-        return self._dialect.max_token_length
+        return self._present_dialect.max_token_length
 
     @property
-    def told(self) -> dict[int, dict[str, str]]:
-        return {n: {"status": t.status, "error": t.error} for n, t in self._statuses.told.items()}
+    def reported_statuses(self) -> dict[int, dict[str, str]]:
+        return {n: {"status": t.status, "error": t.error} for n, t in self._statuses.last_sent.items()}
 
     @property
-    def dropped(self) -> int:
+    def dropped_frames(self) -> int:
         """Frames that could not be read, since the start."""
-        return self._line.rpc.dropped
+        return self._channel.rpc.dropped
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         """Something that is not billed. Never blocks, never fails."""
         if isinstance(message, StatusChanged):
-            if self.boot != "Accepted" and not message.forced:
+            if self.boot_status != "Accepted" and not message.forced:
                 return  # the whole situation is told anew once the boot is accepted
             settle_s = float(self._settings.number("minimum_status_duration_s"))
-            told, now_s = self._dialect.project(message), self._clock.now().t_s
+            told, now_s = self._present_dialect.project_status(message), self._clock.now().t_s
             self._statuses.add(
-                message, told, now_s, settle_s, self._queues.billing.barrier() if self._up else 0, self._up
+                message,
+                told,
+                now_s,
+                settle_s,
+                self._queues.transactions.status_barrier() if self._is_up else 0,
+                self._is_up,
             )
-        elif isinstance(message, BootWanted) and self.boot != "Accepted":
-            self._registration.triggered()
-        elif message not in self._urgent and isinstance(self._dialect.outgoing(type(message)), Out):
+        elif isinstance(message, BootWanted) and self.boot_status != "Accepted":
+            self._registration.boot_triggered()
+        elif message not in self._urgent and isinstance(self._present_dialect.message_row(type(message)), Out):
             self._urgent.append(message)
-        self._wake.set()
+        self._work_arrived.set()
 
-    def wake(self) -> None:
+    def queue_changed(self) -> None:
         """A row was added to a durable queue."""
-        self._wake.set()
+        self._work_arrived.set()
 
-    def judge(self, order: JudgeToken) -> None:
+    def authorize(self, order: JudgeToken) -> None:
         """``TokenJudged`` follows, at the latest after the call time-out."""
-        if not self._up:
-            self._hear(TokenJudged(order.request, order.token, None))
+        if not self._is_up:
+            self._post_event(TokenJudged(order.request, order.token, None))
             return
-        self._judging.add(order)
-        self._wake.set()
+        self._authorizations.add(order)
+        self._work_arrived.set()
 
-    def reply(self, order: Reply) -> None:
-        self._asking.reply(order)
+    def respond(self, order: Reply) -> None:
+        self._requests.resolve_request(order)
 
-    async def flush(self, timeout_s: float) -> bool:
+    async def drain_queues(self, timeout_s: float) -> bool:
         """Wait until what was replied is written, and, as long as the backend takes it, until nothing waits in the
         durable queues any more. False: not all that is billed in time, or nobody takes it."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._asking.flush()
-                while self._up and self._queues.moving:
-                    self._moved.clear()
-                    await self._moved.wait()
+                await self._requests.wait_until_sent()
+                while self._is_up and self._queues.has_sendable_row:
+                    self._progressed.clear()
+                    await self._progressed.wait()
         except TimeoutError:
             return False
-        return not self._queues.billing.waiting
+        return not self._queues.transactions.waiting_count
 
     def reconnect(self) -> None:
         """Close the connection in order and open a new one at once (new password, new address)."""
-        self._leave.set()
+        self._close_demanded.set()
 
-    def refresh(self) -> None:
+    def reconnect_if_changed(self) -> None:
         """Connect anew if something else is to be dialled with now; what is being answered is answered first."""
-        if self._line.ws is not None and self._connecting.stale and not self._asking.busy:
+        if self._channel.ws is not None and self._connector.is_outdated and not self._requests.is_busy:
             self.reconnect()
 
     # --- connecting ----------------------------------------------------------------------------------------------
@@ -205,171 +210,180 @@ class Link:
     async def run(self) -> None:
         """For ever. Ends only by cancellation, or with a bug of ours."""
         while True:
-            self._leave.clear()
+            self._close_demanded.clear()
             try:
-                connection = await self._connecting.connect()
+                connection = await self._connector.connect()
             except connector.NoConnection as e:
-                self.trouble = str(e)
-                self._line.say(self.trouble)
+                self.connect_error = str(e)
+                self._channel.log_seldom(self.connect_error)
             else:
                 try:
-                    await self._converse(connection)
+                    await self._serve_connection(connection)
                 finally:
-                    await self._close(connection)
-            if not self._leave.is_set():
-                await wait(self._leave, self._connecting.pause_s())
+                    await self._end_connection(connection)
+            if not self._close_demanded.is_set():
+                await wait_for_event(self._close_demanded, self._connector.next_pause_s())
 
-    async def _converse(self, ws: WebSocket) -> None:
+    async def _serve_connection(self, ws: WebSocket) -> None:
         """One connection from handshake to its end."""
-        self._begin(ws)
+        self._begin_connection(ws)
         async with asyncio.TaskGroup() as group:
-            beside = (self._work(), self._talk(), self._watch(), self._leaving(ws))
+            beside = (
+                self._answer_requests(),
+                self._send_calls(),
+                self._ping_after_silence(),
+                self._close_on_demand(ws),
+            )
             tasks = [group.create_task(c) for c in beside]
-            await self._listen(ws)
+            await self._read_frames(ws)
             for task in tasks:
                 task.cancel()
 
-    def _begin(self, ws: WebSocket) -> None:
+    def _begin_connection(self, ws: WebSocket) -> None:
         dialect = next((d for d in self._dialects if d.subprotocol == ws.subprotocol), self._dialects[0])
-        if dialect is not self._dialect:
-            self._statuses.respell(dialect.project)
-            self._retell = True
-        self._line.attach(ws, dialect)
-        self._line.url, self.trouble = self.url, ""
-        self._queues.reconnected(dialect)
+        if dialect is not self._present_dialect:
+            self._statuses.reproject_all(dialect.project_status)
+            self._resend_statuses = True
+        self._channel.attach_connection(ws, dialect)
+        self._channel.url, self.connect_error = self.url, ""
+        self._queues.connection_opened(dialect)
         self._status_silences, self._connected_s = 0, time.monotonic()
-        self._inbox = Inbox()
+        self._inbox = InboundQueue()
         log.info("%s: connected to %s, OCPP %s", self.name, self.url, dialect.name)
-        was_accepted = self._registration.accepted
-        if self._registration.connected(dialect.name, self.url):
+        was_accepted = self._registration.is_accepted
+        if self._registration.survives_reconnect(dialect.name, self.url):
             self._go_up()
         elif was_accepted:
-            self._retell = True
+            self._resend_statuses = True
 
     def _go_up(self) -> None:
-        if not self._up:
-            self._up = True
+        if not self._is_up:
+            self._is_up = True
             now_s = self._clock.now().t_s
             long = now_s - (self._down_since_s or now_s) > self._settings.number("offline_threshold_s")
-            if self._retell or (long and self._dialect.retells):
-                self._statuses.retell(self._dialect.project, now_s)
-            self._retell = False
-            self._hear(LinkChanged(self.name, True))
+            if self._resend_statuses or (long and self._present_dialect.resends_statuses):
+                self._statuses.requeue_all(self._present_dialect.project_status, now_s)
+            self._resend_statuses = False
+            self._post_event(LinkChanged(self.name, True))
 
     def _go_down(self) -> None:
-        self._judging.nobody()
-        if self._up:
-            self._up, self._down_since_s = False, self._clock.now().t_s
-            self._moved.set()
-            self._hear(LinkChanged(self.name, False))
+        self._authorizations.fail_all()
+        if self._is_up:
+            self._is_up, self._down_since_s = False, self._clock.now().t_s
+            self._progressed.set()
+            self._post_event(LinkChanged(self.name, False))
 
-    async def _close(self, ws: WebSocket) -> None:
-        self._line.ws = None
-        self._asking.sent()
+    async def _end_connection(self, ws: WebSocket) -> None:
+        self._channel.ws = None
+        self._requests.responses_sent()
         self._go_down()
-        if time.monotonic() - self._connected_s >= self._patience.lasting_s:
-            self._connecting.worked()
+        if time.monotonic() - self._connected_s >= self._timeouts.lasting_s:
+            self._connector.backend_answered()
         log.info("%s: disconnected (%s)", self.name, ws.close_code)
         await ws.close()
 
-    async def _leaving(self, ws: WebSocket) -> None:
-        await self._leave.wait()
+    async def _close_on_demand(self, ws: WebSocket) -> None:
+        await self._close_demanded.wait()
         await ws.close()
 
     # --- listening and answering ---------------------------------------------------------------------------------
 
-    async def _listen(self, ws: WebSocket) -> None:
+    async def _read_frames(self, ws: WebSocket) -> None:
         try:
             while True:
-                data = await ws.recv()
-                finding = self._line.receive(data)
-                if isinstance(finding, Called | Say):
-                    self._line.exchanged_s = self._line.received_s
+                data = await ws.receive_message()
+                finding = self._channel.receive_frame(data)
+                if isinstance(finding, Called | SendNow):
+                    self._channel.exchanged_s = self._channel.received_s
                     await self._inbox.put(finding, len(data))
                 elif isinstance(finding, Answered | Errored):
-                    self._connecting.worked()
+                    self._connector.backend_answered()
                 elif isinstance(finding, Dropped):
-                    self._line.say(f"{self.url}: dropped a frame: {finding.why}")
-                    self._hear(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, finding.why, self.name))
+                    self._channel.log_seldom(f"{self.url}: dropped a frame: {finding.why}")
+                    self._post_event(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, finding.why, self.name))
         except Closed:
-            self._line.say(f"{self.url}: connection ended (code {ws.close_code}): trying again")
+            self._channel.log_seldom(f"{self.url}: connection ended (code {ws.close_code}): trying again")
 
-    def _late(self, subject: Any, heard: Heard | None) -> None:
+    def _take_late_answer(self, subject: Any, heard: ResponseEffects | None) -> None:
         if isinstance(subject, OutboxRow):
-            for event in self._queues.late(subject, heard):
-                self._hear(event)
-        elif heard is not None and heard.boot is not None and self.boot != "Accepted":
-            self._booted(heard.boot)
-        self._wake.set()
+            for event in self._queues.take_late_answer(subject, heard):
+                self._post_event(event)
+        elif heard is not None and heard.boot is not None and self.boot_status != "Accepted":
+            self._boot_answered(heard.boot)
+        self._work_arrived.set()
 
-    async def _work(self) -> None:
+    async def _answer_requests(self) -> None:
         while True:
             item = await self._inbox.get()
-            if isinstance(item, Say):
-                await self._line.send(item.text)
-            elif self.boot == "Rejected" and self._dialect.silent_when_rejected:
-                self._line.say(f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)")
+            if isinstance(item, SendNow):
+                await self._channel.send_frame(item.text)
+            elif self.boot_status == "Rejected" and self._present_dialect.silent_when_rejected:
+                self._channel.log_seldom(
+                    f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)"
+                )
             else:
-                self._heartbeat.interval()  # so that GetConfiguration tells the one in force
-                await self._line.send(await self._asking.serve(item, self._dialect))
-                self._asking.sent()
-                while self._desk.owed:
-                    self.tell(self._desk.owed.pop(0))
-                self._wake.set()
-                self._watching.set()  # an interval may have been changed
-                self.refresh()
+                self._heartbeat.interval_in_force()  # so that GetConfiguration tells the one in force
+                await self._channel.send_frame(await self._requests.serve_request(item, self._present_dialect))
+                self._requests.responses_sent()
+                while self._ctx.messages_after_answer:
+                    self.send(self._ctx.messages_after_answer.pop(0))
+                self._work_arrived.set()
+                self._ping_changed.set()  # an interval may have been changed
+                self.reconnect_if_changed()
 
     # --- talking -------------------------------------------------------------------------------------------------
 
-    async def _talk(self) -> None:
+    async def _send_calls(self) -> None:
         try:
             while True:
-                self._wake.clear()
-                said = await self._say_next()
-                self._moved.set()
+                self._work_arrived.clear()
+                said = await self._send_next()
+                self._progressed.set()
                 if not said:
-                    await wait(self._wake, self._idle_s())
-        except Gone:
-            self._line.say(f"{self.url}: silent: connection given up, trying again")
+                    await wait_for_event(self._work_arrived, self._idle_s())
+        except ConnectionLost:
+            self._channel.log_seldom(f"{self.url}: silent: connection given up, trying again")
 
-    async def _say_next(self) -> bool:
+    async def _send_next(self) -> bool:
         """Send what is first, and wait for its answer. False: there is nothing to say now."""
         if self._registration.is_due:
-            return await self._boot()
-        if self.boot == "Accepted" and (question := self._judging.take()):
-            self._judging.settle(question, await self._ask(question))
+            return await self._send_boot()
+        if self.boot_status == "Accepted" and (question := self._authorizations.next_unsent()):
+            self._authorizations.settle_request(question, await self._send_and_wait(question))
             return True
-        if self.boot in ("Accepted", "Pending") and self._urgent:
+        if self.boot_status in ("Accepted", "Pending") and self._urgent:
             message = self._urgent.popleft()
             if isinstance(message, BootWanted):
-                self._desk.triggered = True
-                return await self._boot()
-            return await self._tell(message)
+                self._ctx.triggered = True
+                return await self._send_boot()
+            return await self._send_message(message)
         if status := self._next_status():
-            return await self._notify(status)
-        if self.boot != "Accepted":
+            return await self._send_status(status)
+        if self.boot_status != "Accepted":
             return False
-        if await self._deliver():
+        if await self._deliver_next_row():
             return True
         if time.monotonic() >= self._heartbeat.due_s():
-            return await self._tell(HeartbeatWanted())
+            return await self._send_message(HeartbeatWanted())
         return False
 
-    async def _deliver(self) -> bool:
+    async def _deliver_next_row(self) -> bool:
         if found := await self._queues.next_row():
-            await deliver(*found, self._dialect, self._line, self._hear)
+            await deliver_row(*found, self._present_dialect, self._channel, self._post_event)
         return found is not None
 
-    def _next_status(self) -> Waiting | None:
+    def _next_status(self) -> QueuedStatus | None:
         """While pending only what was triggered may be told (1.6 4.2)."""
-        if self.boot not in ("Accepted", "Pending"):
+        if self.boot_status not in ("Accepted", "Pending"):
             return None
-        return self._statuses.take(self._clock.now().t_s, self._queues.billing.passable(), self.boot == "Pending")
+        return self._statuses.take_due(
+            self._clock.now().t_s, self._queues.transactions.settled_for_status(), self.boot_status == "Pending"
+        )
 
     def _idle_s(self) -> float:
         """Until the next thing is due by time alone."""
         now_s = time.monotonic()
-        if self.boot != "Accepted":
+        if self.boot_status != "Accepted":
             return self._registration.due_in_s
         dues_s, domain_s = [self._heartbeat.due_s() - now_s], self._clock.now().t_s
         status_s = self._statuses.next_due_s(domain_s)
@@ -377,63 +391,63 @@ class Link:
             dues_s.append((status_s - domain_s) / self._clock.rate)
         return max(0.001, min(dues_s + self._queues.dues_s()))
 
-    async def _ask(self, message: Message | JudgeToken) -> Heard | None:
+    async def _send_and_wait(self, message: Message | JudgeToken) -> ResponseEffects | None:
         """None: nothing useful came back, or nothing at all."""
-        with contextlib.suppress(Silent):
-            return await self._line.tell(message)
+        with contextlib.suppress(NoAnswer):
+            return await self._channel.send_message(message)
         return None
 
-    async def _boot(self) -> bool:
-        heard = await self._ask(BootWanted())
+    async def _send_boot(self) -> bool:
+        heard = await self._send_and_wait(BootWanted())
         if heard is not None and heard.boot is not None:
-            self._booted(heard.boot)
-        elif self.boot != "Accepted":
-            wait_s = self._registration.unanswered()
-            self._line.say(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
+            self._boot_answered(heard.boot)
+        elif self.boot_status != "Accepted":
+            wait_s = self._registration.boot_unanswered()
+            self._channel.log_seldom(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
         return True
 
-    def _booted(self, boot: Boot) -> None:
-        self._registration.answered(boot, self._dialect.name, self.url)
-        if self._registration.accepted:
-            self._line.unknown_actions.clear()
-            self._heartbeat.accepted(boot.interval_s)
+    def _boot_answered(self, boot: BootAnswer) -> None:
+        self._registration.boot_answered(boot, self._present_dialect.name, self.url)
+        if self._registration.is_accepted:
+            self._channel.unknown_actions.clear()
+            self._heartbeat.boot_accepted(boot.interval_s)
             self._go_up()
             return
-        self._line.say(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
+        self._channel.log_seldom(f"{self.url}: this station is {boot.status} there: check whether the backend knows it")
         self._go_down()
 
-    async def _tell(self, message: Message) -> bool:
-        heard = await self._ask(message)
+    async def _send_message(self, message: Message) -> bool:
+        heard = await self._send_and_wait(message)
         for event in heard.events if heard else ():
-            self._hear(event)
+            self._post_event(event)
         if isinstance(message, HeartbeatWanted):
-            self._heartbeat.said()
+            self._heartbeat.heartbeat_sent()
         return True
 
-    async def _notify(self, status: Waiting) -> bool:
+    async def _send_status(self, status: QueuedStatus) -> bool:
         try:
-            await self._line.tell(status.message)
-        except (Gone, asyncio.CancelledError):
-            self._statuses.give_back(status)
+            await self._channel.send_message(status.message)
+        except (ConnectionLost, asyncio.CancelledError):
+            self._statuses.requeue_failed(status)
             raise
-        except Silent:
+        except NoAnswer:
             self._status_silences += 1
-            pause_s = growing_s(STATUS_RETRY_S, self._status_silences)
-            self._statuses.give_back(status, self._clock.now().t_s + pause_s)
+            pause_s = growing_pause_s(STATUS_RETRY_S, self._status_silences)
+            self._statuses.requeue_failed(status, self._clock.now().t_s + pause_s)
         else:
             self._status_silences = 0
         return True
 
     # --- watching ------------------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
+    async def _ping_after_silence(self) -> None:
         """Ping after silence only. 0 switches it off: then keepalive and the call time-outs remain."""
         while True:
-            self._watching.clear()
+            self._ping_changed.clear()
             interval_s = self._settings.number("ping_interval_s")
-            quiet_s = time.monotonic() - self._line.received_s
+            quiet_s = time.monotonic() - self._channel.received_s
             if interval_s == 0 or quiet_s < interval_s:
-                await wait(self._watching, interval_s - quiet_s if interval_s else None)
-            elif not await self._line.pong():
-                self._line.say(f"{self.url}: silent: connection given up, trying again")
+                await wait_for_event(self._ping_changed, interval_s - quiet_s if interval_s else None)
+            elif not await self._channel.ping_or_abort():
+                self._channel.log_seldom(f"{self.url}: silent: connection given up, trying again")
                 return

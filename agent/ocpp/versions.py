@@ -15,12 +15,12 @@ TABLES = ("ocpp16", "ocpp2")
 """Sub-tables of ``[settings]`` that name settings as a version does."""
 
 
-def dialects(versions: Sequence[str], features_off: Collection[str] = ()) -> tuple[Dialect, ...]:
+def build_dialects(versions: Sequence[str], features_off: Collection[str] = ()) -> tuple[Dialect, ...]:
     """The dialects of these versions, the preferred one first. Raises ``ValueError``: one is not spoken here."""
     unknown = [v for v in versions if v not in KNOWN]
     if unknown or not versions:
         raise ValueError(f"OCPP {', '.join(unknown) or '?'} is not spoken here; known: {', '.join(KNOWN)}")
-    return tuple(_dialect(v, features_off) for v in dict.fromkeys(versions))
+    return tuple(_build_dialect(v, features_off) for v in dict.fromkeys(versions))
 
 
 def vendor_problem(versions: Sequence[str], vendor: str) -> str:
@@ -31,22 +31,22 @@ def vendor_problem(versions: Sequence[str], vendor: str) -> str:
     return ""
 
 
-def _dialect(version: str, features_off: Collection[str]) -> Dialect:
+def _build_dialect(version: str, features_off: Collection[str]) -> Dialect:
     if version == "2.0.1":
         from agent.ocpp import v201
 
-        return v201.dialect(features_off)
+        return v201.build_dialect(features_off)
     from agent.ocpp import v16
 
-    return v16.dialect(features_off)
+    return v16.build_dialect(features_off)
 
 
-def initial(table: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+def parse_settings(table: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """Settings of one of ``TABLES``: typed values by our own names, and one line per problem."""
     if table == "ocpp2":
-        from agent.ocpp.dialects.device_model_v2x import initial_2
+        from agent.ocpp.dialects.device_model_v2x import parse_settings_2
 
-        return initial_2(given)
-    from agent.ocpp.dialects.keys_v1x import initial_16
+        return parse_settings_2(given)
+    from agent.ocpp.dialects.keys_v1x import parse_settings_16
 
-    return initial_16(given)
+    return parse_settings_16(given)

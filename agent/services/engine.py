@@ -47,17 +47,17 @@ RETRY_S = 5.0
 
 PROMISES = (Reply, Redial, KeepCertificates, AuthorisePayment, CommitPayment, VoidPayment)
 """What waits for the disk where an event has something to remember. A backend whose answer waits too long is told
-that there was no decision (``Asking``); money does not move on what could be forgotten."""
+that there was no decision (``InboundRequests``); money does not move on what could be forgotten."""
 
 
 class LinkRoom(Protocol):
     """What the engine asks of a link."""
 
-    def tell(self, message: Any) -> None: ...
-    def judge(self, order: JudgeToken) -> None: ...
-    def reply(self, order: Reply) -> None: ...
-    def wake(self) -> None: ...
-    def refresh(self) -> None: ...
+    def send(self, message: Any) -> None: ...
+    def authorize(self, order: JudgeToken) -> None: ...
+    def respond(self, order: Reply) -> None: ...
+    def queue_changed(self) -> None: ...
+    def reconnect_if_changed(self) -> None: ...
 
 
 class DispatchRoom(Protocol):
@@ -191,7 +191,7 @@ class Engine:
                 return False
             self._unsaved.pop(0)
             for link in {link_of(queue) for queue, _ in batch.messages}:
-                self.links[link].wake()
+                self.links[link].queue_changed()
             for order in batch.promised:
                 self._carry_out(order)
         if self._failing:
@@ -221,13 +221,13 @@ class Engine:
         match order:
             case Tell(link, message):
                 if not _durable_queue_of(link, message):
-                    self.links[link].tell(message)
+                    self.links[link].send(message)
             case JudgeToken(link):
-                self.links[link].judge(order)
+                self.links[link].authorize(order)
             case Reply(link):
-                self.links[link].reply(order)
+                self.links[link].respond(order)
             case Redial(link):
-                self.links[link].refresh()
+                self.links[link].reconnect_if_changed()
             case WakeMe(key, at_s):
                 self._timers.set_timer(key, at_s)
             case Restart() | Leave():

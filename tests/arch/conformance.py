@@ -9,7 +9,7 @@ from agent.domain.orders import JudgeToken
 from agent.domain.security_events import CAUSES
 from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, code_part, web_part, write
 from agent.ocpp.dialects import device_model_v2x, keys_v1x
-from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out, Refusal
+from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
 from agent.ocpp.v16 import V16, refusals
 from agent.ocpp.v16.security import EVENT_NAMES
 from agent.ocpp.v201 import V201
@@ -36,17 +36,17 @@ def text() -> str:
 
 
 def _version(title: str, dialect: Dialect) -> list[str]:
-    actions = sorted((dialect.schemas.actions() if dialect.schemas else frozenset()) - dialect.station_says)
+    actions = sorted((dialect.schemas.known_actions() if dialect.schemas else frozenset()) - dialect.station_actions)
     lines = [f"## OCPP {title}", "", "### Requests of the central system", "", "| action | here |", "|---|---|"]
-    lines += [f"| {a} | {_request(dialect.incoming(a))} |" for a in actions]
+    lines += [f"| {a} | {_request(dialect.request_row(a))} |" for a in actions]
     lines += ["", "### What the station tells", "", "| fact | as |", "|---|---|"]
-    return lines + [f"| {m.__name__} | {_told(dialect.outgoing(m))} |" for m in (*MESSAGES, JudgeToken)]
+    return lines + [f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, JudgeToken)]
 
 
 def _keys_16() -> list[str]:
     head = ["key", "profile", "type", "unit", "range", "default", "access", "a change takes effect"]
     lines = ["", "### Configuration keys", "", *_table(head, [_key(k) for k in keys_v1x.KEYS_16])]
-    away = {k: why for k, why in keys_v1x.UNOFFERED_16.items() if keys_v1x.key_16(k) is None}
+    away = {k: why for k, why in keys_v1x.UNOFFERED_16.items() if keys_v1x.find_key_16(k) is None}
     lines += ["", f"Measurands: {', '.join(MEASURANDS)}; where it makes sense with a phase ({', '.join(PHASES)})."]
     lines += [f"ConnectorPhaseRotation: entries like `1.RST`, with {', '.join(ROTATIONS)}."]
     lines += ["", "Keys of the standard that this station does not have:", ""]
@@ -73,16 +73,16 @@ def _events() -> list[str]:
     return lines + [f"| {event}{f' (1.6: {old})' if old else ''} | {cause} |" for old, event, cause in rows]
 
 
-def _request(row: In | Refusal | None) -> str:
-    if isinstance(row, Refusal):
+def _request(row: In | NotOffered | None) -> str:
+    if isinstance(row, NotOffered):
         return f"refused ({row.code}): {row.reason}"
     if row in (*refusals.ROWS, *refusals_201.ROWS):
         return "answered: not offered"
     return "answered" if row else "MISSING"
 
 
-def _told(row: Out | Mute | None) -> str:
-    if isinstance(row, Mute):
+def _told(row: Out | NotExpressible | None) -> str:
+    if isinstance(row, NotExpressible):
         return f"not told: {row.reason}"
     if row is None:
         return "MISSING"
@@ -94,21 +94,21 @@ UNITS = {"s": "s", "wh": "Wh", "v": "V"}
 
 
 def _key(key: keys_v1x.Key) -> list[str]:
-    ours = key.variable
+    ours = key.own_variable
     profile = f"with a {key.profile.lower()}" if key.profile in (LAMP, TERMINAL) else key.profile
     if key.count_of:
         return [key.key, profile, "integer", "", "", str(ours.high), "read only", ""]
     default = "" if ours.secret else write(ours, ours.default) or "(empty)"
-    access = "read only" if key.readonly else "write only" if ours.secret else "read, write"
-    effect = "" if key.readonly else "after a reboot (RebootRequired)" if ours.reboot else "at once"
+    access = "read only" if key.is_readonly else "write only" if ours.secret else "read, write"
+    effect = "" if key.is_readonly else "after a reboot (RebootRequired)" if ours.reboot else "at once"
     unit = UNITS.get(ours.name.rpartition("_")[2], "") if ours.kind == "int" else ""
     return [key.key, profile, KINDS[ours.kind], unit, _range(key), default, access, effect]
 
 
 def _range(key: keys_v1x.Key) -> str:
     """What is taken; of what can only be read there is nothing to say."""
-    ours = key.variable
-    if key.readonly or ours.kind == "bool":
+    ours = key.own_variable
+    if key.is_readonly or ours.kind == "bool":
         return ""
     if ours.kind == "text" and ours.choices:
         return ", ".join(ours.choices)
@@ -119,10 +119,10 @@ def _range(key: keys_v1x.Key) -> str:
 def _name(name: device_model_v2x.Name) -> list[str]:
     variable = f"{name.variable}[{name.instance}]" if name.instance else name.variable
     there = f"with a {name.profile.lower()}" if name.profile in (LAMP, TERMINAL) else name.profile
-    access = "write only" if name.secret else "read, write" if name.writable else "read only"
-    ours = name.ours
+    access = "write only" if name.is_secret else "read, write" if name.is_writable else "read only"
+    ours = name.own_variable
     default = write(ours, ours.default) or "(empty)" if ours and not ours.secret else ""
-    bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.writable else ""
+    bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.is_writable else ""
     if isinstance(name.choices, str) and name.choices:
         bounds = "measurands" if name.choices == ",".join(MEASURANDS) else name.choices.replace(",", ", ")
     there = {web_part(n): "at such an outlet" if n else "one for all outlets" for n in (0, 1)}.get(there, there)

@@ -9,7 +9,7 @@ from agent.commands.fault_texts import describe_fault
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.domain.session.end import CONTACTOR_S
 from agent.model.types import Fault
-from agent.ocpp.dialects.keys_v1x import ERRORS_16, cx
+from agent.ocpp.dialects.keys_v1x import ERRORS_16, chargex_code
 
 TEXTS = Path(__file__).resolve().parents[2] / "config" / "texts" / "en.toml"
 
@@ -66,7 +66,7 @@ def _row(fault: Fault, row: FaultRow) -> str:
         "" if row.severity is Severity.WARN else row.reason.value,
         _over(fault, row),
         " ".join(filter(None, (error.code, error.vendor_code))),
-        (cx(fault) or fault.value) if row.alert else "-",
+        (chargex_code(fault) or fault.value) if row.alert else "-",
         _screen(fault) if row.severity is Severity.BLOCK or fault is Fault.UNLOCK_FAILURE else "",
         describe_fault(fault)[1],
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from agent.ocpp.dialects.quirks import SWITCHES, Switch, Value, judged
+from agent.ocpp.dialects.quirks import SWITCHES, Switch, Value, parse_switches
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "quirks"
 HEAD = """# Quirks of backends
@@ -37,7 +37,7 @@ def _said(value: Value) -> str:
 def _row(switch: Switch) -> str:
     first, *others = map(_said, switch.choices)
     cells = (
-        f"`{switch.name}`", "text" if isinstance(switch.default, str) else "boolean", first, ", ".join(others),
+        f"`{switch.name}`", "text" if isinstance(switch.standard_choice, str) else "boolean", first, ", ".join(others),
         ", ".join(switch.versions), switch.changes, switch.breaks, switch.seen,
     )  # fmt: skip
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
@@ -45,7 +45,7 @@ def _row(switch: Switch) -> str:
 
 def _profile(path: Path) -> str:
     table = tomllib.loads(path.read_text("utf-8"))
-    switches = ", ".join(f"`{name}` = {_said(value)}" for name, value in judged(table, path.name).items())
+    switches = ", ".join(f"`{name}` = {_said(value)}" for name, value in parse_switches(table, path.name).items())
     return f"| `{path.stem}` | {table['about']} | {switches} |"
 
 

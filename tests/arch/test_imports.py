@@ -116,7 +116,8 @@ async def test_before_the_first_frame_only_what_it_needs(tmp_path: Path) -> None
 def test_what_is_loaded_later_is_all_there_when_it_is_wanted() -> None:
     """``importlib.metadata`` is empty until somebody wants something of it, whichever way he imports it."""
     ask = (
-        "from agent.ocpp.transport import connector; connector.load(); import sys; assert 'email' not in sys.modules; "
+        "from agent.ocpp.transport import connector; connector.preload_library(); "
+        "import sys; assert 'email' not in sys.modules; "
     )
     for use in (
         "from importlib.metadata import entry_points as e; assert e(group='chargy_agent.drivers')",

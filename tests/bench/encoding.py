@@ -11,8 +11,8 @@ from typing import Any
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Reading, ReadingContext, Stamp
-from agent.ocpp.dialects.dialect import Desk, Identity, Out
-from agent.ocpp.versions import dialects
+from agent.ocpp.dialects.dialect import Identity, Out, RowContext
+from agent.ocpp.versions import build_dialects
 from agent.ocpp.wire.rpc import Rpc
 
 NAMES = ("Energy.Active.Import.Register", "Power.Active.Import", "Current.Import", "Voltage", "Current.Offered")
@@ -39,23 +39,23 @@ def message(number: int, session: str) -> MeterSampled:
 
 
 def main(version: str, count: int) -> None:
-    dialect = dialects((version,))[0]
+    dialect = build_dialects((version,))[0]
     outbox: Any = None  # nothing of it is asked for values that belong to no numbered transaction
-    desk = Desk("chargy", outbox, Clock(), Settings(), Identity)
-    row = dialect.outgoing(MeterSampled)
+    desk = RowContext("chargy", outbox, Clock(), Settings(), Identity)
+    row = dialect.message_row(MeterSampled)
     assert isinstance(row, Out)
     assert dialect.schemas
     rpc = Rpc()
     for number in range(count):
         said = message(number, "" if version == "1.6" else "8f2c4d1e-0b1a-4c3d-9e8f-001122334455")
-        out = row.of(said)
+        out = row.row_for(said)
         payload = out.encode(said, desk)
-        check = dialect.schemas.request(out.action)
+        check = dialect.schemas.request_check(out.action)
         assert payload is not None
         assert check is not None
         assert check(payload) is None
-        text = rpc.call(f"abc{number:x}", out.action, payload, 0.0)
-        rpc.expire(1.0)
+        text = rpc.begin_call(f"abc{number:x}", out.action, payload, 0.0)
+        rpc.expire_call(1.0)
         assert text.count("measurand") == 9
 
 

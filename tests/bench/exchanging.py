@@ -14,7 +14,7 @@ from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.transport import connector
-from agent.ocpp.versions import dialects
+from agent.ocpp.versions import build_dialects
 from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
 from tests.bench.encoding import Clock, message
@@ -77,17 +77,17 @@ class Queue:
 
 
 async def main(url: str, count: int) -> None:
-    connector.load()
+    connector.preload_library()
     quiet: Any = lambda *args: None  # noqa: E731
     await Link(
         backend=Backend(url=url, charge_point_id=url.rpartition("/")[2]),
-        dialects=dialects(("1.6",)),
+        dialects=build_dialects(("1.6",)),
         identity=lambda: Identity("Chargy", "Link"),
         outbox=Queue(count),
         clock=Clock(),
         settings=Settings(),
         evse_numbers=(1,),
-        hear=quiet,
+        post_event=quiet,
         trace=quiet,
     ).run()
 

@@ -165,7 +165,7 @@ def note_commits(marks: dict[str, float]) -> None:
 
 
 def note_frames(marks: dict[str, float]) -> None:
-    send, received = WebSocket.send, WebSocket.data_received
+    send, received = WebSocket.send_text, WebSocket.data_received
 
     async def sent(self: WebSocket, text: str) -> None:
         await send(self, text)
@@ -177,7 +177,7 @@ def note_frames(marks: dict[str, float]) -> None:
             marks.setdefault("answered", time.perf_counter())
         received(self, data)
 
-    WebSocket.send, WebSocket.data_received = sent, came  # type: ignore[method-assign]
+    WebSocket.send_text, WebSocket.data_received = sent, came  # type: ignore[method-assign]
 
 
 def slow_down(seconds: float) -> None:
@@ -206,7 +206,7 @@ async def tap_around(count: int, station: compose.Station, board: Board, reader:
             while not condition():
                 await asyncio.sleep(0.005)
 
-    await until(lambda: station.ready and all(link.up for link in station.links.values()))
+    await until(lambda: station.ready and all(link.is_up for link in station.links.values()))
     for _ in range(count):
         board.vehicle(True)
         await asyncio.sleep(0.05)

@@ -19,8 +19,8 @@ from agent.domain.events import Asked, Event
 from agent.domain.orders import Reply
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
-from agent.ocpp.dialects.dialect import Desk, Dialect, Identity
-from agent.ocpp.link import Link, Patience
+from agent.ocpp.dialects.dialect import Dialect, Identity, RowContext
+from agent.ocpp.link import Link, Timeouts
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
@@ -138,8 +138,8 @@ class Outbox:
 IDENTITY = Identity("Chargy", "SimStation", "SN-1", "1.0.0", "M-1", "EM340", "8935", "2700")
 
 
-def desk(outbox: Outbox | None = None, settings: Settings | None = None) -> Desk:
-    return Desk("chargy", outbox or Outbox(), Clock(), settings or Settings(), lambda: IDENTITY, (1, 2))
+def desk(outbox: Outbox | None = None, settings: Settings | None = None) -> RowContext:
+    return RowContext("chargy", outbox or Outbox(), Clock(), settings or Settings(), lambda: IDENTITY, (1, 2))
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
@@ -241,13 +241,13 @@ class Room:
         if isinstance(event, Asked):
             reply = self.domain(event)
             if reply is not None:
-                asyncio.get_running_loop().call_soon(self.link.reply, reply)
+                asyncio.get_running_loop().call_soon(self.link.respond, reply)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [e for e in self.events if isinstance(e, kind)]
 
 
-QUICK = Patience(
+QUICK = Timeouts(
     open_s=3.0, answer_s=3.0, pong_s=0.3, store_retry_s=0.05, backoff_s=0.03, backoff_random_s=0.02, boot_retry_s=0.05
 )
 
@@ -267,7 +267,7 @@ def build(
     central: Central,
     *,
     dialects: Sequence[Dialect] = (V16,),
-    patience: Patience = QUICK,
+    patience: Timeouts = QUICK,
     rate: float = 1.0,
     primary: bool = True,
     access: Callable[[], Access] | None = None,
@@ -294,11 +294,11 @@ def build(
         clock=clock,
         settings=settings,
         evse_numbers=(1, 2),
-        hear=lambda event: room.hear(event),
+        post_event=lambda event: room.hear(event),
         trace=lambda *frame: room.traced.append(frame),
         password=lambda: backend.password or None,
         jitter=random.Random(1),
-        patience=patience,
+        timeouts=patience,
         primary=primary,
         access=access,
         pki=pki,
@@ -314,7 +314,7 @@ async def running(room: Room, up: bool = True) -> AsyncIterator[Room]:
     task = asyncio.create_task(room.link.run())
     try:
         if up:
-            await until(lambda: room.link.up or task.done(), what="link up")
+            await until(lambda: room.link.is_up or task.done(), what="link up")
         yield room
         assert not task.done(), task.exception()
     finally:

@@ -55,7 +55,7 @@ def answer(payload: Any) -> str:
 async def judged(dialect: Dialect, said: Any) -> TokenJudged:
     central = Central(script={"Authorize": [said]})
     async with served(central, (dialect.subprotocol,)), running(build(central, dialects=(dialect,))) as room:
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenJudged))
         (found,) = room.of(TokenJudged)
         assert isinstance(found, TokenJudged)
@@ -93,7 +93,7 @@ async def test_a_plain_status_counts_whatever_is_beside_it(dialect: Dialect, sta
 async def test_no_answer_and_an_error_are_none(dialect: Dialect, said: str | None) -> None:
     central, sub = Central(script={"Authorize": [said]}), (dialect.subprotocol,)
     async with served(central, sub), running(build(central, dialects=(dialect,), call_timeout_s=0.2)) as room:
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenJudged))
         assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
 
@@ -116,7 +116,7 @@ async def test_a_start_that_has_a_number_is_not_sent_again(info: Any, verdict: V
     async with linked(central) as room:
         for message in (started(), ended()):
             room.outbox.put(message)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == len(central.of("StopTransaction")) == 1
         assert central.of("StopTransaction")[0]["transactionId"] == 7
@@ -131,7 +131,7 @@ async def test_a_start_without_a_number_was_not_taken(payload: Any) -> None:
     async with linked(central) as room:
         room.settings.put("message_retry_interval_s", 0)
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == 2
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "8"
@@ -146,7 +146,7 @@ async def test_an_event_that_was_answered_is_not_sent_again(payload: Any, status
     async with served(central, ("ocpp2.0.1",)), running(build(central, dialects=(V201,))) as room:
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [e["seqNo"] for e in central.of("TransactionEvent")] == [0, 1, 2]
         assert room.outbox.dead == []
@@ -161,7 +161,7 @@ async def refused_start(room: Room, attempts: int) -> None:
     room.settings.put("message_attempts", attempts)
     room.settings.put("message_retry_interval_s", 0)
     room.outbox.put(started())
-    room.link.wake()
+    room.link.queue_changed()
 
 
 async def test_while_it_charges_its_start_is_sent_until_it_is_taken(caplog: pytest.LogCaptureFixture) -> None:
@@ -185,13 +185,13 @@ async def test_without_that_setting_the_queue_goes_on_after_the_attempts() -> No
         await refused_start(room, 2)
         room.outbox.put(started("s2"), "s2")
         room.outbox.put(sampled())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [row.message for row, _ in room.outbox.dead] == [started()]
         assert [p["transactionId"] for p in central.of("MeterValues")] == [-1]
         for session in ("s1", "s2"):
             room.outbox.put(ended(session), session)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [p["transactionId"] for p in central.of("StopTransaction")] == [-1, 8]
         assert [row.message for row, _ in room.outbox.dead] == [started(), ended()]
@@ -208,7 +208,7 @@ async def test_a_bill_that_was_taken_without_a_number_can_be_resent_as_a_whole()
         await until(lambda: len(room.outbox.dead) == 2)
         room.outbox.rows = sorted((row for row, _ in room.outbox.dead), key=lambda row: -row.seq)
         room.outbox.dead = []
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [p["transactionId"] for p in central.of("StopTransaction")] == [-1, 8]
         assert room.outbox.dead == []
@@ -226,7 +226,7 @@ async def test_a_start_that_gets_its_number_after_all_is_no_dead_letter() -> Non
         await until(lambda: not room.outbox.dead)
         for message in (sampled(), ended()):
             room.outbox.put(message)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [p["transactionId"] for p in central.of("MeterValues") + central.of("StopTransaction")] == [9, 9]
         assert len(central.of("StartTransaction")) == 2

@@ -25,8 +25,8 @@ from agent.domain.orders import Reply
 from agent.domain.requests import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialects.dialect import Dialect, Out
-from agent.ocpp.dialects.quirks import SWITCHES, applied
-from agent.ocpp.inbound.requests import Asking
+from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
+from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import Called, Rpc
@@ -115,23 +115,23 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
     """What the station says, with a domain that says something or other."""
     place = desk()
     place.boot = boot
-    asking: Asking
+    asking: InboundRequests
 
     def hear(event: Event) -> None:
         if isinstance(event, SecurityNoticed):
             return  # it broke the schema
         assert isinstance(event, Asked)
         data = ACCEPTED.get(type(event.ask), {}) if reply == "Accepted" else {}
-        asking.reply(Reply(event.link, event.request, reply, data))
+        asking.resolve_request(Reply(event.link, event.request, reply, data))
 
-    asking = Asking(place, Rpc(), hear, 1.0)
-    text = asyncio.run(asking.serve(called, dialect))
-    for message in place.owed:  # what is owed after the answer can be said too
-        row = dialect.outgoing(type(message))
+    asking = InboundRequests(place, Rpc(), hear, 1.0)
+    text = asyncio.run(asking.serve_request(called, dialect))
+    for message in place.messages_after_answer:  # what is owed after the answer can be said too
+        row = dialect.message_row(type(message))
         assert isinstance(row, Out)
         payload = row.encode(message, place)
         assert dialect.schemas is not None
-        check = dialect.schemas.request(row.action)
+        check = dialect.schemas.request_check(row.action)
         assert check is not None
         assert check(payload) is None
     return text
@@ -139,11 +139,11 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
 
 def asked_by(dialect: Dialect) -> list[str]:
     assert dialect.schemas is not None
-    return sorted(dialect.schemas.actions() - dialect.station_says)
+    return sorted(dialect.schemas.known_actions() - dialect.station_actions)
 
 
 CASES = [pytest.param(d, a, id=f"{d.name} {a}") for d in (V16, V201) for a in asked_by(d)]
-QUIRKY = applied({s.name: s.choices[-1] for s in SWITCHES}, Backend(), (V16, V201))[1]
+QUIRKY = apply_quirks({s.name: s.choices[-1] for s in SWITCHES}, Backend(), (V16, V201))[1]
 CASES += [
     pytest.param(d, a, id=f"{d.name} {a}, with every quirk")
     for d, actions in zip(QUIRKY, (("RemoteStartTransaction", "SetChargingProfile"), ("SetVariables",)), strict=True)

@@ -35,7 +35,7 @@ from agent.domain.events import Event, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Reply, SendLog
 from agent.domain.requests import AskReset, AskSendList, AskStart
 from agent.model.types import Token
-from agent.ocpp.dialects.dialect import Desk, Dialect, In, Refused
+from agent.ocpp.dialects.dialect import Dialect, In, Refused, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Street, books, shape_of
@@ -92,7 +92,7 @@ class Talk:
         rig._carry_out = listen  # type: ignore[method-assign]
 
     def ask(self, action: str, payload: dict[str, Any]) -> None:
-        row, rig = self.dialect.incoming(action), self.street.rig
+        row, rig = self.dialect.request_row(action), self.street.rig
         if not isinstance(row, In) or not rig.alive:
             return
         at = desk(Named(), rig.site.settings)
@@ -114,8 +114,8 @@ class Talk:
         for request in set(self.replies) - before:
             self._answered(row, payload, self.replies[request], at)
 
-    def _answered(self, row: In, payload: dict[str, Any], reply: Reply, at: Desk) -> None:
-        seen = asyncio.run(row.look(payload, at)) if row.look else {}
+    def _answered(self, row: In, payload: dict[str, Any], reply: Reply, at: RowContext) -> None:
+        seen = asyncio.run(row.look_up(payload, at)) if row.look_up else {}
         try:
             self._judge(row.action, row.answer(replace(reply, data={**reply.data, **seen}), payload, at))
         except Refused:

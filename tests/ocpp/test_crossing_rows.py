@@ -37,14 +37,14 @@ from agent.domain.requests import AskInventory
 from agent.domain.serialization import load
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Desk, Dialect, Heard, In, Out
-from agent.ocpp.outbound.delivery import deliver
-from agent.ocpp.outbound.transaction_openings import known_of, packed
-from agent.ocpp.outbound.transaction_queue import Billing
-from agent.ocpp.transport.call_channel import Gone, Silent
+from agent.ocpp.dialects.dialect import Dialect, In, Out, ResponseEffects, RowContext
+from agent.ocpp.outbound.delivery import deliver_row
+from agent.ocpp.outbound.transaction_openings import compress_messages, decode_record
+from agent.ocpp.outbound.transaction_queue import TransactionQueue
+from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services.store.store import Store
 
@@ -141,26 +141,26 @@ class Session:
 class Wire:
     """The place of ``line.Line``: what becomes of the next CALL."""
 
-    def __init__(self, books: Books, desk: Desk, dialect: Dialect) -> None:
+    def __init__(self, books: Books, desk: RowContext, dialect: Dialect) -> None:
         self.books, self.desk, self.dialect = books, desk, dialect
         self.fate, self.refusal = "answered", ""
         self.unknown_actions: set[tuple[str, bool]] = set()
         self.answered_s = 0.0
 
-    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
+    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
         self.refusal = "InternalError" if self.fate == "refused" else ""
         if self.refusal:
             return None
         if self.fate == "unsent":
-            raise Gone
+            raise ConnectionLost
         answer = self.books.hear(out.action, payload)
         if self.fate == "nonsense":
             return None
         if self.fate == "lost":
-            raise Gone
+            raise ConnectionLost
         if self.fate == "silent":
-            raise Silent
-        return replace(out.heard(row.message, answer, self.desk), version=self.dialect.name)
+            raise NoAnswer
+        return replace(out.decode_response(row.message, answer, self.desk), version=self.dialect.name)
 
 
 class Stuck(Store):
@@ -195,14 +195,14 @@ class Station:
     async def start(self) -> None:
         self.store = await Stuck.open(self.path)
         assert isinstance(self.store, Stuck)
-        self.desk = Desk("chargy", self.store, self.clock, self.settings, lambda: IDENTITY, (1,))
-        self.billing = Billing(self.desk)
+        self.desk = RowContext("chargy", self.store, self.clock, self.settings, lambda: IDENTITY, (1,))
+        self.billing = TransactionQueue(self.desk)
         self.connect()
 
     def connect(self) -> None:
         dialect = DIALECTS[self.version]
         self.wire = Wire(self.books, self.desk, dialect)
-        self.billing.reconnected(dialect)
+        self.billing.connection_opened(dialect)
 
     async def tell(self, message: Any, open_: bool = True) -> None:
         fact = Put("session", message.session, {"open": True} if open_ else None)
@@ -292,14 +292,14 @@ class Station:
     async def send(self, fate: str) -> bool:
         self.wire.fate = fate
         self.store.fails, self.stuck_next = int(self.stuck_next), False
-        row = await self.billing.head()
+        row = await self.billing.next_row()
         if row is None:
-            failed, self.store.fails = self.store.fails == 0 and self.billing.pausing, 0
+            failed, self.store.fails = self.store.fails == 0 and self.billing.is_pausing, 0
             self.billing._not_before_s = 0.0
             return failed
         try:
-            await deliver(row, self.billing, DIALECTS[self.version], self.wire, self.heard.append)  # type: ignore[arg-type]
-        except Gone:
+            await deliver_row(row, self.billing, DIALECTS[self.version], self.wire, self.heard.append)  # type: ignore[arg-type]
+        except ConnectionLost:
             self.connect()
         self.store.fails = 0
         self.dead.update(letter.session for letter in await self.store.dead())
@@ -307,7 +307,7 @@ class Station:
         return True
 
     def decoded(self, action: str, payload: dict[str, Any]) -> Any:
-        row = DIALECTS[self.version].incoming(action)
+        row = DIALECTS[self.version].request_row(action)
         assert isinstance(row, In)
         return row.decode(payload, self.desk)
 
@@ -334,7 +334,7 @@ class Station:
                 await self.resend()
 
     def utc(self, at: Stamp) -> str:
-        return rfc3339(self.clock.utc_s(at))
+        return format_rfc3339(self.clock.utc_s(at))
 
     def check(self) -> None:
         assert self.books.wrong == []
@@ -534,12 +534,14 @@ async def test_a_number_is_given_once_when_a_version_goes_in_the_middle_of_the_o
 async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
     """The first of two attempts is answered when the second has been: not in place of the other version's answer."""
     async with station("switch", "card", "silent", "answered") as s:
-        (kept,) = known_of(s.store.transaction("chargy", "session-0"), "session-0").opening
+        (kept,) = decode_record(s.store.transaction("chargy", "session-0"), "session-0").opening
         row = OutboxRow(kept.seq, "chargy", "session-0", load(kept.body), 0)
-        out = DIALECTS["1.6"].outgoing(TransactionStarted)
+        out = DIALECTS["1.6"].message_row(TransactionStarted)
         assert isinstance(out, Out)
-        late = replace(out.heard(row.message, {"transactionId": 100, **verdict("Accepted")}, s.desk), version="1.6")
-        assert s.billing.late(row.seq, late) == ()
+        late = replace(
+            out.decode_response(row.message, {"transactionId": 100, **verdict("Accepted")}, s.desk), version="1.6"
+        )
+        assert s.billing.take_late_answer(row.seq, late) == ()
         await s.do("switch", "answered")
         assert numbers(s) == [0]
 
@@ -571,7 +573,7 @@ async def test_many_ends_that_wait_are_told_in_turn_and_not_all_before() -> None
         await s.store.revive([letter.seq for letter in await s.store.dead()])
         for _ in range(3):
             await s.do("switch")
-            await s.billing.head()
+            await s.billing.next_row()
             assert s.store.waiting("chargy") == 20
         await s.settle()
         s.check()
@@ -679,7 +681,7 @@ async def test_a_damaged_opening_stops_nobody_else() -> None:
     async with station("card", "answered", "end", "answered", "card", "answered", "end") as s:
         known = dict(s.store.transaction("chargy", "session-1"))
         opening = [{"seq": 5, "number": 0, "left": ["2.0.1"], "message": {"$": "TransactionStarted"}}, 7]
-        known["opening"] = packed(opening)
+        known["opening"] = compress_messages(opening)
         await s.store.commit([Put("transaction", "chargy/session-1", known)])
         await s.do("switch", "card")
         await s.do("end")
@@ -714,7 +716,7 @@ async def test_2_0_1_may_use_the_number_that_1_6_gave() -> None:
                 )
             )
             assert (stop.session, cost.session, limit.profile.session) == ("session-0",) * 3
-            row = DIALECTS["2.0.1"].incoming("GetTransactionStatus")
+            row = DIALECTS["2.0.1"].request_row("GetTransactionStatus")
             assert isinstance(row, In)
             said = row.answer(
                 Reply("chargy", "r", "Accepted", {"sessions": ("session-0",), "waiting": True}), asked, s.desk

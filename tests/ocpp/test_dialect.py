@@ -16,9 +16,20 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskReset
 from agent.domain.variables import VARIABLES
 from agent.model.types import Stamp
-from agent.ocpp.dialects.dialect import Boot, Dialect, Heard, In, Mute, Out, Refusal, Told, gaps, nothing
-from agent.ocpp.inbound.requests import Asking
-from agent.ocpp.v16 import CODES, PROFILES, V16, dialect
+from agent.ocpp.dialects.dialect import (
+    BootAnswer,
+    Dialect,
+    In,
+    NotExpressible,
+    NotOffered,
+    Out,
+    ResponseEffects,
+    StatusProjection,
+    decode_empty_response,
+    find_gaps,
+)
+from agent.ocpp.inbound.requests import InboundRequests
+from agent.ocpp.v16 import CODES, PROFILES, V16, build_dialect
 from agent.ocpp.wire.rpc import Called, Rpc
 
 # A whole second language in a few lines: other words, no schemas, no session.
@@ -26,13 +37,18 @@ TOY = Dialect(
     name="toy",
     subprotocol="toy1",
     rows=(
-        Out(BootWanted, "hello", lambda m, d: {"i": d.identity().serial}, lambda m, p, d: Heard(boot=Boot(p["ok"], 0))),
-        Out(StatusChanged, "now", lambda m, d: {"at": m.evse, "is": m.connector.lower()}, nothing),
+        Out(
+            BootWanted,
+            "hello",
+            lambda m, d: {"i": d.identity().serial},
+            lambda m, p, d: ResponseEffects(boot=BootAnswer(p["ok"], 0)),
+        ),
+        Out(StatusChanged, "now", lambda m, d: {"at": m.evse, "is": m.connector.lower()}, decode_empty_response),
         In("quit", lambda p, d: AskReset(p["how"] == "now"), lambda reply, p, d: {"done": reply.status == "Accepted"}),
-        Mute(HeartbeatWanted, "the toy has no heartbeat"),
-        Refusal("dance", "nobody here can"),
+        NotExpressible(HeartbeatWanted, "the toy has no heartbeat"),
+        NotOffered("dance", "nobody here can"),
     ),
-    project=lambda m: Told(m.connector.lower(), ""),
+    project_status=lambda m: StatusProjection(m.connector.lower(), ""),
     max_token_length=36,
 )
 
@@ -40,14 +56,14 @@ TOY = Dialect(
 async def test_the_toy_dialect_end_to_end() -> None:
     central = Central(script={"hello": [{"ok": "Accepted"}]})
     async with served(central, ("toy1",)), running(build(central, dialects=(V16, TOY))) as room:
-        assert room.link.version == "toy"
+        assert room.link.ocpp_version == "toy"
         assert room.link.max_token_length == 36
-        room.link.tell(HeartbeatWanted())
-        room.link.tell(StatusChanged(1, Stamp(1, 0.0), ConnectorStatus.AVAILABLE))
+        room.link.send(HeartbeatWanted())
+        room.link.send(StatusChanged(1, Stamp(1, 0.0), ConnectorStatus.AVAILABLE))
         await until(lambda: len(central.calls) == 2)
         assert central.calls[0][1:] == ("hello", {"i": "SN-1"})
         assert central.calls[1][1:] == ("now", {"at": 1, "is": "available"})
-        assert room.link.told == {1: {"status": "available", "error": ""}}
+        assert room.link.reported_statuses == {1: {"status": "available", "error": ""}}
         assert (await central.ask("quit", {"how": "now"}))[2] == {"done": True}
         assert room.of(Asked)[0].ask == AskReset(True)
         assert (await central.ask("dance", {}))[2] == "NotSupported"
@@ -58,37 +74,37 @@ async def test_the_toy_dialect_end_to_end() -> None:
 async def test_versions_are_offered_in_order_and_a_change_of_version_boots_again() -> None:
     central = Central(script={"hello": [{"ok": "Accepted"}]})
     async with served(central, ("toy1", "ocpp1.6")), running(build(central, dialects=(TOY, V16))) as room:
-        assert room.link.version == "toy"
+        assert room.link.ocpp_version == "toy"
     async with served(central, ("ocpp1.6",)):
         room = build(central, dialects=(TOY, V16))
         async with running(room):
-            assert room.link.version == "1.6"
+            assert room.link.ocpp_version == "1.6"
     assert central.actions() == ["hello", "BootNotification"]
 
 
 def test_16_is_complete() -> None:
-    assert gaps(V16) == []
-    assert gaps(dialect(["RemoteTrigger"])) == []
-    assert isinstance(dialect(["RemoteTrigger"]).incoming("TriggerMessage"), Refusal)
+    assert find_gaps(V16) == []
+    assert find_gaps(build_dialect(["RemoteTrigger"])) == []
+    assert isinstance(build_dialect(["RemoteTrigger"]).request_row("TriggerMessage"), NotOffered)
 
 
 def test_what_is_missing_is_named() -> None:
-    poorer = V16.minus("Reset", StatusChanged)
-    assert gaps(poorer) == ["StatusChanged: neither a row nor a mute", "Reset: neither a row nor a refusal"]
-    assert gaps(V16.plus(Mute(StatusChanged, ""))) != []
-    assert gaps(V16.plus(Refusal("Reset", ""))) != []
-    assert gaps(V16.plus(Refusal("Dance", "no"))) == ["Dance: the standard knows no such action"]
+    poorer = V16.without_rows("Reset", StatusChanged)
+    assert find_gaps(poorer) == ["StatusChanged: neither a row nor a mute", "Reset: neither a row nor a refusal"]
+    assert find_gaps(V16.with_rows(NotExpressible(StatusChanged, ""))) != []
+    assert find_gaps(V16.with_rows(NotOffered("Reset", ""))) != []
+    assert find_gaps(V16.with_rows(NotOffered("Dance", "no"))) == ["Dance: the standard knows no such action"]
 
 
 def test_neighbours() -> None:
-    richer = V16.plus(Refusal("Reset", "never"), name="1.6x", max_token_length=7)
-    assert isinstance(richer.incoming("Reset"), Refusal)
+    richer = V16.with_rows(NotOffered("Reset", "never"), name="1.6x", max_token_length=7)
+    assert isinstance(richer.request_row("Reset"), NotOffered)
     assert (richer.name, richer.max_token_length) == ("1.6x", 7)
-    assert isinstance(V16.incoming("Reset"), In)
+    assert isinstance(V16.request_row("Reset"), In)
     assert len(richer.rows) == len(V16.rows)
 
 
-TO_STATION = sorted(r.action for r in V16.rows if isinstance(r, In | Refusal))
+TO_STATION = sorted(r.action for r in V16.rows if isinstance(r, In | NotOffered))
 WORDS = st.sampled_from(["Accepted", "Rejected", "NotImplemented", "Scheduled", "Unlocked", "", "Nonsense"])
 DATA = st.dictionaries(
     st.sampled_from(["sample_interval_s", "connector_count", "data", "feature_profiles", "authorization_key"]),
@@ -113,7 +129,7 @@ def test_whatever_is_asked_is_answered_validly(data: st.DataObject) -> None:
             "OccurenceConstraintViolation", "TypeConstraintViolation",
         }  # fmt: skip
         return
-    check = V16.schemas.answer(action) if V16.schemas else None
+    check = V16.schemas.response_check(action) if V16.schemas else None
     assert check is not None
     assert check(frame[2]) is None
 
@@ -124,11 +140,11 @@ async def _serve(action: str, payload: dict[str, Any], word: str, more: dict[str
     def hear(event: Any) -> None:
         if isinstance(event, SecurityNoticed):
             return  # it broke the schema
-        asking.reply(Reply("chargy", event.request, word, more))
+        asking.resolve_request(Reply("chargy", event.request, word, more))
 
     rpc = Rpc(CODES)
-    asking = Asking(desk(Outbox()), rpc, hear, 5.0)
-    frame: list[Any] = json.loads(await asking.serve(Called("x", action, payload), V16))
+    asking = InboundRequests(desk(Outbox()), rpc, hear, 5.0)
+    frame: list[Any] = json.loads(await asking.serve_request(Called("x", action, payload), V16))
     return frame
 
 

@@ -23,11 +23,11 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Heard, Out
-from agent.ocpp.outbound.delivery import deliver
+from agent.ocpp.dialects.dialect import Out, ResponseEffects
+from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.durable_queues import DurableQueues
 from agent.ocpp.outbound.notification_queue import NOTICE_ATTEMPTS
-from agent.ocpp.transport.call_channel import Gone, Silent, offered_as
+from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer, action_key
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.rpc import NOT_OFFERED
 from agent.ports.store import OutboxRow, notes_of, readings_of
@@ -46,28 +46,28 @@ class Backend:
         self.sent: list[OutboxRow] = []
         self.ended: Counter[int] = Counter()
         """How often each row was answered with a word that is final for what no bill is made of."""
-        self.later: list[tuple[OutboxRow, Heard]] = []
+        self.later: list[tuple[OutboxRow, ResponseEffects]] = []
         self._desk, self._numbers = desk_, 0
 
-    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> Heard | None:
-        assert offered_as(out, row) not in self.unknown_actions or row.link == "chargy"
+    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
+        assert action_key(out, row) not in self.unknown_actions or row.link == "chargy"
         self.sent.append(row)
         self.refusal = self.fate if self.fate in ("InternalError", "NotSupported") else ""
         if self.refusal in NOT_OFFERED:
-            self.unknown_actions.add(offered_as(out, row))
+            self.unknown_actions.add(action_key(out, row))
         if self.fate == "gone":
-            raise Gone
+            raise ConnectionLost
         if self.fate == "silent":
-            raise Silent
+            raise NoAnswer
         if self.refusal:
             self.ended[row.seq] += 1
             return None
         self._numbers += 1
         answer = {"transactionId": self._numbers, "idTagInfo": {"status": "Accepted"}}
-        heard = out.heard(row.message, answer if out.action == "StartTransaction" else {}, self._desk)
+        heard = out.decode_response(row.message, answer if out.action == "StartTransaction" else {}, self._desk)
         if self.fate == "late":
             self.later.append((row, heard))
-            raise Silent
+            raise NoAnswer
         self.ended[row.seq] += 1
         return heard
 
@@ -101,7 +101,7 @@ async def _play(steps: list[Any]) -> None:
     place.clock = Clock(1e12)  # no pause is a pause
     place.settings.put("message_attempts", 1000)
     queues, backend = DurableQueues(place, 0.0), Backend(place)
-    queues.reconnected(V16)
+    queues.connection_opened(V16)
 
     async def step(fate: str) -> bool:
         backend.fate = fate
@@ -110,11 +110,11 @@ async def _play(steps: list[Any]) -> None:
         row, queue = found
         assert queue.queue == row.link
         if row.link == readings_of("chargy"):
-            assert not queues.billing.waiting or queues.billing.pausing
+            assert not queues.transactions.waiting_count or queues.transactions.is_pausing
         try:
-            await deliver(row, queue, V16, backend, lambda event: None)  # type: ignore[arg-type]
-        except Gone:
-            queues.reconnected(V16)
+            await deliver_row(row, queue, V16, backend, lambda event: None)  # type: ignore[arg-type]
+        except ConnectionLost:
+            queues.connection_opened(V16)
         return True
 
     for n, wanted in enumerate(steps):
@@ -124,7 +124,7 @@ async def _play(steps: list[Any]) -> None:
             await step(wanted[0])
             if wanted[1] and backend.later:
                 row, heard = backend.later.pop(0)
-                queues.late(row, heard)
+                queues.take_late_answer(row, heard)
     put_in = outbox._seq
     for _ in range(20 * put_in + 20):
         await step("taken")

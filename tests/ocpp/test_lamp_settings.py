@@ -10,16 +10,16 @@ from ocpp_stand_ins import desk
 from agent.assembly.domain_setup import initial_settings
 from agent.domain.requests import AskSet
 from agent.domain.variables import LAMP, Settings
-from agent.ocpp.dialects.dialect import Desk
-from agent.ocpp.v16.settings import ROWS, known
-from agent.ocpp.v201.device_model import entries, find
+from agent.ocpp.dialects.dialect import RowContext
+from agent.ocpp.v16.settings import ROWS, find_offered_key
+from agent.ocpp.v201.device_model import find_entry, list_entries
 from agent.station_file.settings import parse
 
 CHANGE = next(r for r in ROWS if r.action == "ChangeConfiguration")
 INDICATOR = {"name": "ChargingStatusIndicator"}
 
 
-def at(lamp: bool) -> Desk:
+def at(lamp: bool) -> RowContext:
     evse = {"number": 1, **({"lamp": {"driver": "lamp_leds", "green": "g"}} if lamp else {})}
     return desk(settings=initial_settings(parse({"evse": [evse]}, Path("station.toml"))))
 
@@ -29,12 +29,12 @@ def test_keys_and_variables_are_there_with_the_lamp(lamp: bool) -> None:
     here = at(lamp)
     assert here.settings.fitted == ({LAMP} if lamp else set())
     for key in ("BlinkRepeat", "lightintensity"):
-        assert (known(key, here) is not None) is lamp
+        assert (find_offered_key(key, here) is not None) is lamp
         asked = CHANGE.decode({"key": key, "value": "7"}, here)
         assert isinstance(asked, AskSet) if lamp else asked == {"status": "NotSupported"}
-    assert any(e.name.component == INDICATOR["name"] for e in entries(here)) is lamp
-    found = find(INDICATOR, {"name": "Percent"}, here)
-    assert found == "UnknownComponent" if not lamp else found.name.writable
+    assert any(e.name.component == INDICATOR["name"] for e in list_entries(here)) is lamp
+    found = find_entry(INDICATOR, {"name": "Percent"}, here)
+    assert found == "UnknownComponent" if not lamp else found.name.is_writable
 
 
 def test_a_profile_that_is_off_stays_off() -> None:

@@ -32,11 +32,11 @@ from agent.domain.messages import (
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.requests import AskReset, AskSet
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialects.dialect import Heard, Out
-from agent.ocpp.inbound.queue import Inbox
-from agent.ocpp.transport.call_channel import Line
+from agent.ocpp.dialects.dialect import Out, ResponseEffects
+from agent.ocpp.inbound.queue import InboundQueue
+from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
-from agent.ocpp.wire.rpc import Say
+from agent.ocpp.wire.rpc import SendNow
 from agent.ports.store import OutboxRow, StoreError
 
 T0 = Stamp(1, 0.0)
@@ -69,29 +69,29 @@ async def test_boots_first_and_tells_the_time() -> None:
     async with linked() as room:
         assert room.central.actions() == ["BootNotification"]
         assert room.central.of("BootNotification")[0]["chargePointModel"] == "SimStation"
-        assert room.link.boot == "Accepted"
+        assert room.link.boot_status == "Accepted"
         assert room.of(LinkChanged) == [LinkChanged("chargy", True)]
         assert len(room.clock.heard) == 1
-        assert room.link.version == "1.6"
+        assert room.link.ocpp_version == "1.6"
         assert room.link.url.endswith("/CP-1")
 
 
 async def test_pending_answers_but_says_nothing_but_boots() -> None:
     central = Central(script={"BootNotification": [boot_answer("Pending", 1), boot_answer()]})
     async with linked(central, up=False, rate=2.0) as room:
-        await until(lambda: room.link.boot == "Pending")
-        room.link.tell(status())
+        await until(lambda: room.link.boot_status == "Pending")
+        room.link.send(status())
         room.outbox.put(started())
-        room.link.wake()
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.queue_changed()
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
         assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
         assert (await central.ask("ChangeAvailability", {"connectorId": 1, "type": "Operative"}))[2] == {
             "status": "Accepted"
         }
         assert set(central.actions()) == {"BootNotification"}
-        assert not room.link.up
-        await until(lambda: room.link.up)
-        room.link.tell(status())  # as the domain does once the boot is accepted
+        assert not room.link.is_up
+        await until(lambda: room.link.is_up)
+        room.link.send(status())  # as the domain does once the boot is accepted
         await until(lambda: len(central.calls) == 4)
         assert central.actions()[:2] == ["BootNotification", "BootNotification"]
 
@@ -101,33 +101,33 @@ async def test_a_status_of_before_the_boot_is_not_told_twice() -> None:
     central = Central()
     async with served(central) as serving:
         room = build(serving)
-        room.link.tell(status())
+        room.link.send(status())
         async with running(room):
-            await until(lambda: room.link.up)
-            room.link.tell(replace(status(), forced=True))
+            await until(lambda: room.link.is_up)
+            room.link.send(replace(status(), forced=True))
             await until(lambda: central.of("StatusNotification"))
-            await room.link.flush(1.0)
+            await room.link.drain_queues(1.0)
     assert central.actions() == ["BootNotification", "StatusNotification"]
 
 
 async def test_a_boot_can_be_triggered_while_pending() -> None:
     central = Central(script={"BootNotification": [boot_answer("Pending", 3600), boot_answer()]})
     async with linked(central, up=False) as room:
-        await until(lambda: room.link.boot == "Pending")
+        await until(lambda: room.link.boot_status == "Pending")
         room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted")
         answer = await central.ask("TriggerMessage", {"requestedMessage": "BootNotification"})
         assert answer[2] == {"status": "Accepted"}
-        room.link.tell(BootWanted())
-        await until(lambda: room.link.up)
+        room.link.send(BootWanted())
+        await until(lambda: room.link.is_up)
 
 
 async def test_what_is_triggered_while_pending_is_said() -> None:
     central = Central(script={"BootNotification": [boot_answer("Pending", 3600)]})
     async with linked(central, up=False) as room:
-        await until(lambda: room.link.boot == "Pending")
-        room.link.tell(status())
-        room.link.tell(status(evse=2, forced=True))
-        room.link.tell(HeartbeatWanted())
+        await until(lambda: room.link.boot_status == "Pending")
+        room.link.send(status())
+        room.link.send(status(evse=2, forced=True))
+        room.link.send(HeartbeatWanted())
         await until(lambda: len(central.calls) == 3)
         assert central.actions()[1:] == ["Heartbeat", "StatusNotification"]
         assert central.of("StatusNotification")[0]["connectorId"] == 2
@@ -137,13 +137,13 @@ async def test_rejected_is_silent_until_the_interval_also_over_a_reconnect() -> 
     central = Central(script={"BootNotification": [boot_answer("Rejected", 1), boot_answer()]})
     began_s = time.monotonic()
     async with linked(central, up=False) as room:
-        await until(lambda: room.link.boot == "Rejected")
-        room.link.tell(status(forced=True))
-        room.link.tell(HeartbeatWanted())
+        await until(lambda: room.link.boot_status == "Rejected")
+        room.link.send(status(forced=True))
+        room.link.send(HeartbeatWanted())
         await central.ws.send('[2,"q","ClearCache",{}]')
         await central.ws.close()
         await until(lambda: len(central.connections) == 2)
-        await until(lambda: room.link.up)
+        await until(lambda: room.link.is_up)
         assert time.monotonic() - began_s > 0.8
         assert central.answers == []
         assert central.actions()[:2] == ["BootNotification", "BootNotification"]
@@ -167,21 +167,21 @@ async def test_a_boot_that_is_answered_with_nonsense_is_tried_again(nonsense: st
 async def test_odd_intervals_of_the_boot(interval: int) -> None:
     central = Central(script={"BootNotification": [boot_answer("Pending", 0), boot_answer("Accepted", interval)]})
     async with linked(central) as room:
-        assert room.link.up
+        assert room.link.is_up
 
 
 async def test_a_sloppy_time_does_not_lock_the_station_out() -> None:
     answer = {**boot_answer(), "currentTime": "soon", "extra": 1}
     async with linked(Central(script={"BootNotification": [answer]})) as room:
-        assert room.link.up
+        assert room.link.is_up
         assert room.clock.heard == []
 
 
 async def test_no_second_boot_after_a_lost_connection() -> None:
     async with linked() as room:
         await room.central.ws.close()
-        await until(lambda: len(room.central.connections) == 2 and room.link.up)
-        room.link.tell(HeartbeatWanted())
+        await until(lambda: len(room.central.connections) == 2 and room.link.is_up)
+        room.link.send(HeartbeatWanted())
         await until(lambda: len(room.central.calls) == 2)
         assert room.central.actions() == ["BootNotification", "Heartbeat"]
         assert [e.up for e in room.of(LinkChanged)] == [True, False, True]
@@ -190,8 +190,8 @@ async def test_no_second_boot_after_a_lost_connection() -> None:
 async def test_a_triggered_boot_may_end_the_acceptance() -> None:
     central = Central(script={"BootNotification": [boot_answer(), boot_answer("Pending", 3600)]})
     async with linked(central) as room:
-        room.link.tell(BootWanted())
-        await until(lambda: room.link.boot == "Pending")
+        room.link.send(BootWanted())
+        await until(lambda: room.link.boot_status == "Pending")
         assert [e.up for e in room.of(LinkChanged)] == [True, False]
 
 
@@ -201,7 +201,7 @@ async def test_a_late_boot_answer_is_taken() -> None:
         id_ = (await until(lambda: central.calls))[0][0]
         await until(lambda: len(central.calls) > 1)
         await central.ws.send(json.dumps([3, id_, boot_answer()]))
-        await until(lambda: room.link.up)
+        await until(lambda: room.link.is_up)
 
 
 # --- heartbeat -------------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ async def test_an_exchange_postpones_the_heartbeat() -> None:
     async with linked(central) as room:
         patience = Deadline(3)
         while not patience.over:
-            room.link.tell(status(forced=True))
+            room.link.send(status(forced=True))
             await asyncio.sleep(0.1)
         assert central.of("Heartbeat") == []
 
@@ -235,7 +235,7 @@ async def test_an_exchange_postpones_the_heartbeat() -> None:
 async def test_a_token_is_judged() -> None:
     info = {"status": "Blocked", "parentIdTag": "P", "expiryDate": "2026-11-25T11:00:00+01:00"}
     async with linked(Central(script={"Authorize": [{"idTagInfo": info}]})) as room:
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenJudged))
         verdict = Verdict(AuthorizationStatus.BLOCKED, "P", 1_795_600_800.0)
         assert room.of(TokenJudged) == [TokenJudged("t1", CARD, verdict)]
@@ -244,17 +244,17 @@ async def test_a_token_is_judged() -> None:
 @pytest.mark.parametrize("said", [None, '[4,"$ID","GenericError","",{}]'])
 async def test_nobody_can_be_asked(said: str | None) -> None:
     async with linked(Central(script={"Authorize": [said]}), call_timeout_s=0.2) as room:
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenJudged))
         assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
-        room.link.judge(JudgeToken("chargy", "t2", Token("x" * 21)))
+        room.link.authorize(JudgeToken("chargy", "t2", Token("x" * 21)))
         await until(lambda: len(room.of(TokenJudged)) == 2)
 
 
 async def test_a_question_dies_with_the_connection() -> None:
     async with linked(Central(script={"Authorize": [None]}), call_timeout_s=30.0) as room:
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
-        room.link.judge(JudgeToken("chargy", "t2", CARD))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(JudgeToken("chargy", "t2", CARD))
         await until(lambda: room.central.of("Authorize"))
         await room.central.ws.close()
         await until(lambda: len(room.of(TokenJudged)) == 2)
@@ -264,14 +264,14 @@ async def test_a_question_dies_with_the_connection() -> None:
 async def test_authorize_overtakes() -> None:
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=30) as room:
-        room.link.tell(status(ChargingState.EV_CONNECTED))
+        room.link.send(status(ChargingState.EV_CONNECTED))
         await until(lambda: central.of("StatusNotification"))
         room.outbox.put(started())
         room.outbox.put(sampled())
-        room.link.tell(HeartbeatWanted())
-        room.link.tell(status(evse=2))
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
-        room.link.wake()
+        room.link.send(HeartbeatWanted())
+        room.link.send(status(evse=2))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
+        room.link.queue_changed()
         await central.ws.send(json.dumps([3, central.calls[-1][0], {}]))
         await until(lambda: not room.outbox.rows)
         assert central.actions()[1:4] == ["StatusNotification", "Authorize", "Heartbeat"]
@@ -286,7 +286,7 @@ async def test_a_session_is_told_in_order_with_the_id_that_came_back() -> None:
         room.outbox.put(TransactionUpdated("s1", 1, T0, TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING))
         room.outbox.put(sampled())
         room.outbox.put(ended())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert room.central.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
         assert room.central.of("MeterValues")[0]["transactionId"] == 42
@@ -301,9 +301,9 @@ async def test_another_id_and_the_same_payload_after_a_lost_connection() -> None
     central = Central(script={"StartTransaction": [None, {"transactionId": 7, "idTagInfo": {"status": "Accepted"}}]})
     async with linked(central, call_timeout_s=30.0) as room:
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: central.of("StartTransaction"))
-        room.link._desk.clock.utc_s = lambda stamp: 0.0  # type: ignore[method-assign]  # what the clock learns meanwhile
+        room.link._ctx.clock.utc_s = lambda stamp: 0.0  # type: ignore[method-assign]  # what the clock learns meanwhile
         central.ws.transport.abort()
         await until(lambda: not room.outbox.rows)
         first, second = [c for c in central.calls if c[1] == "StartTransaction"]
@@ -321,7 +321,7 @@ async def test_a_refused_start_is_retried_and_the_rest_of_its_session_goes_witho
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
         room.outbox.put(sampled(""), session="")
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == 3
         assert len({c[0] for c in central.calls if c[1] == "StartTransaction"}) == 3
@@ -336,10 +336,10 @@ async def test_the_pause_grows_and_lets_others_pass() -> None:
         room.settings.put("message_retry_interval_s", 5)
         room.outbox.put(started())
         began_s = time.monotonic()
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: central.of("StartTransaction"))
         await until(lambda: room.outbox.rows and room.outbox.rows[0].attempts == 1)
-        room.link.tell(status(ChargingState.CHARGING))
+        room.link.send(status(ChargingState.CHARGING))
         await until(lambda: central.of("StatusNotification"))
         assert room.outbox.rows
         await until(lambda: not room.outbox.rows)
@@ -352,8 +352,8 @@ async def test_silence_on_a_live_line_is_no_attempt_and_a_late_answer_completes(
         room.settings.put("message_retry_interval_s", 3600)
         room.outbox.put(started())
         room.outbox.put(sampled())
-        room.link.wake()
-        await until(lambda: room.link._queues.billing.pausing)
+        room.link.queue_changed()
+        await until(lambda: room.link._queues.transactions.is_pausing)
         assert room.outbox.rows[0].attempts == 0
         await central.ws.send(json.dumps([3, central.calls[-1][0], TAKEN]))
         await until(lambda: not room.outbox.rows)
@@ -374,7 +374,7 @@ async def test_a_backend_that_hangs_behind_a_living_proxy_buries_nothing() -> No
         room.settings.put("message_retry_interval_s", 10)
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert room.outbox.dead == []
         starts = [c for c in central.calls if c[1] == "StartTransaction"]
@@ -392,7 +392,7 @@ async def test_the_start_of_a_running_session_is_never_buried(caplog: pytest.Log
         room.settings.put("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(sampled())
-        room.link.wake()
+        room.link.queue_changed()
         began_s = time.monotonic()
         await until(lambda: not room.outbox.rows)
         assert time.monotonic() - began_s > 3 * 0.06  # four least pauses, the first seen late; the interval is 0
@@ -406,11 +406,11 @@ async def test_the_start_is_buried_once_its_session_has_ended() -> None:
     async with linked(central, rate=1000.0) as room:
         room.settings.put("message_attempts", 1)
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(central.of("StartTransaction")) == 2)
         assert room.outbox.dead == []
         room.outbox.put(ended())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [row.seq for row, _ in room.outbox.dead] == [1, 2]
 
@@ -422,13 +422,13 @@ async def test_a_late_answer_to_a_buried_start_is_taken() -> None:
         room.settings.put("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(ended())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(room.outbox.dead) == 2)
         first = next(id_ for id_, action, _ in central.calls if action == "StartTransaction")
         await central.ws.send(json.dumps([3, first, TAKEN]))
         await until(lambda: room.of(TransactionHeard))
         room.outbox.put(sampled(""), "")
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "9"
 
@@ -438,8 +438,8 @@ async def test_a_late_refusal_is_an_attempt() -> None:
     async with linked(central, call_timeout_s=0.1, rate=100.0) as room:
         room.settings.put("message_retry_interval_s", 30)
         room.outbox.put(started())
-        room.link.wake()
-        await until(lambda: room.link._queues.billing.pausing)
+        room.link.queue_changed()
+        await until(lambda: room.link._queues.transactions.is_pausing)
         await central.ws.send(REFUSED.replace("$ID", central.calls[-1][0]))
         await until(lambda: room.outbox.rows[0].attempts == 1)
         assert len(central.of("StartTransaction")) == 1
@@ -457,7 +457,7 @@ async def test_a_clock_beyond_all_years_ends_nothing() -> None:
     central = Central(script={"BootNotification": [{**boot_answer(), "currentTime": "9999-12-31T23:59:59Z"}]})
     async with linked(central) as room:
         room.clock.utc_s = lambda stamp: 253402300799.0 + 3600  # type: ignore[method-assign]
-        room.link.tell(status(forced=True))
+        room.link.send(status(forced=True))
         await until(lambda: central.of("StatusNotification"))
         assert central.of("StatusNotification")[0]["timestamp"] == "9999-12-31T23:59:59.000Z"
 
@@ -466,9 +466,9 @@ async def test_what_cannot_be_encoded_is_dropped_and_what_is_billed_waits(caplog
     async with linked(rate=1000.0) as room:
         known = room.clock.utc_s
         room.clock.utc_s = lambda stamp: float("nan")  # type: ignore[method-assign]
-        room.link.tell(status(forced=True))
+        room.link.send(status(forced=True))
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: "waits" in caplog.text and "not sent" in caplog.text)
         assert room.outbox.rows
         room.clock.utc_s = known  # type: ignore[method-assign]
@@ -478,12 +478,12 @@ async def test_what_cannot_be_encoded_is_dropped_and_what_is_billed_waits(caplog
 
 
 async def test_a_number_that_json_does_not_know_is_set_aside() -> None:
-    said = Out(MeterSampled, "MeterValues", lambda m, d: {"x": float("inf")}, lambda m, p, d: Heard())
-    told = Out(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: Heard())
-    async with linked(dialects=(V16.plus(said, told, schemas=None),)) as room:
-        room.link.tell(HeartbeatWanted())
+    said = Out(MeterSampled, "MeterValues", lambda m, d: {"x": float("inf")}, lambda m, p, d: ResponseEffects())
+    told = Out(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: ResponseEffects())
+    async with linked(dialects=(V16.with_rows(said, told, schemas=None),)) as room:
+        room.link.send(HeartbeatWanted())
         room.outbox.put(sampled(""), "")
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: room.outbox.dead)
         assert room.central.actions() == ["BootNotification"]
 
@@ -509,7 +509,7 @@ async def test_a_store_that_fails_in_every_way_does_not_end_the_link() -> None:
         room.outbox.broken = 2
         room.outbox.put(started())
         room.outbox.put(ended())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(room.outbox.dead) == 2)
         assert fails == {"head": 0, "of_session": 0}
 
@@ -523,7 +523,7 @@ async def test_a_row_that_cannot_be_said_is_set_aside() -> None:
         room.outbox.put(TransactionStarted("s5", 1, CARD, None, 1), "s5")  # type: ignore[arg-type]
         room.outbox.put(MeterSampled("", 1, (Sample(ReadingContext.PERIODIC, Reading(T0, 1), ("SoC",)),)), "")
         room.outbox.put(started("s6"), "s6")
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert [row.seq for row, _ in room.outbox.dead] == [1, 2, 3, 4, 5]
         assert room.central.actions()[1:] == ["StartTransaction"]
@@ -533,7 +533,7 @@ async def test_a_store_that_fails_does_not_make_us_say_it_twice() -> None:
     async with linked() as room:
         room.outbox.broken = 3
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(room.central.of("StartTransaction")) == 1
         assert room.outbox.broken == 0
@@ -556,21 +556,23 @@ async def test_an_answer_just_before_the_end_of_the_line_counts() -> None:
     async with linked(central) as room:
         for n in range(20):
             room.outbox.put(started(f"s{n}"), f"s{n}")
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == 20
         assert len(room.of(TransactionHeard)) == 20
 
 
 async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
-    late: list[tuple[Any, Heard]] = []
+    late: list[tuple[Any, ResponseEffects]] = []
     place = desk()
-    line = Line(place, V16, "ws://x", lambda *_: None, lambda subject, heard: late.append((subject, heard)), 5.0, 1.0)
-    row, out = OutboxRow(1, "chargy", "s1", started(), 0), V16.outgoing(TransactionStarted)
+    line = CallChannel(
+        place, V16, "ws://x", lambda *_: None, lambda subject, heard: late.append((subject, heard)), 5.0, 1.0
+    )
+    row, out = OutboxRow(1, "chargy", "s1", started(), 0), V16.message_row(TransactionStarted)
     assert isinstance(out, Out)
-    calling = asyncio.create_task(line.call(out, row, {}))
+    calling = asyncio.create_task(line.send_call(out, row, {}))
     await asyncio.sleep(0)
-    line.receive(json.dumps([3, line.rpc.outstanding, TAKEN]))
+    line.receive_frame(json.dumps([3, line.rpc.outstanding_id, TAKEN]))
     calling.cancel()
     await asyncio.wait([calling])
     assert calling.cancelled()
@@ -589,33 +591,33 @@ async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle(
 
         room.outbox.done = slow  # type: ignore[method-assign]
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await asyncio.wait_for(writing.wait(), stretched(5.0))
         room.central.ws.transport.abort()
         await until(lambda: room.of(TransactionHeard))
-        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+        await until(lambda: len(room.central.connections) == 2 and room.link.is_up)
         assert room.outbox.rows == []
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
         assert len(room.central.of("StartTransaction")) == 1
-        assert room.link._queues.billing.settled == 1
+        assert room.link._queues.transactions.settled == 1
 
 
 async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
     async with linked() as room:
-        room.link.tell(status(ChargingState.EV_CONNECTED))
+        room.link.send(status(ChargingState.EV_CONNECTED))
         room.outbox.put(started())
-        room.link.wake()
-        room.link.tell(status(ChargingState.CHARGING))
+        room.link.queue_changed()
+        room.link.send(status(ChargingState.CHARGING))
         room.outbox.put(ended())
-        room.link.wake()
-        room.link.tell(status(ChargingState.EV_CONNECTED, ended=True))
+        room.link.queue_changed()
+        room.link.send(status(ChargingState.EV_CONNECTED, ended=True))
         await until(lambda: len(room.central.calls) == 6)
         assert room.central.actions()[1:] == [
             "StatusNotification", "StartTransaction", "StatusNotification", "StopTransaction", "StatusNotification",
         ]  # fmt: skip
         told = [p["status"] for p in room.central.of("StatusNotification")]
         assert told == ["Preparing", "Charging", "Finishing"]
-        assert room.link.told == {1: {"status": "Finishing", "error": "NoError"}}
+        assert room.link.reported_statuses == {1: {"status": "Finishing", "error": "NoError"}}
 
 
 async def test_after_being_offline_the_present_status_goes_first_and_once() -> None:
@@ -625,7 +627,7 @@ async def test_after_being_offline_the_present_status_goes_first_and_once() -> N
         for n in range(20):
             room.outbox.put(sampled("", 1000 + n))
         for charging in (ChargingState.EV_CONNECTED, ChargingState.CHARGING, ChargingState.SUSPENDED_EV):
-            room.link.tell(replace(status(charging), forced=True))
+            room.link.send(replace(status(charging), forced=True))
         async with running(room):
             await until(lambda: not room.outbox.rows)
     assert central.actions()[1:] == ["StatusNotification"] + ["MeterValues"] * 20
@@ -637,7 +639,7 @@ async def test_after_being_offline_the_present_status_goes_first_and_once() -> N
 async def test_a_status_that_did_not_get_through_is_told_again() -> None:
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=30.0) as room:
-        room.link.tell(status(ChargingState.CHARGING))
+        room.link.send(status(ChargingState.CHARGING))
         await until(lambda: central.of("StatusNotification"))
         central.ws.transport.abort()
         await until(lambda: len(central.of("StatusNotification")) == 2)
@@ -647,23 +649,23 @@ async def test_a_status_that_met_silence_is_told_again() -> None:
     """It counted as told: the backend showed the old status for the rest of the session."""
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
-        room.link.tell(status(ChargingState.CHARGING))
+        room.link.send(status(ChargingState.CHARGING))
         await until(lambda: len(central.of("StatusNotification")) == 2)
         first, second = central.of("StatusNotification")
         assert first == second
-        await until(lambda: room.link.told == {1: {"status": "Charging", "error": "NoError"}})
+        await until(lambda: room.link.reported_statuses == {1: {"status": "Charging", "error": "NoError"}})
 
 
 async def test_a_newer_status_takes_the_place_of_the_one_that_met_silence() -> None:
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=0.05) as room:
-        room.link.tell(status(ChargingState.CHARGING))
+        room.link.send(status(ChargingState.CHARGING))
         await until(lambda: room.link._statuses.next_due_s(room.clock.now().t_s))
-        assert room.link.told == {}
+        assert room.link.reported_statuses == {}
         room.outbox.put(sampled(""), "")  # what is billed does not wait for it
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
-        room.link.tell(status(ChargingState.SUSPENDED_EV))
+        room.link.send(status(ChargingState.SUSPENDED_EV))
         await until(lambda: len(central.of("StatusNotification")) == 2)
         assert [p["status"] for p in central.of("StatusNotification")] == ["Charging", "SuspendedEV"]
 
@@ -729,8 +731,8 @@ async def test_flush_waits_for_the_reply_on_the_wire() -> None:
     async with linked() as room:
 
         def ask(asked: Asked) -> None:
-            room.link.reply(Reply(asked.link, asked.request, "Accepted"))
-            flushed.append(asyncio.create_task(room.link.flush(2.0)))
+            room.link.respond(Reply(asked.link, asked.request, "Accepted"))
+            flushed.append(asyncio.create_task(room.link.drain_queues(2.0)))
 
         flushed: list[asyncio.Task[bool]] = []
         room.domain = ask  # type: ignore[assignment]
@@ -740,7 +742,7 @@ async def test_flush_waits_for_the_reply_on_the_wire() -> None:
         assert [f for f in room.traced if f[0] == "out"][-1][3].endswith('{"status":"Accepted"}]')
         assert (await sent)[2] == {"status": "Accepted"}
         assert room.of(Asked)[0].ask == AskReset(hard=True)
-        assert await room.link.flush(0.1)
+        assert await room.link.drain_queues(0.1)
 
 
 @dataclass
@@ -765,10 +767,10 @@ async def test_flush_waits_for_what_is_billed() -> None:
     async with linked(central) as room:
         for message in (started(), ended()):
             room.outbox.put(message)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: central.of("StartTransaction"))
-        flushing = asyncio.create_task(room.link.flush(5.0))
-        assert not await room.link.flush(0.05)
+        flushing = asyncio.create_task(room.link.drain_queues(5.0))
+        assert not await room.link.drain_queues(0.05)
         assert not flushing.done()
         central.go.set()
         assert await flushing
@@ -781,32 +783,32 @@ async def test_flush_does_not_wait_where_nothing_moves(how: str) -> None:
     central = Central(script={"StartTransaction": [REFUSED if how == "refusal" else TAKEN if how == "store" else None]})
     async with linked(central, call_timeout_s=0.1 if how == "silence" else 30.0, reconnect_s=30.0) as room:
         room.outbox.broken = 1 if how == "store" else 0
-        room.link._queues.billing._store_retry_s = 30.0
+        room.link._queues.transactions._store_retry_s = 30.0
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: central.of("StartTransaction"))
-        flushing = asyncio.create_task(room.link.flush(20.0))
+        flushing = asyncio.create_task(room.link.drain_queues(20.0))
         if how == "gone":
             central.ws.transport.abort()
         assert not await asyncio.wait_for(flushing, stretched(15.0))
 
 
 async def test_the_inbox_is_bounded_in_bytes() -> None:
-    inbox = Inbox(count=3, size_bytes=10)
+    inbox = InboundQueue(count=3, size_bytes=10)
     for n in range(2):
-        await inbox.put(Say(str(n)), 5)
-    third = asyncio.create_task(inbox.put(Say("2"), 1))
+        await inbox.put(SendNow(str(n)), 5)
+    third = asyncio.create_task(inbox.put(SendNow("2"), 1))
     await asyncio.sleep(0.01)
     assert not third.done()
-    assert await inbox.get() == Say("0")
+    assert await inbox.get() == SendNow("0")
     await third
-    assert [await inbox.get(), await inbox.get()] == [Say("1"), Say("2")]
+    assert [await inbox.get(), await inbox.get()] == [SendNow("1"), SendNow("2")]
     assert inbox.bytes == 0
-    await inbox.put(Say("big"), 1000)  # a single one always fits
-    assert await inbox.get() == Say("big")
+    await inbox.put(SendNow("big"), 1000)  # a single one always fits
+    assert await inbox.get() == SendNow("big")
     for _ in range(3):
-        await inbox.put(Say(""), 0)
-    fourth = asyncio.create_task(inbox.put(Say(""), 0))
+        await inbox.put(SendNow(""), 0)
+    fourth = asyncio.create_task(inbox.put(SendNow(""), 0))
     await asyncio.sleep(0.01)
     assert not fourth.done()
     await inbox.get()
@@ -829,7 +831,7 @@ async def test_big_requests_are_held_back_and_all_answered() -> None:
         assert inbox.bytes <= 4 * 1024 * 1024
         for n in range(12):
             await until(lambda n=n: len(held) > n)
-            room.link.reply(Reply("chargy", held[n].request, "Accepted"))
+            room.link.respond(Reply("chargy", held[n].request, "Accepted"))
         await flooding
         await until(lambda: len(room.central.answers) == 12)
         assert [a[1] for a in room.central.answers] == [f"b{n}" for n in range(12)]
@@ -860,7 +862,7 @@ async def test_half_a_character_in_an_answer_does_not_cost_the_transaction_id() 
     info = {"status": "Accepted", "parentIdTag": "P\ud800"}
     async with linked(Central(script={"StartTransaction": [{"transactionId": 9, "idTagInfo": info}]})) as room:
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         heard = room.of(TransactionHeard)[0]
         assert (heard.transaction_id, heard.verdict.group) == ("9", "P?")
@@ -885,7 +887,7 @@ async def test_a_flood_is_answered_in_order_while_the_loop_stays_free() -> None:
         assert [a[1] for a in room.central.answers] == [str(n) for n in range(2000)]
         assert room.link._inbox.maxsize == 100
         assert longest_s < 1.0
-        room.link.judge(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(JudgeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenJudged))
 
 
@@ -900,7 +902,7 @@ async def test_a_flood_is_answered_in_order_while_the_loop_stays_free() -> None:
 async def test_garbage_is_counted_and_life_goes_on(frame: str | bytes) -> None:
     async with linked() as room:
         await room.central.ws.send(frame)
-        await until(lambda: room.link.dropped == 1)
+        await until(lambda: room.link.dropped_frames == 1)
         assert (await room.central.ask("ClearCache", {}))[2] == {"status": "Accepted"}
         assert len(room.central.connections) == 1
 
@@ -914,7 +916,7 @@ async def test_a_message_of_a_megabyte_is_answered() -> None:
 async def test_a_message_beyond_the_limit_costs_the_connection_only() -> None:
     async with linked() as room:
         await room.central.ws.send("x" * (3 * 1024 * 1024))
-        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+        await until(lambda: len(room.central.connections) == 2 and room.link.is_up)
 
 
 async def test_the_key_is_nowhere_in_the_trace(caplog: pytest.LogCaptureFixture) -> None:
@@ -929,11 +931,11 @@ async def test_the_key_is_nowhere_in_the_trace(caplog: pytest.LogCaptureFixture)
         await room.central.ws.send(f'[2,"e","ChangeConfiguration",{{"key":"{escaped}","value":"{key}"}}]')
         await until(lambda: len(room.central.answers) == 2)
         await room.central.ws.send(f'[2,"e2","ChangeConfiguration",{{"key":"AuthorizationKey","value":"{key}"')
-        await until(lambda: room.link.dropped)
+        await until(lambda: room.link.dropped_frames)
         await room.central.ws.send(f'[2,"e3","ChangeConfiguration",{{"key":"{escaped}","value":"{key}\\ud800"}}]')
         await room.central.ws.send(f'[2,"e4","ChangeConfiguration",{{"key":"{escaped}","value":"{key}\\n"}}]')
         await room.central.ws.send(f'[2,"e5","ChangeConfiguration",{{"key":"authorizationkey","value":"{key}"')
-        await until(lambda: len(room.central.answers) == 4 and room.link.dropped == 2)
+        await until(lambda: len(room.central.answers) == 4 and room.link.dropped_frames == 2)
     assert key not in "".join(f[3] for f in room.traced)
     assert key not in caplog.text
     assert room.traced[2][3].endswith('{"key":"AuthorizationKey","value":"***"}]')
@@ -990,8 +992,8 @@ async def test_a_half_open_connection_is_found_by_a_call_and_costs_no_attempt() 
         async with running(room):
             road.open.clear()
             room.outbox.put(started())
-            room.link.wake()
-            await until(lambda: not room.link.up)
+            room.link.queue_changed()
+            await until(lambda: not room.link.is_up)
             road.open.set()
             await until(lambda: not room.outbox.rows)
             assert room.outbox.dead == []
@@ -1006,10 +1008,10 @@ async def test_a_half_open_connection_is_found_by_silence() -> None:
         async with running(room):
             road.open.clear()
             began_s = time.monotonic()
-            await until(lambda: not room.link.up)
+            await until(lambda: not room.link.is_up)
             assert time.monotonic() - began_s < 5.0
             road.open.set()
-            await until(lambda: room.link.up)
+            await until(lambda: room.link.is_up)
 
 
 async def test_pings_only_after_silence_and_not_at_all_when_off() -> None:
@@ -1108,13 +1110,13 @@ async def test_no_common_version(spoken: tuple[str, ...], caplog: pytest.LogCapt
     road = served(central, spoken, select_subprotocol=lambda c, s: None)
     async with road as serving, running(build(serving), up=False) as room:
         await until(lambda: "versions" in caplog.text)
-        assert not room.link.up
+        assert not room.link.is_up
     assert central.calls == []
 
 
 async def test_a_server_without_compression_and_one_that_breaks_it() -> None:
     async with served(Central(), compression=None) as central, running(build(central)) as room:
-        assert room.link.up
+        assert room.link.is_up
 
     def bend(connection: Any, request: Any, response: Any) -> Any:
         response.headers.pop("Sec-WebSocket-Extensions", None)
@@ -1123,7 +1125,7 @@ async def test_a_server_without_compression_and_one_that_breaks_it() -> None:
         return response
 
     async with served(Central(), process_response=bend) as central, running(build(central)) as room:
-        assert room.link.up
+        assert room.link.is_up
         assert room.of(ConnectFailed) == []  # both halves are one attempt
 
     def never(connection: Any, request: Any, response: Any) -> Any:
@@ -1155,7 +1157,7 @@ async def test_http_basic_and_a_new_key() -> None:
             room.domain = sets
             answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
             assert answer[2] == {"status": "Accepted"}
-            await until(lambda: len(seen) == 2 and room.link.up)
+            await until(lambda: len(seen) == 2 and room.link.is_up)
         async with running(build(central, security_profile=0, password="secret")):
             pass
     assert [base64.b64decode(s.split()[1]) if s else None for s in seen] == [
@@ -1219,7 +1221,7 @@ async def test_user_and_password_of_a_url_are_written_nowhere(host: str, caplog:
     async with served(Central()) as central:
         room = build(central, url="ws://user:geheim@" + host.format(port=central.port))
         async with running(room, up=False):
-            await until(lambda: room.link.up or [r for r in caplog.records if r.levelno >= logging.WARNING])
+            await until(lambda: room.link.is_up or [r for r in caplog.records if r.levelno >= logging.WARNING])
             assert "geheim" not in room.link.url
     assert "geheim" not in caplog.text
 
@@ -1227,7 +1229,7 @@ async def test_user_and_password_of_a_url_are_written_nowhere(host: str, caplog:
 async def test_reconnect_opens_a_new_connection_at_once() -> None:
     async with linked(reconnect_s=3600.0) as room:
         room.link.reconnect()
-        await until(lambda: len(room.central.connections) == 2 and room.link.up)
+        await until(lambda: len(room.central.connections) == 2 and room.link.is_up)
 
 
 async def test_tls_needs_the_right_authority(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -1235,7 +1237,7 @@ async def test_tls_needs_the_right_authority(tmp_path: Any, caplog: pytest.LogCa
     async with served(Central(), ssl=context) as central:
         url = f"wss://localhost:{central.port}"
         async with running(build(central, url=url, ca=ca, security_profile=2, password="p")) as room:
-            assert room.link.up
+            assert room.link.is_up
         async with running(build(central, url=url), up=False):
             await until(lambda: "certificate not accepted" in caplog.text)
         async with running(build(central, url=url, ca=tmp_path / "missing.pem"), up=False):
@@ -1278,11 +1280,11 @@ def _authority(folder: Any) -> tuple[Any, Any]:
 async def test_a_status_must_last_before_it_is_told() -> None:
     async with linked(rate=100.0) as room:
         room.settings.put("minimum_status_duration_s", 20)
-        room.link.tell(status(forced=True))
+        room.link.send(status(forced=True))
         await until(lambda: room.central.of("StatusNotification"))
-        room.link.tell(status(ChargingState.EV_CONNECTED))
-        room.link.tell(status())
-        room.link.tell(status(ChargingState.CHARGING))
+        room.link.send(status(ChargingState.EV_CONNECTED))
+        room.link.send(status())
+        room.link.send(status(ChargingState.CHARGING))
         began_s = time.monotonic()
         await until(lambda: len(room.central.of("StatusNotification")) == 2)
         assert time.monotonic() - began_s > 0.15
@@ -1291,7 +1293,7 @@ async def test_a_status_must_last_before_it_is_told() -> None:
 
 def test_the_room_is_not_needed_to_build_a_link() -> None:
     room: Room = build(Central(port=9))
-    assert not room.link.up
-    assert room.link.boot is None
+    assert not room.link.is_up
+    assert room.link.boot_status is None
     assert room.link.max_token_length == 20
-    assert room.link.told == {}
+    assert room.link.reported_statuses == {}

@@ -19,7 +19,7 @@ from agent.domain.events import Connected, ConnectFailed
 from agent.domain.variables import Settings
 from agent.model.root_certificates import fingerprint
 from agent.ocpp.transport.connector import NoConnection
-from agent.ocpp.transport.reconnect import Connecting
+from agent.ocpp.transport.reconnect import Reconnector
 from agent.ocpp.transport.tls import CIPHERS
 from agent.ocpp.v16 import V16
 from agent.ports.pki import TrustedRoots
@@ -278,16 +278,16 @@ async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours
 )
 def test_what_is_dialled(access: Access, given: dict[str, str], url: str, via: str) -> None:
     backend = Backend(url="ws://host", charge_point_id="CP-1", via="gate:1", **given)
-    made = Connecting(backend, (V16,), Settings(), print, lambda: None, True, QUICK, random.Random(1), lambda: access)
+    made = Reconnector(backend, (V16,), Settings(), print, lambda: None, True, QUICK, random.Random(1), lambda: access)
     assert made.url == url
-    assert made._addressed(access).via == via
+    assert made._effective_address(access).via == via
 
 
 async def test_a_certificate_that_is_not_there_any_more_is_a_failed_attempt() -> None:
     heard: list[Any] = []
     backend = Backend(url="wss://127.0.0.1:1", charge_point_id="CP-1")
     access = Access(profile=3, certificate="gone")
-    made = Connecting(
+    made = Reconnector(
         backend, (V16,), Settings(), heard.append, lambda: None, True, QUICK, random.Random(1), lambda: access
     )
     with pytest.raises(NoConnection, match="have a new one signed"):

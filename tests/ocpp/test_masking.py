@@ -14,12 +14,12 @@ from agent.domain.orders import Reply
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.masking import without_credentials, without_openings, written
+from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json, mask_urls_in_text
 from agent.ocpp.wire.rpc import Rpc
 
 
 def traced(dialect: Dialect, text: str) -> str:
-    return written(text, Rpc().receive(text), dialect)
+    return mask_frame(text, Rpc().receive_frame(text), dialect)
 
 
 def of_16(name: str, value: str) -> str:
@@ -129,7 +129,7 @@ def test_an_address_is_shown_without_what_opens_it(
     ],
 )
 def test_addresses_in_texts(text: str, shown: str) -> None:
-    assert without_credentials(text) == shown
+    assert mask_urls_in_text(text) == shown
 
 
 JSON = st.recursive(
@@ -143,7 +143,7 @@ JSON = st.recursive(
 @given(JSON, st.booleans(), st.booleans())
 def test_no_address_of_any_json_is_shown_with_what_opens_it(value: Any, ascii_only: bool, slashes: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
-    shown = without_openings(text.replace("/", "\\/") if slashes else text)
+    shown = mask_urls_in_json(text.replace("/", "\\/") if slashes else text)
     assert "geheim" not in shown
     json.loads(shown)  # it is as much JSON as before
 
@@ -155,7 +155,7 @@ async def test_neither_the_trace_nor_the_log_has_it(caplog: pytest.LogCaptureFix
         frame = json.dumps([2, "1", "GetDiagnostics", {"location": FTP}])
         for text in (frame, frame, frame[:-2]):
             await room.central.ws.send(text)
-        await until(lambda: room.link.dropped)
+        await until(lambda: room.link.dropped_frames)
         heard = [f[3] for f in room.traced if f[0] == "in" and "files.example" in f[3]]
         assert len(heard) == 3
         assert all("ftp://files.example/logs" in text for text in heard)

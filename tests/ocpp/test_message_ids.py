@@ -69,7 +69,7 @@ async def test_the_first_call_is_answered_while_the_second_is_not(then: str | No
         room.settings.put("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(sampled())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(ids(central, "StartTransaction")) == 2)
         room.settings.put("message_retry_interval_s", 3600)
         first, second = ids(central, "StartTransaction")
@@ -89,7 +89,7 @@ async def test_both_calls_are_answered_with_transactions_of_their_own() -> None:
         room.settings.put("message_retry_interval_s", 0)
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(ids(central, "StartTransaction")) == 2)
         first, second = ids(central, "StartTransaction")
         await central.ws.send(json.dumps([3, first, taken(9)]))
@@ -104,14 +104,14 @@ async def test_an_answer_that_comes_after_the_row_has_left_changes_nothing() -> 
     async with linked(central, call_timeout_s=0.2) as room:
         room.settings.put("message_retry_interval_s", 0)
         room.outbox.put(started())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         await central.ws.send(json.dumps([3, ids(central, "StartTransaction")[0], taken(9)]))
         room.outbox.put(ended())
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert central.of("StopTransaction")[0]["transactionId"] == 10
-        assert room.link.up
+        assert room.link.is_up
 
 
 class Forgetful(Central):
@@ -175,7 +175,7 @@ async def test_no_answer_in_whatever_order_loses_or_doubles_a_bill(dialect: Dial
                     started(session, wh), sampled(session, wh + 1), sampled(session, wh + 2), ended(session, wh + 3)
                 ):  # fmt: skip
                     room.outbox.put(message, session)
-            room.link.wake()
+            room.link.queue_changed()
             await until(lambda: not room.outbox.rows, 60.0)
     used = [id_ for id_, _, _ in central.calls]
     assert len(set(used)) == len(used)

@@ -16,12 +16,12 @@ from agent.ocpp.dialects.keys_v1x import (
     UNNAMED_16,
     VENDOR_ID,
     authorization_key_bytes,
-    cx,
-    initial_16,
+    chargex_code,
+    error_vendor_id,
+    find_key_16,
+    format_value_16,
     is_authorization_key,
-    key_16,
-    value_16,
-    vendor,
+    parse_settings_16,
 )
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
@@ -35,17 +35,17 @@ def test_every_setting_has_a_key_or_an_excuse() -> None:
 
 
 def test_keys_are_found_in_any_case() -> None:
-    assert key_16("HEARTBEATinterval") is key_16("HeartbeatInterval")
-    assert key_16("Heartbeat Interval") is None
+    assert find_key_16("HEARTBEATinterval") is find_key_16("HeartbeatInterval")
+    assert find_key_16("Heartbeat Interval") is None
 
 
 def test_every_list_has_its_length() -> None:
     for key in KEYS_16:
-        if key.variable.kind == "list" and key.variable.writable and not key.count_of:
-            neighbour = key_16(key.key + "MaxLength")
+        if key.own_variable.kind == "list" and key.own_variable.writable and not key.count_of:
+            neighbour = find_key_16(key.key + "MaxLength")
             assert neighbour is not None
-            assert neighbour.readonly
-            assert value_16(neighbour, ()) == str(key.variable.high)
+            assert neighbour.is_readonly
+            assert format_value_16(neighbour, ()) == str(key.own_variable.high)
 
 
 def test_every_fault_has_a_code_of_the_standard() -> None:
@@ -59,16 +59,16 @@ def test_every_fault_has_a_code_of_the_standard() -> None:
 
 
 def test_minimum_required_error_codes() -> None:
-    assert {cx(f) for f in Fault if f.value.startswith("MREC")} >= {"CX001", "CX006", "CX010", "CX026"}
-    assert cx(Fault.CONTACTOR_WELDED) == cx(Fault.MREC17) == "CX017"
-    assert cx(Fault.METER_SILENT) == ""
+    assert {chargex_code(f) for f in Fault if f.value.startswith("MREC")} >= {"CX001", "CX006", "CX010", "CX026"}
+    assert chargex_code(Fault.CONTACTOR_WELDED) == chargex_code(Fault.MREC17) == "CX017"
+    assert chargex_code(Fault.METER_SILENT) == ""
     for fault in Fault:  # one that the list knows travels under its own vendor
         code = ERRORS_16[fault].vendor_code
-        assert vendor(code) == (VENDOR_ID if cx(fault) else "chargy")
+        assert error_vendor_id(code) == (VENDOR_ID if chargex_code(fault) else "chargy")
 
 
 def test_initial_values_of_the_station_file() -> None:
-    values, problems = initial_16({
+    values, problems = parse_settings_16({
         "HeartbeatInterval": "300", "localpreauthorize": True, "MeterValuesSampledData": "Voltage,SoC",
         "Nonsense": "1", "ConnectionTimeOut": "soon", "StopTxnSampledDataMaxLength": "5",
     })  # fmt: skip

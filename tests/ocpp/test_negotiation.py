@@ -29,7 +29,7 @@ def room_of(central: Central, *dialects: Any, **more: Any) -> Room:
 @pytest.mark.parametrize("spoken", ["ocpp1.6", "ocpp2.0.1"])
 async def test_the_backend_chooses(dialects: tuple[Any, ...], spoken: str) -> None:
     async with served(Central(), (spoken,)) as central, running(room_of(central, *dialects)) as room:
-        assert f"ocpp{room.link.version}" == spoken
+        assert f"ocpp{room.link.ocpp_version}" == spoken
         boot = central.of("BootNotification")[0]
         assert ("chargingStation" in boot) is (spoken == "ocpp2.0.1")
         offered = central.ws.request.headers["Sec-WebSocket-Protocol"]
@@ -50,16 +50,16 @@ async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, the
     async with served(central, (f"ocpp{first}",)):
         room = room_of(central, call_timeout_s=30.0)
         async with running(room):
-            assert room.link.version == first
+            assert room.link.ocpp_version == first
             room.outbox.put(started())
             room.outbox.put(sampled())
-            room.link.wake()
+            room.link.queue_changed()
             await until(lambda: central.of("StartTransaction") or central.of("TransactionEvent"))
             central.ws.transport.abort()
             room.outbox.put(ended())
     successor = Central(port=central.port)
     async with served(successor, (f"ocpp{then}",)), running(room):
-        assert room.link.version == then
+        assert room.link.ocpp_version == then
         await until(lambda: not room.outbox.rows)
         assert room.outbox.dead == []
         if then == "2.0.1":
@@ -76,15 +76,15 @@ async def test_another_backend_is_told_who_comes_and_how_it_is() -> None:
     async with served(Central()) as first, served(Central()) as second:
         dialled = [Access(1, f"ws://127.0.0.1:{first.port}")]
         async with running(build(first, access=lambda: dialled[0])) as room:
-            room.link.tell(status(ChargingState.CHARGING))
+            room.link.send(status(ChargingState.CHARGING))
             await until(lambda: first.of("StatusNotification"))
             dialled[0] = Access(2, f"ws://127.0.0.1:{second.port}")
-            room.link.refresh()
+            room.link.reconnect_if_changed()
             await until(lambda: second.of("StatusNotification"))
             assert second.actions()[0] == "BootNotification"
             dialled[0] = Access(2, f"ws://127.0.0.1:{second.port}", 1, "0123456789abcdef")
-            room.link.refresh()
-            await until(lambda: len(second.connections) == 2 and room.link.up)
+            room.link.reconnect_if_changed()
+            await until(lambda: len(second.connections) == 2 and room.link.is_up)
             assert second.actions().count("BootNotification") == 1  # the same backend: booted once is booted
             assert [p["status"] for p in second.of("StatusNotification")] == ["Charging"]
 
@@ -94,14 +94,14 @@ async def test_the_situation_is_told_anew_in_the_new_version() -> None:
     async with served(central, ("ocpp1.6",)):
         room = room_of(central)
         async with running(room):
-            room.link.tell(status(ChargingState.CHARGING))
+            room.link.send(status(ChargingState.CHARGING))
             await until(lambda: central.of("StatusNotification"))
     successor = Central(port=central.port)
     async with served(successor, ("ocpp2.0.1",)), running(room):
         await until(lambda: successor.of("StatusNotification"))
         assert successor.actions()[0] == "BootNotification"
         assert successor.of("StatusNotification")[0]["connectorStatus"] == "Occupied"
-        assert room.link.told == {1: {"status": "Occupied", "error": "NoError"}}
+        assert room.link.reported_statuses == {1: {"status": "Occupied", "error": "NoError"}}
 
 
 async def test_settings_carry_over() -> None:
@@ -138,7 +138,7 @@ async def test_pending_is_answered_and_the_rest_is_a_security_error() -> None:
         room = room_of(central)
         room.domain = lambda asked: _settings(room, asked)
         async with running(room, up=False):
-            await until(lambda: room.link.boot == "Pending")
+            await until(lambda: room.link.boot_status == "Pending")
             base = {"requestId": 1, "reportBase": "ConfigurationInventory"}
             room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", INVENTORY)
             assert (await central.ask("GetBaseReport", base))[2] == {"status": "Accepted"}
@@ -146,10 +146,10 @@ async def test_pending_is_answered_and_the_rest_is_a_security_error() -> None:
             assert (await central.ask("Reset", {"type": "Immediate"}))[2] == "SecurityError"
             start = {"idToken": {"idToken": "A", "type": "Central"}, "remoteStartId": 1}
             assert (await central.ask("RequestStartTransaction", start))[2] == {"status": "Rejected"}
-            room.link.tell(status())
+            room.link.send(status())
             room.outbox.put(started())
-            room.link.wake()
-            room.link.tell(BootWanted())
+            room.link.queue_changed()
+            room.link.send(BootWanted())
             await until(lambda: len(central.of("BootNotification")) == 2)
             assert [b["reason"] for b in central.of("BootNotification")] == ["Unknown", "Triggered"]
             assert set(central.actions()) == {"BootNotification", "NotifyReport"}
@@ -158,7 +158,7 @@ async def test_pending_is_answered_and_the_rest_is_a_security_error() -> None:
 async def test_rejected_is_answered_with_a_security_error() -> None:
     central = Central(script={"BootNotification": [boot_answer("Rejected", 300)]})
     async with served(central, ("ocpp2.0.1",)), running(room_of(central), up=False) as room:
-        await until(lambda: room.link.boot == "Rejected")
+        await until(lambda: room.link.boot_status == "Rejected")
         assert (await central.ask("GetBaseReport", {"requestId": 1, "reportBase": "FullInventory"}))[
             2
         ] == "SecurityError"
@@ -187,13 +187,13 @@ async def test_after_a_long_time_off_line_every_status_is_told_again(threshold_s
     central = Central()
     async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
         room.settings.put("offline_threshold_s", threshold_s)
-        room.link.tell(status())
-        room.link.tell(status(evse=2))
+        room.link.send(status())
+        room.link.send(status(evse=2))
         await until(lambda: len(central.of("StatusNotification")) == 2)
         central.ws.transport.abort()
-        await until(lambda: not room.link.up)
-        room.link.tell(status(ChargingState.CHARGING))
-        await until(lambda: room.link.up)
+        await until(lambda: not room.link.is_up)
+        room.link.send(status(ChargingState.CHARGING))
+        await until(lambda: room.link.is_up)
         await until(lambda: len(central.of("StatusNotification")) == (4 if again else 3))
         assert {s["evseId"] for s in central.of("StatusNotification")[2:]} == ({1, 2} if again else {1})
 

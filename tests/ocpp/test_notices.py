@@ -44,7 +44,7 @@ async def test_what_waits_goes_when_the_boot_is_accepted_and_once() -> None:
         async with running(room):
             await until(lambda: not room.outbox.rows)
             central.ws.transport.abort()
-            await until(lambda: len(central.connections) == 2 and room.link.up)
+            await until(lambda: len(central.connections) == 2 and room.link.is_up)
             assert kinds(central) == ["StartupOfTheDevice"]
             assert central.actions().index("BootNotification") < central.actions().index("SecurityEventNotification")
 
@@ -68,20 +68,20 @@ async def test_an_action_that_the_backend_does_not_offer_is_not_sent_again_until
     async with linked(central) as room:
         for _ in range(3):
             room.outbox.put(STARTUP, "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(kinds(central)) == 1
         assert room.outbox.dead == []  # it is in the security log; no bill is made of it
         await central.ws.close()
-        await until(lambda: len(central.connections) == 2 and room.link.up)
+        await until(lambda: len(central.connections) == 2 and room.link.is_up)
         room.outbox.put(STARTUP, "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(kinds(central)) == 1  # a new connection is no boot
-        room.link.tell(BootWanted())
+        room.link.send(BootWanted())
         await until(lambda: len(central.of("BootNotification")) == 2)
         room.outbox.put(STARTUP, "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(kinds(central)) == 2)
 
 
@@ -90,7 +90,7 @@ async def test_another_refusal_is_about_this_notice_alone() -> None:
     async with linked(central) as room:
         for kind in ("StartupOfTheDevice", "SettingSystemTime"):
             room.outbox.put(SecurityHappened(kind, T0), "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert kinds(central) == ["StartupOfTheDevice", "SettingSystemTime"]
 
@@ -100,10 +100,10 @@ async def test_a_bill_that_rests_holds_up_no_notice() -> None:
     async with linked(central) as room:
         room.settings.put("message_retry_interval_s", 3600)
         room.outbox.put(start(1))
-        room.link.wake()
-        await until(lambda: room.link._queues.billing.pausing)
+        room.link.queue_changed()
+        await until(lambda: room.link._queues.transactions.is_pausing)
         room.outbox.put(STARTUP, "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: kinds(central))
         assert len(room.outbox.rows) == 1
 
@@ -113,10 +113,10 @@ async def test_a_notice_without_an_answer_is_sent_three_times() -> None:
     async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
         room.settings.put("message_attempts", 1)  # not theirs
         room.outbox.put(STARTUP, "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(kinds(central)) == 3
-        assert room.link.up
+        assert room.link.is_up
 
 
 async def test_no_kind_of_notice_waits_for_one_without_an_answer() -> None:
@@ -125,13 +125,13 @@ async def test_no_kind_of_notice_waits_for_one_without_an_answer() -> None:
         for n in range(20):
             room.outbox.put(STARTUP, "", NOTES)
             room.outbox.put(FirmwareStatus("Downloading", n, True), "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(central.of("SignedFirmwareStatusNotification")) == 20)
         assert len(kinds(central)) == 1
         await until(lambda: len(room.outbox.rows) == 20)  # the last answer may be on its way
-        assert room.link._queues.notices.pausing
+        assert room.link._queues.notifications.is_pausing
         room.outbox.put(FirmwareStatus("Installed", 20, True), "", NOTES)
-        room.link.wake()
+        room.link.queue_changed()
         await until(lambda: len(central.of("SignedFirmwareStatusNotification")) == 21)
         first = next(id_ for id_, action, _ in central.calls if action == "SecurityEventNotification")
         central.script.clear()
@@ -156,8 +156,8 @@ async def test_what_happened_last_is_told_before_the_process_ends() -> None:
     async with linked(central) as room:
         for n in range(5):
             room.outbox.put(FirmwareStatus("InstallRebooting", n, True), "", NOTES)
-        room.link.wake()
-        assert await room.link.flush(5.0)
+        room.link.queue_changed()
+        assert await room.link.drain_queues(5.0)
         assert len(central.of("SignedFirmwareStatusNotification")) == 5
 
 

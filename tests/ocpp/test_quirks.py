@@ -27,11 +27,19 @@ from agent.domain.messages import (
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.requests import AskAvailability, AskStart
 from agent.model.types import ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out
-from agent.ocpp.dialects.quirks import SWITCHES, Value, WrongQuirks, applied, judged, load, profiles
-from agent.ocpp.inbound.requests import Asking
+from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Out
+from agent.ocpp.dialects.quirks import (
+    SWITCHES,
+    Value,
+    WrongQuirks,
+    apply_quirks,
+    find_profiles,
+    load_profile,
+    parse_switches,
+)
+from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.outbound.heartbeat import Heartbeat
-from agent.ocpp.transport.call_channel import Line
+from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import Answered, Called, Rpc
@@ -48,11 +56,11 @@ def known() -> Outbox:
 
 
 def quirky(name: str, value: Value, dialect: Dialect = V16) -> Dialect:
-    return applied({name: value}, BACKEND, (dialect,))[1][0]
+    return apply_quirks({name: value}, BACKEND, (dialect,))[1][0]
 
 
 def said(dialect: Dialect, message: Any) -> dict[str, Any]:
-    out = dialect.outgoing(type(message))
+    out = dialect.message_row(type(message))
     assert isinstance(out, Out)
     payload = out.encode(message, desk(known()))
     assert payload is not None
@@ -66,28 +74,28 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
     def hear(event: Any) -> None:
         if isinstance(event, Asked):
             questions.append(event.ask)
-            asking.reply(Reply("chargy", event.request, "Accepted"))
+            asking.resolve_request(Reply("chargy", event.request, "Accepted"))
 
     rpc = Rpc()
     rpc.codes = dialect.codes
     where = desk(known())
     where.boot = "Accepted"
-    asking = Asking(where, rpc, hear, 3.0)
-    text = await asking.serve(Called("1", action, payload), dialect)
+    asking = InboundRequests(where, rpc, hear, 3.0)
+    text = await asking.serve_request(Called("1", action, payload), dialect)
     frame = json.loads(text)
     return questions[0] if questions else frame[2]["status"] if frame[0] == 3 else frame[2]
 
 
 def answered(dialect: Dialect, message: Any, payload: dict[str, Any]) -> Any:
-    out = dialect.outgoing(type(message))
+    out = dialect.message_row(type(message))
     assert isinstance(out, Out)
-    line = Line(desk(known()), dialect, "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
-    return line._understood(out, message, Answered("1", out.action, payload))
+    line = CallChannel(desk(known()), dialect, "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
+    return line._interpret_answer(out, message, Answered("1", out.action, payload))
 
 
 def word(dialect: Dialect, **changed: Any) -> tuple[str, str]:
     status = StatusChanged(1, Stamp(1, 0.0), ConnectorStatus.OCCUPIED, **changed)
-    return str(said(dialect, status)["status"]), dialect.project(status).status
+    return str(said(dialect, status)["status"]), dialect.project_status(status).status
 
 
 CARD = Token("04a1B2c3")
@@ -96,11 +104,11 @@ STOP = replace(ENDED, token=CARD, samples=(Sample(ReadingContext.PERIODIC, READI
 
 
 async def in_url(value: Value) -> Any:
-    return applied({"charge_point_id_in_url": value}, BACKEND, (V16,))[0].endpoint
+    return apply_quirks({"charge_point_id_in_url": value}, BACKEND, (V16,))[0].endpoint
 
 
 async def echo(value: Value) -> Any:
-    return applied({"subprotocol_echo": value}, BACKEND, (V16,))[0].subprotocol_echo
+    return apply_quirks({"subprotocol_echo": value}, BACKEND, (V16,))[0].subprotocol_echo
 
 
 async def nulls(value: Value) -> Any:
@@ -153,24 +161,24 @@ async def finishing(value: Value) -> Any:
 
 
 async def security_events(value: Value) -> Any:
-    row = quirky("security_events", value).outgoing(SecurityHappened)
-    assert isinstance(quirky("security_events", value, V201).outgoing(SecurityHappened), Out)
+    row = quirky("security_events", value).message_row(SecurityHappened)
+    assert isinstance(quirky("security_events", value, V201).message_row(SecurityHappened), Out)
     return type(row)
 
 
 async def heartbeat(value: Value) -> Any:
     """Does what is said in between put it off?"""
     where = desk(known())
-    line = Line(where, quirky("heartbeat", value), "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
+    line = CallChannel(where, quirky("heartbeat", value), "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
     beats = Heartbeat(where.settings, where, line, where.clock)
-    beats.accepted(300)
+    beats.boot_accepted(300)
     due_s, line.exchanged_s = beats.due_s(), time.monotonic() + 100
     return beats.due_s() > due_s
 
 
 async def fractions(value: Value) -> Any:
     d = quirky("fractions_of_seconds", value)
-    composite = d.incoming("GetCompositeSchedule")
+    composite = d.request_row("GetCompositeSchedule")
     assert isinstance(composite, In)
     stop = said(d, STOP)
     return said(d, START)["timestamp"], stop["timestamp"], stop["transactionData"][0]["timestamp"]
@@ -200,7 +208,7 @@ GOLDEN: dict[str, tuple[Callable[[Value], Any], list[Any]]] = {
     "finishing_told_as": (
         finishing, [tuple(same("Finishing", "Preparing")), tuple(same("Preparing", "Preparing"))],
     ),
-    "security_events": (security_events, [Out, Mute]),
+    "security_events": (security_events, [Out, NotExpressible]),
     "heartbeat": (heartbeat, [True, False]),
     "fractions_of_seconds": (fractions, [
         ("2026-11-25T10:00:00.500Z", "2026-11-25T10:01:00.250Z", "2026-11-25T10:00:00.000Z"),
@@ -226,8 +234,8 @@ def test_every_switch_changes_something_and_says_so() -> None:
         assert switch.changes
         assert switch.breaks
         assert switch.seen
-    assert applied({}, BACKEND, (V16,)) == (BACKEND, (V16,))
-    assert applied({s.name: s.default for s in SWITCHES}, BACKEND, (V16,)) == (BACKEND, (V16,))
+    assert apply_quirks({}, BACKEND, (V16,)) == (BACKEND, (V16,))
+    assert apply_quirks({s.name: s.standard_choice for s in SWITCHES}, BACKEND, (V16,)) == (BACKEND, (V16,))
 
 
 def test_switches_add_up_and_leave_other_versions_alone() -> None:
@@ -236,12 +244,12 @@ def test_switches_add_up_and_leave_other_versions_alone() -> None:
         "finishing_told_as": "preparing",
         "id_tag_case": "upper",
     }
-    d, d201 = applied(values, BACKEND, (V16, V201))[1]
+    d, d201 = apply_quirks(values, BACKEND, (V16, V201))[1]
     assert word(d, charging=ChargingState.SUSPENDED_EV) == ("Charging", "Charging")
     assert word(d, ended=True) == ("Preparing", "Preparing")
     assert said(d, START)["idTag"] == "04A1B2C3"
-    assert d201.project is V201.project
-    assert applied({"transaction_data": False}, BACKEND, (V201,))[1] == (V201,)
+    assert d201.project_status is V201.project_status
+    assert apply_quirks({"transaction_data": False}, BACKEND, (V201,))[1] == (V201,)
 
 
 # --- on a socket ----------------------------------------------------------------------------------------------------
@@ -261,25 +269,25 @@ async def test_a_server_that_names_no_subprotocol() -> None:
 def linked_to(central: Central, quirks: dict[str, Value] | None = None, up: bool = True, **more: Any) -> Any:
     from ocpp_stand_ins import build, running
 
-    backend, dialects = applied(quirks or {}, Backend(), (V16,))
+    backend, dialects = apply_quirks(quirks or {}, Backend(), (V16,))
     return running(build(central, dialects=dialects, subprotocol_echo=backend.subprotocol_echo, **more), up)
 
 
 # --- profiles -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(profiles((CONFIG,))))
+@pytest.mark.parametrize("name", sorted(find_profiles((CONFIG,))))
 def test_the_shipped_profiles(name: str) -> None:
-    values = load(name, (CONFIG,))
+    values = load_profile(name, (CONFIG,))
     assert values
-    assert all(values[s.name] != s.default for s in SWITCHES if s.name in values)
+    assert all(values[s.name] != s.standard_choice for s in SWITCHES if s.name in values)
 
 
 def test_own_profiles_come_first(tmp_path: Path) -> None:
     (tmp_path / "quirks").mkdir()
     (tmp_path / "quirks" / "old_parser.toml").write_text('about = "ours"\nid_tag_case = "lower"\n')
-    assert load("old_parser", (tmp_path, CONFIG)) == {"id_tag_case": "lower"}
-    assert load("few_statuses", (tmp_path, CONFIG))
+    assert load_profile("old_parser", (tmp_path, CONFIG)) == {"id_tag_case": "lower"}
+    assert load_profile("few_statuses", (tmp_path, CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +301,7 @@ def test_own_profiles_come_first(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_with_a_profile_is_said(table: dict[str, Any], words: str) -> None:
     with pytest.raises(WrongQuirks) as caught:
-        judged(table, "x.toml")
+        parse_switches(table, "x.toml")
     assert words in str(caught.value)
 
 
@@ -310,8 +318,8 @@ def test_the_check_of_a_station_file_names_a_wrong_profile(tmp_path: Path) -> No
 
 def test_a_profile_that_is_not_there_or_no_toml(tmp_path: Path) -> None:
     with pytest.raises(WrongQuirks, match=r"no profile 'few_status' \(did you mean 'few_statuses'\?\)"):
-        load("few_status", (CONFIG,))
+        load_profile("few_status", (CONFIG,))
     (tmp_path / "quirks").mkdir()
     (tmp_path / "quirks" / "bad.toml").write_text("= 1")
     with pytest.raises(WrongQuirks, match=r"bad\.toml: cannot be read"):
-        load("bad", (tmp_path,))
+        load_profile("bad", (tmp_path,))

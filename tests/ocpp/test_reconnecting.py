@@ -64,11 +64,11 @@ async def test_it_begins_from_the_start_with_the_first_answer() -> None:
             await central.ws.close()
             await until(lambda: len(central.connections) >= 5)
             central.kind = True
-            await until(lambda: room.link.up and len(central.connections) >= 6)
-            assert room.link._connecting._backoff._step > 3  # the handshake has not changed it
-            room.link.tell(HeartbeatWanted())
+            await until(lambda: room.link.is_up and len(central.connections) >= 6)
+            assert room.link._connector._backoff._step > 3  # the handshake has not changed it
+            room.link.send(HeartbeatWanted())
             await until(lambda: central.of("Heartbeat"))
-            await until(lambda: room.link._connecting._backoff._step == 0)
+            await until(lambda: room.link._connector._backoff._step == 0)
 
 
 async def test_a_connection_that_lasts_is_none_that_is_cut_at_once() -> None:
@@ -81,9 +81,9 @@ async def test_a_connection_that_lasts_is_none_that_is_cut_at_once() -> None:
             await central.ws.close()
             await until(lambda: len(central.connections) >= 4)
             central.kind = True
-            await until(lambda: room.link.up and len(central.connections) >= 5)
+            await until(lambda: room.link.is_up and len(central.connections) >= 5)
             began_s, before = time.monotonic(), len(central.connections)
             await until(lambda: time.monotonic() - began_s > 0.35)
             await central.ws.close()
             await until(lambda: len(central.connections) > before)
-            assert room.link._connecting._backoff._step == 1
+            assert room.link._connector._backoff._step == 1

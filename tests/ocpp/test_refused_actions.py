@@ -73,13 +73,13 @@ def give(room: Room) -> None:
         ConnectorUnplugged("s0", 1, T0), TransactionStarted(session, 1, CARD, T0, 1000), sampled(session), end
     ):  # fmt: skip
         room.outbox.put(billed, billed.session)
-    link.judge(JudgeToken("chargy", f"t{next(numbers)}", CARD))
-    link.tell(StatusChanged(1, T0, ConnectorStatus.AVAILABLE, forced=True))
+    link.authorize(JudgeToken("chargy", f"t{next(numbers)}", CARD))
+    link.send(StatusChanged(1, T0, ConnectorStatus.AVAILABLE, forced=True))
     for message in (
         HeartbeatWanted(), ListConflicted(T0), ReservationEnded("chargy/7", True), CertificateSigningWanted("csr"),
         FaultNoted(1, Fault.GROUND_FAILURE, True, (Fault.GROUND_FAILURE,), T0, next(numbers)),
     ):  # fmt: skip
-        link.tell(message)
+        link.send(message)
 
 
 def central_of(dialect: Dialect) -> Central:
@@ -180,10 +180,10 @@ async def test_values_in_a_transaction_are_not_refused_with_those_outside(is_out
         room.outbox.facts["transaction", "chargy/s1"] = {"id": "7"}
         async with running(room):
             room.outbox.put(sampled(), "", readings_of("chargy"))
-            room.link.wake()
+            room.link.queue_changed()
             await until(lambda: not room.outbox.rows)
             room.outbox.put(*((sampled(), "", readings_of("chargy")) if is_outside else (sampled("s1"), "s1")))
-            room.link.wake()
+            room.link.queue_changed()
             await until(lambda: not room.outbox.rows)
     assert len(central.of("MeterValues")) == (1 if is_outside else 2)
 

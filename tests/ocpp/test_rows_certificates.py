@@ -158,13 +158,13 @@ def test_installed_roots_are_named_by_their_hashes() -> None:
     [(V16, {"csr": "PEM"}), (V201, {"csr": "PEM", "certificateType": "ChargingStationCertificate"})],
 )
 def test_a_request_to_sign_and_what_is_heard_of_it(dialect: Dialect, payload: dict[str, Any]) -> None:
-    out = dialect.outgoing(CertificateSigningWanted)
+    out = dialect.message_row(CertificateSigningWanted)
     assert isinstance(out, Out)
     message = CertificateSigningWanted("PEM")
     assert out.encode(message, desk()) == payload
     judge(dialect, "SignCertificate" + ("" if dialect is V16 else "Request"), payload)
     for status in ("Accepted", "Rejected"):
-        assert out.heard(message, {"status": status}, desk()).events == (
+        assert out.decode_response(message, {"status": status}, desk()).events == (
             SigningAnswered("chargy", status == "Accepted"),
         )
 
@@ -173,6 +173,6 @@ def test_a_request_to_sign_and_what_is_heard_of_it(dialect: Dialect, payload: di
 async def test_the_domain_hears_the_answer_to_a_request(status: str) -> None:
     central = Central(script={"SignCertificate": [{"status": status}]})
     async with linked(central) as room:
-        room.link.tell(CertificateSigningWanted("PEM"))
+        room.link.send(CertificateSigningWanted("PEM"))
         await until(lambda: room.of(SigningAnswered))
         assert room.of(SigningAnswered) == [SigningAnswered("chargy", status == "Accepted")]

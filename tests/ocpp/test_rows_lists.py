@@ -16,7 +16,7 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskListVersion, AskSendList
 from agent.model.types import AuthorizationStatus, Stamp, Verdict
 from agent.ocpp import v16, v201
-from agent.ocpp.dialects.dialect import Dialect, In, Out, Refusal
+from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 
@@ -32,7 +32,7 @@ def judge(dialect: Dialect, name: str, payload: Any) -> None:
 
 
 def row(dialect: Dialect, action: str) -> In:
-    found = dialect.incoming(action)
+    found = dialect.request_row(action)
     assert isinstance(found, In)
     return found
 
@@ -112,7 +112,7 @@ def test_the_version() -> None:
 
 
 def test_a_contradiction_is_told_in_1_6() -> None:
-    out = V16.outgoing(ListConflicted)
+    out = V16.message_row(ListConflicted)
     assert isinstance(out, Out)
     payload = out.encode(ListConflicted(Stamp(1, 0.0), ConnectorStatus.UNAVAILABLE), desk())
     judge(V16, "StatusNotification", payload)
@@ -123,11 +123,11 @@ def test_a_contradiction_is_told_in_1_6() -> None:
 def test_switched_off_it_is_refused_politely() -> None:
     off = ("LocalAuthListManagement",)
     for dialect, answers in (
-        (v16.dialect(off), ({"listVersion": -1}, {"status": "NotSupported"})),
-        (v201.dialect(off), ({"versionNumber": 0}, {"status": "Failed"})),
+        (v16.build_dialect(off), ({"listVersion": -1}, {"status": "NotSupported"})),
+        (v201.build_dialect(off), ({"versionNumber": 0}, {"status": "Failed"})),
     ):
         for action, answer in zip(LIST_ACTIONS, answers, strict=True):
-            found = dialect.incoming(action)
-            assert not isinstance(found, Refusal)
+            found = dialect.request_row(action)
+            assert not isinstance(found, NotOffered)
             assert found is not None
             assert found.decode({}, desk()) == answer

@@ -11,8 +11,8 @@ from test_rows_lists import answered, judge, row
 from agent.domain.requests import AskNetwork, AskSet
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.v201.network_profile import acceptable
-from agent.ocpp.v201.settings import masked
+from agent.ocpp.v201.network_profile import is_acceptable_url
+from agent.ocpp.v201.settings import mask_secrets
 
 DATA = {
     "ocppVersion": "OCPP20", "ocppTransport": "JSON", "ocppCsmsUrl": "wss://new.example/ocpp", "messageTimeout": 30,
@@ -64,7 +64,7 @@ def test_what_this_station_cannot_do_is_rejected_as_a_whole(data: dict[str, Any]
     ],
 )
 def test_addresses(url: str, profile: int, taken: bool) -> None:
-    assert acceptable(url, profile) == taken
+    assert is_acceptable_url(url, profile) == taken
 
 
 @pytest.mark.parametrize("word", ["Accepted", "Rejected", "NotImplemented"])
@@ -76,8 +76,8 @@ def test_the_answer(word: str) -> None:
 def test_a_password_in_it_is_written_nowhere() -> None:
     data = {**DATA, "vpn": VPN, "apn": {"apn": "x", "simPin": 1234}}
     hidden = {"vpn": {**VPN, "password": "***", "key": "***"}, "apn": {"apn": "x", "simPin": "***"}}
-    assert masked("SetNetworkProfile", {"connectionData": data}) == {"connectionData": {**DATA, **hidden}}
-    assert masked("SetNetworkProfile", {"connectionData": DATA}) == {"connectionData": DATA}
+    assert mask_secrets("SetNetworkProfile", {"connectionData": data}) == {"connectionData": {**DATA, **hidden}}
+    assert mask_secrets("SetNetworkProfile", {"connectionData": DATA}) == {"connectionData": DATA}
 
 
 @pytest.mark.parametrize(("key", "value"), [("SecurityProfile", "2"), ("AuthorizationKey", "0123456789abcdef")])

@@ -12,7 +12,7 @@ from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.requests import AskCancelReservation, AskReserve, AskStart
 from agent.model.types import Stamp, Token, TokenType
 from agent.ocpp import v16, v201
-from agent.ocpp.dialects.dialect import Dialect, In, Mute, Out, Refusal
+from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 
@@ -67,8 +67,8 @@ def test_the_answers(word: str) -> None:
 
 @pytest.mark.parametrize(("expired", "word"), [(True, "Expired"), (False, "Removed")])
 def test_the_end_of_one_is_told_in_2_0_1(expired: bool, word: str) -> None:
-    assert isinstance(V16.outgoing(ReservationEnded), Mute)
-    out = V201.outgoing(ReservationEnded)
+    assert isinstance(V16.message_row(ReservationEnded), NotExpressible)
+    out = V201.message_row(ReservationEnded)
     assert isinstance(out, Out)
     payload = out.encode(ReservationEnded("chargy/7", expired), desk())
     judge(V201, "ReservationStatusUpdateRequest", payload)
@@ -80,7 +80,7 @@ def test_the_end_of_one_is_told_in_2_0_1(expired: bool, word: str) -> None:
 def test_the_transaction_names_it_to_the_backend_that_made_it(reservation: str, known: int | None) -> None:
     message = TransactionStarted("s1", 1, CARD, Stamp(1, 0.0), 5, reservation=reservation)
     for dialect, name in ((V16, "StartTransaction"), (V201, "TransactionEventRequest")):
-        out = dialect.outgoing(TransactionStarted)
+        out = dialect.message_row(TransactionStarted)
         assert isinstance(out, Out)
         payload = out.encode(message, desk())
         judge(dialect, name, payload)
@@ -97,8 +97,8 @@ def test_the_group_of_a_remote_start() -> None:
 
 
 def test_switched_off_it_is_refused_politely() -> None:
-    for dialect in (v16.dialect(("Reservation",)), v201.dialect(("Reservation",))):
-        assert isinstance(dialect.incoming("CancelReservation"), Refusal)
-        found = dialect.incoming("ReserveNow")
+    for dialect in (v16.build_dialect(("Reservation",)), v201.build_dialect(("Reservation",))):
+        assert isinstance(dialect.request_row("CancelReservation"), NotOffered)
+        found = dialect.request_row("ReserveNow")
         assert isinstance(found, In)
         assert found.decode({}, desk()) == {"status": "Rejected"}

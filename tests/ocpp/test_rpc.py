@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ocpp.v16 import CODES
-from agent.ocpp.wire.rpc import Answered, Called, Code, Dropped, Errored, Rpc, Say
+from agent.ocpp.wire.rpc import Answered, Called, Code, Dropped, Errored, Rpc, SendNow
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -32,10 +32,10 @@ JSON = st.recursive(
 )
 def test_never_raises_and_what_it_says_is_json(data: str | bytes) -> None:
     rpc = Rpc(CODES)
-    rpc.call("id", "Heartbeat", {}, 10.0)
-    finding = rpc.receive(data)
-    assert isinstance(finding, Called | Answered | Errored | Say | Dropped)
-    if isinstance(finding, Say):
+    rpc.begin_call("id", "Heartbeat", {}, 10.0)
+    finding = rpc.receive_frame(data)
+    assert isinstance(finding, Called | Answered | Errored | SendNow | Dropped)
+    if isinstance(finding, SendNow):
         assert json.loads(finding.text)[0] == 4
         finding.text.encode("ascii")
 
@@ -63,7 +63,7 @@ def test_never_raises_and_what_it_says_is_json(data: str | bytes) -> None:
 )
 def test_what_cannot_be_read_is_dropped_and_counted(data: str | bytes) -> None:
     rpc = Rpc()
-    assert isinstance(rpc.receive(data), Dropped)
+    assert isinstance(rpc.receive_frame(data), Dropped)
     assert rpc.dropped == 1
 
 
@@ -78,76 +78,82 @@ def test_what_cannot_be_read_is_dropped_and_counted(data: str | bytes) -> None:
     ],
 )
 def test_a_readable_id_gets_a_callerror(frame: str, code: str) -> None:
-    said = Rpc(CODES).receive(frame)
-    assert isinstance(said, Say)
+    said = Rpc(CODES).receive_frame(frame)
+    assert isinstance(said, SendNow)
     assert json.loads(said.text)[:3] == [4, json.loads(frame)[1], code]
 
 
 def test_no_payload_may_be_written_as_null_or_left_out() -> None:
-    assert Rpc().receive('[2,"x","ClearCache",null]') == Called("x", "ClearCache", {})
-    assert Rpc().receive('[2,"y","ClearCache"]') == Called("y", "ClearCache", {})
+    assert Rpc().receive_frame('[2,"x","ClearCache",null]') == Called("x", "ClearCache", {})
+    assert Rpc().receive_frame('[2,"y","ClearCache"]') == Called("y", "ClearCache", {})
 
 
 def test_official_names_of_the_codes() -> None:
     rpc = Rpc(CODES)
-    assert json.loads(rpc.refuse("x", Code.OCCURRENCE))[2] == "OccurenceConstraintViolation"
-    assert json.loads(rpc.refuse("x", Code.FORMAT))[2] == "FormationViolation"
-    assert json.loads(rpc.refuse("x", Code.NOT_IMPLEMENTED))[2] == "NotImplemented"
+    assert json.loads(rpc.encode_error("x", Code.OCCURRENCE))[2] == "OccurenceConstraintViolation"
+    assert json.loads(rpc.encode_error("x", Code.FORMAT))[2] == "FormationViolation"
+    assert json.loads(rpc.encode_error("x", Code.NOT_IMPLEMENTED))[2] == "NotImplemented"
 
 
 def test_one_call_at_a_time() -> None:
     rpc = Rpc()
-    assert rpc.call("a", "Heartbeat", {}, 10.0) == '[2,"a","Heartbeat",{}]'
+    assert rpc.begin_call("a", "Heartbeat", {}, 10.0) == '[2,"a","Heartbeat",{}]'
     with pytest.raises(RuntimeError):
-        rpc.call("b", "Heartbeat", {}, 10.0)
-    assert rpc.receive('[3,"a",{"currentTime":"x"}]') == Answered("a", "Heartbeat", {"currentTime": "x"})
-    rpc.call("b", "Heartbeat", {}, 10.0)
+        rpc.begin_call("b", "Heartbeat", {}, 10.0)
+    assert rpc.receive_frame('[3,"a",{"currentTime":"x"}]') == Answered("a", "Heartbeat", {"currentTime": "x"})
+    rpc.begin_call("b", "Heartbeat", {}, 10.0)
 
 
 def test_a_late_answer_is_an_answer() -> None:
     rpc = Rpc()
-    rpc.call("a", "StartTransaction", {}, 10.0)
-    assert rpc.expire(9.9) is None
-    assert rpc.expire(10.0) == "a"
-    rpc.call("b", "Heartbeat", {}, 20.0)
-    assert rpc.receive('[3,"a",{"transactionId":7}]') == Answered("a", "StartTransaction", {"transactionId": 7}, True)
-    assert rpc.outstanding == "b"
-    assert rpc.receive('[4,"b","GenericError","no",{}]') == Errored("b", "Heartbeat", "GenericError", "no")
-    assert rpc.outstanding is None
+    rpc.begin_call("a", "StartTransaction", {}, 10.0)
+    assert rpc.expire_call(9.9) is None
+    assert rpc.expire_call(10.0) == "a"
+    rpc.begin_call("b", "Heartbeat", {}, 20.0)
+    assert rpc.receive_frame('[3,"a",{"transactionId":7}]') == Answered(
+        "a", "StartTransaction", {"transactionId": 7}, True
+    )
+    assert rpc.outstanding_id == "b"
+    assert rpc.receive_frame('[4,"b","GenericError","no",{}]') == Errored("b", "Heartbeat", "GenericError", "no")
+    assert rpc.outstanding_id is None
 
 
 def test_something_that_is_no_answer_ends_the_call_too() -> None:
     rpc = Rpc()
-    rpc.call("a", "Heartbeat", {}, 10.0)
-    finding = rpc.receive('[3,"a",[]]')
+    rpc.begin_call("a", "Heartbeat", {}, 10.0)
+    finding = rpc.receive_frame('[3,"a",[]]')
     assert isinstance(finding, Errored)
-    assert rpc.outstanding is None
+    assert rpc.outstanding_id is None
 
 
 def test_a_repeated_call_is_answered_with_the_same_text() -> None:
     rpc = Rpc()
     frame = '[2,"x","Reset",{"type":"Soft"}]'
-    assert isinstance(rpc.receive(frame), Called)
-    assert isinstance(rpc.receive(frame), Dropped)  # it is being worked on
-    text = rpc.answer("x", {"status": "Accepted"})
-    assert rpc.receive(frame) == Say(text)
-    assert isinstance(rpc.receive('[2,"x","Reset",{"type":"Hard"}]'), Called)  # same id, another request
-    rpc.reconnected()
-    assert isinstance(rpc.receive(frame), Called)  # ids are unique per connection only
+    assert isinstance(rpc.receive_frame(frame), Called)
+    assert isinstance(rpc.receive_frame(frame), Dropped)  # it is being worked on
+    text = rpc.encode_result("x", {"status": "Accepted"})
+    assert rpc.receive_frame(frame) == SendNow(text)
+    assert isinstance(rpc.receive_frame('[2,"x","Reset",{"type":"Hard"}]'), Called)  # same id, another request
+    rpc.connection_opened()
+    assert isinstance(rpc.receive_frame(frame), Called)  # ids are unique per connection only
 
 
 def test_the_memory_of_answers_is_small() -> None:
     rpc = Rpc()
     for n in range(1000):
-        rpc.receive(f'[2,"{n}","ClearCache",{{}}]')
-        rpc.answer(str(n), {})
-        rpc.call(f"o{n}", "Heartbeat", {}, 0.0)
-        rpc.expire(1.0)
+        rpc.receive_frame(f'[2,"{n}","ClearCache",{{}}]')
+        rpc.encode_result(str(n), {})
+        rpc.begin_call(f"o{n}", "Heartbeat", {}, 0.0)
+        rpc.expire_call(1.0)
     assert len(rpc._answers) <= 32
     assert len(rpc._sent) <= 64
 
 
 def test_odd_characters_leave_as_ascii() -> None:
     rpc = Rpc()
-    assert isinstance(rpc.receive('[2,"\\u00e4","ClearCache",{}]'), Called)
-    assert json.loads(rpc.answer("\ud800", {"data": "é\ud800"}).encode("ascii")) == [3, "\ud800", {"data": "é\ud800"}]
+    assert isinstance(rpc.receive_frame('[2,"\\u00e4","ClearCache",{}]'), Called)
+    assert json.loads(rpc.encode_result("\ud800", {"data": "é\ud800"}).encode("ascii")) == [
+        3,
+        "\ud800",
+        {"data": "é\ud800"},
+    ]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator, Draft6Validator
 
-from agent.ocpp.wire.schema import Violation, compiled, is_date_time, of_package
+from agent.ocpp.wire.schema import Violation, compile_document, is_date_time, load_package_schemas
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
 DOCUMENTS = {p.stem: json.loads(p.read_text("utf-8-sig")) for p in sorted(FOLDER.glob("*.json"))}
@@ -86,7 +86,7 @@ def _mutate(data: st.DataObject, payload: Any) -> Any:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_agrees_with_jsonschema(name: str) -> None:
     document = DOCUMENTS[name]
-    check, oracle = compiled(_without_multiples(document)), _oracle(document)
+    check, oracle = compile_document(_without_multiples(document)), _oracle(document)
     strategy = _valid(document, document)
 
     @settings(max_examples=30, deadline=None, database=None)
@@ -103,11 +103,11 @@ def test_agrees_with_jsonschema(name: str) -> None:
 def test_every_schema_of_every_version_compiles() -> None:
     for folder in FOLDER.parent.parent.glob("v*/schemas"):
         for path in folder.glob("*.json"):
-            compiled(json.loads(path.read_text("utf-8-sig")))({})
+            compile_document(json.loads(path.read_text("utf-8-sig")))({})
 
 
 def test_says_where_and_which_rule() -> None:
-    check = of_package("v16").request("MeterValues")
+    check = load_package_schemas("v16").request_check("MeterValues")
     assert check is not None
     sampled = {"value": "1", "unit": "Hertz!"}
     payload = {"connectorId": 1, "meterValue": [{"timestamp": "2026-11-25T10:00:00Z", "sampledValue": [sampled]}]}
@@ -118,9 +118,12 @@ def test_says_where_and_which_rule() -> None:
 
 
 def test_tolerates_in_answers_what_costs_nobody_anything() -> None:
-    schemas = of_package("v16")
+    schemas = load_package_schemas("v16")
     answer = {"status": "Accepted", "currentTime": "2026-11-25T10:00:00", "interval": 300, "vendor": {}}
-    strict, tolerant = schemas.answer("BootNotification"), schemas.answer("BootNotification", tolerant=True)
+    strict, tolerant = (
+        schemas.response_check("BootNotification"),
+        schemas.response_check("BootNotification", tolerant=True),
+    )
     assert strict is not None
     assert tolerant is not None
     assert strict(answer) is not None
@@ -129,7 +132,7 @@ def test_tolerates_in_answers_what_costs_nobody_anything() -> None:
 
 
 def test_unknown_actions_and_paths_have_no_schema() -> None:
-    schemas = of_package("v16")
+    schemas = load_package_schemas("v16")
     for action in (
         "Nonsense",
         "../v201/schemas/Authorize",
@@ -139,17 +142,17 @@ def test_unknown_actions_and_paths_have_no_schema() -> None:
         "\ud800",
         "Authorize\0",
     ):
-        assert schemas.request(action) is None
+        assert schemas.request_check(action) is None
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.3, 0.7, 1.1, 16, 32.0, 4.35, 1e-7, 123456789.1])
 def test_multiples_of_a_tenth_are_decimal(limit: float) -> None:
-    check = compiled({"type": "number", "multipleOf": 0.1})
+    check = compile_document({"type": "number", "multipleOf": 0.1})
     assert (check(limit) is None) == (round(limit * 10) == pytest.approx(limit * 10, abs=1e-9))
 
 
 def test_infinite_numbers_break_the_rule_and_nothing_else() -> None:
-    check = compiled({"type": "number", "multipleOf": 0.1})
+    check = compile_document({"type": "number", "multipleOf": 0.1})
     assert check(float("inf")) is not None
     assert check(10**400) is not None
 
@@ -183,7 +186,7 @@ def test_date_time(text: str, good: bool) -> None:
 def test_what_the_compiler_does_not_know_is_an_error() -> None:
     for schema in ({"oneOf": []}, {"format": "ipv4"}, {"enum": [1]}, {"$ref": "#/definitions/x"}, {"pattern": "."}):
         with pytest.raises(ValueError):
-            compiled(schema)
+            compile_document(schema)
 
 
 def test_the_agent_side_does_not_import_the_package() -> None:

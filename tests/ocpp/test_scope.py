@@ -11,24 +11,24 @@ from test_v201_rows import place, valid
 
 from agent.assembly.dialects import backend_and_dialects
 from agent.model.types import Fault
-from agent.ocpp.dialects.billing_scope import SAYS, Leaves, billing, leaving, looking_on
-from agent.ocpp.dialects.dialect import In, Mute, Out, Refusal, gaps
+from agent.ocpp.dialects.billing_scope import ALLOWED, Leaves, billing_only, filter_payload, restrict_calls
+from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, find_gaps
 from agent.ocpp.v201.reports import Report
-from agent.ocpp.versions import dialects
+from agent.ocpp.versions import build_dialects
 from agent.station_file.settings import SettingsError, parse
 
-BOTH = dialects(("1.6", "2.0.1"))
+BOTH = build_dialects(("1.6", "2.0.1"))
 
 
 @pytest.mark.parametrize("dialect", BOTH, ids=lambda d: d.name)
 def test_a_narrowed_dialect_is_whole_and_says_only_what_is_listed(dialect: Any) -> None:
-    narrowed = billing(dialect)
-    assert gaps(narrowed) == []
+    narrowed = billing_only(dialect)
+    assert find_gaps(narrowed) == []
     said = {r.action for r in narrowed.rows if isinstance(r, Out)}
-    assert said <= set(SAYS[dialect.name])
-    muted = {r.message.__name__ for r in narrowed.rows if isinstance(r, Mute)}
+    assert said <= set(ALLOWED[dialect.name])
+    muted = {r.message.__name__ for r in narrowed.rows if isinstance(r, NotExpressible)}
     assert {"SecurityHappened", "FirmwareStatus", "LogStatus", "FaultNoted", "ListConflicted"} <= muted
-    assert set(SAYS[dialect.name]) <= set(dialect.schemas.actions())
+    assert set(ALLOWED[dialect.name]) <= set(dialect.schemas.actions())
 
 
 def test_the_list_drops_fields_words_and_measurands() -> None:
@@ -42,7 +42,7 @@ def test_the_list_drops_fields_words_and_measurands() -> None:
             {"timestamp": "t", "sampledValue": [{"value": "16", "measurand": "Current.Import"}]},
         ],
     }
-    said = leaving("StopTransaction", stop, SAYS["1.6"]["StopTransaction"])
+    said = filter_payload("StopTransaction", stop, ALLOWED["1.6"]["StopTransaction"])
     assert said is not None
     assert said["reason"] == "Other"
     assert said["transactionData"] == [{"timestamp": "t", "sampledValue": [{"value": "1200"}]}]
@@ -51,7 +51,7 @@ def test_the_list_drops_fields_words_and_measurands() -> None:
         "eventType": "Ended",
         "transactionInfo": {"transactionId": "x", "stoppedReason": "GroundFault", "customData": {}},
     }
-    said = leaving("TransactionEvent", event, SAYS["2.0.1"]["TransactionEvent"])
+    said = filter_payload("TransactionEvent", event, ALLOWED["2.0.1"]["TransactionEvent"])
     assert said == {"eventType": "Ended", "transactionInfo": {"transactionId": "x", "stoppedReason": "Other"}}
 
 
@@ -60,25 +60,25 @@ def test_meter_values_without_energy_are_not_said() -> None:
         "connectorId": 1,
         "meterValue": [{"timestamp": "t", "sampledValue": [{"value": "1", "measurand": "SoC"}]}],
     }
-    assert leaving("MeterValues", values, SAYS["1.6"]["MeterValues"]) is None
+    assert filter_payload("MeterValues", values, ALLOWED["1.6"]["MeterValues"]) is None
 
 
 def test_a_path_on_the_list_brings_what_is_below_and_what_leads_to_it() -> None:
     leaves = Leaves(frozenset({"a.b"}))
-    assert leaving("X", {"a": {"b": {"c": 1}, "d": 2}, "ab": 3}, leaves) == {"a": {"b": {"c": 1}}}
+    assert filter_payload("X", {"a": {"b": {"c": 1}, "d": 2}, "ab": 3}, leaves) == {"a": {"b": {"c": 1}}}
 
 
 def asked(action: str, payload: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What a billing backend hears of a station whose second outlet is broken: the answer, and the reports after it."""
-    narrowed = billing(dialects(("2.0.1",))[0])
-    row, at = narrowed.incoming(action), place()
+    narrowed = billing_only(build_dialects(("2.0.1",))[0])
+    row, at = narrowed.request_row(action), place()
     assert isinstance(row, In)
     wanted = row.decode(payload, at)
     answer = wanted if isinstance(wanted, dict) else row.answer(inventory(fault=Fault.GROUND_FAILURE), payload, at)
     valid(action + "Response", answer)
-    said = narrowed.outgoing(Report)
+    said = narrowed.message_row(Report)
     assert isinstance(said, Out)
-    reports = [said.encode(r, at) for r in at.owed]
+    reports = [said.encode(r, at) for r in at.messages_after_answer]
     for report in reports:
         valid("NotifyReportRequest", report)
     return answer, [e for r in reports if r for e in r["reportData"]]
@@ -125,13 +125,13 @@ def ins(dialect: Any) -> set[str]:
 
 @pytest.mark.parametrize("dialect", BOTH, ids=lambda d: d.name)
 def test_a_second_backend_may_look(dialect: Any) -> None:
-    looking = looking_on(dialect, ("Reset",))
-    assert gaps(looking) == []
+    looking = restrict_calls(dialect, ("Reset",))
+    assert find_gaps(looking) == []
     orders = {"SetChargingProfile", "ChangeAvailability", "UpdateFirmware", "UnlockConnector", "InstallCertificate",
               "RemoteStartTransaction", "RequestStartTransaction", "ChangeConfiguration", "SetVariables"}  # fmt: skip
     assert not ins(looking) & orders
     assert {"Reset", "TriggerMessage", "GetLog", "GetCompositeSchedule"} <= ins(looking)
-    assert ins(looking) | {r.action for r in looking.rows if isinstance(r, Refusal)} >= ins(dialect)
+    assert ins(looking) | {r.action for r in looking.rows if isinstance(r, NotOffered)} >= ins(dialect)
 
 
 def test_the_station_file_says_which_backend_may_what() -> None:

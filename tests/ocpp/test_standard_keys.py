@@ -12,7 +12,7 @@ import pytest
 
 from agent.domain.variables import OUTLETS_MOST, VARIABLES
 from agent.ocpp.dialects.device_model_v2x import NAMES
-from agent.ocpp.dialects.keys_v1x import COST, KEYS_16, UNOFFERED_16, key_16
+from agent.ocpp.dialects.keys_v1x import COST, KEYS_16, UNOFFERED_16, find_key_16
 
 STANDARD = """
 Core AllowOfflineTxForUnknownId bool RW
@@ -73,15 +73,15 @@ KEYS = {name: (profile, *row) for profile, name, *row in map(str.split, STANDARD
 @pytest.mark.parametrize("name", KEYS)
 def test_a_key_of_the_standard_is_as_the_standard_says_or_has_an_excuse(name: str) -> None:
     profile, kind, access, *required = KEYS[name]
-    key = key_16(name)
+    key = find_key_16(name)
     if key is None:
         assert not required
         assert UNOFFERED_16[name]
         return
     assert key.key == name
     assert key.profile == profile
-    assert kind == ("int" if key.count_of else key.variable.kind)
-    assert ("R" if key.readonly else "RW") in access.split("|")
+    assert kind == ("int" if key.count_of else key.own_variable.kind)
+    assert ("R" if key.is_readonly else "RW") in access.split("|")
 
 
 def test_there_are_no_keys_of_our_own() -> None:
@@ -151,7 +151,9 @@ ALL_KEYS = {
 def test_every_key_that_can_be_written_is_tried_by_a_test_of_its_effect() -> None:
     texts = [p.read_text("utf-8") for p in TESTS.rglob("*.py") if p.name not in ALL_KEYS]
     names = {
-        k.key: rf"\b({re.escape(k.key)}|" + re.sub(r"\d", r"\\d", k.setting) + r")\b" for k in KEYS_16 if not k.readonly
+        k.key: rf"\b({re.escape(k.key)}|" + re.sub(r"\d", r"\\d", k.setting) + r")\b"
+        for k in KEYS_16
+        if not k.is_readonly
     }
     names = {k: n for k, n in names.items() if not k.endswith(".TOTPVersion")}  # only one value is possible
     untried = [key for key, name in names.items() if not any(re.search(name, t) for t in texts)]

@@ -84,7 +84,7 @@ class Place:
             self.front.cut()
         else:
             self.front.become(context)  # type: ignore[arg-type]
-        await until(lambda: len(self.central.connections) > before and self.room.link.up)
+        await until(lambda: len(self.central.connections) > before and self.room.link.is_up)
         return bool(self.front.agreed["resumed"])
 
 

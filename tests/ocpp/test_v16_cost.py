@@ -18,22 +18,22 @@ from agent.domain.orders import Reply
 from agent.domain.requests import Ask, AskCost, AskData, AskGet, AskMessage, AskSet
 from agent.domain.variables import VARIABLES, Settings, Value, read
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialects.dialect import Desk, In
-from agent.ocpp.dialects.keys_v1x import KEYS_16, initial_16, key_16
+from agent.ocpp.dialects.dialect import In, RowContext
+from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings_16
 from agent.ocpp.v16 import V16
 
 VENDOR = "org.openchargealliance.costmsg"
 AT = "2026-11-25T10:00:00Z"
 
 
-def at_desk(**settings: Value) -> Desk:
+def at_desk(**settings: Value) -> RowContext:
     outbox = Outbox()
     outbox.facts["transaction", "chargy/s1"] = {"id": "42"}
     return desk(outbox, Settings({"cost_display": True, **settings}))
 
 
-def asked(message: str, data: object, where: Desk | None = None) -> Ask | dict[str, Any]:
-    row = V16.incoming("DataTransfer")
+def asked(message: str, data: object, where: RowContext | None = None) -> Ask | dict[str, Any]:
+    row = V16.request_row("DataTransfer")
     assert isinstance(row, In)
     text = data if isinstance(data, str) else json.dumps(data)
     return row.decode({"vendorId": VENDOR, "messageId": message, "data": text}, where or at_desk())
@@ -177,7 +177,7 @@ def test_nothing_that_a_backend_sends_is_an_exception(message: str, data: object
 
 
 def test_the_words_of_the_answer() -> None:
-    row = V16.incoming("DataTransfer")
+    row = V16.request_row("DataTransfer")
     assert isinstance(row, In)
     assert asked("ChangePrice", "{}") == {"status": "UnknownMessageId"}
     off = desk(Outbox(), Settings())
@@ -197,8 +197,8 @@ COST_KEYS = [
 ]  # fmt: skip
 
 
-def listed(where: Desk, *keys: str) -> dict[str, tuple[bool, str | None]]:
-    row = V16.incoming("GetConfiguration")
+def listed(where: RowContext, *keys: str) -> dict[str, tuple[bool, str | None]]:
+    row = V16.request_row("GetConfiguration")
     assert isinstance(row, In)
     payload = {"key": list(keys)} if keys else {}
     assert isinstance(row.decode(payload, where), AskGet)
@@ -206,8 +206,8 @@ def listed(where: Desk, *keys: str) -> dict[str, tuple[bool, str | None]]:
     return {e["key"]: (e["readonly"], e.get("value")) for e in answer["configurationKey"]}
 
 
-def change(where: Desk, key: str, value: str) -> AskSet | dict[str, Any]:
-    row = V16.incoming("ChangeConfiguration")
+def change(where: RowContext, key: str, value: str) -> AskSet | dict[str, Any]:
+    row = V16.request_row("ChangeConfiguration")
     assert isinstance(row, In)
     said = row.decode({"key": key, "value": value}, where)
     assert isinstance(said, AskSet | dict)
@@ -277,11 +277,11 @@ def test_a_default_price_never_grows_beyond_a_value() -> None:
      ("NumberOfDecimalsForCostValues", "3", True), ("NumberOfDecimalsForCostValues", "9", False)],
 )  # fmt: skip
 def test_other_keys(key: str, value: str, taken: bool) -> None:
-    found = key_16(key)
+    found = find_key_16(key)
     assert found in KEYS_16
     assert found is not None
     try:
-        read(found.variable, value)
+        read(found.own_variable, value)
     except ValueError:
         assert not taken
     else:
@@ -289,9 +289,11 @@ def test_other_keys(key: str, value: str, taken: bool) -> None:
 
 
 def test_the_station_file_may_give_them() -> None:
-    values, problems = initial_16({"DefaultPrice": DEFAULT, "CustomDisplayCostAndPrice": True, "TimeOffset": "x"})
+    values, problems = parse_settings_16(
+        {"DefaultPrice": DEFAULT, "CustomDisplayCostAndPrice": True, "TimeOffset": "x"}
+    )
     assert (values["tariff_fallback"], values["offline_kwh_price"], values["cost_display"]) == (
         "0.15 €/kWh", "0.15", True,
     )  # fmt: skip
     assert [p.split(":")[0] for p in problems] == ["settings.ocpp16.TimeOffset"]
-    assert "DefaultPrice" in initial_16({"DefaultPrice": "cheap"})[1][0]
+    assert "DefaultPrice" in parse_settings_16({"DefaultPrice": "cheap"})[1][0]

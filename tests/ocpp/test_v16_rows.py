@@ -60,10 +60,20 @@ from agent.domain.requests import (
 )
 from agent.domain.variables import VARIABLES, Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialects.dialect import Boot, Heard, Identity, In, Mute, Out, Refusal, Refused, Unspeakable
+from agent.ocpp.dialects.dialect import (
+    BootAnswer,
+    Identity,
+    In,
+    NotExpressible,
+    NotExpressibleError,
+    NotOffered,
+    Out,
+    Refused,
+    ResponseEffects,
+)
 from agent.ocpp.dialects.keys_v1x import KEYS_16
-from agent.ocpp.v16 import V16, dialect
-from agent.ocpp.v16.settings import offered
+from agent.ocpp.v16 import V16, build_dialect
+from agent.ocpp.v16.settings import is_key_offered
 from agent.ports.store import Put
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
@@ -77,7 +87,7 @@ def valid(name: str, payload: Any) -> None:
 
 
 def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
-    out = V16.outgoing(type(message))
+    out = V16.message_row(type(message))
     assert isinstance(out, Out)
     payload = out.encode(message, desk(outbox))
     if payload is not None:
@@ -85,10 +95,10 @@ def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
     return payload
 
 
-def heard(message: Any, payload: dict[str, Any], outbox: Outbox | None = None) -> Heard:
-    out = V16.outgoing(type(message))
+def heard(message: Any, payload: dict[str, Any], outbox: Outbox | None = None) -> ResponseEffects:
+    out = V16.message_row(type(message))
     assert isinstance(out, Out)
-    return out.heard(message, payload, desk(outbox))
+    return out.decode_response(message, payload, desk(outbox))
 
 
 def known() -> Outbox:
@@ -219,9 +229,9 @@ FILES_OUT: list[tuple[Any, str, dict[str, Any] | None]] = [
 
 @pytest.mark.parametrize(("message", "action", "line"), FILES_OUT)
 def test_the_two_procedures_have_messages_of_their_own(message: Any, action: str, line: dict[str, Any] | None) -> None:
-    row = V16.outgoing(type(message))
+    row = V16.message_row(type(message))
     assert isinstance(row, Out)
-    out = row.of(message)
+    out = row.row_for(message)
     assert out.action == action
     assert out.encode(message, known()) == line
     if line is not None:
@@ -230,7 +240,7 @@ def test_the_two_procedures_have_messages_of_their_own(message: Any, action: str
 
 @pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
 def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
-    out = V16.outgoing(type(message))
+    out = V16.message_row(type(message))
     assert isinstance(out, Out)
     assert out.action == action
     assert told(message, known()) == line
@@ -253,7 +263,7 @@ def test_a_transaction_is_told_when_it_is_known_who_charges_where() -> None:
 
 
 def test_mute() -> None:
-    assert isinstance(V16.outgoing(TransactionUpdated), Mute)
+    assert isinstance(V16.message_row(TransactionUpdated), NotExpressible)
 
 
 # --- what is heard ---------------------------------------------------------------------------------------------------
@@ -261,9 +271,9 @@ def test_mute() -> None:
 
 def test_boot_heard() -> None:
     answer = {"status": "Accepted", "currentTime": "2026-11-25T10:00:00Z", "interval": 300}
-    assert heard(BootWanted(), answer) == Heard(boot=Boot("Accepted", 300), utc_s=UTC_S)
-    assert heard(BootWanted(), {**answer, "interval": -1}).boot == Boot("Accepted", 0)
-    assert heard(BootWanted(), {**answer, "interval": 10**30}).boot == Boot("Accepted", 7 * 86400)
+    assert heard(BootWanted(), answer) == ResponseEffects(boot=BootAnswer("Accepted", 300), utc_s=UTC_S)
+    assert heard(BootWanted(), {**answer, "interval": -1}).boot == BootAnswer("Accepted", 0)
+    assert heard(BootWanted(), {**answer, "interval": 10**30}).boot == BootAnswer("Accepted", 7 * 86400)
     assert heard(BootWanted(), {**answer, "currentTime": "?"}).utc_s is None
 
 
@@ -271,14 +281,14 @@ def test_boot_heard() -> None:
     "text", ["2026-11-25T10:00:00Z", "2026-11-25T11:00:00+01:00", "2026-11-25T10:00:00.000000Z", "2026-11-25T10:00:00"]
 )
 def test_heartbeat_heard(text: str) -> None:
-    assert heard(HeartbeatWanted(), {"currentTime": text}) == Heard(utc_s=UTC_S)
+    assert heard(HeartbeatWanted(), {"currentTime": text}) == ResponseEffects(utc_s=UTC_S)
 
 
 def test_authorize_heard() -> None:
     order = JudgeToken("chargy", "t1", CARD)
     info = {"status": "ConcurrentTx", "parentIdTag": "P1", "expiryDate": "2026-11-25T10:00:00Z"}
     verdict = Verdict(AuthorizationStatus.CONCURRENT_TX, "P1", UTC_S)
-    assert heard(order, {"idTagInfo": info}) == Heard((TokenJudged("t1", CARD, verdict),))
+    assert heard(order, {"idTagInfo": info}) == ResponseEffects((TokenJudged("t1", CARD, verdict),))
     assert heard(order, {"idTagInfo": {"status": "Accepted"}}).events == (
         TokenJudged("t1", CARD, Verdict(AuthorizationStatus.ACCEPTED)),
     )
@@ -301,7 +311,7 @@ def test_stop_heard() -> None:
 
 
 def test_boot_fields_are_cut_and_left_out() -> None:
-    out = V16.outgoing(BootWanted)
+    out = V16.message_row(BootWanted)
     assert isinstance(out, Out)
     place = desk()
     place.identity = lambda: Identity(*["x" * 99] * 8)
@@ -361,14 +371,14 @@ def test_without_an_id_nothing_of_a_transaction_can_be_said() -> None:
     other_version.facts["transaction", "chargy/s1"] = {"id": "b6dc-uuid"}
     for outbox in (Outbox(), other_version):
         for message in (ENDED, MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),))):
-            with pytest.raises(Unspeakable):
+            with pytest.raises(NotExpressibleError):
                 told(message, outbox)
 
 
 @pytest.mark.parametrize("value", ["", "x" * 21, "x" * 36])
 def test_a_token_is_never_cut(value: str) -> None:
     for message in (JudgeToken("chargy", "t", Token(value)), TransactionStarted("s1", 1, Token(value), T0, 1)):
-        with pytest.raises(Unspeakable):
+        with pytest.raises(NotExpressibleError):
             told(message)
     assert told(JudgeToken("chargy", "t", Token("x" * 20))) == {"idTag": "x" * 20}
 
@@ -622,7 +632,7 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 def row(action: str) -> In:
-    found = V16.incoming(action)
+    found = V16.request_row(action)
     assert isinstance(found, In)
     return found
 
@@ -776,12 +786,12 @@ def test_no_time_is_guessed(wrong: dict[str, str]) -> None:
 
 
 def test_without_smart_charging_it_is_said_so() -> None:
-    off = dialect(("SmartCharging",))
-    set_row = off.incoming("SetChargingProfile")
+    off = build_dialect(("SmartCharging",))
+    set_row = off.request_row("SetChargingProfile")
     assert isinstance(set_row, In)
     assert set_row.decode({}, desk()) == {"status": "NotSupported"}
-    assert isinstance(off.incoming("GetCompositeSchedule"), Refusal)
-    assert isinstance(off.incoming("ClearChargingProfile"), Refusal)
+    assert isinstance(off.request_row("GetCompositeSchedule"), NotOffered)
+    assert isinstance(off.request_row("ClearChargingProfile"), NotOffered)
 
 
 @pytest.mark.parametrize(
@@ -794,7 +804,7 @@ def test_a_profile_with_a_remote_start(purpose: str, taken: bool) -> None:
         "chargingProfileKind": "Relative", "chargingSchedule": schedule,
     }  # fmt: skip
     payload = {"idTag": "A", "chargingProfile": profile}
-    check = V16.schemas.request("RemoteStartTransaction") if V16.schemas else None
+    check = V16.schemas.request_check("RemoteStartTransaction") if V16.schemas else None
     assert check is not None
     assert check(payload) is None
     asked = row("RemoteStartTransaction").decode(payload, desk())
@@ -840,7 +850,7 @@ def test_all_keys_with_the_right_flag() -> None:
     assert len(listed["MeterValuesSampledData"]["value"]) <= 500
     assert not listed["MeterValuesSampledData"]["value"].endswith(",")
     assert "unknownKey" not in answer
-    assert len(listed) == len([k for k in KEYS_16 if offered(k, desk())])
+    assert len(listed) == len([k for k in KEYS_16 if is_key_offered(k, desk())])
     bare = desk(settings=Settings({"feature_profiles": ("Core",)}))
     answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, bare)
     keys = {e["key"] for e in answer["configurationKey"]}

@@ -27,9 +27,9 @@ URL = {"format": "URI", "content": "https://cpo.example/receipt/1"}
 
 
 def heard(message: Any, payload: dict[str, Any]) -> tuple[Event, ...]:
-    row = V201.outgoing(type(message))
+    row = V201.message_row(type(message))
     assert isinstance(row, Out)
-    return row.of(message).heard(message, payload, desk()).events
+    return row.row_for(message).decode_response(message, payload, desk()).events
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_of_an_authorisation_the_message_comes_before_the_verdict() -> None:
 
 
 def test_cost_updated() -> None:
-    row = V201.incoming("CostUpdated")
+    row = V201.request_row("CostUpdated")
     assert isinstance(row, In)
     at, wanted = desk(), {"transactionId": "s1", "totalCost": 1.5}
     with pytest.raises(Refused, match="not shown"):

@@ -16,8 +16,8 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskInventory, AskSet
 from agent.domain.variables import VARIABLES, Settings, WrongValue, read
 from agent.model.types import Fault, Moment, Stamp
-from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, initial_2
-from agent.ocpp.dialects.dialect import Desk, Refused
+from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings_2
+from agent.ocpp.dialects.dialect import Refused, RowContext
 from agent.ocpp.v201.reports import CHUNK, Report
 
 REQUIRED = {
@@ -67,7 +67,9 @@ def item(
     return {"component": component(name, evse, connector), "variable": named, **more}
 
 
-def get(*items: dict[str, Any], reply: Reply | None = None, at: Desk | None = None) -> list[tuple[str, str | None]]:
+def get(
+    *items: dict[str, Any], reply: Reply | None = None, at: RowContext | None = None
+) -> list[tuple[str, str | None]]:
     payload = {"getVariableData": list(items)}
     valid("GetVariablesRequest", payload)
     assert row("GetVariables").decode(payload, place()) == AskInventory()
@@ -95,7 +97,7 @@ def report(action: str, payload: dict[str, Any], reply: Reply | None = None) -> 
     valid(action + "Request", payload)
     answer = row(action).answer(reply or inventory(), payload, at)
     valid(action + "Response", answer)
-    parts = [m for m in at.owed if isinstance(m, Report)]
+    parts = [m for m in at.messages_after_answer if isinstance(m, Report)]
     assert [p.part for p in parts] == list(range(len(parts)))
     assert [p.more for p in parts] == [True] * (len(parts) - 1) + [False] * bool(parts)
     assert all(p.request == payload["requestId"] and 0 < len(p.data) <= CHUNK for p in parts)
@@ -124,7 +126,7 @@ def test_every_setting_has_a_name_or_an_excuse() -> None:
 
 
 def test_a_setting_is_writable_under_one_name_only() -> None:
-    writable = [n.setting for n in NAMES if n.writable]
+    writable = [n.setting for n in NAMES if n.is_writable]
     assert len(writable) == len(set(writable))
 
 
@@ -134,7 +136,7 @@ def test_everything_that_is_required_is_there() -> None:
 
 
 def test_initial_values_of_the_station_file() -> None:
-    values, problems = initial_2({
+    values, problems = parse_settings_2({
         "TxCtrlr": {
             "EVConnectionTimeOut": 30, "StopTxOnInvalidId": False, "TxStartPoint": "EVConnected",
             "TxStopPoint": ["Authorized", "DataSigned"],
@@ -154,7 +156,7 @@ def test_initial_values_of_the_station_file() -> None:
 
 def test_first_values_of_one_outlet() -> None:
     template = "https://pay.example/{chargingstationid}/{totp}/{version}"
-    values, problems = initial_2({
+    values, problems = parse_settings_2({
         "WebPaymentsCtrlr.1.Enabled": True, "webpaymentsctrlr.2.urltemplate": template,
         "WebPaymentsCtrlr.ValidityTime": 60, "WebPaymentsCtrlr": {"2.QRCodeURL": "https://pay.example/2"},
         "WebPaymentsCtrlr.1.Nothing": 1,
@@ -342,5 +344,5 @@ def test_custom_reports() -> None:
 
 
 def test_desks_keep_what_they_owe_apart() -> None:
-    assert desk().owed == []
-    assert desk().owed is not desk().owed
+    assert desk().messages_after_answer == []
+    assert desk().messages_after_answer is not desk().messages_after_answer

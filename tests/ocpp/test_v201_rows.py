@@ -74,7 +74,18 @@ from agent.domain.requests import (
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
 from agent.ocpp import versions
-from agent.ocpp.dialects.dialect import Boot, Desk, Heard, Identity, In, Out, Refusal, Refused, Unspeakable, gaps
+from agent.ocpp.dialects.dialect import (
+    BootAnswer,
+    Identity,
+    In,
+    NotExpressibleError,
+    NotOffered,
+    Out,
+    Refused,
+    ResponseEffects,
+    RowContext,
+    find_gaps,
+)
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.customer_information import CustomerReport
 from agent.ocpp.v201.reports import Report
@@ -94,28 +105,28 @@ def valid(name: str, payload: Any) -> None:
     Draft6Validator(document, format_checker=FormatChecker()).validate(json.loads(json.dumps(payload)))
 
 
-def place(boot: str | None = "Accepted", number: int = 0, settings: Settings | None = None) -> Desk:
+def place(boot: str | None = "Accepted", number: int = 0, settings: Settings | None = None) -> RowContext:
     found = desk(settings=settings)
     found.boot, found.number = boot, number
     return found
 
 
-def told(message: Any, at: Desk | None = None) -> dict[str, Any] | None:
-    row = V201.outgoing(type(message))
+def told(message: Any, at: RowContext | None = None) -> dict[str, Any] | None:
+    row = V201.message_row(type(message))
     assert isinstance(row, Out)
-    out = row.of(message)
+    out = row.row_for(message)
     payload = out.encode(message, at or place())
     if payload is not None:
         valid(out.action + "Request", payload)
     return payload
 
 
-def heard(message: Any, payload: dict[str, Any]) -> Heard:
-    row = V201.outgoing(type(message))
+def heard(message: Any, payload: dict[str, Any]) -> ResponseEffects:
+    row = V201.message_row(type(message))
     assert isinstance(row, Out)
-    out = row.of(message)
+    out = row.row_for(message)
     valid(out.action + "Response", payload)
-    return out.heard(message, payload, place())
+    return out.decode_response(message, payload, place())
 
 
 def energy(value: int, context: str) -> dict[str, Any]:
@@ -306,9 +317,9 @@ GOLDEN_OUT = [
 
 @pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
 def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
-    row = V201.outgoing(type(message))
+    row = V201.message_row(type(message))
     assert isinstance(row, Out)
-    assert row.of(message).action == action
+    assert row.row_for(message).action == action
     assert told(message, place(number=7)) == line
 
 
@@ -346,8 +357,8 @@ def test_every_out_row_has_a_golden_line() -> None:
 
 
 def test_nothing_is_left_unsaid_and_nothing_unanswered() -> None:
-    assert gaps(V201) == []
-    assert "GetReport: neither a row nor a refusal" in gaps(V201.minus("GetReport"))
+    assert find_gaps(V201) == []
+    assert "GetReport: neither a row nor a refusal" in find_gaps(V201.without_rows("GetReport"))
 
 
 # --- what is heard ---------------------------------------------------------------------------------------------------
@@ -355,9 +366,9 @@ def test_nothing_is_left_unsaid_and_nothing_unanswered() -> None:
 
 def test_boot_heard() -> None:
     answer = {"status": "Accepted", "currentTime": "2026-11-25T10:00:00Z", "interval": 300}
-    assert heard(BootWanted(), answer) == Heard(boot=Boot("Accepted", 300), utc_s=UTC_S)
-    assert heard(BootWanted(), {**answer, "interval": 10**30}).boot == Boot("Accepted", 7 * 86400)
-    assert heard(HeartbeatWanted(), {"currentTime": "2026-11-25T11:00:00+01:00"}) == Heard(utc_s=UTC_S)
+    assert heard(BootWanted(), answer) == ResponseEffects(boot=BootAnswer("Accepted", 300), utc_s=UTC_S)
+    assert heard(BootWanted(), {**answer, "interval": 10**30}).boot == BootAnswer("Accepted", 7 * 86400)
+    assert heard(HeartbeatWanted(), {"currentTime": "2026-11-25T11:00:00+01:00"}) == ResponseEffects(utc_s=UTC_S)
 
 
 def test_authorize_heard() -> None:
@@ -369,19 +380,19 @@ def test_authorize_heard() -> None:
         "evseId": [2],
     }
     verdict = Verdict(AuthorizationStatus.NO_CREDIT, "G", UTC_S, (2,))
-    assert heard(order, {"idTokenInfo": info}) == Heard((TokenJudged("t1", CARD, verdict),))
+    assert heard(order, {"idTokenInfo": info}) == ResponseEffects((TokenJudged("t1", CARD, verdict),))
 
 
 def test_transaction_heard() -> None:
     known = (Put("transaction", "chargy/s1", {"id": "s1"}),)
-    assert heard(STARTED, {}) == Heard((TransactionHeard("chargy", "s1", "s1", None),), known)
+    assert heard(STARTED, {}) == ResponseEffects((TransactionHeard("chargy", "s1", "s1", None),), known)
     invalid = {"idTokenInfo": {"status": "Invalid"}, "totalCost": 1.25}
     verdict = Verdict(AuthorizationStatus.INVALID)
     cost = CostHeard("chargy", "s1", Cost(1_250_000))
-    assert heard(STARTED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict), cost), known)
-    assert heard(UPDATED, {}) == Heard()
-    assert heard(UPDATED, invalid) == Heard((TransactionHeard("chargy", "s1", "s1", verdict), cost))
-    assert heard(MeterSampled("s1", 1, (sample(REGISTER),)), {}) == Heard()
+    assert heard(STARTED, invalid) == ResponseEffects((TransactionHeard("chargy", "s1", "s1", verdict), cost), known)
+    assert heard(UPDATED, {}) == ResponseEffects()
+    assert heard(UPDATED, invalid) == ResponseEffects((TransactionHeard("chargy", "s1", "s1", verdict), cost))
+    assert heard(MeterSampled("s1", 1, (sample(REGISTER),)), {}) == ResponseEffects()
 
 
 # --- details of what is told -----------------------------------------------------------------------------------------
@@ -411,7 +422,7 @@ def test_every_kind_of_token_can_be_said(kind: TokenType) -> None:
 
 @pytest.mark.parametrize("value", ["", "x" * 37])
 def test_a_token_is_never_cut(value: str) -> None:
-    with pytest.raises(Unspeakable):
+    with pytest.raises(NotExpressibleError):
         told(JudgeToken("chargy", "t", Token(value)))
 
 
@@ -486,7 +497,7 @@ def test_why_values_come(context: ReadingContext, why: str) -> None:
 def test_statuses(status: ConnectorStatus) -> None:
     assert (told(StatusChanged(1, T0, status)) or {})["connectorStatus"] == status.value
     assert told(StatusChanged(0, T0, status)) is None
-    assert V201.project(StatusChanged(1, T0, status)).status == status.value
+    assert V201.project_status(StatusChanged(1, T0, status)).status == status.value
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -725,7 +736,7 @@ def test_what_is_known_of_a_customer_in_parts() -> None:
     }  # fmt: skip
     at = place()
     row("CustomerInformation").answer(Reply("chargy", "1", "Accepted", known), {"requestId": 9}, at)
-    parts = [told(m) or {} for m in at.owed]
+    parts = [told(m) or {} for m in at.messages_after_answer]
     assert [(len(p["data"]), p["seqNo"], p["tbc"]) for p in parts[:1]] == [(512, 0, True)]
     assert not parts[-1]["tbc"]
     lines = "".join(p["data"] for p in parts).splitlines()
@@ -745,7 +756,7 @@ def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
         Reply("chargy", "1", "Accepted", {"profiles": found}), {"requestId": 9}, at
     )
     assert answer == {"status": "Accepted"}
-    parts = [told(m) or {} for m in at.owed]
+    parts = [told(m) or {} for m in at.messages_after_answer]
     assert [(p["evseId"], p["tbc"], [c["id"] for c in p["chargingProfile"]]) for p in parts] == [
         (0, True, [1]),
         (1, True, [2, 3, 4, 5, 6]),
@@ -769,7 +780,7 @@ ELSEWHERE = {
 
 
 def row(action: str) -> In:
-    found = V201.incoming(action)
+    found = V201.request_row(action)
     assert isinstance(found, In)
     return found
 
@@ -811,7 +822,7 @@ def test_while_pending_nothing_starts_and_a_boot_may_be_triggered() -> None:
     ],
 )  # fmt: skip
 def test_what_may_be_asked_before_the_boot(boot: str | None, action: str, admitted: bool) -> None:
-    assert V201.admits(boot, action) is admitted
+    assert V201.admits_request(boot, action) is admitted
 
 
 async def test_what_waits() -> None:
@@ -819,10 +830,10 @@ async def test_what_waits() -> None:
     outbox.put(STARTED, "s1")
     ask = row("GetTransactionStatus")
 
-    async def said(at: Desk, **payload: str) -> dict[str, Any]:
+    async def said(at: RowContext, **payload: str) -> dict[str, Any]:
         assert ask.decode(payload, at) == AskInventory()
-        assert ask.look
-        seen = await ask.look(payload, at)
+        assert ask.look_up
+        seen = await ask.look_up(payload, at)
         return ask.answer(Reply("chargy", "1", "Accepted", {"sessions": ["s1", "s2"], **seen}), payload, at)
 
     at = desk(outbox)
@@ -843,14 +854,16 @@ def test_the_password_is_known_to_be_secret() -> None:
     assert row("SetVariables").decode(payload, place()) == AskSet({"authorization_key": "text:sixteen_letters_"})
     other = {"component": {"name": "TxCtrlr"}, "variable": {"name": "EVConnectionTimeOut"}, "attributeValue": "60"}
     both = {"setVariableData": [other, *payload["setVariableData"]]}
-    assert V201.masked("SetVariables", both) == {"setVariableData": [other, {**PASSWORD, "attributeValue": "***"}]}
-    assert V201.masked("SetVariables", {"setVariableData": [other]}) == {"setVariableData": [other]}
+    assert V201.mask_secrets("SetVariables", both) == {
+        "setVariableData": [other, {**PASSWORD, "attributeValue": "***"}]
+    }
+    assert V201.mask_secrets("SetVariables", {"setVariableData": [other]}) == {"setVariableData": [other]}
 
 
 def test_features_that_are_off() -> None:
-    (dialect,) = versions.dialects(["2.0.1"], ["RemoteTrigger"])
-    assert isinstance(dialect.incoming("TriggerMessage"), Refusal)
-    assert [d.name for d in versions.dialects(["2.0.1", "1.6"])] == ["2.0.1", "1.6"]
+    (dialect,) = versions.build_dialects(["2.0.1"], ["RemoteTrigger"])
+    assert isinstance(dialect.request_row("TriggerMessage"), NotOffered)
+    assert [d.name for d in versions.build_dialects(["2.0.1", "1.6"])] == ["2.0.1", "1.6"]
     for wrong in (["3.0"], ["2.0.1", "3.0"], []):
         with pytest.raises(ValueError, match="known"):
-            versions.dialects(wrong)
+            versions.build_dialects(wrong)

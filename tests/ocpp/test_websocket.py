@@ -25,7 +25,7 @@ def backend(port: int, **more: Any) -> Backend:
 
 
 async def dialled(port: int, **more: Any) -> WebSocket:
-    return await connector.connect(backend(port, **more), ["ocpp1.6"], b"secret", None, 5.0)
+    return await connector.open_connection(backend(port, **more), ["ocpp1.6"], b"secret", None, 5.0)
 
 
 @asynccontextmanager
@@ -53,8 +53,8 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
 async def test_texts_go_and_come(compression: str | None) -> None:
     async with facing(echo, compression=compression) as socket:
         for text in ("", "é", "x" * 300_000):
-            await socket.send(text)
-            assert await socket.recv() == text
+            await socket.send_text(text)
+            assert await socket.receive_message() == text
 
 
 async def test_fragments_are_one_message() -> None:
@@ -64,8 +64,8 @@ async def test_fragments_are_one_message() -> None:
         await connection.wait_closed()
 
     async with facing(attend) as socket:
-        assert await socket.recv() == "abc\u00e9d"
-        assert await socket.recv() == b"12"
+        assert await socket.receive_message() == "abc\u00e9d"
+        assert await socket.receive_message() == b"12"
 
 
 async def test_what_came_before_the_end_is_still_read() -> None:
@@ -76,14 +76,14 @@ async def test_what_came_before_the_end_is_still_read() -> None:
 
     async with facing(attend) as socket:
         await until(lambda: socket.close_code is not None)
-        assert [await socket.recv(), await socket.recv()] == ["1", "2"]
+        assert [await socket.receive_message(), await socket.receive_message()] == ["1", "2"]
         with pytest.raises(Closed):
-            await socket.recv()
+            await socket.receive_message()
         assert socket.close_code == 1001
         with pytest.raises(Closed):
-            await socket.send("3")
+            await socket.send_text("3")
         with pytest.raises(Closed):
-            await socket.ping()
+            await socket.ping_and_wait()
 
 
 async def test_nobody_takes_so_nobody_reads() -> None:
@@ -98,7 +98,7 @@ async def test_nobody_takes_so_nobody_reads() -> None:
     async with facing(attend, compression=None) as socket:
         await until(lambda: not socket.transport.is_reading())  # type: ignore[attr-defined]
         assert len(socket._messages) < 20
-        taken = [str(await socket.recv()).rstrip("x") for _ in range(count)]
+        taken = [str(await socket.receive_message()).rstrip("x") for _ in range(count)]
         assert taken == [str(n) for n in range(count)]
 
 
@@ -126,17 +126,17 @@ async def test_a_text_that_is_none_ends_the_connection() -> None:
 
     async with facing(attend, compression=None) as socket:
         with pytest.raises(Closed):
-            await socket.recv()
+            await socket.receive_message()
         await until(lambda: bool(told))
     assert told == [1007]
 
 
 async def test_a_pong_answers_its_ping_and_an_end_all_of_them() -> None:
     async with facing(echo) as socket:
-        await asyncio.gather(socket.ping(), socket.ping())
+        await asyncio.gather(socket.ping_and_wait(), socket.ping_and_wait())
         assert not socket._pings
         socket.transport.pause_reading()
-        ping = asyncio.ensure_future(socket.ping())
+        ping = asyncio.ensure_future(socket.ping_and_wait())
         await asyncio.sleep(0)
         socket.transport.abort()
         with pytest.raises(Closed):
@@ -177,7 +177,7 @@ async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypat
         socket = await dialled(port)
         if said:
             with pytest.raises(Closed):
-                await socket.recv()
+                await socket.receive_message()
         await socket.close()
         assert not stay.is_set()
 
@@ -197,7 +197,7 @@ async def test_frames_that_break_the_rules_end_it(said: bytes, code: int, monkey
     async with speaking(said, asyncio.Event()) as port, deadline(30):
         socket = await dialled(port)
         with pytest.raises(Closed):
-            await socket.recv()
+            await socket.receive_message()
         sent = socket._protocol.close_sent
         assert sent is not None
         assert sent.code == code
@@ -274,5 +274,5 @@ async def test_a_far_side_that_does_not_read_loses_the_connection() -> None:
 
     async with facing(attend) as socket:
         with pytest.raises(Closed):
-            await asyncio.wait_for(socket.recv(), stretched(60))
+            await asyncio.wait_for(socket.receive_message(), stretched(60))
         assert socket.transport.get_write_buffer_size() == 0

@@ -55,16 +55,16 @@ class Link:
     def __init__(self, log):
         self.log = log
 
-    def refresh(self):
+    def reconnect_if_changed(self):
         self.log.append("refresh")
 
-    def wake(self):
+    def queue_changed(self):
         self.log.append("wake")
 
-    def tell(self, message):
+    def send(self, message):
         self.log.append("tell")
 
-    def reply(self, order):
+    def respond(self, order):
         self.log.append(order)
 
 

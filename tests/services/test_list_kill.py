@@ -35,7 +35,7 @@ from agent.services.engine import Engine
 from agent.services.store.store import Store
 
 class Backend:
-    def reply(self, order): print(self.version, order.status, flush=True)
+    def respond(self, order): print(self.version, order.status, flush=True)
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))

@@ -34,7 +34,7 @@ from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionE
 from agent.domain.serialization import dump, load
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
-from agent.ocpp.dialects.dialect import Desk, Dialect, Out
+from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.services.keys.ocmf_signer import Signer
@@ -242,9 +242,9 @@ def known() -> Outbox:
     return outbox
 
 
-def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSampled, at: Desk) -> dict[str, Any]:
+def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSampled, at: RowContext) -> dict[str, Any]:
     """As it leaves, and valid by the standard's own schema."""
-    row = dialect.outgoing(type(message))
+    row = dialect.message_row(type(message))
     assert isinstance(row, Out)
     payload = row.encode(message, at)
     assert payload is not None
@@ -304,10 +304,10 @@ def test_a_late_record_is_told_of_the_old_transaction() -> None:
     plain, signed = old["meterValue"][0]["sampledValue"]
     assert (plain["value"], signed["format"], signed["context"]) == ("5000", "SignedData", "Transaction.End")
     assert json.loads(signed["value"])["signedMeterData"] == METERS_OWN.data
-    row = V201.outgoing(MeterSampled)
+    row = V201.message_row(MeterSampled)
     assert isinstance(row, Out)
-    assert row.unless is not None
-    assert row.unless(message)
+    assert row.is_other is not None
+    assert row.is_other(message)
     assert isinstance(row.other, Out)
     assert row.other.action == "MeterValues"
     new = row.other.encode(message, at)

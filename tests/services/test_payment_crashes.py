@@ -156,10 +156,10 @@ class Life:
     def before_event(self, event: Event) -> None:
         pass
 
-    def wake(self) -> None:
+    def queue_changed(self) -> None:
         pass
 
-    def tell(self, message: Any) -> None:
+    def send(self, message: Any) -> None:
         pass
 
     # --- a life ------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from agent.domain.messages import (
 )
 from agent.domain.serialization import dump
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.outbound.transaction_openings import Known, put
+from agent.ocpp.outbound.transaction_openings import TransactionRecord, encode_record
 from agent.ports.store import OutboxRow, Put
 from agent.services.store import dead_letters, recovery
 from agent.services.store.store import MIGRATIONS, Store
@@ -149,8 +149,8 @@ async def test_no_message_id_is_given_twice_after_one_salvage_more(tmp_path: Pat
         (row,) = await store.head("chargy", 9)
         assert before + (recovery.AHEAD if n else 1) <= row.seq < 2**32
         before = row.seq
-        kept = Known(f"s{n}").leaving(row, "2.0.1")
-        await store.done(row, [put("chargy", f"s{n}", kept)])
+        kept = TransactionRecord(f"s{n}").with_message_left(row, "2.0.1")
+        await store.done(row, [encode_record("chargy", f"s{n}", kept)])
         await store.close()
         with contextlib.closing(sqlite3.connect(path)) as db, db:
             if counter != "whole":
@@ -195,7 +195,7 @@ async def test_what_is_kept_of_openings_fills_neither_the_store_nor_the_memory(t
     for first in range(0, SESSIONS // 10, AT_ONCE):
         puts = []
         for n in range(first, first + AT_ONCE):
-            known, session = Known(), str(uuid.UUID(int=n << 64))
+            known, session = TransactionRecord(), str(uuid.UUID(int=n << 64))
             for number, message in enumerate((
                 TransactionStarted(session, 1, None, at, n, samples=(sample,), reading=reading),
                 TransactionAuthorised(
@@ -204,8 +204,10 @@ async def test_what_is_kept_of_openings_fills_neither_the_store_nor_the_memory(t
                 ),
                 TransactionUpdated(session, 1, at, TriggerReason.CHARGING_STATE_CHANGED, CHARGING),
             )):  # fmt: skip
-                known = known.leaving(OutboxRow(5 * n + number, "chargy", session, message, 0, number), "2.0.1")
-            puts.append(put("chargy", session, known.named(session, "2.0.1")))
+                known = known.with_message_left(
+                    OutboxRow(5 * n + number, "chargy", session, message, 0, number), "2.0.1"
+                )
+            puts.append(encode_record("chargy", session, known.with_transaction_id(session, "2.0.1")))
             assert len(json.dumps(puts[-1].value)) < 1000
         await store.commit(puts, [("chargy", ended(str(n))) for n in range(AT_ONCE)])
     await store.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.ocpp.wire.timestamps import parse, rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339, parse_timestamp
 from agent.ports import zone as module
 from agent.ports.zone import RULES, NoZone, local_time, zone
 
@@ -48,7 +48,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("name", [NAME, RULES[NAME]])
 @pytest.mark.parametrize(("utc", "wall", "called"), CHANGES)
 def test_the_clock_changes_when_the_country_does(database: bool, name: str, utc: str, wall: str, called: str) -> None:
-    there = local_time(parse(utc) or 0.0, name)
+    there = local_time(parse_timestamp(utc) or 0.0, name)
     assert (f"{there:%H:%M:%S}", there.tzname()) == (wall, called)
 
 
@@ -96,10 +96,10 @@ def test_the_wire_is_utc_wherever_the_machine_is(local: str, monkeypatch: pytest
     try:
         for utc, *_ in CHANGES:
             second = datetime.fromisoformat(utc).timestamp()
-            assert rfc3339(second) == utc.replace("Z", ".000Z")
-            assert parse(utc) == parse(utc[:-1]) == second
-        assert parse("2026-10-25T02:30:00+02:00") == parse("2026-10-25T00:30:00Z")
-        assert parse("2026-10-25T02:30:00+01:00") == parse("2026-10-25T01:30:00Z")
+            assert format_rfc3339(second) == utc.replace("Z", ".000Z")
+            assert parse_timestamp(utc) == parse_timestamp(utc[:-1]) == second
+        assert parse_timestamp("2026-10-25T02:30:00+02:00") == parse_timestamp("2026-10-25T00:30:00Z")
+        assert parse_timestamp("2026-10-25T02:30:00+01:00") == parse_timestamp("2026-10-25T01:30:00Z")
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -13,7 +13,17 @@ from typing import Any
 from agent.domain.messages import ListConflicted, StatusChanged
 from agent.domain.requests import Ask
 from agent.model.fastclass import frozen, replace
-from agent.ocpp.dialects.dialect import Desk, Dialect, In, Mute, Out, Payload, Refusal, Row, Told
+from agent.ocpp.dialects.dialect import (
+    Dialect,
+    In,
+    NotExpressible,
+    NotOffered,
+    Out,
+    Payload,
+    Row,
+    RowContext,
+    StatusProjection,
+)
 from agent.ocpp.wire.rpc import Code
 
 Said = dict[str, Any]
@@ -34,28 +44,28 @@ class Leaves:
     words: Mapping[str, Callable[[Any, Said], Any]] = field(default_factory=dict)
 
 
-def _of(*fields: str) -> Leaves:
+def _only_fields(*fields: str) -> Leaves:
     return Leaves(frozenset(fields))
 
 
-def _one_of(words: Collection[str], otherwise: str) -> Callable[[Any, Said], Any]:
+def _word_or(words: Collection[str], otherwise: str) -> Callable[[Any, Said], Any]:
     return lambda value, payload: value if value in words else otherwise
 
 
-def _error(value: Any, payload: Said) -> str:
+def _coarse_error_code(value: Any, payload: Said) -> str:
     """1.6 demands a word."""
     return "OtherError" if payload["status"] == "Faulted" else "NoError"
 
 
 WHOLE = Leaves()
-_REASONS_16 = _one_of(
+_REASONS_16 = _word_or(
     frozenset({
         "DeAuthorized", "EVDisconnected", "HardReset", "Local", "Other", "PowerLoss", "Reboot", "Remote", "SoftReset",
         "UnlockCommand",
     }),
     "Other",
 )  # fmt: skip
-_REASONS_2 = _one_of(
+_REASONS_2 = _word_or(
     frozenset({
         "DeAuthorized", "EVDisconnected", "EnergyLimitReached", "ImmediateReset", "Local", "LocalOutOfCredit",
         "MasterPass", "Other", "PowerLoss", "Reboot", "Remote", "SOCLimitReached", "StoppedByEV", "TimeLimitReached",
@@ -73,17 +83,17 @@ BOTH: dict[str, Leaves] = {
     "Heartbeat": WHOLE,
     "Authorize": WHOLE,
     "SignCertificate": WHOLE,
-    "DataTransfer": _of("vendorId", "messageId", "data"),
-    "MeterValues": _of("connectorId", "evseId", "transactionId", "meterValue"),
+    "DataTransfer": _only_fields("vendorId", "messageId", "data"),
+    "MeterValues": _only_fields("connectorId", "evseId", "transactionId", "meterValue"),
 }
-SAYS: dict[str, dict[str, Leaves]] = {
+ALLOWED: dict[str, dict[str, Leaves]] = {
     "1.6": {
         **BOTH,
         "StartTransaction": WHOLE,
         "StopTransaction": Leaves(words={"reason": _REASONS_16}),
         "StatusNotification": Leaves(
             frozenset({"connectorId", "status", "errorCode", "timestamp"}),
-            {"errorCode": _error},
+            {"errorCode": _coarse_error_code},
         ),
     },
     "2.0.1": {
@@ -95,8 +105,8 @@ SAYS: dict[str, dict[str, Leaves]] = {
             }),
             {"transactionInfo.stoppedReason": _REASONS_2},
         ),
-        "StatusNotification": _of("timestamp", "connectorStatus", "evseId", "connectorId"),
-        "ReservationStatusUpdate": _of("reservationId", "reservationUpdateStatus"),
+        "StatusNotification": _only_fields("timestamp", "connectorStatus", "evseId", "connectorId"),
+        "ReservationStatusUpdate": _only_fields("reservationId", "reservationUpdateStatus"),
         "NotifyReport": WHOLE,
         "ReportChargingProfiles": WHOLE,
         "NotifyCustomerInformation": WHOLE,
@@ -105,7 +115,7 @@ SAYS: dict[str, dict[str, Leaves]] = {
 """What the station says of its own accord, by version. What is not here is not said; answers are said whole, without
 what tells of faults."""
 
-NOT_HERS = frozenset({
+NOT_FOR_BILLING = frozenset({
     "GetDiagnostics", "GetLog", "UpdateFirmware", "SignedUpdateFirmware", "SetMonitoringBase", "SetMonitoringLevel",
     "SetVariableMonitoring", "ClearVariableMonitoring", "GetMonitoringReport",
 })  # fmt: skip
@@ -122,66 +132,66 @@ READS = frozenset({
 # --- billing only ----------------------------------------------------------------------------------------------------
 
 
-def billing(dialect: Dialect) -> Dialect:
+def billing_only(dialect: Dialect) -> Dialect:
     """The dialect that says nothing but what ``SAYS`` lists."""
-    says = SAYS[dialect.name]
+    says = ALLOWED[dialect.name]
     outs = [r for r in dialect.rows if isinstance(r, Out)]
     muted = frozenset(o.action for r in outs for o in (r, r.other) if o and o.action not in says)
-    rows = tuple(_narrowed(row, says, muted) for row in dialect.rows)
-    return replace(dialect, rows=rows, project=_plain(dialect.project))
+    rows = tuple(_narrow_row(row, says, muted) for row in dialect.rows)
+    return replace(dialect, rows=rows, project_status=_coarse_projection(dialect.project_status))
 
 
-def _narrowed(row: Row, says: Mapping[str, Leaves], muted: frozenset[str]) -> Row:
+def _narrow_row(row: Row, says: Mapping[str, Leaves], muted: frozenset[str]) -> Row:
     if isinstance(row, Out):
         kept = [o for o in (row, row.other) if o and o.action in says]
         if not kept or row.message is ListConflicted:
-            return Mute(row.message, _WHY_NOT)
-        return _telling(row, says)
+            return NotExpressible(row.message, _WHY_NOT)
+        return _narrow_out_row(row, says)
     if isinstance(row, In):
-        return Refusal(row.action, _WHY_NOT) if row.action in NOT_HERS else _answering(row, muted)
+        return NotOffered(row.action, _WHY_NOT) if row.action in NOT_FOR_BILLING else _narrow_in_row(row, muted)
     return row
 
 
-def _telling(row: Out, says: Mapping[str, Leaves]) -> Out:
-    def encode(message: Any, desk: Desk) -> Said | None:
+def _narrow_out_row(row: Out, says: Mapping[str, Leaves]) -> Out:
+    def encode_allowed(message: Any, ctx: RowContext) -> Said | None:
         leaves = says.get(row.action)
-        payload = None if leaves is None else row.encode(message, desk)
-        return None if leaves is None or payload is None else leaving(row.action, payload, leaves)
+        payload = None if leaves is None else row.encode(message, ctx)
+        return None if leaves is None or payload is None else filter_payload(row.action, payload, leaves)
 
-    return replace(row, encode=encode, other=_telling(row.other, says) if row.other else None)
+    return replace(row, encode=encode_allowed, other=_narrow_out_row(row.other, says) if row.other else None)
 
 
-def leaving(action: str, payload: Said, leaves: Leaves) -> Said | None:
+def filter_payload(action: str, payload: Said, leaves: Leaves) -> Said | None:
     """What of this payload may leave; None: nothing of it."""
-    said: Said = _only(payload, leaves, "", payload)
+    said: Said = _filter_value(payload, leaves, "", payload)
     if "reportData" in said:
         kept = [r for r in said.pop("reportData") if not _is_faulty(r)]
         said |= {"reportData": kept} if kept else {}  # an empty list breaks the schema, and the last part says the end
     for name in ("meterValue", "transactionData"):
         if name in said:
-            said[name] = _measured(said[name])
+            said[name] = _billed_values(said[name])
             if not said[name]:
                 del said[name]
     return None if action == "MeterValues" and "meterValue" not in said else said
 
 
-def _only(value: Any, leaves: Leaves, path: str, payload: Said) -> Any:
+def _filter_value(value: Any, leaves: Leaves, path: str, payload: Said) -> Any:
     if isinstance(value, list):
-        return [_only(v, leaves, path, payload) for v in value]
+        return [_filter_value(v, leaves, path, payload) for v in value]
     if not isinstance(value, dict):
         return leaves.words[path](value, payload) if path in leaves.words else value
     inner = {k: f"{path}.{k}".lstrip(".") for k in value}
-    return {k: _only(v, leaves, inner[k], payload) for k, v in value.items() if _may(inner[k], leaves)}
+    return {k: _filter_value(v, leaves, inner[k], payload) for k, v in value.items() if _may_leave(inner[k], leaves)}
 
 
-def _may(path: str, leaves: Leaves) -> bool:
+def _may_leave(path: str, leaves: Leaves) -> bool:
     """On the list, below something on it, or above."""
     if leaves.fields is None:
         return True
     return any(path == f or path.startswith(f + ".") or f.startswith(path + ".") for f in leaves.fields)
 
 
-def _measured(values: list[Said]) -> list[Said]:
+def _billed_values(values: list[Said]) -> list[Said]:
     """Only what is billed; a moment without such a value is left out."""
     default = "Energy.Active.Import.Register"
     kept = [
@@ -191,36 +201,38 @@ def _measured(values: list[Said]) -> list[Said]:
     return [v for v in kept if v["sampledValue"]]
 
 
-def _plain(project: Callable[[StatusChanged], Told]) -> Callable[[StatusChanged], Told]:
+def _coarse_projection(
+    project: Callable[[StatusChanged], StatusProjection],
+) -> Callable[[StatusChanged], StatusProjection]:
     """As it will be told, so that a fault that changes nothing in the status is not told twice."""
 
-    def projected(message: StatusChanged) -> Told:
+    def project_coarsely(message: StatusChanged) -> StatusProjection:
         told = project(message)
         if not told.error:
             return told
-        return Told(told.status, "OtherError" if told.status == "Faulted" else "NoError")
+        return StatusProjection(told.status, "OtherError" if told.status == "Faulted" else "NoError")
 
-    return projected
+    return project_coarsely
 
 
-def _answering(row: In, muted: frozenset[str]) -> In:
-    def decode(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+def _narrow_in_row(row: In, muted: frozenset[str]) -> In:
+    def decode_allowed(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
         if row.action in ("TriggerMessage", "ExtendedTriggerMessage") and payload.get("requestedMessage") in muted:
             return {"status": "NotImplemented"}
-        wanted = _wanted(payload)
+        wanted = _without_fault_queries(payload)
         if "componentCriteria" in wanted and not wanted["componentCriteria"]:
             return {"status": "EmptyResultSet"}
-        asked = row.decode(wanted, desk)
+        asked = row.decode(wanted, ctx)
         return _without_faults(asked) if isinstance(asked, dict) else asked
 
     return replace(
         row,
-        decode=decode,
-        answer=lambda reply, payload, desk: _without_faults(row.answer(reply, _wanted(payload), desk)),
+        decode=decode_allowed,
+        answer=lambda reply, payload, ctx: _without_faults(row.answer(reply, _without_fault_queries(payload), ctx)),
     )
 
 
-def _wanted(payload: Payload) -> Said:
+def _without_fault_queries(payload: Payload) -> Said:
     """Of GetReport, what does not ask for what is broken: whether anything is found would tell it."""
     wanted = dict(payload)
     if "componentCriteria" in payload:
@@ -238,22 +250,22 @@ def _without_faults(answer: Said) -> Said:
     found = answer.get("getVariableResult")
     if not isinstance(found, list):
         return answer
-    return {**answer, "getVariableResult": [_unread(r) if _is_faulty(r) else r for r in found]}
+    return {**answer, "getVariableResult": [_reject_reading(r) if _is_faulty(r) else r for r in found]}
 
 
-def _unread(result: Said) -> Said:
+def _reject_reading(result: Said) -> Said:
     return {**{k: v for k, v in result.items() if k != "attributeValue"}, "attributeStatus": "Rejected"}
 
 
 # --- a second backend ------------------------------------------------------------------------------------------------
 
 
-def looking_on(dialect: Dialect, calls: Collection[str]) -> Dialect:
+def restrict_calls(dialect: Dialect, calls: Collection[str]) -> Dialect:
     """The dialect for a backend that is not the first: it may ask, and order only what ``calls`` lists."""
     why = "this backend may only look; list the call in `calls` of its table"
     may = READS | set(calls)
     rows = (
-        Refusal(r.action, why, Code.NOT_SUPPORTED) if isinstance(r, In) and r.action not in may else r
+        NotOffered(r.action, why, Code.NOT_SUPPORTED) if isinstance(r, In) and r.action not in may else r
         for r in dialect.rows
     )
     return replace(dialect, rows=tuple(rows))

@@ -8,23 +8,23 @@ from agent.domain.certificate_orders import SigningAnswered
 from agent.domain.certificates import HashData
 from agent.domain.orders import Reply
 from agent.domain.requests import AskDeleteCertificate
-from agent.ocpp.dialects.dialect import Desk, Heard, Payload
+from agent.ocpp.dialects.dialect import Payload, ResponseEffects, RowContext
 
 
-def one_of(*words: str, otherwise: str) -> Any:
-    def answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def answer_one_of(*words: str, otherwise: str) -> Any:
+    def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return {"status": reply.status if reply.status in words else otherwise}
 
-    return answer
+    return answer_with_status
 
 
-def named(payload: Payload, desk: Desk) -> AskDeleteCertificate:
+def decode_delete_certificate(payload: Payload, ctx: RowContext) -> AskDeleteCertificate:
     data = payload["certificateHashData"]
     names = ("hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber")
     return AskDeleteCertificate(HashData(*(data[name] for name in names)))
 
 
-def hashes(of: HashData) -> dict[str, str]:
+def encode_hash_data(of: HashData) -> dict[str, str]:
     return {
         "hashAlgorithm": of.algorithm,
         "issuerNameHash": of.issuer_name,
@@ -33,11 +33,11 @@ def hashes(of: HashData) -> dict[str, str]:
     }
 
 
-def answered(message: Any, payload: Payload, desk: Desk) -> Heard:
+def decode_sign_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
     """Of SignCertificate."""
-    return Heard(events=(SigningAnswered(desk.link, payload["status"] == "Accepted"),))
+    return ResponseEffects(events=(SigningAnswered(ctx.link, payload["status"] == "Accepted"),))
 
 
-SIGNED = one_of("Accepted", otherwise="Rejected")
-INSTALLED = one_of("Accepted", "Failed", otherwise="Rejected")
-DELETED = one_of("Accepted", "NotFound", otherwise="Failed")
+SIGNED = answer_one_of("Accepted", otherwise="Rejected")
+INSTALLED = answer_one_of("Accepted", "Failed", otherwise="Rejected")
+DELETED = answer_one_of("Accepted", "NotFound", otherwise="Failed")

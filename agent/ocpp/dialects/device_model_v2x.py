@@ -51,7 +51,7 @@ class Of(StrEnum):
 
 
 @frozen
-class Facts:
+class ReportFacts:
     """What values are made of. ``evses``: number -> how it is (``blocks/device_model.py``), 0 the station; ``now``:
     UTC in
     the form of the wire, "" if it is not known."""
@@ -74,105 +74,105 @@ class Name:
     setting: str = ""
     instance: str = ""
     of: Of = Of.STATION
-    value: Callable[[Facts, int], str] | None = None
+    value: Callable[[ReportFacts, int], str] | None = None
     kind: str = ""
     unit: str = ""
-    choices: str | Callable[[Facts], str] = ""
+    choices: str | Callable[[ReportFacts], str] = ""
     shown: bool = False
     constant: bool = False
-    high: Callable[[Facts, int], float] | None = None
+    high: Callable[[ReportFacts, int], float] | None = None
     profile: str = ""
     only: int = 0
 
     @property
-    def ours(self) -> Variable | None:
+    def own_variable(self) -> Variable | None:
         return VARIABLES[self.setting] if self.setting else None
 
     @property
-    def secret(self) -> bool:
-        return self.ours is not None and self.ours.secret
+    def is_secret(self) -> bool:
+        return self.own_variable is not None and self.own_variable.secret
 
     @property
-    def writable(self) -> bool:
-        return self.ours is not None and self.ours.writable and not self.shown
+    def is_writable(self) -> bool:
+        return self.own_variable is not None and self.own_variable.writable and not self.shown
 
     @property
     def data_type(self) -> str:
         kinds = {"bool": "boolean", "int": "integer", "text": "string", "list": "MemberList"}
-        return self.kind or kinds[self.ours.kind if self.ours else "text"]
+        return self.kind or kinds[self.own_variable.kind if self.own_variable else "text"]
 
-    def text(self, facts: Facts, evse: int) -> str:
+    def present_text(self, facts: ReportFacts, evse: int) -> str:
         """The present value; at most 2500 characters, cut at a comma."""
         if self.value is not None:
             return self.value(facts, evse)
-        assert self.ours is not None
-        text = write(self.ours, facts.settings.get(self.setting, ""))
+        assert self.own_variable is not None
+        text = write(self.own_variable, facts.settings.get(self.setting, ""))
         return text if len(text) <= 2500 else text[:2501].rpartition(",")[0]
 
 
-def _fixed(text: str) -> Callable[[Facts, int], str]:
+def _fixed(text: str) -> Callable[[ReportFacts, int], str]:
     return lambda facts, evse: text
 
 
-def _how(key: str) -> Callable[[Facts, int], str]:
+def _evse_fact(key: str) -> Callable[[ReportFacts, int], str]:
     return lambda facts, evse: str(facts.evses[evse][key])
 
 
-def _problem(facts: Facts, evse: int) -> str:
+def _has_problem(facts: ReportFacts, evse: int) -> str:
     return "true" if facts.evses[evse]["problem"] else "false"
 
 
-def _lockable(facts: Facts, evse: int) -> str:
+def _has_lock(facts: ReportFacts, evse: int) -> str:
     return "true" if facts.evses[evse]["lockable"] else "false"
 
 
-def _lock_problem(facts: Facts, evse: int) -> str:
+def _has_lock_problem(facts: ReportFacts, evse: int) -> str:
     return "true" if facts.evses[evse]["lock_problem"] else "false"
 
 
-def _connector(facts: Facts, evse: int) -> str:
+def _connector_type(facts: ReportFacts, evse: int) -> str:
     return str(facts.evses[evse]["connector"])
 
 
-def _power(facts: Facts, evse: int) -> str:
+def _present_power(facts: ReportFacts, evse: int) -> str:
     return f"{facts.evses[evse]['power_w']:.0f}"
 
 
-def _most_power(facts: Facts, evse: int) -> float:
+def _most_power(facts: ReportFacts, evse: int) -> float:
     return float(facts.evses[evse]["max_power_w"])
 
 
-def _listed(facts: Facts, evse: int) -> str:
+def _list_entry_count(facts: ReportFacts, evse: int) -> str:
     return str(len(facts.evses[evse]["list"].entries))
 
 
-def _list_bytes(facts: Facts, evse: int) -> str:
+def _list_bytes(facts: ReportFacts, evse: int) -> str:
     return str(facts.evses[evse]["list"].size_bytes)
 
 
-def _most_entries(facts: Facts, evse: int) -> float:
+def _most_entries(facts: ReportFacts, evse: int) -> float:
     return float(str(facts.settings.get("list_max_entries", 0)))
 
 
-def _certificates(facts: Facts, evse: int) -> str:
+def _certificate_count(facts: ReportFacts, evse: int) -> str:
     return str(facts.evses.get(0, {}).get("certificates", 0))
 
 
-def _most_certificates(facts: Facts, evse: int) -> float:
+def _most_certificates(facts: ReportFacts, evse: int) -> float:
     return float(str(facts.settings.get("certificates_max", 0)))
 
 
-def _smart(facts: Facts, evse: int) -> str:
+def _smart_charging_offered(facts: ReportFacts, evse: int) -> str:
     offered = facts.settings.get("feature_profiles", ())
     return "true" if isinstance(offered, tuple) and "SmartCharging" in offered else "false"
 
 
-def _units(facts: Facts, evse: int) -> str:
+def _rate_units(facts: ReportFacts, evse: int) -> str:
     units = facts.settings.get("profile_rate_units", ())
     return ",".join(u for u, word in (("A", "Current"), ("W", "Power")) if isinstance(units, tuple) and word in units)
 
 
-def _points(facts: Facts) -> str:
+def _possible_tx_points(facts: ReportFacts) -> str:
     """A bay counts only where there is a sensor."""
     sensed = any(evse.get("bay") for evse in facts.evses.values())
     return ",".join(p for p in POINTS if sensed or p != Point.BAY)
@@ -185,29 +185,29 @@ _MEASURED = ",".join(MEASURANDS)
 def _of_part(component: str, of: Of) -> tuple[Name, ...]:
     return (
         Name(component, "Available", of=of, value=_fixed("true"), kind="boolean", constant=True),
-        Name(component, "AvailabilityState", of=of, value=_how("status"), kind="OptionList", choices=_STATES),
-        Name(component, "SupplyPhases", of=of, value=_how("phases"), kind="integer", constant=True),
-        Name(component, "Problem", of=of, value=_problem, kind="boolean"),
+        Name(component, "AvailabilityState", of=of, value=_evse_fact("status"), kind="OptionList", choices=_STATES),
+        Name(component, "SupplyPhases", of=of, value=_evse_fact("phases"), kind="integer", constant=True),
+        Name(component, "Problem", of=of, value=_has_problem, kind="boolean"),
     )
 
 
-def _interval(own: str, as_updated: str) -> Callable[[Facts, int], str]:
-    def text(facts: Facts, evse: int) -> str:
+def _interval_or_updated(own: str, as_updated: str) -> Callable[[ReportFacts, int], str]:
+    def interval_text(facts: ReportFacts, evse: int) -> str:
         settings = facts.settings
         return str(settings.get(as_updated if settings.get(own) == AS_UPDATED else own, 0))
 
-    return text
+    return interval_text
 
 
-_sample_interval = _interval("stop_sample_interval_s", "sample_interval_s")
-_clock_interval = _interval("stop_clock_interval_s", "clock_aligned_interval_s")
+_sample_interval = _interval_or_updated("stop_sample_interval_s", "sample_interval_s")
+_clock_interval = _interval_or_updated("stop_clock_interval_s", "clock_aligned_interval_s")
 
 
-def _list(component: str, variable: str, setting: str) -> Name:
+def _measurand_list(component: str, variable: str, setting: str) -> Name:
     return Name(component, variable, setting, choices=_MEASURED)
 
 
-def _offered(setting: str) -> dict[str, Any]:
+def _choices_or_unit(setting: str) -> dict[str, Any]:
     """A text of few choices, and a time."""
     choices = ",".join(VARIABLES[setting].choices)
     unit = {"unit": "s"} if setting.endswith("_s") else {}
@@ -218,13 +218,13 @@ def _of_web(n: int, variable: str, setting: str) -> Name:
     """WebPaymentsCtrlr of OCPP 2.1 (C25): of one EVSE, or (0) of the whole station. It knows no fixed address:
     ``QRCodeURL`` is our own."""
     of = Of.EVSE if n else Of.STATION
-    return Name("WebPaymentsCtrlr", variable, setting, of=of, profile=web_part(n), only=n, **_offered(setting))
+    return Name("WebPaymentsCtrlr", variable, setting, of=of, profile=web_part(n), only=n, **_choices_or_unit(setting))
 
 
 _LAMP = "ChargingStatusIndicator"
 
 
-def _lit(facts: Facts, evse: int) -> str:
+def _lamp_is_lit(facts: ReportFacts, evse: int) -> str:
     return "false" if facts.evses[evse]["lamp"] == "off" else "true"
 
 
@@ -236,28 +236,28 @@ NAMES: tuple[Name, ...] = (
     Name("ChargingStation", "FirmwareVersion", value=lambda f, n: f.identity.firmware, kind="string", constant=True),
     *_of_part("EVSE", Of.EVSE),
     Name("EVSE", "AllowReset", of=Of.EVSE, value=_fixed("true"), kind="boolean", constant=True),
-    Name("EVSE", "Power", of=Of.EVSE, value=_power, kind="decimal", unit="W", high=_most_power),
+    Name("EVSE", "Power", of=Of.EVSE, value=_present_power, kind="decimal", unit="W", high=_most_power),
     *_of_part("Connector", Of.CONNECTOR),
-    Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector, kind="string", constant=True),
-    Name(LOCK, "Available", of=Of.CONNECTOR, value=_lockable, kind="boolean", constant=True),
-    Name(LOCK, "Problem", of=Of.CONNECTOR, value=_lock_problem, kind="boolean"),
+    Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector_type, kind="string", constant=True),
+    Name(LOCK, "Available", of=Of.CONNECTOR, value=_has_lock, kind="boolean", constant=True),
+    Name(LOCK, "Problem", of=Of.CONNECTOR, value=_has_lock_problem, kind="boolean"),
     # the lamp
-    Name(_LAMP, "Active", of=Of.EVSE, value=_lit, kind="boolean", profile=LAMP),
-    Name(_LAMP, "Color", of=Of.EVSE, value=_how("lamp"), kind="string", profile=LAMP),
+    Name(_LAMP, "Active", of=Of.EVSE, value=_lamp_is_lit, kind="boolean", profile=LAMP),
+    Name(_LAMP, "Color", of=Of.EVSE, value=_evse_fact("lamp"), kind="string", profile=LAMP),
     Name(_LAMP, "Percent", "light_intensity", profile=LAMP),
     # metering
     Name("AlignedDataCtrlr", "Interval", "clock_aligned_interval_s", unit="s"),
-    _list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
+    _measurand_list("AlignedDataCtrlr", "Measurands", "aligned_measurands"),
     Name("AlignedDataCtrlr", "SendDuringIdle", "aligned_when_idle"),
     Name("AlignedDataCtrlr", "SignReadings", "sign_aligned"),
     Name("AlignedDataCtrlr", "TxEndedInterval", "stop_clock_interval_s", value=_clock_interval, unit="s"),
-    _list("AlignedDataCtrlr", "TxEndedMeasurands", "stop_aligned_measurands"),
+    _measurand_list("AlignedDataCtrlr", "TxEndedMeasurands", "stop_aligned_measurands"),
     Name("SampledDataCtrlr", "SignReadings", "sign_samples"),
     Name("SampledDataCtrlr", "TxEndedInterval", "stop_sample_interval_s", value=_sample_interval, unit="s"),
-    _list("SampledDataCtrlr", "TxEndedMeasurands", "stop_sampled_measurands"),
-    _list("SampledDataCtrlr", "TxStartedMeasurands", "start_measurands"),
+    _measurand_list("SampledDataCtrlr", "TxEndedMeasurands", "stop_sampled_measurands"),
+    _measurand_list("SampledDataCtrlr", "TxStartedMeasurands", "start_measurands"),
     Name("SampledDataCtrlr", "TxUpdatedInterval", "sample_interval_s", unit="s"),
-    _list("SampledDataCtrlr", "TxUpdatedMeasurands", "sampled_measurands"),
+    _measurand_list("SampledDataCtrlr", "TxUpdatedMeasurands", "sampled_measurands"),
     # authorisation
     Name("AuthCtrlr", "AuthorizeRemoteStart", "authorize_remote_start"),
     Name("AuthCtrlr", "DisableRemoteAuthorization", "local_authorization_only"),
@@ -274,7 +274,7 @@ NAMES: tuple[Name, ...] = (
         Name("LocalAuthListCtrlr", "BytesPerMessage", value=_fixed(str(LIST_BYTES_MAX)), kind="integer", constant=True),
         Name("LocalAuthListCtrlr", "DisablePostAuthorize", "list_settles"),
         Name("LocalAuthListCtrlr", "Enabled", "local_list_enabled"),
-        Name("LocalAuthListCtrlr", "Entries", value=_listed, kind="integer", high=_most_entries),
+        Name("LocalAuthListCtrlr", "Entries", value=_list_entry_count, kind="integer", high=_most_entries),
         Name("LocalAuthListCtrlr", "ItemsPerMessage", "list_max_items", constant=True),
         Name("LocalAuthListCtrlr", "Storage", value=_list_bytes, kind="integer", unit="B"),
     )),
@@ -315,15 +315,15 @@ NAMES: tuple[Name, ...] = (
     Name("OCPPCommCtrlr", "WebSocketPingInterval", "ping_interval_s", unit="s"),
     # security
     Name("SecurityCtrlr", "BasicAuthPassword", "authorization_key", kind="string"),
-    Name("SecurityCtrlr", "CertificateEntries", value=_certificates, kind="integer", high=_most_certificates),
+    Name("SecurityCtrlr", "CertificateEntries", value=_certificate_count, kind="integer", high=_most_certificates),
     Name("SecurityCtrlr", "CertSigningRepeatTimes", "signing_repeats"),
     Name("SecurityCtrlr", "CertSigningWaitMinimum", "signing_wait_s", unit="s"),
     Name("SecurityCtrlr", "MaxCertificateChainSize", "chain_max_size", constant=True),
     Name("SecurityCtrlr", "OrganizationName", "cpo_name"),
     Name("SecurityCtrlr", "SecurityProfile", "security_profile", shown=True),
     # smart charging
-    Name("SmartChargingCtrlr", "Available", value=_smart, kind="boolean", constant=True),
-    Name("SmartChargingCtrlr", "Enabled", value=_smart, kind="boolean", constant=True),
+    Name("SmartChargingCtrlr", "Available", value=_smart_charging_offered, kind="boolean", constant=True),
+    Name("SmartChargingCtrlr", "Enabled", value=_smart_charging_offered, kind="boolean", constant=True),
     Name(
         "SmartChargingCtrlr", "Entries", instance="ChargingProfiles",
         value=lambda f, n: str(f.evses.get(0, {}).get("profiles", 0)), kind="integer",
@@ -333,7 +333,7 @@ NAMES: tuple[Name, ...] = (
     Name("SmartChargingCtrlr", "PeriodsPerSchedule", "profile_periods_max"),
     Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
     Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),
-    Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_units, choices="A,W"),
+    Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_rate_units, choices="A,W"),
     # what charging costs
     *(replace(name, profile=COST) for name in (
         *(
@@ -348,7 +348,7 @@ NAMES: tuple[Name, ...] = (
     )),
     # payment with a bank card
     *(
-        Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_offered(setting))
+        Name("PaymentCtrlr", variable, setting, profile=TERMINAL, **_choices_or_unit(setting))
         for variable, setting in PAYMENT_NAMES.items()
     ),
     # payment at a web page
@@ -362,8 +362,8 @@ NAMES: tuple[Name, ...] = (
     Name("TxCtrlr", "MaxEnergyOnInvalidId", "max_energy_on_invalid_wh", unit="Wh"),
     Name("TxCtrlr", "StopTxOnEVSideDisconnect", "stop_on_ev_disconnect"),
     Name("TxCtrlr", "StopTxOnInvalidId", "stop_on_invalid_id"),
-    Name("TxCtrlr", "TxStartPoint", "tx_start_points", choices=_points),
-    Name("TxCtrlr", "TxStopPoint", "tx_stop_points", choices=_points),
+    Name("TxCtrlr", "TxStartPoint", "tx_start_points", choices=_possible_tx_points),
+    Name("TxCtrlr", "TxStopPoint", "tx_stop_points", choices=_possible_tx_points),
 )  # fmt: skip
 
 UNNAMED_2: Mapping[str, str] = {
@@ -414,31 +414,31 @@ UNNAMED_2: Mapping[str, str] = {
 """Settings that have no name in 2.x, and why."""
 
 
-def initial_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+def parse_settings_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """``[settings.ocpp2]`` of a station file: keys ``Component.Variable`` (``Component.Variable[Instance]``; of EVSE 1
     ``Component.1.Variable``), or a table per component. Typed values by our own names, and one line per problem."""
     values: dict[str, Value] = {}
     problems = []
-    for key, given in _flat(table):
-        name = next((n for n in NAMES if n.writable and key.lower() in _spellings(n)), None)
-        if name is None or name.ours is None:
+    for key, given in _flatten_tables(table):
+        name = next((n for n in NAMES if n.is_writable and key.lower() in _accepted_spellings(n)), None)
+        if name is None or name.own_variable is None:
             problems.append(f"settings.ocpp2.{key}: no such OCPP 2.x variable can be set")
             continue
         try:
-            values[name.setting] = read(name.ours, _as_text(given))
+            values[name.setting] = read(name.own_variable, _as_text(given))
         except WrongValue as e:
             problems.append(f"settings.ocpp2.{key}: {e}")
     return values, problems
 
 
-def _flat(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _flatten_tables(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     out: list[tuple[str, Any]] = []
     for key, value in table.items():
         out += [(f"{key}.{k}", v) for k, v in value.items()] if isinstance(value, Mapping) else [(key, value)]
     return out
 
 
-def _spellings(name: Name) -> set[str]:
+def _accepted_spellings(name: Name) -> set[str]:
     plain = f"{name.component}.{f'{name.only}.' if name.only else ''}{name.variable}".lower()
     return {plain, f"{plain}[{name.instance.lower()}]"}
 

@@ -54,10 +54,10 @@ class Identity:
 
 
 @mutable
-class Desk:
+class RowContext:
     """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
     ``primary``: this backend is the first of the station file; the AuthorizationKey is its own. ``number``: the place
-    of the billed message on the desk in its session. ``boot``: the backend's last word to a BootNotification;
+    of the billed message on the ctx in its session. ``boot``: the backend's last word to a BootNotification;
     ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its answer."""
 
     link: str
@@ -71,10 +71,10 @@ class Desk:
     number: int = 0
     boot: str | None = None
     triggered: bool = False
-    owed: list[Message] = field(default_factory=list)
+    messages_after_answer: list[Message] = field(default_factory=list)
 
 
-class Unspeakable(Exception):
+class NotExpressibleError(Exception):
     """This version cannot say this message (a token too long, a transaction without an id). Trying again is no use.
     ``elsewhere``: another version may have the words."""
 
@@ -92,7 +92,7 @@ class Refused(Exception):
 
 
 @frozen
-class Boot:
+class BootAnswer:
     """Answer to a BootNotification. ``status``: Accepted, Pending, Rejected. ``interval_s`` 0: ours to choose."""
 
     status: str
@@ -100,18 +100,18 @@ class Boot:
 
 
 @frozen
-class Heard:
+class ResponseEffects:
     """What an answer brought. ``utc_s``: the backend's clock. ``version``: in which it was heard."""
 
     events: tuple[Event, ...] = ()
     facts: tuple[Put, ...] = ()
     utc_s: float | None = None
-    boot: Boot | None = None
+    boot: BootAnswer | None = None
     version: str = ""
 
 
 @frozen
-class Told:
+class StatusProjection:
     """A status in the words of a version: equal ones need not be told twice."""
 
     status: str
@@ -127,9 +127,9 @@ class In:
     queue besides; it is found in the reply's data."""
 
     action: str
-    decode: Callable[[Payload, Desk], Ask | dict[str, Any]]
-    answer: Callable[[Reply, Payload, Desk], dict[str, Any]]
-    look: Callable[[Payload, Desk], Awaitable[Payload]] | None = None
+    decode: Callable[[Payload, RowContext], Ask | dict[str, Any]]
+    answer: Callable[[Reply, Payload, RowContext], dict[str, Any]]
+    look_up: Callable[[Payload, RowContext], Awaitable[Payload]] | None = None
 
 
 @frozen
@@ -140,61 +140,61 @@ class Out:
 
     message: type[Any]
     action: str
-    encode: Callable[[Any, Desk], dict[str, Any] | None]
-    heard: Callable[[Any, Payload, Desk], Heard]
-    unless: Callable[[Any], bool] = lambda message: False
+    encode: Callable[[Any, RowContext], dict[str, Any] | None]
+    decode_response: Callable[[Any, Payload, RowContext], ResponseEffects]
+    is_other: Callable[[Any], bool] = lambda message: False
     other: Out | None = None
-    malformed: Callable[[Any, Payload, Desk], Heard | None] = lambda message, payload, desk: None
+    decode_malformed: Callable[[Any, Payload, RowContext], ResponseEffects | None] = lambda message, payload, ctx: None
 
-    def of(self, message: Any) -> Out:
+    def row_for(self, message: Any) -> Out:
         """The row of this very message."""
-        return self.other if self.other is not None and self.unless(message) else self
+        return self.other if self.other is not None and self.is_other(message) else self
 
 
 @frozen
-class Mute:
+class NotExpressible:
     message: type[Any]
     reason: str
 
 
 @frozen
-class Refusal:
+class NotOffered:
     action: str
     reason: str
     code: str = Code.NOT_SUPPORTED
 
 
-Row: TypeAlias = In | Out | Mute | Refusal
+Row: TypeAlias = In | Out | NotExpressible | NotOffered
 
 
-def status_alone(info: Any) -> Verdict | None:
+def decode_status_alone(info: Any) -> Verdict | None:
     """The status of an IdTagInfo or IdTokenInfoType that breaks its schema; None: not even that can be read."""
     status = info.get("status") if isinstance(info, Mapping) else None
     return next((Verdict(known) for known in AuthorizationStatus if known.value == status), None)
 
 
-def unreadable_verdict(order: JudgeToken, info: Any) -> Heard:
+def judge_by_status_alone(order: JudgeToken, info: Any) -> ResponseEffects:
     """An answer to Authorize came, but it cannot be read: the token is refused, unless its status is plain. Nothing of
     it is remembered, and the backend is not taken for being away."""
-    verdict = status_alone(info) or Verdict(AuthorizationStatus.INVALID)
-    return Heard((TokenJudged(order.request, order.token, verdict, remembered=False),))
+    verdict = decode_status_alone(info) or Verdict(AuthorizationStatus.INVALID)
+    return ResponseEffects((TokenJudged(order.request, order.token, verdict, remembered=False),))
 
 
-def nothing(message: Any, payload: Payload, desk: Desk) -> Heard:
+def decode_empty_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
     """For answers without content."""
-    return Heard()
+    return ResponseEffects()
 
 
-def always(action: str, **answer: Any) -> In:
+def answer_always(action: str, **answer: Any) -> In:
     """A request whose answer is the same whatever is asked: the standard's own word for what is not offered here."""
 
-    def decode(payload: Payload, desk: Desk) -> dict[str, Any]:
+    def decode_as_answer(payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return dict(answer)
 
-    def never(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    def repeat_answer(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return dict(answer)
 
-    return In(action, decode, never)
+    return In(action, decode_as_answer, repeat_answer)
 
 
 @dataclass(frozen=True)
@@ -211,60 +211,64 @@ class Dialect:
     name: str
     subprotocol: str
     rows: tuple[Row, ...]
-    project: Callable[[StatusChanged], Told]
+    project_status: Callable[[StatusChanged], StatusProjection]
     schemas: Schemas | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
     max_token_length: int = 36
-    station_says: frozenset[str] = frozenset()
-    masked: Callable[[str, Payload], Payload] = lambda action, payload: payload
-    admits: Callable[[str | None, str], bool] = lambda boot, action: True
+    station_actions: frozenset[str] = frozenset()
+    mask_secrets: Callable[[str, Payload], Payload] = lambda action, payload: payload
+    admits_request: Callable[[str | None, str], bool] = lambda boot, action: True
     silent_when_rejected: bool = True
-    backend_numbers: bool = True
-    retells: bool = False
-    silence_counts: bool = False
-    reads: Callable[[str, bool, Payload], Payload] = lambda action, is_answer, payload: payload
+    backend_assigns_ids: bool = True
+    resends_statuses: bool = False
+    silence_is_attempt: bool = False
+    preprocess_received: Callable[[str, bool, Payload], Payload] = lambda action, is_answer, payload: payload
     tolerates_unknown: bool = False
-    beats_always: bool = False
+    heartbeat_always: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | Refusal)})
-        object.__setattr__(self, "_outs", {r.message: r for r in self.rows if isinstance(r, Out | Mute)})
+        object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | NotOffered)})
+        object.__setattr__(self, "_outs", {r.message: r for r in self.rows if isinstance(r, Out | NotExpressible)})
 
-    def incoming(self, action: str) -> In | Refusal | None:
-        found: In | Refusal | None = self.__dict__["_ins"].get(action)
+    def request_row(self, action: str) -> In | NotOffered | None:
+        found: In | NotOffered | None = self.__dict__["_ins"].get(action)
         return found
 
-    def outgoing(self, message: type[Any]) -> Out | Mute | None:
-        found: Out | Mute | None = self.__dict__["_outs"].get(message)
+    def message_row(self, message: type[Any]) -> Out | NotExpressible | None:
+        found: Out | NotExpressible | None = self.__dict__["_outs"].get(message)
         return found
 
-    def plus(self, *rows: Row, **changes: Any) -> Dialect:
+    def with_rows(self, *rows: Row, **changes: Any) -> Dialect:
         """A neighbour: these rows replace those of the same key."""
-        return replace(self.minus(*map(_key, rows)), **changes, rows=(*self.minus(*map(_key, rows)).rows, *rows))
+        return replace(
+            self.without_rows(*map(_row_key, rows)),
+            **changes,
+            rows=(*self.without_rows(*map(_row_key, rows)).rows, *rows),
+        )
 
-    def minus(self, *keys: Any) -> Dialect:
+    def without_rows(self, *keys: Any) -> Dialect:
         """A neighbour without the rows of these actions (requests) or message classes."""
-        return replace(self, rows=tuple(r for r in self.rows if _key(r) not in keys))
+        return replace(self, rows=tuple(r for r in self.rows if _row_key(r) not in keys))
 
 
-def _key(row: Row) -> Any:
-    return row.action if isinstance(row, In | Refusal) else row.message
+def _row_key(row: Row) -> Any:
+    return row.action if isinstance(row, In | NotOffered) else row.message
 
 
-def gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, JudgeToken)) -> list[str]:
+def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, JudgeToken)) -> list[str]:
     """What has neither row nor mute, what has neither row nor refusal; empty if the dialect is complete."""
-    found = [f"{m.__name__}: neither a row nor a mute" for m in messages if dialect.outgoing(m) is None]
-    unreasoned = [r for r in dialect.rows if isinstance(r, Mute | Refusal) and not r.reason]
-    found += [f"{_key(r)}: neither translated nor excused: the reason is missing" for r in unreasoned]
-    actions = dialect.schemas.actions() if dialect.schemas else frozenset()
+    found = [f"{m.__name__}: neither a row nor a mute" for m in messages if dialect.message_row(m) is None]
+    unreasoned = [r for r in dialect.rows if isinstance(r, NotExpressible | NotOffered) and not r.reason]
+    found += [f"{_row_key(r)}: neither translated nor excused: the reason is missing" for r in unreasoned]
+    actions = dialect.schemas.known_actions() if dialect.schemas else frozenset()
     found += [
         f"{a}: neither a row nor a refusal"
-        for a in sorted(actions - dialect.station_says)
-        if dialect.incoming(a) is None
+        for a in sorted(actions - dialect.station_actions)
+        if dialect.request_row(a) is None
     ]
-    return found + _unknown(dialect, actions)
+    return found + _unknown_actions(dialect, actions)
 
 
-def _unknown(dialect: Dialect, actions: Collection[str]) -> list[str]:
-    used = [r.action for r in dialect.rows if not isinstance(r, Mute)]
+def _unknown_actions(dialect: Dialect, actions: Collection[str]) -> list[str]:
+    used = [r.action for r in dialect.rows if not isinstance(r, NotExpressible)]
     return [f"{a}: the standard knows no such action" for a in sorted(set(used)) if actions and a not in actions]

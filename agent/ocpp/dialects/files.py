@@ -8,69 +8,69 @@ from typing import Any
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Reply
 from agent.domain.requests import AskFirmware, AskLog
-from agent.ocpp.dialects.dialect import Desk, Payload, Refused
+from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
 from agent.ocpp.wire.rpc import Code
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 RETRIES_MAX, RETRY_INTERVAL_MAX_S = 1000, 7 * 86400
 
 
-def when(payload: Payload, key: str) -> float | None:
+def parse_optional_time(payload: Payload, key: str) -> float | None:
     """UTC seconds; None where nothing is said. Raises ``Refused`` for what is no time."""
     if key not in payload:
         return None
-    utc_s = parse(payload[key])
+    utc_s = parse_timestamp(payload[key])
     if utc_s is None:
         raise Refused(Code.PROPERTY, f"{key}: is no date and time")
     return utc_s
 
 
-def tries(payload: Payload) -> tuple[int, int]:
+def parse_retries(payload: Payload) -> tuple[int, int]:
     """How often more, and the seconds between two attempts. JSON has no greatest number."""
     times, interval_s = payload.get("retries", 0), payload.get("retryInterval", 0)
     return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
 
 
-def signed_firmware(payload: Payload, desk: Desk) -> AskFirmware | dict[str, Any]:
+def decode_signed_firmware(payload: Payload, ctx: RowContext) -> AskFirmware | dict[str, Any]:
     """Without certificate or signature it is refused (2.x L01.FR.11, test case L_18)."""
     firmware = payload["firmware"]
     if not firmware.get("signingCertificate") or not firmware.get("signature"):
         return {"status": "InvalidCertificate"}
     return AskFirmware(
         firmware["location"],
-        when(firmware, "retrieveDateTime") or 0.0,
-        when(firmware, "installDateTime"),
-        *tries(payload),
+        parse_optional_time(firmware, "retrieveDateTime") or 0.0,
+        parse_optional_time(firmware, "installDateTime"),
+        *parse_retries(payload),
         request_id=int(payload["requestId"]),
         certificate=firmware["signingCertificate"],
         signature=firmware["signature"],
     )
 
 
-def accepted(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def answer_signed_firmware(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     known = ("Accepted", "AcceptedCanceled", "InvalidCertificate")
     return {"status": reply.status if reply.status in known else "Rejected"}
 
 
-def get_log(payload: Payload, desk: Desk) -> AskLog:
+def decode_get_log(payload: Payload, ctx: RowContext) -> AskLog:
     """GetLog, of the whitepaper and of 2.x."""
     log = payload["log"]
     return AskLog(
         log["remoteLocation"],
         payload["logType"] == "SecurityLog",
         int(payload["requestId"]),
-        *tries(payload),
-        oldest_utc_s=when(log, "oldestTimestamp"),
-        latest_utc_s=when(log, "latestTimestamp"),
+        *parse_retries(payload),
+        oldest_utc_s=parse_optional_time(log, "oldestTimestamp"),
+        latest_utc_s=parse_optional_time(log, "latestTimestamp"),
     )
 
 
-def log_accepted(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def answer_get_log(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     status = reply.status if reply.status in ("Accepted", "AcceptedCanceled") else "Rejected"
     return {"status": status, **({"filename": reply.data["filename"]} if "filename" in reply.data else {})}
 
 
-def with_id(message: FirmwareStatus | LogStatus, desk: Desk) -> dict[str, Any]:
+def encode_file_status(message: FirmwareStatus | LogStatus, ctx: RowContext) -> dict[str, Any]:
     """``requestId`` may be missing only where nothing is under way."""
     number = {} if message.request_id is None else {"requestId": message.request_id}
     return {"status": message.status, **number}

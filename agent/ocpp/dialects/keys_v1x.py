@@ -53,12 +53,12 @@ class Key:
     """A secret that is listed as an empty text: so its key shows that it is there."""
 
     @property
-    def variable(self) -> Variable:
+    def own_variable(self) -> Variable:
         return VARIABLES[self.setting]
 
     @property
-    def readonly(self) -> bool:
-        return self.count_of or not self.variable.writable
+    def is_readonly(self) -> bool:
+        return self.count_of or not self.own_variable.writable
 
 
 WEB_NAMES = {
@@ -68,7 +68,7 @@ WEB_NAMES = {
 }  # fmt: skip
 
 
-def _web(n: int) -> Iterator[Key]:
+def _web_payment_keys(n: int) -> Iterator[Key]:
     """The published back-port of OCPP 2.1's WebPaymentsCtrlr: of one outlet, or (0) of the station."""
     place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
     return (
@@ -157,7 +157,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("TransactionMessageAttempts", "message_attempts"),
     Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
     Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
-    *(key for n in range(OUTLETS_MOST + 1) for key in _web(n)),
+    *(key for n in range(OUTLETS_MOST + 1) for key in _web_payment_keys(n)),
     Key("WebSocketPingInterval", "ping_interval_s"),
     *(Key(f"qrCodeURL{n}", f"qr{n}_url", code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
 )
@@ -215,36 +215,36 @@ UNOFFERED_16: Mapping[str, str] = dict.fromkeys(
 _BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
 
 
-def key_16(name: str) -> Key | None:
+def find_key_16(name: str) -> Key | None:
     """Keys are CiStrings: case does not matter."""
     return _BY_KEY.get(name.lower())
 
 
-def value_16(key: Key, value: Value) -> str:
+def format_value_16(key: Key, value: Value) -> str:
     """The text for GetConfiguration; at most 500 characters, cut at a comma."""
     if key.count_of:
-        return str(key.variable.high)
-    text = write(key.variable, value)
+        return str(key.own_variable.high)
+    text = write(key.own_variable, value)
     return text if len(text) <= 500 else text[:501].rpartition(",")[0]
 
 
-def given_16(key: Key, text: str) -> dict[str, str]:
+def parse_value_16(key: Key, text: str) -> dict[str, str]:
     """Our own settings, as texts, that this value of a key is. Raises ``WrongValue``."""
     return {key.setting: text} if key.parts is None else key.parts.split(text)
 
 
-def initial_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+def parse_settings_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """``[settings.ocpp16]`` of a station file: typed values by our own names, and one line per problem."""
     values: dict[str, Value] = {}
     problems = []
     for name, given in table.items():
-        key = key_16(name)
+        key = find_key_16(name)
         if key is None or key.count_of:
             problems.append(f"settings.ocpp16.{name}: no such OCPP 1.6 key can be set")
             continue
         text = str(given).lower() if isinstance(given, bool) else str(given)
         try:
-            values |= {name: read(VARIABLES[name], part) for name, part in given_16(key, text).items()}
+            values |= {name: read(VARIABLES[name], part) for name, part in parse_value_16(key, text).items()}
         except WrongValue as e:
             problems.append(f"settings.ocpp16.{name}: {e}")
     return values, problems
@@ -285,7 +285,7 @@ class Error16:
     vendor_code: str = ""
 
 
-def vendor(vendor_code: str) -> str:
+def error_vendor_id(vendor_code: str) -> str:
     """Whose code it is (vendorId)."""
     return VENDOR_ID if vendor_code.startswith(("MREC", "CX")) else "chargy"
 
@@ -315,7 +315,7 @@ _CX: Mapping[Fault, int] = {
 """Minimum required error codes (ChargeX/INL) of our own faults."""
 
 
-def cx(fault: Fault) -> str:
+def chargex_code(fault: Fault) -> str:
     """Its minimum required error code; "" where the list has none."""
     if fault.value.startswith("MREC"):
         return f"CX{int(''.join(c for c in fault.value[4:6] if c.isdecimal())):03d}"
@@ -326,7 +326,7 @@ def _error_16(fault: Fault) -> Error16:
     """A MREC name stays the name that the board has given it."""
     code = {**_CODES_16, **_NEAREST_16}.get(fault, "OtherError")
     name = fault.value
-    vendor_code = name if name.startswith("MREC") else cx(fault)
+    vendor_code = name if name.startswith("MREC") else chargex_code(fault)
     return Error16(code, "", vendor_code) if fault in _CODES_16 else Error16(code, name, vendor_code or name)
 
 

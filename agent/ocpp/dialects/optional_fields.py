@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from agent.ocpp.dialects.dialect import Payload, Refused
 from agent.ocpp.wire.rpc import Code
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 
-def whole(payload: Payload, key: str) -> int | None:
+def optional_integer(payload: Payload, key: str) -> int | None:
     return None if payload.get(key) is None else int(payload[key])
 
 
-def decimal(payload: Payload, key: str) -> float | None:
+def optional_decimal(payload: Payload, key: str) -> float | None:
     """Raises ``Refused``: JSON knows greater numbers than this machine."""
     try:
         return None if payload.get(key) is None else float(payload[key])
@@ -19,10 +19,10 @@ def decimal(payload: Payload, key: str) -> float | None:
         raise Refused(Code.PROPERTY, f"{key}: is too great") from None
 
 
-def utc_s(payload: Payload, key: str) -> float | None:
+def optional_utc_s(payload: Payload, key: str) -> float | None:
     """A date and time in seconds since 1970. Raises ``Refused``."""
     text = payload.get(key)
-    found = parse(text)
+    found = parse_timestamp(text)
     if text is not None and found is None:
         raise Refused(Code.PROPERTY, f"{key}: is no date and time")
     return found

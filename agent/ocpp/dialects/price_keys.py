@@ -30,28 +30,30 @@ class Parts:
 
 def default_price() -> Parts:
     texts = {"priceText": "tariff_fallback", "priceTextOffline": "tariff_fallback_offline"}
-    return _parts(texts, _PRICES)
+    return _build_parts(texts, _PRICES)
 
 
 def price_text(language: str) -> Parts:
     texts = {"priceText": f"tariff_fallback_{language}", "priceTextOffline": f"tariff_fallback_offline_{language}"}
-    return _parts(texts, {})
+    return _build_parts(texts, {})
 
 
-def _parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
-    def split(value: str) -> dict[str, str]:
+def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
+    def split_value(value: str) -> dict[str, str]:
         try:
-            found = _split(value, texts, prices)
+            found = _split_price_json(value, texts, prices)
             for name, text in found.items():
                 read(VARIABLES[name], text)
         except ValueError as e:
             raise WrongValue(f'must be like {{"priceText": "0.45 €/kWh"}} ({e})') from None
         return found
 
-    return Parts((*texts.values(), *prices.values()), split, lambda values: _join(values, texts, prices))
+    return Parts(
+        (*texts.values(), *prices.values()), split_value, lambda values: _join_price_json(values, texts, prices)
+    )
 
 
-def _split(value: str, texts: Mapping[str, str], prices: Mapping[str, str]) -> dict[str, str]:
+def _split_price_json(value: str, texts: Mapping[str, str], prices: Mapping[str, str]) -> dict[str, str]:
     from decimal import Decimal
 
     data = json_limits.read(value, parse_float=Decimal, parse_constant=micro) if value.strip() else {"priceText": ""}
@@ -60,12 +62,12 @@ def _split(value: str, texts: Mapping[str, str], prices: Mapping[str, str]) -> d
     charging = data.get("chargingPrice") or {}
     if not isinstance(charging, dict):
         raise ValueError("chargingPrice must be an object")
-    return {name: _text(data.get(part)) for part, name in texts.items()} | {
-        name: _amount(charging.get(part)) for part, name in prices.items()
+    return {name: _require_text(data.get(part)) for part, name in texts.items()} | {
+        name: _parse_amount(charging.get(part)) for part, name in prices.items()
     }
 
 
-def _text(value: Any) -> str:
+def _require_text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise ValueError("a price text must be a text")
     text = " ".join((value or "").split())
@@ -74,23 +76,23 @@ def _text(value: Any) -> str:
     return text
 
 
-def _amount(value: Any) -> str:
+def _parse_amount(value: Any) -> str:
     """A plain decimal number; "" for none."""
     if isinstance(value, str):
         raise ValueError("a price must be a number")
-    return "" if value is None else _digits(micro(value))
+    return "" if value is None else _format_amount(micro(value))
 
 
-def _digits(amount_micro: int) -> str:
+def _format_amount(amount_micro: int) -> str:
     whole, part = divmod(amount_micro, 10**6)
     return f"{whole}.{part:06d}".rstrip("0").rstrip(".")
 
 
-def _join(values: Mapping[str, Value], texts: Mapping[str, str], prices: Mapping[str, str]) -> str:
+def _join_price_json(values: Mapping[str, Value], texts: Mapping[str, str], prices: Mapping[str, str]) -> str:
     """At most ``VALUE_MAX`` characters: another version may set longer texts; then the last part is left out."""
     said = {part: values.get(name, "") for part, name in texts.items()}
-    parts = [f"{_json(part)}:{_json(text)}" for part, text in said.items() if text or part == "priceText"]
-    amounts = [f"{_json(p)}:{_digits(micro(values[n]))}" for p, n in prices.items() if values.get(n)]
+    parts = [f"{_encode_json(part)}:{_encode_json(text)}" for part, text in said.items() if text or part == "priceText"]
+    amounts = [f"{_encode_json(p)}:{_format_amount(micro(values[n]))}" for p, n in prices.items() if values.get(n)]
     parts += [f'"chargingPrice":{{{",".join(amounts)}}}'] if amounts else []
     while len(parts) > 1 and len(",".join(parts)) + 2 > VALUE_MAX:
         parts.pop()
@@ -98,5 +100,5 @@ def _join(values: Mapping[str, Value], texts: Mapping[str, str], prices: Mapping
     return "" if not any(said.values()) and not amounts else whole if len(whole) <= VALUE_MAX else "{}"
 
 
-def _json(value: object) -> str:
+def _encode_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)

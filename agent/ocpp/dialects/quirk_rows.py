@@ -10,14 +10,14 @@ from typing import Any
 from agent.domain.messages import SecurityHappened, StatusChanged
 from agent.domain.requests import AskStart
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Desk, Dialect, In, Mute, Payload, Told
-from agent.ocpp.dialects.wrapping import Said, hearing, saying
+from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Payload, RowContext, StatusProjection
+from agent.ocpp.dialects.wrapping import Said, wrap_received, wrap_sent
 
 # --- what is heard --------------------------------------------------------------------------------------------------
 
 
 def nulls_absent(dialect: Dialect, choice: object) -> Dialect:
-    return hearing(dialect, lambda action, is_answer, payload: _without_nulls(payload))
+    return wrap_received(dialect, lambda action, is_answer, payload: _without_nulls(payload))
 
 
 def _without_nulls(value: Any) -> Any:
@@ -31,35 +31,35 @@ def unknown_fields_ignored(dialect: Dialect, choice: object) -> Dialect:
 
 
 def start_without_verdict(dialect: Dialect, choice: object) -> Dialect:
-    def change(action: str, is_answer: bool, payload: Payload) -> Payload:
+    def add_id_tag_info(action: str, is_answer: bool, payload: Payload) -> Payload:
         if action != "StartTransaction" or not is_answer or "idTagInfo" in payload:
             return payload
         return {**payload, "idTagInfo": {"status": "Accepted"}}
 
-    return hearing(dialect, change)
+    return wrap_received(dialect, add_id_tag_info)
 
 
 def connector_0_is_any(dialect: Dialect, choice: object) -> Dialect:
-    def change(action: str, is_answer: bool, payload: Payload) -> Payload:
+    def drop_connector_0(action: str, is_answer: bool, payload: Payload) -> Payload:
         if action != "RemoteStartTransaction" or is_answer or payload.get("connectorId") != 0:
             return payload
         return {k: v for k, v in payload.items() if k != "connectorId"}
 
-    return hearing(dialect, change)
+    return wrap_received(dialect, drop_connector_0)
 
 
 def remote_start_asks(dialect: Dialect, choice: object) -> Dialect:
-    rows = (dialect.incoming(action) for action in ("RemoteStartTransaction", "RequestStartTransaction"))
-    asking = (replace(row, decode=_asking(row, choice == "always")) for row in rows if isinstance(row, In))
-    return dialect.plus(*asking)
+    rows = (dialect.request_row(action) for action in ("RemoteStartTransaction", "RequestStartTransaction"))
+    asking = (replace(row, decode=_decode_with_asks(row, choice == "always")) for row in rows if isinstance(row, In))
+    return dialect.with_rows(*asking)
 
 
-def _asking(row: In, asks: bool) -> Callable[[Payload, Desk], Any]:
-    def decode(payload: Payload, desk: Desk) -> Any:
-        ask = row.decode(payload, desk)
+def _decode_with_asks(row: In, asks: bool) -> Callable[[Payload, RowContext], Any]:
+    def decode_remote_start(payload: Payload, ctx: RowContext) -> Any:
+        ask = row.decode(payload, ctx)
         return replace(ask, asks=asks) if isinstance(ask, AskStart) else ask
 
-    return decode
+    return decode_remote_start
 
 
 # --- what is said ---------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def _asking(row: In, asks: bool) -> Callable[[Payload, Desk], Any]:
 def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
     spelt = str.upper if choice == "upper" else str.lower
 
-    def change(action: str, payload: Said) -> Said:
+    def respell_token(action: str, payload: Said) -> Said:
         if isinstance(payload.get("idTag"), str):
             return {**payload, "idTag": spelt(payload["idTag"])}
         token = payload.get("idToken")
@@ -76,58 +76,58 @@ def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
             return {**payload, "idToken": {**token, "idToken": spelt(token["idToken"])}}
         return payload
 
-    return saying(dialect, change)
+    return wrap_sent(dialect, respell_token)
 
 
 def suspended_as_charging(dialect: Dialect, choice: object) -> Dialect:
-    return _wording(dialect, {"SuspendedEV": "Charging", "SuspendedEVSE": "Charging"})
+    return _reword_status(dialect, {"SuspendedEV": "Charging", "SuspendedEVSE": "Charging"})
 
 
 def finishing_as_preparing(dialect: Dialect, choice: object) -> Dialect:
-    return _wording(dialect, {"Finishing": "Preparing"})
+    return _reword_status(dialect, {"Finishing": "Preparing"})
 
 
-def _wording(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
+def _reword_status(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
     """The status that is told, and with which others it is compared."""
-    before = dialect.project
+    before = dialect.project_status
 
-    def project(message: StatusChanged) -> Told:
+    def project_reworded(message: StatusChanged) -> StatusProjection:
         told = before(message)
         return replace(told, status=words.get(told.status, told.status))
 
-    def change(action: str, payload: Said) -> Said:
+    def replace_status(action: str, payload: Said) -> Said:
         if action != "StatusNotification":
             return payload
         return {**payload, "status": words.get(payload["status"], payload["status"])}
 
-    return replace(saying(dialect, change), project=project)
+    return replace(wrap_sent(dialect, replace_status), project_status=project_reworded)
 
 
 def security_events_kept(dialect: Dialect, choice: object) -> Dialect:
-    return dialect.plus(Mute(SecurityHappened, "a quirk: this backend has no security extension"))
+    return dialect.with_rows(NotExpressible(SecurityHappened, "a quirk: this backend has no security extension"))
 
 
 _FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
 
 
 def whole_seconds(dialect: Dialect, choice: object) -> Dialect:
-    return saying(dialect, lambda action, payload: dict(_whole(payload)))
+    return wrap_sent(dialect, lambda action, payload: dict(_cut_fractions(payload)))
 
 
-def _whole(value: Any) -> Any:
+def _cut_fractions(value: Any) -> Any:
     if isinstance(value, str):
         return _FRACTION.sub(r"\1Z", value)
     if isinstance(value, dict):
-        return {k: _whole(v) for k, v in value.items()}
-    return [_whole(v) for v in value] if isinstance(value, list) else value
+        return {k: _cut_fractions(v) for k, v in value.items()}
+    return [_cut_fractions(v) for v in value] if isinstance(value, list) else value
 
 
 def without_transaction_data(dialect: Dialect, choice: object) -> Dialect:
-    def change(action: str, payload: Said) -> Said:
+    def drop_transaction_data(action: str, payload: Said) -> Said:
         return {k: v for k, v in payload.items() if action != "StopTransaction" or k != "transactionData"}
 
-    return saying(dialect, change)
+    return wrap_sent(dialect, drop_transaction_data)
 
 
 def heartbeat_always(dialect: Dialect, choice: object) -> Dialect:
-    return replace(dialect, beats_always=True)
+    return replace(dialect, heartbeat_always=True)

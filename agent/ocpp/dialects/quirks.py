@@ -35,7 +35,7 @@ class Switch:
     alter: Callable[[Dialect, Value], Dialect] | None = None
 
     @property
-    def default(self) -> Value:
+    def standard_choice(self) -> Value:
         return self.choices[0]
 
 
@@ -148,25 +148,25 @@ class WrongQuirks(ValueError):
         self.problems = tuple(problems)
 
 
-def load(name: str, config_dirs: Sequence[Path]) -> dict[str, Value]:
+def load_profile(name: str, config_dirs: Sequence[Path]) -> dict[str, Value]:
     """The switches of a profile, those of the first folder that has it. Raises ``WrongQuirks``."""
-    found = profiles(config_dirs)
+    found = find_profiles(config_dirs)
     if name not in found:
         raise WrongQuirks([f"quirks: there is no profile {name!r}{meant(name, found, 'known')}"])
     path = found[name]
     try:
-        return judged(tomllib.loads(path.read_text("utf-8")), str(path))
+        return parse_switches(tomllib.loads(path.read_text("utf-8")), str(path))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise WrongQuirks([f"quirks: {path}: cannot be read ({e}); correct it"]) from e
 
 
-def profiles(config_dirs: Sequence[Path]) -> dict[str, Path]:
+def find_profiles(config_dirs: Sequence[Path]) -> dict[str, Path]:
     """Name to file; the station's own folders come first."""
     files = [path for folder in config_dirs for path in sorted((folder / "quirks").glob("*.toml"))]
     return {path.stem: path for path in reversed(files)}
 
 
-def judged(table: Mapping[str, Any], where: str) -> dict[str, Value]:
+def parse_switches(table: Mapping[str, Any], where: str) -> dict[str, Value]:
     """The switches of a profile's table. Raises ``WrongQuirks``."""
     wrong, values = [], {}
     for name, value in table.items():
@@ -176,7 +176,7 @@ def judged(table: Mapping[str, Any], where: str) -> dict[str, Value]:
         if switch is None:
             wrong.append(f"quirks: {where}: {name}: unknown switch{meant(name, _BY_NAME, 'known')}")
         elif not any(value == c and type(value) is type(c) for c in switch.choices):
-            known = ", ".join(_toml(c) for c in switch.choices)
+            known = ", ".join(_format_toml(c) for c in switch.choices)
             wrong.append(f"quirks: {where}: {name}: must be one of {known}, is {value!r}")
         else:
             values[name] = value
@@ -185,26 +185,26 @@ def judged(table: Mapping[str, Any], where: str) -> dict[str, Value]:
     return values
 
 
-def _toml(value: Value) -> str:
+def _format_toml(value: Value) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
-def _dialled(backend: Backend, name: str, value: str) -> Backend:
+def _with_backend_field(backend: Backend, name: str, value: str) -> Backend:
     changes: dict[str, Any] = {name: value}
     return replace(backend, **changes)
 
 
-def applied(
+def apply_quirks(
     values: Mapping[str, Value], backend: Backend, dialects: Sequence[Dialect]
 ) -> tuple[Backend, tuple[Dialect, ...]]:
     """How this backend is dialled and spoken to."""
     made = tuple(dialects)
     for switch in SWITCHES:
-        value = values.get(switch.name, switch.default)
-        if value == switch.default:
+        value = values.get(switch.name, switch.standard_choice)
+        if value == switch.standard_choice:
             continue
         if switch.alter is None:
-            backend = _dialled(backend, switch.name, str(value))
+            backend = _with_backend_field(backend, switch.name, str(value))
         else:
             alter = switch.alter
             made = tuple(alter(d, value) if d.name in switch.versions else d for d in made)

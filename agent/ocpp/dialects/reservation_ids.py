@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agent.ocpp.dialects.dialect import Desk
+from agent.ocpp.dialects.dialect import RowContext
 
 
-def number(reservation: str, desk: Desk) -> int | None:
+def reservation_number(reservation: str, ctx: RowContext) -> int | None:
     """The number of ``domain/reservation_claims.py``'s id, for the backend that has made the reservation; None for
     others."""
     link, _, text = reservation.rpartition("/")
-    return int(text) if link == desk.link and text.lstrip("-").isdecimal() else None
+    return int(text) if link == ctx.link and text.lstrip("-").isdecimal() else None

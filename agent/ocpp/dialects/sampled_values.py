@@ -20,7 +20,7 @@ class Measured(NamedTuple):
     value: float
 
     @property
-    def digits(self) -> int:
+    def decimal_places(self) -> int:
         """How many decimals are worth telling."""
         return _DIGITS.get(self.measurand, 1)
 
@@ -45,17 +45,17 @@ def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
 
 
 @functools.lru_cache(maxsize=64)
-def _parted(name: str) -> tuple[str, tuple[str, ...]]:
+def _split_phase(name: str) -> tuple[str, tuple[str, ...]]:
     """The measurand, and the phases that are wanted of it."""
     head, _, tail = name.rpartition(".")
     phase = tail.removesuffix("-N")
     return (head, (phase,)) if phase in _PHASES else (name, _PHASES)
 
 
-def measured(name: str, reading: Reading) -> Iterator[Measured]:
+def measured_values(name: str, reading: Reading) -> Iterator[Measured]:
     """Of a configured name such as ``Voltage``, ``Voltage.L1`` or ``Voltage.L1-N``. A three-phase total current does
     not exist: a bare Current.Import or Voltage is told per phase. Direct current has none."""
-    measurand, wanted = _parted(name)
+    measurand, wanted = _split_phase(name)
     if wanted is _PHASES and measurand not in ("Voltage", "Current.Import"):
         value = getattr(reading, _FIELDS[measurand]) if measurand in _FIELDS else None
         if value is not None:

@@ -12,13 +12,13 @@ from agent.domain.orders import Reply
 from agent.domain.requests import Ask, AskWebPayment, AskWebPaymentOver
 from agent.model import json_limits
 from agent.model.types import MessageContent
-from agent.ocpp.wire.text import content
+from agent.ocpp.wire.text import parse_message_content
 
 VENDOR = "cloud.charging.open"
 _STARTED, _FAILED = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed"
 
 
-def asked(message: str, data: Any) -> Ask | dict[str, Any]:
+def decode_web_payment(message: str, data: Any) -> Ask | dict[str, Any]:
     """The question, or the answer to what is none."""
     if message not in (_STARTED, _FAILED):
         return {"status": "UnknownMessageId"}
@@ -27,27 +27,27 @@ def asked(message: str, data: Any) -> Ask | dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        return _rejected("invalidData")
+        return _reject_request("invalidData")
     number = found.get("connectorId", found.get("evseId"))
     if type(number) is not int:
-        return _rejected("invalidConnectorId")
+        return _reject_request("invalidConnectorId")
     if message == _FAILED:
-        return AskWebPaymentOver(number, tuple(_messages(found.get("errorMessage"))))
+        return AskWebPaymentOver(number, tuple(_decode_error_messages(found.get("errorMessage"))))
     timeout_s = found.get("timeout")
-    return AskWebPayment(number, timeout_s) if type(timeout_s) is int else _rejected("invalidTimeout")
+    return AskWebPayment(number, timeout_s) if type(timeout_s) is int else _reject_request("invalidTimeout")
 
 
-def _messages(given: Any) -> Iterator[MessageContent]:
+def _decode_error_messages(given: Any) -> Iterator[MessageContent]:
     """What cannot be shown is left out: the outlet is free again, whatever was said about it."""
     for one in given[:50] if isinstance(given, list) else ():
         with contextlib.suppress(ValueError, KeyError):
             if isinstance(one, dict):
-                yield content(one)
+                yield parse_message_content(one)
 
 
-def _rejected(reason: str) -> dict[str, Any]:
+def _reject_request(reason: str) -> dict[str, Any]:
     return {"status": "Rejected", "data": json.dumps({"reasonCode": reason})}
 
 
-def answered(reply: Reply) -> dict[str, Any]:
-    return {"status": "Accepted"} if reply.status == "Accepted" else _rejected(str(reply.data["reason"]))
+def answer_web_payment(reply: Reply) -> dict[str, Any]:
+    return {"status": "Accepted"} if reply.status == "Accepted" else _reject_request(str(reply.data["reason"]))

@@ -6,41 +6,41 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Desk, Dialect, In, Out, Payload
+from agent.ocpp.dialects.dialect import Dialect, In, Out, Payload, RowContext
 
 Said = dict[str, Any]
 Change: TypeAlias = Callable[[str, Said], Said]
 
 
-def saying(dialect: Dialect, change: Change) -> Dialect:
+def wrap_sent(dialect: Dialect, change: Change) -> Dialect:
     """``change(action, payload)`` has the last word on everything that is told or answered."""
-    return replace(dialect, rows=tuple(_changed(row, change) for row in dialect.rows))
+    return replace(dialect, rows=tuple(_wrap_row(row, change) for row in dialect.rows))
 
 
-def _changed(row: Any, change: Change) -> Any:
+def _wrap_row(row: Any, change: Change) -> Any:
     if isinstance(row, Out):
-        other = None if row.other is None else _changed(row.other, change)
-        return replace(row, encode=_encoding(row, change), other=other)
-    return replace(row, answer=_answering(row, change)) if isinstance(row, In) else row
+        other = None if row.other is None else _wrap_row(row.other, change)
+        return replace(row, encode=_wrap_encode(row, change), other=other)
+    return replace(row, answer=_wrap_answer(row, change)) if isinstance(row, In) else row
 
 
-def _encoding(row: Out, change: Change) -> Callable[[Any, Desk], Said | None]:
-    def encode(message: Any, desk: Desk) -> Said | None:
-        payload = row.encode(message, desk)
+def _wrap_encode(row: Out, change: Change) -> Callable[[Any, RowContext], Said | None]:
+    def encode_changed(message: Any, ctx: RowContext) -> Said | None:
+        payload = row.encode(message, ctx)
         return None if payload is None else change(row.action, payload)
 
-    return encode
+    return encode_changed
 
 
-def _answering(row: In, change: Change) -> Callable[[Any, Payload, Desk], Said]:
-    return lambda reply, payload, desk: change(row.action, row.answer(reply, payload, desk))
+def _wrap_answer(row: In, change: Change) -> Callable[[Any, Payload, RowContext], Said]:
+    return lambda reply, payload, ctx: change(row.action, row.answer(reply, payload, ctx))
 
 
-def hearing(dialect: Dialect, change: Callable[[str, bool, Payload], Payload]) -> Dialect:
+def wrap_received(dialect: Dialect, change: Callable[[str, bool, Payload], Payload]) -> Dialect:
     """``change(action, is_answer, payload)`` sees everything first that the other side says."""
-    before = dialect.reads
+    before = dialect.preprocess_received
 
-    def reads(action: str, is_answer: bool, payload: Payload) -> Payload:
+    def preprocess_changed(action: str, is_answer: bool, payload: Payload) -> Payload:
         return change(action, is_answer, before(action, is_answer, payload))
 
-    return replace(dialect, reads=reads)
+    return replace(dialect, preprocess_received=preprocess_changed)

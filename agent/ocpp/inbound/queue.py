@@ -6,31 +6,31 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from agent.ocpp.wire.rpc import Called, Say
+from agent.ocpp.wire.rpc import Called, SendNow
 
 INBOX = 100
 INBOX_BYTES = 4 * 1024 * 1024
 
 
-class Inbox:
+class InboundQueue:
     def __init__(self, count: int = INBOX, size_bytes: int = INBOX_BYTES) -> None:
         self.maxsize, self.max_bytes = count, size_bytes
         self.bytes = 0
-        self._items: deque[tuple[Called | Say, int]] = deque()
+        self._items: deque[tuple[Called | SendNow, int]] = deque()
         self._changed = asyncio.Condition()
 
-    def _fits(self, size: int) -> bool:
+    def _has_room(self, size: int) -> bool:
         """A single one always fits: how long a frame may be is the connection's matter."""
         return not self._items or (len(self._items) < self.maxsize and self.bytes + size <= self.max_bytes)
 
-    async def put(self, item: Called | Say, size: int) -> None:
+    async def put(self, item: Called | SendNow, size: int) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._fits(size))
+            await self._changed.wait_for(lambda: self._has_room(size))
             self._items.append((item, size))
             self.bytes += size
             self._changed.notify_all()
 
-    async def get(self) -> Called | Say:
+    async def get(self) -> Called | SendNow:
         """The oldest one. The event loop has a turn before it, also while others wait here."""
         await asyncio.sleep(0)
         async with self._changed:

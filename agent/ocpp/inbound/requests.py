@@ -13,7 +13,7 @@ from agent.domain.orders import Reply
 from agent.domain.requests import Ask
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Desk, Dialect, In, Refusal, Refused
+from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Refused, RowContext
 from agent.ocpp.wire.rpc import CODE_OF_RULE, Called, Code, Rpc
 
 log = logging.getLogger("agent.ocpp")
@@ -22,18 +22,18 @@ WHERE_MAX = 120
 """Characters of the place at which a request breaks its schema: the other side has named it."""
 
 
-class Asking:
+class InboundRequests:
     """``serve`` one request at a time. ``answer_s``: how long the domain may think (real seconds)."""
 
-    def __init__(self, desk: Desk, rpc: Rpc, hear: Callable[[Event], None], answer_s: float) -> None:
-        self._desk, self._rpc, self._hear, self._answer_s = desk, rpc, hear, answer_s
+    def __init__(self, ctx: RowContext, rpc: Rpc, post_event: Callable[[Event], None], answer_s: float) -> None:
+        self._ctx, self._rpc, self._post_event, self._answer_s = ctx, rpc, post_event, answer_s
         self._waiting: dict[str, asyncio.Future[Reply]] = {}
         self._numbers = itertools.count(1)
         self._unsent: set[str] = set()
         self._flushed = asyncio.Event()
         self._flushed.set()
 
-    def reply(self, order: Reply) -> None:
+    def resolve_request(self, order: Reply) -> None:
         """The domain's answer. Too late or unknown: nothing happens, the backend has been told already."""
         future = self._waiting.get(order.request)
         if future is not None and not future.done():
@@ -41,79 +41,79 @@ class Asking:
             self._flushed.clear()
             future.set_result(order)
 
-    def sent(self) -> None:
+    def responses_sent(self) -> None:
         """Everything that was replied is on the wire, or its connection is gone."""
         self._unsent.clear()
         self._flushed.set()
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """A request is being thought about, or its answer is not written yet."""
         return bool(self._waiting or self._unsent)
 
-    async def flush(self) -> None:
+    async def wait_until_sent(self) -> None:
         await self._flushed.wait()
 
-    async def serve(self, called: Called, dialect: Dialect) -> str:
+    async def serve_request(self, called: Called, dialect: Dialect) -> str:
         """The text that answers it, always. Only bugs of ours become InternalError."""
         try:
-            return await self._serve(called, dialect)
+            return await self._answer_request(called, dialect)
         except Refused as e:
-            return self._rpc.refuse(called.id, e.code, str(e))
+            return self._rpc.encode_error(called.id, e.code, str(e))
         except TimeoutError:
-            log.error("%s: %s was not answered in %g s: please report", self._desk.link, called.action, self._answer_s)
-            return self._rpc.refuse(called.id, Code.INTERNAL, "no decision in time")
+            log.error("%s: %s was not answered in %g s: please report", self._ctx.link, called.action, self._answer_s)
+            return self._rpc.encode_error(called.id, Code.INTERNAL, "no decision in time")
         except Exception:  # one request must not end the connection, let alone the charging sessions
-            log.exception("%s: %s could not be answered: please report", self._desk.link, ascii(called.action[:60]))
-            return self._rpc.refuse(called.id, Code.INTERNAL)
+            log.exception("%s: %s could not be answered: please report", self._ctx.link, ascii(called.action[:60]))
+            return self._rpc.encode_error(called.id, Code.INTERNAL)
 
-    async def _serve(self, called: Called, dialect: Dialect) -> str:
-        row = dialect.incoming(called.action)
+    async def _answer_request(self, called: Called, dialect: Dialect) -> str:
+        row = dialect.request_row(called.action)
         if row is None:
-            return self._rpc.refuse(called.id, Code.NOT_IMPLEMENTED, "unknown action")
-        if not dialect.admits(self._desk.boot, called.action):
-            return self._rpc.refuse(called.id, Code.SECURITY, "not before the boot is accepted")
-        if isinstance(row, Refusal):
-            return self._rpc.refuse(called.id, row.code, row.reason)
-        called = replace(called, payload=dict(dialect.reads(called.action, False, called.payload)))
+            return self._rpc.encode_error(called.id, Code.NOT_IMPLEMENTED, "unknown action")
+        if not dialect.admits_request(self._ctx.boot, called.action):
+            return self._rpc.encode_error(called.id, Code.SECURITY, "not before the boot is accepted")
+        if isinstance(row, NotOffered):
+            return self._rpc.encode_error(called.id, row.code, row.reason)
+        called = replace(called, payload=dict(dialect.preprocess_received(called.action, False, called.payload)))
         lenient = dialect.tolerates_unknown
-        check = dialect.schemas.request(called.action, lenient) if dialect.schemas else None
+        check = dialect.schemas.request_check(called.action, lenient) if dialect.schemas else None
         broken = check(called.payload) if check else None
         if broken is not None:
             where = ascii(str(broken)[:WHERE_MAX])[1:-1]
             what = f"{called.action}: {where}"
-            self._hear(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._desk.link))
-            return self._rpc.refuse(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
-        return self._checked(called, await self._work(row, called), dialect)
+            self._post_event(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._ctx.link))
+            return self._rpc.encode_error(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
+        return self._encode_checked(called, await self._run_row(row, called), dialect)
 
-    async def _work(self, row: In, called: Called) -> dict[str, Any]:
-        question = row.decode(called.payload, self._desk)
+    async def _run_row(self, row: In, called: Called) -> dict[str, Any]:
+        question = row.decode(called.payload, self._ctx)
         if isinstance(question, dict):
             return question
-        reply = await self._ask(question)
+        reply = await self._ask_domain(question)
         if "reason" in reply.data:
             why = getattr(reply.data["reason"], "text", reply.data["reason"])  # web payments have a word of their own
-            log.info("%s: %s is %s: %s", self._desk.link, row.action, reply.status, why)
-        if row.look is not None:
-            reply = replace(reply, data={**reply.data, **await row.look(called.payload, self._desk)})
-        return row.answer(reply, called.payload, self._desk)
+            log.info("%s: %s is %s: %s", self._ctx.link, row.action, reply.status, why)
+        if row.look_up is not None:
+            reply = replace(reply, data={**reply.data, **await row.look_up(called.payload, self._ctx)})
+        return row.answer(reply, called.payload, self._ctx)
 
-    async def _ask(self, question: Ask) -> Reply:
-        request = f"{self._desk.link}:{next(self._numbers)}"
+    async def _ask_domain(self, question: Ask) -> Reply:
+        request = f"{self._ctx.link}:{next(self._numbers)}"
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request] = future
         try:
-            self._hear(Asked(self._desk.link, request, question))
+            self._post_event(Asked(self._ctx.link, request, question))
             async with asyncio.timeout(self._answer_s):
                 return await future
         finally:
             del self._waiting[request]
 
-    def _checked(self, called: Called, payload: dict[str, Any], dialect: Dialect) -> str:
+    def _encode_checked(self, called: Called, payload: dict[str, Any], dialect: Dialect) -> str:
         """What we say is always valid; otherwise it is a bug of ours and said to be one."""
-        check = dialect.schemas.answer(called.action) if dialect.schemas else None
+        check = dialect.schemas.response_check(called.action) if dialect.schemas else None
         broken = check(payload) if check else None
         if broken is None:
-            return self._rpc.answer(called.id, payload)
-        log.error("%s: own answer to %s breaks the schema at %s: please report", self._desk.link, called.action, broken)
-        return self._rpc.refuse(called.id, Code.INTERNAL)
+            return self._rpc.encode_result(called.id, payload)
+        log.error("%s: own answer to %s breaks the schema at %s: please report", self._ctx.link, called.action, broken)
+        return self._rpc.encode_error(called.id, Code.INTERNAL)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from agent.domain.events import Event, TokenJudged
 from agent.domain.orders import JudgeToken
 from agent.model.fastclass import mutable
-from agent.ocpp.dialects.dialect import Heard
+from agent.ocpp.dialects.dialect import ResponseEffects
 
 
 @mutable
@@ -19,16 +19,16 @@ class _Question:
     sent: bool = False
 
 
-class Judging:
-    def __init__(self, hear: Callable[[Event], None], timeout_s: float) -> None:
-        self._hear, self._timeout_s = hear, timeout_s
+class AuthorizeQueue:
+    def __init__(self, post_event: Callable[[Event], None], timeout_s: float) -> None:
+        self._post_event, self._timeout_s = post_event, timeout_s
         self._open: OrderedDict[str, _Question] = OrderedDict()
 
     def add(self, order: JudgeToken) -> None:
-        timer = asyncio.get_running_loop().call_later(self._timeout_s, self.settle, order, None)
+        timer = asyncio.get_running_loop().call_later(self._timeout_s, self.settle_request, order, None)
         self._open[order.request] = _Question(order, timer)
 
-    def take(self) -> JudgeToken | None:
+    def next_unsent(self) -> JudgeToken | None:
         """The oldest one that has not been sent yet."""
         for question in self._open.values():
             if not question.sent:
@@ -36,16 +36,16 @@ class Judging:
                 return question.order
         return None
 
-    def settle(self, order: JudgeToken, heard: Heard | None) -> None:
+    def settle_request(self, order: JudgeToken, heard: ResponseEffects | None) -> None:
         """Answered, or (None) nobody could be asked. A second time nothing happens."""
         question = self._open.pop(order.request, None)
         if question is None:
             return
         question.timer.cancel()
         for event in heard.events if heard else (TokenJudged(order.request, order.token, None),):
-            self._hear(event)
+            self._post_event(event)
 
-    def nobody(self) -> None:
+    def fail_all(self) -> None:
         """The line is down: all of them are answered now."""
         for question in list(self._open.values()):
-            self.settle(question.order, None)
+            self.settle_request(question.order, None)

@@ -9,24 +9,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from agent.domain.events import Event
-from agent.ocpp.dialects.dialect import Dialect, Heard, Unspeakable
-from agent.ocpp.outbound.transaction_queue import Billing
-from agent.ocpp.transport.call_channel import Line, Silent, offered_as
+from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, ResponseEffects
+from agent.ocpp.outbound.transaction_queue import TransactionQueue
+from agent.ocpp.transport.call_channel import CallChannel, NoAnswer, action_key
 from agent.ports.store import OutboxRow
 
 T = TypeVar("T")
 
 
-def _begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Runs up to its first wait at once (Python 3.12): most of this work waits for nothing, and a turn of the event
     loop costs as much as the work."""
     eager: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
     return asyncio.Task(work, loop=asyncio.get_running_loop(), **eager)
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """A connection that ends in the middle must not leave half a durable write behind: the cancellation waits."""
-    task = _begun(work)
+    task = _start_eagerly(work)
     if task.done():
         return task.result()
     try:
@@ -36,43 +36,47 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-async def deliver(
-    row: OutboxRow, billing: Billing, dialect: Dialect, line: Line, hear: Callable[[Event], None]
+async def deliver_row(
+    row: OutboxRow, queue: TransactionQueue, dialect: Dialect, channel: CallChannel, post_event: Callable[[Event], None]
 ) -> None:
     """Silence is no attempt, unless the version says so; a refusal is. An answer to an earlier CALL of the same row,
     which came meanwhile, counts like one to this CALL. Raises ``Gone`` with the connection."""
-    prepared = await to_the_end(billing.prepare(row, dialect))
+    prepared = await run_to_the_end(queue.prepare_row(row, dialect))
     if prepared is None:
         return
     out, payload, known = prepared
-    is_unknown = offered_as(out, row) in line.unknown_actions
-    if is_unknown and not known and not billing.outlives_refusals(row, is_unknown=True):
-        await to_the_end(billing.done(row, Heard()))
+    is_unknown = action_key(out, row) in channel.unknown_actions
+    if is_unknown and not known and not queue.outlives_refusals(row, is_unknown=True):
+        await run_to_the_end(queue.delivered(row, ResponseEffects()))
         return
-    if not known and not await to_the_end(billing.sending(row)):
+    if not known and not await run_to_the_end(queue.record_sending(row)):
         return
     try:
-        heard: Heard | None = known[0] if known else await line.call(out, row, payload)
-    except Silent:
-        if earlier := billing.take_late(row):
-            await to_the_end(_settle(row, earlier, billing, hear))
+        heard: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
+    except NoAnswer:
+        if earlier := queue.pop_late_answer(row):
+            await run_to_the_end(_settle_row(row, earlier, queue, post_event))
         else:
-            await to_the_end(billing.silent(row, dialect.silence_counts, line.answered_s))
-    except Unspeakable as e:
-        await to_the_end(billing.bury(row, str(e)))
+            await run_to_the_end(queue.row_unanswered(row, dialect.silence_is_attempt, channel.answered_s))
+    except NotExpressibleError as e:
+        await run_to_the_end(queue.move_to_dead_letters(row, str(e)))
     else:
-        heard = heard or billing.take_late(row)
-        await to_the_end(_settle(row, heard, billing, hear, "" if known else line.refusal))
+        heard = heard or queue.pop_late_answer(row)
+        await run_to_the_end(_settle_row(row, heard, queue, post_event, "" if known else channel.refusal_code))
 
 
-async def _settle(
-    row: OutboxRow, heard: Heard | None, billing: Billing, hear: Callable[[Event], None], refusal: str = ""
+async def _settle_row(
+    row: OutboxRow,
+    heard: ResponseEffects | None,
+    queue: TransactionQueue,
+    post_event: Callable[[Event], None],
+    refusal: str = "",
 ) -> None:
     """``refusal``: the code of the backend's error."""
     if heard is None:
-        await billing.refused(row, "no valid answer", refusal)
+        await queue.row_refused(row, "no valid answer", refusal)
         return
-    events = billing.events(row, heard)
-    if await billing.done(row, heard):
+    events = queue.events_of_answer(row, heard)
+    if await queue.delivered(row, heard):
         for event in events:
-            hear(event)
+            post_event(event)

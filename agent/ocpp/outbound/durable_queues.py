@@ -10,44 +10,44 @@ from collections import deque
 from collections.abc import Iterator
 
 from agent.domain.events import Event
-from agent.ocpp.dialects.dialect import Desk, Dialect, Heard
-from agent.ocpp.outbound.notification_queue import MeterReadings, Notices
-from agent.ocpp.outbound.transaction_queue import Billing
+from agent.ocpp.dialects.dialect import Dialect, ResponseEffects, RowContext
+from agent.ocpp.outbound.notification_queue import MeterValueQueue, NotificationQueue
+from agent.ocpp.outbound.transaction_queue import TransactionQueue
 from agent.ports.store import OutboxRow
 
 
 class DurableQueues:
-    def __init__(self, desk: Desk, store_retry_s: float) -> None:
-        self.billing = Billing(desk, store_retry_s)
-        self.notices = Notices(desk, store_retry_s)
-        self.readings = MeterReadings(desk, store_retry_s)
-        self._turns: deque[Billing] = deque((self.notices, self.billing))
+    def __init__(self, ctx: RowContext, store_retry_s: float) -> None:
+        self.transactions = TransactionQueue(ctx, store_retry_s)
+        self.notifications = NotificationQueue(ctx, store_retry_s)
+        self.meter_values = MeterValueQueue(ctx, store_retry_s)
+        self._turns: deque[TransactionQueue] = deque((self.notifications, self.transactions))
 
-    def __iter__(self) -> Iterator[Billing]:
-        return iter((*self._turns, self.readings))
+    def __iter__(self) -> Iterator[TransactionQueue]:
+        return iter((*self._turns, self.meter_values))
 
-    async def next_row(self) -> tuple[OutboxRow, Billing] | None:
+    async def next_row(self) -> tuple[OutboxRow, TransactionQueue] | None:
         """Return the row to send now and its queue. The other queue is first next time."""
         for queue in tuple(self):
-            if row := await queue.head():
-                if queue is not self.readings:
+            if row := await queue.next_row():
+                if queue is not self.meter_values:
                     self._turns.remove(queue)
                     self._turns.append(queue)
                 return row, queue
         return None
 
-    def late(self, row: OutboxRow, heard: Heard | None) -> tuple[Event, ...]:
+    def take_late_answer(self, row: OutboxRow, heard: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer to a CALL that has timed out."""
-        return next(queue for queue in self if queue.queue == row.link).late(row.seq, heard)
+        return next(queue for queue in self if queue.queue == row.link).take_late_answer(row.seq, heard)
 
-    def reconnected(self, dialect: Dialect) -> None:
+    def connection_opened(self, dialect: Dialect) -> None:
         for queue in self:
-            queue.reconnected(dialect)
+            queue.connection_opened(dialect)
 
     @property
-    def moving(self) -> bool:
+    def has_sendable_row(self) -> bool:
         """Something waits that may be sent now."""
-        return any(queue.waiting and not queue.pausing for queue in self)
+        return any(queue.waiting_count and not queue.is_pausing for queue in self)
 
     def dues_s(self) -> list[float]:
         """In how many real seconds each queue that waits may send again."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from agent.domain.variables import Settings
-from agent.ocpp.dialects.dialect import Desk
-from agent.ocpp.transport.call_channel import Line
+from agent.ocpp.dialects.dialect import RowContext
+from agent.ocpp.transport.call_channel import CallChannel
 from agent.ports.clock import ClockPort
 
 DAY_S = 86400.0
@@ -17,32 +17,32 @@ class Heartbeat:
     """The boot's interval holds until the setting is changed after it; any exchange postpones the next one, but one a
     day is said in any case, for the clock. Times of the line are monotonic seconds."""
 
-    def __init__(self, settings: Settings, desk: Desk, line: Line, clock: ClockPort) -> None:
-        self._settings, self._desk, self._line, self._clock = settings, desk, line, clock
+    def __init__(self, settings: Settings, ctx: RowContext, channel: CallChannel, clock: ClockPort) -> None:
+        self._settings, self._ctx, self._channel, self._clock = settings, ctx, channel, clock
         self._seen: int | None = None
-        self._said_s = 0.0
+        self._sent_s = 0.0
 
-    def accepted(self, interval_s: int) -> None:
+    def boot_accepted(self, interval_s: int) -> None:
         """The boot was accepted, with this interval (0: none given)."""
         self._seen = self._settings.number(_NAME)
         if interval_s > 0:
-            self._desk.overlay[_NAME] = interval_s
-        self.said()
+            self._ctx.overlay[_NAME] = interval_s
+        self.heartbeat_sent()
 
-    def said(self) -> None:
+    def heartbeat_sent(self) -> None:
         """Answered or not: the next one comes at the next interval."""
-        self._said_s = self._line.exchanged_s = self._line.clock_heard_s = time.monotonic()
+        self._sent_s = self._channel.exchanged_s = self._channel.clock_heard_s = time.monotonic()
 
     def due_s(self) -> float:
-        given = self.interval()
+        given = self.interval_in_force()
         interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
-        daily_s = self._line.clock_heard_s + DAY_S / self._clock.rate
-        since_s = self._said_s if self._line.dialect.beats_always else self._line.exchanged_s
+        daily_s = self._channel.clock_heard_s + DAY_S / self._clock.rate
+        since_s = self._sent_s if self._channel.dialect.heartbeat_always else self._channel.exchanged_s
         return min(since_s + max(0.05, interval_s / self._clock.rate), daily_s)
 
-    def interval(self) -> object:
+    def interval_in_force(self) -> object:
         """The one in force (seconds); forgets the boot's word once the setting was changed."""
         present = self._settings.number(_NAME)
         if present != self._seen:
-            self._desk.overlay.pop(_NAME, None)
-        return self._desk.overlay.get(_NAME, present)
+            self._ctx.overlay.pop(_NAME, None)
+        return self._ctx.overlay.get(_NAME, present)

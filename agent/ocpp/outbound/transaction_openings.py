@@ -28,7 +28,7 @@ def is_opening(message: Any) -> bool:
 
 
 @frozen
-class Kept:
+class OpeningMessage:
     """A message (``body``, as it is stored) at its place of the queue. ``left``: the versions in which it has left it,
     said or not; ``given_up``: in which it became the dead letter that it is."""
 
@@ -44,7 +44,7 @@ class Kept:
 
 
 @frozen
-class Known:
+class TransactionRecord:
     """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
     was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides.
     ``told``: the versions in which something of the opening has left or was given up. ``mute``: the version that has no
@@ -53,21 +53,21 @@ class Known:
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
-    opening: tuple[Kept, ...] = ()
+    opening: tuple[OpeningMessage, ...] = ()
     ending: str = ""
-    asked: bool = False
-    told: tuple[str, ...] = ()
+    left_to_person: bool = False
+    sent_in_versions: tuple[str, ...] = ()
     mute: str = ""
     refused: str = ""
     closed: bool = False
 
-    def named(self, id_: str, version: str) -> Known:
+    def with_transaction_id(self, id_: str, version: str) -> TransactionRecord:
         return replace(self, id=id_, ids={**self.ids, version: id_})
 
     def has_left(self, row: OutboxRow, version: str) -> bool:
         return any(k.seq == row.seq and version in k.left for k in self.opening)
 
-    def unsaid(self, version: str) -> tuple[Kept, ...]:
+    def unsent_messages(self, version: str) -> tuple[OpeningMessage, ...]:
         """What this version has not heard; nothing while the end may have been told in another."""
         if self.is_doubtful(version):
             return ()
@@ -75,9 +75,9 @@ class Known:
 
     def is_doubtful(self, version: str) -> bool:
         """May the end have been told in another version, and nobody has decided?"""
-        return self.ending not in ("", version) and not self.asked
+        return self.ending not in ("", version) and not self.left_to_person
 
-    def leaving(self, row: OutboxRow, version: str, dead: bool = False) -> Known:
+    def with_message_left(self, row: OutboxRow, version: str, dead: bool = False) -> TransactionRecord:
         """A row leaves the queue. Of the charging states only the latest is kept."""
         is_state = type(row.message).__name__ == _STATE
         if not is_opening(row.message) or (is_state and not self.opening):  # a letter that was resent after the end
@@ -86,36 +86,36 @@ class Known:
         if any(k.seq > row.seq for k in states):
             return self
         before = next((k for k in self.opening if k.seq == row.seq), None)
-        kept = before or Kept(row.seq, row.number, dump(row.message))
+        kept = before or OpeningMessage(row.seq, row.number, dump(row.message))
         if dead:
             kept = replace(kept, given_up=tuple(sorted({*kept.given_up, version})))
         else:
             kept = replace(kept, left=tuple(sorted({*kept.left, version})), given_up=())
         others = [k for k in self.opening if k.seq != row.seq and k not in states]
         opening = tuple(sorted((*others, kept), key=lambda k: k.seq))
-        return replace(self, opening=opening, told=tuple(sorted({*self.told, version})))
+        return replace(self, opening=opening, sent_in_versions=tuple(sorted({*self.sent_in_versions, version})))
 
 
-def known_of(value: Mapping[str, Any], session: str) -> Known:
+def decode_record(value: Mapping[str, Any], session: str) -> TransactionRecord:
     """The fact as it was read back. What of the opening cannot be read is told no more, but must not stop the rest."""
-    kept = [k for r in _unpacked(value.get("opening")) if (k := _kept(r))]
+    kept = [k for r in _decompress_messages(value.get("opening")) if (k := _decode_message(r))]
     ending, asked = str(value.get("ending", "")), value.get("asked") is True
-    ids = _ids(value, session)
+    ids = _decode_ids(value, session)
     told = value.get("told") if isinstance(value.get("told"), list) else ids
     mute, refused = str(value.get("mute", "")), str(value.get("refused", ""))
     told = tuple(map(str, told or ()))
     closed = value.get("closed") is True
-    return Known(str(value.get("id", "")), ids, tuple(kept), ending, asked, told, mute, refused, closed)
+    return TransactionRecord(str(value.get("id", "")), ids, tuple(kept), ending, asked, told, mute, refused, closed)
 
 
-def packed(records: list[Any]) -> str:
+def compress_messages(records: list[Any]) -> str:
     """Of thousands of sessions whose end is a dead letter it stays in the store, where a fact of more than 1,000 bytes
     takes a page of its own, and in memory, where it takes ten times as much when it has been read."""
     text = json.dumps(records, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
 
-def _unpacked(text: Any) -> list[Any]:
+def _decompress_messages(text: Any) -> list[Any]:
     try:
         records = json.loads(zlib.decompress(base64.b64decode(text)))
     except (TypeError, ValueError, zlib.error):
@@ -123,7 +123,7 @@ def _unpacked(text: Any) -> list[Any]:
     return records if isinstance(records, list) else []
 
 
-def _ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
+def _decode_ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
     """An older release wrote the latest id alone: the session's own is that of 2.0.1."""
     ids, id_ = value.get("ids"), str(value.get("id", ""))
     if isinstance(ids, Mapping):
@@ -131,24 +131,24 @@ def _ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
     return {"2.0.1" if id_ == session else "1.6": id_} if id_ else {}
 
 
-def _kept(record: Any) -> Kept | None:
+def _decode_message(record: Any) -> OpeningMessage | None:
     try:
         versions = [tuple(map(str, record.get(name, ()))) for name in ("left", "given_up")]
-        kept = Kept(int(record["seq"]), int(record["number"]), record["message"], *versions)
+        kept = OpeningMessage(int(record["seq"]), int(record["number"]), record["message"], *versions)
         return kept if kept.body["$"] in _OPENING else None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 
-def put(link: str, session: str, known: Known) -> Put:
+def encode_record(link: str, session: str, known: TransactionRecord) -> Put:
     """``seq``: the last place of what is kept, for who looks for places that are taken."""
-    value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids), "told": list(known.told)}
+    value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids), "told": list(known.sent_in_versions)}
     if known.opening:
         value["seq"] = max(k.seq for k in known.opening)
-        value["opening"] = packed([_record(k) for k in known.opening])
+        value["opening"] = compress_messages([_encode_message(k) for k in known.opening])
     if known.ending:
         value["ending"] = known.ending
-    if known.asked:
+    if known.left_to_person:
         value["asked"] = True
     if known.mute:
         value["mute"] = known.mute
@@ -159,6 +159,6 @@ def put(link: str, session: str, known: Known) -> Put:
     return Put(FACT, f"{link}/{session}", value)
 
 
-def _record(kept: Kept) -> dict[str, Any]:
+def _encode_message(kept: OpeningMessage) -> dict[str, Any]:
     record = {"seq": kept.seq, "number": kept.number, "message": kept.body, "left": list(kept.left)}
     return {**record, "given_up": list(kept.given_up)} if kept.given_up else record

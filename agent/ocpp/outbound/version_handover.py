@@ -12,46 +12,53 @@ from agent.domain.messages import TransactionEnded
 from agent.domain.serialization import Poisoned, load
 from agent.model.fastclass import replace
 from agent.model.types import AuthorizationStatus
-from agent.ocpp.dialects.dialect import Desk, Heard
-from agent.ocpp.outbound.transaction_openings import FACT, Kept, Known, is_opening, known_of, put
+from agent.ocpp.dialects.dialect import ResponseEffects, RowContext
+from agent.ocpp.outbound.transaction_openings import (
+    FACT,
+    OpeningMessage,
+    TransactionRecord,
+    decode_record,
+    encode_record,
+    is_opening,
+)
 from agent.ports.store import OutboxRow, Put
 
 log = logging.getLogger("agent.ocpp")
 
-NOTHING = Known()
+NOTHING = TransactionRecord()
 
 
-class Crossing:
-    def __init__(self, desk: Desk) -> None:
-        self._link, self._outbox = desk.link, desk.outbox
+class VersionHandover:
+    def __init__(self, ctx: RowContext) -> None:
+        self._link, self._outbox = ctx.link, ctx.outbox
         self._first_sent = 0
-        self._read: tuple[Mapping[str, Any], Known] = ({}, NOTHING)
+        self._read: tuple[Mapping[str, Any], TransactionRecord] = ({}, NOTHING)
 
-    def _known(self, session: str) -> Known:
+    def _record_of(self, session: str) -> TransactionRecord:
         """The latest one is asked for by each row several times."""
         value = self._outbox.transaction(self._link, session)
         if not value:
             return NOTHING
         if value is not self._read[0]:
-            self._read = value, known_of(value, session)
+            self._read = value, decode_record(value, session)
         return self._read[1]
 
     # --- what is owed to a version -----------------------------------------------------------------------------------
 
-    def owed(self, row: OutboxRow, version: str) -> list[OutboxRow]:
+    def messages_owed_before(self, row: OutboxRow, version: str) -> list[OutboxRow]:
         """What has to be told before this row. All of the opening goes back together: it is numbered as one."""
-        unsaid = self._unsaid(row.session, version)
-        return self._back(row.session, unsaid) if any(k.seq < row.seq for k in unsaid) else []
+        unsaid = self._unsent_messages(row.session, version)
+        return self._rows_to_resend(row.session, unsaid) if any(k.seq < row.seq for k in unsaid) else []
 
-    async def openings(self, version: str) -> list[list[OutboxRow]]:
+    async def unsent_openings(self, version: str) -> list[list[OutboxRow]]:
         """Of the sessions that go on. Raises ``StoreError``."""
         going_on = await self._outbox.going_on(self._link)
-        return [rows for s in going_on if (rows := self._back(s, self._unsaid(s, version)))]
+        return [rows for s in going_on if (rows := self._rows_to_resend(s, self._unsent_messages(s, version)))]
 
-    def _unsaid(self, session: str, version: str) -> Sequence[Kept]:
-        return self._known(session).unsaid(version) if session else ()
+    def _unsent_messages(self, session: str, version: str) -> Sequence[OpeningMessage]:
+        return self._record_of(session).unsent_messages(version) if session else ()
 
-    def _back(self, session: str, kept: Sequence[Kept]) -> list[OutboxRow]:
+    def _rows_to_resend(self, session: str, kept: Sequence[OpeningMessage]) -> list[OutboxRow]:
         """As this version has to see them: told of a time when it was not there."""
         rows = []
         for k in kept:
@@ -63,103 +70,109 @@ class Crossing:
             rows.append(OutboxRow(k.seq, self._link, session, message, 0, k.number))
         return rows
 
-    def is_new(self, session: str, version: str) -> bool:
-        return version not in self._known(session).told
+    def is_new_to_version(self, session: str, version: str) -> bool:
+        return version not in self._record_of(session).sent_in_versions
 
-    def numbered_anew(self, rows: Sequence[OutboxRow]) -> tuple[list[OutboxRow], list[Put]]:
+    def renumber_opening(self, rows: Sequence[OutboxRow]) -> tuple[list[OutboxRow], list[Put]]:
         """From 0, and so that it stays so: a part of them may be told, and the rest when this version comes back."""
         session, places = rows[0].session, {row.seq: place for place, row in enumerate(rows)}
-        known = self._known(session)
+        known = self._record_of(session)
         opening = tuple(replace(k, number=places.get(k.seq, k.number)) for k in known.opening)
-        fact = put(self._link, session, replace(known, opening=opening))
+        fact = encode_record(self._link, session, replace(known, opening=opening))
         return [replace(row, number=places[row.seq]) for row in rows], [fact]
 
     # --- what was told already ---------------------------------------------------------------------------------------
 
     def has_left(self, row: OutboxRow, version: str) -> bool:
-        return bool(row.session) and self._known(row.session).has_left(row, version)
+        return bool(row.session) and self._record_of(row.session).has_left(row, version)
 
-    def doubt(self, row: OutboxRow, version: str) -> str:
+    def doubt_about_end(self, row: OutboxRow, version: str) -> str:
         """Why this end must not be told here by itself; "": it may, or there is no bill in it."""
         if not isinstance(row.message, TransactionEnded) or not row.message.authorised:
             return ""
-        if not self._known(row.session).is_doubtful(version):
+        if not self._record_of(row.session).is_doubtful(version):
             return ""
         return f"not told in OCPP {version}: the backend may have it"
 
-    def cleared(self, version: str) -> dict[str, list[Put]]:
+    def resolved_doubts(self, version: str) -> dict[str, list[Put]]:
         """The sessions, with a fact, whose end is a dead letter since another version was spoken: it was sent in this
         one, where it may be repeated, or the other had no words for its token."""
         found = {}
         for session, value in self._outbox.transactions(self._link).items():
             if not (value.get("asked") or value.get("mute")):  # of thousands
                 continue
-            known = self._known(session)
-            if known.asked and known.ending == version:
-                found[session] = [put(self._link, session, replace(known, asked=False))]
-            elif known.mute not in ("", version) and not known.asked:
-                found[session] = [put(self._link, session, replace(known, mute=""))]
+            known = self._record_of(session)
+            if known.left_to_person and known.ending == version:
+                found[session] = [encode_record(self._link, session, replace(known, left_to_person=False))]
+            elif known.mute not in ("", version) and not known.left_to_person:
+                found[session] = [encode_record(self._link, session, replace(known, mute=""))]
         return found
 
-    def reason(self, rows: Sequence[OutboxRow], why: str, no: bool, mute: str = "") -> str:
+    def dead_letter_reason(self, rows: Sequence[OutboxRow], why: str, no: bool, mute: str = "") -> str:
         """Of dead letters of a session: whoever resends an end has to know that it may have arrived. ``no``: the
         backend has just refused the first of them. ``mute``: the version that has no words for them."""
-        if mute or any(self._known(r.session).mute for r in rows if r.session):
+        if mute or any(self._record_of(r.session).mute for r in rows if r.session):
             why = f"{why}; told by itself when the backend speaks another version"
-        ending = next((self._known(r.session).ending for r in rows if isinstance(r.message, TransactionEnded)), "")
+        ending = next((self._record_of(r.session).ending for r in rows if isinstance(r.message, TransactionEnded)), "")
         if not ending or (no and rows[0].seq == self._first_sent):
             return why
         return f"{why}; it was sent in OCPP {ending} and not answered: look there first"
 
     def is_refused(self, row: OutboxRow, version: str) -> bool:
         """Has the backend refused the start of its session for good, so that the rest goes without a number?"""
-        return bool(row.session) and self._known(row.session).refused == version
+        return bool(row.session) and self._record_of(row.session).refused == version
 
     def keeps_together(self, row: OutboxRow, version: str) -> bool:
         """Must the rest of its session not go without this start? The backend has the end without a number already, or
         may have it in another version."""
-        known = self._known(row.session)
+        known = self._record_of(row.session)
         return known.closed or known.ending not in ("", version)
 
-    def start_refused(self, row: OutboxRow, version: str) -> list[Put]:
+    def facts_of_refused_start(self, row: OutboxRow, version: str) -> list[Put]:
         """For the start that becomes a dead letter alone."""
-        known = replace(self._known(row.session), refused=version).leaving(row, version, dead=True)
-        return [put(self._link, row.session, known)]
+        known = replace(self._record_of(row.session), refused=version).with_message_left(row, version, dead=True)
+        return [encode_record(self._link, row.session, known)]
 
-    def end_closed(self, row: OutboxRow) -> list[Put]:
+    def facts_of_unnumbered_end(self, row: OutboxRow) -> list[Put]:
         """For the end that was taken without a number, and stays beside its start for a person."""
-        return [put(self._link, row.session, replace(self._known(row.session), closed=True, ending="", asked=False))]
+        return [
+            encode_record(
+                self._link,
+                row.session,
+                replace(self._record_of(row.session), closed=True, ending="", left_to_person=False),
+            )
+        ]
 
-    def sending(self, row: OutboxRow, version: str) -> list[Put]:
+    def facts_of_sending(self, row: OutboxRow, version: str) -> list[Put]:
         """To be on disk before an end is sent."""
-        known = self._known(row.session) if isinstance(row.message, TransactionEnded) else None
+        known = self._record_of(row.session) if isinstance(row.message, TransactionEnded) else None
         if known is None or known.ending == version:
             self._first_sent = 0
             return []
         self._first_sent = row.seq
-        return [put(self._link, row.session, replace(known, ending=version, asked=False))]
+        return [encode_record(self._link, row.session, replace(known, ending=version, left_to_person=False))]
 
-    def events(self, row: OutboxRow, heard: Heard) -> list[Event]:
+    def events_of_answer(self, row: OutboxRow, heard: ResponseEffects) -> list[Event]:
         """What the domain is to hear."""
         if not heard.events:
             return []
-        is_retold = any(version != heard.version for version in self._known(row.session).told)
-        return [_but_itself(e) if is_retold else e for e in heard.events]
+        is_retold = any(version != heard.version for version in self._record_of(row.session).sent_in_versions)
+        return [_without_own_conflict(e) if is_retold else e for e in heard.events]
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
-    def left(self, row: OutboxRow, heard: Heard) -> list[Put]:
+    def facts_of_delivery(self, row: OutboxRow, heard: ResponseEffects) -> list[Put]:
         """The facts of a row that leaves the queue: those that it brought, and what is kept of it."""
         if not is_opening(row.message) and not heard.facts:
             return []
-        return self._facts((heard,), row)
+        return self._collect_facts((heard,), row)
 
-    def named(self, heard: Sequence[Heard]) -> list[Put]:
+    def facts_of_late_answers(self, heard: Sequence[ResponseEffects]) -> list[Put]:
         """The facts of late answers to rows that are dead letters."""
-        return self._facts(heard)
+        return self._collect_facts(heard)
 
-    def _facts(self, heard: Sequence[Heard], leaving: OutboxRow | None = None) -> list[Put]:
-        changed: dict[str, Known] = {}
+    def _collect_facts(self, heard: Sequence[ResponseEffects], leaving: OutboxRow | None = None) -> list[Put]:
+        changed: dict[str, TransactionRecord] = {}
         puts: list[Put] = []
         for one in heard:
             for fact in one.facts:
@@ -167,36 +180,38 @@ class Crossing:
                 if fact.kind != FACT or fact.value is None:
                     puts.append(fact)
                 else:
-                    known = changed.get(session) or self._known(session)
-                    changed[session] = known.named(str(fact.value["id"]), one.version)
+                    known = changed.get(session) or self._record_of(session)
+                    changed[session] = known.with_transaction_id(str(fact.value["id"]), one.version)
         if leaving is not None and leaving.session:
-            known = changed.get(leaving.session) or self._known(leaving.session)
-            changed[leaving.session] = known.leaving(leaving, heard[0].version)
-        return puts + [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
+            known = changed.get(leaving.session) or self._record_of(leaving.session)
+            changed[leaving.session] = known.with_message_left(leaving, heard[0].version)
+        return puts + [
+            encode_record(self._link, s, known) for s, known in changed.items() if known != self._record_of(s)
+        ]
 
-    def refused(self, row: OutboxRow) -> list[Put]:
+    def facts_of_refusal(self, row: OutboxRow) -> list[Put]:
         """The backend has said no: it does not have the end, unless it says so of a repetition."""
         if row.seq != self._first_sent:
             return []
-        known = self._known(row.session)
-        return [put(self._link, row.session, replace(known, ending="", asked=False))]
+        known = self._record_of(row.session)
+        return [encode_record(self._link, row.session, replace(known, ending="", left_to_person=False))]
 
-    def buried(self, rows: Sequence[OutboxRow], version: str, elsewhere: bool = False) -> list[Put]:
+    def facts_of_dead_letters(self, rows: Sequence[OutboxRow], version: str, elsewhere: bool = False) -> list[Put]:
         """A person decides about an end from now on, or the version in which it may have been told comes back; an
         opening may still be told in another, and all of a session that this one has no words for (``elsewhere``)."""
-        changed: dict[str, Known] = {}
+        changed: dict[str, TransactionRecord] = {}
         for row in rows:
             if row.session:
-                known = changed.get(row.session) or self._known(row.session)
+                known = changed.get(row.session) or self._record_of(row.session)
                 if isinstance(row.message, TransactionEnded):
                     in_doubt = known.ending not in ("", version)  # whoever resends it, it was not sent here
-                    known = replace(known, ending=known.ending if in_doubt else "", asked=in_doubt)
+                    known = replace(known, ending=known.ending if in_doubt else "", left_to_person=in_doubt)
                 known = replace(known, mute=version) if elsewhere else known
-                changed[row.session] = known.leaving(row, version, dead=True)
-        return [put(self._link, s, known) for s, known in changed.items() if known != self._known(s)]
+                changed[row.session] = known.with_message_left(row, version, dead=True)
+        return [encode_record(self._link, s, known) for s, known in changed.items() if known != self._record_of(s)]
 
 
-def _but_itself(event: Event) -> Event:
+def _without_own_conflict(event: Event) -> Event:
     """The other transaction of a backend that says ConcurrentTx is this very session, in the version before."""
     if not isinstance(event, TransactionHeard) or event.verdict is None:
         return event

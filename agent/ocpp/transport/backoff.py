@@ -10,7 +10,7 @@ from agent.model.fastclass import mutable
 RETRY_MAX_S = 600.0
 
 
-def growing_s(interval_s: float, times: int, least_s: float = 0.0) -> float:
+def growing_pause_s(interval_s: float, times: int, least_s: float = 0.0) -> float:
     """``times`` x ``interval_s``, but never longer than ten minutes, or the interval itself where it is longer."""
     return max(least_s, min(interval_s * times, max(interval_s, RETRY_MAX_S)))
 
@@ -26,12 +26,12 @@ class Backoff:
     repeats: int = 5
     _step: int = 0
 
-    def next_s(self) -> float:
+    def next_wait_s(self) -> float:
         base_s = self.minimum_s * 2.0**self._step
         self._step = min(self._step + 1, self.repeats)
         return base_s + self.jitter.uniform(0.0, self.random_s)
 
-    def follow(self, settings: Settings) -> None:
+    def apply_settings(self, settings: Settings) -> None:
         """What a backend has set since (2.x RetryBackOff...)."""
         self.minimum_s = float(settings.number("backoff_minimum_s"))
         self.random_s = float(settings.number("backoff_random_s"))

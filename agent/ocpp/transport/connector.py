@@ -54,7 +54,7 @@ def basic_auth(user: str, password: bytes) -> str:
 _USER_INFO = re.compile(r"//[^/?#\s]*@")
 
 
-def shown(url: str) -> str:
+def without_user_info(url: str) -> str:
     """A URL, or a text with one in it, as it may be written down: without user and password."""
     return _USER_INFO.sub("//", url)
 
@@ -63,7 +63,7 @@ def is_tls(url: str) -> bool:
     return url.lower().startswith("wss:")
 
 
-class Dialler:
+class Dialer:
     """One ``SSLContext`` as long as what it is made of stays, and the memory that a server cannot do compression."""
 
     def __init__(self, open_timeout_s: float) -> None:
@@ -82,24 +82,24 @@ class Dialler:
         profile = backend.security_profile
         if profile >= 2 and not is_tls(backend.endpoint):
             raise NoConnection(
-                f"{shown(backend.endpoint)}: security_profile {profile} needs TLS: not connected, nothing sent: "
-                "use a wss:// address in [backend] url"
+                f"{without_user_info(backend.endpoint)}: security_profile {profile} needs TLS: not connected, "
+                "nothing sent: use a wss:// address in [backend] url"
             )
-        context = self._context(backend, roots) if is_tls(backend.endpoint) else None
+        context = self._tls_context(backend, roots) if is_tls(backend.endpoint) else None
         try:
-            return await connect(backend, subprotocols, password, context, self._open_timeout_s, self._compress)
+            return await open_connection(backend, subprotocols, password, context, self._open_timeout_s, self._compress)
         except NoConnection as e:
             if e.negotiation:
                 self._compress = not self._compress
             raise
 
-    def _context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
+    def _tls_context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
         files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
-        made_of = roots.withdrawn, *((path, _state_of(path)) for path in files)
+        made_of = roots.withdrawn, *((path, _file_state(path)) for path in files)
         if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
             try:
-                made = tls.context(backend, roots)
+                made = tls.build_context(backend, roots)
             except OSError as e:
                 raise NoConnection(
                     f"[backend] ca, crl, client_cert, client_key: not usable ({e}): check the files"
@@ -110,7 +110,7 @@ class Dialler:
         return self._made[1]
 
 
-def _state_of(path: Path) -> tuple[int, ...]:
+def _file_state(path: Path) -> tuple[int, ...]:
     """Another one when the file was written or replaced, also by a copy that keeps its time: a renewed revocation list
     counts from the next connection on."""
     try:
@@ -120,14 +120,14 @@ def _state_of(path: Path) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def load() -> None:
+def preload_library() -> None:
     """Import the WebSocket library, which ``connect`` would do otherwise: a sixth of the time until the first frame."""
     load_later("importlib.metadata")  # which it imports to know its own version while it is being developed
     import websockets.client
     import websockets.extensions.permessage_deflate  # noqa: F401
 
 
-async def connect(
+async def open_connection(
     backend: Backend,
     subprotocols: Sequence[str],
     password: bytes | None,
@@ -140,25 +140,27 @@ async def connect(
 
     try:
         async with asyncio.timeout(open_timeout_s):
-            connection = await _follow(backend, subprotocols, password, context, compress)
+            connection = await _follow_redirects(backend, subprotocols, password, context, compress)
     except NegotiationError as e:
-        raise NoConnection(_line(backend, e), negotiation=True) from e
+        raise NoConnection(_describe_failure(backend, e), negotiation=True) from e
     except Exception as e:  # whatever a server can provoke in the library is a failed attempt
-        raise NoConnection(_line(backend, e), trouble=_trouble(backend, e)) from e
+        raise NoConnection(_describe_failure(backend, e), trouble=_classify_failure(backend, e)) from e
     if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
-        log.warning("%s: the server named no OCPP version: taken as %s", shown(backend.endpoint), subprotocols[0])
+        log.warning(
+            "%s: the server named no OCPP version: taken as %s", without_user_info(backend.endpoint), subprotocols[0]
+        )
     elif connection.subprotocol not in subprotocols:
         await connection.close(1002, "no common OCPP version")
         offered = ", ".join(subprotocols)
         raise NoConnection(
-            f"{shown(backend.endpoint)}: the server agreed to no OCPP version (offered: {offered}): "
+            f"{without_user_info(backend.endpoint)}: the server agreed to no OCPP version (offered: {offered}): "
             "check [backend] versions, and that this is the OCPP port of the backend"
         )
-    _tune(connection.transport.get_extra_info("socket"))
+    _set_socket_options(connection.transport.get_extra_info("socket"))
     return connection
 
 
-async def _follow(
+async def _follow_redirects(
     backend: Backend,
     subprotocols: Sequence[str],
     password: bytes | None,
@@ -169,11 +171,11 @@ async def _follow(
     from websockets.exceptions import InvalidStatus
     from websockets.uri import parse_uri
 
-    url, headers, moves = backend.endpoint, _headers(backend, password), 0
+    url, headers, moves = backend.endpoint, _authorization_header(backend, password), 0
     while True:
         uri = parse_uri(url)
         try:
-            return await _open(backend, uri, subprotocols, headers, context, compress)
+            return await _open_websocket(backend, uri, subprotocols, headers, context, compress)
         except InvalidStatus as e:
             moves += 1
             if e.response.status_code not in MOVED or moves > REDIRECTS:
@@ -186,7 +188,7 @@ async def _follow(
             headers = headers if same else {}
 
 
-async def _open(
+async def _open_websocket(
     backend: Backend,
     uri: WebSocketURI,
     subprotocols: Sequence[str],
@@ -196,7 +198,7 @@ async def _open(
 ) -> WebSocket:
     from websockets.client import ClientProtocol
 
-    extensions = [_deflate()] if compress else None
+    extensions = [_deflate_extension()] if compress else None
     offered: Any = list(subprotocols)
     protocol = ClientProtocol(uri, extensions=extensions, subprotocols=offered, max_size=LENGTH_MAX)
     at = (uri.host, uri.port)
@@ -206,13 +208,13 @@ async def _open(
     return await open_socket(uri, at, protocol, headers, context if uri.secure else None, READ_AHEAD, CLOSE_TIMEOUT_S)
 
 
-def _headers(backend: Backend, password: bytes | None) -> dict[str, str]:
+def _authorization_header(backend: Backend, password: bytes | None) -> dict[str, str]:
     if password is None or backend.security_profile not in (1, 2):
         return {}
     return {"Authorization": basic_auth(backend.charge_point_id, password)}
 
 
-def _deflate() -> Any:
+def _deflate_extension() -> Any:
     """Small windows: most of the gain for 44 KiB less memory per connection."""
     from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
@@ -221,7 +223,7 @@ def _deflate() -> Any:
     )
 
 
-def _tune(sock: Any) -> None:
+def _set_socket_options(sock: Any) -> None:
     """Half-open connections: keepalive finds them while idle, TCP_USER_TIMEOUT while data is unacknowledged."""
     if sock is None:
         return
@@ -256,24 +258,24 @@ _STATUS_HELP = {
 }
 
 
-def _trouble(backend: Backend, error: Exception) -> Trouble:
+def _classify_failure(backend: Backend, error: Exception) -> Trouble:
     if (failed := tls.ssl_error(error)) is not None:
-        return tls.trouble(failed, backend.security_profile == 3)
+        return tls.classify_failure(failed, backend.security_profile == 3)
     status = getattr(getattr(error, "response", None), "status_code", None)
     return Trouble.CREDENTIALS if status in (401, 403) else Trouble.OTHER
 
 
-def _behind(backend: Backend) -> str:
+def _describe_address(backend: Backend) -> str:
     return f"what is behind {backend.via}" if backend.via else "host and port in [backend] url"
 
 
-def _line(backend: Backend, error: Exception) -> str:
-    where = shown(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
+def _describe_failure(backend: Backend, error: Exception) -> str:
+    where = without_user_info(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"{where}: refused with HTTP {status}: {_STATUS_HELP.get(status, 'the server has a problem of its own')}"
     if (failed := tls.ssl_error(error)) is not None:
-        return f"{where}: {_tls_line(failed, tls.trouble(failed, backend.security_profile == 3))}"
+        return f"{where}: {_tls_line(failed, tls.classify_failure(failed, backend.security_profile == 3))}"
     if isinstance(error, socket.gaierror):
         return f"{where}: the name cannot be resolved: check [backend] url, DNS and the network"
     if isinstance(error, ConnectionRefusedError):
@@ -283,8 +285,8 @@ def _line(backend: Backend, error: Exception) -> str:
     if isinstance(error, ConnectionError) and is_tls(backend.endpoint):
         return f"{where}: hung up while TLS was agreed: check that this port speaks TLS, and what the backend logs"
     if isinstance(error, ConnectionResetError) or isinstance(error.__cause__, EOFError | OSError):
-        return f"{where}: hung up before it answered: check {_behind(backend)}, and that the backend runs"
+        return f"{where}: hung up before it answered: check {_describe_address(backend)}, and that the backend runs"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
-    said = shown(str(error))[:120]
+    said = without_user_info(str(error))[:120]
     return f"{where}: no WebSocket connection ({type(error).__name__}: {said!a}): check [backend] url"

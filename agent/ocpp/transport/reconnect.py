@@ -13,7 +13,7 @@ from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.dialects.keys_v1x import authorization_key_bytes
 from agent.ocpp.transport import connector, tls
 from agent.ocpp.transport.backoff import Backoff
-from agent.ocpp.transport.timeouts import Patience
+from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.transport.websocket import WebSocket
 from agent.ports.pki import NO_ROOTS, PkiPort
 from agent.station_file.settings import Backend
@@ -22,7 +22,7 @@ RECONNECT_LEAST_S = 0.02
 """However eager the station file is: a server that closes at once must not keep a core busy."""
 
 
-class Connecting:
+class Reconnector:
     """``access``: what to dial with, asked anew for every attempt; None: what the station file and the settings say.
     ``password`` is the file's, asked while no AuthorizationKey is set or this link is not ``primary``."""
 
@@ -31,32 +31,32 @@ class Connecting:
         backend: Backend,
         dialects: Sequence[Dialect],
         settings: Settings,
-        hear: Callable[[Event], None],
+        post_event: Callable[[Event], None],
         password: Callable[[], str | None],
         primary: bool,
-        patience: Patience,
+        timeouts: Timeouts,
         jitter: random.Random,
         access: Callable[[], Access] | None = None,
         pki: PkiPort | None = None,
         rate: float = 1.0,
     ) -> None:
         self._rate = rate
-        self._backend, self._settings, self._hear, self._pki = backend, settings, hear, pki
+        self._backend, self._settings, self._post_event, self._pki = backend, settings, post_event, pki
         self._subprotocols = [d.subprotocol for d in dialects]
-        self._password, self._primary, self._patience = password, primary, patience
-        self._access = access or self._of_file
-        self._dialler = connector.Dialler(patience.open_s)
-        self._backoff = Backoff(jitter, patience.backoff_s or 10.0, patience.backoff_random_s)
+        self._password, self._primary, self._timeouts = password, primary, timeouts
+        self._access = access or self._access_from_file
+        self._dialer = connector.Dialer(timeouts.open_s)
+        self._backoff = Backoff(jitter, timeouts.backoff_s or 10.0, timeouts.backoff_random_s)
         self._used: Access | None = None
-        self._half = False
+        self._is_retry = False
 
     @property
     def url(self) -> str:
         """For people: without user and password."""
-        return connector.shown(self._addressed(self._used or self._access()).endpoint)
+        return connector.without_user_info(self._effective_address(self._used or self._access()).endpoint)
 
     @property
-    def stale(self) -> bool:
+    def is_outdated(self) -> bool:
         """Something else is to be dialled with now than the present connection was."""
         return not self._access().same(self._used)
 
@@ -65,46 +65,48 @@ class Connecting:
         access = self._used = self._access()
         roots = self._pki.trusted() if self._pki else NO_ROOTS
         try:
-            secret = self._secret(access)
-            ws = await self._dialler.connect(self._dialled(access), self._subprotocols, secret, roots)
+            secret = self._basic_auth_password(access)
+            ws = await self._dialer.connect(self._effective_backend(access), self._subprotocols, secret, roots)
         except connector.NoConnection as e:
-            half = self._half = e.negotiation and not self._half  # the other half is the attempt without compression
+            half = self._is_retry = (
+                e.negotiation and not self._is_retry
+            )  # the other half is the attempt without compression
             if not half:
-                self._hear(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
+                self._post_event(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
             raise
-        self._half = False
+        self._is_retry = False
         root = tls.root_of(ws.transport.get_extra_info("ssl_object"))
         if self._pki:
             self._pki.used(self._backend.name, root)
-        self._hear(Connected(self._backend.name, access))
+        self._post_event(Connected(self._backend.name, access))
         return ws
 
-    def worked(self) -> None:
+    def backend_answered(self) -> None:
         """A CALL was answered: the next wait is a short one again. The handshake alone shows nothing of the backend, it
         may be the work of a proxy."""
         self._backoff.reset()
 
-    def pause_s(self) -> float:
+    def next_pause_s(self) -> float:
         """In real seconds. What a backend has set is domain time, ``rate`` times as fast."""
         if self._backend.reconnect_s is not None:
             return max(RECONNECT_LEAST_S, self._backend.reconnect_s)
-        if self._patience.backoff_s is None:
-            self._backoff.follow(self._settings)
-        return self._backoff.next_s() / self._rate
+        if self._timeouts.backoff_s is None:
+            self._backoff.apply_settings(self._settings)
+        return self._backoff.next_wait_s() / self._rate
 
-    def _of_file(self) -> Access:
+    def _access_from_file(self) -> Access:
         key = self._settings.text("authorization_key") if self._primary else ""
         return Access(profile=self._backend.security_profile, key=key)
 
-    def _secret(self, access: Access) -> bytes | None:
+    def _basic_auth_password(self, access: Access) -> bytes | None:
         if access.key:
             return authorization_key_bytes(access.key)
         password = self._password()
         return password.encode() if password else None
 
-    def _dialled(self, access: Access) -> Backend:
+    def _effective_backend(self, access: Access) -> Backend:
         """The station file's backend, as it has become. Raises ``NoConnection``."""
-        made = self._addressed(access)
+        made = self._effective_address(access)
         if not access.certificate or access.profile != 3:
             return made
         files = self._pki.client(access.certificate) if self._pki else None
@@ -112,7 +114,7 @@ class Connecting:
             raise connector.NoConnection("the client certificate in use is not there any more: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])
 
-    def _addressed(self, access: Access) -> Backend:
+    def _effective_address(self, access: Access) -> Backend:
         """``via`` is the way to the file's ``url`` alone."""
         url, via = access.url or self._backend.url, self._backend.via
         if access.profile >= 2 and access.profile > self._backend.security_profile and not connector.is_tls(url):

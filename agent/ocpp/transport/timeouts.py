@@ -8,7 +8,7 @@ from agent.model.fastclass import frozen
 
 
 @frozen
-class Patience:
+class Timeouts:
     """``backoff_s`` None: as the settings say."""
 
     open_s: float = 30.0
@@ -23,7 +23,7 @@ class Patience:
     """A connection that lasted so long was not one that is cut as soon as it is there."""
 
 
-async def wait(event: asyncio.Event, timeout_s: float | None) -> None:
+async def wait_for_event(event: asyncio.Event, timeout_s: float | None) -> None:
     """Until the event, or the time is over."""
     try:
         async with asyncio.timeout(timeout_s):

@@ -30,24 +30,24 @@ _VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO
 _CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIPHER", "INSUFFICIENT_SECURITY")
 
 
-def context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ResumingContext:
+def build_context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ResumingContext:
     """TLS 1.2 or newer, chain and host name checked against ``ca`` and the installed ``roots``, and the system's store
     where no ``ca`` is given; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
     made = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)  # not Python's default: from 3.13 on it refuses many a private root
     if backend.ca is None:
         made.load_default_certs()
     for path in roots.installed:
-        made.load_verify_locations(cafile=str(_readable(path)))
+        made.load_verify_locations(cafile=str(_require_readable(path)))
     if backend.ca is not None:
-        _trust_ca(made, _readable(backend.ca), roots.withdrawn)
+        _trust_ca(made, _require_readable(backend.ca), roots.withdrawn)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_ciphers(f"{CIPHERS}:{SECURITY_LEVEL}")
     if backend.crl is not None:
-        made.load_verify_locations(cafile=str(_readable(backend.crl)))
+        made.load_verify_locations(cafile=str(_require_readable(backend.crl)))
         made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     if backend.security_profile == 3 and backend.client_cert is not None:
         key = backend.client_key or backend.client_cert
-        made.load_cert_chain(str(_readable(backend.client_cert)), str(_readable(key)))
+        made.load_cert_chain(str(_require_readable(backend.client_cert)), str(_require_readable(key)))
     return made
 
 
@@ -63,10 +63,10 @@ def _trust_ca(made: ssl.SSLContext, ca: Path, withdrawn: frozenset[str]) -> None
 def root_of(connection: Any) -> bytes | None:
     """The authority (DER) that the other side's chain ended in, of an ``ssl.SSLObject``; None: no TLS; b"": Python does
     not say. To be asked once something was read: the session is kept for the next connection."""
-    return None if connection is None else connection.context.remember(connection)
+    return None if connection is None else connection.context.keep_session(connection)
 
 
-def _readable(path: Path) -> Path:
+def _require_readable(path: Path) -> Path:
     os.close(os.open(path, os.O_RDONLY))
     return path
 
@@ -81,7 +81,7 @@ def ssl_error(error: BaseException | None) -> ssl.SSLError | None:
     return None
 
 
-def trouble(error: ssl.SSLError, own_certificate: bool) -> Trouble:
+def classify_failure(error: ssl.SSLError, own_certificate: bool) -> Trouble:
     """``own_certificate``: we have shown one; then a handshake that the server gives up is about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Trouble.SERVER_CERTIFICATE

@@ -67,7 +67,7 @@ class ResumingContext(ssl.SSLContext):
                 self._is_narrow = True
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
-    def remember(self, connection: ssl.SSLObject) -> bytes:
+    def keep_session(self, connection: ssl.SSLObject) -> bytes:
         """Keep the session of a connection on which something was read: in TLS 1.3 its ticket comes after the
         handshake. Return the root of its chain; a resumed one had it when it was new."""
         host, session = str(connection.server_hostname), connection.session

@@ -62,12 +62,12 @@ class WebSocket(asyncio.BufferedProtocol):
         """What the other side has said; 1006: nothing; None while the connection is there."""
         return self._protocol.close_code
 
-    async def handshake(self, headers: Mapping[str, str]) -> None:
+    async def perform_handshake(self, headers: Mapping[str, str]) -> None:
         """Raises what ``websockets`` thinks of an answer that is none, its cause being that of the connection's end."""
         request = self._protocol.connect()
         request.headers.update(headers)
         self._protocol.send_request(request)
-        self._flush()
+        self._write_pending()
         await self._answered
         if self._protocol.handshake_exc is not None:
             failed = self._protocol.handshake_exc
@@ -75,7 +75,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     # --- what the link does with it ------------------------------------------------------------------------------
 
-    async def recv(self) -> str | bytes:
+    async def receive_message(self) -> str | bytes:
         """The next whole message. What came before the end is still delivered, then raises ``Closed``. The event loop
         has a turn before each message."""
         await asyncio.sleep(0)
@@ -90,21 +90,21 @@ class WebSocket(asyncio.BufferedProtocol):
             self.transport.resume_reading()
         return message
 
-    async def send(self, text: str) -> None:
+    async def send_text(self, text: str) -> None:
         """Returns when the kernel, or a small buffer, has it."""
         self._must_be_open()
         self._protocol.send_text(text.encode())
-        self._flush()
+        self._write_pending()
         if not self._writable.is_set():
             await self._writable.wait()
 
-    async def ping(self) -> None:
+    async def ping_and_wait(self) -> None:
         """Returns when the pong is there."""
         self._must_be_open()
         mark = os.urandom(4)
         pong = self._pings[mark] = self._loop.create_future()
         self._protocol.send_ping(mark)
-        self._flush()
+        self._write_pending()
         try:
             await pong
         finally:
@@ -114,7 +114,7 @@ class WebSocket(asyncio.BufferedProtocol):
         """In order, if the other side takes part in it. Returns when the connection is gone."""
         if self._is_open():
             self._protocol.send_close(code, reason)
-            self._flush()
+            self._write_pending()
         if not self._ended.is_set():
             self._end_soon()
             if self._paused:  # the other side's close frame is behind what nobody takes any more
@@ -143,23 +143,23 @@ class WebSocket(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._protocol.receive_data(bytes(self._buffer[:nbytes]))
         for event in self._protocol.events_received():
-            self._happened(event)
-        self._flush()
+            self._handle_event(event)
+        self._write_pending()
         if self._protocol.close_expected():
             self._end_soon()
         if self._protocol.handshake_exc is not None:
-            self._handshaken()
+            self._handshake_done()
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
-        self._flush()
+        self._write_pending()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost_by = exc
         self._protocol.receive_eof()  # may be a second time; its state is CLOSED now
         if self._deadline is not None:
             self._deadline.cancel()
-        self._handshaken()
+        self._handshake_done()
         for pong in self._pings.values():
             if not pong.done():
                 pong.set_exception(Closed())
@@ -172,7 +172,7 @@ class WebSocket(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    def _flush(self) -> None:
+    def _write_pending(self) -> None:
         pieces = self._protocol.data_to_send()
         if data := b"".join(pieces):
             self.transport.write(data)
@@ -191,24 +191,24 @@ class WebSocket(asyncio.BufferedProtocol):
 
     # --- what comes in ---------------------------------------------------------------------------------------------
 
-    def _handshaken(self) -> None:
+    def _handshake_done(self) -> None:
         if not self._answered.done():
             self._answered.set_result(None)
 
-    def _happened(self, event: Any) -> None:
+    def _handle_event(self, event: Any) -> None:
         opcode = getattr(event, "opcode", None)
         if opcode is None:
-            self._handshaken()  # the answer to our request; the first of all events
+            self._handshake_done()  # the answer to our request; the first of all events
         elif opcode == PONG:
-            self._ponged(bytes(event.data))
+            self._pong_received(bytes(event.data))
         elif opcode in (TEXT, BINARY):
             self._is_text, self._pieces = opcode == TEXT, bytearray(event.data)
-            self._whole(event.fin)
+            self._message_complete(event.fin)
         elif opcode == CONTINUATION:
             self._pieces += event.data
-            self._whole(event.fin)
+            self._message_complete(event.fin)
 
-    def _whole(self, fin: bool) -> None:
+    def _message_complete(self, fin: bool) -> None:
         if not fin:
             return
         data, self._pieces = bytes(self._pieces), bytearray()
@@ -222,7 +222,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._paused = True
             self.transport.pause_reading()
 
-    def _ponged(self, mark: bytes) -> None:
+    def _pong_received(self, mark: bytes) -> None:
         pong = self._pings.get(mark)
         if pong is not None and not pong.done():
             pong.set_result(None)
@@ -243,7 +243,7 @@ async def open_socket(
     tls: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": uri.host}
     _, socket = await loop.create_connection(lambda: WebSocket(protocol, read_ahead, close_timeout_s), *at, **tls)
     try:
-        await socket.handshake(headers)
+        await socket.perform_handshake(headers)
     except BaseException:
         socket.transport.abort()
         raise

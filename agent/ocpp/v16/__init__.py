@@ -29,7 +29,7 @@ from agent.ocpp.v16 import (
     transactions,
 )
 from agent.ocpp.wire.rpc import Code
-from agent.ocpp.wire.schema import of_package
+from agent.ocpp.wire.schema import load_package_schemas
 
 CODES = {Code.FORMAT: "FormationViolation", Code.OCCURRENCE: "OccurenceConstraintViolation"}
 """1.6 spells two of them differently, one of them wrongly (JSON specification 4.2.3)."""
@@ -60,12 +60,12 @@ V16 = Dialect(
         *security.ROWS,
         *refusals.ROWS,
     ),
-    project=status.project,
-    schemas=of_package("v16"),
+    project_status=status.project_status,
+    schemas=load_package_schemas("v16"),
     codes=CODES,
     max_token_length=identifiers.ID_TAG_MAX,
-    station_says=STATION_SAYS,
-    masked=settings.masked,
+    station_actions=STATION_SAYS,
+    mask_secrets=settings.mask_secrets,
 )
 
 
@@ -73,6 +73,6 @@ PROFILES = ("Core", *(p for p in refusals.OFF if p not in refusals.NOT_YET))
 """The feature profiles of 6.1 that are offered; all but Core may be switched off in the station file."""
 
 
-def dialect(features_off: Collection[str] = ()) -> Dialect:
+def build_dialect(features_off: Collection[str] = ()) -> Dialect:
     """The dialect without the profiles that this station does not offer."""
-    return V16.plus(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))
+    return V16.with_rows(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

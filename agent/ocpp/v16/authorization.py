@@ -9,38 +9,44 @@ from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.requests import AskClearCache
 from agent.model.types import AuthorizationStatus, Verdict
-from agent.ocpp.dialects.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
-from agent.ocpp.v16.identifiers import id_tag
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.dialects.dialect import In, Out, Payload, ResponseEffects, RowContext, judge_by_status_alone
+from agent.ocpp.v16.identifiers import encode_id_tag
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 
-def verdict(info: Payload) -> Verdict:
+def decode_id_tag_info(info: Payload) -> Verdict:
     """IdTagInfo."""
-    expires_utc_s = parse(info.get("expiryDate"))
+    expires_utc_s = parse_timestamp(info.get("expiryDate"))
     return Verdict(AuthorizationStatus(info["status"]), info.get("parentIdTag") or None, expires_utc_s)
 
 
-def _authorize(order: JudgeToken, desk: Desk) -> dict[str, Any]:
-    return {"idTag": id_tag(order.token)}
+def _encode_authorize(order: JudgeToken, ctx: RowContext) -> dict[str, Any]:
+    return {"idTag": encode_id_tag(order.token)}
 
 
-def _judged(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
-    return Heard((TokenJudged(order.request, order.token, verdict(payload["idTagInfo"])),))
+def _decode_authorize_response(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    return ResponseEffects((TokenJudged(order.request, order.token, decode_id_tag_info(payload["idTagInfo"])),))
 
 
-def _malformed(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
-    return unreadable_verdict(order, payload.get("idTagInfo"))
+def _decode_malformed_authorize(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    return judge_by_status_alone(order, payload.get("idTagInfo"))
 
 
-def _clear(payload: Payload, desk: Desk) -> AskClearCache:
+def _decode_clear_cache(payload: Payload, ctx: RowContext) -> AskClearCache:
     return AskClearCache()
 
 
-def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_clear_cache(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
 ROWS = (
-    Out(JudgeToken, "Authorize", _authorize, _judged, malformed=_malformed),
-    In("ClearCache", _clear, _cleared),
+    Out(
+        JudgeToken,
+        "Authorize",
+        _encode_authorize,
+        _decode_authorize_response,
+        decode_malformed=_decode_malformed_authorize,
+    ),
+    In("ClearCache", _decode_clear_cache, _answer_clear_cache),
 )

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import BootWanted, HeartbeatWanted
-from agent.ocpp.dialects.dialect import Boot, Desk, Heard, Out, Payload
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.dialects.dialect import BootAnswer, Out, Payload, ResponseEffects, RowContext
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 INTERVAL_MAX_S = 7 * 86400
 """A longer interval is a mistake of the other side; it would silence the station for good."""
@@ -16,8 +16,8 @@ INTERVAL_MAX_S = 7 * 86400
 SERIAL_MAX = 25
 
 
-def _boot(message: BootWanted, desk: Desk) -> dict[str, Any]:
-    who = desk.identity()
+def _encode_boot_notification(message: BootWanted, ctx: RowContext) -> dict[str, Any]:
+    who = ctx.identity()
     fields = {
         "chargePointVendor": (who.vendor or "unknown", 20),
         "chargePointModel": (who.model or "unknown", 20),
@@ -33,20 +33,22 @@ def _boot(message: BootWanted, desk: Desk) -> dict[str, Any]:
     return {name: text[:most] for name, (text, most) in fields.items() if text}
 
 
-def _booted(message: BootWanted, payload: Payload, desk: Desk) -> Heard:
+def _decode_boot_response(message: BootWanted, payload: Payload, ctx: RowContext) -> ResponseEffects:
     interval_s = int(min(max(payload["interval"], 0), INTERVAL_MAX_S))
-    return Heard(boot=Boot(payload["status"], interval_s), utc_s=parse(payload["currentTime"]))
+    return ResponseEffects(
+        boot=BootAnswer(payload["status"], interval_s), utc_s=parse_timestamp(payload["currentTime"])
+    )
 
 
-def _heartbeat(message: HeartbeatWanted, desk: Desk) -> dict[str, Any]:
+def _encode_heartbeat(message: HeartbeatWanted, ctx: RowContext) -> dict[str, Any]:
     return {}
 
 
-def _beaten(message: HeartbeatWanted, payload: Payload, desk: Desk) -> Heard:
-    return Heard(utc_s=parse(payload["currentTime"]))
+def _decode_heartbeat_response(message: HeartbeatWanted, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    return ResponseEffects(utc_s=parse_timestamp(payload["currentTime"]))
 
 
 ROWS = (
-    Out(BootWanted, "BootNotification", _boot, _booted),
-    Out(HeartbeatWanted, "Heartbeat", _heartbeat, _beaten),
+    Out(BootWanted, "BootNotification", _encode_boot_notification, _decode_boot_response),
+    Out(HeartbeatWanted, "Heartbeat", _encode_heartbeat, _decode_heartbeat_response),
 )

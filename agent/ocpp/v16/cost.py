@@ -13,10 +13,10 @@ from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.domain.requests import Ask, AskCost, AskMessage
 from agent.model import json_limits
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialects.dialect import Desk, Out, Payload, nothing
+from agent.ocpp.dialects.dialect import Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, transaction_id
-from agent.ocpp.wire.text import content, is_plain, line
-from agent.ocpp.wire.timestamps import parse, rfc3339
+from agent.ocpp.wire.text import is_plain, parse_message_content, parse_single_line
+from agent.ocpp.wire.timestamps import format_rfc3339, parse_timestamp
 
 VENDOR = "org.openchargealliance.costmsg"
 URL_MAX = 512
@@ -31,18 +31,18 @@ _STATES = {
 """``atCPStatus``: the two statuses with an idle cable are one charging state."""
 
 
-def asked(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+def decode_cost_message(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
     """What one of the three messages asks, or its answer."""
     make = _MESSAGES.get(payload.get("messageId", ""))
     if make is None:
         return {"status": "UnknownMessageId"}
     try:
-        return make(_object(_parsed(payload.get("data", ""))), desk)
+        return make(_require_object(_parse_with_decimals(payload.get("data", ""))), ctx)
     except (ValueError, KeyError):
         return {"status": "Rejected"}
 
 
-def _parsed(text: str) -> Any:
+def _parse_with_decimals(text: str) -> Any:
     """Numbers with a point become ``Decimal``: money is never a binary fraction."""
     from decimal import Decimal
 
@@ -52,152 +52,158 @@ def _parsed(text: str) -> Any:
 # --- the three messages ---------------------------------------------------------------------------------------------
 
 
-def _user_price(data: Mapping[str, Any], desk: Desk) -> AskMessage:
+def _decode_set_user_price(data: Mapping[str, Any], ctx: RowContext) -> AskMessage:
     token = data["idToken"]
     if not isinstance(token, str) or not 0 < len(token) <= ID_TAG_MAX or not is_plain(token):
         raise ValueError("idToken")
-    return AskMessage(Token(token), _texts(data))
+    return AskMessage(Token(token), _parse_price_texts(data))
 
 
-def _running(data: Mapping[str, Any], desk: Desk) -> AskCost:
+def _decode_running_cost(data: Mapping[str, Any], ctx: RowContext) -> AskCost:
     state, meter_wh = data.get("state", "Charging"), data.get("meterValue")
     if state not in ("Charging", "Idle"):
         raise ValueError("state")
     cost = Cost(
-        _cost(data, desk),
-        texts=_texts(data),
-        meter_wh=None if meter_wh is None else _whole(meter_wh),
-        utc_s=_time(data.get("timestamp")),
+        _parse_cost(data, ctx),
+        texts=_parse_price_texts(data),
+        meter_wh=None if meter_wh is None else _require_integer(meter_wh),
+        utc_s=_parse_time(data.get("timestamp")),
         idle=state == "Idle",
-        price=_price(data.get("chargingPrice")),
-        idle_price=_idle_price(data.get("idlePrice")),
-        next=_next(data.get("nextPeriod")),
-        triggers=_triggers(data.get("triggerMeterValue")),
+        price=_parse_charging_price(data.get("chargingPrice")),
+        idle_price=_parse_idle_price(data.get("idlePrice")),
+        next=_parse_next_price(data.get("nextPeriod")),
+        triggers=_parse_triggers(data.get("triggerMeterValue")),
     )
-    return AskCost(_session(data, desk), cost)
+    return AskCost(_find_session(data, ctx), cost)
 
 
-def _final(data: Mapping[str, Any], desk: Desk) -> AskCost:
+def _decode_final_cost(data: Mapping[str, Any], ctx: RowContext) -> AskCost:
     qr = data.get("qrCodeText") or ""
     if not isinstance(qr, str) or len(qr) > URL_MAX or not is_plain(qr) or " " in qr:
         raise ValueError("qrCodeText")
     if qr and not qr.lower().startswith(("https://", "http://")):
         raise ValueError("qrCodeText: no address of the web")
-    return AskCost(_session(data, desk), Cost(_cost(data, desk), final=True, texts=_texts(data), qr=qr))
+    return AskCost(
+        _find_session(data, ctx), Cost(_parse_cost(data, ctx), final=True, texts=_parse_price_texts(data), qr=qr)
+    )
 
 
-_MESSAGES: Mapping[str, Callable[[Mapping[str, Any], Desk], Ask]] = {
-    "SetUserPrice": _user_price,
-    "RunningCost": _running,
-    "FinalCost": _final,
+_MESSAGES: Mapping[str, Callable[[Mapping[str, Any], RowContext], Ask]] = {
+    "SetUserPrice": _decode_set_user_price,
+    "RunningCost": _decode_running_cost,
+    "FinalCost": _decode_final_cost,
 }
 
 # --- their fields; all raise ValueError -----------------------------------------------------------------------------
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def _require_object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("no object")
     return value
 
 
-def _session(data: Mapping[str, Any], desk: Desk) -> str:
-    return desk.outbox.session_of(desk.link, str(_whole(data["transactionId"]))) or ""
+def _find_session(data: Mapping[str, Any], ctx: RowContext) -> str:
+    return ctx.outbox.session_of(ctx.link, str(_require_integer(data["transactionId"]))) or ""
 
 
-def _whole(value: Any) -> int:
+def _require_integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("no whole number")
     return value
 
 
-def _cost(data: Mapping[str, Any], desk: Desk) -> int:
+def _parse_cost(data: Mapping[str, Any], ctx: RowContext) -> int:
     """``currency`` is no field of the note; where a backend sends it, it has to be the one that is shown."""
-    if data.get("currency", desk.settings.text("currency")) != desk.settings.text("currency"):
+    if data.get("currency", ctx.settings.text("currency")) != ctx.settings.text("currency"):
         raise ValueError("another currency")
-    return _amount(data["cost"])
+    return _parse_amount(data["cost"])
 
 
-def _amount(value: Any) -> int:
+def _parse_amount(value: Any) -> int:
     if isinstance(value, str):
         raise ValueError("a text")
     return micro(value)
 
 
-def _amounts(value: Any, *names: str) -> tuple[int | None, ...]:
-    given = _object(value)
-    return tuple(None if given.get(name) is None else _amount(given[name]) for name in names)
+def _parse_amounts(value: Any, *names: str) -> tuple[int | None, ...]:
+    given = _require_object(value)
+    return tuple(None if given.get(name) is None else _parse_amount(given[name]) for name in names)
 
 
-def _price(value: Any) -> Price | None:
-    return None if value is None else Price(*_amounts(value, "kWhPrice", "hourPrice", "flatFee"))
+def _parse_charging_price(value: Any) -> Price | None:
+    return None if value is None else Price(*_parse_amounts(value, "kWhPrice", "hourPrice", "flatFee"))
 
 
-def _idle_price(value: Any) -> IdlePrice | None:
+def _parse_idle_price(value: Any) -> IdlePrice | None:
     if value is None:
         return None
-    grace_min = _whole(_object(value).get("graceMinutes") or 0)
+    grace_min = _require_integer(_require_object(value).get("graceMinutes") or 0)
     if not 0 <= grace_min <= 10_000:
         raise ValueError("graceMinutes")
-    (hour_micro,) = _amounts(value, "hourPrice")
+    (hour_micro,) = _parse_amounts(value, "hourPrice")
     return IdlePrice(hour_micro, grace_min)
 
 
-def _next(value: Any) -> NextPrice | None:
+def _parse_next_price(value: Any) -> NextPrice | None:
     if value is None:
         return None
-    at_utc_s = _time(_object(value)["atTime"])
+    at_utc_s = _parse_time(_require_object(value)["atTime"])
     if at_utc_s is None:
         raise ValueError("atTime")
-    return NextPrice(at_utc_s, _price(value.get("chargingPrice")) or Price(), _idle_price(value.get("idlePrice")))
+    return NextPrice(
+        at_utc_s,
+        _parse_charging_price(value.get("chargingPrice")) or Price(),
+        _parse_idle_price(value.get("idlePrice")),
+    )
 
 
-def _triggers(value: Any) -> Triggers | None:
+def _parse_triggers(value: Any) -> Triggers | None:
     if value is None:
         return None
-    energy_micro, power_micro = _amounts(value, "atEnergykWh", "atPowerkW")
+    energy_micro, power_micro = _parse_amounts(value, "atEnergykWh", "atPowerkW")
     given = value.get("atCPStatus") or ()
     statuses = [given] if isinstance(given, str) else given
     if not isinstance(statuses, list | tuple) or not all(isinstance(s, str) and s in _STATES for s in statuses):
         raise ValueError("atCPStatus")
     return Triggers(
-        _time(value.get("atTime")),
+        _parse_time(value.get("atTime")),
         None if energy_micro is None else energy_micro // 1000,
         None if power_micro is None else power_micro / 1000,
         tuple(dict.fromkeys(_STATES[s] for s in statuses)),
     )
 
 
-def _time(value: Any) -> float | None:
-    utc_s = parse(value)
+def _parse_time(value: Any) -> float | None:
+    utc_s = parse_timestamp(value)
     if value is not None and utc_s is None:
         raise ValueError("no time")
     return utc_s
 
 
-def _texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
+def _parse_price_texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
     """``priceText`` in no language, then those of ``priceTextExtra``."""
     extra = data.get("priceTextExtra") or []
     if not isinstance(extra, list) or len(extra) > 50:
         raise ValueError("priceTextExtra")
     plain = data.get("priceText")
-    first = () if plain is None else (MessageContent(line(plain)),)
-    return (*first, *(content(_object(e)) for e in extra))
+    first = () if plain is None else (MessageContent(parse_single_line(plain)),)
+    return (*first, *(parse_message_content(_require_object(e)) for e in extra))
 
 
 # --- what the station says ------------------------------------------------------------------------------------------
 
 
-def _unplugged(message: ConnectorUnplugged, desk: Desk) -> dict[str, Any] | None:
-    known = desk.outbox.transaction_id(desk.link, message.session, VERSION)
-    if known is None and not desk.outbox.transaction(desk.link, message.session):
+def _encode_connector_unplugged(message: ConnectorUnplugged, ctx: RowContext) -> dict[str, Any] | None:
+    known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION)
+    if known is None and not ctx.outbox.transaction(ctx.link, message.session):
         return None  # all of it was told in another version
     data = {
-        "transactionId": transaction_id(message.session, desk),
-        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+        "transactionId": transaction_id(message.session, ctx),
+        "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
     }
     return {"vendorId": VENDOR, "messageId": "ConnectorUnplugged", "data": json.dumps(data, separators=(",", ":"))}
 
 
-ROWS = (Out(ConnectorUnplugged, "DataTransfer", _unplugged, nothing),)
+ROWS = (Out(ConnectorUnplugged, "DataTransfer", _encode_connector_unplugged, decode_empty_response),)
 """Whatever word it is answered with: a backend that does not know it loses nothing."""

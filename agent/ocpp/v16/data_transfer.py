@@ -8,27 +8,27 @@ from typing import Any
 from agent.domain.orders import Reply
 from agent.domain.requests import Ask, AskData
 from agent.ocpp.dialects import web_payment
-from agent.ocpp.dialects.dialect import Desk, In, Payload
+from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.v16 import cost
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
-    if payload["vendorId"] == cost.VENDOR and desk.settings.flag("cost_display"):
-        return cost.asked(payload, desk)
+def _decode_data_transfer(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
+    if payload["vendorId"] == cost.VENDOR and ctx.settings.flag("cost_display"):
+        return cost.decode_cost_message(payload, ctx)
     if payload["vendorId"] == web_payment.VENDOR:
-        return web_payment.asked(payload.get("messageId", ""), payload.get("data", ""))
+        return web_payment.decode_web_payment(payload.get("messageId", ""), payload.get("data", ""))
     return AskData(payload["vendorId"], payload.get("messageId", ""), payload.get("data", ""))
 
 
-def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_data_transfer(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if payload.get("vendorId") == web_payment.VENDOR:
-        return web_payment.answered(reply)
+        return web_payment.answer_web_payment(reply)
     answer = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}
     if "data" in reply.data:
         answer["data"] = str(reply.data["data"])
     return answer
 
 
-ROWS = (In("DataTransfer", _ask, _answer),)
+ROWS = (In("DataTransfer", _decode_data_transfer, _answer_data_transfer),)

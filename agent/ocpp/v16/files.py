@@ -12,8 +12,16 @@ from typing import Any
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Reply
 from agent.domain.requests import AskFirmware, AskLog
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.dialects.files import accepted, get_log, log_accepted, signed_firmware, tries, when, with_id
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.files import (
+    answer_get_log,
+    answer_signed_firmware,
+    decode_get_log,
+    decode_signed_firmware,
+    encode_file_status,
+    parse_optional_time,
+    parse_retries,
+)
 
 _PLAIN = {
     "Idle": "Idle",
@@ -33,51 +41,53 @@ _LOG = frozenset({
 })  # fmt: skip
 
 
-def _update(payload: Payload, desk: Desk) -> AskFirmware:
-    return AskFirmware(payload["location"], when(payload, "retrieveDate") or 0.0, None, *tries(payload))
+def _decode_update_firmware(payload: Payload, ctx: RowContext) -> AskFirmware:
+    return AskFirmware(
+        payload["location"], parse_optional_time(payload, "retrieveDate") or 0.0, None, *parse_retries(payload)
+    )
 
 
-def _nothing(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_update_firmware(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {}
 
 
-def _diagnostics(payload: Payload, desk: Desk) -> AskLog:
-    oldest, latest = when(payload, "startTime"), when(payload, "stopTime")
-    return AskLog(payload["location"], False, None, *tries(payload), oldest_utc_s=oldest, latest_utc_s=latest)
+def _decode_get_diagnostics(payload: Payload, ctx: RowContext) -> AskLog:
+    oldest, latest = parse_optional_time(payload, "startTime"), parse_optional_time(payload, "stopTime")
+    return AskLog(payload["location"], False, None, *parse_retries(payload), oldest_utc_s=oldest, latest_utc_s=latest)
 
 
-def _file_name(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_diagnostics(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """No name: nothing will be sent (4.4)."""
     return {"fileName": reply.data["filename"]} if "filename" in reply.data else {}
 
 
-def _status(message: FirmwareStatus, desk: Desk) -> dict[str, Any] | None:
+def _encode_firmware_status(message: FirmwareStatus, ctx: RowContext) -> dict[str, Any] | None:
     return {"status": _PLAIN[message.status]} if message.status in _PLAIN else None
 
 
-def _diagnostics_status(message: LogStatus, desk: Desk) -> dict[str, Any] | None:
+def _encode_diagnostics_status(message: LogStatus, ctx: RowContext) -> dict[str, Any] | None:
     status = _DIAGNOSTICS.get(message.status, "UploadFailed")
     return {"status": status} if status else None
 
 
-def _log_status(message: LogStatus, desk: Desk) -> dict[str, Any] | None:
-    return with_id(message, desk) if message.status in _LOG else None
+def _encode_log_status(message: LogStatus, ctx: RowContext) -> dict[str, Any] | None:
+    return encode_file_status(message, ctx) if message.status in _LOG else None
 
 
-_SIGNED_STATUS = Out(FirmwareStatus, "SignedFirmwareStatusNotification", with_id, nothing)
-_LOG_STATUS = Out(LogStatus, "LogStatusNotification", _log_status, nothing)
+_SIGNED_STATUS = Out(FirmwareStatus, "SignedFirmwareStatusNotification", encode_file_status, decode_empty_response)
+_LOG_STATUS = Out(LogStatus, "LogStatusNotification", _encode_log_status, decode_empty_response)
 
 ROWS = (
-    In("UpdateFirmware", _update, _nothing),
-    In("GetDiagnostics", _diagnostics, _file_name),
-    In("SignedUpdateFirmware", signed_firmware, accepted),
-    In("GetLog", get_log, log_accepted),
+    In("UpdateFirmware", _decode_update_firmware, _answer_update_firmware),
+    In("GetDiagnostics", _decode_get_diagnostics, _answer_get_diagnostics),
+    In("SignedUpdateFirmware", decode_signed_firmware, answer_signed_firmware),
+    In("GetLog", decode_get_log, answer_get_log),
     Out(
-        FirmwareStatus, "FirmwareStatusNotification", _status, nothing,
-        unless=lambda message: bool(message.signed), other=_SIGNED_STATUS,
+        FirmwareStatus, "FirmwareStatusNotification", _encode_firmware_status, decode_empty_response,
+        is_other=lambda message: bool(message.signed), other=_SIGNED_STATUS,
     ),
     Out(
-        LogStatus, "DiagnosticsStatusNotification", _diagnostics_status, nothing,
-        unless=lambda message: bool(message.extended), other=_LOG_STATUS,
+        LogStatus, "DiagnosticsStatusNotification", _encode_diagnostics_status, decode_empty_response,
+        is_other=lambda message: bool(message.extended), other=_LOG_STATUS,
     ),
 )  # fmt: skip

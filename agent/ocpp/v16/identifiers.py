@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.model.types import Token
-from agent.ocpp.dialects.dialect import Desk, Unspeakable
+from agent.ocpp.dialects.dialect import NotExpressibleError, RowContext
 
 ID_TAG_MAX = 20
 NO_TRANSACTION_ID = -1
@@ -11,21 +11,23 @@ NO_TRANSACTION_ID = -1
 VERSION = "1.6"
 
 
-def id_tag(token: Token) -> str:
+def encode_id_tag(token: Token) -> str:
     """Unchanged, never cut. Raises ``Unspeakable``."""
     if not 0 < len(token.value) <= ID_TAG_MAX:
-        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}", elsewhere=True)
+        raise NotExpressibleError(
+            f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}", elsewhere=True
+        )
     return token.value
 
 
-def transaction_id(session: str, desk: Desk) -> int:
+def transaction_id(session: str, ctx: RowContext) -> int:
     """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
-    known = desk.outbox.transaction_id(desk.link, session, VERSION)
-    if known is None and desk.outbox.transaction(desk.link, session).get("refused") == VERSION:
+    known = ctx.outbox.transaction_id(ctx.link, session, VERSION)
+    if known is None and ctx.outbox.transaction(ctx.link, session).get("refused") == VERSION:
         return NO_TRANSACTION_ID
     if known is None:
-        raise Unspeakable("the backend never gave this session a transactionId")
+        raise NotExpressibleError("the backend never gave this session a transactionId")
     try:
         return int(known)
     except ValueError:  # an older release kept nothing but the id
-        raise Unspeakable("its start was told in another OCPP version, and is not kept here") from None
+        raise NotExpressibleError("its start was told in another OCPP version, and is not kept here") from None

@@ -8,45 +8,45 @@ from typing import Any
 from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Reply
 from agent.domain.requests import AskListVersion, AskSendList
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.v16.authorization import verdict
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.v16.authorization import decode_id_tag_info
 from agent.ocpp.wire.text import is_plain
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 
-def _version(payload: Payload, desk: Desk) -> AskListVersion:
+def _decode_get_list_version(payload: Payload, ctx: RowContext) -> AskListVersion:
     return AskListVersion()
 
 
-def _versioned(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_list_version(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"listVersion": reply.data.get("version", -1) if reply.status == "Accepted" else -1}
 
 
-def _send(payload: Payload, desk: Desk) -> AskSendList | dict[str, Any]:
+def _decode_send_local_list(payload: Payload, ctx: RowContext) -> AskSendList | dict[str, Any]:
     entries = payload.get("localAuthorizationList") or ()
     if not all(e["idTag"] and is_plain(e["idTag"]) for e in entries):
         return {"status": "Failed"}
-    told = tuple((e["idTag"], verdict(e["idTagInfo"]) if "idTagInfo" in e else None) for e in entries)
+    told = tuple((e["idTag"], decode_id_tag_info(e["idTagInfo"]) if "idTagInfo" in e else None) for e in entries)
     return AskSendList(int(payload["listVersion"]), payload["updateType"] == "Full", told)
 
 
-def _sent(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_send_local_list(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     words = ("Accepted", "Failed", "VersionMismatch")
     return {"status": reply.status if reply.status in words else "NotSupported"}
 
 
-def _conflict(message: ListConflicted, desk: Desk) -> dict[str, Any]:
+def _encode_list_conflict(message: ListConflicted, ctx: RowContext) -> dict[str, Any]:
     closed = message.connector is ConnectorStatus.UNAVAILABLE
     return {
         "connectorId": 0,
         "errorCode": "LocalListConflict",
         "status": "Unavailable" if closed else "Available",
-        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+        "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
     }
 
 
 ROWS = (
-    In("GetLocalListVersion", _version, _versioned),
-    In("SendLocalList", _send, _sent),
-    Out(ListConflicted, "StatusNotification", _conflict, nothing),
+    In("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
+    In("SendLocalList", _decode_send_local_list, _answer_send_local_list),
+    Out(ListConflicted, "StatusNotification", _encode_list_conflict, decode_empty_response),
 )

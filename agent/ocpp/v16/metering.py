@@ -9,10 +9,10 @@ from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample, TransactionEnded
 from agent.model.types import ReadingContext, SignedReading
-from agent.ocpp.dialects.dialect import Desk, Out, nothing
-from agent.ocpp.dialects.sampled_values import measured
+from agent.ocpp.dialects.dialect import Out, RowContext, decode_empty_response
+from agent.ocpp.dialects.sampled_values import measured_values
 from agent.ocpp.v16.identifiers import transaction_id
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 _UNITS = {
     "Current.Import": "A",
@@ -26,23 +26,23 @@ _UNITS = {
 }
 
 
-def number(value: float, digits: int = 1) -> str:
+def format_decimal(value: float, digits: int = 1) -> str:
     """A plain decimal number without superfluous zeros."""
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
 
 
-def _sampled(sample: Sample, desk: Desk) -> list[dict[str, str]]:
+def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, str]]:
     found, told, context = [], set(), sample.context.value
     for name in sample.measurands:
-        for one in measured(name, sample.reading):
+        for one in measured_values(name, sample.reading):
             if one in told:  # Voltage and Voltage.L1
                 continue
             told.add(one)
             measurand, phase, value = one
             entry = {
-                "value": number(value, one.digits),
+                "value": format_decimal(value, one.decimal_places),
                 "context": context,
                 "measurand": measurand,
             }
@@ -54,39 +54,41 @@ def _sampled(sample: Sample, desk: Desk) -> list[dict[str, str]]:
                 entry["location"] = "EV"
             found.append(entry)
     if sample.reading.signed is not None and found:
-        found.append(_signed(sample.reading.signed, sample.context, desk))
+        found.append(_encode_signed_value(sample.reading.signed, sample.context, ctx))
     return found
 
 
-def _timestamp(sample: Sample, desk: Desk) -> str:
+def _sample_timestamp(sample: Sample, ctx: RowContext) -> str:
     """Clock-aligned values lie on a whole second, whatever the clock has learned since."""
-    utc_s = desk.clock.utc_s(sample.reading.at)
-    return rfc3339(utc_s, whole_seconds=sample.context is ReadingContext.CLOCK)
+    utc_s = ctx.clock.utc_s(sample.reading.at)
+    return format_rfc3339(utc_s, whole_seconds=sample.context is ReadingContext.CLOCK)
 
 
-def meter_values(samples: Iterable[Sample], desk: Desk) -> list[dict[str, Any]]:
+def encode_samples(samples: Iterable[Sample], ctx: RowContext) -> list[dict[str, Any]]:
     """``meterValue`` or ``transactionData``; samples of which nothing was measured are left out."""
     return [
-        {"timestamp": _timestamp(s, desk), "sampledValue": values} for s in samples if (values := _sampled(s, desk))
+        {"timestamp": _sample_timestamp(s, ctx), "sampledValue": values}
+        for s in samples
+        if (values := _encode_sampled_values(s, ctx))
     ]
 
 
-def signed_values(message: TransactionEnded, desk: Desk) -> list[dict[str, Any]]:
+def encode_signed_record(message: TransactionEnded, ctx: RowContext) -> list[dict[str, Any]]:
     """The record of the transaction, for ``transactionData``."""
     if message.signed is None:
         return []
-    entry = _signed(message.signed, ReadingContext.END, desk)
-    return [{"timestamp": rfc3339(desk.clock.utc_s(message.at)), "sampledValue": [entry]}]
+    entry = _encode_signed_value(message.signed, ReadingContext.END, ctx)
+    return [{"timestamp": format_rfc3339(ctx.clock.utc_s(message.at)), "sampledValue": [entry]}]
 
 
-def _signed(record: SignedReading, context: ReadingContext, desk: Desk) -> dict[str, str]:
+def _encode_signed_value(record: SignedReading, context: ReadingContext, ctx: RowContext) -> dict[str, str]:
     """The JSON object that the OCA's note on signed meter values describes, in a value of format SignedData. The record
     itself is passed on byte for byte."""
     value = {
         "signedMeterData": record.data,
         "encodingMethod": record.encoding,
         "signingMethod": record.method,
-        "publicKey": record.public_key if desk.settings.flag("public_key_told") else "",
+        "publicKey": record.public_key if ctx.settings.flag("public_key_told") else "",
     }
     return {
         "value": json.dumps(value, separators=(",", ":")),
@@ -96,14 +98,14 @@ def _signed(record: SignedReading, context: ReadingContext, desk: Desk) -> dict[
     }
 
 
-def _meter(message: MeterSampled, desk: Desk) -> dict[str, Any] | None:
-    values = meter_values(message.samples, desk)
+def _encode_meter_values(message: MeterSampled, ctx: RowContext) -> dict[str, Any] | None:
+    values = encode_samples(message.samples, ctx)
     if not values:
         return None
     payload: dict[str, Any] = {"connectorId": message.evse, "meterValue": values}
     if message.session and message.authorised:
-        payload["transactionId"] = transaction_id(message.session, desk)
+        payload["transactionId"] = transaction_id(message.session, ctx)
     return payload
 
 
-ROWS = (Out(MeterSampled, "MeterValues", _meter, nothing),)
+ROWS = (Out(MeterSampled, "MeterValues", _encode_meter_values, decode_empty_response),)

@@ -9,7 +9,7 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
 from agent.model.fastclass import replace
 from agent.model.types import Token
-from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
+from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v16 import smart_charging
 from agent.ocpp.wire.rpc import Code
 from agent.ocpp.wire.text import is_plain
@@ -17,31 +17,35 @@ from agent.ocpp.wire.text import is_plain
 REJECTED = {"status": "Rejected"}
 
 
-def _one_of(*words: str, otherwise: str = "Rejected") -> Any:
+def _answer_one_of(*words: str, otherwise: str = "Rejected") -> Any:
     """The neutral status is the word of 1.6 too, where 1.6 has it."""
 
-    def answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         if reply.status == "NotImplemented" and "NotImplemented" not in words:
             raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
         return {"status": reply.status if reply.status in words else otherwise}
 
-    return answer
+    return answer_with_status
 
 
-def _availability(payload: Payload, desk: Desk) -> AskAvailability:
+def _decode_change_availability(payload: Payload, ctx: RowContext) -> AskAvailability:
     return AskAvailability(int(payload["connectorId"]), payload["type"] == "Operative")
 
 
-def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
+def _decode_remote_start(payload: Payload, ctx: RowContext) -> AskStart | dict[str, Any]:
     """A profile of another purpose is an error; a right one is ignored, as 5.11 asks, by a station without
     SmartCharging. Its transaction is the one that it starts, whatever number it names."""
-    if desk.boot == "Pending":  # 4.2: neither start nor stop
+    if ctx.boot == "Pending":  # 4.2: neither start nor stop
         return dict(REJECTED)
     wanted = payload.get("chargingProfile")
     if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":
         return dict(REJECTED)
-    offered = smart_charging.PROFILE in desk.settings.items_of("feature_profiles")
-    profile = replace(smart_charging.profile(wanted, desk), session="") if wanted is not None and offered else None
+    offered = smart_charging.PROFILE in ctx.settings.items_of("feature_profiles")
+    profile = (
+        replace(smart_charging.decode_charging_profile(wanted, ctx), session="")
+        if wanted is not None and offered
+        else None
+    )
     connector = payload.get("connectorId")
     if connector is not None and connector < 1:
         return dict(REJECTED)
@@ -52,21 +56,21 @@ def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
     return AskStart(None if connector is None else int(connector), Token(payload["idTag"]), profile=profile)
 
 
-def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:
-    if desk.boot == "Pending":
+def _decode_remote_stop(payload: Payload, ctx: RowContext) -> AskStop | dict[str, Any]:
+    if ctx.boot == "Pending":
         return dict(REJECTED)
-    return AskStop(desk.outbox.session_of(desk.link, str(int(payload["transactionId"]))) or "")
+    return AskStop(ctx.outbox.session_of(ctx.link, str(int(payload["transactionId"]))) or "")
 
 
-def _reset(payload: Payload, desk: Desk) -> AskReset:
+def _decode_reset(payload: Payload, ctx: RowContext) -> AskReset:
     return AskReset(hard=payload["type"] == "Hard")
 
 
-def _unlock(payload: Payload, desk: Desk) -> AskUnlock:
+def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> AskUnlock:
     return AskUnlock(int(payload["connectorId"]), stop_first=True)
 
 
-def _unlocked(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_unlock_connector(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status in ("UnknownConnector", "NotImplemented"):
         return {"status": "NotSupported"}
     return {"status": reply.status if reply.status in ("Unlocked", "NotSupported") else "UnlockFailed"}
@@ -82,16 +86,16 @@ _TRIGGERS = {
 }
 
 
-def _trigger(payload: Payload, desk: Desk) -> AskTrigger:
+def _decode_trigger_message(payload: Payload, ctx: RowContext) -> AskTrigger:
     connector = payload.get("connectorId")
     return AskTrigger(_TRIGGERS[payload["requestedMessage"]], None if connector is None else int(connector))
 
 
 ROWS = (
-    In("ChangeAvailability", _availability, _one_of("Accepted", "Rejected", "Scheduled")),
-    In("RemoteStartTransaction", _start, _one_of("Accepted", "Rejected")),
-    In("RemoteStopTransaction", _stop, _one_of("Accepted", "Rejected")),
-    In("Reset", _reset, _one_of("Accepted", "Rejected")),
-    In("UnlockConnector", _unlock, _unlocked),
-    In("TriggerMessage", _trigger, _one_of("Accepted", "Rejected", "NotImplemented")),
+    In("ChangeAvailability", _decode_change_availability, _answer_one_of("Accepted", "Rejected", "Scheduled")),
+    In("RemoteStartTransaction", _decode_remote_start, _answer_one_of("Accepted", "Rejected")),
+    In("RemoteStopTransaction", _decode_remote_stop, _answer_one_of("Accepted", "Rejected")),
+    In("Reset", _decode_reset, _answer_one_of("Accepted", "Rejected")),
+    In("UnlockConnector", _decode_unlock_connector, _answer_unlock_connector),
+    In("TriggerMessage", _decode_trigger_message, _answer_one_of("Accepted", "Rejected", "NotImplemented")),
 )

@@ -15,9 +15,17 @@ from agent.domain.requests import (
     AskTrigger,
     Trigger,
 )
-from agent.ocpp.dialects.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named, one_of
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.dialects.certificates import (
+    DELETED,
+    INSTALLED,
+    SIGNED,
+    answer_one_of,
+    decode_delete_certificate,
+    decode_sign_response,
+    encode_hash_data,
+)
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 EVENT_NAMES = {
     "FailedToAuthenticateAtCsms": "FailedToAuthenticateAtCentralSystem",
@@ -41,47 +49,51 @@ _TRIGGERS = {
 }
 
 
-def _event(message: SecurityHappened, desk: Desk) -> dict[str, Any]:
+def _encode_security_event(message: SecurityHappened, ctx: RowContext) -> dict[str, Any]:
     kind = EVENT_NAMES.get(message.kind, message.kind)
-    payload = {"type": kind[:50], "timestamp": rfc3339(desk.clock.utc_s(message.at))}
+    payload = {"type": kind[:50], "timestamp": format_rfc3339(ctx.clock.utc_s(message.at))}
     return payload | ({"techInfo": message.info[:255]} if message.info else {})
 
 
-def _csr(message: CertificateSigningWanted, desk: Desk) -> dict[str, Any]:
+def _encode_sign_certificate(message: CertificateSigningWanted, ctx: RowContext) -> dict[str, Any]:
     return {"csr": message.csr}
 
 
-def _signed(payload: Payload, desk: Desk) -> AskCertificateSigned:
+def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> AskCertificateSigned:
     return AskCertificateSigned(payload["certificateChain"])
 
 
-def _install(payload: Payload, desk: Desk) -> AskInstallCertificate:
+def _decode_install_certificate(payload: Payload, ctx: RowContext) -> AskInstallCertificate:
     return AskInstallCertificate(_USES[payload["certificateType"]], payload["certificate"])
 
 
-def _ids(payload: Payload, desk: Desk) -> AskInstalledCertificates:
+def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> AskInstalledCertificates:
     return AskInstalledCertificates((_USES[payload["certificateType"]],))
 
 
-def _listed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_certificate_ids(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     roots = reply.data.get("roots", ())
     if reply.status != "Accepted" or not roots:
         return {"status": "NotFound"}
-    return {"status": "Accepted", "certificateHashData": [hashes(root.hashes) for root in roots]}
+    return {"status": "Accepted", "certificateHashData": [encode_hash_data(root.hashes) for root in roots]}
 
 
-def _trigger(payload: Payload, desk: Desk) -> AskTrigger:
+def _decode_extended_trigger(payload: Payload, ctx: RowContext) -> AskTrigger:
     connector = payload.get("connectorId")
     what = _TRIGGERS[payload["requestedMessage"]]
     return AskTrigger(what, None if connector is None else int(connector), extended=True)
 
 
 ROWS = (
-    Out(SecurityHappened, "SecurityEventNotification", _event, nothing),
-    Out(CertificateSigningWanted, "SignCertificate", _csr, answered),
-    In("CertificateSigned", _signed, SIGNED),
-    In("InstallCertificate", _install, INSTALLED),
-    In("DeleteCertificate", named, DELETED),
-    In("GetInstalledCertificateIds", _ids, _listed),
-    In("ExtendedTriggerMessage", _trigger, one_of("Accepted", "NotImplemented", otherwise="Rejected")),
+    Out(SecurityHappened, "SecurityEventNotification", _encode_security_event, decode_empty_response),
+    Out(CertificateSigningWanted, "SignCertificate", _encode_sign_certificate, decode_sign_response),
+    In("CertificateSigned", _decode_certificate_signed, SIGNED),
+    In("InstallCertificate", _decode_install_certificate, INSTALLED),
+    In("DeleteCertificate", decode_delete_certificate, DELETED),
+    In("GetInstalledCertificateIds", _decode_get_certificate_ids, _answer_get_certificate_ids),
+    In(
+        "ExtendedTriggerMessage",
+        _decode_extended_trigger,
+        answer_one_of("Accepted", "NotImplemented", otherwise="Rejected"),
+    ),
 )

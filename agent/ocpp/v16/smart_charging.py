@@ -9,9 +9,9 @@ from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recur
 from agent.domain.orders import Reply
 from agent.domain.requests import AskClearProfiles, AskComposite, AskSetProfile
 from agent.ocpp.dialects.composite_schedule import schedule_periods
-from agent.ocpp.dialects.dialect import Desk, In, Payload
-from agent.ocpp.dialects.optional_fields import decimal, utc_s, whole
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.dialects.dialect import In, Payload, RowContext
+from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 PROFILE = "SmartCharging"
 _PURPOSES = {
@@ -23,27 +23,27 @@ _UNKNOWN = "?"
 """The session of a transaction that nobody here knows: none has this name."""
 
 
-def _session(payload: Payload, desk: Desk) -> str:
+def _find_session(payload: Payload, ctx: RowContext) -> str:
     number = payload.get("transactionId")
     if number is None:
         return ""
-    return desk.outbox.session_of(desk.link, str(int(number))) or _UNKNOWN
+    return ctx.outbox.session_of(ctx.link, str(int(number))) or _UNKNOWN
 
 
-def _schedule(payload: Payload) -> Schedule:
+def _decode_charging_schedule(payload: Payload) -> Schedule:
     return Schedule(
         unit=Unit(payload["chargingRateUnit"]),
         periods=tuple(
-            Period(int(p["startPeriod"]), decimal(p, "limit") or 0.0, whole(p, "numberPhases"))
+            Period(int(p["startPeriod"]), optional_decimal(p, "limit") or 0.0, optional_integer(p, "numberPhases"))
             for p in payload["chargingSchedulePeriod"]
         ),
-        duration_s=whole(payload, "duration"),
-        start_utc_s=utc_s(payload, "startSchedule"),
-        least_rate=decimal(payload, "minChargingRate"),
+        duration_s=optional_integer(payload, "duration"),
+        start_utc_s=optional_utc_s(payload, "startSchedule"),
+        least_rate=optional_decimal(payload, "minChargingRate"),
     )
 
 
-def profile(payload: Payload, desk: Desk) -> Profile:
+def decode_charging_profile(payload: Payload, ctx: RowContext) -> Profile:
     """ChargingProfile (7.8). Raises ``Refused``."""
     purpose, recurrency = _PURPOSES[payload["chargingProfilePurpose"]], payload.get("recurrencyKind")
     return Profile(
@@ -51,45 +51,45 @@ def profile(payload: Payload, desk: Desk) -> Profile:
         stack_level=int(payload["stackLevel"]),
         purpose=purpose,
         kind=Kind(payload["chargingProfileKind"]),
-        schedule=_schedule(payload["chargingSchedule"]),
+        schedule=_decode_charging_schedule(payload["chargingSchedule"]),
         recurrency=None if recurrency is None else Recurrency(recurrency),
-        valid_from_utc_s=utc_s(payload, "validFrom"),
-        valid_to_utc_s=utc_s(payload, "validTo"),
-        session=_session(payload, desk) if purpose is Purpose.TX else "",
+        valid_from_utc_s=optional_utc_s(payload, "validFrom"),
+        valid_to_utc_s=optional_utc_s(payload, "validTo"),
+        session=_find_session(payload, ctx) if purpose is Purpose.TX else "",
     )
 
 
-def _set(payload: Payload, desk: Desk) -> AskSetProfile:
-    return AskSetProfile(int(payload["connectorId"]), profile(payload["csChargingProfiles"], desk))
+def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> AskSetProfile:
+    return AskSetProfile(int(payload["connectorId"]), decode_charging_profile(payload["csChargingProfiles"], ctx))
 
 
-def _was_set(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_set_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
-def _clear(payload: Payload, desk: Desk) -> AskClearProfiles:
+def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> AskClearProfiles:
     purpose = payload.get("chargingProfilePurpose")
     return AskClearProfiles(
-        id=whole(payload, "id"),
-        evse=whole(payload, "connectorId"),
+        id=optional_integer(payload, "id"),
+        evse=optional_integer(payload, "connectorId"),
         purpose=None if purpose is None else _PURPOSES[purpose],
-        stack_level=whole(payload, "stackLevel"),
+        stack_level=optional_integer(payload, "stackLevel"),
     )
 
 
-def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_clear_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Unknown"}
 
 
-def _composite(payload: Payload, desk: Desk) -> AskComposite:
+def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> AskComposite:
     unit = payload.get("chargingRateUnit")
     return AskComposite(int(payload["connectorId"]), int(payload["duration"]), None if unit is None else Unit(unit))
 
 
-def _is_composed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_composite_schedule(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status != "Accepted":
         return {"status": "Rejected"}
-    start = rfc3339(reply.data["start_utc_s"])
+    start = format_rfc3339(reply.data["start_utc_s"])
     schedule = {
         "duration": reply.data["duration_s"],
         "startSchedule": start,
@@ -105,7 +105,7 @@ def _is_composed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
 
 
 ROWS = (
-    In("SetChargingProfile", _set, _was_set),
-    In("ClearChargingProfile", _clear, _cleared),
-    In("GetCompositeSchedule", _composite, _is_composed),
+    In("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
+    In("ClearChargingProfile", _decode_clear_charging_profile, _answer_clear_charging_profile),
+    In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
 )

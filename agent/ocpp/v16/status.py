@@ -7,9 +7,9 @@ from typing import Any
 
 from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
 from agent.model.types import STATION
-from agent.ocpp.dialects.dialect import Desk, Mute, Out, Told, nothing
-from agent.ocpp.dialects.keys_v1x import ERRORS_16, Error16, vendor
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.dialects.dialect import NotExpressible, Out, RowContext, StatusProjection, decode_empty_response
+from agent.ocpp.dialects.keys_v1x import ERRORS_16, Error16, error_vendor_id
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 _OF_TRANSACTION = {
     ChargingState.CHARGING: "Charging",
@@ -18,7 +18,7 @@ _OF_TRANSACTION = {
 }
 
 
-def _status(message: StatusChanged) -> str:
+def _derive_status(message: StatusChanged) -> str:
     """First match wins. Connector 0 knows only Available, Unavailable and Faulted."""
     connector = message.connector
     if connector is ConnectorStatus.FAULTED:
@@ -36,28 +36,28 @@ def _status(message: StatusChanged) -> str:
     return "Reserved" if connector is ConnectorStatus.RESERVED else "Available"
 
 
-def project(message: StatusChanged) -> Told:
+def project_status(message: StatusChanged) -> StatusProjection:
     error = ERRORS_16[message.faults[0]] if message.faults else Error16("NoError")
-    return Told(_status(message), error.code, error.info, error.vendor_code)
+    return StatusProjection(_derive_status(message), error.code, error.info, error.vendor_code)
 
 
-def _notify(message: StatusChanged, desk: Desk) -> dict[str, Any]:
-    told = project(message)
+def _encode_status_notification(message: StatusChanged, ctx: RowContext) -> dict[str, Any]:
+    told = project_status(message)
     payload: dict[str, Any] = {
         "connectorId": message.evse,
         "errorCode": told.error,
         "status": told.status,
-        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+        "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
     }
     if told.info:
         payload["info"] = told.info[:50]
     if told.vendor_code:
-        payload["vendorId"] = vendor(told.vendor_code)
+        payload["vendorId"] = error_vendor_id(told.vendor_code)
         payload["vendorErrorCode"] = told.vendor_code[:50]
     return payload
 
 
 ROWS = (
-    Out(StatusChanged, "StatusNotification", _notify, nothing),
-    Mute(FaultNoted, "1.6 tells the fault with the status of the connector"),
+    Out(StatusChanged, "StatusNotification", _encode_status_notification, decode_empty_response),
+    NotExpressible(FaultNoted, "1.6 tells the fault with the status of the connector"),
 )

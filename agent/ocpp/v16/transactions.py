@@ -14,43 +14,49 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.ocpp.dialects.dialect import Desk, Heard, Mute, Out, Payload, status_alone
-from agent.ocpp.dialects.reservation_ids import number
-from agent.ocpp.v16.authorization import verdict
-from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, id_tag, transaction_id
-from agent.ocpp.v16.metering import meter_values, signed_values
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.dialects.dialect import NotExpressible, Out, Payload, ResponseEffects, RowContext, decode_status_alone
+from agent.ocpp.dialects.reservation_ids import reservation_number
+from agent.ocpp.v16.authorization import decode_id_tag_info
+from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, encode_id_tag, transaction_id
+from agent.ocpp.v16.metering import encode_samples, encode_signed_record
+from agent.ocpp.wire.timestamps import format_rfc3339
 from agent.ports.store import Put
 
 
-def _start(message: TransactionStarted | TransactionAuthorised, desk: Desk) -> dict[str, Any] | None:
+def _encode_start_transaction(
+    message: TransactionStarted | TransactionAuthorised, ctx: RowContext
+) -> dict[str, Any] | None:
     """Told when it is known who charges where, with the register of the transaction's begin (decision 9)."""
     if message.token is None or message.evse == 0:
         return None
-    reserved = number(message.reservation, desk)
+    reserved = reservation_number(message.reservation, ctx)
     return {
         "connectorId": message.evse,
-        "idTag": id_tag(message.token),
+        "idTag": encode_id_tag(message.token),
         "meterStart": message.meter_wh,
-        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
+        "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
         **({} if reserved is None else {"reservationId": reserved}),
     }
 
 
-def _started(message: TransactionStarted | TransactionAuthorised, payload: Payload, desk: Desk) -> Heard:
+def _decode_start_response(
+    message: TransactionStarted | TransactionAuthorised, payload: Payload, ctx: RowContext
+) -> ResponseEffects:
     known = str(int(payload["transactionId"]))
-    event = TransactionHeard(desk.link, message.session, known, verdict(payload["idTagInfo"]))
-    return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": known}),))
+    event = TransactionHeard(ctx.link, message.session, known, decode_id_tag_info(payload["idTagInfo"]))
+    return ResponseEffects((event,), (Put("transaction", f"{ctx.link}/{message.session}", {"id": known}),))
 
 
-def _malformed_start(message: TransactionStarted | TransactionAuthorised, payload: Payload, desk: Desk) -> Heard | None:
+def _decode_malformed_start(
+    message: TransactionStarted | TransactionAuthorised, payload: Payload, ctx: RowContext
+) -> ResponseEffects | None:
     """The transaction is there if it has a number: a repetition would make another one."""
     known = payload.get("transactionId")
     if type(known) is not int:
         return None
-    verdict = status_alone(payload.get("idTagInfo"))
-    event = TransactionHeard(desk.link, message.session, str(known), verdict)
-    return Heard((event,), (Put("transaction", f"{desk.link}/{message.session}", {"id": str(known)}),))
+    verdict = decode_status_alone(payload.get("idTagInfo"))
+    event = TransactionHeard(ctx.link, message.session, str(known), verdict)
+    return ResponseEffects((event,), (Put("transaction", f"{ctx.link}/{message.session}", {"id": str(known)}),))
 
 
 _REASONS: dict[StopReason, str] = {
@@ -65,7 +71,7 @@ _REASONS: dict[StopReason, str] = {
 }
 
 
-def reason(message: TransactionEnded) -> str:
+def stop_reason(message: TransactionEnded) -> str:
     """1.6 words the trigger (reset, unlock) as a reason; faults are Other."""
     if message.reason is StopReason.IMMEDIATE_RESET:
         return "HardReset" if message.note == "hard" else "SoftReset"
@@ -74,38 +80,60 @@ def reason(message: TransactionEnded) -> str:
     return _REASONS.get(message.reason, "Other")
 
 
-def _stop(message: TransactionEnded, desk: Desk) -> dict[str, Any] | None:
+def _encode_stop_transaction(message: TransactionEnded, ctx: RowContext) -> dict[str, Any] | None:
     if not message.authorised:  # nobody ever had the right: the backend knows nothing of it
         return None
     payload: dict[str, Any] = {
-        "transactionId": transaction_id(message.session, desk),
+        "transactionId": transaction_id(message.session, ctx),
         "meterStop": message.meter_wh,
-        "timestamp": rfc3339(desk.clock.utc_s(message.at)),
-        "reason": reason(message),
+        "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
+        "reason": stop_reason(message),
     }
     if message.token is not None and 0 < len(message.token.value) <= ID_TAG_MAX:  # who stopped it need not be said
-        payload["idTag"] = id_tag(message.token)
-    data = [*meter_values(message.samples, desk), *signed_values(message, desk)]
+        payload["idTag"] = encode_id_tag(message.token)
+    data = [*encode_samples(message.samples, ctx), *encode_signed_record(message, ctx)]
     if data:
         payload["transactionData"] = data
     return payload
 
 
-def _stopped(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
+def _decode_stop_response(message: TransactionEnded, payload: Payload, ctx: RowContext) -> ResponseEffects:
     info = payload.get("idTagInfo")
-    known = desk.outbox.transaction_id(desk.link, message.session, VERSION) or ""
-    return Heard((TransactionHeard(desk.link, message.session, known, verdict(info) if info else None),))
+    known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
+    return ResponseEffects(
+        (TransactionHeard(ctx.link, message.session, known, decode_id_tag_info(info) if info else None),)
+    )
 
 
-def _malformed_stop(message: TransactionEnded, payload: Payload, desk: Desk) -> Heard:
+def _decode_malformed_stop(message: TransactionEnded, payload: Payload, ctx: RowContext) -> ResponseEffects:
     """An answer is no refusal: the backend has the end."""
-    known = desk.outbox.transaction_id(desk.link, message.session, VERSION) or ""
-    return Heard((TransactionHeard(desk.link, message.session, known, status_alone(payload.get("idTagInfo"))),))
+    known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
+    return ResponseEffects(
+        (TransactionHeard(ctx.link, message.session, known, decode_status_alone(payload.get("idTagInfo"))),)
+    )
 
 
 ROWS = (
-    Out(TransactionStarted, "StartTransaction", _start, _started, malformed=_malformed_start),
-    Out(TransactionAuthorised, "StartTransaction", _start, _started, malformed=_malformed_start),
-    Out(TransactionEnded, "StopTransaction", _stop, _stopped, malformed=_malformed_stop),
-    Mute(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
+    Out(
+        TransactionStarted,
+        "StartTransaction",
+        _encode_start_transaction,
+        _decode_start_response,
+        decode_malformed=_decode_malformed_start,
+    ),
+    Out(
+        TransactionAuthorised,
+        "StartTransaction",
+        _encode_start_transaction,
+        _decode_start_response,
+        decode_malformed=_decode_malformed_start,
+    ),
+    Out(
+        TransactionEnded,
+        "StopTransaction",
+        _encode_stop_transaction,
+        _decode_stop_response,
+        decode_malformed=_decode_malformed_stop,
+    ),
+    NotExpressible(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
 )

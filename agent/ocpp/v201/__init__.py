@@ -29,7 +29,7 @@ from agent.ocpp.v201 import (
     status,
     transactions,
 )
-from agent.ocpp.wire.schema import of_package
+from agent.ocpp.wire.schema import load_package_schemas
 
 STATION_SAYS = frozenset({
     "Authorize", "BootNotification", "ClearedChargingLimit", "FirmwareStatusNotification", "Get15118EVCertificate",
@@ -62,19 +62,19 @@ V201 = Dialect(
         *certificates.ROWS,
         *refusals.ROWS,
     ),
-    project=status.project,
-    schemas=of_package("v201", "Request"),
+    project_status=status.project_status,
+    schemas=load_package_schemas("v201", "Request"),
     max_token_length=identifiers.TOKEN_MAX,
-    station_says=STATION_SAYS,
-    masked=settings.masked,
-    admits=boot.admits,
+    station_actions=STATION_SAYS,
+    mask_secrets=settings.mask_secrets,
+    admits_request=boot.admits_request,
     silent_when_rejected=False,
-    backend_numbers=False,
-    retells=True,
-    silence_counts=True,
+    backend_assigns_ids=False,
+    resends_statuses=True,
+    silence_is_attempt=True,
 )
 
 
-def dialect(features_off: Collection[str] = ()) -> Dialect:
+def build_dialect(features_off: Collection[str] = ()) -> Dialect:
     """The dialect without what this station does not offer."""
-    return V201.plus(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))
+    return V201.with_rows(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

@@ -7,34 +7,40 @@ from typing import Any
 from agent.domain.events import TokenJudged
 from agent.domain.orders import JudgeToken, Reply
 from agent.domain.requests import AskClearCache
-from agent.ocpp.dialects.dialect import Desk, Heard, In, Out, Payload, unreadable_verdict
-from agent.ocpp.v201.cost import for_token
-from agent.ocpp.v201.identifiers import id_token, verdict
+from agent.ocpp.dialects.dialect import In, Out, Payload, ResponseEffects, RowContext, judge_by_status_alone
+from agent.ocpp.v201.cost import decode_token_message
+from agent.ocpp.v201.identifiers import decode_id_token_info, encode_id_token
 
 
-def _authorize(order: JudgeToken, desk: Desk) -> dict[str, Any]:
-    return {"idToken": id_token(order.token)}
+def _encode_authorize(order: JudgeToken, ctx: RowContext) -> dict[str, Any]:
+    return {"idToken": encode_id_token(order.token)}
 
 
-def _judged(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
+def _decode_authorize_response(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
     info = payload["idTokenInfo"]
-    message = for_token(order.token, info, desk)  # first: the next screen shows it
-    return Heard((*message, TokenJudged(order.request, order.token, verdict(info))))
+    message = decode_token_message(order.token, info, ctx)  # first: the next screen shows it
+    return ResponseEffects((*message, TokenJudged(order.request, order.token, decode_id_token_info(info))))
 
 
-def _malformed(order: JudgeToken, payload: Payload, desk: Desk) -> Heard:
-    return unreadable_verdict(order, payload.get("idTokenInfo"))
+def _decode_malformed_authorize(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    return judge_by_status_alone(order, payload.get("idTokenInfo"))
 
 
-def _clear(payload: Payload, desk: Desk) -> AskClearCache:
+def _decode_clear_cache(payload: Payload, ctx: RowContext) -> AskClearCache:
     return AskClearCache()
 
 
-def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_clear_cache(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
 ROWS = (
-    Out(JudgeToken, "Authorize", _authorize, _judged, malformed=_malformed),
-    In("ClearCache", _clear, _cleared),
+    Out(
+        JudgeToken,
+        "Authorize",
+        _encode_authorize,
+        _decode_authorize_response,
+        decode_malformed=_decode_malformed_authorize,
+    ),
+    In("ClearCache", _decode_clear_cache, _answer_clear_cache),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import BootWanted, HeartbeatWanted
-from agent.ocpp.dialects.dialect import Boot, Desk, Heard, Out, Payload
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.dialects.dialect import BootAnswer, Out, Payload, ResponseEffects, RowContext
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 INTERVAL_MAX_S = 7 * 86400
 """A longer interval is a mistake of the other side; it would silence the station for good."""
@@ -17,13 +17,13 @@ ASKABLE_WHILE_PENDING = frozenset({
 """B02: configuration and a trigger work; starting and stopping are answered with Rejected by their rows."""
 
 
-def admits(boot: str | None, action: str) -> bool:
+def admits_request(boot: str | None, action: str) -> bool:
     """B02, B03: everything else is a SecurityError until the boot is accepted."""
     return boot == "Accepted" or (boot != "Rejected" and action in ASKABLE_WHILE_PENDING)
 
 
-def _boot(message: BootWanted, desk: Desk) -> dict[str, Any]:
-    who = desk.identity()
+def _encode_boot_notification(message: BootWanted, ctx: RowContext) -> dict[str, Any]:
+    who = ctx.identity()
     station: dict[str, Any] = {"vendorName": (who.vendor or "unknown")[:50], "model": (who.model or "unknown")[:20]}
     if who.serial:
         station["serialNumber"] = who.serial[:25]
@@ -32,23 +32,25 @@ def _boot(message: BootWanted, desk: Desk) -> dict[str, Any]:
     modem = {name: text[:20] for name, text in (("iccid", who.iccid), ("imsi", who.imsi)) if text}
     if modem:
         station["modem"] = modem
-    return {"reason": "Triggered" if desk.triggered else who.boot_reason, "chargingStation": station}
+    return {"reason": "Triggered" if ctx.triggered else who.boot_reason, "chargingStation": station}
 
 
-def _booted(message: BootWanted, payload: Payload, desk: Desk) -> Heard:
+def _decode_boot_response(message: BootWanted, payload: Payload, ctx: RowContext) -> ResponseEffects:
     interval_s = int(min(max(payload["interval"], 0), INTERVAL_MAX_S))
-    return Heard(boot=Boot(payload["status"], interval_s), utc_s=parse(payload["currentTime"]))
+    return ResponseEffects(
+        boot=BootAnswer(payload["status"], interval_s), utc_s=parse_timestamp(payload["currentTime"])
+    )
 
 
-def _heartbeat(message: HeartbeatWanted, desk: Desk) -> dict[str, Any]:
+def _encode_heartbeat(message: HeartbeatWanted, ctx: RowContext) -> dict[str, Any]:
     return {}
 
 
-def _beaten(message: HeartbeatWanted, payload: Payload, desk: Desk) -> Heard:
-    return Heard(utc_s=parse(payload["currentTime"]))
+def _decode_heartbeat_response(message: HeartbeatWanted, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    return ResponseEffects(utc_s=parse_timestamp(payload["currentTime"]))
 
 
 ROWS = (
-    Out(BootWanted, "BootNotification", _boot, _booted),
-    Out(HeartbeatWanted, "Heartbeat", _heartbeat, _beaten),
+    Out(BootWanted, "BootNotification", _encode_boot_notification, _decode_boot_response),
+    Out(HeartbeatWanted, "Heartbeat", _encode_heartbeat, _decode_heartbeat_response),
 )

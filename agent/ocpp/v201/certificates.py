@@ -9,47 +9,56 @@ from agent.domain.certificates import Use
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Reply
 from agent.domain.requests import AskCertificateSigned, AskInstallCertificate, AskInstalledCertificates
-from agent.ocpp.dialects.certificates import DELETED, INSTALLED, SIGNED, answered, hashes, named
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload
+from agent.ocpp.dialects.certificates import (
+    DELETED,
+    INSTALLED,
+    SIGNED,
+    decode_delete_certificate,
+    decode_sign_response,
+    encode_hash_data,
+)
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext
 
 OWN = "ChargingStationCertificate"
 _USES = frozenset(Use)
 
 
-def _csr(message: CertificateSigningWanted, desk: Desk) -> dict[str, Any]:
+def _encode_sign_certificate(message: CertificateSigningWanted, ctx: RowContext) -> dict[str, Any]:
     return {"csr": message.csr, "certificateType": OWN}
 
 
-def _signed(payload: Payload, desk: Desk) -> AskCertificateSigned | dict[str, Any]:
+def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> AskCertificateSigned | dict[str, Any]:
     if payload.get("certificateType", OWN) != OWN:
         return {"status": "Rejected"}
     return AskCertificateSigned(payload["certificateChain"])
 
 
-def _install(payload: Payload, desk: Desk) -> AskInstallCertificate | dict[str, Any]:
+def _decode_install_certificate(payload: Payload, ctx: RowContext) -> AskInstallCertificate | dict[str, Any]:
     if payload["certificateType"] not in _USES:
         return {"status": "Rejected"}
     return AskInstallCertificate(Use(payload["certificateType"]), payload["certificate"])
 
 
-def _ids(payload: Payload, desk: Desk) -> AskInstalledCertificates:
+def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> AskInstalledCertificates:
     """No type: all of them."""
     wanted = payload.get("certificateType")
     return AskInstalledCertificates(None if wanted is None else tuple(use for use in Use if use in wanted))
 
 
-def _listed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_certificate_ids(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     roots = reply.data.get("roots", ())
     if reply.status != "Accepted" or not roots:
         return {"status": "NotFound"}
-    chains = [{"certificateType": root.use.value, "certificateHashData": hashes(root.hashes)} for root in roots]
+    chains = [
+        {"certificateType": root.use.value, "certificateHashData": encode_hash_data(root.hashes)} for root in roots
+    ]
     return {"status": "Accepted", "certificateHashDataChain": chains}
 
 
 ROWS = (
-    Out(CertificateSigningWanted, "SignCertificate", _csr, answered),
-    In("CertificateSigned", _signed, SIGNED),
-    In("InstallCertificate", _install, INSTALLED),
-    In("DeleteCertificate", named, DELETED),
-    In("GetInstalledCertificateIds", _ids, _listed),
+    Out(CertificateSigningWanted, "SignCertificate", _encode_sign_certificate, decode_sign_response),
+    In("CertificateSigned", _decode_certificate_signed, SIGNED),
+    In("InstallCertificate", _decode_install_certificate, INSTALLED),
+    In("DeleteCertificate", decode_delete_certificate, DELETED),
+    In("GetInstalledCertificateIds", _decode_get_certificate_ids, _answer_get_certificate_ids),
 )

@@ -12,13 +12,13 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskCost
 from agent.domain.variables import TEXT_MAX
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
+from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v201.identifiers import session_of
 from agent.ocpp.wire.rpc import Code
 from agent.ocpp.wire.text import is_plain
 
 
-def texts(content: Payload | None) -> tuple[MessageContent, ...]:
+def decode_message_content(content: Payload | None) -> tuple[MessageContent, ...]:
     """MessageContentType; empty for what cannot be shown."""
     text = " ".join(str((content or {}).get("content", "")).split())
     if content is None or not text or len(text) > TEXT_MAX or not is_plain(text):
@@ -26,46 +26,48 @@ def texts(content: Payload | None) -> tuple[MessageContent, ...]:
     return (MessageContent(text, content.get("language", ""), content["format"]),)
 
 
-def _address(said: tuple[MessageContent, ...]) -> str:
+def _find_receipt_url(said: tuple[MessageContent, ...]) -> str:
     found = (m.content for m in said if m.format == "URI" and m.content.lower().startswith(("https://", "http://")))
     return next((url for url in found if " " not in url), "")
 
 
-def for_token(token: Token, info: Payload, desk: Desk) -> tuple[Event, ...]:
+def decode_token_message(token: Token, info: Payload, ctx: RowContext) -> tuple[Event, ...]:
     """The personal message of an IdTokenInfoType."""
-    said = texts(info.get("personalMessage"))
-    return (MessageHeard(desk.link, said, token=token),) if said else ()
+    said = decode_message_content(info.get("personalMessage"))
+    return (MessageHeard(ctx.link, said, token=token),) if said else ()
 
 
-def for_session(session: str, final: bool, payload: Payload, desk: Desk) -> Iterator[Event]:
+def decode_session_cost(session: str, final: bool, payload: Payload, ctx: RowContext) -> Iterator[Event]:
     """Of a TransactionEventResponse. An amount that is none is passed over: the transaction was heard all the same."""
-    said = texts(payload.get("updatedPersonalMessage"))
+    said = decode_message_content(payload.get("updatedPersonalMessage"))
     if said and not final:
-        yield MessageHeard(desk.link, said, session=session)
+        yield MessageHeard(ctx.link, said, session=session)
     if payload.get("totalCost") is None:
         return
     try:
         total_micro = micro(payload["totalCost"])
     except ValueError:
         return
-    yield CostHeard(desk.link, session, Cost(total_micro, final, texts=said, qr=_address(said) if final else ""))
+    yield CostHeard(
+        ctx.link, session, Cost(total_micro, final, texts=said, qr=_find_receipt_url(said) if final else "")
+    )
 
 
-def _updated(payload: Payload, desk: Desk) -> AskCost:
-    if not desk.settings.flag("cost_display"):
+def _decode_cost_updated(payload: Payload, ctx: RowContext) -> AskCost:
+    if not ctx.settings.flag("cost_display"):
         raise Refused(Code.NOT_SUPPORTED, "costs are not shown here (cost_display)")
     try:
         total_micro = micro(payload["totalCost"])
     except ValueError as e:
         raise Refused(Code.PROPERTY, f"totalCost: {e}") from e
-    return AskCost(session_of(payload["transactionId"], desk), Cost(total_micro))
+    return AskCost(session_of(payload["transactionId"], ctx), Cost(total_micro))
 
 
-def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_cost_updated(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """The answer has no word for it."""
     if reply.status != "Accepted":
         raise Refused(Code.PROPERTY, "transactionId: no such transaction is running here")
     return {}
 
 
-ROWS = (In("CostUpdated", _updated, _answer),)
+ROWS = (In("CostUpdated", _decode_cost_updated, _answer_cost_updated),)

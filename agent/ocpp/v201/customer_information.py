@@ -11,9 +11,9 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskCustomer
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp, Verdict
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.v201.identifiers import token
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.v201.identifiers import decode_id_token
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 DATA_MAX = 512
 _REFERENCES = ("idToken", "customerIdentifier", "customerCertificate")
@@ -30,55 +30,57 @@ class CustomerReport(Message):
     data: str
 
 
-def _ask(payload: Payload, desk: Desk) -> AskCustomer | dict[str, Any]:
+def _decode_customer_information(payload: Payload, ctx: RowContext) -> AskCustomer | dict[str, Any]:
     """One customer has to be named (N09.FR.09), and one of the two wanted."""
     if sum(name in payload for name in _REFERENCES) != 1:
         return {"status": "Invalid"}
     if not (payload["report"] or payload["clear"]):
         return {"status": "Rejected"}
-    named = token(payload["idToken"]) if "idToken" in payload else None
+    named = decode_id_token(payload["idToken"]) if "idToken" in payload else None
     return AskCustomer(named, report=payload["report"], clear=payload["clear"])
 
 
-def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_customer_information(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """A report follows in any case; it is empty where nothing is known or none was wanted."""
     if reply.status != "Accepted":
         return {"status": "Rejected"}
-    text = "\n".join(_lines(reply.data))
+    text = "\n".join(_describe_customer(reply.data))
     parts = [text[i : i + DATA_MAX] for i in range(0, len(text), DATA_MAX)] or [""]
-    at = desk.clock.now().stamp
+    at = ctx.clock.now().stamp
     for number, part in enumerate(parts):
-        desk.owed.append(CustomerReport(int(payload["requestId"]), number, number + 1 < len(parts), at, part))
+        ctx.messages_after_answer.append(
+            CustomerReport(int(payload["requestId"]), number, number + 1 < len(parts), at, part)
+        )
     return {"status": "Accepted"}
 
 
-def _lines(known: Mapping[str, Any]) -> Iterator[str]:
+def _describe_customer(known: Mapping[str, Any]) -> Iterator[str]:
     for what, name in (("cache", "authorisation cache"), ("list", "local authorisation list")):
         if what in known:
-            yield f"{name}: {_verdict(known[what])}"
+            yield f"{name}: {_describe_token_info(known[what])}"
     for name in known.get("reservations", ()):
         yield f"reservation {name.rpartition('/')[2]}"
     for number in known.get("evses", ()):
         yield f"EVSE {number}: charges, or may"
 
 
-def _verdict(verdict: Verdict) -> str:
+def _describe_token_info(verdict: Verdict) -> str:
     group = f", group {verdict.group}" if verdict.group else ""
-    until = "" if verdict.expires_utc_s is None else f", until {rfc3339(verdict.expires_utc_s)}"
+    until = "" if verdict.expires_utc_s is None else f", until {format_rfc3339(verdict.expires_utc_s)}"
     return f"{verdict.status.value}{group}{until}"
 
 
-def _notify(message: CustomerReport, desk: Desk) -> dict[str, Any]:
+def _encode_customer_report(message: CustomerReport, ctx: RowContext) -> dict[str, Any]:
     return {
         "requestId": message.request,
         "seqNo": message.part,
         "tbc": message.more,
-        "generatedAt": rfc3339(desk.clock.utc_s(message.at)),
+        "generatedAt": format_rfc3339(ctx.clock.utc_s(message.at)),
         "data": message.data,
     }
 
 
 ROWS = (
-    In("CustomerInformation", _ask, _answer),
-    Out(CustomerReport, "NotifyCustomerInformation", _notify, nothing),
+    In("CustomerInformation", _decode_customer_information, _answer_customer_information),
+    Out(CustomerReport, "NotifyCustomerInformation", _encode_customer_report, decode_empty_response),
 )

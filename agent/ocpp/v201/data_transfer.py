@@ -8,26 +8,26 @@ from typing import Any
 from agent.domain.orders import Reply
 from agent.domain.requests import Ask, AskData
 from agent.ocpp.dialects import web_payment
-from agent.ocpp.dialects.dialect import Desk, In, Payload
+from agent.ocpp.dialects.dialect import In, Payload, RowContext
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _ask(payload: Payload, desk: Desk) -> Ask | dict[str, Any]:
+def _decode_data_transfer(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
     if payload["vendorId"] == web_payment.VENDOR:
-        return web_payment.asked(payload.get("messageId", ""), payload.get("data", ""))
+        return web_payment.decode_web_payment(payload.get("messageId", ""), payload.get("data", ""))
     data = payload.get("data", "")
     text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
     return AskData(payload["vendorId"], payload.get("messageId", ""), text)
 
 
-def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_data_transfer(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if payload["vendorId"] == web_payment.VENDOR:
-        return web_payment.answered(reply)
+        return web_payment.answer_web_payment(reply)
     answer: dict[str, Any] = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}
     if "data" in reply.data:
         answer["data"] = reply.data["data"]
     return answer
 
 
-ROWS = (In("DataTransfer", _ask, _answer),)
+ROWS = (In("DataTransfer", _decode_data_transfer, _answer_data_transfer),)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from agent.domain.orders import Reply
-from agent.ocpp.dialects.device_model_v2x import NAMES, Facts, Name, Of
-from agent.ocpp.dialects.dialect import Desk, Payload, Refused
+from agent.ocpp.dialects.device_model_v2x import NAMES, Name, Of, ReportFacts
+from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
 from agent.ocpp.wire.rpc import Code
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 
 class Entry(NamedTuple):
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     evse: int
 
     @property
-    def component(self) -> dict[str, Any]:
+    def component_type(self) -> dict[str, Any]:
         component: dict[str, Any] = {"name": self.name.component}
         if self.name.of is Of.EVSE:
             component["evse"] = {"id": self.evse}
@@ -29,37 +29,37 @@ class Entry(NamedTuple):
         return component
 
     @property
-    def variable(self) -> dict[str, Any]:
+    def variable_type(self) -> dict[str, Any]:
         instance = {"instance": self.name.instance} if self.name.instance else {}
         return {"name": self.name.variable, **instance}
 
 
-def entries(desk: Desk) -> Iterator[Entry]:
+def list_entries(ctx: RowContext) -> Iterator[Entry]:
     """All that this station has, component by component."""
-    names = [name for name in NAMES if not name.profile or desk.settings.offers(name.profile)]
+    names = [name for name in NAMES if not name.profile or ctx.settings.offers(name.profile)]
     for name in names:
         if name.of is Of.STATION:
             yield Entry(name, 0)
-    for number in desk.evse_numbers:
+    for number in ctx.evse_numbers:
         for of in (Of.EVSE, Of.CONNECTOR):
             yield from (Entry(name, number) for name in names if name.of is of and name.only in (0, number))
 
 
-def facts(reply: Reply, desk: Desk) -> Facts:
+def collect_facts(reply: Reply, ctx: RowContext) -> ReportFacts:
     """From the answer to ``AskInventory``. Raises ``Refused``: this station has no such block."""
     if reply.status != "Accepted":
         raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
     utc_s = reply.data.get("utc_s")
-    settings = {**reply.data.get("settings", {}), **desk.overlay}
-    now = rfc3339(utc_s) if utc_s is not None else ""
-    return Facts(settings, reply.data.get("evses", {}), desk.identity(), now)
+    settings = {**reply.data.get("settings", {}), **ctx.overlay}
+    now = format_rfc3339(utc_s) if utc_s is not None else ""
+    return ReportFacts(settings, reply.data.get("evses", {}), ctx.identity(), now)
 
 
 def is_component(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
     """Is this entry of the component that a request names? ``loosely``: one without EVSE means those of all EVSEs."""
     if wanted["name"].lower() != entry.name.component.lower() or wanted.get("instance"):
         return False
-    have, want = entry.component.get("evse"), wanted.get("evse")
+    have, want = entry.component_type.get("evse"), wanted.get("evse")
     if want is None:
         return have is None or loosely
     if have is None:
@@ -74,9 +74,9 @@ def is_variable(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
     return bool(instance.lower() == entry.name.instance.lower()) or (loosely and not instance)
 
 
-def find(component: Payload, variable: Payload, desk: Desk) -> Entry | str:
+def find_entry(component: Payload, variable: Payload, ctx: RowContext) -> Entry | str:
     """The entry, or the status that says what is not known."""
-    own = [e for e in entries(desk) if is_component(e, component)]
+    own = [e for e in list_entries(ctx) if is_component(e, component)]
     if not own:
         return "UnknownComponent"
     return next((e for e in own if is_variable(e, variable)), "UnknownVariable")

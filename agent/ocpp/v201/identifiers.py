@@ -6,42 +6,42 @@ from __future__ import annotations
 from typing import Any
 
 from agent.model.types import FREE_TOKEN, AuthorizationStatus, Token, TokenType, Verdict
-from agent.ocpp.dialects.dialect import Desk, Payload, Unspeakable
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.dialects.dialect import NotExpressibleError, Payload, RowContext
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 TOKEN_MAX = 36
 
 
-def id_token(token: Token) -> dict[str, str]:
+def encode_id_token(token: Token) -> dict[str, str]:
     """Unchanged, never cut. Raises ``Unspeakable``. Only NoAuthorization may be empty."""
     if token.type is TokenType.NO_AUTHORIZATION:
         return {"idToken": "", "type": token.type.value}
     if not 0 < len(token.value) <= TOKEN_MAX:
-        raise Unspeakable(f"a token of {len(token.value)} characters; OCPP 2.0.1 has 1 to {TOKEN_MAX}")
+        raise NotExpressibleError(f"a token of {len(token.value)} characters; OCPP 2.0.1 has 1 to {TOKEN_MAX}")
     kind = TokenType.CENTRAL if token.type is TokenType.DIRECT_PAYMENT else token.type
     return {"idToken": token.value, "type": kind.value}
 
 
-def token(payload: Payload) -> Token:
+def decode_id_token(payload: Payload) -> Token:
     """NoAuthorization is nobody, whatever its text."""
     if payload["type"] == TokenType.NO_AUTHORIZATION:
         return FREE_TOKEN
     return Token(payload["idToken"], TokenType(payload["type"]))
 
 
-def verdict(info: Payload) -> Verdict:
+def decode_id_token_info(info: Payload) -> Verdict:
     """IdTokenInfoType."""
     group: Any = info.get("groupIdToken") or {}
-    expires_utc_s = parse(info.get("cacheExpiryDateTime"))
+    expires_utc_s = parse_timestamp(info.get("cacheExpiryDateTime"))
     evses = tuple(int(number) for number in info.get("evseId", ()))
     return Verdict(AuthorizationStatus(info["status"]), group.get("idToken") or None, expires_utc_s, evses)
 
 
-def evse(number: int) -> dict[str, int]:
+def encode_evse(number: int) -> dict[str, int]:
     """EVSEType: each EVSE of ours has one connector."""
     return {"id": number, "connectorId": 1}
 
 
-def session_of(transaction_id: str, desk: Desk) -> str:
+def session_of(transaction_id: str, ctx: RowContext) -> str:
     """Ours has the same name; it may also be called by the number that the backend gave in 1.6."""
-    return desk.outbox.session_of(desk.link, transaction_id) or transaction_id
+    return ctx.outbox.session_of(ctx.link, transaction_id) or transaction_id

@@ -8,35 +8,35 @@ from typing import Any
 from agent.domain.messages import ListConflicted
 from agent.domain.orders import Reply
 from agent.domain.requests import AskListVersion, AskSendList
-from agent.ocpp.dialects.dialect import Desk, In, Mute, Payload
-from agent.ocpp.v201.identifiers import verdict
+from agent.ocpp.dialects.dialect import In, NotExpressible, Payload, RowContext
+from agent.ocpp.v201.identifiers import decode_id_token_info
 from agent.ocpp.wire.text import is_plain
 
 
-def _version(payload: Payload, desk: Desk) -> AskListVersion:
+def _decode_get_list_version(payload: Payload, ctx: RowContext) -> AskListVersion:
     return AskListVersion()
 
 
-def _versioned(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_list_version(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"versionNumber": reply.data.get("version", 0)}
 
 
-def _send(payload: Payload, desk: Desk) -> AskSendList | dict[str, Any]:
+def _decode_send_local_list(payload: Payload, ctx: RowContext) -> AskSendList | dict[str, Any]:
     entries = payload.get("localAuthorizationList") or ()
     tokens = [e["idToken"]["idToken"] for e in entries]
     if not all(t and is_plain(t) for t in tokens):
         return {"status": "Failed"}
-    said = (verdict(e["idTokenInfo"]) if "idTokenInfo" in e else None for e in entries)
+    said = (decode_id_token_info(e["idTokenInfo"]) if "idTokenInfo" in e else None for e in entries)
     told = tuple(zip(tokens, said, strict=True))
     return AskSendList(int(payload["versionNumber"]), payload["updateType"] == "Full", told)
 
 
-def _sent(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_send_local_list(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": reply.status if reply.status in ("Accepted", "VersionMismatch") else "Failed"}
 
 
 ROWS = (
-    In("GetLocalListVersion", _version, _versioned),
-    In("SendLocalList", _send, _sent),
-    Mute(ListConflicted, "2.x asks nothing of the kind; the answer that contradicts the list decides"),
+    In("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
+    In("SendLocalList", _decode_send_local_list, _answer_send_local_list),
+    NotExpressible(ListConflicted, "2.x asks nothing of the kind; the answer that contradicts the list decides"),
 )

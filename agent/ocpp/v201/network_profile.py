@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from agent.domain.orders import Reply
 from agent.domain.requests import AskNetwork
-from agent.ocpp.dialects.dialect import Desk, In, Payload
+from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.wire.text import is_plain
 
 OURS = "OCPP20"
@@ -16,17 +16,17 @@ OURS = "OCPP20"
 _REJECTED = {"status": "Rejected"}
 
 
-def _ask(payload: Payload, desk: Desk) -> AskNetwork | dict[str, Any]:
+def _decode_set_network_profile(payload: Payload, ctx: RowContext) -> AskNetwork | dict[str, Any]:
     data = payload["connectionData"]
     if data["ocppTransport"] != "JSON" or data["ocppVersion"] != OURS or "vpn" in data or "apn" in data:
         return _REJECTED
     profile = int(data["securityProfile"])
-    if not 0 <= profile <= 3 or not acceptable(data["ocppCsmsUrl"], profile):
+    if not 0 <= profile <= 3 or not is_acceptable_url(data["ocppCsmsUrl"], profile):
         return _REJECTED
     return AskNetwork(int(payload["configurationSlot"]), data["ocppCsmsUrl"], profile)
 
 
-def acceptable(url: str, profile: int) -> bool:
+def is_acceptable_url(url: str, profile: int) -> bool:
     """An address that a WebSocket can be opened to, with TLS where the security profile wants it."""
     try:
         parts = urlsplit(url)
@@ -38,8 +38,8 @@ def acceptable(url: str, profile: int) -> bool:
     return plain and bool(host) and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
 
 
-def _answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_set_network_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
-ROWS = (In("SetNetworkProfile", _ask, _answer),)
+ROWS = (In("SetNetworkProfile", _decode_set_network_profile, _answer_set_network_profile),)

@@ -3,7 +3,7 @@ CALLERROR NotSupported."""
 
 from __future__ import annotations
 
-from agent.ocpp.dialects.dialect import In, Refusal, always
+from agent.ocpp.dialects.dialect import In, NotOffered, answer_always
 
 _DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"
@@ -11,34 +11,34 @@ _MONITORING = "monitoring (DeviceManagement) is not offered"
 _RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is switched off in the station file"
 
-OFF: dict[str, tuple[In | Refusal, ...]] = {
-    "RemoteTrigger": (Refusal("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
+OFF: dict[str, tuple[In | NotOffered, ...]] = {
+    "RemoteTrigger": (NotOffered("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
     "LocalAuthListManagement": (
-        always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
-        always("SendLocalList", status="Failed"),
+        answer_always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
+        answer_always("SendLocalList", status="Failed"),
     ),
     "Reservation": (
-        always("ReserveNow", status="Rejected"),
-        Refusal("CancelReservation", _RESERVATION),
+        answer_always("ReserveNow", status="Rejected"),
+        NotOffered("CancelReservation", _RESERVATION),
     ),
     "SmartCharging": (
-        always("SetChargingProfile", status="Rejected"),
-        Refusal("ClearChargingProfile", _SMART),
-        Refusal("GetChargingProfiles", _SMART),
-        Refusal("GetCompositeSchedule", _SMART),
+        answer_always("SetChargingProfile", status="Rejected"),
+        NotOffered("ClearChargingProfile", _SMART),
+        NotOffered("GetChargingProfiles", _SMART),
+        NotOffered("GetCompositeSchedule", _SMART),
     ),
 }
 """What is answered where a profile (by its name in 1.6) is switched off in the station file."""
 
-ROWS: tuple[In | Refusal, ...] = (
-    always("GetMonitoringReport", status="NotSupported"),
-    always("SetMonitoringBase", status="NotSupported"),
-    Refusal("ClearDisplayMessage", _DISPLAY),
-    Refusal("GetDisplayMessages", _DISPLAY),
-    Refusal("SetDisplayMessage", _DISPLAY),
-    Refusal("ClearVariableMonitoring", _MONITORING),
-    Refusal("SetMonitoringLevel", _MONITORING),
-    Refusal("SetVariableMonitoring", _MONITORING),
-    Refusal("PublishFirmware", _FIRMWARE),
-    Refusal("UnpublishFirmware", _FIRMWARE),
+ROWS: tuple[In | NotOffered, ...] = (
+    answer_always("GetMonitoringReport", status="NotSupported"),
+    answer_always("SetMonitoringBase", status="NotSupported"),
+    NotOffered("ClearDisplayMessage", _DISPLAY),
+    NotOffered("GetDisplayMessages", _DISPLAY),
+    NotOffered("SetDisplayMessage", _DISPLAY),
+    NotOffered("ClearVariableMonitoring", _MONITORING),
+    NotOffered("SetMonitoringLevel", _MONITORING),
+    NotOffered("SetVariableMonitoring", _MONITORING),
+    NotOffered("PublishFirmware", _FIRMWARE),
+    NotOffered("UnpublishFirmware", _FIRMWARE),
 )

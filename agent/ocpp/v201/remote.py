@@ -16,72 +16,72 @@ from agent.domain.requests import (
     AskUnlock,
     Trigger,
 )
-from agent.ocpp.dialects.dialect import Desk, In, Payload, Refused
+from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v201 import smart_charging
-from agent.ocpp.v201.identifiers import session_of, token
+from agent.ocpp.v201.identifiers import decode_id_token, session_of
 from agent.ocpp.wire.rpc import Code
 
 REJECTED = {"status": "Rejected"}
 
 
-def one_of(*words: str, otherwise: str = "Rejected") -> Callable[[Reply, Payload, Desk], dict[str, Any]]:
+def answer_one_of(*words: str, otherwise: str = "Rejected") -> Callable[[Reply, Payload, RowContext], dict[str, Any]]:
     """The neutral status is the word of 2.x too."""
 
-    def answer(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+    def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         if reply.status == "NotImplemented" and "NotImplemented" not in words:
             raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
         return {"status": reply.status if reply.status in words else otherwise}
 
-    return answer
+    return answer_with_status
 
 
-def _number(payload: Payload, desk: Desk) -> int | None:
+def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
     """The EVSE that is meant: 0 the whole station, None one that is not there."""
     evse = payload.get("evse")
     if evse is None:
         return 0
-    known = evse["id"] in desk.evse_numbers and evse.get("connectorId", 1) == 1
+    known = evse["id"] in ctx.evse_numbers and evse.get("connectorId", 1) == 1
     return int(evse["id"]) if known else 0 if evse["id"] == 0 and "connectorId" not in evse else None
 
 
-def _availability(payload: Payload, desk: Desk) -> AskAvailability | dict[str, Any]:
-    number = _number(payload, desk)
+def _decode_change_availability(payload: Payload, ctx: RowContext) -> AskAvailability | dict[str, Any]:
+    number = _requested_evse(payload, ctx)
     if number is None:
         return dict(REJECTED)
     operative, of_connector = payload["operationalStatus"] == "Operative", "connectorId" in payload.get("evse", {})
     return AskAvailability(number, operative, every=False, connector=of_connector)
 
 
-def _start(payload: Payload, desk: Desk) -> AskStart | dict[str, Any]:
+def _decode_request_start(payload: Payload, ctx: RowContext) -> AskStart | dict[str, Any]:
     """A profile of another purpose is an error (F01.FR.26); a right one is ignored by a station without smart
     charging."""
-    profile = smart_charging.of_start(payload, desk)
-    if desk.boot != "Accepted" or isinstance(profile, bool):
+    profile = smart_charging.decode_start_profile(payload, ctx)
+    if ctx.boot != "Accepted" or isinstance(profile, bool):
         return dict(REJECTED)
     number = payload.get("evseId")
-    if number is not None and number not in desk.evse_numbers:
+    if number is not None and number not in ctx.evse_numbers:
         return dict(REJECTED)
-    named = token(payload["idToken"])
+    named = decode_id_token(payload["idToken"])
     if not named.value:
         return dict(REJECTED)
     group = (payload.get("groupIdToken") or {}).get("idToken", "")
     return AskStart(number, named, str(int(payload["remoteStartId"])), profile, group)
 
 
-def _stop(payload: Payload, desk: Desk) -> AskStop | dict[str, Any]:
-    return AskStop(session_of(payload["transactionId"], desk)) if desk.boot == "Accepted" else dict(REJECTED)
+def _decode_request_stop(payload: Payload, ctx: RowContext) -> AskStop | dict[str, Any]:
+    return AskStop(session_of(payload["transactionId"], ctx)) if ctx.boot == "Accepted" else dict(REJECTED)
 
 
-def _reset(payload: Payload, desk: Desk) -> AskReset | dict[str, Any]:
+def _decode_reset(payload: Payload, ctx: RowContext) -> AskReset | dict[str, Any]:
     number = payload.get("evseId", 0)
-    if number and number not in desk.evse_numbers:
+    if number and number not in ctx.evse_numbers:
         return dict(REJECTED)
     on_idle = payload["type"] == "OnIdle"
     return AskReset(hard=not on_idle, on_idle=on_idle, evse=int(number))
 
 
-def _unlock(payload: Payload, desk: Desk) -> AskUnlock | dict[str, Any]:
-    if payload["evseId"] not in desk.evse_numbers or payload["connectorId"] != 1:
+def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> AskUnlock | dict[str, Any]:
+    if payload["evseId"] not in ctx.evse_numbers or payload["connectorId"] != 1:
         return {"status": "UnknownConnector"}
     return AskUnlock(int(payload["evseId"]))
 
@@ -99,52 +99,54 @@ _TRIGGERS = {
 _OF_ANY_EVSE = (Trigger.FIRMWARE_STATUS, Trigger.LOG_STATUS, Trigger.HEARTBEAT, Trigger.SIGN)
 
 
-def _trigger(payload: Payload, desk: Desk) -> AskTrigger | dict[str, Any]:
+def _decode_trigger_message(payload: Payload, ctx: RowContext) -> AskTrigger | dict[str, Any]:
     """Certificates of ISO 15118 are not offered. A boot that was accepted is not repeated (F06.FR.17); transactions
     and values wait for one that is."""
     what = _TRIGGERS.get(payload["requestedMessage"])
     if what is None:
         return {"status": "NotImplemented"}
-    ill_timed = (Trigger.BOOT,) if desk.boot == "Accepted" else (Trigger.METER_VALUES, Trigger.TRANSACTION)
+    ill_timed = (Trigger.BOOT,) if ctx.boot == "Accepted" else (Trigger.METER_VALUES, Trigger.TRANSACTION)
     if what in ill_timed:
         return dict(REJECTED)
-    number = _number(payload, desk) if what not in _OF_ANY_EVSE else 0
+    number = _requested_evse(payload, ctx) if what not in _OF_ANY_EVSE else 0
     if number is None:
         return dict(REJECTED)
     return AskTrigger(what, number or None, loose=what is Trigger.METER_VALUES)
 
 
-def _of_transaction(payload: Payload, desk: Desk) -> AskInventory:
+def _decode_get_transaction_status(payload: Payload, ctx: RowContext) -> AskInventory:
     return AskInventory()
 
 
-async def _look(payload: Payload, desk: Desk) -> Payload:
+async def _look_up_queued_messages(payload: Payload, ctx: RowContext) -> Payload:
     named = payload.get("transactionId")
     if named is None:
-        return {"waiting": desk.outbox.waiting(desk.link) > 0}
-    session = session_of(named, desk)
-    return {"waiting": bool(session) and await desk.outbox.is_waiting(desk.link, session)}
+        return {"waiting": ctx.outbox.waiting(ctx.link) > 0}
+    session = session_of(named, ctx)
+    return {"waiting": bool(session) and await ctx.outbox.is_waiting(ctx.link, session)}
 
 
-def _waiting(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_transaction_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """E14: without a transaction named, only whether anything waits."""
     waiting = {"messagesInQueue": reply.data["waiting"]}
     if payload.get("transactionId") is None:
         return waiting
-    named = session_of(payload["transactionId"], desk)
+    named = session_of(payload["transactionId"], ctx)
     return {"ongoingIndicator": named in reply.data.get("sessions", ()), **waiting}
 
 
 ROWS = (
-    In("ChangeAvailability", _availability, one_of("Accepted", "Rejected", "Scheduled")),
-    In("RequestStartTransaction", _start, one_of("Accepted", "Rejected")),
-    In("RequestStopTransaction", _stop, one_of("Accepted", "Rejected")),
-    In("Reset", _reset, one_of("Accepted", "Rejected", "Scheduled")),
+    In("ChangeAvailability", _decode_change_availability, answer_one_of("Accepted", "Rejected", "Scheduled")),
+    In("RequestStartTransaction", _decode_request_start, answer_one_of("Accepted", "Rejected")),
+    In("RequestStopTransaction", _decode_request_stop, answer_one_of("Accepted", "Rejected")),
+    In("Reset", _decode_reset, answer_one_of("Accepted", "Rejected", "Scheduled")),
     In(
         "UnlockConnector",
-        _unlock,
-        one_of("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
+        _decode_unlock_connector,
+        answer_one_of("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
     ),
-    In("TriggerMessage", _trigger, one_of("Accepted", "Rejected", "NotImplemented")),
-    In("GetTransactionStatus", _of_transaction, _waiting, _look),
+    In("TriggerMessage", _decode_trigger_message, answer_one_of("Accepted", "Rejected", "NotImplemented")),
+    In(
+        "GetTransactionStatus", _decode_get_transaction_status, _answer_get_transaction_status, _look_up_queued_messages
+    ),
 )

@@ -10,11 +10,11 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskInventory
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp
-from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Facts
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, Refused, nothing
-from agent.ocpp.v201.device_model import Entry, entries, facts, is_component, is_variable
+from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
+from agent.ocpp.dialects.dialect import In, Out, Payload, Refused, RowContext, decode_empty_response
+from agent.ocpp.v201.device_model import Entry, collect_facts, is_component, is_variable, list_entries
 from agent.ocpp.wire.rpc import Code
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 CHUNK = 20
 """Entries per NotifyReport: some 6 kB, which a slow line carries within a call's time-out."""
@@ -31,34 +31,34 @@ class Report(Message):
     data: tuple[Any, ...]
 
 
-def _notify(message: Report, desk: Desk) -> dict[str, Any]:
+def _encode_notify_report(message: Report, ctx: RowContext) -> dict[str, Any]:
     return {
         "requestId": message.request,
-        "generatedAt": rfc3339(desk.clock.utc_s(message.at)),
+        "generatedAt": format_rfc3339(ctx.clock.utc_s(message.at)),
         "seqNo": message.part,
         "tbc": message.more,
         "reportData": list(message.data),
     }
 
 
-def entry_of(entry: Entry, known: Facts) -> dict[str, Any]:
+def encode_report_entry(entry: Entry, known: ReportFacts) -> dict[str, Any]:
     """ReportDataType."""
     name = entry.name
-    mutability = "WriteOnly" if name.secret else "ReadWrite" if name.writable else "ReadOnly"
+    mutability = "WriteOnly" if name.is_secret else "ReadWrite" if name.is_writable else "ReadOnly"
     attribute: dict[str, Any] = {"type": "Actual", "mutability": mutability}
-    if not name.secret:
-        attribute["value"] = name.text(known, entry.evse)
-    attribute |= {"persistent": name.writable or name.constant, "constant": name.constant}
+    if not name.is_secret:
+        attribute["value"] = name.present_text(known, entry.evse)
+    attribute |= {"persistent": name.is_writable or name.constant, "constant": name.constant}
     return {
-        "component": entry.component,
-        "variable": entry.variable,
+        "component": entry.component_type,
+        "variable": entry.variable_type,
         "variableAttribute": [attribute],
-        "variableCharacteristics": _characteristics(entry, known),
+        "variableCharacteristics": _encode_characteristics(entry, known),
     }
 
 
-def _characteristics(entry: Entry, known: Facts) -> dict[str, Any]:
-    name, ours = entry.name, entry.name.ours
+def _encode_characteristics(entry: Entry, known: ReportFacts) -> dict[str, Any]:
+    name, ours = entry.name, entry.name.own_variable
     out: dict[str, Any] = {"dataType": name.data_type, "supportsMonitoring": False}
     if name.unit:
         out["unit"] = name.unit
@@ -66,51 +66,51 @@ def _characteristics(entry: Entry, known: Facts) -> dict[str, Any]:
         out["valuesList"] = name.choices(known) if callable(name.choices) else name.choices
     if name.high is not None:
         out["maxLimit"] = name.high(known, entry.evse)
-    elif name.secret:
+    elif name.is_secret:
         out |= {"minLimit": 16, "maxLimit": 40}
     elif ours is not None and ours.kind == "int":
         out |= {"minLimit": ours.low, "maxLimit": ours.high}
     return out
 
 
-def _answered(chosen: list[Entry], known: Facts, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_with_report(chosen: list[Entry], known: ReportFacts, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """The answer, and what is owed after it."""
     if not chosen:
         return {"status": "EmptyResultSet"}
-    at = desk.clock.now().stamp
+    at = ctx.clock.now().stamp
     parts = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
     for number, part in enumerate(parts):
-        data = tuple(entry_of(e, known) for e in part)
-        desk.owed.append(Report(int(payload["requestId"]), number, number + 1 < len(parts), at, data))
+        data = tuple(encode_report_entry(e, known) for e in part)
+        ctx.messages_after_answer.append(Report(int(payload["requestId"]), number, number + 1 < len(parts), at, data))
     return {"status": "Accepted"}
 
 
-def _ask(payload: Payload, desk: Desk) -> AskInventory:
+def _decode_get_report(payload: Payload, ctx: RowContext) -> AskInventory:
     if len(payload.get("componentVariable", ())) > ITEMS_MAX:
         raise Refused(Code.OCCURRENCE, f"at most {ITEMS_MAX} variables at once (ItemsPerMessage)")
     return AskInventory()
 
 
 _BASES: dict[str, Callable[[Entry], bool]] = {
-    "ConfigurationInventory": lambda e: e.name.writable,
+    "ConfigurationInventory": lambda e: e.name.is_writable,
     "FullInventory": lambda e: True,
     "SummaryInventory": lambda e: e.name.variable in ("AvailabilityState", "Problem"),
 }
 
 
-def _base(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    chosen = [e for e in entries(desk) if _BASES[payload["reportBase"]](e)]
-    return _answered(chosen, facts(reply, desk), payload, desk)
+def _answer_get_base_report(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    chosen = [e for e in list_entries(ctx) if _BASES[payload["reportBase"]](e)]
+    return _answer_with_report(chosen, collect_facts(reply, ctx), payload, ctx)
 
 
-def _custom(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    known = facts(reply, desk)
-    every = list(entries(desk))
+def _answer_get_report(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    known = collect_facts(reply, ctx)
+    every = list(list_entries(ctx))
     wanted, criteria = payload.get("componentVariable"), payload.get("componentCriteria")
     chosen = [e for e in every if wanted is None or any(_is_wanted(e, w) for w in wanted)]
     if criteria:
-        chosen = [e for e in chosen if any(_meets(e, c, every, known) for c in criteria)]
-    return _answered(chosen, known, payload, desk)
+        chosen = [e for e in chosen if any(_meets_criterion(e, c, every, known) for c in criteria)]
+    return _answer_with_report(chosen, known, payload, ctx)
 
 
 def _is_wanted(entry: Entry, wanted: Payload) -> bool:
@@ -121,17 +121,17 @@ def _is_wanted(entry: Entry, wanted: Payload) -> bool:
     )
 
 
-def _meets(entry: Entry, criterion: str, every: list[Entry], known: Facts) -> bool:
+def _meets_criterion(entry: Entry, criterion: str, every: list[Entry], known: ReportFacts) -> bool:
     """B08.FR.07-10: true, or (except for Problem) not a variable of that component at all."""
-    own = (e for e in every if e.component == entry.component and e.name.variable == criterion)
+    own = (e for e in every if e.component_type == entry.component_type and e.name.variable == criterion)
     judge = next(own, None)
     if judge is None:
         return criterion != "Problem"
-    return judge.name.text(known, judge.evse) == "true"
+    return judge.name.present_text(known, judge.evse) == "true"
 
 
 ROWS = (
-    In("GetBaseReport", _ask, _base),
-    In("GetReport", _ask, _custom),
-    Out(Report, "NotifyReport", _notify, nothing),
+    In("GetBaseReport", _decode_get_report, _answer_get_base_report),
+    In("GetReport", _decode_get_report, _answer_get_report),
+    Out(Report, "NotifyReport", _encode_notify_report, decode_empty_response),
 )

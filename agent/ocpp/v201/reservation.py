@@ -8,18 +8,18 @@ from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Reply
 from agent.domain.requests import AskCancelReservation, AskReserve
 from agent.model.types import TokenType
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.dialects.reservation_ids import number
-from agent.ocpp.v201.identifiers import token
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.reservation_ids import reservation_number
+from agent.ocpp.v201.identifiers import decode_id_token
 from agent.ocpp.wire.text import is_plain
-from agent.ocpp.wire.timestamps import parse
+from agent.ocpp.wire.timestamps import parse_timestamp
 
 
-def _reserve(payload: Payload, desk: Desk) -> AskReserve | dict[str, Any]:
-    expires_utc_s = parse(payload["expiryDateTime"])
-    who, group = token(payload["idToken"]), (payload.get("groupIdToken") or {}).get("idToken", "")
+def _decode_reserve_now(payload: Payload, ctx: RowContext) -> AskReserve | dict[str, Any]:
+    expires_utc_s = parse_timestamp(payload["expiryDateTime"])
+    who, group = decode_id_token(payload["idToken"]), (payload.get("groupIdToken") or {}).get("idToken", "")
     evse = payload.get("evseId", 0)
-    unknown = "evseId" in payload and evse not in desk.evse_numbers
+    unknown = "evseId" in payload and evse not in ctx.evse_numbers
     nobody = not who.value or who.type is TokenType.NO_AUTHORIZATION
     if expires_utc_s is None or unknown or nobody or not is_plain(who.value + group):
         return {"status": "Rejected"}
@@ -27,28 +27,28 @@ def _reserve(payload: Payload, desk: Desk) -> AskReserve | dict[str, Any]:
     return AskReserve(int(payload["id"]), int(evse), who, expires_utc_s, group, kind)
 
 
-def _reserved(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_reserve_now(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     words = ("Accepted", "Faulted", "Occupied", "Unavailable")
     return {"status": reply.status if reply.status in words else "Rejected"}
 
 
-def _cancel(payload: Payload, desk: Desk) -> AskCancelReservation:
+def _decode_cancel_reservation(payload: Payload, ctx: RowContext) -> AskCancelReservation:
     return AskCancelReservation(int(payload["reservationId"]))
 
 
-def _cancelled(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_cancel_reservation(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
-def _ended(message: ReservationEnded, desk: Desk) -> dict[str, Any] | None:
-    known = number(message.reservation, desk)
+def _encode_reservation_ended(message: ReservationEnded, ctx: RowContext) -> dict[str, Any] | None:
+    known = reservation_number(message.reservation, ctx)
     if known is None:
         return None
     return {"reservationId": known, "reservationUpdateStatus": "Expired" if message.expired else "Removed"}
 
 
 ROWS = (
-    In("ReserveNow", _reserve, _reserved),
-    In("CancelReservation", _cancel, _cancelled),
-    Out(ReservationEnded, "ReservationStatusUpdate", _ended, nothing),
+    In("ReserveNow", _decode_reserve_now, _answer_reserve_now),
+    In("CancelReservation", _decode_cancel_reservation, _answer_cancel_reservation),
+    Out(ReservationEnded, "ReservationStatusUpdate", _encode_reservation_ended, decode_empty_response),
 )

@@ -7,28 +7,28 @@ from typing import Any
 
 from agent.domain.orders import Reply
 from agent.domain.requests import AskInventory, AskSet
-from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Facts
-from agent.ocpp.dialects.dialect import HIDDEN, Desk, In, Payload, Refused, names_secret
+from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
+from agent.ocpp.dialects.dialect import HIDDEN, In, Payload, Refused, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import PLAIN
-from agent.ocpp.v201.device_model import Entry, facts, find
+from agent.ocpp.v201.device_model import Entry, collect_facts, find_entry
 from agent.ocpp.wire.rpc import Code
 
 PASSWORD = range(16, 41)
 """Characters (A01, passwordString)."""
 
 
-def _at_most(items: list[Any]) -> None:
+def _limit_items(items: list[Any]) -> None:
     if len(items) > ITEMS_MAX:
         raise Refused(Code.OCCURRENCE, f"at most {ITEMS_MAX} variables at once (ItemsPerMessage)")
 
 
-def _named(item: Payload) -> dict[str, Any]:
+def _echo_variable(item: Payload) -> dict[str, Any]:
     named = {"component": item["component"], "variable": item["variable"]}
     return {**named, "attributeType": item["attributeType"]} if "attributeType" in item else named
 
 
-def _entry(item: Payload, desk: Desk) -> Entry | str:
-    found = find(item["component"], item["variable"], desk)
+def _find_attribute(item: Payload, ctx: RowContext) -> Entry | str:
+    found = find_entry(item["component"], item["variable"], ctx)
     if not isinstance(found, str) and item.get("attributeType", "Actual") != "Actual":
         return "NotSupportedAttributeType"
     return found
@@ -37,24 +37,24 @@ def _entry(item: Payload, desk: Desk) -> Entry | str:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _get(payload: Payload, desk: Desk) -> AskInventory:
-    _at_most(payload["getVariableData"])
+def _decode_get_variables(payload: Payload, ctx: RowContext) -> AskInventory:
+    _limit_items(payload["getVariableData"])
     return AskInventory()
 
 
-def _got(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
-    known = facts(reply, desk)
-    return {"getVariableResult": [_read(item, known, desk) for item in payload["getVariableData"]]}
+def _answer_get_variables(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    known = collect_facts(reply, ctx)
+    return {"getVariableResult": [_read_variable(item, known, ctx) for item in payload["getVariableData"]]}
 
 
-def _read(item: Payload, known: Facts, desk: Desk) -> dict[str, Any]:
-    found = _entry(item, desk)
+def _read_variable(item: Payload, known: ReportFacts, ctx: RowContext) -> dict[str, Any]:
+    found = _find_attribute(item, ctx)
     if isinstance(found, str):
-        return {"attributeStatus": found, **_named(item)}
-    if found.name.secret:
-        return {"attributeStatus": "Rejected", **_named(item)}
-    value = found.name.text(known, found.evse)
-    return {"attributeStatus": "Accepted", "attributeValue": value, **_named(item)}
+        return {"attributeStatus": found, **_echo_variable(item)}
+    if found.name.is_secret:
+        return {"attributeStatus": "Rejected", **_echo_variable(item)}
+    value = found.name.present_text(known, found.evse)
+    return {"attributeStatus": "Accepted", "attributeValue": value, **_echo_variable(item)}
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -64,46 +64,46 @@ def acceptable_password(text: str) -> bool:
     return len(text) in PASSWORD and text.isprintable() and not any(c.isspace() for c in text)
 
 
-def _text(entry: Entry, given: str, desk: Desk) -> str | None:
+def _settable_text(entry: Entry, given: str, ctx: RowContext) -> str | None:
     """What the domain is asked to set; None: this may not be."""
-    ours = entry.name.ours
-    if ours is None or not entry.name.writable or (ours.own and not desk.primary):
+    ours = entry.name.own_variable
+    if ours is None or not entry.name.is_writable or (ours.own and not ctx.primary):
         return None
     if entry.name.setting != "authorization_key":
         return given
     return PLAIN + given if acceptable_password(given) else None
 
 
-def _wanted(payload: Payload, desk: Desk) -> Mapping[str, str]:
+def _collect_settings(payload: Payload, ctx: RowContext) -> Mapping[str, str]:
     wanted = {}
     for item in payload["setVariableData"]:
-        entry = _entry(item, desk)
-        if isinstance(entry, Entry) and (text := _text(entry, item["attributeValue"], desk)) is not None:
+        entry = _find_attribute(item, ctx)
+        if isinstance(entry, Entry) and (text := _settable_text(entry, item["attributeValue"], ctx)) is not None:
             wanted[entry.name.setting] = text
     return wanted
 
 
-def _set(payload: Payload, desk: Desk) -> AskSet:
-    _at_most(payload["setVariableData"])
-    return AskSet(_wanted(payload, desk))
+def _decode_set_variables(payload: Payload, ctx: RowContext) -> AskSet:
+    _limit_items(payload["setVariableData"])
+    return AskSet(_collect_settings(payload, ctx))
 
 
-def _was_set(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_set_variables(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     items = payload["setVariableData"]
-    return {"setVariableResult": [{"attributeStatus": _status(i, reply, desk), **_named(i)} for i in items]}
+    return {"setVariableResult": [{"attributeStatus": _set_status(i, reply, ctx), **_echo_variable(i)} for i in items]}
 
 
-def _status(item: Payload, reply: Reply, desk: Desk) -> str:
-    found = _entry(item, desk)
+def _set_status(item: Payload, reply: Reply, ctx: RowContext) -> str:
+    found = _find_attribute(item, ctx)
     if isinstance(found, str):
         return found
-    if _text(found, item["attributeValue"], desk) is None:
+    if _settable_text(found, item["attributeValue"], ctx) is None:
         return "Rejected"
     status = reply.data.get(found.name.setting, "Rejected")
     return str(status) if status in ("Accepted", "RebootRequired") else "Rejected"
 
 
-def masked(action: str, payload: Payload) -> Payload:
+def mask_secrets(action: str, payload: Payload) -> Payload:
     items = payload.get("setVariableData")
     if action == "SetVariables" and isinstance(items, list):
         return {**payload, "setVariableData": [_masked_item(item) for item in items]}
@@ -127,6 +127,6 @@ def _is_key(name: str) -> bool:
 
 
 ROWS = (
-    In("GetVariables", _get, _got),
-    In("SetVariables", _set, _was_set),
+    In("GetVariables", _decode_get_variables, _answer_get_variables),
+    In("SetVariables", _decode_set_variables, _answer_set_variables),
 )

@@ -22,10 +22,10 @@ from agent.domain.orders import Reply
 from agent.domain.requests import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.composite_schedule import schedule_periods
-from agent.ocpp.dialects.dialect import Desk, In, Out, Payload, nothing
-from agent.ocpp.dialects.optional_fields import decimal, utc_s, whole
+from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
 from agent.ocpp.v201.identifiers import session_of
-from agent.ocpp.wire.timestamps import rfc3339
+from agent.ocpp.wire.timestamps import format_rfc3339
 
 FEATURE = "SmartCharging"
 SOURCE = "CSO"
@@ -35,21 +35,26 @@ PARTS = 5
 _PURPOSES = {str(p): p for p in Purpose}
 
 
-def _schedule(payload: Payload) -> Schedule:
+def _decode_charging_schedule(payload: Payload) -> Schedule:
     return Schedule(
         unit=Unit(payload["chargingRateUnit"]),
         periods=tuple(
-            Period(int(p["startPeriod"]), decimal(p, "limit") or 0.0, whole(p, "numberPhases"), whole(p, "phaseToUse"))
+            Period(
+                int(p["startPeriod"]),
+                optional_decimal(p, "limit") or 0.0,
+                optional_integer(p, "numberPhases"),
+                optional_integer(p, "phaseToUse"),
+            )
             for p in payload["chargingSchedulePeriod"]
         ),
-        duration_s=whole(payload, "duration"),
-        start_utc_s=utc_s(payload, "startSchedule"),
-        least_rate=decimal(payload, "minChargingRate"),
+        duration_s=optional_integer(payload, "duration"),
+        start_utc_s=optional_utc_s(payload, "startSchedule"),
+        least_rate=optional_decimal(payload, "minChargingRate"),
         number=int(payload["id"]),
     )
 
 
-def profile(payload: Payload) -> Profile | ProfileRefusal:
+def decode_charging_profile(payload: Payload) -> Profile | ProfileRefusal:
     """ChargingProfileType, or why a backend cannot set it here (K01: external constraints; several schedules are for a
     vehicle to choose from; a start belongs to absolute and recurring ones alone). Raises ``Refused``."""
     purpose, kind = _PURPOSES.get(payload["chargingProfilePurpose"]), Kind(payload["chargingProfileKind"])
@@ -57,7 +62,7 @@ def profile(payload: Payload) -> Profile | ProfileRefusal:
         return ProfileRefusal("InvalidProfile", f"{payload['chargingProfilePurpose']} is not set by a backend")
     if len(payload["chargingSchedule"]) != 1:
         return ProfileRefusal("TooManyElements", "one chargingSchedule is possible")
-    schedule = _schedule(payload["chargingSchedule"][0])
+    schedule = _decode_charging_schedule(payload["chargingSchedule"][0])
     if (kind is Kind.RELATIVE) != (schedule.start_utc_s is None):
         return ProfileRefusal("InvalidSchedule", "a Relative profile has no startSchedule, every other one needs it")
     if purpose is Purpose.STATION_MAX and kind is Kind.RELATIVE:
@@ -70,57 +75,59 @@ def profile(payload: Payload) -> Profile | ProfileRefusal:
         kind=kind,
         schedule=schedule,
         recurrency=None if recurrency is None else Recurrency(recurrency),
-        valid_from_utc_s=utc_s(payload, "validFrom"),
-        valid_to_utc_s=utc_s(payload, "validTo"),
+        valid_from_utc_s=optional_utc_s(payload, "validFrom"),
+        valid_to_utc_s=optional_utc_s(payload, "validTo"),
         session=str(payload.get("transactionId", "")) if purpose is Purpose.TX else "",
     )
 
 
-def of_start(payload: Payload, desk: Desk) -> Profile | bool | None:
+def decode_start_profile(payload: Payload, ctx: RowContext) -> Profile | bool | None:
     """The profile that a remote start brings: False when it cannot be, None when there is none or it is ignored."""
     wanted = payload.get("chargingProfile")
     if wanted is None:
         return None
     if wanted["chargingProfilePurpose"] != Purpose.TX:
         return False
-    if FEATURE not in desk.settings.items_of("feature_profiles"):
+    if FEATURE not in ctx.settings.items_of("feature_profiles"):
         return None
-    found = profile(wanted)
+    found = decode_charging_profile(wanted)
     return replace(found, session="") if isinstance(found, Profile) else False
 
 
-def _set(payload: Payload, desk: Desk) -> AskSetProfile | dict[str, Any]:
-    found = profile(payload["chargingProfile"])
+def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> AskSetProfile | dict[str, Any]:
+    found = decode_charging_profile(payload["chargingProfile"])
     if isinstance(found, Profile) and found.purpose is Purpose.TX and not found.session:
         found = ProfileRefusal("MissingParam", "a TxProfile needs transactionId")
     if isinstance(found, ProfileRefusal):
-        return _rejected(found)
+        return _reject_profile(found)
     if found.session:
-        found = replace(found, session=session_of(found.session, desk))
+        found = replace(found, session=session_of(found.session, ctx))
     return AskSetProfile(int(payload["evseId"]), found, replaces=False)
 
 
-def _was_set(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_set_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status == "Accepted":
         return {"status": "Accepted"}
-    return _rejected(reply.data.get("reason", ProfileRefusal("InternalError", "the profile was not judged")))
+    return _reject_profile(reply.data.get("reason", ProfileRefusal("InternalError", "the profile was not judged")))
 
 
-def _rejected(reason: ProfileRefusal) -> dict[str, Any]:
+def _reject_profile(reason: ProfileRefusal) -> dict[str, Any]:
     """StatusInfoType (2.0.1 part 2, 2.42)."""
     return {"status": "Rejected", "statusInfo": {"reasonCode": reason.code, "additionalInfo": reason.text}}
 
 
-def _clear(payload: Payload, desk: Desk) -> AskClearProfiles | dict[str, Any]:
+def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> AskClearProfiles | dict[str, Any]:
     criteria = payload.get("chargingProfileCriteria", {})
     purpose = criteria.get("chargingProfilePurpose")
-    number = whole(payload, "chargingProfileId")
+    number = optional_integer(payload, "chargingProfileId")
     if number is None and purpose is not None and purpose not in _PURPOSES:
         return {"status": "Unknown"}
-    return AskClearProfiles(number, whole(criteria, "evseId"), _PURPOSES.get(purpose), whole(criteria, "stackLevel"))
+    return AskClearProfiles(
+        number, optional_integer(criteria, "evseId"), _PURPOSES.get(purpose), optional_integer(criteria, "stackLevel")
+    )
 
 
-def _cleared(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_clear_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Unknown"}
 
 
@@ -137,7 +144,7 @@ class ProfilesReport(Message):
     profiles: tuple[Profile, ...]
 
 
-def _told_schedule(schedule: Schedule) -> dict[str, Any]:
+def _encode_charging_schedule(schedule: Schedule) -> dict[str, Any]:
     periods = [
         {
             "startPeriod": p.start_s,
@@ -148,7 +155,7 @@ def _told_schedule(schedule: Schedule) -> dict[str, Any]:
         for p in schedule.periods
     ]
     optional = {
-        "startSchedule": None if schedule.start_utc_s is None else rfc3339(schedule.start_utc_s),
+        "startSchedule": None if schedule.start_utc_s is None else format_rfc3339(schedule.start_utc_s),
         "duration": schedule.duration_s,
         "minChargingRate": schedule.least_rate,
     }
@@ -160,12 +167,12 @@ def _told_schedule(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def _told(profile: Profile) -> dict[str, Any]:
+def _encode_charging_profile(profile: Profile) -> dict[str, Any]:
     since, until = profile.valid_from_utc_s, profile.valid_to_utc_s
     optional = {
         "recurrencyKind": None if profile.recurrency is None else str(profile.recurrency),
-        "validFrom": None if since is None else rfc3339(since),
-        "validTo": None if until is None else rfc3339(until),
+        "validFrom": None if since is None else format_rfc3339(since),
+        "validTo": None if until is None else format_rfc3339(until),
         "transactionId": profile.session or None,
     }
     return {
@@ -173,22 +180,22 @@ def _told(profile: Profile) -> dict[str, Any]:
         "stackLevel": profile.stack_level,
         "chargingProfilePurpose": str(profile.purpose),
         "chargingProfileKind": str(profile.kind),
-        "chargingSchedule": [_told_schedule(profile.schedule)],
+        "chargingSchedule": [_encode_charging_schedule(profile.schedule)],
         **{k: v for k, v in optional.items() if v is not None},
     }
 
 
-def _report(message: ProfilesReport, desk: Desk) -> dict[str, Any]:
+def _encode_profiles_report(message: ProfilesReport, ctx: RowContext) -> dict[str, Any]:
     return {
         "requestId": message.request,
         "chargingLimitSource": SOURCE,
         "evseId": message.evse,
         "tbc": message.more,
-        "chargingProfile": [_told(p) for p in message.profiles],
+        "chargingProfile": [_encode_charging_profile(p) for p in message.profiles],
     }
 
 
-def _get(payload: Payload, desk: Desk) -> AskProfiles | dict[str, Any]:
+def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> AskProfiles | dict[str, Any]:
     criterion = payload["chargingProfile"]
     purpose = criterion.get("chargingProfilePurpose")
     elsewhere = SOURCE not in criterion.get("chargingLimitSource", [SOURCE])
@@ -196,13 +203,13 @@ def _get(payload: Payload, desk: Desk) -> AskProfiles | dict[str, Any]:
         return {"status": "NoProfiles"}
     return AskProfiles(
         ids=tuple(map(int, criterion.get("chargingProfileId", ()))),
-        evse=whole(payload, "evseId"),
+        evse=optional_integer(payload, "evseId"),
         purpose=_PURPOSES.get(purpose),
-        stack_level=whole(criterion, "stackLevel"),
+        stack_level=optional_integer(criterion, "stackLevel"),
     )
 
 
-def _got(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_charging_profiles(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """The answer, and the parts that are owed after it: every part speaks of one EVSE."""
     found: list[Installed] = reply.data.get("profiles", []) if reply.status == "Accepted" else []
     parts = []
@@ -210,25 +217,25 @@ def _got(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
         own = [i.profile for i in group]
         parts += [(evse, tuple(own[i : i + PARTS])) for i in range(0, len(own), PARTS)]
     for number, (evse, profiles) in enumerate(parts, 1):
-        desk.owed.append(ProfilesReport(int(payload["requestId"]), evse, number < len(parts), profiles))
+        ctx.messages_after_answer.append(ProfilesReport(int(payload["requestId"]), evse, number < len(parts), profiles))
     return {"status": "Accepted" if parts else "NoProfiles"}
 
 
 # --- the composite schedule ------------------------------------------------------------------------------------------
 
 
-def _composite(payload: Payload, desk: Desk) -> AskComposite:
+def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> AskComposite:
     unit = payload.get("chargingRateUnit")
     return AskComposite(int(payload["evseId"]), int(payload["duration"]), None if unit is None else Unit(unit))
 
 
-def _is_composed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
+def _answer_get_composite_schedule(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status != "Accepted":
         return {"status": "Rejected"}
     schedule = {
         "evseId": int(payload["evseId"]),
         "duration": reply.data["duration_s"],
-        "scheduleStart": rfc3339(reply.data["start_utc_s"]),
+        "scheduleStart": format_rfc3339(reply.data["start_utc_s"]),
         "chargingRateUnit": str(reply.data["unit"]),
         "chargingSchedulePeriod": schedule_periods(reply),
     }
@@ -236,9 +243,9 @@ def _is_composed(reply: Reply, payload: Payload, desk: Desk) -> dict[str, Any]:
 
 
 ROWS = (
-    In("SetChargingProfile", _set, _was_set),
-    In("ClearChargingProfile", _clear, _cleared),
-    In("GetChargingProfiles", _get, _got),
-    Out(ProfilesReport, "ReportChargingProfiles", _report, nothing),
-    In("GetCompositeSchedule", _composite, _is_composed),
+    In("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
+    In("ClearChargingProfile", _decode_clear_charging_profile, _answer_clear_charging_profile),
+    In("GetChargingProfiles", _decode_get_charging_profiles, _answer_get_charging_profiles),
+    Out(ProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
+    In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
 )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, In, names_secret
-from agent.ocpp.wire.rpc import Called, Dropped, Finding, Kind, Say, encode
+from agent.ocpp.wire.rpc import Called, Dropped, Finding, Kind, SendNow, encode_frame
 
 LOOKED_THROUGH = 128 * 1024
 """Characters. In a longer frame no secret is looked for: of one that may have some nothing is shown."""
@@ -22,79 +22,79 @@ _ADDRESS = re.compile(r"(\w:(?:\\?/){2})(.*)", re.DOTALL)
 _ADDRESS_IN_JSON = re.compile(r'(\w:(?:\\?/){2})([^"\\]*(?:\\.[^"\\]*)*)', re.DOTALL)
 
 
-def written(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
+def mask_frame(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
     """A frame that came in, as it may be written down."""
     if not isinstance(data, str):
         return f"<binary, {len(data)} bytes>"
-    if isinstance(finding, Called) and isinstance(dialect.incoming(finding.action), In):
-        return _request(data, finding, dialect)
-    escaped = isinstance(finding, Say | Dropped) and "\\u" in data
-    return HIDDEN if escaped or names_secret(data) else without_openings(data)
+    if isinstance(finding, Called) and isinstance(dialect.request_row(finding.action), In):
+        return _mask_request(data, finding, dialect)
+    escaped = isinstance(finding, SendNow | Dropped) and "\\u" in data
+    return HIDDEN if escaped or names_secret(data) else mask_urls_in_json(data)
 
 
-def _request(text: str, called: Called, dialect: Dialect) -> str:
+def _mask_request(text: str, called: Called, dialect: Dialect) -> str:
     escaped = "\\u" in text
-    names, addressed = escaped or names_secret(text), escaped or _may_address(text)
+    names, addressed = escaped or names_secret(text), escaped or _may_have_url(text)
     if (names or addressed) and len(text) > LOOKED_THROUGH:
         return HIDDEN
-    if names and _is_broken(called, dialect) and names_secret(encode([called.payload])):
+    if names and _is_broken(called, dialect) and names_secret(encode_frame([called.payload])):
         return HIDDEN
-    shown = dialect.masked(called.action, called.payload)
+    shown = dialect.mask_secrets(called.action, called.payload)
     if addressed:
-        shown = without_addresses(shown)
-    if shown == called.payload and not ((names or addressed) and _names_twice(text)):
+        shown = mask_urls_in_value(shown)
+    if shown == called.payload and not ((names or addressed) and _has_duplicate_names(text)):
         return text
-    return encode([Kind.CALL, called.id, called.action, shown])
+    return encode_frame([Kind.CALL, called.id, called.action, shown])
 
 
-def _names_twice(text: str) -> bool:
+def _has_duplicate_names(text: str) -> bool:
     """An object has two values of one name: the parsed request has the last one, the text has both."""
     try:
-        json.loads(text, object_pairs_hook=_each_once)
+        json.loads(text, object_pairs_hook=_reject_duplicates)
     except ValueError:
         return True
     return False
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> None:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
         raise ValueError
 
 
-def _may_address(text: str) -> bool:
+def _may_have_url(text: str) -> bool:
     return "//" in text or "\\/" in text
 
 
 def _is_broken(called: Called, dialect: Dialect) -> bool:
-    check = dialect.schemas.request(called.action) if dialect.schemas else None
+    check = dialect.schemas.request_check(called.action) if dialect.schemas else None
     return check is not None and check(called.payload) is not None
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
 
 
-def without_openings(text: str) -> str:
+def mask_urls_in_json(text: str) -> str:
     """JSON, or what should be JSON, without what opens the addresses in it."""
-    return _ADDRESS_IN_JSON.sub(_bare, text) if _may_address(text) else text
+    return _ADDRESS_IN_JSON.sub(_strip_credentials, text) if _may_have_url(text) else text
 
 
-def without_addresses(value: Any) -> Any:
+def mask_urls_in_value(value: Any) -> Any:
     """A parsed value, in each text of which an address is without what opens it."""
     if isinstance(value, str):
-        return without_credentials(value)
+        return mask_urls_in_text(value)
     if isinstance(value, Mapping):
-        return {name: without_addresses(item) for name, item in value.items()}
-    return [without_addresses(item) for item in value] if isinstance(value, list) else value
+        return {name: mask_urls_in_value(item) for name, item in value.items()}
+    return [mask_urls_in_value(item) for item in value] if isinstance(value, list) else value
 
 
-def without_credentials(text: str) -> str:
+def mask_urls_in_text(text: str) -> str:
     """A text without user, password and query of the address in it. All up to the last "@" may be a password."""
     if text[:1] in ("{", "["):
-        return without_openings(text)
-    return _ADDRESS.sub(_bare, text) if "/" in text else text
+        return mask_urls_in_json(text)
+    return _ADDRESS.sub(_strip_credentials, text) if "/" in text else text
 
 
-def _bare(address: re.Match[str]) -> str:
+def _strip_credentials(address: re.Match[str]) -> str:
     rest = address[2].rpartition("@")[2]
     cut = min((found for mark in "?#" if (found := rest.find(mark)) >= 0), default=len(rest))
     return "".join((address[1], rest[:cut], rest[cut : cut + 1] and rest[cut] + HIDDEN))

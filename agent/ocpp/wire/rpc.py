@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from agent.model import json_limits
 from agent.model.fastclass import frozen, mutable
-from agent.ocpp.wire.text import is_whole, whole
+from agent.ocpp.wire.text import is_whole, replace_surrogates
 
 ID_MAX = 36
 ID_READABLE = 255
@@ -100,7 +100,7 @@ class Errored:
 
 
 @frozen
-class Say:
+class SendNow:
     """Text that has to be sent now."""
 
     text: str
@@ -113,7 +113,7 @@ class Dropped:
     why: str
 
 
-Finding: TypeAlias = Called | Answered | Errored | Say | Dropped
+Finding: TypeAlias = Called | Answered | Errored | SendNow | Dropped
 
 
 @mutable
@@ -123,17 +123,17 @@ class _Sent:
     deadline_s: float
 
 
-def _no_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
-def _whole(text: str) -> int:
+def _parse_integer(text: str) -> int:
     if len(text) > json_limits.DIGITS_MAX:
         raise ValueError("too large for a number")
     return int(text)
 
 
-def _finite(text: str) -> float:
+def _parse_finite_float(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise ValueError("too large for a number")  # it could not be written again
@@ -141,11 +141,11 @@ def _finite(text: str) -> float:
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_whole, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_parse_integer, parse_float=_parse_finite_float)
 """Made once: ``dumps`` and ``loads`` with options make one for every frame."""
 
 
-def encode(frame: list[Any]) -> str:
+def encode_frame(frame: list[Any]) -> str:
     """Compact and pure ASCII, so that no text at all can fail on its way to the socket."""
     return _ENCODER.encode(frame)
 
@@ -165,16 +165,16 @@ class Rpc:
     # --- ours ----------------------------------------------------------------------------------------------------
 
     @property
-    def outstanding(self) -> str | None:
+    def outstanding_id(self) -> str | None:
         return self._out.id if self._out else None
 
-    def call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
+    def begin_call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
         """The text of a CALL, which is outstanding from now on. Raises ``RuntimeError`` if another one is."""
         if self._out is not None:
             raise RuntimeError(f"CALL {self._out.id} is still outstanding")
         if not 0 < len(id_) <= ID_MAX:
             raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
-        text = encode([Kind.CALL, id_, action, payload])
+        text = encode_frame([Kind.CALL, id_, action, payload])
         self._out = _Sent(id_, action, deadline_s)
         self._sent[id_] = action
         self._sent.move_to_end(id_)
@@ -182,97 +182,97 @@ class Rpc:
             self._sent.popitem(last=False)
         return text
 
-    def expire(self, now_s: float) -> str | None:
+    def expire_call(self, now_s: float) -> str | None:
         """The id of the outstanding CALL if its time is over; a late answer is still welcome."""
         if self._out is None or now_s < self._out.deadline_s:
             return None
         id_, self._out = self._out.id, None
         return id_
 
-    def reconnected(self) -> None:
+    def connection_opened(self) -> None:
         """A new connection: the outstanding CALL is lost; message ids of the other side begin anew."""
         self._out = None
         self._answers.clear()
 
     # --- theirs --------------------------------------------------------------------------------------------------
 
-    def answer(self, id_: str, payload: Mapping[str, Any]) -> str:
-        return self._answered(id_, encode([Kind.CALLRESULT, id_, payload]))
+    def encode_result(self, id_: str, payload: Mapping[str, Any]) -> str:
+        return self._keep_answer(id_, encode_frame([Kind.CALLRESULT, id_, payload]))
 
-    def refuse(self, id_: str, code: str, description: str = "") -> str:
+    def encode_error(self, id_: str, code: str, description: str = "") -> str:
         """A CALLERROR; ``code`` is a neutral name of ``Code``."""
         frame = [Kind.CALLERROR, id_, self.codes.get(code, code), description[:255], {}]
-        return self._answered(id_, encode(frame))
+        return self._keep_answer(id_, encode_frame(frame))
 
-    def _answered(self, id_: str, text: str) -> str:
+    def _keep_answer(self, id_: str, text: str) -> str:
         if id_ in self._answers:
             self._answers[id_] = (self._answers[id_][0], text)
         return text
 
-    def receive(self, data: str | bytes) -> Finding:
+    def receive_frame(self, data: str | bytes) -> Finding:
         """What a frame means. Never raises."""
         if not isinstance(data, str):
-            return self._drop("binary frame")
+            return self._drop_frame("binary frame")
         if (why := json_limits.excess(data)) is not None:
-            return self._unread(data, why)
+            return self._classify_unreadable(data, why)
         try:
             frame = _DECODER.decode(data)
         except json.JSONDecodeError:
-            return self._drop("not JSON")
+            return self._drop_frame("not JSON")
         except ValueError:  # JSON has no greatest number, this station has
-            return self._unread(data, "a number that is too large")
-        return self._read(frame, data) if isinstance(frame, list) else self._drop("not a JSON array")
+            return self._classify_unreadable(data, "a number that is too large")
+        return self._classify_frame(frame, data) if isinstance(frame, list) else self._drop_frame("not a JSON array")
 
-    def _read(self, frame: list[Any], text: str) -> Finding:
+    def _classify_frame(self, frame: list[Any], text: str) -> Finding:
         kind = frame[0] if frame else None
         if type(kind) is not int or kind not in self.kinds:
-            return self._drop("unknown message type")
+            return self._drop_frame("unknown message type")
         id_ = frame[1] if len(frame) > 1 else None
         if not isinstance(id_, str) or not id_ or len(id_) > ID_READABLE:
-            return self._drop("no readable message id")
+            return self._drop_frame("no readable message id")
         if kind == Kind.CALL:
-            return self._repeated(id_, text) or self._call(id_, frame, text)
+            return self._find_repetition(id_, text) or self._read_call(id_, frame, text)
         if kind in (Kind.CALLRESULT, Kind.CALLERROR):
-            return self._response(Kind(kind), id_, frame, text)
-        return self._drop("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
+            return self._read_response(Kind(kind), id_, frame, text)
+        return self._drop_frame("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
 
-    def _unread(self, text: str, why: str) -> Finding:
+    def _classify_unreadable(self, text: str, why: str) -> Finding:
         """A frame that is too much: only its head is looked at. A CALL has its answer, and an answer has come."""
         kind, id_ = json_limits.head(text) or (0, "")
         if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
-            return self._repeated(id_, text) or Say(self.refuse(id_, Code.FORMAT, why))
+            return self._find_repetition(id_, text) or SendNow(self.encode_error(id_, Code.FORMAT, why))
         action = self._sent.get(id_)
         if kind not in (Kind.CALLRESULT, Kind.CALLERROR) or action is None:
-            return self._drop(why)
+            return self._drop_frame(why)
         return Errored(id_, action, "Unreadable", why, self._is_late(id_))
 
-    def _drop(self, why: str) -> Dropped:
+    def _drop_frame(self, why: str) -> Dropped:
         self.dropped += 1
         return Dropped(why)
 
-    def _repeated(self, id_: str, text: str) -> Finding | None:
+    def _find_repetition(self, id_: str, text: str) -> Finding | None:
         """What a CALL gets that was here before; None: it is a new one, which is known from now on."""
         known, fingerprint = self._answers.get(id_), hash(text)
         if known is not None and known[0] == fingerprint:
-            return Say(known[1]) if known[1] is not None else self._drop("repeated while being worked on")
+            return SendNow(known[1]) if known[1] is not None else self._drop_frame("repeated while being worked on")
         self._answers[id_] = (fingerprint, None)
         self._answers.move_to_end(id_)
         while len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
         return None
 
-    def _call(self, id_: str, frame: list[Any], text: str) -> Finding:
+    def _read_call(self, id_: str, frame: list[Any], text: str) -> Finding:
         if len(id_) > ID_MAX:
-            return Say(self.refuse(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
+            return SendNow(self.encode_error(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
         if not is_whole(frame, text):
-            return Say(self.refuse(id_, Code.FORMAT, "half a character: a surrogate without its other half"))
+            return SendNow(self.encode_error(id_, Code.FORMAT, "half a character: a surrogate without its other half"))
         if len(frame) == 3:
             frame = [*frame, None]
         if len(frame) != 4 or not isinstance(frame[2], str):
-            return Say(self.refuse(id_, Code.FORMAT, "a CALL is [2, id, action, payload]"))
+            return SendNow(self.encode_error(id_, Code.FORMAT, "a CALL is [2, id, action, payload]"))
         payload = {} if frame[3] is None else frame[3]  # no fields: some senders write null
         if not isinstance(payload, dict):
-            return Say(self.refuse(id_, Code.FORMAT, "the payload must be an object"))
+            return SendNow(self.encode_error(id_, Code.FORMAT, "the payload must be an object"))
         return Called(id_, frame[2], payload)
 
     def _is_late(self, id_: str) -> bool:
@@ -282,13 +282,13 @@ class Rpc:
         self._out = None
         return False
 
-    def _response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
+    def _read_response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
         """What is no character in an answer becomes a question mark: a transaction id is not thrown away for it."""
         action = self._sent.get(id_)
         if action is None:
-            return self._drop("answer to a message id that was never sent")
+            return self._drop_frame("answer to a message id that was never sent")
         if not is_whole(frame, text):
-            frame = whole(frame)
+            frame = replace_surrogates(frame)
         late = self._is_late(id_)
         if kind is Kind.CALLERROR:
             words = [f if isinstance(f, str) else "" for f in (*frame[2:4], "", "")]

@@ -44,13 +44,13 @@ _ANNOTATIONS = frozenset({
 _RULES: dict[str, Callable[[dict[str, Any], _Compiler], Check]] = {}
 
 
-def _rule(*keywords: str) -> Callable[[Any], Any]:
-    def keep(make: Any) -> Any:
+def _register_rule(*keywords: str) -> Callable[[Any], Any]:
+    def register_maker(make: Any) -> Any:
         for keyword in keywords:
             _RULES[keyword] = make
         return make
 
-    return keep
+    return register_maker
 
 
 class _Compiler:
@@ -62,9 +62,9 @@ class _Compiler:
         self._definitions: Mapping[str, Any] = document.get("definitions", {})
         self._checks: dict[str, Check] = {}
 
-    def check(self, schema: dict[str, Any]) -> Check:
+    def compile_schema(self, schema: dict[str, Any]) -> Check:
         if "$ref" in schema:  # its neighbours say nothing (drafts 4 and 6)
-            return self._reference(schema["$ref"])
+            return self._compile_reference(schema["$ref"])
         makers = []
         for keyword in schema:
             if keyword in _ANNOTATIONS or keyword in self.tolerated:
@@ -73,10 +73,10 @@ class _Compiler:
                 raise ValueError(f"schema keyword {keyword!r} is not known to the compiler")
             if _RULES[keyword] not in makers:
                 makers.append(_RULES[keyword])
-        makers.sort(key=lambda m: m is not _type)
-        return _quick(schema, self.tolerated, _all(tuple(make(schema, self) for make in makers)))
+        makers.sort(key=lambda m: m is not _compile_type)
+        return _with_fast_path(schema, self.tolerated, _combine_checks(tuple(make(schema, self) for make in makers)))
 
-    def words(self, schema: dict[str, Any]) -> frozenset[str] | None:
+    def enum_words(self, schema: dict[str, Any]) -> frozenset[str] | None:
         """If ``schema`` says nothing but: one of these words."""
         while "$ref" in schema:
             schema = self._definitions.get(schema["$ref"].removeprefix("#/definitions/"), {})
@@ -84,44 +84,44 @@ class _Compiler:
             return frozenset(schema["enum"])
         return None
 
-    def _reference(self, ref: str) -> Check:
+    def _compile_reference(self, ref: str) -> Check:
         """Resolved at the first use: definitions may name each other in any order."""
         name = ref.removeprefix("#/definitions/")
         found: Check | None = None
 
-        def check(value: Any) -> Violation | None:
+        def check_reference(value: Any) -> Violation | None:
             nonlocal found
             if found is None:
                 if name not in self._checks:
-                    self._checks[name] = self.check(self._definitions[name])
+                    self._checks[name] = self.compile_schema(self._definitions[name])
                 found = self._checks[name]
             return found(value)
 
         if name not in self._definitions:
             raise ValueError(f"schema reference {ref!r} leads nowhere")
-        return check
+        return check_reference
 
 
-def _all(checks: tuple[Check, ...]) -> Check:
+def _combine_checks(checks: tuple[Check, ...]) -> Check:
     if len(checks) == 1:
         return checks[0]
     if len(checks) == 2:
         first, second = checks
 
-        def both(value: Any) -> Violation | None:
+        def check_both(value: Any) -> Violation | None:
             broken = first(value)
             return second(value) if broken is None else broken
 
-        return both
+        return check_both
 
-    def check(value: Any) -> Violation | None:
+    def check_all(value: Any) -> Violation | None:
         for one in checks:
             broken = one(value)
             if broken is not None:
                 return broken
         return None
 
-    return check
+    return check_all
 
 
 _OF_WORD = frozenset({"type", "enum"})
@@ -136,7 +136,7 @@ def _rules_of_text(schema: dict[str, Any], tolerated: frozenset[str]) -> frozens
     return frozenset(schema) - _ANNOTATIONS - _OF_OBJECT - tolerated
 
 
-def _quick(schema: dict[str, Any], tolerated: frozenset[str], whole: Check) -> Check:
+def _with_fast_path(schema: dict[str, Any], tolerated: frozenset[str], whole: Check) -> Check:
     """Nine of ten values are a word of a list or a short text: one look says that they are right. What it does not
     pass is judged by the ``whole`` check."""
     rules = _rules_of_text(schema, tolerated)
@@ -160,32 +160,32 @@ _TYPES: dict[str, tuple[type[Any], ...]] = {
 }
 
 
-@_rule("type")
-def _type(schema: dict[str, Any], compiler: _Compiler) -> Check:
+@_register_rule("type")
+def _compile_type(schema: dict[str, Any], compiler: _Compiler) -> Check:
     name = schema["type"]
     allowed = _TYPES[name]
     broken = Violation("", "type")
     whole_floats = name == "integer" and not compiler.draft4  # 1.0 is an integer since draft 6
 
-    def check(value: Any) -> Violation | None:
+    def check_type(value: Any) -> Violation | None:
         kind = type(value)
         if kind in allowed or (whole_floats and kind is float and value.is_integer()):
             return None
         return broken
 
-    return check
+    return check_type
 
 
-@_rule("properties", "required", "additionalProperties")
-def _object(schema: dict[str, Any], compiler: _Compiler) -> Check:
-    properties = {k: compiler.check(v) for k, v in schema.get("properties", {}).items()}
-    words = {k: found for k, v in schema.get("properties", {}).items() if (found := compiler.words(v))}
+@_register_rule("properties", "required", "additionalProperties")
+def _compile_object(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    properties = {k: compiler.compile_schema(v) for k, v in schema.get("properties", {}).items()}
+    words = {k: found for k, v in schema.get("properties", {}).items() if (found := compiler.enum_words(v))}
     required = tuple(schema.get("required", ()))
     closed = schema.get("additionalProperties", True) is False and "additionalProperties" not in compiler.tolerated
     if not isinstance(schema.get("additionalProperties", True), bool):
         raise ValueError("additionalProperties as a schema is not known to the compiler")
 
-    def check(value: Any) -> Violation | None:
+    def check_object(value: Any) -> Violation | None:
         if type(value) is not dict:
             return None
         for key in required:
@@ -204,14 +204,14 @@ def _object(schema: dict[str, Any], compiler: _Compiler) -> Check:
                 return Violation(f"/{key}{broken.path}", broken.rule)
         return None
 
-    return check
+    return check_object
 
 
-@_rule("items")
-def _items(schema: dict[str, Any], compiler: _Compiler) -> Check:
-    item = compiler.check(schema["items"])
+@_register_rule("items")
+def _compile_items(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    item = compiler.compile_schema(schema["items"])
 
-    def check(value: Any) -> Violation | None:
+    def check_items(value: Any) -> Violation | None:
         if type(value) is list:
             for index, one in enumerate(value):
                 broken = item(one)
@@ -219,11 +219,11 @@ def _items(schema: dict[str, Any], compiler: _Compiler) -> Check:
                     return Violation(f"/{index}{broken.path}", broken.rule)
         return None
 
-    return check
+    return check_items
 
 
-@_rule("enum")
-def _enum(schema: dict[str, Any], compiler: _Compiler) -> Check:
+@_register_rule("enum")
+def _compile_enum(schema: dict[str, Any], compiler: _Compiler) -> Check:
     if not all(isinstance(word, str) for word in schema["enum"]):
         raise ValueError("enum of anything but texts is not known to the compiler")
     words = frozenset(schema["enum"])
@@ -231,33 +231,33 @@ def _enum(schema: dict[str, Any], compiler: _Compiler) -> Check:
     return lambda value: None if isinstance(value, str) and value in words else broken
 
 
-def _bound(keyword: str, kinds: tuple[type[Any], ...], holds: Callable[[Any, Any], bool]) -> None:
+def _register_bound(keyword: str, kinds: tuple[type[Any], ...], holds: Callable[[Any, Any], bool]) -> None:
     broken = Violation("", keyword)
 
-    def make(schema: dict[str, Any], compiler: _Compiler) -> Check:
+    def compile_bound(schema: dict[str, Any], compiler: _Compiler) -> Check:
         limit = schema[keyword]
         return lambda value: broken if type(value) in kinds and not holds(value, limit) else None
 
-    _RULES[keyword] = make
+    _RULES[keyword] = compile_bound
 
 
-_bound("maxLength", (str,), lambda value, limit: len(value) <= limit)
-_bound("minLength", (str,), lambda value, limit: len(value) >= limit)
-_bound("minItems", (list,), lambda value, limit: len(value) >= limit)
-_bound("maxItems", (list,), lambda value, limit: len(value) <= limit)
-_bound("minimum", (int, float), lambda value, limit: value >= limit)
-_bound("maximum", (int, float), lambda value, limit: value <= limit)
+_register_bound("maxLength", (str,), lambda value, limit: len(value) <= limit)
+_register_bound("minLength", (str,), lambda value, limit: len(value) >= limit)
+_register_bound("minItems", (list,), lambda value, limit: len(value) >= limit)
+_register_bound("maxItems", (list,), lambda value, limit: len(value) <= limit)
+_register_bound("minimum", (int, float), lambda value, limit: value >= limit)
+_register_bound("maximum", (int, float), lambda value, limit: value <= limit)
 
 
-@_rule("multipleOf")
-def _multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
+@_register_rule("multipleOf")
+def _compile_multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
     """In decimal: 0.3 is a multiple of 0.1, which binary fractions deny."""
     from decimal import Decimal, InvalidOperation
 
     step = Decimal(str(schema["multipleOf"]))
     broken = Violation("", "multipleOf")
 
-    def check(value: Any) -> Violation | None:
+    def check_multiple(value: Any) -> Violation | None:
         if type(value) not in (int, float):
             return None
         try:
@@ -265,7 +265,7 @@ def _multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
         except (InvalidOperation, ValueError):  # infinite, or more digits than a limit in amperes can have
             return broken
 
-    return check
+    return check_multiple
 
 
 _DATE_TIME = r"\d{4}-(\d\d)-(\d\d)[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)"
@@ -289,8 +289,8 @@ def is_date_time(text: str) -> bool:
     return leap or (month, day) != (2, 29)
 
 
-@_rule("format")
-def _format(schema: dict[str, Any], compiler: _Compiler) -> Check:
+@_register_rule("format")
+def _compile_format(schema: dict[str, Any], compiler: _Compiler) -> Check:
     broken = Violation("", "format")
     if schema["format"] == "date-time":
         return lambda value: broken if isinstance(value, str) and not is_date_time(value) else None
@@ -299,9 +299,9 @@ def _format(schema: dict[str, Any], compiler: _Compiler) -> Check:
     raise ValueError(f"format {schema['format']!r} is not known to the compiler")
 
 
-def compiled(document: dict[str, Any], tolerated: frozenset[str] = frozenset()) -> Check:
+def compile_document(document: dict[str, Any], tolerated: frozenset[str] = frozenset()) -> Check:
     """A check of one schema document. Raises ``ValueError`` for what it cannot compile."""
-    return _Compiler(document, tolerated).check(document)
+    return _Compiler(document, tolerated).compile_schema(document)
 
 
 class Schemas:
@@ -313,43 +313,43 @@ class Schemas:
         self._read, self._names, self._suffix = read, names, request
         self._checks: dict[tuple[str, bool], Check | None] = {}
 
-    def request(self, action: str, tolerant: bool = False) -> Check | None:
+    def request_check(self, action: str, tolerant: bool = False) -> Check | None:
         """Strict check of a request's payload; None: the version does not know the action. ``tolerant``: of one with
         unknown fields."""
-        return self._of(action + self._suffix, TOLERATED_IN_REQUESTS if tolerant else frozenset())
+        return self._find_check(action + self._suffix, TOLERATED_IN_REQUESTS if tolerant else frozenset())
 
-    def answer(self, action: str, tolerant: bool = False) -> Check | None:
+    def response_check(self, action: str, tolerant: bool = False) -> Check | None:
         """Check of an answer's payload. ``tolerant``: for what the other side says."""
-        return self._of(action + "Response", TOLERATED_IN_ANSWERS if tolerant else frozenset())
+        return self._find_check(action + "Response", TOLERATED_IN_ANSWERS if tolerant else frozenset())
 
-    def _of(self, name: str, tolerated: frozenset[str]) -> Check | None:
+    def _find_check(self, name: str, tolerated: frozenset[str]) -> Check | None:
         key = (name, bool(tolerated))
         if key not in self._checks:
             document = self._read(name)
-            self._checks[key] = None if document is None else compiled(document, tolerated)
+            self._checks[key] = None if document is None else compile_document(document, tolerated)
         return self._checks[key]
 
-    def actions(self) -> frozenset[str]:
+    def known_actions(self) -> frozenset[str]:
         """Every action that the version knows, in both directions."""
         return frozenset(n.removesuffix("Response") for n in self._names() if n.endswith("Response"))
 
 
-def of_package(version: str, request: str = "") -> Schemas:
+def load_package_schemas(version: str, request: str = "") -> Schemas:
     """The schemas that the installed ``ocpp`` package has for ``v16``, ``v201`` ...; found without importing it."""
 
-    def folder() -> Path:
+    def schema_folder() -> Path:
         spec = importlib.util.find_spec("ocpp")
         if spec is None or not spec.submodule_search_locations:
             raise FileNotFoundError("the Python package 'ocpp' is not installed: install it for its schemas")
         return Path(next(iter(spec.submodule_search_locations))) / version / "schemas"
 
-    def read(name: str) -> dict[str, Any] | None:
+    def read_document(name: str) -> dict[str, Any] | None:
         if not name.isascii() or not name.isalnum() or len(name) > 64:  # an action of the other side is never a path
             return None
         try:
-            document: dict[str, Any] = json.loads((folder() / f"{name}.json").read_text("utf-8-sig"))
+            document: dict[str, Any] = json.loads((schema_folder() / f"{name}.json").read_text("utf-8-sig"))
         except FileNotFoundError:
             return None
         return document
 
-    return Schemas(read, lambda: frozenset(p.stem for p in folder().glob("*.json")), request)
+    return Schemas(read_document, lambda: frozenset(p.stem for p in schema_folder().glob("*.json")), request)

@@ -27,7 +27,7 @@ def is_whole(frame: Any, text: str) -> bool:
     return True
 
 
-def whole(frame: list[Any]) -> list[Any]:
+def replace_surrogates(frame: list[Any]) -> list[Any]:
     """The frame with a question mark for each lone surrogate."""
     made: list[Any] = json.loads(json.dumps(frame, ensure_ascii=False).encode("utf-8", "replace"))
     return made
@@ -38,15 +38,15 @@ def is_plain(text: str) -> bool:
     return (text.isascii() and text.isprintable()) or re.search(_CONTROL, text) is None
 
 
-def content(one: Mapping[str, Any]) -> MessageContent:
+def parse_message_content(one: Mapping[str, Any]) -> MessageContent:
     """A MessageContentType that came in a free text. Raises ``ValueError``, ``KeyError``."""
     language, form = one.get("language") or "", one.get("format", "UTF8")
     if not isinstance(language, str) or len(language) > 8 or not is_plain(language) or form not in _FORMATS:
         raise ValueError("language or format")
-    return MessageContent(line(one["content"]), language, form)
+    return MessageContent(parse_single_line(one["content"]), language, form)
 
 
-def line(value: Any) -> str:
+def parse_single_line(value: Any) -> str:
     """Line breaks are for others to make; a price that does not fit is refused, not cut. Raises ``ValueError``."""
     if not isinstance(value, str):
         raise ValueError("no text")

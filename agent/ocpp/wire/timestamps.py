@@ -13,7 +13,7 @@ class NoTime(Exception):
     """There is no such time: the clock knows no number for it now."""
 
 
-def rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
+def format_rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
     """``2026-11-25T10:00:00.250Z``: milliseconds, rounded. Before 1970 and after 9999 the nearest time that can be
     written. Raises ``NoTime`` for what is no number."""
     if math.isnan(utc_s):
@@ -23,7 +23,7 @@ def rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
     return f"{datetime.fromtimestamp(whole, UTC).isoformat()[:19]}.{milli:03d}Z"
 
 
-def parse(text: object) -> float | None:
+def parse_timestamp(text: object) -> float | None:
     """Seconds since 1970, or None. More tolerant than what we send: a missing zone is taken as UTC, because a central
     system that forgets it means UTC in practice."""
     if not isinstance(text, str):

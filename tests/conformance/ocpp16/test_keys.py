@@ -16,7 +16,7 @@ ELSEWHERE = ("AuthorizationKey", "SecurityProfile", "CpoName")
 PARTS = ("WebPaymentsCtrlr.", "qrCodeURL", "PaymentCtrlr.")
 """Keys of parts that this station has not: scenarios of payment set them."""
 KEYS = [k for k in KEYS_16 if k.key not in ELSEWHERE and k.profile != COST and not k.key.startswith(PARTS)]
-WRITABLE = [k for k in KEYS if not k.readonly]
+WRITABLE = [k for k in KEYS if not k.is_readonly]
 LISTS = {"ConnectorPhaseRotation": ("0.RTS", "2.STR"), "": ("Energy.Active.Import.Register", "Voltage.L1-N")}
 
 
@@ -28,7 +28,7 @@ async def station(shelf: Shelf) -> AsyncIterator[Play]:
 
 def possible(key: Key) -> list[str]:
     """Values at the edges of what is allowed, the last one being another than the default."""
-    ours = key.variable
+    ours = key.own_variable
     if ours.kind == "bool":
         return ["TRUE", str(not ours.default).lower()]
     if ours.kind == "int":
@@ -50,16 +50,16 @@ async def test_a_key_takes_what_it_may_and_nothing_else(station: Play, key: Key)
     rows, unknown = await station.keys(key.key.upper())
     assert unknown == []
     assert (rows[key.key]["readonly"], "value" in rows[key.key]) == (False, True)
-    taken = "RebootRequired" if key.variable.reboot else "Accepted"
+    taken = "RebootRequired" if key.own_variable.reboot else "Accepted"
     for value in possible(key):
         assert await station.put(key.key, value) == taken, value
         assert (await station.get(key.key)).lower() == value.lower()
-    for value in impossible(key.variable):
+    for value in impossible(key.own_variable):
         assert await station.ask("ChangeConfiguration", key=key.key, value=value) == "Rejected", value
     assert await station.get(key.key) == possible(key)[-1]
 
 
-@pytest.mark.parametrize("key", [pytest.param(k, id=k.key) for k in KEYS if k.readonly])
+@pytest.mark.parametrize("key", [pytest.param(k, id=k.key) for k in KEYS if k.is_readonly])
 async def test_a_key_that_can_only_be_read(station: Play, key: Key) -> None:
     before = await station.get(key.key)
     for value in (before, "5", "true"):
