@@ -1,4 +1,4 @@
-"""One derived situation per EVSE, told when it changes, after each boot, and on request."""
+"""Derive one status per EVSE, and report it when it changes, after each boot, and on request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EvseStatus:
         self._owed: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
 
     def derive_status(self, number: EvseId, at: Stamp) -> StatusChanged:
-        """The picture of an EVSE, or of the station as a whole (0)."""
+        """Return the status of an EVSE, or of the whole station (0)."""
         if number == STATION:
             return self._derive_station_status(at)
         site, evse = self._site, self._site.evses[number]
@@ -37,7 +37,7 @@ class EvseStatus:
         if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
         elif (evse.cable_plugged or evse.vehicle_connected) and service in (Service.IN_SERVICE, Service.RESERVED):
-            connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: nobody may charge
+            connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: no session may start
         faults = evse.faults if site.store_ok else evse.faults | {Fault.STORE_FAILED}
         return StatusChanged(
             evse=number,
@@ -64,7 +64,8 @@ class EvseStatus:
                 yield from self._report_status(link, number, now)
 
     def _report_status(self, link: str, number: EvseId, now: Moment) -> Iterator[Yielded]:
-        """Nothing is said of an EVSE whose board nobody has seen yet, and nothing twice."""
+        """Report the status if it changed. An EVSE whose board was not opened yet is not
+        reported."""
         evse = self._site.evses.get(number)
         if evse is not None and not evse.board_known and not evse.faults:
             return
@@ -80,8 +81,8 @@ class EvseStatus:
 
     @on(LinkChanged)
     def report_status_after_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
-        """After the boot every connector is told; after a mere loss of the line only what has changed (the dialect
-        compares with what it told)."""
+        """Report every connector after the boot, and only changes after a mere loss of the
+        connection (the dialect compares with what it has sent)."""
         self._site.link_up[event.link] = event.up
         yield SituationChanged(STATION)
 
@@ -90,7 +91,7 @@ class EvseStatus:
         yield SituationChanged(event.evse)
 
     def resend_status(self, link: str, number: EvseId | None, now: Moment) -> Iterator[Yielded]:
-        """Told although nothing changed (TriggerMessage)."""
+        """Report the status although nothing changed (TriggerMessage)."""
         for n in (STATION, *self._site.evses) if number is None else (number,):
             yield Tell(link, _force_report(self.derive_status(n, now.stamp)))
 
@@ -102,7 +103,7 @@ def _reported_charging_state(evse: Evse) -> ChargingState:
     if _is_unplugged(evse):
         return ChargingState.SUSPENDED_EVSE  # likewise
     if evse.state in (State.ACTIVE, State.ENDING):
-        return evse.charging  # the end is told first, then what follows from it
+        return evse.charging  # the end is reported first, then what follows from it
     return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
 
 
@@ -114,8 +115,9 @@ def _is_unplugged(evse: Evse) -> bool:
 
 
 def _outlives_its_faults(evse: Evse) -> bool:
-    """Faulted says that no energy is to be had (1.6 4.9). A session in the grace of a silent meter still delivers it;
-    of a silent board nobody knows."""
+    """True if the session goes on in spite of its faults. Faulted means that there is no energy
+    (1.6 4.9). A session in the grace time of a silent meter still delivers it; of a silent board
+    this is unknown."""
     heavy = {f for f in evse.faults if blocks(f)}
     charging = evse.state is State.ACTIVE and evse.charging is ChargingState.CHARGING
     return charging and heavy <= GRACE_S.keys() - {Fault.BOARD_SILENT}

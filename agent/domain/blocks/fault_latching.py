@@ -1,8 +1,9 @@
-"""When a fault is over. What blocks: when the board has not shown it for ``LASTING_S``, so that nothing starts between
-two looks at a loose wire, with a restart in between or without. What is latched (in the catalogue, or a lock that has
-jammed again and again): when somebody has looked at it. Both are on disk, so that neither a crash nor a power cut
-forgets them. A hard reset, or one of the EVSE, acknowledges what is latched; it is gone when the board, some time after
-that, does not show it any more."""
+"""Decide when a fault is over. A blocking fault is over when the board has not shown it for
+``LASTING_S``, also across a restart, so that nothing starts between two looks at a loose wire. A
+latched fault (in the catalogue, or a lock that has jammed again and again) is over when it was
+acknowledged. Both are on disk, so that neither a crash nor a power cut forgets them. A hard reset
+of the station or of the EVSE acknowledges what is latched. The fault is gone when the board, some
+time later, does not show it any more."""
 
 from __future__ import annotations
 
@@ -28,18 +29,18 @@ from agent.model.types import STATION, EvseId, Fault, Moment
 
 _KEPT = KEPT | JAMS
 _LASTING = frozenset(f for f in CATALOGUE if blocks(f)) - KEPT - GRACE_S.keys()
-"""What a board may show that blocks as long as it is there, and at once."""
+"""Faults that block only while the board shows them."""
 
 
 class FaultLatching:
-    """Before the availability, which adds what is new to ``Evse.faults``."""
+    """Runs before the availability, which adds new faults to ``Evse.faults``."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._jams: Counter[EvseId] = Counter()
         self._going: set[tuple[EvseId, Fault]] = set()
         self._shown: dict[EvseId, set[Fault]] = defaultdict(set)
-        """What blocks and is not over, on disk."""
+        """Blocking faults that are not over, as stored on disk."""
 
     @on(Started)
     def restore_latched_faults(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -82,7 +83,7 @@ class FaultLatching:
 
     @on(ContactorClosed)
     def forget_lock_jams(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
-        """The board locks before it gives power."""
+        """Forget the jams: the board locks before it gives power."""
         self._jams.pop(event.evse, None)
         yield from ()
 
@@ -102,7 +103,8 @@ class FaultLatching:
 
     @on(BoardOpened)
     def check_faults_of_last_run(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """What was there when the agent went away, and is not any more: since when, nobody has seen."""
+        """Start the delay for faults that were there when the agent stopped and are not any more:
+        it is unknown since when."""
         for fault in sorted(self._shown[event.evse] - self._site.evses[event.evse].board_faults):
             yield FaultGone(event.evse, fault)
 
@@ -124,7 +126,7 @@ class FaultLatching:
             self._going.discard((evse.number, fault))
 
     def disappearing_faults(self, evse: Evse) -> frozenset[Fault]:
-        """What the board does not show any more, for a moment now."""
+        """Return the faults that the board has stopped showing a moment ago."""
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
         gone = {fault for number, fault in self._going if number == evse.number}
         return frozenset((gone & evse.faults) - evse.board_faults - evse.latched - elsewhere)
@@ -132,13 +134,13 @@ class FaultLatching:
     # --- looked at -----------------------------------------------------------------------------------------------
 
     def lapse_acknowledgement(self, evse: Evse) -> None:
-        """What goes by itself, or comes, later on was looked at by nobody. A board that was not there yet has not been
-        asked."""
+        """Drop the acknowledgement. A fault that comes or goes later was not part of it. A board
+        that was not there yet was not asked and keeps it."""
         evse.acknowledged = evse.acknowledged and not _is_board_present(evse)
 
     def clear_acknowledged_faults(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Asked a while after the acknowledgement: what does the board show now, and the meter, which has seen what
-        ``leaking.py`` told?"""
+        """Clear acknowledged faults that are gone. A while after the acknowledgement, look at what
+        the board shows now, and at the meter, which ``unreleased_current.py`` relies on."""
         live = {Fault.CONTACTOR_WELDED} if not evse.release and draws(self._site, evse, now) else set()
         gone = evse.latched & _KEPT - evse.board_faults - live
         if not (gone and _is_board_present(evse) and evse.acknowledged):

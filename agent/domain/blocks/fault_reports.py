@@ -1,4 +1,5 @@
-"""What is wrong, told when it begins and when it is over (OCPP 2.x G05, NotifyEvent; 1.x tells it with the status)."""
+"""Report a fault when it begins and when it is over (OCPP 2.x G05, NotifyEvent; 1.x reports it with
+the status)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from agent.model.types import STATION, EvseId, Fault, Moment
 
 
 class FaultReports:
-    """While a backend cannot be reached nothing is kept for it: it is told what has changed when it is back."""
+    """Nothing is queued for a backend that cannot be reached. It gets what has changed when it is
+    back."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

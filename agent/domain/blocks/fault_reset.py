@@ -1,6 +1,6 @@
-"""Faults after a reset: the boards are told to acknowledge them, and told again while that did not help
-(``ResetRetries``; OCPP 1.6 9.1, 2.x OCPPCommCtrlr.ResetRetries). Then ResetFailure is told until the outlet is in
-order."""
+"""Faults after a reset. The boards get the order to acknowledge them, and again if that did not
+help (``ResetRetries``; OCPP 1.6 9.1, 2.x OCPPCommCtrlr.ResetRetries). Then ResetFailure is reported
+until the outlet is in order."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from agent.domain.orders import ClearFaults, ReadMeter, WakeMe
 from agent.model.types import Fault, Moment
 
 LOOK_S = 5.0
-"""After this time a fault is no longer one that the board is about to drop."""
+"""After this time the board is not about to drop the fault any more."""
 
 
 class FaultReset:
     def __init__(self, site: Site, latches: FaultLatching) -> None:
         self._site, self._latches = site, latches
         self._left: dict[int, int] = {}
-        """Tries that are left after a reset."""
+        """Tries left after a reset."""
 
     @on(Started)
     def resume_station_reset(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """A reset of the station ended the process; whether it helped is seen when the boards have told."""
+        """Resume a reset of the station, which ended the process. The boards' states show whether
+        it helped."""
         ordered = event.remembered.get("restart", {}).get("ordered") or {}
         if "Reset" in str(ordered.get("reason", "")):
             for number in self._site.evses:
@@ -35,21 +36,21 @@ class FaultReset:
                 yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
     def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
-        """One EVSE starts afresh; its session, if there was one, is closed."""
+        """Reset the faults of one EVSE. Its session, if there was one, is closed."""
         self._left[number] = self._site.settings.number("reset_retries")
         self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
         yield from self._schedule_fault_check(self._site.evses[number], now)
 
     def _schedule_fault_check(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """A weld shows in the meter."""
+        """Look again after a while. A weld shows in the meter."""
         if Fault.CONTACTOR_WELDED in evse.latched:
             yield ReadMeter(evse.number, "clear")
         yield WakeMe(f"clear:{evse.number}", now.t_s + LOOK_S)
 
     @on(FaultsAcknowledged)
     def reset_on_acknowledgement(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
-        """On the spot."""
+        """Reset at once."""
         if self._site.evses[event.evse].latched:
             yield from self.reset_evse_faults(event.evse, now)
 
@@ -75,7 +76,7 @@ class FaultReset:
 
     @on(BoardOpened)
     def check_slow_board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """A board that took its time is looked at all the same."""
+        """Check a board that was slow to open, too."""
         evse = self._site.evses[event.evse]
         if evse.acknowledged:
             yield from self._schedule_fault_check(evse, now)

@@ -1,9 +1,9 @@
-"""Firmware: fetched, checked, installed when nobody charges, committed after a good boot (OCPP 1.6 5.19 and the
-security whitepaper; 2.x L01-L02).
+"""Update the firmware: fetch it, check it, install it when no session runs, and commit it after a
+good boot (OCPP 1.6 5.19 and the security whitepaper; 2.x L01-L02).
 
-One job at a time. It is on disk at every step, so a restart in the middle goes on where it was: a download continues,
-an installation is done again, and after the boot the updater says which of the two systems runs.
-"""
+One job at a time. It is stored at every step, so that it goes on after a restart: a download
+continues, an installation is repeated, and after the boot the updater reports which of the two
+systems runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
 
 OFFLINE_GRACE_S = 30 * 60.0
-"""A station that cannot reach its backend is not for that a bad update: after this time it is committed as well."""
+"""A missing backend is no sign of a bad update: after this time it is committed as well."""
 RETRY_LEAST_S = 10.0
 DUE, GRACE = "firmware:due", "firmware:grace"
 
@@ -76,7 +76,7 @@ class _Job:
     tries: int = 0
     told: str = ""
     before: str = ""
-    """What ran when the installation began, as the updater calls it; "": it did not say."""
+    """The version that ran when the installation began, as the updater names it; "": unknown."""
 
     def to_record(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in _OWN}
@@ -107,7 +107,7 @@ class FirmwareUpdate:
         self._version = ""
 
     def current_status(self, extended: bool) -> FirmwareStatus:
-        """What a trigger is answered with."""
+        """Return the status for TriggerMessage."""
         job = self._job
         if job is None:
             return FirmwareStatus(signed=extended, forced=True)
@@ -143,17 +143,18 @@ class FirmwareUpdate:
         yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=asked.link)
 
     def _is_installing(self) -> bool:
-        """Is a system being written or booted? Nothing takes that job's place, and nobody may charge meanwhile."""
+        """True while a system is written or booted. No other job may replace this one, and no
+        session may start."""
         return self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
 
     def _reject_update(self, event: Asked, ask: AskFirmware) -> Iterator[Yielded]:
         yield Reply(event.link, event.request, "Rejected")
-        if ask.request_id is None:  # 1.x has no word for no in its answer
+        if ask.request_id is None:  # 1.x cannot reject in its answer
             yield Tell(event.link, FirmwareStatus("DownloadFailed"))
 
     def _accept_update(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
-        """A newer request takes the place of one that is not being installed yet. Judging its signer takes a while:
-        the one before may have come so far in the meantime."""
+        """Accept the update. A newer request replaces a job that is not being installed yet.
+        Checking the signer takes a while: the earlier job may have got so far by then."""
         if self._is_installing():
             yield from self._reject_update(event, ask)
             return
@@ -215,7 +216,8 @@ class FirmwareUpdate:
     # --- installing --------------------------------------------------------------------------------------------
 
     def _await_install(self, now: Moment) -> Iterator[Yielded]:
-        """Not before its time, and not while anybody charges: who charges may finish, nobody else begins."""
+        """Install at the requested time, when no session runs. Running sessions may finish; no
+        other one begins."""
         assert self._job is not None
         at = self._job.ask.install_utc_s
         if at is not None and now.utc_s is not None and at > now.utc_s + 1:
@@ -257,7 +259,8 @@ class FirmwareUpdate:
 
     @on(FirmwareBooted)
     def confirm_booted_firmware(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
-        """The updater says what runs. A pending system is committed once the backend has accepted its boot."""
+        """Take what the updater reports to be running. A pending system is committed once the
+        backend has accepted its boot."""
         self._pending = event.pending
         if event.version and event.version != self._version:
             self._version = event.version
@@ -273,8 +276,8 @@ class FirmwareUpdate:
             yield from self._resume_interrupted_boot(job, event.version, now)
 
     def _resume_interrupted_boot(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
-        """Killed on one side of the boot: after the commit, then something else runs than before, or before the boot,
-        then the file is installed again, which does no harm."""
+        """Resume a boot during which the agent was killed. After the commit another version runs
+        than before. Before the boot the file is installed again, which does no harm."""
         if version and job.before and version != job.before:
             yield from self._finish_successfully(job, now)
         else:
@@ -282,14 +285,15 @@ class FirmwareUpdate:
 
     @on(LinkChanged)
     def commit_after_registration(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
-        """Registered after the link's own bookkeeping; only the backend that authorises proves a good boot."""
+        """Runs after the link state is updated. Only the backend that authorizes proves a good
+        boot."""
         if event.up and self._site.links and event.link == self._site.links[0]:
             yield from self._commit_firmware(now)
 
     def _commit_firmware(self, now: Moment) -> Iterator[Yielded]:
         booting = self._job is not None and self._job.phase is Phase.BOOTING
         if not self._pending:
-            return  # the updater has not said yet what runs, or there is nothing to commit
+            return  # the updater has not reported yet what runs, or there is nothing to commit
         self._pending = False
         yield WakeMe(GRACE, None)
         yield CommitFirmware()
@@ -335,7 +339,7 @@ class FirmwareUpdate:
     # --- the job -----------------------------------------------------------------------------------------------
 
     def _job_waiting_for(self, event: FileEvent, phase: Phase) -> _Job | None:
-        """The job, if this is an answer that it waits for."""
+        """Return the job if it waits for this answer."""
         job = self._job
         return job if job is not None and job.id == event.job and job.phase is phase else None
 
@@ -347,7 +351,7 @@ class FirmwareUpdate:
         yield from tell
 
     def _report_firmware_status(self, status: str) -> Iterator[Yielded]:
-        """Each status once: a second attempt is still downloading."""
+        """Report each status once: a second attempt is still downloading."""
         job = self._job
         if job is not None and status != job.told:
             job.told = status
@@ -358,7 +362,7 @@ class FirmwareUpdate:
         yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._version)
 
     def _end_job(self, status: str) -> Iterator[Yielded]:
-        """The job is over; the station is open again."""
+        """End the job and open the station again."""
         job = self._job
         assert job is not None
         if status:

@@ -1,5 +1,5 @@
-"""Free vending: whoever plugs in may charge, once per plug. Where an outlet is not in order yet, or its meter does not
-answer, the vehicle that waits there begins as soon as it can."""
+"""Free vending: any vehicle may charge, once per plug. Where an EVSE is not in order yet, or its
+meter does not answer, the waiting vehicle begins as soon as it can."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from agent.domain.session.common import timer_key
 from agent.model.types import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Verdict
 
 AGAIN_S = 5.0
-"""After a begin that failed, in real seconds."""
+"""Pause after a failed begin (real seconds)."""
 _SAID_NO = (TriggerReason.REMOTE_STOP, TriggerReason.UNLOCK_COMMAND, TriggerReason.RESET_COMMAND)
 
 
 class FreeVending:
-    """``closed``: may nobody begin there?"""
+    """``closed``: True if no session may begin there."""
 
     def __init__(self, site: Site, closed: Callable[[Evse], bool]) -> None:
         self._site, self._closed = site, closed
         self._stopped: set[EvseId] = set()
-        """Somebody said no to the vehicle that is there."""
+        """EVSEs whose present vehicle was stopped by an operator or the backend."""
         self._resting: set[EvseId] = set()
 
     @on(VehicleConnected, VehicleLeft)

@@ -1,6 +1,7 @@
-"""Cables that the backend wants kept after the car has left (OCPP 1.6 UnlockConnectorOnEVSideDisconnect false; 2.x
-E09.FR.03): the card that began the session, or one of its group, frees it (``authorisation.py`` judges that). It is on
-disk with the close of the session, for a driver does not lose the cable because the agent was killed."""
+"""Cables that the backend wants kept after the vehicle has left (OCPP 1.6
+UnlockConnectorOnEVSideDisconnect false; 2.x E09.FR.03). The card that began the session, or one of
+its group, frees the cable (``authorization.py`` decides that). It is stored with the end of the
+session: a driver must not lose the cable because the agent was killed."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from agent.model.types import Moment
 
 
 class KeptCables:
-    """Before the lock, which holds what is kept."""
+    """Runs before the cable lock, which holds the kept cables."""
 
     def __init__(self, site: Site, lock: CableLock) -> None:
         self._site, self._lock = site, lock

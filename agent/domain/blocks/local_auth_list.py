@@ -1,8 +1,9 @@
-"""The local authorisation list (OCPP 1.6 3.5.2, 5.10, 5.15; 2.x block D): taken whole or not at all.
+"""The local authorization list (OCPP 1.6 3.5.2, 5.10, 5.15; 2.x block D): an update is taken whole
+or not at all.
 
-An update is one event, so all its records are one durable transaction: whatever dies in the middle, the old list or the
-new one is there. Only what differs is written. Who asks the list, and when: ``blocks/authorization.py``.
-"""
+An update is one event, so all its records are one durable transaction: after a crash either the old
+list or the new one is there. Only differences are written. ``blocks/authorization.py`` decides when
+the list is asked."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class LocalAuthListBlock:
 
     @on(Started)
     def restore_local_list(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Entries that were lost since (a damaged file) leave version 0: the backend sends the list anew."""
+        """Restore the list. If entries were lost (a damaged file), the version becomes 0 and the
+        backend sends the list again."""
         ours, about = self._site.local_list, event.remembered.get(ABOUT, {}).get("now", {})
         shared: dict[tuple[Any, ...], Verdict] = {}
         for name, record in event.remembered.get(KIND, {}).items():
@@ -74,15 +76,17 @@ class LocalAuthListBlock:
             yield Remember(KIND, name, _entry_to_record(verdict))
 
     def forget_token(self, token: Token) -> Iterator[Yielded]:
-        """Off the list, whose version stays: the backend has asked for it."""
+        """Remove the token from the list. The version stays: the backend has asked for the
+        removal."""
         ours = self._site.local_list
         if key(token.value) in ours.entries:
             yield from self._put_list_entry(key(token.value), None)
             yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
 
     def _update_refusal(self, ask: AskSendList, new: Mapping[str, Verdict | None]) -> str:
-        """Why this update is not taken at all; "" if it is. A full list says of every token what it is worth; tokens
-        are unique; versions begin with 1, and a differential one is newer than what is there."""
+        """Return why this update is refused; "" if it is taken. A full list has a status for every
+        token; tokens are unique; versions begin with 1, and a differential update is newer than the
+        present list."""
         settings, ours = self._site.settings, self._site.local_list
         if not settings.flag("local_list_enabled"):
             return "NotSupported"
@@ -99,7 +103,7 @@ class LocalAuthListBlock:
 
 
 def _entry_to_record(verdict: Verdict) -> dict[str, Any]:
-    """Short, since there may be thousands."""
+    """Return a short record, since there may be thousands."""
     record: dict[str, Any] = {"status": verdict.status.value}
     if verdict.group is not None:
         record["group"] = verdict.group
@@ -111,7 +115,8 @@ def _entry_to_record(verdict: Verdict) -> dict[str, Any]:
 
 
 def _entry_from_record(record: Mapping[str, Any], shared: dict[tuple[Any, ...], Verdict]) -> Verdict:
-    """Equal verdicts are one object: most entries of a list say the same. Raises ``ValueError``, ``TypeError``."""
+    """Read an entry. Equal verdicts share one object: most entries of a list are equal. Raises
+    ``ValueError``, ``TypeError``."""
     status, group, expires = record.get("status"), record.get("group"), record.get("expires_utc_s")
     evses = tuple(int(number) for number in record.get("evses", ()))
     known = shared.get((status, group, expires, evses))

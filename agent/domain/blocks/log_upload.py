@@ -1,5 +1,6 @@
-"""Diagnostics and the security log, sent where the backend wants them (OCPP 1.6 5.9 GetDiagnostics, whitepaper and 2.x
-N01 GetLog). One upload at a time, on disk until it is over, so that a restart in the middle does it again."""
+"""Upload diagnostics and the security log (OCPP 1.6 5.9 GetDiagnostics, whitepaper and 2.x N01
+GetLog). One upload at a time. It is stored until it is over, so that it is repeated after a
+restart."""
 
 from __future__ import annotations
 
@@ -54,13 +55,14 @@ class LogUpload:
         self._job: _Job | None = None
 
     def current_status(self, extended: bool) -> LogStatus:
-        """What a trigger is answered with."""
+        """Return the status for TriggerMessage."""
         told = self._job.status_message("Uploading") if self._job is not None else LogStatus(extended=extended)
         return replace(told, forced=True)
 
     @answers(AskLog)
     def answer_get_log(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """A newer request takes the place of the one that runs; not that of a backend which only looks on."""
+        """Accept a newer request in place of the running one, except from a backend that only
+        observes."""
         ask = event.ask
         assert isinstance(ask, AskLog)
         taken = self._job is not None and event.link not in (self._job.link, self._site.links[0])
@@ -78,7 +80,8 @@ class LogUpload:
         yield from self._start_upload(True)
 
     def _log_file_name(self, ask: AskLog, now: Moment) -> str:
-        """Unique per station and second; fit for any file system."""
+        """Return a file name that is unique per station and second, and valid on any file
+        system."""
         plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.number)
         kind = "security" if ask.security else "diagnostics"
         return f"{plain or 'station'}-{kind}-{int(now.utc_s if now.utc_s is not None else now.t_s)}.zip"

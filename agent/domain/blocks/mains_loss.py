@@ -1,5 +1,6 @@
-"""Mains lost while a back-up supply carries the board: everybody's energy ends now, and everything is on disk before it
-goes dark (OCPP 1.6 test case 032_1: StopTransaction with PowerLoss is sent before that)."""
+"""Mains lost while a back-up supply carries the board: all sessions end now, and everything is
+stored before the supply is empty (OCPP 1.6 test case 032_1: StopTransaction with PowerLoss is sent
+before that)."""
 
 from __future__ import annotations
 
@@ -12,16 +13,18 @@ from agent.domain.orders import Leave, WakeMe
 from agent.model.types import STATION, Fault, Moment
 
 LOST, GONE = "mains:lost", "mains:gone"
-"""Timers: the loss has lasted; the back-up supply is used up."""
+"""Timers: the loss has lasted; the back-up supply is empty."""
 
 
 class MainsLoss:
-    """A loss that lasts is a fault of every EVSE (``POWER_LOSS`` ends sessions by the fault catalogue). When nobody
-    charges any more the process ends in order; the supervisor starts it again.
+    """A lasting loss is a fault of every EVSE (``POWER_LOSS`` ends sessions by the fault
+    catalogue). When no session runs any more the process ends in order; the supervisor starts it
+    again.
 
-    Mains that comes back before that: the sessions that were told to end do end, everything else goes on. Afterwards:
-    the next process finds mains there. One that finds none when it starts has nothing to flush: it waits for mains out
-    of service, without energy, and does not end again and again."""
+    If mains comes back before that, the sessions that were ordered to end do end, and everything
+    else goes on. If it comes back later, the next process finds mains. A process that finds none at
+    its start has nothing to store: it waits for mains out of service, without energy, and does not
+    end again and again."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -36,9 +39,7 @@ class MainsLoss:
             self._lit = True
             yield from self._declare_mains_back()
         elif not self._site.dark and (supply.backup is False or not self._lit):
-            yield from self._declare_mains_lost(
-                now
-            )  # nothing carries us, or nothing is at stake: no time for a second look
+            yield from self._declare_mains_lost(now)  # no back-up supply, or nothing to lose: no time for a second look
         elif not self._site.dark and not self._waiting:
             self._waiting = True
             yield WakeMe(LOST, now.t_s + self._site.mains_hold_s * self._site.io_s)
@@ -48,7 +49,7 @@ class MainsLoss:
         if event.key == LOST and self._waiting:
             yield from self._declare_mains_lost(now)
         elif event.key == GONE and self._site.dark:
-            yield from self._order_shutdown()  # what is still being ended is on disk, and is told after the next start
+            yield from self._order_shutdown()  # sessions still ending are on disk, and are reported later
 
     def _declare_mains_lost(self, now: Moment) -> Iterator[Yielded]:
         self._site.dark, self._waiting = True, False

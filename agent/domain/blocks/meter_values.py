@@ -1,7 +1,7 @@
-"""Values of the meter: sampled, clock-aligned, on request, and the live look for the screen.
+"""Meter values: sampled, clock-aligned, on request, and the live reading for the screen.
 
-Begin and end of a transaction belong to the session table; here is what happens in between (OCPP 1.6 3.16, 4.7).
-"""
+The session table reads the begin and the end of a transaction; this block reads what is between
+(OCPP 1.6 3.16, 4.7)."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ LIVE_S = 2.0
 STOP_SAMPLES_MAX = 100
 _SAMPLES = {"sample": "sample_interval_s", "endsample": "stop_sample_interval_s"}
 _CLOCKS = {"clock": "clock_aligned_interval_s", "endclock": "stop_clock_interval_s"}
-"""Timers (and purposes of readings) -> their interval: what is told while a transaction lasts, what is kept for its
-end where that has an interval of its own."""
+"""Timers (and purposes of readings) -> their interval: readings that are sent while a transaction
+lasts, and readings that are kept for its end where that has an interval of its own."""
 
 
 class MeterValues:
@@ -57,8 +57,9 @@ class MeterValues:
         yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
     def _snapshot_interval_s(self, evse: Evse) -> float:
-        """How often the register goes to disk. Where the board does not count the seconds since the plug, the last sign
-        of life is the proof that a resume needs: it must be fresher than ``resume_within_s`` asks."""
+        """Return how often the register is stored. Where the board does not count the seconds since
+        the plug, a resume relies on the last stored sign of life: it must be fresher than
+        ``resume_within_s``."""
         usual_s = float(self._site.settings.number("snapshot_interval_s"))
         return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
 
@@ -183,12 +184,14 @@ class MeterValues:
             self._keep_for_transaction_end(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
 
     def _kept_from(self, kinds: Mapping[str, str]) -> str:
-        """Which readings are kept for the end: those that are told, or ones of their own."""
+        """Return which readings are kept for the end: the ones that are sent, or ones of their
+        own."""
         told, own = kinds
         return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
 
     def _check_register_order(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
-        """A lifetime register never runs backwards: exchanged or broken meter, nothing can be billed from it."""
+        """Check the order of the register. A lifetime register never runs backwards: otherwise the
+        meter was exchanged or is broken, and must not bill."""
         floor = evse.session.last_wh if evse.session else None
         if floor is not None and reading.energy_wh < floor:
             yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
@@ -199,8 +202,8 @@ class MeterValues:
         self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
         only: str = "",
     ) -> Iterator[Yielded]:  # fmt: skip
-        """Of the session, if it had begun by then; a register that ran backwards is not told. ``only``: to this link;
-        otherwise to all."""
+        """Send meter values, of the session if it had begun by then. A register that ran backwards
+        is not sent. ``only``: to this link; otherwise to all."""
         measurands = self._site.settings.items_of(names)
         running = evse.session or evse.tx
         if not measurands or (running and reading.energy_wh < running.last_wh):
@@ -212,7 +215,7 @@ class MeterValues:
         offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
         stop = evse.session.stop if evse.session else None
-        at = min(now.stamp, stop.at) if stop else now.stamp  # what was told meanwhile came before it
+        at = min(now.stamp, stop.at) if stop else now.stamp  # readings that were sent until now came before the end
         samples = (Sample(context, reading, measurands),)
         message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
         for link in (only,) if only else self._site.links:
@@ -227,7 +230,8 @@ class MeterValues:
 
 
 def _is_within_transaction(evse: Evse, reading: Reading) -> bool:
-    """Of the transaction, which ends when somebody ends it: the register of the end is read a moment later."""
+    """True if the reading belongs to the transaction. It ends when it is stopped; the register of
+    the end is read a moment later."""
     session = evse.session
     if session is None:
         return evse.tx is not None and evse.tx.placed and reading.at >= evse.tx.started

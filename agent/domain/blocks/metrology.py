@@ -1,8 +1,8 @@
-"""Who the meter is and whether its words may be billed: what a driver read becomes a reading here, or a failure.
+"""The meter's identity, and whether its readings may be billed: what a driver read becomes a
+reading here, or a failure.
 
-Nothing is ever corrected and nothing invented: a reading is believed as it is or not at all, and who needed it falls
-back on the last one that was (decision 18).
-"""
+Nothing is corrected and nothing invented: a reading is believed as it is or not at all. Where it is
+refused, the last believed one is used (decision 18)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Metrology:
         evse = self._site.evses[event.evse]
         evse.meter.present = event.identity
         yield from self._judge_meter_identity(evse, event.identity)
-        for other in self._site.evses.values():  # it may have been taken for this one's
+        for other in self._site.evses.values():  # it may have been refused as this EVSE's meter
             if other is not evse and other.meter.present is not None and Fault.METER_UNFIT in other.faults:
                 yield from self._judge_meter_identity(other, other.meter.present)
 
@@ -77,7 +77,8 @@ class Metrology:
             yield from self._pin_meter(evse, meter)
 
     def _meter_used_elsewhere(self, evse: Evse, meter: MeterIdentity) -> str:
-        """One that is reached by two addresses would put the same energy on two bills."""
+        """Return why the meter is refused as another EVSE's. A meter that is reached by two
+        addresses would put the same energy on two bills."""
         for other in self._site.evses.values():
             if other is not evse and Fault.METER_SILENT not in other.faults and same(other.meter.present, meter):
                 return f"it is the meter of EVSE {other.number}, reached by another address: each EVSE needs its own"
@@ -89,7 +90,7 @@ class Metrology:
         yield SituationChanged(evse.number)
 
     def _note_once(self, evse: Evse, why: str) -> Iterator[Yielded]:
-        """Said once as long as it stays so; numbers in it may move."""
+        """Log the reason once while it lasts; numbers in it may change."""
         if not evse.meter.trouble:
             yield Note(evse.number, why)
         evse.meter.trouble = why
@@ -101,7 +102,7 @@ class Metrology:
             yield FaultCleared(evse.number, Fault.METER_UNFIT)
         pinned = successor(watch.pinned, meter)
         if watch.pinned is None or identity_to_record(watch.pinned) != identity_to_record(pinned):
-            watch.base = None  # nothing of another meter is compared with this one's register
+            watch.base = None  # readings of another meter are not compared with this register
             watch.compare_from(None)
             if watch.pinned is not None:
                 yield Note(evse.number, f"taken into service: {changed(watch.pinned, pinned)}")
@@ -121,20 +122,21 @@ class Metrology:
         if why := untrue(evse.meter, reading, most_w) or self._not_counting(evse, reading):
             yield from self._refuse_reading(evse, event, why)
             if evse.meter.refused >= NONSENSE and not _has_open_bill(evse):
-                evse.meter.rebase(reading)  # no bill hangs on it: what it goes on saying is the next comparison's begin
+                evse.meter.rebase(reading)  # no bill depends on it: what the meter reports from now on is the new base
         else:
             yield from self._believe_reading(evse, reading)
             yield MeterRead(evse.number, event.purpose, reading)
 
     def _not_counting(self, evse: Evse, reading: Reading) -> str:
-        """A register that stands while power flows. The integral goes on while readings are refused."""
+        """Return why the register does not count: it stands while power flows. The integral goes on
+        while readings are refused."""
         if not evse.meter.policy.plausible:
             return ""
         integrate(evse.meter, reading)
         return frozen_register(evse.meter, reading)
 
     def _refuse_reading(self, evse: Evse, event: MeterLooked, why: str) -> Iterator[Yielded]:
-        """One is dropped; several in a row are a fault."""
+        """Refuse a reading. One is dropped; several in a row are a fault."""
         watch = evse.meter
         watch.refused += 1
         yield from self._note_once(evse, why)
@@ -153,8 +155,8 @@ class Metrology:
 
 
 def _begin_from_the_bill(evse: Evse) -> None:
-    """After a restart the open bill says what the register must not be below, and since when it may have moved."""
-    placed = evse.tx if evse.tx is not None and evse.tx.placed else None  # otherwise it has no register yet
+    """Take the open bill as the base after a restart: the register must not be below it."""
+    placed = evse.tx if evse.tx is not None and evse.tx.placed else None  # before that it has no register
     running = evse.session or placed
     if evse.meter.base is None and running is not None:
         evse.meter.base = Reading(running.started, running.last_wh)

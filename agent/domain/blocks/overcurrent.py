@@ -1,5 +1,6 @@
-"""A vehicle that draws more than it is offered. The board watches it too; what we see is the meter's. It has 5 s to
-follow a lower offer (IEC 61851-1), so what lasts less is none."""
+"""Detect a vehicle that draws more than it is offered. The board watches it too; this block looks
+at the meter. The vehicle has 5 s to follow a lower offer (IEC 61851-1), so a shorter excess is no
+fault."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from agent.domain.functional_block import Yielded, on
 from agent.model.types import EvseId, Fault, Moment
 
 MORE, MORE_A, LASTS_S = 1.10, 0.5, 7.0
-"""Over the offer by so much, for so long: what open stations tolerate."""
+"""Excess over the offer, and its duration: what open stations tolerate."""
 
 
 class OverCurrent:
@@ -21,7 +22,8 @@ class OverCurrent:
 
     @on(MeterRead)
     def detect_over_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
-        """Every reading while energy may flow counts; one within bounds, or a pause, begins anew."""
+        """Check every reading while energy may flow. One within bounds, or a pause, restarts the
+        time."""
         evse = self._site.evses[event.evse]
         allowed_a = _offered_a(evse)
         over = allowed_a is not None and max(event.reading.current_a, default=0.0) > allowed_a * MORE + MORE_A
@@ -34,7 +36,7 @@ class OverCurrent:
 
     @on(VehicleLeft, BoardOpened)
     def clear_over_current(self, event: VehicleLeft | BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """Its fault goes with the vehicle, unless the board says so as well."""
+        """Clear the fault when the vehicle leaves, unless the board reports it as well."""
         evse = self._site.evses[event.evse]
         self._since_s.pop(evse.number, None)
         if not evse.vehicle_connected and Fault.OVER_CURRENT in evse.faults - evse.board_faults:
@@ -42,8 +44,9 @@ class OverCurrent:
 
 
 def _offered_a(evse: Evse) -> float | None:
-    """What the vehicle is offered; None while it is offered nothing. A board that has cooled its offer down says so.
-    With direct current the charger is the source: it cannot give more than it gives."""
+    """Return what the vehicle is offered; None while it is offered nothing. A board that has
+    lowered its offer because of heat reports it. With direct current the charger is the source: it
+    cannot give more than it gives."""
     if not (evse.release and evse.contactor_closed) or evse.paused_by_limit or evse.dc:
         return None
     wanted_a = evse.charging_limit.current_a or 0.0

@@ -1,4 +1,5 @@
-"""What a backend may do from afar: stop, unlock, reset, trigger (OCPP 1.6 5.10-5.18; 2.x F03-F06, B11-B12)."""
+"""What a backend may do remotely: stop, unlock, reset, trigger (OCPP 1.6 5.10-5.18; 2.x F03-F06,
+B11-B12)."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
 
 RESET_PATIENCE_S = 30.0
-"""How long a reset waits for the end readings of running sessions; they are on disk and told after the boot anyway."""
+"""How long a reset waits for the end readings of running sessions. They are on disk and are
+reported after the boot anyway."""
 
 _PLAIN: dict[Trigger, Message] = {
     Trigger.BOOT: BootWanted(),
@@ -48,7 +50,8 @@ _RESET = (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND)
 
 
 def _transaction_names(evse: Evse) -> tuple[str, str]:
-    """A session goes by its name also while its transaction is not told yet."""
+    """Return the names of the EVSE's session and transaction. A session has its name also before
+    its transaction is reported."""
     return (evse.session.id if evse.session else "", evse.tx.id if evse.tx else "")
 
 
@@ -152,7 +155,7 @@ class RemoteControl:
 
     @answers(AskReset)
     def answer_reset(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """Promised, then the sessions end in order (once), then the process ends."""
+        """Accept the reset, end the sessions in order (once), then end the process."""
         ask = event.ask
         assert isinstance(ask, AskReset)
         if ask.evse != STATION:
@@ -179,7 +182,8 @@ class RemoteControl:
             yield StopWanted(evse.number, *_RESET, note="hard" if ask.hard else "soft")
 
     def _reset_evse(self, event: Asked, ask: AskReset, now: Moment) -> Iterator[Yielded]:
-        """One EVSE starts afresh: its session ends, its board is told to acknowledge its faults."""
+        """Reset one EVSE: its session ends, and its board gets the order to acknowledge its
+        faults."""
         evse = self._site.evses.get(ask.evse)
         if evse is None:
             yield Reply(event.link, event.request, "Rejected")
@@ -195,7 +199,7 @@ class RemoteControl:
             yield wanted(evse.number, *_RESET, note="soft")
 
     def _is_station_in_use(self) -> bool:
-        """Somebody charges, or may start any moment, or a transaction is open."""
+        """True if a session runs or may start any moment, or a transaction is open."""
         waiting = (State.AUTHORISED, State.BEGINNING)
         return self._has_running_session() or any(
             e.state in waiting or e.tx is not None for e in self._site.evses.values()
@@ -210,7 +214,8 @@ class RemoteControl:
             yield from self._restart_station()
 
     def _restart_station(self) -> Iterator[Yielded]:
-        """A reset that waited for its moment is scheduled (2.0.1 B12); one that found the station idle is not."""
+        """Restart the station. A reset that waited for its moment is scheduled (2.0.1 B12); one
+        that found the station idle is not."""
         reset, self._reset = self._reset, None
         yield WakeMe("reset:", None)
         waited = reset is not None and reset.on_idle and self._site.draining
@@ -242,7 +247,8 @@ class RemoteControl:
             if ask.what is Trigger.STATUS:
                 yield from self._status.resend_status(event.link, number, now)
             else:
-                alone = "" if event.link == self._site.links[0] else f":{event.link}"  # who looks on tells nobody
+                # an observing backend gets the values alone, on its own link
+                alone = "" if event.link == self._site.links[0] else f":{event.link}"
                 for n in numbers:
                     yield ReadMeter(n, ("loose" if ask.loose else "trigger") + alone)
             return
@@ -258,5 +264,5 @@ class RemoteControl:
 
     @answers(AskData)
     def answer_data_transfer(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """No vendor extension is spoken yet."""
+        """Answer that no vendor extension is supported yet."""
         yield Reply(event.link, event.request, "UnknownVendorId")

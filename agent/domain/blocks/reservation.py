@@ -1,6 +1,6 @@
-"""ReserveNow and CancelReservation (OCPP 1.6 5.4, 5.13; 2.x H01-H04): promised when durable, ended by use, by time, by
-the backend, or when the reserved EVSE can serve nobody. What is kept for whom follows in
-``domain/reservation_claims.py``."""
+"""ReserveNow and CancelReservation (OCPP 1.6 5.4, 5.13; 2.x H01-H04). A reservation is stored
+before it is accepted. It ends by use, by time, by the backend, or when the reserved EVSE cannot be
+used. ``domain/reservation_claims.py`` decides which EVSE is kept for which reservation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Reservations:
 
     @answers(AskReserve)
     def answer_reserve_now(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """The same number again replaces, if the new one is possible; otherwise the old one stays."""
+        """Reserve. The same number again replaces the reservation if the new one is possible;
+        otherwise the old one stays."""
         ask = event.ask
         assert isinstance(ask, AskReserve)
         name = f"{event.link}/{ask.number}"
@@ -64,7 +65,8 @@ class Reservations:
         yield SituationChanged(STATION)
 
     def _reserve_now_status(self, ask: AskReserve, now: Moment) -> str:
-        """ReserveNowStatusEnumType. Without known time nobody could say when it ends."""
+        """Return the ReserveNowStatusEnumType. Without a known time the end of a reservation would
+        be unknown."""
         site = self._site
         offered = site.settings.flag("reservation_enabled") and (ask.evse or site.settings.flag("reserve_any"))
         if not offered or site.stopping or now.utc_s is None or ask.expires_utc_s <= now.utc_s:
@@ -86,7 +88,7 @@ class Reservations:
         return next((s for s in ("Occupied", "Faulted", "Unavailable") if s in states), "Occupied")
 
     def _reserve_evse_status(self, evse: Evse) -> str:
-        """Could this very EVSE be reserved now?"""
+        """Return the status of a reservation of this very EVSE."""
         service = self._site.service_state(evse)
         if service is Service.FAULTED:
             return "Faulted"
@@ -115,7 +117,7 @@ class Reservations:
         yield SituationChanged(STATION)
 
     def _unbind_authorization(self, name: str) -> None:
-        """A right that was given already stays, but it no longer uses this reservation."""
+        """Keep an authorization that was given already, but without this reservation."""
         for evse in self._site.evses.values():
             if evse.grant and evse.grant.reservation == name:
                 evse.grant.reservation = ""
@@ -128,7 +130,8 @@ class Reservations:
 
     @on(SituationChanged)
     def refresh_other_evses(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
-        """What happens at one outlet may make another one the last that is left for somebody."""
+        """Refresh EVSEs that are kept or free now: an event at one EVSE may make another one the
+        last that is left for a reservation."""
         now_kept = tuple(e.number for e in self._site.evses.values() if kept(self._site, e))
         changed, self._kept = set(self._kept) ^ set(now_kept), now_kept
         for number in changed - {event.evse} if event.evse != STATION else ():
@@ -136,8 +139,8 @@ class Reservations:
 
     @on(SituationChanged)
     def end_unusable_reservations(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
-        """2.x H01.FR.09: the reserved EVSE is faulty or closed. What may pass in seconds (a silent board, a reset)
-        ends nothing."""
+        """End a reservation whose EVSE is faulty or closed (2.x H01.FR.09). What may pass in
+        seconds (a silent board, a reset) ends none."""
         for reservation in list(self._site.reservations.values()):
             evse = self._site.evses.get(reservation.evse)
             if evse is not None and self._out_of_use(evse):
@@ -168,7 +171,8 @@ class Reservations:
 
 
 def _due_s(reservation: Reservation, now: Moment) -> float:
-    """When it ends, on the stamp clock. Without UTC: at the latest then, since a later boot began after it was made."""
+    """Return when the reservation ends, on the stamp clock. Without UTC this is the latest possible
+    time, since a later boot began after it was made."""
     if now.utc_s is not None:
         return now.t_s + reservation.expires_utc_s - now.utc_s
     began_s = reservation.at.t_s if reservation.at.boot == now.stamp.boot else 0.0

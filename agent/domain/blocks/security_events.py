@@ -1,5 +1,6 @@
-"""Security events: logged, and told to the backends they concern (whitepaper and 2.x A04). All of them are told, also
-those that the standard leaves to the log: a queue that is empty costs nothing, and an operator wants to know."""
+"""Log security events and send them to the backends that they concern (whitepaper and 2.x A04). All
+are sent, also those that the standard leaves to the log: an empty queue costs nothing, and an
+operator wants to know."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from agent.domain.serialization import Poisoned, dump, load
 from agent.model.types import Fault, Moment
 
 CORRECTED_S = 1.0
-"""Less is no change of the system time."""
+"""A smaller correction is no change of the system time."""
 _ORDERED = (REMOTE_RESET, SCHEDULED_RESET, FIRMWARE_UPDATE)
 _PARAMETERS = ("authorization_key", "security_profile", "root_check", "cpo_name")
 
@@ -67,12 +68,12 @@ class SecurityEventsBlock:
 
     @on(LinkChanged)
     def forget_repeated_events(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
-        """What fails from now on is another failure."""
+        """Forget the repeated events: what fails from now on is another failure."""
         if event.up:
             self._said = {(link, kind) for link, kind in self._said if link not in (event.link, "")}
         yield from ()
 
-    # --- what nobody else tells ----------------------------------------------------------------------------------
+    # --- events that no other block reports ----------------------------------------------------------------------
 
     @on(ClockTrusted)
     def report_clock_correction(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:

@@ -1,5 +1,5 @@
-"""What charging costs, for the screen: told by the backend that authorises, carried on with its prices in between, kept
-over restarts; and the end of what a place costs (2.x I01-I05)."""
+"""The cost of charging, for the screen: reported by the backend that authorizes, continued with its
+prices in between, kept over restarts; and the end of what a place costs (2.x I01-I05)."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from agent.model.fastclass import replace
 from agent.model.types import MessageContent, Moment, Token
 
 MESSAGES_MAX = 16
-"""Prices of drivers that are not (yet) here: a remote start may follow its price."""
+"""Prices of drivers that are not here (yet): a remote start may follow its price."""
 LATE_S = 120.0
-"""How long after the vehicle has gone a final cost still has its reader (real seconds)."""
+"""How long after the vehicle has left a final cost is still shown (real seconds)."""
 REFRESH_S = 20.0
-"""How often the cost of a place is shown anew (real seconds)."""
+"""How often the cost of a place is refreshed on the screen (real seconds)."""
 
 
 class SessionCosts:
@@ -54,7 +54,8 @@ class SessionCosts:
         site.judges |= {name: self._price_check_for(name) for name in OFFLINE_PRICES}
 
     def _price_check_for(self, name: str) -> Callable[[Value], bool]:
-        """Where the backend's default price is the ad-hoc price, it has to be one that may be asked."""
+        """Return a check of a price setting. Where the backend's default price is the ad-hoc price,
+        it must be a lawful one."""
         return lambda value: all(e.offer is None or e.offer.allows(name, value) for e in self._site.evses.values())
 
     # --- what the backend says -----------------------------------------------------------------------------------
@@ -77,8 +78,9 @@ class SessionCosts:
             yield from self._apply_cost(evse, event.cost, now)
 
     def _evse_of_session(self, link: str, session: str, now: Moment) -> Evse | None:
-        """Where this session's driver would read it. Only the backend that authorises has a say, and only of the
-        latest session of an EVSE: nobody is shown what somebody else has paid."""
+        """Return the EVSE where this session's driver would read the cost. Only the backend that
+        authorizes may set it, and only for the latest session of an EVSE: no driver sees what
+        another one has paid."""
         if not self._site.settings.flag("cost_display") or link != self._site.links[0] or not session:
             return None
         evse = next((e for e in self._site.evses.values() if e.account and e.account.session == session), None)
@@ -125,7 +127,7 @@ class SessionCosts:
             yield from self._keep_driver_message(evse, event.texts)
 
     def _show_driver_message(self, token: Token, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
-        """To where this token is, or as soon as it is somewhere."""
+        """Show the message where this token is, or as soon as it comes."""
         key = token.value.casefold()
         self._messages.pop(key, None)
         self._messages[key] = texts
@@ -145,7 +147,7 @@ class SessionCosts:
             yield SituationChanged(evse.number)
 
     def message_for(self, evse: Evse) -> tuple[MessageContent, ...]:
-        """What the driver who is here was told of the price."""
+        """Return the price message for the driver who is here."""
         if evse.grant is not None:
             return self._messages.get(evse.grant.token.value.casefold(), ())
         return evse.account.message if evse.account is not None else ()
@@ -160,8 +162,10 @@ class SessionCosts:
             return
         self._sessions[evse.number] = session
         if evse.account is not None and evse.account.session == session.id:
-            return  # it goes on after a restart
-        if evse.account is not None and evse.account.unplugged_s is None:  # charged again without unplugging
+            return  # the session goes on after a restart
+        if (
+            evse.account is not None and evse.account.unplugged_s is None
+        ):  # the vehicle charges again without unplugging
             yield from self._end_account(evse, now)
         message = self._messages.pop(session.token.value.casefold(), ())
         own = self._offline_cost(session.start_wh, now) if session.offline else None
@@ -169,7 +173,8 @@ class SessionCosts:
         yield from evse.account.kept()
 
     def _offline_cost(self, start_wh: int, now: Moment) -> Cost | None:
-        """A session that begins off line: the prices that were agreed for that."""
+        """Return the cost of a session that begins offline, by the prices that are agreed for
+        that."""
         texts = [self._site.settings.text(f"offline_{part}_price") for part in ("kwh", "hour", "flat")]
         if not any(texts):
             return None
@@ -205,8 +210,8 @@ class SessionCosts:
             yield from self._end_account(evse, now)
 
     def _end_account(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Once, and as durable as a bill: the cost of the place ends here, but not before its transaction, which may
-        outlast its session (decision 9)."""
+        """End the account, once and as durable as a bill. The cost of the place ends here, but not
+        before its transaction, which may outlast its session (decision 9)."""
         account = evse.account
         if account is None or account.unplugged_s is not None:
             return
@@ -221,7 +226,8 @@ class SessionCosts:
 
     @on(Started)
     def restore_accounts(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Nothing is lost but a text on the screen where a record cannot be read."""
+        """Restore the accounts. Where a record cannot be read, only a text on the screen is
+        lost."""
         for key, record in event.remembered.get("account", {}).items():
             account = _account_from_record(key, record)
             evse = self._site.evses.get(account.evse) if account else None

@@ -1,4 +1,5 @@
-"""Runs the session table for every EVSE, and brings back the sessions that were open when the agent went away."""
+"""Run the session table for every EVSE, and resume the sessions that were open when the agent
+stopped."""
 
 from __future__ import annotations
 
@@ -48,10 +49,10 @@ class Sessions:
 
     @on(Started)
     def resume_sessions(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Open sessions wait for their board; a record that cannot be read is set aside and its EVSE stays out of
-        service, the rest of the station lives."""
+        """Resume open sessions: they wait for their board. A record that cannot be read is set
+        aside, and its EVSE stays out of service; the rest of the station runs."""
         for key, record in event.remembered.get("poisoned", {}).items():
-            if key.startswith("session/") and not record.get("told"):  # the store could not even read it
+            if key.startswith("session/") and not record.get("told"):  # the store could not read it
                 yield Remember("poisoned", key, {**record, "told": True})
                 yield from self._out_of_service(record.get("evse") or _evse_in(str(record.get("record"))))
         for key, record in event.remembered.get("session", {}).items():
@@ -74,8 +75,8 @@ class Sessions:
 
     @on(StoreLost)
     def end_sessions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
-        """What ended in the lost part is billed with the register it ended with, or the last one that is on disk: above
-        it is energy of others."""
+        """Bill sessions that ended in the lost part of the store, with the register they ended
+        with, or the last one on disk. Energy above it belongs to other sessions."""
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.id in event.ended:
                 yield from end_session_from_disk(self._site, evse, event.ended[evse.session.id], now)
@@ -86,14 +87,16 @@ class Sessions:
         yield from self._out_of_service(record.get("evse") if isinstance(record, Mapping) else None)
 
     def _out_of_service(self, number: Any) -> Iterator[Yielded]:
-        """The EVSE whose session that was, or all of them: somebody's energy may be unbilled. Until the next start."""
+        """Take the EVSE of this session out of service until the next start, or all of them: energy
+        may be unbilled."""
         known = [e for e in self._site.evses.values() if e.number == number]
         for evse in known or self._site.evses.values():
             yield FaultRaised(evse.number, Fault.RECORD_POISONED)
 
     @on(StopRequested)
     def withdraw_release_on_stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
-        """SIGTERM: no energy without an agent, the session stays open for the restart."""
+        """Withdraw release on SIGTERM: no energy without an agent. The session stays open for the
+        restart."""
         self._site.stopping = True
         for evse in self._site.evses.values():
             if evse.release:
@@ -105,15 +108,16 @@ class Sessions:
 
     @on(TransactionHeard)
     def stop_refused_session(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
-        """The backend refuses the token of a session that runs already (OCPP 1.6, StartTransaction.conf)."""
+        """Stop a running session whose token the backend refuses (OCPP 1.6,
+        StartTransaction.conf)."""
         evse = next((e for e in self._site.evses.values() if e.open_transaction_id == event.session), None)
         if event.link != self._site.links[0]:
-            return  # one backend authorises; another one that only watches has no say
+            return  # one backend authorizes; one that only observes does not decide
         if evse is None or event.verdict is None or event.verdict.accepted:
             return
         wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
         if evse.session is None:
-            if evse.grant is not None:  # told before there was a session: the right is gone
+            if evse.grant is not None:  # reported before there was a session: the authorization is gone
                 yield wanted
         elif self._site.settings.flag("stop_on_invalid_id"):
             if evse.state in (State.ACTIVE, State.RECOVERING):
@@ -123,7 +127,7 @@ class Sessions:
 
 
 def _evse_in(damaged: str) -> int | None:
-    """The EVSE's number in what is left of a session's record."""
+    """Return the EVSE's number in what is left of a session's record."""
     _, found, rest = damaged.partition('"evse":')
     digits = rest.split(",")[0].strip()
     return int(digits) if found and digits.isascii() and digits.isdigit() and len(digits) < 6 else None

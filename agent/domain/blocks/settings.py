@@ -1,4 +1,5 @@
-"""Run-time settings: read, set, kept. A value set by the backend wins over the station file and survives."""
+"""Run-time settings: read, set and stored. A value that the backend sets wins over the station file
+and survives restarts."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class SettingsBlock:
                 if variable is not None:
                     self._site.settings.put(name, read(variable, str(record["text"])))
             except (WrongValue, KeyError):
-                yield Remember("setting", name, None)  # a range that has become narrower: back to the file's value
+                yield Remember("setting", name, None)  # the range has become narrower: back to the station file's value
 
     @answers(AskGet)
     def answer_get_variables(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -39,7 +40,8 @@ class SettingsBlock:
 
     @answers(AskSet)
     def answer_set_variables(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """Durable before it is promised. What needs a restart is shown at once, and acts when its block starts."""
+        """Store the settings before they are accepted. A setting that needs a restart is reported
+        at once, and takes effect when its block starts."""
         ask = event.ask
         assert isinstance(ask, AskSet)
         results = {name: self._check_value(VARIABLES.get(name), text) for name, text in ask.values.items()}

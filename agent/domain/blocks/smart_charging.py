@@ -1,5 +1,5 @@
-"""Smart charging: profiles set, cleared, told and kept; the current that each EVSE may offer, worked out anew whenever
-something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
+"""Smart charging: set, clear, report and store profiles, and recompute the current that each EVSE
+may offer whenever something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
 
 from __future__ import annotations
 
@@ -61,10 +61,11 @@ from agent.model.types import STATION, EvseId, Moment, Stamp
 
 TIMER = "limits:"
 YIELD_S = 5.0
-"""How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A): only then another one may get it."""
+"""How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A). Only then another one
+may get the current."""
 LONG_AGO = Stamp(0, 0.0)
 EARLY_S = 0.001
-"""A timer that fires a hair too early has come."""
+"""A timer that fires this much too early counts as due."""
 
 
 class SmartCharging:
@@ -72,7 +73,8 @@ class SmartCharging:
         self._site = site
         self._installed: dict[int, Installed] = {}
         self._still: dict[EvseId, tuple[float, float]] = {}
-        """Amperes that a vehicle may draw yet although it is offered less by now, and until when."""
+        """Amperes that a vehicle may still draw although it is offered less by now, and until
+        when."""
         site.bound = self.compute_starting_limit
         site.profiles = lambda: len(self._installed)
 
@@ -80,7 +82,7 @@ class SmartCharging:
 
     @on(Started)
     def restore_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        """Profiles survive; those of a session that is over do not."""
+        """Restore the profiles, except those of a session that is over."""
         for key, record in event.remembered.get("charging_profile", {}).items():
             try:
                 found = Installed(int(record["evse"]), load(record["profile"], Profile))
@@ -108,7 +110,7 @@ class SmartCharging:
 
     @answers(AskSetProfile)
     def answer_set_charging_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """Durable before it is promised."""
+        """Store the profile before it is accepted."""
         ask = event.ask
         assert isinstance(ask, AskSetProfile)
         new = Installed(ask.evse, self._bound_to_session(ask, now))
@@ -131,7 +133,8 @@ class SmartCharging:
         return self._site.settings.number("profiles_max")
 
     def _displaced_profiles(self, new: Installed, replaces: bool) -> set[int]:
-        """The one of the same id always (1.6 5.16.2, K01)."""
+        """Return the profiles that the new one replaces; always the one of the same id (1.6 5.16.2,
+        K01)."""
         return {
             n
             for n, old in self._installed.items()
@@ -140,13 +143,14 @@ class SmartCharging:
         }
 
     def _expired_profiles(self, now: Moment) -> set[int]:
-        """Profiles that will never speak again."""
+        """Return the profiles that are over for good."""
         until = {n: i.profile.valid_to_utc_s for n, i in self._installed.items()}
         return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
 
     def _bound_to_session(self, ask: AskSetProfile, now: Moment) -> Profile:
-        """A TxProfile without a session is for the one that runs; a station maximum that would begin with a session
-        (1.x lets it) begins now: the station has none."""
+        """Bind the profile to a session. A TxProfile without a session is for the running one. A
+        station maximum that would begin with a session (1.x allows it) begins now: the station has
+        no session."""
         profile, evse = ask.profile, self._site.evses.get(ask.evse)
         if profile.purpose is Purpose.TX and not profile.session and evse is not None and evse.session is not None:
             return replace(profile, session=evse.session.id)
@@ -193,7 +197,7 @@ class SmartCharging:
 
     @answers(AskProfiles)
     def answer_get_charging_profiles(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """``profiles``: what is installed and meets the criteria, EVSE by EVSE."""
+        """Report profiles. ``profiles``: those installed that meet the criteria, by EVSE."""
         ask = event.ask
         assert isinstance(ask, AskProfiles)
         found = [i for i in self._matching_profiles(ask) if not ask.ids or i.profile.id in ask.ids]
@@ -202,8 +206,8 @@ class SmartCharging:
 
     @answers(AskComposite)
     def answer_get_composite_schedule(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        """The schedule begins at the request, rounded up to the millisecond: never with an earlier limit (1.6 errata
-        3.28, 2.0.1 K08.FR.02)."""
+        """Report the composite schedule. It begins at the request, rounded up to the millisecond:
+        never with an earlier limit (1.6 errata 3.28, 2.0.1 K08.FR.02)."""
         ask = event.ask
         assert isinstance(ask, AskComposite)
         units = self._site.settings.items_of("profile_rate_units")
@@ -245,35 +249,37 @@ class SmartCharging:
 
     @on(BoardOpened)
     def recompute_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """Nothing flows here; where a session goes on, its rules say so next."""
+        """Recompute while nothing flows here. Where a session goes on, its rules follow."""
         if self._site.evses[event.evse].session is None:
             yield from self._recompute_limits(now)
 
     @on(BoardChanged)
     def lower_to_cable_rating(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
-        """A rating of the cable that is read late: the cable carries less than is offered."""
+        """Lower the limit to a cable rating that is read late: the cable carries less than is
+        offered."""
         evse = self._site.evses[event.evse]
         if evse.allowed_a is not None and evse.allowed_a > evse.maximum_a:
             yield from self._recompute_limits(now)
 
     @on(FaultRaised, FaultCleared)
     def recompute_after_live_fault(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
-        """Once others have added the fault, or taken it away."""
+        """Recompute after other blocks have added the fault, or removed it."""
         if event.fault in LIVE:
             yield WakeMe(TIMER, now.t_s)
 
     @on(TimeCame)
     def recompute_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        """Also when a vehicle has had its time to ask for energy."""
+        """Recompute, also when a vehicle has had its time to ask for energy."""
         if event.key == TIMER or event.key in (timer_key("settle", e) for e in self._site.evses.values()):
             yield from self._recompute_limits(now)
 
     # --- what may be offered -----------------------------------------------------------------------------------
 
     def compute_starting_limit(self, evse: Evse, now: Moment) -> None:
-        """Before a session gets energy: its share, as far as the others have left it already. Too little for it: none.
-        Another one that charged when the agent went away, and whose board has not been opened since, still has what
-        it was given then: its share, as far as anybody can say now."""
+        """Compute the share of an EVSE before its session gets energy, as far as the others have
+        left it already. Too little for it: none. Another EVSE that charged when the agent stopped,
+        and whose board was not opened since, still has what it was given then: its share, as far as
+        it is known."""
         running = self._evses_drawing_energy()
         table, at_s = self._profile_table(now), _axis_s(now)
         owns = {e.number: bound_of_evse(table, self._outlet_of_evse(e, now), at_s) for e in running}
@@ -289,12 +295,14 @@ class SmartCharging:
         evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
 
     def _evses_drawing_energy(self) -> list[Evse]:
-        """Who has a share in the station's maximum, in the order in which they came."""
+        """Return the EVSEs with a share in the station's maximum, in the order in which they
+        came."""
         running = [e for e in self._site.evses.values() if _may_draw_energy(e)]
         return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
 
     def _station_budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
-        """The station's feed and the maximum that a backend has set: amperes are of each phase, watts of all."""
+        """Return the station's feed and the maximum that a backend has set: amperes are per phase,
+        watts for all phases."""
         station = bound_of_station(self._profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
         per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
         if station is not None and station.unit is Unit.A:
@@ -326,15 +334,17 @@ class SmartCharging:
         yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
 
     def _claim_of_evse(self, evse: Evse, own: Bound, alone: bool) -> Claim:
-        """``minChargingRate`` says whom to let wait when there is not enough for all; who is alone waits for nobody,
-        and who cannot wait gets no more for it."""
+        """Return the claim of an EVSE. ``minChargingRate`` decides which EVSE waits when there is
+        not enough for all. An EVSE that is alone does not wait, and one that cannot wait gets no
+        more for it."""
         waits = not (alone or evse.cannot_pause or own.least > own.limit)
         least_a = max(evse.minimum_a, own.least) if waits else evse.minimum_a
         return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
 
     def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
-        """While somebody has to come down, nobody else goes up, except to what he may draw anyway: their vehicles take
-        a moment, whatever is told meanwhile. Returns when to look again."""
+        """Hold raises back while another EVSE has to be lowered, except to what the vehicle may
+        draw anyway: vehicles take a moment to follow, whatever is reported in between. Return when
+        to look again."""
         until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
         for e in running:
             if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor_closed:
@@ -384,8 +394,9 @@ class SmartCharging:
 
 
 def _may_draw_energy(evse: Evse) -> bool:
-    """Energy may flow: in a session (of a vehicle that takes any), at its end until the contactor is open, on a board
-    that went on by itself while the agent was away, and where nobody can switch it off."""
+    """True if energy may flow: in a session (of a vehicle that takes any), at its end until the
+    contactor is open, on a board that went on by itself while the agent was away, and where it
+    cannot be switched off."""
     return (
         (evse.state is State.ACTIVE and not evse.session_used)
         or (evse.state is State.ENDING and evse.contactor_closed)
@@ -395,13 +406,14 @@ def _may_draw_energy(evse: Evse) -> bool:
 
 
 def _wants_energy(evse: Evse) -> bool:
-    """Its vehicle asks for energy, or may: a board that nobody has seen yet tells nothing, and some see it only some
-    time after there is something to have."""
+    """True if its vehicle asks for energy, or may: a board that was not opened yet reports nothing,
+    and some see the request only some time after energy is offered."""
     if evse.requests_energy or not evse.board_known:
         return True
     return not (evse.shows_request_unreleased or (evse.release and evse.state_settled))
 
 
 def _axis_s(now: Moment) -> float:
-    """Now on the axis of all times: UTC, or the stamp clock as long as that is not known."""
+    """Return the present time on the axis of all times: UTC, or the stamp clock while UTC is
+    unknown."""
     return (now.t_s if now.utc_s is None else now.utc_s) + EARLY_S

@@ -1,5 +1,6 @@
-"""The grid as the outlet's own meter sees it. A phase that is missing, or not connected to the meter: what flows there
-is not counted. A neutral that is broken: it destroys what is plugged in. Boards that measure it say so themselves."""
+"""The grid voltage as the outlet's own meter sees it. If a phase is missing, or not connected to
+the meter, what flows there is not counted. A broken neutral destroys what is plugged in. Boards
+that measure the voltage report it themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ LASTS_S = 5.0
 
 
 class SupplyVoltage:
-    """``_since_s``: when it was seen first, or, of what is raised, not any more."""
+    """``_since_s``: when the fault was first seen, or, for a raised fault, first not seen any
+    more."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -33,7 +35,7 @@ class SupplyVoltage:
         seen = _voltage_faults(volts)
         for fault in (Fault.UNDER_VOLTAGE, Fault.OVER_VOLTAGE):
             key = evse.number, fault
-            if fault not in evse.faults:  # the board, which told it too, has taken it back
+            if fault not in evse.faults:  # the board, which reported it too, has withdrawn it
                 self._raised.discard(key)
             if (fault in seen) == (key in self._raised):
                 self._since_s.pop(key, None)
@@ -50,7 +52,7 @@ class SupplyVoltage:
 
 
 def _voltage_faults(volts: Sequence[float]) -> frozenset[Fault]:
-    """All lines dark is a power cut, which others tell."""
+    """Return the voltage faults. All phases dark is a power cut, which others report."""
     if not any(volts):
         return frozenset()
     low = {Fault.UNDER_VOLTAGE} if min(volts) < LEAST_V else set()

@@ -1,5 +1,6 @@
-"""Transactions without a session: those that begin before anybody has the right, and those that outlive it (decision 9;
-OCPP 2.x E01-E06). With the points as they come, a transaction is its session and nothing happens here."""
+"""Transactions without a session: those that begin before an authorization, and those that outlive
+it (decision 9; OCPP 2.x E01-E06). With the default points a transaction is its session, and nothing
+happens here."""
 
 from __future__ import annotations
 
@@ -77,14 +78,14 @@ class Transactions:
                 reading = yield from add_station_signature(self._site, evse, event.reading, "sign_samples", "B", now)
                 yield from open_transaction(self._site, evse, trigger, now, reading)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
-            if event.reading.energy_wh > evse.tx.last_wh:  # what is told now must not be more than its end
+            if event.reading.energy_wh > evse.tx.last_wh:  # a reported value must not exceed the register of the end
                 evse.tx.last_wh = event.reading.energy_wh
                 yield persist_transaction(evse.tx)
             self._note_alive(evse, now)
 
     @on(MeterFailed)
     def forget_failed_reading(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
-        """Without a register none begins; the next occasion may ask again."""
+        """Begin no transaction without a register; the next occasion may ask again."""
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
             evse.tx_asked = ""
@@ -103,20 +104,20 @@ class Transactions:
 
     @on(SessionClosed)
     def open_for_replaced_vehicle(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        """Who came while it was being ended."""
+        """Begin a transaction for a vehicle that came while the session was being ended."""
         evse = self._site.evses[event.evse]
         if evse.vehicle_replaced and evse.vehicle_connected:
             yield from self._read_begin_register(evse)
 
     @on(TokenAccepted)
     def authorize_transaction(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """Somebody has the right, and the session table has taken it."""
+        """Authorize the transaction: the session table has taken the authorization."""
         evse = self._site.evses[event.evse]
         if evse.grant is None or evse.grant.token is not event.token:
             return
         yield from self._take_transaction_along(evse, now)
         tx = evse.tx
-        if tx is not None and tx.stop is not None:  # nobody charges on a transaction whose right has ended
+        if tx is not None and tx.stop is not None:  # no session runs on a transaction whose authorization has ended
             yield from close_transaction(self._site, evse, tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
             tx = None
         if tx is not None and tx.waits:
@@ -134,13 +135,15 @@ class Transactions:
                 yield from self._read_begin_register(evse)
 
     def _take_transaction_along(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """The first cable has chosen the EVSE: the transaction moves with its right."""
+        """Move the transaction with its authorization: the first cable has chosen the EVSE."""
         assert evse.grant is not None
         for other in self._site.evses.values():
             tx = other.tx
             if other is evse or tx is None or tx.placed or other.grant is not None or tx.token != evse.grant.token:
                 continue
-            if evse.tx is not None and evse.tx.stop is None:  # one right, one transaction: that of the car's place
+            if (
+                evse.tx is not None and evse.tx.stop is None
+            ):  # one authorization, one transaction: that of the vehicle's place
                 yield from close_transaction(
                     self._site, other, tx, now, StopReason.OTHER, TriggerReason.CABLE_PLUGGED_IN
                 )
@@ -188,7 +191,7 @@ class Transactions:
                 yield from close_transaction(self._site, evse, evse.tx, now, *_LEFT)
 
     def _goes_on(self, evse: Evse, tx: Transaction) -> bool:
-        """Is anything left that it lives on?"""
+        """True if the transaction still has a reason to go on."""
         if tx.stop is not None:
             return outlasts_authorization(self._site, evse)
         counts = Point.BAY in self._site.tx_start_points() | self._site.tx_stop_points()
@@ -219,19 +222,19 @@ class Transactions:
 
     @on(StoreLost)
     def end_transactions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
-        """One that has ended in what the store lost ends as it is on disk."""
+        """End transactions that ended in the lost part of the store, as they are on disk."""
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None and evse.tx.id in event.ended:
                 yield from close_transaction(self._site, evse, evse.tx, now, *_LOST)
 
     def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
-        """No energy hangs on it: the station goes on."""
+        """Set the record aside. No energy depends on it: the station goes on."""
         yield Remember("poisoned", key, {"record": record if isinstance(record, Mapping) else {}, "why": why})
         yield Remember("tx", key, None)
 
     @on(BoardOpened)
     def resume_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """Go on with proof, otherwise end; and what holds now may begin one."""
+        """Go on with proof, otherwise end the transaction. What holds now may begin another one."""
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is not None and evse.session is None:
@@ -249,7 +252,7 @@ class Transactions:
         self, evse: Evse, tx: Transaction, plugged_s: float | None, now: Moment
     ) -> tuple[StopReason, TriggerReason] | None:
         if tx.token is not None and tx.stop is None and evse.grant is None:
-            return _LOST  # the right did not outlive the agent
+            return _LOST  # the authorization did not outlive the agent
         if tx.plugged_at is not None and not evse.vehicle_connected:
             return (
                 None
@@ -271,7 +274,7 @@ class Transactions:
         yield WakeMe(timer_key("tx", self._site.evses[event.evse]), None)
 
     def _arm_alive_timer(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Where the board does not count, the last sign of life is the proof: keep it fresh."""
+        """Keep the last sign of life fresh: it is the proof where the board does not count."""
         wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
         yield WakeMe(timer_key("tx", evse), wake_s)
 

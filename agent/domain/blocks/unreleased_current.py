@@ -1,6 +1,7 @@
-"""Energy that flows though nothing is released: a contactor that does not open, or a board that something else than the
-agent releases. Most boards do not see the one (those that do: ``contactor.py``), none the other; the outlet's own meter
-does. Nobody pays for it, and the outlet may be live without a vehicle."""
+"""Detect energy that flows though nothing is released: a contactor that does not open, or a board
+that something else releases. Most boards do not see the first (those that do: ``contactor.py``),
+none sees the second; the outlet's own meter sees both. This energy is not billed, and the outlet
+may be live without a vehicle."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from agent.domain.orders import Note
 from agent.model.types import EvseId, Fault, Moment
 
 LASTS_S = 20.0
-"""A board may wait 6 s until it opens under load (IEC 61851-1); an idle meter is looked at every 10 s."""
+"""A board may wait 6 s until it opens under load (IEC 61851-1); an idle meter is read every 10
+s."""
 
 
 class UnreleasedCurrent:
@@ -40,6 +42,6 @@ class UnreleasedCurrent:
 
     @on(BoardOpened)
     def restart_detection(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-        """Release was withdrawn a moment ago, whatever was before."""
+        """Restart the detection: release was withdrawn a moment ago."""
         self._since_s.pop(event.evse, None)
         yield from ()

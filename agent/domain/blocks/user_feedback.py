@@ -1,4 +1,5 @@
-"""Short answers to what a person has just done: a sound, and some blinking of the lamp (1.6 BlinkRepeat)."""
+"""Short feedback on what a person has just done: a sound, and some blinking of the lamp (1.6
+BlinkRepeat)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class UserFeedback:
 
     @on(TokenAccepted)
     def signal_accepted_card(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
-        """A card; what comes from afar or without anybody has nobody to hear it."""
+        """Signal an accepted card. A remote start, or one without a card, has no listener at the
+        station."""
         if not event.remote_id and event.token.type is not TokenType.NO_AUTHORIZATION:
             yield self._make_signal(event.evse, Sign.ACCEPTED)
 
@@ -35,7 +37,8 @@ class UserFeedback:
 
     @on(FaultRaised)
     def signal_new_fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
-        """Once, and only where somebody is who can be told: no station calls out at night to an empty street."""
+        """Signal a new fault once, and only where a driver is: no station sounds at night in an
+        empty street."""
         for evse in self._affected_evses(event.evse):
             new = (evse.number, event.fault) not in self._known
             self._known.add((evse.number, event.fault))

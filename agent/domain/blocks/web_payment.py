@@ -1,9 +1,10 @@
-"""The QR code of an outlet, and the outlet that is kept for who is paying (OCPP 2.1 C25 and its back-port).
+"""The QR code of an EVSE, and the EVSE that is held for a driver who is paying (OCPP 2.1 C25 and
+its back-port).
 
-What is shown: a code with a one-time token if a backend has set it up, otherwise the fixed address; nothing, with a
-reason, while a payment could not lead to a charge. Who has begun to pay at the web page gets the outlet to himself for
-a while: cards are refused there, the remote start that follows is not.
-"""
+The screen shows a code with a one-time token if a backend has set it up, otherwise the fixed
+address; and no code, with a reason, while a payment could not lead to a charge. A driver who has
+begun to pay at the web page has the EVSE alone for a while: cards are refused there, the remote
+start that follows is not."""
 
 from __future__ import annotations
 
@@ -46,8 +47,9 @@ _TEMPLATE, _ENABLED = "template", "enabled"
 
 @frozen
 class Code:
-    """``url`` "": nothing can be shown, ``why`` says the reason (a key of the texts, "" for none). ``until_s``: on the
-    stamp clock, when another one takes its place. ``quality``: of its error correction, if a backend has said one."""
+    """``url`` "": no code can be shown, for the reason ``why`` (a key of the texts, "" for none).
+    ``until_s``: on the stamp clock, when another code takes its place. ``quality``: of its error
+    correction, if a backend has set one."""
 
     url: str = ""
     why: str = ""
@@ -83,7 +85,7 @@ class WebPayments:
         if site.free_vending or (self._plan.plugged and not evse.vehicle_connected):
             return Code()
         number = self._settings_number(evse)
-        known = number <= OUTLETS_MOST  # an outlet beyond has no settings of its own
+        known = number <= OUTLETS_MOST  # an EVSE above has no settings of its own
         dynamic = self._plan.dynamic and known and settings.flag(f"web{number}_enabled")
         keyed = evse.number <= OUTLETS_MOST
         own = settings.text(f"qr{evse.number}_url") if keyed else self._plan.fixed.get(evse.number)
@@ -104,7 +106,7 @@ class WebPayments:
         template, secret = settings.text(f"web{number}_template"), settings.text(f"web{number}_secret")
         if not template or not secret:
             return Code()
-        if now.utc_s is None:  # a token of another time would be refused, or be one that was seen before
+        if now.utc_s is None:  # a token of another time would be refused, or be an old one
             return Code(why="clock")
         validity_s, length = settings.number(f"web{number}_validity_s"), settings.number(f"web{number}_length")
         at = slot(now.utc_s, validity_s)
@@ -122,7 +124,7 @@ class WebPayments:
         return Code(filled(template, values), until_s=until_s, quality=settings.text(f"web{number}_quality"))
 
     def idle_screen_values(self, evse: Evse, now: Moment) -> Values:
-        """For the idle screen."""
+        """Return the values for the idle screen."""
         code = self.current_code(evse, now)
         said = {"no_code": code.why, "qr_quality": code.quality}
         return {"qr_url": code.url, **{name: text for name, text in said.items() if text}}
@@ -134,7 +136,7 @@ class WebPayments:
 
     @on(SituationChanged, ClockTrusted)
     def arm_code_timers(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        """A timer for the edge of the slot that is shown."""
+        """Wake at the end of the slot whose code is shown."""
         for evse in self._site.evses.values():
             if self._plan.dynamic and evse.session is None:
                 yield WakeMe(f"code:{evse.number}", self.current_code(evse, now).until_s)
@@ -151,14 +153,14 @@ class WebPayments:
             else:
                 yield from self._arm_countdown(evse, now)
 
-    # --- somebody is paying ------------------------------------------------------------------------------------------
+    # --- a driver is paying -------------------------------------------------------------------------------------------
 
     @answers(AskWebPayment)
     def answer_web_payment_started(self, event: Asked, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
         assert isinstance(ask, AskWebPayment)
         evse = self._site.evses.get(ask.evse)
-        if event.link != self._site.links[0]:  # another one only looks on: it keeps no driver away
+        if event.link != self._site.links[0]:  # another backend only observes: it keeps no driver away
             yield Reply(event.link, event.request, "Rejected", {"reason": "notAllowed"})
         elif evse is None:
             yield Reply(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
@@ -201,13 +203,13 @@ class WebPayments:
             yield SituationChanged(evse.number)
 
     def _arm_countdown(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        """Once a second of the screen's countdown."""
+        """Wake once a second for the countdown on the screen."""
         if evse.payer_until_s is not None:
             yield WakeMe(f"payer:{evse.number}", min(evse.payer_until_s, now.t_s + self._site.io_s))
             yield SituationChanged(evse.number)
 
 
 def payer_hold_s(evse: Evse, now: Moment) -> int | None:
-    """How long the outlet is still kept for somebody who pays; None: it is not."""
+    """Return how long the EVSE is still held for a driver who pays; None: it is not."""
     left_s = None if evse.payer_until_s is None else evse.payer_until_s - now.t_s
     return None if left_s is None or left_s <= 0 else ceil(left_s)

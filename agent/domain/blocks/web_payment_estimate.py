@@ -1,5 +1,6 @@
-"""What a session that was paid for at a web page has come to so far, by the price that its driver was shown. For the
-screen only, and told as about right: the backend charges, and what it says of the cost goes before."""
+"""Estimate what a session that is paid for at a web page has cost so far, by the price that its
+driver was shown. It is for the screen only, marked as an estimate: the backend charges, and the
+cost that it reports replaces the estimate."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class WebPaymentEstimate:
 
     @on(SessionOpened)
     def start_cost_estimate(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
-        """Minutes before a restart are known to nobody: then only energy and what is due once can be reckoned."""
+        """Start the estimate. Minutes before a restart are unknown: then only energy and fees that
+        are due once can be estimated."""
         evse = self._site.evses[event.evse]
         evse.reckoned = None
         self._usage.pop(event.evse, None)
@@ -53,7 +55,8 @@ class WebPaymentEstimate:
 
     @on(SessionClosed)
     def finish_cost_estimate(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        """As the till does it: what came after the stop costs no time."""
+        """Finish the estimate as the settlement of card payments does: time after the stop costs
+        nothing."""
         if event.evse not in self._usage:
             return
         tariff, usage = self._usage[event.evse]
@@ -74,17 +77,19 @@ class WebPaymentEstimate:
 
 
 def passed_s(at: Stamp, now: Moment) -> float:
-    """Since then, as far as time itself tells."""
+    """Return the seconds since then, as far as they are known."""
     return now.t_s - at.t_s if at.boot == now.stamp.boot else 0.0
 
 
 def clock_s(now: Moment) -> float:
-    """Of the clock that finds the window of a tariff; one without windows needs no clock."""
+    """Return the clock that finds the window of a tariff. A tariff without windows needs no
+    clock."""
     return now.t_s if now.utc_s is None else now.utc_s
 
 
 def counts_as_charging(evse: Evse) -> bool | None:
-    """Charging, idle, or neither: what the station itself withholds costs no time."""
+    """Return True for charging, False for idle, None for neither: what the station itself withholds
+    costs no time."""
     if evse.charging is ChargingState.CHARGING:
         return True
     return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle_connected else None
