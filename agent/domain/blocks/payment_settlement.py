@@ -169,9 +169,8 @@ class PaymentSettlement:
         yield WakeMe(f"pay-ceiling:{event.evse}", None)
         if p is None:
             return
-        yield from self._charge_payment(
-            p, event.end_wh, event.at or now.stamp, now
-        )  # time after the stop costs nothing
+        # time after the stop costs nothing
+        yield from self._charge_payment(p, event.end_wh, event.at or now.stamp, now)
         assert p.cents is not None
         assert p.tariff is not None
         assert p.usage is not None

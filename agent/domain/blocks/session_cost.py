@@ -163,9 +163,7 @@ class SessionCosts:
         self._sessions[evse.number] = session
         if evse.account is not None and evse.account.session == session.id:
             return  # the session goes on after a restart
-        if (
-            evse.account is not None and evse.account.unplugged_s is None
-        ):  # the vehicle charges again without unplugging
+        if evse.account is not None and evse.account.unplugged_s is None:  # charges again without unplugging
             yield from self._end_account(evse, now)
         message = self._messages.pop(session.token.value.casefold(), ())
         own = self._offline_cost(session.start_wh, now) if session.offline else None

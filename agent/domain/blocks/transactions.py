@@ -141,9 +141,8 @@ class Transactions:
             tx = other.tx
             if other is evse or tx is None or tx.placed or other.grant is not None or tx.token != evse.grant.token:
                 continue
-            if (
-                evse.tx is not None and evse.tx.stop is None
-            ):  # one authorization, one transaction: that of the vehicle's place
+            # one authorization, one transaction: that of the vehicle's place
+            if evse.tx is not None and evse.tx.stop is None:
                 yield from close_transaction(
                     self._site, other, tx, now, StopReason.OTHER, TriggerReason.CABLE_PLUGGED_IN
                 )
