@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 DOCUMENTS: dict[str, str] = {
+    "docs/architecture.md": "tests.arch.modules:text",
     "docs/boards.md": "tests.arch.boards:text",
     "docs/campaign.md": "tests.arch.campaigns:text",
     "docs/conformance.md": "tests.arch.conformance:text",
@@ -20,6 +21,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/hardware-checklist.md": "tests.arch.checklist:text",
     "docs/meters.md": "tests.arch.meters:text",
     "docs/quirks.md": "tests.arch.quirks:text",
+    "pyproject.toml": "tests.arch.contracts:text",
     "docs/states/session.svg": "tests.arch.draw_states:session",
     "docs/states/payment.svg": "tests.arch.draw_states:payment",
     "docs/states/service.svg": "tests.arch.draw_states:service",
