@@ -21,7 +21,7 @@ from busy_machine import deadline
 from agent.ports.driver import Where
 from agent.ports.terminal import TerminalNews, TerminalPort
 from drivers.terminal_payter import DRIVER, PayterSettings
-from drivers.testkit.terminal import Books, TerminalWorld
+from drivers.testkit.terminal import BankRecords, TerminalWorld
 
 Json = dict[str, Any]
 START_S = 120.0
@@ -88,9 +88,9 @@ class Apollo:
     async def spoil(self, what: str, **more: Any) -> None:
         await self.do("mischief", item={"what": what, **more})
 
-    async def books(self) -> Books:
+    async def books(self) -> BankRecords:
         ledger = (await self.do("picture"))["ledger"]
-        return Books(
+        return BankRecords(
             {h["terminal_session"]: h["cents"] for h in ledger["holds"]},
             [(c["terminal_session"], c["cents"]) for c in ledger["captures"]],
             [v["terminal_session"] for v in ledger["voids"]],

@@ -24,7 +24,7 @@ class TokenTable:
     known: dict[str, Verdict] = field(default_factory=dict)
     accept_unknown: bool = True
 
-    def judge(self, token: str) -> Verdict:
+    def authorize_token(self, token: str) -> Verdict:
         if token in self.known:
             return self.known[token]
         for prefix, verdict in SPEAKING_PREFIXES:

@@ -79,7 +79,7 @@ class Station(Protocol):
         """Receive until the connection ends (raises ``ConnectionClosed``)."""
         ...
 
-    async def command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def send_command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Ask the station. Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
         ...
 
@@ -97,75 +97,79 @@ class Central:
         self.connected: dict[str, tuple[Station, ServerConnection]] = {}
         self.port = options.port
         self.desk = _pay_desk(self, options)
-        ledger.on_violation = lambda v: self.say(f"{v.station} VIOLATION {v.kind}: {v.text}")
+        ledger.on_violation = lambda v: self.print_line(f"{v.station} VIOLATION {v.kind}: {v.text}")
 
-    async def command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def send_command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Raises ``NotConnected``, ``ValueError``, ``TimeoutError``."""
         if station not in self.connected:
             connected = ", ".join(sorted(self.connected)) or "none"
             raise NotConnected(f"station {station!r} is not connected (connected: {connected})")
-        self.say(f"{station} <- {action}")
-        return await self.connected[station][0].command(action, payload)
+        self.print_line(f"{station} <- {action}")
+        return await self.connected[station][0].send_command(action, payload)
 
-    async def attend(self, connection: ServerConnection) -> None:
+    async def serve_station(self, connection: ServerConnection) -> None:
         """One connection of one station, from handshake to close. A newer connection of the same id replaces it."""
         assert connection.request is not None
         station_id = _station_id(connection.request.path)
         if connection.subprotocol is None:
-            self.ledger.violate(
+            self.ledger.record_violation(
                 station_id, "subprotocol", f"none of {', '.join(self.options.subprotocols)} was offered"
             )
             await connection.close(1002, "no common OCPP version")
             return
         if station_id in self.connected:
             await self.connected[station_id][1].close(1000, "replaced by a newer connection")
-        station = self._speaker(connection.subprotocol)(
+        station = self._station_class(connection.subprotocol)(
             station_id, Wire(connection, station_id, self), self.ledger, self.tokens,
             self.options.interval_s, self.options.answer_within_s,
         )  # fmt: skip
         self.connected[station_id] = (station, connection)
-        self.ledger.station(station_id).version = connection.subprotocol.removeprefix("ocpp")
-        self.say(f"{station_id} connected ({connection.subprotocol})")
-        setting_up = asyncio.create_task(self._set_up(station_id)) if self.desk and station.version == "1.6" else None
+        self.ledger.station_record(station_id).version = connection.subprotocol.removeprefix("ocpp")
+        self.print_line(f"{station_id} connected ({connection.subprotocol})")
+        setting_up = (
+            asyncio.create_task(self._set_up_payment_codes(station_id))
+            if self.desk and station.version == "1.6"
+            else None
+        )
         try:
             await station.start()
-        except _closed():
-            self.say(f"{station_id} gone ({connection.close_code})")
+        except _connection_closed_error():
+            self.print_line(f"{station_id} gone ({connection.close_code})")
         finally:
             if setting_up is not None:
                 setting_up.cancel()
             if self.connected.get(station_id, (None,))[0] is station:
                 del self.connected[station_id]
 
-    async def _set_up(self, station: str) -> None:
+    async def _set_up_payment_codes(self, station: str) -> None:
         assert self.desk is not None
         try:
-            await self.desk.set_up(station)
+            await self.desk.set_up_codes(station)
         except (NotConnected, ValueError, TimeoutError) as e:
-            self.say(f"{station}: no payment codes: {e}")
+            self.print_line(f"{station}: no payment codes: {e}")
 
-    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def check_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
         """A station's handshake goes on (None) or is refused; anything else is a person or a script at the page. No web
         page of another server has a say: it could command a station, or take its place."""
         upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
-        if why := self._foreign(request, upgrade):
-            self.say(f"refused: {why}")
+        if why := self._foreign_origin_problem(request, upgrade):
+            self.print_line(f"refused: {why}")
             return connection.respond(403, f"{why}\n")
         if not upgrade:
-            from agent.csms.operator_console import answer
+            from agent.csms.operator_console import answer_http_request
 
-            return await answer(self, connection, request)
+            return await answer_http_request(self, connection, request)
         station_id = _station_id(request.path)
         if not station_id:
             return connection.respond(404, "the path must end with the station's id: ws://host:port/STATION\n")
         if self.options.passwords and not _knows_password(request, station_id, self.options.passwords):
-            self.say(f"{station_id} refused: wrong or missing password")
+            self.print_line(f"{station_id} refused: wrong or missing password")
             refusal = connection.respond(401, "wrong or missing password\n")
             refusal.headers["WWW-Authenticate"] = 'Basic realm="ocpp"'
             return refusal
         return None
 
-    def _foreign(self, request: Request, upgrade: bool) -> str:
+    def _foreign_origin_problem(self, request: Request, upgrade: bool) -> str:
         """What is wrong with the page that sends this; "" if nothing is. A station sends no Origin, and may know this
         machine by any name."""
         origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
@@ -176,16 +180,16 @@ class Central:
             return f"this machine is not {host[:200]!r}: use its address, a name without a dot, or the name of --host"
         return ""
 
-    def choose(self, connection: ServerConnection, offered: Any) -> Any:
+    def choose_subprotocol(self, connection: ServerConnection, offered: Any) -> Any:
         """None = none in common: the handshake completes without one and is closed then (OCPP-J 1.6, 3.1.2)."""
         return next((s for s in self.options.subprotocols if s in offered), None)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         if not self.options.quiet:
             print(line, flush=True)
 
     @staticmethod
-    def _speaker(subprotocol: str) -> Any:
+    def _station_class(subprotocol: str) -> Any:
         module, _, name = SPOKEN[subprotocol].partition(":")
         return getattr(importlib.import_module(module), name)
 
@@ -202,23 +206,25 @@ class Wire:
         while True:
             raw = await self._connection.recv()
             text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-            match _frame(text):
+            match _parse_frame(text):
                 case [2, str(id), str(action), _]:
                     self._asked[id] = action
-                    self._central.ledger.count(self._station, action)
-                    self._central.say(f"{self._station} -> {action}")
+                    self._central.ledger.count_call(self._station, action)
+                    self._central.print_line(f"{self._station} -> {action}")
                     return text
                 case [3, str(), _] | [4, str(), str(), str(), dict()]:
                     return text
                 case _:
-                    self._central.ledger.violate(self._station, "garbage", f"not an OCPP frame: {text[:200]!r}")
+                    self._central.ledger.record_violation(
+                        self._station, "garbage", f"not an OCPP frame: {text[:200]!r}"
+                    )
 
     async def send(self, text: str) -> None:
-        match _frame(text):
+        match _parse_frame(text):
             case [4, id, code, description, details]:
                 cause = details.get("cause", description) if isinstance(details, dict) else description
                 action = self._asked.get(id, "?")
-                self._central.ledger.violate(self._station, "schema", f"{action}: {code}: {cause}")
+                self._central.ledger.record_violation(self._station, "schema", f"{action}: {code}: {cause}")
             case [3 | 4, id, *_]:
                 self._asked.pop(id, None)
         await self._connection.send(text)
@@ -232,18 +238,19 @@ async def open_central(options: Options) -> AsyncIterator[Central]:
     from agent.csms.http_post import PostConnection
 
     with contextlib.ExitStack() as stack:
-        ledger = _ledger(options.journal, stack)
+        ledger = _open_ledger(options.journal, stack)
         central = Central(options, ledger)
         async with listen(
-            central.attend, options.host, options.port, process_request=central.admit, subprotocols=None,
-            select_subprotocol=central.choose, ping_interval=None, compression=None, server_header=None,
+            central.serve_station, options.host, options.port, process_request=central.check_handshake,
+            subprotocols=None, select_subprotocol=central.choose_subprotocol, ping_interval=None,
+            compression=None, server_header=None,
             open_timeout=options.answer_within_s + 5, close_timeout=STOP_WITHIN_S, create_connection=PostConnection,
         ) as server:  # fmt: skip
             central.port = next(iter(server.sockets)).getsockname()[1]
             yield central
 
 
-async def serve(options: Options) -> None:
+async def serve_until_signal(options: Options) -> None:
     """Listen until SIGTERM or SIGINT; commands as JSON lines on stdin, one JSON line per answer on stdout."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -304,7 +311,7 @@ def main(args: argparse.Namespace) -> int:
         return 2
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     try:
-        asyncio.run(serve(options))
+        asyncio.run(serve_until_signal(options))
     except OSError as e:
         print(f"chargy-agent csms: cannot serve on {options.host}:{options.port}: {e}", file=sys.stderr)
         return 1
@@ -333,12 +340,12 @@ def options_of(args: argparse.Namespace) -> Options:
     )  # fmt: skip
 
 
-def _ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:
+def _open_ledger(journal: Path | None, stack: contextlib.ExitStack) -> Ledger:
     if journal is None:
         return Ledger()
     before = journal.read_text("utf-8").splitlines() if journal.exists() else []
     ledger = Ledger(stack.enter_context(journal.open("a", encoding="utf-8")))
-    ledger.restore(before)
+    ledger.restore_journal(before)
     return ledger
 
 
@@ -367,13 +374,13 @@ def _knows_password(request: Request, station: str, passwords: dict[str, str]) -
     )
 
 
-def _closed() -> type[Exception]:
+def _connection_closed_error() -> type[Exception]:
     from websockets.exceptions import ConnectionClosed
 
     return ConnectionClosed
 
 
-def _frame(text: str) -> Any:
+def _parse_frame(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

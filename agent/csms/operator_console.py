@@ -26,30 +26,30 @@ COMMAND = '{"station": "CP-1", "action": "Reset", "payload": {"type": "Soft"}}'
 HTTP_OF = {NotConnected: 409, ValueError: 400, TimeoutError: 504}
 
 
-async def answer(central: Central, connection: ServerConnection, request: Request) -> Response:
+async def answer_http_request(central: Central, connection: ServerConnection, request: Request) -> Response:
     """``/`` the page, ``/ledger.json``, ``/pay/...``; by POST, from this machine only, ``/command`` and ``/clock``."""
-    path, posted = urlsplit(request.path).path, _posted(connection)
+    path, posted = urlsplit(request.path).path, _posted_body(connection)
     match path:
         case "/":
-            return _respond(connection, 200, page(central), HTML)
+            return _http_response(connection, 200, render_page(central), HTML)
         case "/ledger.json":
-            return _respond(connection, 200, json.dumps(snapshot(central)), "application/json")
+            return _http_response(connection, 200, json.dumps(ledger_snapshot(central)), "application/json")
         case "/command" | "/clock":
-            refusal = _refusal(connection, request, posted)
-            do = _command if path == "/command" else _clock
+            refusal = _command_refusal(connection, request, posted)
+            do = _answer_command if path == "/command" else _answer_clock_rate
             status, body = refusal or await do(central, posted or b"")
-            return _respond(connection, status, json.dumps(body), "application/json")
+            return _http_response(connection, status, json.dumps(body), "application/json")
         case _ if central.desk is not None and path.startswith("/pay/"):
             try:
-                status, text = await central.desk.answer(path, posted is not None)
+                status, text = await central.desk.answer_page_request(path, posted is not None)
             except (NotConnected, ValueError, TimeoutError) as e:
-                return _respond(connection, 503, f"the station does not answer: {e}\n", "text/plain")
+                return _http_response(connection, 503, f"the station does not answer: {e}\n", "text/plain")
             return _page_or_redirect(connection, status, text)
         case _:
-            return _respond(connection, 404, "unknown page; there are / /ledger.json /command\n", "text/plain")
+            return _http_response(connection, 404, "unknown page; there are / /ledger.json /command\n", "text/plain")
 
 
-def _posted(connection: ServerConnection) -> bytes | None:
+def _posted_body(connection: ServerConnection) -> bytes | None:
     """Of a ``PostConnection``, whose module is loaded with the server only."""
     body: bytes | None = getattr(connection, "posted", None)
     return body
@@ -57,14 +57,14 @@ def _posted(connection: ServerConnection) -> bytes | None:
 
 def _page_or_redirect(connection: ServerConnection, status: int, text: str) -> Response:
     """``text``: of status 303 the path of the page to look at."""
-    response = _respond(connection, status, "" if status == SEE_OTHER else text, HTML)
+    response = _http_response(connection, status, "" if status == SEE_OTHER else text, HTML)
     if status == SEE_OTHER:
         response.headers["Location"] = text
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def snapshot(central: Central) -> dict[str, Any]:
+def ledger_snapshot(central: Central) -> dict[str, Any]:
     """The ledger and who is connected now."""
     return {**central.ledger.as_json(), "connected": sorted(central.connected)}
 
@@ -84,10 +84,10 @@ async def run_line(central: Central, line: str) -> dict[str, Any]:
         station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
     except (ValueError, TypeError, KeyError, AttributeError):
         return {"error": f"a command is one line: {COMMAND}"}
-    return (await _ask(central, station, action, payload))[1]
+    return (await _send_to_station(central, station, action, payload))[1]
 
 
-def _refusal(connection: ServerConnection, request: Request, posted: bytes | None) -> tuple[int, Any] | None:
+def _command_refusal(connection: ServerConnection, request: Request, posted: bytes | None) -> tuple[int, Any] | None:
     """JSON as its type: a form of a web page cannot send that without being asked first (CORS)."""
     if not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
         return 403, {"error": "commands are taken from this machine only"}
@@ -98,7 +98,7 @@ def _refusal(connection: ServerConnection, request: Request, posted: bytes | Non
     return None
 
 
-async def _command(central: Central, posted: bytes) -> tuple[int, Any]:
+async def _answer_command(central: Central, posted: bytes) -> tuple[int, Any]:
     try:
         wish = json.loads(posted)
         station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
@@ -106,10 +106,10 @@ async def _command(central: Central, posted: bytes) -> tuple[int, Any]:
         return 400, {"error": f"{e.args[0]} is missing: {COMMAND}"}
     except (ValueError, RecursionError, TypeError, AttributeError) as e:
         return 400, {"error": f"the body is no command ({e}): {COMMAND}"}
-    return await _ask(central, station, action, payload)
+    return await _send_to_station(central, station, action, payload)
 
 
-async def _clock(central: Central, posted: bytes) -> tuple[int, Any]:
+async def _answer_clock_rate(central: Central, posted: bytes) -> tuple[int, Any]:
     """The stations' clocks run at another rate from now on (simulation)."""
     try:
         rate = float(json.loads(posted)["rate"])
@@ -122,17 +122,17 @@ async def _clock(central: Central, posted: bytes) -> tuple[int, Any]:
     return 200, {"rate": rate}
 
 
-async def _ask(central: Central, station: Any, action: Any, payload: Any) -> tuple[int, dict[str, Any]]:
+async def _send_to_station(central: Central, station: Any, action: Any, payload: Any) -> tuple[int, dict[str, Any]]:
     if not (isinstance(station, str) and isinstance(action, str) and isinstance(payload, dict)):
         return 400, {"error": f"station and action must be texts, payload a JSON object: {COMMAND}"}
     try:
-        return 200, await central.command(station, action, payload)
+        return 200, await central.send_command(station, action, payload)
     except (NotConnected, ValueError, TimeoutError) as e:
         status = next(s for kind, s in HTTP_OF.items() if isinstance(e, kind))
         return status, {"error": str(e) or f"{station} did not answer in time"}
 
 
-def _respond(connection: ServerConnection, status: int, body: str, content_type: str) -> Response:
+def _http_response(connection: ServerConnection, status: int, body: str, content_type: str) -> Response:
     response = connection.respond(status, body)
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = content_type
@@ -147,22 +147,22 @@ def _stdin_lines() -> asyncio.Queue[str | None]:
     if sys.stdin is None or _in_background():
         return lines
 
-    def put(line: str | None) -> None:
+    def queue_line(line: str | None) -> None:
         try:
             loop.call_soon_threadsafe(lines.put_nowait, line)
         except RuntimeError:  # the loop has ended while we were reading
             pass
 
-    def read() -> None:
+    def read_lines() -> None:
         rest = b""
         while chunk := _read_some():
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
-                put(line.decode("utf-8", "replace"))
-        put(rest.decode("utf-8", "replace"))
-        put(None)
+                queue_line(line.decode("utf-8", "replace"))
+        queue_line(rest.decode("utf-8", "replace"))
+        queue_line(None)
 
-    threading.Thread(target=read, name="stdin", daemon=True).start()
+    threading.Thread(target=read_lines, name="stdin", daemon=True).start()
     return lines
 
 
@@ -181,12 +181,14 @@ def _in_background() -> bool:
         return True
 
 
-def page(central: Central) -> str:
+def render_page(central: Central) -> str:
     """Plain HTML, no script; it reloads itself."""
     data = central.ledger
     stations = "".join(_station_row(r, r.id in central.connected) for r in data.stations.values())
     bills = "".join(_bill_row(t) for t in reversed(data.transactions.values()))
-    wrong = "".join(f"<li>{_e(v.station)}: {_e(v.kind)}: {_e(v.text)}</li>" for v in data.violations)
+    wrong = "".join(
+        f"<li>{_escape_html(v.station)}: {_escape_html(v.kind)}: {_escape_html(v.text)}</li>" for v in data.violations
+    )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=2>"
         "<title>Test central system</title><style>body{font:15px system-ui;margin:2em;max-width:70em}"
@@ -204,14 +206,14 @@ def _station_row(record: StationRecord, up: bool) -> str:
         f"{c}: {t.get('status')} {t.get('errorCode', '')}".rstrip() for c, t in sorted(record.told.items())
     )
     cells = (record.id, "up" if up else "down", record.version, record.boots, told)
-    return "<tr>" + "".join(f"<td>{_e(c)}" for c in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td>{_escape_html(c)}" for c in cells) + "</tr>"
 
 
 def _bill_row(t: Transaction) -> str:
     energy_wh = t.last_wh - t.meter_start_wh if t.energy_wh is None else t.energy_wh
     cells = (t.transaction_id, t.station, t.connector, t.started, t.stopped or "running", f"{energy_wh} Wh", t.reason)
-    return "<tr>" + "".join(f"<td>{_e(c or '')}" for c in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td>{_escape_html(c or '')}" for c in cells) + "</tr>"
 
 
-def _e(value: object) -> str:
+def _escape_html(value: object) -> str:
     return html.escape(str(value))

@@ -71,51 +71,53 @@ class PayDesk:
     def set_rate(self, rate: float) -> None:
         """From now on. A station takes codes of the new length when it boots the next time."""
         for record in self._central.ledger.stations.values():
-            record.clock = (self._now(record.id), time.time())
+            record.clock = (self._station_time_s(record.id), time.time())
         self._rate, self._apart = rate, True
 
     # --- the stations ------------------------------------------------------------------------------------------------
 
-    async def set_up(self, station: str) -> None:
+    async def set_up_codes(self, station: str) -> None:
         """Once it has booted: every outlet that offers codes gets a secret of its own."""
-        boots = self._central.ledger.station(station)
+        boots = self._central.ledger.station_record(station)
         before = boots.boots
         async with asyncio.timeout(60):
             while boots.boots == before:  # noqa: ASYNC110  the ledger tells nobody
                 await asyncio.sleep(0.05)
         for number in range(OUTLETS_MOST + 1):
-            await self._set_up(station, number)
+            await self._set_up_outlet(station, number)
 
-    async def _set_up(self, station: str, number: int) -> None:
+    async def _set_up_outlet(self, station: str, number: int) -> None:
         place = f"WebPaymentsCtrlr.{number}." if number else "WebPaymentsCtrlr."
-        known = await self._central.command(station, "GetConfiguration", {"key": [place + "URLTemplate"]})
+        known = await self._central.send_command(station, "GetConfiguration", {"key": [place + "URLTemplate"]})
         if not known.get("configurationKey"):
             return
         secret = secrets.token_urlsafe(18)
         values = {
-            "URLTemplate": self._at() + "/pay/{chargingStationId}/{evse}/{totp}/{version}",
+            "URLTemplate": self._page_address() + "/pay/{chargingStationId}/{evse}/{totp}/{version}",
             "ValidityTime": str(self._validity_s),
             "Length": str(LENGTH),
             "SharedSecret": secret,
             "Enabled": "true",
         }
         for name, value in values.items():
-            answer = await self._central.command(station, "ChangeConfiguration", {"key": place + name, "value": value})
+            answer = await self._central.send_command(
+                station, "ChangeConfiguration", {"key": place + name, "value": value}
+            )
             if answer.get("status") != "Accepted":
-                self._central.say(f"{station}: {place}{name} was {answer.get('status')}: no codes there")
+                self._central.print_line(f"{station}: {place}{name} was {answer.get('status')}: no codes there")
                 return
         self._secrets[station, number] = secret
 
-    def _at(self) -> str:
+    def _page_address(self) -> str:
         return self._pay_at or f"http://{self._central.options.host}:{self._central.port}"
 
-    async def _notify(self, visit: Visit, message: str, vendor: str = VENDOR, **data: Any) -> bool:
+    async def _send_data_transfer(self, visit: Visit, message: str, vendor: str = VENDOR, **data: Any) -> bool:
         payload = {"vendorId": vendor, "messageId": message, "data": json.dumps(data)}
-        return (await self._central.command(visit.station, "DataTransfer", payload)).get("status") == "Accepted"
+        return (await self._central.send_command(visit.station, "DataTransfer", payload)).get("status") == "Accepted"
 
     # --- what the display says ---------------------------------------------------------------------------------------
 
-    async def _tell(self, number: str, visit: Visit) -> None:
+    async def _send_costs(self, number: str, visit: Visit) -> None:
         """The cost of one charge with each reading that comes, and the total with its receipt, once. A station that
         does not show what a backend says of costs (``cost_display``) refuses, which is well."""
         from agent.csms.central_system import NotConnected
@@ -123,70 +125,74 @@ class PayDesk:
         told: tuple[int, bool] | None = None
         while told is None or not told[1]:
             await asyncio.sleep(LOOK_S)
-            charge = self._charge(visit)
-            if charge is None or told == (now := (_wh(charge), charge.stopped is not None)):
+            charge = self._find_transaction(visit)
+            if charge is None or told == (now := (_energy_wh(charge), charge.stopped is not None)):
                 continue
-            cost = {"transactionId": charge.transaction_id, "cost": float(self._cost(charge))}
+            cost = {"transactionId": charge.transaction_id, "cost": float(self._transaction_cost(charge))}
             with contextlib.suppress(NotConnected, TimeoutError, ValueError):
                 if now[1]:
-                    receipt = f"{self._at()}/pay/at/{number}"
-                    await self._notify(visit, "FinalCost", PRICING, **cost, qrCodeText=receipt)
+                    receipt = f"{self._page_address()}/pay/at/{number}"
+                    await self._send_data_transfer(visit, "FinalCost", PRICING, **cost, qrCodeText=receipt)
                 else:
                     price = {"kWhPrice": float(self._euro_kwh)}
                     at = {"timestamp": charge.last_at or charge.started, "meterValue": charge.last_wh}
-                    await self._notify(
+                    await self._send_data_transfer(
                         visit, "RunningCost", PRICING, **cost, **at, state="Charging", chargingPrice=price
                     )
                 told = now
 
-    def _charge(self, visit: Visit) -> Transaction | None:
+    def _find_transaction(self, visit: Visit) -> Transaction | None:
         return next((t for t in self._central.ledger.transactions.values() if t.id_tag == visit.tag), None)
 
     # --- the page ----------------------------------------------------------------------------------------------------
 
-    async def answer(self, path: str, post: bool) -> tuple[int, str]:
+    async def answer_page_request(self, path: str, post: bool) -> tuple[int, str]:
         """Status and HTML of ``/pay/...``; status 303 comes with the path of the page to look at. Only a POST changes
         something: what previews and reloads a page sends a GET."""
         match [unquote(part) for part in path.strip("/").split("/")]:
             case ["pay", "do" | "not" as wish, number] if number in self._visits:
                 if post:
-                    await (self._pay if wish == "do" else self._give_up)(number, self._visits[number])
+                    await (self._start_charging if wish == "do" else self._give_up)(number, self._visits[number])
                 return SEE_OTHER, f"/pay/at/{number}"
             case ["pay", "at", number] if number in self._visits:
-                return 200, self._progress(number, self._visits[number])
+                return 200, self._progress_page(number, self._visits[number])
             case ["pay", station, connector, code, "v1"] if len(connector) < 4 and connector.isdecimal():
-                return await self._arrive(station, int(connector), code, post)
+                return await self._open_visit(station, int(connector), code, post)
             case _:
-                return 404, _page("Unknown address", "Please scan the code on the station's display.")
+                return 404, _html_page("Unknown address", "Please scan the code on the station's display.")
 
-    async def _arrive(self, station: str, connector: int, code: str, post: bool) -> tuple[int, str]:
+    async def _open_visit(self, station: str, connector: int, code: str, post: bool) -> tuple[int, str]:
         secret = self._secrets.get((station, connector)) or self._secrets.get((station, 0))
-        if secret is None or not any(hmac.compare_digest(code.encode(), c) for c in self._codes(secret, station)):
-            return 403, _page("This code is not valid", "It changes every half minute. Please scan it again.")
+        if secret is None or not any(hmac.compare_digest(code.encode(), c) for c in self._valid_codes(secret, station)):
+            return 403, _html_page("This code is not valid", "It changes every half minute. Please scan it again.")
         if (station, connector, code) in self._used:
-            return 410, _page("This code was used already", "Please scan the one on the display now.")
+            return 410, _html_page("This code was used already", "Please scan the one on the display now.")
         if not post:
-            button = _button(f"/pay/{quote(station, safe='')}/{connector}/{code}/v1", "Continue to payment")
-            return 200, _page(_title(station, connector), f"{self._price()}<p>{button}</p>")
+            button = _form_button(f"/pay/{quote(station, safe='')}/{connector}/{code}/v1", "Continue to payment")
+            return 200, _html_page(_page_title(station, connector), f"{self._price_html()}<p>{button}</p>")
         self._used.add((station, connector, code))
         visit = Visit(station, connector, "WP" + secrets.token_hex(6).upper())
-        if not await self._notify(visit, "NotifyWebPaymentStarted", connectorId=connector, timeout=self._hold_s):
-            return 409, _page("This outlet is in use", "Please choose another one.")
+        if not await self._send_data_transfer(
+            visit, "NotifyWebPaymentStarted", connectorId=connector, timeout=self._hold_s
+        ):
+            return 409, _html_page("This outlet is in use", "Please choose another one.")
         number = secrets.token_urlsafe(9)
         self._visits[number] = visit
         return SEE_OTHER, f"/pay/at/{number}"
 
-    async def _pay(self, number: str, visit: Visit) -> None:
+    async def _start_charging(self, number: str, visit: Visit) -> None:
         if visit.paid or visit.refusal:
             return
         visit.paid = True
         wanted = {"connectorId": visit.connector, "idTag": visit.tag}
-        answer = await self._central.command(visit.station, "RemoteStartTransaction", wanted)
+        answer = await self._central.send_command(visit.station, "RemoteStartTransaction", wanted)
         if answer.get("status") != "Accepted":
             visit.refusal = "The charge could not be started"
-            await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
+            await self._send_data_transfer(
+                visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[]
+            )
             return
-        telling = asyncio.create_task(self._tell(number, visit))
+        telling = asyncio.create_task(self._send_costs(number, visit))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
 
@@ -194,62 +200,66 @@ class PayDesk:
         if visit.paid or visit.refusal:
             return
         visit.refusal = "Cancelled"
-        await self._notify(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
+        await self._send_data_transfer(visit, "NotifyWebPaymentFailed", connectorId=visit.connector, errorMessage=[])
 
-    def _price(self) -> str:
+    def _price_html(self) -> str:
         return f"<p class=price>{self._euro_kwh:.2f} € per kWh, VAT included</p>"
 
-    def _progress(self, number: str, visit: Visit) -> str:
+    def _progress_page(self, number: str, visit: Visit) -> str:
         if visit.refusal:
-            return _page(visit.refusal, "Nothing was taken from your account.")
+            return _html_page(visit.refusal, "Nothing was taken from your account.")
         if not visit.paid:
-            buttons = _button(f"/pay/do/{number}", "Pay and charge") + _button(f"/pay/not/{number}", "Cancel", "quiet")
+            buttons = _form_button(f"/pay/do/{number}", "Pay and charge") + _form_button(
+                f"/pay/not/{number}", "Cancel", "quiet"
+            )
             kept = "<p>The outlet is kept for you for a minute.</p>"
-            return _page(_title(visit.station, visit.connector), f"{self._price()}{kept}{buttons}")
-        charge = self._charge(visit)
+            return _html_page(_page_title(visit.station, visit.connector), f"{self._price_html()}{kept}{buttons}")
+        charge = self._find_transaction(visit)
         if charge is None:
-            return _page("Waiting for your car", "Please plug in.", again=True)
-        rows = f"<p class=price>{self._cost(charge):.2f} €</p><p>{_wh(charge) / 1000:.3f} kWh</p>"
+            return _html_page("Waiting for your car", "Please plug in.", again=True)
+        rows = f"<p class=price>{self._transaction_cost(charge):.2f} €</p><p>{_energy_wh(charge) / 1000:.3f} kWh</p>"
         if charge.stopped is None:
-            return _page("Charging", rows, again=True)
-        return _page("Receipt", f"{rows}<p>{html.escape(str(charge.started))} to {html.escape(charge.stopped)}</p>")
+            return _html_page("Charging", rows, again=True)
+        return _html_page(
+            "Receipt", f"{rows}<p>{html.escape(str(charge.started))} to {html.escape(charge.stopped)}</p>"
+        )
 
-    def _codes(self, secret: str, station: str) -> list[bytes]:
+    def _valid_codes(self, secret: str, station: str) -> list[bytes]:
         """Of the present slot, of the one before and of the one after (clocks differ)."""
-        now = int(self._now(station)) // self._validity_s
-        return [_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF).encode() for step in (-1, 0, 1)]
+        now = int(self._station_time_s(station)) // self._validity_s
+        return [_one_time_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF).encode() for step in (-1, 0, 1)]
 
-    def _now(self, station: str) -> float:
+    def _station_time_s(self, station: str) -> float:
         """Everybody's time. A station whose clock is apart has its own, which the last status tells."""
         if not self._apart:
             return time.time()
-        told_utc_s, heard_s = self._central.ledger.station(station).clock
+        told_utc_s, heard_s = self._central.ledger.station_record(station).clock
         return told_utc_s + (time.time() - heard_s) * self._rate
 
-    def _cost(self, charge: Transaction) -> Decimal:
-        return (self._euro_kwh * _wh(charge) / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    def _transaction_cost(self, charge: Transaction) -> Decimal:
+        return (self._euro_kwh * _energy_wh(charge) / 1000).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
-def _wh(charge: Transaction) -> int:
+def _energy_wh(charge: Transaction) -> int:
     return charge.last_wh - charge.meter_start_wh if charge.energy_wh is None else charge.energy_wh
 
 
-def _code(secret: str, counter: int) -> str:
+def _one_time_code(secret: str, counter: int) -> str:
     mac = hmac.new(secret.encode("utf-8"), counter.to_bytes(8), hashlib.sha256).digest()
     first = mac[31] % 16
     turned = mac[first:] + mac[:first]
     return "".join(SYMBOLS[turned[i % 32] % 62] for i in range(LENGTH))
 
 
-def _title(station: str, connector: int) -> str:
+def _page_title(station: str, connector: int) -> str:
     return f"Station {html.escape(station)}, outlet {connector}"
 
 
-def _button(path: str, text: str, look: str = "pay") -> str:
+def _form_button(path: str, text: str, look: str = "pay") -> str:
     return f'<form method=post action="{html.escape(path)}"><button class={look}>{text}</button></form>'
 
 
-def _page(title: str, body: str, again: bool = False) -> str:
+def _html_page(title: str, body: str, again: bool = False) -> str:
     """``again``: it is loaded again every second."""
     reload = "<meta http-equiv=refresh content=1>" if again else ""
     return (

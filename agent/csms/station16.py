@@ -6,7 +6,7 @@ from typing import Any
 
 from ocpp.v16 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 
-from agent.csms.station_commands import ENERGY, TO_WH, Speaking, as_wire, now, on
+from agent.csms.station_commands import ENERGY, TO_WH, ConnectedStation, as_wire, on, utc_now_text
 
 STATUS_16 = {"Accepted", "Blocked", "Expired", "ConcurrentTx"}
 """AuthorizationStatus of 1.6 has these and Invalid, which stands for everything else that 2.x can say."""
@@ -20,19 +20,19 @@ COMMANDS = frozenset({
 })  # fmt: skip
 
 
-class Station16(Speaking, ChargePoint):  # type: ignore[misc]
+class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
     """Answers what a station may ask."""
 
     version, calls, commands = "1.6", call, COMMANDS
 
     @on("BootNotification")
-    def boot(self, **payload: Any) -> Any:
-        self.ledger.boot(self.id, as_wire(payload))
-        return call_result.BootNotification(current_time=now(), interval=self.interval_s, status="Accepted")
+    def boot_notification(self, **payload: Any) -> Any:
+        self.ledger.record_boot(self.id, as_wire(payload))
+        return call_result.BootNotification(current_time=utc_now_text(), interval=self.interval_s, status="Accepted")
 
     @on("Heartbeat")
     def heartbeat(self) -> Any:
-        return call_result.Heartbeat(current_time=now())
+        return call_result.Heartbeat(current_time=utc_now_text())
 
     @on("Authorize")
     def authorize(self, id_tag: str) -> Any:
@@ -42,7 +42,7 @@ class Station16(Speaking, ChargePoint):  # type: ignore[misc]
     def start_transaction(
         self, connector_id: int, id_tag: str, meter_start: int, timestamp: str, call_unique_id: str, **_: Any
     ) -> Any:
-        transaction_id = self.ledger.start(self.id, call_unique_id, connector_id, id_tag, meter_start, timestamp)
+        transaction_id = self.ledger.record_start(self.id, call_unique_id, connector_id, id_tag, meter_start, timestamp)
         return call_result.StartTransaction(transaction_id=transaction_id, id_tag_info=self._id_tag_info(id_tag))
 
     @on("StopTransaction")
@@ -50,7 +50,7 @@ class Station16(Speaking, ChargePoint):  # type: ignore[misc]
         self, transaction_id: int, meter_stop: int, timestamp: str, id_tag: str | None = None,
         reason: str | None = None, transaction_data: list[dict[str, Any]] | None = None, **_: Any,
     ) -> Any:  # fmt: skip
-        self.ledger.stop(self.id, transaction_id, meter_stop, timestamp, reason)
+        self.ledger.record_stop(self.id, transaction_id, meter_stop, timestamp, reason)
         return call_result.StopTransaction(id_tag_info=self._id_tag_info(id_tag) if id_tag else None)
 
     @on("MeterValues")
@@ -58,15 +58,17 @@ class Station16(Speaking, ChargePoint):  # type: ignore[misc]
         self, connector_id: int, meter_value: list[dict[str, Any]], transaction_id: int | None = None, **_: Any
     ) -> Any:
         try:
-            self.ledger.meter(self.id, connector_id, transaction_id, _registers(meter_value))
+            self.ledger.record_meter_values(self.id, connector_id, transaction_id, _energy_registers(meter_value))
         except (ValueError, OverflowError, LookupError) as e:
-            self.ledger.violate(self.id, "schema", f"MeterValues: energy register is no number: {e}", transaction_id)
+            self.ledger.record_violation(
+                self.id, "schema", f"MeterValues: energy register is no number: {e}", transaction_id
+            )
         return call_result.MeterValues()
 
     @on("StatusNotification")
     def status_notification(self, connector_id: int, error_code: str, status: str, **rest: Any) -> Any:
         told = {"status": status, "errorCode": error_code, **as_wire(rest)}
-        self.ledger.status(self.id, connector_id, told)
+        self.ledger.record_status(self.id, connector_id, told)
         return call_result.StatusNotification()
 
     @on("DataTransfer")
@@ -98,12 +100,12 @@ class Station16(Speaking, ChargePoint):  # type: ignore[misc]
         return call_result.SignCertificate(status="Rejected")
 
     def _id_tag_info(self, id_tag: str) -> dict[str, str]:
-        verdict = self.tokens.judge(id_tag)
+        verdict = self.tokens.authorize_token(id_tag)
         info = {"status": str(verdict.status) if verdict.status in STATUS_16 else "Invalid"}
         return info | {"parent_id_tag": verdict.group} if verdict.group else info
 
 
-def _registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, int]]:
+def _energy_registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """The lifetime import register of every sample, in Wh. A missing measurand means this very register (OCPP 1.6,
     section 7.43); per-phase registers are not billed."""
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 from ocpp.v201 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 from ocpp.v201.enums import AuthorizationStatusEnumType  # type: ignore[import-untyped]
 
-from agent.csms.station_commands import ENERGY, TO_WH, Speaking, as_wire, now, on
+from agent.csms.station_commands import ENERGY, TO_WH, ConnectedStation, as_wire, on, utc_now_text
 
 COMMANDS = frozenset({
     "CancelReservation", "CertificateSigned", "ChangeAvailability", "ClearCache", "ClearChargingProfile",
@@ -30,19 +30,19 @@ NOTED = (
 STATUSES = {str(s.value) for s in AuthorizationStatusEnumType}
 
 
-class Station201(Speaking, ChargePoint):  # type: ignore[misc]
+class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
     """Answers what a station may ask."""
 
     version, calls, commands = "2.0.1", call, COMMANDS
 
     @on("BootNotification")
-    def boot(self, **payload: Any) -> Any:
-        self.ledger.boot(self.id, as_wire(payload))
-        return call_result.BootNotification(current_time=now(), interval=self.interval_s, status="Accepted")
+    def boot_notification(self, **payload: Any) -> Any:
+        self.ledger.record_boot(self.id, as_wire(payload))
+        return call_result.BootNotification(current_time=utc_now_text(), interval=self.interval_s, status="Accepted")
 
     @on("Heartbeat")
     def heartbeat(self) -> Any:
-        return call_result.Heartbeat(current_time=now())
+        return call_result.Heartbeat(current_time=utc_now_text())
 
     @on("Authorize")
     def authorize(self, id_token: dict[str, Any], **_: Any) -> Any:
@@ -53,51 +53,57 @@ class Station201(Speaking, ChargePoint):  # type: ignore[misc]
         self, event_type: str, seq_no: int, transaction_info: dict[str, Any], call_unique_id: str, **event: Any
     ) -> Any:
         number, token = transaction_info["transaction_id"], event.get("id_token")
-        if self.ledger.number(self.id, number, seq_no):
+        if self.ledger.check_sequence(self.id, number, seq_no):
             try:
-                self._book(event_type, number, transaction_info, call_unique_id, event)
+                self._book_transaction_event(event_type, number, transaction_info, call_unique_id, event)
             except (ValueError, OverflowError, LookupError) as e:
-                self.ledger.violate(self.id, "schema", f"TransactionEvent: energy register is no number: {e}", number)
-            self.ledger.numbered(number, seq_no)
+                self.ledger.record_violation(
+                    self.id, "schema", f"TransactionEvent: energy register is no number: {e}", number
+                )
+            self.ledger.record_sequence(number, seq_no)
         return call_result.TransactionEvent(id_token_info=self._id_token_info(token) if token else None)
 
-    def _book(self, kind: str, number: str, info: dict[str, Any], message_id: str, event: dict[str, Any]) -> None:
+    def _book_transaction_event(
+        self, kind: str, number: str, info: dict[str, Any], message_id: str, event: dict[str, Any]
+    ) -> None:
         """A start without an EVSE is one of EVSE 0; that has no name of its own either (OCPP 2.0.1, E01)."""
         evse, token = (event.get("evse") or {}).get("id", 0), (event.get("id_token") or {}).get("id_token", "")
-        registers = _registers(event.get("meter_value") or [])
+        registers = _energy_registers(event.get("meter_value") or [])
         if kind == "Started":
             first_wh = registers[0][2] if registers else None
-            self.ledger.start(self.id, message_id, evse, token, first_wh, event["timestamp"], given=number)
+            self.ledger.record_start(self.id, message_id, evse, token, first_wh, event["timestamp"], given=number)
             registers = registers[1:]
         elif token:
-            self.ledger.identify(number, token)
+            self.ledger.record_id_tag(number, token)
         if kind == "Ended":  # it may repeat the samples before it
             last = [wh for context, _, wh in registers if context == "Transaction.End"] or [r[2] for r in registers]
             reason = info.get("stopped_reason")
-            self.ledger.stop(self.id, number, last[-1] if last else None, event["timestamp"], reason)
+            self.ledger.record_stop(self.id, number, last[-1] if last else None, event["timestamp"], reason)
         elif registers or kind != "Started":
             where = self.ledger.transactions.get(number)
-            self.ledger.meter(
+            self.ledger.record_meter_values(
                 self.id, where.connector if where else evse, number, [(at, wh) for _, at, wh in registers]
             )
 
     @on("MeterValues")
     def meter_values(self, evse_id: int, meter_value: list[dict[str, Any]], **_: Any) -> Any:
         try:
-            self.ledger.meter(self.id, evse_id, None, [(at, wh) for _, at, wh in _registers(meter_value)])
+            self.ledger.record_meter_values(
+                self.id, evse_id, None, [(at, wh) for _, at, wh in _energy_registers(meter_value)]
+            )
         except (ValueError, OverflowError, LookupError) as e:
-            self.ledger.violate(self.id, "schema", f"MeterValues: energy register is no number: {e}")
+            self.ledger.record_violation(self.id, "schema", f"MeterValues: energy register is no number: {e}")
         return call_result.MeterValues()
 
     @on("StatusNotification")
     def status_notification(self, evse_id: int, connector_id: int, connector_status: str, **rest: Any) -> Any:
         told = {"status": connector_status, "connectorId": connector_id, **as_wire(rest)}
-        self.ledger.status(self.id, evse_id, told)
+        self.ledger.record_status(self.id, evse_id, told)
         return call_result.StatusNotification()
 
     @on("NotifyReport")
     def notify_report(self, request_id: int, seq_no: int, report_data: Any = None, **_: Any) -> Any:
-        self.ledger.report(self.id, request_id, seq_no, [as_wire(e) for e in report_data or []])
+        self.ledger.record_report(self.id, request_id, seq_no, [as_wire(e) for e in report_data or []])
         return call_result.NotifyReport()
 
     @on("DataTransfer")
@@ -113,24 +119,24 @@ class Station201(Speaking, ChargePoint):  # type: ignore[misc]
         return call_result.NotifyEVChargingNeeds(status="Rejected")
 
     def _id_token_info(self, id_token: dict[str, Any]) -> dict[str, Any]:
-        verdict = self.tokens.judge(id_token["id_token"])
+        verdict = self.tokens.authorize_token(id_token["id_token"])
         info: dict[str, Any] = {"status": str(verdict.status) if verdict.status in STATUSES else "Invalid"}
         return info | {"group_id_token": {"id_token": verdict.group, "type": "Central"}} if verdict.group else info
 
 
-def _noted(action: str) -> Callable[..., Any]:
-    def note(self: Station201, **_: Any) -> Any:
+def _counted_only(action: str) -> Callable[..., Any]:
+    def answer_empty(self: Station201, **_: Any) -> Any:
         return getattr(call_result, action)()
 
-    note.__name__ = f"note_{action}"  # the package finds its routes by the names of functions
-    return on(action)(note)
+    answer_empty.__name__ = f"note_{action}"  # the package finds its routes by the names of functions
+    return on(action)(answer_empty)
 
 
-for _note in map(_noted, NOTED):
+for _note in map(_counted_only, NOTED):
     setattr(Station201, _note.__name__, _note)
 
 
-def _registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
+def _energy_registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
     """Context, instant and Wh of the lifetime import register in every sample. A missing measurand means this very
     register (OCPP 2.0.1, SampledValueType); per-phase registers are not billed."""
     found = []

@@ -41,7 +41,7 @@ def on(action: str) -> Callable[[F], F]:
     return cast(Callable[[F], F], ocpp_on(action))
 
 
-class Speaking:
+class ConnectedStation:
     """Beside the package's class of one version. Handlers run in the package's receive loop, so none of them waits."""
 
     version: ClassVar[str]
@@ -54,10 +54,10 @@ class Speaking:
     def __init__(
         self, station: str, wire: Wire, ledger: Ledger, tokens: TokenTable, interval_s: int, timeout_s: float
     ) -> None:
-        super().__init__(station, wire, response_timeout=timeout_s, logger=_logger())  # type: ignore[call-arg]
+        super().__init__(station, wire, response_timeout=timeout_s, logger=_package_logger())  # type: ignore[call-arg]
         self.ledger, self.tokens, self.interval_s = ledger, tokens, interval_s
 
-    async def command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def send_command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Ask the station; its answer in wire form. A CALLERROR comes back as ``{"error": code, ...}``.
         Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
         if action not in self.commands:
@@ -66,13 +66,13 @@ class Speaking:
             ready = getattr(self.calls, action)(**camel_to_snake_case(payload))
             await validate_payload(Call("0", action, payload), self.version)
         except (TypeError, OCPPError) as e:
-            raise ValueError(f"payload of {action}: {_cause(e)}") from e
+            raise ValueError(f"payload of {action}: {_error_cause(e)}") from e
         try:
             answer = await self.call(ready, suppress=False)  # type: ignore[attr-defined]
         except OCPPError as e:
             if isinstance(e.details.get("ocpp_message"), CallResult):  # the answer itself is against the schema
-                self.ledger.violate(self.id, "schema", f"answer to {action}: {_cause(e)}")
-            return {"error": getattr(e, "code", "InternalError"), "description": _cause(e)}
+                self.ledger.record_violation(self.id, "schema", f"answer to {action}: {_error_cause(e)}")
+            return {"error": getattr(e, "code", "InternalError"), "description": _error_cause(e)}
         return as_wire(remove_nones(serialize_as_dict(answer)))
 
 
@@ -81,18 +81,18 @@ def as_wire(payload: dict[str, Any]) -> dict[str, Any]:
     return cast(dict[str, Any], snake_to_camel_case(payload))
 
 
-def now() -> str:
+def utc_now_text() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _cause(error: Exception) -> str:
+def _error_cause(error: Exception) -> str:
     """One line of what was wrong. The package keeps it in ``details["cause"]``."""
     details = getattr(error, "details", None)
     cause = details.get("cause") if isinstance(details, dict) else None
     return str(cause or getattr(error, "description", "") or error)
 
 
-def _logger() -> logging.Logger:
+def _package_logger() -> logging.Logger:
     """The package logs each violation with its traceback; the ledger has them already, a handler's bug it has not."""
     logger = logging.getLogger("central.ocpp")
     logger.setLevel(logging.ERROR)

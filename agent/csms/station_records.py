@@ -98,26 +98,26 @@ class Ledger:
         self.transactions: dict[TransactionId, Transaction] = {}
         self.violations: list[Violation] = []
 
-    def station(self, station: str) -> StationRecord:
+    def station_record(self, station: str) -> StationRecord:
         return self.stations.setdefault(station, StationRecord(station))
 
-    def count(self, station: str, action: str) -> None:
-        calls = self.station(station).calls
+    def count_call(self, station: str, action: str) -> None:
+        calls = self.station_record(station).calls
         calls[action] = calls.get(action, 0) + 1
 
-    def boot(self, station: str, payload: dict[str, Any]) -> None:
-        record = self.station(station)
+    def record_boot(self, station: str, payload: dict[str, Any]) -> None:
+        record = self.station_record(station)
         record.boots += 1
         record.boot = payload
-        self._write("boot", station=station, payload=payload)
+        self._write_fact("boot", station=station, payload=payload)
 
-    def status(self, station: str, connector: int, told: dict[str, Any]) -> None:
-        self.station(station).told[connector] = told
+    def record_status(self, station: str, connector: int, told: dict[str, Any]) -> None:
+        self.station_record(station).told[connector] = told
         if "timestamp" in told:
-            self.station(station).clock = (_utc_s(str(told["timestamp"])), self._clock())
-        self._write("status", station=station, connector=connector, told=told)
+            self.station_record(station).clock = (_utc_s(str(told["timestamp"])), self._clock())
+        self._write_fact("status", station=station, connector=connector, told=told)
 
-    def start(
+    def record_start(
         self, station: str, message_id: str, connector: int, id_tag: str, meter_start_wh: int | None, timestamp: str,
         given: str | None = None,
     ) -> TransactionId:  # fmt: skip
@@ -137,28 +137,28 @@ class Ledger:
             return known
         transaction_id = self._new_id() if given is None else given
         if transaction_id in self.transactions:
-            self.violate(station, "doubled", f"transaction {transaction_id} is started again", transaction_id)
+            self.record_violation(station, "doubled", f"transaction {transaction_id} is started again", transaction_id)
             return transaction_id
         self._ids.update(dict.fromkeys(keys, transaction_id))
-        self._crossed(station, connector, transaction_id, meter_start_wh)
-        self._alone(station, connector, transaction_id)
+        self._link_other_version(station, connector, transaction_id, meter_start_wh)
+        self._check_overlap(station, connector, transaction_id)
         self.transactions[transaction_id] = Transaction(
             transaction_id, station, connector, id_tag, meter_start_wh or 0, timestamp,
             last_wh=meter_start_wh or 0, last_at=timestamp, unmeasured=meter_start_wh is None,
         )  # fmt: skip
-        self._write(
+        self._write_fact(
             "start", station=station, message_id=message_id, connector=connector, id_tag=id_tag, given=given,
             meter_start_wh=meter_start_wh, timestamp=timestamp, transaction_id=transaction_id,
         )  # fmt: skip
         if meter_start_wh is not None:
-            self._register(station, connector, timestamp, meter_start_wh, transaction_id)
+            self._record_register(station, connector, timestamp, meter_start_wh, transaction_id)
         return transaction_id
 
     def _running_since(
         self, station: str, connector: int, id_tag: str, meter_start_wh: int | None, timestamp: str
     ) -> TransactionId | None:
         """Return the running transaction that began like this one, but for a few seconds."""
-        for t in self.running(station):
+        for t in self.running_transactions(station):
             alike = (t.connector, t.id_tag, t.meter_start_wh) == (connector, id_tag, meter_start_wh)
             if alike and isinstance(t.transaction_id, int) and abs(_utc_s(t.started) - _utc_s(timestamp)) < CLOCK_SET_S:
                 return t.transaction_id
@@ -168,113 +168,119 @@ class Ledger:
         numbers = [n for n in self.transactions if isinstance(n, int)]
         return max(numbers, default=FIRST_TRANSACTION_ID - 1) + 1
 
-    def _crossed(self, station: str, connector: int, transaction_id: TransactionId, meter_start_wh: int | None) -> None:
+    def _link_other_version(
+        self, station: str, connector: int, transaction_id: TransactionId, meter_start_wh: int | None
+    ) -> None:
         """The same begin in another version of OCPP: one of the two is going to be ended."""
-        for t in self.running(station):
+        for t in self.running_transactions(station):
             same = (t.connector, t.meter_start_wh) == (connector, meter_start_wh)
             if same and type(t.transaction_id) is not type(transaction_id):
                 t.goes_on_as = transaction_id
 
-    def _back(self, ended: Transaction) -> None:
+    def _keep_ended_id(self, ended: Transaction) -> None:
         """It was ended under the id that it had before: the other one is never ended."""
         if ended.goes_on_as is not None:
             self.transactions[ended.goes_on_as].goes_on_as, ended.goes_on_as = ended.transaction_id, None
 
-    def _alone(self, station: str, connector: int, transaction_id: TransactionId) -> None:
-        running = next((t for t in self.running(station) if t.connector == connector), None)
+    def _check_overlap(self, station: str, connector: int, transaction_id: TransactionId) -> None:
+        running = next((t for t in self.running_transactions(station) if t.connector == connector), None)
         if running:
             text = f"connector {connector}: started while transaction {running.transaction_id} runs"
-            self.violate(station, "overlap", text, transaction_id)
+            self.record_violation(station, "overlap", text, transaction_id)
 
-    def number(self, station: str, transaction_id: TransactionId, number: int) -> bool:
+    def check_sequence(self, station: str, transaction_id: TransactionId, number: int) -> bool:
         """A numbered message of a transaction: is it a new one? The first has 0 and none is left out."""
         transaction = self.transactions.get(transaction_id)
         if transaction is None:
             if number:
-                self.violate(station, "order", f"transaction {transaction_id} begins with {number}", transaction_id)
+                self.record_violation(
+                    station, "order", f"transaction {transaction_id} begins with {number}", transaction_id
+                )
             return True
         if number < transaction.next_no:
             transaction.repeats += 1
             return False
         if number > transaction.next_no:
             text = f"transaction {transaction_id}: {number} came, {transaction.next_no} is missing"
-            self.violate(station, "order", text, transaction_id)
+            self.record_violation(station, "order", text, transaction_id)
         return True
 
-    def numbered(self, transaction_id: TransactionId, number: int) -> None:
+    def record_sequence(self, transaction_id: TransactionId, number: int) -> None:
         """The message has been booked."""
         if transaction := self.transactions.get(transaction_id):
             transaction.next_no = number + 1
-            self._write("numbered", transaction_id=transaction_id, number=number)
+            self._write_fact("numbered", transaction_id=transaction_id, number=number)
 
-    def identify(self, transaction_id: TransactionId, id_tag: str) -> None:
+    def record_id_tag(self, transaction_id: TransactionId, id_tag: str) -> None:
         """Whose it is, where that becomes known after the start."""
         transaction = self.transactions.get(transaction_id)
         if transaction and not transaction.id_tag:
             transaction.id_tag = id_tag
-            self._write("identify", transaction_id=transaction_id, id_tag=id_tag)
+            self._write_fact("identify", transaction_id=transaction_id, id_tag=id_tag)
 
-    def report(self, station: str, request: int, number: int, entries: list[dict[str, Any]]) -> None:
+    def record_report(self, station: str, request: int, number: int, entries: list[dict[str, Any]]) -> None:
         """One part of what a station reports about itself; the first one has number 0."""
-        reports = self.station(station).reports
+        reports = self.station_record(station).reports
         if number == 0:
             reports[request] = []
         elif request not in reports:
-            self.violate(station, "order", f"report {request}: part {number} without those before it")
+            self.record_violation(station, "order", f"report {request}: part {number} without those before it")
         reports.setdefault(request, []).extend(entries)
 
-    def stop(
+    def record_stop(
         self, station: str, transaction_id: TransactionId, meter_stop_wh: int | None, timestamp: str,
         reason: str | None = None,
     ) -> Transaction | None:  # fmt: skip
         """The transaction, or None if this station never started one of that id. Without a register the last one that
         it told is its end."""
-        transaction = self._of(station, transaction_id, "stopped")
+        transaction = self._transaction_of(station, transaction_id, "stopped")
         if transaction is None:
             return None
         meter_stop_wh = transaction.last_wh if meter_stop_wh is None else meter_stop_wh
         if transaction.stopped is not None:
             self._stopped_again(transaction, meter_stop_wh, timestamp)
             return transaction
-        self._in_order(transaction, timestamp)
-        self._back(transaction)
+        self._check_time_order(transaction, timestamp)
+        self._keep_ended_id(transaction)
         transaction.measured_first(meter_stop_wh)
         transaction.meter_stop_wh, transaction.stopped, transaction.reason = meter_stop_wh, timestamp, reason
-        self._write(
+        self._write_fact(
             "stop", station=station, transaction_id=transaction_id, meter_stop_wh=meter_stop_wh,
             timestamp=timestamp, reason=reason, energy_wh=transaction.energy_wh,
         )  # fmt: skip
-        self._register(station, transaction.connector, timestamp, meter_stop_wh, transaction_id)
+        self._record_register(station, transaction.connector, timestamp, meter_stop_wh, transaction_id)
         return transaction
 
-    def meter(
+    def record_meter_values(
         self, station: str, connector: int, transaction_id: TransactionId | None, readings: list[tuple[str, int]]
     ) -> None:
         """Energy registers as (instant, Wh); ``transaction_id`` None = measured outside of any transaction."""
-        transaction = None if transaction_id is None else self._of(station, transaction_id, "measured")
-        self._write("meter", station=station, connector=connector, transaction_id=transaction_id, readings=readings)
+        transaction = None if transaction_id is None else self._transaction_of(station, transaction_id, "measured")
+        self._write_fact(
+            "meter", station=station, connector=connector, transaction_id=transaction_id, readings=readings
+        )
         for timestamp, energy_wh in readings:
             if transaction:
-                self._in_order(transaction, timestamp)
+                self._check_time_order(transaction, timestamp)
                 transaction.measured_first(energy_wh)
                 transaction.readings += 1
                 transaction.last_wh, transaction.last_at = energy_wh, timestamp
-            self._register(station, connector, timestamp, energy_wh, transaction_id)
+            self._record_register(station, connector, timestamp, energy_wh, transaction_id)
 
-    def running(self, station: str) -> list[Transaction]:
+    def running_transactions(self, station: str) -> list[Transaction]:
         return [
             t for t in self.transactions.values() if t.station == station and t.stopped is None and t.goes_on_as is None
         ]
 
-    def violate(self, station: str, kind: str, text: str, transaction_id: TransactionId | None = None) -> None:
+    def record_violation(self, station: str, kind: str, text: str, transaction_id: TransactionId | None = None) -> None:
         if self._restoring:
             return
         violation = Violation(self._clock(), station, kind, text, transaction_id)
         self.violations.append(violation)
         self.on_violation(violation)
-        self._write("violation", violation=asdict(violation))
+        self._write_fact("violation", violation=asdict(violation))
 
-    def restore(self, lines: Iterable[str]) -> None:
+    def restore_journal(self, lines: Iterable[str]) -> None:
         """Take up what an earlier run wrote. A torn last line (power cut) is passed over."""
         self._restoring = True
         for line in lines:
@@ -282,7 +288,7 @@ class Ledger:
                 fact = json.loads(line)
             except ValueError:
                 continue
-            self._take_up(fact)
+            self._restore_fact(fact)
         self._restoring = False
 
     def as_json(self) -> dict[str, Any]:
@@ -292,23 +298,30 @@ class Ledger:
             "violations": [asdict(v) for v in self.violations],
         }
 
-    def _take_up(self, fact: dict[str, Any]) -> None:
+    def _restore_fact(self, fact: dict[str, Any]) -> None:
         kind, _ = fact.pop("kind"), fact.pop("t")
         match kind:
             case "boot" | "status" | "meter" | "numbered" | "identify":
-                getattr(self, kind)(**fact)
+                recorders: dict[str, Callable[..., object]] = {
+                    "boot": self.record_boot,
+                    "status": self.record_status,
+                    "meter": self.record_meter_values,
+                    "numbered": self.record_sequence,
+                    "identify": self.record_id_tag,
+                }
+                recorders[kind](**fact)
             case "start":
-                self.start(**{k: v for k, v in fact.items() if k != "transaction_id"})
+                self.record_start(**{k: v for k, v in fact.items() if k != "transaction_id"})
             case "stop":
-                self.stop(**{k: v for k, v in fact.items() if k != "energy_wh"})
+                self.record_stop(**{k: v for k, v in fact.items() if k != "energy_wh"})
             case "violation":
                 self.violations.append(Violation(**fact["violation"]))
 
-    def _of(self, station: str, transaction_id: TransactionId, what: str) -> Transaction | None:
+    def _transaction_of(self, station: str, transaction_id: TransactionId, what: str) -> Transaction | None:
         transaction = self.transactions.get(transaction_id)
         if transaction is None or transaction.station != station:
             text = f"transaction {transaction_id} {what}, but this station never started it"
-            self.violate(station, "orphan", text, transaction_id)
+            self.record_violation(station, "orphan", text, transaction_id)
             return None
         return transaction
 
@@ -317,30 +330,30 @@ class Ledger:
             t.repeats += 1
             return
         text = f"stopped at {t.meter_stop_wh} Wh ({t.stopped}), stopped again at {meter_stop_wh} Wh ({timestamp})"
-        self.violate(t.station, "doubled", text, t.transaction_id)
+        self.record_violation(t.station, "doubled", text, t.transaction_id)
 
-    def _in_order(self, t: Transaction, timestamp: str) -> None:
-        before, now = _instant(t.last_at), _instant(timestamp)
+    def _check_time_order(self, t: Transaction, timestamp: str) -> None:
+        before, now = _parse_instant(t.last_at), _parse_instant(timestamp)
         if before and now and now < before:
-            self.violate(t.station, "order", f"{timestamp} arrived after {t.last_at}", t.transaction_id)
+            self.record_violation(t.station, "order", f"{timestamp} arrived after {t.last_at}", t.transaction_id)
 
-    def _register(
+    def _record_register(
         self, station: str, connector: int, timestamp: str, wh: int, transaction_id: TransactionId | None
     ) -> None:
-        instant = _instant(timestamp)
+        instant = _parse_instant(timestamp)
         if instant is None:
-            self.violate(station, "timestamp", f"{timestamp!r} is not an instant of ISO 8601", transaction_id)
+            self.record_violation(station, "timestamp", f"{timestamp!r} is not an instant of ISO 8601", transaction_id)
             return
-        registers = self.station(station).registers
+        registers = self.station_record(station).registers
         last_at, last_wh = registers.get(connector, (timestamp, wh))
-        last = _instant(last_at)
+        last = _parse_instant(last_at)
         if last is None or instant >= last:
             if wh < last_wh:
                 text = f"connector {connector}: register went back from {last_wh} Wh ({last_at}) to {wh} ({timestamp})"
-                self.violate(station, "register", text, transaction_id)
+                self.record_violation(station, "register", text, transaction_id)
             registers[connector] = (timestamp, wh)
 
-    def _write(self, kind: str, **fact: Any) -> None:
+    def _write_fact(self, kind: str, **fact: Any) -> None:
         if self._journal is None or self._restoring:
             return
         self._journal.write(json.dumps({"t": self._clock(), "kind": kind, **fact}, separators=(",", ":")) + "\n")
@@ -352,7 +365,7 @@ def _station_json(record: StationRecord) -> dict[str, Any]:
     return {**asdict(record), "registers": registers, "reports": {r: len(e) for r, e in record.reports.items()}}
 
 
-def _instant(text: str) -> datetime | None:
+def _parse_instant(text: str) -> datetime | None:
     """None for what is no instant. Without an offset UTC is meant (OCPP 1.6 recommends UTC, section 3.13)."""
     try:
         instant = datetime.fromisoformat(text)

@@ -11,22 +11,22 @@ _MOST_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MeterLine:
     energy_wh: int
     power_w: float | None
 
 
-def parse(raw: bytes) -> Line:
+def parse_line(raw: bytes) -> MeterLine:
     """``ENERGY_WH 123456 POWER_W 2300.5``; further pairs are ignored. Raises ``Garbled``."""
     words = raw.decode("ascii", "replace").split()
     pairs = dict(zip(words[::2], words[1::2], strict=False))
     energy = pairs.get("ENERGY_WH", "")
     if not (energy.isascii() and energy.isdigit() and len(energy) <= _MOST_DIGITS):
         raise Garbled(f"no energy in the line {raw[:40]!r}")
-    return Line(int(energy), _power(pairs.get("POWER_W")))
+    return MeterLine(int(energy), _parse_power(pairs.get("POWER_W")))
 
 
-def _power(text: str | None) -> float | None:
+def _parse_power(text: str | None) -> float | None:
     if text is None:
         return None
     try:

@@ -10,7 +10,7 @@ from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
 from drivers.blueprint import TextMeterSettings
-from drivers.blueprint.lines import QUESTION, Line, parse
+from drivers.blueprint.lines import QUESTION, MeterLine, parse_line
 
 MOST_STEP_WH = 100
 
@@ -40,7 +40,7 @@ class TextMeter:
 
     async def read(self) -> Reading:
         async with self._turn:
-            line = await self._ask()
+            line = await self._request_line()
             if line.energy_wh < self._last_wh:
                 raise Garbled(f"{self._name}: the register went back from {self._last_wh} to {line.energy_wh} Wh")
             self._last_wh = line.energy_wh
@@ -57,13 +57,13 @@ class TextMeter:
             self._streams[1].close()
             self._streams = None
 
-    async def _ask(self) -> Line:
+    async def _request_line(self) -> MeterLine:
         """After an error the connection is given up, so that a late answer never meets the next question."""
         try:
             async with asyncio.timeout(self._settings.silent_s):
-                reader, writer = self._streams or await self._dial()
+                reader, writer = self._streams or await self._connect_socket()
                 writer.write(QUESTION)
-                return parse(await reader.readuntil(b"\n"))
+                return parse_line(await reader.readuntil(b"\n"))
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as e:
             self.hang_up()
             raise Unreachable(f"{self._name}: no answer ({type(e).__name__}); check power and network") from e
@@ -74,6 +74,6 @@ class TextMeter:
             self.hang_up()
             raise
 
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect_socket(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._streams = await asyncio.open_connection(self._settings.host, self._settings.port)
         return self._streams

@@ -27,13 +27,13 @@ async def loop_lag() -> AsyncIterator[LoopLag]:
     """Watches how long the event loop is blocked while the block runs."""
     lag = LoopLag()
 
-    async def watch() -> None:
+    async def measure_lag() -> None:
         while True:
             started_s = time.perf_counter() - _in_line_s()
             await asyncio.sleep(0.001)
             lag.worst_s = max(lag.worst_s, time.perf_counter() - _in_line_s() - started_s - 0.001)
 
-    watcher = asyncio.create_task(watch())
+    watcher = asyncio.create_task(measure_lag())
     try:
         await asyncio.sleep(0.005)
         lag.worst_s = 0.0
@@ -66,11 +66,11 @@ async def check_display(
             await _check_shown(port, Screen(name, "en", "", {"number": "1234"}), pixels)
         await _check_languages(port, pixels)
         await _check_newest(port, pixels)
-        lags = [await _lag(port, n) for n in range(5)]
+        lags = [await _lag_of_show(port, n) for n in range(5)]
         assert min(lags) < lag_s, f"show() blocked the event loop for {min(lags) * 1000:.1f} ms, each time"
 
 
-async def _lag(port: DisplayPort, n: int) -> float:
+async def _lag_of_show(port: DisplayPort, n: int) -> float:
     async with loop_lag() as lag:
         values = {"energy_wh": 4711 + n, "power_w": 11000, "since_s": 60 + n}
         await port.show(Screen(ScreenName.CHARGING, "de", "", values))

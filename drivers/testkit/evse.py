@@ -46,7 +46,7 @@ async def _check_first_picture(port: EvsePort) -> None:
     async with asyncio.timeout(SOON_S):
         first = await anext(states)
     assert first.contactor is not True, "the contactor is closed without release"
-    await _close(states)
+    await _close_states(states)
 
 
 async def _check_limits(port: EvsePort) -> None:
@@ -77,20 +77,20 @@ async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[Non
     states = port.states()
     await pilot(Pilot.C)
     asks = port.traits.tells_pilot
-    seen = await _wait(states, lambda s: s.asks or (s.vehicle and not asks), "the vehicle asks for energy")
+    seen = await _wait_for_state(states, lambda s: s.asks or (s.vehicle and not asks), "the vehicle asks for energy")
     assert seen.contactor is not True, "the contactor is closed without release"
     await port.set_release(True)
     await port.set_release(True)
-    await _wait(states, lambda s: s.released is True and s.contactor is not False, "release shows")
+    await _wait_for_state(states, lambda s: s.released is True and s.contactor is not False, "release shows")
     await _expect_refusal(port, "unlocked under load")
     await port.set_limit(Limit(current_a=0, power_w=0))
     await port.set_limit(Limit(current_a=port.traits.min_a, power_w=port.traits.min_w or None))
-    await _look(port, lambda s: s.released is True, "release comes back after a pause")
+    await _poll_until(port, lambda s: s.released is True, "release comes back after a pause")
     await port.set_release(False)
-    await _wait(states, lambda s: s.released is False, "withdrawal shows")
+    await _wait_for_state(states, lambda s: s.released is False, "withdrawal shows")
     await pilot(Pilot.A)
-    await _wait(states, lambda s: s.pilot is Pilot.A and s.contactor is not True, "the vehicle has gone")
-    await _close(states)
+    await _wait_for_state(states, lambda s: s.pilot is Pilot.A and s.contactor is not True, "the vehicle has gone")
+    await _close_states(states)
 
 
 async def _check_lock(port: EvsePort) -> None:
@@ -113,7 +113,7 @@ async def _expect_refusal(port: EvsePort, complaint: str) -> None:
 async def _check_service(port: EvsePort, within_s: float) -> None:
     await port.set_service(False)
     await port.set_service(True)
-    await _look(port, lambda s: s.pilot is not Pilot.F, "back in service, the pilot leaves state F", within_s)
+    await _poll_until(port, lambda s: s.pilot is not Pilot.F, "back in service, the pilot leaves state F", within_s)
 
 
 async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[None]]) -> None:
@@ -136,7 +136,7 @@ async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[Non
         break
 
 
-async def _wait(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], what: str) -> EvseState:
+async def _wait_for_state(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], what: str) -> EvseState:
     """The first picture with the property; pictures may skip, never be late."""
     last: EvseState | None = None
     try:
@@ -149,7 +149,7 @@ async def _wait(states: AsyncIterator[EvseState], true: Callable[[EvseState], bo
     raise AssertionError(f"not seen within {SOON_S} s: {what}; last picture: {last}")
 
 
-async def _look(port: EvsePort, true: Callable[[EvseState], bool], what: str, within_s: float = SOON_S) -> None:
+async def _poll_until(port: EvsePort, true: Callable[[EvseState], bool], what: str, within_s: float = SOON_S) -> None:
     """For what may look like the last picture that was told."""
     state = await port.state()
     try:
@@ -161,7 +161,7 @@ async def _look(port: EvsePort, true: Callable[[EvseState], bool], what: str, wi
         raise AssertionError(f"not seen within {within_s} s: {what}; last look: {state}") from None
 
 
-async def _close(states: AsyncIterator[EvseState]) -> None:
+async def _close_states(states: AsyncIterator[EvseState]) -> None:
     close = getattr(states, "aclose", None)
     if close is not None:
         await close()

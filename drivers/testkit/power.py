@@ -22,10 +22,10 @@ async def check_power(
         mains(first)
         async with open_port() as port:
             supplies = port.supplies()
-            assert (await _next(supplies, timeout_s)).mains is first, f"mains is {first}, the opposite was told"
+            assert (await _next_supply(supplies, timeout_s)).mains is first, f"mains is {first}, the opposite was told"
             for now in (not first, first):
                 mains(now)
-                assert (await _next(supplies, timeout_s)).mains is now, f"mains is {now}, the opposite was told"
+                assert (await _next_supply(supplies, timeout_s)).mains is now, f"mains is {now}, the opposite was told"
             try:
                 more = await asyncio.wait_for(anext(supplies), quiet_s)
             except TimeoutError:
@@ -33,7 +33,7 @@ async def check_power(
             raise AssertionError(f"nothing has changed, but {more} was told")
 
 
-async def _next(supplies: AsyncIterator[Supply], timeout_s: float) -> Supply:
+async def _next_supply(supplies: AsyncIterator[Supply], timeout_s: float) -> Supply:
     try:
         return await asyncio.wait_for(anext(supplies), timeout_s)
     except TimeoutError:

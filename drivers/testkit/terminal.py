@@ -19,7 +19,7 @@ Opening = Callable[[], AbstractAsyncContextManager[TerminalPort]]
 
 
 @dataclass
-class Books:
+class BankRecords:
     """The bank's: what is held, by reservation; what was charged and released, in order."""
 
     holds: dict[int, int] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class TerminalWorld:
     "approve", "decline" or hold only a part ("partial"). ``power_cycle`` returns when the terminal is up again."""
 
     tap: Callable[[str], Awaitable[None]]
-    books: Callable[[], Awaitable[Books]] | None = None
+    books: Callable[[], Awaitable[BankRecords]] | None = None
     power_cycle: Callable[[], Awaitable[None]] | None = None
 
 
@@ -42,28 +42,28 @@ async def check_terminal(
 ) -> None:
     """Raises ``AssertionError`` that says which clause of ``TerminalPort`` is broken. Charges the card of ``world`` a
     few cents, once."""
-    check = _Check(world, amount_cents, timeout_s)
+    check = _TerminalCheck(world, amount_cents, timeout_s)
     async with open_port() as port:
         async with loop_lag() as lag:
-            first = await check.approved(port)
-            await check.declined(port)
-            await check.cancelled(port)
-            await check.partial(port)
+            first = await check.check_approval(port)
+            await check.check_decline(port)
+            await check.check_cancel(port)
+            await check.check_partial_hold(port)
         assert lag.worst_s < lag_s, f"the terminal blocked the event loop for {lag.worst_s * 1000:.1f} ms"
         closing_s = time.monotonic()
     assert time.monotonic() - closing_s < 1.5, "closing took longer than 1.5 s"
     if world.power_cycle is not None:
         await world.power_cycle()
     async with open_port() as port:
-        await check.settled(port, first)
-        await check.released(port)
+        await check.check_commit(port, first)
+        await check.check_void(port)
 
 
-class _Check:
+class _TerminalCheck:
     def __init__(self, world: TerminalWorld, amount_cents: int, timeout_s: float) -> None:
         self._world, self._amount, self._timeout_s = world, amount_cents, timeout_s
 
-    async def approved(self, port: TerminalPort) -> Approved:
+    async def check_approval(self, port: TerminalPort) -> Approved:
         news = port.news()
         await port.offer(self._amount)
         try:
@@ -73,13 +73,13 @@ class _Check:
         else:
             raise AssertionError("a second offer was taken while the first one was open")
         await self._world.tap("approve")
-        read = await self._next(news, CardRead)
+        read = await self._next_news(news, CardRead)
         await port.authorise()
-        told = await self._next(news, Approved)
+        told = await self._next_news(news, Approved)
         assert not told.partial, "all was held, it was told as partial"
         assert told.amount_cents == self._amount, f"{self._amount} cents were asked for, {told.amount_cents} told"
         await self._same_card(port, news, read)
-        await self._books(held={told.reservation: self._amount})
+        await self._check_books(held={told.reservation: self._amount})
         return told
 
     async def _same_card(self, port: TerminalPort, news: AsyncIterator[TerminalNews], before: CardRead) -> None:
@@ -88,24 +88,24 @@ class _Check:
         assert not before.card.last4 or (before.card.last4.isdigit() and len(before.card.last4) == 4), "more than 4"
         await port.offer(self._amount)
         await self._world.tap("approve")
-        again = await self._next(news, CardRead)
+        again = await self._next_news(news, CardRead)
         assert again.card == before.card, "the same card has another mark"
         await port.cancel()
-        await self._next(news, Cancelled)
+        await self._next_news(news, Cancelled)
 
-    async def declined(self, port: TerminalPort) -> None:
+    async def check_decline(self, port: TerminalPort) -> None:
         news = port.news()
         await port.offer(self._amount)
         await self._world.tap("decline")
-        await self._next(news, CardRead)
+        await self._next_news(news, CardRead)
         await port.authorise()
-        await self._next(news, Declined)
+        await self._next_news(news, Declined)
 
-    async def cancelled(self, port: TerminalPort) -> None:
+    async def check_cancel(self, port: TerminalPort) -> None:
         news = port.news()
         await port.offer(self._amount)
         await port.cancel()
-        await self._next(news, Cancelled)
+        await self._next_news(news, Cancelled)
         await port.cancel()  # nothing is open any more: no harm, and no news
         try:
             await port.authorise()
@@ -113,43 +113,47 @@ class _Check:
             return
         raise AssertionError("authorise was taken without an offer")
 
-    async def partial(self, port: TerminalPort) -> None:
+    async def check_partial_hold(self, port: TerminalPort) -> None:
         news = port.news()
         await port.offer(self._amount)
         await self._world.tap("partial")
-        await self._next(news, CardRead)
+        await self._next_news(news, CardRead)
         await port.authorise()
-        told = await self._next(news, Approved)
+        told = await self._next_news(news, Approved)
         assert told.partial, "a part was held, it was told as all"
         assert 0 < told.amount_cents < self._amount, f"a part of {self._amount} cents was told as {told.amount_cents}"
-        await self._is(port.commit(told.reservation, told.amount_cents + 1), Settlement.REFUSED, "more than is held")
-        await self._is(port.void(told.reservation), Settlement.DONE, "void")
+        await self._expect_settlement(
+            port.commit(told.reservation, told.amount_cents + 1), Settlement.REFUSED, "more than is held"
+        )
+        await self._expect_settlement(port.void(told.reservation), Settlement.DONE, "void")
 
-    async def settled(self, port: TerminalPort, first: Approved) -> None:
-        await self._is(port.commit(first.reservation, 7), Settlement.DONE, "the commit of an older connection's hold")
-        await self._is(port.commit(first.reservation, 7), Settlement.CLOSED, "a second commit")
-        await self._is(port.void(first.reservation), Settlement.CLOSED, "a void after a commit")
-        await self._books(held={}, charged=(first.reservation, 7))
+    async def check_commit(self, port: TerminalPort, first: Approved) -> None:
+        await self._expect_settlement(
+            port.commit(first.reservation, 7), Settlement.DONE, "the commit of an older connection's hold"
+        )
+        await self._expect_settlement(port.commit(first.reservation, 7), Settlement.CLOSED, "a second commit")
+        await self._expect_settlement(port.void(first.reservation), Settlement.CLOSED, "a void after a commit")
+        await self._check_books(held={}, charged=(first.reservation, 7))
 
-    async def released(self, port: TerminalPort) -> None:
+    async def check_void(self, port: TerminalPort) -> None:
         news = port.news()
         await port.offer(self._amount)
         await self._world.tap("approve")
-        await self._next(news, CardRead)
+        await self._next_news(news, CardRead)
         await port.authorise()
-        told = await self._next(news, Approved)
-        await self._is(port.void(told.reservation), Settlement.DONE, "void")
-        await self._is(port.void(told.reservation), Settlement.CLOSED, "a second void")
-        await self._books(held={})
+        told = await self._next_news(news, Approved)
+        await self._expect_settlement(port.void(told.reservation), Settlement.DONE, "void")
+        await self._expect_settlement(port.void(told.reservation), Settlement.CLOSED, "a second void")
+        await self._check_books(held={})
 
-    async def _is(self, asked: Awaitable[Settlement], wanted: Settlement, what: str) -> None:
+    async def _expect_settlement(self, asked: Awaitable[Settlement], wanted: Settlement, what: str) -> None:
         try:
             got = await asked
         except DeviceError as e:
             raise AssertionError(f"{what}: {wanted.name} expected, {type(e).__name__} came: {e}") from e
         assert got is wanted, f"{what}: {wanted.name} expected, {got.name} came"
 
-    async def _next(self, news: AsyncIterator[TerminalNews], wanted: type[N]) -> N:
+    async def _next_news(self, news: AsyncIterator[TerminalNews], wanted: type[N]) -> N:
         try:
             told = await asyncio.wait_for(anext(news), self._timeout_s)
         except TimeoutError:
@@ -157,7 +161,7 @@ class _Check:
         assert isinstance(told, wanted), f"{wanted.__name__} was expected, {told} was told"
         return told
 
-    async def _books(self, held: dict[int, int], charged: tuple[int, int] | None = None) -> None:
+    async def _check_books(self, held: dict[int, int], charged: tuple[int, int] | None = None) -> None:
         if self._world.books is None:
             return
         books = await self._world.books()

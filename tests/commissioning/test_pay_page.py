@@ -17,6 +17,6 @@ async def test_a_code_that_is_none_is_refused(code: str, connector: str, post: b
     central: Any = None
     desk = PayDesk(central, 0.5)
     desk._secrets["CP 1", 0] = "secure!Charging!"
-    status, text = await desk.answer(f"/pay/CP%201/{quote(connector)}/{quote(code)}/v1", post)
+    status, text = await desk.answer_page_request(f"/pay/CP%201/{quote(connector)}/{quote(code)}/v1", post)
     assert status in (403, 404)
     assert "<script>" not in text

@@ -15,7 +15,7 @@ from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.station_file.settings import build
 from drivers.blueprint import DRIVER, TextMeterSettings
-from drivers.blueprint.lines import parse
+from drivers.blueprint.lines import parse_line
 from drivers.testkit.meter import MeterWorld, check_meter
 
 
@@ -72,7 +72,7 @@ async def test_nobody_there() -> None:
 @given(st.binary(max_size=80))
 def test_any_line_is_a_number_or_an_error(raw: bytes) -> None:
     try:
-        line = parse(raw)
+        line = parse_line(raw)
     except Garbled:
         return
     assert line.energy_wh >= 0
@@ -81,4 +81,4 @@ def test_any_line_is_a_number_or_an_error(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", [b"ENERGY_WH -5\n", b"ENERGY_WH 1.5\n", b"\n", b"ENERGY_WH 5 POWER_W nan\n"])
 def test_lines_that_are_refused(raw: bytes) -> None:
     with pytest.raises(Garbled):
-        parse(raw)
+        parse_line(raw)

@@ -134,11 +134,11 @@ async def test_one_book_for_both_versions(tmp_path: Path, first: str, then: str)
             await station.until(spoken)
         async with central(port, then, journal) as anew:
             kind = str if then == "2.0.1" else int
-            running = functools.partial(anew.ledger.running, "CP-1")
+            running = functools.partial(anew.ledger.running_transactions, "CP-1")
             await station.until(lambda p: spoken(p) and [type(t.transaction_id) for t in running()] == [kind])
             (bill,) = running()
             stop = "RequestStopTransaction" if then == "2.0.1" else "RemoteStopTransaction"
-            await anew.command("CP-1", stop, {"transactionId": bill.transaction_id})
+            await anew.send_command("CP-1", stop, {"transactionId": bill.transaction_id})
             await station.until_evse(lambda e: not e["session"])
             await station.until(spoken)
             assert anew.ledger.violations == []
