@@ -227,15 +227,15 @@ async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     async with World.open(station(tmp_path), status_socket=tmp_path / "s.sock") as world:
         file = tmp_path / "derived.toml"
-        file.write_text(world.derived())
-        world.plug(1)
+        file.write_text(world.derived_station_file())
+        world.plug_in_vehicle(1)
         probe = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agent", "probe", str(file), "--seconds", "0.2", "--json", "-",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await asyncio.wait_for(probe.communicate(), stretched(30))
         assert probe.returncode == 3, err.decode()
-        assert world.picture(1)["contactor"] is False
+        assert world.evse_picture(1)["contactor"] is False
     page = json.loads(out)["devices"]
     devices = {d["role"]: d for d in page}
     assert devices["meter"]["identity"]["serial"] == "21060001"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.station_file.toml_positions import positions
-from drivers.sim.toml_text import document
+from drivers.sim.toml_text import format_document
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "config").rglob("*.toml"))
@@ -89,4 +89,4 @@ TABLE = st.dictionaries(KEYS, VALUES, max_size=5)
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(KEYS, TABLE | st.lists(TABLE, min_size=1, max_size=3), max_size=5))
 def test_every_key_of_any_document_has_its_place(tables: dict[str, Any]) -> None:
-    judge(document(tables))
+    judge(format_document(tables))

@@ -14,7 +14,7 @@ _EV_SYN, _EV_KEY = 0, 1
 _LANGUAGE, _STOP, _OUTLET = 2, 3, 10
 
 
-def key_codes(outlets: int) -> dict[str, int]:
+def button_key_codes(outlets: int) -> dict[str, int]:
     """Name to key code: language 2, stop 3, outlet-1 11, outlet-2 12 ..."""
     return {"language": _LANGUAGE, "stop": _STOP} | {f"outlet-{n}": _OUTLET + n for n in range(1, outlets + 1)}
 
@@ -33,7 +33,7 @@ class Buttons:
         if not self.path.exists():
             os.mkfifo(self.path, 0o600)
         self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.forget()
+        self.discard_presses()
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -41,7 +41,7 @@ class Buttons:
             self._fd = -1
         self.path.unlink(missing_ok=True)
 
-    def press(self, name: str) -> None:
+    def press_button(self, name: str) -> None:
         """Down and up. Raises ``KeyError`` for a button that is not there."""
         code = self.keys[name]
         seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
@@ -51,7 +51,7 @@ class Buttons:
         except BlockingIOError:
             pass  # nobody has fetched anything for a thousand presses
 
-    def forget(self) -> None:
+    def discard_presses(self) -> None:
         """Presses that nobody fetched while the agent was away were never heard."""
         try:
             while os.read(self._fd, 65536):

@@ -34,14 +34,14 @@ class Buzzer:
             self._fd = -1
         self.path.unlink(missing_ok=True)
 
-    def listen(self) -> None:
+    def read_tones(self) -> None:
         """What was written since the last call. A writer writes whole records (less than PIPE_BUF at once)."""
-        while chunk := self._read():
+        while chunk := self._read_records():
             for _, _, kind, code, value in _EVENT.iter_unpack(chunk):
                 if (kind, code) == (_SOUND, _TONE) and value != (self.heard[-1] if self.heard else 0):
                     self.heard.append(value)
 
-    def _read(self) -> bytes:
+    def _read_records(self) -> bytes:
         try:
             return os.read(self._fd, 256 * _EVENT.size) if self._fd >= 0 else b""
         except BlockingIOError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from drivers.sim.checked_values import choice, number
+from drivers.sim.checked_values import checked_choice, checked_number
 
 PROFILES: dict[str, dict[str, Any]] = {
     "normal": {},
@@ -65,7 +65,7 @@ class Car:
     _seen_offer: bool = field(default=False, init=False, repr=False)
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any] | None, ready: bool, dc: bool = False) -> Car:
+    def from_api_table(cls, wanted: Mapping[str, Any] | None, ready: bool, dc: bool = False) -> Car:
         """From the keys of the control API. ``dc``: the outlet that it comes to. Raises ``ValueError`` that names the
         key."""
         wanted = dict(wanted or {})
@@ -74,7 +74,7 @@ class Car:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1, 0.5)
                 raise ValueError(f"car.{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else str(known)))
-        profile = choice(wanted.pop("profile", "dc400" if dc else "normal"), "car.profile", tuple(PROFILES))
+        profile = checked_choice(wanted.pop("profile", "dc400" if dc else "normal"), "car.profile", tuple(PROFILES))
         values: dict[str, Any] = {**PROFILES[profile], **wanted}
         if type(values.get("phases", 3)) is not int or values.get("phases", 3) not in (1, 3):
             raise ValueError(f"car.phases: must be 1 or 3, is {values['phases']!r}")
@@ -82,27 +82,27 @@ class Car:
             raise ValueError(f"car.cells: must be 1 to 300, is {values['cells']!r}")
         for key, (low, high) in _RANGES.items():
             if key in values:
-                values[key] = number(values[key], f"car.{key}", low, high)
+                values[key] = checked_number(values[key], f"car.{key}", low, high)
         return cls(**values, profile=profile, ready=ready)
 
-    def arrives(self, rng: random.Random) -> None:
+    def arrive_at_outlet(self, rng: random.Random) -> None:
         """Habits of this specimen; it was asleep on the way, if it is one of those."""
         self._onset_s = rng.uniform(0.5, 1.5)
         self._margin_a = rng.uniform(0.3, 1.0)
         self._awake = self.profile != "sleepy"
 
-    def as_table(self) -> dict[str, Any]:
+    def as_stored_table(self) -> dict[str, Any]:
         """What has to be known to find it again after a restart of the world."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return self.soc >= 100.0
 
     def step(self, dt_s: float, offered: bool) -> None:
         """``offered``: the pilot carries an offer (PWM)."""
-        self._doze(dt_s, offered)
-        if not self.ready or self.full or not self._awake:
+        self._update_sleep(dt_s, offered)
+        if not self.ready or self.is_full or not self._awake:
             self.asks, self._offered_s = False, 0.0
         elif offered:
             self._offered_s += dt_s
@@ -112,7 +112,7 @@ class Car:
             if self.profile != "stays_c" and self._interrupted_s >= LETS_GO_S:
                 self.asks = False
 
-    def _doze(self, dt_s: float, offered: bool) -> None:
+    def _update_sleep(self, dt_s: float, offered: bool) -> None:
         if not offered:
             self._interrupted_s += dt_s
             return
@@ -120,7 +120,7 @@ class Car:
             self._awake = True
         self._interrupted_s, self._seen_offer = 0.0, True
 
-    def draw_a(self, dt_s: float, offer_a: float, supplied: bool) -> tuple[float, float, float]:
+    def draw_ac_current(self, dt_s: float, offer_a: float, supplied: bool) -> tuple[float, float, float]:
         """Per line. Follows the offer with its ramp; without supply there is no current at all."""
         if not supplied or not self.asks:
             self._draws_a = 0.0
@@ -136,34 +136,34 @@ class Car:
         return (a, b, c)
 
     @property
-    def battery_v(self) -> float:
+    def open_circuit_v(self) -> float:
         """Of the open circuit."""
         s = self.soc / 100.0
         return self.cells * (3.30 + 0.85 * s - 0.15 * (1 - s) ** 4)
 
-    def dc_draw(self, dt_s: float, most_a: float, most_w: float | None, supplied: bool) -> tuple[float, float]:
+    def draw_dc_current(self, dt_s: float, most_a: float, most_w: float | None, supplied: bool) -> tuple[float, float]:
         """Current and voltage at a DC outlet: what the battery takes at this state of charge, as far as the station
         gives it, and never faster than the vehicle follows."""
-        open_v, ohm = self.battery_v, PACK_OHM * self.cells / CELLS
+        open_v, ohm = self.open_circuit_v, PACK_OHM * self.cells / CELLS
         if not supplied or not self.asks:
             self._draws_a = 0.0
             return 0.0, open_v
-        bounds_w = [_curve_w(self.soc)] + ([] if most_w is None else [most_w])
-        goal_a = min(most_a, self.max_a, *(_current_a(w, open_v, ohm) for w in bounds_w))
+        bounds_w = [_charge_curve_w(self.soc)] + ([] if most_w is None else [most_w])
+        goal_a = min(most_a, self.max_a, *(_current_for_power_a(w, open_v, ohm) for w in bounds_w))
         step_a = max(-DC_DOWN_A_S * dt_s, min(DC_UP_A_S * dt_s, goal_a - self._draws_a))
         self._draws_a = max(0.0, self._draws_a + step_a)
         return self._draws_a, open_v + self._draws_a * ohm
 
-    def charge(self, energy_wh: float) -> None:
+    def add_energy(self, energy_wh: float) -> None:
         self.soc = min(100.0, self.soc + energy_wh * EFFICIENCY / (self.capacity_kwh * 10.0))
 
 
-def _current_a(power_w: float, open_v: float, ohm: float) -> float:
+def _current_for_power_a(power_w: float, open_v: float, ohm: float) -> float:
     """So that U * I is this power at the terminals: R * I**2 + U * I - P = 0."""
     return (math.sqrt(open_v**2 + 4 * ohm * power_w) - open_v) / (2 * ohm)
 
 
-def _curve_w(soc: float) -> float:
+def _charge_curve_w(soc: float) -> float:
     for (s0, p0), (s1, p1) in itertools.pairwise(_DC_CURVE_KW):
         if soc <= s1:
             return 1000.0 * (p0 + (p1 - p0) * (soc - s0) / (s1 - s0))

@@ -46,11 +46,11 @@ class Card:
         self.power_off()
 
     @property
-    def iso_dep(self) -> bool:
+    def speaks_iso_dep(self) -> bool:
         return self.kind != "classic"
 
     @property
-    def levels(self) -> list[bytes]:
+    def cascade_levels(self) -> list[bytes]:
         """What each cascade level answers with: four bytes and their check byte."""
         rest, levels = self.uid, []
         while len(rest) > 4:
@@ -59,44 +59,44 @@ class Card:
         return [part + bytes((reduce(xor, part),)) for part in (*levels, rest)]
 
     @property
-    def known(self) -> bool:
+    def is_identified(self) -> bool:
         """The reader has all that it needs to know which card it is."""
-        return self._blocks or self._left or (not self.iso_dep and self._whole)
+        return self._blocks or self._left or (not self.speaks_iso_dep and self._is_selected)
 
     @property
-    def _whole(self) -> bool:
+    def _is_selected(self) -> bool:
         """Selected: the reader has heard all of the identifier."""
-        return 0 < self._selected == len(self.levels)
+        return 0 < self._selected == len(self.cascade_levels)
 
     def power_off(self) -> None:
         """A card with a random identifier has another one each time (AN10927)."""
-        self._forget()
+        self._reset_protocol()
         if self.kind == "random_uid":
             self.uid = b"\x08" + self.rng.randbytes(3)
 
-    def _forget(self) -> None:
-        self._left = self._left or (self._whole and not self._blocks)
+    def _reset_protocol(self) -> None:
+        self._left = self._left or (self._is_selected and not self._blocks)
         self._selected, self._blocks, self._number = 0, False, 1
         self._last, self._chained = b"", b""
         if self.chip is not None:
             self.chip.power_off()
 
-    def hear(self, frame: bytes) -> bytes | None:
+    def answer_frame(self, frame: bytes) -> bytes | None:
         if frame in (b"\x26", b"\x52"):
-            self._forget()
-            return self._atqa()
+            self._reset_protocol()
+            return self._encode_atqa()
         if not self._blocks:
-            return self._select(frame)
-        return self._block(frame)
+            return self._answer_anticollision(frame)
+        return self._answer_block(frame)
 
-    def _atqa(self) -> bytes:
+    def _encode_atqa(self) -> bytes:
         first = 0x44 if len(self.uid) > 4 else 0x04
-        return bytes((first, 0x03 if self.iso_dep else 0x00))
+        return bytes((first, 0x03 if self.speaks_iso_dep else 0x00))
 
-    def _select(self, frame: bytes) -> bytes | None:
-        if self._whole:
-            return self._activate(frame)
-        levels = self.levels
+    def _answer_anticollision(self, frame: bytes) -> bytes | None:
+        if self._is_selected:
+            return self._answer_rats(frame)
+        levels = self.cascade_levels
         level = levels[self._selected]
         code = _SEL[self._selected]
         if frame == bytes((code, 0x20)):
@@ -104,51 +104,51 @@ class Card:
         if frame == bytes((code, 0x70)) + level:
             self._selected += 1
             last = self._selected == len(levels)
-            return bytes(((0x20 if self.iso_dep else 0x08) if last else 0x24 if self.iso_dep else 0x04,))
+            return bytes(((0x20 if self.speaks_iso_dep else 0x08) if last else 0x24 if self.speaks_iso_dep else 0x04,))
         return None
 
-    def _activate(self, frame: bytes) -> bytes | None:
-        if frame[:1] != b"\xe0" or len(frame) != 2 or not self.iso_dep:
+    def _answer_rats(self, frame: bytes) -> bytes | None:
+        if frame[:1] != b"\xe0" or len(frame) != 2 or not self.speaks_iso_dep:
             return None
         self._blocks = True
         return _ATS
 
-    def _block(self, frame: bytes) -> bytes | None:
+    def _answer_block(self, frame: bytes) -> bytes | None:
         if not frame:
             return None
         control = frame[0]
         if control & 0xEE == 0x02:  # I-block without CID and NAD, perhaps chained
-            return self._information(control, frame[1:])
+            return self._answer_i_block(control, frame[1:])
         if control & 0xFE == 0xB2:  # R(NAK): the question whether it is still there, or for the last block again
             again = control & 1 == self._number and self._last
             return self._last if again else bytes((0xA2 | self._number,))
         if control == 0xC2:  # S(DESELECT)
-            self._forget()
+            self._reset_protocol()
             return b"\xc2"
         return None
 
-    def _information(self, control: int, data: bytes) -> bytes:
+    def _answer_i_block(self, control: int, data: bytes) -> bytes:
         self._number ^= 1
         self._chained += data
         if control & 0x10:
             self._last = bytes((0xA2 | self._number,))
             return self._last
         command, self._chained = self._chained, b""
-        self._last = bytes((0x02 | self._number,)) + self._command(command)
+        self._last = bytes((0x02 | self._number,)) + self._run_command(command)
         return self._last
 
-    def _command(self, command: bytes) -> bytes:
+    def _run_command(self, command: bytes) -> bytes:
         assert self.chip is not None
         if command[:1] == bytes((_WRAPPED,)) and len(command) >= 5:
-            status, data = self.chip.hear(command[1:2] + command[5:-1])
+            status, data = self.chip.answer_command(command[1:2] + command[5:-1])
             return data + bytes((0x91, status))
         if command[:1] == b"\x00":
             return _NOT_FOUND
-        status, data = self.chip.hear(command)
+        status, data = self.chip.answer_command(command)
         return bytes((status,)) + data
 
 
-def uid_bytes(uid: str, kind: str) -> bytes:
+def parse_card_uid(uid: str, kind: str) -> bytes:
     """Raises ``ValueError``: no card has this UID."""
     try:
         value = bytes.fromhex(uid) if isinstance(uid, str) else b""

@@ -29,12 +29,12 @@ class Listed:
     number: int
     application: Application
 
-    def card(self, rng: random.Random) -> Card:
+    def make_card(self, rng: random.Random) -> Card:
         chip = Chip(self.uid, {self.number: self.application}, self.random_uid, rng)
         return Card(self.uid, "random_uid" if self.random_uid else "desfire_ev1", rng, chip)
 
 
-def read(path: Path) -> dict[bytes, Listed]:
+def read_card_list(path: Path) -> dict[bytes, Listed]:
     """By UID. Raises ``ValueError`` with file, card and key."""
     try:
         tables = tomllib.loads(path.read_text("utf-8")).get("card", [])
@@ -45,7 +45,7 @@ def read(path: Path) -> dict[bytes, Listed]:
     found = {}
     for n, table in enumerate(tables, 1):
         try:
-            card = _card(table)
+            card = _parse_card(table)
         except (ValueError, KeyError, TypeError) as e:
             why = f"{e} is missing" if isinstance(e, KeyError) else str(e)
             raise ValueError(f"[simulation] cards {path}: card {n}: {why}") from None
@@ -53,21 +53,21 @@ def read(path: Path) -> dict[bytes, Listed]:
     return found
 
 
-def _card(table: dict[str, Any]) -> Listed:
-    _known(table, _KEYS)
+def _parse_card(table: dict[str, Any]) -> Listed:
+    _check_keys(table, _KEYS)
     uid, keys = bytes.fromhex(table["uid"]), [bytes.fromhex(k) for k in table["keys"]]
     des = bool(table.get("des", False))
     if len(uid) != 7:
         raise ValueError("uid: must be seven bytes in hexadecimal")
     if not all(len(k) == 16 or (des and len(k) == 24) for k in keys):
         raise ValueError("keys: must be 32 hex digits each, or 48 with des = true")
-    files = dict(map(_file, table.get("files", [])))
+    files = dict(map(_parse_file, table.get("files", [])))
     application = Application(keys, files, not des)
     return Listed(uid, bool(table.get("random_uid", False)), int(table["application"], 16), application)
 
 
-def _file(table: dict[str, Any]) -> tuple[int, File]:
-    _known(table, _FILE_KEYS)
+def _parse_file(table: dict[str, Any]) -> tuple[int, File]:
+    _check_keys(table, _FILE_KEYS)
     content = bytes.fromhex(table["hex"]) if "hex" in table else str(table["text"]).encode()
     said = table.get("communication", "enciphered")
     if said not in _COMMUNICATION:
@@ -75,6 +75,6 @@ def _file(table: dict[str, Any]) -> tuple[int, File]:
     return int(table["number"]), File(content, _COMMUNICATION[said], int(table.get("key", 1)))
 
 
-def _known(table: dict[str, Any], known: set[str]) -> None:
+def _check_keys(table: dict[str, Any], known: set[str]) -> None:
     if unknown := sorted(set(table) - known):
         raise ValueError(f"{unknown[0]}: unknown key; known: {', '.join(sorted(known))}")

@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 
-def number(value: Any, name: str, low: float, high: float) -> float:
+def checked_number(value: Any, name: str, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ValueError(f"{name}: must be a number from {low:g} to {high:g}, is {value!r}")
     return float(value)
 
 
-def whole(value: Any, name: str, low: int, high: int) -> int:
+def checked_integer(value: Any, name: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{name}: must be a whole number from {low} to {high}, is {value!r}")
     return value
 
 
-def flag(value: Any, name: str) -> bool:
+def checked_flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name}: must be true or false, is {value!r}")
     return value
 
 
-def choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
+def checked_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}: must be one of {', '.join(choices)}, is {value!r}")
     return value

@@ -39,8 +39,8 @@ class Command:
 def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("station", nargs="?", type=Path, metavar="STATION.toml", help="default: two Type 2 sockets")
     parser.add_argument("--backend", metavar="URL", help="central system (ws:// or wss://); wins over the file's")
-    _add_port(parser)
-    _add_host(parser)
+    _add_port_argument(parser)
+    _add_host_argument(parser)
     parser.add_argument("--headless", action="store_true", help="control API without the page")
     parser.add_argument(
         "--ocpp", action="append", metavar="VERSION",
@@ -53,25 +53,25 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("station", type=Path, metavar="STATION.toml")
-    _add_port(parser)
+    _add_port_argument(parser)
 
 
-def _add_host(parser: argparse.ArgumentParser) -> None:
+def _add_host_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
         help="address to listen on (this machine only); 0.0.0.0 = all: others need the token that is printed",
     )  # fmt: skip
 
 
-def _add_port(parser: argparse.ArgumentParser) -> None:
+def _add_port_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="of the page, 0 = any free one; wins over the file's")
 
 
 def simulate(args: argparse.Namespace) -> int:
     """0 after an orderly end, 2 if what was asked for cannot be done."""
-    return _run(
+    return _run_station_plan(
         lambda file, make: make(
-            offering(file, args.ocpp),
+            with_versions(file, args.ocpp),
             args.port,
             with_page=not args.headless,
             backend_url=args.backend,
@@ -84,10 +84,10 @@ def simulate(args: argparse.Namespace) -> int:
 
 def bench(args: argparse.Namespace) -> int:
     """0 after an orderly end, 2 if what was asked for cannot be done."""
-    return _run(lambda file, make: make(file, args.port, with_agent=False), args.station)
+    return _run_station_plan(lambda file, make: make(file, args.port, with_agent=False), args.station)
 
 
-def _run(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = None) -> int:
+def _run_station_plan(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = None) -> int:
     import asyncio
 
     from agent.station_file.settings import SettingsError
@@ -102,7 +102,7 @@ def _run(plan: Callable[[StationFile, type[Plan]], Plan], path: Path | None = No
     from drivers.sim.world_state import InUse
 
     try:
-        asyncio.run(runner.run(plan(station_file(path), runner.Plan)))
+        asyncio.run(runner.run_station(plan(station_file(path), runner.Plan)))
     except (SettingsError, runner.Unusable, InUse) as e:
         print(f"chargy-agent: {e}", file=sys.stderr)
         return 2
@@ -149,11 +149,11 @@ BENCH = Command(
 def station_file(path: Path | None) -> StationFile:
     """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
     from agent.station_file.settings import parse, read
-    from drivers.sim.derived_file import alone, fitted
+    from drivers.sim.derived_file import with_outlet_defaults, without_addresses
 
     if path is not None:
-        file = parse(fitted(read(path)), path)
-        return alone(file) if file.simulation.alone else file
+        file = parse(with_outlet_defaults(read(path)), path)
+        return without_addresses(file) if file.simulation.alone else file
     import config
 
     raw = tomllib.loads((Path(config.__file__).parent / "stations" / BUILT_IN).read_text("utf-8"))
@@ -162,7 +162,7 @@ def station_file(path: Path | None) -> StationFile:
     return parse(raw, HOME / "station.toml")
 
 
-def offering(file: StationFile, versions: list[str] | None) -> StationFile:
+def with_versions(file: StationFile, versions: list[str] | None) -> StationFile:
     """The file with ``versions`` for its first backend, if there are any. Raises ``Unusable``."""
     from dataclasses import replace
 

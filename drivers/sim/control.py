@@ -41,12 +41,12 @@ class Feed:
         self.version = 0
         self._next = asyncio.Event()
 
-    def changed(self) -> None:
+    def notify_change(self) -> None:
         self.version += 1
         self._next.set()
         self._next = asyncio.Event()
 
-    async def wait(self, version: int, timeout_s: float) -> None:
+    async def wait_for_change(self, version: int, timeout_s: float) -> None:
         """Until something is newer than ``version``, or ``timeout_s`` have passed."""
         if self.version != version:
             return
@@ -73,7 +73,7 @@ class Control:
 
     # --- what is ---------------------------------------------------------------------------------------------------
 
-    def station(self) -> Json:
+    def station_picture(self) -> Json:
         child = (
             station_snapshot.Child(self.agent.pid, self.agent.restarts)
             if self.agent
@@ -81,214 +81,224 @@ class Control:
         )
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         return {
-            **station_snapshot.station(self.world, child, self._said(), now, self.watch.last_sessions),
+            **station_snapshot.station_picture(self.world, child, self._agent_picture(), now, self.watch.last_sessions),
             "simulation": {"run": self.watch.trace.run, "speed": self.world.speed},
         }
 
-    async def health(self, request: web.Request) -> web.Response:
-        if station_snapshot.ready(self._said()):
+    async def get_health(self, request: web.Request) -> web.Response:
+        if station_snapshot.is_agent_ready(self._agent_picture()):
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "error": "the agent has not opened its devices yet"}, status=503)
 
     async def get_station(self, request: web.Request) -> web.Response:
-        if self._said() is not None:
-            await self.watch.fresh()
-        return web.json_response(self.station())
+        if self._agent_picture() is not None:
+            await self.watch.wait_until_fresh()
+        return web.json_response(self.station_picture())
 
     async def get_display(self, request: web.Request) -> web.Response:
-        png = await asyncio.to_thread(self.world.display_png, self._evse(request))
+        png = await asyncio.to_thread(self.world.render_display_png, self._evse_number(request))
         etag = hashlib.sha1(png, usedforsecurity=False).hexdigest()[:16]
         if request.headers.get("If-None-Match") == f'"{etag}"':
             return web.Response(status=304, headers={"ETag": f'"{etag}"'})
         return web.Response(body=png, content_type="image/png", headers={"ETag": f'"{etag}"'})
 
     async def get_trace(self, request: web.Request) -> web.Response:
-        since = _count("since", request.query.get("since", "0"))
-        await self.watch.fresh()
-        lines = (json.dumps(f) + "\n" for f in self.watch.trace.since(since))
+        since = _parse_count("since", request.query.get("since", "0"))
+        await self.watch.wait_until_fresh()
+        lines = (json.dumps(f) + "\n" for f in self.watch.trace.frames_since(since))
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:
         """``event: station`` at once and on every change, ``event: frame`` for each OCPP frame after ``since``, in the
         order of the trace: a listener that starts again after its last frame misses none and sees none twice."""
-        seq, version, told = self._first_frame(request), -1, ""
+        seq, version, told = self._first_frame_seq(request), -1, ""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the listener left
             while not self.closing:
                 version, before = self.feed.version, version
-                frames = self.watch.trace.since(seq)
+                frames = self.watch.trace.frames_since(seq)
                 seq = self.watch.trace.last_seq
-                now = json.dumps({**self.station(), "time": None})
+                now = json.dumps({**self.station_picture(), "time": None})
                 if now != told:
                     told = now
-                    await response.write(_event("station", self.station()))
+                    await response.write(_encode_event("station", self.station_picture()))
                 for frame in frames:
-                    await response.write(_event("frame", frame, f"{self.watch.trace.run}-{frame['seq']}"))
+                    await response.write(_encode_event("frame", frame, f"{self.watch.trace.run}-{frame['seq']}"))
                 if before == version:
                     await response.write(b": still here\n\n")
                 await asyncio.sleep(EVENTS_EVERY_S)
-                await self.feed.wait(version, KEEP_ALIVE_S)
+                await self.feed.wait_for_change(version, KEEP_ALIVE_S)
         return response
 
-    def _first_frame(self, request: web.Request) -> int:
+    def _first_frame_seq(self, request: web.Request) -> int:
         """The frame after which the listener begins: after the one it had last (a browser that connects again sends
         its id), else after ``since``, but not before the ``newest`` so many, else now."""
         trace = self.watch.trace
         run, _, seq = request.headers.get("Last-Event-ID", "").rpartition("-")
         if run:
-            since = _count("Last-Event-ID", seq) if run == trace.run else 0
+            since = _parse_count("Last-Event-ID", seq) if run == trace.run else 0
         else:
-            since = _count("since", request.query.get("since", str(trace.last_seq)))
+            since = _parse_count("since", request.query.get("since", str(trace.last_seq)))
         newest = request.query.get("newest")
-        return since if newest is None else max(since, trace.last_seq - _count("newest", newest))
+        return since if newest is None else max(since, trace.last_seq - _parse_count("newest", newest))
 
     # --- the street ------------------------------------------------------------------------------------------------
 
-    async def plug(self, request: web.Request) -> None:
-        n, b = await self._ask(
-            request, request_body.flag("ready", True), request_body.nullable(request_body.table("car", None))
+    async def plug_in_vehicle(self, request: web.Request) -> None:
+        n, b = await self._read_request(
+            request,
+            request_body.boolean_key("ready", True),
+            request_body.nullable_key(request_body.object_key("car", None)),
         )
-        self.world.plug(n, ready=b["ready"], car=b["car"])
+        self.world.plug_in_vehicle(n, ready=b["ready"], car=b["car"])
 
-    async def unplug(self, request: web.Request) -> None:
-        n, b = await self._ask(request, request_body.choice("side", "station", "ev", default="station"))
-        self.world.unplug(n, b["side"])
+    async def unplug_vehicle(self, request: web.Request) -> None:
+        n, b = await self._read_request(request, request_body.choice_key("side", "station", "ev", default="station"))
+        self.world.unplug_vehicle(n, b["side"])
 
-    async def ev(self, request: web.Request) -> None:
-        n, b = await self._ask(
-            request, request_body.flag("ready", None), request_body.nullable(request_body.number("max_a", None, 0))
+    async def set_vehicle_demand(self, request: web.Request) -> None:
+        n, b = await self._read_request(
+            request,
+            request_body.boolean_key("ready", None),
+            request_body.nullable_key(request_body.number_key("max_a", None, 0)),
         )
         if b["ready"] is None and b["max_a"] is None:
             raise ValueError("ready or max_a: one of them must be given")
-        self.world.ev(n, b["ready"], b["max_a"])
+        self.world.set_vehicle_demand(n, b["ready"], b["max_a"])
 
-    async def fault(self, request: web.Request) -> None:
-        n, b = await self._ask(request, request_body.text("fault"), request_body.flag("active", True))
-        self.world.fault(n, b["fault"], b["active"])
+    async def set_fault_state(self, request: web.Request) -> None:
+        n, b = await self._read_request(
+            request, request_body.printable_text_key("fault"), request_body.boolean_key("active", True)
+        )
+        self.world.set_fault_state(n, b["fault"], b["active"])
 
-    async def clear(self, request: web.Request) -> None:
+    async def clear_latched_faults(self, request: web.Request) -> None:
         """Somebody has looked at what is latched, as by ``chargy-agent faults clear``."""
-        n, _ = await self._ask(request)
+        n, _ = await self._read_request(request)
         store = (self.world.file.station.state_dir / "agent.db").resolve()
-        if self.watch.ask("faults", do="clear", evses=[n], store=str(store)) is None:
+        if self.watch.send_query("faults", do="clear", evses=[n], store=str(store)) is None:
             raise NotRunning("the agent is not running: it clears what is latched once its board shows that it is over")
 
-    async def meter(self, request: web.Request) -> None:
-        n, b = await self._ask(request, request_body.whole("wh"))
-        self.world.meter(n, b["wh"])
+    async def set_meter_register(self, request: web.Request) -> None:
+        n, b = await self._read_request(request, request_body.integer_key("wh"))
+        self.world.set_meter_register(n, b["wh"])
 
-    async def bay(self, request: web.Request) -> None:
-        n, b = await self._ask(request, request_body.flag("occupied"))
-        self.world.bay(n, b["occupied"])
+    async def set_bay_occupied(self, request: web.Request) -> None:
+        n, b = await self._read_request(request, request_body.boolean_key("occupied"))
+        self.world.set_bay_occupied(n, b["occupied"])
 
-    async def tap(self, request: web.Request) -> None:
+    async def tap_card_or_token(self, request: web.Request) -> None:
         raw = await request.read()
-        evse = request_body.nullable(request_body.whole("evse", None, 1))
-        if "token" in request_body.names(raw):
-            b = request_body.read(raw, request_body.text("token", longest=36), evse)
-            self._known(b["evse"])
-            self.world.tap_text(b["token"], b["evse"])
+        evse = request_body.nullable_key(request_body.integer_key("evse", None, 1))
+        if "token" in request_body.key_names(raw):
+            b = request_body.read_body(raw, request_body.printable_text_key("token", longest=36), evse)
+            self._check_evse(b["evse"])
+            self.world.tap_serial_token(b["token"], b["evse"])
             return
-        cards = request_body.choice("card", "desfire_ev1", "random_uid", "classic", default="desfire_ev1")
-        b = request_body.read(
-            raw, request_body.hexadecimal("uid"), evse, cards, request_body.number("hold_s", 0.5, 0, 3600)
+        cards = request_body.choice_key("card", "desfire_ev1", "random_uid", "classic", default="desfire_ev1")
+        b = request_body.read_body(
+            raw, request_body.hexadecimal_key("uid"), evse, cards, request_body.number_key("hold_s", 0.5, 0, 3600)
         )
-        self._known(b["evse"])
-        self.world.tap_card(b["uid"], b["evse"], b["card"], b["hold_s"])
+        self._check_evse(b["evse"])
+        self.world.tap_contactless_card(b["uid"], b["evse"], b["card"], b["hold_s"])
 
-    async def press(self, request: web.Request) -> None:
-        request_body.read(await request.read())
-        self.world.press(request.match_info["name"])
+    async def press_button(self, request: web.Request) -> None:
+        request_body.read_body(await request.read())
+        self.world.press_button(request.match_info["name"])
 
-    async def bank_card(self, request: web.Request) -> None:
-        evse = request_body.nullable(request_body.whole("evse", None, 1))
-        behaviour = request_body.choice("behaviour", *CARD_BEHAVIOURS, default="approve")
-        b = request_body.read(await request.read(), request_body.digits("pan_last4", 4, "1234"), behaviour, evse)
-        self._known(b["evse"])
+    async def tap_bank_card(self, request: web.Request) -> None:
+        evse = request_body.nullable_key(request_body.integer_key("evse", None, 1))
+        behaviour = request_body.choice_key("behaviour", *CARD_BEHAVIOURS, default="approve")
+        b = request_body.read_body(
+            await request.read(), request_body.digits_key("pan_last4", 4, "1234"), behaviour, evse
+        )
+        self._check_evse(b["evse"])
         self.world.tap_bank_card(b["pan_last4"], b["behaviour"], b["evse"])
 
-    async def terminal(self, request: web.Request) -> None:
-        evse = request_body.nullable(request_body.whole("evse", None, 1))
-        b = request_body.read(await request.read(), request_body.choice("action", *ACTIONS), evse)
-        self._known(b["evse"])
-        self.world.terminal(b["action"], b["evse"])
+    async def act_on_terminals(self, request: web.Request) -> None:
+        evse = request_body.nullable_key(request_body.integer_key("evse", None, 1))
+        b = request_body.read_body(await request.read(), request_body.choice_key("action", *ACTIONS), evse)
+        self._check_evse(b["evse"])
+        self.world.act_on_terminals(b["action"], b["evse"])
 
-    async def no_modem(self, request: web.Request) -> None:
+    async def refuse_modem(self, request: web.Request) -> None:
         raise Unknown("this station has no modem")
 
     # --- the site and the road ---------------------------------------------------------------------------------------
 
-    async def link(self, request: web.Request) -> None:
+    async def set_link_condition(self, request: web.Request) -> None:
         whole, share = (
-            [request_body.number(k, None, 0) for k in ("latency_ms", "kbit_s")],
-            request_body.number("loss", None, 0, 1),
+            [request_body.number_key(k, None, 0) for k in ("latency_ms", "kbit_s")],
+            request_body.number_key("loss", None, 0, 1),
         )
         keys = (
-            request_body.flag("up", None),
-            request_body.nullable(whole[0]),
-            request_body.nullable(whole[1]),
+            request_body.boolean_key("up", None),
+            request_body.nullable_key(whole[0]),
+            request_body.nullable_key(whole[1]),
             share,
-            request_body.flag("stall", None),
+            request_body.boolean_key("stall", None),
         )
         raw = await request.read()
-        b = request_body.read(raw, *keys)
-        given = request_body.names(raw)
-        self.world.link(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
+        b = request_body.read_body(raw, *keys)
+        given = request_body.key_names(raw)
+        self.world.set_link_condition(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
 
-    async def limits(self, request: web.Request) -> None:
-        b = request_body.read(await request.read(), request_body.nullable(request_body.number("max_a", low=0)))
-        self.world.limits(b["max_a"])
+    async def set_site_limit(self, request: web.Request) -> None:
+        b = request_body.read_body(
+            await request.read(), request_body.nullable_key(request_body.number_key("max_a", low=0))
+        )
+        self.world.set_site_limit(b["max_a"])
 
-    async def power(self, request: web.Request) -> None:
-        b = request_body.read(await request.read(), request_body.flag("mains"))
-        self.world.power(b["mains"])
+    async def set_mains_power(self, request: web.Request) -> None:
+        b = request_body.read_body(await request.read(), request_body.boolean_key("mains"))
+        self.world.set_mains_power(b["mains"])
 
-    async def clock(self, request: web.Request) -> None:
-        b = request_body.read(await request.read(), request_body.number("step_s", low=-4e9, high=4e9))
+    async def step_clock(self, request: web.Request) -> None:
+        b = request_body.read_body(await request.read(), request_body.number_key("step_s", low=-4e9, high=4e9))
         self._set_clock(b["step_s"])
 
-    async def time(self, request: web.Request) -> None:
-        b = request_body.read(await request.read(), request_body.number("speed", low=SLOWEST, high=FASTEST))
+    async def set_time_rate(self, request: web.Request) -> None:
+        b = request_body.read_body(await request.read(), request_body.number_key("speed", low=SLOWEST, high=FASTEST))
         if self.agent is None:
             raise NotRunning("a bench has no agent of its own: its time is this machine's")
         self._set_pace(float(b["speed"]))
-        self.feed.changed()
+        self.feed.notify_change()
 
-    async def act(self, request: web.Request) -> None:
-        b = request_body.read(await request.read(), request_body.choice("action", "kill", "stop", "start"))
+    async def control_agent(self, request: web.Request) -> None:
+        b = request_body.read_body(await request.read(), request_body.choice_key("action", "kill", "stop", "start"))
         if self.agent is None:
             raise NotRunning("a bench has no agent of its own: start and stop yours yourself")
         {"kill": self.agent.kill, "stop": self.agent.stop, "start": self.agent.start}[b["action"]]()
 
     # --- common ------------------------------------------------------------------------------------------------------
 
-    def _said(self) -> Json | None:
+    def _agent_picture(self) -> Json | None:
         """A process that is gone says nothing, even if its last words have not been read to the end."""
         return self.watch.said if self.agent is None or self.agent.pid else None
 
-    async def _ask(self, request: web.Request, *keys: request_body.Key) -> tuple[int, Json]:
-        n = self._evse(request)
-        return n, request_body.read(await request.read(), *keys)
+    async def _read_request(self, request: web.Request, *keys: request_body.Key) -> tuple[int, Json]:
+        n = self._evse_number(request)
+        return n, request_body.read_body(await request.read(), *keys)
 
-    def _evse(self, request: web.Request) -> int:
+    def _evse_number(self, request: web.Request) -> int:
         text = request.match_info["n"]
         n = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else -1
         if n not in self.world.evses:
             raise Unknown(f"EVSE {text!r} does not exist; there are {', '.join(map(str, self.world.evses))}")
         return n
 
-    def _known(self, n: int | None) -> None:
+    def _check_evse(self, n: int | None) -> None:
         if n is not None and n not in self.world.evses:
             raise Unknown(f"EVSE {n} does not exist; there are {', '.join(map(str, self.world.evses))}")
 
 
-def _count(name: str, text: str) -> int:
+def _parse_count(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise ValueError(f"{name}: must be a whole number, is {text!r}")
     return int(text)
 
 
-def _event(name: str, data: Json, event_id: str = "") -> bytes:
+def _encode_event(name: str, data: Json, event_id: str = "") -> bytes:
     named = f"id: {event_id}\n" if event_id else ""
     return f"{named}event: {name}\ndata: {json.dumps(data)}\n\n".encode()

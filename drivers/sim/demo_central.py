@@ -31,21 +31,21 @@ class DemoCentral:
     pace: Pace
 
     @property
-    def url(self) -> str:
+    def websocket_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    def supervisor(self, say: Callable[[str], None]) -> Supervisor:
+    def make_supervisor(self, say: Callable[[str], None]) -> Supervisor:
         log = self.folder / "central.log"
-        return Supervisor("backend", self._command, log, restart_s=1.0, stop_within_s=1.0, say=say)
+        return Supervisor("backend", self._command_line, log, restart_s=1.0, stop_within_s=1.0, say=say)
 
-    def _command(self) -> list[str]:
+    def _command_line(self) -> list[str]:
         return [
             sys.executable, "-m", "agent", "csms", "--port", str(self.port), "--quiet",
             "--pay", str(self.euro_kwh), "--pay-at", self.pay_at, "--journal", str(self.folder / "central.jsonl"),
-            "--clock-rate", f"{self.pace.rate:g}", *([] if self.pace.is_plain else ["--clock-apart"]),
+            "--clock-rate", f"{self.pace.rate:g}", *([] if self.pace.is_unchanged else ["--clock-apart"]),
         ]  # fmt: skip
 
-    async def set_pace(self, pace: Pace) -> None:
+    async def send_time_rate(self, pace: Pace) -> None:
         """One that is down begins with it when it is started again."""
         self.pace = pace
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)
@@ -53,7 +53,7 @@ class DemoCentral:
             async with aiohttp.ClientSession(timeout=timeout) as http:
                 await http.post(f"http://127.0.0.1:{self.port}/clock", json={"rate": pace.rate})
 
-    async def pay_page(self, request: web.Request) -> web.Response:
+    async def proxy_pay_page(self, request: web.Request) -> web.Response:
         """What its payment page answers; a telephone reaches this port only."""
         body = await request.content.read(BODY_MAX) if request.method == "POST" else None
         address = f"http://127.0.0.1:{self.port}{request.raw_path}"
@@ -61,7 +61,7 @@ class DemoCentral:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as http,
-                http.request(request.method, _exact(address), data=body, allow_redirects=False) as answer,
+                http.request(request.method, _exact_url(address), data=body, allow_redirects=False) as answer,
             ):
                 headers = {k: answer.headers[k] for k in ("Location", "Content-Type") if k in answer.headers}
                 headers |= {"Content-Security-Policy": _PAY_POLICY, "Cache-Control": "no-store"}
@@ -70,6 +70,6 @@ class DemoCentral:
             raise web.HTTPBadGateway(reason="the demonstration's central system does not answer") from None
 
 
-def _exact(address: str) -> URL:
+def _exact_url(address: str) -> URL:
     """As it was asked for: an encoded slash in a station's name is no slash."""
     return URL(address, encoded=True)

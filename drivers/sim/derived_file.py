@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.station_file.settings import Backend, Device, Evse, Power, StationFile
-from drivers.sim.toml_text import document
+from drivers.sim.toml_text import format_document
 
 Table = dict[str, Any]
 
@@ -58,7 +58,7 @@ DC_OUTLET: Table = {"outlet": "tethered", "power_kw": 150, "max_a": 350, "board"
 """Of a simulated outlet whose file says only that it is a DC one."""
 
 
-def fitted(raw: Mapping[str, Any]) -> Table:
+def with_outlet_defaults(raw: Mapping[str, Any]) -> Table:
     """A file as it was read, with what a simulated outlet is where it does not say so: nobody can look at one."""
     evses = raw.get("evse")
     if not isinstance(evses, list):
@@ -68,65 +68,67 @@ def fitted(raw: Mapping[str, Any]) -> Table:
     return {**raw, "evse": dc}
 
 
-def alone(file: StationFile) -> StationFile:
+def without_addresses(file: StationFile) -> StationFile:
     """The same station, with no address in it of a device that can be simulated or of a backend."""
-    evses = tuple(_unaddressed(e) for e in file.evses)
-    return replace(_unaddressed(file), evses=evses, backends=tuple(replace(b, url="") for b in file.backends))
+    evses = tuple(_strip_addresses(e) for e in file.evses)
+    return replace(_strip_addresses(file), evses=evses, backends=tuple(replace(b, url="") for b in file.backends))
 
 
 T = TypeVar("T", StationFile, Evse, Power)
 
 
-def _unaddressed(table: T) -> T:
-    return replace(table, **{f.name: _somewhere(getattr(table, f.name)) for f in fields(table)})
+def _strip_addresses(table: T) -> T:
+    return replace(table, **{f.name: _strip_value(getattr(table, f.name)) for f in fields(table)})
 
 
-def _somewhere(value: Any) -> Any:
+def _strip_value(value: Any) -> Any:
     if isinstance(value, Device):
         return value.without(*ADDRESSES.get(value.driver, ()))
     if isinstance(value, Power):
-        return _unaddressed(value)
+        return _strip_addresses(value)
     if isinstance(value, tuple):
-        return tuple(map(_somewhere, value))
+        return tuple(map(_strip_value, value))
     return value
 
 
-def rooted(options: Mapping[str, Any], base: Path) -> Table:
+def with_absolute_paths(options: Mapping[str, Any], base: Path) -> Table:
     """Files that the station file names beside itself are found from the derived one too."""
-    inner = {k: rooted(v, base) for k, v in options.items() if isinstance(v, Mapping)}
+    inner = {k: with_absolute_paths(v, base) for k, v in options.items() if isinstance(v, Mapping)}
     files = {k: str((base / v).resolve()) for k, v in options.items() if k.endswith("_file") and isinstance(v, str)}
     return {**options, **inner, **files}
 
 
-def chosen(device: Device | None) -> Table:
+def chosen_options(device: Device | None) -> Table:
     """What the station file says about a device, besides its address."""
     return {k: v for k, v in device.options.items() if v != ""} if device is not None else {}
 
 
-def derived(file: StationFile, far_ends: FarEnds, backend_url: str, status_socket: Path) -> str:
+def derive_station_file(file: StationFile, far_ends: FarEnds, backend_url: str, status_socket: Path) -> str:
     """TOML text; every path in it is absolute."""
-    station = _table(replace(file.station, status_socket=status_socket.resolve()))
+    station = _settings_table(replace(file.station, status_socket=status_socket.resolve()))
     station["state_dir"] = file.station.state_dir.resolve()
     station["config_dir"] = [*file.station.config_dir, file.path.resolve().parent]  # looked up in the same order
-    first, *others = [_backend(b, far_ends) for b in with_url(file.backends, file.station.id, backend_url)] or [{}]
-    return document(
+    first, *others = [
+        _backend_table(b, far_ends) for b in with_backend_url(file.backends, file.station.id, backend_url)
+    ] or [{}]
+    return format_document(
         {
             "station": station,
             "backend": first or None,
             "backends": others,
-            "web_payment": _table(file.web_payment),
-            "sinks": [_table(t) for t in file.sinks],
+            "web_payment": _settings_table(file.web_payment),
+            "sinks": [_settings_table(t) for t in file.sinks],
             "settings": file.settings or None,
             "tariff": file.tariff,
             "payment": file.payment,
-            **_shared(file, far_ends),
-            "evse": [_evse(e, far_ends) for e in file.evses],
-            "simulation": _table(file.simulation),
+            **_shared_tables(file, far_ends),
+            "evse": [_evse_table(e, far_ends) for e in file.evses],
+            "simulation": _settings_table(file.simulation),
         }
     )
 
 
-def with_url(backends: tuple[Backend, ...], station_id: str, url: str) -> tuple[Backend, ...]:
+def with_backend_url(backends: tuple[Backend, ...], station_id: str, url: str) -> tuple[Backend, ...]:
     """``url``, when given, replaces the first backend's."""
     if not url:
         return backends
@@ -134,47 +136,47 @@ def with_url(backends: tuple[Backend, ...], station_id: str, url: str) -> tuple[
     return (replace(first, url=url), *backends[1:])
 
 
-def _backend(backend: Backend, far_ends: FarEnds) -> Table:
-    table = _table(backend)
+def _backend_table(backend: Backend, far_ends: FarEnds) -> Table:
+    table = _settings_table(backend)
     if backend.name in far_ends.via:
         table["via"] = far_ends.via[backend.name]
     return table
 
 
-def _shared(file: StationFile, far_ends: FarEnds) -> Table:
+def _shared_tables(file: StationFile, far_ends: FarEnds) -> Table:
     """Devices of the whole station, less a board or meter that every EVSE got a far end of its own for."""
-    shared: Table = {"reader": far_ends.readers or [_device(d) for d in file.readers]}
+    shared: Table = {"reader": far_ends.readers or [_device_table(d) for d in file.readers]}
     for role, device in (("board", file.board), ("meter", file.meter)):
         if device is not None and not all(role in t for t in far_ends.evses.values()):
-            shared[role] = _device(device)
-    shared["display"] = far_ends.display or (_device(file.display) if file.display else None)
-    shared["terminal"] = far_ends.terminal or (_device(file.terminal) if file.terminal else None)
+            shared[role] = _device_table(device)
+    shared["display"] = far_ends.display or (_device_table(file.display) if file.display else None)
+    shared["terminal"] = far_ends.terminal or (_device_table(file.terminal) if file.terminal else None)
     if file.power is not None:
         times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}
-        shared["power"] = {**(far_ends.power or _device(file.power.device)), **times}
-    shared["buzzer"] = far_ends.buzzer or (_device(file.buzzer) if file.buzzer else None)
-    shared["updater"] = far_ends.updater or (_device(file.updater) if file.updater else None)
-    shared["buttons"] = far_ends.buttons or (_device(file.buttons) if file.buttons else None)
+        shared["power"] = {**(far_ends.power or _device_table(file.power.device)), **times}
+    shared["buzzer"] = far_ends.buzzer or (_device_table(file.buzzer) if file.buzzer else None)
+    shared["updater"] = far_ends.updater or (_device_table(file.updater) if file.updater else None)
+    shared["buttons"] = far_ends.buttons or (_device_table(file.buttons) if file.buttons else None)
     return shared
 
 
-def _evse(evse: Evse, far_ends: FarEnds) -> Table:
-    table: Table = {k: v for k, v in _table(evse).items() if not isinstance(v, Device)}
+def _evse_table(evse: Evse, far_ends: FarEnds) -> Table:
+    table: Table = {k: v for k, v in _settings_table(evse).items() if not isinstance(v, Device)}
     for role in ("board", "meter", "display", "terminal", "lamp"):
         device = getattr(evse, role)
         if device is not None:
-            table[role] = _device(device)
-    table["reader"] = [_device(d) for d in evse.reader]
+            table[role] = _device_table(device)
+    table["reader"] = [_device_table(d) for d in evse.reader]
     table["tariff"] = evse.tariff
     table |= far_ends.evses.get(evse.number, {})
     return {k: v for k, v in table.items() if v != []}
 
 
-def _device(device: Device) -> Table:
+def _device_table(device: Device) -> Table:
     return {"driver": device.driver, **device.options}
 
 
-def _table(settings: Any) -> Table:
+def _settings_table(settings: Any) -> Table:
     """A settings dataclass as a table; what is None is its default."""
     table: Table = {}
     for f in fields(settings):
@@ -182,7 +184,7 @@ def _table(settings: Any) -> Table:
         if isinstance(value, Path):
             value = value.resolve()
         elif isinstance(value, tuple) and any(hasattr(v, "__dataclass_fields__") for v in value):
-            value = [_table(v) for v in value]
+            value = [_settings_table(v) for v in value]
         if value is not None and not isinstance(value, Mapping):
             table[f.name] = value
     return table

@@ -67,7 +67,7 @@ class Chip:
     def power_off(self) -> None:
         self._application = self._session = self._next = None
 
-    def hear(self, command: bytes) -> tuple[int, bytes]:
+    def answer_command(self, command: bytes) -> tuple[int, bytes]:
         code, rest = command[:1], command[1:]
         try:
             if code == b"\xaf":
@@ -76,21 +76,21 @@ class Chip:
                     raise No(0xCA)
                 return following(rest)
             self._next = None
-            return self._command(code[0] if code else 0, rest)
+            return self._run_command(code[0] if code else 0, rest)
         except No as e:
             self._session = self._next = None
             return e.status, b""
 
-    def _command(self, code: int, rest: bytes) -> tuple[int, bytes]:
+    def _run_command(self, code: int, rest: bytes) -> tuple[int, bytes]:
         commands: dict[int, tuple[int, Callable[[int, bytes], tuple[int, bytes]]]] = {
-            0x5A: (3, self._select),
-            _LEGACY: (1, self._authenticate),
-            _ISO: (1, self._authenticate),
-            _AES: (1, self._authenticate),
-            0x60: (0, self._tell_version),
-            0x51: (0, self._tell_uid),
-            0xF5: (1, self._tell_settings),
-            0xBD: (7, self._tell_content),
+            0x5A: (3, self._select_application),
+            _LEGACY: (1, self._start_authentication),
+            _ISO: (1, self._start_authentication),
+            _AES: (1, self._start_authentication),
+            0x60: (0, self._get_version),
+            0x51: (0, self._get_card_uid),
+            0xF5: (1, self._get_file_settings),
+            0xBD: (7, self._read_data),
         }
         if code not in commands:
             raise No(0x1C)
@@ -98,10 +98,10 @@ class Chip:
         if len(rest) != length:
             raise No(0x7E)
         if self._session is not None and code not in (0x5A, _LEGACY, _ISO, _AES):
-            self._session.heard(bytes((code,)) + rest)
+            self._session.update_cmac(bytes((code,)) + rest)
         return answer(code, rest)
 
-    def _select(self, code: int, rest: bytes) -> tuple[int, bytes]:
+    def _select_application(self, code: int, rest: bytes) -> tuple[int, bytes]:
         self._session = None
         number = int.from_bytes(rest, "little")
         self._application = None if number == 0 else self.applications.get(number)
@@ -109,56 +109,56 @@ class Chip:
             raise No(0xA0)
         return 0, b""
 
-    def _tell_version(self, code: int, rest: bytes) -> tuple[int, bytes]:
+    def _get_version(self, code: int, rest: bytes) -> tuple[int, bytes]:
         last = (bytes(7) if self.hidden else self.uid) + _PRODUCED
-        signed = self._session.signed(b"".join(_VERSION) + last)[28:] if self._session else b""
-        return self._frames([*_VERSION, last + signed])
+        signed = self._session.with_cmac(b"".join(_VERSION) + last)[28:] if self._session else b""
+        return self._send_frames([*_VERSION, last + signed])
 
-    def _tell_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
+    def _get_card_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
         if self._session is None:
             raise No(0xAE)
-        return 0, self._session.sealed(self.uid)
+        return 0, self._session.encipher_data(self.uid)
 
-    def _file(self, number: int) -> File:
+    def _file_by_number(self, number: int) -> File:
         if self._application is None or number not in self._application.files:
             raise No(0xF0)
         return self._application.files[number]
 
-    def _tell_settings(self, code: int, rest: bytes) -> tuple[int, bytes]:
-        file = self._file(rest[0])
+    def _get_file_settings(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        file = self._file_by_number(rest[0])
         rights = (file.key << 12).to_bytes(2, "little")
         told = bytes((0, file.communication)) + rights + len(file.content).to_bytes(3, "little")
-        return 0, self._session.signed(told) if self._session else told
+        return 0, self._session.with_cmac(told) if self._session else told
 
-    def _tell_content(self, code: int, rest: bytes) -> tuple[int, bytes]:
-        file = self._file(rest[0])
+    def _read_data(self, code: int, rest: bytes) -> tuple[int, bytes]:
+        file = self._file_by_number(rest[0])
         offset, length = int.from_bytes(rest[1:4], "little"), int.from_bytes(rest[4:7], "little")
         if offset + length > len(file.content) or offset >= len(file.content):
             raise No(0xBE)
         data = file.content[offset : offset + length] if length else file.content[offset:]
-        told = self._secured(file, data, bool(length))
-        return self._frames([told[i : i + _FRAME] for i in range(0, len(told), _FRAME)])
+        told = self._secure_content(file, data, bool(length))
+        return self._send_frames([told[i : i + _FRAME] for i in range(0, len(told), _FRAME)])
 
-    def _secured(self, file: File, data: bytes, known: bool) -> bytes:
+    def _secure_content(self, file: File, data: bytes, known: bool) -> bytes:
         session = self._session
         if file.key == EVERYBODY:
-            return session.signed(data) if session else data
+            return session.with_cmac(data) if session else data
         if session is None or session.key not in (file.key, 0):
             raise No(0xAE)
         if file.communication == ENCIPHERED:
-            return session.sealed(data, known)
-        return session.signed(data) if file.communication == PLAIN else session.maced(data)
+            return session.encipher_data(data, known)
+        return session.with_cmac(data) if file.communication == PLAIN else session.with_mac(data)
 
-    def _frames(self, frames: list[bytes]) -> tuple[int, bytes]:
+    def _send_frames(self, frames: list[bytes]) -> tuple[int, bytes]:
         first, *others = frames
         if not others:
             return 0, first
-        self._next = lambda rest: self._frames(others)
+        self._next = lambda rest: self._send_frames(others)
         return 0xAF, first
 
     # --- the proof ---------------------------------------------------------------------------------------------------
 
-    def _authenticate(self, code: int, rest: bytes) -> tuple[int, bytes]:
+    def _start_authentication(self, code: int, rest: bytes) -> tuple[int, bytes]:
         self._session = None
         application = self._application
         keys = application.keys if application else [bytes(16)]
@@ -169,34 +169,34 @@ class Chip:
             raise No(0xAE)
         blocks = Blocks(key, aes)
         b = self.rng.randbytes(16 if aes or len(key) == 24 else 8)
-        sent = blocks.chain(b, bytes(blocks.size))
-        prove = self._prove_legacy if code == _LEGACY else self._prove
+        sent = blocks.encipher_chain(b, bytes(blocks.size))
+        prove = self._finish_legacy_authentication if code == _LEGACY else self._finish_authentication
         self._next = lambda answer: prove(rest[0], blocks, key, b, sent, answer)
         return 0xAF, sent
 
-    def _prove(
+    def _finish_authentication(
         self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
     ) -> tuple[int, bytes]:
         if len(answer) != 2 * len(b):
             raise No(0x7E)
-        opened = blocks.unchain(answer, sent[-blocks.size :])
+        opened = blocks.decipher_chain(answer, sent[-blocks.size :])
         a, turned = opened[: len(b)], opened[len(b) :]
         if turned != b[1:] + b[:1]:
             raise No(0xAE)
         self._session = _Session(number, Blocks(_session_key(key, blocks.aes, a, b), blocks.aes), False)
-        return 0, blocks.chain(a[1:] + a[:1], answer[-blocks.size :])
+        return 0, blocks.encipher_chain(a[1:] + a[:1], answer[-blocks.size :])
 
-    def _prove_legacy(
+    def _finish_legacy_authentication(
         self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
     ) -> tuple[int, bytes]:
         """The station has deciphered what it sends; enciphering brings it back."""
         if len(answer) != 16:
             raise No(0x7E)
-        a = blocks.put(answer[:8])
-        if _xor(blocks.put(answer[8:]), answer[:8]) != b[1:] + b[:1]:
+        a = blocks.encipher_block(answer[:8])
+        if _xor_bytes(blocks.encipher_block(answer[8:]), answer[:8]) != b[1:] + b[:1]:
             raise No(0xAE)
         self._session = _Session(number, Blocks(_session_key(key, False, a, b), False), True)
-        return 0, blocks.put(a[1:] + a[:1])
+        return 0, blocks.encipher_block(a[1:] + a[:1])
 
 
 class Blocks:
@@ -208,21 +208,21 @@ class Blocks:
         engine = Cipher(AES(whole) if aes else TripleDES(whole), ECB())
         self._in, self._out = engine.encryptor(), engine.decryptor()
 
-    def put(self, block: bytes) -> bytes:
+    def encipher_block(self, block: bytes) -> bytes:
         return self._in.update(block)
 
-    def chain(self, data: bytes, before: bytes) -> bytes:
+    def encipher_chain(self, data: bytes, before: bytes) -> bytes:
         out = b""
         for i in range(0, len(data), self.size):
-            before = self.put(_xor(data[i : i + self.size], before))
+            before = self.encipher_block(_xor_bytes(data[i : i + self.size], before))
             out += before
         return out
 
-    def unchain(self, data: bytes, before: bytes) -> bytes:
+    def decipher_chain(self, data: bytes, before: bytes) -> bytes:
         out = b""
         for i in range(0, len(data), self.size):
             block = data[i : i + self.size]
-            out += _xor(self._out.update(block), before)
+            out += _xor_bytes(self._out.update(block), before)
             before = block
         return out
 
@@ -239,44 +239,44 @@ class _Session:
     def __post_init__(self) -> None:
         self.before = bytes(self.blocks.size)
 
-    def heard(self, command: bytes) -> None:
+    def update_cmac(self, command: bytes) -> None:
         if not self.legacy:
-            self.before = self._mac(command)
+            self.before = self._chained_cmac(command)
 
-    def signed(self, data: bytes) -> bytes:
+    def with_cmac(self, data: bytes) -> bytes:
         if self.legacy:
             return data
-        self.before = self._mac(data + b"\0")
+        self.before = self._chained_cmac(data + b"\0")
         return data + self.before[:8]
 
-    def maced(self, data: bytes) -> bytes:
+    def with_mac(self, data: bytes) -> bytes:
         if not self.legacy:
-            return self.signed(data)
+            return self.with_cmac(data)
         padded = data + bytes(-len(data) % 8)
-        return data + self.blocks.chain(padded, bytes(8))[-8:-4]
+        return data + self.blocks.encipher_chain(padded, bytes(8))[-8:-4]
 
-    def sealed(self, data: bytes, known: bool = True) -> bytes:
+    def encipher_data(self, data: bytes, known: bool = True) -> bytes:
         """``known``: the station has said how many bytes it wants."""
         check = _crc_a(data) if self.legacy else _crc_32(data + b"\0")
         whole = data + check + (b"" if known else b"\x80")
         whole += bytes(-len(whole) % self.blocks.size)
-        sealed = self.blocks.chain(whole, bytes(8) if self.legacy else self.before)
+        sealed = self.blocks.encipher_chain(whole, bytes(8) if self.legacy else self.before)
         self.before = sealed[-self.blocks.size :]
         return sealed
 
-    def _mac(self, data: bytes) -> bytes:
+    def _chained_cmac(self, data: bytes) -> bytes:
         """CMAC that goes on from the last one."""
         size = self.blocks.size
         modulus, bits = (0x87, 128) if size == 16 else (0x1B, 64)
-        twice = int.from_bytes(self.blocks.put(bytes(size)), "big")
+        twice = int.from_bytes(self.blocks.encipher_block(bytes(size)), "big")
         whole = len(data) % size == 0 and data != b""
         for _ in range(1 if whole else 2):
             twice = (twice * 2) % (1 << bits) ^ (modulus if twice >> (bits - 1) else 0)
         if not whole:
             data += b"\x80"
             data += bytes(-len(data) % size)
-        masked = data[:-size] + _xor(data[-size:], twice.to_bytes(size, "big"))
-        return self.blocks.chain(masked, self.before)[-size:]
+        masked = data[:-size] + _xor_bytes(data[-size:], twice.to_bytes(size, "big"))
+        return self.blocks.encipher_chain(masked, self.before)[-size:]
 
 
 def _session_key(key: bytes, aes: bool, a: bytes, b: bytes) -> bytes:
@@ -291,7 +291,7 @@ def _session_key(key: bytes, aes: bool, a: bytes, b: bytes) -> bytes:
     return b"".join(a[s] + b[s] for s in spans)
 
 
-def _xor(one: bytes, other: bytes) -> bytes:
+def _xor_bytes(one: bytes, other: bytes) -> bytes:
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(len(one), "big")
 
 

@@ -56,12 +56,12 @@ class Registers:
     """Real seconds since the last write."""
 
     @property
-    def unfed(self) -> bool:
+    def watchdog_expired(self) -> bool:
         return 0 < self.watchdog_s < WATCHDOG_OFF and self.fed_s >= self.watchdog_s
 
     @property
-    def told_a(self) -> float:
-        return self.fallback_a if self.goes_on and self.unfed else self.limit_a
+    def effective_limit_a(self) -> float:
+        return self.fallback_a if self.goes_on and self.watchdog_expired else self.limit_a
 
 
 @dataclass
@@ -113,7 +113,7 @@ class Evse:
 
     def __post_init__(self) -> None:
         self.registers.limit_a = int(self.fitted.max_a)
-        self._measure(0.0, 0, None)
+        self._step_measurement(0.0, 0, None)
 
     # --- what can be seen -----------------------------------------------------------------------------------------
 
@@ -122,42 +122,42 @@ class Evse:
         return self.fitted.number
 
     @property
-    def tethered(self) -> bool:
+    def has_fixed_cable(self) -> bool:
         return self.fitted.outlet == "tethered"
 
     @property
-    def held(self) -> bool:
+    def is_plug_held(self) -> bool:
         """The lock will not open by itself: energy is released or flows, it was told to hold, or it is stuck."""
         kept = self.registers.release or self.registers.lock or self.contactor.closed
         return self.lock.locked and (kept or Fault.UNLOCK_FAILURE in self.faults)
 
     @property
-    def cable_a(self) -> int:
+    def cable_rating_a(self) -> int:
         """As coded by the plug's resistor (IEC 61851-1, annex B); 0 = no plug. A fixed cable has none."""
-        if self.tethered or not self.cable:
+        if self.has_fixed_cable or not self.cable:
             return 0
         return 32 if self.fitted.max_a <= 32 else 63
 
     @property
-    def limit_a(self) -> float:
+    def offered_current_a(self) -> float:
         """What the pilot offers while released; 0 = less than 6 A, pause."""
-        told_a = self.registers.told_a
+        told_a = self.registers.effective_limit_a
         bounds = [self.fitted.max_a, float(told_a)]
-        bounds += [float(self.cable_a)] if self.cable_a else []
+        bounds += [float(self.cable_rating_a)] if self.cable_rating_a else []
         bounds += [self.external_a] if self.external_a is not None else []
-        bounds += [max(float(LEAST_A), self.fitted.max_a * share) for share in self._shares()]
+        bounds += [max(float(LEAST_A), self.fitted.max_a * share) for share in self._derating_shares()]
         in_range = LEAST_A <= told_a <= MOST_A and min(bounds) >= LEAST_A
         return min(bounds) if in_range else 0.0
 
     @property
-    def most_w(self) -> float:
+    def rated_power_w(self) -> float:
         """Of a DC outlet."""
         return self.fitted.power_kw * 1000 if self.fitted.power_kw is not None else self.fitted.max_a * DC_V
 
     @property
-    def offers(self) -> bool:
+    def offers_energy(self) -> bool:
         """The limit that it was told lets anything flow."""
-        return self.limit_a >= LEAST_A if self.registers.limit_w is None else self.registers.limit_w > 0
+        return self.offered_current_a >= LEAST_A if self.registers.limit_w is None else self.registers.limit_w > 0
 
     @property
     def meter_wh(self) -> int:
@@ -167,7 +167,7 @@ class Evse:
     def power_mw(self) -> int:
         return sum(self.measured.power_mw)
 
-    def state(self) -> str:
+    def control_pilot_state(self) -> str:
         """Two characters as the board tells them. Its own wake-up pulse is no news of the vehicle."""
         if not self.registers.available or self._recovering_s > 0:
             return "F0"
@@ -177,13 +177,13 @@ class Evse:
             return "A1"
         return ("C" if self.car.asks else "B") + ("2" if self.pwm or self._wake_s > 0 else "1")
 
-    def inputs(self, mains_on: bool) -> int:
+    def digital_inputs(self, mains_on: bool) -> int:
         """The word of the digital inputs; the lowest is the bay's sensor."""
-        there = {f.value for f in self.told_faults(mains_on)}
+        there = {f.value for f in self.reported_faults(mains_on)}
         closed = [bool(name) and (name.lstrip("!") in there) != name.startswith("!") for name in self.contacts]
         return int(self.bay) | sum(1 << bit for bit, on in enumerate(closed) if on)
 
-    def told_faults(self, mains_on: bool) -> set[Fault]:
+    def reported_faults(self, mains_on: bool) -> set[Fault]:
         """What the board reports: an unlocking failure once it was tried, a loss of mains whoever caused it."""
         told = self.faults - TEMPERATURES.keys() | self.board_faults
         if not self.lock.failed:
@@ -203,32 +203,32 @@ class Evse:
             found |= {stop} if heat.stops else {derating} if heat.derates else set()
         return found
 
-    def _shares(self) -> list[float]:
+    def _derating_shares(self) -> list[float]:
         named = [0.5] if self.faults & {Fault.MREC3, Fault.MREC18} else []
-        return named + [heat.share for heat in (self.inside, self.plug) if heat.derates]
+        return named + [heat.derating_share for heat in (self.inside, self.plug) if heat.derates]
 
     # --- what people and the agent do -----------------------------------------------------------------------------
 
-    def connect(self, car: Car) -> None:
+    def connect_vehicle(self, car: Car) -> None:
         self.cable, self.car = True, car
-        car.arrives(self.rng)
+        car.arrive_at_outlet(self.rng)
         self.connected_s = self.charging_s = self.over_s = 0.0
         self.session_from_nws = self.energy_nws
         self._forced_open = self._woken = False
         self._idle_offer_s = self._wake_s = self._pulling_s = 0.0
 
-    def disconnect(self, cable_too: bool) -> None:
+    def disconnect_vehicle(self, cable_too: bool) -> None:
         if self.car is not None:
             self.car.asks = False
         self.car = None
         self.connected_s = self.charging_s = self.over_s = 0.0
         self._forced_open = False
-        if cable_too and not self.tethered:
+        if cable_too and not self.has_fixed_cable:
             self.cable = False
 
-    def pull(self) -> None:
+    def pull_plug(self) -> None:
         """The plug out of the socket; a locked one after the plug at the car, as soon as the lock has opened."""
-        self.disconnect(cable_too=not self.lock.locked)
+        self.disconnect_vehicle(cable_too=not self.lock.locked)
         self._pulling_s = PULLS_S if self.cable else 0.0
 
     def set_release(self, on: bool) -> None:
@@ -236,7 +236,7 @@ class Evse:
             self._forced_open = False
         self.registers.release = on
 
-    def set_limit(self, limit_a: float) -> None:
+    def set_current_limit(self, limit_a: float) -> None:
         self.registers.limit_a = limit_a
         if not LEAST_A <= limit_a <= MOST_A:
             self.registers.release = False
@@ -253,26 +253,26 @@ class Evse:
         dt_s = dt_us / 1e6
         if self.program is not None:
             self.program(real_us / 1e6)
-        self._watch(real_us / 1e6)
+        self._step_watchdog(real_us / 1e6)
         self._recovering_s = max(0.0, self._recovering_s - dt_s) if self.registers.available else self.recovers_s
         if self.car is not None:
             self.connected_s += dt_s
             self.car.step(dt_s, self.pwm)
-        self._drive_lock(dt_s)
-        self._tug(dt_s)
-        self._warm(dt_s)
-        self._offer(dt_s, mains.on)
-        self._switch(dt_s)
-        self._measure(dt_s, dt_us, mains)
+        self._step_lock(dt_s)
+        self._step_pulling(dt_s)
+        self._step_heat(dt_s)
+        self._step_pilot(dt_s, mains.on)
+        self._step_contactor(dt_s)
+        self._step_measurement(dt_s, dt_us, mains)
 
-    def _watch(self, real_s: float) -> None:
+    def _step_watchdog(self, real_s: float) -> None:
         r = self.registers
         r.fed_s += real_s
-        if r.unfed and not r.goes_on:
+        if r.watchdog_expired and not r.goes_on:
             r.release = False
 
-    def _drive_lock(self, dt_s: float) -> None:
-        if self.tethered:
+    def _step_lock(self, dt_s: float) -> None:
+        if self.has_fixed_cable:
             return
         holds = (self.car is not None and not self._forced_open) or self.registers.lock
         wanted = self.cable and (holds or self.contactor.closed)
@@ -282,36 +282,40 @@ class Evse:
             self._forced_open = False  # the motor gives up; the next order tries again
             self.lock.failed = stuck
 
-    def _tug(self, dt_s: float) -> None:
+    def _step_pulling(self, dt_s: float) -> None:
         if self._pulling_s > 0:
             self._pulling_s -= dt_s
             if not self.lock.locked:
-                self.pull()
+                self.pull_plug()
 
-    def _warm(self, dt_s: float) -> None:
+    def _step_heat(self, dt_s: float) -> None:
         """The cooled cable of a DC outlet warms as little as that of an AC one; its current is the charger's affair."""
         dc = self.fitted.kind == "DC"
         current_a = max(self.measured.current_a, default=0.0) * (DC_COOLED if dc else 1.0)
         for heat, place in ((self.inside, "inside"), (self.plug, "plug")):
             heat.step(dt_s, current_a)
-            heat.look(max((c for f, (p, c) in TEMPERATURES.items() if p == place and f in self.faults), default=0.0))
+            heat.update_sensor(
+                max((c for f, (p, c) in TEMPERATURES.items() if p == place and f in self.faults), default=0.0)
+            )
         if self.over_s < OVER_LASTS_S:
-            self.over_s = self.over_s + dt_s if self.pwm and not dc and current_a > OVER_SHARE * self.limit_a else 0.0
+            self.over_s = (
+                self.over_s + dt_s if self.pwm and not dc and current_a > OVER_SHARE * self.offered_current_a else 0.0
+            )
 
-    def _offer(self, dt_s: float, mains_on: bool) -> None:
+    def _step_pilot(self, dt_s: float, mains_on: bool) -> None:
         ready = (
             self.registers.release
             and self.registers.available
             and self._recovering_s == 0
-            and self.offers
+            and self.offers_energy
             and mains_on
             and self.car is not None
-            and (self.tethered or self.lock.locked)
+            and (self.has_fixed_cable or self.lock.locked)
             and not (self.faults - TEMPERATURES.keys() | self.board_faults) & SAFETY
         )
-        self.pwm = ready and not self._wakes(dt_s, ready)
+        self.pwm = ready and not self._step_wake_pulse(dt_s, ready)
 
-    def _wakes(self, dt_s: float, ready: bool) -> bool:
+    def _step_wake_pulse(self, dt_s: float, ready: bool) -> bool:
         if self._wake_s > 0:
             self._wake_s = max(0.0, self._wake_s - dt_s)
             return self._wake_s > 0
@@ -324,41 +328,45 @@ class Evse:
         self._woken, self._wake_s = True, WAKE_FOR_S
         return True
 
-    def _switch(self, dt_s: float) -> None:
+    def _step_contactor(self, dt_s: float) -> None:
         self.contactor.wanted = self.pwm and self.car is not None and self.car.asks
         welded = Fault.CONTACTOR_WELDED in self.faults
         self.contactor.step(dt_s, welded, Fault.CONTACTOR_STUCK_OPEN in self.faults)
 
-    def _measure(self, dt_s: float, dt_us: int, mains: Mains | None) -> None:
+    def _step_measurement(self, dt_s: float, dt_us: int, mains: Mains | None) -> None:
         lines = self.fitted.phases if self.fitted.kind == "AC" else 1
         if mains is None:
             self.measured = Measured((0.0,) * lines, (0,) * lines, (0.0,) * lines)
             return
         supplied = self.contactor.closed and mains.on
-        self.measured = self._dc(dt_s, supplied) if self.fitted.kind == "DC" else self._ac(dt_s, supplied, mains, lines)
+        self.measured = (
+            self._measure_dc(dt_s, supplied)
+            if self.fitted.kind == "DC"
+            else self._measure_ac(dt_s, supplied, mains, lines)
+        )
         self.energy_nws += self.power_mw * dt_us
         if supplied:
             self.charging_s += dt_s
         if self.car is not None and self.power_mw:
-            self.car.charge(self.power_mw * dt_us / NWS_PER_WH)
+            self.car.add_energy(self.power_mw * dt_us / NWS_PER_WH)
 
-    def _ac(self, dt_s: float, supplied: bool, mains: Mains, lines: int) -> Measured:
-        offer_a = self.limit_a if self.pwm else 0.0
-        draw_a = self.car.draw_a(dt_s, offer_a, supplied and self.pwm) if self.car else (0.0, 0.0, 0.0)
+    def _measure_ac(self, dt_s: float, supplied: bool, mains: Mains, lines: int) -> Measured:
+        offer_a = self.offered_current_a if self.pwm else 0.0
+        draw_a = self.car.draw_ac_current(dt_s, offer_a, supplied and self.pwm) if self.car else (0.0, 0.0, 0.0)
         current_a = draw_a[:lines]
-        voltage_v = tuple(self._grid_v(mains.voltage_v(i, a)) for i, a in enumerate(current_a))
+        voltage_v = tuple(self._faulted_grid_v(mains.line_voltage_v(i, a)) for i, a in enumerate(current_a))
         power_mw = tuple(round(u * a * POWER_FACTOR * 1000) for u, a in zip(voltage_v, current_a, strict=True))
         return Measured(current_a, power_mw, voltage_v)
 
-    def _grid_v(self, voltage_v: float) -> float:
+    def _faulted_grid_v(self, voltage_v: float) -> float:
         if self.faults & {Fault.UNDER_VOLTAGE, Fault.MREC6}:
             return voltage_v * 0.8
         return voltage_v * 1.15 if self.faults & {Fault.OVER_VOLTAGE, Fault.MREC5} else voltage_v
 
-    def _dc(self, dt_s: float, supplied: bool) -> Measured:
+    def _measure_dc(self, dt_s: float, supplied: bool) -> Measured:
         if self.car is None:
             return Measured((0.0,), (0,), (0.0,))
         limit_w = self.registers.limit_w
-        most_a = self.limit_a if limit_w is None else self.fitted.max_a
-        current_a, voltage_v = self.car.dc_draw(dt_s, most_a, limit_w, supplied and self.pwm)
+        most_a = self.offered_current_a if limit_w is None else self.fitted.max_a
+        current_a, voltage_v = self.car.draw_dc_current(dt_s, most_a, limit_w, supplied and self.pwm)
         return Measured((current_a,), (round(current_a * voltage_v * 1000),), (voltage_v,))

@@ -46,7 +46,7 @@ class FarEnd:
     map: str = ""
     addresses: tuple[str, ...] = ("host", "device")
 
-    def suits(self, device: Device | None) -> bool:
+    def fits_device(self, device: Device | None) -> bool:
         return (
             device is not None
             and device.driver == self.driver
@@ -55,7 +55,7 @@ class FarEnd:
         )
 
 
-def far_ends() -> list[FarEnd]:
+def installed_far_ends() -> list[FarEnd]:
     """All that are installed, of ours none. Raises ``ValueError`` for an entry point that is none."""
     from importlib.metadata import entry_points
 

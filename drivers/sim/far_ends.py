@@ -13,18 +13,25 @@ from typing import Any
 
 from agent.station_file.settings import Device, Evse, StationFile
 from drivers.sim.board import EXTRA_BASE, ChargeController
-from drivers.sim.buttons import Buttons, key_codes
+from drivers.sim.buttons import Buttons, button_key_codes
 from drivers.sim.buzzer import Buzzer
-from drivers.sim.derived_file import FarEnds, Table, chosen, lacks_address, rooted, with_url
+from drivers.sim.derived_file import (
+    FarEnds,
+    Table,
+    chosen_options,
+    lacks_address,
+    with_absolute_paths,
+    with_backend_url,
+)
 from drivers.sim.everest.station import Everest
 from drivers.sim.evse import Evse as EvseModel
-from drivers.sim.external_far_ends import Place, far_ends
+from drivers.sim.external_far_ends import Place, installed_far_ends
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
-from drivers.sim.link_proxy import Road, target_of
+from drivers.sim.link_proxy import Road, parse_backend_target
 from drivers.sim.mains import Mains
-from drivers.sim.meter import Meter, family
+from drivers.sim.meter import Meter, meter_family
 from drivers.sim.modbus_slave import Device as SlaveDevice
 from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
 from drivers.sim.mqtt import Broker
@@ -76,7 +83,7 @@ class Wires:
     async def open(self, backend_url: str) -> None:
         """Raises ``ValueError`` for a device that cannot be simulated, ``OSError``."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        await self._open_foreign()
+        await self._open_external()
         await self._open_boards()
         self._open_serial_boards()
         await self._open_everest()
@@ -90,7 +97,7 @@ class Wires:
         self._open_buzzer()
         self._open_terminals()
         self._name_updater()
-        await self._open_roads(backend_url)
+        await self._open_link_proxies(backend_url)
 
     async def close(self) -> None:
         await self._foreign.aclose()
@@ -115,12 +122,12 @@ class Wires:
             await road.close()
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
 
-    def forget(self) -> None:
+    def discard_inputs(self) -> None:
         """The agent was away: taps and presses that nobody fetched were never heard."""
         for reader in self.line_readers.values():
-            reader.forget()
+            reader.discard_taps()
         if self.buttons is not None:
-            self.buttons.forget()
+            self.buttons.discard_presses()
 
     def silence_reader(self, evse: int, silent: bool) -> None:
         """The EVSE's own line reader, or with a single EVSE the station's."""
@@ -142,13 +149,13 @@ class Wires:
 
     # --- boards and meters ----------------------------------------------------------------------------------------
 
-    async def _open_foreign(self) -> None:
+    async def _open_external(self) -> None:
         """What other packages bring goes first: maps of ours that they know better are theirs too."""
-        for far_end in far_ends():
+        for far_end in installed_far_ends():
             for evse in self._file.evses:
                 device = getattr(evse, far_end.role) or getattr(self._file, far_end.role)
-                if far_end.suits(device):
-                    place = Place(self._evses[evse.number], self._mains, self._folder, chosen(device))
+                if far_end.fits_device(device):
+                    place = Place(self._evses[evse.number], self._mains, self._folder, chosen_options(device))
                     address = await self._foreign.enter_async_context(far_end.open(place))
                     table = {"driver": device.driver, **place.options, **address}
                     self.far_ends.evses[evse.number][far_end.role] = table
@@ -162,18 +169,18 @@ class Wires:
             if "board" not in self.far_ends.evses[e.number]
             and lacks_address(e.board or self._file.board, "evse_modbus")
         ]
-        small = [e for e in wanted if chosen(e.board or self._file.board).get("map", _MAP) != _MAP]
+        small = [e for e in wanted if chosen_options(e.board or self._file.board).get("map", _MAP) != _MAP]
         for evse in small:
             await self._open_small_board(evse)
         if wanted := [e for e in wanted if e not in small]:
             await self._open_charx(wanted)
 
     async def _open_charx(self, wanted: list[Evse]) -> None:
-        slave = await self._slave(
+        slave = await self._start_network_slave(
             ChargeController({e.number: self._evses[e.number] for e in wanted}, self._mains), "tcp"
         )
         for evse in wanted:
-            asked = chosen(evse.board or self._file.board)
+            asked = chosen_options(evse.board or self._file.board)
             self._evses[evse.number].contacts = contacts = tuple(asked.get("input_faults", ()))
             bay: Table = {} if contacts and contacts[0] else {"bay_input": 0}
             table: Table = {
@@ -186,24 +193,24 @@ class Wires:
 
     async def _open_small_board(self, evse: Evse) -> None:
         """On the kind of line that it has in life."""
-        asked = chosen(evse.board or self._file.board)
+        asked = chosen_options(evse.board or self._file.board)
         if asked["map"] not in SMALL_BOARDS:
             known = ", ".join((_MAP, *SMALL_BOARDS))
             raise ValueError(f"board: there is no simulated board for map {asked['map']!r}; there is {known}")
         self._evses[evse.number].contacts = tuple(asked.get("input_faults", ()))
         board = SMALL_BOARDS[asked["map"]](self._evses[evse.number], self._mains)
         if board.line == "rtu":
-            line = self._pty(f"board-{evse.number}", RtuSlave(board.unit, board))
+            line = self._open_rtu_line(f"board-{evse.number}", RtuSlave(board.unit, board))
             address: Table = {"device": str(line.link), "parity": "N"}  # a pseudo terminal knows no parity
         else:
-            address = {"host": "127.0.0.1", "port": (await self._slave(board, "tcp", board.unit)).port}
+            address = {"host": "127.0.0.1", "port": (await self._start_network_slave(board, "tcp", board.unit)).port}
         table: Table = {"driver": "evse_modbus", "poll_s": 0.25, "watchdog_s": 10, **asked, **address}
         self.far_ends.evses[evse.number]["board"] = table
         where = address.get("device") or f"{address['host']}:{address['port']}"
         self.addresses[f"board {evse.number}"] = f"{where} ({board.line}, {asked['map']}, unit {board.unit})"
 
-    def _pty(self, name: str, slave: RtuSlave) -> PtyLine:
-        line = PtyLine(self._folder / name, lambda data: slave.feed(data, time.monotonic()))
+    def _open_rtu_line(self, name: str, slave: RtuSlave) -> PtyLine:
+        line = PtyLine(self._folder / name, lambda data: slave.feed_bytes(data, time.monotonic()))
         line.open()
         self._lines.append(line)
         return line
@@ -216,7 +223,12 @@ class Wires:
             board = RapiBoard(self._evses[evse.number], self._folder / f"board-{evse.number}")
             board.start()
             self.serial_boards[evse.number] = board
-            table: Table = {"driver": "evse_openevse", "poll_s": 0.25, **chosen(device), "device": board.address}
+            table: Table = {
+                "driver": "evse_openevse",
+                "poll_s": 0.25,
+                **chosen_options(device),
+                "device": board.address,
+            }
             self.far_ends.evses[evse.number]["board"] = table
             self.addresses[f"board {evse.number}"] = f"{board.address} (RAPI)"
 
@@ -230,7 +242,12 @@ class Wires:
                 await self.broker.start()
             rng = random.Random(self._file.simulation.seed + evse.number)
             self.everest[evse.number] = Everest(self._evses[evse.number], self.broker, rng, self._mains, self._rate)
-            table: Table = {**chosen(device), "driver": "evse_everest", "host": "127.0.0.1", "port": self.broker.port}
+            table: Table = {
+                **chosen_options(device),
+                "driver": "evse_everest",
+                "host": "127.0.0.1",
+                "port": self.broker.port,
+            }
             self.far_ends.evses[evse.number]["board"] = table
             self.addresses[f"board {evse.number}"] = f"127.0.0.1:{self.broker.port} (MQTT, EVerest API)"
 
@@ -239,7 +256,7 @@ class Wires:
         far = WIRED[model](self._evses[evse.number])
         await self._foreign.enter_async_context(far)
         address: Table = {"host": "127.0.0.1", "port": far.port}
-        self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_rest", **chosen(device), **address}
+        self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_rest", **chosen_options(device), **address}
         self.addresses[f"meter {evse.number}"] = f"http://127.0.0.1:{far.port} ({model})"
 
     async def _open_meter(self, evse: Evse) -> None:
@@ -249,20 +266,23 @@ class Wires:
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return
         label = {"class": "B"} if device is None and self._file.payment is not None else {}
-        asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **label, **chosen(device)}
-        meter = Meter(family(asked["map"]), self._evses[evse.number], self._mains)
+        asked = {"map": "eastron_sdm630", "line": "rtu", "unit": 1, **label, **chosen_options(device)}
+        meter = Meter(meter_family(asked["map"]), self._evses[evse.number], self._mains)
         if asked["line"] == "rtu":
-            line = self._pty(f"meter-{evse.number}", RtuSlave(asked["unit"], meter))
+            line = self._open_rtu_line(f"meter-{evse.number}", RtuSlave(asked["unit"], meter))
             address: Table = {"device": str(line.link), "parity": "N"}  # a pseudo terminal knows no parity
         elif asked["line"] in ("tcp", "rtu_tcp"):
-            address = {"host": "127.0.0.1", "port": (await self._slave(meter, asked["line"], asked["unit"])).port}
+            address = {
+                "host": "127.0.0.1",
+                "port": (await self._start_network_slave(meter, asked["line"], asked["unit"])).port,
+            }
         else:
             raise ValueError(f"meter.line: must be rtu, rtu_tcp or tcp, is {asked['line']!r}")
         self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_modbus", **asked, **address}
         where = address.get("device") or f"{address['host']}:{address['port']}"
         self.addresses[f"meter {evse.number}"] = f"{where} ({asked['line']}, {asked['map']}, unit {asked['unit']})"
 
-    async def _slave(self, device: SlaveDevice, line: str, unit: int = 1) -> NetworkSlave:
+    async def _start_network_slave(self, device: SlaveDevice, line: str, unit: int = 1) -> NetworkSlave:
         slave = NetworkSlave(device, unit, line)
         self._slaves.append(slave)
         await slave.start()
@@ -273,15 +293,15 @@ class Wires:
     async def _open_readers(self) -> None:
         """Shared ones, and with several EVSEs one pair at each as well. Named ones stay as they are."""
         named = self._file.readers or _READERS
-        self.far_ends.readers = [await self._reader(d, STATION) for d in named]
+        self.far_ends.readers = [await self._open_reader(d, STATION) for d in named]
         several = len(self._file.evses) > 1 and not self._file.readers
         for evse in self._file.evses:
             own = evse.reader or (_READERS if several else ())
             if own:
-                self.far_ends.evses[evse.number]["reader"] = [await self._reader(d, evse.number) for d in own]
+                self.far_ends.evses[evse.number]["reader"] = [await self._open_reader(d, evse.number) for d in own]
 
-    async def _reader(self, device: Device, place: int) -> Table:
-        table: Table = {"driver": device.driver, **rooted(device.options, self._file.path.parent)}
+    async def _open_reader(self, device: Device, place: int) -> Table:
+        table: Table = {"driver": device.driver, **with_absolute_paths(device.options, self._file.path.parent)}
         name = f"{place}" if place else "shared"
         if lacks_address(device, "reader_nfc") and place not in self.fields:
             field = self.fields[place] = RfField()
@@ -310,7 +330,7 @@ class Wires:
         """None: the station file says where it is."""
         if not lacks_address(device, "display_framebuffer"):
             return None
-        asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen(device)}
+        asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen_options(device)}
         path = self._folder / name.replace(" ", "-")
         try:
             screen = Screen(path, asked["width"], asked["height"], asked["format"])
@@ -325,12 +345,12 @@ class Wires:
         device = self._file.buttons
         if not lacks_address(device, "buttons_evdev"):
             return
-        keys: dict[str, int] = chosen(device).get("keys") or key_codes(len(self._file.evses))
+        keys: dict[str, int] = chosen_options(device).get("keys") or button_key_codes(len(self._file.evses))
         self.buttons = Buttons(self._folder / "buttons", keys)
         self.buttons.start()
         table: dict[str, Any] = {
             "driver": "buttons_evdev",
-            **chosen(device),
+            **chosen_options(device),
             "path": str(self.buttons.path),
             "keys": keys,
         }
@@ -362,7 +382,7 @@ class Wires:
             return
         supply = self.supply = PowerSupply(self._folder / "power_supply" / "mains")
         supply.start(self._mains.on)
-        table: Table = {"driver": "power_sysfs", **chosen(power.device), "path": str(supply.folder)}
+        table: Table = {"driver": "power_sysfs", **chosen_options(power.device), "path": str(supply.folder)}
         self.far_ends.power = table
         self.addresses["power"] = str(supply.folder)
 
@@ -375,7 +395,10 @@ class Wires:
             if not lacks_address(device, "terminal_payter"):
                 continue
             terminal = self.terminals[place] = Terminal(self._folder.parent, place, self._rate)
-            table: Table = {**rooted(chosen(device), self._file.path.parent), **terminal.table}
+            table: Table = {
+                **with_absolute_paths(chosen_options(device), self._file.path.parent),
+                **terminal.device_table,
+            }
             if place == STATION:
                 self.far_ends.terminal = table
             else:
@@ -383,11 +406,11 @@ class Wires:
             self.addresses[f"terminal {place or 'shared'}"] = f"127.0.0.1:{terminal.port} (PSP over TCP)"
             terminal.start()
 
-    async def _open_roads(self, backend_url: str) -> None:
+    async def _open_link_proxies(self, backend_url: str) -> None:
         """The first backend's road is called "backend", any other by the backend's name."""
-        backends = with_url(self._file.backends, self._file.station.id, backend_url)
+        backends = with_backend_url(self._file.backends, self._file.station.id, backend_url)
         for i, backend in enumerate(b for b in backends if b.url):
-            host, port = _dialled(backend.via) if backend.via else target_of(backend.url)
+            host, port = _parse_via_address(backend.via) if backend.via else parse_backend_target(backend.url)
             road = Road(host, port, self._file.simulation.seed + i)
             await road.start()
             name = backend.name if i else "backend"
@@ -395,7 +418,7 @@ class Wires:
             self.far_ends.via[backend.name] = self.addresses[f"road {name}"] = f"127.0.0.1:{road.port}"
 
 
-def _dialled(via: str) -> tuple[str, int]:
+def _parse_via_address(via: str) -> tuple[str, int]:
     host, _, port = via.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"backend.via: must be host:port, is {via!r}")

@@ -75,7 +75,7 @@ NO_CONDITION: dict[str, str] = {
 """Error codes of OCPP 1.6 that nothing at the station can cause."""
 
 
-def named(name: str) -> Fault:
+def fault_by_name(name: str) -> Fault:
     """The fault of that name. Raises ``ValueError`` with a suggestion, or why it is none."""
     if name in NO_CONDITION:
         raise ValueError(f"fault: {name} {NO_CONDITION[name]}")
@@ -90,7 +90,7 @@ def named(name: str) -> Fault:
         raise ValueError(f"fault: {name!r} is not in the catalogue; {hint}") from None
 
 
-def error_mask(faults: Iterable[Fault]) -> int:
+def charx_error_mask(faults: Iterable[Fault]) -> int:
     """The 32 bits at n*1000+293."""
     mask = 0
     for fault in faults:
@@ -99,7 +99,7 @@ def error_mask(faults: Iterable[Fault]) -> int:
     return mask
 
 
-def extra_words(faults: Iterable[Fault]) -> list[int]:
+def extra_fault_words(faults: Iterable[Fault]) -> list[int]:
     """The words from n*1000+900 on."""
     words = [0] * -(-len(EXTRA) // 16)
     for fault in faults:

@@ -29,7 +29,7 @@ class Access:
     token: str = ""
 
     @classmethod
-    def of(cls, host: str, port: int, folder: Path) -> Access:
+    def for_host(cls, host: str, port: int, folder: Path) -> Access:
         """The token outlives the simulation, so that the address in a telephone stays good. Raises ``OSError``."""
         if host in LOOPBACK:
             return cls(host, port)
@@ -40,25 +40,25 @@ class Access:
         return cls(host, port, path.read_text("ascii").strip())
 
     @property
-    def own_url(self) -> str:
+    def loopback_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def outer_url(self) -> str:
+    def network_url(self) -> str:
         """For other machines on this network, if they are served."""
-        return f"http://{_outer_address(self.host)}:{self.port}" if self.token else self.own_url
+        return f"http://{_network_address(self.host)}:{self.port}" if self.token else self.loopback_url
 
     @property
-    def outer_name(self) -> str:
-        return _outer_address(self.host) if self.token else ""
+    def network_host_name(self) -> str:
+        return _network_address(self.host) if self.token else ""
 
-    def refusal(self, request: web.Request) -> str:
+    def refusal_reason(self, request: web.Request) -> str:
         """Why this request is not answered; "" if it is. A page of a foreign site could otherwise reach the station
         through the visitor's browser (cross-site POST, DNS rebinding)."""
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         own = host_name(host) in LOOPBACK
         if is_foreign_origin(origin, host) or not (own or (self.token and is_local_host(host, self.host))):
-            return f"this station is simulated for this machine only: use {self.own_url}"
+            return f"this station is simulated for this machine only: use {self.loopback_url}"
         if not self.token or request.path.startswith(PAY) or (own and request.remote in LOOPBACK):
             return ""
         return "" if self._has_token(request) else "open the address with the token that simulate has printed"
@@ -66,24 +66,24 @@ class Access:
     def _has_token(self, request: web.Request) -> bool:
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         given = (
-            request.cookies.get(self._cookie, ""),
+            request.cookies.get(self._cookie_name, ""),
             request.query.get("token", ""),
             bearer if scheme.lower() == "bearer" else "",
         )
         return any(hmac.compare_digest(text.encode(), self.token.encode()) for text in given)
 
-    def admitted(self, request: web.Request) -> web.Response:
+    def redirect_with_cookie(self, request: web.Request) -> web.Response:
         """To the page itself, with the token kept by the browser: it stands in no address that is copied on."""
         response = web.Response(status=303, headers={"Location": request.path})
-        response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict", max_age=30 * 86400)
+        response.set_cookie(self._cookie_name, self.token, httponly=True, samesite="Strict", max_age=30 * 86400)
         return response
 
     @property
-    def _cookie(self) -> str:
+    def _cookie_name(self) -> str:
         return f"chargy-{self.port}"
 
 
-def _outer_address(host: str) -> str:
+def _network_address(host: str) -> str:
     if host not in _ANYWHERE:
         return host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -22,52 +22,52 @@ PAGE = Path(__file__).parent / "page"
 V1 = "/api/v1"
 
 
-def application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
+def make_application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
     """``with_page`` False: the API alone. ``pay_page`` answers what is below ``/pay/``."""
-    app = web.Application(middlewares=[_guarded(access), _errors])
+    app = web.Application(middlewares=[_access_guard(access), _errors_as_json])
     gets: dict[str, Handler] = {
-        "/health": control.health,
+        "/health": control.get_health,
         "/station": control.get_station,
         "/display/{n}.png": control.get_display,
         "/trace": control.get_trace,
         "/events": control.get_events,
     }
     posts: dict[str, Callable[[web.Request], Awaitable[None]]] = {
-        "/evses/{n}/plug": control.plug,
-        "/evses/{n}/unplug": control.unplug,
-        "/evses/{n}/ev": control.ev,
-        "/evses/{n}/fault": control.fault,
-        "/evses/{n}/clear": control.clear,
-        "/evses/{n}/meter": control.meter,
-        "/evses/{n}/bay": control.bay,
-        "/cards/tap": control.tap,
-        "/terminal/card": control.bank_card,
-        "/terminal": control.terminal,
-        "/modem": control.no_modem,
-        "/clock": control.clock,
-        "/buttons/{name}": control.press,
-        "/links/{name}": control.link,
-        "/limits": control.limits,
-        "/power": control.power,
-        "/agent": control.act,
-        "/time": control.time,
+        "/evses/{n}/plug": control.plug_in_vehicle,
+        "/evses/{n}/unplug": control.unplug_vehicle,
+        "/evses/{n}/ev": control.set_vehicle_demand,
+        "/evses/{n}/fault": control.set_fault_state,
+        "/evses/{n}/clear": control.clear_latched_faults,
+        "/evses/{n}/meter": control.set_meter_register,
+        "/evses/{n}/bay": control.set_bay_occupied,
+        "/cards/tap": control.tap_card_or_token,
+        "/terminal/card": control.tap_bank_card,
+        "/terminal": control.act_on_terminals,
+        "/modem": control.refuse_modem,
+        "/clock": control.step_clock,
+        "/buttons/{name}": control.press_button,
+        "/links/{name}": control.set_link_condition,
+        "/limits": control.set_site_limit,
+        "/power": control.set_mains_power,
+        "/agent": control.control_agent,
+        "/time": control.set_time_rate,
     }
     for path, get in gets.items():
         app.router.add_get(V1 + path, get)
     for path, post in posts.items():
-        app.router.add_post(V1 + path, _accepted(post))
+        app.router.add_post(V1 + path, _accept_post(post))
     if pay_page is not None:
         app.router.add_get(PAY + "{rest:.*}", pay_page)
         app.router.add_post(PAY + "{rest:.*}", pay_page)
     if with_page:
-        app.router.add_get("/", _file("index.html"))
+        app.router.add_get("/", _file_handler("index.html"))
         for name in ("app.js", "style.css", "icon.svg"):
-            app.router.add_get(f"/{name}", _file(name))
+            app.router.add_get(f"/{name}", _file_handler(name))
     return app
 
 
 @contextlib.asynccontextmanager
-async def served(
+async def serve_control_api(
     control: Control,
     listener: socket.socket,
     with_page: bool,
@@ -75,7 +75,7 @@ async def served(
     pay_page: Handler | None = None,
 ) -> AsyncIterator[None]:
     """Answers on ``listener`` (already bound) until left."""
-    app = application(control, with_page, access or Access(port=listener.getsockname()[1]), pay_page)
+    app = make_application(control, with_page, access or Access(port=listener.getsockname()[1]), pay_page)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -83,55 +83,55 @@ async def served(
         yield
     finally:
         control.closing = True
-        control.feed.changed()
+        control.feed.notify_change()
         await runner.cleanup()
 
 
-def _accepted(post: Callable[[web.Request], Awaitable[None]]) -> Handler:
-    async def handle(request: web.Request) -> web.Response:
+def _accept_post(post: Callable[[web.Request], Awaitable[None]]) -> Handler:
+    async def handle_post(request: web.Request) -> web.Response:
         await post(request)
         return web.Response(status=202)
 
-    return handle
+    return handle_post
 
 
-def _file(name: str) -> Handler:
-    async def handle(request: web.Request) -> web.FileResponse:
+def _file_handler(name: str) -> Handler:
+    async def send_page_file(request: web.Request) -> web.FileResponse:
         return web.FileResponse(PAGE / name)
 
-    return handle
+    return send_page_file
 
 
-def _guarded(access: Access) -> Middleware:
+def _access_guard(access: Access) -> Middleware:
     @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if refusal := access.refusal(request):
-            return _wrong(403, refusal)
+    async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refusal := access.refusal_reason(request):
+            return _error_response(403, refusal)
         if access.token and "token" in request.query and request.method == "GET":
-            return access.admitted(request)
+            return access.redirect_with_cookie(request)
         response = await handler(request)
         if not response.prepared:
             response.headers.update({k: v for k, v in HEADERS.items() if k not in response.headers})
         return response
 
-    return guard
+    return check_access
 
 
 @web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ValueError as e:
-        return _wrong(400, str(e))
+        return _error_response(400, str(e))
     except Unknown as e:
-        return _wrong(404, str(e))
+        return _error_response(404, str(e))
     except (Impossible, NotRunning) as e:
-        return _wrong(409, str(e))
+        return _error_response(409, str(e))
     except web.HTTPException as e:
         if e.status < 400:
             raise
-        return _wrong(e.status, f"{request.method} {request.path}: {e.reason}")
+        return _error_response(e.status, f"{request.method} {request.path}: {e.reason}")
 
 
-def _wrong(status: int, error: str) -> web.Response:
+def _error_response(status: int, error: str) -> web.Response:
     return web.json_response({"error": error}, status=status)

@@ -8,29 +8,29 @@ from typing import Any
 from agent.station_file.settings import SimulatedEvse
 from drivers.sim.car import Car
 from drivers.sim.evse import NWS_PER_WH, Evse, Registers
-from drivers.sim.faults import named
+from drivers.sim.faults import fault_by_name
 
 
-def begin(evse: Evse, first: SimulatedEvse) -> None:
+def apply_first_situation(evse: Evse, first: SimulatedEvse) -> None:
     """The situation at the first start."""
     evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
-    if first.ev_connected or (first.plugged and evse.tethered):
-        evse.connect(Car.of(None, first.ev_ready, evse.fitted.dc))
+    if first.ev_connected or (first.plugged and evse.has_fixed_cable):
+        evse.connect_vehicle(Car.from_api_table(None, first.ev_ready, evse.fitted.dc))
     elif first.plugged:
         evse.cable = True
 
 
-def stored(evse: Evse) -> dict[str, Any]:
-    car = evse.car.as_table() if evse.car is not None else None
+def stored_situation(evse: Evse) -> dict[str, Any]:
+    car = evse.car.as_stored_table() if evse.car is not None else None
     return {"cable": evse.cable, "car": car, "bay": evse.bay, "faults": sorted(evse.faults), "locked": evse.lock.locked}
 
 
-def resume(evse: Evse, known: Mapping[str, Any]) -> None:
+def resume_situation(evse: Evse, known: Mapping[str, Any]) -> None:
     """The power was off: plug and lock are as they were, the board counts the connection from now."""
     if known.get("car") is not None:
         table = dict(known["car"])
-        evse.connect(Car.of(table, table.pop("ready", True)))
+        evse.connect_vehicle(Car.from_api_table(table, table.pop("ready", True)))
     evse.cable, evse.bay = bool(known.get("cable")), bool(known.get("bay"))
     evse.lock.locked = bool(known.get("locked")) and evse.cable
-    evse.faults = {named(name) for name in known.get("faults", ())}
+    evse.faults = {fault_by_name(name) for name in known.get("faults", ())}
     evse.registers = Registers(limit_a=int(evse.fitted.max_a))

@@ -22,14 +22,14 @@ class Lamp:
             (led / "trigger").write_text("none [heartbeat] default-on\n")
             (led / "brightness").write_text("0\n")
 
-    def brightness(self, colour: str) -> int:
+    def read_brightness(self, colour: str) -> int:
         """What was written last: a shorter text lies over the rest of a longer one."""
         # ten times a second for each colour: no layer that decodes
         with open(f"{self.folder}/{self.names[colour]}/brightness", "rb", buffering=0) as file:
             text = file.read().split(b"\n")[0]
         return int(text) if text.isdigit() else 0
 
-    def seen(self) -> str:
+    def seen_color(self) -> str:
         """The colour: red with green is yellow."""
-        lit = tuple(c for c in COLOURS if self.brightness(c) > 0)
+        lit = tuple(c for c in COLOURS if self.read_brightness(c) > 0)
         return {(): "off", ("green", "red"): "yellow"}.get(lit, lit[0] if len(lit) == 1 else "+".join(lit))

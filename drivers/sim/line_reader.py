@@ -13,8 +13,8 @@ class LineReader:
         self.address = str(link)
 
     @property
-    def silent(self) -> bool:
-        return not self._line.up
+    def is_silent(self) -> bool:
+        return not self._line.is_up
 
     def start(self) -> None:
         self._line.open()
@@ -26,11 +26,11 @@ class LineReader:
         """Hangs up, or comes back under the same name."""
         if silent:
             self._line.hang_up()
-        elif not self._line.up:
+        elif not self._line.is_up:
             self._line.open()
 
-    def tap(self, token: str) -> None:
+    def send_token(self, token: str) -> None:
         self._line.send(token.encode() + b"\r\n")
 
-    def forget(self) -> None:
-        self._line.forget()
+    def discard_taps(self) -> None:
+        self._line.discard_unread()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from drivers.sim.checked_values import flag, number
+from drivers.sim.checked_values import checked_flag, checked_number
 
 _CHUNK = 1400
 _AHEAD = 64
@@ -30,7 +30,7 @@ class Condition:
     loss: float = 0.0
     stall: bool = False
 
-    def changed(self, wanted: dict[str, Any]) -> Condition:
+    def with_changes(self, wanted: dict[str, Any]) -> Condition:
         """Raises ``ValueError``."""
         known = {f.name for f in fields(self)}
         if unknown := sorted(set(wanted) - known):
@@ -40,15 +40,15 @@ class Condition:
 
 
 _CHECKS: dict[str, Any] = {
-    "up": lambda v: flag(v, "up"),
-    "latency_ms": lambda v: number(v, "latency_ms", 0, 600_000),
-    "kbit_s": lambda v: None if v is None else number(v, "kbit_s", 0.1, 10_000_000),
-    "loss": lambda v: number(v, "loss", 0, 1),
-    "stall": lambda v: flag(v, "stall"),
+    "up": lambda v: checked_flag(v, "up"),
+    "latency_ms": lambda v: checked_number(v, "latency_ms", 0, 600_000),
+    "kbit_s": lambda v: None if v is None else checked_number(v, "kbit_s", 0.1, 10_000_000),
+    "loss": lambda v: checked_number(v, "loss", 0, 1),
+    "stall": lambda v: checked_flag(v, "stall"),
 }
 
 
-def target_of(url: str) -> tuple[str, int]:
+def parse_backend_target(url: str) -> tuple[str, int]:
     """Host and port of a ws, wss, http or https URL. Raises ``ValueError``."""
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
@@ -73,36 +73,36 @@ class Road:
         self._free.set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._arrive, "127.0.0.1", 0, limit=_CHUNK * _AHEAD)
+        self._server = await asyncio.start_server(self._accept_connection, "127.0.0.1", 0, limit=_CHUNK * _AHEAD)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        self._break()
+        self._abort_connections()
         for task in list(self._cars):
             task.cancel()
         await asyncio.gather(*self._cars, return_exceptions=True)
 
-    def set(self, **wanted: Any) -> None:
+    def set_condition(self, **wanted: Any) -> None:
         """Raises ``ValueError``; then nothing is changed."""
-        self.condition = self.condition.changed(wanted)
+        self.condition = self.condition.with_changes(wanted)
         jammed = self.condition.stall or self.condition.loss >= 1
         if jammed:
             self._free.clear()
         else:
             self._free.set()
         if not self.condition.up:
-            self._break()
+            self._abort_connections()
 
-    def picture(self) -> dict[str, Any]:
+    def condition_picture(self) -> dict[str, Any]:
         return asdict(self.condition) | ({"trouble": self.trouble} if self.trouble else {})
 
-    def _break(self) -> None:
+    def _abort_connections(self) -> None:
         for writer in list(self._ways):
             writer.transport.abort()
 
-    async def _arrive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self.condition.up:
             writer.transport.abort()
             return
@@ -111,7 +111,7 @@ class Road:
         self._cars.add(task)
         self._ways.add(writer)
         try:
-            await self._carry(reader, writer)
+            await self._carry_connection(reader, writer)
         except (OSError, EOFError):
             pass  # one side went: the other one is told by the abort below
         finally:
@@ -119,27 +119,29 @@ class Road:
             self._ways.discard(writer)
             self._cars.discard(task)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._free.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection(*self.target, limit=_CHUNK * _AHEAD)
         except OSError as e:
-            self.trouble = _why(self.target, e)
+            self.trouble = _connect_error_text(self.target, e)
             raise
         self.trouble = ""
         self._ways.add(far_writer)
         try:
-            await _both(self._way(reader, far_writer), self._way(far_reader, writer))
+            await _run_both_directions(
+                self._carry_direction(reader, far_writer), self._carry_direction(far_reader, writer)
+            )
         finally:
             self._ways.discard(far_writer)
             far_writer.transport.abort()
 
-    async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry_direction(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One direction. An end of stream travels as slowly as the data before it."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_AHEAD)
-        await _both(self._load(reader, queue), self._unload(queue, writer))
+        await _run_both_directions(self._queue_chunks(reader, queue), self._deliver_chunks(queue, writer))
 
-    async def _load(self, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _queue_chunks(self, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
         free_at = loop.time()
         while True:
@@ -154,7 +156,7 @@ class Road:
             if not data:
                 return
 
-    async def _unload(self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+    async def _deliver_chunks(self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         while True:
             at, data = await queue.get()
@@ -167,7 +169,7 @@ class Road:
             await writer.drain()
 
 
-def _why(target: tuple[str, int], error: OSError) -> str:
+def _connect_error_text(target: tuple[str, int], error: OSError) -> str:
     """The agent behind this road sees no more than a connection that ends."""
     where = f"{target[0]}:{target[1]}"
     if isinstance(error, ConnectionRefusedError):
@@ -177,7 +179,7 @@ def _why(target: tuple[str, int], error: OSError) -> str:
     return f"{where} cannot be reached ({error.strerror or error})"
 
 
-async def _both(one: Any, other: Any) -> None:
+async def _run_both_directions(one: Any, other: Any) -> None:
     """Until both have ended, or one has failed."""
     try:
         async with asyncio.TaskGroup() as group:

@@ -35,6 +35,6 @@ class Mains:
             self._open_v[i] = NOMINAL_V + max(-_DRIFT_V, min(_DRIFT_V, drift))
         self._frequency_hz = 50.0 + self._random.uniform(-0.02, 0.02)
 
-    def voltage_v(self, line: int, load_a: float) -> float:
+    def line_voltage_v(self, line: int, load_a: float) -> float:
         """Of line 0..2 under this load."""
         return max(0.0, self._open_v[line] - SOURCE_OHM * load_a) if self.on else 0.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.model.types import Fault
-from drivers.sim.board import text, u32, u64
+from drivers.sim.board import encode_text, encode_u32, encode_u64
 from drivers.sim.car import POWER_FACTOR
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
@@ -53,7 +53,7 @@ class Meter:
         self._evse = evse
         self._mains = mains
 
-    def read(self, function: int, address: int, count: int) -> list[int]:
+    def read_registers(self, function: int, address: int, count: int) -> list[int]:
         if Fault.METER_SILENT in self._evse.faults:
             raise Mute
         areas = self._family.areas.get(function, ())
@@ -62,25 +62,25 @@ class Meter:
             raise Exceptional(ILLEGAL_ADDRESS)
         if self._family.alone is not None and (address, count) == (self._family.alone[0], 1):
             return [self._family.alone[1]]
-        image = self._family.image(function, self._sample())
+        image = self._family.image(function, self._take_sample())
         return [image.get(a, 0) for a in range(address, last + 1)]
 
-    def write(self, address: int, values: list[int]) -> None:
+    def write_registers(self, address: int, values: list[int]) -> None:
         """Nobody has any business writing to a billing meter."""
         raise Exceptional(ILLEGAL_ADDRESS)
 
-    def _sample(self) -> Sample:
+    def _take_sample(self) -> Sample:
         m, faults = self._evse.measured, self._evse.faults
         serial = SERIAL + self._evse.number + (500_000 if Fault.METER_EXCHANGED in faults else 0)
         power_w = tuple(p / 1000 for p in m.power_mw)
         return Sample(
             self._evse.meter_wh,
-            _three(m.voltage_v), _three(m.current_a), _three(power_w),
+            _three_lines(m.voltage_v), _three_lines(m.current_a), _three_lines(power_w),
             self._mains.frequency_hz, serial, Fault.METER_IMPLAUSIBLE in faults,
         )  # fmt: skip
 
 
-def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
+def _three_lines(values: tuple[float, ...]) -> tuple[float, float, float]:
     a, b, c = (*values, 0.0, 0.0)[:3]
     return a, b, c
 
@@ -88,7 +88,7 @@ def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
 # --- Eastron SDM630: float32, most significant word first, energies in kWh --------------------------------------------
 
 
-def kwh_float(wh: int) -> float:
+def nearest_kwh_float32(wh: int) -> float:
     """The least float32 in kWh that is not below the register: floored to Wh it is the register again, as long as a
     float32 has that many digits (to 16.7 MWh)."""
     exact = wh / 1000
@@ -100,51 +100,73 @@ def kwh_float(wh: int) -> float:
     return up
 
 
-def _f32(address: int, value: float) -> Image:
+def _encode_float32(address: int, value: float) -> Image:
     high, low = struct.unpack(">HH", struct.pack(">f", value))
     return {address: high, address + 1: low}
 
 
-def _sdm(code: int) -> Callable[[int, Sample], Image]:
-    def image(function: int, s: Sample) -> Image:
+def _sdm_image(code: int) -> Callable[[int, Sample], Image]:
+    def encode_image(function: int, s: Sample) -> Image:
         if function == 3:
-            return u32(64512, s.serial) | {64514: code} | _f32(0x12, 0.0)
+            return encode_u32(64512, s.serial) | {64514: code} | _encode_float32(0x12, 0.0)
         out: Image = {}
         for k in range(3):
-            out |= _f32(2 * k, s.voltage_v[k]) | _f32(6 + 2 * k, s.current_a[k]) | _f32(12 + 2 * k, s.power_w[k])
-            out |= _f32(18 + 2 * k, s.power_w[k] / POWER_FACTOR)
-            out |= _f32(30 + 2 * k, POWER_FACTOR if s.power_w[k] else 1.0)
-        energy = math.nan if s.broken else kwh_float(s.energy_wh)
-        out |= _f32(48, sum(s.current_a)) | _f32(52, sum(s.power_w)) | _f32(56, sum(s.power_w) / POWER_FACTOR)
-        out |= _f32(62, POWER_FACTOR if sum(s.power_w) else 1.0)
-        return out | _f32(70, s.frequency_hz) | _f32(72, energy) | _f32(74, 0.0) | _f32(342, energy)
+            out |= (
+                _encode_float32(2 * k, s.voltage_v[k])
+                | _encode_float32(6 + 2 * k, s.current_a[k])
+                | _encode_float32(12 + 2 * k, s.power_w[k])
+            )
+            out |= _encode_float32(18 + 2 * k, s.power_w[k] / POWER_FACTOR)
+            out |= _encode_float32(30 + 2 * k, POWER_FACTOR if s.power_w[k] else 1.0)
+        energy = math.nan if s.broken else nearest_kwh_float32(s.energy_wh)
+        out |= (
+            _encode_float32(48, sum(s.current_a))
+            | _encode_float32(52, sum(s.power_w))
+            | _encode_float32(56, sum(s.power_w) / POWER_FACTOR)
+        )
+        out |= _encode_float32(62, POWER_FACTOR if sum(s.power_w) else 1.0)
+        return (
+            out
+            | _encode_float32(70, s.frequency_hz)
+            | _encode_float32(72, energy)
+            | _encode_float32(74, 0.0)
+            | _encode_float32(342, energy)
+        )
 
-    return image
+    return encode_image
 
 
-def _eastron(code: int) -> Family:
-    return Family(_sdm(code), {4: (range(382),), 3: (range(64512, 64516), range(0x40))}, 80)
+def _eastron_family(code: int) -> Family:
+    return Family(_sdm_image(code), {4: (range(382),), 3: (range(64512, 64516), range(0x40))}, 80)
 
 
 # --- ABB B23: integers, most significant word first, energies in 10 Wh ------------------------------------------------
 
 
-def _i32(address: int, value: int) -> Image:
-    return u32(address, value & 0xFFFF_FFFF)
+def _encode_i32(address: int, value: int) -> Image:
+    return encode_u32(address, value & 0xFFFF_FFFF)
 
 
-def _b23(function: int, s: Sample) -> Image:
+def _b23_image(function: int, s: Sample) -> Image:
     missing = 0xFFFF_FFFF_FFFF_FFFF
-    out = u64(20480, missing if s.broken else s.energy_wh // 10) | u64(20484, 0)
+    out = encode_u64(20480, missing if s.broken else s.energy_wh // 10) | encode_u64(20484, 0)
     for k in range(3):
-        out |= u32(23296 + 2 * k, round(s.voltage_v[k] * 10)) | u32(23308 + 2 * k, round(s.current_a[k] * 100))
-        out |= _i32(23318 + 2 * k, round(s.power_w[k] * 100)) | {23355 + k: round(POWER_FACTOR * 1000)}
-    out |= _i32(23316, round(sum(s.power_w) * 100)) | {23340: round(s.frequency_hz * 100), 23354: 990}
-    return out | u32(35072, s.serial) | text(35080, "1.4.0", 8) | {35088: 0x0101} | text(35168, "B23 112-100", 6)
+        out |= encode_u32(23296 + 2 * k, round(s.voltage_v[k] * 10)) | encode_u32(
+            23308 + 2 * k, round(s.current_a[k] * 100)
+        )
+        out |= _encode_i32(23318 + 2 * k, round(s.power_w[k] * 100)) | {23355 + k: round(POWER_FACTOR * 1000)}
+    out |= _encode_i32(23316, round(sum(s.power_w) * 100)) | {23340: round(s.frequency_hz * 100), 23354: 990}
+    return (
+        out
+        | encode_u32(35072, s.serial)
+        | encode_text(35080, "1.4.0", 8)
+        | {35088: 0x0101}
+        | encode_text(35168, "B23 112-100", 6)
+    )
 
 
 _ABB = Family(
-    _b23,
+    _b23_image,
     {3: (range(20480, 20500), range(21600, 21624), range(23296, 23360), range(35072, 35090), range(35168, 35174))},
     125,
 )
@@ -153,37 +175,41 @@ _ABB = Family(
 # --- Carlo Gavazzi EM340: integers, low word first; whole kWh and the Wh beyond them ----------------------------------
 
 
-def _swapped(address: int, value: int) -> Image:
+def _encode_swapped(address: int, value: int) -> Image:
     value &= 0xFFFF_FFFF
     return {address: value & 0xFFFF, address + 1: value >> 16}
 
 
-def _em340(function: int, s: Sample) -> Image:
+def _em340_image(function: int, s: Sample) -> Image:
     out: Image = {49: 990, 51: round(s.frequency_hz * 10), 770: 3, 771: 1, 4355: 0}
     for k in range(3):
-        out |= _swapped(2 * k, round(s.voltage_v[k] * 10)) | _swapped(12 + 2 * k, round(s.current_a[k] * 1000))
-        out |= _swapped(18 + 2 * k, round(s.power_w[k] * 10))
+        out |= _encode_swapped(2 * k, round(s.voltage_v[k] * 10)) | _encode_swapped(
+            12 + 2 * k, round(s.current_a[k] * 1000)
+        )
+        out |= _encode_swapped(18 + 2 * k, round(s.power_w[k] * 10))
         out |= {46 + k: round(POWER_FACTOR * 1000)}
-        out |= _swapped(6 + 2 * k, round((s.voltage_v[k] + s.voltage_v[(k + 1) % 3]) * 0.866 * 10))
-    out |= _swapped(40, round(sum(s.power_w) * 10))
-    out |= _swapped(52, 0x7FFF_FFFF if s.broken else s.energy_wh // 100) | _swapped(78, 0)
-    out |= _swapped(1024, 0x7FFF_FFFF if s.broken else s.energy_wh // 1000) | _swapped(1026, s.energy_wh % 1000)
-    return out | text(20480, f"KS{s.serial}", 7)
+        out |= _encode_swapped(6 + 2 * k, round((s.voltage_v[k] + s.voltage_v[(k + 1) % 3]) * 0.866 * 10))
+    out |= _encode_swapped(40, round(sum(s.power_w) * 10))
+    out |= _encode_swapped(52, 0x7FFF_FFFF if s.broken else s.energy_wh // 100) | _encode_swapped(78, 0)
+    out |= _encode_swapped(1024, 0x7FFF_FFFF if s.broken else s.energy_wh // 1000) | _encode_swapped(
+        1026, s.energy_wh % 1000
+    )
+    return out | encode_text(20480, f"KS{s.serial}", 7)
 
 
 _EM_AREAS = (range(90), range(770, 772), range(1024, 1036), range(4355, 4356), range(20480, 20487))
-_GAVAZZI = Family(_em340, {3: _EM_AREAS, 4: _EM_AREAS}, 50, alone=(11, 341))
+_GAVAZZI = Family(_em340_image, {3: _EM_AREAS, 4: _EM_AREAS}, 50, alone=(11, 341))
 
 FAMILIES: dict[str, Family] = {
-    "eastron_sdm630": _eastron(0x70),
-    "eastron_sdm72dm": _eastron(0x89),
+    "eastron_sdm630": _eastron_family(0x70),
+    "eastron_sdm72dm": _eastron_family(0x89),
     "abb_b23": _ABB,
     "carlo_gavazzi_em340": _GAVAZZI,
 }
 """By the name of the map that the station file gives."""
 
 
-def family(map_name: str) -> Family:
+def meter_family(map_name: str) -> Family:
     """Raises ``ValueError``."""
     if map_name not in FAMILIES:
         raise ValueError(f"meter: there is no simulated meter for map {map_name!r}; there are {', '.join(FAMILIES)}")

@@ -31,9 +31,9 @@ class Mute(Exception):
 class Device(Protocol):
     """Registers behind a slave address. Both may raise ``Exceptional`` and ``Mute``."""
 
-    def read(self, function: int, address: int, count: int) -> list[int]: ...
+    def read_registers(self, function: int, address: int, count: int) -> list[int]: ...
 
-    def write(self, address: int, values: list[int]) -> None: ...
+    def write_registers(self, address: int, values: list[int]) -> None: ...
 
 
 @runtime_checkable
@@ -45,40 +45,40 @@ class Coils(Protocol):
     def write_coil(self, address: int, on: bool) -> None: ...
 
 
-def answer(pdu: bytes, device: Device) -> bytes:
+def answer_request(pdu: bytes, device: Device) -> bytes:
     """The response to a request, exceptions included. Raises ``Mute``."""
     try:
-        return _answer(pdu, device)
+        return _execute_request(pdu, device)
     except Exceptional as e:
         return bytes((pdu[0] | 0x80, e.code))
 
 
-def _answer(pdu: bytes, device: Device) -> bytes:
+def _execute_request(pdu: bytes, device: Device) -> bytes:
     function = pdu[0]
     if function in (READ_HOLDING, READ_INPUT):
-        address, count = _two_words(pdu, 5)
+        address, count = _parse_two_words(pdu, 5)
         if not 1 <= count <= 125:
             raise Exceptional(ILLEGAL_VALUE)
-        words = device.read(function, address, count)
+        words = device.read_registers(function, address, count)
         return bytes((function, 2 * count)) + b"".join(w.to_bytes(2, "big") for w in words)
     if function in (READ_COILS, WRITE_COIL) and isinstance(device, Coils):
         return _answer_coils(pdu, device)
     if function == WRITE_ONE:
-        address, value = _two_words(pdu, 5)
-        device.write(address, [value])
+        address, value = _parse_two_words(pdu, 5)
+        device.write_registers(address, [value])
         return pdu
     if function == WRITE_MANY:
-        address, count = _two_words(pdu[:5], 5)
+        address, count = _parse_two_words(pdu[:5], 5)
         data = pdu[6:]
         if not 1 <= count <= 123 or len(data) != 2 * count or pdu[5] != 2 * count:
             raise Exceptional(ILLEGAL_VALUE)
-        device.write(address, [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)])
+        device.write_registers(address, [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)])
         return pdu[:5]
     raise Exceptional(ILLEGAL_FUNCTION)
 
 
 def _answer_coils(pdu: bytes, device: Coils) -> bytes:
-    address, second = _two_words(pdu, 5)
+    address, second = _parse_two_words(pdu, 5)
     if pdu[0] == READ_COILS:
         if not 1 <= second <= 2000:
             raise Exceptional(ILLEGAL_VALUE)
@@ -91,13 +91,13 @@ def _answer_coils(pdu: bytes, device: Coils) -> bytes:
     return pdu
 
 
-def _two_words(pdu: bytes, length: int) -> tuple[int, int]:
+def _parse_two_words(pdu: bytes, length: int) -> tuple[int, int]:
     if len(pdu) != length:
         raise Exceptional(ILLEGAL_VALUE)
     return int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
 
 
-def crc(frame: bytes) -> bytes:
+def frame_checksum(frame: bytes) -> bytes:
     """Checksum of an RTU frame, low byte first."""
     value = 0xFFFF
     for byte in frame:
@@ -119,35 +119,35 @@ class RtuSlave:
         self._heard = b""
         self._heard_at = 0.0
 
-    def feed(self, data: bytes, now_s: float) -> bytes:
+    def feed_bytes(self, data: bytes, now_s: float) -> bytes:
         """The answers to what came. ``now_s``: any clock that counts seconds."""
         if now_s - self._heard_at > _FRAME_GAP_S:
             self._heard = b""
         self._heard_at = now_s
         self._heard += data
         out = b""
-        while frame := self._next_frame():
+        while frame := self._next_rtu_frame():
             if frame[0] == self._unit:
                 try:
-                    reply = frame[:1] + answer(frame[1:-2], self._device)
+                    reply = frame[:1] + answer_request(frame[1:-2], self._device)
                 except Mute:
                     continue
-                out += reply + crc(reply)
+                out += reply + frame_checksum(reply)
         return out
 
-    def _next_frame(self) -> bytes | None:
-        size = _rtu_size(self._heard)
+    def _next_rtu_frame(self) -> bytes | None:
+        size = _rtu_request_size(self._heard)
         if size is None or len(self._heard) < size:
             return None
         frame = self._heard[:size]
-        if crc(frame[:-2]) != frame[-2:]:
+        if frame_checksum(frame[:-2]) != frame[-2:]:
             self._heard = b""
             return None
         self._heard = self._heard[size:]
         return frame
 
 
-def _rtu_size(heard: bytes) -> int | None:
+def _rtu_request_size(heard: bytes) -> int | None:
     """Length of the request that begins here; of an unknown function, everything that came at once."""
     if len(heard) < 4:
         return None
@@ -194,13 +194,13 @@ class TcpFront(_Front):
             if len(self._heard) < 6 + length:
                 return
             frame, self._heard = self._heard[: 6 + length], self._heard[6 + length :]
-            self._serve(frame)
+            self._serve_frame(frame)
 
-    def _serve(self, frame: bytes) -> None:
+    def _serve_frame(self, frame: bytes) -> None:
         if frame[6] not in (self._unit, 255):
             return
         try:
-            pdu = answer(frame[7:], self._device)
+            pdu = answer_request(frame[7:], self._device)
         except Mute:
             return
         self.send(frame[:4] + (len(pdu) + 1).to_bytes(2, "big") + frame[6:7] + pdu)
@@ -212,7 +212,7 @@ class RtuOverTcpFront(_Front):
         self._slave = RtuSlave(unit, device)
 
     def data_received(self, data: bytes) -> None:
-        self.send(self._slave.feed(data, time.monotonic()))
+        self.send(self._slave.feed_bytes(data, time.monotonic()))
 
 
 class NetworkSlave:

@@ -69,17 +69,17 @@ class Heat:
         goal_c = self.ambient_c + _RISE_K * (current_a / _RISE_A) ** 2
         self.celsius += (goal_c - self.celsius) * min(1.0, dt_s / _LAG_S)
 
-    def look(self, forced_c: float) -> None:
+    def update_sensor(self, forced_c: float) -> None:
         """What the board's sensor sees now."""
         self.forced_c = forced_c
-        self.derates = self.seen_c >= (DERATES_UNTIL_C if self.derates else DERATES_C)
-        self.stops = self.seen_c >= (STOPS_UNTIL_C if self.stops else STOPS_C)
+        self.derates = self.sensor_celsius >= (DERATES_UNTIL_C if self.derates else DERATES_C)
+        self.stops = self.sensor_celsius >= (STOPS_UNTIL_C if self.stops else STOPS_C)
 
     @property
-    def seen_c(self) -> float:
+    def sensor_celsius(self) -> float:
         return max(self.celsius, self.forced_c)
 
     @property
-    def share(self) -> float:
+    def derating_share(self) -> float:
         """Of the greatest current, while it derates."""
-        return max(0.0, min(1.0, (STOPS_C - self.seen_c) / (STOPS_C - DERATES_C)))
+        return max(0.0, min(1.0, (STOPS_C - self.sensor_celsius) / (STOPS_C - DERATES_C)))

@@ -28,7 +28,7 @@ class Malformed(Exception):
     """The client broke the protocol: its connection ends (4.8)."""
 
 
-def packet(kind: int, flags: int, body: bytes) -> bytes:
+def encode_packet(kind: int, flags: int, body: bytes) -> bytes:
     """With the remaining length in base 128 (2.2.3)."""
     length, left = bytearray(), len(body)
     while True:
@@ -38,7 +38,7 @@ def packet(kind: int, flags: int, body: bytes) -> bytes:
             return bytes([kind << 4 | flags]) + bytes(length) + body
 
 
-def text(value: str) -> bytes:
+def encode_text(value: str) -> bytes:
     data = value.encode()
     return len(data).to_bytes(2, "big") + data
 
@@ -49,32 +49,32 @@ class Fields:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
-    def take(self, octets: int) -> bytes:
+    def take_octets(self, octets: int) -> bytes:
         if self._at + octets > len(self._data):
             raise Malformed("a packet is too short")
         self._at += octets
         return self._data[self._at - octets : self._at]
 
-    def number(self, octets: int = 2) -> int:
-        return int.from_bytes(self.take(octets), "big")
+    def take_number(self, octets: int = 2) -> int:
+        return int.from_bytes(self.take_octets(octets), "big")
 
-    def blob(self) -> bytes:
-        return self.take(self.number())
+    def take_blob(self) -> bytes:
+        return self.take_octets(self.take_number())
 
-    def text(self) -> str:
+    def take_text(self) -> str:
         try:
-            return self.blob().decode()
+            return self.take_blob().decode()
         except UnicodeDecodeError as e:
             raise Malformed("a text is not UTF-8") from e
 
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
+    def take_rest(self) -> bytes:
+        return self.take_octets(len(self._data) - self._at)
 
     def __bool__(self) -> bool:
         return self._at < len(self._data)
 
 
-def meets(topic_filter: str, topic: str) -> bool:
+def topic_matches(topic_filter: str, topic: str) -> bool:
     """4.7: ``+`` is one level, ``#`` all that follow; neither finds a topic that begins with ``$`` at its first."""
     if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
         return False
@@ -86,7 +86,7 @@ def meets(topic_filter: str, topic: str) -> bool:
     return True
 
 
-def good_filter(topic_filter: str) -> bool:
+def is_valid_filter(topic_filter: str) -> bool:
     """4.7.1: a wildcard is a level of its own, and ``#`` the last."""
     levels = topic_filter.split("/")
     alone = all(level in ("+", "#") or not {"+", "#"} & set(level) for level in levels)
@@ -108,9 +108,9 @@ class Client:
         if not self.writer.is_closing():
             self.writer.write(data)
 
-    def deliver(self, topic: str, payload: bytes, qos: int, retained: bool = False) -> None:
-        head = text(topic) + (next(self.ids).to_bytes(2, "big") if qos else b"")
-        self.send(packet(PUBLISH, qos << 1 | int(retained), head + payload))
+    def deliver_message(self, topic: str, payload: bytes, qos: int, retained: bool = False) -> None:
+        head = encode_text(topic) + (next(self.ids).to_bytes(2, "big") if qos else b"")
+        self.send(encode_packet(PUBLISH, qos << 1 | int(retained), head + payload))
 
 
 class Broker:
@@ -126,7 +126,7 @@ class Broker:
         self._attached: list[tuple[str, Heard]] = []
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._arrive, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept_client, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -136,35 +136,35 @@ class Broker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def attach(self, topic_filter: str, heard: Heard) -> None:
+    def attach_subscriber(self, topic_filter: str, heard: Heard) -> None:
         """A subscriber in this process."""
         self._attached.append((topic_filter, heard))
 
-    def publish(self, topic: str, payload: bytes, retain: bool = False, qos: int = 1) -> None:
+    def publish_message(self, topic: str, payload: bytes, retain: bool = False, qos: int = 1) -> None:
         """From whomever, to all that want it."""
         if retain:
             self._retained[topic] = payload, qos
             if not payload:
                 del self._retained[topic]
         for topic_filter, heard in self._attached:
-            if meets(topic_filter, topic):
+            if topic_matches(topic_filter, topic):
                 heard(topic, payload)
         if self.mute:
             return
         for client in list(self._clients):
-            found = [granted for f, granted in client.filters.items() if meets(f, topic)]
+            found = [granted for f, granted in client.filters.items() if topic_matches(f, topic)]
             if found:
-                client.deliver(topic, payload, min(qos, max(found)))
+                client.deliver_message(topic, payload, min(qos, max(found)))
 
     # --- connections ----------------------------------------------------------------------------------------------
 
-    async def _arrive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         client = Client(writer)
         try:
-            await self._serve(client, reader)
+            await self._serve_client(client, reader)
         except (OSError, EOFError, Malformed):  # a TimeoutError is an OSError
             pass  # gone without a word: its will is read out
         finally:
@@ -172,30 +172,30 @@ class Broker:
             self._clients.discard(client)
             writer.transport.abort()
             if client.will is not None:
-                self.publish(*client.will)
+                self.publish_message(*client.will)
 
-    async def _serve(self, client: Client, reader: asyncio.StreamReader) -> None:
-        kind, _, body = await self._next(client, reader)
+    async def _serve_client(self, client: Client, reader: asyncio.StreamReader) -> None:
+        kind, _, body = await self._next_packet(client, reader)
         if kind != CONNECT:
             raise Malformed("the first packet is no CONNECT")
-        self._connect(client, Fields(body))
+        self._handle_connect(client, Fields(body))
         while True:
-            kind, flags, body = await self._next(client, reader)
+            kind, flags, body = await self._next_packet(client, reader)
             if kind != PUBLISH and flags != _FLAGS.get(kind, 0):
                 raise Malformed(f"flags {flags:04b} of a packet of type {kind}")
             if kind == DISCONNECT:
                 client.will = None
                 return
             if not self.mute:
-                self._take(client, kind, flags, Fields(body))
+                self._handle_packet(client, kind, flags, Fields(body))
                 with contextlib.suppress(ConnectionError):
                     await client.writer.drain()
 
-    async def _next(self, client: Client, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
+    async def _next_packet(self, client: Client, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
         async with asyncio.timeout(client.patience_s):
-            return await self._packet(reader)
+            return await self._read_packet(reader)
 
-    async def _packet(self, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
+    async def _read_packet(self, reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
         first = (await reader.readexactly(1))[0]
         length = 0
         for shift in (0, 7, 14, 21):
@@ -209,50 +209,55 @@ class Broker:
             raise Malformed("a packet too long for this broker")
         return first >> 4, first & 0x0F, await reader.readexactly(length)
 
-    def _connect(self, client: Client, fields: Fields) -> None:
+    def _handle_connect(self, client: Client, fields: Fields) -> None:
         """Every session is a clean one. Who comes by a name takes the place of who was there by it (3.1.4)."""
-        name, level, flags, keep_alive_s = fields.text(), fields.number(1), fields.number(1), fields.number()
+        name, level, flags, keep_alive_s = (
+            fields.take_text(),
+            fields.take_number(1),
+            fields.take_number(1),
+            fields.take_number(),
+        )
         if name != "MQTT" or level != 4:
-            client.send(packet(CONNACK, 0, bytes([0, _WRONG_VERSION])))
+            client.send(encode_packet(CONNACK, 0, bytes([0, _WRONG_VERSION])))
             raise Malformed("not MQTT 3.1.1")
-        client.id, client.patience_s = fields.text(), 1.5 * keep_alive_s or None
+        client.id, client.patience_s = fields.take_text(), 1.5 * keep_alive_s or None
         for other in self._clients:
             if client.id and other.id == client.id:
                 other.writer.transport.abort()
         if flags & 0x04:
-            client.will = (fields.text(), fields.blob(), bool(flags & 0x20), min(flags >> 3 & 3, 1))
+            client.will = (fields.take_text(), fields.take_blob(), bool(flags & 0x20), min(flags >> 3 & 3, 1))
         self._clients.add(client)
-        client.send(packet(CONNACK, 0, b"\0\0"))
+        client.send(encode_packet(CONNACK, 0, b"\0\0"))
 
-    def _take(self, client: Client, kind: int, flags: int, fields: Fields) -> None:
+    def _handle_packet(self, client: Client, kind: int, flags: int, fields: Fields) -> None:
         if kind == PUBLISH:
-            self._published(client, flags, fields)
+            self._handle_publish(client, flags, fields)
         elif kind == SUBSCRIBE:
-            self._subscribe(client, fields)
+            self._handle_subscribe(client, fields)
         elif kind == UNSUBSCRIBE:
-            answer = fields.take(2)
+            answer = fields.take_octets(2)
             while fields:
-                client.filters.pop(fields.text(), None)
-            client.send(packet(UNSUBACK, 0, answer))
+                client.filters.pop(fields.take_text(), None)
+            client.send(encode_packet(UNSUBACK, 0, answer))
         elif kind == PINGREQ:
-            client.send(packet(PINGRESP, 0, b""))
+            client.send(encode_packet(PINGRESP, 0, b""))
         elif kind != PUBACK:
             raise Malformed(f"a packet of type {kind}")
 
-    def _published(self, client: Client, flags: int, fields: Fields) -> None:
-        topic, qos = fields.text(), flags >> 1 & 3
+    def _handle_publish(self, client: Client, flags: int, fields: Fields) -> None:
+        topic, qos = fields.take_text(), flags >> 1 & 3
         if qos > 1 or not topic or "+" in topic or "#" in topic:
             raise Malformed("QoS 2, or a topic with wildcards")
-        answer = fields.take(2) if qos else b""
-        self.publish(topic, fields.rest(), bool(flags & 1), qos)
+        answer = fields.take_octets(2) if qos else b""
+        self.publish_message(topic, fields.take_rest(), bool(flags & 1), qos)
         if qos:
-            client.send(packet(PUBACK, 0, answer))
+            client.send(encode_packet(PUBACK, 0, answer))
 
-    def _subscribe(self, client: Client, fields: Fields) -> None:
-        answer, granted, fresh = fields.take(2), bytearray(), []
+    def _handle_subscribe(self, client: Client, fields: Fields) -> None:
+        answer, granted, fresh = fields.take_octets(2), bytearray(), []
         while fields:
-            topic_filter, qos = fields.text(), fields.number(1)
-            if not good_filter(topic_filter) or qos > 2:
+            topic_filter, qos = fields.take_text(), fields.take_number(1)
+            if not is_valid_filter(topic_filter) or qos > 2:
                 raise Malformed(f"a filter {topic_filter!r} at {qos}")
             qos = min(qos, 1)
             client.filters[topic_filter] = qos
@@ -260,8 +265,8 @@ class Broker:
             fresh.append((topic_filter, qos))
         if not granted:
             raise Malformed("SUBSCRIBE without a filter")
-        client.send(packet(SUBACK, 0, answer + bytes(granted)))
+        client.send(encode_packet(SUBACK, 0, answer + bytes(granted)))
         for topic_filter, qos in fresh:
             for topic, (payload, at) in self._retained.items():
-                if meets(topic_filter, topic):
-                    client.deliver(topic, payload, min(qos, at), retained=True)
+                if topic_matches(topic_filter, topic):
+                    client.deliver_message(topic, payload, min(qos, at), retained=True)

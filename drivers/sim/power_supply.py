@@ -14,7 +14,7 @@ class PowerSupply:
     def start(self, on: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "type").write_text("Mains\n")
-        self.mains(on)
+        self.set_online(on)
 
-    def mains(self, on: bool) -> None:
+    def set_online(self, on: bool) -> None:
         (self.folder / "online").write_bytes(b"1\n" if on else b"0\n")

@@ -23,14 +23,14 @@ class PtyLine:
         self._master = self._slave = -1
 
     @property
-    def up(self) -> bool:
+    def is_up(self) -> bool:
         return self._master >= 0
 
     def open(self) -> None:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        asyncio.get_running_loop().add_reader(self._master, self._readable)
+        asyncio.get_running_loop().add_reader(self._master, self._read_bytes)
         beside = self.link.with_name(self.link.name + ".new")
         beside.unlink(missing_ok=True)
         beside.symlink_to(os.ttyname(self._slave))
@@ -38,7 +38,7 @@ class PtyLine:
 
     def hang_up(self) -> None:
         """The device loses power: whoever has the line open gets a hang-up, and the name is gone."""
-        if not self.up:
+        if not self.is_up:
             return
         self.link.unlink(missing_ok=True)
         asyncio.get_running_loop().remove_reader(self._master)
@@ -48,19 +48,19 @@ class PtyLine:
 
     def send(self, data: bytes) -> None:
         """Bytes that nobody fetches are lost when the line's buffer is full, as on a real line."""
-        if not self.up:
+        if not self.is_up:
             return
         try:
             os.write(self._master, data)
         except BlockingIOError:
             pass
 
-    def forget(self) -> None:
+    def discard_unread(self) -> None:
         """Throw away what was sent and not fetched."""
-        if self.up:
+        if self.is_up:
             termios.tcflush(self._slave, termios.TCIFLUSH)
 
-    def _readable(self) -> None:
+    def _read_bytes(self) -> None:
         try:
             data = os.read(self._master, 4096)
         except BlockingIOError:

@@ -64,13 +64,13 @@ class RapiBoard:
         self.spoil: Callable[[bytes], bytes] = lambda data: data
         self.beat_interval_s, self.fallback_a = 0, 0
         self._evse = evse
-        self._line = PtyLine(link, self._heard)
+        self._line = PtyLine(link, self._receive_bytes)
         self._buffer = b""
         self._boots_s = 0.0
-        self._begin()
+        self._reset_state()
         evse.program = self.step
 
-    def _begin(self) -> None:
+    def _reset_state(self) -> None:
         self.mode = Mode.AWAKE
         self.auth_locked, self.boot_locked = self.build.auth_lock, self.build.boot_lock
         self.offer_a = self.build.configured_a
@@ -79,7 +79,7 @@ class RapiBoard:
         self._was_here, self._hot = self._evse.car is not None, False
         self._pilot = 1
         self._told: tuple[int, ...] = ()
-        self._apply()
+        self._apply_to_outlet()
 
     # --- the line -------------------------------------------------------------------------------------------------
 
@@ -91,75 +91,78 @@ class RapiBoard:
 
     def reboot(self) -> None:
         """As after a dip of its supply: everything volatile is gone, the line stays."""
-        self._begin()
+        self._reset_state()
         self._boots_s = BOOT_S
 
     @property
-    def _mute(self) -> bool:
+    def _is_mute(self) -> bool:
         return self._boots_s > 0 or Fault.BOARD_SILENT in self._evse.faults
 
-    def _say(self, text: str) -> None:
-        if not self._mute:
-            self._line.send(self.spoil(_framed(text)))
+    def _send_rapi_text(self, text: str) -> None:
+        if not self._is_mute:
+            self._line.send(self.spoil(_frame_text(text)))
 
-    def _heard(self, data: bytes) -> bytes:
+    def _receive_bytes(self, data: bytes) -> bytes:
         for byte in data:
             if byte == ord("$"):
                 self._buffer = b"$"
             elif byte == ord("\r"):
                 text, self._buffer = self._buffer, b""
-                self._obey(text)
+                self._handle_line(text)
             elif self._buffer:
                 self._buffer = self._buffer + bytes([byte]) if len(self._buffer) < _BUFFER_BYTES else b""
         return b""
 
-    def _obey(self, raw: bytes) -> None:
-        if self._mute or not raw:
+    def _handle_line(self, raw: bytes) -> None:
+        if self._is_mute or not raw:
             return
         body, mark, digits = raw.decode("ascii", "replace").partition("^")
-        if mark and digits.upper() != _xor(body):
-            self._say("NK")
+        if mark and digits.upper() != _checksum_digits(body):
+            self._send_rapi_text("NK")
             return
         words = body[1:].split(" ")
         echo = words.pop() if len(words) > 1 and words[-1].startswith(":") else ""
-        ok, answer = self._do(words[0], words[1:])
-        self._say(" ".join(filter(None, ("OK" if ok else "NK", answer, echo))))
-        self._apply()
-        self._tell()
+        ok, answer = self._run_command(words[0], words[1:])
+        self._send_rapi_text(" ".join(filter(None, ("OK" if ok else "NK", answer, echo))))
+        self._apply_to_outlet()
+        self._report_changes()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    def _do(self, name: str, given: list[str]) -> tuple[bool, str]:
+    def _run_command(self, name: str, given: list[str]) -> tuple[bool, str]:
         if name == "FR":
             self.reboot()
             return True, ""
         if name in ("FE", "FS", "FD"):
-            self._set_mode(name)
+            self._change_mode(name)
             return True, ""
         if name == "SC" and given:
-            return self._set_offer(int(given[0]), volatile=len(given) > 1)
+            return self._change_offer(int(given[0]), volatile=len(given) > 1)
         if name in ("SY", "GY") and self.build.heartbeat:
-            return self._beat(given) if name == "SY" else True, f"{self.beat_interval_s} {self.fallback_a} " + str(
-                self._trigger
-            )
+            return self._feed_heartbeat(
+                given
+            ) if name == "SY" else True, f"{self.beat_interval_s} {self.fallback_a} " + str(self._trigger)
         if name in ("S4", "G4") and self.build.auth_lock:
             self.auth_locked = given[0] == "1" if name == "S4" else self.auth_locked
             return True, str(int(self.auth_locked)) if name == "G4" else ""
         if name == "SB" and self.build.boot_lock:
-            self.boot_locked = self.boot_locked and self.fault is not None
-            return True, str(int(self.fault is not None))
+            self.boot_locked = self.boot_locked and self.fault_code is not None
+            return True, str(int(self.fault_code is not None))
         if name in ("S5", "G5") and self.build.lock_motor:
-            return self._lock(given[0]) if name == "S5" else True, (
+            return self._set_plug_lock(given[0]) if name == "S5" else True, (
                 f"{int(self._evse.lock.locked)} {'M' if self.manual else 'A'}" if name == "G5" else ""
             )
-        return self._get(name)
+        return self._answer_query(name)
 
-    def _get(self, name: str) -> tuple[bool, str]:
+    def _answer_query(self, name: str) -> tuple[bool, str]:
         match name:
             case "GS":
-                return True, f"{self.state:02x} {int(self._evse.charging_s)} {self._pilot:02x} {self.flags:04x}"
+                return (
+                    True,
+                    f"{self.state_code:02x} {int(self._evse.charging_s)} {self._pilot:02x} {self.state_flags:04x}",
+                )
             case "GC":
-                return True, f"{LEAST_A} {self.build.configured_a} {self.offer_a} {self._most_a}"
+                return True, f"{LEAST_A} {self.build.configured_a} {self.offer_a} {self._offer_ceiling_a}"
             case "GE":
                 return True, f"{self.offer_a} {self.build.flags:04x}"
             case "GV":
@@ -167,31 +170,31 @@ class RapiBoard:
             case _:
                 return False, ""
 
-    def _set_mode(self, name: str) -> None:
+    def _change_mode(self, name: str) -> None:
         if name == "FE" and self.mode is not Mode.AWAKE:
             self._was_here = self._evse.car is not None
         self.mode = {"FE": Mode.AWAKE, "FS": Mode.ASLEEP, "FD": Mode.DISABLED}[name]
 
-    def _set_offer(self, amps: int, volatile: bool) -> tuple[bool, str]:
+    def _change_offer(self, amps: int, volatile: bool) -> tuple[bool, str]:
         ok = True
         if not (self._hot and amps > self.offer_a):
-            ok = LEAST_A <= amps <= self._most_a
-            self.offer_a = max(LEAST_A, min(amps, self._most_a))
+            ok = LEAST_A <= amps <= self._offer_ceiling_a
+            self.offer_a = max(LEAST_A, min(amps, self._offer_ceiling_a))
         else:
             ok = False
         if not volatile:
             self.build.configured_a = self.offer_a
         return ok, str(self.offer_a)
 
-    def _beat(self, given: list[str]) -> bool:
+    def _feed_heartbeat(self, given: list[str]) -> bool:
         self._unfed_s = 0.0
         if len(given) == 2:
             self.beat_interval_s, self.fallback_a, self._trigger = int(given[0]), int(given[1]), 0
         elif given == [_COOKIE] and self._trigger == 2:
-            self.offer_a, self._trigger = self._most_a, 1
+            self.offer_a, self._trigger = self._offer_ceiling_a, 1
         return self._trigger != 2
 
-    def _lock(self, how: str) -> bool:
+    def _set_plug_lock(self, how: str) -> bool:
         self.manual = how != "A"
         if how == "0":
             self._evse.force_unlock()
@@ -204,92 +207,94 @@ class RapiBoard:
         if self._boots_s > 0:
             self._boots_s -= real_s
             if self._boots_s <= 0:
-                self._say(f"AB {self.fault or 0:02x} {_VERSION}")
+                self._send_rapi_text(f"AB {self.fault_code or 0:02x} {_VERSION}")
             return
-        self._watch_beat(real_s)
-        self._cool()
+        self._watch_heartbeat(real_s)
+        self._watch_temperature()
         self._watch_vehicle()
-        self._apply()
-        self._tell()
+        self._apply_to_outlet()
+        self._report_changes()
 
-    def _watch_beat(self, real_s: float) -> None:
+    def _watch_heartbeat(self, real_s: float) -> None:
         self._unfed_s += real_s
         if self.beat_interval_s and self._unfed_s > self.beat_interval_s:
             self.offer_a = min(self.offer_a, max(LEAST_A, self.fallback_a))
             self._trigger, self._unfed_s = 2, 0.0
 
-    def _cool(self) -> None:
-        hot = Fault.TEMPERATURE_DERATING in self._evse.told_faults(mains_on=True)
+    def _watch_temperature(self) -> None:
+        hot = Fault.TEMPERATURE_DERATING in self._evse.reported_faults(mains_on=True)
         if hot and not self._hot:
-            self.offer_a = max(LEAST_A, self._most_a // 2)
+            self.offer_a = max(LEAST_A, self._offer_ceiling_a // 2)
         elif self._hot and not hot:
-            self.offer_a = self._most_a
+            self.offer_a = self._offer_ceiling_a
         self._hot = hot
 
     def _watch_vehicle(self) -> None:
         here = self._evse.car is not None
         if self.mode is Mode.AWAKE and self._was_here and not here:
             self.auth_locked = self.build.auth_lock
-        if self.mode is Mode.AWAKE and self.fault is None:
+        if self.mode is Mode.AWAKE and self.fault_code is None:
             self._pilot = (3 if self._evse.car.asks else 2) if self._evse.car else 1
             self._was_here = here
-        self.offer_a = min(self.offer_a, self._most_a)
+        self.offer_a = min(self.offer_a, self._offer_ceiling_a)
 
-    def _apply(self) -> None:
+    def _apply_to_outlet(self) -> None:
         evse = self._evse
         evse.set_release(self.mode is Mode.AWAKE and not self.auth_locked and not self.boot_locked)
         evse.registers.limit_a = self.offer_a
         evse.registers.available = self.mode is not Mode.DISABLED
 
-    def _tell(self) -> None:
-        now = (self.state, self._pilot, self.offer_a, self.flags & _TOLD_FLAGS)
+    def _report_changes(self) -> None:
+        now = (self.state_code, self._pilot, self.offer_a, self.state_flags & _TOLD_FLAGS)
         if now != self._told:
             self._told = now
-            self._say(f"AT {self.state:02x} {self._pilot:02x} {self.offer_a} {self.flags:04x}")
+            self._send_rapi_text(f"AT {self.state_code:02x} {self._pilot:02x} {self.offer_a} {self.state_flags:04x}")
 
     # --- what it says of itself -----------------------------------------------------------------------------------
 
     @property
-    def fault(self) -> int | None:
-        return next((code for fault, code in STATES.items() if fault in self._evse.told_faults(mains_on=True)), None)
+    def fault_code(self) -> int | None:
+        return next(
+            (code for fault, code in STATES.items() if fault in self._evse.reported_faults(mains_on=True)), None
+        )
 
     @property
-    def state(self) -> int:
+    def state_code(self) -> int:
         if self.mode is Mode.DISABLED:
             return 0xFF
         if self.mode is Mode.ASLEEP:
             return 0xFE
-        if self.fault is not None:
-            return self.fault
+        if self.fault_code is not None:
+            return self.fault_code
         if self._evse.car is None:
             return 0x01
         return 0x03 if self._evse.car.asks and self._evse.pwm else 0x02
 
     @property
-    def flags(self) -> int:
+    def state_flags(self) -> int:
         coil = self._evse.contactor.wanted or (
             self._evse.contactor.closed and Fault.CONTACTOR_WELDED not in self._evse.faults
         )
         bits = {
             _AUTH: self.auth_locked, _RELAY: coil, _CONNECTED: self._evse.car is not None, _BOOT: self.boot_locked,
-            _MANUAL: self.manual, _HARD: self.mode is Mode.AWAKE and self.fault in _HARD_FAULTS,
+            _MANUAL: self.manual, _HARD: self.mode is Mode.AWAKE and self.fault_code in _HARD_FAULTS,
         }  # fmt: skip
         return sum(bit for bit, on in bits.items() if on)
 
     @property
-    def _most_a(self) -> int:
+    def _offer_ceiling_a(self) -> int:
         """The cable's rating counts while a vehicle is looked at."""
         reads = self.build.flags & 0x0040 and self.mode is Mode.AWAKE and self._evse.car is not None
-        cable_a = self._evse.cable_a if reads else 0
+        cable_a = self._evse.cable_rating_a if reads else 0
         return min(self.build.configured_a, cable_a) if cable_a else self.build.configured_a
 
 
-def _xor(text: str) -> str:
+def _checksum_digits(text: str) -> str:
     value = 0
     for character in text:
         value ^= ord(character) & 0xFF
     return f"{value:02X}"
 
 
-def _framed(text: str) -> bytes:
-    return f"${text}^{_xor('$' + text)}\r".encode()
+def _frame_text(text: str) -> bytes:
+    return f"${text}^{_checksum_digits('$' + text)}\r".encode()

@@ -29,19 +29,19 @@ class Notary:
         self.sa = sa
 
     @property
-    def public_der(self) -> bytes:
+    def public_key_der(self) -> bytes:
         return self.key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
-    def signed(self, payload: dict[str, Any]) -> str:
+    def sign_payload(self, payload: dict[str, Any]) -> str:
         """With blanks after colons: whoever parses a record and writes it anew breaks the signature."""
         text = json.dumps(payload, ensure_ascii=False)
         signature = self.key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
         return f'OCMF|{text}|{{"SA": "{self.sa}", "SD": "{signature.hex()}"}}'
 
 
-def time_of(moment: datetime) -> str:
+def format_ocmf_time(moment: datetime) -> str:
     """As OCMF has it; synchronised."""
     return f"{moment:%Y-%m-%dT%H:%M:%S},{moment.microsecond // 1000:03}+0000 S"
 
@@ -49,7 +49,7 @@ def time_of(moment: datetime) -> str:
 AT = (datetime(2026, 11, 26, 10, tzinfo=UTC),) * 2
 
 
-def ocmf(
+def ocmf_payload(
     serial: str,
     page: int,
     who: dict[str, Any],
@@ -60,15 +60,15 @@ def ocmf(
 ) -> dict[str, Any]:
     """``at``: begin and end, by the meter's own clock."""
 
-    def reading(kind: str, wh: int) -> dict[str, Any]:
+    def ocmf_reading(kind: str, wh: int) -> dict[str, Any]:
         return {
-            "TM": time_of(at[kind == "E"]), "TX": kind, "RV": wh / 1000, "RI": "01-00:98.08.00*FF",
+            "TM": format_ocmf_time(at[kind == "E"]), "TX": kind, "RV": wh / 1000, "RI": "01-00:98.08.00*FF",
             "RU": "kWh", "RT": "DC", "ST": "G",
         }  # fmt: skip
 
     return {
         "FV": "1.0", "GI": "meter", "GS": serial, "PG": f"T{page}", "MV": "meter", "MS": serial, **who, **more,
-        "RD": [reading("B", begin_wh), reading("E", end_wh)],
+        "RD": [ocmf_reading("B", begin_wh), ocmf_reading("E", end_wh)],
     }  # fmt: skip
 
 
@@ -98,7 +98,7 @@ class RestMeter:
         self.port = 0
 
     @property
-    def shown_wh(self) -> float:
+    def shown_register_wh(self) -> float:
         return (self.glitches.popleft() if self.glitches else 0.0) or self.energy_wh
 
     @property
@@ -107,7 +107,7 @@ class RestMeter:
 
     async def __aenter__(self) -> RestMeter:
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.router.add_route("*", "/{path:.*}", self._serve_request)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -118,11 +118,11 @@ class RestMeter:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_request(self, request: web.Request) -> web.StreamResponse:
         way = self.ways.popleft() if self.ways else ""
         self.asked.append(f"{request.method} {request.path}")
         if way == "deaf":
-            self._cut(request)
+            self._abort_connection(request)
         if way == "garbage":
             return web.Response(text='{"energyImportTotal": 12')
         if way == "error":
@@ -130,53 +130,53 @@ class RestMeter:
         if way.startswith("= "):
             return web.Response(text=way[2:], content_type="application/json")
         if way == "drips":
-            return await self._drip(request)
+            return await self._drip_octets(request)
         body = json.loads(await request.text()) if request.can_read_body else {}
-        status, said = self.answer(request.method, request.path, dict(request.query), body)
+        status, said = self.answer_request(request.method, request.path, dict(request.query), body)
         if way == "lost":
-            self._cut(request)
+            self._abort_connection(request)
         text = said if isinstance(said, str) else json.dumps(said)
         return web.Response(status=status, text=text, content_type="application/json")
 
-    async def _drip(self, request: web.Request) -> web.StreamResponse:
+    async def _drip_octets(self, request: web.Request) -> web.StreamResponse:
         slow = web.StreamResponse()
         await slow.prepare(request)
         while True:
             await slow.write(b" ")
             await asyncio.sleep(DRIP_S)
 
-    def _cut(self, request: web.Request) -> None:
+    def _abort_connection(self, request: web.Request) -> None:
         assert request.transport is not None
         request.transport.abort()
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+    def answer_request(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         raise NotImplementedError
 
-    def close(self) -> None:
+    def end_transaction(self) -> None:
         """The meter ends its transaction: told so, or because its power went away."""
         if self.open is not None:
             name = self.open["name"]
             who = self.open["who"]
             page = len(self.records) + 1
-            at = self.open["at"], self.now()
-            self.records[name] = self.notary.signed(
-                ocmf(self.serial, page, who, int(self.open["wh"]), int(self.energy_wh), at)
+            at = self.open["at"], self.meter_time()
+            self.records[name] = self.notary.sign_payload(
+                ocmf_payload(self.serial, page, who, int(self.open["wh"]), int(self.energy_wh), at)
             )
             self.open = None
 
-    def restart(self) -> None:
+    def power_cycle(self) -> None:
         """Power gone and back."""
-        self.close()
+        self.end_transaction()
 
-    def begin(self, name: str, who: dict[str, Any]) -> None:
+    def begin_transaction(self, name: str, who: dict[str, Any]) -> None:
         self.begun.append(name)
-        self.open = {"name": name, "who": who, "wh": self.energy_wh, "at": self.now()}
+        self.open = {"name": name, "who": who, "wh": self.energy_wh, "at": self.meter_time()}
 
-    def now(self) -> datetime:
+    def meter_time(self) -> datetime:
         """By its own clock."""
         return datetime.now(UTC) + self._ahead
 
-    def set_clock(self, told: str) -> None:
+    def set_meter_clock(self, told: str) -> None:
         self.clock.append(told)
         self._ahead = datetime.fromisoformat(told.replace(",", ".")) - datetime.now(UTC)
 
@@ -189,30 +189,30 @@ class LemFar(RestMeter):
         self.firmware = firmware
         self.v = "v2" if firmware.split(".")[1] > "1" else "v1"
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+    def answer_request(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         name = query.get("transactionId", "")
         match method, path:
             case "GET", "/v1/status":
-                return 200, self._status()
+                return 200, self._status_body()
             case "PUT", "/v1/settings":
                 ok = self.open is None
                 if ok:
-                    self.set_clock(body["time"]["utc"])
+                    self.set_meter_clock(body["time"]["utc"])
                 return 200, {"meterId": self.serial, "result": 1 if ok else 0}
             case "GET", p if p == f"/{self.v}/livemeasure":
-                return 200, self._live()
+                return 200, self._live_measure()
             case "GET", p if p == f"/{self.v}/legal":
                 return 200, {"transactionId": self.open["name"] if self.open else (self.begun or [""])[-1]}
             case "POST", p if p == f"/{self.v}/legal":
-                return self._legal(body)
+                return self._start_legal(body)
             case "PUT", p if p == f"/{self.v}/legal" and self.open and self.open["name"] == name:
-                self.close()
+                self.end_transaction()
                 return 200, {"transactionId": name, "meterValue": {"transactionStatus": 25}}
             case "GET", p if p == f"/{self.v}/ocmf":
-                return self._record(name)
+                return self._signed_record(name)
         return 404, {}
 
-    def _status(self) -> dict[str, Any]:
+    def _status_body(self) -> dict[str, Any]:
         return {
             "status": {"value": 17, "bits": {
                 "suLinkStatusIsOk": True, "muFatalErrorOccured": False, "transactionIsOnGoing": self.open is not None,
@@ -222,24 +222,24 @@ class LemFar(RestMeter):
             "version": {"applicationFirmwareVersion": self.firmware},
             "meterId": self.serial,
             "errors": {"value": 0, "bits": {"logbookIsFull": self.full}},
-            "publicKeyOcmf": self.notary.public_der.hex().upper(),
+            "publicKeyOcmf": self.notary.public_key_der.hex().upper(),
         }  # fmt: skip
 
-    def _live(self) -> dict[str, Any]:
+    def _live_measure(self) -> dict[str, Any]:
         return {
             "voltage": self.voltage_v, "current": self.current_a, "power": self.power_w / 1000, "temperatureH": 31.5,
-            "temperatureL": 30, "energyImportTotal": self.shown_wh / 1000, "energyExportTotal": self.export_wh / 1000,
-            "timestamp": self.now().isoformat(),
+            "temperatureL": 30, "energyImportTotal": self.shown_register_wh / 1000,
+            "energyExportTotal": self.export_wh / 1000, "timestamp": self.meter_time().isoformat(),
         }  # fmt: skip
 
-    def _legal(self, body: dict[str, Any]) -> tuple[int, Any]:
+    def _start_legal(self, body: dict[str, Any]) -> tuple[int, Any]:
         if self.open or self.full or body["transactionId"] in self.records or len(body["clientId"]) > 37:
             return 400, {"running": False}
         who = {"IS": True, "IL": "TRUSTED", "IF": [], "IT": "ISO14443", "ID": body["clientId"]}
-        self.begin(body["transactionId"], who | ({"TT": body["TT"]} if self.v == "v2" else {}))
+        self.begin_transaction(body["transactionId"], who | ({"TT": body["TT"]} if self.v == "v2" else {}))
         return 201, {**body, "running": True}
 
-    def _record(self, name: str) -> tuple[int, Any]:
+    def _signed_record(self, name: str) -> tuple[int, Any]:
         if name not in self.records:
             return 404, ""
         self.not_before -= 1
@@ -255,67 +255,68 @@ class IemFar(RestMeter):
         self.user: dict[str, Any] = {}
         self.last = ""
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+    def answer_request(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         match method, path.removeprefix("/counter/v1/ocmf"):
             case "GET", "/gw":
                 return 200, {"CT": self.place.get("CT", ""), "CI": self.place.get("CI", "")}
             case "POST", "/gw" if not self.place:
                 self.place = body
-                self.set_clock(body["TM"])
+                self.set_meter_clock(body["TM"])
                 return 200, {}
             case "POST", "/datetime" if self.open is None:
-                self.set_clock(body["TM"])
+                self.set_meter_clock(body["TM"])
                 return 200, {}
             case "GET", "/metervalue":
-                return 200, self._values()
+                return 200, self._meter_values()
             case "GET", "/publickey":
-                return 200, {"SA": self.notary.sa, "PK": self.notary.public_der.hex().upper()}
+                return 200, {"SA": self.notary.sa, "PK": self.notary.public_key_der.hex().upper()}
             case "POST", "/user":
                 self.user = body
                 return 200, {}
             case "POST", "/receipt":
-                return self._receipt(body["TX"])
+                return self._handle_receipt(body["TX"])
             case "GET", "/transaction":
                 self.not_before -= 1 if self.last else 0
                 return (200, self.records[self.last]) if self.last and self.not_before < 0 else (428, "")
         return 404, {}
 
-    def _values(self) -> dict[str, Any]:
+    def _meter_values(self) -> dict[str, Any]:
         """The entries with WV count from the begin of a transaction: whoever bills them bills wrong."""
         here_wh = self.energy_wh - (self.open["wh"] if self.open else self.energy_wh)
 
-        def shown(wh: float) -> str:
+        def format_kwh(wh: float) -> str:
             return f"{int(wh) / 1000:012.3f}"
 
         return {
-            "MS": self.serial, "TM": time_of(self.now()), "EF": "", "ST": "G", "XT": self.open is not None,
+            "MS": self.serial, "TM": format_ocmf_time(self.meter_time()), "EF": "", "ST": "G",
+            "XT": self.open is not None,
             "RD": [
-                {"RV": shown(self.shown_wh), "RI": "1-b:1.8.e", "RU": "kWh", "RT": "DC"},
-                {"RV": shown(self.export_wh), "RI": "1-b:2.8.e", "RU": "kWh", "RT": "DC"},
-                {"WV": shown(here_wh), "WI": "transaction_1-b:1.8.e", "WU": "kWh", "WT": "DC"},
-                {"WV": shown(0), "WI": "transaction_1-b:2.8.e", "WU": "kWh", "WT": "DC"},
+                {"RV": format_kwh(self.shown_register_wh), "RI": "1-b:1.8.e", "RU": "kWh", "RT": "DC"},
+                {"RV": format_kwh(self.export_wh), "RI": "1-b:2.8.e", "RU": "kWh", "RT": "DC"},
+                {"WV": format_kwh(here_wh), "WI": "transaction_1-b:1.8.e", "WU": "kWh", "WT": "DC"},
+                {"WV": format_kwh(0), "WI": "transaction_1-b:2.8.e", "WU": "kWh", "WT": "DC"},
             ],
             "U1": 1.0, "U2": self.voltage_v, "U3": 0, "U4": 0, "I": self.current_a, "P": self.power_w,
             "XC": "0x0001, 0x00000000, 0x00, 0x00" if self.full else "0x0000, 0x00000000, 0x00, 0x00",
         }  # fmt: skip
 
-    def _receipt(self, what: str) -> tuple[int, Any]:
+    def _handle_receipt(self, what: str) -> tuple[int, Any]:
         """None begins or ends while current flows."""
         if self.current_a > 1 or not self.place or (what == "B") == (self.open is not None) or self.full:
             return 428, ""
         if what == "B":
             who = {k: self.user[k] for k in ("IS", "IL", "IF", "IT", "ID", "TT")}
-            self.begin(self.user["TT"], who)
+            self.begin_transaction(self.user["TT"], who)
         else:
-            self.close()
+            self.end_transaction()
         return 200, ""
 
-    def close(self) -> None:
+    def end_transaction(self) -> None:
         self.last = self.open["name"] if self.open else self.last
-        super().close()
+        super().end_transaction()
 
-    def restart(self) -> None:
-        super().restart()
+    def power_cycle(self) -> None:
+        super().power_cycle()
         self.place = {}
 
 
@@ -327,13 +328,13 @@ class Wired(RestMeter):
         self.serial = f"DC-{evse.number}"
         self._evse = evse
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+    def answer_request(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
         measured = self._evse.measured
         self.energy_wh = self._evse.energy_nws / NWS_PER_WH
         self.voltage_v, self.current_a = measured.voltage_v[0], measured.current_a[0]
         if Fault.METER_SILENT in self._evse.faults:
             self.ways.append("deaf")
-        return super().answer(method, path, query, body)
+        return super().answer_request(method, path, query, body)
 
 
 class WiredLem(Wired, LemFar):

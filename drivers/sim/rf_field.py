@@ -34,25 +34,25 @@ class RfField(asyncio.DatagramProtocol):
         self._heard_s = 0.0
 
     async def start(self) -> None:
-        sock = _socket()
+        sock = _bind_unnamed_port()
         self.port = sock.getsockname()[1]
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=sock)
 
     def close(self) -> None:
-        self.forget()
+        self.discard_cards()
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
 
-    def tap(self, card: Card, hold_s: float) -> None:
+    def present_card(self, card: Card, hold_s: float) -> None:
         self._waiting.append((card, hold_s))
         if self._timer is None:
-            self._next()
+            self._present_next()
 
-    def forget(self) -> None:
+    def discard_cards(self) -> None:
         """All cards are away."""
         self._waiting.clear()
         self.card = None
@@ -60,25 +60,25 @@ class RfField(asyncio.DatagramProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _next(self) -> None:
+    def _present_next(self) -> None:
         self._timer = None
         if not self._waiting:
             return
         self.card, hold_s = self._waiting.popleft()
         self._known = False
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(hold_s, self._taken_away, loop.time() + hold_s + _PATIENT_S)
+        self._timer = loop.call_later(hold_s, self._take_card_away, loop.time() + hold_s + _PATIENT_S)
         if self._pending and loop.time() - self._pending[1] < _WAITS_S:
-            self._reply(self._pending[0], _SENS_REQ)
+            self._answer_frame(self._pending[0], _SENS_REQ)
 
-    def _taken_away(self, last_s: float) -> None:
+    def _take_card_away(self, last_s: float) -> None:
         loop = asyncio.get_running_loop()
         at_work = loop.time() - self._heard_s < _WAITS_S + _BETWEEN_S
         if at_work and not self._known and loop.time() < last_s:
-            self._timer = loop.call_later(_AGAIN_S, self._taken_away, last_s)
+            self._timer = loop.call_later(_AGAIN_S, self._take_card_away, last_s)
             return
         self.card = None
-        self._timer = loop.call_later(_BETWEEN_S, self._next)
+        self._timer = loop.call_later(_BETWEEN_S, self._present_next)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._heard_s = asyncio.get_running_loop().time()
@@ -92,36 +92,36 @@ class RfField(asyncio.DatagramProtocol):
         except (UnicodeDecodeError, ValueError):
             return
         if technology == b"106A" and frame:
-            self._reply(addr, frame)
+            self._answer_frame(addr, frame)
 
     def error_received(self, exc: Exception) -> None:
         """The reader closed its socket before our answer came: every mute does that."""
 
-    def _reply(self, addr: tuple[str, int], frame: bytes) -> None:
+    def _answer_frame(self, addr: tuple[str, int], frame: bytes) -> None:
         self._pending = None
         if self.card is None:
             if frame == _SENS_REQ:
                 self._pending = (addr, asyncio.get_running_loop().time())
             return
-        answer = self.card.hear(frame)
-        self._known |= self.card.known
+        answer = self.card.answer_frame(frame)
+        self._known |= self.card.is_identified
         if answer is not None and self._transport is not None:
             self._transport.sendto(b"106A " + answer.hex().encode(), addr)
 
 
-def _socket() -> socket.socket:
+def _bind_unnamed_port() -> socket.socket:
     """On a port without a name in /etc/services: nfcpy looks its port up by name and stumbles over one."""
     for _ in range(100):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.bind(("127.0.0.1", 0))
-        if not _has_name(sock.getsockname()[1]):
+        if not _port_has_service_name(sock.getsockname()[1]):
             return sock
         sock.close()
     raise OSError("no free UDP port without a name in /etc/services")
 
 
-def _has_name(port: int) -> bool:
+def _port_has_service_name(port: int) -> bool:
     for protocol in ("tcp", "udp"):
         try:
             socket.getservbyport(port, protocol)

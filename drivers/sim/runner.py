@@ -22,8 +22,8 @@ from agent.station_file.settings import StationFile
 from drivers.sim.control import Control, Feed
 from drivers.sim.demo_central import DemoCentral
 from drivers.sim.http_access import Access
-from drivers.sim.http_server import served
-from drivers.sim.station_snapshot import news
+from drivers.sim.http_server import serve_control_api
+from drivers.sim.station_snapshot import describe_changes
 from drivers.sim.status_client import Watch
 from drivers.sim.supervisor import Refused, Supervisor
 from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
@@ -67,18 +67,18 @@ class Plan:
             raise Unusable(f"--speed: must be {SLOWEST:g} to {FASTEST:g}, is {self.speed:g}")
 
     @property
-    def url(self) -> str:
+    def named_backend_url(self) -> str:
         """Of the backend that was named; empty if none was."""
         return self.backend_url or (self.file.backends[0].url if self.file.backends else "")
 
     @property
-    def built_in(self) -> bool:
+    def uses_built_in_central(self) -> bool:
         """The central system is the one that comes along."""
-        return self.with_agent and not self.url
+        return self.with_agent and not self.named_backend_url
 
     @property
-    def rate(self) -> float:
-        return self.speed or (DEMO_SPEED if self.built_in else 1.0)
+    def time_rate(self) -> float:
+        return self.speed or (DEMO_SPEED if self.uses_built_in_central else 1.0)
 
 
 @dataclass
@@ -90,53 +90,55 @@ class AgentCommand:
     rtc_offset_s: float | None = None
 
     def __call__(self) -> list[str]:
-        argv = [sys.executable, "-m", "agent", "run", str(self.derived), *self.pace.arguments()]
+        argv = [sys.executable, "-m", "agent", "run", str(self.derived), *self.pace.agent_arguments()]
         if self.rtc_offset_s is not None:
             argv.append(f"--rtc-offset={self.rtc_offset_s!r}")  # one word: -1e+09 alone looks like an option
             self.rtc_offset_s = None
         return argv
 
-    def step(self, offset_s: float) -> None:
+    def set_rtc_offset(self, offset_s: float) -> None:
         self.rtc_offset_s = offset_s
 
 
-async def run(plan: Plan) -> None:
+async def run_station(plan: Plan) -> None:
     """Until SIGTERM or SIGINT. Raises ``Unusable``, ``InUse``."""
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
-        listener = stack.enter_context(listen(plan.file.simulation.port if plan.port is None else plan.port, plan.host))
+        listener = stack.enter_context(
+            bind_listener(plan.file.simulation.port if plan.port is None else plan.port, plan.host)
+        )
         folder = _make_folder(plan.file)
-        access = _access(plan, listener, folder)
-        pace = PaceMemory(folder).begin(plan.rate, boottime_s())
+        access = _open_access(plan, listener, folder)
+        pace = PaceMemory(folder).resume_pace(plan.time_rate, boottime_s())
         central = None
-        if plan.built_in:
-            plan = replace(plan, file=_demonstrated(plan.file, access))
+        if plan.uses_built_in_central:
+            plan = replace(plan, file=_demo_station_file(plan.file, access))
             central = await _start_central(stack, folder, stop, plan, access, pace)
-        control = await _build(stack, plan, folder, central, pace, stop)
-        pay_page = central.pay_page if central is not None else None
-        await stack.enter_async_context(served(control, listener, plan.with_page, access, pay_page))
+        control = await _build_control(stack, plan, folder, central, pace, stop)
+        pay_page = central.proxy_pay_page if central is not None else None
+        await stack.enter_async_context(serve_control_api(control, listener, plan.with_page, access, pay_page))
         if control.agent is not None:
-            await stack.enter_async_context(running(_agent(control.agent), stop))
+            await stack.enter_async_context(running_beside(_supervise_agent(control.agent), stop))
         else:
-            _tell_addresses(control.world, folder)
+            _print_addresses(control.world, folder)
         await stop.wait()
-        say("ending: agent, devices, backend" if plan.with_agent else "ending")
+        print_line("ending: agent, devices, backend" if plan.with_agent else "ending")
 
 
-def _access(plan: Plan, listener: socket.socket, folder: Path) -> Access:
+def _open_access(plan: Plan, listener: socket.socket, folder: Path) -> Access:
     """Says where the page is."""
     what = "page" if plan.with_page else "control API"
     try:
-        access = Access.of(plan.host, listener.getsockname()[1], folder)
+        access = Access.for_host(plan.host, listener.getsockname()[1], folder)
     except OSError as e:
         raise Unusable(f"the token for --host cannot be kept in {folder}: {e.strerror}") from None
-    say(f"{what}: {access.own_url}/")
+    print_line(f"{what}: {access.loopback_url}/")
     if access.token:
-        say(f"{what} for a telephone or another machine: {access.outer_url}/?token={access.token}")
+        print_line(f"{what} for a telephone or another machine: {access.network_url}/?token={access.token}")
     return access
 
 
-async def _agent(agent: Supervisor) -> None:
+async def _supervise_agent(agent: Supervisor) -> None:
     """Raises ``Unusable``: it has refused the station file at once, and no other start of it would do better."""
     try:
         await agent.run()
@@ -144,7 +146,7 @@ async def _agent(agent: Supervisor) -> None:
         raise Unusable(str(e)) from None
 
 
-async def _build(
+async def _build_control(
     stack: contextlib.AsyncExitStack,
     plan: Plan,
     folder: Path,
@@ -153,9 +155,9 @@ async def _build(
     stop: asyncio.Event,
 ) -> Control:
     """World, watch and narrator are running; the agent is ready to be started."""
-    url = central.url if central is not None else plan.url
+    url = central.websocket_url if central is not None else plan.named_backend_url
     if plan.with_agent:
-        say(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
+        print_line(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
     # the path of a unix socket may have 107 bytes (unix(7)); state_dir may be deeper than that
     status = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chargy-", dir="/tmp"))) / "status"
     file = with_plug_in_window(plan.file, pace.rate) if central is not None else plan.file
@@ -166,14 +168,14 @@ async def _build(
     except ValueError as e:
         raise Unusable(f"{plan.file.path}: {e}") from e
     feed = Feed()
-    watch = Watch(status, feed.changed)
+    watch = Watch(status, feed.notify_change)
     command = AgentCommand(folder / "derived.toml", pace)
-    agent = _supervised(plan, world, watch, feed, command, folder)
-    world.on_change(feed.changed)
+    agent = _agent_supervisor(plan, world, watch, feed, command, folder)
+    world.add_change_listener(feed.notify_change)
     switch = PaceSwitch(plan.file, world, command, agent, PaceMemory(folder), central)
-    control = Control(world, watch, feed, agent, command.step, switch)
-    await stack.enter_async_context(running(watch.run(), stop))
-    await stack.enter_async_context(running(narrate(control), stop))
+    control = Control(world, watch, feed, agent, command.set_rtc_offset, switch)
+    await stack.enter_async_context(running_beside(watch.follow_agents(), stop))
+    await stack.enter_async_context(running_beside(narrate_changes(control), stop))
     return control
 
 
@@ -192,24 +194,24 @@ class PaceSwitch:
     def __call__(self, rate: float) -> None:
         if rate == self.command.pace.rate:
             return
-        pace = self.command.pace = self.command.pace.changed(rate, boottime_s())
-        self.memory.keep(pace)
+        pace = self.command.pace = self.command.pace.with_rate(rate, boottime_s())
+        self.memory.save_pace(pace)
         self.world.speed = rate
-        say(f"time runs {rate:g} times as fast now; the agent is started again")
+        print_line(f"time runs {rate:g} times as fast now; the agent is started again")
         if self.central is not None:
             self.world.file = with_plug_in_window(self.file, rate)
-            _write_private(self.command.derived, self.world.derived())
-            telling = asyncio.create_task(self.central.set_pace(pace))
+            _write_private(self.command.derived, self.world.derived_station_file())
+            telling = asyncio.create_task(self.central.send_time_rate(pace))
             self._telling.add(telling)
             telling.add_done_callback(self._telling.discard)
         if self.agent is not None:
             self.agent.restart()
 
 
-def _supervised(
+def _agent_supervisor(
     plan: Plan, world: World, watch: Watch, feed: Feed, command: AgentCommand, folder: Path
 ) -> Supervisor | None:
-    _write_private(command.derived, world.derived())
+    _write_private(command.derived, world.derived_station_file())
     if not plan.with_agent:
         return None
 
@@ -220,7 +222,7 @@ def _supervised(
 
     return Supervisor(
         "agent", command, folder / "agent.log", restart_s=plan.file.simulation.restart_s,
-        stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.changed, say=say,
+        stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.notify_change, say=print_line,
         refusal=EXIT_REFUSED,
     )  # fmt: skip
 
@@ -232,14 +234,14 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _demonstrated(file: StationFile, access: Access) -> StationFile:
+def _demo_station_file(file: StationFile, access: Access) -> StationFile:
     """The file for the built-in central system. Its payment page says what a charge costs, and the simulated displays
     show it unless the file says no; a telephone is led to this machine."""
     web_payment, shown = file.web_payment, {}
     if web_payment.dynamic:
         shown = {"cost_display": True}
-        if access.outer_name:
-            allowed = (*web_payment.allowed_hosts, f"http://{access.outer_name}")
+        if access.network_host_name:
+            allowed = (*web_payment.allowed_hosts, f"http://{access.network_host_name}")
             web_payment = replace(web_payment, allowed_hosts=allowed)
     return replace(file, settings={**shown, **file.settings}, web_payment=web_payment)
 
@@ -248,32 +250,32 @@ async def _start_central(
     stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan, access: Access, pace: Pace
 ) -> DemoCentral:
     """A central system as a child, with a payment page for the station's QR codes."""
-    port = stack.enter_context(_held_port())
+    port = stack.enter_context(_reserve_local_port())
     euro_kwh = (plan.file.tariff or {}).get("kwh", 0.45)
-    central = DemoCentral(port, folder, euro_kwh, access.outer_url, pace)
-    await stack.enter_async_context(running(central.supervisor(say).run(), stop))
+    central = DemoCentral(port, folder, euro_kwh, access.network_url, pace)
+    await stack.enter_async_context(running_beside(central.make_supervisor(print_line).run(), stop))
     return central
 
 
-def _tell_addresses(world: World, folder: Path) -> None:
-    for name, address in world.addresses().items():
-        say(f"{name}: {address}")
-    say(f"an agent for these devices: chargy-agent run {folder / 'derived.toml'}")
+def _print_addresses(world: World, folder: Path) -> None:
+    for name, address in world.far_end_addresses().items():
+        print_line(f"{name}: {address}")
+    print_line(f"an agent for these devices: chargy-agent run {folder / 'derived.toml'}")
 
 
-async def narrate(control: Control) -> None:
+async def narrate_changes(control: Control) -> None:
     """One line per important event."""
     before, version = None, -1
     while True:
-        await control.feed.wait(version, 60.0)
-        version, after = control.feed.version, control.station()
-        for line in news(before, after):
-            say(line)
+        await control.feed.wait_for_change(version, 60.0)
+        version, after = control.feed.version, control.station_picture()
+        for line in describe_changes(before, after):
+            print_line(line)
         before = after
         await asyncio.sleep(NARRATE_EVERY_S)
 
 
-def say(line: str, out: TextIO | None = None) -> None:
+def print_line(line: str, out: TextIO | None = None) -> None:
     """A line on stdout, unless nobody takes it: a full pipe or a closed terminal must not stop the station."""
     out = sys.stdout if out is None else out
     try:
@@ -284,7 +286,7 @@ def say(line: str, out: TextIO | None = None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
+async def running_beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
     """``work`` beside what follows; its failure ends everything, and is raised at the end."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda _: stop.set())
@@ -301,7 +303,7 @@ def _stop_on_signals() -> asyncio.Event:
     which takes the children along."""
     stop = asyncio.Event()
 
-    def asked() -> None:
+    def begin_shutdown() -> None:
         if not stop.is_set():
             last = threading.Timer(END_WITHIN_S, os._exit, (1,))
             last.daemon = True
@@ -309,11 +311,11 @@ def _stop_on_signals() -> asyncio.Event:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked)
+        asyncio.get_running_loop().add_signal_handler(number, begin_shutdown)
     return stop
 
 
-def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+def bind_listener(port: int, host: str = "127.0.0.1") -> socket.socket:
     """Raises ``Unusable``: the port is taken, or the address is not one of this machine."""
     if not 0 <= port <= 65535:
         raise Unusable(f"--port: must be 0 to 65535, is {port}")
@@ -337,7 +339,7 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _held_port() -> Iterator[int]:
+def _reserve_local_port() -> Iterator[int]:
     """For a child that listens on it later, or anew: the kernel gives it to nobody else meanwhile."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

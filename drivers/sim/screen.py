@@ -33,33 +33,33 @@ class Screen:
             raise ValueError(f"format: must be one of {', '.join(_RAW)}, is {self.format!r}")
 
     @property
-    def size(self) -> int:
+    def memory_size(self) -> int:
         """Bytes."""
         return -(-self.width * _RAW[self.format][2] // 8) * self.height
 
     def start(self) -> None:
         """A new panel is black; one that was there keeps its picture."""
-        if not self.path.exists() or self.path.stat().st_size != self.size:
-            self.path.write_bytes(bytes(self.size))
+        if not self.path.exists() or self.path.stat().st_size != self.memory_size:
+            self.path.write_bytes(bytes(self.memory_size))
 
-    def png(self) -> bytes:
+    def render_png(self) -> bytes:
         from PIL import Image
 
-        raw = self._whole()
+        raw = self._stable_memory()
         mode, layout, _ = _RAW[self.format]
         picture = Image.frombytes(mode, (self.width, self.height), raw, "raw", layout)
         out = io.BytesIO()
         picture.save(out, "PNG", compress_level=1)
         return out.getvalue()
 
-    def _whole(self) -> bytes:
-        before, raw = b"", self._memory()
+    def _stable_memory(self) -> bytes:
+        before, raw = b"", self._read_memory()
         for _ in range(MOST_LOOKS):
             if raw == before:
                 break
             time.sleep(REST_S)
-            before, raw = raw, self._memory()
+            before, raw = raw, self._read_memory()
         return raw
 
-    def _memory(self) -> bytes:
-        return self.path.read_bytes()[: self.size].ljust(self.size, b"\0")
+    def _read_memory(self) -> bytes:
+        return self.path.read_bytes()[: self.memory_size].ljust(self.memory_size, b"\0")

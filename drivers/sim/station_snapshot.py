@@ -16,15 +16,15 @@ class Truth(Protocol):
     """What is needed of the world."""
 
     evses: Mapping[int, Any]
-    mains: bool
+    mains_on: bool
 
-    def picture(self, number: int, /) -> Json: ...
-    def lamps(self) -> Json: ...
-    def links(self) -> Json: ...
-    def ledger(self) -> Json: ...
-    def terminals(self) -> list[Json]: ...
-    def buttons(self) -> list[str]: ...
-    def displays(self) -> list[Json]: ...
+    def evse_picture(self, number: int, /) -> Json: ...
+    def lamp_colors(self) -> Json: ...
+    def link_conditions(self) -> Json: ...
+    def bank_ledger(self) -> Json: ...
+    def terminal_pictures(self) -> list[Json]: ...
+    def button_names(self) -> list[str]: ...
+    def display_panels(self) -> list[Json]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Child:
     restarts: int
 
 
-def station(
+def station_picture(
     world: Truth, child: Child, said: Json | None, now: str, last_sessions: Mapping[int, Json] | None = None
 ) -> Json:
     """``said``: the newest picture of the agent's status socket, None while it is down. ``now``: UTC, ISO 8601.
@@ -50,41 +50,44 @@ def station(
             **{key: agent.get(key) for key in ("version", "queue", "screen_language")},
         },
         "backend": None if said is None else said.get("backend"),
-        "links": world.links(),
-        "mains": world.mains,
+        "links": world.link_conditions(),
+        "mains": world.mains_on,
         "time": now,
-        "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.lamps()},
-        "evses": [_evse(world.picture(n), own.get(n, {}), (last_sessions or {}).get(n)) for n in sorted(world.evses)],
-        "buttons": world.buttons(),
-        "ledger": world.ledger(),
-        "displays": world.displays(),
-        **({"terminals": terminals} if (terminals := world.terminals()) else {}),
+        "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.lamp_colors()},
+        "evses": [
+            _merge_evse(world.evse_picture(n), own.get(n, {}), (last_sessions or {}).get(n))
+            for n in sorted(world.evses)
+        ],
+        "buttons": world.button_names(),
+        "ledger": world.bank_ledger(),
+        "displays": world.display_panels(),
+        **({"terminals": terminals} if (terminals := world.terminal_pictures()) else {}),
     }
 
 
-def _evse(truth: Json, own: Json, last_session: Json | None) -> Json:
+def _merge_evse(truth: Json, own: Json, last_session: Json | None) -> Json:
     known = {key: own.get(key) for key in ("screen", "told", "session", "code")}
     return {**truth, **known, "last_session": last_session, "latched": own.get("latched") or []}
 
 
-def ready(said: Json | None) -> bool:
+def is_agent_ready(said: Json | None) -> bool:
     """The agent has opened its devices."""
     return said is not None and bool(said.get("ready"))
 
 
-def news(before: Json | None, after: Json) -> Iterator[str]:
+def describe_changes(before: Json | None, after: Json) -> Iterator[str]:
     """What a person at a terminal wants to know of a change, one line each."""
-    yield from _backend_news((before or {}).get("backend") or {}, after["backend"] or {})
-    yield from _outage((before or {}).get("backend") or {}, after["backend"] or {}, after["links"])
+    yield from _describe_backend((before or {}).get("backend") or {}, after["backend"] or {})
+    yield from _describe_outage((before or {}).get("backend") or {}, after["backend"] or {}, after["links"])
     if before is None or not after["agent"]["up"] or not before["agent"]["up"]:
         return
     earlier = {e["number"]: e for e in before["evses"]}
     for evse in after["evses"]:
-        for line in _evse_news(earlier.get(evse["number"], {}), evse):
+        for line in _describe_evse(earlier.get(evse["number"], {}), evse):
             yield f"outlet {evse['number']}: {line}"
 
 
-def _backend_news(before: Json, after: Json) -> Iterator[str]:
+def _describe_backend(before: Json, after: Json) -> Iterator[str]:
     if after and before.get("link", "down") != after.get("link"):
         spoken = f" (OCPP {after['ocpp']})" if after.get("link") == "up" and after.get("ocpp") else ""
         yield f"backend: link {after.get('link')}{spoken}"
@@ -92,7 +95,7 @@ def _backend_news(before: Json, after: Json) -> Iterator[str]:
         yield f"backend: boot {after['boot']}"
 
 
-def _outage(before: Json, after: Json, links: Mapping[str, Json]) -> Iterator[str]:
+def _describe_outage(before: Json, after: Json, links: Mapping[str, Json]) -> Iterator[str]:
     """Once in each outage, unless somebody has cut the road here."""
     road = next(iter(links.values()), {})
     cut = not road.get("up", True) or road.get("stall") or road.get("loss", 0) >= 1
@@ -105,19 +108,19 @@ def _outage(before: Json, after: Json, links: Mapping[str, Json]) -> Iterator[st
         )
 
 
-def _evse_news(before: Json, after: Json) -> Iterator[str]:
+def _describe_evse(before: Json, after: Json) -> Iterator[str]:
     told, told_before = after.get("told") or {}, before.get("told") or {}
     if told and told != told_before:
         error = told.get("error")
         yield str(told.get("status")) + (f", {error}" if error and error != "NoError" else "")
     session, session_before = after.get("session") or {}, before.get("session") or {}
     if session_before and session_before.get("id") != session.get("id"):
-        yield from _ended(after.get("last_session") or {}, session_before["id"])
+        yield from _describe_session_end(after.get("last_session") or {}, session_before["id"])
     if session and session.get("id") != session_before.get("id"):
         yield "session started"
 
 
-def _ended(last: Json, session: str) -> Iterator[str]:
+def _describe_session_end(last: Json, session: str) -> Iterator[str]:
     if last.get("id") != session:  # the agent went away before it could say how much it was
         yield "session ended"
         return

@@ -32,13 +32,13 @@ class Trace:
         self.last_seq = 0
         self.run = secrets.token_hex(4)
 
-    def add(self, told: Json) -> None:
+    def add_frame(self, told: Json) -> None:
         """A frame from before the agent trusts its clock has the time at which it is heard of here."""
         self.last_seq += 1
         frame = {"seq": self.last_seq, **{key: told.get(key) for key in _FRAME_KEYS}}
         self._frames.append({**frame, "t": time.time() if frame["t"] is None else frame["t"]})
 
-    def since(self, seq: int) -> list[Json]:
+    def frames_since(self, seq: int) -> list[Json]:
         """Frames newer than ``seq``, oldest first."""
         missing = self.last_seq - seq
         if missing <= 0:
@@ -64,12 +64,12 @@ class Watch:
         self._writer: asyncio.StreamWriter | None = None
         self._asking: deque[asyncio.Future[None]] = deque()
 
-    async def fresh(self) -> None:
+    async def wait_until_fresh(self) -> None:
         """Until ``said`` and ``trace`` are as the agent sees itself now: what a backend has been told is in them."""
-        if (answered := self.ask("picture")) is not None:
+        if (answered := self.send_query("picture")) is not None:
             await asyncio.wait([answered], timeout=FRESH_WITHIN_S)
 
-    def ask(self, name: str, **question: Any) -> asyncio.Future[None] | None:
+    def send_query(self, name: str, **question: Any) -> asyncio.Future[None] | None:
         """A question to the agent, which answers one after the other. None: the agent is down."""
         if self._writer is None or self.said is None:
             return None
@@ -83,43 +83,43 @@ class Watch:
         self._starts, self.said = self._starts + 1, None
         self._socket.unlink(missing_ok=True)
 
-    async def run(self) -> None:
+    async def follow_agents(self) -> None:
         """Follow one agent after the other, for ever."""
         while True:
             try:
-                self._recognise()
+                self._recognize_agent()
                 reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=LINE_LIMIT)
             except OSError:  # not there yet
                 await asyncio.sleep(RETRY_S)
                 continue
             self._writer = writer
             try:
-                await self._follow(reader)
+                await self._follow_agent(reader)
             finally:
                 writer.close()
                 self.said = self._writer = None
                 while self._asking:
-                    self._answered()
+                    self._resolve_query()
                 self._changed()
             await asyncio.sleep(RETRY_S)
 
-    def _recognise(self) -> None:
+    def _recognize_agent(self) -> None:
         """Each agent makes its own socket, and counts its frames anew; the same one repeats what we know."""
         stat = self._socket.stat()
         agent = (stat.st_ino, stat.st_mtime_ns)
         if agent != self._agent:
             self._agent, self._newest_n = agent, -1
 
-    async def _follow(self, reader: asyncio.StreamReader) -> None:
+    async def _follow_agent(self, reader: asyncio.StreamReader) -> None:
         starts = self._starts
         try:
             while (line := await reader.readline()) and starts == self._starts:
                 if line.endswith(b"\n"):  # a killed agent may leave half a line
-                    self._hear(line)
+                    self._handle_line(line)
         except (ConnectionError, ValueError):  # gone, or a line over the limit: connect again
             return
 
-    def _hear(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             told = json.loads(line)
         except ValueError:
@@ -130,15 +130,15 @@ class Watch:
                 ended = {e["number"]: e["last_session"] for e in told.get("evses", ()) if e.get("last_session")}
                 self.last_sessions |= ended
             case {"v": 1, "type": "answer"}:
-                self._answered()
+                self._resolve_query()
                 return
             case {"v": 1, "type": "frame", "n": int(n)} if n > self._newest_n:
                 self._newest_n = n
-                self.trace.add(told)
+                self.trace.add_frame(told)
             case _:
                 return
         self._changed()
 
-    def _answered(self) -> None:
+    def _resolve_query(self) -> None:
         if self._asking:
             self._asking.popleft().set_result(None)

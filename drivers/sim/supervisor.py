@@ -86,24 +86,24 @@ class Supervisor:
             return
         self._stopping = True
         process.terminate()
-        asyncio.get_running_loop().call_later(self._stop_within_s, _kill, process)
+        asyncio.get_running_loop().call_later(self._stop_within_s, _kill_process, process)
 
     async def run(self) -> None:
         """Until cancelled; then the child is ended first. Raises ``Refused``."""
         try:
             while True:
                 if not self._wanted:
-                    await self._wait_called()
+                    await self._wait_for_call()
                     continue
                 began = time.monotonic()
-                code = await self._live()
+                code = await self._run_process()
                 if code == self._refusal and not self._stopping:
-                    self._stay_down()
-                await self._pause(code, time.monotonic() - began)
+                    self._stay_stopped()
+                await self._pause_before_restart(code, time.monotonic() - began)
         finally:
-            await self.end()
+            await self.end_process()
 
-    async def end(self) -> None:
+    async def end_process(self) -> None:
         """SIGTERM, and SIGKILL if it takes longer than ``stop_within_s``."""
         if self._process is None:
             return
@@ -120,10 +120,10 @@ class Supervisor:
         self._process = None
         self._changed()
 
-    async def _live(self) -> int:
+    async def _run_process(self) -> int:
         """One life of the child. Returns its exit code."""
         self._before_start(self._starts > 0)
-        with self._open_log() as log:
+        with self._open_log_file() as log:
             begin = log.tell()
             self._stopping = self._killed = False
             self._process = process = await asyncio.create_subprocess_exec(
@@ -132,36 +132,36 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in a terminal reaches the parent only, which ends all in order
-                preexec_fn=_die_with(os.getpid()),
+                preexec_fn=_die_with_parent(os.getpid()),
             )
         self.restarts, self._starts = self._starts, self._starts + 1
         self._changed()
         code = await self._until_it_ends(process)
         self._process = None
         self._changed()
-        self._tell(code, begin)
+        self._report_end(code, begin)
         return code
 
     async def _until_it_ends(self, process: asyncio.subprocess.Process) -> int:
         ended = asyncio.ensure_future(process.wait())
-        called = asyncio.ensure_future(self._wait_called())
+        called = asyncio.ensure_future(self._wait_for_call())
         try:
             while not ended.done():
                 await asyncio.wait((ended, called), return_when=asyncio.FIRST_COMPLETED)
                 if not self._wanted and not ended.done():
-                    await self.end()
+                    await self.end_process()
                 if called.done():
-                    called = asyncio.ensure_future(self._wait_called())
+                    called = asyncio.ensure_future(self._wait_for_call())
             return await ended
         finally:
             called.cancel()
             ended.cancel()
 
-    async def _wait_called(self) -> None:
+    async def _wait_for_call(self) -> None:
         await self._called.wait()
         self._called.clear()
 
-    async def _pause(self, code: int, lived_s: float) -> None:
+    async def _pause_before_restart(self, code: int, lived_s: float) -> None:
         if not self._wanted:
             return
         failed = code != 0 and not self._stopping and lived_s < BRIEF_S
@@ -169,17 +169,17 @@ class Supervisor:
         pause_s = self._restart_s * 2 ** max(0, self._failures - 1)
         try:
             async with asyncio.timeout(max(self._restart_s, min(pause_s, SLOWEST_S))):
-                await self._wait_called()
+                await self._wait_for_call()
         except TimeoutError:
             pass
 
-    def _stay_down(self) -> None:
+    def _stay_stopped(self) -> None:
         if self._starts == 1:
             raise Refused(f"the {self.name} does not start (exit {self._refusal}): correct what it says above")
         self._wanted = False
         self._say(f"{self.name}: is not started again: correct what it says above, then start it by hand")
 
-    def _open_log(self) -> BinaryIO:
+    def _open_log_file(self) -> BinaryIO:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         if self._log.exists() and self._log.stat().st_size > LOG_CAP:
             self._log.replace(self._log.with_suffix(".log.1"))
@@ -187,7 +187,7 @@ class Supervisor:
         log.seek(0, os.SEEK_END)
         return log
 
-    def _tell(self, code: int, begin: int) -> None:
+    def _report_end(self, code: int, begin: int) -> None:
         """An end that nobody asked for, with the last lines of what the child had to say."""
         if self._stopping:
             self._say(f"{self.name}: ended as asked")
@@ -196,28 +196,28 @@ class Supervisor:
         else:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
             self._say(f"{self.name}: ended unexpectedly ({how}); all it said is in {self._log}")
-            for line in _last_lines(self._log, begin):
+            for line in _last_log_lines(self._log, begin):
                 self._say(f"  {line}")
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
+def _kill_process(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
 
 
-def _last_lines(log: Path, begin: int) -> list[str]:
+def _last_log_lines(log: Path, begin: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(max(begin, log.stat().st_size - 65536))
         return file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def _die_with_parent(parent: int) -> Callable[[], None]:
     """For the child, between fork and exec: the kernel ends it when ``parent`` dies (prctl(2), PR_SET_PDEATHSIG)."""
     libc = ctypes.CDLL(None)
 
-    def arm() -> None:
+    def arm_death_signal() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died in between
             os._exit(1)
 
-    return arm
+    return arm_death_signal

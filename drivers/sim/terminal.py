@@ -37,24 +37,28 @@ class Terminal:
         self.ledger: Json = NO_LEDGER
         self.known = False
         """It has told its ledger."""
-        self._place_holder = _bound()
+        self._place_holder = _reserve_port()
         self.port = int(self._place_holder.getsockname()[1])
         self._books = folder / f"terminal-{place}.json"
         self._rate, self._online, self._powered = rate, True, True
         self._folder = tempfile.mkdtemp(prefix="chargy-", dir="/tmp")  # a Unix socket's path may have 107 bytes
         self._control = f"{self._folder}/control"
         self._process = Supervisor(
-            f"terminal {place}", self._argv, folder / f"terminal-{place}.log", restart_s=DARK_S, stop_within_s=1.0
+            f"terminal {place}",
+            self._command_line,
+            folder / f"terminal-{place}.log",
+            restart_s=DARK_S,
+            stop_within_s=1.0,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def table(self) -> Json:
+    def device_table(self) -> Json:
         return {"driver": "terminal_payter", "host": "127.0.0.1", "port": self.port, "line": "tcp"}
 
     def start(self) -> None:
-        self._spawn(self._process.run())
-        self._spawn(self._watch())
+        self._start_task(self._process.run())
+        self._start_task(self._follow_pictures())
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -63,14 +67,14 @@ class Terminal:
         self._place_holder.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def set_power(self, on: bool) -> None:
+    def set_terminal_power(self, on: bool) -> None:
         self._powered = on
         if on:
             self._process.start()
         else:
             self._process.stop()
 
-    def act(self, action: str) -> None:
+    def perform_action(self, action: str) -> None:
         """Raises ``NotRunning`` for the power cycle of a terminal that has no power."""
         if action == "power_cycle":
             if not self._powered:
@@ -78,36 +82,36 @@ class Terminal:
             self._process.kill()
             return
         self._online = action == "online"
-        self._spawn(self._say({"do": "online", "online": self._online}))
+        self._start_task(self._send_command({"do": "online", "online": self._online}))
 
-    def tap(self, last4: str, behaviour: str) -> None:
+    def tap_bank_card(self, last4: str, behaviour: str) -> None:
         """A card is held to it for a moment; without power nobody sees it."""
-        self._spawn(self._say({"do": "card", "last4": last4, "behaviour": behaviour}))
+        self._start_task(self._send_command({"do": "card", "last4": last4, "behaviour": behaviour}))
 
-    def _argv(self) -> list[str]:
+    def _command_line(self) -> list[str]:
         own = ["--books", str(self._books), "--control", self._control, "--port", str(self.port)]
         numbers = ["--first", str(1000 * self.place + 1), "--rate", f"{self._rate:g}"]
         return [sys.executable, "-m", "drivers.sim.apollo", *own, *numbers, *([] if self._online else ["--offline"])]
 
-    def _spawn(self, work: Any) -> None:
+    def _start_task(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _say(self, what: Json) -> None:
+    async def _send_command(self, what: Json) -> None:
         """As long as a card is held somebody may be there to see it."""
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(HOLD_S):
-                reader, writer = await self._called()
+                reader, writer = await self._connect_control()
                 try:
                     writer.write(json.dumps(what).encode() + b"\n")
                     await reader.readline()
                 finally:
                     writer.close()
 
-    async def _watch(self) -> None:
+    async def _follow_pictures(self) -> None:
         while True:
-            reader, writer = await self._called()
+            reader, writer = await self._connect_control()
             with contextlib.suppress(ConnectionError):
                 writer.write(b'{"do": "watch"}\n')
                 while line := await reader.readline():
@@ -118,20 +122,20 @@ class Terminal:
             self.picture = DARK
             await asyncio.sleep(RETRY_S)
 
-    async def _called(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect_control(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while True:
             with contextlib.suppress(OSError):
                 return await asyncio.open_unix_connection(self._control)
             await asyncio.sleep(RETRY_S)
 
 
-def ledger_of(terminals: Iterable[Terminal]) -> Json:
+def merge_ledgers(terminals: Iterable[Terminal]) -> Json:
     """All banks' books in one."""
     terminals = list(terminals)
     return {name: [row for t in terminals for row in t.ledger[name]] for name in NO_LEDGER}
 
 
-def _bound() -> socket.socket:
+def _reserve_port() -> socket.socket:
     """Keeps the port free for the process also while that has no power; nobody is answered on it."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

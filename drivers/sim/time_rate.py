@@ -38,25 +38,25 @@ class Pace:
     scaled_s: float = 0.0
 
     @classmethod
-    def first(cls, rate: float) -> Pace:
-        return cls(rate, kernel_boot(), f"{rate:g}")
+    def first_pace(cls, rate: float) -> Pace:
+        return cls(rate, kernel_boot_id(), f"{rate:g}")
 
-    def changed(self, rate: float, now_s: float) -> Pace:
+    def with_rate(self, rate: float, now_s: float) -> Pace:
         """The same time, which runs at ``rate`` from now on."""
         scaled_s = self.scaled_s + (now_s - self.real_s) * self.rate
         return replace(self, rate=rate, real_s=now_s, scaled_s=scaled_s)
 
     @property
-    def is_plain(self) -> bool:
+    def is_unchanged(self) -> bool:
         """It has never been changed."""
         return self.real_s == 0.0
 
-    def arguments(self) -> list[str]:
+    def agent_arguments(self) -> list[str]:
         """For the command line of the agent; none for a station whose time is everybody's."""
-        if self.is_plain:
-            return ["--clock-rate", _exact(self.rate)] if self.rate != 1.0 else []
+        if self.is_unchanged:
+            return ["--clock-rate", _rate_text(self.rate)] if self.rate != 1.0 else []
         scale = f"{self.name},{self.real_s!r},{self.scaled_s!r}"
-        return ["--clock-rate", _exact(self.rate), "--clock-scale", scale]
+        return ["--clock-rate", _rate_text(self.rate), "--clock-scale", scale]
 
 
 class PaceMemory:
@@ -65,22 +65,22 @@ class PaceMemory:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "pace.json"
 
-    def begin(self, rate: float, now_s: float) -> Pace:
+    def resume_pace(self, rate: float, now_s: float) -> Pace:
         """A station that was stopped goes on at ``rate``; one of another kernel boot begins anew."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             known = Pace(**json.loads(self._path.read_text("utf-8")))
-            if known.boot == kernel_boot() and known.real_s <= now_s:
-                return known.changed(rate, now_s)
-        return Pace.first(rate)
+            if known.boot == kernel_boot_id() and known.real_s <= now_s:
+                return known.with_rate(rate, now_s)
+        return Pace.first_pace(rate)
 
-    def keep(self, pace: Pace) -> None:
+    def save_pace(self, pace: Pace) -> None:
         try:
             self._path.write_text(json.dumps(asdict(pace)), "utf-8")
         except OSError as e:
             log.warning("%s: the rate of the station's clock is not remembered: %s", self._path, e)
 
 
-def _exact(rate: float) -> str:
+def _rate_text(rate: float) -> str:
     return repr(rate).removesuffix(".0")
 
 
@@ -88,7 +88,7 @@ def boottime_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def kernel_boot() -> str:
+def kernel_boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -97,12 +97,12 @@ def kernel_boot() -> str:
 
 def with_plug_in_window(file: StationFile, rate: float) -> StationFile:
     """The station gives a person at the page two real minutes to plug in, unless the file says how long."""
-    if _names(file.settings) & set(_PLUG_IN_NAMES):
+    if _setting_names(file.settings) & set(_PLUG_IN_NAMES):
         return file
     window_s = min(_PLUG_IN_MOST_S, max(1, round(PLUG_IN_REAL_S * rate)))
     return replace(file, settings={**file.settings, "connection_timeout_s": window_s})
 
 
-def _names(settings: Mapping[str, Any]) -> set[str]:
+def _setting_names(settings: Mapping[str, Any]) -> set[str]:
     inner = (value for value in settings.values() if isinstance(value, Mapping))
     return set(settings).union(*inner)

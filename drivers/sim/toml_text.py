@@ -12,44 +12,44 @@ from typing import Any
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def document(tables: Mapping[str, Any]) -> str:
+def format_document(tables: Mapping[str, Any]) -> str:
     """Mappings become ``[tables]``, lists of mappings ``[[tables]]``; None is left out."""
     lines: list[str] = []
     for name, value in tables.items():
         if isinstance(value, Mapping):
-            lines += [f"[{_key(name)}]", *_pairs(value), ""]
+            lines += [f"[{_format_key(name)}]", *_format_pairs(value), ""]
         elif value is not None:
             for item in value:
-                lines += [f"[[{_key(name)}]]", *_pairs(item), ""]
+                lines += [f"[[{_format_key(name)}]]", *_format_pairs(item), ""]
     return "\n".join(lines)
 
 
-def _pairs(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key(k)} = {_value(v)}" for k, v in table.items() if v is not None]
+def _format_pairs(table: Mapping[str, Any]) -> list[str]:
+    return [f"{_format_key(k)} = {_format_value(v)}" for k, v in table.items() if v is not None]
 
 
-def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else _text(key)
+def _format_key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _format_text(key)
 
 
-def _text(value: str) -> str:
+def _format_text(value: str) -> str:
     # JSON's escapes are TOML's; only DEL may stand bare in JSON and must not in TOML
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _text(value)
+        return _format_text(value)
     if isinstance(value, Path):
-        return _text(str(value))
+        return _format_text(str(value))
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(_pairs(value)) + " }" if value else "{}"
+        return "{ " + ", ".join(_format_pairs(value)) + " }" if value else "{}"
     if isinstance(value, Sequence):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(_format_value, value)) + "]"
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     raise TypeError(f"TOML cannot say {value!r}")

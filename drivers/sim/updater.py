@@ -19,24 +19,24 @@ NO_BOOT, UNFIT = 10, 2
 
 def main(argv: list[str]) -> int:
     path, verb, rest = Path(argv[0]), argv[1], argv[2:]
-    slots = _read(path)
+    slots = _read_slots(path)
     if verb == "install":
-        return _install(path, slots, Path(rest[0]))
+        return _install_image(path, slots, Path(rest[0]))
     if verb == "running":
         word = "fell-back" if slots["fell_back"] else "pending" if slots["pending"] else "good"
         sys.stdout.write(f"{word} {slots['version']}\n")
     elif verb == "commit":
         slots["pending"] = slots["fell_back"] = False
-        _write(path, slots)
+        _write_slots(path, slots)
     elif verb == "reboot":
-        _boot(path, slots)
+        _boot_system(path, slots)
     else:
         sys.stderr.write(f"unknown verb {verb}\n")
         return 64
     return 0
 
 
-def _install(path: Path, slots: dict[str, Any], image: Path) -> int:
+def _install_image(path: Path, slots: dict[str, Any], image: Path) -> int:
     first, _, rest = image.read_bytes().partition(b"\n")
     try:
         about = json.loads(rest.partition(b"\n")[0])
@@ -48,14 +48,14 @@ def _install(path: Path, slots: dict[str, Any], image: Path) -> int:
         return UNFIT
     if about.get("reboot", True) is False:
         slots["version"] = version
-        _write(path, slots)
+        _write_slots(path, slots)
         return NO_BOOT
     slots["other"], slots["boots"] = version, about.get("boots", True) is not False
-    _write(path, slots)
+    _write_slots(path, slots)
     return 0
 
 
-def _boot(path: Path, slots: dict[str, Any]) -> None:
+def _boot_system(path: Path, slots: dict[str, Any]) -> None:
     """The boot loader: the new system if it comes up, otherwise the old one again."""
     if slots["other"] is None:
         return
@@ -64,10 +64,10 @@ def _boot(path: Path, slots: dict[str, Any]) -> None:
     else:
         slots["fell_back"] = True
     slots["other"] = None if not slots["pending"] else slots["other"]
-    _write(path, slots)
+    _write_slots(path, slots)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_slots(path: Path) -> dict[str, Any]:
     fresh: dict[str, Any] = {"version": "", "other": None, "pending": False, "fell_back": False, "boots": True}
     try:
         return {**fresh, **json.loads(path.read_text("utf-8"))}
@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
         return fresh
 
 
-def _write(path: Path, slots: dict[str, Any]) -> None:
+def _write_slots(path: Path, slots: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.write_text(json.dumps(slots), "utf-8")

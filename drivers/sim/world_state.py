@@ -43,7 +43,7 @@ class Memory:
     def close(self) -> None:
         os.close(self._fd)
 
-    def load(self) -> dict[str, Any] | None:
+    def load_state(self) -> dict[str, Any] | None:
         """None at the first start. A file that cannot be read is set aside."""
         try:
             found = json.loads(self._file.read_text("utf-8"))
@@ -58,7 +58,7 @@ class Memory:
         self._file.replace(aside)
         return None
 
-    def save(self, world: dict[str, Any]) -> None:
+    def save_state(self, world: dict[str, Any]) -> None:
         text = json.dumps(world, indent=1)
         if text == self._saved:
             return
@@ -67,7 +67,7 @@ class Memory:
         beside.replace(self._file)
         self._saved = text
 
-    def register(self, evse: int) -> int | None:
+    def stored_register(self, evse: int) -> int | None:
         """Energy of the EVSE's meter in nWs; None if it has never been written."""
         raw = os.pread(self._fd, _REGISTER_BYTES, evse * _REGISTER_BYTES)
         return int.from_bytes(raw, "big") - 1 if len(raw) == _REGISTER_BYTES and any(raw) else None

@@ -35,13 +35,13 @@ def run(world: World, seconds: float) -> None:
 def released(world: World, n: int = 1, limit_a: int = 16) -> Evse:
     """What the agent orders when a session begins."""
     evse = world.evses[n]
-    evse.set_limit(limit_a)
+    evse.set_current_limit(limit_a)
     evse.set_release(True)
     return evse
 
 
 def charging(world: World, n: int = 1, limit_a: int = 16, **car: Any) -> Evse:
-    world.plug(n, car=car or None)
+    world.plug_in_vehicle(n, car=car or None)
     evse = released(world, n, limit_a)
     run(world, 10)
     assert evse.contactor.closed

@@ -55,7 +55,7 @@ async def board(tcp: TcpLine) -> AsyncIterator[EvsePort]:
 
 async def charging(world: World) -> Evse:
     """Released by somebody before, and the vehicle takes what it gets."""
-    world.plug(1)
+    world.plug_in_vehicle(1)
     evse = released(world)
     await until(lambda: evse.contactor.closed)
     return evse
@@ -74,7 +74,7 @@ async def test_1_a_driver_that_starts_withdraws_what_the_board_remembers(tmp_pat
 async def test_1_a_driver_that_ends_withdraws(tmp_path: Path, name: str) -> None:
     async with world_of(tmp_path, name) as (world, opened):
         async with opened() as board:
-            world.plug(1)
+            world.plug_in_vehicle(1)
             await board.set_release(True)
             await state_with(board, released=True)
         await until(lambda: not world.evses[1].pwm and not world.evses[1].contactor.closed)
@@ -111,7 +111,7 @@ async def _starve(folder: Path, name: str, watchdog_s: int, all_open: asyncio.Ba
     async with world_of(folder, name, watchdog_s=watchdog_s) as (world, opened), opened() as board:
         evse = world.evses[1]
         async with _meanwhile(seen(board.states(), lambda s: False, within_s=60)):
-            world.plug(1)
+            world.plug_in_vehicle(1)
             async with _meanwhile(_beats(board)):
                 await all_open.wait()  # on a busy machine one takes as long to open as the other's watchdog is patient
                 await board.set_release(True)

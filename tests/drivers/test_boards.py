@@ -41,7 +41,7 @@ async def world_of(folder: Path, name: str, speed: float = 20, **more: Any) -> A
     """A world, and what opens its board as the derived station file says."""
     file = station(folder, board=table(name, **more))
     async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
-        named = parse(tomllib.loads(world.derived()), folder / "derived.toml").evses[0].board
+        named = parse(tomllib.loads(world.derived_station_file()), folder / "derived.toml").evses[0].board
         assert named is not None
         (entry,) = entry_points(group="chargy_agent.drivers", name=named.driver)
         driver = entry.load()
@@ -59,15 +59,15 @@ def hooks(world: World) -> EvseWorld:
         evse = world.evses[1]
         if wanted is Pilot.A:
             if evse.car is not None:
-                world.unplug(1, side="ev")
+                world.unplug_vehicle(1, side="ev")
             return
         if evse.car is None:
-            world.plug(1, car={"profile": "stays_c"})
+            world.plug_in_vehicle(1, car={"profile": "stays_c"})
         assert evse.car is not None
         evse.car.asks = wanted is Pilot.C
 
     async def silence(on: bool) -> None:
-        world.fault(1, Fault.BOARD_SILENT, on)
+        world.set_fault_state(1, Fault.BOARD_SILENT, on)
 
     return EvseWorld(pilot, silence)
 
@@ -98,17 +98,17 @@ async def test_a_session(tmp_path: Path, name: str) -> None:
     async with world_of(tmp_path, name) as (world, opened), opened() as board:
         evse = world.evses[1]
         await state_with(board, pilot=Pilot.A, released=False, contactor=False)
-        world.plug(1)
+        world.plug_in_vehicle(1)
         await state_with(board, pilot=Pilot.B, cable=True, pwm=False)
         assert await board.set_limit(Limit(current_a=13.0)) == 13
         await board.set_release(True)
         await board.beat()
         state = await state_with(board, pilot=Pilot.C, contactor=True, released=True, pwm=True)
-        assert (evse.contactor.closed, evse.limit_a) == (True, 13)
+        assert (evse.contactor.closed, evse.offered_current_a) == (True, 13)
         assert state.offered_a in (13.0, None)
         assert await board.set_limit(Limit(current_a=8.0)) == 8
         await board.beat()
-        assert (evse.contactor.closed, evse.limit_a) == (True, 8)
+        assert (evse.contactor.closed, evse.offered_current_a) == (True, 8)
         await board.set_limit(Limit(current_a=0.0))
         await state_with(board, released=False)
         await board.beat()
@@ -116,12 +116,12 @@ async def test_a_session(tmp_path: Path, name: str) -> None:
         assert not evse.contactor.closed
         await board.set_limit(Limit(current_a=10.0))
         await state_with(board, contactor=True)
-        assert evse.limit_a == 10
+        assert evse.offered_current_a == 10
         await board.set_release(False)
         await board.beat()
         await state_with(board, released=False, pilot=Pilot.B, contactor=False)
         assert not evse.contactor.closed
-        world.unplug(1, side="ev")
+        world.unplug_vehicle(1, side="ev")
         await state_with(board, pilot=Pilot.A)
 
 

@@ -417,10 +417,10 @@ class Relays:
     def __init__(self) -> None:
         self.coils = dict(enumerate(map(int, f"{0x056BCD:019b}"[::-1]), 19))
 
-    def read(self, function: int, address: int, count: int) -> list[int]:
+    def read_registers(self, function: int, address: int, count: int) -> list[int]:
         raise AssertionError("registers were asked for")
 
-    def write(self, address: int, values: list[int]) -> None:
+    def write_registers(self, address: int, values: list[int]) -> None:
         raise AssertionError("registers were written")
 
     def read_coils(self, address: int, count: int) -> list[bool]:

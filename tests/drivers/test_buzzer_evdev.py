@@ -25,7 +25,7 @@ def buzzer(tmp_path: Path) -> Iterator[Buzzer]:
 
 
 def heard(buzzer: Buzzer) -> list[int]:
-    buzzer.listen()
+    buzzer.read_tones()
     return list(buzzer.heard)
 
 

@@ -29,7 +29,7 @@ COMMUNICATIONS = (PLAIN, MACED, ENCIPHERED)
 
 def exchange(chip: Chip) -> object:
     def answer(apdu: bytes) -> bytes:
-        status, data = chip.hear(apdu[1:2] + apdu[5:-1])
+        status, data = chip.answer_command(apdu[1:2] + apdu[5:-1])
         assert len(data) <= 59
         return data + bytes((0x91, status))
 
@@ -75,9 +75,9 @@ class Fixed(random.Random):
 )  # fmt: skip
 def test_the_card_answers_as_real_ones_did(code: str, key: str, b: str, challenge: str, token: str, proof: str) -> None:
     chip = Chip(UID, {7: Application([h(key)], {}, code == "AA")}, rng=Fixed(b))
-    assert chip.hear(h("5A070000")) == (0, b"")
-    assert chip.hear(h(code + "00")) == (0xAF, h(challenge))
-    assert chip.hear(h("AF" + token)) == (0x00, h(proof))
+    assert chip.answer_command(h("5A070000")) == (0, b"")
+    assert chip.answer_command(h(code + "00")) == (0xAF, h(challenge))
+    assert chip.answer_command(h("AF" + token)) == (0x00, h(proof))
 
 
 def test_the_card_answers_as_the_recorded_talk() -> None:
@@ -86,7 +86,7 @@ def test_the_card_answers_as_the_recorded_talk() -> None:
     application = Application([bytes(16), h("2c7638621cbc45bc6340587cf94fa36e")], files)
     chip = Chip(UID, {0xF58840: application}, rng=Fixed(bytes(range(0xB0, 0xC0)).hex()))
     for command, answer in AES_TALK:
-        status, data = chip.hear(h(command))
+        status, data = chip.answer_command(h(command))
         assert bytes((status,)) + data == h(answer), command
 
 
@@ -165,7 +165,7 @@ def test_what_a_card_does_not_give() -> None:
 def test_no_command_breaks_the_chip(commands: list[bytes]) -> None:
     chip = Chip(UID, {1: Application([bytes(16)], {1: File(b"x")})})
     for command in [h("5A010000"), *commands]:
-        status, data = chip.hear(command)
+        status, data = chip.answer_command(command)
         assert 0 <= status <= 255
         assert len(data) <= 59
 
@@ -183,7 +183,7 @@ files = [{ number = 1, text = "LU*CHG*C12345678*" }]
 def test_cards_from_a_list(tmp_path: Path) -> None:
     path = tmp_path / "cards.toml"
     path.write_text(LIST)
-    card = card_list.read(path)[UID].card(random.Random(1))
+    card = card_list.read_card_list(path)[UID].make_card(random.Random(1))
     assert card.uid != UID
     assert card.chip is not None
     reader = picc(card.chip)
@@ -207,4 +207,4 @@ def test_a_wrong_list_says_where(tmp_path: Path, old: str, new: str, why: str) -
     path = tmp_path / "cards.toml"
     path.write_text(LIST.replace(old, new))
     with pytest.raises(ValueError, match=rf"cards\.toml: card 1: .*{why}"):
-        card_list.read(path)
+        card_list.read_card_list(path)

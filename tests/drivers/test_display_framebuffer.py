@@ -93,8 +93,8 @@ async def test_the_simulated_panel_shows_every_format(tmp_path: Path, pixel_form
     panel.start()
     async with DRIVER.open(FramebufferSettings(str(panel.path), *size, pixel_format, turn_s=60), where()) as port:
         await port.show(Screen(ScreenName.OUT_OF_SERVICE, "lb"))
-    seen = Image.open(io.BytesIO(panel.png())).convert("RGB")
-    raw, stride = panel.path.read_bytes(), panel.size // size[1]
+    seen = Image.open(io.BytesIO(panel.render_png())).convert("RGB")
+    raw, stride = panel.path.read_bytes(), panel.memory_size // size[1]
     assert expected(seen, pixel_format) == decoded(raw, size, pixel_format, stride)
     assert len(set(expected(seen, pixel_format))) > 1
 

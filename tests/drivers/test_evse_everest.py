@@ -48,7 +48,7 @@ class Far:
         self.everest = Everest(self.evse, self.broker, random.Random(5), self.mains, rate, prefix)
         self.prefix = prefix
         self.heard: list[tuple[str, Any]] = []
-        self.broker.attach(f"{prefix}everest_api/#", self._hear)
+        self.broker.attach_subscriber(f"{prefix}everest_api/#", self._hear)
 
     def _hear(self, topic: str, data: bytes) -> None:
         with contextlib.suppress(ValueError, RecursionError):
@@ -88,9 +88,9 @@ class Far:
 
     async def pilot(self, wanted: Pilot) -> None:
         if wanted is Pilot.A:
-            self.evse.disconnect(cable_too=True)
+            self.evse.disconnect_vehicle(cable_too=True)
         else:
-            self.evse.connect(Car(profile="dc400", max_a=400, soc=40, ready=wanted is Pilot.C))
+            self.evse.connect_vehicle(Car(profile="dc400", max_a=400, soc=40, ready=wanted is Pilot.C))
 
     async def ready(self) -> None:
         assert self.evse.car is not None
@@ -102,7 +102,7 @@ class Far:
     def tell(self, name: str, value: Any, kind: str = "evse_manager_consumer/evse_manager_1", **more: Any) -> None:
         """Whoever may publish on this broker says it."""
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.broker.publish(f"{self.prefix}everest_api/1/{kind}/e2m/{name}", data, **more)
+        self.broker.publish_message(f"{self.prefix}everest_api/1/{kind}/e2m/{name}", data, **more)
 
     def events(self) -> list[str]:
         return [value["event"] for topic, value in self.heard if topic.endswith("/session_event")]
@@ -206,7 +206,7 @@ async def test_a_limit_that_everest_does_not_enforce_is_no_limit() -> None:
 
 async def test_an_everest_that_says_nothing_of_limits_is_not_opened() -> None:
     far = Far()
-    far.everest._enforce = lambda: None  # type: ignore[method-assign]
+    far.everest._publish_enforced_limits = lambda: None  # type: ignore[method-assign]
     async with far.running():
         with pytest.raises(Unreachable, match="tells no enforced_limits"):
             async with far.open(confirm_s=0.5):
@@ -218,7 +218,7 @@ async def test_a_limit_that_is_not_lower_needs_no_word_of_its_own() -> None:
     far = Far()
     async with far.running(), far.open(confirm_s=1.0) as port:
         await port.set_limit(Limit(power_w=50_000))
-        far.everest._enforce = lambda: None  # type: ignore[method-assign]
+        far.everest._publish_enforced_limits = lambda: None  # type: ignore[method-assign]
         for power_w in (50_000, 150_000):
             assert await port.set_limit(Limit(power_w=power_w)) == power_w
         with pytest.raises(Unreachable):
@@ -242,7 +242,7 @@ async def test_a_limit_that_everest_forgets_is_noticed(monkeypatch: pytest.Monke
 async def test_what_is_no_limit_confirms_none(said: Any) -> None:
     far = Far()
     async with far.running(), far.open(confirm_s=1.0) as port:
-        far.everest._enforce = lambda: far.tell("enforced_limits", said)  # type: ignore[method-assign]
+        far.everest._publish_enforced_limits = lambda: far.tell("enforced_limits", said)  # type: ignore[method-assign]
         with pytest.raises(Unreachable):
             await port.set_limit(Limit(power_w=50_000))
 
@@ -253,7 +253,9 @@ async def test_nothing_is_authorised_without_release() -> None:
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await far.pilot(Pilot.C)
         await until(lambda: bool(seen.pictures) and seen.last.vehicle)
-        far.everest.token({"id_token": {"value": "VID:0011", "type": "MacAddress"}, "authorization_type": "Autocharge"})
+        far.everest.provide_token(
+            {"id_token": {"value": "VID:0011", "type": "MacAddress"}, "authorization_type": "Autocharge"}
+        )
         await until(lambda: any("/m2e/reply/" in topic for topic, _ in far.heard))
         [answer] = [value for topic, value in far.heard if "/m2e/reply/" in topic]
         assert answer == {"authorization_status": "Invalid", "tariff_messages": []}
@@ -261,7 +263,7 @@ async def test_nothing_is_authorised_without_release() -> None:
         await port.set_release(False)
         await asyncio.sleep(0)
         token = far.said("provided_token")[0]
-        far.everest.token(token)  # ours, and stale
+        far.everest.provide_token(token)  # ours, and stale
         await until(lambda: sum("/m2e/reply/" in topic for topic, _ in far.heard) >= 2)
         await until(lambda: not far.everest._left_s)
         assert far.everest.phase is Phase.WAITS
@@ -273,7 +275,7 @@ async def test_a_transaction_that_nobody_released_is_stopped() -> None:
     async with far.running(), far.open() as port, Watched(port).running():
         await far.pilot(Pilot.C)
         await until(lambda: far.everest.phase is Phase.WAITS)
-        far.everest._validated(
+        far.everest._handle_validation(
             {"id_token": {"value": "X"}}, {"authorization_status": "Accepted", "tariff_messages": []}
         )
         await until(lambda: "TransactionFinished" in far.events())
@@ -326,7 +328,7 @@ async def test_the_events_of_a_stop_are_a_first_picture_too() -> None:
     """EVerest tells session_info with each reading of its meter: a stop may be quicker."""
     far = Far()
     async with charging(far):
-        far.everest._tell_info = lambda: None  # type: ignore[method-assign]
+        far.everest._publish_session_info = lambda: None  # type: ignore[method-assign]
         async with far.open() as port:
             assert (await port.state()).spent is True
 
@@ -337,7 +339,7 @@ async def test_what_seems_to_stop_and_does_not_run_is_over(state: str) -> None:
     async with far.running():
         await far.pilot(Pilot.C)
         await until(lambda: far.everest.phase is Phase.WAITS)
-        far.everest._tell_info = lambda: far.tell("session_info", {"state": state})  # type: ignore[method-assign]
+        far.everest._publish_session_info = lambda: far.tell("session_info", {"state": state})  # type: ignore[method-assign]
         far.everest.step(0.0)
         async with deadline(30), far.open() as port:
             seen = await port.state()
@@ -369,7 +371,7 @@ async def test_a_cable_that_was_pulled_is_no_session_that_its_vehicle_has_ended(
     """EVerest tells the end of the transaction a moment before that of its session: the reason says what is true."""
     far = Far()
     async with charging(far) as seen:
-        far.everest._finished("EVDisconnected")
+        far.everest._finish_transaction("EVDisconnected")
         await until(lambda: seen.last.contactor is False)
         assert (seen.last.vehicle, seen.last.spent) == (False, False)
 
@@ -532,7 +534,7 @@ async def test_a_car_that_comes_while_it_is_opened() -> None:
     far = Far()
     started = {"event": "SessionStarted", "session_started": {"reason": "EVConnected"}}
     stop = "everest_api/1/evse_manager_consumer/evse_manager_1/m2e/stop_transaction"
-    far.broker.attach(stop, lambda topic, data: far.tell("session_event", started))
+    far.broker.attach_subscriber(stop, lambda topic, data: far.tell("session_event", started))
     async with far.running(), far.open() as port:
         assert (await port.state()).pilot is Pilot.B
 
@@ -542,7 +544,7 @@ async def test_one_car_never_passes_for_another() -> None:
     far = Far("AC")
     async with charging(far) as seen:
         given = len(far.said("provided_token"))
-        far.evse.disconnect(cable_too=True)
+        far.evse.disconnect_vehicle(cable_too=True)
         await far.pilot(Pilot.C)
         await until(lambda: far.events()[-2:] == ["SessionStarted", "AuthRequired"])
         await until(lambda: seen.last.vehicle and not seen.last.contactor)
@@ -565,7 +567,7 @@ async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> 
     async with far.running():
         await until(lambda: far.everest.phase is Phase.FINISHED)
         if exchanged:
-            far.evse.disconnect(cable_too=True)
+            far.evse.disconnect_vehicle(cable_too=True)
             await far.pilot(Pilot.C)
             await until(lambda: far.everest.phase is Phase.WAITS)
         async with far.open() as port, Watched(port).running() as seen:
@@ -709,7 +711,7 @@ async def bridged(far: Far, port: int) -> AsyncIterator[None]:
     async with aiomqtt.Client("127.0.0.1", port) as client:
         await client.subscribe("everest_api/1/+/+/m2e/#", qos=1)
         out: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-        far.broker.attach("everest_api/#", lambda t, d: out.put_nowait((t, d)) if "/e2m/" in t else None)
+        far.broker.attach_subscriber("everest_api/#", lambda t, d: out.put_nowait((t, d)) if "/e2m/" in t else None)
 
         async def send() -> None:
             while True:
@@ -718,7 +720,7 @@ async def bridged(far: Far, port: int) -> AsyncIterator[None]:
 
         async def receive() -> None:
             async for message in client.messages:
-                far.broker.publish(str(message.topic), bytes(message.payload))
+                far.broker.publish_message(str(message.topic), bytes(message.payload))
 
         tasks = [asyncio.create_task(send()), asyncio.create_task(receive())]
         try:

@@ -137,9 +137,9 @@ class Rig:
     async def pilot(self, pilot: Pilot) -> None:
         """A vehicle that asks although it is offered nothing, so that no driver has to release it first."""
         if pilot is Pilot.A:
-            self.evse.disconnect(cable_too=False)
+            self.evse.disconnect_vehicle(cable_too=False)
         elif self.evse.car is None:
-            self.evse.connect(Car(profile="stays_c"))
+            self.evse.connect_vehicle(Car(profile="stays_c"))
         if self.evse.car is not None:
             self.evse.car.asks = pilot is Pilot.C
 
@@ -207,13 +207,13 @@ async def watched(board: OpenEvse) -> AsyncIterator[list[EvseState]]:
 def recorded(rig: Rig) -> list[int]:
     """What the board offers from now on, after every command and every step."""
     offers: list[int] = []
-    apply = rig.board._apply
+    apply = rig.board._apply_to_outlet
 
     def applied() -> None:
         apply()
         offers.append(rig.board.offer_a)
 
-    rig.board._apply = applied  # type: ignore[method-assign]
+    rig.board._apply_to_outlet = applied  # type: ignore[method-assign]
     return offers
 
 
@@ -239,7 +239,7 @@ async def test_a_session(rig: Rig) -> None:
         await until(lambda: len(pictures) > 0)
         assert pictures[0].pilot is Pilot.A
         assert not pictures[0].released
-        rig.evse.connect(Car())
+        rig.evse.connect_vehicle(Car())
         await until(lambda: pictures[-1].pilot is Pilot.B)
         await until(lambda: pictures[-1].locked is True)
         assert not rig.evse.pwm
@@ -248,22 +248,22 @@ async def test_a_session(rig: Rig) -> None:
         await until(lambda: pictures[-1].contactor is True and pictures[-1].pilot is Pilot.C)
         assert pictures[-1].pwm
         assert pictures[-1].offered_a == 16.0
-        assert rig.evse.limit_a == 16.0
+        assert rig.evse.offered_current_a == 16.0
         await board.set_release(False)
         await until(lambda: not rig.evse.contactor.closed)
         await until(lambda: pictures[-1].contactor is False)
         assert await board.unlock() is True
         await until(lambda: not rig.evse.lock.locked)
-        rig.evse.disconnect(cable_too=True)
+        rig.evse.disconnect_vehicle(cable_too=True)
         await until(lambda: pictures[-1].pilot is Pilot.A)
         # held it is awake: it tests its relay, and tells a vehicle that asks
-        await until(lambda: rig.board.state == 0x01)
+        await until(lambda: rig.board.state_code == 0x01)
         assert rig.board.auth_locked
 
 
 async def test_it_comes_up_with_release_withdrawn_whatever_the_board_did(rig: Rig) -> None:
     rig.board.auth_locked = rig.board.boot_locked = False
-    rig.evse.connect(Car())
+    rig.evse.connect_vehicle(Car())
     await until(lambda: rig.evse.contactor.closed)
     async with rig.open() as board:
         assert (await board.state()).released is False
@@ -294,12 +294,12 @@ async def test_a_firmware_that_is_not_fit_is_refused_and_left_asleep(
         setattr(rig.board.build, name, value)
     rig.board.reboot()
     rig.board.auth_locked = False
-    await until(lambda: not rig.board._mute)
+    await until(lambda: not rig.board._is_mute)
     with pytest.raises(Broken, match=complaint):
         async with rig.open():
             pass
-    rig.evse.connect(Car())
-    assert rig.board.state == 0xFE
+    rig.evse.connect_vehicle(Car())
+    assert rig.board.state_code == 0xFE
 
 
 async def test_no_lock_and_no_cable_reading_are_needed_at_a_fixed_cable(tmp_path: Path) -> None:
@@ -480,9 +480,9 @@ async def test_without_an_agent_the_next_vehicle_gets_nothing(rig: Rig) -> None:
         rig.haste = 10
         rig.board._line._heard = lambda data: b""
         await until(lambda: rig.board.offer_a == 6)
-        rig.evse.disconnect(cable_too=True)
+        rig.evse.disconnect_vehicle(cable_too=True)
         await until(lambda: rig.board.auth_locked)
-        rig.evse.connect(Car())
+        rig.evse.connect_vehicle(Car())
         await until(lambda: rig.evse.connected_s > 10)
         assert not rig.evse.contactor.closed
         assert not rig.evse.pwm
@@ -538,9 +538,9 @@ async def test_another_vehicle_is_one_that_left_and_one_that_came(rig: Rig) -> N
         await until(lambda: bool(pictures) and pictures[-1].contactor is True)
         rig.board.spoil = lambda data: b"" if b"$AT" in data else data
         at = len(pictures)
-        rig.evse.disconnect(cable_too=False)
+        rig.evse.disconnect_vehicle(cable_too=False)
         rig.board.step(0.0)
-        rig.evse.connect(Car())
+        rig.evse.connect_vehicle(Car())
         await until(lambda: any(p.pilot is Pilot.A for p in pictures[at:]))
         between = next(i for i, p in enumerate(pictures) if i >= at and p.pilot is Pilot.A)
         assert pictures[between].contactor is False
@@ -553,11 +553,11 @@ async def test_withdrawn_between_two_vehicles_it_stays_withdrawn(rig: Rig) -> No
     async with rig.open() as board, watched(board) as pictures:
         await charging(rig, board)
         await until(lambda: bool(pictures) and pictures[-1].contactor is True)
-        rig.evse.disconnect(cable_too=False)
+        rig.evse.disconnect_vehicle(cable_too=False)
         await until(lambda: pictures[-1].pilot is Pilot.A)
         assert pictures[-1].released is not True
         await board.set_release(False)
-        rig.evse.connect(Car())
+        rig.evse.connect_vehicle(Car())
         await until(lambda: rig.evse.connected_s > 8)
         assert not rig.evse.pwm
         assert rig.board.auth_locked
@@ -591,7 +591,7 @@ async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> No
 async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(rig: Rig) -> None:
     """Nobody looks at the board any more, and it falls back to 6 A, not to nothing."""
     lost = 0
-    obey = rig.board._obey
+    obey = rig.board._handle_line
 
     def loses(raw: bytes) -> None:
         nonlocal lost
@@ -602,7 +602,7 @@ async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(rig:
 
     async with rig.open() as board:
         await charging(rig, board)
-        rig.board._obey = loses  # type: ignore[method-assign]
+        rig.board._handle_line = loses  # type: ignore[method-assign]
         lost = 3
     assert lost == 0
     assert rig.board.auth_locked
@@ -626,10 +626,10 @@ async def test_withdrawing_overtakes_what_waits(rig: Rig) -> None:
 
 async def test_a_held_plug_stays_locked_without_a_vehicle(rig: Rig) -> None:
     async with rig.open() as board:
-        rig.evse.connect(Car())
+        rig.evse.connect_vehicle(Car())
         await until(lambda: rig.evse.lock.locked)
         await board.set_hold(True)
-        rig.evse.disconnect(cable_too=False)
+        rig.evse.disconnect_vehicle(cable_too=False)
         await until(lambda: rig.evse.car is None)
         before = rig.evse.lock
         await seen(board, lambda s: s.pilot is Pilot.A)
@@ -640,7 +640,7 @@ async def test_a_held_plug_stays_locked_without_a_vehicle(rig: Rig) -> None:
 
 async def test_a_plug_that_stays_locked_is_not_free(rig: Rig) -> None:
     async with rig.open() as board:
-        rig.evse.connect(Car())
+        rig.evse.connect_vehicle(Car())
         await until(lambda: rig.evse.lock.locked)
         rig.evse.faults = {Fault.UNLOCK_FAILURE}
         assert await board.unlock() is False
@@ -653,7 +653,7 @@ async def test_a_hard_fault_is_cleared_by_the_self_test_of_a_restart(rig: Rig) -
         await board.clear_fault()
         await until(lambda: rig.board.boot_locked)  # it was started anew
         rig.evse.faults = set()
-    await until(lambda: not rig.board._mute)
+    await until(lambda: not rig.board._is_mute)
     async with rig.open() as board:
         assert (await board.state()).faults == frozenset()
         await board.clear_fault()

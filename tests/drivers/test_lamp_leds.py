@@ -31,7 +31,9 @@ def opened(lamp: Lamp, *colours: str) -> Any:
 
 
 async def test_the_contract(lamp: Lamp) -> None:
-    await check_lamp(lambda: opened(lamp), lambda: Colour(lamp.seen()), lambda: lamp.brightness("green") / MOST)
+    await check_lamp(
+        lambda: opened(lamp), lambda: Colour(lamp.seen_color()), lambda: lamp.read_brightness("green") / MOST
+    )
 
 
 async def test_the_kernel_blinks_no_more_by_itself(lamp: Lamp) -> None:
@@ -51,7 +53,7 @@ async def test_fewer_colours_never_say_the_opposite(lamp: Lamp, fitted: tuple[st
     async with opened(lamp, *fitted) as port:
         for ordered, seen in shown.items():
             await port.show(Light(Colour(ordered)))
-            assert lamp.seen() == seen
+            assert lamp.seen_color() == seen
 
 
 async def test_one_led_that_is_missing_is_told(lamp: Lamp) -> None:

@@ -23,7 +23,7 @@ from agent.ports import DeviceError
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
 from drivers.meter_modbus import DRIVER, MeterSettings
-from drivers.sim.rest_meters import Notary, ocmf
+from drivers.sim.rest_meters import Notary, ocmf_payload
 from tests.drivers import modbus_far_ends as modbus
 from tests.drivers.modbus_far_ends import Asked, Bank, TcpLine
 from tests.drivers.test_meter_maps import CONFIG, Truth, far_end, words
@@ -50,7 +50,7 @@ class Em580Far(Bank):
         self.clock: list[int] = []
         self.records: dict[str, str] = {}
         self.begin_wh = 0
-        der = notary.public_der
+        der = notary.public_key_der
         self.put(1, 0x24FF, 0 if notary.key.curve.key_size == 256 else 1)
         self.put(1, 0x2600, *words(der + b"\0" * (len(der) % 2)))
         self.put(1, STATE, 0, 0, 0, 0)
@@ -114,8 +114,8 @@ class Em580Far(Bank):
             "IT": {10: "ISO14443"}[unit[0x7006]], "ID": self.text(0x7007, 20),
             "CT": ("EVSEID", "CBIDC")[unit[0x701B]], "CI": self.text(0x701C, 20), "TT": name,
         }  # fmt: skip
-        payload = ocmf("21060001", self.page, who, self.begin_wh, self.truth.energy_wh, ZX="x" * 700)
-        record = self.records[name] = self.notary.signed(payload)
+        payload = ocmf_payload("21060001", self.page, who, self.begin_wh, self.truth.energy_wh, ZX="x" * 700)
+        record = self.records[name] = self.notary.sign_payload(payload)
         raw = record.encode()
         raw += b"\0" * (len(raw) % 2)
         self.put(1, FILE, *words(raw))

@@ -272,7 +272,7 @@ async def test_a_meter_that_lost_its_power_has_signed_what_it_saw(kind: type[Res
         far.current_a = 0.0
         await meter.read_signed(BEGIN)
         far.energy_wh += 700
-        far.restart()
+        far.power_cycle()
         far.energy_wh += 300
         end = await meter.read_signed(END)
         assert end.energy_wh == 1_235_567, "the register is billed, whatever was signed"

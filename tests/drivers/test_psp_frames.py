@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.bank_card import TerminalIdentity
-from drivers.sim.apollo.blocks import Ear, block
+from drivers.sim.apollo.blocks import Ear, encode_block
 from drivers.terminal_payter import commands, messages, tlv
 from drivers.terminal_payter.card import card
 from drivers.terminal_payter.commands import From, State, To
@@ -96,7 +96,7 @@ CUTS = st.lists(st.integers(0, 2000), max_size=20)
 
 
 def wire(frame: Frame) -> bytes:
-    return block(frame.header, frame.payload, frame.extended)
+    return encode_block(frame.header, frame.payload, frame.extended)
 
 
 def parsed(data: bytes, cuts: list[int]) -> list[Frame]:
@@ -148,7 +148,7 @@ def test_the_far_end_reads_what_is_sent(header: int, payload: bytes) -> None:
     for extended in (False, True):
         ear = Ear()
         ear.wide = extended
-        (heard,) = ear.hear(encode(header, payload, extended))
+        (heard,) = ear.feed_bytes(encode(header, payload, extended))
         assert (heard.code, heard.body, heard.intact) == (header, payload, True)
 
 

@@ -9,16 +9,16 @@ import pytest
 from busy_machine import deadline
 
 from agent.ports import Unreachable
-from drivers.sim.apollo.blocks import block
+from drivers.sim.apollo.blocks import encode_block
 from drivers.terminal_payter import PayterSettings, commands, messages
 from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.dialogue import Dialogue
 from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import Link, Silent
 
-OK, STATUS = block(0x00, b"\x00", False), block(0x00, b"\x08\x00", False)
-REFUSED = block(0x00, b"\x01\x05", False)
-APPROVED = block(0x31, b"\0\0\0\x07", False)
+OK, STATUS = encode_block(0x00, b"\x00", False), encode_block(0x00, b"\x08\x00", False)
+REFUSED = encode_block(0x00, b"\x01\x05", False)
+APPROVED = encode_block(0x31, b"\0\0\0\x07", False)
 
 
 class Wire:
@@ -62,7 +62,7 @@ async def test_a_late_result_is_no_status() -> None:
 
 async def test_what_happens_in_between_is_told_in_order_and_is_no_answer() -> None:
     wire = Wire()
-    frame = await asking(wire, To.COMMIT, block(0x34, b"\0", False) + APPROVED + OK)
+    frame = await asking(wire, To.COMMIT, encode_block(0x34, b"\0", False) + APPROVED + OK)
     assert frame is not None
     assert frame.header == From.RESULT
     assert [f.header for f in wire.heard] == [From.CARD_READ, From.APPROVED]

@@ -55,8 +55,8 @@ class Misbehaving(Card):
         self.count = 0
         self.said: list[bytes] = []
 
-    def hear(self, frame: bytes) -> bytes | None:
-        answer = super().hear(frame)
+    def answer_frame(self, frame: bytes) -> bytes | None:
+        answer = super().answer_frame(frame)
         if answer is not None and frame[:1] == b"\xe0":
             answer = QUICK_ATS
         wrong = self.count == self.at or (self.ever and self.count > self.at)
@@ -106,7 +106,7 @@ def put(field: RfField, card: Card | None) -> None:
     """At once in place of the one before."""
     field.card = card
     if field._pending:
-        field._reply(field._pending[0], b"\x26")
+        field._answer_frame(field._pending[0], b"\x26")
 
 
 def settings(field: RfField, folder: Path) -> NfcSettings:
@@ -205,11 +205,11 @@ async def test_a_card_torn_away_in_the_middle_is_told_and_read_when_it_comes_bac
     """In the answer to the station's proof: nothing of the talk before is left when it comes back."""
 
     class Torn(Misbehaving):
-        def hear(self, frame: bytes) -> bytes | None:
+        def answer_frame(self, frame: bytes) -> bytes | None:
             if self.count == 9:
                 field.card = None
                 return None
-            return super().hear(frame)
+            return super().answer_frame(frame)
 
     async with DRIVER.open(settings(field, tmp_path), WHERE) as port:
         for _ in range(2):

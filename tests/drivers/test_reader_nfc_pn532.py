@@ -237,9 +237,9 @@ class BadgeAtPn532(Pn532):
 
     def _said(self, command: int, data: bytes) -> bytes:
         if command == 0x4A and self.card:
-            self.badge.hear(b"\x26")
-            for code, level in zip(b"\x93\x95\x97", self.badge.levels, strict=False):
-                self.badge.hear(bytes((code, 0x70)) + level)
+            self.badge.answer_frame(b"\x26")
+            for code, level in zip(b"\x93\x95\x97", self.badge.cascade_levels, strict=False):
+                self.badge.answer_frame(bytes((code, 0x70)) + level)
         return super()._said(command, data)
 
     def _thru(self, data: bytes) -> bytes:
@@ -249,7 +249,7 @@ class BadgeAtPn532(Pn532):
         self.torn_at -= 1
         if data[:1] in (b"\x02", b"\x03"):
             time.sleep(COMMAND_S)
-        answer = self.badge.hear(data)
+        answer = self.badge.answer_frame(data)
         return b"\x01" if answer is None else b"\x00" + answer
 
 

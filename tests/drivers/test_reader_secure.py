@@ -77,7 +77,7 @@ async def told(port: ReaderPort, timeout_s: float = 5.0) -> Tap:
 
 async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSettings) -> None:
     async with opened(field, secure) as port:
-        field.tap(badge(), 0.5)
+        field.present_card(badge(), 0.5)
         assert (await told(port)).token == TOKEN
         with pytest.raises(TimeoutError):
             await told(port, 0.4)  # one presence, one tap
@@ -106,7 +106,7 @@ async def test_how_a_badge_is_read(
     field: RfField, secure: SecureSettings, changes: dict[str, object], reader: dict[str, object], token: Token
 ) -> None:
     async with opened(field, replace(secure, **changes), **reader) as port:  # type: ignore[arg-type]
-        field.tap(badge(), 5)
+        field.present_card(badge(), 5)
         assert await told(port) == Tap(token)
 
 
@@ -117,7 +117,7 @@ async def test_des_badges(field: RfField, secure: SecureSettings, auth: str, siz
     own = an10922(Key(master, aes=False), UID + bytes.fromhex("F58840")).value
     inside = Chip(UID, {AID: Application([bytes(size), own], {1: File(TEXT)}, aes=False)})
     async with opened(field, replace(secure, auth=auth, diversify_input=("uid", "application"))) as port:
-        field.tap(Card(UID, chip=inside), 5)
+        field.present_card(Card(UID, chip=inside), 5)
         assert (await told(port)).token == TOKEN
 
 
@@ -125,13 +125,13 @@ async def test_a_hidden_uid_is_asked_for_under_the_shared_key(field: RfField, se
     shared = secure.key_file.parent / "shared"
     settings = replace(secure, uid_key_file=shared, uid_key_number=2, token="uid")
     async with opened(field, settings) as port:
-        field.tap(badge(hidden=True), 5)
+        field.present_card(badge(hidden=True), 5)
         assert (await told(port)).token == Token("04112233445566")
 
 
 async def test_a_hidden_uid_without_the_shared_key_is_nobody(field: RfField, secure: SecureSettings) -> None:
     async with opened(field, secure) as port:
-        field.tap(badge(hidden=True), 5)
+        field.present_card(badge(hidden=True), 5)
         assert await told(port) == Tap(None, "random_uid")
 
 
@@ -150,13 +150,13 @@ IMPOSTORS: dict[str, Callable[[], Card]] = {
 @pytest.mark.parametrize("name", IMPOSTORS)
 async def test_there_is_no_way_back_to_the_uid(field: RfField, secure: SecureSettings, name: str) -> None:
     async with opened(field, secure) as port:
-        field.tap(IMPOSTORS[name](), 0.6)
+        field.present_card(IMPOSTORS[name](), 0.6)
         tap = await told(port)
         assert tap.token is None
         assert tap.reason in ("not_genuine", "unreadable", "random_uid")
         with pytest.raises(TimeoutError):
             await told(port, 0.3)  # told once
-        field.tap(badge(), 5)
+        field.present_card(badge(), 5)
         assert (await told(port)).token == TOKEN
 
 
@@ -164,8 +164,8 @@ async def test_a_key_of_ones_own_does_not_prove_the_uid_of_another(field: RfFiel
     """Somebody has got his own badge's key out and shows what he likes under it, behind a random UID."""
 
     class Emulator(Chip):
-        def _tell_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
-            answer = super()._tell_uid(code, rest)
+        def _get_card_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
+            answer = super()._get_card_uid(code, rest)
             self.uid = bytes.fromhex("04FFFFFFFFFFFF")
             return answer
 
@@ -174,16 +174,16 @@ async def test_a_key_of_ones_own_does_not_prove_the_uid_of_another(field: RfFiel
     shared = secure.key_file.parent / "shared"
     settings = replace(secure, uid_key_file=shared, uid_key_number=2, token="uid")
     async with opened(field, settings) as port:
-        field.tap(Card(UID, "random_uid", chip=emulator), 5)
+        field.present_card(Card(UID, "random_uid", chip=emulator), 5)
         assert await told(port) == Tap(None, "not_genuine")
 
 
 async def test_a_card_that_claims_another_uid(field: RfField, secure: SecureSettings) -> None:
     """UID mode with a look at the version: a cheap copy keeps the UID of its own chip there."""
     async with opened(field, secure, mode="uid", accept="desfire_ev1_4k", secure=None) as port:
-        field.tap(Card(UID, chip=chip(bytes(7))), 0.5)
+        field.present_card(Card(UID, chip=chip(bytes(7))), 0.5)
         assert await told(port) == Tap(None, "unreadable")
-        field.tap(Card(UID), 5)
+        field.present_card(Card(UID), 5)
         assert (await told(port)).token == Token("04112233445566")
 
 
@@ -240,7 +240,7 @@ async def test_no_key_and_no_content_in_the_logs(
     logging.getLogger("nfc").setLevel(1)
     async with opened(field, secure) as port:
         for card in (badge(), badge(key=bytes(16))):
-            field.tap(card, 0.2)
+            field.present_card(card, 0.2)
             await told(port)
     own = an10922(Key(MASTER), UID + bytes.fromhex("F58840") + b"CHG").value
     for secret in (MASTER.hex(), own.hex(), repr(MASTER)[2:-1], TEXT.decode(), UID.hex()):

@@ -55,14 +55,14 @@ async def test_card_is_noticed_while_the_reader_is_waiting(field: RfField, reade
     await asyncio.sleep(0.2)
     assert not waiting.done()
     began = time.monotonic()
-    field.tap(Card(UID), 5)
+    field.present_card(Card(UID), 5)
     target = await waiting
     assert time.monotonic() - began < 0.9
     assert (bytes(target.sdd_res), bytes(target.sens_res), bytes(target.sel_res)) == (UID, b"\x44\x03", b"\x20")
 
 
 async def test_desfire_speaks_iso_dep_and_is_present_until_taken_away(field: RfField, reader: Reader) -> None:
-    field.tap(Card(UID), 60)
+    field.present_card(Card(UID), 60)
     tag = await reader.activate(await reader.sense())
     assert tag.type == "Type4Tag"
     assert tag.identifier == UID
@@ -77,7 +77,7 @@ async def test_desfire_speaks_iso_dep_and_is_present_until_taken_away(field: RfF
     assert await asyncio.to_thread(lambda: tag.is_present)
     native = await asyncio.to_thread(tag.transceive, b"\x60")
     assert native.hex() == "af04010101001805"
-    field.forget()
+    field.discard_cards()
     patience = Deadline(20)
     while await asyncio.to_thread(lambda: tag.is_present):
         assert not patience.over
@@ -85,13 +85,13 @@ async def test_desfire_speaks_iso_dep_and_is_present_until_taken_away(field: RfF
 
 
 async def test_long_command_in_chained_blocks(field: RfField, reader: Reader) -> None:
-    field.tap(Card(UID), 5)
+    field.present_card(Card(UID), 5)
     tag = await reader.activate(await reader.sense())
     assert await asyncio.to_thread(tag.transceive, bytes((0x90, 0x3D)) + bytes(150)) == b"\x91\x1c"
 
 
 async def test_random_identifier_is_another_one_at_each_power_up(field: RfField, reader: Reader) -> None:
-    field.tap(Card(UID, "random_uid"), 10)
+    field.present_card(Card(UID, "random_uid"), 10)
     seen = [bytes((await reader.sense()).sdd_res) for _ in range(3)]
     assert len(set(seen)) == 3
     assert all(len(uid) == 4 and uid[0] == 0x08 for uid in seen)
@@ -103,7 +103,7 @@ async def test_random_identifier_is_another_one_at_each_power_up(field: RfField,
 
 @pytest.mark.parametrize(("uid", "atqa"), [(b"\x11\x22\x33\x44", b"\x04\x00"), (UID, b"\x44\x00")])
 async def test_classic_has_no_iso_dep(field: RfField, reader: Reader, uid: bytes, atqa: bytes) -> None:
-    field.tap(Card(uid, "classic"), 5)
+    field.present_card(Card(uid, "classic"), 5)
     target = await reader.sense()
     assert (bytes(target.sdd_res), bytes(target.sens_res), bytes(target.sel_res)) == (uid, atqa, b"\x08")
     again = await asyncio.to_thread(reader.clf.sense, nfc.clf.RemoteTarget("106A", sel_req=uid), iterations=1)
@@ -111,8 +111,8 @@ async def test_classic_has_no_iso_dep(field: RfField, reader: Reader, uid: bytes
 
 
 async def test_cards_come_one_after_the_other(field: RfField, reader: Reader) -> None:
-    field.tap(Card(UID), 1)
-    field.tap(Card(b"\x11\x22\x33\x44", "classic"), 5)
+    field.present_card(Card(UID), 1)
+    field.present_card(Card(b"\x11\x22\x33\x44", "classic"), 5)
     assert bytes((await reader.sense()).sdd_res) == UID
     patience = Deadline(20)
     while (target := await reader.sense()) is None or bytes(target.sdd_res) != b"\x11\x22\x33\x44":
@@ -121,10 +121,10 @@ async def test_cards_come_one_after_the_other(field: RfField, reader: Reader) ->
 
 async def test_a_card_is_not_taken_away_from_a_reader_that_is_only_slow(field: RfField, reader: Reader) -> None:
     """A person waits for the beep. From one that is not at work it is taken away in time."""
-    field.tap(Card(UID), 0.0)
+    field.present_card(Card(UID), 0.0)
     await until(lambda: field.card is None)
     assert await reader.sense() is None  # it is at work from here on
-    field.tap(Card(UID), 0.0)
+    field.present_card(Card(UID), 0.0)
     target = await reader.sense()
     await asyncio.sleep(0.05)
     assert field.card is not None
@@ -135,14 +135,14 @@ async def test_a_card_is_not_taken_away_from_a_reader_that_is_only_slow(field: R
 async def test_a_card_is_taken_away_from_a_reader_that_does_without_its_blocks(field: RfField, reader: Reader) -> None:
     """It looks whether the card is still there by its identifier, after RATS was answered too late."""
     await reader.sense()
-    field.tap(Card(UID), 0.0)
+    field.present_card(Card(UID), 0.0)
     patience = Deadline(1.5)
     while await reader.sense() is not None:
         assert not patience.over, "held on, though the reader knows which one it is"
 
 
 async def test_other_technologies_and_garbage_are_ignored(field: RfField, reader: Reader) -> None:
-    field.tap(Card(UID), 10)
+    field.present_card(Card(UID), 10)
     for raw in (b"", b"106A", b"106A zz", b"\xff\xfe", b"106B 050010", b"212F 0600ffff0100", b"RFOFF"):
         field.datagram_received(raw, ("127.0.0.1", 9))
     assert bytes((await reader.sense()).sdd_res) == UID
@@ -151,20 +151,20 @@ async def test_other_technologies_and_garbage_are_ignored(field: RfField, reader
 def test_presence_check_repeats_the_last_block_only_when_it_was_lost() -> None:
     card = Card(UID)
     for frame in ("26", "9320", "937088" + "04a1b2" + "9f", "9520", "9570" + "c3d4e5f6" + "04"):
-        assert card.hear(bytes.fromhex(frame)) is not None
-    assert card.hear(b"\xe0\x80") == bytes.fromhex("067577810280")
-    assert card.hear(b"\xb2") == b"\xa3"
-    version = card.hear(b"\x02\x60")
-    assert card.hear(b"\xb2") == version
-    assert card.hear(b"\xb3") == b"\xa2"
-    assert card.hear(b"\xc2") == b"\xc2"
-    assert card.hear(b"\xb2") is None
+        assert card.answer_frame(bytes.fromhex(frame)) is not None
+    assert card.answer_frame(b"\xe0\x80") == bytes.fromhex("067577810280")
+    assert card.answer_frame(b"\xb2") == b"\xa3"
+    version = card.answer_frame(b"\x02\x60")
+    assert card.answer_frame(b"\xb2") == version
+    assert card.answer_frame(b"\xb3") == b"\xa2"
+    assert card.answer_frame(b"\xc2") == b"\xc2"
+    assert card.answer_frame(b"\xb2") is None
 
 
 @given(st.sampled_from(KINDS), st.lists(st.binary(max_size=12), max_size=30))
 def test_no_frame_breaks_a_card(kind: str, frames: list[bytes]) -> None:
     card = Card(UID, kind)
     for frame in [b"\x26", *frames]:
-        card.hear(frame)
+        card.answer_frame(frame)
     card.power_off()
-    assert card.hear(b"\x26") is not None
+    assert card.answer_frame(b"\x26") is not None

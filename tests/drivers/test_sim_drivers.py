@@ -25,7 +25,7 @@ from tests.drivers.sim_stations import station, until
 async def derived(folder: Path, speed: float = 1.0, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
     file = station(folder, **tables)
     async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
-        yield world, parse(tomllib.loads(world.derived()), folder / "derived.toml")
+        yield world, parse(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
 
 
 def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
@@ -59,23 +59,23 @@ async def test_a_session_through_board_and_meter(tmp_path: Path) -> None:
         begin = await meter.read_billing()
         assert begin.energy_wh == 1_234_567
         assert meter.identity.serial == "21060001"
-        world.plug(1)
+        world.plug_in_vehicle(1)
         await state_with(board, pilot=Pilot.B, cable=True, locked=True, contactor=False)
         await board.set_limit(Limit(current_a=16.0))
         await board.set_release(True)
         await board.beat()
         state = await state_with(board, pilot=Pilot.C, contactor=True, offered_a=16.0, pwm=True)
         assert state.plugged_s is not None
-        assert (await meter.read()).power_w == pytest.approx(world.picture(1)["power_w"], rel=0.2)
+        assert (await meter.read()).power_w == pytest.approx(world.evse_picture(1)["power_w"], rel=0.2)
         async with deadline(30):
-            while world.picture(1)["meter_wh"] == begin.energy_wh:
+            while world.evse_picture(1)["meter_wh"] == begin.energy_wh:
                 await asyncio.sleep(0.02)
         await board.set_release(False)
         await state_with(board, contactor=False)
         assert await board.unlock() is True
         end = await meter.read_billing()
-        assert end.energy_wh == world.picture(1)["meter_wh"] > begin.energy_wh
-        world.unplug(1)
+        assert end.energy_wh == world.evse_picture(1)["meter_wh"] > begin.energy_wh
+        world.unplug_vehicle(1)
         await state_with(board, pilot=Pilot.A, cable=False)
 
 
@@ -97,13 +97,13 @@ async def test_meter_families(tmp_path: Path, map_name: str, line: str) -> None:
 )
 async def test_every_fault_of_the_board_reaches_the_agent(tmp_path: Path, fault: Fault) -> None:
     async with derived(tmp_path) as (world, file), device(file.evses[0].board, "evse") as board:
-        world.plug(1)
+        world.plug_in_vehicle(1)
         await state_with(board, pilot=Pilot.B, locked=True)
-        world.fault(1, fault, True)
+        world.set_fault_state(1, fault, True)
         if fault is Fault.UNLOCK_FAILURE:
             assert await board.unlock() is False
         await state_with(board, faults=frozenset({fault}))
-        world.fault(1, fault, False)
+        world.set_fault_state(1, fault, False)
         await state_with(board, faults=frozenset())
 
 
@@ -115,13 +115,13 @@ async def test_taps_presses_and_screens(tmp_path: Path) -> None:
         device(file.buttons, "buttons") as buttons,
         device(file.evses[0].display, "display") as display,
     ):
-        dark = world.display_png(1)
+        dark = world.render_display_png(1)
         await display.show(Screen(ScreenName.IDLE))
-        await until(lambda: world.display_png(1) != dark)
-        world.tap_card("04A1B2C3D4E5F6")
+        await until(lambda: world.render_display_png(1) != dark)
+        world.tap_contactless_card("04A1B2C3D4E5F6")
         tap = await asyncio.wait_for(anext(aiter(cards.taps())), stretched(5))
         assert tap.token.value == "04A1B2C3D4E5F6"
-        world.tap_text("lower Case-1")
+        world.tap_serial_token("lower Case-1")
         assert (await asyncio.wait_for(anext(aiter(lines.taps())), stretched(5))).token.value == "lower Case-1"
-        world.press("language")
+        world.press_button("language")
         assert await asyncio.wait_for(anext(aiter(buttons.presses())), stretched(5)) == "language"

@@ -10,7 +10,7 @@ import pytest
 
 from agent.model.types import Fault
 from agent.ocpp.dialects.keys_v1x import ERRORS_16
-from drivers.sim.faults import NO_CONDITION, named
+from drivers.sim.faults import NO_CONDITION, fault_by_name
 
 SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ()))) / "v16" / "schemas"
 CODES = json.loads((SCHEMAS / "StatusNotification.json").read_text("utf-8"))["properties"]["errorCode"]["enum"]
@@ -20,12 +20,12 @@ CODES = json.loads((SCHEMAS / "StatusNotification.json").read_text("utf-8"))["pr
 def test_every_error_code_of_1_6_can_be_raised_or_says_why_not(code: str) -> None:
     if code in NO_CONDITION:
         with pytest.raises(ValueError, match=NO_CONDITION[code][:20]):
-            named(code)
+            fault_by_name(code)
     else:
-        assert ERRORS_16[named(code)].code == code
+        assert ERRORS_16[fault_by_name(code)].code == code
 
 
 def test_our_own_names_are_known_and_others_get_a_suggestion() -> None:
-    assert [named(fault.value) for fault in Fault] == list(Fault)
+    assert [fault_by_name(fault.value) for fault in Fault] == list(Fault)
     with pytest.raises(ValueError, match="did you mean 'PilotFault'"):
-        named("PilotFaul")
+        fault_by_name("PilotFaul")

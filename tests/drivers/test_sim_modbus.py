@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from agent.model.types import Fault
 from drivers.sim.board import EXTRA_BASE, ChargeController
 from drivers.sim.faults import EXTRA, FAULT_NAMES
-from drivers.sim.meter import FAMILIES, Meter, kwh_float
-from drivers.sim.modbus_slave import NetworkSlave, RtuSlave, crc
+from drivers.sim.meter import FAMILIES, Meter, nearest_kwh_float32
+from drivers.sim.modbus_slave import NetworkSlave, RtuSlave, frame_checksum
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.world import World
 from tests.drivers.sim_stations import TWO, charging, model, run, until
@@ -70,7 +70,7 @@ async def board(world: World) -> AsyncIterator[Client]:
 
 async def test_golden_frames_of_the_board(board: Client, world: World) -> None:
     assert await board.ask("000a 0000 0006 01 03 0513 0001") == "00 0a 00 00 00 05 01 03 02 41 31"
-    world.plug(1)
+    world.plug_in_vehicle(1)
     run(world, 1)
     assert await board.ask("000b 0000 0006 01 04 0513 0001") == "00 0b 00 00 00 05 01 04 02 42 31"
     assert await board.ask("000c 0000 0006 01 06 0514 0001") == "00 0c 00 00 00 06 01 06 05 14 00 01"
@@ -88,7 +88,7 @@ async def test_golden_frames_of_the_board(board: Client, world: World) -> None:
 
 async def test_poll_block_says_what_is(board: Client, world: World) -> None:
     charging(world, n=2, limit_a=20)
-    world.bay(2, True)
+    world.set_bay_occupied(2, True)
     block = await board.read(2232, 77)
     at = {2232 + k: v for k, v in enumerate(block)}
     assert at[2299] == 0x4332
@@ -104,7 +104,7 @@ async def test_poll_block_says_what_is(board: Client, world: World) -> None:
 
 async def test_error_bits_and_extra_words(board: Client, world: World) -> None:
     for name in ("GroundFailure", "DiodeFault", "EmergencyStop", "MREC6UnderVoltage"):
-        world.fault(1, name, True)
+        world.set_fault_state(1, name, True)
     high, low = await board.read(1293, 2)
     assert high << 16 | low == 1 << 30 | 1 << 28
     words = await board.read(1000 + EXTRA_BASE, -(-len(EXTRA) // 16))
@@ -137,7 +137,7 @@ async def test_writes_feed_the_watchdog_and_reads_do_not(board: Client, world: W
 
 
 async def test_service_and_unlock(board: Client, world: World) -> None:
-    world.plug(1)
+    world.plug_in_vehicle(1)
     run(world, 1)
     await board.write(1305, 1)
     run(world, 1)
@@ -147,7 +147,7 @@ async def test_service_and_unlock(board: Client, world: World) -> None:
 
 
 async def test_dead_board_does_not_answer_but_its_neighbour_does(board: Client, world: World) -> None:
-    world.fault(1, "BoardSilent", True)
+    world.set_fault_state(1, "BoardSilent", True)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(board.ask("0001 0000 0006 01 03 0513 0001"), 0.1)
     async with Client(board.port) as other:
@@ -180,45 +180,45 @@ def eastron(world: World) -> RtuSlave:
 
 
 def test_golden_checksum() -> None:
-    assert crc(bytes.fromhex("0103 0000 000a")).hex() == "c5cd"
-    assert crc(bytes.fromhex("0104 0000 0002")).hex() == "71cb"
+    assert frame_checksum(bytes.fromhex("0103 0000 000a")).hex() == "c5cd"
+    assert frame_checksum(bytes.fromhex("0104 0000 0002")).hex() == "71cb"
 
 
 def test_golden_frames_of_the_eastron_meter(world: World) -> None:
     slave = eastron(world)
-    world.meter(1, 1_234_567)
-    answer = slave.feed(bytes.fromhex("0104 0048 0002 f1dd"), 2.0)
+    world.set_meter_register(1, 1_234_567)
+    answer = slave.feed_bytes(bytes.fromhex("0104 0048 0002 f1dd"), 2.0)
     assert answer[:3] == bytes.fromhex("010404")
     assert math.floor(struct.unpack(">f", answer[3:7])[0] * 1000) == 1_234_567
-    assert crc(answer[:-2]) == answer[-2:]
+    assert frame_checksum(answer[:-2]) == answer[-2:]
     request = bytes.fromhex("0103 fc02 0001")
-    assert slave.feed(request + crc(request), 3.0)[:5] == bytes.fromhex("0103020070")
+    assert slave.feed_bytes(request + frame_checksum(request), 3.0)[:5] == bytes.fromhex("0103020070")
     request = bytes.fromhex("0106 0012 0001")
-    assert slave.feed(request + crc(request), 4.0)[:3] == bytes.fromhex("018602")
+    assert slave.feed_bytes(request + frame_checksum(request), 4.0)[:3] == bytes.fromhex("018602")
 
 
 def test_rtu_in_pieces_after_noise_and_for_others(world: World) -> None:
     slave = eastron(world)
     request = bytes.fromhex("0104 0046 0002")
-    request += crc(request)
-    assert slave.feed(request[:3], 1.0) == b""
-    answer = slave.feed(request[3:], 1.01)
+    request += frame_checksum(request)
+    assert slave.feed_bytes(request[:3], 1.0) == b""
+    answer = slave.feed_bytes(request[3:], 1.01)
     assert 49.9 < struct.unpack(">f", answer[3:7])[0] < 50.1
-    assert slave.feed(b"\x00\xff\x13", 2.0) == b""
-    assert slave.feed(request, 2.1) == answer
-    assert slave.feed(request[:-1] + b"\x00", 3.0) == b""
-    assert slave.feed(request, 4.0) == answer
+    assert slave.feed_bytes(b"\x00\xff\x13", 2.0) == b""
+    assert slave.feed_bytes(request, 2.1) == answer
+    assert slave.feed_bytes(request[:-1] + b"\x00", 3.0) == b""
+    assert slave.feed_bytes(request, 4.0) == answer
     other = bytes.fromhex("0204 0046 0002")
-    assert slave.feed(other + crc(other), 5.0) == b""
+    assert slave.feed_bytes(other + frame_checksum(other), 5.0) == b""
 
 
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_no_garbage_breaks_the_slave(pieces: list[bytes]) -> None:
     slave = RtuSlave(1, Meter(FAMILIES["eastron_sdm630"], _EVSE.evses[1], _EVSE._mains))
     for k, piece in enumerate(pieces):
-        slave.feed(piece, k * 0.01)
+        slave.feed_bytes(piece, k * 0.01)
     request = bytes.fromhex("0104 0048 0002 f1dd")
-    assert slave.feed(request, 100.0)[:3] == bytes.fromhex("010404")
+    assert slave.feed_bytes(request, 100.0)[:3] == bytes.fromhex("010404")
 
 
 _EVSE = model(Path("/nowhere"))
@@ -226,45 +226,45 @@ _EVSE = model(Path("/nowhere"))
 
 @given(st.integers(0, 8_000_000))
 def test_float_register_floors_to_the_exact_wh(wh: int) -> None:
-    assert math.floor(struct.unpack(">f", struct.pack(">f", kwh_float(wh)))[0] * 1000) == wh
+    assert math.floor(struct.unpack(">f", struct.pack(">f", nearest_kwh_float32(wh)))[0] * 1000) == wh
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**5))
 def test_float_register_never_runs_backwards(wh: int, more: int) -> None:
-    assert kwh_float(wh + more) >= kwh_float(wh)
+    assert nearest_kwh_float32(wh + more) >= nearest_kwh_float32(wh)
 
 
 def test_silent_exchanged_and_implausible_meter(world: World) -> None:
     slave = eastron(world)
     request = bytes.fromhex("0103 fc00 0002")
-    request += crc(request)
-    serial = slave.feed(request, 1.0)
-    world.fault(1, "MeterExchanged", True)
-    assert slave.feed(request, 2.0) != serial
-    world.fault(1, "MeterImplausible", True)
-    assert math.isnan(struct.unpack(">f", slave.feed(bytes.fromhex("0104 0048 0002 f1dd"), 3.0)[3:7])[0])
-    world.fault(1, "MeterSilent", True)
-    assert slave.feed(request, 4.0) == b""
+    request += frame_checksum(request)
+    serial = slave.feed_bytes(request, 1.0)
+    world.set_fault_state(1, "MeterExchanged", True)
+    assert slave.feed_bytes(request, 2.0) != serial
+    world.set_fault_state(1, "MeterImplausible", True)
+    assert math.isnan(struct.unpack(">f", slave.feed_bytes(bytes.fromhex("0104 0048 0002 f1dd"), 3.0)[3:7])[0])
+    world.set_fault_state(1, "MeterSilent", True)
+    assert slave.feed_bytes(request, 4.0) == b""
     for name in ("MeterExchanged", "MeterImplausible", "MeterSilent"):
-        world.fault(1, name, False)
-    assert slave.feed(request, 5.0) == serial
+        world.set_fault_state(1, name, False)
+    assert slave.feed_bytes(request, 5.0) == serial
 
 
 def test_other_families(world: World) -> None:
-    world.meter(1, 1_234_567)
+    world.set_meter_register(1, 1_234_567)
     abb = Meter(FAMILIES["abb_b23"], world.evses[1], world._mains)
-    assert abb.read(3, 20480, 4) == [0, 0, 123456 >> 16, 123456 & 0xFFFF]
-    assert bytes.fromhex("".join(f"{w:04x}" for w in abb.read(3, 35168, 6))).startswith(b"B23 ")
+    assert abb.read_registers(3, 20480, 4) == [0, 0, 123456 >> 16, 123456 & 0xFFFF]
+    assert bytes.fromhex("".join(f"{w:04x}" for w in abb.read_registers(3, 35168, 6))).startswith(b"B23 ")
     gavazzi = Meter(FAMILIES["carlo_gavazzi_em340"], world.evses[1], world._mains)
-    assert gavazzi.read(4, 1024, 4) == [1234, 0, 567, 0]
-    assert gavazzi.read(3, 11, 1) == [341]
-    assert gavazzi.read(4, 0, 42)[11] == 0
-    assert gavazzi.read(4, 0, 2)[0] == pytest.approx(2300, rel=0.02)
+    assert gavazzi.read_registers(4, 1024, 4) == [1234, 0, 567, 0]
+    assert gavazzi.read_registers(3, 11, 1) == [341]
+    assert gavazzi.read_registers(4, 0, 42)[11] == 0
+    assert gavazzi.read_registers(4, 0, 2)[0] == pytest.approx(2300, rel=0.02)
 
 
 async def test_pseudo_terminal_keeps_its_name_and_survives_the_agent(tmp_path: Path, world: World) -> None:
     slave = eastron(world)
-    line = PtyLine(tmp_path / "meter", lambda data: slave.feed(data, time.monotonic()))
+    line = PtyLine(tmp_path / "meter", lambda data: slave.feed_bytes(data, time.monotonic()))
     line.open()
     try:
         for _ in range(2):

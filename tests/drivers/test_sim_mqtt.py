@@ -11,7 +11,7 @@ import pytest
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
 from busy_machine import deadline
 
-from drivers.sim.mqtt import MOST_OCTETS, Broker, meets
+from drivers.sim.mqtt import MOST_OCTETS, Broker, topic_matches
 
 SOON_S = 30.0
 
@@ -67,7 +67,7 @@ CONNACK = bytes.fromhex("20020000")
 )  # fmt: skip
 def test_wildcards(topic_filter: str, topic: str, wanted: bool) -> None:
     """4.7, with its own examples."""
-    assert meets(topic_filter, topic) is wanted
+    assert topic_matches(topic_filter, topic) is wanted
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -145,10 +145,10 @@ async def test_the_same_name_twice() -> None:
 async def test_a_subscriber_in_the_process() -> None:
     async with running() as broker, client(broker) as c:
         got: list[tuple[str, bytes]] = []
-        broker.attach("in/+", lambda topic, payload: got.append((topic, payload)))
+        broker.attach_subscriber("in/+", lambda topic, payload: got.append((topic, payload)))
         await c.subscribe("out")
         await c.publish("in/1", "ä€".encode(), qos=1)
-        broker.publish("out", b"there")
+        broker.publish_message("out", b"there")
         assert await heard(c, 1) == [("out", b"there", 0, False)]
         assert got == [("in/1", "ä€".encode())]
 

@@ -37,48 +37,48 @@ class AnyDay(RuleBasedStateMachine):
 
     @rule(ready=st.booleans(), profile=st.sampled_from(sorted(set(PROFILES) - {"dc400"})), soc=st.integers(0, 100))
     def plug(self, ready: bool, profile: str, soc: int) -> None:
-        self._do(self.world.plug, 1, ready, {"profile": profile, "soc": soc})
+        self._do(self.world.plug_in_vehicle, 1, ready, {"profile": profile, "soc": soc})
 
     @rule(side=st.sampled_from(["station", "ev"]))
     def unplug(self, side: str) -> None:
-        self._do(self.world.unplug, 1, side)
+        self._do(self.world.unplug_vehicle, 1, side)
 
     @rule(ready=st.booleans(), max_a=st.none() | st.integers(6, 63))
     def ev(self, ready: bool, max_a: int | None) -> None:
-        self._do(self.world.ev, 1, ready, max_a)
+        self._do(self.world.set_vehicle_demand, 1, ready, max_a)
 
     @rule(name=st.sampled_from(FAULTS), active=st.booleans())
     def fault(self, name: str, active: bool) -> None:
-        self.world.fault(1, name, active)
+        self.world.set_fault_state(1, name, active)
 
     @rule(mains=st.booleans())
     def power(self, mains: bool) -> None:
-        self.world.power(mains)
+        self.world.set_mains_power(mains)
 
     @rule(max_a=st.none() | st.integers(0, 40))
     def limits(self, max_a: int | None) -> None:
-        self.world.limits(max_a)
+        self.world.set_site_limit(max_a)
 
     @rule(wh=st.integers(0, 10**8))
     def meter(self, wh: int) -> None:
-        self.world.meter(1, wh)
+        self.world.set_meter_register(1, wh)
         self.register = self.world.evses[1].energy_nws
 
     @rule(address=st.integers(300, 308), value=st.sampled_from([0, 1, 6, 16, 32, 80, 81, 65535]))
     def write(self, address: int, value: int) -> None:
         self.world.evses[1].faults.discard(Fault.BOARD_SILENT)
         try:
-            self.board.write(1000 + address, [value])
+            self.board.write_registers(1000 + address, [value])
         except Exceptional:
             pass
 
     @rule()
     def session(self) -> None:
         """The usual beginning, so that power flows in many of the days."""
-        self._do(self.world.plug, 1, True)
+        self._do(self.world.plug_in_vehicle, 1, True)
         self.world.evses[1].faults.clear()
         for address, value in ((304, 1), (301, 16), (300, 1)):
-            self.board.write(1000 + address, [value])
+            self.board.write_registers(1000 + address, [value])
         self.wait(60)
 
     @rule(steps=st.integers(2, 100))
@@ -88,16 +88,16 @@ class AnyDay(RuleBasedStateMachine):
             self._after_a_step()
 
     def _after_a_step(self) -> None:
-        e, picture = self.world.evses[1], self.world.picture(1)
+        e, picture = self.world.evses[1], self.world.evse_picture(1)
         assert e.energy_nws >= self.register
         self.register = e.energy_nws
         if e.contactor.closed:
             assert e.registers.release
-            assert self.world.mains
+            assert self.world.mains_on
             assert picture["cp"] == "C"
             assert picture["limit_a"] >= 6
             assert not e.faults & SAFETY
-            assert e.tethered or e.lock.locked
+            assert e.has_fixed_cable or e.lock.locked
             assert e.car is not None
             if e.car.profile != "greedy":  # which draws what it likes until the board cuts it off: test_sim_physics
                 assert max(picture["current_a"]) <= picture["limit_a"]
@@ -108,7 +108,7 @@ class AnyDay(RuleBasedStateMachine):
     def a_locked_plug_is_there(self) -> None:
         e = self.world.evses[1]
         assert not e.lock.locked or e.cable
-        assert e.tethered or e.car is None or e.cable
+        assert e.has_fixed_cable or e.car is None or e.cable
 
 
 AnyDay.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

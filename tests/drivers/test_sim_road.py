@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from busy_machine import stretched
 
-from drivers.sim.link_proxy import Condition, Road, target_of
+from drivers.sim.link_proxy import Condition, Road, parse_backend_target
 from tests.drivers.sim_stations import until
 
 
@@ -55,33 +55,33 @@ async def test_open_road_is_quick_and_ends_in_order(road: Road) -> None:
 
 async def test_latency_counts_both_ways(road: Road) -> None:
     ends = await dial(road)
-    road.set(latency_ms=150)
+    road.set_condition(latency_ms=150)
     assert 0.3 <= await round_trip(ends, b"hello") < 5
     assert 0.3 <= await round_trip(ends, b"x" * 50_000) < 5
 
 
 async def test_narrow_road(road: Road) -> None:
     ends = await dial(road)
-    road.set(kbit_s=400)
+    road.set_condition(kbit_s=400)
     assert 0.38 <= await round_trip(ends, b"x" * 20_000) < 10
 
 
 async def test_lost_packets_come_later_and_nothing_is_missing(road: Road) -> None:
     ends = await dial(road)
-    road.set(loss=0.2)
+    road.set_condition(loss=0.2)
     assert await round_trip(ends, bytes(range(256)) * 40) > 0.29
 
 
 async def test_stall_keeps_the_connection_and_delivers_afterwards(road: Road) -> None:
     ends = await dial(road)
     await round_trip(ends, b"before")
-    road.set(stall=True)
+    road.set_condition(stall=True)
     ends[1].write(b"during")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(ends[0].read(1), 0.3)
     new = await dial(road)
     new[1].write(b"new")
-    road.set(stall=False)
+    road.set_condition(stall=False)
     assert await asyncio.wait_for(ends[0].readexactly(6), stretched(20)) == b"during"
     assert await asyncio.wait_for(new[0].readexactly(3), stretched(20)) == b"new"
 
@@ -89,12 +89,12 @@ async def test_stall_keeps_the_connection_and_delivers_afterwards(road: Road) ->
 async def test_closed_road_breaks_connections_and_admits_none_until_it_is_open_again(road: Road) -> None:
     ends = await dial(road)
     await round_trip(ends, b"before")
-    road.set(up=False)
+    road.set_condition(up=False)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await asyncio.wait_for(ends[0].readexactly(1), stretched(20))
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await round_trip(await dial(road), b"x")
-    road.set(up=True)
+    road.set_condition(up=True)
     await round_trip(await dial(road), b"after")
 
 
@@ -110,13 +110,13 @@ async def test_nobody_at_the_end(road: Road) -> None:
 )
 async def test_wrong_settings_change_nothing(road: Road, wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        road.set(**{"latency_ms": 5, **wrong})
+        road.set_condition(**{"latency_ms": 5, **wrong})
     assert road.condition == Condition()
 
 
 def test_targets() -> None:
-    assert target_of("ws://127.0.0.1:9000/x") == ("127.0.0.1", 9000)
-    assert target_of("wss://csms.example/ocpp") == ("csms.example", 443)
-    assert target_of("http://[::1]/soap") == ("::1", 80)
+    assert parse_backend_target("ws://127.0.0.1:9000/x") == ("127.0.0.1", 9000)
+    assert parse_backend_target("wss://csms.example/ocpp") == ("csms.example", 443)
+    assert parse_backend_target("http://[::1]/soap") == ("::1", 80)
     with pytest.raises(ValueError, match="must look like"):
-        target_of("ftp://x")
+        parse_backend_target("ftp://x")

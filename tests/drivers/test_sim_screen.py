@@ -28,6 +28,6 @@ def test_a_frame_that_is_being_written_is_not_looked_at(tmp_path: Path) -> None:
     painter.start()
     while screen.path.read_bytes()[:2] == b"\0\0":
         time.sleep(0.001)
-    seen = Image.open(io.BytesIO(screen.png()))
+    seen = Image.open(io.BytesIO(screen.render_png()))
     painter.join()
     assert seen.getcolors() == [(16 * 64, (255, 255, 255))]

@@ -60,14 +60,14 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
     backend = {"url": "ws://127.0.0.1:9/ocpp", "versions": ["2.0.1", "1.6"], "password": 'q"\\ü'}
     tables = {"settings": {"ocpp2": {"TxCtrlr.EVConnectionTimeOut": "60"}, "x": 5}, "backend": backend, "evse": TWO}
     async with opened(tmp_path, **tables) as world:
-        text = world.derived()
+        text = world.derived_station_file()
         file = parse(tomllib.loads(text), tmp_path / "elsewhere" / "derived.toml")
         assert file.station.state_dir == tmp_path / "state"
         assert file.station.status_socket == tmp_path / "s.sock"
         assert file.settings == tables["settings"]
         derived = file.backends[0]
         assert (derived.url, derived.password, derived.versions) == (backend["url"], 'q"\\ü', ("2.0.1", "1.6"))
-        assert derived.via == world.addresses()["road backend"]
+        assert derived.via == world.far_end_addresses()["road backend"]
         for evse in file.evses:
             assert evse.board is not None
             assert evse.board.driver == "evse_modbus"
@@ -81,18 +81,18 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
         assert [r.driver for r in file.readers] == ["reader_nfc", "reader_serial"]
         assert file.buttons is not None
         assert file.buttons.options["keys"] == {"language": 2, "stop": 3, "outlet-1": 11, "outlet-2": 12}
-        assert world.links() == {
+        assert world.link_conditions() == {
             "backend": {"up": True, "latency_ms": 0.0, "kbit_s": None, "loss": 0.0, "stall": False}
         }
 
 
 async def test_url_of_the_command_line_wins(tmp_path: Path) -> None:
     async with opened(tmp_path, url="ws://127.0.0.1:9", backend={"url": "ws://example.org"}) as world:
-        backend = tomllib.loads(world.derived())["backend"]
+        backend = tomllib.loads(world.derived_station_file())["backend"]
         assert backend["url"] == "ws://127.0.0.1:9"
         assert backend["charge_point_id"] == "CP-1"
     async with opened(tmp_path, url="ws://127.0.0.1:9") as world:
-        assert tomllib.loads(world.derived())["backend"]["url"] == "ws://127.0.0.1:9"
+        assert tomllib.loads(world.derived_station_file())["backend"]["url"] == "ws://127.0.0.1:9"
 
 
 async def test_devices_with_addresses_are_kept(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_devices_with_addresses_are_kept(tmp_path: Path) -> None:
         "buttons": {"driver": "buttons_evdev", "path": "/dev/input/event0", "keys": {"language": 59}},
     }
     async with opened(tmp_path, **tables) as world:
-        raw = tomllib.loads(world.derived())
+        raw = tomllib.loads(world.derived_station_file())
         assert raw["board"] == tables["board"]
         assert raw["buttons"] == tables["buttons"]
         assert raw["reader"][0] == {"driver": "reader_nfc", "path": "usb"}
@@ -119,11 +119,11 @@ async def test_devices_with_addresses_are_kept(tmp_path: Path) -> None:
         assert "reader" not in one
         assert "display" not in one
         assert size(raw["display"]["path"]) == 320 * 240 * 4
-        assert world.displays() == [{"evses": [1, 2]}]
+        assert world.display_panels() == [{"evses": [1, 2]}]
         with pytest.raises(Unknown):
-            world.press("language")
+            world.press_button("language")
         with pytest.raises(Impossible):
-            world.tap_card("04A1B2C3D4E5F6")
+            world.tap_contactless_card("04A1B2C3D4E5F6")
 
 
 async def test_device_that_cannot_be_simulated(tmp_path: Path) -> None:
@@ -135,39 +135,39 @@ async def test_device_that_cannot_be_simulated(tmp_path: Path) -> None:
 async def test_time_runs_and_changes_are_told(tmp_path: Path) -> None:
     async with opened(tmp_path, speed=50) as world:
         told: list[int] = []
-        world.on_change(lambda: told.append(1))
-        world.plug(1, car={"max_a": 32})
+        world.add_change_listener(lambda: told.append(1))
+        world.plug_in_vehicle(1, car={"max_a": 32})
         released(world, 1, 32)
-        await until(lambda: world.picture(1)["meter_wh"] > 20)
+        await until(lambda: world.evse_picture(1)["meter_wh"] > 20)
         assert told
-        assert world.lamps() == {"1": "off"}, "the lamp is the agent's, and there is none"
+        assert world.lamp_colors() == {"1": "off"}, "the lamp is the agent's, and there is none"
 
 
 async def test_line_reader_and_its_silence(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        device = world.addresses()["reader_serial shared"]
+        device = world.far_end_addresses()["reader_serial shared"]
         fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        world.tap_text("Abc-1", evse=1)
+        world.tap_serial_token("Abc-1", evse=1)
         await until(lambda: _bytes(fd) == b"Abc-1\r\n")
-        world.tap_text("lost")
+        world.tap_serial_token("lost")
         world.agent_restarted()
         assert _bytes(fd) == b""
-        world.fault(1, "ReaderSilent", True)
+        world.set_fault_state(1, "ReaderSilent", True)
         assert not is_link(device)
         with pytest.raises(OSError):
             os.write(fd, b"x")
         os.close(fd)
-        world.fault(1, "ReaderSilent", False)
+        world.set_fault_state(1, "ReaderSilent", False)
         fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        world.tap_text("again")
+        world.tap_serial_token("again")
         await until(lambda: _bytes(fd) == b"again\r\n")
         os.close(fd)
         for wrong in ("", "x" * 37, "a\nb", 5):
             with pytest.raises(ValueError, match="token"):
-                world.tap_text(wrong)
+                world.tap_serial_token(wrong)
         for uid in ("zz", "04", 4):
             with pytest.raises(ValueError, match="uid"):
-                world.tap_card(uid)
+                world.tap_contactless_card(uid)
 
 
 def _bytes(fd: int) -> bytes:
@@ -179,17 +179,17 @@ def _bytes(fd: int) -> bytes:
 
 async def test_buttons_write_input_records(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        fd = os.open(world.addresses()["buttons"], os.O_RDONLY | os.O_NONBLOCK)
-        world.press("stop")
+        fd = os.open(world.far_end_addresses()["buttons"], os.O_RDONLY | os.O_NONBLOCK)
+        world.press_button("stop")
         records = [struct.unpack("@qqHHi", raw)[2:] for raw in _chunks(os.read(fd, 1000), 24)]
         assert records == [(1, 3, 1), (0, 0, 0), (1, 3, 0), (0, 0, 0)]
-        world.press("outlet-1")
+        world.press_button("outlet-1")
         world.agent_restarted()
         with pytest.raises(BlockingIOError):
             os.read(fd, 1)
         os.close(fd)
         with pytest.raises(Unknown, match="outlet-1"):
-            world.press("outlet-2")
+            world.press_button("outlet-2")
 
 
 def _chunks(data: bytes, size: int) -> list[bytes]:
@@ -205,8 +205,8 @@ async def test_a_display_of_the_station_shows_the_outlets_without_an_own_one(tmp
     ):
         evses = [{"number": n, **({"display": d} if d else {})} for n, d in enumerate(displays, 1)]
         async with opened(tmp_path, evse=evses, display={"driver": "display_framebuffer"}) as world:
-            assert sorted(d["evses"] for d in world.displays()) == wanted
-            raw = tomllib.loads(world.derived())
+            assert sorted(d["evses"] for d in world.display_panels()) == wanted
+            raw = tomllib.loads(world.derived_station_file())
             assert size(raw["display"]["path"]) == 800 * 480 * 2, "the agent opens it in any case"
             assert [size(e["display"]["path"]) if "display" in e else 0 for e in raw["evse"]] == [
                 320 * 240 * 2 if d else 0 for d in displays
@@ -217,39 +217,39 @@ async def test_frame_buffer_becomes_png(tmp_path: Path) -> None:
     from PIL import Image
 
     async with opened(tmp_path) as world:
-        path = world.addresses()["display 1"].split(" ")[0]
+        path = world.far_end_addresses()["display 1"].split(" ")[0]
         red, blue = (0xF800).to_bytes(2, "little"), (0x001F).to_bytes(2, "little")
         write(path, red * 800 * 240 + blue * 800 * 240)
-        picture = Image.open(io.BytesIO(world.display_png(1)))
+        picture = Image.open(io.BytesIO(world.render_display_png(1)))
         assert picture.size == (800, 480)
         assert picture.getpixel((0, 0)) == (255, 0, 0)
         assert picture.getpixel((799, 479)) == (0, 0, 255)
         with pytest.raises(Unknown):
-            world.display_png(2)
+            world.render_display_png(2)
 
 
 async def test_links(tmp_path: Path) -> None:
     async with opened(tmp_path, backend={"url": "ws://127.0.0.1:9"}) as world:
-        world.link("backend", up=False, latency_ms=300)
-        assert world.links()["backend"]["up"] is False
+        world.set_link_condition("backend", up=False, latency_ms=300)
+        assert world.link_conditions()["backend"]["up"] is False
         with pytest.raises(Unknown):
-            world.link("gprs", up=False)
+            world.set_link_condition("gprs", up=False)
 
 
 async def test_the_world_remembers(tmp_path: Path) -> None:
     first = {"number": 1, "plugged": True, "ev_connected": True, "ev_ready": True, "meter_wh": 5000}
     tables = {"simulation": {"evse": [first]}, "evse": TWO}
     async with opened(tmp_path, speed=100, **tables) as world:
-        assert world.picture(1)["meter_wh"] == 5000
+        assert world.evse_picture(1)["meter_wh"] == 5000
         released(world)
-        world.plug(2, ready=False, car={"soc": 10, "profile": "single_phase"})
-        world.fault(2, "DoorOpen", True)
-        world.limits(13)
-        await until(lambda: world.picture(1)["meter_wh"] > 5020)
+        world.plug_in_vehicle(2, ready=False, car={"soc": 10, "profile": "single_phase"})
+        world.set_fault_state(2, "DoorOpen", True)
+        world.set_site_limit(13)
+        await until(lambda: world.evse_picture(1)["meter_wh"] > 5020)
         energy = world.evses[1].energy_nws
     async with opened(tmp_path, **tables) as world:
         assert world.evses[1].energy_nws >= energy
-        assert (world.picture(1)["car"], world.picture(1)["ready"], world.picture(1)["contactor"]) == (
+        assert (world.evse_picture(1)["car"], world.evse_picture(1)["ready"], world.evse_picture(1)["contactor"]) == (
             True,
             True,
             False,
@@ -258,7 +258,7 @@ async def test_the_world_remembers(tmp_path: Path) -> None:
         car = world.evses[2].car
         assert car is not None
         assert (car.phases, car.soc, car.ready, car.profile) == (1, 10, False, "single_phase")
-        assert world.picture(2)["faults"] == [Fault.DOOR_OPEN]
+        assert world.evse_picture(2)["faults"] == [Fault.DOOR_OPEN]
         assert world.max_a == 13
 
 
@@ -272,7 +272,7 @@ async def test_two_worlds_cannot_share_a_memory(tmp_path: Path) -> None:
 def test_register_survives_a_kill_at_any_time(tmp_path: Path) -> None:
     memory = Memory(tmp_path / "w")
     world = World(station(tmp_path), speed=100, memory=memory)
-    world.plug(1)
+    world.plug_in_vehicle(1)
     released(world)
     run(world, 5)
     energy = world.evses[1].energy_nws
@@ -286,7 +286,7 @@ def test_spoilt_memory_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "world.json").write_text("{nonsense")
     world = World(station(tmp_path), memory=Memory(tmp_path / "w"))
-    assert world.picture(1)["car"] is False
+    assert world.evse_picture(1)["car"] is False
     assert (tmp_path / "w" / "world.unreadable").exists()
 
 
@@ -306,9 +306,9 @@ async def test_own_station_files_are_right_and_have_a_world(tmp_path: Path, path
     own = station_file(path)
     file = replace(own, simulation=replace(own.simulation, state_dir=tmp_path / "world"))
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
-        derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
+        derived = parse(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
         assert list(complaints_after_loading(derived)) == []
-        assert not re.findall(r"192\.168|/dev/", world.derived()), "an address of the board's"
+        assert not re.findall(r"192\.168|/dev/", world.derived_station_file()), "an address of the board's"
 
 
 def test_alone_no_address_of_the_file_is_used(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None
     file = station_file(path)
     assert [(e.outlet, e.power_kw, e.max_a) for e in file.evses] == [("tethered", 150, 350), ("tethered", 150, 32)]
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
-        derived = parse(tomllib.loads(world.derived()), tmp_path / "derived.toml")
+        derived = parse(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
     assert list(complaints_after_loading(derived)) == []
     assert [(e.power_kw, e.board.driver) for e in derived.evses] == [(150, "evse_everest")] * 2
     path.write_text(path.read_text() + '[board]\ndriver = "evse_modbus"\n')

@@ -32,7 +32,7 @@ async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.Monke
             if address % 1000 == RELEASE and values[0]:
                 asked.append(values[0])
                 raise Exceptional(ILLEGAL_VALUE)
-            device.write(address, values)
+            device.write_registers(address, values)
 
         return Spoilt(device, None, write)
 

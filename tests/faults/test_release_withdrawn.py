@@ -29,7 +29,7 @@ async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tu
     def noting(device: ChargeController) -> Spoilt:
         def write(address: int, values: list[int]) -> None:
             written.append((address % 1000, values[0]))
-            device.write(address, values)
+            device.write_registers(address, values)
 
         return Spoilt(device, None, write)
 

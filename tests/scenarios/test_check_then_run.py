@@ -30,7 +30,7 @@ from agent.station_file import payment, tariff
 from agent.station_file import tables as station_tables
 from agent.station_file.settings import load
 from drivers.sim.command import station_file
-from drivers.sim.toml_text import document
+from drivers.sim.toml_text import format_document
 from drivers.sim.world import World
 
 BASE = """
@@ -179,10 +179,10 @@ async def example(folder: Path, data: st.DataObject) -> bool:
     base = folder / "station.toml"
     base.write_text(BASE, "utf-8")
     async with world_of(base) as world:
-        raw = tomllib.loads(world.derived())
+        raw = tomllib.loads(world.derived_station_file())
         edits = data.draw(edits_in(raw))
         path = folder / "edited.toml"
-        path.write_text(document(edited(raw, edits)), "utf-8")
+        path.write_text(format_document(edited(raw, edits)), "utf-8")
         _, problems = check.check_station_file(path)
         if problems:
             return False
@@ -220,7 +220,7 @@ def test_the_base_itself_is_good_and_runs(tmp_path: Path) -> None:
             station_file(path), status_socket=tmp_path / "s", backend_url="ws://127.0.0.1:9"
         ) as world:
             derived = tmp_path / "derived.toml"
-            derived.write_text(world.derived(), "utf-8")
+            derived.write_text(world.derived_station_file(), "utf-8")
             assert check.check_station_file(derived)[1] == []
             assert await run_of(derived, 20.0) == []
 

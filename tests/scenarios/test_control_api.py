@@ -20,10 +20,10 @@ from scenarios.control_rig import write_station
 from agent.station_file.settings import load
 from drivers.sim import request_body as body
 from drivers.sim.control import Control, Feed
-from drivers.sim.http_server import served
-from drivers.sim.runner import listen, say
-from drivers.sim.station_snapshot import Child, news
-from drivers.sim.station_snapshot import station as picture_of
+from drivers.sim.http_server import serve_control_api
+from drivers.sim.runner import bind_listener, print_line
+from drivers.sim.station_snapshot import Child, describe_changes
+from drivers.sim.station_snapshot import station_picture as picture_of
 from drivers.sim.status_client import Trace, Watch
 from drivers.sim.world import World
 
@@ -52,15 +52,15 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Rig]:
-    with tempfile.TemporaryDirectory(dir="/tmp") as short, contextlib.closing(listen(0)) as listener:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short, contextlib.closing(bind_listener(0)) as listener:
         status = Path(short) / "status"
         file = load(write_station(folder, "ws://127.0.0.1:9"))
         feed, clock = Feed(), list[float]()
         async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=status) as world:
-            world.on_change(feed.changed)
-            control = Control(world, Watch(status, feed.changed), feed, None, clock.append)
+            world.add_change_listener(feed.notify_change)
+            control = Control(world, Watch(status, feed.notify_change), feed, None, clock.append)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with served(control, listener, True), aiohttp.ClientSession(url) as http:
+            async with serve_control_api(control, listener, True), aiohttp.ClientSession(url) as http:
                 yield Rig(control, http, clock)
 
 
@@ -253,8 +253,8 @@ async def test_events_tell_changes_and_frames(rig: Rig) -> None:
             name, data = await _event(stream)
             assert name == "station"
         frame = {"t": 1.5, "dir": "out", "link": "chargy", "version": "1.6", "frame": '[2,"1","Heartbeat",{}]'}
-        rig.control.watch.trace.add({"v": 1, "n": 7, **frame})
-        rig.control.feed.changed()
+        rig.control.watch.trace.add_frame({"v": 1, "n": 7, **frame})
+        rig.control.feed.notify_change()
         while name != "frame":
             name, data = await _event(stream)
         assert data == {"seq": 1, **frame}
@@ -276,7 +276,7 @@ async def _frames_from(rig: Rig, query: str, last_id: str = "") -> list[int]:
 async def test_a_listener_begins_where_it_says(rig: Rig) -> None:
     trace = rig.control.watch.trace
     for n in range(9):
-        trace.add({"v": 1, "n": n, "t": 1.5, "dir": "out", "link": "chargy", "version": "1.6", "frame": "[]"})
+        trace.add_frame({"v": 1, "n": n, "t": 1.5, "dir": "out", "link": "chargy", "version": "1.6", "frame": "[]"})
     assert await _frames_from(rig, "?since=0") == list(range(1, 10))
     assert await _frames_from(rig, "?since=6") == [7, 8, 9]
     assert await _frames_from(rig, "?since=0&newest=4") == [6, 7, 8, 9]
@@ -301,7 +301,7 @@ async def _event(stream: aiohttp.ClientResponse) -> tuple[str, Any]:
 
 
 def test_only_this_machine_is_served() -> None:
-    with contextlib.closing(listen(0)) as listener:
+    with contextlib.closing(bind_listener(0)) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
         assert listener.family is socket.AF_INET
 
@@ -314,20 +314,21 @@ def test_nobody_who_reads_stdout_does_not_stop_the_station() -> None:
             while os.write(writing, b"x" * 4096):
                 pass
         os.set_blocking(writing, True)
-        say("would block for ever", out)
+        print_line("would block for ever", out)
         os.read(reading, 1 << 20)
-        say("heard", out)
+        print_line("heard", out)
         assert os.read(reading, 100) == b"heard\n"
         os.close(reading)
-        say("to nobody", out)
+        print_line("to nobody", out)
 
 
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
 KEYS = (
-    body.flag("a", None), body.number("b", None, 0, 10), body.whole("c", 0), body.text("d", None),
-    body.hexadecimal("e", None), body.choice("f", "x", "y", default="x"), body.nullable(body.table("g", None)),
+    body.boolean_key("a", None), body.number_key("b", None, 0, 10), body.integer_key("c", 0),
+    body.printable_text_key("d", None), body.hexadecimal_key("e", None),
+    body.choice_key("f", "x", "y", default="x"), body.nullable_key(body.object_key("g", None)),
 )  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -338,7 +339,7 @@ JSON = st.recursive(
 @given(st.binary() | JSON.map(lambda v: json.dumps(v).encode()))
 def test_any_body_is_either_read_or_refused_in_one_line(raw: bytes) -> None:
     try:
-        found = body.read(raw, *KEYS)
+        found = body.read_body(raw, *KEYS)
     except ValueError as refused:
         found, line = None, str(refused)
         assert line.splitlines() == [line]
@@ -352,35 +353,35 @@ def test_any_body_is_either_read_or_refused_in_one_line(raw: bytes) -> None:
 def test_trace_since_gives_exactly_the_newer_ones_that_are_kept(count: int, since: int) -> None:
     trace = Trace(size=20)
     for i in range(count):
-        trace.add({"frame": str(i)})
-    assert [f["seq"] for f in trace.since(since)] == list(range(max(since + 1, count - 19, 1), count + 1))
+        trace.add_frame({"frame": str(i)})
+    assert [f["seq"] for f in trace.frames_since(since)] == list(range(max(since + 1, count - 19, 1), count + 1))
 
 
 class Nowhere:
     """A world of one EVSE, as little as a picture needs."""
 
     evses = {1: None}
-    mains = True
+    mains_on = True
 
-    def picture(self, n: int) -> dict[str, Any]:
+    def evse_picture(self, n: int) -> dict[str, Any]:
         return {"number": n}
 
-    def lamps(self) -> dict[str, Any]:
+    def lamp_colors(self) -> dict[str, Any]:
         return {}
 
-    def links(self) -> dict[str, Any]:
+    def link_conditions(self) -> dict[str, Any]:
         return {}
 
-    def terminals(self) -> list[dict[str, Any]]:
+    def terminal_pictures(self) -> list[dict[str, Any]]:
         return []
 
-    def buttons(self) -> list[str]:
+    def button_names(self) -> list[str]:
         return []
 
-    def displays(self) -> list[dict[str, Any]]:
+    def display_panels(self) -> list[dict[str, Any]]:
         return []
 
-    def ledger(self) -> dict[str, Any]:
+    def bank_ledger(self) -> dict[str, Any]:
         return {}
 
 
@@ -399,13 +400,13 @@ def steps() -> Iterator[list[dict[str, Any]]]:
 
 def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
     down, free, charging, over = steps
-    assert list(news(down, free)) == ["backend: link up (OCPP 1.6)", "backend: boot Accepted"]
-    assert list(news(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
-    assert list(news(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended"]
+    assert list(describe_changes(down, free)) == ["backend: link up (OCPP 1.6)", "backend: boot Accepted"]
+    assert list(describe_changes(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
+    assert list(describe_changes(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended"]
     last = {"id": charging["evses"][0]["session"]["id"], "energy_wh": 812, "cost_cents": 41, "cost_final": True}
     told = {**over, "evses": [{**over["evses"][0], "last_session": last}]}
-    assert list(news(charging, told))[1] == "outlet 1: session ended, 0.812 kWh, 0.41"
-    assert list(news(over, over)) == []
+    assert list(describe_changes(charging, told))[1] == "outlet 1: session ended, 0.812 kWh, 0.41"
+    assert list(describe_changes(over, over)) == []
 
 
 OUTAGES = [
@@ -427,8 +428,8 @@ def test_an_outage_is_told_once_unless_somebody_cut_the_road_here(links: dict[st
         return {**picture_of(Nowhere(), Child(5, 0), told, "now"), "links": links}
 
     none, first, second = picture(""), picture("ws://x: refused with HTTP 404"), picture("no answer in time")
-    lines = list(news(none, first))
+    lines = list(describe_changes(none, first))
     assert lines[:1] == ([said] if said else [])
     assert all("keeps trying" in line for line in lines[1:])
-    assert list(news(first, second)) == []
-    assert list(news(second, picture("", "up"))) == ["backend: link up (OCPP 1.6)"]
+    assert list(describe_changes(first, second)) == []
+    assert list(describe_changes(second, picture("", "up"))) == ["backend: link up (OCPP 1.6)"]

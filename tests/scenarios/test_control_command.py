@@ -171,7 +171,7 @@ def test_the_agent_understands_every_step_of_its_clock(tmp_path: Path, offset_s:
     from drivers.sim.runner import AgentCommand
     from drivers.sim.time_rate import Pace
 
-    command = AgentCommand(tmp_path / "derived.toml", Pace.first(20.0))
-    command.step(offset_s)
+    command = AgentCommand(tmp_path / "derived.toml", Pace.first_pace(20.0))
+    command.set_rtc_offset(offset_s)
     argv = command()[3:]
     assert _build_parser(argv).parse_args(argv).rtc_offset == offset_s

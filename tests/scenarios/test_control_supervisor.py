@@ -165,7 +165,7 @@ PICTURE = b'{"v": 1, "type": "picture", "agent": {}, "evses": [], "ready": true}
 @contextlib.asynccontextmanager
 async def watching(path: Path) -> AsyncIterator[Watch]:
     watch = Watch(path, lambda: None)
-    task = asyncio.create_task(watch.run())
+    task = asyncio.create_task(watch.follow_agents())
     try:
         yield watch
     finally:
@@ -175,7 +175,7 @@ async def watching(path: Path) -> AsyncIterator[Watch]:
 
 
 def _frames(watch: Watch) -> list[str]:
-    return [f["frame"] for f in watch.trace.since(0)]
+    return [f["frame"] for f in watch.trace.frames_since(0)]
 
 
 async def test_frames_are_told_once_per_agent_and_numbered_over_all(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ async def test_frames_are_told_once_per_agent_and_numbered_over_all(tmp_path: Pa
             second.say(second.frame(2, "d"))
             await wait_until(lambda: len(_frames(watch)) == 4, "the new frame")
     assert _frames(watch) == ["a", "b", "c", "d"]
-    assert [f["seq"] for f in watch.trace.since(0)] == [1, 2, 3, 4]
+    assert [f["seq"] for f in watch.trace.frames_since(0)] == [1, 2, 3, 4]
 
 
 async def test_what_is_not_understood_is_passed_over(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ async def test_who_asks_gets_no_picture_of_before(tmp_path: Path) -> None:
         await wait_until(lambda: watch.said, "a picture")
         for queue in (1, 2, 0):
             now["agent"] = {"queue": queue}
-            await asyncio.gather(*(watch.fresh() for _ in range(3)))
+            await asyncio.gather(*(watch.wait_until_fresh() for _ in range(3)))
             assert watch.said
             assert watch.said["agent"]["queue"] == queue
 
@@ -232,22 +232,22 @@ async def test_who_asks_gets_no_picture_of_before(tmp_path: Path) -> None:
 async def test_who_asks_does_not_wait_for_an_agent_that_is_gone_or_hangs(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "s"
     async with watching(path) as watch:
-        await watch.fresh()
+        await watch.wait_until_fresh()
         async with Agent(path) as agent:
             agent.lines = [PICTURE]
             await wait_until(lambda: watch.said, "a picture")
-            asked = asyncio.create_task(watch.fresh())
+            asked = asyncio.create_task(watch.wait_until_fresh())
             await asyncio.sleep(0)
             agent.drop()
             await asked
             assert watch.said is None, "it did not wait for the time-out"
             await wait_until(lambda: watch.said, "a picture again")
             monkeypatch.setattr(watch_module, "FRESH_WITHIN_S", 0.05)
-            await watch.fresh()
+            await watch.wait_until_fresh()
             assert watch.said is not None
             agent.say(b'{"v": 1, "type": "answer"}\n')  # too late
             monkeypatch.setattr(watch_module, "FRESH_WITHIN_S", 60.0)
-            asked = asyncio.create_task(watch.fresh())
+            asked = asyncio.create_task(watch.wait_until_fresh())
             await asyncio.sleep(0)
             agent.say(b'{"v": 1, "type": "answer", "error": "unknown"}\n')  # an older agent
             await asyncio.wait_for(asked, stretched(30))

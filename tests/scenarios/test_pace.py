@@ -15,7 +15,7 @@ from scenarios.control_rig import simulated, wait_for, write_station
 
 from agent.services.clock import BUILT_UTC_S, Clock, Scale
 from agent.station_file.settings import load, parse
-from drivers.sim.time_rate import Pace, PaceMemory, kernel_boot, with_plug_in_window
+from drivers.sim.time_rate import Pace, PaceMemory, kernel_boot_id, with_plug_in_window
 
 RATES = st.floats(0.1, 1000)
 STEPS = st.lists(st.tuples(RATES, st.floats(0, 1e5), st.booleans()), max_size=8)
@@ -23,7 +23,7 @@ STEPS = st.lists(st.tuples(RATES, st.floats(0, 1e5), st.booleans()), max_size=8)
 
 def clock_of(pace: Pace, boots: dict[str, Any], now: list[float]) -> Clock:
     """The agent's clock, as its command line says it."""
-    argv = dict(zip(*[iter(pace.arguments())] * 2, strict=True))
+    argv = dict(zip(*[iter(pace.agent_arguments())] * 2, strict=True))
     scale = Scale.from_text(argv["--clock-scale"]) if "--clock-scale" in argv else None
     return Clock(boots, float(argv.get("--clock-rate", 1)), "boot", lambda: now[0], scale=scale)
 
@@ -31,14 +31,14 @@ def clock_of(pace: Pace, boots: dict[str, Any], now: list[float]) -> Clock:
 @given(RATES, st.floats(1, 1e6), STEPS)
 def test_time_goes_on_over_every_switch(first: float, begin_s: float, steps: list[tuple[float, float, bool]]) -> None:
     """Neither stamps nor UTC go back or leap, whether the simulation was started anew in between or not."""
-    now, pace = [begin_s], Pace.first(first)
+    now, pace = [begin_s], Pace.first_pace(first)
     clock = clock_of(pace, {}, now)
     clock.heard_utc(BUILT_UTC_S + 1e6, 0.0)
     for rate, passed_s, by_memory in steps:
         before = clock.now()
         now[0] += passed_s
         expected_s = before.t_s + passed_s * pace.rate
-        changed = pace.changed(rate, now[0])
+        changed = pace.with_rate(rate, now[0])
         pace = (
             Pace(**json.loads(json.dumps({k: getattr(changed, k) for k in Pace.__slots__}))) if by_memory else changed
         )
@@ -55,20 +55,20 @@ def test_time_goes_on_over_every_switch(first: float, begin_s: float, steps: lis
 
 
 def test_a_plain_clock_is_started_word_for_word_as_on_a_board() -> None:
-    assert Pace.first(1.0).arguments() == []
-    assert Pace.first(10.0).arguments() == ["--clock-rate", "10"]
+    assert Pace.first_pace(1.0).agent_arguments() == []
+    assert Pace.first_pace(10.0).agent_arguments() == ["--clock-rate", "10"]
 
 
 def test_what_is_remembered_is_of_this_kernel_boot_only(tmp_path: Path) -> None:
     memory = PaceMemory(tmp_path)
-    assert memory.begin(10.0, 100.0) == Pace.first(10.0)
-    memory.keep(Pace.first(10.0).changed(1.0, 100.0))
-    assert memory.begin(10.0, 200.0) == Pace(10.0, kernel_boot(), "10", 200.0, 1100.0)
-    memory.keep(Pace(1.0, "another boot", "10", 100.0, 1000.0))
-    assert memory.begin(10.0, 200.0) == Pace.first(10.0)
+    assert memory.resume_pace(10.0, 100.0) == Pace.first_pace(10.0)
+    memory.save_pace(Pace.first_pace(10.0).with_rate(1.0, 100.0))
+    assert memory.resume_pace(10.0, 200.0) == Pace(10.0, kernel_boot_id(), "10", 200.0, 1100.0)
+    memory.save_pace(Pace(1.0, "another boot", "10", 100.0, 1000.0))
+    assert memory.resume_pace(10.0, 200.0) == Pace.first_pace(10.0)
     for damaged in ("", "{", "[]", '{"rate": 1}', '{"rate": 1, "boot": 2, "name": 3, "real_s": "x"}'):
         (tmp_path / "pace.json").write_text(damaged)
-        assert memory.begin(10.0, 200.0) == Pace.first(10.0)
+        assert memory.resume_pace(10.0, 200.0) == Pace.first_pace(10.0)
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ async def test_an_em580_on_1_6(tmp_path: Path, killed: bool) -> None:
             value = json.loads(entry["value"])
             assert far.begun == list(far.records)
             assert value["signedMeterData"] == far.records[far.begun[0]], "byte for byte"
-            assert bytes.fromhex(value["publicKey"]) == far.notary.public_der
-            assert verified(value["signedMeterData"], far.notary.public_der)
+            assert bytes.fromhex(value["publicKey"]) == far.notary.public_key_der
+            assert verified(value["signedMeterData"], far.notary.public_key_der)
             assert f'"ID": "{CARD}"' in value["signedMeterData"]
             await s.end()
 
@@ -86,8 +86,8 @@ async def test_a_lem_on_2_0_1(tmp_path: Path) -> None:
             signed = last["signedMeterValue"]
             record = base64.b64decode(signed["signedMeterData"])
             assert record.decode() == far.records[name], "byte for byte"
-            assert base64.b64decode(signed["publicKey"]) == far.notary.public_der
-            assert verified(record.decode(), far.notary.public_der)
+            assert base64.b64decode(signed["publicKey"]) == far.notary.public_key_der
+            assert verified(record.decode(), far.notary.public_key_der)
             assert "1240.245" in record.decode()
             await s.leave()
             await s.end()

@@ -59,7 +59,7 @@ async def test_a_lamp_keeps_its_level_blinks_over_it_and_is_dark_at_the_end(tmp_
     seen: list[str] = []
 
     def look() -> str:
-        now = far.seen()
+        now = far.seen_color()
         if not seen or seen[-1] != now:
             seen.append(now)
         return now
@@ -67,7 +67,7 @@ async def test_a_lamp_keeps_its_level_blinks_over_it_and_is_dark_at_the_end(tmp_
     async with running(keeper):
         keeper.accept_order(SetLamp(1, Lamp.BLUE, 40))
         await until(lambda: look() == "blue")
-        assert far.brightness("blue") == 102
+        assert far.read_brightness("blue") == 102
         keeper.accept_order(Signal(1, Sign.REFUSED, 2))
         await until(lambda: look() == "red")
         await until(lambda: look() == "blue")
@@ -76,7 +76,7 @@ async def test_a_lamp_keeps_its_level_blinks_over_it_and_is_dark_at_the_end(tmp_
         keeper.accept_order(Signal(1, Sign.REFUSED, 0))
         keeper.accept_order(SetLamp(1, Lamp.YELLOW))
         await until(lambda: look() == "yellow")
-    assert far.seen() == "off"
+    assert far.seen_color() == "off"
 
 
 async def test_a_lamp_that_comes_late_shows_what_is_wanted_now(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ async def test_a_lamp_that_comes_late_shows_what_is_wanted_now(tmp_path: Path) -
         keeper.accept_order(Signal(1, Sign.REFUSED, 20))
         await until(lambda: FaultRaised(1, Fault.INDICATOR_SILENT) in events)
         far.start()
-        await until(lambda: far.seen() == "green")
+        await until(lambda: far.seen_color() == "green")
         await until(lambda: FaultCleared(1, Fault.INDICATOR_SILENT) in events)
 
 
@@ -97,7 +97,7 @@ async def test_a_buzzer_plays_one_pattern_after_the_other_and_is_silent_at_the_e
     keeper = BuzzerSupervisor(0, "buzzer", lambda: BUZZER.open(BuzzerSettings(str(far.path)), WHERE), [].append)
 
     def heard() -> list[int]:
-        far.listen()
+        far.read_tones()
         return list(far.heard)
 
     async with running(keeper):
@@ -125,5 +125,5 @@ async def test_a_power_input_tells_what_is_and_what_changes(tmp_path: Path) -> N
         far.start(True)
         await until(lambda: SupplyChanged(Supply(True)) in events)
         await until(lambda: FaultCleared(0, Fault.POWER_INPUT_SILENT) in events)
-        far.mains(False)
+        far.set_online(False)
         await until(lambda: SupplyChanged(Supply(False)) in events)

@@ -199,7 +199,7 @@ async def test_a_broker_that_cannot_be_ends_no_agent(host: str) -> None:
 @pytest.mark.parametrize("station", ["LU*CHY#1", "CP+1", "a/b", "CP \u00e9"])
 async def test_any_station_has_a_topic(station: str) -> None:
     far, heard = SimBroker(), list[str]()
-    far.attach("#", lambda topic, data: heard.append(topic))
+    far.attach_subscriber("#", lambda topic, data: heard.append(topic))
     await far.start()
     outlet = await open_outlet(table(kind="mqtt", host="127.0.0.1", port=far.port), station)
     await outlet.send("Log", "{}")

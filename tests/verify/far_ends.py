@@ -53,11 +53,11 @@ def wires(world: World) -> Any:
 
 
 class Spoilt:
-    """``read`` or ``write`` of a device, otherwise."""
+    """A device whose registers are read or written in another way."""
 
     def __init__(self, device: Any, read: Any = None, write: Any = None) -> None:
-        self.read = read or device.read
-        self.write = write or device.write
+        self.read_registers = read or device.read_registers
+        self.write_registers = write or device.write_registers
 
 
 def behind(world: World, kind: type[Any], make: Callable[[Any], Any]) -> None:
@@ -71,7 +71,7 @@ def mute(*_: Any) -> Any:
 
 def swapped(device: Any) -> Spoilt:
     def read(function: int, address: int, count: int) -> list[int]:
-        words = device.read(function, address, count)
+        words = device.read_registers(function, address, count)
         return [words[i ^ 1] if i ^ 1 < len(words) else words[i] for i in range(len(words))]
 
     return Spoilt(device, read)
@@ -81,7 +81,7 @@ def frozen(device: Any) -> Spoilt:
     known: dict[Any, list[int]] = {}
 
     def read(function: int, address: int, count: int) -> list[int]:
-        return known.setdefault((function, address, count), device.read(function, address, count))
+        return known.setdefault((function, address, count), device.read_registers(function, address, count))
 
     return Spoilt(device, read)
 
@@ -92,34 +92,34 @@ def deaf(device: Any) -> Spoilt:
 
 
 def asleep(world: World) -> None:
-    world.evses[1]._watch = lambda real_s: None  # type: ignore[method-assign]
+    world.evses[1]._step_watchdog = lambda real_s: None  # type: ignore[method-assign]
 
 
 def meter_times_ten(meter: Any) -> Any:
-    honest = meter._sample
+    honest = meter._take_sample
 
     def sample() -> Any:
         s = honest()
         return replace(s, energy_wh=s.energy_wh * 10, voltage_v=tuple(10 * v for v in s.voltage_v))
 
-    meter._sample = sample
+    meter._take_sample = sample
     return meter
 
 
 def energy_times_ten(meter: Any) -> Any:
-    honest = meter._sample
-    meter._sample = lambda: replace(honest(), energy_wh=honest().energy_wh * 10)
+    honest = meter._take_sample
+    meter._take_sample = lambda: replace(honest(), energy_wh=honest().energy_wh * 10)
     return meter
 
 
 def board_times_ten(board: Any) -> Any:
-    honest = board._point
+    honest = board._point_registers
 
     def point(evse: Any) -> dict[int, int]:
         image = honest(evse)
         return image | {a: 10 * image[a] for a in (101, 297)}
 
-    board._point = point
+    board._point_registers = point
     return board
 
 
@@ -132,23 +132,23 @@ BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.4}
 
 
 def reversed_uid(world: World) -> None:
-    honest = world.tap_card
-    world.tap_card = lambda uid, *a, **k: honest(bytes.fromhex(uid)[::-1].hex(), *a, **k)  # type: ignore[method-assign]
+    honest = world.tap_contactless_card
+    world.tap_contactless_card = lambda uid, *a, **k: honest(bytes.fromhex(uid)[::-1].hex(), *a, **k)  # type: ignore[method-assign]
 
 
 def stuck_card(world: World) -> None:
-    honest = world.tap_card
-    world.tap_card = lambda uid, *a, **k: honest(uid, hold_s=600)  # type: ignore[method-assign]
+    honest = world.tap_contactless_card
+    world.tap_contactless_card = lambda uid, *a, **k: honest(uid, hold_s=600)  # type: ignore[method-assign]
 
 
 def no_card(world: World) -> None:
-    world.tap_card = lambda *a, **k: None  # type: ignore[method-assign]
+    world.tap_contactless_card = lambda *a, **k: None  # type: ignore[method-assign]
 
 
 def text_of(change: Callable[[str], str]) -> Callable[[World], None]:
     def spoil(world: World) -> None:
-        honest = world.tap_text
-        world.tap_text = lambda text, *a, **k: honest(change(text))  # type: ignore[method-assign]
+        honest = world.tap_serial_token
+        world.tap_serial_token = lambda text, *a, **k: honest(change(text))  # type: ignore[method-assign]
 
     return spoil
 
@@ -159,18 +159,18 @@ def pairs_swapped(text: str) -> str:
 
 def once(world: World) -> None:
     """The line tells the first card and never another one."""
-    honest, told = world.tap_text, []
+    honest, told = world.tap_serial_token, []
 
     def tap(text: str, *a: Any, **k: Any) -> None:
         if not told:
             told.append(text)
             honest(text)
 
-    world.tap_text = tap  # type: ignore[method-assign]
+    world.tap_serial_token = tap  # type: ignore[method-assign]
 
 
 def no_text(world: World) -> None:
-    world.tap_text = lambda *a, **k: None  # type: ignore[method-assign]
+    world.tap_serial_token = lambda *a, **k: None  # type: ignore[method-assign]
 
 
 def wrong_stride(world: World) -> None:
@@ -179,8 +179,8 @@ def wrong_stride(world: World) -> None:
 
 
 def frozen_panel(world: World) -> None:
-    first = world.display_png(1)
-    world.display_png = lambda n: first  # type: ignore[method-assign]
+    first = world.render_display_png(1)
+    world.render_display_png = lambda n: first  # type: ignore[method-assign]
 
 
 def no_panel(world: World) -> None:
@@ -193,7 +193,7 @@ def leds_exchanged(world: World) -> None:
 
 
 def frozen_lamp(world: World) -> None:
-    world.lamps = lambda: {"1": "green"}  # type: ignore[method-assign]
+    world.lamp_colors = lambda: {"1": "green"}  # type: ignore[method-assign]
 
 
 def no_led(world: World) -> None:
@@ -203,7 +203,7 @@ def no_led(world: World) -> None:
 
 def tones(*heard: int) -> Callable[[World], None]:
     def spoil(world: World) -> None:
-        world.tones = lambda: list(heard)  # type: ignore[method-assign]
+        world.buzzer_tones = lambda: list(heard)  # type: ignore[method-assign]
 
     return spoil
 
@@ -215,28 +215,28 @@ def keys_exchanged(world: World) -> None:
 
 
 def pressed_once(world: World) -> None:
-    honest, pressed = world.press, set()
+    honest, pressed = world.press_button, set()
 
     def press(name: str) -> None:
         if name not in pressed:
             pressed.add(name)
             honest(name)
 
-    world.press = press  # type: ignore[method-assign]
+    world.press_button = press  # type: ignore[method-assign]
 
 
 def never_pressed(world: World) -> None:
-    world.press = lambda name: None  # type: ignore[method-assign]
+    world.press_button = lambda name: None  # type: ignore[method-assign]
 
 
 def mains_exchanged(world: World) -> None:
-    honest = world.power
+    honest = world.set_mains_power
     honest(False)
-    world.power = lambda mains: honest(not mains)  # type: ignore[method-assign]
+    world.set_mains_power = lambda mains: honest(not mains)  # type: ignore[method-assign]
 
 
 def frozen_mains(world: World) -> None:
-    world.power = lambda mains: None  # type: ignore[method-assign]
+    world.set_mains_power = lambda mains: None  # type: ignore[method-assign]
 
 
 def no_mains(world: World) -> None:
@@ -292,7 +292,7 @@ def rapi(change: Callable[[bytes], bytes]) -> Callable[[World], None]:
 
 def no_vehicle(world: World) -> None:
     """It never notices a vehicle."""
-    world.plug = lambda *a, **k: None  # type: ignore[method-assign]
+    world.plug_in_vehicle = lambda *a, **k: None  # type: ignore[method-assign]
 
 
 def never_stops(world: World) -> None:
@@ -311,7 +311,7 @@ def no_bank_card(world: World) -> None:
 
 
 def terminal_off(world: World) -> None:
-    wires(world).terminals[0].set_power(False)
+    wires(world).terminals[0].set_terminal_power(False)
 
 
 NO_NUMBERS = "no number comes from it"
@@ -427,7 +427,7 @@ ROWS |= {
             "wrong scale": "it takes limits as they are written: only a vehicle sees the offer",
             "swapped words": "its values have names",
             "frozen value": Mutant(no_vehicle, ("vehicle",)),
-            "missing reply": Mutant(lambda w: w.fault(1, "BoardSilent"), ("traits",)),
+            "missing reply": Mutant(lambda w: w.set_fault_state(1, "BoardSilent"), ("traits",)),
         },
         {"board": {"driver": "evse_everest", "timeout_s": 1.0}},
     ),
@@ -437,7 +437,7 @@ ROWS |= {
             "wrong scale": "it takes limits as they are written: only a vehicle sees the offer",
             "swapped words": "its values have names",
             "frozen value": Mutant(no_vehicle, ("vehicle",)),
-            "missing reply": Mutant(lambda w: w.fault(1, "BoardSilent"), ("traits",)),
+            "missing reply": Mutant(lambda w: w.set_fault_state(1, "BoardSilent"), ("traits",)),
             "a charger that does not stop": Mutant(never_stops, ("release",)),
         },
         {

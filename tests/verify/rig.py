@@ -33,19 +33,19 @@ class WorldHands:
         w, n = self.world, evse or 1
         match deed:
             case Deed.CAR_ASKS if w.evses[n].car is None:
-                w.plug(n, car={"max_a": 32})
+                w.plug_in_vehicle(n, car={"max_a": 32})
             case Deed.CAR_AWAY if w.evses[n].car is not None:
-                w.unplug(n, "ev")
+                w.unplug_vehicle(n, "ev")
             case Deed.CARD:
-                for tap in (w.tap_card, w.tap_text):  # whichever kind of reader it is
+                for tap in (w.tap_contactless_card, w.tap_serial_token):  # whichever kind of reader it is
                     with contextlib.suppress(Impossible):
                         tap(CARD)
             case Deed.BANK_CARD:
                 w.tap_bank_card("1234")
             case Deed.BUTTON:
-                w.press(what)
+                w.press_button(what)
             case Deed.MAINS_OFF | Deed.MAINS_ON:
-                w.power(deed is Deed.MAINS_ON)
+                w.set_mains_power(deed is Deed.MAINS_ON)
 
     async def tell(self, key: str, evse: EvseId, question: str) -> str:
         if key == "token":
@@ -56,25 +56,25 @@ class WorldHands:
 
     async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
         if what == "lamp":
-            return str(self.world.lamps()[str(evse or 1)])
+            return str(self.world.lamp_colors()[str(evse or 1)])
         tones = self._tones()
         return "sounds" if tones and tones[-1] else "silent"
 
     def _tones(self) -> list[int]:
         assert self.world._wires is not None
         assert self.world._wires.buzzer is not None
-        self.world._wires.buzzer.listen()
-        return self.world.tones()
+        self.world._wires.buzzer.read_tones()
+        return self.world.buzzer_tones()
 
     def panel(self, evse: EvseId) -> bytes | None:
-        return self.world.display_png(evse or 1)
+        return self.world.render_display_png(evse or 1)
 
 
 @asynccontextmanager
 async def street(folder: Path, speed: float = 1.0, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
     """A world, and the station file that connects the production drivers to it."""
     async with World.open(station(folder, **tables), speed=speed, status_socket=folder / "s.sock") as world:
-        yield world, parse(tomllib.loads(world.derived()), folder / "derived.toml")
+        yield world, parse(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
 
 
 async def verified(

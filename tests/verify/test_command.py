@@ -30,7 +30,7 @@ QUICK = ("--samples", "2", "--reads", "10")
 async def written(folder: Path, **tables: Any) -> AsyncIterator[tuple[World, Path]]:
     async with street(folder, **tables) as (world, _):
         file = folder / "derived.toml"
-        file.write_text(world.derived())
+        file.write_text(world.derived_station_file())
         yield world, file
 
 
@@ -91,9 +91,9 @@ async def obey(child: asyncio.subprocess.Process, world: World, heard: list[str]
     async for raw in child.stderr:
         heard.append(raw.decode())
         if "please take the vehicle" in heard[-1] and world.evses[1].car is not None:
-            world.unplug(1, "ev")
+            world.unplug_vehicle(1, "ev")
         if "please connect a vehicle" in heard[-1] and world.evses[1].car is None:
-            world.plug(1)
+            world.plug_in_vehicle(1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -32,7 +32,9 @@ class SlowBank(WorldHands):
     async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
         assert deed is Deed.BANK_CARD
         far = terminal(self.world)
-        far._spawn(far._say({"do": "card", "last4": "1234", "behaviour": "approve", "bank_s": self.bank_s}))
+        far._start_task(
+            far._send_command({"do": "card", "last4": "1234", "behaviour": "approve", "bank_s": self.bank_s})
+        )
 
 
 def terminal(world: World) -> Terminal:
@@ -77,7 +79,7 @@ async def test_a_hold_whose_void_was_done_and_not_answered_is_given_back(tmp_pat
     async with street(tmp_path, **table) as (world, file):
         far = terminal(world)
         await until(lambda: far.known, 30)
-        await far._say({"do": "mischief", "item": {"what": "lose_reply", "code": 0x33}})
+        await far._send_command({"do": "mischief", "item": {"what": "lose_reply", "code": 0x33}})
         (done,) = await verified(file, SlowBank(world, 0.1), ["terminal"], names=("hold",))
         assert [o.outcome for o in done.outcomes if o.check == "hold"] == [PASSED], failures((done,))
         assert (len(far.ledger["voids"]), far.ledger["holds"]) == (1, [])

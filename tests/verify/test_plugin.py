@@ -31,14 +31,14 @@ async def test_each_check_is_a_test(tmp_path: Path) -> None:
     empty.mkdir()
     async with street(tmp_path, meter=METER) as (world, _):
         file = tmp_path / "derived.toml"
-        file.write_text(world.derived())
+        file.write_text(world.derived_station_file())
         words = ("--station", str(file), "--station-port", "evse.1.meter", "--station-reads", "10")
         code, out = await pytest_in(empty, *words, "--station-samples", "2")
         assert code == 0, out
         assert "evse[1].meter::units PASSED" in out
         assert "evse[1].meter::reference SKIPPED" in out
         assert "needs a reference value" in out
-        world.meter(1, 5000)
+        world.set_meter_register(1, 5000)
         wrong = ("--station-reference", "evse.1.meter.energy_kwh=7.00")
         code, out = await pytest_in(empty, *words, *wrong, "--station-samples", "2", "-k", "reference")
         assert code == 1, out

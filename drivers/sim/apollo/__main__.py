@@ -11,7 +11,7 @@ from pathlib import Path
 from drivers.sim.apollo.server import Server
 
 
-def _arguments(argv: list[str]) -> argparse.Namespace:
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="drivers.sim.apollo")
     parser.add_argument("--books", type=Path, required=True, help="the bank's books; they survive")
     parser.add_argument("--control", required=True, help="path of a Unix socket: a card, a mischief, the picture")
@@ -31,7 +31,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(args: argparse.Namespace) -> None:
+async def _serve_until_signal(args: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -40,4 +40,4 @@ async def _run(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(_arguments(sys.argv[1:])))
+    asyncio.run(_serve_until_signal(_parse_arguments(sys.argv[1:])))

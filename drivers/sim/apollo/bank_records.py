@@ -23,36 +23,36 @@ class Bank:
         self.captures: list[dict[str, int]] = []
         self.voids: list[dict[str, int]] = []
         self._unsent: list[tuple[str, int, int]] = []
-        self._load()
+        self._load_books()
 
-    def hold(self, cents: int, timeout_s: float, void: bool) -> int:
+    def place_hold(self, cents: int, timeout_s: float, void: bool) -> int:
         number, self._next = self._next, self._next + 1
         self.open[number] = {"cents": cents, "left_s": timeout_s, "void": void}
         self.holds[number] = cents
-        self._save()
+        self._save_books()
         return number
 
-    def commit(self, number: int, cents: int) -> int:
+    def commit_session(self, number: int, cents: int) -> int:
         """A code of the protocol. What is settled while the bank cannot be reached is booked later."""
         if number not in self.open:
             return NO_SESSION
         if cents > self.open[number]["cents"]:
             return DENIED
-        self._settle("captures", number, cents)
+        self._close_session("captures", number, cents)
         return FINE
 
-    def void(self, number: int) -> int:
+    def void_session(self, number: int) -> int:
         if number not in self.open:
             return NO_SESSION
-        self._settle("voids", number, self.open[number]["cents"])
+        self._close_session("voids", number, self.open[number]["cents"])
         return FINE
 
     def set_online(self, online: bool) -> None:
         self.online = online
-        self._book()
-        self._save()
+        self._book_settlements()
+        self._save_books()
 
-    def elapse(self, seconds: float) -> bool:
+    def expire_sessions(self, seconds: float) -> bool:
         """What nobody settled in time ends as Setup said: given back, or charged in full. True: something did."""
         late = []
         for number, session in self.open.items():
@@ -61,27 +61,27 @@ class Bank:
                 late.append(number)
         for number in late:
             cents = self.open[number]["cents"]
-            self._settle("voids" if self.open[number]["void"] else "captures", number, cents)
+            self._close_session("voids" if self.open[number]["void"] else "captures", number, cents)
         return bool(late)
 
-    def picture(self) -> dict[str, Any]:
+    def ledger_rows(self) -> dict[str, Any]:
         held = [{"terminal_session": n, "cents": c} for n, c in sorted(self.holds.items())]
         return {"holds": held, "captures": list(self.captures), "voids": list(self.voids)}
 
-    def _settle(self, how: str, number: int, cents: int) -> None:
+    def _close_session(self, how: str, number: int, cents: int) -> None:
         del self.open[number]
         self._unsent.append((how, number, cents))
-        self._book()
-        self._save()
+        self._book_settlements()
+        self._save_books()
 
-    def _book(self) -> None:
+    def _book_settlements(self) -> None:
         while self.online and self._unsent:
             how, number, cents = self._unsent.pop(0)
             del self.holds[number]
             book = self.captures if how == "captures" else self.voids
             book.append({"terminal_session": number, "cents": cents})
 
-    def _load(self) -> None:
+    def _load_books(self) -> None:
         if not self._file.exists():
             return
         kept = json.loads(self._file.read_text("utf-8"))
@@ -90,7 +90,7 @@ class Bank:
         self.holds = {int(n): c for n, c in kept["holds"].items()}
         self._unsent = [tuple(u) for u in kept["unsent"]]
 
-    def _save(self) -> None:
+    def _save_books(self) -> None:
         kept = {
             "next": self._next, "open": self.open, "holds": self.holds, "captures": self.captures,
             "voids": self.voids, "unsent": self._unsent,

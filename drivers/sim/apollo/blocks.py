@@ -18,16 +18,16 @@ class Block:
     intact: bool
 
 
-def block(code: int, body: bytes, wide: bool) -> bytes:
+def encode_block(code: int, body: bytes, wide: bool) -> bytes:
     raw = struct.pack(">BIBB" if wide else ">BBBB", TO_HOST, len(body) + 2, ROUTE, code) + body
     return raw + struct.pack("B", sum(raw) % 256)
 
 
-def data_objects(items: list[tuple[str, bytes]]) -> bytes:
+def encode_data_objects(items: list[tuple[str, bytes]]) -> bytes:
     return b"".join(bytes.fromhex(tag) + struct.pack("B", len(value)) + value for tag, value in items)
 
 
-def tags(raw: bytes) -> list[str]:
+def parse_tag_list(raw: bytes) -> list[str]:
     """A list of three-byte tags, which all of them are here."""
     return [raw[i : i + 3].hex().upper() for i in range(0, len(raw) - 2, 3)]
 
@@ -39,27 +39,27 @@ class Ear:
         self.wide = False
         self._taken = b""
 
-    def hear(self, data: bytes) -> Iterator[Block]:
+    def feed_bytes(self, data: bytes) -> Iterator[Block]:
         for i in range(len(data)):
             self._taken += data[i : i + 1]
             if self._taken[0] != FROM_HOST:
                 self._taken = b""
-            elif self._whole():
+            elif self._is_block_complete():
                 taken, self._taken = self._taken, b""
-                yield self._opened(taken)
+                yield self._decode_block(taken)
 
-    def _whole(self) -> bool:
+    def _is_block_complete(self) -> bool:
         head = 5 if self.wide else 2
         if len(self._taken) < head + 1:
             return False
         if self._taken[head] != ROUTE:
             self._taken = b""
             return False
-        return len(self._taken) == head + self._length() + 1
+        return len(self._taken) == head + self._declared_length() + 1
 
-    def _length(self) -> int:
+    def _declared_length(self) -> int:
         return int(struct.unpack_from(">I" if self.wide else ">B", self._taken, 1)[0])
 
-    def _opened(self, taken: bytes) -> Block:
+    def _decode_block(self, taken: bytes) -> Block:
         head = 5 if self.wide else 2
         return Block(taken[head + 1], taken[head + 2 : -1], sum(taken[:-1]) % 256 == taken[-1])

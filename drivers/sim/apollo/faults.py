@@ -17,12 +17,12 @@ class Mischief:
     waiting: list[dict[str, Any]] = field(default_factory=list)
     _merging: bytes = b""
 
-    def add(self, item: dict[str, Any]) -> None:
+    def add_fault(self, item: dict[str, Any]) -> None:
         if item.get("what") not in (*ON_COMMAND, *ON_SENDING):
             raise ValueError(f"what: must be one of {', '.join((*ON_COMMAND, *ON_SENDING))}, is {item.get('what')!r}")
         self.waiting.append(item)
 
-    def on(self, code: int, *whats: str) -> dict[str, Any] | None:
+    def take_command_fault(self, code: int, *whats: str) -> dict[str, Any] | None:
         """The next one for this command."""
         for item in self.waiting:
             if item["what"] in whats and item.get("code", code) == code:
@@ -30,7 +30,7 @@ class Mischief:
                 return item
         return None
 
-    def pieces(self, raw: bytes) -> list[bytes]:
+    def apply_sending_fault(self, raw: bytes) -> list[bytes]:
         """What is written to the wire, each piece by itself."""
         item = next((i for i in self.waiting if i["what"] in ON_SENDING), None)
         if item is None:
@@ -40,10 +40,10 @@ class Mischief:
         if item["what"] == "merge":
             self._merging += raw
             return []
-        return self._spoilt(item["what"], raw)
+        return self._corrupt_block(item["what"], raw)
 
     @staticmethod
-    def _spoilt(what: str, raw: bytes) -> list[bytes]:
+    def _corrupt_block(what: str, raw: bytes) -> list[bytes]:
         if what == "garbage":
             return [NOISE + raw]
         if what == "bad_checksum":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drivers.sim.apollo.bank_records import Bank
-from drivers.sim.apollo.blocks import Ear, block
+from drivers.sim.apollo.blocks import Ear, encode_block
 from drivers.sim.apollo.faults import Mischief
 from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, Card, Machine
 from drivers.sim.pty_line import PtyLine
@@ -32,7 +32,7 @@ class Server:
         self.bank.online = not args.offline
         self._out: asyncio.Queue[tuple[list[bytes], float]] = asyncio.Queue()
         self.machine = Machine(
-            self.bank, self._ear, self._reply, self._later,
+            self.bank, self._ear, self._queue_reply, self._call_later,
             polls=args.polls, bank_s=args.bank_s, answers=not args.mute_orders, bare=args.bare,
             nameless=args.nameless,
         )  # fmt: skip
@@ -46,10 +46,10 @@ class Server:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Server:
-        control = await asyncio.start_unix_server(self._controlled, self._args.control)
+        control = await asyncio.start_unix_server(self._serve_control_client, self._args.control)
         self._stack.callback(control.close)
         if self._args.serial:
-            self._line = PtyLine(self._args.serial, self._from_serial)
+            self._line = PtyLine(self._args.serial, self._receive_serial_bytes)
             self._line.open()
             self._stack.callback(self._line.hang_up)
         else:
@@ -58,10 +58,10 @@ class Server:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(self._args.cert)
             server = await asyncio.start_server(
-                self._connected, "127.0.0.1", self._args.port, ssl=context, reuse_port=True
+                self._serve_host, "127.0.0.1", self._args.port, ssl=context, reuse_port=True
             )
             self._stack.callback(server.close)
-        self._tasks = [asyncio.create_task(t) for t in (self._sending(), self._ticking())]
+        self._tasks = [asyncio.create_task(t) for t in (self._send_replies(), self._run_timeouts())]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,64 +75,66 @@ class Server:
 
     # --- the host's line ---------------------------------------------------------------------------------------------
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_host(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One host at a time: a new one takes the place of the one before."""
         if self._host is not None:
             self._host.transport.abort()
             self.machine.go_offline()
-        self._host, self._heard_s = writer, _now()
+        self._host, self._heard_s = writer, _loop_time()
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             while data := await reader.read(4096):
-                self._heard_s = _now()
-                self._hear(data)
+                self._heard_s = _loop_time()
+                self._receive_bytes(data)
         if self._host is writer:
-            self._drop()
+            self._drop_host()
 
-    def _drop(self) -> None:
+    def _drop_host(self) -> None:
         if self._host is not None:
             self._host.transport.abort()
         self._host = None
         if self.machine.state != 1:
             self.machine.go_offline()
-        self._tell()
+        self._notify_watchers()
 
-    def _from_serial(self, data: bytes) -> bytes:
-        self._hear(data)
+    def _receive_serial_bytes(self, data: bytes) -> bytes:
+        self._receive_bytes(data)
         return b""
 
-    def _hear(self, data: bytes) -> None:
-        for item in self._ear.hear(data):
+    def _receive_bytes(self, data: bytes) -> None:
+        for item in self._ear.feed_bytes(data):
             if not item.intact:
-                self.machine.refuse(BAD_SUM)
-            elif not self._spoiled(item.code):
-                self.machine.command(item.code, item.body)
+                self.machine.refuse_command(BAD_SUM)
+            elif not self._apply_command_fault(item.code):
+                self.machine.handle_command(item.code, item.body)
             self._lose, self._delay_s = False, 0.0
-        self._tell()
+        self._notify_watchers()
 
-    def _spoiled(self, code: int) -> bool:
+    def _apply_command_fault(self, code: int) -> bool:
         """True: the command is not carried out."""
-        item = self._mischief.on(code, "lose_reply", "delay_reply", "refuse", "event_first", "hang_up")
+        item = self._mischief.take_command_fault(code, "lose_reply", "delay_reply", "refuse", "event_first", "hang_up")
         if item is None:
             return False
         if item["what"] == "refuse":
-            self.machine.refuse(int(item.get("detail", 0)))
+            self.machine.refuse_command(int(item.get("detail", 0)))
             return True
         if item["what"] == "hang_up":
-            self._drop()
+            self._drop_host()
             return True
         if item["what"] == "event_first":
-            self._reply(0x38, b"\xff")
+            self._queue_reply(0x38, b"\xff")
         self._lose = item["what"] == "lose_reply"
         self._delay_s = float(item.get("s", 0)) if item["what"] == "delay_reply" else 0.0
         return False
 
-    def _reply(self, code: int, body: bytes) -> None:
+    def _queue_reply(self, code: int, body: bytes) -> None:
         if self._lose and code in (0x00, 0x24, 0x27):
             return
-        self._out.put_nowait((self._mischief.pieces(block(code, body, self._ear.wide)), self._delay_s))
-        self._tell()
+        self._out.put_nowait(
+            (self._mischief.apply_sending_fault(encode_block(code, body, self._ear.wide)), self._delay_s)
+        )
+        self._notify_watchers()
 
-    async def _sending(self) -> None:
+    async def _send_replies(self) -> None:
         """In order: what is late holds up what comes behind it."""
         while True:
             pieces, delay_s = await self._out.get()
@@ -144,86 +146,88 @@ class Server:
                 elif self._host is not None:
                     self._host.write(piece)
 
-    async def _ticking(self) -> None:
+    async def _run_timeouts(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            if self._host is not None and _now() - self._heard_s > self._args.idle_s:
-                self._drop()
-            if self.bank.elapse(TICK_S * self._args.rate):
-                self._tell()
+            if self._host is not None and _loop_time() - self._heard_s > self._args.idle_s:
+                self._drop_host()
+            if self.bank.expire_sessions(TICK_S * self._args.rate):
+                self._notify_watchers()
 
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._call, call)
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._call_and_notify, call)
 
-    def _call(self, call: Callable[[], None]) -> None:
+    def _call_and_notify(self, call: Callable[[], None]) -> None:
         call()
-        self._tell()
+        self._notify_watchers()
 
     # --- the world's socket ------------------------------------------------------------------------------------------
 
-    async def _controlled(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_control_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 asked = json.loads(line)
                 if asked["do"] == "watch":
-                    await self._watched(writer)
+                    await self._stream_pictures(writer)
                     break
                 try:
-                    answer = self._do(asked)
+                    answer = self._run_control_command(asked)
                 except ValueError as e:
                     answer = {"error": str(e)}
                 writer.write(json.dumps(answer).encode() + b"\n")
         writer.close()
 
-    async def _watched(self, writer: asyncio.StreamWriter) -> None:
+    async def _stream_pictures(self, writer: asyncio.StreamWriter) -> None:
         """The picture, at once and after every change."""
         changed = asyncio.Event()
         self._changed.append(changed)
         try:
             while not writer.is_closing():
                 changed.clear()
-                writer.write(json.dumps(self._picture()).encode() + b"\n")
+                writer.write(json.dumps(self._terminal_picture()).encode() + b"\n")
                 await writer.drain()
                 await changed.wait()
         finally:
             self._changed.remove(changed)
 
-    def _tell(self) -> None:
+    def _notify_watchers(self) -> None:
         for changed in self._changed:
             changed.set()
 
-    def _picture(self) -> Json:
-        return {**self.machine.picture(), "ledger": self.bank.picture()}
+    def _terminal_picture(self) -> Json:
+        return {**self.machine.terminal_picture(), "ledger": self.bank.ledger_rows()}
 
-    def _do(self, asked: Json) -> Json:
+    def _run_control_command(self, asked: Json) -> Json:
         """Raises ``ValueError``."""
         match asked["do"]:
             case "card":
-                self._tap(asked)
+                self._present_card(asked)
             case "online":
                 self.bank.set_online(bool(asked["online"]))
             case "mischief":
-                self._mischief.add(asked["item"])
+                self._mischief.add_fault(asked["item"])
             case "calm":
                 self._mischief.waiting.clear()
             case "restart":  # power comes back so soon that the line does not notice
                 self.machine.lose_state()
                 self.machine.serial = asked.get("serial", self.machine.serial)  # or another one has been put there
             case "elapse":
-                self.bank.elapse(float(asked["s"]))
+                self.bank.expire_sessions(float(asked["s"]))
             case "picture":
                 pass
             case other:
                 raise ValueError(f"do: {other!r} is not known")
-        self._tell()
-        return self._picture()
+        self._notify_watchers()
+        return self._terminal_picture()
 
-    def _tap(self, asked: Json) -> None:
+    def _present_card(self, asked: Json) -> None:
         behaviour = asked.get("behaviour", "approve")
         if behaviour not in BEHAVIOURS:
             raise ValueError(f"behaviour: must be one of {', '.join(BEHAVIOURS)}, is {behaviour!r}")
-        self.machine.tap(Card(asked.get("last4", "1234"), behaviour, asked.get("bank_s"), asked.get("said_as", "")))
+        self.machine.present_card(
+            Card(asked.get("last4", "1234"), behaviour, asked.get("bank_s"), asked.get("said_as", ""))
+        )
 
 
-def _now() -> float:
+def _loop_time() -> float:
     return asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.sim.apollo.bank_records import Bank
-from drivers.sim.apollo.blocks import Ear, data_objects, tags
+from drivers.sim.apollo.blocks import Ear, encode_data_objects, parse_tag_list
 
 OFFLINE, ONLINE, DISABLED, ENABLED, WAIT_CARD, WAIT_AUTH = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 NAMES = {1: "offline", 2: "online", 4: "disabled", 8: "enabled", 16: "wait_card", 32: "wait_auth"}
@@ -62,14 +62,14 @@ class Machine:
         self.state, self.options, self._timeout_s, self._void = OFFLINE, 0, 0, True
         self._ear.wide = False
         self._left = self._polls
-        self._idle()
+        self._clear_transaction()
 
     def go_offline(self) -> None:
         """The host went: it has to synchronise again; the terminal itself is up."""
         self.lose_state()
         self._left = 0
 
-    def _idle(self) -> None:
+    def _clear_transaction(self) -> None:
         """No transaction. What is on its way to a bank is not stopped by that."""
         self._life += 1
         self._card: Card | None = None
@@ -79,151 +79,151 @@ class Machine:
         self.qr = ""
 
     @property
-    def running(self) -> bool:
+    def in_transaction(self) -> bool:
         return self.state in (WAIT_CARD, WAIT_AUTH)
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
-    def command(self, code: int, body: bytes) -> None:
+    def handle_command(self, code: int, body: bytes) -> None:
         if code == 0x24:
-            self._synchronise()
+            self._synchronize_host()
         elif code == 0x26:
-            self._send(0x00, bytes([self.state, self.running]))
+            self._send(0x00, bytes([self.state, self.in_transaction]))
         elif code not in _COMMANDS:
-            self.refuse(UNKNOWN)
+            self.refuse_command(UNKNOWN)
         elif not self.state & _COMMANDS[code][0]:
-            self.refuse(WRONG_STATE)
+            self.refuse_command(WRONG_STATE)
         else:
             try:
                 _COMMANDS[code][1](self, body)
             except (struct.error, IndexError):
-                self.refuse(INCORRECT)
+                self.refuse_command(INCORRECT)
 
-    def refuse(self, detail: int) -> None:
+    def refuse_command(self, detail: int) -> None:
         self._send(0x00, bytes([1, detail]) if self.options & DETAILS else b"\x01")
 
-    def _fine(self, detail: int = 0) -> None:
+    def _acknowledge_command(self, detail: int = 0) -> None:
         if detail:
-            self.refuse(detail)
+            self.refuse_command(detail)
         else:
             self._send(0x00, b"\x00")
 
-    def _synchronise(self) -> None:
+    def _synchronize_host(self) -> None:
         if self._left > 0:
             self._left -= 1
             return
-        self._idle()
+        self._clear_transaction()
         self.state, self.options = ONLINE, 0
         self._ear.wide = False
         self._send(0x24, b"")
 
-    def _protocol(self, body: bytes) -> None:
+    def _set_protocol(self, body: bytes) -> None:
         version, options = struct.unpack(">BI", body)
         if version != 3:
-            self.refuse(INCORRECT)
+            self.refuse_command(INCORRECT)
             return
-        self._fine()
+        self._acknowledge_command()
         self.options = options
         self._ear.wide = bool(options & WIDE)
 
-    def _setup(self, body: bytes) -> None:
+    def _set_up_sessions(self, body: bytes) -> None:
         self._timeout_s, action = struct.unpack(">IB", body)
         self._void = action == 1
         self.state = DISABLED
-        self._fine()
+        self._acknowledge_command()
 
-    def _enable(self, body: bytes) -> None:
+    def _enable_reader(self, body: bytes) -> None:
         self.state = max(self.state, ENABLED)
-        self._fine()
+        self._acknowledge_command()
 
-    def _disable(self, body: bytes) -> None:
+    def _disable_reader(self, body: bytes) -> None:
         self.state = DISABLED
-        self._fine()
+        self._acknowledge_command()
 
-    def _ids(self, body: bytes) -> None:
+    def _send_identity(self, body: bytes) -> None:
         if self._nameless:
-            self.refuse(UNKNOWN)
+            self.refuse_command(UNKNOWN)
             return
         self._send(0x27, self.serial.encode() + b"\0APOLLO\0platform 1.2\0psp 3.1\0")
 
-    def _start(self, body: bytes) -> None:
-        self._idle()
+    def _start_session(self, body: bytes) -> None:
+        self._clear_transaction()
         fields = body[8:]
         self._amount = struct.unpack_from(">I", body)[0]
         count = fields[0] if fields else 0
-        self._tags = tags(fields[1 : 1 + count]) or DEFAULT_TAGS
+        self._tags = parse_tag_list(fields[1 : 1 + count]) or DEFAULT_TAGS
         texts = fields[2 + count :].split(b"\0", 1)[-1][1:].split(b"\0") if len(fields) > 2 + count else []
         self.qr = texts[0].decode() if texts else ""
         self.state = WAIT_CARD
         if self._answers:
-            self._fine()
-        self._event(0x00)
-        self._later(DETECT_S, self._nobody_came)
-        self._look()
+            self._acknowledge_command()
+        self._send_event(0x00)
+        self._call_in_transaction(DETECT_S, self._time_out_card_wait)
+        self._start_reading()
 
-    def _auth(self, body: bytes) -> None:
+    def _authorize_session(self, body: bytes) -> None:
         if self._card is None or self._paying:
-            self.refuse(WRONG_STATE)
+            self.refuse_command(WRONG_STATE)
             return
         self._paying = True
         if self._answers:
-            self._fine()
+            self._acknowledge_command()
         card, amount, life = self._card, self._amount, self._life
         if card.behaviour == "cross":
             return
         slow_s = SLOW_S if card.behaviour == "slow" else self._bank_s
         wait_s = slow_s if card.bank_s is None else card.bank_s
-        self._wait(wait_s if self.bank.online else OFFLINE_S, lambda: self._judged(card, amount, life))
+        self._wait(wait_s if self.bank.online else OFFLINE_S, lambda: self._finish_authorization(card, amount, life))
 
-    def _cancel(self, body: bytes) -> None:
+    def _cancel_session(self, body: bytes) -> None:
         if self._paying:
             if self._card is not None and self._card.behaviour == "cross":
-                self._judged(self._card, self._amount, self._life)
-            self.refuse(WRONG_STATE)
+                self._finish_authorization(self._card, self._amount, self._life)
+            self.refuse_command(WRONG_STATE)
             return
-        self._over(0x33, b"")
+        self._end_session(0x33, b"")
 
-    def _commit(self, body: bytes) -> None:
-        self._fine(self.bank.commit(*struct.unpack(">II", body)))
+    def _commit_session(self, body: bytes) -> None:
+        self._acknowledge_command(self.bank.commit_session(*struct.unpack(">II", body)))
 
-    def _give_back(self, body: bytes) -> None:
-        self._fine(self.bank.void(*struct.unpack(">I", body)))
+    def _void_session(self, body: bytes) -> None:
+        self._acknowledge_command(self.bank.void_session(*struct.unpack(">I", body)))
 
-    def _ui(self, body: bytes) -> None:
+    def _set_idle_text(self, body: bytes) -> None:
         self.ui = body.split(b"\0")[0].decode("utf-8", "replace")
-        self._fine()
+        self._acknowledge_command()
 
-    def _speak(self, body: bytes) -> None:
+    def _set_language(self, body: bytes) -> None:
         self.language = body.split(b"\0")[0].decode("utf-8", "replace")
-        self._fine()
+        self._acknowledge_command()
 
     # --- card and bank -----------------------------------------------------------------------------------------------
 
-    def tap(self, card: Card) -> None:
+    def present_card(self, card: Card) -> None:
         """Held to the reader for ``HOLD_S``; whatever waits for a card in that time reads it."""
         self._held = card
-        self._wait(HOLD_S, lambda: self._gone(card))
-        self._look()
+        self._wait(HOLD_S, lambda: self._remove_card(card))
+        self._start_reading()
 
-    def _gone(self, card: Card) -> None:
+    def _remove_card(self, card: Card) -> None:
         if self._held is card:
             self._held = None
 
-    def _look(self) -> None:
+    def _start_reading(self) -> None:
         if self.state == WAIT_CARD and self._held is not None and not self._reading:
             card, self._held, self._reading = self._held, None, True
-            self._event(0x01)
-            self._later(READ_S, lambda: self._read(card))
+            self._send_event(0x01)
+            self._call_in_transaction(READ_S, lambda: self._finish_reading(card))
 
-    def _read(self, card: Card) -> None:
+    def _finish_reading(self, card: Card) -> None:
         if card.behaviour == "timeout":
-            self._over(0x32, b"\x02" if self.options & DETAILS else b"")
+            self._end_session(0x32, b"\x02" if self.options & DETAILS else b"")
             return
         self._card, self.state, self._reading = card, WAIT_AUTH, False
-        self._event(0x02)
-        self._send(0x34, self._sized(data_objects(self._data(card, self._tags))))
+        self._send_event(0x02)
+        self._send(0x34, self._with_length(encode_data_objects(self._card_data_objects(card, self._tags))))
 
-    def _judged(self, card: Card, amount: int, life: int) -> None:
+    def _finish_authorization(self, card: Card, amount: int, life: int) -> None:
         """The bank has spoken. If the transaction is no more, a hold stays and nobody is told."""
         here = life == self._life
         if not self.bank.online:
@@ -232,20 +232,20 @@ class Machine:
             reason = DECLINES.get("other" if card.behaviour == "decline" else card.behaviour)
         if reason is not None:
             if here:
-                self._over(0x32, bytes([reason]) if self.options & DETAILS else b"", "Declined")
+                self._end_session(0x32, bytes([reason]) if self.options & DETAILS else b"", "Declined")
             return
         held = amount // 2 if card.behaviour == "partial" else amount
-        number = self.bank.hold(held, self._timeout_s or 86400, self._void)
+        number = self.bank.place_hold(held, self._timeout_s or 86400, self._void)
         if here:
             said = Card(card.said_as or card.last4)
-            more = [("DFCA02", b"00"), *self._data(said, ["DFAA70", "DFCA0B", "DFCA0A"])]
-            dol = self._sized(data_objects(more)) if self.options & DOL and not self._bare else b""
+            more = [("DFCA02", b"00"), *self._card_data_objects(said, ["DFAA70", "DFCA0B", "DFCA0A"])]
+            dol = self._with_length(encode_data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
-                self._over(0x35, struct.pack(">II", number, held) + dol, "Approved")
+                self._end_session(0x35, struct.pack(">II", number, held) + dol, "Approved")
             else:
-                self._over(0x31, struct.pack(">I", number) + dol, "Approved")
+                self._end_session(0x31, struct.pack(">I", number) + dol, "Approved")
 
-    def _data(self, card: Card, wanted: list[str]) -> list[tuple[str, bytes]]:
+    def _card_data_objects(self, card: Card, wanted: list[str]) -> list[tuple[str, bytes]]:
         pan = f"411111******{card.last4}"
         has = {
             "DFAA70": hashlib.sha256(f"a card of {pan}".encode()).digest(), "DFCA0B": pan.encode(), "DFCA0A": b"VISA",
@@ -254,37 +254,37 @@ class Machine:
         }  # fmt: skip
         return [(tag, has[tag]) for tag in wanted if tag in has]
 
-    def _nobody_came(self) -> None:
+    def _time_out_card_wait(self) -> None:
         if self.state == WAIT_CARD:
-            self._over(0x33, b"")
+            self._end_session(0x33, b"")
 
-    def _over(self, code: int, body: bytes, word: str = "") -> None:
-        self._idle()
+    def _end_session(self, code: int, body: bytes, word: str = "") -> None:
+        self._clear_transaction()
         self.state = ENABLED
-        self._event(0x03)
+        self._send_event(0x03)
         self._send(code, body)
         if word:
             self.last_word = word
-            self._wait(SHOW_S, self._forget_word)
+            self._wait(SHOW_S, self._clear_last_word)
 
-    def _forget_word(self) -> None:
+    def _clear_last_word(self) -> None:
         self.last_word = ""
 
-    def _event(self, what: int) -> None:
+    def _send_event(self, what: int) -> None:
         if self.options & EVENTS:
             self._send(0x38, bytes([what]))
 
-    def _sized(self, dol: bytes) -> bytes:
+    def _with_length(self, dol: bytes) -> bytes:
         return struct.pack(">H" if self._ear.wide else ">B", len(dol)) + dol
 
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+    def _call_in_transaction(self, seconds: float, call: Callable[[], None]) -> None:
         """For this transaction only."""
         life = self._life
         self._wait(seconds, lambda: call() if life == self._life else None)
 
     # --- what is seen ------------------------------------------------------------------------------------------------
 
-    def screen(self) -> list[str]:
+    def screen_lines(self) -> list[str]:
         amount = f"{self._amount // 100}.{self._amount % 100:02} EUR"
         if self.state == WAIT_CARD:
             return ["Present card", amount]
@@ -296,9 +296,9 @@ class Machine:
             return [self.ui or "Welcome"]
         return ["Out of order"]
 
-    def picture(self) -> dict[str, Any]:
+    def terminal_picture(self) -> dict[str, Any]:
         return {
-            "state": NAMES[self.state], "screen": self.screen(), "language": self.language, "qr": self.qr,
+            "state": NAMES[self.state], "screen": self.screen_lines(), "language": self.language, "qr": self.qr,
             "online": self.bank.online,
         }  # fmt: skip
 
@@ -306,16 +306,16 @@ class Machine:
 _SETTLING = DISABLED | ENABLED | WAIT_CARD | WAIT_AUTH
 _ANY = OFFLINE | ONLINE | _SETTLING
 _COMMANDS: dict[int, tuple[int, Callable[[Machine, bytes], None]]] = {
-    0x11: (DISABLED | ENABLED, Machine._disable),
-    0x12: (DISABLED | ENABLED, Machine._enable),
-    0x13: (ONLINE, Machine._protocol),
-    0x23: (ONLINE, Machine._setup),
-    0x27: (_ANY & ~OFFLINE, Machine._ids),
-    0x28: (ENABLED | WAIT_CARD | WAIT_AUTH, Machine._ui),
-    0x33: (_SETTLING, Machine._give_back),
-    0x34: (ENABLED, Machine._start),
-    0x35: (_SETTLING, Machine._commit),
-    0x36: (WAIT_AUTH, Machine._auth),
-    0x37: (WAIT_CARD | WAIT_AUTH, Machine._cancel),
-    0x41: (_ANY, Machine._speak),
+    0x11: (DISABLED | ENABLED, Machine._disable_reader),
+    0x12: (DISABLED | ENABLED, Machine._enable_reader),
+    0x13: (ONLINE, Machine._set_protocol),
+    0x23: (ONLINE, Machine._set_up_sessions),
+    0x27: (_ANY & ~OFFLINE, Machine._send_identity),
+    0x28: (ENABLED | WAIT_CARD | WAIT_AUTH, Machine._set_idle_text),
+    0x33: (_SETTLING, Machine._void_session),
+    0x34: (ENABLED, Machine._start_session),
+    0x35: (_SETTLING, Machine._commit_session),
+    0x36: (WAIT_AUTH, Machine._authorize_session),
+    0x37: (WAIT_CARD | WAIT_AUTH, Machine._cancel_session),
+    0x41: (_ANY, Machine._set_language),
 }

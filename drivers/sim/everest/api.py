@@ -26,7 +26,7 @@ MODULES: Mapping[str, str] = {
 }
 
 
-def now_text() -> str:
+def timestamp_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -46,10 +46,10 @@ class Api:
         self._unheard_s = dict.fromkeys(MODULES, CHECK_S)  # nobody yet
         self._waiting: dict[str, Callable[[Json], None]] = {}
         for kind, root in self._roots.items():
-            broker.attach(f"{prefix}{root}/m2e/#", functools.partial(self._take, kind))
+            broker.attach_subscriber(f"{prefix}{root}/m2e/#", functools.partial(self._receive_message, kind))
 
     @property
-    def checked(self) -> bool:
+    def all_clients_heard(self) -> bool:
         """The client of every module has been heard within the time of the communication check."""
         return max(self._unheard_s.values()) < CHECK_S
 
@@ -61,23 +61,23 @@ class Api:
             self._since_beat_s = 0.0
             self._beats += 1
             for kind in MODULES:
-                self.tell(kind, "heartbeat", self._beats)
+                self.publish_value(kind, "heartbeat", self._beats)
 
-    def tell(self, kind: str, name: str, value: Json) -> None:
-        self._publish(f"{self._roots[kind]}/e2m/{name}", value)
+    def publish_value(self, kind: str, name: str, value: Json) -> None:
+        self._publish_topic(f"{self._roots[kind]}/e2m/{name}", value)
 
-    def request(self, kind: str, name: str, payload: Json, answered: Callable[[Json], None]) -> None:
+    def send_request(self, kind: str, name: str, payload: Json, answered: Callable[[Json], None]) -> None:
         """EVerest asks its client."""
         reply_to = f"{self._roots[kind]}/m2e/reply/{uuid.uuid4()}"
         self._waiting[reply_to] = answered
-        self.tell(kind, name, {"headers": {"replyTo": reply_to}, "payload": payload})
+        self.publish_value(kind, name, {"headers": {"replyTo": reply_to}, "payload": payload})
 
-    def _publish(self, topic: str, value: Json) -> None:
+    def _publish_topic(self, topic: str, value: Json) -> None:
         """The framework puts the prefix before every topic; nothing that is said names it."""
         if not self.silent:
-            self._broker.publish(self._prefix + topic, json.dumps(self.spoil(value)).encode())
+            self._broker.publish_message(self._prefix + topic, json.dumps(self.spoil(value)).encode())
 
-    def _take(self, kind: str, topic: str, payload: bytes) -> None:
+    def _receive_message(self, kind: str, topic: str, payload: bytes) -> None:
         if self.silent:
             return
         try:
@@ -91,12 +91,12 @@ class Api:
         elif topic in self._waiting:
             self._waiting.pop(topic)(message)
         elif (kind, name) in self._commands:
-            self._command(kind, name, message)
+            self._run_command(kind, name, message)
 
-    def _command(self, kind: str, name: str, message: Json) -> None:
+    def _run_command(self, kind: str, name: str, message: Json) -> None:
         """A request has headers; what is merely told has none."""
         headers = message.get("headers") if isinstance(message, dict) else None
         body = message.get("payload") if headers is not None else message
         answer = self._commands[kind, name](body)
         if headers is not None and answer is not NO_REPLY:
-            self._publish(headers.get("replyTo", ""), answer)
+            self._publish_topic(headers.get("replyTo", ""), answer)

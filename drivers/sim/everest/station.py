@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.model.types import Fault
-from drivers.sim.everest.api import NO_REPLY, Api, now_text
+from drivers.sim.everest.api import NO_REPLY, Api, timestamp_now
 from drivers.sim.evse import Evse
 from drivers.sim.faults import SAFETY
 from drivers.sim.mains import Mains
@@ -64,14 +64,14 @@ class Everest:
         self._mains = mains
         self.phase = Phase.EMPTY
         self.api = Api(broker, evse.number, {
-            (MANAGER, "get_evse"): self._get_evse,
-            (MANAGER, "enable_disable"): self._enable,
-            (MANAGER, "pause_charging"): lambda _: self._pause(True),
-            (MANAGER, "resume_charging"): lambda _: self._pause(False),
-            (MANAGER, "stop_transaction"): lambda body: self._stop(str((body or {}).get("reason", "Local"))),
-            (MANAGER, "force_unlock"): self._unlock,
-            (PROVIDER, "provided_token"): self.token,
-            (LIMITS, "set_external_limits"): self._limits,
+            (MANAGER, "get_evse"): self._get_evse_info,
+            (MANAGER, "enable_disable"): self._enable_or_disable,
+            (MANAGER, "pause_charging"): lambda _: self._set_paused(True),
+            (MANAGER, "resume_charging"): lambda _: self._set_paused(False),
+            (MANAGER, "stop_transaction"): self._stop_as_asked,
+            (MANAGER, "force_unlock"): self._force_unlock,
+            (PROVIDER, "provided_token"): self.provide_token,
+            (LIMITS, "set_external_limits"): self._set_external_limits,
             (ERRORS, "active_errors"): lambda _: list(self._raised.values()),
         }, prefix)  # fmt: skip
         self._evse, self._rng, self._rate = evse, rng, rate
@@ -85,36 +85,39 @@ class Everest:
         self._raised: dict[str, dict[str, Any]] = {}
         evse.registers.release = False
         if self._dc:
-            evse.registers.limit_w = evse.most_w
+            evse.registers.limit_w = evse.rated_power_w
         evse.program = self.step
 
     # --- what a client asks -----------------------------------------------------------------------------------------
 
-    def _get_evse(self, _: Any) -> Any:
-        kind = "cCCS2" if self._dc else ("cType2" if self._evse.tethered else "sType2")
+    def _get_evse_info(self, _: Any) -> Any:
+        kind = "cCCS2" if self._dc else ("cType2" if self._evse.has_fixed_cable else "sType2")
         return {"id": self._evse.number, "connectors": [{"id": 1, "type": kind}]}
 
-    def _enable(self, body: Any) -> bool:
+    def _enable_or_disable(self, body: Any) -> bool:
         on: bool = body["source"]["enable_state"] != "Disable"
         if on != self._evse.registers.available:
             if not on:
-                self._stop("Other")
+                self._stop_transaction("Other")
             self._evse.registers.available = on
-            self._event("Enabled" if on else "Disabled")
+            self._publish_session_event("Enabled" if on else "Disabled")
         return on
 
-    def _unlock(self, _: Any) -> bool:
+    def _force_unlock(self, _: Any) -> bool:
         self._evse.force_unlock()
-        return not self._evse.tethered and not self._evse.contactor.closed
+        return not self._evse.has_fixed_cable and not self._evse.contactor.closed
 
-    def _pause(self, on: bool) -> bool:
+    def _set_paused(self, on: bool) -> bool:
         """Only who draws can be paused; who does not draws later."""
         if self.phase is not Phase.CHARGES or (on and not self._flowed):
             return False
         self._paused = on
         return True
 
-    def _stop(self, reason: str) -> bool:
+    def _stop_as_asked(self, body: Any) -> bool:
+        return self._stop_transaction(str((body or {}).get("reason", "Local")))
+
+    def _stop_transaction(self, reason: str) -> bool:
         self._token = None
         if self.phase is Phase.STOPS:
             return True  # its transaction runs until the contactors are open
@@ -122,34 +125,34 @@ class Everest:
             return False
         self._reason, self.phase = reason, Phase.STOPS
         self._left_s = self._rng.uniform(*STOP_S) if self._dc and self._flowed else 0.0
-        self._event("StoppingCharging")
+        self._publish_session_event("StoppingCharging")
         return True
 
-    def _limits(self, body: Any) -> Any:
+    def _set_external_limits(self, body: Any) -> Any:
         root = body["schedule_import"][0]["limits_to_root"]
         if self._dc and "total_power_W" in root:
             self._evse.registers.limit_w = float(root["total_power_W"]["value"])
         if not self._dc and "ac_max_current_A" in root:
             self._evse.registers.limit_a = float(root["ac_max_current_A"]["value"])
-        self._enforce()
+        self._publish_enforced_limits()
         return NO_REPLY
 
-    def _enforce(self) -> None:
+    def _publish_enforced_limits(self) -> None:
         """Its energy manager reckons anew, and tells what holds."""
         r = self._evse.registers
         key, most = ("total_power_W", r.limit_w) if self._dc else ("ac_max_current_A", r.limit_a)
         root = {key: {"value": most, "source": "energy_manager"}}
         self._enforced_s = 0.0
-        self.api.tell(MANAGER, "enforced_limits", {
+        self.api.publish_value(MANAGER, "enforced_limits", {
             "uuid": f"evse_{self._evse.number}", "valid_for": 10, "limits_root_side": root, "schedule": [],
         })  # fmt: skip
 
-    def token(self, token: Any) -> Any:
+    def provide_token(self, token: Any) -> Any:
         """Whoever provides it: the validators are asked."""
-        self.api.request(VALIDATOR, "validate_token", token, lambda result: self._validated(token, result))
+        self.api.send_request(VALIDATOR, "validate_token", token, lambda result: self._handle_validation(token, result))
         return NO_REPLY
 
-    def _validated(self, token: Any, result: Any) -> None:
+    def _handle_validation(self, token: Any, result: Any) -> None:
         """Whoever has had his transaction is plugged anew before there is another one."""
         good = result.get("authorization_status") == "Accepted" and "tariff_messages" in result
         if good and self.phase in (Phase.EMPTY, Phase.WAITS):
@@ -162,129 +165,135 @@ class Everest:
         dt_s = real_s * self._rate
         self.api.silent = Fault.BOARD_SILENT in self._evse.faults
         self.api.step(real_s)
-        self._errors()
-        if self._inoperative and self.phase in (Phase.PREPARES, Phase.CHARGES):
-            self._stop("Other")
+        self._publish_errors()
+        if self._is_inoperative and self.phase in (Phase.PREPARES, Phase.CHARGES):
+            self._stop_transaction("Other")
         self._auth_s = max(0.0, self._auth_s - dt_s)
         if not self._auth_s:
             self._token = None
-        self._cable()
+        self._watch_cable()
         self._left_s = max(0.0, self._left_s - dt_s)
         _PHASES[self.phase](self)
         self._enforced_s += real_s
         if self._enforced_s >= ENFORCE_S:
-            self._enforce()
+            self._publish_enforced_limits()
         self._told_s += real_s
         if self._told_s >= TELL_S:
             self._told_s = 0.0
-            self._tell()
+            self._publish_measurements()
 
     @property
-    def _inoperative(self) -> bool:
+    def _is_inoperative(self) -> bool:
         return bool(self._raised)
 
-    def _cable(self) -> None:
+    def _watch_cable(self) -> None:
         """Another car is another session, however fast it came."""
         car = self._evse.car
         if self._car is not None and car is not self._car:
             if self.phase in (Phase.PREPARES, Phase.CHARGES, Phase.STOPS):
-                self._finished("EVDisconnected")
+                self._finish_transaction("EVDisconnected")
             self.phase, self._token = Phase.EMPTY, None
-            self._event("SessionFinished", session_finished={"meter_value": self._meter()})
+            self._publish_session_event("SessionFinished", session_finished={"meter_value": self._powermeter_value()})
         if car is not None and car is not self._car:
             self._session, self.phase = str(uuid.uuid4()), Phase.WAITS
             self._left_s = self._rng.uniform(*SLAC_S) if self._dc else 0.0
-            self._event("SessionStarted", session_started={"reason": "EVConnected", "meter_value": self._meter()})
-            self._event("AuthRequired")
+            self._publish_session_event(
+                "SessionStarted", session_started={"reason": "EVConnected", "meter_value": self._powermeter_value()}
+            )
+            self._publish_session_event("AuthRequired")
         self._car = car
 
-    def _waits(self) -> None:
-        if self._token is None or self._left_s or self._inoperative or not self._evse.registers.available:
+    def _await_authorization(self) -> None:
+        if self._token is None or self._left_s or self._is_inoperative or not self._evse.registers.available:
             return
         token, self._token = self._token, None
         self.phase, self._paused, self._flowed, self._car_pauses = Phase.PREPARES, False, False, False
         self._left_s = self._rng.uniform(*CABLE_CHECK_S) + self._rng.uniform(*PRECHARGE_S) if self._dc else 0.0
-        self._event("TransactionStarted", transaction_started={"id_tag": token, "meter_value": self._meter()})
-        self._event("PrepareCharging")
+        self._publish_session_event(
+            "TransactionStarted", transaction_started={"id_tag": token, "meter_value": self._powermeter_value()}
+        )
+        self._publish_session_event("PrepareCharging")
 
-    def _prepares(self) -> None:
+    def _prepare_charging(self) -> None:
         if not self._left_s:
             self.phase = Phase.CHARGES
 
-    def _charges(self) -> None:
+    def _supply_energy(self) -> None:
         """The outlet closes and opens; here it is told."""
         evse, car = self._evse, self._evse.car
         evse.set_release(not self._paused)
         flows = evse.contactor.closed and not self._paused
         if flows and not self._flowed:
-            self._event("ChargingResumed" if self._car_pauses else "ChargingStarted")
+            self._publish_session_event("ChargingResumed" if self._car_pauses else "ChargingStarted")
             self._flowed = True
         elif not flows and self._flowed:
             self._flowed, self._car_pauses = False, True
             if self._dc and not self._paused:
-                self._stop("StoppedByEV")  # a vehicle ends its session; it does not pause one
+                self._stop_transaction("StoppedByEV")  # a vehicle ends its session; it does not pause one
             else:
-                self._event("ChargingPausedEVSE" if self._paused else "ChargingPausedEV")
-        elif self._dc and car is not None and car.full:
-            self._stop("StoppedByEV")
+                self._publish_session_event("ChargingPausedEVSE" if self._paused else "ChargingPausedEV")
+        elif self._dc and car is not None and car.is_full:
+            self._stop_transaction("StoppedByEV")
 
-    def _stops(self) -> None:
-        if self._left_s and not self._inoperative:
+    def _open_contactors(self) -> None:
+        if self._left_s and not self._is_inoperative:
             return
         self._evse.set_release(False)
         if not self._evse.contactor.closed:
-            self._event("ChargingFinished")
-            self._finished(self._reason)
+            self._publish_session_event("ChargingFinished")
+            self._finish_transaction(self._reason)
 
-    def _finished(self, reason: str) -> None:
+    def _finish_transaction(self, reason: str) -> None:
         self._evse.set_release(False)
         self.phase = Phase.FINISHED
-        self._event("TransactionFinished", transaction_finished={"reason": reason, "meter_value": self._meter()})
+        self._publish_session_event(
+            "TransactionFinished", transaction_finished={"reason": reason, "meter_value": self._powermeter_value()}
+        )
 
     # --- what is told -----------------------------------------------------------------------------------------------
 
-    def _errors(self) -> None:
-        told = self._evse.told_faults(self._mains.on) & SAFETY
+    def _publish_errors(self) -> None:
+        told = self._evse.reported_faults(self._mains.on) & SAFETY
         wanted = {_ERRORS.get(f, f"evse_board_support/{f.value}") for f in told}
-        if not self.api.checked:
+        if not self.api.all_clients_heard:
             wanted.add(f"evse_manager_consumer_API/{COMMUNICATION}")
         for type_ in wanted - self._raised.keys():
             error = self._raised[type_] = {
                 "type": type_, "sub_type": "", "description": type_, "message": "", "severity": "High",
                 "origin": {"module_id": "evse", "implementation_id": "main"}, "uuid": str(uuid.uuid4()),
-                "timestamp": now_text(), "state": "Active",
+                "timestamp": timestamp_now(), "state": "Active",
             }  # fmt: skip
-            self.api.tell(ERRORS, "error_raised", error)
+            self.api.publish_value(ERRORS, "error_raised", error)
         for type_ in self._raised.keys() - wanted:
-            self.api.tell(ERRORS, "error_cleared", self._raised.pop(type_) | {"state": "ClearedByModule"})
+            self.api.publish_value(ERRORS, "error_cleared", self._raised.pop(type_) | {"state": "ClearedByModule"})
 
-    def _event(self, name: str, **details: Any) -> None:
-        self.api.tell(MANAGER, "session_event", {
-            "uuid": self._session, "timestamp": now_text(), "event": name, "connector_id": 1, **details,
+    def _publish_session_event(self, name: str, **details: Any) -> None:
+        self.api.publish_value(MANAGER, "session_event", {
+            "uuid": self._session, "timestamp": timestamp_now(), "event": name, "connector_id": 1, **details,
         })  # fmt: skip
-        self._tell_info()
+        self._publish_session_info()
 
-    def _tell_info(self) -> None:
+    def _publish_session_info(self) -> None:
         state = str(self.phase) if self._evse.registers.available or self.phase is not Phase.EMPTY else "Disabled"
         if self.phase is Phase.CHARGES and not self._flowed:
             state = "ChargingPausedEVSE" if self._paused else "WaitingForEnergy"
         energy_wh = (self._evse.energy_nws - self._evse.session_from_nws) / 3.6e12
-        self.api.tell(MANAGER, "session_info", {
+        self.api.publish_value(MANAGER, "session_info", {
             "state": state, "charged_energy_wh": energy_wh, "latest_total_w": self._evse.power_mw / 1000,
         })  # fmt: skip
 
-    def _tell(self) -> None:
+    def _publish_measurements(self) -> None:
         car, measured = self._evse.car, self._evse.measured
-        self.api.tell(MANAGER, "powermeter", self._meter())
-        self._tell_info()
+        self.api.publish_value(MANAGER, "powermeter", self._powermeter_value())
+        self._publish_session_info()
         if self._dc and car is not None and self.phase in (Phase.PREPARES, Phase.CHARGES, Phase.STOPS):
-            self.api.tell(MANAGER, "ev_info", {
+            self.api.publish_value(MANAGER, "ev_info", {
                 "soc": int(car.soc), "present_voltage": measured.voltage_v[0], "present_current": measured.current_a[0],
             })  # fmt: skip
 
-    def _meter(self) -> dict[str, Any]:
+    def _powermeter_value(self) -> dict[str, Any]:
         return {
-            "timestamp": now_text(),
+            "timestamp": timestamp_now(),
             "energy_Wh_import": {"total": self._evse.energy_nws / 3.6e12},
             "power_W": {"total": self._evse.power_mw / 1000},
         }
@@ -292,9 +301,9 @@ class Everest:
 
 _PHASES: dict[Phase, Callable[[Everest], None]] = {
     Phase.EMPTY: lambda e: None,
-    Phase.WAITS: Everest._waits,
-    Phase.PREPARES: Everest._prepares,
-    Phase.CHARGES: Everest._charges,
-    Phase.STOPS: Everest._stops,
+    Phase.WAITS: Everest._await_authorization,
+    Phase.PREPARES: Everest._prepare_charging,
+    Phase.CHARGES: Everest._supply_energy,
+    Phase.STOPS: Everest._open_contactors,
     Phase.FINISHED: lambda e: None,
 }
