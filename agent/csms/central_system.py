@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from agent.csms.accepted_tokens import TokenTable, parse_token
+from agent.csms.errors import NotConnected
 from agent.csms.payment_page import PayDesk
 from agent.csms.station_records import Ledger
 from agent.model.types import Verdict
@@ -82,10 +83,6 @@ class Station(Protocol):
     async def send_command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Ask the station. Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
         ...
-
-
-class NotConnected(Exception):
-    """The station that a command is for has no connection now."""
 
 
 class Central:

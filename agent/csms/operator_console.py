@@ -13,13 +13,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from agent.csms.central_system import Central, NotConnected
+from agent.csms.errors import NotConnected
 from agent.csms.payment_page import SEE_OTHER
 from agent.csms.station_records import StationRecord, Transaction
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
+
+    from agent.csms.central_system import Central
 
 HTML = "text/html; charset=utf-8"
 COMMAND = '{"station": "CP-1", "action": "Reset", "payload": {"type": "Soft"}}'

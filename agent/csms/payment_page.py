@@ -21,6 +21,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from agent.csms.errors import NotConnected
+
 if TYPE_CHECKING:
     from agent.csms.central_system import Central
     from agent.csms.station_records import Transaction
@@ -120,8 +122,6 @@ class PayDesk:
     async def _send_costs(self, number: str, visit: Visit) -> None:
         """The cost of one charge with each reading that comes, and the total with its receipt, once. A station that
         does not show what a backend says of costs (``cost_display``) refuses, which is well."""
-        from agent.csms.central_system import NotConnected
-
         told: tuple[int, bool] | None = None
         while told is None or not told[1]:
             await asyncio.sleep(LOOK_S)

@@ -7,7 +7,7 @@ import re
 import ssl
 from typing import Any
 
-from agent.services.sinks.sinks import Outlet, SinkError
+from agent.services.sinks.base import Outlet, SinkError
 from agent.station_file.settings import SinkTable
 
 TIMEOUT_S = 10.0

@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agent.domain.messages import (
     FaultNoted,
@@ -26,6 +26,7 @@ from agent.domain.messages import (
 )
 from agent.domain.serialization import dump
 from agent.ports.clock import ClockPort
+from agent.services.sinks.base import Outlet, SinkError
 from agent.station_file.settings import SinkTable
 
 log = logging.getLogger(__name__)
@@ -33,18 +34,6 @@ log = logging.getLogger(__name__)
 TOLD = (StatusChanged, FaultNoted, SecurityHappened, MeterSampled, FirmwareStatus, LogStatus, ListConflicted)
 RETRY_S = 5.0
 _HIDDEN = ("$", "signed", "token")
-
-
-class SinkError(Exception):
-    """The far side did not take it: one line for a technician."""
-
-
-class Outlet(Protocol):
-    """One connection to the far side. ``send`` raises ``SinkError``, and takes a line again that it may have taken."""
-
-    async def send(self, kind: str, line: str) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class Sink:
