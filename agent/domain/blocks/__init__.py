@@ -1,1 +1,1 @@
-"""Functional blocks, one per file. ``agent/assembly/station.py`` chooses and orders them."""
+"""Functional blocks, one per file. ``agent/domain/station.py`` chooses and orders them."""

@@ -47,7 +47,7 @@ from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token,
 
 _LOCALLY = "local_authorization_only"
 
-_WHY = {
+_REFUSAL_DETAIL = {
     AuthorizationStatus.BLOCKED: "blocked",
     AuthorizationStatus.EXPIRED: "expired",
     AuthorizationStatus.CONCURRENT_TX: "concurrent",
@@ -56,10 +56,15 @@ _WHY = {
 
 class AuthorizationBlock:
     def __init__(self, site: Site, choice: OutletSelection, early: StartupTaps) -> None:
-        self._site, self._choice, self._early, self._tries = site, choice, early, CardRateLimit(site)
+        self._site, self._outlet_selection, self._startup_taps, self._rate_limit = (
+            site,
+            choice,
+            early,
+            CardRateLimit(site),
+        )
         self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
-        self._asked = 0
+        self._request_count = 0
 
     # --- the cache ---------------------------------------------------------------------------------------------
 
@@ -120,12 +125,12 @@ class AuthorizationBlock:
 
     @on(CardPresented)
     def authorize_card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
-        if self._early.is_early(event, now) and not self._is_token_here(event.token):
-            yield from self._early.keep_early_card(event)
+        if self._startup_taps.is_early(event, now) and not self._is_token_here(event.token):
+            yield from self._startup_taps.keep_early_card(event)
             return
         evse, movable, among = self._select_evse_for_card(event, now)
-        if evse is not None and self._choice.should_ask_driver(among):
-            yield from self._choice.ask_for_outlet(event, among, evse, now)
+        if evse is not None and self._outlet_selection.should_ask_driver(among):
+            yield from self._outlet_selection.ask_for_outlet(event, among, evse, now)
             return
         if evse is None:
             yield CardRefused(event.evse, "unavailable")
@@ -136,7 +141,7 @@ class AuthorizationBlock:
             yield CardRefused(evse.number, "too_long")
         elif self._has_pending_authorization(evse) and not self._is_owner_card(evse, event.token):
             return
-        elif self._tries.is_limit_reached(event.evse, now) and not self._is_known_good(event.token, now):
+        elif self._rate_limit.is_limit_reached(event.evse, now) and not self._is_known_good(event.token, now):
             yield CardRefused(evse.number, "patience")
         elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.holds_only_kept_cable:
             yield from self._authorize_stop_by_card(evse, event.evse, event.token, now)
@@ -179,12 +184,12 @@ class AuthorizationBlock:
         plugged = [e for e in open_ if e.vehicle_connected and e.state in (State.OCCUPIED, State.ENDED)]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
-            if chosen := self._choice.find_chosen_outlet(plugged, now):
+            if chosen := self._outlet_selection.find_chosen_outlet(plugged, now):
                 return chosen, False, []
             return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
         free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
         if free:
-            return self._choice.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
+            return self._outlet_selection.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
         by_group = [
             e
             for e in evses.values()
@@ -256,7 +261,7 @@ class AuthorizationBlock:
     def _refuse_bad_card(self, evse: Evse, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
         yield CardRefused(evse.number, why)
         if reader is not None:
-            yield from self._tries.count_refused_card(reader, now)
+            yield from self._rate_limit.count_refused_card(reader, now)
 
     def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
         if evse.grant is None or token.same(evse.grant.token):
@@ -275,8 +280,8 @@ class AuthorizationBlock:
         elif self._site.settings.flag(_LOCALLY):
             yield from self._refuse_bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
         else:
-            self._asked += 1
-            request = f"token:{self._asked}"
+            self._request_count += 1
+            request = f"token:{self._request_count}"
             self._pending[request] = pending
             yield JudgeToken(self._site.links[0], request, pending.token, pending.evse)
             yield SituationChanged(pending.evse)
@@ -324,7 +329,7 @@ class AuthorizationBlock:
     ) -> Iterator[Yielded]:
         evse = self._final_evse_for(pending, verdict)
         if not verdict.accepted:
-            yield from self._refuse_bad_card(evse, pending.reader, _WHY.get(verdict.status, "invalid"), now)
+            yield from self._refuse_bad_card(evse, pending.reader, _REFUSAL_DETAIL.get(verdict.status, "invalid"), now)
         elif self._master_group and verdict.group == self._master_group:
             yield from self._stop_all_by_master_pass(pending)
         elif pending.stops:

@@ -36,7 +36,7 @@ LEARNT = ("authorization_key", "security_profile", "network_priority")
 profile."""
 
 
-_TOLD = {
+_SECURITY_EVENT_OF = {
     Trouble.SERVER_CERTIFICATE: SecurityEvent.INVALID_CSMS_CERTIFICATE,
     Trouble.TLS_VERSION: SecurityEvent.INVALID_TLS_VERSION,
     Trouble.TLS_CIPHER: SecurityEvent.INVALID_TLS_CIPHER,
@@ -49,12 +49,12 @@ _TOLD = {
 class BackendConnectionBlock:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._first = site.links[0] if site.links else ""
+        self._first_link = site.links[0] if site.links else ""
         self._routes = {link: Route(site.given.get(link, Given())) for link in site.links}
         for route in self._routes.values():
             route.slots = {1: Slot("", route.given.profile)}
             route.set = dict(route.slots)
-        self._of_file = {name: site.settings[name] for name in LEARNT}
+        self._station_file_values = {name: site.settings[name] for name in LEARNT}
         site.access = self._current_access
         site.judges |= {
             "security_profile": self._may_raise_security_profile,
@@ -78,7 +78,7 @@ class BackendConnectionBlock:
             yield from self._reset_to_station_file(link, route)
         elif record is not None:
             yield from self._read_route_record(link, route, record)
-        if link == self._first:
+        if link == self._first_link:
             if record is None or not route.worked:  # a damaged record has no value here, the setting still has
                 active = route.slots.get(1, Slot())
                 route.slots[1] = route.set[1] = Slot(
@@ -102,9 +102,9 @@ class BackendConnectionBlock:
         """Drop what was learnt. The station file names another address or profile, and a technician
         has the last word."""
         yield Remember("access", link, route.to_record())
-        if link == self._first:
+        if link == self._first_link:
             for name in LEARNT:
-                self._site.settings.put(name, self._of_file[name])
+                self._site.settings.put(name, self._station_file_values[name])
                 yield Remember("setting", name, None)
 
     # --- how it went -----------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class BackendConnectionBlock:
         if fell_back:
             route.take_back(access)
         route.proven(access)
-        if event.link == self._first:
+        if event.link == self._first_link:
             yield from self._align_settings(route, fell_back)
         if before != access or fell_back or route.order != order:
             yield Remember("access", event.link, route.to_record())
@@ -145,14 +145,14 @@ class BackendConnectionBlock:
     def record_connect_failure(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
         attempts = self._site.settings.number("network_attempts")
         self._routes[event.link].failed(event.access, attempts)
-        if event.trouble in _TOLD:
-            yield SecurityNoticed(_TOLD[event.trouble], event.info, event.link)
+        if event.trouble in _SECURITY_EVENT_OF:
+            yield SecurityNoticed(_SECURITY_EVENT_OF[event.trouble], event.info, event.link)
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
     @on(SettingChanged)
     def apply_security_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        route = self._routes.get(self._first)
+        route = self._routes.get(self._first_link)
         if route is None:
             return
         if event.name == "authorization_key":
@@ -167,8 +167,8 @@ class BackendConnectionBlock:
         raised = Slot(route.using.url, self._site.settings.number("security_profile"))
         route.slots[slot] = route.set[slot] = raised
         route.change(at_once=False)
-        yield Remember("access", self._first, route.to_record())
-        yield WakeMe(f"access:{self._first}", now.t_s + GRACE_S)
+        yield Remember("access", self._first_link, route.to_record())
+        yield WakeMe(f"access:{self._first_link}", now.t_s + GRACE_S)
 
     @on(TimeCame)
     def reconnect_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -192,7 +192,7 @@ class BackendConnectionBlock:
         ask = event.ask
         assert isinstance(ask, AskNetwork)
         route = self._routes.get(event.link)
-        if route is None or event.link != self._first or not 1 <= ask.slot <= SLOTS_MAX:
+        if route is None or event.link != self._first_link or not 1 <= ask.slot <= SLOTS_MAX:
             yield Reply(event.link, event.request, "Rejected")
             return
         slot = Slot(ask.url, ask.profile)
@@ -220,7 +220,7 @@ class BackendConnectionBlock:
         return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)
 
     def _may_raise_security_profile(self, value: Value) -> bool:
-        route = self._routes.get(self._first)
+        route = self._routes.get(self._first_link)
         assert isinstance(value, int)
         return (
             route is not None
@@ -229,7 +229,7 @@ class BackendConnectionBlock:
         )
 
     def _may_set_network_priority(self, value: Value) -> bool:
-        route = self._routes.get(self._first)
+        route = self._routes.get(self._first_link)
         if route is None or not isinstance(value, tuple):
             return False
         slots = [route.set.get(int(n)) for n in value]

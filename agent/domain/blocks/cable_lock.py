@@ -40,11 +40,11 @@ _LOOK = "unlock"
 class CableLock:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._tries: dict[EvseId, int] = {}
-        self._owed: set[EvseId] = set()
+        self._failed_unlocks: dict[EvseId, int] = {}
+        self._owed_unlocks: set[EvseId] = set()
         """EVSEs whose session is over and whose cable is not free. Stored together with the end of
         the session: a driver must not wait in the rain because the agent was killed."""
-        self._asked: dict[EvseId, list[str]] = {}
+        self._waiting_requests: dict[EvseId, list[str]] = {}
         """Requests ("": our own) that wait for a meter reading."""
 
     # --- a session is over -----------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ class CableLock:
 
     def free_cable_until_unlocked(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Unlock the cable, and try until it is free, also after a restart."""
-        self._owed.add(evse.number)
+        self._owed_unlocks.add(evse.number)
         yield Remember("unlock", str(evse.number), {})
         yield from self.unlock_if_safe(evse, now)
 
@@ -82,7 +82,7 @@ class CableLock:
         known = {str(number): number for number in self._site.evses}
         for key in event.remembered.get("unlock", {}):
             if key in known:
-                self._owed.add(known[key])
+                self._owed_unlocks.add(known[key])
             else:
                 yield Remember("unlock", key, None)
 
@@ -100,19 +100,19 @@ class CableLock:
         elif not draws(self._site, evse, now):
             yield Unlock(evse.number, request)
         else:
-            self._asked.setdefault(evse.number, []).append(request)
+            self._waiting_requests.setdefault(evse.number, []).append(request)
             yield ReadMeter(evse.number, _LOOK)
 
     @on(MeterRead, MeterFailed)
     def unlock_after_meter_check(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
         """Unlock, or report why not. A meter that shows an average is slower than a contactor."""
-        requests = self._asked.pop(event.evse, []) if event.purpose == _LOOK else []
+        requests = self._waiting_requests.pop(event.evse, []) if event.purpose == _LOOK else []
         if not requests:
             return
         evse = self._site.evses[event.evse]
         flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
         if flowing or evse.contactor_closed or evse.session is not None:
-            yield from _report_unlock_denied(evse, requests, raises=any(requests) or event.evse in self._tries)
+            yield from _report_unlock_denied(evse, requests, raises=any(requests) or event.evse in self._failed_unlocks)
             return
         for request in [r for r in requests if r] or [""]:
             yield Unlock(evse.number, request)
@@ -125,7 +125,7 @@ class CableLock:
         if event.freed or not evse.can_unlock_plug or not evse.cable_plugged:
             yield from self._forget_unlock(event.evse)
             return
-        tries = self._tries[event.evse] = self._tries.get(event.evse, 0) + 1
+        tries = self._failed_unlocks[event.evse] = self._failed_unlocks.get(event.evse, 0) + 1
         pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.io_s)
         yield WakeMe(f"unlock:{event.evse}", now.t_s + pause_s)
         yield SituationChanged(event.evse)
@@ -145,7 +145,7 @@ class CableLock:
         """Retry at once an unlock that failed while the board was away. Set the hold again: the
         board may have forgotten it, or it may not be wanted any more."""
         evse = self._site.evses[event.evse]
-        if evse.locked is False and evse.number not in self._tries:
+        if evse.locked is False and evse.number not in self._failed_unlocks:
             yield from self._forget_unlock(evse.number)
         yield from self._retry_unlock(evse, now)
         if evse.can_hold_plug and evse.session is None:
@@ -156,7 +156,9 @@ class CableLock:
     def _retry_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         """Retry unless a driver has begun again. A driver who only may begin has no session yet
         (``retry_unlock_without_session``)."""
-        if (evse.number not in self._tries and evse.number not in self._owed) or evse.grant is not None:
+        if (
+            evse.number not in self._failed_unlocks and evse.number not in self._owed_unlocks
+        ) or evse.grant is not None:
             return
         if (
             evse.session is None
@@ -169,10 +171,10 @@ class CableLock:
             yield from self._forget_unlock(evse.number)
 
     def _forget_unlock(self, number: EvseId) -> Iterator[Yielded]:
-        if self._tries.pop(number, None) is not None:
+        if self._failed_unlocks.pop(number, None) is not None:
             yield WakeMe(f"unlock:{number}", None)
-        if number in self._owed:
-            self._owed.discard(number)
+        if number in self._owed_unlocks:
+            self._owed_unlocks.discard(number)
             yield Remember("unlock", str(number), None)
 
     @on(CableRemoved)

@@ -69,11 +69,11 @@ _RUNNING = (State.ACTIVE, State.RECOVERING)
 
 class CardPayments:
     def __init__(self, site: Site, journal: Journal, choice: OutletSelection) -> None:
-        self._site, self._journal, self._choice = site, journal, choice
-        self._not_before_s: dict[EvseId, float] = {}
-        self._judging: set[str] = set()
-        self._taken_back: set[str] = set()
-        self._ended: dict[EvseId, tuple[str, float]] = {}
+        self._site, self._journal, self._outlet_selection = site, journal, choice
+        self._next_offer_s: dict[EvseId, float] = {}
+        self._being_authorized: set[str] = set()
+        self._withdrawn_by_us: set[str] = set()
+        self._last_ending_cards: dict[EvseId, tuple[str, float]] = {}
         """By terminal: the mark of the card that has ended a session there, and until when it
         begins none."""
         site.used_up = self._used_up
@@ -82,8 +82,11 @@ class CardPayments:
 
     @on(SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed)
     def update_offers(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        if self._choice.waiting_payment and self._journal.find(self._choice.waiting_payment) is None:
-            yield from self._choice.withdraw_question()
+        if (
+            self._outlet_selection.waiting_payment
+            and self._journal.find(self._outlet_selection.waiting_payment) is None
+        ):
+            yield from self._outlet_selection.withdraw_question()
         for terminal in self._journal.terms.terminals:
             yield from self._update_offer(terminal, now)
 
@@ -94,11 +97,11 @@ class CardPayments:
         for p in offered:
             if p.state is PayState.NEW and (not wanted or p.language != self._site.language):
                 yield from self._withdraw_payment(p, "not wanted", now)
-        if wanted and not offered and now.t_s >= self._not_before_s.get(terminal, now.t_s):
+        if wanted and not offered and now.t_s >= self._next_offer_s.get(terminal, now.t_s):
             yield self._create_payment(terminal, now)
 
     def _withdraw_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
-        self._taken_back.add(p.id)
+        self._withdrawn_by_us.add(p.id)
         yield from self._journal.step(p, Withdrawn(p.id, why), now)
 
     def _create_payment(self, terminal: EvseId, now: Moment) -> OfferPayment:
@@ -159,9 +162,9 @@ class CardPayments:
 
     @on(PaymentDeclined, PaymentCancelled, TerminalLost)
     def pause_next_offer(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
-        ours = getattr(event, "payment", "") in self._taken_back
-        self._not_before_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
-        self._taken_back &= self._journal.payments.keys()
+        ours = getattr(event, "payment", "") in self._withdrawn_by_us
+        self._next_offer_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
+        self._withdrawn_by_us &= self._journal.payments.keys()
         yield WakeMe(f"offer:{event.terminal}", until_s)
         yield from self._refresh_screens(event.terminal)
         if isinstance(event, PaymentDeclined):
@@ -190,7 +193,7 @@ class CardPayments:
             return
         yield from self._journal.step(p, event, now)
         own = self._payment_of_same_card(p)
-        if own is None and self._just_ended(p, now):
+        if own is None and self._has_just_ended_session(p, now):
             yield from self._withdraw_payment(p, "the card that has just ended a session", now)
             yield from self._refresh_screens(p.terminal)
             return
@@ -207,16 +210,16 @@ class CardPayments:
         p.prices = {e.number: tariff for e in served if (tariff := self._known_tariff(e, now)) is not None}
         why, among = (
             ("", evses)
-            if (named := self._choice.find_chosen_outlet(evses, now))
+            if (named := self._outlet_selection.find_chosen_outlet(evses, now))
             else self._question_for_driver(p, evses)
         )
         if not why:
             yield from self._place_payment(p, named or evses[0], evses, now, named=named is not None)
-        elif self._choice.is_asking:
+        elif self._outlet_selection.is_asking:
             yield from self._withdraw_payment(p, "another card is being asked about", now)
             yield CardRefused(evses[0].number, "concurrent")
         else:
-            yield from self._choice.ask_payer_for_outlet(p.id, among, why, now)
+            yield from self._outlet_selection.ask_payer_for_outlet(p.id, among, why, now)
 
     def _question_for_driver(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
         """Return the question that the driver must answer before anything is held, and its outlets;
@@ -226,7 +229,7 @@ class CardPayments:
             alike = [e for e in evses if e.vehicle_connected and e.state is best.state]
             if len(alike) == 1:
                 return "", alike
-            return "choose_outlet" if self._choice.has_buttons(alike) else "choose_cable", alike
+            return "choose_outlet" if self._outlet_selection.has_buttons(alike) else "choose_cable", alike
         if self._sessions_paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
             return "new_charge", evses
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
@@ -273,23 +276,23 @@ class CardPayments:
         """Act on the same card again: end its session, or show that it was understood."""
         if p.state is not PayState.ACTIVE:
             yield SituationChanged(p.evse)
-        elif self._just_begun(self._site.evses[p.evse], now):
+        elif self._has_session_just_begun(self._site.evses[p.evse], now):
             yield NoticeShown((p.evse,), "just_begun")
         else:
-            self._ended[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.io_s)
+            self._last_ending_cards[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.io_s)
             yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
 
-    def _just_ended(self, p: Payment, now: Moment) -> bool:
+    def _has_just_ended_session(self, p: Payment, now: Moment) -> bool:
         """True if this card is ending its session, or ended it a moment ago: it may have been held
         too long."""
-        mark, until_s = self._ended.get(p.terminal, ("", 0.0))
+        mark, until_s = self._last_ending_cards.get(p.terminal, ("", 0.0))
         if not p.card.mark or p.card.mark != mark:
             return False
         ending = {e.session.id for e in self._site.evses.values() if e.session and e.state is State.ENDING}
         active = self._journal.at(p.terminal, PayState.ACTIVE)
         return now.t_s < until_s or any(o.card.mark == mark and o.session in ending for o in active)
 
-    def _just_begun(self, evse: Evse, now: Moment) -> bool:
+    def _has_session_just_begun(self, evse: Evse, now: Moment) -> bool:
         session = evse.session
         if session is None or session.started.boot != now.stamp.boot:
             return False
@@ -337,7 +340,7 @@ class CardPayments:
 
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         if self._site.settings.flag("payment_authorize_first") and self._site.backend_online:
-            self._judging.add(p.id)
+            self._being_authorized.add(p.id)
             yield JudgeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
             yield WakeMe(timer("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
         elif self._site.settings.flag("payment_authorize_first") and not self._site.settings.flag("offline_payments"):
@@ -349,7 +352,7 @@ class CardPayments:
     def apply_payment_authorization(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
         kind, _, id_ = event.request.partition(":")
         p = self._journal.payments.get(id_) if kind == "payment" else None
-        self._judging.discard(id_)
+        self._being_authorized.discard(id_)
         if p is None or p.state is not PayState.AUTHORISED:
             return
         yield from self._refresh_screens(p.terminal)
@@ -426,7 +429,7 @@ class CardPayments:
     @on(GrantDropped)
     def withdraw_unused_payment(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         for p in list(self._journal.payments.values()):
-            waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._judging
+            waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._being_authorized
             if waited and not has_authorization(self._site, p):
                 yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
 
@@ -435,7 +438,7 @@ class CardPayments:
         waiting = (p for p in self._journal.payments.values() if p.evse == evse)
         return any(
             (p.state is PayState.AUTH_PENDING and not p.withdrawn)
-            or (p.state is PayState.AUTHORISED and p.id in self._judging)
+            or (p.state is PayState.AUTHORISED and p.id in self._being_authorized)
             for p in waiting
         )
 

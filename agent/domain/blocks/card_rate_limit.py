@@ -20,26 +20,26 @@ WINDOW_S, NOTED_S = 60.0, 600.0
 class CardRateLimit:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._refused: dict[EvseId, deque[float]] = {}
-        self._noted: dict[EvseId, float] = {}
-        self._shared = False
+        self._refusal_times: dict[EvseId, deque[float]] = {}
+        self._last_note_s: dict[EvseId, float] = {}
+        self._is_reader_shared = False
 
     def is_limit_reached(self, reader: EvseId, now: Moment) -> bool:
         """True if too many cards were refused here. The first card shows whether one reader serves
         all EVSEs; after a question to the driver the card carries the chosen EVSE."""
-        self._shared = self._shared or reader == STATION
+        self._is_reader_shared = self._is_reader_shared or reader == STATION
         most = self._site.settings.number("refused_cards_per_min")
         return bool(most) and len(self._recent_refusals(reader, now)) >= most
 
     def count_refused_card(self, reader: EvseId, now: Moment) -> Iterator[Yielded]:
         late = self._recent_refusals(reader, now)
         late.append(now.t_s)
-        if self.is_limit_reached(reader, now) and now.t_s - self._noted.get(reader, -NOTED_S) >= NOTED_S:
-            self._noted[reader] = now.t_s
+        if self.is_limit_reached(reader, now) and now.t_s - self._last_note_s.get(reader, -NOTED_S) >= NOTED_S:
+            self._last_note_s[reader] = now.t_s
             yield Note(reader, f"{len(late)} cards were refused within a minute: no more are judged for now", "reader")
 
     def _recent_refusals(self, reader: EvseId, now: Moment) -> deque[float]:
-        times = self._refused.setdefault(STATION if self._shared else reader, deque())
+        times = self._refusal_times.setdefault(STATION if self._is_reader_shared else reader, deque())
         while times and now.t_s - times[0] >= WINDOW_S:
             times.popleft()
         return times

@@ -66,10 +66,10 @@ class Certificates:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._link = site.links[0] if site.links else ""
-        self._own = _Own()
-        self._waiting: dict[str, Asked | None] = {}
-        self._count = 0
-        self._csr, self._tries = "", 0
+        self._own_certificate = _Own()
+        self._waiting_requests: dict[str, Asked | None] = {}
+        self._job_count = 0
+        self._csr, self._signing_repeats = "", 0
 
     # --- a certificate of its own ----------------------------------------------------------------------------------
 
@@ -79,14 +79,14 @@ class Certificates:
 
     @on(RequestMade)
     def send_signing_request(self, event: RequestMade, now: Moment) -> Iterator[Yielded]:
-        self._waiting.pop(event.job, None)
-        self._csr, self._tries = event.csr, 0
+        self._waiting_requests.pop(event.job, None)
+        self._csr, self._signing_repeats = event.csr, 0
         if event.csr:
             yield from self._request_signing(now)
 
     def _request_signing(self, now: Moment) -> Iterator[Yielded]:
         """Send the CSR. Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
-        wait_s = self._site.settings.number("signing_wait_s") * 2.0**self._tries
+        wait_s = self._site.settings.number("signing_wait_s") * 2.0**self._signing_repeats
         yield Tell(self._link, CertificateSigningWanted(self._csr))
         yield WakeMe(REPEAT, now.t_s + wait_s if wait_s else None)
 
@@ -95,8 +95,10 @@ class Certificates:
         if event.key == RENEW:
             yield WakeMe(RENEW, now.t_s + DAY_S)
             yield SigningWanted()
-        elif event.key == REPEAT and self._csr and self._tries < self._site.settings.number("signing_repeats"):
-            self._tries += 1
+        elif (
+            event.key == REPEAT and self._csr and self._signing_repeats < self._site.settings.number("signing_repeats")
+        ):
+            self._signing_repeats += 1
             yield from self._request_signing(now)
 
     @on(SigningAnswered)
@@ -129,17 +131,19 @@ class Certificates:
 
     @on(ChainTaken)
     def use_signed_certificate(self, event: ChainTaken, now: Moment) -> Iterator[Yielded]:
-        asked = self._waiting.pop(event.job, None)
+        asked = self._waiting_requests.pop(event.job, None)
         if asked is None:
             return
         if event.why:
             yield from self._reject_chain(asked, event.why)
             return
         life_s = event.expires_utc_s - event.begins_utc_s
-        self._own = _Own(event.certificate, self._own.worked, event.expires_utc_s - min(RENEW_S, life_s / 3))
-        yield Remember("certificate", self._link, self._own.to_record())
+        self._own_certificate = _Own(
+            event.certificate, self._own_certificate.worked, event.expires_utc_s - min(RENEW_S, life_s / 3)
+        )
+        yield Remember("certificate", self._link, self._own_certificate.to_record())
         yield Reply(asked.link, asked.request, "Accepted")
-        yield KeepCertificates((self._own.id, self._own.worked))
+        yield KeepCertificates((self._own_certificate.id, self._own_certificate.worked))
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "client certificate")
         yield CertificateReady(self._link, event.certificate)
         yield from self._arm_renewal(now)
@@ -151,15 +155,15 @@ class Certificates:
         access, wanted = event.access, self._site.access(event.link) if event.link == self._link else None
         if access.profile != 3 or wanted is None or access.certificate != wanted.certificate:
             return  # a connection from before a change
-        if self._own.id and access.certificate != self._own.id:
-            self._own.renew_utc_s = (now.utc_s or 0.0) + DAY_S if access.certificate else 0.0
-            self._own.id = access.certificate
+        if self._own_certificate.id and access.certificate != self._own_certificate.id:
+            self._own_certificate.renew_utc_s = (now.utc_s or 0.0) + DAY_S if access.certificate else 0.0
+            self._own_certificate.id = access.certificate
             yield from self._arm_renewal(now)
-        elif access.certificate == self._own.worked:
+        elif access.certificate == self._own_certificate.worked:
             return
-        self._own.worked = access.certificate
-        yield Remember("certificate", self._link, self._own.to_record())
-        yield KeepCertificates((self._own.id, self._own.worked))
+        self._own_certificate.worked = access.certificate
+        yield Remember("certificate", self._link, self._own_certificate.to_record())
+        yield KeepCertificates((self._own_certificate.id, self._own_certificate.worked))
 
     # --- renewal -----------------------------------------------------------------------------------------------------
 
@@ -169,7 +173,7 @@ class Certificates:
         if record is None:
             return
         try:
-            self._own = _Own(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]))
+            self._own_certificate = _Own(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]))
         except (KeyError, TypeError, ValueError) as e:
             yield Remember("poisoned", f"certificate/{self._link}", {"why": type(e).__name__})
             yield Remember("certificate", self._link, None)
@@ -180,10 +184,10 @@ class Certificates:
         yield from self._arm_renewal(now)
 
     def _arm_renewal(self, now: Moment) -> Iterator[Yielded]:
-        if not self._own.renew_utc_s:
+        if not self._own_certificate.renew_utc_s:
             yield WakeMe(RENEW, None)
         elif now.utc_s is not None:
-            yield WakeMe(RENEW, now.t_s + max(0.0, self._own.renew_utc_s - now.utc_s))
+            yield WakeMe(RENEW, now.t_s + max(0.0, self._own_certificate.renew_utc_s - now.utc_s))
 
     # --- roots -------------------------------------------------------------------------------------------------------
 
@@ -231,12 +235,12 @@ class Certificates:
         yield from self._reply_to_waiting_request(event, "Accepted" if event.roots else "NotFound", roots=event.roots)
 
     def _reply_to_waiting_request(self, event: PkiEvent, status: str, **data: Any) -> Iterator[Yielded]:
-        asked = self._waiting.pop(event.job, None)
+        asked = self._waiting_requests.pop(event.job, None)
         if asked is not None:
             yield Reply(asked.link, asked.request, status, data)
 
     def _new_job(self, asked: Asked | None) -> str:
-        self._count += 1
-        job = f"pki:{self._count}"
-        self._waiting[job] = asked
+        self._job_count += 1
+        job = f"pki:{self._job_count}"
+        self._waiting_requests[job] = asked
         return job

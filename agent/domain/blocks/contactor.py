@@ -44,9 +44,9 @@ class ContactorGuard:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._waiting: set[EvseId] = set()
-        self._told: set[EvseId] = set()
-        self._released: dict[EvseId, tuple[int, float]] = {}
+        self._stuck_timers: set[EvseId] = set()
+        self._reported: set[EvseId] = set()
+        self._stray_releases: dict[EvseId, tuple[int, float]] = {}
         """How often the board was released without a session, and when last."""
 
     @on(*_SEEN)
@@ -55,14 +55,14 @@ class ContactorGuard:
         if evse is None:
             return
         n, stuck = evse.number, _is_stuck(evse)
-        if stuck and n not in self._told | self._waiting:
-            self._waiting.add(n)
+        if stuck and n not in self._reported | self._stuck_timers:
+            self._stuck_timers.add(n)
             yield WakeMe(timer_key("contactor", evse), now.t_s + max(CONTACTOR_S, 8 * self._site.io_s))
-        elif not stuck and n in self._waiting:
-            self._waiting.discard(n)
+        elif not stuck and n in self._stuck_timers:
+            self._stuck_timers.discard(n)
             yield WakeMe(timer_key("contactor", evse), None)
-        if not stuck and not _is_released(evse) and n in self._told and _is_board_present(evse):
-            self._told.discard(n)
+        if not stuck and not _is_released(evse) and n in self._reported and _is_board_present(evse):
+            self._reported.discard(n)
             yield FaultGone(n, STUCK)
 
     @on(BoardOpened, BoardChanged)
@@ -71,23 +71,23 @@ class ContactorGuard:
 
     @on(SessionOpened)
     def reset_release_count(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
-        self._released.pop(event.evse, None)
+        self._stray_releases.pop(event.evse, None)
         yield from ()
 
     def _withdraw_stray_release(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
         if not _is_released(evse):
             return
         n, again_s = evse.number, AGAIN_S * max(1.0, self._site.io_s)
-        times, last_s = self._released.get(n, (0, now.t_s))
+        times, last_s = self._stray_releases.get(n, (0, now.t_s))
         if times == 0 or now.t_s - last_s >= again_s:
             times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
-            self._released[n] = times, now.t_s
+            self._stray_releases[n] = times, now.t_s
         if evse.session is None:
             evse.release = evse.release_requested = False
         yield SetRelease(n, False)
         yield WakeMe(timer_key("released", evse), now.t_s + again_s)
-        if times >= WITHDRAWN_TIMES and n not in self._told:
-            self._told.add(n)
+        if times >= WITHDRAWN_TIMES and n not in self._reported:
+            self._reported.add(n)
             yield Note(n, f"the board was released without a session {times} times, and withdrawn each time: does "
                        "something else release it (its release mode, an input, another master)?", "board")  # fmt: skip
             yield FaultRaised(n, STUCK)
@@ -101,11 +101,11 @@ class ContactorGuard:
                 yield from self._withdraw_stray_release(evse, now)
 
     def _report_if_still_stuck(self, evse: Evse) -> Iterator[Yielded]:
-        if evse.number not in self._waiting:
+        if evse.number not in self._stuck_timers:
             return
-        self._waiting.discard(evse.number)
+        self._stuck_timers.discard(evse.number)
         if _is_stuck(evse):
-            self._told.add(evse.number)
+            self._reported.add(evse.number)
             yield FaultRaised(evse.number, STUCK)
 
 

@@ -21,12 +21,12 @@ _HYSTERESIS = 0.05
 class CostTriggers:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._above: dict[int, bool] = {}
-        self._seen: dict[int, ChargingState] = {}
+        self._above_threshold: dict[int, bool] = {}
+        self._last_states: dict[int, ChargingState] = {}
 
     @on(CostChanged)
     def arm_new_triggers(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
-        self._above.pop(event.evse, None)
+        self._above_threshold.pop(event.evse, None)
         yield from self._arm_time_trigger(self._site.evses[event.evse], now)
 
     @on(ClockTrusted)
@@ -60,18 +60,18 @@ class CostTriggers:
             yield from self._check_power_threshold(evse, triggers.power_w, event.reading.power_w)
 
     def _check_power_threshold(self, evse: Evse, threshold_w: float, power_w: float) -> Iterator[Yielded]:
-        before = self._above.get(evse.number)
+        before = self._above_threshold.get(evse.number)
         if before is None:
-            self._above[evse.number] = power_w > threshold_w
+            self._above_threshold[evse.number] = power_w > threshold_w
         elif power_w < threshold_w * (1 - _HYSTERESIS) if before else power_w > threshold_w * (1 + _HYSTERESIS):
-            self._above[evse.number] = not before
+            self._above_threshold[evse.number] = not before
             yield ReadMeter(evse.number, "trigger")
 
     @on(SituationChanged)
     def fire_state_triggers(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
-            state, before = _charging_state(evse), self._seen.get(evse.number)
-            self._seen[evse.number] = state
+            state, before = _charging_state(evse), self._last_states.get(evse.number)
+            self._last_states[evse.number] = state
             triggers = _active_triggers(evse, now)
             if triggers is not None and before is not None and state is not before and state in triggers.states:
                 yield ReadMeter(evse.number, "trigger")

@@ -94,15 +94,15 @@ class Display:
         code: Callable[[Evse, Moment], Values],
     ) -> None:
         self._site = site
-        self._checking, self._message_for, self._code = checking, message_for, code
-        self._shown: dict[EvseId, Screen] = {}
-        self._acts: dict[EvseId, int] = {}
+        self._is_checking, self._message_for, self._code_values = checking, message_for, code
+        self._shown_screens: dict[EvseId, Screen] = {}
+        self._act_counts: dict[EvseId, int] = {}
         self._language_button = False
-        self._lamps: dict[EvseId, SetLamp] = {}
-        self._notice: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
-        self._finished: dict[EvseId, Result] = {}
-        self._ending: dict[EvseId, Session] = {}
-        self._misled: set[tuple[EvseId, str]] = set()
+        self._shown_lamps: dict[EvseId, SetLamp] = {}
+        self._notices: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
+        self._results: dict[EvseId, Result] = {}
+        self._open_sessions: dict[EvseId, Session] = {}
+        self._refused_addresses: set[tuple[EvseId, str]] = set()
 
     # --- what happens ------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Display:
         language = event.remembered.get("screen", {}).get("language", {}).get("code")
         if language in self._site.languages:
             self._site.language = str(language)
-        self._ending = {e.number: e.session for e in self._site.evses.values() if e.session}
+        self._open_sessions = {e.number: e.session for e in self._site.evses.values() if e.session}
         yield from self._show_all_evses(now)
         yield from self._arm_minute(now)
 
@@ -145,7 +145,7 @@ class Display:
         numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
         until = now.t_s + NOTICE_S * self._site.io_s
         for number in numbers:
-            self._notice[number] = (event.why, until, event.message)
+            self._notices[number] = (event.why, until, event.message)
             yield WakeMe(f"notice:{number}", until)
             yield from self._show_evse(self._site.evses[number], now)
 
@@ -153,29 +153,29 @@ class Display:
     def show_driver_notice(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
         until_s = now.t_s + NOTICE_S * self._site.io_s if event.until_s is None else event.until_s
         for number in event.evses:
-            self._notice[number] = (event.why, until_s, ())
+            self._notices[number] = (event.why, until_s, ())
             yield WakeMe(f"notice:{number}", until_s or None)
             yield from self._show_evse(self._site.evses[number], now)
 
     @on(GrantDropped)
     def show_lost_authorization(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
-            self._notice[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
+            self._notices[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
             yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
 
     @on(TokenAccepted)
     def drop_refusal_notice(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Drop the refusal of the card before: it must not hide that this card was accepted."""
-        self._notice.pop(event.evse, None)
+        self._notices.pop(event.evse, None)
         yield from self._show_evse(self._site.evses[event.evse], now)
 
     @on(TimeCame)
     def refresh_screen_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "notice":
-            notice = self._notice.get(int(number))
+            notice = self._notices.get(int(number))
             if notice and now.t_s >= notice[1]:  # another notice may have taken its place just now
-                del self._notice[int(number)]
+                del self._notices[int(number)]
             yield from self._show_evse(self._site.evses[int(number)], now)
         elif kind in ("countdown", "farewell"):
             yield from self._show_evse(self._site.evses[int(number)], now)
@@ -185,17 +185,17 @@ class Display:
 
     @on(SessionOpened)
     def forget_last_result(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
-        self._finished.pop(event.evse, None)
-        self._notice.pop(event.evse, None)
+        self._results.pop(event.evse, None)
+        self._notices.pop(event.evse, None)
         session = self._site.evses[event.evse].session
         if session is not None:
-            self._ending[event.evse] = session
+            self._open_sessions[event.evse] = session
         return iter(())
 
     @on(SessionClosed)
     def show_session_result(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        session = self._ending.pop(event.evse, None)
+        session = self._open_sessions.pop(event.evse, None)
         if session is None or session.stop is None:
             return
         end_wh = event.end_wh
@@ -204,8 +204,8 @@ class Display:
         seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
         paid = bill_of(evse, event.session) is not None
         until = now.t_s + (RECEIPT_S if paid else FAREWELL_S) * self._site.io_s
-        self._finished[event.evse] = Result(
-            detail=_ended_by(event.reason, session.stop.note),
+        self._results[event.evse] = Result(
+            detail=_end_detail(event.reason, session.stop.note),
             energy_wh=max(end_wh, session.last_wh) - session.start_wh,
             since_s=round(seconds),
             until_s=until,
@@ -217,14 +217,14 @@ class Display:
     @on(CostChanged)
     def show_final_cost(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         """Show the final cost. It may come after the cable has gone: leave time to read it."""
-        result, account = self._finished.get(event.evse), self._site.evses[event.evse].account
+        result, account = self._results.get(event.evse), self._site.evses[event.evse].account
         if account is None or not account.over or account.cost is None or not account.cost.final:
             return
         until = now.t_s + RECEIPT_S * self._site.io_s
         if result is None or result.session != account.session:
             result = Result("", account.energy_wh, None, until, account.session, late=True)
-        self._finished[event.evse] = replace(result, until_s=max(result.until_s, until))
-        yield WakeMe(f"farewell:{event.evse}", self._finished[event.evse].until_s)
+        self._results[event.evse] = replace(result, until_s=max(result.until_s, until))
+        yield WakeMe(f"farewell:{event.evse}", self._results[event.evse].until_s)
 
     @on(ButtonsKnown)
     def note_language_button(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
@@ -258,22 +258,22 @@ class Display:
         name, detail, values = self._select_screen(evse, now)
         if problem := self._qr_address_problem(str(values.get("qr_url") or "")):
             values = {**values, "qr_url": "", "no_code": "unavailable"}
-            if (evse.number, problem) not in self._misled:
-                self._misled.add((evse.number, problem))
+            if (evse.number, problem) not in self._refused_addresses:
+                self._refused_addresses.add((evse.number, problem))
                 yield Note(evse.number, f"a QR code is not shown, its address {problem}", "display")
         values = {**self._common_values(evse, now), **values}
-        if _shows_an_act(self._shown.get(evse.number), name, detail, values):
+        if _shows_an_act(self._shown_screens.get(evse.number), name, detail, values):
             self._count_act(evse.number)
-        screen = Screen(name, self._site.language, detail, values, self._acts.get(evse.number, 0))
-        if screen != self._shown.get(evse.number):
-            self._shown[evse.number] = screen
+        screen = Screen(name, self._site.language, detail, values, self._act_counts.get(evse.number, 0))
+        if screen != self._shown_screens.get(evse.number):
+            self._shown_screens[evse.number] = screen
             yield Show(evse.number, screen)
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
             yield WakeMe(f"countdown:{evse.number}", now.t_s + self._site.io_s)
         evse.lamp = self._select_lamp(evse, name)
         lamp = SetLamp(evse.number, evse.lamp, self._site.settings.number("light_intensity"))
-        if lamp != self._lamps.get(evse.number):
-            self._lamps[evse.number] = lamp
+        if lamp != self._shown_lamps.get(evse.number):
+            self._shown_lamps[evse.number] = lamp
             yield lamp
 
     def _qr_address_problem(self, url: str) -> str:
@@ -282,7 +282,7 @@ class Display:
         return address_problem(url, self._site.web_payment.hosts) if url else ""
 
     def _count_act(self, number: EvseId) -> None:
-        self._acts[number] = self._acts.get(number, 0) + 1
+        self._act_counts[number] = self._act_counts.get(number, 0) + 1
 
     def _common_values(self, evse: Evse, now: Moment) -> Values:
         site = self._site
@@ -300,10 +300,10 @@ class Display:
     def _select_screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
         """Select the screen: what a driver at this EVSE needs to know now. The first match wins."""
         service = self._site.service_state(evse)
-        notice = self._notice.get(evse.number)
+        notice = self._notices.get(evse.number)
         if self._site.dark:
             return ScreenName.OUT_OF_SERVICE, str(Fault.POWER_LOSS), {}
-        if notice and now.t_s < notice[1] and not self._checking(evse.number):
+        if notice and now.t_s < notice[1] and not self._is_checking(evse.number):
             if notice[0] in QUESTIONS:
                 return ScreenName.CHOOSE_OUTLET, notice[0], {"remaining_s": ceil(notice[1] - now.t_s)}
             words = in_language(notice[2], self._site.language)
@@ -320,11 +320,11 @@ class Display:
             left_s = evse.grant.until_s - now.t_s if evse.grant else 0.0
             price = agreed_with(self._site, evse, self._message_for(evse), now)
             return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
-        if self._checking(evse.number):
+        if self._is_checking(evse.number):
             return ScreenName.CHECKING, "", {}
         if (payer_s := payer_hold_s(evse, now)) is not None:
             return ScreenName.CHECKING, "paying", {"remaining_s": payer_s}
-        result = self._finished.get(evse.number)
+        result = self._results.get(evse.number)
         if result and self._shows_result(evse, result, now):
             figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
             return ScreenName.FINISHED, result.detail, {**figures, **self._bill_values(evse, result, now)}
@@ -360,7 +360,7 @@ class Display:
         values: Values = {
             "price_line": tariff(site),
             **offered(site, evse, now),
-            **self._code(evse, now),
+            **self._code_values(evse, now),
             "free": site.free_vending,
             "plugged": evse.vehicle_connected,
         }
@@ -386,23 +386,23 @@ class Display:
             "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
             "limit_a": None if evse.dc else evse.offered_a or evse.charging_limit.current_a,
             "soc_percent": reading.soc_percent if reading else None,
-            "stop_hint": self._stopped_by(session),
+            "stop_hint": self._stop_hint(session),
             **of_session(self._site, evse, register_wh, now),
         }
         if evse.state is State.ENDING or evse.charging is ChargingState.EV_CONNECTED:
             return ScreenName.PREPARING, "", values
         if evse.charging is ChargingState.CHARGING:
             return ScreenName.CHARGING, "", values
-        return ScreenName.PAUSED, self._paused_by(evse, session), values
+        return ScreenName.PAUSED, self._pause_detail(evse, session), values
 
-    def _stopped_by(self, session: Session) -> str:
+    def _stop_hint(self, session: Session) -> str:
         """Return how the driver can stop. Without a card: by unplugging, if that ends the
         session."""
         if session.web or session.token.type is TokenType.NO_AUTHORIZATION:
             return "unplug" if self._site.settings.flag("stop_on_ev_disconnect") else ""
         return "card"
 
-    def _paused_by(self, evse: Evse, session: Session) -> str:
+    def _pause_detail(self, evse: Evse, session: Session) -> str:
         """Return what pauses the session. ``refused``: the board gives no release although this
         vehicle should have it."""
         if evse.charging is ChargingState.SUSPENDED_EV:
@@ -436,7 +436,7 @@ def _shows_an_act(before: Screen | None, name: ScreenName, detail: str, values: 
     return bool(values.get("plugged")) and not before.values.get("plugged") and before.name is ScreenName.IDLE
 
 
-def _ended_by(reason: str, note: str) -> str:
+def _end_detail(reason: str, note: str) -> str:
     """Return the detail of the end. Lost mains is a fault for the backend, but shown to the driver
     as what it is."""
     return "fault" if note == "fault" and reason != "PowerLoss" else _ENDED_BY.get(reason, "stopped")

@@ -23,8 +23,8 @@ _OF_SERVICE = {
 class EvseStatus:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._told: dict[tuple[str, EvseId], StatusChanged] = {}
-        self._owed: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
+        self._reported: dict[tuple[str, EvseId], StatusChanged] = {}
+        self._owed_reports: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
 
     def derive_status(self, number: EvseId, at: Stamp) -> StatusChanged:
         """Return the status of an EVSE, or of the whole station (0)."""
@@ -69,13 +69,13 @@ class EvseStatus:
         evse = self._site.evses.get(number)
         if evse is not None and not evse.board_known and not evse.faults:
             return
-        new, old = self.derive_status(number, now.stamp), self._told.get((link, number))
-        owed = (link, number) in self._owed and self._site.link_up.get(link, False)
+        new, old = self.derive_status(number, now.stamp), self._reported.get((link, number))
+        owed = (link, number) in self._owed_reports and self._site.link_up.get(link, False)
         if not owed and old is not None and _is_same_status(old, new):
             return
-        self._told[(link, number)] = new
+        self._reported[(link, number)] = new
         if owed:
-            self._owed.discard((link, number))
+            self._owed_reports.discard((link, number))
             new = _force_report(new)
         yield Tell(link, new)
 

@@ -37,9 +37,9 @@ class FaultLatching:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._jams: Counter[EvseId] = Counter()
-        self._going: set[tuple[EvseId, Fault]] = set()
-        self._shown: dict[EvseId, set[Fault]] = defaultdict(set)
+        self._jam_counts: Counter[EvseId] = Counter()
+        self._faults_going: set[tuple[EvseId, Fault]] = set()
+        self._stored_faults: dict[EvseId, set[Fault]] = defaultdict(set)
         """Blocking faults that are not over, as stored on disk."""
 
     @on(Started)
@@ -52,8 +52,8 @@ class FaultLatching:
         for key, record in event.remembered.get("shown", {}).items():
             evse = self._site.evses.get(int(key)) if key.isdecimal() else None
             if evse is not None:
-                self._shown[evse.number] = {f for f in _LASTING if f.value in record.get("faults", ())}
-                evse.faults |= self._shown[evse.number]
+                self._stored_faults[evse.number] = {f for f in _LASTING if f.value in record.get("faults", ())}
+                evse.faults |= self._stored_faults[evse.number]
         yield from ()
 
     @on(FaultRaised)
@@ -68,27 +68,27 @@ class FaultLatching:
                 evse.acknowledged = False
                 if event.fault in _KEPT:
                     yield self._record_latched(evse)
-            if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._going:
-                self._going.discard((evse.number, event.fault))
+            if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._faults_going:
+                self._faults_going.discard((evse.number, event.fault))
                 yield WakeMe(f"gone:{event.fault}:{evse.number}", None)
-            if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._shown[evse.number]:
-                self._shown[evse.number].add(event.fault)
+            if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._stored_faults[evse.number]:
+                self._stored_faults[evse.number].add(event.fault)
                 yield self._record_shown(evse.number)
 
     def _is_latching_fault(self, evse: Evse, event: FaultRaised) -> bool:
         if event.fault in JAMS:
-            self._jams[evse.number] += 1
-            return self._jams[evse.number] >= JAMS_MOST
+            self._jam_counts[evse.number] += 1
+            return self._jam_counts[evse.number] >= JAMS_MOST
         return CATALOGUE[event.fault].latched
 
     @on(ContactorClosed)
     def forget_lock_jams(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
         """Forget the jams: the board locks before it gives power."""
-        self._jams.pop(event.evse, None)
+        self._jam_counts.pop(event.evse, None)
         yield from ()
 
     def _record_shown(self, number: EvseId) -> Remember:
-        names = sorted(f.value for f in self._shown[number])
+        names = sorted(f.value for f in self._stored_faults[number])
         return Remember("shown", str(number), {"faults": names} if names else None)
 
     # --- gone ----------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class FaultLatching:
     @on(FaultGone)
     def clear_fault_after_delay(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
         if blocks(event.fault):
-            self._going.add((event.evse, event.fault))
+            self._faults_going.add((event.evse, event.fault))
             yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
         else:
             yield FaultCleared(event.evse, event.fault)
@@ -105,14 +105,14 @@ class FaultLatching:
     def check_faults_of_last_run(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Start the delay for faults that were there when the agent stopped and are not any more:
         it is unknown since when."""
-        for fault in sorted(self._shown[event.evse] - self._site.evses[event.evse].board_faults):
+        for fault in sorted(self._stored_faults[event.evse] - self._site.evses[event.evse].board_faults):
             yield FaultGone(event.evse, fault)
 
     @on(FaultCleared)
     def forget_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         for number in self._site.evses if event.evse == STATION else (event.evse,):
-            if event.fault in self._shown[number]:
-                self._shown[number].discard(event.fault)
+            if event.fault in self._stored_faults[number]:
+                self._stored_faults[number].discard(event.fault)
                 yield self._record_shown(number)
 
     @on(TimeCame)
@@ -123,12 +123,12 @@ class FaultLatching:
             evse, fault = self._site.evses[int(number)], Fault(name)
             if fault in self.disappearing_faults(evse):
                 yield FaultCleared(evse.number, fault)
-            self._going.discard((evse.number, fault))
+            self._faults_going.discard((evse.number, fault))
 
     def disappearing_faults(self, evse: Evse) -> frozenset[Fault]:
         """Return the faults that the board has stopped showing a moment ago."""
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
-        gone = {fault for number, fault in self._going if number == evse.number}
+        gone = {fault for number, fault in self._faults_going if number == evse.number}
         return frozenset((gone & evse.faults) - evse.board_faults - evse.latched - elsewhere)
 
     # --- looked at -----------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class FaultLatching:
             return
         evse.faults -= gone
         evse.latched -= gone
-        self._jams.pop(evse.number, None)
+        self._jam_counts.pop(evse.number, None)
         yield self._record_latched(evse)
         yield SituationChanged(evse.number)
 

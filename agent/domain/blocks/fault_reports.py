@@ -20,8 +20,8 @@ class FaultReports:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._told: dict[tuple[str, EvseId], frozenset[Fault]] = {}
-        self._number = 0
+        self._reported: dict[tuple[str, EvseId], frozenset[Fault]] = {}
+        self._event_number = 0
 
     @on(LinkChanged)
     def report_faults_on_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
@@ -37,11 +37,11 @@ class FaultReports:
 
     def _report_fault_changes(self, link: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
         new = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
-        old = self._told.get((link, evse.number), frozenset())
+        old = self._reported.get((link, evse.number), frozenset())
         if new == old or not self._site.link_up.get(link):
             return
-        self._told[link, evse.number] = new
+        self._reported[link, evse.number] = new
         for fault in heaviest_first(new ^ old):
-            self._number += 1
-            noted = FaultNoted(evse.number, fault, fault in new, heaviest_first(new), now.stamp, self._number)
+            self._event_number += 1
+            noted = FaultNoted(evse.number, fault, fault in new, heaviest_first(new), now.stamp, self._event_number)
             yield Tell(link, noted)

@@ -19,9 +19,9 @@ LOOK_S = 5.0
 
 
 class FaultReset:
-    def __init__(self, site: Site, latches: FaultLatching) -> None:
-        self._site, self._latches = site, latches
-        self._left: dict[int, int] = {}
+    def __init__(self, site: Site, latching: FaultLatching) -> None:
+        self._site, self._latching = site, latching
+        self._retries_left: dict[int, int] = {}
         """Tries left after a reset."""
 
     @on(Started)
@@ -31,13 +31,13 @@ class FaultReset:
         ordered = event.remembered.get("restart", {}).get("ordered") or {}
         if "Reset" in str(ordered.get("reason", "")):
             for number in self._site.evses:
-                self._left[number] = 1 + self._site.settings.number("reset_retries")
+                self._retries_left[number] = 1 + self._site.settings.number("reset_retries")
                 self._site.evses[number].acknowledged = bool(ordered.get("hard"))
                 yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
     def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
         """Reset the faults of one EVSE. Its session, if there was one, is closed."""
-        self._left[number] = self._site.settings.number("reset_retries")
+        self._retries_left[number] = self._site.settings.number("reset_retries")
         self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
         yield from self._schedule_fault_check(self._site.evses[number], now)
@@ -60,18 +60,18 @@ class FaultReset:
         if kind != "clear":
             return
         evse = self._site.evses[int(number)]
-        yield from self._latches.clear_acknowledged_faults(evse, now)
-        going = self._latches.disappearing_faults(evse)
+        yield from self._latching.clear_acknowledged_faults(evse, now)
+        going = self._latching.disappearing_faults(evse)
         if not _is_blocked(evse, going):
-            self._latches.lapse_acknowledgement(evse)
+            self._latching.lapse_acknowledgement(evse)
             yield from self._clear_reset_failure(evse)
             return
-        if self._left.get(evse.number, 0) > 0:
-            self._left[evse.number] -= 1
+        if self._retries_left.get(evse.number, 0) > 0:
+            self._retries_left[evse.number] -= 1
             yield ClearFaults(evse.number)
             yield WakeMe(event.key, now.t_s + LOOK_S)
         else:
-            self._latches.lapse_acknowledgement(evse)
+            self._latching.lapse_acknowledgement(evse)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)
 
     @on(BoardOpened)

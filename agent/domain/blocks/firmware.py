@@ -102,9 +102,9 @@ class FirmwareUpdate:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._job: _Job | None = None
-        self._judging: tuple[Asked, AskFirmware] | None = None
-        self._pending = False
-        self._version = ""
+        self._signer_check: tuple[Asked, AskFirmware] | None = None
+        self._commit_pending = False
+        self._running_version = ""
 
     def current_status(self, extended: bool) -> FirmwareStatus:
         """Return the status for TriggerMessage."""
@@ -122,20 +122,20 @@ class FirmwareUpdate:
         assert isinstance(ask, AskFirmware)
         able = self._site.updater and self._site.can_fetch(ask.location)
         able = able and bool(ask.signature or not self._site.settings.flag("signed_firmware_required"))
-        if self._is_installing() or not able or self._judging is not None:
+        if self._is_installing() or not able or self._signer_check is not None:
             yield from self._reject_update(event, ask)
             return
         if ask.certificate:
-            self._judging = (event, ask)
+            self._signer_check = (event, ask)
             yield JudgeSigner(event.request, ask.certificate)
             return
         yield from self._accept_update(event, ask, now)
 
     @on(SignerJudged)
     def continue_after_signer_check(self, event: SignerJudged, now: Moment) -> Iterator[Yielded]:
-        if self._judging is None or self._judging[0].request != event.job:
+        if self._signer_check is None or self._signer_check[0].request != event.job:
             return
-        (asked, ask), self._judging = self._judging, None
+        (asked, ask), self._signer_check = self._signer_check, None
         if event.accepted:
             yield from self._accept_update(asked, ask, now)
             return
@@ -228,7 +228,7 @@ class FirmwareUpdate:
         if self._is_station_in_use():
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
         else:
-            self._job.before = self._version
+            self._job.before = self._running_version
             yield from self._enter_phase(Phase.INSTALLING, "Installing")
             yield InstallFirmware(self._job.id)
 
@@ -261,9 +261,9 @@ class FirmwareUpdate:
     def confirm_booted_firmware(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
         """Take what the updater reports to be running. A pending system is committed once the
         backend has accepted its boot."""
-        self._pending = event.pending
-        if event.version and event.version != self._version:
-            self._version = event.version
+        self._commit_pending = event.pending
+        if event.version and event.version != self._running_version:
+            self._running_version = event.version
             yield Remember("firmware", "version", {"version": event.version})
         job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
         if job is not None and event.fell_back:
@@ -292,9 +292,9 @@ class FirmwareUpdate:
 
     def _commit_firmware(self, now: Moment) -> Iterator[Yielded]:
         booting = self._job is not None and self._job.phase is Phase.BOOTING
-        if not self._pending:
+        if not self._commit_pending:
             return  # the updater has not reported yet what runs, or there is nothing to commit
-        self._pending = False
+        self._commit_pending = False
         yield WakeMe(GRACE, None)
         yield CommitFirmware()
         if booting and self._job is not None:
@@ -314,7 +314,7 @@ class FirmwareUpdate:
 
     @on(Started)
     def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        self._version = str(event.remembered.get("firmware", {}).get("version", {}).get("version", ""))
+        self._running_version = str(event.remembered.get("firmware", {}).get("version", {}).get("version", ""))
         record = event.remembered.get("firmware", {}).get("job")
         if record is None:
             return
@@ -346,9 +346,9 @@ class FirmwareUpdate:
     def _enter_phase(self, phase: Phase, status: str = "") -> Iterator[Yielded]:
         assert self._job is not None
         self._job.phase = phase
-        tell = list(self._report_firmware_status(status)) if status else []
+        reports = list(self._report_firmware_status(status)) if status else []
         yield Remember("firmware", "job", self._job.to_record())
-        yield from tell
+        yield from reports
 
     def _report_firmware_status(self, status: str) -> Iterator[Yielded]:
         """Report each status once: a second attempt is still downloading."""
@@ -359,7 +359,7 @@ class FirmwareUpdate:
 
     def _finish_successfully(self, job: _Job, now: Moment) -> Iterator[Yielded]:
         yield from self._end_job("Installed")
-        yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._version)
+        yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._running_version)
 
     def _end_job(self, status: str) -> Iterator[Yielded]:
         """End the job and open the station again."""

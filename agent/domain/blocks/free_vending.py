@@ -22,14 +22,14 @@ class FreeVending:
     """``closed``: True if no session may begin there."""
 
     def __init__(self, site: Site, closed: Callable[[Evse], bool]) -> None:
-        self._site, self._closed = site, closed
-        self._stopped: set[EvseId] = set()
+        self._site, self._is_closed = site, closed
+        self._stopped_evses: set[EvseId] = set()
         """EVSEs whose present vehicle was stopped by an operator or the backend."""
-        self._resting: set[EvseId] = set()
+        self._paused_evses: set[EvseId] = set()
 
     @on(VehicleConnected, VehicleLeft)
     def forget_stopped_vehicle(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
-        self._stopped.discard(event.evse)
+        self._stopped_evses.discard(event.evse)
         yield from ()
 
     @on(GrantDropped)
@@ -37,9 +37,9 @@ class FreeVending:
         if not self._site.free_vending:
             return
         if event.trigger in _SAID_NO:
-            self._stopped.add(event.evse)
+            self._stopped_evses.add(event.evse)
             return
-        self._resting.add(event.evse)
+        self._paused_evses.add(event.evse)
         evse = self._site.evses[event.evse]
         yield WakeMe(timer_key("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
 
@@ -47,15 +47,15 @@ class FreeVending:
     def end_pause_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if event.key == timer_key("vending", evse):
-                self._resting.discard(evse.number)
+                self._paused_evses.discard(evse.number)
                 yield SituationChanged(evse.number)
 
     @on(SituationChanged)
     def authorize_waiting_vehicles(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values() if self._site.free_vending else ():
-            if event.evse in (STATION, evse.number) and self._is_vehicle_waiting(evse) and not self._closed(evse):
+            if event.evse in (STATION, evse.number) and self._is_vehicle_waiting(evse) and not self._is_closed(evse):
                 yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
     def _is_vehicle_waiting(self, evse: Evse) -> bool:
         here = evse.vehicle_connected and not evse.session_used and evse.state is State.OCCUPIED
-        return here and evse.number not in self._stopped | self._resting
+        return here and evse.number not in self._stopped_evses | self._paused_evses

@@ -86,12 +86,12 @@ class LogUpload:
         kind = "security" if ask.security else "diagnostics"
         return f"{plain or 'station'}-{kind}-{int(now.utc_s if now.utc_s is not None else now.t_s)}.zip"
 
-    def _start_upload(self, tell: bool) -> Iterator[Yielded]:
+    def _start_upload(self, report: bool) -> Iterator[Yielded]:
         job = self._job
         assert job is not None
         job.tries += 1
         yield WakeMe(AGAIN, None)
-        if tell:
+        if report:
             yield Tell(job.link, job.status_message("Uploading"))
         yield job.upload_order()
 

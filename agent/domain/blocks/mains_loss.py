@@ -28,39 +28,39 @@ class MainsLoss:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._lit = False
-        self._waiting = False
-        self._left = False
+        self._had_mains = False
+        self._is_loss_timed = False
+        self._shutdown_ordered = False
 
     @on(SupplyChanged)
     def follow_mains_supply(self, event: SupplyChanged, now: Moment) -> Iterator[Yielded]:
         supply = event.supply
         if supply.mains:
-            self._lit = True
+            self._had_mains = True
             yield from self._declare_mains_back()
-        elif not self._site.dark and (supply.backup is False or not self._lit):
+        elif not self._site.dark and (supply.backup is False or not self._had_mains):
             yield from self._declare_mains_lost(now)  # no back-up supply, or nothing to lose: no time for a second look
-        elif not self._site.dark and not self._waiting:
-            self._waiting = True
+        elif not self._site.dark and not self._is_loss_timed:
+            self._is_loss_timed = True
             yield WakeMe(LOST, now.t_s + self._site.mains_hold_s * self._site.io_s)
 
     @on(TimeCame)
     def act_on_mains_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == LOST and self._waiting:
+        if event.key == LOST and self._is_loss_timed:
             yield from self._declare_mains_lost(now)
         elif event.key == GONE and self._site.dark:
             yield from self._order_shutdown()  # sessions still ending are on disk, and are reported later
 
     def _declare_mains_lost(self, now: Moment) -> Iterator[Yielded]:
-        self._site.dark, self._waiting = True, False
+        self._site.dark, self._is_loss_timed = True, False
         yield WakeMe(LOST, None)
-        if self._lit:
+        if self._had_mains:
             yield WakeMe(GONE, now.t_s + self._site.backup_s * self._site.io_s)
         yield FaultRaised(STATION, Fault.POWER_LOSS)
 
     def _declare_mains_back(self) -> Iterator[Yielded]:
         was_dark = self._site.dark
-        self._site.dark, self._waiting = False, False
+        self._site.dark, self._is_loss_timed = False, False
         yield WakeMe(LOST, None)
         yield WakeMe(GONE, None)
         for evse in self._site.evses.values() if was_dark else ():
@@ -77,8 +77,8 @@ class MainsLoss:
         return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
     def _order_shutdown(self) -> Iterator[Yielded]:
-        if not self._lit or self._left:
+        if not self._had_mains or self._shutdown_ordered:
             return
-        self._left = self._site.stopping = True
+        self._shutdown_ordered = self._site.stopping = True
         yield WakeMe(GONE, None)
         yield Leave()

@@ -45,7 +45,7 @@ lasts, and readings that are kept for its end where that has an interval of its 
 class MeterValues:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._marks: dict[str, Stamp] = {}
+        self._clock_marks: dict[str, Stamp] = {}
 
     # --- sampled -----------------------------------------------------------------------------------------------
 
@@ -124,15 +124,15 @@ class MeterValues:
     def _arm_clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
         interval = self._site.settings.number(_CLOCKS[kind])
         if interval <= 0 or now.utc_s is None:
-            self._marks.pop(kind, None)
+            self._clock_marks.pop(kind, None)
             yield WakeMe(f"{kind}:", None)
             return
         ahead = next_mark_utc_s(interval, now.utc_s) - now.utc_s
-        self._marks[kind] = Stamp(now.stamp.boot, now.t_s + ahead)
+        self._clock_marks[kind] = Stamp(now.stamp.boot, now.t_s + ahead)
         yield WakeMe(f"{kind}:", now.t_s + ahead)
 
     def _read_at_clock_mark(self, kind: str, now: Moment) -> Iterator[Yielded]:
-        mark = self._marks.get(kind)
+        mark = self._clock_marks.get(kind)
         if mark is not None:
             for evse in self._site.evses.values():
                 if self._wants_clock_reading(kind, evse):
@@ -178,12 +178,12 @@ class MeterValues:
             )
         elif kind in ("live", "end"):
             yield SituationChanged(evse.number)
-        if kind == self._kept_from(_SAMPLES):
+        if kind == self._purpose_kept_from(_SAMPLES):
             self._keep_for_transaction_end(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
-        elif kind == self._kept_from(_CLOCKS):
+        elif kind == self._purpose_kept_from(_CLOCKS):
             self._keep_for_transaction_end(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
 
-    def _kept_from(self, kinds: Mapping[str, str]) -> str:
+    def _purpose_kept_from(self, kinds: Mapping[str, str]) -> str:
         """Return which readings are kept for the end: the ones that are sent, or ones of their
         own."""
         told, own = kinds

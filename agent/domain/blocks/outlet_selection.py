@@ -56,19 +56,19 @@ class OutletQuestion:
 class OutletSelection:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._buttons: frozenset[EvseId] = frozenset()
-        self._asking: OutletQuestion | None = None
-        self._chosen: tuple[EvseId, float] = (STATION, 0.0)
+        self._evses_with_button: frozenset[EvseId] = frozenset()
+        self._question: OutletQuestion | None = None
+        self._last_choice: tuple[EvseId, float] = (STATION, 0.0)
 
     @on(ButtonsKnown)
     def note_outlet_buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
         numbers = (_outlet_number(name) for name in event.names)
-        self._buttons |= {n for n in numbers if n in self._site.evses}
+        self._evses_with_button |= {n for n in numbers if n in self._site.evses}
         return iter(())
 
     def find_chosen_outlet(self, among: Sequence[Evse], now: Moment) -> Evse | None:
         """Return the outlet whose button was pressed a moment ago."""
-        number, until_s = self._chosen
+        number, until_s = self._last_choice
         return next((e for e in among if e.number == number and now.t_s < until_s), None)
 
     def should_ask_driver(self, plugged: Sequence[Evse]) -> bool:
@@ -76,28 +76,28 @@ class OutletSelection:
         return len(plugged) > 1 and self.has_buttons(plugged)
 
     def has_buttons(self, evses: Sequence[Evse]) -> bool:
-        return {e.number for e in evses} <= self._buttons
+        return {e.number for e in evses} <= self._evses_with_button
 
     @property
     def is_asking(self) -> bool:
         """True while a card waits for an answer. Only one card is asked about at a time."""
-        return self._asking is not None
+        return self._question is not None
 
     @property
     def waiting_payment(self) -> str:
         """The payment whose bank card waits for an answer, "" if there is none."""
-        return self._asking.payment_id if self._asking is not None else ""
+        return self._question.payment_id if self._question is not None else ""
 
     def ask_for_outlet(
         self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment
     ) -> Iterator[Yielded]:
         """Ask which outlet is meant. One card at a time: the next button counts for the first
         card."""
-        waiting = self._asking
+        waiting = self._question
         if waiting is None:
             until_s = now.t_s + CHOICE_S * self._site.io_s
             numbers = tuple(e.number for e in plugged)
-            waiting = self._asking = OutletQuestion(card, numbers, otherwise.number, until_s, "choose_outlet")
+            waiting = self._question = OutletQuestion(card, numbers, otherwise.number, until_s, "choose_outlet")
             yield WakeMe("choice:", until_s)
         elif not _same_card(waiting.about, card):
             yield CardRefused(otherwise.number, "concurrent")
@@ -107,40 +107,40 @@ class OutletSelection:
         """Ask the driver of a bank card. ``OutletMeant`` comes back. Not while another card is
         being asked about (``is_asking``)."""
         until_s = now.t_s + PAYER_S * self._site.io_s
-        self._asking = OutletQuestion(payment, tuple(e.number for e in among), STATION, until_s, why)
+        self._question = OutletQuestion(payment, tuple(e.number for e in among), STATION, until_s, why)
         yield WakeMe("choice:", until_s)
-        yield NoticeShown(self._asking.among, why, until_s)
+        yield NoticeShown(self._question.among, why, until_s)
 
     def withdraw_question(self) -> Iterator[Yielded]:
         """Withdraw the question: the card is gone."""
-        if self._asking is not None:
+        if self._question is not None:
             yield WakeMe("choice:", None)
-            yield NoticeShown(self._asking.among, self._asking.why, 0.0)
-            self._asking = None
+            yield NoticeShown(self._question.among, self._question.why, 0.0)
+            self._question = None
 
     @on(ButtonPressed)
     def choose_outlet_by_button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
         number = _outlet_number(event.name)
         if number not in self._site.evses:
             return
-        if self._asking is not None:
-            if number in self._asking.among:
+        if self._question is not None:
+            if number in self._question.among:
                 yield from self._finish_question(number)
             return
-        self._chosen = (number, now.t_s + CHOICE_S * self._site.io_s)
+        self._last_choice = (number, now.t_s + CHOICE_S * self._site.io_s)
         yield OutletChosen(number)
 
     @on(VehicleConnected)
     def choose_outlet_by_cable(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
         """Take the cable as the answer of the bank card's driver."""
-        if self.waiting_payment and self._asking is not None and event.evse in self._asking.among:
+        if self.waiting_payment and self._question is not None and event.evse in self._question.among:
             yield from self._finish_question(event.evse)
 
     @on(VehicleLeft)
     def drop_unplugged_outlet(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
         """Drop an outlet whose cable was pulled. If one is left, there is nothing to ask about an
         RFID card. A bank card's driver may pull the cable to plug it in again."""
-        asking = self._asking
+        asking = self._question
         if asking is None or asking.payment_id or event.evse not in asking.among:
             return
         yield NoticeShown((event.evse,), asking.why, 0.0)
@@ -151,13 +151,13 @@ class OutletSelection:
 
     @on(TimeCame)
     def decide_after_timeout(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        asking = self._asking  # the question may be about another card than the one whose time ended just now
+        asking = self._question  # the question may be about another card than the one whose time ended just now
         if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
             yield from self._finish_question(asking.otherwise)
 
     def _finish_question(self, number: EvseId) -> Iterator[Yielded]:
-        assert self._asking is not None
-        asking, self._asking = self._asking, None
+        assert self._question is not None
+        asking, self._question = self._question, None
         yield WakeMe("choice:", None)
         yield NoticeShown(asking.among, asking.why, 0.0)
         about = asking.about

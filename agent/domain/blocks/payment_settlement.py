@@ -59,10 +59,10 @@ _LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
 class PaymentSettlement:
     def __init__(self, site: Site, journal: Journal) -> None:
         self._site, self._journal = site, journal
-        self._saved_s: dict[str, float] = {}
-        self._lost: dict[str, int] = {}
+        self._last_stored_s: dict[str, float] = {}
+        self._lost_sessions: dict[str, int] = {}
         """Payments whose session is gone -> how often its register was asked for."""
-        self._unread: dict[str, Mapping[str, Any]] = {}
+        self._unreadable_records: dict[str, Mapping[str, Any]] = {}
         """Records that cannot be read and were not reviewed."""
 
     # --- what terminals say ------------------------------------------------------------------------------------------
@@ -120,8 +120,8 @@ class PaymentSettlement:
         if p is None or p.usage is None or evse.state is not State.ACTIVE:
             return
         p.usage = p.usage.at(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
-        if now.t_s - self._saved_s.get(p.id, 0.0) >= KEEP_S:
-            self._saved_s[p.id] = now.t_s
+        if now.t_s - self._last_stored_s.get(p.id, 0.0) >= KEEP_S:
+            self._last_stored_s[p.id] = now.t_s
             yield self._journal.keep(p)
         yield from self._check_payment_ceiling(evse, p, now)
 
@@ -186,7 +186,7 @@ class PaymentSettlement:
         assert p.usage is not None
         if end_wh is not None:
             p.usage = p.usage.at(clock_s(now) - passed_s(at, now), end_wh, None, at)
-        self._saved_s.pop(p.id, None)
+        self._last_stored_s.pop(p.id, None)
         yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
         yield from self._arm_charge_alarm(p, now)
         yield from self._update_payment_fault(now)
@@ -210,7 +210,7 @@ class PaymentSettlement:
             evse = self._site.evses[int(key)]
             if self._active_payment(evse) is not None:
                 yield from self._stop_at_ceiling(evse, now)
-        elif kind == "pay-lost" and key in self._lost:
+        elif kind == "pay-lost" and key in self._lost_sessions:
             yield from self._ask_register(self._journal.payments[key], now)
         elif kind == "pay-prune":
             yield from self._prune_finished_payments(now)
@@ -263,7 +263,7 @@ class PaymentSettlement:
                 known = p.usage is not None and wh > p.usage.wh
                 yield from self._charge_payment(p, wh if known else None, now.stamp, now, "session lost with the store")
             elif session is None:
-                self._lost[p.id] = 0
+                self._lost_sessions[p.id] = 0
                 yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
             elif p.usage is not None:  # take the newer record: card and backend get one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
@@ -273,7 +273,7 @@ class PaymentSettlement:
     def _stop_unreadable_payment(self, payment: str, record: Mapping[str, Any]) -> Iterator[Yielded]:
         """Stop the session of an unreadable payment: the held amount is unknown. The end of its
         token shows which session it is, whatever prefix the token has."""
-        self._unread[payment] = record
+        self._unreadable_records[payment] = record
         self._journal.blind = True
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
@@ -287,7 +287,7 @@ class PaymentSettlement:
     def ask_lost_registers(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Read the register: a session whose record was lost has had its energy, and the register
         shows how much."""
-        for key in [k for k in self._lost if self._journal.payments[k].evse == event.evse]:
+        for key in [k for k in self._lost_sessions if self._journal.payments[k].evse == event.evse]:
             yield from self._ask_register(self._journal.payments[key], now)
 
     def _ask_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
@@ -296,12 +296,12 @@ class PaymentSettlement:
         if evse is None or evse.session is not None:
             yield from self._charge_without_register(p, now)
             return
-        self._lost[p.id] += 1
+        self._lost_sessions[p.id] += 1
         yield WakeMe(f"pay-lost:{p.id}", None)
         yield ReadMeter(evse.number, f"payment:{p.id}", billing=True)
 
     def _charge_by_register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
-        if self._lost.pop(key, None) is not None:
+        if self._lost_sessions.pop(key, None) is not None:
             yield from self._charge_payment(
                 self._journal.payments[key], reading.energy_wh, now.stamp, now, "session lost"
             )
@@ -309,15 +309,15 @@ class PaymentSettlement:
     @on(MeterFailed)
     def retry_lost_register(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
         kind, _, key = event.purpose.partition(":")
-        if kind != "payment" or key not in self._lost:
+        if kind != "payment" or key not in self._lost_sessions:
             return
-        if self._lost[key] < TRIES:
+        if self._lost_sessions[key] < TRIES:
             yield WakeMe(f"pay-lost:{key}", now.t_s + RETRY_S * self._journal.io_s)
         else:
             yield from self._charge_without_register(self._journal.payments[key], now)
 
     def _charge_without_register(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        del self._lost[p.id]
+        del self._lost_sessions[p.id]
         yield from self._charge_payment(p, None, now.stamp, now, "session and register lost")
 
     # --- for people --------------------------------------------------------------------------------------------------
@@ -327,15 +327,15 @@ class PaymentSettlement:
         back a terminal that holds money, or find out why a bill is still not charged."""
         unfinished, terms = self._journal.payments.values(), self._journal.terms
         doubtful = any(_is_uncertain(p) and not p.reviewed for p in self._journal.done.values())
-        doubtful |= bool(self._unread) or any(p.terminal not in terms.terminals for p in unfinished)
+        doubtful |= bool(self._unreadable_records) or any(p.terminal not in terms.terminals for p in unfinished)
         doubtful |= any(_is_charge_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
-        raised = self._alerted
+        raised = self._fault_raised
         doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found again
-        self._alerted = doubtful
+        self._fault_raised = doubtful
         if doubtful != raised:
             yield (FaultRaised if doubtful else FaultCleared)(STATION, Fault.PAYMENT_UNCERTAIN)
 
-    _alerted = False
+    _fault_raised = False
 
     @on(PaymentReviewed)
     def mark_payment_reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
@@ -343,8 +343,8 @@ class PaymentSettlement:
         if p is not None and p.state is PayState.UNCERTAIN:
             p.reviewed = True
             yield self._journal.keep(p)
-        aside = self._unread.pop(event.payment, None)
-        self._journal.blind = bool(self._unread)
+        aside = self._unreadable_records.pop(event.payment, None)
+        self._journal.blind = bool(self._unreadable_records)
         if aside is not None:
             yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
         yield from self._update_payment_fault(now)

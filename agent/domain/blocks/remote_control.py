@@ -70,13 +70,13 @@ class RemoteControl:
         status: EvseStatus,
         firmware: FirmwareUpdate,
         logs: LogUpload,
-        cleared: FaultReset,
+        fault_reset: FaultReset,
     ) -> None:
-        self._site, self._lock, self._cleared = site, lock, cleared
-        self._status, self._firmware, self._logs = status, firmware, logs
+        self._site, self._lock, self._fault_reset = site, lock, fault_reset
+        self._status, self._firmware, self._log_upload = status, firmware, logs
         self._unlocking: dict[int, _Unlocking] = {}
-        self._reset: AskReset | None = None
-        self._clearing: set[int] = set()
+        self._pending_reset: AskReset | None = None
+        self._pending_evse_resets: set[int] = set()
 
     @answers(AskStop)
     def answer_remote_stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
@@ -130,18 +130,20 @@ class RemoteControl:
         waiting = self._unlocking.get(event.evse)
         if waiting and not waiting.asked_for:
             yield from self._try_unlock(self._site.evses[event.evse], now)
-        if event.evse in self._clearing:
-            self._clearing.discard(event.evse)
-            yield from self._cleared.reset_evse_faults(event.evse, now)
-        if self._reset and not (self._is_station_in_use() if self._reset.on_idle else self._has_running_session()):
+        if event.evse in self._pending_evse_resets:
+            self._pending_evse_resets.discard(event.evse)
+            yield from self._fault_reset.reset_evse_faults(event.evse, now)
+        if self._pending_reset and not (
+            self._is_station_in_use() if self._pending_reset.on_idle else self._has_running_session()
+        ):
             yield from self._restart_station()
 
     @on(GrantDropped, TransactionClosed)
     def continue_without_session(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
-        if event.evse in self._clearing and self._site.evses[event.evse].session is None:
-            self._clearing.discard(event.evse)
-            yield from self._cleared.reset_evse_faults(event.evse, now)
-        if self._reset and self._reset.on_idle and not self._is_station_in_use():
+        if event.evse in self._pending_evse_resets and self._site.evses[event.evse].session is None:
+            self._pending_evse_resets.discard(event.evse)
+            yield from self._fault_reset.reset_evse_faults(event.evse, now)
+        if self._pending_reset and self._pending_reset.on_idle and not self._is_station_in_use():
             yield from self._restart_station()
 
     @on(UnlockTried)
@@ -163,9 +165,9 @@ class RemoteControl:
             return
         waiting = ask.on_idle and self._is_station_in_use()
         yield Reply(event.link, event.request, "Scheduled" if waiting else "Accepted")
-        if self._reset is not None and (waiting or not self._reset.on_idle):
+        if self._pending_reset is not None and (waiting or not self._pending_reset.on_idle):
             return
-        self._reset = ask
+        self._pending_reset = ask
         if waiting:
             self._site.draining = True
             yield SituationChanged(STATION)
@@ -191,9 +193,9 @@ class RemoteControl:
         busy = evse.session is not None or evse.tx is not None
         yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
         if not busy:
-            yield from self._cleared.reset_evse_faults(evse.number, now)
+            yield from self._fault_reset.reset_evse_faults(evse.number, now)
             return
-        self._clearing.add(evse.number)
+        self._pending_evse_resets.add(evse.number)
         if not ask.on_idle:
             wanted = StopWanted if evse.session is not None else TransactionGivenUp
             yield wanted(evse.number, *_RESET, note="soft")
@@ -216,7 +218,7 @@ class RemoteControl:
     def _restart_station(self) -> Iterator[Yielded]:
         """Restart the station. A reset that waited for its moment is scheduled (2.0.1 B12); one
         that found the station idle is not."""
-        reset, self._reset = self._reset, None
+        reset, self._pending_reset = self._pending_reset, None
         yield WakeMe("reset:", None)
         waited = reset is not None and reset.on_idle and self._site.draining
         yield Restart(bool(reset and reset.hard), SCHEDULED_RESET if waited else REMOTE_RESET)
@@ -259,7 +261,7 @@ class RemoteControl:
         if ask.what is Trigger.FIRMWARE_STATUS:
             return self._firmware.current_status(ask.extended)
         if ask.what is Trigger.LOG_STATUS:
-            return self._logs.current_status(ask.extended)
+            return self._log_upload.current_status(ask.extended)
         return _PLAIN[ask.what]
 
     @answers(AskData)

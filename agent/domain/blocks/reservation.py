@@ -24,7 +24,7 @@ ROUND_S = 0.001
 class Reservations:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._kept: tuple[EvseId, ...] = ()
+        self._kept_evses: tuple[EvseId, ...] = ()
 
     @on(Started)
     def restore_reservations(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -133,7 +133,7 @@ class Reservations:
         """Refresh EVSEs that are kept or free now: an event at one EVSE may make another one the
         last that is left for a reservation."""
         now_kept = tuple(e.number for e in self._site.evses.values() if kept(self._site, e))
-        changed, self._kept = set(self._kept) ^ set(now_kept), now_kept
+        changed, self._kept_evses = set(self._kept_evses) ^ set(now_kept), now_kept
         for number in changed - {event.evse} if event.evse != STATION else ():
             yield SituationChanged(number)
 

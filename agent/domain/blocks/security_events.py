@@ -33,8 +33,8 @@ _PARAMETERS = ("authorization_key", "security_profile", "root_check", "cpo_name"
 class SecurityEventsBlock:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._said: set[tuple[str, str]] = set()
-        self._offset_s: float | None = None
+        self._reported: set[tuple[str, str]] = set()
+        self._clock_offset_s: float | None = None
 
     @on(Started)
     def restore_security_log(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -54,9 +54,9 @@ class SecurityEventsBlock:
     @on(SecurityNoticed)
     def record_security_event(self, event: SecurityNoticed, now: Moment) -> Iterator[Yielded]:
         if event.kind in REPEATED:
-            if (event.link, event.kind) in self._said:
+            if (event.link, event.kind) in self._reported:
                 return
-            self._said.add((event.link, event.kind))
+            self._reported.add((event.link, event.kind))
         log = self._site.security
         log.number += 1
         noted = Noted(event.kind.value, now.stamp, event.info, event.link)
@@ -70,7 +70,7 @@ class SecurityEventsBlock:
     def forget_repeated_events(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """Forget the repeated events: what fails from now on is another failure."""
         if event.up:
-            self._said = {(link, kind) for link, kind in self._said if link not in (event.link, "")}
+            self._reported = {(link, kind) for link, kind in self._reported if link not in (event.link, "")}
         yield from ()
 
     # --- events that no other block reports ----------------------------------------------------------------------
@@ -78,7 +78,7 @@ class SecurityEventsBlock:
     @on(ClockTrusted)
     def report_clock_correction(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
         offset_s = None if now.utc_s is None else now.utc_s - now.t_s
-        before_s, self._offset_s = self._offset_s, offset_s
+        before_s, self._clock_offset_s = self._clock_offset_s, offset_s
         if offset_s is not None and before_s is not None and abs(offset_s - before_s) >= CORRECTED_S:
             yield SecurityNoticed(SecurityEvent.SETTING_SYSTEM_TIME, f"by {offset_s - before_s:+.0f} s")
 

@@ -49,8 +49,8 @@ REFRESH_S = 20.0
 class SessionCosts:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._messages: dict[str, tuple[MessageContent, ...]] = {}
-        self._sessions: dict[int, Session] = {}
+        self._driver_messages: dict[str, tuple[MessageContent, ...]] = {}
+        self._open_sessions: dict[int, Session] = {}
         site.judges |= {name: self._price_check_for(name) for name in OFFLINE_PRICES}
 
     def _price_check_for(self, name: str) -> Callable[[Value], bool]:
@@ -129,10 +129,10 @@ class SessionCosts:
     def _show_driver_message(self, token: Token, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
         """Show the message where this token is, or as soon as it comes."""
         key = token.value.casefold()
-        self._messages.pop(key, None)
-        self._messages[key] = texts
-        while len(self._messages) > MESSAGES_MAX:
-            del self._messages[next(iter(self._messages))]
+        self._driver_messages.pop(key, None)
+        self._driver_messages[key] = texts
+        while len(self._driver_messages) > MESSAGES_MAX:
+            del self._driver_messages[next(iter(self._driver_messages))]
         for evse in self._site.evses.values():
             if evse.session is not None and evse.session.token.same(token):
                 yield from self._keep_driver_message(evse, texts)
@@ -149,7 +149,7 @@ class SessionCosts:
     def message_for(self, evse: Evse) -> tuple[MessageContent, ...]:
         """Return the price message for the driver who is here."""
         if evse.grant is not None:
-            return self._messages.get(evse.grant.token.value.casefold(), ())
+            return self._driver_messages.get(evse.grant.token.value.casefold(), ())
         return evse.account.message if evse.account is not None else ()
 
     # --- the life of a session -----------------------------------------------------------------------------------
@@ -160,12 +160,12 @@ class SessionCosts:
         session = evse.session
         if session is None or not self._site.settings.flag("cost_display"):
             return
-        self._sessions[evse.number] = session
+        self._open_sessions[evse.number] = session
         if evse.account is not None and evse.account.session == session.id:
             return  # the session goes on after a restart
         if evse.account is not None and evse.account.unplugged_s is None:  # charges again without unplugging
             yield from self._end_account(evse, now)
-        message = self._messages.pop(session.token.value.casefold(), ())
+        message = self._driver_messages.pop(session.token.value.casefold(), ())
         own = self._offline_cost(session.start_wh, now) if session.offline else None
         evse.account = Account(session.id, evse.number, session.start_wh, message, own)
         yield from evse.account.kept()
@@ -184,7 +184,7 @@ class SessionCosts:
         evse = self._site.evses[event.evse]
         if evse.account is None or evse.account.session != event.session:
             return
-        session = self._sessions.pop(evse.number, None)
+        session = self._open_sessions.pop(evse.number, None)
         billed_wh = event.end_wh
         if billed_wh is None:
             billed_wh = evse.reading.energy_wh if evse.reading else 0
@@ -234,7 +234,7 @@ class SessionCosts:
                 continue
             evse.account = account
             if evse.session is not None and not account.over:
-                self._sessions[evse.number] = evse.session
+                self._open_sessions[evse.number] = evse.session
             yield from self._arm_price_timers(evse, now)
             if account.cost is not None and not account.cost.final:
                 yield CostChanged(evse.number)

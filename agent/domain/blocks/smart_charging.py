@@ -72,7 +72,7 @@ class SmartCharging:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._installed: dict[int, Installed] = {}
-        self._still: dict[EvseId, tuple[float, float]] = {}
+        self._still_drawn: dict[EvseId, tuple[float, float]] = {}
         """Amperes that a vehicle may still draw although it is offered less by now, and until
         when."""
         site.bound = self.compute_starting_limit
@@ -289,7 +289,7 @@ class SmartCharging:
         fair_a = share_current(budgets, claims)
         others = [e for e in running if e is not evse]
         had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
-        taken_a = {e.number: max(had_a[e.number], self._still_a(e, now)) for e in others}
+        taken_a = {e.number: max(had_a[e.number], self._still_drawn_a(e, now)) for e in others}
         allowed_a = min(fair_a[evse.number], room_a(budgets, taken_a, evse.number))
         least_a = next(c.least_a for c in claims if c.evse == evse.number)
         evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
@@ -348,18 +348,20 @@ class SmartCharging:
         until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
         for e in running:
             if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor_closed:
-                self._still[e.number] = max(e.allowed_a or 0.0, self._still_a(e, now)), until_s
-        down = [e for e in running if self._still_a(e, now)]
+                self._still_drawn[e.number] = max(e.allowed_a or 0.0, self._still_drawn_a(e, now)), until_s
+        down = [e for e in running if self._still_drawn_a(e, now)]
         up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
         again_s = math.inf
         for evse in up:
-            if others := [self._still[e.number][1] - now.t_s for e in down if e is not evse]:
-                wanted[evse.number] = max(evse.allowed_a or 0.0, min(wanted[evse.number], self._still_a(evse, now)))
+            if others := [self._still_drawn[e.number][1] - now.t_s for e in down if e is not evse]:
+                wanted[evse.number] = max(
+                    evse.allowed_a or 0.0, min(wanted[evse.number], self._still_drawn_a(evse, now))
+                )
                 again_s = min(again_s, max(others))
         return again_s
 
-    def _still_a(self, evse: Evse, now: Moment) -> float:
-        amperes, until_s = self._still.get(evse.number, (0.0, 0.0))
+    def _still_drawn_a(self, evse: Evse, now: Moment) -> float:
+        amperes, until_s = self._still_drawn.get(evse.number, (0.0, 0.0))
         return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor_closed else 0.0
 
     # --- words of the arithmetic ---------------------------------------------------------------------------------

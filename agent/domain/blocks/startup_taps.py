@@ -19,37 +19,37 @@ fitted."""
 class StartupTaps:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._until_s = 0.0
-        self._cards: list[CardPresented] = []
+        self._waits_until_s = 0.0
+        self._waiting_cards: list[CardPresented] = []
 
     @on(Started)
     def start_waiting_time(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        self._until_s = now.t_s + OPENING_S * self._site.io_s
+        self._waits_until_s = now.t_s + OPENING_S * self._site.io_s
         return iter(())
 
     def is_early(self, card: CardPresented, now: Moment) -> bool:
         """True while a board that has not reported yet may decide what this card is for."""
         meant = [e for e in self._site.evses.values() if card.evse in (STATION, e.number)]
         opening = any(not e.board_known and self._site.is_in_order(e) for e in meant)
-        return opening and now.t_s < self._until_s and not self._site.stopping
+        return opening and now.t_s < self._waits_until_s and not self._site.stopping
 
     def keep_early_card(self, card: CardPresented) -> Iterator[Yielded]:
         """Keep the card. A reader's latest card counts, as it would if it had been authorized at
         once."""
-        self._cards = [c for c in self._cards if c.evse != card.evse] + [card]
-        yield WakeMe("early:", self._until_s)
+        self._waiting_cards = [c for c in self._waiting_cards if c.evse != card.evse] + [card]
+        yield WakeMe("early:", self._waits_until_s)
 
     @on(BoardOpened)
     def wake_when_boards_known(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Present the card with an event of its own: it may stop the session that the board's event
         resumes, and one event must not both give and withdraw release."""
-        if any(not self.is_early(c, now) for c in self._cards):
+        if any(not self.is_early(c, now) for c in self._waiting_cards):
             yield WakeMe("early:", now.t_s)
 
     @on(TimeCame)
     def present_waiting_cards(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == "early:":
-            due = [c for c in self._cards if not self.is_early(c, now)]
-            self._cards = [c for c in self._cards if c not in due]
-            yield WakeMe("early:", self._until_s if self._cards else None)
+            due = [c for c in self._waiting_cards if not self.is_early(c, now)]
+            self._waiting_cards = [c for c in self._waiting_cards if c not in due]
+            yield WakeMe("early:", self._waits_until_s if self._waiting_cards else None)
             yield from due

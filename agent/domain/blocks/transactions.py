@@ -167,7 +167,9 @@ class Transactions:
         tx = evse.tx
         if tx is None or evse.session is not None:
             return
-        if self._goes_on(evse, tx) and not (tx.stop is None and Point.EV_CONNECTED in self._site.tx_stop_points()):
+        if self._has_reason_to_go_on(evse, tx) and not (
+            tx.stop is None and Point.EV_CONNECTED in self._site.tx_stop_points()
+        ):
             tx.plugged_at = None
             yield persist_transaction(tx)
             yield from report_open_transaction(self._site, evse, tx, now, TriggerReason.EV_COMMUNICATION_LOST)
@@ -185,11 +187,11 @@ class Transactions:
             if Point.BAY in self._site.tx_stop_points():
                 yield StopWanted(evse.number, *_LEFT)
         elif evse.tx is not None:
-            ends = Point.BAY in self._site.tx_stop_points() or not self._goes_on(evse, evse.tx)
+            ends = Point.BAY in self._site.tx_stop_points() or not self._has_reason_to_go_on(evse, evse.tx)
             if ends:
                 yield from close_transaction(self._site, evse, evse.tx, now, *_LEFT)
 
-    def _goes_on(self, evse: Evse, tx: Transaction) -> bool:
+    def _has_reason_to_go_on(self, evse: Evse, tx: Transaction) -> bool:
         """True if the transaction still has a reason to go on."""
         if tx.stop is not None:
             return outlasts_authorization(self._site, evse)
@@ -255,14 +257,14 @@ class Transactions:
         if tx.plugged_at is not None and not evse.vehicle_connected:
             return (
                 None
-                if self._goes_on(evse, tx) and Point.EV_CONNECTED not in self._site.tx_stop_points()
+                if self._has_reason_to_go_on(evse, tx) and Point.EV_CONNECTED not in self._site.tx_stop_points()
                 else _UNPLUGGED
             )
         if tx.plugged_at is not None and not plug_is_uninterrupted(self._site, evse, tx, plugged_s, now):
             return _LOST
         if tx.plugged_at is None and tx.alive_at.boot != now.stamp.boot:
             return _LOST
-        return None if self._goes_on(evse, tx) else _LEFT
+        return None if self._has_reason_to_go_on(evse, tx) else _LEFT
 
     @on(TransactionOpened)
     def arm_proof_of_life(self, event: TransactionOpened, now: Moment) -> Iterator[Yielded]:

@@ -17,7 +17,7 @@ from agent.model.types import STATION, EvseId, Fault, Moment, Sign, TokenType
 class UserFeedback:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._known: set[tuple[EvseId, Fault]] = set()
+        self._signalled_faults: set[tuple[EvseId, Fault]] = set()
 
     @on(TokenAccepted)
     def signal_accepted_card(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
@@ -40,14 +40,14 @@ class UserFeedback:
         """Signal a new fault once, and only where a driver is: no station sounds at night in an
         empty street."""
         for evse in self._affected_evses(event.evse):
-            new = (evse.number, event.fault) not in self._known
-            self._known.add((evse.number, event.fault))
+            new = (evse.number, event.fault) not in self._signalled_faults
+            self._signalled_faults.add((evse.number, event.fault))
             if new and blocks(event.fault) and _is_driver_present(evse):
                 yield self._make_signal(evse.number, Sign.FAULT)
 
     @on(FaultCleared)
     def forget_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
-        self._known -= {(e.number, event.fault) for e in self._affected_evses(event.evse)}
+        self._signalled_faults -= {(e.number, event.fault) for e in self._affected_evses(event.evse)}
         return iter(())
 
     def _affected_evses(self, number: EvseId) -> list[Evse]:

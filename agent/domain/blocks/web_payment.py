@@ -59,7 +59,7 @@ class Code:
 
 class WebPayments:
     def __init__(self, site: Site) -> None:
-        self._site, self._plan = site, site.web_payment
+        self._site, self._payment_plan = site, site.web_payment
         for number in (STATION, *site.evses):
             site.judges[f"web{number}_{_TEMPLATE}"] = self._is_valid_template
             site.judges[f"qr{number}_url"] = self._is_valid_address
@@ -67,28 +67,28 @@ class WebPayments:
 
     @property
     def payment_plan(self) -> Plan:
-        return self._plan
+        return self._payment_plan
 
     def _is_valid_template(self, value: Value) -> bool:
-        return not value or not template_problem(str(value), self._plan.hosts)
+        return not value or not template_problem(str(value), self._payment_plan.hosts)
 
     def _is_valid_address(self, value: Value) -> bool:
-        return not value or not address_problem(str(value), self._plan.hosts)
+        return not value or not address_problem(str(value), self._payment_plan.hosts)
 
     def _is_valid_receipt_url(self, value: Value) -> bool:
-        return not value or not receipt_problem(str(value), self._plan.hosts)
+        return not value or not receipt_problem(str(value), self._payment_plan.hosts)
 
     # --- the code ----------------------------------------------------------------------------------------------------
 
     def current_code(self, evse: Evse, now: Moment) -> Code:
         site, settings = self._site, self._site.settings
-        if site.free_vending or (self._plan.plugged and not evse.vehicle_connected):
+        if site.free_vending or (self._payment_plan.plugged and not evse.vehicle_connected):
             return Code()
         number = self._settings_number(evse)
         known = number <= OUTLETS_MOST  # an EVSE above has no settings of its own
-        dynamic = self._plan.dynamic and known and settings.flag(f"web{number}_enabled")
+        dynamic = self._payment_plan.dynamic and known and settings.flag(f"web{number}_enabled")
         keyed = evse.number <= OUTLETS_MOST
-        own = settings.text(f"qr{evse.number}_url") if keyed else self._plan.fixed.get(evse.number)
+        own = settings.text(f"qr{evse.number}_url") if keyed else self._payment_plan.fixed.get(evse.number)
         fixed = own or site.qr_url
         if not dynamic and not fixed:
             return Code()
@@ -99,7 +99,7 @@ class WebPayments:
         return self._dynamic_code(evse, number, now) if dynamic else Code(fixed)
 
     def _settings_number(self, evse: Evse) -> EvseId:
-        return STATION if self._plan.shared else evse.number
+        return STATION if self._payment_plan.shared else evse.number
 
     def _dynamic_code(self, evse: Evse, number: EvseId, now: Moment) -> Code:
         settings = self._site.settings
@@ -110,13 +110,13 @@ class WebPayments:
             return Code(why="clock")
         validity_s, length = settings.number(f"web{number}_validity_s"), settings.number(f"web{number}_length")
         at = slot(now.utc_s, validity_s)
-        roaming = settings.text(f"web{number}_roaming_id") or self._plan.ids.get(evse.number, "")
+        roaming = settings.text(f"web{number}_roaming_id") or self._payment_plan.ids.get(evse.number, "")
         values = {
-            "chargingstationid": self._plan.station,
-            "roamingcsid": self._plan.station_roaming_id or self._plan.station,
+            "chargingstationid": self._payment_plan.station,
+            "roamingcsid": self._payment_plan.station_roaming_id or self._payment_plan.station,
             "evse": str(evse.number),
             "evseid": str(evse.number),
-            "roamingevseid": roaming or f"{self._plan.station}*{evse.number}",
+            "roamingevseid": roaming or f"{self._payment_plan.station}*{evse.number}",
             "totp": token(secret, at, length),
             "version": VERSION,
         }
@@ -138,7 +138,7 @@ class WebPayments:
     def arm_code_timers(self, event: Event, now: Moment) -> Iterator[Yielded]:
         """Wake at the end of the slot whose code is shown."""
         for evse in self._site.evses.values():
-            if self._plan.dynamic and evse.session is None:
+            if self._payment_plan.dynamic and evse.session is None:
                 yield WakeMe(f"code:{evse.number}", self.current_code(evse, now).until_s)
 
     @on(TimeCame)

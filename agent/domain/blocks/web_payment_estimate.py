@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 class WebPaymentEstimate:
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._usage: dict[EvseId, tuple[Tariff, Usage]] = {}
+        self._usages: dict[EvseId, tuple[Tariff, Usage]] = {}
 
     @on(SessionOpened)
     def start_cost_estimate(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -31,7 +31,7 @@ class WebPaymentEstimate:
         are due once can be estimated."""
         evse = self._site.evses[event.evse]
         evse.reckoned = None
-        self._usage.pop(event.evse, None)
+        self._usages.pop(event.evse, None)
         session = evse.session
         tariff = evse.offer.price(self._site.settings) if session and session.web and evse.offer else None
         if session is None or tariff is None or (tariff.windows and now.utc_s is None):
@@ -40,35 +40,35 @@ class WebPaymentEstimate:
             return
         utc_s = clock_s(now)
         usage = tariff.usage(local(self._site.settings, utc_s, self._site.zone))
-        self._usage[event.evse] = tariff, usage.at(utc_s, session.start_wh, None, now.stamp)
+        self._usages[event.evse] = tariff, usage.at(utc_s, session.start_wh, None, now.stamp)
         yield from self._show_estimate(evse, session.id)
 
     @on(MeterRead)
     def update_cost_estimate(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if evse.session is None or evse.state is not State.ACTIVE or evse.number not in self._usage:
+        if evse.session is None or evse.state is not State.ACTIVE or evse.number not in self._usages:
             return
-        tariff, usage = self._usage[evse.number]
+        tariff, usage = self._usages[evse.number]
         grown = usage.at(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
-        self._usage[evse.number] = tariff, grown
+        self._usages[evse.number] = tariff, grown
         yield from self._show_estimate(evse, evse.session.id)
 
     @on(SessionClosed)
     def finish_cost_estimate(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Finish the estimate as the settlement of card payments does: time after the stop costs
         nothing."""
-        if event.evse not in self._usage:
+        if event.evse not in self._usages:
             return
-        tariff, usage = self._usage[event.evse]
+        tariff, usage = self._usages[event.evse]
         if event.end_wh is not None:
             at = event.at or now.stamp
             usage = usage.at(clock_s(now) - passed_s(at, now), event.end_wh, None, at)
-        self._usage[event.evse] = tariff, usage
+        self._usages[event.evse] = tariff, usage
         yield from self._show_estimate(self._site.evses[event.evse], event.session, final=True)
-        del self._usage[event.evse]
+        del self._usages[event.evse]
 
     def _show_estimate(self, evse: Evse, session: str, final: bool = False) -> Iterator[Yielded]:
-        tariff, usage = self._usage[evse.number]
+        tariff, usage = self._usages[evse.number]
         parts = tariff.bill(usage) if final else ()
         evse.reckoned = Bill(
             session, tariff.cents(usage), 0, tariff.currency, final=final, tariff=tariff, parts=parts, estimated=True
