@@ -160,12 +160,12 @@ def device_complaints(file: StationFile) -> list[str]:
 
 def _serial_line_complaints(file: StationFile, composed: Sequence[ComposedDevice]) -> list[str]:
     """All devices on one serial line speak at its speed."""
-    from agent.services.devices.configured import fitting_of
+    from agent.services.devices.configured import verify_kit_of
 
     wrong: list[str] = []
     lines: dict[str, tuple[str, str]] = {}
     for device in composed:
-        wire = fitting_of(device).wire(device.settings, device.where)
+        wire = verify_kit_of(device).wire(device.settings, device.where)
         if wire is None or wire.kind != "serial" or not wire.device:
             continue
         mode = f"{wire.baud} 8{wire.parity}{wire.stopbits}"

@@ -38,7 +38,7 @@ class Driver(Generic[S]):
     the keys of the device's table in the station file; ``open(settings, where)`` an async context manager that yields
     the port and closes it in every case. ``check(settings, where)`` returns complaints without touching hardware.
     ``address(settings, where)``: two devices with equal addresses are the same one; without it, those of
-    equal keys. ``fitting``: "module:NAME" of an ``agent.ports.verify.Fitting``, imported by ``verify`` alone.
+    equal keys. ``verify_kit``: "module:NAME" of an ``agent.ports.verify.VerifyKit``, imported by ``verify`` alone.
     ``needs``: modules without which the device cannot be opened and that not every installation has; ``extra``: what
     pip installs to bring them, for example ``chargy-agent[mqtt]``."""
 
@@ -48,7 +48,7 @@ class Driver(Generic[S]):
     open: Callable[[S, Where], AbstractAsyncContextManager[Any]]
     check: Callable[[S, Where], list[str]] = lambda settings, where: []
     address: Callable[[S, Where], tuple[Any, ...]] | None = None
-    fitting: str = ""
+    verify_kit: str = ""
     needs: tuple[str, ...] = ()
     extra: str = ""
 

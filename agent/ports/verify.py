@@ -1,8 +1,8 @@
-"""What ``chargy-agent verify`` and its checks are to each other, and what a driver may tell it about its device.
+"""The vocabulary of ``chargy-agent verify``, of its checks, and of what a driver says to it about its device.
 
-A check is a function of a ``Bench`` (one device of the station and everything that can be done to it from here). It
-returns a line on what it saw, or raises ``AssertionError`` (what, where, what to do), a ``DeviceError``, or ``Left``.
-Checks come by the entry-point group ``chargy_agent.checks``: ``CHECKS``, a tuple of ``Check``.
+A check is a function. It gets a ``DeviceUnderTest``: one device of the station with everything that can be done to it
+from here. It returns a line on what it saw, or raises ``AssertionError`` (what, where, what to do), a ``DeviceError``,
+or ``Skipped``. Checks come by the entry-point group ``chargy_agent.checks``: ``CHECKS``, a tuple of ``Check``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from agent.ports.driver import Where
 T = TypeVar("T")
 
 
-class Left(Exception):
+class Skipped(Exception):
     """The check cannot be made here; ``str()`` is the reason and what it would take."""
 
 
-class Deed(StrEnum):
+class Action(StrEnum):
     """What a hand does: a person's, or a robot's. Each is a level: who finds it so does nothing. ``CAR_ASKS``: a
     vehicle (or a test box in its stead) on the cable that asks for energy as soon as it is offered any."""
 
@@ -36,7 +36,7 @@ class Deed(StrEnum):
     MAINS_ON = "mains_on"
 
 
-class Mood(StrEnum):
+class FaultMode(StrEnum):
     """What the bus shim does with replies of the device: hand them on; swallow them; no line at all; other octets
     instead; the first half only; too late."""
 
@@ -65,7 +65,7 @@ class Wire:
         return self.device if self.kind == "serial" else f"{self.host}:{self.port}"
 
 
-def wire_of(settings: Any, where: Where) -> Wire | None:
+def wire_of_settings(settings: Any, where: Where) -> Wire | None:
     """By the customary keys: ``device`` (with ``baud``, ``parity``) or ``host`` and ``port``; ``line`` says which."""
     device, host = getattr(settings, "device", ""), getattr(settings, "host", "")
     line = getattr(settings, "line", "")
@@ -76,7 +76,7 @@ def wire_of(settings: Any, where: Where) -> Wire | None:
     return Wire("tcp", host=host, port=port) if host and port and line != "rtu" else None
 
 
-def moved(settings: Any, wire: Wire) -> Any:
+def move_to_wire(settings: Any, wire: Wire) -> Any:
     """The settings with the device at another place. A pseudo terminal knows no parity."""
     from dataclasses import replace
 
@@ -87,26 +87,26 @@ def moved(settings: Any, wire: Wire) -> Any:
 
 
 @frozen
-class Fitting:
-    """What ``verify`` has to know of a driver beyond its port; ``Driver.fitting`` names it as "module:NAME".
+class VerifyKit:
+    """What ``verify`` has to know of a driver beyond its port; ``Driver.verify_kit`` names it as "module:NAME".
     ``wire`` and ``moved``: where the bus shim goes between. ``panel``: what a display shows now, as PNG.
     ``on_hardware``: what no simulation proves, as sentences for the checklist of the person at the real device."""
 
     on_hardware: tuple[str, ...] = ()
-    wire: Callable[[Any, Where], Wire | None] = wire_of
-    moved: Callable[[Any, Wire], Any] = moved
+    wire: Callable[[Any, Where], Wire | None] = wire_of_settings
+    moved: Callable[[Any, Wire], Any] = move_to_wire
     panel: Callable[[Any], bytes] | None = None
 
 
-class Shim(Protocol):
+class FaultProxy(Protocol):
     """A proxy between driver and device."""
 
-    async def set(self, mood: Mood) -> None:
+    async def set_fault_mode(self, mood: FaultMode) -> None:
         """From now on. ``PASS`` brings the line back after a ``CUT``."""
         ...
 
 
-class Bench(Protocol):
+class DeviceUnderTest(Protocol):
     """One device. Everything that it gives and that holds something is a context manager, and what was given to the
     device (release above all) is taken back on every way out."""
 
@@ -121,47 +121,47 @@ class Bench(Protocol):
     patience_s: float
     """How long a hand may take."""
 
-    def direct(self) -> AbstractAsyncContextManager[Any]:
+    def open_port(self) -> AbstractAsyncContextManager[Any]:
         """The opened port."""
         ...
 
-    def shimmed(self) -> AbstractAsyncContextManager[tuple[Any, Shim]]:
-        """The port, opened through the shim, and the shim. Raises ``Left``: this driver's line takes none."""
+    def open_through_proxy(self) -> AbstractAsyncContextManager[tuple[Any, FaultProxy]]:
+        """The port, opened through the shim, and the shim. Raises ``Skipped``: this driver's line takes none."""
         ...
 
-    def load(self) -> AbstractAsyncContextManager[None]:
-        """A vehicle draws energy through this EVSE's board. Raises ``Left`` without a board, a hand or consent."""
+    def vehicle_charging(self) -> AbstractAsyncContextManager[None]:
+        """A vehicle draws energy through this EVSE's board. Raises ``Skipped`` without a board, a hand or consent."""
         ...
 
-    async def hand(self, deed: Deed, what: str = "") -> None:
-        """Ask for a deed and return; what comes of it is seen at the port within ``patience_s``. Raises ``Left``."""
+    async def request_action(self, deed: Action, what: str = "") -> None:
+        """Ask for a deed and return; what comes of it is seen at the port within ``patience_s``. Raises ``Skipped``."""
         ...
 
-    async def reference(self, key: str, question: str) -> str:
-        """What somebody else measures or reads: the meter's own display, the number on the card. Raises ``Left``."""
+    async def reference_value(self, key: str, question: str) -> str:
+        """What somebody else measures or reads: the meter's own display, the number on the card. Raises ``Skipped``."""
         ...
 
-    async def look(self, what: str, expected: str, question: str) -> None:
-        """Somebody looks at it. Raises ``AssertionError`` when it is otherwise, ``Left`` when nobody can."""
+    async def expect_observation(self, what: str, expected: str, question: str) -> None:
+        """Somebody looks at it. Raises ``AssertionError`` when it is otherwise, ``Skipped`` when nobody can."""
         ...
 
-    def consented(self) -> None:
-        """Raises ``Left`` unless the technician has said yes to release."""
+    def require_consent(self) -> None:
+        """Raises ``Skipped`` unless the technician has said yes to release."""
         ...
 
-    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+    async def finish_uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """What must not stay half done: Ctrl-C and the check's own patience wait for it."""
         ...
 
-    def panel(self) -> bytes:
-        """What the display shows, as PNG. Raises ``Left``."""
+    def panel_image(self) -> bytes:
+        """What the display shows, as PNG. Raises ``Skipped``."""
         ...
 
-    def say(self, text: str) -> None:
+    def show_progress(self, text: str) -> None:
         """Progress."""
         ...
 
-    def measured(self, name: str, value: float | str) -> None:
+    def record_figure(self, name: str, value: float | str) -> None:
         """For the report; units in the name."""
         ...
 
@@ -172,4 +172,4 @@ class Check:
 
     role: str
     name: str
-    run: Callable[[Bench], Awaitable[str]]
+    run: Callable[[DeviceUnderTest], Awaitable[str]]

@@ -73,5 +73,5 @@ DRIVER = Driver(
     ButtonsSettings,
     open_buttons,
     complaints,
-    fitting="drivers.buttons_evdev.verify_kit:FITTING",
+    verify_kit="drivers.buttons_evdev.verify_kit:VERIFY_KIT",
 )

@@ -42,5 +42,10 @@ async def open_buzzer(settings: BuzzerSettings, where: Where) -> AsyncIterator[B
 
 
 DRIVER = Driver(
-    "buzzer_evdev", "buzzer", BuzzerSettings, open_buzzer, complaints, fitting="drivers.buzzer_evdev.verify_kit:FITTING"
+    "buzzer_evdev",
+    "buzzer",
+    BuzzerSettings,
+    open_buzzer,
+    complaints,
+    verify_kit="drivers.buzzer_evdev.verify_kit:VERIFY_KIT",
 )

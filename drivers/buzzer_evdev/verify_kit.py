@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "It is heard in the traffic of the place, and not by the neighbours at night.",
         "End the agent with SIGKILL in the middle of a tone: it falls silent.",

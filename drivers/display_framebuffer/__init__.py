@@ -72,5 +72,5 @@ DRIVER = Driver(
     FramebufferSettings,
     open_display,
     complaints,
-    fitting="drivers.display_framebuffer.verify_kit:FITTING",
+    verify_kit="drivers.display_framebuffer.verify_kit:VERIFY_KIT",
 )

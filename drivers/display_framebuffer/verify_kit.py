@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 from drivers.display_framebuffer import FramebufferSettings
 
 _RAW = {"RGB565": "BGR;16", "RGB888": "BGR", "XRGB8888": "BGRX", "MONO": "1;R"}
@@ -33,7 +33,7 @@ def panel(settings: FramebufferSettings) -> bytes:
     return out.getvalue()
 
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     panel=panel,
     on_hardware=(
         "Stand in front of it: nothing is cut off by the bezel (margin), upright (rotate), red is red, blue is blue.",

@@ -61,5 +61,5 @@ DRIVER = Driver(
     PngSettings,
     open_display,
     complaints,
-    fitting="drivers.display_png.verify_kit:FITTING",
+    verify_kit="drivers.display_png.verify_kit:VERIFY_KIT",
 )

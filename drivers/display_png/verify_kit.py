@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.ports import Unreachable
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 from drivers.display_png import PngSettings
 
 
@@ -17,7 +17,7 @@ def panel(settings: PngSettings) -> bytes:
         raise Unreachable(f"display {settings.path}: cannot be read back ({e.strerror})") from e
 
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     panel=panel,
     on_hardware=(
         "The viewer shows each new picture within a second, whole, pixel for pixel (no scaling, no smoothing).",

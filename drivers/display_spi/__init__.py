@@ -75,7 +75,7 @@ DRIVER = Driver(
     SpiSettings,
     open_display,
     complaints,
-    fitting="drivers.display_spi.verify_kit:FITTING",
+    verify_kit="drivers.display_spi.verify_kit:VERIFY_KIT",
     needs=("luma.oled", "luma.lcd", "spidev", "gpiod"),
     extra="chargy-agent[spi]",
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "Stand in front of it: upright (rotate), nothing cut off or shifted by a few columns, no mirror writing.",
         "Red is red, blue is blue (bgr); words are light on dark where the panel is an OLED.",

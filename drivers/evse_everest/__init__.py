@@ -90,5 +90,5 @@ async def open_board(settings: EverestSettings, where: Where) -> AsyncIterator[E
 
 DRIVER = Driver(
     "evse_everest", "evse", EverestSettings, open_board, complaints, _address,
-    fitting="drivers.evse_everest.verify_kit:FITTING", needs=("aiomqtt",), extra="chargy-agent[mqtt]",
+    verify_kit="drivers.evse_everest.verify_kit:VERIFY_KIT", needs=("aiomqtt",), extra="chargy-agent[mqtt]",
 )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "EVerest's API modules are called as in the station file, and its own OCPP module is not loaded.",
         "Switch the agent's computer off under load: EVerest ramps down and opens after its check of 5 s.",

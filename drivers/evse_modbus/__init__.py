@@ -68,5 +68,10 @@ def _check_settings(settings: BoardSettings, where: Where) -> list[str]:
 
 
 DRIVER = Driver(
-    "evse_modbus", "evse", BoardSettings, _open_port, _check_settings, fitting="drivers.evse_modbus.verify_kit:FITTING"
+    "evse_modbus",
+    "evse",
+    BoardSettings,
+    _open_port,
+    _check_settings,
+    verify_kit="drivers.evse_modbus.verify_kit:VERIFY_KIT",
 )

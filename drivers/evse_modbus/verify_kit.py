@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.ports.driver import Where
-from agent.ports.verify import Fitting, Wire
+from agent.ports.verify import VerifyKit, Wire
 from drivers.evse_modbus import BoardSettings
 
 
@@ -21,7 +21,7 @@ def wire_of_board(settings: BoardSettings, where: Where) -> Wire | None:
     return Wire("tcp", host=line.host, port=line.port)
 
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     wire=wire_of_board,
     on_hardware=(
         "The board takes its orders from Modbus alone (its own release mode, load management and web page are set so).",

@@ -68,5 +68,5 @@ DRIVER = Driver(
     OpenEvseSettings,
     open_board,
     complaints,
-    fitting="drivers.evse_openevse.verify_kit:FITTING",
+    verify_kit="drivers.evse_openevse.verify_kit:VERIFY_KIT",
 )

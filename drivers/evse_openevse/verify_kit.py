@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "The firmware was built as docs/openevse.md says: after a power cut it does not charge without being released.",
         "With a vehicle tester: states A to F, diode fault and short circuit of the pilot are seen as they are.",

@@ -57,5 +57,5 @@ async def open_lamp(settings: LampSettings, where: Where) -> AsyncIterator[LampP
 
 
 DRIVER = Driver(
-    "lamp_leds", "lamp", LampSettings, open_lamp, complaints, fitting="drivers.lamp_leds.verify_kit:FITTING"
+    "lamp_leds", "lamp", LampSettings, open_lamp, complaints, verify_kit="drivers.lamp_leds.verify_kit:VERIFY_KIT"
 )

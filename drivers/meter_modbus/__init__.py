@@ -74,5 +74,5 @@ DRIVER = Driver(
     _open_port,
     _check_settings,
     _bus_address,
-    fitting="drivers.meter_modbus.verify_kit:FITTING",
+    verify_kit="drivers.meter_modbus.verify_kit:VERIFY_KIT",
 )

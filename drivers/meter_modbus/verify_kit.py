@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.ports.driver import Where
-from agent.ports.verify import Fitting, Wire
+from agent.ports.verify import VerifyKit, Wire
 from drivers.meter_modbus import MeterSettings
 
 
@@ -21,7 +21,7 @@ def wire_of_meter(settings: MeterSettings, where: Where) -> Wire | None:
     return Wire("tcp", host=line.host, port=line.port)
 
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     wire=wire_of_meter,
     on_hardware=(
         "The register on the meter's own display is the one that the map bills (take a photograph of both).",

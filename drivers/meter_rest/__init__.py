@@ -57,5 +57,5 @@ DRIVER = Driver(
     _open_port,
     _check_settings,
     _network_address,
-    fitting="drivers.meter_rest.verify_kit:FITTING",
+    verify_kit="drivers.meter_rest.verify_kit:VERIFY_KIT",
 )

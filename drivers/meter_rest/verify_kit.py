@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "The register on the meter's own display is the one that is billed, and the signed record says the same.",
         "The record of a real transaction is accepted by the transparency software with the key on the meter's label.",

@@ -47,5 +47,10 @@ async def open_power(settings: PowerSettings, where: Where) -> AsyncIterator[Pow
 
 
 DRIVER = Driver(
-    "power_sysfs", "power", PowerSettings, open_power, complaints, fitting="drivers.power_sysfs.verify_kit:FITTING"
+    "power_sysfs",
+    "power",
+    PowerSettings,
+    open_power,
+    complaints,
+    verify_kit="drivers.power_sysfs.verify_kit:VERIFY_KIT",
 )

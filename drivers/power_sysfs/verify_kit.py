@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "Take the mains away in the middle of a session: the session's end is on disk before the board goes dark.",
         "The back-up supply lasts for backup_s, also cold and after a year.",

@@ -87,5 +87,5 @@ async def open_reader(settings: NfcSettings, where: Where) -> AsyncIterator[Read
 
 
 DRIVER = Driver(
-    "reader_nfc", "reader", NfcSettings, open_reader, complaints, fitting="drivers.reader_nfc.verify_kit:FITTING"
+    "reader_nfc", "reader", NfcSettings, open_reader, complaints, verify_kit="drivers.reader_nfc.verify_kit:VERIFY_KIT"
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.ports.driver import Where
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 from drivers.reader_nfc import NfcSettings
 
 
@@ -11,7 +11,7 @@ def wire(settings: NfcSettings, where: Where) -> None:
     """nfcpy sets the speed of the line by itself in the middle of it, which no proxy can follow."""
 
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     wire=wire,
     on_hardware=(
         "Pull the reader's plug, put it back: the next card is read (no bus shim goes between nfcpy and its reader).",

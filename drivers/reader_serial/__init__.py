@@ -68,5 +68,5 @@ DRIVER = Driver(
     SerialReaderSettings,
     open_reader,
     complaints,
-    fitting="drivers.reader_serial.verify_kit:FITTING",
+    verify_kit="drivers.reader_serial.verify_kit:VERIFY_KIT",
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "The line as this reader sends it: its end, its length, whether it repeats a held card (repeat_holdoff_ms).",
         "The number is the one that the back office knows for the card.",

@@ -128,5 +128,5 @@ DRIVER = Driver(
     open_terminal,
     complaints,
     _address,
-    fitting="drivers.terminal_payter.verify_kit:FITTING",
+    verify_kit="drivers.terminal_payter.verify_kit:VERIFY_KIT",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.ports.driver import Where
-from agent.ports.verify import Fitting, Wire
+from agent.ports.verify import VerifyKit, Wire
 from drivers.terminal_payter import PayterSettings
 
 
@@ -12,7 +12,7 @@ def wire(settings: PayterSettings, where: Where) -> Wire | None:
     return Wire("tcp", host=settings.host, port=settings.port) if settings.line == "tcp" else None
 
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     wire=wire,
     on_hardware=(
         "The open points of the public documents (docs/payments.md) are as the settings say: ask the maker.",

@@ -64,5 +64,5 @@ DRIVER = Driver(
     CommandUpdaterSettings,
     _open,
     _check,
-    fitting="drivers.updater_command.verify_kit:FITTING",
+    verify_kit="drivers.updater_command.verify_kit:VERIFY_KIT",
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
-FITTING = Fitting(
+VERIFY_KIT = VerifyKit(
     on_hardware=(
         "A firmware of the back office is installed, booted and committed; the station tells the new version.",
         "One that does not come up falls back, and this is told.",

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from agent.ports.verify import Fitting
+from agent.ports.verify import VerifyKit
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
@@ -28,9 +28,9 @@ def text() -> str:
     parts = [HEAD]
     for name, where in sorted(drivers.items()):
         driver = _named(where)
-        if driver.fitting:
-            fitting = _named(driver.fitting)
-            assert isinstance(fitting, Fitting)
+        if driver.verify_kit:
+            fitting = _named(driver.verify_kit)
+            assert isinstance(fitting, VerifyKit)
             lines = "\n".join(f"- [ ] {line}" for line in fitting.on_hardware)
             parts.append(f"## {name} ({driver.role})\n\n{lines}\n")
     return "\n".join(parts)

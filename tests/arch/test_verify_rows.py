@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.verify.runner import checks
-from agent.ports.verify import Fitting
+from agent.commands.verify.runner import installed_checks
+from agent.ports.verify import VerifyKit
 from tests.verify.far_ends import MUTANTS, ROWS, Mutant
 
 PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
@@ -32,12 +32,12 @@ def test_a_row_has_every_mutant_or_a_reason(driver: str) -> None:
 def test_a_driver_says_what_simulation_cannot_prove(driver: str) -> None:
     module, _, name = OURS[driver].partition(":")
     found = getattr(importlib.import_module(module), name)
-    module, _, name = found.fitting.partition(":")
+    module, _, name = found.verify_kit.partition(":")
     fitting = getattr(importlib.import_module(module), name)
-    assert isinstance(fitting, Fitting)
+    assert isinstance(fitting, VerifyKit)
     assert fitting.on_hardware
 
 
 def test_every_role_has_checks() -> None:
     roles = {importlib.import_module(v.partition(":")[0]).DRIVER.role for v in OURS.values()}
-    assert roles - {c.role for c in checks()} == set()
+    assert roles - {c.role for c in installed_checks()} == set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.verify.runner import rounds
+from agent.commands.verify.runner import device_rounds
 from agent.domain.events import BoardOpened, Event, ReleaseRefused
 from agent.domain.orders import SetLimit, SetRelease
 from agent.model.types import Limit
@@ -38,7 +38,7 @@ async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.Monke
 
     async with street(tmp_path, board=BOARD) as (world, file):
         behind(world, ChargeController, refusing)
-        [device] = [r.device for r in rounds(file, ["evse[1].board"])]
+        [device] = [r.device for r in device_rounds(file, ["evse[1].board"])]
         events: list[Event] = []
         keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5))
         task = asyncio.create_task(keeper.run())

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.commands.verify.runner import rounds
+from agent.commands.verify.runner import device_rounds
 from agent.domain.events import BoardOpened, Event, UnlockTried
 from agent.domain.orders import SetLimit, SetRelease, Unlock
 from agent.model.types import Limit
@@ -35,7 +35,7 @@ async def kept(folder: Path, written: list[tuple[int, int]]) -> AsyncIterator[tu
 
     async with street(folder, board=BOARD) as (world, file):
         behind(world, ChargeController, noting)
-        [device] = [r.device for r in rounds(file, ["evse[1].board"])]
+        [device] = [r.device for r in device_rounds(file, ["evse[1].board"])]
         events: list[Event] = []
         keeper = BoardSupervisor(1, "board", device.opening, events.append, LivenessSignal(0.5))
         task = asyncio.create_task(keeper.run())

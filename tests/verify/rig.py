@@ -12,7 +12,7 @@ from typing import Any
 from agent.commands.verify import command, report, runner
 from agent.commands.verify.bench import Options
 from agent.model.types import EvseId
-from agent.ports.verify import Deed, Left
+from agent.ports.verify import Action, Skipped
 from agent.station_file.settings import StationFile, parse
 from drivers.sim.world import Impossible, World
 from tests.drivers.sim_stations import station
@@ -21,7 +21,7 @@ CARD = "04A1B2C3D4E5F6"
 QUICK = Options(consent=True, reads=40, samples=3)
 
 
-class WorldHands:
+class WorldOperator:
     """What a person would do in the street, done in the world."""
 
     patience_s = 10.0
@@ -29,32 +29,32 @@ class WorldHands:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
+    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
         w, n = self.world, evse or 1
         match deed:
-            case Deed.CAR_ASKS if w.evses[n].car is None:
+            case Action.CAR_ASKS if w.evses[n].car is None:
                 w.plug_in_vehicle(n, car={"max_a": 32})
-            case Deed.CAR_AWAY if w.evses[n].car is not None:
+            case Action.CAR_AWAY if w.evses[n].car is not None:
                 w.unplug_vehicle(n, "ev")
-            case Deed.CARD:
+            case Action.CARD:
                 for tap in (w.tap_contactless_card, w.tap_serial_token):  # whichever kind of reader it is
                     with contextlib.suppress(Impossible):
                         tap(CARD)
-            case Deed.BANK_CARD:
+            case Action.BANK_CARD:
                 w.tap_bank_card("1234")
-            case Deed.BUTTON:
+            case Action.BUTTON:
                 w.press_button(what)
-            case Deed.MAINS_OFF | Deed.MAINS_ON:
-                w.set_mains_power(deed is Deed.MAINS_ON)
+            case Action.MAINS_OFF | Action.MAINS_ON:
+                w.set_mains_power(deed is Action.MAINS_ON)
 
-    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+    async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
         if key == "token":
             return CARD
         if key == "energy_kwh":
             return f"{self.world.evses[evse or 1].meter_wh / 1000:.3f}"
-        raise Left(question)
+        raise Skipped(question)
 
-    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+    async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
         if what == "lamp":
             return str(self.world.lamp_colors()[str(evse or 1)])
         tones = self._tones()
@@ -66,7 +66,7 @@ class WorldHands:
         self.world._wires.buzzer.read_tones()
         return self.world.buzzer_tones()
 
-    def panel(self, evse: EvseId) -> bytes | None:
+    def panel_image(self, evse: EvseId) -> bytes | None:
         return self.world.render_display_png(evse or 1)
 
 
@@ -81,10 +81,10 @@ async def verified(
     file: StationFile, hands: Any, only: Sequence[str] = (), options: Options = QUICK, names: Sequence[str] = ()
 ) -> list[report.Verified]:
     """``names``: of checks, all when empty."""
-    made = runner.rounds(file, only)
+    made = runner.device_rounds(file, only)
     if names:
-        made = [runner.Round(r.device, r.board, tuple(c for c in r.checks if c.name in names)) for r in made]
-    return await command.verified(made, hands, options, lambda text: None)
+        made = [runner.DeviceChecks(r.device, r.board, tuple(c for c in r.checks if c.name in names)) for r in made]
+    return await command.verify_devices(made, hands, options, lambda text: None)
 
 
 def failures(done: Sequence[report.Verified]) -> list[str]:
@@ -92,7 +92,7 @@ def failures(done: Sequence[report.Verified]) -> list[str]:
 
 
 def left(done: Sequence[report.Verified]) -> dict[str, str]:
-    return {f"{v.device.name} {o.check}": o.says for v in done for o in v.outcomes if o.outcome == runner.LEFT}
+    return {f"{v.device.name} {o.check}": o.says for v in done for o in v.outcomes if o.outcome == runner.SKIPPED}
 
 
 Mutant = Callable[[World], None]

@@ -16,11 +16,11 @@ import pytest
 from busy_machine import stretched
 
 from agent.commands.verify.bench import Options
-from agent.commands.verify.operator import Nobody
+from agent.commands.verify.operator import NoOperator
 from agent.services.store.store import Store
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
-from tests.verify.rig import WorldHands, failures, left, street, verified
+from tests.verify.rig import WorldOperator, failures, left, street, verified
 
 BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.4}
 QUICK = ("--samples", "2", "--reads", "10")
@@ -78,7 +78,7 @@ async def test_release_is_not_given_without_a_yes(tmp_path: Path) -> None:
         evse = world.evses[1]
         honest = evse.set_release
         evse.set_release = lambda on: (ever.append(on), honest(on))[1]  # type: ignore[method-assign]
-        done = await verified(file, WorldHands(world), ["evse[1].board"], Options(False, {}, 5, 2))
+        done = await verified(file, WorldOperator(world), ["evse[1].board"], Options(False, {}, 5, 2))
     assert failures(done) == []
     assert set(left(done)) == {"evse[1].board release", "evse[1].board watchdog"}
     assert ever
@@ -195,7 +195,7 @@ async def test_a_reference_from_the_command_line_is_compared(tmp_path: Path) -> 
     async with street(tmp_path, meter=meter, simulation=simulation) as (_, file):
         for reference, wrong in (("1234.57", []), ("1234,5", []), ("123.457", ["evse[1].meter reference"])):
             options = Options(False, {"evse.1.meter.energy_kwh": reference}, 0, 2)
-            done = await verified(file, Nobody(), ["evse.1.meter"], options, ["reference"])
+            done = await verified(file, NoOperator(), ["evse.1.meter"], options, ["reference"])
             assert [f.partition(":")[0] for f in failures(done)] == wrong
 
 
@@ -207,7 +207,7 @@ async def test_a_driver_that_breaks_its_contract_is_a_finding(tmp_path: Path, mo
 
     monkeypatch.setattr(ModbusMeter, "read", read)
     async with street(tmp_path, meter={"driver": "meter_modbus", "line": "tcp"}) as (_, file):
-        done = await verified(file, Nobody(), ["evse.1.meter"], Options(False, {}, 0, 2), ["units", "timing"])
+        done = await verified(file, NoOperator(), ["evse.1.meter"], Options(False, {}, 0, 2), ["units", "timing"])
     assert len(failures(done)) == 2
     assert "raised KeyError" in failures(done)[0]
 
@@ -223,6 +223,6 @@ async def test_what_is_kept_for_ever_is_found(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(ModbusMeter, "read", read)
     async with street(tmp_path, meter={"driver": "meter_modbus", "line": "tcp"}) as (_, file):
-        done = await verified(file, Nobody(), ["evse.1.meter"], Options(False, {}, 40, 2), ["memory"])
+        done = await verified(file, NoOperator(), ["evse.1.meter"], Options(False, {}, 40, 2), ["memory"])
     [failure] = failures(done)
     assert "is kept for ever" in failure

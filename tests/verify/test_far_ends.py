@@ -18,7 +18,7 @@ from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import ROWS, SPOILT_TABLES, Mutant, Row
-from tests.verify.rig import WorldHands, failures, left, street, verified
+from tests.verify.rig import WorldOperator, failures, left, street, verified
 
 MAY_BE_LEFT = {
     "reader_nfc": {"disconnect"},
@@ -50,7 +50,7 @@ async def at(row: Row, folder: Path, tables: Mapping[str, Any]) -> AsyncIterator
 async def test_it_passes(driver: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     row = ROWS[driver]
     async with at(row, tmp_path, row.tables) as (world, file, _):
-        hands = WorldHands(world)
+        hands = WorldOperator(world)
         hands.patience_s /= row.speed
         done = await verified(file, hands, [row.device], Options(True, row.references, READS, 3))
         assert [v.device.driver.name for v in done] == [driver.partition(",")[0]]
@@ -71,7 +71,7 @@ async def test_a_mutant_fails(driver: str, kind: str, tmp_path: Path) -> None:
     assert isinstance(mutant, Mutant)
     tables: dict[str, Any] = {**row.tables, **SPOILT_TABLES.get((driver, kind), {})}
     async with at(row, tmp_path, tables) as (world, file, far):
-        hands = WorldHands(world)
+        hands = WorldOperator(world)
         hands.patience_s = 2.0
         mutant.spoil(far)
         done = await verified(file, hands, [row.device], Options(True, row.references, 0, 3), mutant.caught_by)
@@ -88,7 +88,7 @@ async def test_memory_over_many_reads(driver: str, tmp_path: Path, record_proper
     [(role, table)] = [(k, v) for k, v in row.tables.items() if k in ("board", "meter")]
     tables = {**row.tables, role: {**table, "timeout_s": 1.0}}  # what traces memory is slow
     async with street(tmp_path, **tables) as (world, file):
-        done = await verified(file, WorldHands(world), [row.device], Options(True, {}, reads, 3), ["memory"])
+        done = await verified(file, WorldOperator(world), [row.device], Options(True, {}, reads, 3), ["memory"])
         assert failures(done) == []
         record_property("reads", reads)
         record_property("growth octets", done[0].figures["memory_growth_bytes"])
@@ -102,7 +102,7 @@ async def test_every_board_map(board: str, tmp_path: Path) -> None:
     table = {"driver": "evse_modbus", "map": board, "watchdog_s": 2, "timeout_s": 0.3, "accept_no_watchdog": True}
     names = () if FULL else ("traits", "vehicle", "withdrawn")
     async with street(tmp_path, board=table) as (world, file):
-        hands = WorldHands(world)
+        hands = WorldOperator(world)
         done = await verified(file, hands, ["evse.1.board"], Options(True, {}, READS, 3), names)
         assert failures(done) == []
         assert world.evses[1].contactor.closed is False

@@ -12,25 +12,25 @@ import pytest
 
 from agent.commands.verify.runner import PASSED
 from agent.model.types import EvseId
-from agent.ports.verify import Deed
+from agent.ports.verify import Action
 from drivers.sim.terminal import Terminal
 from drivers.sim.world import World
 from drivers.testkit.checks import terminal as checks
 from tests.drivers.sim_stations import until
-from tests.verify.rig import WorldHands, failures, street, verified
+from tests.verify.rig import WorldOperator, failures, street, verified
 
 TABLES = {"terminal": {"driver": "terminal_payter"}}
 
 
-class SlowBank(WorldHands):
+class SlowBank(WorldOperator):
     """A card whose bank thinks for so long."""
 
     def __init__(self, world: World, bank_s: float) -> None:
         super().__init__(world)
         self.bank_s = bank_s
 
-    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
-        assert deed is Deed.BANK_CARD
+    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
+        assert deed is Action.BANK_CARD
         far = terminal(self.world)
         far._start_task(
             far._send_command({"do": "card", "last4": "1234", "behaviour": "approve", "bank_s": self.bank_s})

@@ -1,4 +1,4 @@
-"""One device of the station as its checks see it: ``agent.ports.verify.Bench``."""
+"""One device of the station as its checks see it: ``agent.ports.verify.DeviceUnderTest``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import field
 from typing import Any, TypeAlias, TypeVar
 
-from agent.commands.verify.fault_proxy import shim
-from agent.commands.verify.operator import Hands
+from agent.commands.verify.fault_proxy import open_fault_proxy
+from agent.commands.verify.operator import Operator
 from agent.model.fastclass import frozen
 from agent.model.types import Limit
 from agent.ports import DeviceError
-from agent.ports.verify import Deed, Left, Shim
-from agent.services.devices.configured import ComposedDevice, fitting_of
+from agent.ports.verify import Action, FaultProxy, Skipped
+from agent.services.devices.configured import ComposedDevice, verify_kit_of
 
 log = logging.getLogger(__name__)
 
@@ -38,96 +38,100 @@ class Options:
     samples: int = 40
 
 
-def plain(name: str) -> str:
+def normalized_name(name: str) -> str:
     """``evse[1].reader[0]`` and ``evse.1.reader.0`` are the same."""
     return name.replace("[", ".").replace("]", "")
 
 
-class Bench:
+class DeviceUnderTest:
     """``board``: of the same EVSE, for a load."""
 
     def __init__(
         self,
         device: ComposedDevice,
         board: ComposedDevice | None,
-        hands: Hands,
+        hands: Operator,
         options: Options,
         say: Callable[[str], None],
     ) -> None:
         self.name, self.evse, self.settings, self.where = device.name, device.evse, device.settings, device.where
         self.samples, self.reads, self.patience_s = options.samples, options.reads, hands.patience_s
         self.figures: dict[str, float | str] = {}
-        self.fitting = fitting_of(device)
+        self.verify_kit = verify_kit_of(device)
         self._device, self._board, self._hands, self._options, self._say = device, board, hands, options, say
 
-    def direct(self) -> AbstractAsyncContextManager[Any]:
-        return withdrawn(functools.partial(self._device.driver.open, self.settings, self.where))
+    def open_port(self) -> AbstractAsyncContextManager[Any]:
+        return open_withdrawing_release(functools.partial(self._device.driver.open, self.settings, self.where))
 
     @asynccontextmanager
-    async def shimmed(self) -> AsyncIterator[tuple[Any, Shim]]:
-        wire = self.fitting.wire(self.settings, self.where)
+    async def open_through_proxy(self) -> AsyncIterator[tuple[Any, FaultProxy]]:
+        wire = self.verify_kit.wire(self.settings, self.where)
         if wire is None:
-            raise Left("the bus shim cannot go between this driver and its device: unplug it by hand")
-        async with shim(wire) as (between, here):
-            settings = self.fitting.moved(self.settings, here)
+            raise Skipped("the bus shim cannot go between this driver and its device: unplug it by hand")
+        async with open_fault_proxy(wire) as (between, here):
+            settings = self.verify_kit.moved(self.settings, here)
             shimmed = functools.partial(self._device.driver.open, settings, self.where)
-            async with withdrawn(shimmed, between) as port:
+            async with open_withdrawing_release(shimmed, between) as port:
                 yield port, between
 
     @asynccontextmanager
-    async def load(self) -> AsyncIterator[None]:
-        self.consented()
+    async def vehicle_charging(self) -> AsyncIterator[None]:
+        self.require_consent()
         if self._board is None:
-            raise Left("no load: this EVSE has no board that could give one")
-        async with withdrawn(self._board.opening) as port:
-            await self.hand(Deed.CAR_ASKS)
+            raise Skipped("no load: this EVSE has no board that could give one")
+        async with open_withdrawing_release(self._board.opening) as port:
+            await self.request_action(Action.CAR_ASKS)
             try:
                 await port.set_limit(Limit())
                 await port.set_release(True)
-                async with beating(port):
-                    await self._drawing(port)
+                async with watchdog_fed(port):
+                    await self._wait_for_contactor(port)
                     yield
             finally:
-                await _to_the_end(_withdraw(port))
-        with contextlib.suppress(Left):
-            await self.hand(Deed.CAR_AWAY)
+                await _finish_uninterrupted(_withdraw_release(port))
+        with contextlib.suppress(Skipped):
+            await self.request_action(Action.CAR_AWAY)
 
-    async def _drawing(self, port: Any) -> None:
+    async def _wait_for_contactor(self, port: Any) -> None:
         async with asyncio.timeout(self.patience_s + OPEN_S + port.traits.begins_s):
             async for state in port.states():
                 if state.contactor:
                     return
 
-    async def hand(self, deed: Deed, what: str = "") -> None:
-        await self._hands.do(deed, self.evse, what)
+    async def request_action(self, deed: Action, what: str = "") -> None:
+        await self._hands.perform_action(deed, self.evse, what)
 
-    async def reference(self, key: str, question: str) -> str:
-        given = self._options.references.get(f"{plain(self.name)}.{key}")
-        return given if given is not None else await self._hands.tell(key, self.evse, f"{self.name}: {question}")
+    async def reference_value(self, key: str, question: str) -> str:
+        given = self._options.references.get(f"{normalized_name(self.name)}.{key}")
+        return (
+            given
+            if given is not None
+            else await self._hands.reference_value(key, self.evse, f"{self.name}: {question}")
+        )
 
-    async def look(self, what: str, expected: str, question: str) -> None:
-        seen = await self._hands.see(what, self.evse, expected, f"{self.name}: {question}")
+    async def expect_observation(self, what: str, expected: str, question: str) -> None:
+        seen = await self._hands.report_observation(what, self.evse, expected, f"{self.name}: {question}")
         assert seen == expected, f"{what}: {expected} was ordered, seen is: {seen}; check names and wiring"
 
-    def consented(self) -> None:
+    def require_consent(self) -> None:
         if not self._options.consent:
-            raise Left("needs a technician's yes to release (--yes): the outlet may become live")
+            raise Skipped("needs a technician's yes to release (--yes): the outlet may become live")
 
-    def panel(self) -> bytes:
-        seen = self._hands.panel(self.evse)
+    def panel_image(self) -> bytes:
+        seen = self._hands.panel_image(self.evse)
         if seen is not None:
             return seen
-        if self.fitting.panel is None:
-            raise Left("nobody can see the panel: the driver has no way to read its memory back")
-        return self.fitting.panel(self.settings)
+        if self.verify_kit.panel is None:
+            raise Skipped("nobody can see the panel: the driver has no way to read its memory back")
+        return self.verify_kit.panel(self.settings)
 
-    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
-        return await _to_the_end(work)
+    async def finish_uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        return await _finish_uninterrupted(work)
 
-    def say(self, text: str) -> None:
+    def show_progress(self, text: str) -> None:
         self._say(f"{self.name}: {text}")
 
-    def measured(self, name: str, value: float | str) -> None:
+    def record_figure(self, name: str, value: float | str) -> None:
         self.figures[name] = round(value, 3) if isinstance(value, float) else value
 
 
@@ -135,17 +139,17 @@ Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 @asynccontextmanager
-async def withdrawn(opening: Opening, between: Any = None) -> AsyncIterator[Any]:
+async def open_withdrawing_release(opening: Opening, between: Any = None) -> AsyncIterator[Any]:
     """Whatever happens inside, a board's release is withdrawn before its driver closes (which does it once more). A
     shim lets everything through again first. A driver that has lost its board is closed and opened anew: it comes up
     withdrawn."""
-    from agent.ports.verify import Mood
+    from agent.ports.verify import FaultMode
 
     lost = ""
 
     async def withdraw_here() -> None:
         nonlocal lost
-        lost = await _withdraw(port)
+        lost = await _withdraw_release(port)
 
     try:
         async with asyncio.timeout(OPEN_S) as patience, opening() as port:
@@ -154,15 +158,15 @@ async def withdrawn(opening: Opening, between: Any = None) -> AsyncIterator[Any]
                 yield port
             finally:
                 if between is not None:
-                    await between.set(Mood.PASS)
+                    await between.set_fault_mode(FaultMode.PASS)
                 if hasattr(port, "set_release"):
-                    await _to_the_end(withdraw_here())
+                    await _finish_uninterrupted(withdraw_here())
     finally:
         if lost:
-            await _to_the_end(_anew(opening, lost))
+            await _finish_uninterrupted(_reopen_board(opening, lost))
 
 
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def _finish_uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     """No cancellation hinders it, also not a second and a third one: who presses Ctrl-C again wants it all the more."""
     task, ended = asyncio.ensure_future(work), False
     while not task.done():
@@ -177,7 +181,7 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     raise asyncio.CancelledError
 
 
-async def _withdraw(port: Any) -> str:
+async def _withdraw_release(port: Any) -> str:
     """Why it could not be; empty: it is."""
     why = ""
     for _ in range(WITHDRAW_TRIES):
@@ -191,7 +195,7 @@ async def _withdraw(port: Any) -> str:
     return why
 
 
-async def _anew(opening: Opening, why: str) -> None:
+async def _reopen_board(opening: Opening, why: str) -> None:
     try:
         async with asyncio.timeout(OPEN_S), opening():
             pass
@@ -200,16 +204,16 @@ async def _anew(opening: Opening, why: str) -> None:
 
 
 @asynccontextmanager
-async def beating(port: Any) -> AsyncIterator[None]:
+async def watchdog_fed(port: Any) -> AsyncIterator[None]:
     """The board's watchdog is fed inside."""
 
-    async def beat() -> None:
+    async def send_beats() -> None:
         while True:
             with contextlib.suppress(DeviceError):
                 await port.beat()
             await asyncio.sleep(BEAT_S)
 
-    task = asyncio.create_task(beat())
+    task = asyncio.create_task(send_beats())
     try:
         yield
     finally:

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.commands.verify import report, runner
-from agent.commands.verify.bench import Options, plain
-from agent.commands.verify.exclusive import Busy, alone
-from agent.commands.verify.operator import Hands, Nobody, Person, Robot
+from agent.commands.verify.bench import Options, normalized_name
+from agent.commands.verify.exclusive import DeviceBusy, exclusive_access
+from agent.commands.verify.operator import HumanOperator, NoOperator, Operator, RobotOperator
 from agent.model.fastclass import frozen
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused
 from agent.station_file.settings import SettingsError, StationFile
 
-ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_LEFT = 0, 1, 2, 3
-EXIT = {runner.PASSED: ALL_PASSED, runner.FAILED: SOMETHING_FAILED, runner.LEFT: SOMETHING_LEFT}
+ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_SKIPPED = 0, 1, 2, 3
+EXIT = {runner.PASSED: ALL_PASSED, runner.FAILED: SOMETHING_FAILED, runner.SKIPPED: SOMETHING_SKIPPED}
 ENDED = 130
 """As of a command that Ctrl-C ends."""
 WAYS_OUT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,7 +43,7 @@ Exit code: 0 everything passed, 1 something failed, 2 it cannot be done, 3 nothi
 
 
 @frozen
-class Asked:
+class VerifyRequest:
     """``only``: names of devices (all, when empty); ``folder``: of the report, none is written without it."""
 
     options: Options
@@ -65,98 +65,98 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=40, metavar="N", help="of the time measurements (40)")
 
 
-def asked(args: argparse.Namespace) -> Asked:
+def parse_request(args: argparse.Namespace) -> VerifyRequest:
     """Raises ``SettingsError``."""
     references: dict[str, str] = {}
     for text in args.reference:
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
             raise SettingsError([f"--reference {text}: must be DEVICE.KEY=VALUE, as evse.1.meter.energy_kwh=1234.5"])
-        references[plain(name)] = value
+        references[normalized_name(name)] = value
     options = Options(args.yes, references, max(args.reads, 0), max(args.samples, 1))
     hands = "robot" if args.hands else "nobody" if args.no_hands else "person"
-    return Asked(options, tuple(args.port), getattr(args, "report", None), hands, args.hands)
+    return VerifyRequest(options, tuple(args.port), getattr(args, "report", None), hands, args.hands)
 
 
 def run(file: StationFile, args: argparse.Namespace) -> int:
     """The command."""
     try:
-        wanted = asked(args)
-        done = asyncio.run(_verified(file, wanted))
+        wanted = parse_request(args)
+        done = asyncio.run(_verify_station(file, wanted))
     except SettingsError as e:
-        return _cannot(str(e))
+        return _print_refusal(str(e))
     except (StoreError, StoreRefused) as e:
-        return _cannot(f"{e} (stop the agent while you verify: it would fight for the devices)")
-    except Busy as e:
-        return _cannot(str(e))
+        return _print_refusal(f"{e} (stop the agent while you verify: it would fight for the devices)")
+    except DeviceBusy as e:
+        return _print_refusal(str(e))
     except asyncio.CancelledError:
         print("ended before its end; release was withdrawn", file=sys.stderr)
         return ENDED
     if not done:
-        return _cannot(
+        return _print_refusal(
             f"{file.path}: names no device to verify; write its board, meter ... into it, or, without hardware, start "
             f"chargy-agent bench {file.path} and verify the file that it prints"
         )
-    return _tell(file, done, wanted)
+    return _print_report(file, done, wanted)
 
 
-def _tell(file: StationFile, done: list[report.Verified], wanted: Asked) -> int:
-    page = report.page(file, done, wanted.options.consent, wanted.hands)
-    print("\n".join(report.text(page)))
+def _print_report(file: StationFile, done: list[report.Verified], wanted: VerifyRequest) -> int:
+    page = report.report_page(file, done, wanted.options.consent, wanted.hands)
+    print("\n".join(report.report_lines(page)))
     if wanted.folder is not None:
         try:
-            say(f"written: {report.write(page, wanted.folder)}")
+            print_progress(f"written: {report.write_report(page, wanted.folder)}")
         except OSError as e:
-            return _cannot(f"--report {wanted.folder}: {e.strerror}")
+            return _print_refusal(f"--report {wanted.folder}: {e.strerror}")
     return EXIT[page["verdict"]]
 
 
-def _cannot(why: str) -> int:
+def _print_refusal(why: str) -> int:
     print(why, file=sys.stderr)
     return CANNOT
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def _verified(file: StationFile, wanted: Asked) -> list[report.Verified]:
+async def _verify_station(file: StationFile, wanted: VerifyRequest) -> list[report.Verified]:
     """Ctrl-C, SIGTERM and the end of the terminal unwind, and so withdraw release."""
     task = asyncio.current_task()
     assert task is not None
     for number in WAYS_OUT:
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    made = runner.rounds(file, wanted.only)
-    async with alone(file, runner.wires(made)):
-        hands = hands_of(wanted)
-        options = await _consent(made, wanted, hands)
-        return await verified(made, hands, options, say)
+    made = runner.device_rounds(file, wanted.only)
+    async with exclusive_access(file, runner.device_wires(made)):
+        hands = operator_for(wanted)
+        options = await _ask_for_consent(made, wanted, hands)
+        return await verify_devices(made, hands, options, print_progress)
 
 
-async def verified(
-    made: list[runner.Round], hands: Hands, options: Options, say: Callable[[str], None]
+async def verify_devices(
+    made: list[runner.DeviceChecks], hands: Operator, options: Options, say: Callable[[str], None]
 ) -> list[report.Verified]:
     done = []
     for r in made:
-        bench = runner.bench_of(r, hands, options, say)
-        found = [o async for o in runner.outcomes(r, bench)]
+        bench = runner.device_under_test(r, hands, options, say)
+        found = [o async for o in runner.check_outcomes(r, bench)]
         done.append(report.Verified(r.device, bench.figures, tuple(found)))
     return done
 
 
-def hands_of(wanted: Asked) -> Hands:
+def operator_for(wanted: VerifyRequest) -> Operator:
     if wanted.robot:
-        return Robot(wanted.robot)
-    return Person(say) if wanted.hands == "person" else Nobody()
+        return RobotOperator(wanted.robot)
+    return HumanOperator(print_progress) if wanted.hands == "person" else NoOperator()
 
 
-async def _consent(made: list[runner.Round], wanted: Asked, hands: Hands) -> Options:
+async def _ask_for_consent(made: list[runner.DeviceChecks], wanted: VerifyRequest, hands: Operator) -> Options:
     """A technician who is there is asked once, and has to write the whole word."""
     from dataclasses import replace
 
     boards = [r.device.name for r in made if r.device.role == "board" or r.board is not None]
-    if wanted.options.consent or not isinstance(hands, Person) or not boards:
+    if wanted.options.consent or not isinstance(hands, HumanOperator) or not boards:
         return wanted.options
-    say(f"Checks of {', '.join(dict.fromkeys(boards))} give release: THE OUTLET MAY BECOME LIVE.")
-    answer = await hands.answer(f"write {YES} to allow it; anything else leaves those checks out")
+    print_progress(f"Checks of {', '.join(dict.fromkeys(boards))} give release: THE OUTLET MAY BECOME LIVE.")
+    answer = await hands.ask_question(f"write {YES} to allow it; anything else leaves those checks out")
     return replace(wanted.options, consent=answer == YES)

@@ -17,70 +17,72 @@ PROC = Path("/proc")
 _ESTABLISHED = "01"
 
 
-class Busy(Exception):
+class DeviceBusy(Exception):
     """Somebody else has a device open; ``str()`` says who, and what to do."""
 
 
 @asynccontextmanager
-async def alone(file: StationFile, wires: Iterable[Wire]) -> AsyncIterator[None]:
+async def exclusive_access(file: StationFile, wires: Iterable[Wire]) -> AsyncIterator[None]:
     """Holds the agent's store meanwhile, so that no agent starts on this state. Raises ``StoreRefused``, ``StoreError``
-    (an agent runs on it), ``Busy`` (another program of this machine is on a wire)."""
+    (an agent runs on it), ``DeviceBusy`` (another program of this machine is on a wire)."""
     path = file.station.state_dir / "agent.db"
     store = await Store.open(path, file.station.store_max_mb) if path.exists() else None
     try:
         for wire in wires:
-            if others := sorted(set(users(wire)) - {os.getpid()}):
-                who = ", ".join(f"{_name(pid)} (process {pid})" if pid else "another user's program" for pid in others)
-                raise Busy(f"{wire.name} is in use by {who}: stop it first, two programs on one line read wrong")
+            if others := sorted(set(processes_using(wire)) - {os.getpid()}):
+                who = ", ".join(
+                    f"{_process_name(pid)} (process {pid})" if pid else "another user's program" for pid in others
+                )
+                raise DeviceBusy(f"{wire.name} is in use by {who}: stop it first, two programs on one line read wrong")
         yield
     finally:
         if store is not None:
             await store.close()
 
 
-def users(wire: Wire) -> Iterator[int]:
+def processes_using(wire: Wire) -> Iterator[int]:
     """Processes of this machine that have the wire open; 0: one that cannot be named. Pseudo terminals are passed over:
     their far end may hold them open itself."""
     if wire.kind == "serial":
         target = os.path.realpath(wire.device)
         if not target.startswith("/dev/pts/"):
-            yield from _openers({target})
+            yield from _processes_with_open({target})
         return
-    if inodes := set(_connections(wire.host, wire.port)):
-        pids = list(_openers({f"socket:[{i}]" for i in inodes}))
+    if inodes := set(_connection_inodes(wire.host, wire.port)):
+        pids = list(_processes_with_open({f"socket:[{i}]" for i in inodes}))
         yield from pids or [0]
 
 
-def _openers(targets: set[str]) -> Iterator[int]:
+def _processes_with_open(targets: set[str]) -> Iterator[int]:
     for folder in PROC.glob("[0-9]*/fd"):
         with suppress(OSError):  # ended meanwhile, or somebody else's
-            if any(_link(fd) in targets for fd in folder.iterdir()):
+            if any(_link_target(fd) in targets for fd in folder.iterdir()):
                 yield int(folder.parent.name)
 
 
-def _link(fd: Path) -> str:
+def _link_target(fd: Path) -> str:
     try:
         return os.readlink(fd)
     except OSError:
         return ""
 
 
-def _connections(host: str, port: int) -> Iterator[str]:
+def _connection_inodes(host: str, port: int) -> Iterator[str]:
     """Inodes of established connections from here to there (proc(5), net/tcp)."""
     with suppress(OSError):
         there = {a[4][0] for a in socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)}
         for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
             words = line.split()
             address, _, number = words[2].partition(":")
-            if words[3] == _ESTABLISHED and int(number, 16) == port and _dotted(address) in there:
+            if words[3] == _ESTABLISHED and int(number, 16) == port and _dotted_address(address) in there:
                 yield words[9]
 
 
-def _dotted(hexadecimal: str) -> str:
+def _dotted_address(hexadecimal: str) -> str:
     return socket.inet_ntoa(struct.pack("=I", int(hexadecimal, 16)))
 
 
-def _name(pid: int) -> str:
+def _process_name(pid: int) -> str:
     with suppress(OSError):
         return (PROC / str(pid) / "comm").read_text().strip()
     return "a program"

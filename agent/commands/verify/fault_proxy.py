@@ -13,38 +13,38 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from agent.ports import Unreachable
-from agent.ports.verify import Mood, Wire
+from agent.ports.verify import FaultMode, Wire
 
 LATE_S = 1.2
 """Longer than a driver waits by default; the answer then comes to somebody who has asked something else."""
 _CHUNK = 4096
 
 
-class Spoiler:
+class ReplySpoiler:
     """What becomes of a reply. ``seed``: garbled in the same way every time."""
 
     def __init__(self, seed: int = 1) -> None:
-        self.mood = Mood.PASS
+        self.mood = FaultMode.PASS
         self._random = random.Random(seed)
 
-    async def deliver(self, data: bytes, write: Callable[[bytes], None]) -> None:
-        if self.mood is Mood.LATE:
+    async def deliver_reply(self, data: bytes, write: Callable[[bytes], None]) -> None:
+        if self.mood is FaultMode.LATE:
             await asyncio.sleep(LATE_S)
-        if out := self.spoilt(data):
+        if out := self.spoil_reply(data):
             write(out)
 
-    def spoilt(self, data: bytes) -> bytes:
-        if self.mood in (Mood.SILENT, Mood.CUT):
+    def spoil_reply(self, data: bytes) -> bytes:
+        if self.mood in (FaultMode.SILENT, FaultMode.CUT):
             return b""
-        if self.mood is Mood.NOISE:  # line ends stay: also a driver of text lines shall get something to read
+        if self.mood is FaultMode.NOISE:  # line ends stay: also a driver of text lines shall get something to read
             return bytes(b if b in b"\r\n" else b ^ self._random.randrange(1, 256) for b in data)
-        return data[: len(data) // 2] if self.mood is Mood.SHORT else data
+        return data[: len(data) // 2] if self.mood is FaultMode.SHORT else data
 
 
 @asynccontextmanager
-async def shim(wire: Wire) -> AsyncIterator[tuple[TcpShim | SerialShim, Wire]]:
+async def open_fault_proxy(wire: Wire) -> AsyncIterator[tuple[TcpFaultProxy | SerialFaultProxy, Wire]]:
     """The running shim, and where the driver finds it. Raises ``Unreachable``: no such device."""
-    made = TcpShim(wire) if wire.kind == "tcp" else SerialShim(wire)
+    made = TcpFaultProxy(wire) if wire.kind == "tcp" else SerialFaultProxy(wire)
     await made.open()
     try:
         yield made, made.here
@@ -52,19 +52,19 @@ async def shim(wire: Wire) -> AsyncIterator[tuple[TcpShim | SerialShim, Wire]]:
         await made.close()
 
 
-class TcpShim:
-    """``agent.ports.verify.Shim`` for a connection."""
+class TcpFaultProxy:
+    """``agent.ports.verify.FaultProxy`` for a connection."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._spoiler = Spoiler()
+        self._spoiler = ReplySpoiler()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.here = wire
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve_driver, "127.0.0.1", 0)
         self.here = Wire("tcp", host="127.0.0.1", port=self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
@@ -75,9 +75,9 @@ class TcpShim:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def set(self, mood: Mood) -> None:
+    async def set_fault_mode(self, mood: FaultMode) -> None:
         self._spoiler.mood = mood
-        if mood is Mood.CUT:
+        if mood is FaultMode.CUT:
             self._hang_up()
             await asyncio.sleep(0)
 
@@ -85,35 +85,35 @@ class TcpShim:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_driver(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
         try:
-            if self._spoiler.mood is not Mood.CUT:
-                await self._carry(reader, writer)
+            if self._spoiler.mood is not FaultMode.CUT:
+                await self._relay_both_ways(reader, writer)
         except OSError:
             pass  # the device is not there: the driver sees its own connection end
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _relay_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until one of both sides ends it."""
         device, to_device = await asyncio.open_connection(self._wire.host, self._wire.port)
         self._writers.add(to_device)
 
-        async def there() -> None:
+        async def relay_to_device() -> None:
             while data := await reader.read(_CHUNK):
                 to_device.write(data)
 
-        async def back() -> None:
+        async def relay_to_driver() -> None:
             while data := await device.read(_CHUNK):
-                await self._spoiler.deliver(data, writer.write)
+                await self._spoiler.deliver_reply(data, writer.write)
 
-        ways = [asyncio.ensure_future(there()), asyncio.ensure_future(back())]
+        ways = [asyncio.ensure_future(relay_to_device()), asyncio.ensure_future(relay_to_driver())]
         try:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in done:
@@ -126,12 +126,12 @@ class TcpShim:
             to_device.transport.abort()
 
 
-class SerialShim:
-    """``agent.ports.verify.Shim`` for a serial line: a pseudo terminal for the driver, the real port behind it."""
+class SerialFaultProxy:
+    """``agent.ports.verify.FaultProxy`` for a serial line: the driver gets a pseudo terminal, behind it is the port."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._spoiler = Spoiler()
+        self._spoiler = ReplySpoiler()
         self._port: Any = None
         self._master = self._slave = -1
         self._link = ""
@@ -156,34 +156,34 @@ class SerialShim:
         asyncio.get_running_loop().add_reader(self._port.fileno(), self._from_device)
         self._folder = tempfile.TemporaryDirectory(prefix="chargy-shim-")
         self._link = f"{self._folder.name}/line"
-        self._plug()
+        self._open_pseudo_terminal()
         self.here = Wire("serial", device=self._link, baud=w.baud)
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pull()
+        self._close_pseudo_terminal()
         if self._port is not None:
             asyncio.get_running_loop().remove_reader(self._port.fileno())
             self._port.close()
             self._folder.cleanup()
 
-    async def set(self, mood: Mood) -> None:
+    async def set_fault_mode(self, mood: FaultMode) -> None:
         self._spoiler.mood = mood
-        if mood is Mood.CUT:
-            self._pull()
+        if mood is FaultMode.CUT:
+            self._close_pseudo_terminal()
         elif self._master < 0:
-            self._plug()
+            self._open_pseudo_terminal()
 
-    def _plug(self) -> None:
+    def _open_pseudo_terminal(self) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         asyncio.get_running_loop().add_reader(self._master, self._from_driver)
         os.symlink(os.ttyname(self._slave), self._link)
 
-    def _pull(self) -> None:
+    def _close_pseudo_terminal(self) -> None:
         if self._master < 0:
             return
         os.unlink(self._link)
@@ -193,16 +193,16 @@ class SerialShim:
         self._master = self._slave = -1
 
     def _from_driver(self) -> None:
-        if data := _read(self._master):
+        if data := _read_available(self._master):
             with contextlib.suppress(BlockingIOError):
                 os.write(self._port.fileno(), data)
 
     def _from_device(self) -> None:
-        data = _read(self._port.fileno())
+        data = _read_available(self._port.fileno())
         if data is None:  # the device has gone for good: silence is what the driver gets
             asyncio.get_running_loop().remove_reader(self._port.fileno())
         elif data:
-            task = asyncio.ensure_future(self._spoiler.deliver(data, self._to_driver))
+            task = asyncio.ensure_future(self._spoiler.deliver_reply(data, self._to_driver))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -212,7 +212,7 @@ class SerialShim:
                 os.write(self._master, data)
 
 
-def _read(fd: int) -> bytes | None:
+def _read_available(fd: int) -> bytes | None:
     """None: hung up."""
     try:
         return os.read(fd, _CHUNK)

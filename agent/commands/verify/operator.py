@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from agent.model.types import EvseId
-from agent.ports.verify import Deed, Left
+from agent.ports.verify import Action, Skipped
 
 ROBOT_S = 10.0
 PERSON_S = 120.0
@@ -21,93 +21,95 @@ CARD = "04A1B2C3D4E5F6"
 """The card of the robot."""
 
 
-class Hands(Protocol):
+class Operator(Protocol):
     patience_s: float
 
-    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
-        """Raises ``Left``."""
+    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
+        """Raises ``Skipped``."""
         ...
 
-    async def tell(self, key: str, evse: EvseId, question: str) -> str:
-        """Raises ``Left``."""
+    async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
+        """Raises ``Skipped``."""
         ...
 
-    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
-        """What there is to see, in the word ``expected`` if it is that. Raises ``Left``."""
+    async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        """What there is to see, in the word ``expected`` if it is that. Raises ``Skipped``."""
         ...
 
-    def panel(self, evse: EvseId) -> bytes | None:
+    def panel_image(self, evse: EvseId) -> bytes | None:
         """PNG; None: look into the panel's own memory."""
         ...
 
 
-class Nobody:
+class NoOperator:
     """``chargy-agent verify --no-hands``."""
 
     patience_s = 0.0
 
-    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
-        raise Left(f"needs a hand ({_words(deed, evse, what)}): repeat it without --no-hands")
+    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
+        raise Skipped(f"needs a hand ({_instruction(deed, evse, what)}): repeat it without --no-hands")
 
-    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+    async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
         device = question.partition(":")[0]
-        raise Left(f"needs a reference value: --reference '{device}.{key}=VALUE', or a person to ask")
+        raise Skipped(f"needs a reference value: --reference '{device}.{key}=VALUE', or a person to ask")
 
-    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
-        raise Left(f"needs eyes or ears ({question}): repeat it without --no-hands")
+    async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        raise Skipped(f"needs eyes or ears ({question}): repeat it without --no-hands")
 
-    def panel(self, evse: EvseId) -> bytes | None:
+    def panel_image(self, evse: EvseId) -> bytes | None:
         return None
 
 
-def _words(deed: Deed, evse: EvseId, what: str) -> str:
+def _instruction(deed: Action, evse: EvseId, what: str) -> str:
     where = f" of EVSE {evse}" if evse else ""
     return {
-        Deed.CAR_AWAY: f"take the vehicle and its cable away from the outlet{where}",
-        Deed.CAR_ASKS: f"connect a vehicle, or a test box in state C, that asks for energy to the outlet{where}",
-        Deed.CARD: f"hold the card to the reader{where} for a second and take it away; {what}",
-        Deed.BANK_CARD: f"hold a bank card of your own to the payment terminal{where}: {what}",
-        Deed.BUTTON: f"press the button {what!r} once",
-        Deed.MAINS_OFF: "take the mains away from the power-fail input (the station lives on its back-up supply)",
-        Deed.MAINS_ON: "give the mains back",
+        Action.CAR_AWAY: f"take the vehicle and its cable away from the outlet{where}",
+        Action.CAR_ASKS: f"connect a vehicle, or a test box in state C, that asks for energy to the outlet{where}",
+        Action.CARD: f"hold the card to the reader{where} for a second and take it away; {what}",
+        Action.BANK_CARD: f"hold a bank card of your own to the payment terminal{where}: {what}",
+        Action.BUTTON: f"press the button {what!r} once",
+        Action.MAINS_OFF: "take the mains away from the power-fail input (the station lives on its back-up supply)",
+        Action.MAINS_ON: "give the mains back",
     }[deed]
 
 
-class Person:
+class HumanOperator:
     """Asks on standard error, listens on standard input. An empty line (or s) leaves a question out."""
 
     def __init__(self, say: Callable[[str], None], patience_s: float = PERSON_S) -> None:
         self.patience_s = patience_s
         self._say = say
 
-    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
-        self._say(f">>> please {_words(deed, evse, what)} (within {self.patience_s:g} s; it is noticed by itself)")
+    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
+        self._say(
+            f">>> please {_instruction(deed, evse, what)} (within {self.patience_s:g} s; it is noticed by itself)"
+        )
 
-    async def tell(self, key: str, evse: EvseId, question: str) -> str:
-        answer = await self.answer(f"{question} (nothing: leave it out)")
+    async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
+        answer = await self.ask_question(f"{question} (nothing: leave it out)")
         if answer in ("", "s"):
-            raise Left(f"nobody said it: {question}")
+            raise Skipped(f"nobody said it: {question}")
         return answer
 
-    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
-        answer = (await self.answer(f"{question} (y, n; nothing: leave it out)")).lower()
+    async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+        answer = (await self.ask_question(f"{question} (y, n; nothing: leave it out)")).lower()
         if answer in ("", "s"):
-            raise Left(f"nobody looked: {question}")
+            raise Skipped(f"nobody looked: {question}")
         return expected if answer.startswith(("y", "j", "o")) else "otherwise, says the technician"
 
-    def panel(self, evse: EvseId) -> bytes | None:
+    def panel_image(self, evse: EvseId) -> bytes | None:
         return None
 
-    async def answer(self, question: str) -> str:
+    async def ask_question(self, question: str) -> str:
         self._say(f">>> {question}")
         try:
             async with asyncio.timeout(self.patience_s):
-                return await line()
+                return await read_input_line()
         except TimeoutError:
             return ""
 
 
-async def line() -> str:
+async def read_input_line() -> str:
     """The next line of standard input. Not in a thread: one that waits in ``input()`` cannot be ended."""
     fd, loop, ready = sys.stdin.fileno(), asyncio.get_running_loop(), asyncio.Event()
     try:
@@ -121,7 +123,7 @@ async def line() -> str:
         loop.remove_reader(fd)
 
 
-class Robot:
+class RobotOperator:
     """``chargy-agent verify --hands URL``: ``URL`` of a control API, for example of ``chargy-agent bench``."""
 
     patience_s = ROBOT_S
@@ -129,46 +131,46 @@ class Robot:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/") + "/api/v1"
 
-    async def do(self, deed: Deed, evse: EvseId, what: str) -> None:
-        for path, body in self._calls(deed, evse, what):
-            await asyncio.to_thread(self._post, path, body)
+    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
+        for path, body in self._control_api_calls(deed, evse, what):
+            await asyncio.to_thread(self._post_call, path, body)
 
-    async def tell(self, key: str, evse: EvseId, question: str) -> str:
+    async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
         if key == "token":
             return CARD
         if key == "energy_kwh":
-            return f"{(await self._evse(evse))['meter_wh'] / 1000:.3f}"
-        raise Left(f"the robot does not know: {question}")
+            return f"{(await self._evse_status(evse))['meter_wh'] / 1000:.3f}"
+        raise Skipped(f"the robot does not know: {question}")
 
-    async def see(self, what: str, evse: EvseId, expected: str, question: str) -> str:
+    async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
         if what == "lamp":
-            return str((await asyncio.to_thread(self._get, "/station"))["lamps"].get(str(evse)))
-        raise Left(f"the robot cannot see or hear it: {question}")
+            return str((await asyncio.to_thread(self._get_json, "/station"))["lamps"].get(str(evse)))
+        raise Skipped(f"the robot cannot see or hear it: {question}")
 
-    def panel(self, evse: EvseId) -> bytes | None:
+    def panel_image(self, evse: EvseId) -> bytes | None:
         with urllib.request.urlopen(f"{self._url}/display/{evse or 1}.png", timeout=ROBOT_S) as said:
             return bytes(said.read())
 
-    def _calls(self, deed: Deed, evse: EvseId, what: str) -> list[tuple[str, dict[str, Any]]]:
+    def _control_api_calls(self, deed: Action, evse: EvseId, what: str) -> list[tuple[str, dict[str, Any]]]:
         n = evse or 1
         match deed:
-            case Deed.CAR_ASKS:
+            case Action.CAR_ASKS:
                 return [(f"/evses/{n}/plug", {"ready": True, "car": {"max_a": 32}})]
-            case Deed.CAR_AWAY:
+            case Action.CAR_AWAY:
                 return [(f"/evses/{n}/unplug", {"side": "ev"}), (f"/evses/{n}/unplug", {"side": "station"})]
-            case Deed.CARD:
+            case Action.CARD:
                 place = evse or None  # whichever kind of reader there is; the other call says 409
                 return [
                     ("/cards/tap", {"uid": CARD, "evse": place, "hold_s": 0.5}),
                     ("/cards/tap", {"token": CARD, "evse": place}),
                 ]
-            case Deed.BANK_CARD:
+            case Action.BANK_CARD:
                 return [("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": evse or None})]
-            case Deed.BUTTON:
+            case Action.BUTTON:
                 return [(f"/buttons/{what}", {})]
-        return [("/power", {"mains": deed is Deed.MAINS_ON})]
+        return [("/power", {"mains": deed is Action.MAINS_ON})]
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
+    def _post_call(self, path: str, body: dict[str, Any]) -> None:
         """409: it is so already, or the plug is locked; what follows is seen at the device."""
         data = json.dumps(body).encode()
         asked = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method="POST")
@@ -176,17 +178,17 @@ class Robot:
             urllib.request.urlopen(asked, timeout=ROBOT_S).close()
         except urllib.error.HTTPError as e:
             if e.code != 409:
-                raise Left(f"the robot cannot do it: {path}: {e.read(300).decode('utf-8', 'replace')}") from e
+                raise Skipped(f"the robot cannot do it: {path}: {e.read(300).decode('utf-8', 'replace')}") from e
         except OSError as e:
-            raise Left(f"the robot at {self._url} does not answer ({e}); does it run?") from e
+            raise Skipped(f"the robot at {self._url} does not answer ({e}); does it run?") from e
 
-    def _get(self, path: str) -> Any:
+    def _get_json(self, path: str) -> Any:
         try:
             with urllib.request.urlopen(self._url + path, timeout=ROBOT_S) as said:
                 return json.load(said)
         except (OSError, ValueError) as e:
-            raise Left(f"the robot at {self._url} does not answer ({e}); does it run?") from e
+            raise Skipped(f"the robot at {self._url} does not answer ({e}); does it run?") from e
 
-    async def _evse(self, evse: EvseId) -> dict[str, Any]:
-        station = await asyncio.to_thread(self._get, "/station")
+    async def _evse_status(self, evse: EvseId) -> dict[str, Any]:
+        station = await asyncio.to_thread(self._get_json, "/station")
         return next(e for e in station["evses"] if e["number"] == (evse or 1))

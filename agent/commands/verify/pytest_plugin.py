@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from agent.commands.verify.command import Asked
-    from agent.commands.verify.runner import Round
+    from agent.commands.verify.command import VerifyRequest
+    from agent.commands.verify.runner import DeviceChecks
     from agent.ports.verify import Check
     from agent.station_file.settings import StationFile
 
@@ -38,16 +38,16 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         return
     if hasattr(config, "workerinput"):
         raise pytest.UsageError("--station: devices are verified one after the other: run it without -n")
-    items += _items(session, config, path)
+    items += _check_items(session, config, path)
 
 
-def _items(session: pytest.Session, config: pytest.Config, path: Path) -> list[pytest.Item]:
+def _check_items(session: pytest.Session, config: pytest.Config, path: Path) -> list[pytest.Item]:
     from agent.commands.verify import runner
     from agent.station_file.settings import SettingsError, load
 
     try:
-        file, wanted = load(path), _asked(config)
-        made = runner.rounds(file, wanted.only)
+        file, wanted = load(path), _verify_request(config)
+        made = runner.device_rounds(file, wanted.only)
     except SettingsError as e:
         raise pytest.UsageError(f"--station: {e}") from e
     return [
@@ -57,7 +57,7 @@ def _items(session: pytest.Session, config: pytest.Config, path: Path) -> list[p
     ]
 
 
-def _asked(config: pytest.Config) -> Asked:
+def _verify_request(config: pytest.Config) -> VerifyRequest:
     from agent.commands.verify import command
 
     option = config.getoption
@@ -70,35 +70,35 @@ def _asked(config: pytest.Config) -> Asked:
         reads=option("--station-reads"),
         samples=option("--station-samples"),
     )
-    return command.asked(words)
+    return command.parse_request(words)
 
 
 class DeviceCheck(pytest.Item):
     """One check of one device."""
 
-    def __init__(self, *, of: tuple[StationFile, Asked, Round, Check], **more: Any) -> None:
+    def __init__(self, *, of: tuple[StationFile, VerifyRequest, DeviceChecks, Check], **more: Any) -> None:
         super().__init__(**more)
         self._of = of
 
     def runtest(self) -> None:
         from agent.commands.verify import runner
 
-        made, figures = asyncio.run(self._made())
+        made, figures = asyncio.run(self._run_check())
         self.user_properties += list(figures.items())
-        if made.outcome == runner.LEFT:
+        if made.outcome == runner.SKIPPED:
             pytest.skip(made.says)
         if made.outcome == runner.FAILED:
             raise Failed(made.says)
 
-    async def _made(self) -> tuple[Any, dict[str, float | str]]:
+    async def _run_check(self) -> tuple[Any, dict[str, float | str]]:
         from agent.commands.verify import runner
-        from agent.commands.verify.command import hands_of
-        from agent.commands.verify.exclusive import alone
+        from agent.commands.verify.command import operator_for
+        from agent.commands.verify.exclusive import exclusive_access
 
         file, wanted, r, check = self._of
-        async with alone(file, runner.wires([r])):
-            bench = runner.bench_of(r, hands_of(wanted), wanted.options, lambda text: None)
-            return await runner.outcome(check, bench), bench.figures
+        async with exclusive_access(file, runner.device_wires([r])):
+            bench = runner.device_under_test(r, operator_for(wanted), wanted.options, lambda text: None)
+            return await runner.run_check(check, bench), bench.figures
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, Failed):

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.commands.verify.runner import FAILED, LEFT, PASSED, Outcome
+from agent.commands.verify.runner import FAILED, PASSED, SKIPPED, Outcome
 from agent.model.fastclass import frozen
-from agent.services.devices.configured import ComposedDevice, fitting_of
+from agent.services.devices.configured import ComposedDevice, verify_kit_of
 from agent.station_file.settings import StationFile
 
 WORDS = {
     PASSED: "everything that was checked here is as it must be",
-    LEFT: "nothing failed, but not all was checked: what was left out needs what it says",
+    SKIPPED: "nothing failed, but not all was checked: what was left out needs what it says",
     FAILED: "something failed: this must not go into service before it is mended",
 }
 
@@ -33,17 +33,17 @@ class Verified:
     outcomes: tuple[Outcome, ...]
 
 
-def worst(done: Sequence[Verified]) -> str:
+def worst_outcome(done: Sequence[Verified]) -> str:
     found = {o.outcome for v in done for o in v.outcomes}
-    return FAILED if FAILED in found else LEFT if LEFT in found else PASSED
+    return FAILED if FAILED in found else SKIPPED if SKIPPED in found else PASSED
 
 
-def page(file: StationFile, done: Sequence[Verified], consent: bool, hands: str) -> dict[str, Any]:
+def report_page(file: StationFile, done: Sequence[Verified], consent: bool, hands: str) -> dict[str, Any]:
     """``v`` changes when a key changes its meaning."""
     return {
         "v": 1,
         "program": f"chargy-agent {__version__}",
-        "commit": commit(),
+        "commit": source_commit(),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "station": file.station.id,
@@ -51,12 +51,12 @@ def page(file: StationFile, done: Sequence[Verified], consent: bool, hands: str)
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "release_allowed": consent,
         "hands": hands,
-        "verdict": worst(done),
-        "devices": [_device(v) for v in done],
+        "verdict": worst_outcome(done),
+        "devices": [_device_entry(v) for v in done],
     }
 
 
-def commit() -> str | None:
+def source_commit() -> str | None:
     """Of the tree this program runs from; None when it was installed from a wheel."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
@@ -68,9 +68,9 @@ def commit() -> str | None:
         return None
 
 
-def _device(v: Verified) -> dict[str, Any]:
+def _device_entry(v: Verified) -> dict[str, Any]:
     d = v.device
-    package, version = _package(d.driver.name)
+    package, version = _driver_package(d.driver.name)
     return {
         "name": d.name,
         "evse": d.evse,
@@ -82,11 +82,11 @@ def _device(v: Verified) -> dict[str, Any]:
         "checks": [
             {"check": o.check, "outcome": o.outcome, "says": o.says, "took_s": round(o.took_s, 2)} for o in v.outcomes
         ],
-        "for_a_person": list(fitting_of(d).on_hardware),
+        "for_a_person": list(verify_kit_of(d).on_hardware),
     }
 
 
-def _package(driver: str) -> tuple[str, str]:
+def _driver_package(driver: str) -> tuple[str, str]:
     from importlib.metadata import entry_points
 
     from agent.services.devices.configured import GROUP
@@ -95,7 +95,7 @@ def _package(driver: str) -> tuple[str, str]:
     return (dist.name, dist.version) if dist is not None else ("", "")
 
 
-def text(report: dict[str, Any]) -> list[str]:
+def report_lines(report: dict[str, Any]) -> list[str]:
     tree = f", commit {report['commit']}" if report["commit"] else ""
     lines = [
         f"{report['program']}{tree}: verification of station {report['station']}, {report['at']}",
@@ -109,13 +109,13 @@ def text(report: dict[str, Any]) -> list[str]:
         ]
         lines += [
             f"  {c['outcome']:<9} {c['check']:<12} {says}"
-            for c, says in zip(d["checks"], _once(d["checks"]), strict=True)
+            for c, says in zip(d["checks"], _without_repetition(d["checks"]), strict=True)
         ]
         lines += [f"  [ ] by hand  {line}" for line in d["for_a_person"]]
     return [*lines, "", f"verdict: {WORDS[report['verdict']]}"]
 
 
-def _once(checks: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _without_repetition(checks: Sequence[dict[str, Any]]) -> Iterator[str]:
     """What each says; a device that does not answer says it once."""
     first: dict[str, str] = {}
     for c in checks:
@@ -123,11 +123,11 @@ def _once(checks: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"the same as {before}" if before != c["check"] and c["outcome"] == FAILED else c["says"]
 
 
-def write(report: dict[str, Any], folder: Path) -> Path:
+def write_report(report: dict[str, Any], folder: Path) -> Path:
     """Both files; the path of the text. Raises ``OSError``."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"verify-{report['at'].replace(':', '').replace('-', '')}"
     (folder / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
     file = folder / f"{name}.txt"
-    file.write_text("\n".join(text(report)) + "\n", "utf-8")
+    file.write_text("\n".join(report_lines(report)) + "\n", "utf-8")
     return file

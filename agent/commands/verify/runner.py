@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.commands.verify.bench import Bench, Options, plain
-from agent.commands.verify.operator import Hands
+from agent.commands.verify.bench import DeviceUnderTest, Options, normalized_name
+from agent.commands.verify.operator import Operator
 from agent.model.fastclass import frozen
 from agent.model.types import STATION
 from agent.ports import DeviceError
-from agent.ports.verify import Check, Left, Wire
-from agent.services.devices.configured import ComposedDevice, compose_devices, fitting_of
+from agent.ports.verify import Check, Skipped, Wire
+from agent.services.devices.configured import ComposedDevice, compose_devices, verify_kit_of
 from agent.station_file.settings import SettingsError, StationFile
 
 GROUP = "chargy_agent.checks"
-PASSED, FAILED, LEFT = "passed", "failed", "left out"
+PASSED, FAILED, SKIPPED = "passed", "failed", "left out"
 CHECK_S = 900.0
 """No check takes longer, but the reads of the memory check, which add ``READ_S`` each."""
 READ_S = 2.0
@@ -35,7 +35,7 @@ class Outcome:
 
 
 @frozen
-class Round:
+class DeviceChecks:
     """One device with its checks."""
 
     device: ComposedDevice
@@ -43,7 +43,7 @@ class Round:
     checks: tuple[Check, ...]
 
 
-def checks() -> tuple[Check, ...]:
+def installed_checks() -> tuple[Check, ...]:
     """All that are installed, in the order of their groups' names."""
     from importlib.metadata import entry_points
 
@@ -53,69 +53,71 @@ def checks() -> tuple[Check, ...]:
     return tuple(found)
 
 
-def rounds(file: StationFile, only: Sequence[str] = ()) -> list[Round]:
+def device_rounds(file: StationFile, only: Sequence[str] = ()) -> list[DeviceChecks]:
     """Raises ``SettingsError``: for the file, and for a name that is none."""
-    devices = _named(compose_devices(file, _now))
-    chosen = [d for d in devices if not only or plain(d.name) in map(plain, only)]
-    names = {plain(d.name) for d in devices}
-    if unknown := [n for n in only if plain(n) not in names]:
+    devices = _with_unique_names(compose_devices(file, _monotonic_stamp))
+    chosen = [d for d in devices if not only or normalized_name(d.name) in map(normalized_name, only)]
+    names = {normalized_name(d.name) for d in devices}
+    if unknown := [n for n in only if normalized_name(n) not in names]:
         there = ", ".join(d.name for d in devices) or "none"
         raise SettingsError([f"--port {unknown[0]}: the station file names no such device; there are: {there}"])
     boards = {d.evse: d for d in devices if d.role == "board"}
-    known = checks()
-    return [Round(d, boards.get(d.evse), tuple(c for c in known if c.role == d.driver.role)) for d in chosen]
+    known = installed_checks()
+    return [DeviceChecks(d, boards.get(d.evse), tuple(c for c in known if c.role == d.driver.role)) for d in chosen]
 
 
-def _named(devices: list[ComposedDevice]) -> list[ComposedDevice]:
+def _with_unique_names(devices: list[ComposedDevice]) -> list[ComposedDevice]:
     """A shared board is one device at each EVSE."""
     paths = [d.name for d in devices]
     return [replace(d, name=f"evse[{d.evse}].{d.name}") if paths.count(d.name) > 1 else d for d in devices]
 
 
-def wires(made: Sequence[Round]) -> Iterator[Wire]:
+def device_wires(made: Sequence[DeviceChecks]) -> Iterator[Wire]:
     for r in made:
-        wire = fitting_of(r.device).wire(r.device.settings, r.device.where)
+        wire = verify_kit_of(r.device).wire(r.device.settings, r.device.where)
         if wire is not None:
             yield wire
 
 
-def bench_of(r: Round, hands: Hands, options: Options, say: Callable[[str], None]) -> Bench:
-    return Bench(r.device, r.board, hands, options, say)
+def device_under_test(
+    r: DeviceChecks, hands: Operator, options: Options, say: Callable[[str], None]
+) -> DeviceUnderTest:
+    return DeviceUnderTest(r.device, r.board, hands, options, say)
 
 
-async def outcomes(r: Round, bench: Bench) -> AsyncIterator[Outcome]:
+async def check_outcomes(r: DeviceChecks, bench: DeviceUnderTest) -> AsyncIterator[Outcome]:
     """One after the other; a failure spoils none of the others."""
-    yield _settings(r.device)
+    yield _settings_outcome(r.device)
     if r.device.complaints:
         for check in r.checks:
-            yield Outcome(check.name, LEFT, "its settings are wrong (above): mend them first")
+            yield Outcome(check.name, SKIPPED, "its settings are wrong (above): mend them first")
         return
     if not r.checks:
-        yield Outcome("checks", LEFT, f"nobody has checks for a {r.device.driver.role} (entry points {GROUP})")
+        yield Outcome("checks", SKIPPED, f"nobody has checks for a {r.device.driver.role} (entry points {GROUP})")
     for check in r.checks:
-        bench.say(f"{check.name} ...")
-        made = await outcome(check, bench)
-        bench.say(f"{check.name}: {made.outcome}" + ("" if made.outcome == PASSED else f": {made.says}"))
+        bench.show_progress(f"{check.name} ...")
+        made = await run_check(check, bench)
+        bench.show_progress(f"{check.name}: {made.outcome}" + ("" if made.outcome == PASSED else f": {made.says}"))
         yield made
 
 
-def _settings(device: ComposedDevice) -> Outcome:
+def _settings_outcome(device: ComposedDevice) -> Outcome:
     wrong = "; ".join(device.complaints)
     return Outcome("settings", FAILED, wrong) if wrong else Outcome("settings", PASSED, "the driver takes them")
 
 
-async def outcome(check: Check, bench: Bench) -> Outcome:
+async def run_check(check: Check, bench: DeviceUnderTest) -> Outcome:
     began_s = time.monotonic()
-    what, says = await _made(check, bench)
+    what, says = await _check_result(check, bench)
     return Outcome(check.name, what, says, time.monotonic() - began_s)
 
 
-async def _made(check: Check, bench: Bench) -> tuple[str, str]:
+async def _check_result(check: Check, bench: DeviceUnderTest) -> tuple[str, str]:
     try:
         async with asyncio.timeout(CHECK_S + READ_S * bench.reads):
             return PASSED, await check.run(bench)
-    except Left as e:
-        return LEFT, str(e)
+    except Skipped as e:
+        return SKIPPED, str(e)
     except AssertionError as e:
         return FAILED, str(e) or "without a reason: the check has to say one"
     except DeviceError as e:
@@ -126,11 +128,11 @@ async def _made(check: Check, bench: Bench) -> tuple[str, str]:
         return FAILED, f"{bench.name}: raised {type(e).__name__} ({e}), a driver raises DeviceErrors only; mend it"
 
 
-def _now() -> tuple[int, float]:
+def _monotonic_stamp() -> tuple[int, float]:
     return STATION, time.monotonic()
 
 
-def identity(port: Any) -> dict[str, Any]:
+def meter_identity(port: Any) -> dict[str, Any]:
     """Of a meter; others do not say who they are."""
     i = getattr(port, "identity", None)
     return {"vendor": i.vendor, "model": i.model, "serial": i.serial, "firmware": i.firmware} if i is not None else {}

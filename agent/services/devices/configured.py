@@ -20,7 +20,7 @@ from agent.services.devices.entry_points import list_entry_points, load_entry_po
 from agent.station_file.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
 
 if TYPE_CHECKING:
-    from agent.ports.verify import Fitting
+    from agent.ports.verify import VerifyKit
 
 GROUP = "chargy_agent.drivers"
 CONFIG_GROUP = "chargy_agent.config"
@@ -87,15 +87,15 @@ def configured_devices(file: StationFile) -> list[tuple[EvseId, str, str, Device
     return out
 
 
-def fitting_of(device: ComposedDevice) -> Fitting:
+def verify_kit_of(device: ComposedDevice) -> VerifyKit:
     """What the driver says of itself, or what is customary."""
-    from agent.ports.verify import Fitting
+    from agent.ports.verify import VerifyKit
 
-    if not device.driver.fitting:
-        return Fitting()
-    module, _, name = device.driver.fitting.partition(":")
+    if not device.driver.verify_kit:
+        return VerifyKit()
+    module, _, name = device.driver.verify_kit.partition(":")
     found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, Fitting)
+    assert isinstance(found, VerifyKit)
     return found
 
 

@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from agent.ports import DeviceError, Unreachable
-from agent.ports.verify import Bench, Check, Left, Mood, Shim
+from agent.ports.verify import Check, DeviceUnderTest, FaultMode, FaultProxy, Skipped
 
 T = TypeVar("T")
 Look: TypeAlias = Callable[[Any], Awaitable[Any]]
@@ -23,7 +23,7 @@ BACK_S = 30.0
 """A device that answers again is served again within this."""
 NOTICED_S = 20.0
 ROUNDS = 3
-GARBLED_LOOKS = {Mood.NOISE: 3, Mood.SHORT: 3, Mood.LATE: 1}
+GARBLED_LOOKS = {FaultMode.NOISE: 3, FaultMode.SHORT: 3, FaultMode.LATE: 1}
 MOST_GROWTH = 64 * 1024
 """Octets that may be held more after the reads: what caches and counters take, far less than an octet per read."""
 TOLD = 20
@@ -33,26 +33,28 @@ REMIND_S = 10.0
 def bus_checks(role: str, look: Look, believable: Believable, most_s: float) -> tuple[Check, ...]:
     """``look``: one whole look at the port, which must not take longer than ``most_s`` (95 of 100)."""
     return (
-        Check(role, "timing", lambda bench: timing(bench, look, most_s)),
-        Check(role, "silence", lambda bench: silence(bench, look)),
-        Check(role, "disconnect", lambda bench: disconnect(bench, look)),
-        Check(role, "garbled", lambda bench: garbled(bench, look, believable)),
-        Check(role, "memory", lambda bench: memory(bench, look)),
+        Check(role, "timing", lambda bench: check_timing(bench, look, most_s)),
+        Check(role, "silence", lambda bench: check_silence(bench, look)),
+        Check(role, "disconnect", lambda bench: check_disconnect(bench, look)),
+        Check(role, "garbled", lambda bench: check_garbled(bench, look, believable)),
+        Check(role, "memory", lambda bench: check_memory(bench, look)),
     )
 
 
-def p95(values: Sequence[float]) -> float:
+def percentile_95(values: Sequence[float]) -> float:
     """The value that 95 of 100 do not exceed."""
     return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
 
 
-async def timing(bench: Bench, look: Look, most_s: float) -> str:
-    async with bench.direct() as port:
+async def check_timing(bench: DeviceUnderTest, look: Look, most_s: float) -> str:
+    async with bench.open_port() as port:
         await look(port)
-        return await timed(bench, "look", lambda n: look(port), most_s)
+        return await check_duration(bench, "look", lambda n: look(port), most_s)
 
 
-async def timed(bench: Bench, what: str, once: Callable[[int], Awaitable[object]], most_s: float) -> str:
+async def check_duration(
+    bench: DeviceUnderTest, what: str, once: Callable[[int], Awaitable[object]], most_s: float
+) -> str:
     """How long ``once`` takes, given the number of each try. On a host with more to do than it has cores, what is slow
     may be the host: another round is taken."""
     took: list[float] = []
@@ -62,15 +64,15 @@ async def timed(bench: Bench, what: str, once: Callable[[int], Awaitable[object]
             began_s = time.perf_counter()
             await once(n)
             took.append(time.perf_counter() - began_s)
-        if p95(took) <= most_s or os.getloadavg()[0] <= (os.cpu_count() or 1):
+        if percentile_95(took) <= most_s or os.getloadavg()[0] <= (os.cpu_count() or 1):
             break
-    return _judged(bench, what, took, most_s)
+    return _judge_durations(bench, what, took, most_s)
 
 
-def _judged(bench: Bench, what: str, took: Sequence[float], most_s: float) -> str:
-    found_s = p95(took)
-    bench.measured(f"{what}_p95_ms", found_s * 1000)
-    bench.measured(f"{what}_most_ms", max(took) * 1000)
+def _judge_durations(bench: DeviceUnderTest, what: str, took: Sequence[float], most_s: float) -> str:
+    found_s = percentile_95(took)
+    bench.record_figure(f"{what}_p95_ms", found_s * 1000)
+    bench.record_figure(f"{what}_most_ms", max(took) * 1000)
     says = f"{what}: {found_s * 1000:.0f} ms for 95 of 100 ({len(took)} measured), {most_s * 1000:.0f} ms are allowed"
     assert found_s <= most_s, (
         f"{bench.name}: {says}; raise the baud rate, shorten the map, or give it a line of its own"
@@ -78,30 +80,34 @@ def _judged(bench: Bench, what: str, took: Sequence[float], most_s: float) -> st
     return says
 
 
-async def silence(bench: Bench, look: Look) -> str:
+async def check_silence(bench: DeviceUnderTest, look: Look) -> str:
     """An old value must not be told as fresh, and a device that answers again must be served again."""
-    async with bench.shimmed() as (port, shim):
+    async with bench.open_through_proxy() as (port, shim):
         await look(port)
-        await shim.set(Mood.SILENT)
-        await must_fail(bench, look, port, "the device is silent, and a value was told: an old one as if it were fresh")
-        return f"silence is Unreachable; {await back(bench, look, port, shim)}"
+        await shim.set_fault_mode(FaultMode.SILENT)
+        await expect_unreachable(
+            bench, look, port, "the device is silent, and a value was told: an old one as if it were fresh"
+        )
+        return f"silence is Unreachable; {await check_recovery(bench, look, port, shim)}"
 
 
-async def disconnect(bench: Bench, look: Look) -> str:
-    async with bench.shimmed() as (port, shim):
+async def check_disconnect(bench: DeviceUnderTest, look: Look) -> str:
+    async with bench.open_through_proxy() as (port, shim):
         await look(port)
-        await shim.set(Mood.CUT)
-        await must_fail(bench, look, port, "the line is cut, and a value was told: an old one as if it were fresh")
-        await shim.set(Mood.PASS)
-    return f"a cut line is Unreachable; {await anew(bench, look)}"
+        await shim.set_fault_mode(FaultMode.CUT)
+        await expect_unreachable(
+            bench, look, port, "the line is cut, and a value was told: an old one as if it were fresh"
+        )
+        await shim.set_fault_mode(FaultMode.PASS)
+    return f"a cut line is Unreachable; {await reopen_after_failure(bench, look)}"
 
 
-async def anew(bench: Bench, look: Look) -> str:
+async def reopen_after_failure(bench: DeviceUnderTest, look: Look) -> str:
     """The agent closes what failed and opens it again."""
     began_s, last = time.monotonic(), ""
     while time.monotonic() - began_s < BACK_S:
         try:
-            async with bench.direct() as port:
+            async with bench.open_port() as port:
                 await look(port)
         except DeviceError as e:
             last = str(e)
@@ -111,7 +117,7 @@ async def anew(bench: Bench, look: Look) -> str:
     raise AssertionError(f"{bench.name}: the line is back, but it is not served again within {BACK_S:g} s ({last})")
 
 
-async def must_fail(bench: Bench, look: Look, port: Any, complaint: str) -> None:
+async def expect_unreachable(bench: DeviceUnderTest, look: Look, port: Any, complaint: str) -> None:
     try:
         async with asyncio.timeout(NOTICED_S):
             await look(port)
@@ -124,8 +130,8 @@ async def must_fail(bench: Bench, look: Look, port: Any, complaint: str) -> None
     raise AssertionError(f"{bench.name}: {complaint}")
 
 
-async def back(bench: Bench, look: Look, port: Any, shim: Shim) -> str:
-    await shim.set(Mood.PASS)
+async def check_recovery(bench: DeviceUnderTest, look: Look, port: Any, shim: FaultProxy) -> str:
+    await shim.set_fault_mode(FaultMode.PASS)
     began_s, last = time.monotonic(), ""
     while time.monotonic() - began_s < BACK_S:
         try:
@@ -138,12 +144,12 @@ async def back(bench: Bench, look: Look, port: Any, shim: Shim) -> str:
     raise AssertionError(f"{bench.name}: answers again, but is not served again within {BACK_S:g} s ({last})")
 
 
-async def garbled(bench: Bench, look: Look, believable: Believable) -> str:
+async def check_garbled(bench: DeviceUnderTest, look: Look, believable: Believable) -> str:
     """A reply that was spoilt is noticed, or what is told is true all the same."""
-    async with bench.shimmed() as (port, shim):
+    async with bench.open_through_proxy() as (port, shim):
         before, noticed, made = await look(port), 0, 0
         for mood, times in GARBLED_LOOKS.items():
-            await shim.set(mood)
+            await shim.set_fault_mode(mood)
             for _ in range(times):
                 made += 1
                 try:
@@ -155,19 +161,19 @@ async def garbled(bench: Bench, look: Look, believable: Believable) -> str:
                     assert not why, f"{bench.name}: a reply was spoilt ({mood}) and believed: {why}; check every reply"
         assert noticed, f"{bench.name}: {made} spoilt replies, and not one was noticed; check every reply"
         said = f"{noticed} of {made} looks at spoilt replies failed, none told nonsense"
-        return f"{said}; {await back(bench, look, port, shim)}"
+        return f"{said}; {await check_recovery(bench, look, port, shim)}"
 
 
-async def memory(bench: Bench, look: Look) -> str:
+async def check_memory(bench: DeviceUnderTest, look: Look) -> str:
     if not bench.reads:
-        raise Left("no reads were asked for (--reads)")
-    async with bench.direct() as port:
+        raise Skipped("no reads were asked for (--reads)")
+    async with bench.open_port() as port:
         tracemalloc.start()
         try:
-            grown = await _grown(bench, look, port)
+            grown = await _memory_growth(bench, look, port)
         finally:
             tracemalloc.stop()
-    bench.measured("memory_growth_bytes", grown)
+    bench.record_figure("memory_growth_bytes", grown)
     assert grown <= MOST_GROWTH, (
         f"{bench.name}: {grown} octets more are held after {bench.reads} reads ({grown / bench.reads:.0f} each): "
         "something is kept for ever, and the agent runs for years"
@@ -175,7 +181,7 @@ async def memory(bench: Bench, look: Look) -> str:
     return f"{bench.reads} reads, {max(grown, 0)} octets more are held"
 
 
-async def _grown(bench: Bench, look: Look, port: Any) -> int:
+async def _memory_growth(bench: DeviceUnderTest, look: Look, port: Any) -> int:
     """One read in a hundred may fail: a long line is not without noise."""
     warm = max(bench.reads // 5, 1)
     held = lost = 0
@@ -187,29 +193,29 @@ async def _grown(bench: Bench, look: Look, port: Any) -> int:
             if lost > max(bench.reads // 100, 1):
                 raise AssertionError(f"{bench.name}: {lost} of {n} reads failed, the last: {e}") from e
         if n == warm:
-            held = _held()
+            held = _held_bytes()
         if n % max((bench.reads + warm) // TOLD, 1) == 0:
-            bench.say(f"memory: {n} of {bench.reads + warm} reads")
-    bench.measured("reads_lost", lost)
-    return _held() - held
+            bench.show_progress(f"memory: {n} of {bench.reads + warm} reads")
+    bench.record_figure("reads_lost", lost)
+    return _held_bytes() - held
 
 
-def _held() -> int:
+def _held_bytes() -> int:
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
 @asynccontextmanager
-async def reminding(bench: Bench, what: str, within_s: float) -> AsyncIterator[None]:
+async def progress_reminders(bench: DeviceUnderTest, what: str, within_s: float) -> AsyncIterator[None]:
     """Says from time to time what is waited for, and how long still."""
 
-    async def remind() -> None:
+    async def print_reminders() -> None:
         until_s = time.monotonic() + within_s
         while True:
             await asyncio.sleep(REMIND_S)
-            bench.say(f"waiting: {what} ({max(until_s - time.monotonic(), 0):.0f} s left)")
+            bench.show_progress(f"waiting: {what} ({max(until_s - time.monotonic(), 0):.0f} s left)")
 
-    task = asyncio.create_task(remind())
+    task = asyncio.create_task(print_reminders())
     try:
         yield
     finally:
@@ -217,11 +223,15 @@ async def reminding(bench: Bench, what: str, within_s: float) -> AsyncIterator[N
         await asyncio.wait([task])
 
 
-async def wait_state(bench: Bench, port: Any, true: Callable[[T], bool], what: str, within_s: float) -> T:
+async def wait_state(bench: DeviceUnderTest, port: Any, true: Callable[[T], bool], what: str, within_s: float) -> T:
     """The first picture of ``port.states()`` of which it is true."""
     last: Any = None
     try:
-        async with reminding(bench, what, within_s), asyncio.timeout(within_s), aclosing(port.states()) as states:
+        async with (
+            progress_reminders(bench, what, within_s),
+            asyncio.timeout(within_s),
+            aclosing(port.states()) as states,
+        ):
             async for last in states:
                 if true(last):
                     found: T = last
@@ -231,16 +241,16 @@ async def wait_state(bench: Bench, port: Any, true: Callable[[T], bool], what: s
     raise AssertionError(f"{bench.name}: {what}: not seen within {within_s:g} s; last: {last}")
 
 
-class Told(Generic[T]):
+class PortEvents(Generic[T]):
     """What a port tells one after the other. Waiting in vain does not end it, as a cancelled ``anext`` would."""
 
-    def __init__(self, bench: Bench, source: AsyncIterator[T]) -> None:
+    def __init__(self, bench: DeviceUnderTest, source: AsyncIterator[T]) -> None:
         self._bench = bench
         self._source = source
         self._coming: asyncio.Task[T] | None = None
 
-    async def __aenter__(self) -> Told[T]:
-        self._listen()
+    async def __aenter__(self) -> PortEvents[T]:
+        self._pending_event()
         await asyncio.sleep(0)
         return self
 
@@ -249,10 +259,10 @@ class Told(Generic[T]):
             self._coming.cancel()
             await asyncio.wait([self._coming])
 
-    async def next(self, what: str, within_s: float) -> T:
+    async def next_event(self, what: str, within_s: float) -> T:
         """Raises what the port raises."""
-        coming = self._listen()
-        async with reminding(self._bench, what, within_s):
+        coming = self._pending_event()
+        async with progress_reminders(self._bench, what, within_s):
             await asyncio.wait([coming], timeout=within_s)
         if not coming.done():
             why = f"{what}: nothing was told within {within_s:g} s; check wiring and settings"
@@ -260,16 +270,16 @@ class Told(Generic[T]):
         self._coming = None
         return coming.result()
 
-    async def quiet(self, for_s: float) -> T | None:
+    async def unexpected_event(self, for_s: float) -> T | None:
         """What is told although nothing has happened."""
-        coming = self._listen()
+        coming = self._pending_event()
         await asyncio.wait([coming], timeout=for_s)
-        return await self.next("", 0.0) if coming.done() else None
+        return await self.next_event("", 0.0) if coming.done() else None
 
-    def _listen(self) -> asyncio.Task[T]:
+    def _pending_event(self) -> asyncio.Task[T]:
         if self._coming is None:
-            self._coming = asyncio.ensure_future(self._next())
+            self._coming = asyncio.ensure_future(self._fetch_event())
         return self._coming
 
-    async def _next(self) -> T:
+    async def _fetch_event(self) -> T:
         return await anext(self._source)

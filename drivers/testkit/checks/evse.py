@@ -13,7 +13,7 @@ from typing import Any
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
-from agent.ports.verify import Bench, Check, Deed, Left, Mood
+from agent.ports.verify import Action, Check, DeviceUnderTest, FaultMode, Skipped
 from drivers.testkit.checks.common import BACK_S, bus_checks, wait_state
 from drivers.testkit.evse import EvseWorld, check_evse
 
@@ -33,10 +33,10 @@ FRESH_S = 30.0
 """So much more than it really is may a fresh count of connected seconds say."""
 
 
-async def traits(bench: Bench) -> str:
-    async with bench.direct() as board:
+async def check_traits(bench: DeviceUnderTest) -> str:
+    async with bench.open_port() as board:
         t, s = board.traits, await board.state()
-    bench.measured("max_a", t.max_a)
+    bench.record_figure("max_a", t.max_a)
     offers = f"{t.min_w:g} to {t.max_w:g} W" if t.dc else f"{t.min_a:g} to {t.max_a:g} A"
     said = f"{offers}, {'fixed cable' if t.tethered else 'socket'}, pilot {s.pilot}"
     assert t.dc or PWM_LEAST_A <= t.min_a <= t.max_a <= PWM_MOST_A, (
@@ -52,19 +52,19 @@ async def traits(bench: Bench) -> str:
     return said
 
 
-async def contract(bench: Bench) -> str:
-    async with bench.direct() as board:
+async def check_contract(bench: DeviceUnderTest) -> str:
+    async with bench.open_port() as board:
         await check_evse(board, EvseWorld(), service_s=SERVICE_S)
     return "comes up withdrawn; limits, lock and service as the port says"
 
 
-async def vehicle(bench: Bench) -> str:
+async def check_vehicle(bench: DeviceUnderTest) -> str:
     """What happens at the cable is seen, and nothing closes without release."""
-    async with bench.direct() as board:
-        await bench.hand(Deed.CAR_AWAY)
+    async with bench.open_port() as board:
+        await bench.request_action(Action.CAR_AWAY)
         await wait_state(bench, board, lambda s: s.pilot is Pilot.A, "the vehicle is away (A)", bench.patience_s)
         began_s = time.monotonic()
-        await bench.hand(Deed.CAR_ASKS)
+        await bench.request_action(Action.CAR_ASKS)
         seen: EvseState = await wait_state(
             bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s
         )
@@ -75,14 +75,14 @@ async def vehicle(bench: Bench) -> str:
         )
         if board.traits.lockable and seen.locked is not None:
             seen = await wait_state(bench, board, lambda s: s.locked is True, "the plug is locked", SHOWS_S)
-        await bench.hand(Deed.CAR_AWAY)
-        await _left(bench, board)
+        await bench.request_action(Action.CAR_AWAY)
+        await _wait_for_departure(bench, board)
     return f"seen as {seen.pilot}, locked {seen.locked}, not closed; and gone again"
 
 
-async def release(bench: Bench) -> str:
+async def check_release(bench: DeviceUnderTest) -> str:
     """Contactor, lock and offered current with release, and without it again."""
-    async with _released(bench) as (board, closed, closed_s):
+    async with _charging_vehicle(bench) as (board, closed, closed_s):
         state: EvseState = await board.state()
         wanted_a = board.traits.min_a
         await board.set_limit(Limit(current_a=wanted_a, power_w=board.traits.min_w or None))
@@ -90,52 +90,52 @@ async def release(bench: Bench) -> str:
             await wait_state(bench, board, lambda s: s.offered_a == wanted_a, f"{wanted_a:g} A are offered", SHOWS_S)
         if board.traits.lockable and state.locked is not None:
             assert state.locked, f"{bench.name}: the contactor is closed and the plug is not locked"
-        await _refused(bench, board)
+        await _expect_unlock_refused(bench, board)
         began_s = time.monotonic()
         await board.set_release(False)
-        opened = _surely_open if closed.contactor else _open
+        opened = _contactor_surely_open if closed.contactor else _contactor_open
         await wait_state(bench, board, opened, "release is withdrawn and the contactor open", DC_OPENS_S)
         opened_s, most_s = time.monotonic() - began_s, DC_OPENS_S if board.traits.dc else OPENS_S
-        bench.measured("contactor_open_s", opened_s)
+        bench.record_figure("contactor_open_s", opened_s)
         assert opened_s <= most_s, (
             f"{bench.name}: the contactor took {opened_s:.2f} s to open, {most_s:g} s are allowed"
         )
-        await _unlocked(bench, board)
-        await bench.hand(Deed.CAR_AWAY)
-        await _left(bench, board)
-    bench.measured("contactor_close_s", closed_s)
+        await _expect_unlock(bench, board)
+        await bench.request_action(Action.CAR_AWAY)
+        await _wait_for_departure(bench, board)
+    bench.record_figure("contactor_close_s", closed_s)
     return f"closed after {closed_s:.2f} s, opened {opened_s:.2f} s after release was withdrawn"
 
 
-async def watchdog(bench: Bench) -> str:
+async def check_watchdog(bench: DeviceUnderTest) -> str:
     """Nobody feeds it: release must end by itself."""
-    bench.consented()
+    bench.require_consent()
     within_s = float(getattr(bench.settings, "watchdog_s", 10)) + LATER_S
-    async with bench.shimmed() as (board, shim):
+    async with bench.open_through_proxy() as (board, shim):
         if not board.traits.fallback_stop:
-            raise Left("this board says that it does not stop by itself when the agent goes silent")
-        await bench.hand(Deed.CAR_ASKS)
+            raise Skipped("this board says that it does not stop by itself when the agent goes silent")
+        await bench.request_action(Action.CAR_ASKS)
         await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
         await board.set_limit(Limit())
         await board.set_release(True)
-        async with _fed(board):
-            await wait_state(bench, board, _closed, "the contactor is closed", _begins_s(bench, board))
-        await shim.set(Mood.SILENT)
-        bench.say(f"watchdog: silent for {within_s:g} s")
+        async with _watchdog_fed(board):
+            await wait_state(bench, board, _contactor_closed, "the contactor is closed", _begins_s(bench, board))
+        await shim.set_fault_mode(FaultMode.SILENT)
+        bench.show_progress(f"watchdog: silent for {within_s:g} s")
         await asyncio.sleep(within_s)
-        await shim.set(Mood.PASS)
-        state = await _again(board)
+        await shim.set_fault_mode(FaultMode.PASS)
+        state = await _state_after_silence(board)
         # a board may show the old order again as soon as it is asked: what counts is that it had stopped
         assert state.contactor is False or state.released is not True, (
             f"{bench.name}: nobody was heard for {within_s:g} s, and it goes on; is its watchdog armed?"
         )
         await board.set_release(False)
-        await bench.hand(Deed.CAR_AWAY)
-        await _left(bench, board)
+        await bench.request_action(Action.CAR_AWAY)
+        await _wait_for_departure(bench, board)
     return f"it had stopped by itself after {within_s:g} s of silence"
 
 
-async def _again(board: Any) -> EvseState:
+async def _state_after_silence(board: Any) -> EvseState:
     async with asyncio.timeout(BACK_S):
         while True:
             try:
@@ -147,16 +147,16 @@ async def _again(board: Any) -> EvseState:
 
 
 @asynccontextmanager
-async def _fed(board: Any) -> AsyncIterator[None]:
+async def _watchdog_fed(board: Any) -> AsyncIterator[None]:
     """The board's watchdog is fed inside."""
 
-    async def feed() -> None:
+    async def send_beats() -> None:
         while True:
             with contextlib.suppress(DeviceError):
                 await board.beat()
             await asyncio.sleep(BEAT_S)
 
-    task = asyncio.create_task(feed())
+    task = asyncio.create_task(send_beats())
     try:
         yield
     finally:
@@ -165,40 +165,40 @@ async def _fed(board: Any) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _released(bench: Bench) -> AsyncIterator[tuple[Any, EvseState, float]]:
+async def _charging_vehicle(bench: DeviceUnderTest) -> AsyncIterator[tuple[Any, EvseState, float]]:
     """A vehicle draws through the board inside. Also the picture of the closed contactor, and how long that took."""
-    bench.consented()
-    async with bench.direct() as board:
-        await bench.hand(Deed.CAR_ASKS)
+    bench.require_consent()
+    async with bench.open_port() as board:
+        await bench.request_action(Action.CAR_ASKS)
         await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
         await board.set_limit(Limit())
         began_s = time.monotonic()
         await board.set_release(True)
-        async with _fed(board):
+        async with _watchdog_fed(board):
             closed: EvseState = await wait_state(
-                bench, board, _closed, "the contactor is closed", _begins_s(bench, board)
+                bench, board, _contactor_closed, "the contactor is closed", _begins_s(bench, board)
             )
             assert closed.released is not False, f"{bench.name}: release was given and does not show"
             yield board, closed, time.monotonic() - began_s
 
 
-def _begins_s(bench: Bench, board: Any) -> float:
+def _begins_s(bench: DeviceUnderTest, board: Any) -> float:
     return bench.patience_s + float(board.traits.begins_s)
 
 
-def _closed(s: EvseState) -> bool:
+def _contactor_closed(s: EvseState) -> bool:
     return s.contactor is True or (s.contactor is None and s.asks and s.released is True)
 
 
-def _open(s: EvseState) -> bool:
+def _contactor_open(s: EvseState) -> bool:
     return s.contactor is not True and not s.released
 
 
-def _surely_open(s: EvseState) -> bool:
+def _contactor_surely_open(s: EvseState) -> bool:
     return s.contactor is False and not s.released
 
 
-async def _refused(bench: Bench, board: Any) -> None:
+async def _expect_unlock_refused(bench: DeviceUnderTest, board: Any) -> None:
     try:
         await board.unlock()
     except Refused:
@@ -206,25 +206,25 @@ async def _refused(bench: Bench, board: Any) -> None:
     raise AssertionError(f"{bench.name}: unlocked while the contactor is closed")
 
 
-async def _unlocked(bench: Bench, board: Any) -> None:
+async def _expect_unlock(bench: DeviceUnderTest, board: Any) -> None:
     if board.traits.lockable and not board.traits.tethered:
         assert await board.unlock(), f"{bench.name}: the lock did not open; is the plug under tension?"
 
 
-async def _left(bench: Bench, board: Any) -> None:
+async def _wait_for_departure(bench: DeviceUnderTest, board: Any) -> None:
     await wait_state(bench, board, lambda s: s.pilot is Pilot.A and s.contactor is not True, "gone", bench.patience_s)
 
 
-async def withdrawn(bench: Bench) -> str:
+async def check_withdrawn(bench: DeviceUnderTest) -> str:
     """The last word: whatever the others did, release is not given."""
-    async with bench.direct() as board:
+    async with bench.open_port() as board:
         s = await board.state()
     assert s.released is not True, f"{bench.name}: RELEASE IS GIVEN: switch the outlet off by hand"
     assert s.contactor is not True, f"{bench.name}: THE CONTACTOR IS CLOSED: switch the outlet off by hand"
     return "release is not given, the contactor is open"
 
 
-def believable(before: EvseState, now: EvseState) -> str:
+def find_implausible(before: EvseState, now: EvseState) -> str:
     if now.pilot is not before.pilot:
         return f"pilot {before.pilot} became {now.pilot}"
     if now.released is True or now.contactor is True:
@@ -232,17 +232,17 @@ def believable(before: EvseState, now: EvseState) -> str:
     return f"faults {', '.join(sorted(now.faults))}" if now.faults - before.faults else ""
 
 
-async def _look(board: Any) -> EvseState:
+async def _read_state(board: Any) -> EvseState:
     found: EvseState = await board.state()
     return found
 
 
 CHECKS = (
-    Check("evse", "traits", traits),
-    Check("evse", "contract", contract),
-    Check("evse", "vehicle", vehicle),
-    Check("evse", "release", release),
-    Check("evse", "watchdog", watchdog),
-    *bus_checks("evse", _look, believable, LOOK_S),
-    Check("evse", "withdrawn", withdrawn),
+    Check("evse", "traits", check_traits),
+    Check("evse", "contract", check_contract),
+    Check("evse", "vehicle", check_vehicle),
+    Check("evse", "release", check_release),
+    Check("evse", "watchdog", check_watchdog),
+    *bus_checks("evse", _read_state, find_implausible, LOOK_S),
+    Check("evse", "withdrawn", check_withdrawn),
 )

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from agent.model.types import Reading
-from agent.ports.verify import Bench, Check, Left
+from agent.ports.verify import Check, DeviceUnderTest, Skipped
 from drivers.testkit.checks.common import bus_checks
 from drivers.testkit.meter import check_meter
 
@@ -23,33 +23,33 @@ APART = 0.1
 JUMP_WH = 1000
 
 
-async def identity(bench: Bench) -> str:
-    async with bench.direct() as meter:
+async def check_identity(bench: DeviceUnderTest) -> str:
+    async with bench.open_port() as meter:
         i = meter.identity
         for name in ("vendor", "model", "serial", "firmware"):
             if getattr(i, name):
-                bench.measured(name, getattr(i, name))
-        bench.measured("register_step_wh", i.register_step_wh)
+                bench.record_figure(name, getattr(i, name))
+        bench.record_figure("register_step_wh", i.register_step_wh)
         assert i.vendor or i.model, f"{bench.name}: the driver does not say which meter this is; name vendor and model"
         serial = i.serial or "not readable: compare the label"
         return f"{i.vendor} {i.model}, serial {serial}, step {i.register_step_wh:g} Wh"
 
 
-async def contract(bench: Bench) -> str:
-    async with bench.direct() as meter:
+async def check_contract(bench: DeviceUnderTest) -> str:
+    async with bench.open_port() as meter:
         await check_meter(meter)
     return "readings are whole Wh, in order of time, and agree"
 
 
-async def units(bench: Bench) -> str:
+async def check_units(bench: DeviceUnderTest) -> str:
     """Volt and hertz of the grid: a wrong scale or word order shows."""
-    async with bench.direct() as meter:
+    async with bench.open_port() as meter:
         r: Reading = await meter.read()
     if r.dc:
-        raise Left("direct current: there is no grid to compare it with; give a reference")
+        raise Skipped("direct current: there is no grid to compare it with; give a reference")
     volts = [v for v in r.voltage_v if v > 0]
     if not volts and r.frequency_hz is None:
-        raise Left("this meter tells neither voltage nor frequency")
+        raise Skipped("this meter tells neither voltage nor frequency")
     said = ", ".join(f"{v:.1f} V" for v in volts) + (f", {r.frequency_hz:.2f} Hz" if r.frequency_hz is not None else "")
     why = f"{bench.name}: {said}: that is no grid; wrong scale, word order, map or wiring"
     assert all(GRID_V[0] <= v <= GRID_V[1] for v in volts), why
@@ -57,15 +57,17 @@ async def units(bench: Bench) -> str:
     return said
 
 
-async def reference(bench: Bench) -> str:
+async def check_reference(bench: DeviceUnderTest) -> str:
     """The register against the meter's own display, as finely as that was read."""
-    text = (await bench.reference("energy_kwh", "what does the meter's own display say now, in kWh?")).replace(",", ".")
+    text = (await bench.reference_value("energy_kwh", "what does the meter's own display say now, in kWh?")).replace(
+        ",", "."
+    )
     try:
         wanted_wh = float(text) * 1000
     except ValueError:
         raise AssertionError(f"{bench.name}: the reference must be a number of kWh, is {text!r}") from None
     decimals = len(text.partition(".")[2])
-    async with bench.direct() as meter:
+    async with bench.open_port() as meter:
         seen_wh = (await meter.read()).energy_wh
         near_wh = 1000 / 10**decimals + meter.identity.register_step_wh
     said = f"the driver reads {seen_wh / 1000:.3f} kWh, the reference is {text} kWh"
@@ -73,9 +75,9 @@ async def reference(bench: Bench) -> str:
     return said
 
 
-async def counts(bench: Bench) -> str:
+async def check_counting(bench: DeviceUnderTest) -> str:
     """Under load the register moves, and as its own power says."""
-    async with bench.load(), bench.direct() as meter:
+    async with bench.vehicle_charging(), bench.open_port() as meter:
         first = last = await meter.read()
         made_wh, unsure_wh, until_s = 0.0, 0.0, time.monotonic() + COUNT_S
         needed_wh = max(ENOUGH_WH, 3 * meter.identity.register_step_wh)
@@ -87,10 +89,10 @@ async def counts(bench: Bench) -> str:
             made_wh += sum(powers_w) / 2 * hours
             unsure_wh += abs(powers_w[1] - powers_w[0]) / 2 * hours  # when between the two looks it changed
             last = now
-    return _counted(bench, first, last, made_wh, 2 * meter.identity.register_step_wh + unsure_wh)
+    return _judge_counting(bench, first, last, made_wh, 2 * meter.identity.register_step_wh + unsure_wh)
 
 
-def _counted(bench: Bench, first: Reading, last: Reading, made_wh: float, unsure_wh: float) -> str:
+def _judge_counting(bench: DeviceUnderTest, first: Reading, last: Reading, made_wh: float, unsure_wh: float) -> str:
     if last.power_w is None:
         assert last.energy_wh > first.energy_wh, f"{bench.name}: a vehicle charges and the register stands still"
         return (
@@ -109,22 +111,22 @@ def _counted(bench: Bench, first: Reading, last: Reading, made_wh: float, unsure
     return said
 
 
-def believable(before: Reading, now: Reading) -> str:
+def find_implausible(before: Reading, now: Reading) -> str:
     if not before.energy_wh <= now.energy_wh <= before.energy_wh + JUMP_WH:
         return f"the register went from {before.energy_wh} to {now.energy_wh} Wh"
     return ""
 
 
-async def _look(meter: Any) -> Reading:
+async def _read_meter(meter: Any) -> Reading:
     found: Reading = await meter.read()
     return found
 
 
 CHECKS = (
-    Check("meter", "identity", identity),
-    Check("meter", "contract", contract),
-    Check("meter", "units", units),
-    Check("meter", "reference", reference),
-    Check("meter", "counts", counts),
-    *bus_checks("meter", _look, believable, LOOK_S),
+    Check("meter", "identity", check_identity),
+    Check("meter", "contract", check_contract),
+    Check("meter", "units", check_units),
+    Check("meter", "reference", check_reference),
+    Check("meter", "counts", check_counting),
+    *bus_checks("meter", _read_meter, find_implausible, LOOK_S),
 )
