@@ -38,33 +38,34 @@ MESSAGES = ("session", "event", "firmware", "log", "reading")
 
 
 class Backend:
-    """The place of ``line.Line``: what becomes of the next CALL. ``later``: what is answered after its time-out."""
+    """The place of ``call_channel.CallChannel``: what becomes of the next CALL. ``later``: what is answered after its
+    time-out."""
 
     def __init__(self, desk_: Any) -> None:
-        self.fate, self.refusal, self.answered_s = "taken", "", 0.0
+        self.fate, self.refusal_code, self.answered_s = "taken", "", 0.0
         self.unknown_actions: set[tuple[str, bool]] = set()
         self.sent: list[OutboxRow] = []
         self.ended: Counter[int] = Counter()
         """How often each row was answered with a word that is final for what no bill is made of."""
         self.later: list[tuple[OutboxRow, ResponseEffects]] = []
-        self._desk, self._numbers = desk_, 0
+        self._ctx, self._numbers = desk_, 0
 
-    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
+    async def send_call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
         assert action_key(out, row) not in self.unknown_actions or row.link == "chargy"
         self.sent.append(row)
-        self.refusal = self.fate if self.fate in ("InternalError", "NotSupported") else ""
-        if self.refusal in NOT_OFFERED:
+        self.refusal_code = self.fate if self.fate in ("InternalError", "NotSupported") else ""
+        if self.refusal_code in NOT_OFFERED:
             self.unknown_actions.add(action_key(out, row))
         if self.fate == "gone":
             raise ConnectionLost
         if self.fate == "silent":
             raise NoAnswer
-        if self.refusal:
+        if self.refusal_code:
             self.ended[row.seq] += 1
             return None
         self._numbers += 1
         answer = {"transactionId": self._numbers, "idTagInfo": {"status": "Accepted"}}
-        heard = out.decode_response(row.message, answer if out.action == "StartTransaction" else {}, self._desk)
+        heard = out.decode_response(row.message, answer if out.action == "StartTransaction" else {}, self._ctx)
         if self.fate == "late":
             self.later.append((row, heard))
             raise NoAnswer

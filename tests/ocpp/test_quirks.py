@@ -260,10 +260,10 @@ async def test_a_server_that_names_no_subprotocol() -> None:
     async with served(central, subprotocols=None):
         async with linked_to(central, up=False) as room:
             await until(lambda: room.of(type(None)) or len(central.connections) > 1, what="a second attempt")
-            assert not room.link.up
+            assert not room.link.is_up
             assert central.actions() == []
         async with linked_to(central, quirks={"subprotocol_echo": "missing_is_first"}) as room:
-            assert room.link.version == "1.6"
+            assert room.link.ocpp_version == "1.6"
 
 
 def linked_to(central: Central, quirks: dict[str, Value] | None = None, up: bool = True, **more: Any) -> Any:

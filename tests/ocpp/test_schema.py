@@ -193,7 +193,8 @@ def test_the_agent_side_does_not_import_the_package() -> None:
     import subprocess
 
     code = (
-        "import agent.ocpp.link, sys; from agent.ocpp.v16 import V16; V16.schemas.request('Reset')\nprint(*sys.modules)"
+        "import agent.ocpp.link, sys; from agent.ocpp.v16 import V16; "
+        "V16.schemas.request_check('Reset')\nprint(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not [m for m in loaded if m.split(".")[0] in ("ocpp", "jsonschema", "websockets")]
