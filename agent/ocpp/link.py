@@ -1,11 +1,12 @@
-"""The link to one backend: connects for ever, boots, tells, asks, answers. Nothing that the far side does gets out of
-here as an exception.
+"""The link to one backend: it connects again and again, boots, sends, and answers requests. Nothing
+that the backend does leaves this module as an exception.
 
-Three activities share a connection: ``_listen`` reads frames, ``_work`` answers requests in their order, ``_talk``
-sends our CALLs one at a time (OCPP-J allows one in flight): Authorize overtakes everything, then what was triggered,
-statuses, the durable queues, and at last the heartbeat. ``_watch`` pings after silence. Time-outs are real seconds;
-what the domain or the backend schedules (heartbeat, retries, boot interval) is domain time, scaled by the clock.
-"""
+Three activities share a connection. ``_read_frames`` reads frames, ``_answer_requests`` answers
+requests in their order, and ``_send_calls`` sends our CALLs one at a time (OCPP-J allows one in
+flight). Authorize goes before everything else, then triggered messages, statuses, the durable
+queues, and last the heartbeat. ``_ping_after_silence`` pings after silence. Time-outs are real
+seconds. What the domain or the backend schedules (heartbeat, retries, boot interval) is domain
+time, scaled by the clock."""
 
 from __future__ import annotations
 
@@ -48,13 +49,17 @@ from agent.station_file.settings import Backend
 log = logging.getLogger("agent.ocpp")
 
 STATUS_RETRY_S = 60.0
-"""Domain seconds until a status that met silence is told again; grows while the silence lasts."""
+"""Domain seconds until an unanswered status is sent again. The pause grows while the silence
+lasts."""
 
 
 class Link:
-    """``primary``: the station's AuthorizationKey is the secret between the station and this backend, its first one.
-    Every other link knows only its own ``password``: neither may learn, use or set the other's. ``password`` of a
-    primary link is asked only while no AuthorizationKey is set."""
+    """The connection to one backend, with its queues.
+
+    ``primary``: this is the station's first backend, and the AuthorizationKey is the shared
+    secret with it. Every other link knows only its own ``password``: neither backend may learn,
+    use or set the secret of the other. A primary link uses ``password`` only while no
+    AuthorizationKey is set."""
 
     def __init__(
         self,
@@ -74,7 +79,7 @@ class Link:
         primary: bool = True,
         access: Callable[[], Access] | None = None,
         pki: PkiPort | None = None,
-        spoken: str = "",  # its version before the agent was started anew: it rules until there is a connection
+        spoken: str = "",  # its version before the restart: in force until there is a connection
     ) -> None:
         self.name = backend.name
         self._dialects, self._clock, self._settings, self._post_event = tuple(dialects), clock, settings, post_event
@@ -113,12 +118,12 @@ class Link:
 
     @property
     def is_up(self) -> bool:
-        """Connected, and the boot is accepted."""
+        """Whether the link is connected and its boot accepted."""
         return self._is_up
 
     @property
     def boot_status(self) -> str | None:
-        """The backend's last word to a BootNotification."""
+        """The backend's latest answer to a BootNotification."""
         return self._ctx.boot
 
     @property
@@ -131,7 +136,7 @@ class Link:
 
     @property
     def url(self) -> str:
-        """For people: without user and password."""
+        """The backend's address for logs and displays, without user and password."""
         return self._connector.url
 
     @property
@@ -144,14 +149,14 @@ class Link:
 
     @property
     def dropped_frames(self) -> int:
-        """Frames that could not be read, since the start."""
+        """The number of unreadable frames since the start."""
         return self._channel.rpc.dropped
 
     def send(self, message: Message) -> None:
-        """Something that is not billed. Never blocks, never fails."""
+        """Queue a message that is not billed. Never blocks, never raises."""
         if isinstance(message, StatusChanged):
             if self.boot_status != "Accepted" and not message.forced:
-                return  # the whole situation is told anew once the boot is accepted
+                return  # all statuses are sent once the boot is accepted
             settle_s = float(self._settings.number("minimum_status_duration_s"))
             told, now_s = self._present_dialect.project_status(message), self._clock.now().t_s
             self._statuses.add(
@@ -169,11 +174,12 @@ class Link:
         self._work_arrived.set()
 
     def queue_changed(self) -> None:
-        """A row was added to a durable queue."""
+        """Note that a row was added to a durable queue."""
         self._work_arrived.set()
 
     def authorize(self, order: JudgeToken) -> None:
-        """``TokenJudged`` follows, at the latest after the call time-out."""
+        """Ask the backend about a token. ``TokenJudged`` follows, at the latest after the call
+        time-out."""
         if not self._is_up:
             self._post_event(TokenJudged(order.request, order.token, None))
             return
@@ -184,8 +190,9 @@ class Link:
         self._requests.resolve_request(order)
 
     async def drain_queues(self, timeout_s: float) -> bool:
-        """Wait until what was replied is written, and, as long as the backend takes it, until nothing waits in the
-        durable queues any more. False: not all that is billed in time, or nobody takes it."""
+        """Wait until the pending responses are written and, as long as the backend accepts them,
+        until the durable queues are empty. Return False if billed messages remain, because of
+        the time-out or because the backend does not accept them."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._requests.wait_until_sent()
@@ -201,14 +208,15 @@ class Link:
         self._close_demanded.set()
 
     def reconnect_if_changed(self) -> None:
-        """Connect anew if something else is to be dialled with now; what is being answered is answered first."""
+        """Reconnect if the address or credentials to use have changed. A request in progress is
+        answered first."""
         if self._channel.ws is not None and self._connector.is_outdated and not self._requests.is_busy:
             self.reconnect()
 
     # --- connecting ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """For ever. Ends only by cancellation, or with a bug of ours."""
+        """Keep the link connected. Ends only by cancellation, or with a bug of ours."""
         while True:
             self._close_demanded.clear()
             try:
@@ -225,7 +233,7 @@ class Link:
                 await wait_for_event(self._close_demanded, self._connector.next_pause_s())
 
     async def _serve_connection(self, ws: WebSocket) -> None:
-        """One connection from handshake to its end."""
+        """Use one connection from its handshake to its end."""
         self._begin_connection(ws)
         async with asyncio.TaskGroup() as group:
             beside = (
@@ -319,16 +327,16 @@ class Link:
                 await self._channel.send_frame(item.text)
             elif self.boot_status == "Rejected" and self._present_dialect.silent_when_rejected:
                 self._channel.log_seldom(
-                    f"{self.url}: asks although it has rejected this station: not answered (OCPP 1.6 4.2)"
+                    f"{self.url}: sent a request although it has rejected this station: not answered (OCPP 1.6 4.2)"
                 )
             else:
-                self._heartbeat.interval_in_force()  # so that GetConfiguration tells the one in force
+                self._heartbeat.interval_in_force()  # so that GetConfiguration reports the interval in force
                 await self._channel.send_frame(await self._requests.serve_request(item, self._present_dialect))
                 self._requests.responses_sent()
                 while self._ctx.messages_after_answer:
                     self.send(self._ctx.messages_after_answer.pop(0))
                 self._work_arrived.set()
-                self._ping_changed.set()  # an interval may have been changed
+                self._ping_changed.set()  # the request may have changed an interval
                 self.reconnect_if_changed()
 
     # --- talking -------------------------------------------------------------------------------------------------
@@ -342,10 +350,11 @@ class Link:
                 if not said:
                     await wait_for_event(self._work_arrived, self._idle_s())
         except ConnectionLost:
-            self._channel.log_seldom(f"{self.url}: silent: connection given up, trying again")
+            self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
 
     async def _send_next(self) -> bool:
-        """Send what is first, and wait for its answer. False: there is nothing to say now."""
+        """Send the most urgent message and wait for its answer. Return False if there is nothing
+        to send now."""
         if self._registration.is_due:
             return await self._send_boot()
         if self.boot_status == "Accepted" and (question := self._authorizations.next_unsent()):
@@ -373,7 +382,8 @@ class Link:
         return found is not None
 
     def _next_status(self) -> QueuedStatus | None:
-        """While pending only what was triggered may be told (1.6 4.2)."""
+        """Return the next status to send. While the boot is pending only triggered messages may
+        be sent (1.6 4.2)."""
         if self.boot_status not in ("Accepted", "Pending"):
             return None
         return self._statuses.take_due(
@@ -381,7 +391,7 @@ class Link:
         )
 
     def _idle_s(self) -> float:
-        """Until the next thing is due by time alone."""
+        """Return the seconds until the next message is due by time alone."""
         now_s = time.monotonic()
         if self.boot_status != "Accepted":
             return self._registration.due_in_s
@@ -392,7 +402,8 @@ class Link:
         return max(0.001, min(dues_s + self._queues.dues_s()))
 
     async def _send_and_wait(self, message: Message | JudgeToken) -> ResponseEffects | None:
-        """None: nothing useful came back, or nothing at all."""
+        """Send a message and return the effects of its answer; None if there was no useful
+        answer."""
         with contextlib.suppress(NoAnswer):
             return await self._channel.send_message(message)
         return None
@@ -403,7 +414,7 @@ class Link:
             self._boot_answered(heard.boot)
         elif self.boot_status != "Accepted":
             wait_s = self._registration.boot_unanswered()
-            self._channel.log_seldom(f"{self.url}: BootNotification was not answered usefully: again in {wait_s:.0f} s")
+            self._channel.log_seldom(f"{self.url}: no useful answer to BootNotification: sent again in {wait_s:.0f} s")
         return True
 
     def _boot_answered(self, boot: BootAnswer) -> None:
@@ -441,7 +452,8 @@ class Link:
     # --- watching ------------------------------------------------------------------------------------------------
 
     async def _ping_after_silence(self) -> None:
-        """Ping after silence only. 0 switches it off: then keepalive and the call time-outs remain."""
+        """Send a ping after silence only. A ping interval of 0 switches it off: then TCP
+        keepalive and the call time-outs remain."""
         while True:
             self._ping_changed.clear()
             interval_s = self._settings.number("ping_interval_s")
@@ -449,5 +461,5 @@ class Link:
             if interval_s == 0 or quiet_s < interval_s:
                 await wait_for_event(self._ping_changed, interval_s - quiet_s if interval_s else None)
             elif not await self._channel.ping_or_abort():
-                self._channel.log_seldom(f"{self.url}: silent: connection given up, trying again")
+                self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
                 return

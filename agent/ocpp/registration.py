@@ -33,7 +33,8 @@ class Registration:
         return not self.is_accepted and self.due_in_s == 0.0
 
     def boot_triggered(self) -> None:
-        """The backend asks for a BootNotification. A rejected station keeps to the interval."""
+        """Send BootNotification again because the backend asked for it. A rejected station keeps
+        to the interval."""
         self._ctx.triggered = self._ctx.boot == "Pending"
         if self._ctx.boot != "Rejected":
             self._due_s = 0.0
@@ -55,7 +56,8 @@ class Registration:
         self._due_s = time.monotonic() + max(LEAST_WAIT_S, wait_s)
 
     def boot_unanswered(self) -> float:
-        """Nothing useful came back. Return in how many seconds BootNotification is sent again."""
+        """Note that no useful answer came. Return the seconds until BootNotification is sent
+        again."""
         wait_s = self._backoff.next_wait_s()
         self._due_s = time.monotonic() + wait_s
         return wait_s

@@ -139,17 +139,17 @@ class Session:
 
 
 class Wire:
-    """The place of ``line.Line``: what becomes of the next CALL."""
+    """The place of ``call_channel.CallChannel``: what becomes of the next CALL."""
 
     def __init__(self, books: Books, desk: RowContext, dialect: Dialect) -> None:
         self.books, self.desk, self.dialect = books, desk, dialect
-        self.fate, self.refusal = "answered", ""
+        self.fate, self.refusal_code = "answered", ""
         self.unknown_actions: set[tuple[str, bool]] = set()
         self.answered_s = 0.0
 
-    async def call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
-        self.refusal = "InternalError" if self.fate == "refused" else ""
-        if self.refusal:
+    async def send_call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
+        self.refusal_code = "InternalError" if self.fate == "refused" else ""
+        if self.refusal_code:
             return None
         if self.fate == "unsent":
             raise ConnectionLost
@@ -284,7 +284,7 @@ class Station:
         for letter in await self.store.dead():
             if letter.kind != "TransactionEnded" and letter.session in elsewhere:
                 continue
-            if "told by itself" in letter.reason and self.version == "1.6":
+            if "sent without a request" in letter.reason and self.version == "1.6":
                 continue
             told = "not answered" in letter.reason and letter.session in self.billed()
             await (self.store.drop if told else self.store.revive)([letter.seq])
@@ -600,7 +600,7 @@ async def test_a_token_that_1_6_cannot_say_waits_for_2_0_1_with_all_of_its_sessi
         while await s.send("answered"):
             pass
         assert [x.kind for x in await s.store.dead()] == ["TransactionStarted", "TransactionEnded"]
-        assert all("told by itself" in x.reason for x in await s.store.dead()), "a person need not do anything"
+        assert all("sent without a request" in x.reason for x in await s.store.dead()), "a person need not do anything"
         await s.do("kill", "switch")
         while await s.send("answered"):
             pass

@@ -90,7 +90,7 @@ def test_16_is_complete() -> None:
 
 def test_what_is_missing_is_named() -> None:
     poorer = V16.without_rows("Reset", StatusChanged)
-    assert find_gaps(poorer) == ["StatusChanged: neither a row nor a mute", "Reset: neither a row nor a refusal"]
+    assert find_gaps(poorer) == ["StatusChanged: neither a row nor a reason", "Reset: neither a row nor a refusal"]
     assert find_gaps(V16.with_rows(NotExpressible(StatusChanged, ""))) != []
     assert find_gaps(V16.with_rows(NotOffered("Reset", ""))) != []
     assert find_gaps(V16.with_rows(NotOffered("Dance", "no"))) == ["Dance: the standard knows no such action"]

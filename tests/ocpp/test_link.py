@@ -398,7 +398,7 @@ async def test_the_start_of_a_running_session_is_never_buried(caplog: pytest.Log
         assert time.monotonic() - began_s > 3 * 0.06  # four least pauses, the first seen late; the interval is 0
         assert room.outbox.dead == []
         assert central.of("MeterValues")[0]["transactionId"] == 9
-    assert len([r for r in caplog.records if "asked again for ever" in r.getMessage()]) == 1
+    assert len([r for r in caplog.records if "sent again without limit" in r.getMessage()]) == 1
 
 
 async def test_the_start_is_buried_once_its_session_has_ended() -> None:

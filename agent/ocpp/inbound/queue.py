@@ -1,5 +1,5 @@
-"""Requests that wait for their turn: so many, and so many bytes. Beyond it the reader waits, and TCP holds the backend
-back."""
+"""Requests that wait for their turn, limited in number and in bytes. When the queue is full the
+reader waits, and TCP holds the backend back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class InboundQueue:
         self._changed = asyncio.Condition()
 
     def _has_room(self, size: int) -> bool:
-        """A single one always fits: how long a frame may be is the connection's matter."""
+        """Return whether a request fits. A single request always fits: the connection limits the
+        length of a frame."""
         return not self._items or (len(self._items) < self.maxsize and self.bytes + size <= self.max_bytes)
 
     async def put(self, item: Called | SendNow, size: int) -> None:
@@ -31,7 +32,8 @@ class InboundQueue:
             self._changed.notify_all()
 
     async def get(self) -> Called | SendNow:
-        """The oldest one. The event loop has a turn before it, also while others wait here."""
+        """Return the oldest request. The event loop gets a turn first, even while other requests
+        wait."""
         await asyncio.sleep(0)
         async with self._changed:
             await self._changed.wait_for(lambda: bool(self._items))

@@ -1,4 +1,5 @@
-"""The way in: a request of the backend, judged by its schema, asked of the domain, answered in the same order."""
+"""Requests of the backend: checked against the schema, put to the domain, answered in their
+order."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ from agent.ocpp.wire.rpc import CODE_OF_RULE, Called, Code, Rpc
 log = logging.getLogger("agent.ocpp")
 
 WHERE_MAX = 120
-"""Characters of the place at which a request breaks its schema: the other side has named it."""
+"""Characters of the place at which a request breaks its schema: the backend chose the name."""
 
 
 class InboundRequests:
-    """``serve`` one request at a time. ``answer_s``: how long the domain may think (real seconds)."""
+    """Answers one request at a time. ``answer_s``: how long the domain may take (real seconds)."""
 
     def __init__(self, ctx: RowContext, rpc: Rpc, post_event: Callable[[Event], None], answer_s: float) -> None:
         self._ctx, self._rpc, self._post_event, self._answer_s = ctx, rpc, post_event, answer_s
@@ -34,7 +35,8 @@ class InboundRequests:
         self._flushed.set()
 
     def resolve_request(self, order: Reply) -> None:
-        """The domain's answer. Too late or unknown: nothing happens, the backend has been told already."""
+        """Pass on the domain's answer. A late or unknown one is ignored: the backend already has
+        a response."""
         future = self._waiting.get(order.request)
         if future is not None and not future.done():
             self._unsent.add(order.request)
@@ -42,28 +44,28 @@ class InboundRequests:
             future.set_result(order)
 
     def responses_sent(self) -> None:
-        """Everything that was replied is on the wire, or its connection is gone."""
+        """Note that every response is on the wire, or that its connection is gone."""
         self._unsent.clear()
         self._flushed.set()
 
     @property
     def is_busy(self) -> bool:
-        """A request is being thought about, or its answer is not written yet."""
+        """Whether a request is being worked on, or its response is not written yet."""
         return bool(self._waiting or self._unsent)
 
     async def wait_until_sent(self) -> None:
         await self._flushed.wait()
 
     async def serve_request(self, called: Called, dialect: Dialect) -> str:
-        """The text that answers it, always. Only bugs of ours become InternalError."""
+        """Return the text of the response, always. Only bugs of ours become InternalError."""
         try:
             return await self._answer_request(called, dialect)
         except Refused as e:
             return self._rpc.encode_error(called.id, e.code, str(e))
         except TimeoutError:
             log.error("%s: %s was not answered in %g s: please report", self._ctx.link, called.action, self._answer_s)
-            return self._rpc.encode_error(called.id, Code.INTERNAL, "no decision in time")
-        except Exception:  # one request must not end the connection, let alone the charging sessions
+            return self._rpc.encode_error(called.id, Code.INTERNAL, "no answer of the station in time")
+        except Exception:  # one request must not end the connection or the charging sessions
             log.exception("%s: %s could not be answered: please report", self._ctx.link, ascii(called.action[:60]))
             return self._rpc.encode_error(called.id, Code.INTERNAL)
 
@@ -92,7 +94,7 @@ class InboundRequests:
             return question
         reply = await self._ask_domain(question)
         if "reason" in reply.data:
-            why = getattr(reply.data["reason"], "text", reply.data["reason"])  # web payments have a word of their own
+            why = getattr(reply.data["reason"], "text", reply.data["reason"])  # web payments have a type of their own
             log.info("%s: %s is %s: %s", self._ctx.link, row.action, reply.status, why)
         if row.look_up is not None:
             reply = replace(reply, data={**reply.data, **await row.look_up(called.payload, self._ctx)})
@@ -110,7 +112,8 @@ class InboundRequests:
             del self._waiting[request]
 
     def _encode_checked(self, called: Called, payload: dict[str, Any], dialect: Dialect) -> str:
-        """What we say is always valid; otherwise it is a bug of ours and said to be one."""
+        """Encode the response after a check against the schema. A response that breaks the
+        schema is a bug of ours and is logged as one."""
         check = dialect.schemas.response_check(called.action) if dialect.schemas else None
         broken = check(payload) if check else None
         if broken is None:

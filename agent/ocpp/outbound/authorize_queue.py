@@ -1,4 +1,5 @@
-"""Questions about tokens: each gets its ``TokenJudged`` within the call time-out, whatever the line does."""
+"""Authorize requests: each gets its ``TokenJudged`` within the call time-out, whatever the
+connection does."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ class AuthorizeQueue:
         self._open[order.request] = _Question(order, timer)
 
     def next_unsent(self) -> JudgeToken | None:
-        """The oldest one that has not been sent yet."""
+        """Return the oldest request that has not been sent yet."""
         for question in self._open.values():
             if not question.sent:
                 question.sent = True
@@ -37,7 +38,8 @@ class AuthorizeQueue:
         return None
 
     def settle_request(self, order: JudgeToken, heard: ResponseEffects | None) -> None:
-        """Answered, or (None) nobody could be asked. A second time nothing happens."""
+        """Report the answer to the domain, or (None) that there was none. A second call does
+        nothing."""
         question = self._open.pop(order.request, None)
         if question is None:
             return
@@ -46,6 +48,6 @@ class AuthorizeQueue:
             self._post_event(event)
 
     def fail_all(self) -> None:
-        """The line is down: all of them are answered now."""
+        """Report every open request as unanswered: the connection is down."""
         for question in list(self._open.values()):
             self.settle_request(question.order, None)

@@ -1,5 +1,5 @@
-"""One row of a durable queue on its way: encoded, said, settled. What is durable runs to its end, however the
-connection ends."""
+"""Delivery of one row of a durable queue: encode, send, settle. Durable writes are completed
+even if the connection ends."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ T = TypeVar("T")
 
 
 def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Runs up to its first wait at once (Python 3.12): most of this work waits for nothing, and a turn of the event
-    loop costs as much as the work."""
+    """Run the work up to its first wait at once (Python 3.12). Most of it waits for nothing, and
+    a turn of the event loop costs as much as the work itself."""
     eager: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
     return asyncio.Task(work, loop=asyncio.get_running_loop(), **eager)
 
 
 async def run_to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """A connection that ends in the middle must not leave half a durable write behind: the cancellation waits."""
+    """Complete the work before a cancellation takes effect: a connection that ends must not
+    leave half a durable write."""
     task = _start_eagerly(work)
     if task.done():
         return task.result()
@@ -39,8 +40,9 @@ async def run_to_the_end(work: Coroutine[Any, Any, T]) -> T:
 async def deliver_row(
     row: OutboxRow, queue: TransactionQueue, dialect: Dialect, channel: CallChannel, post_event: Callable[[Event], None]
 ) -> None:
-    """Silence is no attempt, unless the version says so; a refusal is. An answer to an earlier CALL of the same row,
-    which came meanwhile, counts like one to this CALL. Raises ``Gone`` with the connection."""
+    """Send one row and settle it. Silence is no attempt, unless the version says so; a refusal
+    is one. An answer to an earlier CALL of the same row that arrives now counts as the answer.
+    Raises ``ConnectionLost``."""
     prepared = await run_to_the_end(queue.prepare_row(row, dialect))
     if prepared is None:
         return
@@ -72,7 +74,7 @@ async def _settle_row(
     post_event: Callable[[Event], None],
     refusal: str = "",
 ) -> None:
-    """``refusal``: the code of the backend's error."""
+    """Settle a row by the effects of its answer. ``refusal``: the error code of the backend."""
     if heard is None:
         await queue.row_refused(row, "no valid answer", refusal)
         return

@@ -1,8 +1,7 @@
-"""The queues of one backend that outlive a connection and a restart, and whose turn it is.
+"""The queues of one backend that outlive a connection and a restart, and the order between them.
 
-What is billed and what else must be known take turns. Meter values outside a transaction go when neither of the two has
-anything to send: what is not billed never stands before what is billed.
-"""
+Billed messages and other notifications take turns. Meter values outside a transaction are sent
+when both other queues have nothing to send: what is not billed never delays what is billed."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ class DurableQueues:
         return iter((*self._turns, self.meter_values))
 
     async def next_row(self) -> tuple[OutboxRow, TransactionQueue] | None:
-        """Return the row to send now and its queue. The other queue is first next time."""
+        """Return the next row to send and its queue. The other queue has the next turn."""
         for queue in tuple(self):
             if row := await queue.next_row():
                 if queue is not self.meter_values:
@@ -46,9 +45,9 @@ class DurableQueues:
 
     @property
     def has_sendable_row(self) -> bool:
-        """Something waits that may be sent now."""
+        """Whether a row waits that may be sent now."""
         return any(queue.waiting_count and not queue.is_pausing for queue in self)
 
     def dues_s(self) -> list[float]:
-        """In how many real seconds each queue that waits may send again."""
+        """Return for each queue with rows in how many real seconds it may send again."""
         return [due_s for queue in self if (due_s := queue.due_in_s()) is not None]

@@ -14,8 +14,9 @@ _NAME = "heartbeat_interval_s"
 
 
 class Heartbeat:
-    """The boot's interval holds until the setting is changed after it; any exchange postpones the next one, but one a
-    day is said in any case, for the clock. Times of the line are monotonic seconds."""
+    """Schedules the heartbeat. The interval of the boot answer holds until the setting is
+    changed. Any exchange postpones the next heartbeat, but one a day is always sent, for the
+    clock. Times of the channel are monotonic seconds."""
 
     def __init__(self, settings: Settings, ctx: RowContext, channel: CallChannel, clock: ClockPort) -> None:
         self._settings, self._ctx, self._channel, self._clock = settings, ctx, channel, clock
@@ -23,14 +24,15 @@ class Heartbeat:
         self._sent_s = 0.0
 
     def boot_accepted(self, interval_s: int) -> None:
-        """The boot was accepted, with this interval (0: none given)."""
+        """Take the interval of an accepted boot (0: none given)."""
         self._seen = self._settings.number(_NAME)
         if interval_s > 0:
             self._ctx.overlay[_NAME] = interval_s
         self.heartbeat_sent()
 
     def heartbeat_sent(self) -> None:
-        """Answered or not: the next one comes at the next interval."""
+        """Note that a heartbeat was sent, answered or not: the next one follows at the next
+        interval."""
         self._sent_s = self._channel.exchanged_s = self._channel.clock_heard_s = time.monotonic()
 
     def due_s(self) -> float:
@@ -41,7 +43,8 @@ class Heartbeat:
         return min(since_s + max(0.05, interval_s / self._clock.rate), daily_s)
 
     def interval_in_force(self) -> object:
-        """The one in force (seconds); forgets the boot's word once the setting was changed."""
+        """Return the interval in force (seconds). The interval of the boot answer is dropped
+        once the setting was changed."""
         present = self._settings.number(_NAME)
         if present != self._seen:
             self._ctx.overlay.pop(_NAME, None)

@@ -1,7 +1,8 @@
-"""The queues beside the bills: security events and the statuses of files (decision 12), and meter values outside a
-transaction. In order, kept over restarts and outages like what is billed. No bill is made of them, so a backend that
-refuses one has had it: TransactionMessageAttempts is for transactions alone. What gets no answer on a line that is
-alive is sent again a few times, and nothing of another kind waits for it."""
+"""Durable queues that are not billed: security events, statuses of firmware and log files
+(decision 12), and meter values outside a transaction. They keep their order over restarts and
+outages like billed messages. A backend that refuses one has received it:
+TransactionMessageAttempts is for transactions alone. A message that gets no answer on a working
+connection is sent again a few times, and messages of other kinds do not wait for it."""
 
 from __future__ import annotations
 
@@ -18,11 +19,12 @@ log = logging.getLogger("agent.ocpp")
 
 NOTICE_ATTEMPTS = 3
 NOTICE_RETRY_S = 60.0
-"""Domain seconds until a notice without an answer is sent again, times its attempts."""
+"""Domain seconds until an unanswered notification is sent again, times its attempts."""
 
 
 class UnbilledQueue(TransactionQueue):
-    """What no bill is made of. ``_kind_rests``: until when (monotonic seconds) the messages of a class are not sent."""
+    """A durable queue of messages that are not billed. ``_kind_rests``: until when (monotonic
+    seconds) the messages of a class are not sent."""
 
     def __init__(self, ctx: RowContext, store_retry_s: float, queue: str) -> None:
         super().__init__(ctx, store_retry_s, queue)
@@ -55,7 +57,7 @@ class UnbilledQueue(TransactionQueue):
         self._kind_rests.clear()  # the backend answers again
         return super().take_late_answer(seq, heard)
 
-    # --- whose turn it is ----------------------------------------------------------------------------------------
+    # --- order of the rows --------------------------------------------------------------------------------------
 
     @property
     def is_pausing(self) -> bool:
@@ -67,13 +69,13 @@ class UnbilledQueue(TransactionQueue):
         return max(0.0, self._not_before_s - time.monotonic(), self._first_due_s() - time.monotonic())
 
     def _first_due_s(self) -> float:
-        """When the first of all that wait may be sent, as far as the resting kinds matter."""
+        """Return when the first waiting row may be sent, as far as the resting kinds matter."""
         if not self._kind_rests or not self._all_kinds_fetched:
             return 0.0
         return min((self._kind_rests.get(type(row.message), 0.0) for row in self._rows), default=0.0)
 
     async def next_row(self) -> OutboxRow | None:
-        """The oldest row whose kind does not rest."""
+        """Return the oldest row whose kind does not rest."""
         if not self.waiting_count or super().is_pausing:
             return None
         if not self._rows or (self._first_ready_row() is None and not self._all_kinds_fetched):
@@ -82,7 +84,7 @@ class UnbilledQueue(TransactionQueue):
 
     @property
     def _all_kinds_fetched(self) -> bool:
-        """Every kind that waits is among the rows that were fetched."""
+        """Whether the fetched rows include every kind that waits."""
         return len(self._rows) >= min(self.waiting_count, NOTES_MAX)
 
     def _first_ready_row(self) -> OutboxRow | None:
@@ -91,7 +93,7 @@ class UnbilledQueue(TransactionQueue):
 
 
 class NotificationQueue(UnbilledQueue):
-    """Security events, statuses of firmware and log files."""
+    """Security events and the statuses of firmware and log files."""
 
     def __init__(self, ctx: RowContext, store_retry_s: float = 5.0) -> None:
         super().__init__(ctx, store_retry_s, notes_of(ctx.link))

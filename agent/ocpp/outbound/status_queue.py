@@ -1,8 +1,8 @@
-"""Statuses that wait to be told: never out of order per EVSE, never twice the same, merged while nobody listens.
+"""Statuses that wait to be sent: in order per EVSE, without repetitions, and merged while the
+backend is away.
 
-Times are domain seconds. ``barrier``: how many billed messages have to be settled before this status may go, so that
-Charging follows the StartTransaction that caused it.
-"""
+Times are domain seconds. ``barrier``: how many billed messages must be settled before this
+status may be sent, so that Charging follows the StartTransaction that caused it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class StatusQueue:
         barrier: int,
         live: bool,
     ) -> None:
-        """``settle_s``: how long a status must last before it is told (MinimumStatusDuration). ``live`` False: only
-        the newest of an EVSE is kept."""
+        """Queue a status. ``settle_s``: how long it must last before it is sent
+        (MinimumStatusDuration). ``live`` False: only the newest status of an EVSE is kept."""
         self._latest[message.evse] = message
         own = [w for w in self._queue if w.evse == message.evse]
         overtaken = own if not live else [w for w in own if w.due_s > now_s]
@@ -60,14 +60,14 @@ class StatusQueue:
             self._drop_superseded()
 
     def _drop_superseded(self) -> None:
-        """The oldest status that a newer one of the same EVSE makes pointless."""
+        """Drop the oldest status that a newer one of the same EVSE replaces."""
         for i, waiting in enumerate(self._queue):
             if any(w.evse == waiting.evse for w in self._queue[i + 1 :]):
                 del self._queue[i]
                 return
 
     def take_due(self, now_s: float, settled: int, forced_only: bool = False) -> QueuedStatus | None:
-        """The next one that may go; it counts as told from now on."""
+        """Return the next status that may be sent. It counts as sent from now on."""
         blocked: set[int] = set()
         for waiting in self._queue:
             ready = now_s >= waiting.due_s and settled >= waiting.barrier and (waiting.forced or not forced_only)
@@ -79,24 +79,26 @@ class StatusQueue:
         return None
 
     def requeue_failed(self, waiting: QueuedStatus, due_s: float = 0.0) -> None:
-        """It did not get through: it is told again from ``due_s`` on even if it looks like the last one, or whatever is
-        newer by then in its place: what the backend believes now is not known."""
+        """Queue a failed status again, due at ``due_s``. It is sent even if it equals the last
+        one, because the status at the backend is unknown. A newer status of the EVSE replaces
+        it."""
         self.last_sent.pop(waiting.evse, None)
         if not any(w.evse == waiting.evse for w in self._queue):
             self._queue.insert(0, replace(waiting, forced=True, barrier=0, due_s=max(due_s, waiting.due_s)))
 
     def next_due_s(self, now_s: float) -> float | None:
-        """When the next status has lasted long enough."""
+        """Return when the next status has lasted long enough."""
         return min((w.due_s for w in self._queue if w.due_s > now_s), default=None)
 
     def requeue_all(self, project: Callable[[StatusChanged], StatusProjection], now_s: float) -> None:
-        """The situation of every EVSE is told again, also where nothing has changed."""
+        """Queue the present status of every EVSE, also where nothing has changed."""
         waiting = {w.evse for w in self._queue}
         for evse, message in self._latest.items():
             if evse not in waiting:
                 self._queue.append(QueuedStatus(message, project(message), now_s, 0, True))
 
     def reproject_all(self, project: Callable[[StatusChanged], StatusProjection]) -> None:
-        """Another version is spoken from now on: what was told was told in other words."""
+        """Translate the queued statuses into the words of another version. The words that were
+        sent before no longer count."""
         self.last_sent.clear()
         self._queue = [replace(w, projection=project(w.message)) for w in self._queue]

@@ -1,8 +1,9 @@
-"""What a backend has to know of a session before anything else of it: its start, who got the right, its latest charging
-state (decision 8).
+"""What a backend must know of a session before any other message of it: its start, its token, its
+latest charging state (decision 8).
 
-These messages stay with the session's id at the backend when they have left, until the end has left too: who goes on in
-another version of OCPP is told them there. So the end finds its start in whichever version it leaves."""
+These messages are kept with the session's id at the backend after they have left, until the end
+has left too. A session that continues in another version of OCPP is opened there with them. So
+the end finds its start in whichever version it leaves."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ def is_opening(message: Any) -> bool:
 
 @frozen
 class OpeningMessage:
-    """A message (``body``, as it is stored) at its place of the queue. ``left``: the versions in which it has left it,
-    said or not; ``given_up``: in which it became the dead letter that it is."""
+    """A message (``body``, as stored) at its place in the queue. ``left``: the versions in which
+    it left the queue, sent or not. ``given_up``: the versions in which it became a dead letter
+    and is one still."""
 
     seq: int
     number: int
@@ -45,11 +47,15 @@ class OpeningMessage:
 
 @frozen
 class TransactionRecord:
-    """``id``: the latest of ``ids``, what the session is called by version. ``ending``: the version in which the end
-    was sent and nothing has been heard of it. ``asked``: it is a dead letter for that, and a person decides.
-    ``told``: the versions in which something of the opening has left or was given up. ``mute``: the version that has no
-    words for its token: its dead letters wait for another. ``refused``: the version in which the backend has refused
-    its start for good; the rest goes there without a number. ``closed``: it has the end so."""
+    """What is known of a session at one backend.
+
+    ``id``: the latest of ``ids``, which hold the session's id by version. ``ending``: the
+    version in which the end was sent and not answered yet. ``left_to_person``: the end is a dead
+    letter for that reason, and a person decides. ``sent_in_versions``: the versions in which
+    part of the opening has left or was given up. ``mute``: the version that cannot express its
+    token; its dead letters wait for another version. ``refused``: the version in which the
+    backend has refused its start for good; the rest is sent there without a number. ``closed``:
+    the backend received the end in this way."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
@@ -68,19 +74,24 @@ class TransactionRecord:
         return any(k.seq == row.seq and version in k.left for k in self.opening)
 
     def unsent_messages(self, version: str) -> tuple[OpeningMessage, ...]:
-        """What this version has not heard; nothing while the end may have been told in another."""
+        """Return the messages that this version has not sent yet; none while the end may have
+        been sent in another version."""
         if self.is_doubtful(version):
             return ()
         return tuple(k for k in self.opening if version not in k.left + k.given_up)
 
     def is_doubtful(self, version: str) -> bool:
-        """May the end have been told in another version, and nobody has decided?"""
+        """Return whether the end may have been sent in another version without a decision of a
+        person since."""
         return self.ending not in ("", version) and not self.left_to_person
 
     def with_message_left(self, row: OutboxRow, version: str, dead: bool = False) -> TransactionRecord:
-        """A row leaves the queue. Of the charging states only the latest is kept."""
+        """Return the record after a row has left the queue. Of the charging states only the
+        latest is kept."""
         is_state = type(row.message).__name__ == _STATE
-        if not is_opening(row.message) or (is_state and not self.opening):  # a letter that was resent after the end
+        if not is_opening(row.message) or (
+            is_state and not self.opening
+        ):  # a dead letter that was resent after the end
             return self
         states = [k for k in self.opening if is_state and k.is_state]
         if any(k.seq > row.seq for k in states):
@@ -97,7 +108,8 @@ class TransactionRecord:
 
 
 def decode_record(value: Mapping[str, Any], session: str) -> TransactionRecord:
-    """The fact as it was read back. What of the opening cannot be read is told no more, but must not stop the rest."""
+    """Decode the stored record. An unreadable message of the opening is not sent again, but must
+    not stop the rest."""
     kept = [k for r in _decompress_messages(value.get("opening")) if (k := _decode_message(r))]
     ending, asked = str(value.get("ending", "")), value.get("asked") is True
     ids = _decode_ids(value, session)
@@ -109,8 +121,9 @@ def decode_record(value: Mapping[str, Any], session: str) -> TransactionRecord:
 
 
 def compress_messages(records: list[Any]) -> str:
-    """Of thousands of sessions whose end is a dead letter it stays in the store, where a fact of more than 1,000 bytes
-    takes a page of its own, and in memory, where it takes ten times as much when it has been read."""
+    """Compress the messages. Thousands of sessions with an undelivered end may keep them: in the
+    store, where a fact of more than 1,000 bytes takes a page of its own, and in memory, where
+    they take ten times as much once decoded."""
     text = json.dumps(records, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode())).decode()
 
@@ -124,7 +137,8 @@ def _decompress_messages(text: Any) -> list[Any]:
 
 
 def _decode_ids(value: Mapping[str, Any], session: str) -> dict[str, str]:
-    """An older release wrote the latest id alone: the session's own is that of 2.0.1."""
+    """Decode the ids. An older release stored the latest id alone: the session's own id is that
+    of 2.0.1."""
     ids, id_ = value.get("ids"), str(value.get("id", ""))
     if isinstance(ids, Mapping):
         return {str(version): str(name) for version, name in ids.items()}
@@ -141,7 +155,8 @@ def _decode_message(record: Any) -> OpeningMessage | None:
 
 
 def encode_record(link: str, session: str, known: TransactionRecord) -> Put:
-    """``seq``: the last place of what is kept, for who looks for places that are taken."""
+    """Encode the record for the store. ``seq``: the last place of the kept messages, so that
+    taken places can be found."""
     value: dict[str, Any] = {"id": known.id, "ids": dict(known.ids), "told": list(known.sent_in_versions)}
     if known.opening:
         value["seq"] = max(k.seq for k in known.opening)

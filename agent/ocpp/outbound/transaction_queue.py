@@ -1,13 +1,15 @@
-"""The queue of what is billed: strictly first in, first out, retried, and in the end moved aside (OCPP 1.6 4.10, 9.1).
+"""The queue of billed messages: strictly first in, first out, retried, and at last moved to the
+dead letters (OCPP 1.6 4.10, 9.1).
 
-An attempt is what the other side "fails to process": a refusal, or an invalid answer. After the last permitted one the
-row is buried and the queue goes on (1.6 3.7.1); but not, while ``retry_start_while_charging`` says so, the start of a
-session that still runs. Where the backend numbers the transactions, the rest of a session whose start was given up goes
-with the number -1 (1.6 errata 3.18), and its end stays in the dead letters beside its start: a person can resend both.
-A lost connection and silence are no attempts: the same payload is sent again, for ever, in a CALL of its own, after
-silence with a growing pause. But of a backend that answers other CALLs meanwhile, starts and ends do not wait for ever
-behind what is neither. An answer to any CALL of a row is the row's answer.
-"""
+An attempt is what the other side "fails to process": a refusal, or an invalid answer. After the
+last permitted attempt the row becomes a dead letter and the queue goes on (1.6 3.7.1). The
+exception is the start of a session that still runs, while ``retry_start_while_charging`` is set.
+Where the backend assigns the transaction ids, the rest of a session whose start was given up is
+sent with the number -1 (1.6 errata 3.18). Its end stays in the dead letters beside its start,
+where a person can resend both. A lost connection and silence are no attempts: the same payload
+is sent again, without limit, in a new CALL, after silence with a growing pause. But if the
+backend answers other CALLs meanwhile, starts and ends do not wait without limit behind a message
+that is neither. An answer to any CALL of a row is the row's answer."""
 
 from __future__ import annotations
 
@@ -31,14 +33,16 @@ log = logging.getLogger("agent.ocpp")
 
 FETCH = 10
 BACKLOG = 3
-"""More waiting rows than this are a backlog: statuses no longer wait for their turn in it."""
+"""More waiting rows than this are a backlog: then statuses no longer wait for their turn in it."""
 LATE_KEPT = 64
 LEAST_PAUSE_S = 60.0
-"""Domain seconds before a row goes again that may not be buried, whatever TransactionMessageRetryInterval says."""
+"""Domain seconds before a row that must not become a dead letter is sent again, whatever
+TransactionMessageRetryInterval says."""
 
 
 class TransactionQueue:
-    """``settled``: how many rows have left the queue so far. ``queue``: its name in the store, "" the link's own."""
+    """``settled``: how many rows have left the queue so far. ``queue``: its name in the store,
+    "" for the link's own."""
 
     def __init__(self, ctx: RowContext, store_retry_s: float = 5.0, queue: str = "") -> None:
         self.settled, self.queue = 0, queue or ctx.link
@@ -62,7 +66,8 @@ class TransactionQueue:
         return self._ctx.outbox.waiting(self.queue)
 
     def status_barrier(self) -> int:
-        """What ``settled`` has to reach before a status that is told now may go. 0: at once."""
+        """Return the count that ``settled`` must reach before a status that is queued now may be
+        sent. 0: at once."""
         return 0 if self.waiting_count > BACKLOG or self.is_pausing else self.settled + self.waiting_count
 
     @property
@@ -70,7 +75,8 @@ class TransactionQueue:
         return time.monotonic() < self._not_before_s
 
     def settled_for_status(self) -> int:
-        """``settled`` as statuses see it: a backlog or a row that is to be retried later holds nobody up."""
+        """Return ``settled`` for the comparison with a status barrier: statuses do not wait for
+        a backlog or for a row that is retried later."""
         return 2**62 if self.is_pausing or self.waiting_count > BACKLOG else self.settled
 
     def due_in_s(self) -> float | None:
@@ -78,15 +84,16 @@ class TransactionQueue:
         return max(0.0, self._not_before_s - time.monotonic()) if owes else None
 
     def connection_opened(self, dialect: Dialect) -> None:
-        """A new connection: nothing is owed to the old one's failures."""
+        """Reset for a new connection: the failures of the old one no longer count."""
         self._rows.clear()
         self._silences = 0
         self._backend_numbers, self._version = dialect.backend_assigns_ids, dialect.name
         self._handover_due = self.queue == self._ctx.link
 
     def take_late_answer(self, seq: int, heard: ResponseEffects | None) -> tuple[Event, ...]:
-        """An answer after its time-out is an answer; None: a refusal, which never takes the place of a good one. What
-        comes back is to be heard at once: it is about a row that has been buried."""
+        """Take an answer that arrived after its time-out. It counts as an answer; None is a
+        refusal, which never replaces a good answer. Return the events to report at once: those
+        about a row that is a dead letter."""
         if seq in self._dead_letters:
             self._late_to_dead_letters += ((self._dead_letters[seq], heard),) if heard else ()
             return heard.events if heard else ()
@@ -98,13 +105,13 @@ class TransactionQueue:
         return ()
 
     def pop_late_answer(self, row: OutboxRow) -> ResponseEffects | None:
-        """Return what an earlier CALL of this row was answered with after its time-out."""
+        """Return the late answer to an earlier CALL of this row."""
         late = self._late_answers.pop(row.seq, None)
-        is_old = late is not None and self._handover.has_left(row, late.version)  # it is told anew elsewhere
+        is_old = late is not None and self._handover.has_left(row, late.version)  # it is sent again elsewhere
         return None if is_old else late
 
     async def next_row(self) -> OutboxRow | None:
-        """The oldest row, if it may be sent now."""
+        """Return the oldest row, if it may be sent now."""
         if (
             self.is_pausing
             or not await self._store_late_answers()
@@ -118,7 +125,8 @@ class TransactionQueue:
         return self._rows[0] if self._rows else None
 
     async def _store_late_answers(self) -> bool:
-        """A start that has got its number after all is no dead letter: to resend it would begin another transaction."""
+        """Store late answers to dead letters. A start that got its number after all is no dead
+        letter: to resend it would begin a second transaction."""
         for row, heard in self._late_to_dead_letters:
             if not await self._try_store(self._ctx.outbox.noted(self._handover.facts_of_late_answers((heard,)))):
                 return False
@@ -138,11 +146,11 @@ class TransactionQueue:
         if self._rows:
             self._paused_for = ""
         else:
-            self._pause_for_store("rows are said to wait, but none is there")
+            self._pause_for_store("the store counts waiting rows, but returns none")
 
     async def _hand_over_sessions(self) -> bool:
-        """In a version that may know nothing of the sessions that go on: they are told first. And in one that may have
-        had an end: it is told again."""
+        """Requeue what the present version must know first: the openings of running sessions,
+        and ends that this version may have received and may receive again."""
         try:
             for session, facts in self._handover.resolved_doubts(self._version).items():
                 await self._ctx.outbox.call_back(self._ctx.link, session, facts)
@@ -162,16 +170,17 @@ class TransactionQueue:
         self._rows.clear()
         self._sent = None
         log.warning(
-            "%s: session %s is told anew in OCPP %s: %d message(s)",
+            "%s: session %s is sent again in OCPP %s: %d message(s)",
             self._ctx.link, rows[0].session, self._version, len(rows),
         )  # fmt: skip
 
     async def prepare_row(
         self, row: OutboxRow, dialect: Dialect
     ) -> tuple[Out, dict[str, Any], list[ResponseEffects | None]] | None:
-        """Row and payload to send; None if the row needs no sending (it has been dealt with). The third part holds
-        what has been heard of it already: then only the store is behind."""
-        self._dead_letters.pop(row.seq, None)  # it has been brought back
+        """Return the row's dialect row and payload; None if the row is settled and needs no
+        sending. The third part holds an answer that is already known: then only the store is
+        behind."""
+        self._dead_letters.pop(row.seq, None)  # it was requeued
         known: list[ResponseEffects | None] = []
         if row.seq in self._heard:
             known = [self._heard[row.seq]]
@@ -201,7 +210,8 @@ class TransactionQueue:
         return None if payload is None else (out, payload, [])
 
     async def _needs_handover(self, row: OutboxRow) -> bool:
-        """Another version was spoken before: this row is not to be told now, or something else first."""
+        """Handle a session that began in another version. Return True if this row is not sent
+        now, or other rows go first."""
         if self._handover.has_left(row, self._version):
             await self.delivered(row, ResponseEffects())
         elif doubt := self._handover.doubt_about_end(row, self._version):
@@ -218,20 +228,22 @@ class TransactionQueue:
         return True
 
     async def _end_is_pending(self, row: OutboxRow) -> bool:
-        """Is the end of its session still to be told? Otherwise a person has it, or the version in which it has left: a
-        start that is told here would be a transaction without an end. Raises ``StoreError``."""
+        """Return whether the end of the row's session is still to be sent. If it is not, a
+        person has it, or another version has sent it: a start sent here would be a transaction
+        without an end. Raises ``StoreError``."""
         link = self._ctx.link
         rows = await self._ctx.outbox.of_session(link, row.session)
         is_here = any(isinstance(r.message, TransactionEnded) for r in rows)
         return is_here or row.session in await self._ctx.outbox.going_on(link)
 
     async def record_sending(self, row: OutboxRow) -> bool:
-        """Write down that it may have been told from now on, where nobody could find out. False: not now."""
+        """Record that this message may reach the backend, where delivery cannot be verified
+        later. Return False if the store did not accept the record."""
         facts = self._handover.facts_of_sending(row, self._version)
         return not facts or await self._try_store(self._ctx.outbox.noted(facts))
 
     def events_of_answer(self, row: OutboxRow, heard: ResponseEffects) -> list[Event]:
-        """What the domain is to hear."""
+        """Return the events to report to the domain."""
         return self._handover.events_of_answer(row, heard)
 
     async def _encode_row(self, row: OutboxRow, out: Out, dialect: Dialect) -> dict[str, Any] | None:
@@ -243,9 +255,11 @@ class TransactionQueue:
             check = dialect.schemas.request_check(out.action) if dialect.schemas and payload is not None else None
             broken = check(payload) if check else None
         except NotExpressibleError as e:
-            await self.move_to_dead_letters(row, f"cannot be said in OCPP {dialect.name}: {e}", elsewhere=e.elsewhere)
+            await self.move_to_dead_letters(
+                row, f"cannot be expressed in OCPP {dialect.name}: {e}", elsewhere=e.elsewhere
+            )
             return None
-        except NoTime as e:  # no fault of the record: the clock may know better later
+        except NoTime as e:  # not the record's fault: the clock may be set later
             self._log_row_once(row, f"waits: its time cannot be written now ({e})")
             self._pause_sending(LEAST_PAUSE_S)
             return None
@@ -262,8 +276,8 @@ class TransactionQueue:
         return payload
 
     async def delivered(self, row: OutboxRow, heard: ResponseEffects) -> bool:
-        """Off the queue, with the facts it brought. False: the store did not take it; the row comes again, but is not
-        sent again."""
+        """Remove the row from the queue and store the facts of its answer. Return False if the
+        store did not accept them: the row comes again, but is not sent again."""
         if not heard.version:
             heard = replace(heard, version=self._version)
         if self._has_no_number(row) and isinstance(row.message, TransactionEnded) and row.message.authorised:
@@ -277,15 +291,17 @@ class TransactionQueue:
         return True
 
     def is_billed(self, row: OutboxRow) -> bool:
-        """Without it a bill could be missing, or not be understood. Everything else is sent once."""
+        """Return whether a bill could be missing or unclear without this message. Every other
+        message is sent once."""
         message = row.message
-        if isinstance(message, MeterSampled):  # where nobody has the right yet, 1.6 tells it outside a transaction
+        if isinstance(message, MeterSampled):  # before the authorization 1.6 sends it outside a transaction
             return bool(message.session) and (message.authorised or not self._backend_numbers)
         return not isinstance(message, ConnectorUnplugged)
 
     def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:
-        """Is it sent again when it was refused? ``is_unknown``: the backend does not offer this action at all; then
-        values between start and end that are a message of their own are sent no more either."""
+        """Return whether a refused message is sent again. ``is_unknown``: the backend does not
+        offer this action at all; then separate messages with values between start and end are
+        not sent again either."""
         is_between = isinstance(row.message, MeterSampled) and self._backend_numbers and not row.message.late
         return self.is_billed(row) and not (is_unknown and is_between)
 
@@ -294,8 +310,11 @@ class TransactionQueue:
         return self._backend_numbers and not named and self._handover.is_refused(row, self._version)
 
     async def _end_without_number(self, row: OutboxRow, heard: ResponseEffects) -> bool:
-        """The backend has the end, but cannot make a bill of it."""
-        reason = "taken without a transaction id, since its start was refused: resend it when the backend takes starts"
+        """Move a delivered end to the dead letters: the backend has it, but cannot make a bill
+        of it."""
+        reason = (
+            "accepted without a transaction id, since its start was refused: resend it when the backend accepts starts"
+        )
         self._heard[row.seq] = heard
         if not await self._try_store(self._ctx.outbox.bury([row], reason, self._handover.facts_of_unnumbered_end(row))):
             return False
@@ -304,8 +323,8 @@ class TransactionQueue:
         return True
 
     async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
-        """One attempt more; the pause grows with the attempts (domain time). ``code``: the backend has said so, and
-        does not have it."""
+        """Count one attempt more. The pause grows with the attempts (domain time). ``code``: the
+        error code with which the backend refused the message, so it does not have it."""
         if not self.outlives_refusals(row, code in NOT_OFFERED):
             await self.delivered(row, ResponseEffects())
             return
@@ -322,19 +341,20 @@ class TransactionQueue:
                 return
             pause_s = growing_pause_s(interval_s, attempts, LEAST_PAUSE_S)
             self._log_row_once(
-                row, f"refused {attempts} times ({why}), but its session still runs: asked again for ever"
+                row, f"refused {attempts} times ({why}), but its session still runs: sent again without limit"
             )
         if await self._try_store(self._ctx.outbox.attempted(row, self._handover.facts_of_refusal(row) if no else ())):
             self._rows.clear()
             self._pause_sending(pause_s)
 
     async def _give_up(self, row: OutboxRow, reason: str, no: bool) -> None:
-        """The queue goes on without it; what else there is of its session too, unless that was done before."""
+        """Move the row to the dead letters, with the rest of its session unless that was done
+        before. The queue goes on."""
         if not self._is_unnumbered_start(row) or self._handover.keeps_together(row, self._version):
             await self.move_to_dead_letters(row, reason, no)
             return
         log.error(
-            "%s: the start of session %s is a dead letter: %s; the rest is told without a number",
+            "%s: the start of session %s is a dead letter: %s; the rest is sent without a number",
             self._ctx.link, row.session, ascii(reason)[1:-1][:200],
         )  # fmt: skip
         facts = self._handover.facts_of_refused_start(row, self._version)
@@ -344,8 +364,9 @@ class TransactionQueue:
             self._remember_dead_letters([row])
 
     async def row_unanswered(self, row: OutboxRow, counts: bool, answered_s: float) -> None:
-        """The line is alive and no answer came: no attempt, unless it ``counts`` as one; the same payload again after a
-        pause. ``answered_s``: when the backend has answered another CALL last (monotonic)."""
+        """Note that a working connection brought no answer. That is no attempt, unless it
+        ``counts`` as one; the same payload is sent again after a pause. ``answered_s``: when the
+        backend last answered another CALL (monotonic)."""
         if counts:
             await self.row_refused(row, "no valid answer")
             return
@@ -359,7 +380,8 @@ class TransactionQueue:
             self._pause_sending(growing_pause_s(self._retry_interval_s(), self._silences))
 
     async def _give_up_ignored(self, row: OutboxRow) -> None:
-        """The backend answers everything but this, which is neither a start nor an end: these wait behind it."""
+        """Give up a message that the backend ignores while it answers others. It is neither a
+        start nor an end: those wait behind it."""
         reason, self._silences = f"no answer to {self._silences} CALLs, but to others", 0
         if self.is_billed(row):
             await self.move_to_dead_letters(row, reason)
@@ -371,11 +393,12 @@ class TransactionQueue:
         return float(self._ctx.settings.number("message_retry_interval_s"))
 
     def _pause_sending(self, pause_s: float) -> None:
-        """Domain seconds."""
+        """Send nothing for this time (domain seconds)."""
         self._not_before_s = time.monotonic() + pause_s / self._ctx.clock.rate
 
     async def _is_of_running_session(self, row: OutboxRow) -> bool | None:
-        """Is it the start of a session whose end does not wait behind it? None: the store does not say."""
+        """Return whether the row is the start of a session whose end does not wait behind it;
+        None if the store cannot be read."""
         link = self._ctx.link
         if not self._is_unnumbered_start(row) or not self._ctx.settings.flag("retry_start_while_charging"):
             return False
@@ -387,7 +410,8 @@ class TransactionQueue:
         return not any(isinstance(r.message, TransactionEnded) for r in rows)
 
     def _is_unnumbered_start(self, row: OutboxRow) -> bool:
-        """Where the backend numbers the transactions, nothing of a session can ever be told without its start."""
+        """Return whether the row is a start that still needs its number. Where the backend
+        assigns the ids, no message of a session can be sent without its start."""
         if not self._backend_numbers:
             return False
         named = self._ctx.outbox.transaction_id(self._ctx.link, row.session, self._version) is not None
@@ -402,8 +426,8 @@ class TransactionQueue:
     async def move_to_dead_letters(
         self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False
     ) -> None:
-        """To the dead letters; the start of a session with everything of it. ``elsewhere``: until another version is
-        spoken, which may have the words."""
+        """Move the row to the dead letters; the start of a session with all rows of it.
+        ``elsewhere``: only until another version is used, which may be able to express it."""
         rows: Sequence[OutboxRow] = [row]
         link = self._ctx.link
         if self._is_unnumbered_start(row):
@@ -422,7 +446,7 @@ class TransactionQueue:
     def _remember_dead_letters(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._dead_letters[row.seq] = row
-            if row.seq in self._late_answers:  # it came while the row was being buried
+            if row.seq in self._late_answers:  # it came while the row was moved to the dead letters
                 self.take_late_answer(row.seq, self._late_answers.pop(row.seq))
         while len(self._dead_letters) > LATE_KEPT:
             self._dead_letters.popitem(last=False)
@@ -445,8 +469,8 @@ class TransactionQueue:
         return True
 
     def _pause_for_store(self, why: str) -> None:
-        if why != self._paused_for:  # once: a disk may stay read-only for days
-            log.error("%s: the store does not take what was told: %s", self._ctx.link, why)
+        if why != self._paused_for:  # log it once: a disk may stay read-only for days
+            log.error("%s: the store does not accept the state of the queue: %s", self._ctx.link, why)
             self._paused_for = why
         self._not_before_s = time.monotonic() + self._store_retry_s
         self._rows.clear()

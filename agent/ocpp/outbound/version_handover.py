@@ -1,5 +1,5 @@
-"""From one version of OCPP to another in the middle of a session (decision 8): what is owed to the new one, and what
-may have been told to the old one already."""
+"""Change of the OCPP version in the middle of a session (decision 8): what must be sent again in
+the new version, and what the old version may have sent already."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class VersionHandover:
         self._read: tuple[Mapping[str, Any], TransactionRecord] = ({}, NOTHING)
 
     def _record_of(self, session: str) -> TransactionRecord:
-        """The latest one is asked for by each row several times."""
+        """Return the record of a session. Each row asks for the latest one several times."""
         value = self._outbox.transaction(self._link, session)
         if not value:
             return NOTHING
@@ -43,15 +43,17 @@ class VersionHandover:
             self._read = value, decode_record(value, session)
         return self._read[1]
 
-    # --- what is owed to a version -----------------------------------------------------------------------------------
+    # --- messages owed to a version ----------------------------------------------------------------------------------
 
     def messages_owed_before(self, row: OutboxRow, version: str) -> list[OutboxRow]:
-        """What has to be told before this row. All of the opening goes back together: it is numbered as one."""
+        """Return what must be sent before this row. All of the opening is requeued together: it
+        is numbered as one."""
         unsaid = self._unsent_messages(row.session, version)
         return self._rows_to_resend(row.session, unsaid) if any(k.seq < row.seq for k in unsaid) else []
 
     async def unsent_openings(self, version: str) -> list[list[OutboxRow]]:
-        """Of the sessions that go on. Raises ``StoreError``."""
+        """Return the openings of the running sessions that this version has not sent. Raises
+        ``StoreError``."""
         going_on = await self._outbox.going_on(self._link)
         return [rows for s in going_on if (rows := self._rows_to_resend(s, self._unsent_messages(s, version)))]
 
@@ -59,13 +61,14 @@ class VersionHandover:
         return self._record_of(session).unsent_messages(version) if session else ()
 
     def _rows_to_resend(self, session: str, kept: Sequence[OpeningMessage]) -> list[OutboxRow]:
-        """As this version has to see them: told of a time when it was not there."""
+        """Return the messages as rows, marked as offline: this version was not connected when
+        they happened."""
         rows = []
         for k in kept:
             try:
                 message = replace(load(k.body), offline=True)
             except Poisoned as e:
-                log.error("%s: the opening of session %s cannot be told: %s", self._link, session, e)
+                log.error("%s: the opening of session %s cannot be sent: %s", self._link, session, e)
                 continue
             rows.append(OutboxRow(k.seq, self._link, session, message, 0, k.number))
         return rows
@@ -74,32 +77,35 @@ class VersionHandover:
         return version not in self._record_of(session).sent_in_versions
 
     def renumber_opening(self, rows: Sequence[OutboxRow]) -> tuple[list[OutboxRow], list[Put]]:
-        """From 0, and so that it stays so: a part of them may be told, and the rest when this version comes back."""
+        """Number the opening from 0 and store the numbers: part of it may be sent now, and the
+        rest when this version comes back."""
         session, places = rows[0].session, {row.seq: place for place, row in enumerate(rows)}
         known = self._record_of(session)
         opening = tuple(replace(k, number=places.get(k.seq, k.number)) for k in known.opening)
         fact = encode_record(self._link, session, replace(known, opening=opening))
         return [replace(row, number=places[row.seq]) for row in rows], [fact]
 
-    # --- what was told already ---------------------------------------------------------------------------------------
+    # --- what was sent already ---------------------------------------------------------------------------------------
 
     def has_left(self, row: OutboxRow, version: str) -> bool:
         return bool(row.session) and self._record_of(row.session).has_left(row, version)
 
     def doubt_about_end(self, row: OutboxRow, version: str) -> str:
-        """Why this end must not be told here by itself; "": it may, or there is no bill in it."""
+        """Return why this end must not be sent here without a person; "" if it may be sent, or
+        is not billed."""
         if not isinstance(row.message, TransactionEnded) or not row.message.authorised:
             return ""
         if not self._record_of(row.session).is_doubtful(version):
             return ""
-        return f"not told in OCPP {version}: the backend may have it"
+        return f"not sent in OCPP {version}: the backend may have it"
 
     def resolved_doubts(self, version: str) -> dict[str, list[Put]]:
-        """The sessions, with a fact, whose end is a dead letter since another version was spoken: it was sent in this
-        one, where it may be repeated, or the other had no words for its token."""
+        """Return the sessions, with a fact each, whose end became a dead letter when another
+        version came into use and may be sent now. It was sent in this version, where it may be
+        repeated, or the other version could not express its token."""
         found = {}
         for session, value in self._outbox.transactions(self._link).items():
-            if not (value.get("asked") or value.get("mute")):  # of thousands
+            if not (value.get("asked") or value.get("mute")):  # decoding costs, and there may be thousands
                 continue
             known = self._record_of(session)
             if known.left_to_person and known.ending == version:
@@ -109,32 +115,35 @@ class VersionHandover:
         return found
 
     def dead_letter_reason(self, rows: Sequence[OutboxRow], why: str, no: bool, mute: str = "") -> str:
-        """Of dead letters of a session: whoever resends an end has to know that it may have arrived. ``no``: the
-        backend has just refused the first of them. ``mute``: the version that has no words for them."""
+        """Return the reason for dead letters of a session: who resends an end must know that it
+        may have arrived. ``no``: the backend has just refused the first of them. ``mute``: the
+        version that cannot express them."""
         if mute or any(self._record_of(r.session).mute for r in rows if r.session):
-            why = f"{why}; told by itself when the backend speaks another version"
+            why = f"{why}; sent without a request when the backend speaks another version"
         ending = next((self._record_of(r.session).ending for r in rows if isinstance(r.message, TransactionEnded)), "")
         if not ending or (no and rows[0].seq == self._first_sent):
             return why
         return f"{why}; it was sent in OCPP {ending} and not answered: look there first"
 
     def is_refused(self, row: OutboxRow, version: str) -> bool:
-        """Has the backend refused the start of its session for good, so that the rest goes without a number?"""
+        """Return whether the backend has refused the session's start for good, so that the rest
+        is sent without a number."""
         return bool(row.session) and self._record_of(row.session).refused == version
 
     def keeps_together(self, row: OutboxRow, version: str) -> bool:
-        """Must the rest of its session not go without this start? The backend has the end without a number already, or
-        may have it in another version."""
+        """Return whether the rest of the session must not be sent without this start: the
+        backend has the end without a number already, or may have it in another version."""
         known = self._record_of(row.session)
         return known.closed or known.ending not in ("", version)
 
     def facts_of_refused_start(self, row: OutboxRow, version: str) -> list[Put]:
-        """For the start that becomes a dead letter alone."""
+        """Return the facts for a start that becomes a dead letter alone."""
         known = replace(self._record_of(row.session), refused=version).with_message_left(row, version, dead=True)
         return [encode_record(self._link, row.session, known)]
 
     def facts_of_unnumbered_end(self, row: OutboxRow) -> list[Put]:
-        """For the end that was taken without a number, and stays beside its start for a person."""
+        """Return the facts for an end that was accepted without a number. It stays beside its
+        start for a person."""
         return [
             encode_record(
                 self._link,
@@ -144,7 +153,7 @@ class VersionHandover:
         ]
 
     def facts_of_sending(self, row: OutboxRow, version: str) -> list[Put]:
-        """To be on disk before an end is sent."""
+        """Return the facts that must be on disk before an end is sent."""
         known = self._record_of(row.session) if isinstance(row.message, TransactionEnded) else None
         if known is None or known.ending == version:
             self._first_sent = 0
@@ -153,7 +162,7 @@ class VersionHandover:
         return [encode_record(self._link, row.session, replace(known, ending=version, left_to_person=False))]
 
     def events_of_answer(self, row: OutboxRow, heard: ResponseEffects) -> list[Event]:
-        """What the domain is to hear."""
+        """Return the events to report to the domain."""
         if not heard.events:
             return []
         is_retold = any(version != heard.version for version in self._record_of(row.session).sent_in_versions)
@@ -162,13 +171,14 @@ class VersionHandover:
     # --- what is remembered ------------------------------------------------------------------------------------------
 
     def facts_of_delivery(self, row: OutboxRow, heard: ResponseEffects) -> list[Put]:
-        """The facts of a row that leaves the queue: those that it brought, and what is kept of it."""
+        """Return the facts of a row that leaves the queue: those of its answer, and what is kept
+        of it."""
         if not is_opening(row.message) and not heard.facts:
             return []
         return self._collect_facts((heard,), row)
 
     def facts_of_late_answers(self, heard: Sequence[ResponseEffects]) -> list[Put]:
-        """The facts of late answers to rows that are dead letters."""
+        """Return the facts of late answers to rows that are dead letters."""
         return self._collect_facts(heard)
 
     def _collect_facts(self, heard: Sequence[ResponseEffects], leaving: OutboxRow | None = None) -> list[Put]:
@@ -190,21 +200,24 @@ class VersionHandover:
         ]
 
     def facts_of_refusal(self, row: OutboxRow) -> list[Put]:
-        """The backend has said no: it does not have the end, unless it says so of a repetition."""
+        """Return the facts of a refusal: the backend does not have the end, unless it refused a
+        repetition."""
         if row.seq != self._first_sent:
             return []
         known = self._record_of(row.session)
         return [encode_record(self._link, row.session, replace(known, ending="", left_to_person=False))]
 
     def facts_of_dead_letters(self, rows: Sequence[OutboxRow], version: str, elsewhere: bool = False) -> list[Put]:
-        """A person decides about an end from now on, or the version in which it may have been told comes back; an
-        opening may still be told in another, and all of a session that this one has no words for (``elsewhere``)."""
+        """Return the facts of rows that become dead letters. A person decides about an end from
+        now on, or the version that may have sent it comes back. An opening may still be sent in
+        another version, and so may all of a session that this version cannot express
+        (``elsewhere``)."""
         changed: dict[str, TransactionRecord] = {}
         for row in rows:
             if row.session:
                 known = changed.get(row.session) or self._record_of(row.session)
                 if isinstance(row.message, TransactionEnded):
-                    in_doubt = known.ending not in ("", version)  # whoever resends it, it was not sent here
+                    in_doubt = known.ending not in ("", version)  # even if it is resent, it was not sent here
                     known = replace(known, ending=known.ending if in_doubt else "", left_to_person=in_doubt)
                 known = replace(known, mute=version) if elsewhere else known
                 changed[row.session] = known.with_message_left(row, version, dead=True)
@@ -212,7 +225,8 @@ class VersionHandover:
 
 
 def _without_own_conflict(event: Event) -> Event:
-    """The other transaction of a backend that says ConcurrentTx is this very session, in the version before."""
+    """Drop a ConcurrentTx answer: the other transaction of that backend is this session, in the
+    version before."""
     if not isinstance(event, TransactionHeard) or event.verdict is None:
         return event
     is_itself = event.verdict.status is AuthorizationStatus.CONCURRENT_TX

@@ -11,14 +11,16 @@ RETRY_MAX_S = 600.0
 
 
 def growing_pause_s(interval_s: float, times: int, least_s: float = 0.0) -> float:
-    """``times`` x ``interval_s``, but never longer than ten minutes, or the interval itself where it is longer."""
+    """Return ``times`` x ``interval_s``, at most ten minutes, or the interval itself where it is
+    longer."""
     return max(least_s, min(interval_s * times, max(interval_s, RETRY_MAX_S)))
 
 
 @mutable
 class Backoff:
-    """``minimum_s`` + random, then twice the previous + random, ``repeats`` times, then constant. The random part is
-    drawn anew also after the cap: otherwise a whole network comes back in step after an outage."""
+    """Waits for the next attempt: ``minimum_s`` + random, then twice the previous + random,
+    ``repeats`` times, then constant. The random part is drawn again also after the cap:
+    otherwise a whole network comes back in step after an outage."""
 
     jitter: random.Random
     minimum_s: float = 10.0
@@ -32,7 +34,7 @@ class Backoff:
         return base_s + self.jitter.uniform(0.0, self.random_s)
 
     def apply_settings(self, settings: Settings) -> None:
-        """What a backend has set since (2.x RetryBackOff...)."""
+        """Take what a backend has set since (2.x RetryBackOff...)."""
         self.minimum_s = float(settings.number("backoff_minimum_s"))
         self.random_s = float(settings.number("backoff_random_s"))
         self.repeats = settings.number("backoff_repeats")

@@ -1,4 +1,5 @@
-"""One connection after the other, as the link uses it: frames out and in with their trace, and one CALL at a time."""
+"""The channel of a link over its successive connections: frames out and in with their trace, and
+one CALL at a time."""
 
 from __future__ import annotations
 
@@ -23,11 +24,12 @@ log = logging.getLogger("agent.ocpp")
 
 REPEAT_LOG_S = 600.0
 ALWAYS_CALLED = frozenset({"Authorize", "BootNotification", "Heartbeat"})
-"""A driver, the registration and the clock wait for these, whatever was answered before."""
+"""Actions that are sent even if the backend has refused them before: a driver, the registration
+and the clock wait for these."""
 ID_LETTERS = string.ascii_letters + string.digits
 ID_PREFIX_LENGTH = 5
-"""916 million prefixes: two starts of a station hardly ever share one, and an id is not longer than it has to be (every
-byte is paid on 2G)."""
+"""916 million prefixes: two starts of a station hardly ever share one, and an id is no longer
+than needed (every byte is paid on 2G)."""
 
 
 class ConnectionLost(Exception):
@@ -35,20 +37,23 @@ class ConnectionLost(Exception):
 
 
 class NoAnswer(Exception):
-    """Nobody answered in time, but the line is alive: whether the other side has taken it is not known."""
+    """No answer came in time, but the connection works: whether the other side has received the
+    CALL is unknown."""
 
 
 def action_key(out: Out, subject: Any) -> tuple[str, bool]:
-    """The action, and whether it tells something of a session: a backend may refuse MeterValues outside a transaction
-    and take those in one."""
+    """Return the action, and whether the message belongs to a session: a backend may refuse
+    MeterValues outside a transaction and accept those inside one."""
     return out.action, isinstance(subject, OutboxRow) and bool(subject.session)
 
 
 class CallChannel:
-    """``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing useful). ``refusal``:
-    the error code that the latest CALL was answered with, "" for none. ``unknown_actions``: what the backend does not
-    offer (``action_key``), as far as it has said so since its latest accepted boot. ``answered_s``: when the
-    latest answer in time came. Times are real seconds of the monotonic clock."""
+    """Sends and receives frames, one CALL at a time. Times are real seconds of the monotonic clock.
+
+    ``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing
+    useful). ``refusal_code``: the error code of the answer to the latest CALL, "" for none.
+    ``unknown_actions``: what the backend does not offer (``action_key``), as far as it has said
+    so since its latest accepted boot. ``answered_s``: when the latest answer in time came."""
 
     def __init__(
         self,
@@ -89,16 +94,16 @@ class CallChannel:
         try:
             await self.ws.send_text(text)
         except Closed:
-            pass  # the reader notices the same and ends the conversation
+            pass  # the reader notices it too and ends the connection
 
     def receive_frame(self, data: str | bytes) -> Finding:
-        """What came in; answers to our CALLs are dealt with here."""
+        """Read a frame. Answers to our CALLs are resolved here."""
         self.received_s = time.monotonic()
         try:
             finding = self.rpc.receive_frame(data)
         except Exception:  # no frame may end the agent, and with it the charging sessions
-            log.exception("%s: a frame of %d characters cannot be judged: dropped, please report", self.url, len(data))
-            finding = Dropped("a frame that cannot be judged")
+            log.exception("%s: a frame of %d characters cannot be read: dropped, please report", self.url, len(data))
+            finding = Dropped("a frame that cannot be read")
         self._trace("in", self._ctx.link, self.dialect.name, self._mask_for_trace(data, finding))
         if isinstance(finding, Answered | Errored):
             self._resolve_answer(finding)
@@ -107,7 +112,7 @@ class CallChannel:
     def _mask_for_trace(self, data: str | bytes, finding: Finding) -> str:
         try:
             return mask_frame(data, finding, self.dialect)
-        except Exception:  # the same: what cannot be masked is not shown, and is answered
+        except Exception:  # likewise: a frame that cannot be masked is not shown, but answered
             log.exception("%s: a frame of %d characters cannot be masked: please report", self.url, len(data))
             return HIDDEN
 
@@ -121,14 +126,14 @@ class CallChannel:
             self._deliver_late_answer(*asked, finding)
 
     def _deliver_late_answer(self, out: Out, subject: Any, finding: Answered | Errored) -> None:
-        """An answer for which nobody waits any more."""
+        """Hand over an answer for which no sender waits any more."""
         self._late_answer(subject, self._interpret_answer(out, subject, finding))
 
     # --- one CALL --------------------------------------------------------------------------------------------------
 
     async def send_message(self, message: Any) -> ResponseEffects | None:
-        """Say something that is not billed. None: it could not be said, or was answered with nothing useful. Raises
-        ``Silent``, ``Gone``."""
+        """Send a message that is not billed. Return None if it could not be sent, or the answer
+        was not useful. Raises ``NoAnswer``, ``ConnectionLost``."""
         row = self.dialect.message_row(type(message))
         if not isinstance(row, Out):
             return None
@@ -139,7 +144,7 @@ class CallChannel:
         try:
             payload = out.encode(message, self._ctx)
         except NotExpressibleError as e:
-            self.log_seldom(f"{self._ctx.link}: {out.action} cannot be said in OCPP {self.dialect.name}: {e}")
+            self.log_seldom(f"{self._ctx.link}: {out.action} cannot be expressed in OCPP {self.dialect.name}: {e}")
             return None
         except Exception as e:  # noqa: BLE001  one message that cannot be formed must not end the agent
             why = f"{type(e).__name__}: {ascii(str(e))[1:-1][:80]}"
@@ -160,14 +165,16 @@ class CallChannel:
             return None
 
     async def send_call(self, out: Out, subject: Any, payload: dict[str, Any]) -> ResponseEffects | None:
-        """Send and wait. None: refused, or not understood. Raises ``Silent``, ``Gone``, and ``Unspeakable`` for what is
-        no JSON. ``subject``: the message, or the outbox row that it is in. Every CALL has a message id of its own, a
-        repeated one too (OCPP 2.0.1 part 4, 4.1.4; OCPP-J 1.6, 4.1.4)."""
+        """Send a CALL and wait for its answer. Return None if it was refused, or the answer was
+        not understood. Raises ``NoAnswer``, ``ConnectionLost``, and ``NotExpressibleError`` for
+        a payload that is not JSON. ``subject``: the message, or the outbox row with it. Every
+        CALL has a message id of its own, a repeated one too (OCPP 2.0.1 part 4, 4.1.4; OCPP-J
+        1.6, 4.1.4)."""
         id_, began_s = next(self._message_ids), time.monotonic()
         try:
             text = self.rpc.begin_call(id_, out.action, payload, began_s + self._call_timeout_s)
         except (ValueError, TypeError) as e:
-            raise NotExpressibleError(f"no JSON ({ascii(str(e))[1:-1][:80]})") from e
+            raise NotExpressibleError(f"not JSON ({ascii(str(e))[1:-1][:80]})") from e
         self._remember_call(id_, out, subject)
         self._answer = asyncio.get_running_loop().create_future()
         await self.send_frame(text)
@@ -175,7 +182,7 @@ class CallChannel:
             async with asyncio.timeout(self._call_timeout_s):
                 finding = await self._answer
         except asyncio.CancelledError:
-            if self._answer.done() and not self._answer.cancelled():  # answered in the last moment of the connection
+            if self._answer.done() and not self._answer.cancelled():  # answered just before the connection ended
                 self._deliver_late_answer(out, subject, self._answer.result())
             raise
         except TimeoutError:
@@ -189,7 +196,7 @@ class CallChannel:
         heard = self._interpret_answer(out, subject, finding)
         if heard is not None and heard.utc_s is not None:
             self.clock_heard_s = self.exchanged_s
-            if self._ctx.primary:  # one that only looks on moves no bill
+            if self._ctx.primary:  # a second backend must not move billed times
                 self._ctx.clock.heard_utc(heard.utc_s, self.exchanged_s - began_s)
         return heard
 
@@ -224,7 +231,7 @@ class CallChannel:
         try:
             heard = take(message, payload, self._ctx)
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
-            self.log_seldom(f"{self.url}: answer to {out.action} makes no sense ({type(e).__name__})")
+            self.log_seldom(f"{self.url}: answer to {out.action} cannot be understood ({type(e).__name__})")
             return None
         return None if heard is None else replace(heard, version=self.dialect.name)
 
@@ -232,11 +239,14 @@ class CallChannel:
         consequence = ""
         if code in NOT_OFFERED:
             self.unknown_actions.add(key)
-            consequence = "" if action in ALWAYS_CALLED else ": what no bill needs of it waits for the next boot"
+            consequence = (
+                "" if action in ALWAYS_CALLED else ": messages of it that are not billed wait for the next boot"
+            )
         self.log_seldom(f"{self.url}: refused {action} with error {ascii(code)[:60]}{consequence}")
 
     async def ping_or_abort(self) -> bool:
-        """Does anybody answer a ping? If not, the connection is given up without ceremony."""
+        """Return whether the other side answers a ping. If it does not, the connection is
+        aborted."""
         ws = self.ws
         if ws is None:
             return False
@@ -252,7 +262,8 @@ class CallChannel:
     # --- for people ------------------------------------------------------------------------------------------------
 
     def log_seldom(self, line: str) -> None:
-        """The same line once in ten minutes; a station that is offline for a month must not fill its disk."""
+        """Log a line, the same line once in ten minutes: a station that is offline for a month
+        must not fill its disk."""
         now_s = time.monotonic()
         if now_s - self._logged.get(line, -REPEAT_LOG_S) < REPEAT_LOG_S:
             log.debug("%s", line)

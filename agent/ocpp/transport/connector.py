@@ -1,4 +1,5 @@
-"""Getting a WebSocket connection to a backend: options, sockets, security profiles, and what to say when it fails."""
+"""Opening a WebSocket connection to a backend: options, sockets, security profiles, and the
+error line when it fails."""
 
 from __future__ import annotations
 
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("agent.ocpp")
 
 READ_AHEAD = 4
-"""Frames that are read before somebody takes them: each may be as long as a message."""
+"""Frames that are read before they are processed: each may be as long as a message."""
 CLOSE_TIMEOUT_S = 2.0
 KEEPALIVE = (60, 20, 3)
-"""Idle, interval, count: works in the kernel, even while this process is stopped."""
+"""Idle, interval, count. It works in the kernel, even while this process is stopped."""
 USER_TIMEOUT_S = 60
 REDIRECTS = 5
 MOVED = (301, 302, 303, 307, 308)
 
 
 class NoConnection(Exception):
-    """``str()`` is one line for a technician: what, where, what to do. ``negotiation``: try again without offering
-    compression."""
+    """No connection could be opened. ``str()`` is one line for a technician: what, where, what
+    to do. ``negotiation``: try again without offering compression."""
 
     def __init__(self, line: str, negotiation: bool = False, trouble: Trouble = Trouble.OTHER) -> None:
         super().__init__(line)
@@ -47,7 +48,8 @@ class NoConnection(Exception):
 
 
 def basic_auth(user: str, password: bytes) -> str:
-    """Security profiles 1 and 2: the user is the charge point's id, the password may be any bytes (whitepaper 2.2)."""
+    """Return the Authorization header of security profiles 1 and 2: the user is the charge
+    point's id, the password may be any bytes (whitepaper 2.2)."""
     return "Basic " + base64.b64encode(user.encode() + b":" + password).decode("ascii")
 
 
@@ -55,7 +57,7 @@ _USER_INFO = re.compile(r"//[^/?#\s]*@")
 
 
 def without_user_info(url: str) -> str:
-    """A URL, or a text with one in it, as it may be written down: without user and password."""
+    """Return a URL, or a text with one in it, without user and password, for logs and displays."""
     return _USER_INFO.sub("//", url)
 
 
@@ -64,7 +66,8 @@ def is_tls(url: str) -> bool:
 
 
 class Dialer:
-    """One ``SSLContext`` as long as what it is made of stays, and the memory that a server cannot do compression."""
+    """Opens connections. It keeps one ``SSLContext`` while its files stay the same, and
+    remembers that a server cannot do compression."""
 
     def __init__(self, open_timeout_s: float) -> None:
         self._open_timeout_s = open_timeout_s
@@ -78,7 +81,8 @@ class Dialer:
         password: bytes | None,
         roots: TrustedRoots = NO_ROOTS,
     ) -> WebSocket:
-        """Raises ``NoConnection``. ``backend``: address, profile and certificate to use; ``roots``: trusted too."""
+        """Open a connection. ``backend``: address, profile and certificate to use; ``roots``:
+        trusted too. Raises ``NoConnection``."""
         profile = backend.security_profile
         if profile >= 2 and not is_tls(backend.endpoint):
             raise NoConnection(
@@ -111,8 +115,8 @@ class Dialer:
 
 
 def _file_state(path: Path) -> tuple[int, ...]:
-    """Another one when the file was written or replaced, also by a copy that keeps its time: a renewed revocation list
-    counts from the next connection on."""
+    """Return what changes when the file is written or replaced, also by a copy that keeps its
+    time: a renewed revocation list counts from the next connection on."""
     try:
         found = path.stat()
     except OSError:
@@ -121,8 +125,9 @@ def _file_state(path: Path) -> tuple[int, ...]:
 
 
 def preload_library() -> None:
-    """Import the WebSocket library, which ``connect`` would do otherwise: a sixth of the time until the first frame."""
-    load_later("importlib.metadata")  # which it imports to know its own version while it is being developed
+    """Import the WebSocket library before ``open_connection`` needs it: the import is a sixth of
+    the time until the first frame."""
+    load_later("importlib.metadata")  # ``websockets`` imports it only for its own version number
     import websockets.client
     import websockets.extensions.permessage_deflate  # noqa: F401
 
@@ -135,7 +140,7 @@ async def open_connection(
     open_timeout_s: float,
     compress: bool = True,
 ) -> WebSocket:
-    """A connection on which one of ``subprotocols`` was agreed. Raises ``NoConnection``."""
+    """Open a connection on which one of ``subprotocols`` was agreed. Raises ``NoConnection``."""
     from websockets.exceptions import NegotiationError
 
     try:
@@ -143,7 +148,7 @@ async def open_connection(
             connection = await _follow_redirects(backend, subprotocols, password, context, compress)
     except NegotiationError as e:
         raise NoConnection(_describe_failure(backend, e), negotiation=True) from e
-    except Exception as e:  # whatever a server can provoke in the library is a failed attempt
+    except Exception as e:  # any error of the library is a failed attempt
         raise NoConnection(_describe_failure(backend, e), trouble=_classify_failure(backend, e)) from e
     if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
         log.warning(
@@ -167,7 +172,8 @@ async def _follow_redirects(
     context: ssl.SSLContext | None,
     compress: bool,
 ) -> WebSocket:
-    """Through redirects that change nothing of how it is secured; another host never gets the password."""
+    """Connect through redirects that do not change how the connection is secured; another host
+    never gets the password."""
     from websockets.exceptions import InvalidStatus
     from websockets.uri import parse_uri
 
@@ -215,7 +221,8 @@ def _authorization_header(backend: Backend, password: bytes | None) -> dict[str,
 
 
 def _deflate_extension() -> Any:
-    """Small windows: most of the gain for 44 KiB less memory per connection."""
+    """Return the compression extension. Small windows: most of the gain for 44 KiB less memory
+    per connection."""
     from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
     return ClientPerMessageDeflateFactory(
@@ -224,7 +231,8 @@ def _deflate_extension() -> Any:
 
 
 def _set_socket_options(sock: Any) -> None:
-    """Half-open connections: keepalive finds them while idle, TCP_USER_TIMEOUT while data is unacknowledged."""
+    """Set the options that find half-open connections: keepalive finds them while idle,
+    TCP_USER_TIMEOUT while data is unacknowledged."""
     if sock is None:
         return
     idle_s, interval_s, count = KEEPALIVE
@@ -240,14 +248,14 @@ def _set_socket_options(sock: Any) -> None:
         try:
             sock.setsockopt(level, option, value)
         except OSError:
-            pass  # a kernel without it: the pings of the link still find a dead connection
+            pass  # not in this kernel: the pings of the link still find a dead connection
 
 
 def _tls_line(error: ssl.SSLError, trouble: Trouble) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate not accepted ({error.verify_message}): check [backend] ca and the station's clock"
     if trouble is Trouble.OWN_CERTIFICATE:
-        return f"the server does not accept this station's certificate ({error.reason}): have it signed anew"
+        return f"the server does not accept this station's certificate ({error.reason}): have a new one signed"
     return f"TLS failed ({error.reason}): check that the port speaks TLS 1.2 or newer, and [backend] ca, client_cert"
 
 
@@ -279,7 +287,7 @@ def _describe_failure(backend: Backend, error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"{where}: the name cannot be resolved: check [backend] url, DNS and the network"
     if isinstance(error, ConnectionRefusedError):
-        return f"{where}: nobody listens there: check host and port in [backend] url, and that the backend runs"
+        return f"{where}: connection refused: check host and port in [backend] url, and that the backend runs"
     if isinstance(error, TimeoutError):
         return f"{where}: no answer in time: check the network and the firewall"
     if isinstance(error, ConnectionError) and is_tls(backend.endpoint):

@@ -1,4 +1,5 @@
-"""Connecting to one backend: with what, when again, and what to tell of how it went (decision 12)."""
+"""Connecting to one backend: with which address and credentials, when to try again, and the
+report of the result (decision 12)."""
 
 from __future__ import annotations
 
@@ -19,12 +20,14 @@ from agent.ports.pki import NO_ROOTS, PkiPort
 from agent.station_file.settings import Backend
 
 RECONNECT_LEAST_S = 0.02
-"""However eager the station file is: a server that closes at once must not keep a core busy."""
+"""The shortest pause, whatever the station file says: a server that closes at once must not keep
+a core busy."""
 
 
 class Reconnector:
-    """``access``: what to dial with, asked anew for every attempt; None: what the station file and the settings say.
-    ``password`` is the file's, asked while no AuthorizationKey is set or this link is not ``primary``."""
+    """Connects to one backend. ``access``: the address and credentials, asked for every attempt;
+    None: what the station file and the settings say. ``password`` is the file's, used while no
+    AuthorizationKey is set or this link is not ``primary``."""
 
     def __init__(
         self,
@@ -52,16 +55,16 @@ class Reconnector:
 
     @property
     def url(self) -> str:
-        """For people: without user and password."""
+        """The backend's address for logs and displays, without user and password."""
         return connector.without_user_info(self._effective_address(self._used or self._access()).endpoint)
 
     @property
     def is_outdated(self) -> bool:
-        """Something else is to be dialled with now than the present connection was."""
+        """Whether the address or credentials to use differ from those of the present connection."""
         return not self._access().same(self._used)
 
     async def connect(self) -> WebSocket:
-        """Raises ``NoConnection``. Tells the domain either way."""
+        """Open a connection and report the result to the domain. Raises ``NoConnection``."""
         access = self._used = self._access()
         roots = self._pki.trusted() if self._pki else NO_ROOTS
         try:
@@ -82,12 +85,13 @@ class Reconnector:
         return ws
 
     def backend_answered(self) -> None:
-        """A CALL was answered: the next wait is a short one again. The handshake alone shows nothing of the backend, it
-        may be the work of a proxy."""
+        """Reset the pauses, because a CALL was answered. The handshake alone shows nothing of
+        the backend: it may be the work of a proxy."""
         self._backoff.reset()
 
     def next_pause_s(self) -> float:
-        """In real seconds. What a backend has set is domain time, ``rate`` times as fast."""
+        """Return the pause in real seconds. What a backend has set is domain time, ``rate``
+        times as fast."""
         if self._backend.reconnect_s is not None:
             return max(RECONNECT_LEAST_S, self._backend.reconnect_s)
         if self._timeouts.backoff_s is None:
@@ -105,17 +109,19 @@ class Reconnector:
         return password.encode() if password else None
 
     def _effective_backend(self, access: Access) -> Backend:
-        """The station file's backend, as it has become. Raises ``NoConnection``."""
+        """Return the station file's backend with the present address and certificate. Raises
+        ``NoConnection``."""
         made = self._effective_address(access)
         if not access.certificate or access.profile != 3:
             return made
         files = self._pki.client(access.certificate) if self._pki else None
         if files is None:
-            raise connector.NoConnection("the client certificate in use is not there any more: have a new one signed")
+            raise connector.NoConnection("the client certificate in use is missing: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])
 
     def _effective_address(self, access: Access) -> Backend:
-        """``via`` is the way to the file's ``url`` alone."""
+        """Return the station file's backend with the present address. ``via`` is the way to the
+        file's ``url`` alone."""
         url, via = access.url or self._backend.url, self._backend.via
         if access.profile >= 2 and access.profile > self._backend.security_profile and not connector.is_tls(url):
             url = (not access.url and self._backend.secure_url) or "wss:" + url.partition(":")[2]

@@ -1,4 +1,5 @@
-"""TLS as OCPP's security profiles 2 and 3 want it: what is offered, whom it believes, and what a failure means."""
+"""TLS as OCPP's security profiles 2 and 3 demand it: what is offered, which certificates are
+trusted, and what a failure means."""
 
 from __future__ import annotations
 
@@ -31,9 +32,12 @@ _CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIP
 
 
 def build_context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ResumingContext:
-    """TLS 1.2 or newer, chain and host name checked against ``ca`` and the installed ``roots``, and the system's store
-    where no ``ca`` is given; the client certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
-    made = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)  # not Python's default: from 3.13 on it refuses many a private root
+    """Build the TLS context: TLS 1.2 or newer, chain and host name checked against ``ca`` and
+    the installed ``roots``, and the system's store where no ``ca`` is given; the client
+    certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
+    made = ResumingContext(
+        ssl.PROTOCOL_TLS_CLIENT
+    )  # not Python's default: from 3.13 on that refuses many private roots
     if backend.ca is None:
         made.load_default_certs()
     for path in roots.installed:
@@ -61,8 +65,9 @@ def _trust_ca(made: ssl.SSLContext, ca: Path, withdrawn: frozenset[str]) -> None
 
 
 def root_of(connection: Any) -> bytes | None:
-    """The authority (DER) that the other side's chain ended in, of an ``ssl.SSLObject``; None: no TLS; b"": Python does
-    not say. To be asked once something was read: the session is kept for the next connection."""
+    """Return the authority (DER) at the end of the other side's chain, of an ``ssl.SSLObject``;
+    None without TLS; b"" if Python does not know it. Call it once data was read: it also keeps
+    the session for the next connection."""
     return None if connection is None else connection.context.keep_session(connection)
 
 
@@ -72,8 +77,8 @@ def _require_readable(path: Path) -> Path:
 
 
 def ssl_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The TLS failure that is at the bottom of an error, if one is: a server that refuses a client certificate says so
-    in TLS 1.3 only when the client already waits for its answer."""
+    """Return the TLS failure at the bottom of an error, if there is one: in TLS 1.3 a server
+    that refuses a client certificate says so only when the client already waits for its answer."""
     for _ in range(8):
         if error is None or isinstance(error, ssl.SSLError):
             return error
@@ -82,7 +87,8 @@ def ssl_error(error: BaseException | None) -> ssl.SSLError | None:
 
 
 def classify_failure(error: ssl.SSLError, own_certificate: bool) -> Trouble:
-    """``own_certificate``: we have shown one; then a handshake that the server gives up is about it."""
+    """Classify a TLS failure. ``own_certificate``: we have presented one; then a handshake that
+    the server gives up is about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Trouble.SERVER_CERTIFICATE
     reason = (error.reason or "").upper()

@@ -1,4 +1,4 @@
-"""TLS sessions that are resumed: what a reconnect saves, and what it must not skip (decision 20)."""
+"""Resumption of TLS sessions: what a reconnect saves, and what it must not skip (decision 20)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from agent.model.fastclass import frozen, replace
 
 SESSION_MAX_S = 86400.0
-"""A session is resumed for a day at most (RFC 5246, F.1.4): after it the certificate is looked at again."""
+"""A session is resumed for a day at most (RFC 5246, F.1.4): after that the certificate is
+checked again."""
 RESUMPTION_ATTEMPTS = 3
 NARROW_GROUP = "prime256v1"
 """Every TLS 1.3 has it (RFC 8446, 9.1). The key of the first handshake is a part of a resumed session's, so that a
@@ -30,10 +31,10 @@ class KeptSession:
 
 
 class ResumingContext(ssl.SSLContext):
-    """Resumes the latest TLS session with each host: no certificates on the wire, and with TLS 1.2 one round trip less.
-    What is trusted is a part of the context, so a session never outlives a change of it. Each ticket is used once (RFC
-    8446, C.4): after a failure the next handshake is a whole one. A server that fails at it again and again is not
-    asked any more."""
+    """Resumes the latest TLS session with each host: no certificates on the wire, and with TLS
+    1.2 one round trip less. The context fixes what is trusted, so a session never outlives a
+    change of it. Each ticket is used once (RFC 8446, C.4): after a failure the next handshake is
+    a full one. A server that fails at resumption repeatedly is not asked for it any more."""
 
     def __init__(self, protocol: int) -> None:
         self._sessions: dict[str, KeptSession] = {}
@@ -44,7 +45,8 @@ class ResumingContext(ssl.SSLContext):
 
     @property
     def is_spent(self) -> bool:
-        """A whole handshake is due, and its key shares have been narrowed: Python cannot widen them again."""
+        """Whether a full handshake is due although the key shares have been narrowed: Python
+        cannot widen them again."""
         return self._is_narrow and not any(kept.is_young for kept in self._sessions.values())
 
     def wrap_bio(
@@ -55,21 +57,22 @@ class ResumingContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """``asyncio`` calls it, which has no place for a session."""
+        """Offer the kept session. ``asyncio`` calls this method and has no place for a session."""
         host = str(server_hostname)
-        self._offered.pop(host, None)  # of a handshake that came to nothing: it says nothing of this one
+        self._offered.pop(host, None)  # left by a failed handshake: irrelevant for this one
         kept = self._sessions.pop(host, None)
         if kept is not None and kept.is_young and self.failures.get(host, 0) < RESUMPTION_ATTEMPTS:
             session, self._offered[host] = kept.session, kept
-            self.failures[host] = self.failures.get(host, 0) + 1  # until it has gone through
+            self.failures[host] = self.failures.get(host, 0) + 1  # until it succeeds
             if self._tls_1_3:
                 self.set_ecdh_curve(NARROW_GROUP)
                 self._is_narrow = True
         return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
     def keep_session(self, connection: ssl.SSLObject) -> bytes:
-        """Keep the session of a connection on which something was read: in TLS 1.3 its ticket comes after the
-        handshake. Return the root of its chain; a resumed one had it when it was new."""
+        """Keep the session of a connection on which data was read: in TLS 1.3 its ticket comes
+        after the handshake. Return the root of its chain; for a resumed session it is the root
+        of the first handshake."""
         host, session = str(connection.server_hostname), connection.session
         before = self._offered.pop(host, None)
         if before is not None:
@@ -83,8 +86,8 @@ class ResumingContext(ssl.SSLContext):
 
 
 def verified_root(connection: Any) -> bytes:
-    """The authority (DER) that the other side's chain ended in; b"": Python does not say. Its own method came with
-    3.13, what that is made of is in 3.11 too."""
+    """Return the authority (DER) at the end of the other side's chain; b"" if Python does not
+    know it. The public method came with 3.13; what it is made of is in 3.11 too."""
     found = getattr(getattr(connection, "_sslobj", None), "get_verified_chain", None)
     chain = found() if found is not None else None
     return ssl.PEM_cert_to_DER_cert(chain[-1].public_bytes()) if chain else b""

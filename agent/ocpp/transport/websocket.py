@@ -1,8 +1,9 @@
-"""A WebSocket connection on the event loop: the protocol is ``websockets``' own (its sans-I/O layer), the pipe is ours.
+"""A WebSocket connection on the event loop: the protocol is that of ``websockets`` (its sans-I/O
+layer), the transport is ours.
 
-That library's asyncio layer imports HTTP, proxies and mail: 37 million instructions and 4 MiB that a station would pay
-at every start and never use (decision 20). Here is what the link needs and nothing else.
-"""
+That library's asyncio layer imports HTTP, proxies and mail: 37 million instructions and 4 MiB
+that a station would pay at every start and never use (decision 20). This module has what the
+link needs and nothing else."""
 
 from __future__ import annotations
 
@@ -31,12 +32,13 @@ class Closed(Exception):
 READ_OCTETS = 4096
 """Read in one turn of the event loop: two thousand pings fit in, each with its pong."""
 UNREAD_OCTETS = 1024 * 1024
-"""Pongs and answers that the other side may leave unread."""
+"""Pongs and answers that the other side may leave unread before the connection is aborted."""
 
 
 class WebSocket(asyncio.BufferedProtocol):
-    """Text frames and pings. Reads at most ``read_ahead`` messages before somebody takes them. A close that the other
-    side does not finish within ``close_timeout_s`` is cut short, and so is a connection on which it does not read."""
+    """Text frames and pings. Reads at most ``read_ahead`` messages before they are processed. A
+    close that the other side does not finish within ``close_timeout_s`` is cut short, and so is
+    a connection on which it does not read."""
 
     def __init__(self, protocol: ClientProtocol, read_ahead: int, close_timeout_s: float) -> None:
         self._protocol, self._read_ahead, self._close_timeout_s = protocol, read_ahead, close_timeout_s
@@ -59,11 +61,13 @@ class WebSocket(asyncio.BufferedProtocol):
 
     @property
     def close_code(self) -> int | None:
-        """What the other side has said; 1006: nothing; None while the connection is there."""
+        """The close code of the other side; 1006 if it gave none; None while the connection is
+        open."""
         return self._protocol.close_code
 
     async def perform_handshake(self, headers: Mapping[str, str]) -> None:
-        """Raises what ``websockets`` thinks of an answer that is none, its cause being that of the connection's end."""
+        """Perform the handshake. Raises the exception of ``websockets`` for a wrong answer; its
+        cause is that of the connection's end."""
         request = self._protocol.connect()
         request.headers.update(headers)
         self._protocol.send_request(request)
@@ -76,8 +80,8 @@ class WebSocket(asyncio.BufferedProtocol):
     # --- what the link does with it ------------------------------------------------------------------------------
 
     async def receive_message(self) -> str | bytes:
-        """The next whole message. What came before the end is still delivered, then raises ``Closed``. The event loop
-        has a turn before each message."""
+        """Return the next whole message. Messages that came before the end are still delivered;
+        then it raises ``Closed``. The event loop gets a turn before each message."""
         await asyncio.sleep(0)
         while not self._messages:
             if self._ended.is_set():
@@ -91,7 +95,7 @@ class WebSocket(asyncio.BufferedProtocol):
         return message
 
     async def send_text(self, text: str) -> None:
-        """Returns when the kernel, or a small buffer, has it."""
+        """Send a text frame. Returns when the kernel, or a small buffer, has it."""
         self._must_be_open()
         self._protocol.send_text(text.encode())
         self._write_pending()
@@ -99,7 +103,7 @@ class WebSocket(asyncio.BufferedProtocol):
             await self._writable.wait()
 
     async def ping_and_wait(self) -> None:
-        """Returns when the pong is there."""
+        """Send a ping. Returns when the pong arrives."""
         self._must_be_open()
         mark = os.urandom(4)
         pong = self._pings[mark] = self._loop.create_future()
@@ -111,13 +115,14 @@ class WebSocket(asyncio.BufferedProtocol):
             self._pings.pop(mark, None)
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """In order, if the other side takes part in it. Returns when the connection is gone."""
+        """Close the connection in order, if the other side takes part in it. Returns when the
+        connection is gone."""
         if self._is_open():
             self._protocol.send_close(code, reason)
             self._write_pending()
         if not self._ended.is_set():
             self._end_soon()
-            if self._paused:  # the other side's close frame is behind what nobody takes any more
+            if self._paused:  # the other side's close frame is behind messages that are no longer read
                 self._paused = False
                 self.transport.resume_reading()
         await self._ended.wait()
@@ -156,7 +161,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost_by = exc
-        self._protocol.receive_eof()  # may be a second time; its state is CLOSED now
+        self._protocol.receive_eof()  # perhaps for the second time; its state is CLOSED now
         if self._deadline is not None:
             self._deadline.cancel()
         self._handshake_done()
@@ -178,11 +183,11 @@ class WebSocket(asyncio.BufferedProtocol):
             self.transport.write(data)
         if self.transport.get_write_buffer_size() > UNREAD_OCTETS:
             self.transport.abort()
-        elif b"" not in pieces:  # the end
+        elif b"" not in pieces:  # an empty piece marks the end
             return
         elif self.transport.can_write_eof():
             self.transport.write_eof()
-        else:  # TLS has no half of an end
+        else:  # TLS cannot be closed in one direction
             self.transport.close()
 
     def _end_soon(self) -> None:
@@ -237,8 +242,8 @@ async def open_socket(
     read_ahead: int,
     close_timeout_s: float,
 ) -> WebSocket:
-    """Connected to ``at`` (host, port) and through the handshake. Raises ``OSError``, ``ssl.SSLError`` and the
-    exceptions of ``websockets``."""
+    """Connect to ``at`` (host, port) and perform the handshake. Raises ``OSError``,
+    ``ssl.SSLError`` and the exceptions of ``websockets``."""
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": uri.host}
     _, socket = await loop.create_connection(lambda: WebSocket(protocol, read_ahead, close_timeout_s), *at, **tls)

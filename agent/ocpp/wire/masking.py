@@ -1,9 +1,10 @@
-"""What of a frame may be written down: in the trace, on the status socket, on the page, in an archive of diagnostics.
+"""Which part of a frame may be written down: in the trace, on the status socket, on the page, in an
+archive of diagnostics.
 
-Nowhere: passwords and keys, and who or what opens an address (its user and password, and its query, which may be a
-signature). A request is judged by its schema first: of one that is built otherwise, where the secret is cannot be
-known. What must not be written is taken out of the parsed request, in one walk.
-"""
+Passwords and keys are never written, and neither are the credentials in an address (its user and
+password, and its query, which may be a signature). A request is checked against its schema
+first: in one of another shape the place of the secret is unknown. The secrets are taken out of
+the parsed request, in one walk."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ from agent.ocpp.dialects.dialect import HIDDEN, Dialect, In, names_secret
 from agent.ocpp.wire.rpc import Called, Dropped, Finding, Kind, SendNow, encode_frame
 
 LOOKED_THROUGH = 128 * 1024
-"""Characters. In a longer frame no secret is looked for: of one that may have some nothing is shown."""
+"""Characters. A longer frame is not searched for secrets: if it may have some, nothing of it is
+shown."""
 
 _ADDRESS = re.compile(r"(\w:(?:\\?/){2})(.*)", re.DOTALL)
 _ADDRESS_IN_JSON = re.compile(r'(\w:(?:\\?/){2})([^"\\]*(?:\\.[^"\\]*)*)', re.DOTALL)
 
 
 def mask_frame(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
-    """A frame that came in, as it may be written down."""
+    """Return a received frame as it may be written down."""
     if not isinstance(data, str):
         return f"<binary, {len(data)} bytes>"
     if isinstance(finding, Called) and isinstance(dialect.request_row(finding.action), In):
@@ -48,7 +50,8 @@ def _mask_request(text: str, called: Called, dialect: Dialect) -> str:
 
 
 def _has_duplicate_names(text: str) -> bool:
-    """An object has two values of one name: the parsed request has the last one, the text has both."""
+    """Return whether an object has two values of one name: the parsed request has the last one,
+    the text has both."""
     try:
         json.loads(text, object_pairs_hook=_reject_duplicates)
     except ValueError:
@@ -74,12 +77,12 @@ def _is_broken(called: Called, dialect: Dialect) -> bool:
 
 
 def mask_urls_in_json(text: str) -> str:
-    """JSON, or what should be JSON, without what opens the addresses in it."""
+    """Mask the credentials of the addresses in a JSON text, valid or not."""
     return _ADDRESS_IN_JSON.sub(_strip_credentials, text) if _may_have_url(text) else text
 
 
 def mask_urls_in_value(value: Any) -> Any:
-    """A parsed value, in each text of which an address is without what opens it."""
+    """Mask the credentials of the addresses in every text of a parsed value."""
     if isinstance(value, str):
         return mask_urls_in_text(value)
     if isinstance(value, Mapping):
@@ -88,7 +91,8 @@ def mask_urls_in_value(value: Any) -> Any:
 
 
 def mask_urls_in_text(text: str) -> str:
-    """A text without user, password and query of the address in it. All up to the last "@" may be a password."""
+    """Mask user, password and query of the address in a text. Everything up to the last "@" may
+    be a password."""
     if text[:1] in ("{", "["):
         return mask_urls_in_json(text)
     return _ADDRESS.sub(_strip_credentials, text) if "/" in text else text

@@ -1,9 +1,10 @@
-"""The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings out.
+"""The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings
+out.
 
-Nothing here raises for anything that the other side may send. ``now_s`` is an argument: real seconds of a monotonic
-clock. One CALL of ours is outstanding at a time; an answer that comes after its time-out is still reported as an
-answer. A CALL that is repeated on the same connection is answered with the same text again, never executed twice.
-"""
+Nothing here raises for anything that the other side may send. ``now_s`` is an argument: real
+seconds of a monotonic clock. One CALL of ours is outstanding at a time; an answer that comes
+after its time-out is still reported as an answer. A CALL that is repeated on the same connection
+gets the same text again and is never executed twice."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from agent.ocpp.wire.text import is_whole, replace_surrogates
 
 ID_MAX = 36
 ID_READABLE = 255
-"""Characters of a message id that is answered, if only with an error."""
+"""Characters of a message id that is still answered, if only with an error."""
 SENT_KEPT = 64
 """How many own message ids are remembered for late answers."""
 ANSWERS_KEPT = 32
@@ -55,9 +56,9 @@ class Code:
 
 
 UNREADABLE = "Unreadable"
-"""Our own word for an answer that is none."""
+"""Our own code for an answer that cannot be read."""
 NOT_OFFERED = frozenset({Code.NOT_IMPLEMENTED, Code.NOT_SUPPORTED, "MessageTypeNotSupported"})
-"""Codes of a CALLERROR about the action as such: whatever is in it, trying again is no use."""
+"""Error codes about the action as such: trying again is no use, whatever the payload."""
 
 CODE_OF_RULE: Mapping[str, str] = {
     "type": Code.TYPE,
@@ -66,12 +67,13 @@ CODE_OF_RULE: Mapping[str, str] = {
     "maxItems": Code.OCCURRENCE,
     "additionalProperties": Code.FORMAT,
 }
-"""Which code tells the other side that a schema keyword is broken; everything else is a PropertyConstraintViolation."""
+"""The error code for each broken schema keyword; everything else is a
+PropertyConstraintViolation."""
 
 
 @frozen
 class Called:
-    """A request to work on; ``Rpc.answer`` or ``Rpc.refuse`` follows."""
+    """A request of the other side; ``Rpc.encode_result`` or ``Rpc.encode_error`` follows."""
 
     id: str
     action: str
@@ -90,7 +92,7 @@ class Answered:
 
 @frozen
 class Errored:
-    """Our CALL was answered by a CALLERROR, or by something that is no answer (``code`` ``UNREADABLE``)."""
+    """A CALLERROR to our CALL, or an answer that cannot be read (``code`` ``UNREADABLE``)."""
 
     id: str
     action: str
@@ -101,14 +103,14 @@ class Errored:
 
 @frozen
 class SendNow:
-    """Text that has to be sent now."""
+    """A text that must be sent now."""
 
     text: str
 
 
 @frozen
 class Dropped:
-    """Nothing can be done with it; ``why`` is one line for the log."""
+    """A frame without a use; ``why`` is one line for the log."""
 
     why: str
 
@@ -136,7 +138,7 @@ def _parse_integer(text: str) -> int:
 def _parse_finite_float(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError("too large for a number")  # it could not be written again
+        raise ValueError("too large for a number")  # it could not be encoded again
     return value
 
 
@@ -146,13 +148,15 @@ _DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_int=_parse_in
 
 
 def encode_frame(frame: list[Any]) -> str:
-    """Compact and pure ASCII, so that no text at all can fail on its way to the socket."""
+    """Encode a frame, compact and pure ASCII, so that no text at all can fail on its way to the
+    socket."""
     return _ENCODER.encode(frame)
 
 
 @mutable
 class Rpc:
-    """State of the framework. It outlives a connection: ``reconnected`` is called when a new one begins."""
+    """State of the framework. It outlives a connection: ``connection_opened`` is called when a
+    new one begins."""
 
     codes: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[Kind] = PLAIN
@@ -160,16 +164,17 @@ class Rpc:
     _out: _Sent | None = None
     _sent: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _answers: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
-    """id of a CALL of theirs -> a print of its text, and what was answered."""
+    """Id of a CALL of the other side -> a hash of its text, and the response."""
 
-    # --- ours ----------------------------------------------------------------------------------------------------
+    # --- our CALLs -----------------------------------------------------------------------------------------------
 
     @property
     def outstanding_id(self) -> str | None:
         return self._out.id if self._out else None
 
     def begin_call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
-        """The text of a CALL, which is outstanding from now on. Raises ``RuntimeError`` if another one is."""
+        """Return the text of a CALL, which is outstanding from now on. Raises ``RuntimeError``
+        if another one is."""
         if self._out is not None:
             raise RuntimeError(f"CALL {self._out.id} is still outstanding")
         if not 0 < len(id_) <= ID_MAX:
@@ -183,24 +188,26 @@ class Rpc:
         return text
 
     def expire_call(self, now_s: float) -> str | None:
-        """The id of the outstanding CALL if its time is over; a late answer is still welcome."""
+        """Return the id of the outstanding CALL if its time is over; a late answer is still
+        welcome."""
         if self._out is None or now_s < self._out.deadline_s:
             return None
         id_, self._out = self._out.id, None
         return id_
 
     def connection_opened(self) -> None:
-        """A new connection: the outstanding CALL is lost; message ids of the other side begin anew."""
+        """Start with a new connection: the outstanding CALL is lost, and the message ids of the
+        other side start again."""
         self._out = None
         self._answers.clear()
 
-    # --- theirs --------------------------------------------------------------------------------------------------
+    # --- their CALLs ---------------------------------------------------------------------------------------------
 
     def encode_result(self, id_: str, payload: Mapping[str, Any]) -> str:
         return self._keep_answer(id_, encode_frame([Kind.CALLRESULT, id_, payload]))
 
     def encode_error(self, id_: str, code: str, description: str = "") -> str:
-        """A CALLERROR; ``code`` is a neutral name of ``Code``."""
+        """Encode a CALLERROR; ``code`` is a neutral name of ``Code``."""
         frame = [Kind.CALLERROR, id_, self.codes.get(code, code), description[:255], {}]
         return self._keep_answer(id_, encode_frame(frame))
 
@@ -210,7 +217,7 @@ class Rpc:
         return text
 
     def receive_frame(self, data: str | bytes) -> Finding:
-        """What a frame means. Never raises."""
+        """Return what a frame means. Never raises."""
         if not isinstance(data, str):
             return self._drop_frame("binary frame")
         if (why := json_limits.excess(data)) is not None:
@@ -219,7 +226,7 @@ class Rpc:
             frame = _DECODER.decode(data)
         except json.JSONDecodeError:
             return self._drop_frame("not JSON")
-        except ValueError:  # JSON has no greatest number, this station has
+        except ValueError:  # JSON has no greatest number, but this station does
             return self._classify_unreadable(data, "a number that is too large")
         return self._classify_frame(frame, data) if isinstance(frame, list) else self._drop_frame("not a JSON array")
 
@@ -237,7 +244,8 @@ class Rpc:
         return self._drop_frame("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
 
     def _classify_unreadable(self, text: str, why: str) -> Finding:
-        """A frame that is too much: only its head is looked at. A CALL has its answer, and an answer has come."""
+        """Classify a frame that is too large to parse, by its head only: a CALL gets its
+        response, and an answer counts as come."""
         kind, id_ = json_limits.head(text) or (0, "")
         if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
             return self._find_repetition(id_, text) or SendNow(self.encode_error(id_, Code.FORMAT, why))
@@ -251,7 +259,8 @@ class Rpc:
         return Dropped(why)
 
     def _find_repetition(self, id_: str, text: str) -> Finding | None:
-        """What a CALL gets that was here before; None: it is a new one, which is known from now on."""
+        """Return the response to a CALL that came before; None if it is new. A new one is
+        remembered."""
         known, fingerprint = self._answers.get(id_), hash(text)
         if known is not None and known[0] == fingerprint:
             return SendNow(known[1]) if known[1] is not None else self._drop_frame("repeated while being worked on")
@@ -263,27 +272,29 @@ class Rpc:
 
     def _read_call(self, id_: str, frame: list[Any], text: str) -> Finding:
         if len(id_) > ID_MAX:
-            return SendNow(self.encode_error(id_, Code.FORMAT, f"a message id has at most {ID_MAX} characters"))
+            return SendNow(self.encode_error(id_, Code.FORMAT, f"a message id must have at most {ID_MAX} characters"))
         if not is_whole(frame, text):
-            return SendNow(self.encode_error(id_, Code.FORMAT, "half a character: a surrogate without its other half"))
+            return SendNow(self.encode_error(id_, Code.FORMAT, "invalid character: a surrogate without its other half"))
         if len(frame) == 3:
             frame = [*frame, None]
         if len(frame) != 4 or not isinstance(frame[2], str):
             return SendNow(self.encode_error(id_, Code.FORMAT, "a CALL is [2, id, action, payload]"))
-        payload = {} if frame[3] is None else frame[3]  # no fields: some senders write null
+        payload = {} if frame[3] is None else frame[3]  # some senders write null for no fields
         if not isinstance(payload, dict):
             return SendNow(self.encode_error(id_, Code.FORMAT, "the payload must be an object"))
         return Called(id_, frame[2], payload)
 
     def _is_late(self, id_: str) -> bool:
-        """Whether the answer to our CALL ``id_`` is no longer waited for; if it is, the CALL has had it now."""
+        """Return whether our CALL ``id_`` no longer waits for its answer. If it waits, it is
+        answered now."""
         if self._out is None or self._out.id != id_:
             return True
         self._out = None
         return False
 
     def _read_response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
-        """What is no character in an answer becomes a question mark: a transaction id is not thrown away for it."""
+        """Read an answer. An invalid character becomes a question mark: a transaction id is not
+        thrown away for it."""
         action = self._sent.get(id_)
         if action is None:
             return self._drop_frame("answer to a message id that was never sent")

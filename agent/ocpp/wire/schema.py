@@ -1,9 +1,9 @@
 """JSON schemas of the ``ocpp`` package, read as data and compiled lazily to closures.
 
-The package itself is not imported: only its folder is looked up, because its modules cost more start-up time than the
-rest of the agent. A check returns None or the first ``Violation``; in the happy path it builds nothing. What a schema
-says and this module does not know is an error at compile time: nothing is silently left unchecked.
-"""
+The package itself is not imported: only its folder is looked up, because its modules cost more
+start-up time than the rest of the agent. A check returns None or the first ``Violation``; for a
+valid value it builds nothing. A schema keyword that this module does not know is an error at
+compile time: nothing is silently left unchecked."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Violation:
 Check: TypeAlias = Callable[[Any], Violation | None]
 
 TOLERATED_IN_ANSWERS = frozenset({"additionalProperties", "format", "maxLength"})
-"""What is no reason to throw away the answer that carries a transaction id."""
+"""Violations that are no reason to throw away the answer that carries a transaction id."""
 
 TOLERATED_IN_REQUESTS = frozenset({"additionalProperties"})
-"""Where a quirk says so: what the standard does not know is ignored."""
+"""Where a quirk says so: unknown fields are ignored."""
 
 _ANNOTATIONS = frozenset({
     "$schema", "$id", "id", "title", "description", "comment", "javaType", "default", "definitions", "examples",
-    "additionalItems",  # only ever beside an ``items`` object, where it says nothing
+    "additionalItems",  # occurs only beside an ``items`` object, where it has no effect
 })  # fmt: skip
 _RULES: dict[str, Callable[[dict[str, Any], _Compiler], Check]] = {}
 
@@ -54,7 +54,7 @@ def _register_rule(*keywords: str) -> Callable[[Any], Any]:
 
 
 class _Compiler:
-    """One schema document. ``tolerated`` keywords are left out."""
+    """Compiles one schema document. ``tolerated`` keywords are left out."""
 
     def __init__(self, document: Mapping[str, Any], tolerated: frozenset[str]) -> None:
         self.tolerated = tolerated
@@ -63,7 +63,7 @@ class _Compiler:
         self._checks: dict[str, Check] = {}
 
     def compile_schema(self, schema: dict[str, Any]) -> Check:
-        if "$ref" in schema:  # its neighbours say nothing (drafts 4 and 6)
+        if "$ref" in schema:  # keywords beside it have no effect (drafts 4 and 6)
             return self._compile_reference(schema["$ref"])
         makers = []
         for keyword in schema:
@@ -77,7 +77,7 @@ class _Compiler:
         return _with_fast_path(schema, self.tolerated, _combine_checks(tuple(make(schema, self) for make in makers)))
 
     def enum_words(self, schema: dict[str, Any]) -> frozenset[str] | None:
-        """If ``schema`` says nothing but: one of these words."""
+        """Return the words if ``schema`` is an enumeration of words and nothing else."""
         while "$ref" in schema:
             schema = self._definitions.get(schema["$ref"].removeprefix("#/definitions/"), {})
         if _rules_of_text(schema, self.tolerated) == _OF_WORD:
@@ -85,7 +85,8 @@ class _Compiler:
         return None
 
     def _compile_reference(self, ref: str) -> Check:
-        """Resolved at the first use: definitions may name each other in any order."""
+        """Compile a reference. It is resolved at the first use: definitions may name each other
+        in any order."""
         name = ref.removeprefix("#/definitions/")
         found: Check | None = None
 
@@ -98,7 +99,7 @@ class _Compiler:
             return found(value)
 
         if name not in self._definitions:
-            raise ValueError(f"schema reference {ref!r} leads nowhere")
+            raise ValueError(f"schema reference {ref!r} does not exist")
         return check_reference
 
 
@@ -130,15 +131,16 @@ _OF_OBJECT = frozenset({"properties", "required", "additionalProperties"})
 
 
 def _rules_of_text(schema: dict[str, Any], tolerated: frozenset[str]) -> frozenset[str]:
-    """What a schema says of a text; nothing if it is not one. (The 1.6 schemas also forbid it further properties.)"""
+    """Return the rules of a text schema; none if it is not one. (The 1.6 schemas also forbid it
+    further properties.)"""
     if schema.get("type") != "string":
         return frozenset()
     return frozenset(schema) - _ANNOTATIONS - _OF_OBJECT - tolerated
 
 
 def _with_fast_path(schema: dict[str, Any], tolerated: frozenset[str], whole: Check) -> Check:
-    """Nine of ten values are a word of a list or a short text: one look says that they are right. What it does not
-    pass is judged by the ``whole`` check."""
+    """Put a fast check before the ``whole`` check. Nine of ten values are a word of a list or a
+    short text, which one look confirms. All others go to the ``whole`` check."""
     rules = _rules_of_text(schema, tolerated)
     if rules == _OF_WORD:
         words = frozenset(schema["enum"])
@@ -262,7 +264,7 @@ def _compile_multiple_of(schema: dict[str, Any], compiler: _Compiler) -> Check:
             return None
         try:
             return None if Decimal(repr(value)) % step == 0 else broken
-        except (InvalidOperation, ValueError):  # infinite, or more digits than a limit in amperes can have
+        except (InvalidOperation, ValueError):  # infinite, or more digits than a limit in amperes has
             return broken
 
     return check_multiple
@@ -278,7 +280,8 @@ def _date_time() -> re.Pattern[str]:
 
 
 def is_date_time(text: str) -> bool:
-    """RFC 3339 5.6: any offset, any number of fractional digits; the leap day is judged by the year."""
+    """Return whether the text is a date and time by RFC 3339 5.6: any offset, any number of
+    fractional digits; the leap day depends on the year."""
     match = _date_time().fullmatch(text)
     if match is None:
         return False
@@ -294,18 +297,19 @@ def _compile_format(schema: dict[str, Any], compiler: _Compiler) -> Check:
     broken = Violation("", "format")
     if schema["format"] == "date-time":
         return lambda value: broken if isinstance(value, str) and not is_date_time(value) else None
-    if schema["format"] == "uri":  # where it matters, the transfer itself judges it
+    if schema["format"] == "uri":  # the transfer checks it where it matters
         return lambda value: None
     raise ValueError(f"format {schema['format']!r} is not known to the compiler")
 
 
 def compile_document(document: dict[str, Any], tolerated: frozenset[str] = frozenset()) -> Check:
-    """A check of one schema document. Raises ``ValueError`` for what it cannot compile."""
+    """Compile one schema document to a check. Raises ``ValueError`` for what it cannot compile."""
     return _Compiler(document, tolerated).compile_schema(document)
 
 
 class Schemas:
-    """The schemas of one version. ``read(name)`` gives a document, or None where there is none."""
+    """The schemas of one version. ``read(name)`` returns a document, or None where there is
+    none."""
 
     def __init__(
         self, read: Callable[[str], dict[str, Any] | None], names: Callable[[], frozenset[str]], request: str = ""
@@ -314,12 +318,13 @@ class Schemas:
         self._checks: dict[tuple[str, bool], Check | None] = {}
 
     def request_check(self, action: str, tolerant: bool = False) -> Check | None:
-        """Strict check of a request's payload; None: the version does not know the action. ``tolerant``: of one with
-        unknown fields."""
+        """Return the strict check of a request's payload; None if the version does not know the
+        action. ``tolerant``: unknown fields are accepted."""
         return self._find_check(action + self._suffix, TOLERATED_IN_REQUESTS if tolerant else frozenset())
 
     def response_check(self, action: str, tolerant: bool = False) -> Check | None:
-        """Check of an answer's payload. ``tolerant``: for what the other side says."""
+        """Return the check of a response's payload. ``tolerant``: for responses of the other
+        side."""
         return self._find_check(action + "Response", TOLERATED_IN_ANSWERS if tolerant else frozenset())
 
     def _find_check(self, name: str, tolerated: frozenset[str]) -> Check | None:
@@ -330,12 +335,13 @@ class Schemas:
         return self._checks[key]
 
     def known_actions(self) -> frozenset[str]:
-        """Every action that the version knows, in both directions."""
+        """Return every action that the version knows, in both directions."""
         return frozenset(n.removesuffix("Response") for n in self._names() if n.endswith("Response"))
 
 
 def load_package_schemas(version: str, request: str = "") -> Schemas:
-    """The schemas that the installed ``ocpp`` package has for ``v16``, ``v201`` ...; found without importing it."""
+    """Return the schemas that the installed ``ocpp`` package has for ``v16``, ``v201`` ...;
+    found without importing it."""
 
     def schema_folder() -> Path:
         spec = importlib.util.find_spec("ocpp")
@@ -344,7 +350,9 @@ def load_package_schemas(version: str, request: str = "") -> Schemas:
         return Path(next(iter(spec.submodule_search_locations))) / version / "schemas"
 
     def read_document(name: str) -> dict[str, Any] | None:
-        if not name.isascii() or not name.isalnum() or len(name) > 64:  # an action of the other side is never a path
+        if (
+            not name.isascii() or not name.isalnum() or len(name) > 64
+        ):  # the name comes from the other side: it must not be a path
             return None
         try:
             document: dict[str, Any] = json.loads((schema_folder() / f"{name}.json").read_text("utf-8-sig"))

@@ -1,4 +1,5 @@
-"""Texts of the other side: what is not kept (half a character, control characters), and what is shown."""
+"""Texts of the other side: what is not kept (half a character, control characters), and what is
+shown."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ _CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
 def is_whole(frame: Any, text: str) -> bool:
-    """No lone surrogate anywhere in ``frame``, which ``text`` was parsed to: JSON can escape one, but no file, database
-    or socket takes it. Costs one search where there is none."""
+    """Return whether ``frame``, parsed from ``text``, has no lone surrogate: JSON can escape
+    one, but no file, database or socket accepts it. Costs one search where there is none."""
     if (text.isascii() and "\\u" not in text) or re.search(_SUSPECT, text) is None:
         return True
     try:
@@ -28,18 +29,19 @@ def is_whole(frame: Any, text: str) -> bool:
 
 
 def replace_surrogates(frame: list[Any]) -> list[Any]:
-    """The frame with a question mark for each lone surrogate."""
+    """Return the frame with a question mark for each lone surrogate."""
     made: list[Any] = json.loads(json.dumps(frame, ensure_ascii=False).encode("utf-8", "replace"))
     return made
 
 
 def is_plain(text: str) -> bool:
-    """No control character, no line break: fit to be a token, a key or a value."""
+    """Return whether the text has no control character and no line break: fit for a token, a key
+    or a value."""
     return (text.isascii() and text.isprintable()) or re.search(_CONTROL, text) is None
 
 
 def parse_message_content(one: Mapping[str, Any]) -> MessageContent:
-    """A MessageContentType that came in a free text. Raises ``ValueError``, ``KeyError``."""
+    """Parse a MessageContentType from a free text. Raises ``ValueError``, ``KeyError``."""
     language, form = one.get("language") or "", one.get("format", "UTF8")
     if not isinstance(language, str) or len(language) > 8 or not is_plain(language) or form not in _FORMATS:
         raise ValueError("language or format")
@@ -47,7 +49,8 @@ def parse_message_content(one: Mapping[str, Any]) -> MessageContent:
 
 
 def parse_single_line(value: Any) -> str:
-    """Line breaks are for others to make; a price that does not fit is refused, not cut. Raises ``ValueError``."""
+    """Return the text in one line: the display makes the line breaks. A price that does not fit
+    is refused, not cut. Raises ``ValueError``."""
     if not isinstance(value, str):
         raise ValueError("no text")
     text = " ".join(value.split())

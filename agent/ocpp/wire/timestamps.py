@@ -6,16 +6,16 @@ import math
 from datetime import UTC, datetime
 
 LATEST_UTC_S = 253402300799.0
-"""9999-12-31T23:59:59Z: the last second that has a name with four digits of a year."""
+"""9999-12-31T23:59:59Z: the last second with a four-digit year."""
 
 
 class NoTime(Exception):
-    """There is no such time: the clock knows no number for it now."""
+    """The time cannot be written: the clock knows no number for it now."""
 
 
 def format_rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
-    """``2026-11-25T10:00:00.250Z``: milliseconds, rounded. Before 1970 and after 9999 the nearest time that can be
-    written. Raises ``NoTime`` for what is no number."""
+    """Format a time as ``2026-11-25T10:00:00.250Z``: milliseconds, rounded. Before 1970 and
+    after 9999 the nearest time that can be written. Raises ``NoTime`` for what is no number."""
     if math.isnan(utc_s):
         raise NoTime("the time is not a number")
     possible_s = min(max(utc_s, 0.0), LATEST_UTC_S)
@@ -24,8 +24,8 @@ def format_rfc3339(utc_s: float, whole_seconds: bool = False) -> str:
 
 
 def parse_timestamp(text: object) -> float | None:
-    """Seconds since 1970, or None. More tolerant than what we send: a missing zone is taken as UTC, because a central
-    system that forgets it means UTC in practice."""
+    """Return seconds since 1970, or None. More tolerant than what we send: a missing zone is
+    read as UTC, because a central system that omits it means UTC in practice."""
     if not isinstance(text, str):
         return None
     try:
