@@ -1,8 +1,9 @@
-"""What may leave to a backend that shall see billing only (``[backend] scope = "billing"``, decision 28): an allow-list
-of actions, fields, words and measurands. What is not on it stays here; other links and the sinks get it.
+"""What may be sent to a backend that sees billing only (``[backend] scope = "billing"``, decision
+28): an allow-list of actions, fields, words and measurands. What is not on it stays here; other
+links and the sinks get it.
 
-And the other way round: a second backend may look, and do only what the station file lists (``calls``).
-"""
+The other way round, a second backend may read, and order only what the station file lists
+(``calls``)."""
 
 from __future__ import annotations
 
@@ -29,16 +30,17 @@ from agent.ocpp.wire.rpc import Code
 Said = dict[str, Any]
 
 MEASURANDS = frozenset({"Energy.Active.Import.Register", "Energy.Active.Import.Interval"})
-"""The first one is what a value without a name is (1.6 7.32, 2.0.1 3.50)."""
+"""The first one is meant by a value without a measurand (1.6 7.32, 2.0.1 3.50)."""
 FAULTY = frozenset({"problem", "overload", "tripped", "temperature", "faulted"})
-"""Variables of the device model that tell of faults. Names have no case (2.0.1 part 1, 4)."""
+"""Variables of the device model that report faults. Names have no case (2.0.1 part 1, 4)."""
 _WHY_NOT = "this backend sees billing only"
 
 
 @frozen
 class Leaves:
-    """``fields``: paths that may leave, with all below them; None: all. ``words``: by path what is said there, of the
-    value and the payload."""
+    """What may be sent of an action. ``fields``: paths that may be sent, with everything below
+    them; None: all. ``words``: by path, how the value is replaced, given the value and the
+    payload."""
 
     fields: frozenset[str] | None = None
     words: Mapping[str, Callable[[Any, Said], Any]] = field(default_factory=dict)
@@ -53,7 +55,7 @@ def _word_or(words: Collection[str], otherwise: str) -> Callable[[Any, Said], An
 
 
 def _coarse_error_code(value: Any, payload: Said) -> str:
-    """1.6 demands a word."""
+    """Return the error code without its cause; 1.6 demands a word."""
     return "OtherError" if payload["status"] == "Faulted" else "NoError"
 
 
@@ -112,28 +114,28 @@ ALLOWED: dict[str, dict[str, Leaves]] = {
         "NotifyCustomerInformation": WHOLE,
     },
 }  # fmt: skip
-"""What the station says of its own accord, by version. What is not here is not said; answers are said whole, without
-what tells of faults."""
+"""What the station sends of its own accord, by version. Other actions are not sent. Responses
+are sent whole, without what reports faults."""
 
 NOT_FOR_BILLING = frozenset({
     "GetDiagnostics", "GetLog", "UpdateFirmware", "SignedUpdateFirmware", "SetMonitoringBase", "SetMonitoringLevel",
     "SetVariableMonitoring", "ClearVariableMonitoring", "GetMonitoringReport",
 })  # fmt: skip
-"""Calls that ask for what is not for a billing backend."""
+"""Requests for what is not for a billing backend."""
 
 READS = frozenset({
     "DataTransfer", "ExtendedTriggerMessage", "GetBaseReport", "GetChargingProfiles",
     "GetCompositeSchedule", "GetConfiguration", "GetDiagnostics", "GetInstalledCertificateIds", "GetLocalListVersion",
     "GetLog", "GetMonitoringReport", "GetReport", "GetTransactionStatus", "GetVariables", "TriggerMessage",
 })  # fmt: skip
-"""Calls that change nothing at the station."""
+"""Requests that change nothing at the station."""
 
 
 # --- billing only ----------------------------------------------------------------------------------------------------
 
 
 def billing_only(dialect: Dialect) -> Dialect:
-    """The dialect that says nothing but what ``SAYS`` lists."""
+    """Return the dialect restricted to what ``ALLOWED`` lists."""
     says = ALLOWED[dialect.name]
     outs = [r for r in dialect.rows if isinstance(r, Out)]
     muted = frozenset(o.action for r in outs for o in (r, r.other) if o and o.action not in says)
@@ -162,11 +164,11 @@ def _narrow_out_row(row: Out, says: Mapping[str, Leaves]) -> Out:
 
 
 def filter_payload(action: str, payload: Said, leaves: Leaves) -> Said | None:
-    """What of this payload may leave; None: nothing of it."""
+    """Return what of this payload may be sent; None for nothing of it."""
     said: Said = _filter_value(payload, leaves, "", payload)
     if "reportData" in said:
         kept = [r for r in said.pop("reportData") if not _is_faulty(r)]
-        said |= {"reportData": kept} if kept else {}  # an empty list breaks the schema, and the last part says the end
+        said |= {"reportData": kept} if kept else {}  # an empty list breaks the schema, but the last part must be sent
     for name in ("meterValue", "transactionData"):
         if name in said:
             said[name] = _billed_values(said[name])
@@ -185,14 +187,14 @@ def _filter_value(value: Any, leaves: Leaves, path: str, payload: Said) -> Any:
 
 
 def _may_leave(path: str, leaves: Leaves) -> bool:
-    """On the list, below something on it, or above."""
+    """Return whether the path is on the list, below an entry, or above one."""
     if leaves.fields is None:
         return True
     return any(path == f or path.startswith(f + ".") or f.startswith(path + ".") for f in leaves.fields)
 
 
 def _billed_values(values: list[Said]) -> list[Said]:
-    """Only what is billed; a moment without such a value is left out."""
+    """Return only what is billed. A moment without such a value is left out."""
     default = "Energy.Active.Import.Register"
     kept = [
         {**v, "sampledValue": [s for s in v["sampledValue"] if s.get("measurand", default) in MEASURANDS]}
@@ -204,7 +206,8 @@ def _billed_values(values: list[Said]) -> list[Said]:
 def _coarse_projection(
     project: Callable[[StatusChanged], StatusProjection],
 ) -> Callable[[StatusChanged], StatusProjection]:
-    """As it will be told, so that a fault that changes nothing in the status is not told twice."""
+    """Project the status as it is sent, so that a fault that does not change the status is not
+    sent twice."""
 
     def project_coarsely(message: StatusChanged) -> StatusProjection:
         told = project(message)
@@ -233,7 +236,8 @@ def _narrow_in_row(row: In, muted: frozenset[str]) -> In:
 
 
 def _without_fault_queries(payload: Payload) -> Said:
-    """Of GetReport, what does not ask for what is broken: whether anything is found would tell it."""
+    """Return a GetReport request without queries for faults: the number of results alone would
+    reveal them."""
     wanted = dict(payload)
     if "componentCriteria" in payload:
         wanted["componentCriteria"] = [c for c in payload["componentCriteria"] if c.lower() not in FAULTY]
@@ -261,7 +265,8 @@ def _reject_reading(result: Said) -> Said:
 
 
 def restrict_calls(dialect: Dialect, calls: Collection[str]) -> Dialect:
-    """The dialect for a backend that is not the first: it may ask, and order only what ``calls`` lists."""
+    """Return the dialect for a backend that is not the first: it may read, and order only what
+    ``calls`` lists."""
     why = "this backend may only look; list the call in `calls` of its table"
     may = READS | set(calls)
     rows = (

@@ -34,7 +34,7 @@ def encode_hash_data(of: HashData) -> dict[str, str]:
 
 
 def decode_sign_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    """Of SignCertificate."""
+    """Decode the answer to SignCertificate."""
     return ResponseEffects(events=(SigningAnswered(ctx.link, payload["status"] == "Accepted"),))
 
 

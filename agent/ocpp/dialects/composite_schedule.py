@@ -8,8 +8,8 @@ from agent.domain.orders import Reply
 
 
 def schedule_periods(reply: Reply) -> list[dict[str, Any]]:
-    """``numberPhases`` is always written: back offices that plan by phase do not assume the default of three. A DC EVSE
-    has none (2.0.1 ChargingSchedulePeriodType)."""
+    """Encode the periods. ``numberPhases`` is always written: back offices that plan by phase do
+    not assume the default of three. A DC EVSE has none (2.0.1 ChargingSchedulePeriodType)."""
     periods: list[dict[str, Any]] = [{"startPeriod": s.start_s, "limit": s.limit} for s in reply.data["spans"]]
     if not reply.data["dc"]:
         for period, span in zip(periods, reply.data["spans"], strict=True):

@@ -1,8 +1,9 @@
-"""How OCPP 2.x names our settings and the parts of the station: (component, variable, instance) of its device model.
+"""The OCPP 2.x names of our settings and of the parts of the station: (component, variable,
+instance) of its device model.
 
-Source: OCPP 2.0.1 part 2, appendix 3 (standardised components and variables). Settings: ``domain/variables.py`` has
-each once. Only what works is named; why a setting has no name here says ``UNNAMED_2``.
-"""
+Source: OCPP 2.0.1 part 2, appendix 3 (standardised components and variables). Settings:
+``domain/variables.py`` has each once. Only what works has a name; ``UNNAMED_2`` says why a
+setting has none here."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ LISTS, RESERVATION = "LocalAuthListManagement", "Reservation"
 
 
 class Of(StrEnum):
-    """What a component belongs to."""
+    """Where a component belongs."""
 
     STATION = "station"
     EVSE = "evse"
@@ -52,9 +53,9 @@ class Of(StrEnum):
 
 @frozen
 class ReportFacts:
-    """What values are made of. ``evses``: number -> how it is (``blocks/device_model.py``), 0 the station; ``now``:
-    UTC in
-    the form of the wire, "" if it is not known."""
+    """The facts from which values are made. ``evses``: number -> its state
+    (``blocks/device_model.py``), 0 for the station; ``now``: UTC in the form of the wire, "" if
+    it is not known."""
 
     settings: Mapping[str, Value]
     evses: Mapping[int, Mapping[str, Any]]
@@ -64,10 +65,11 @@ class ReportFacts:
 
 @frozen
 class Name:
-    """One variable. Either a ``setting`` of ours, or ``value`` computes its text (of the EVSE with this number, 0: of
-    the station). ``kind``: DataEnumType. ``shown``: a setting that cannot be written under this name. ``profile``:
-    there only where the station offers it (``feature_profiles``) or has this part (``LAMP``). ``only``: of this EVSE
-    and of no other."""
+    """One variable. Either it is a ``setting`` of ours, or ``value`` computes its text (of the
+    EVSE with this number, 0: of the station). ``kind``: DataEnumType. ``shown``: a setting that
+    cannot be written under this name. ``profile``: the variable exists only where the station
+    offers this profile (``feature_profiles``) or has this part (``LAMP``). ``only``: of this
+    EVSE and of no other."""
 
     component: str
     variable: str
@@ -102,7 +104,7 @@ class Name:
         return self.kind or kinds[self.own_variable.kind if self.own_variable else "text"]
 
     def present_text(self, facts: ReportFacts, evse: int) -> str:
-        """The present value; at most 2500 characters, cut at a comma."""
+        """Return the present value; at most 2500 characters, cut at a comma."""
         if self.value is not None:
             return self.value(facts, evse)
         assert self.own_variable is not None
@@ -173,7 +175,7 @@ def _rate_units(facts: ReportFacts, evse: int) -> str:
 
 
 def _possible_tx_points(facts: ReportFacts) -> str:
-    """A bay counts only where there is a sensor."""
+    """Return the possible points. A parking bay counts only where there is a sensor."""
     sensed = any(evse.get("bay") for evse in facts.evses.values())
     return ",".join(p for p in POINTS if sensed or p != Point.BAY)
 
@@ -208,15 +210,15 @@ def _measurand_list(component: str, variable: str, setting: str) -> Name:
 
 
 def _choices_or_unit(setting: str) -> dict[str, Any]:
-    """A text of few choices, and a time."""
+    """Return the list of choices of a text, or the unit of a time."""
     choices = ",".join(VARIABLES[setting].choices)
     unit = {"unit": "s"} if setting.endswith("_s") else {}
     return {"kind": "OptionList", "choices": choices} if choices else unit
 
 
 def _of_web(n: int, variable: str, setting: str) -> Name:
-    """WebPaymentsCtrlr of OCPP 2.1 (C25): of one EVSE, or (0) of the whole station. It knows no fixed address:
-    ``QRCodeURL`` is our own."""
+    """Return a variable of OCPP 2.1's WebPaymentsCtrlr (C25): of one EVSE, or (0) of the whole
+    station. It knows no fixed address: ``QRCodeURL`` is our own."""
     of = Of.EVSE if n else Of.STATION
     return Name("WebPaymentsCtrlr", variable, setting, of=of, profile=web_part(n), only=n, **_choices_or_unit(setting))
 
@@ -258,7 +260,7 @@ NAMES: tuple[Name, ...] = (
     _measurand_list("SampledDataCtrlr", "TxStartedMeasurands", "start_measurands"),
     Name("SampledDataCtrlr", "TxUpdatedInterval", "sample_interval_s", unit="s"),
     _measurand_list("SampledDataCtrlr", "TxUpdatedMeasurands", "sampled_measurands"),
-    # authorisation
+    # authorization
     Name("AuthCtrlr", "AuthorizeRemoteStart", "authorize_remote_start"),
     Name("AuthCtrlr", "DisableRemoteAuthorization", "local_authorization_only"),
     Name("AuthCtrlr", "LocalAuthorizeOffline", "local_authorize_offline"),
@@ -334,7 +336,7 @@ NAMES: tuple[Name, ...] = (
     Name("SmartChargingCtrlr", "Phases3to1", "phase_switching"),
     Name("SmartChargingCtrlr", "ProfileStackLevel", "profile_stack_level_max"),
     Name("SmartChargingCtrlr", "RateUnit", "profile_rate_units", value=_rate_units, choices="A,W"),
-    # what charging costs
+    # cost and tariff
     *(replace(name, profile=COST) for name in (
         *(
             Name("TariffCostCtrlr", variable, instance=what, value=_fixed("true"), kind="boolean", constant=True)
@@ -378,7 +380,7 @@ UNNAMED_2: Mapping[str, str] = {
     "minimum_status_duration_s": "1.x only",
     "nominal_voltage_v": "a matter of the installation: what W and A are to each other",
     "retry_start_while_charging": "1.x only; in 2.x the station numbers the transactions",
-    "profiles_max": "told as the most that SmartChargingCtrlr.Entries can be",
+    "profiles_max": "reported as the limit of SmartChargingCtrlr.Entries",
     **dict.fromkeys(
         (
             "cost_display",
@@ -415,8 +417,9 @@ UNNAMED_2: Mapping[str, str] = {
 
 
 def parse_settings_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
-    """``[settings.ocpp2]`` of a station file: keys ``Component.Variable`` (``Component.Variable[Instance]``; of EVSE 1
-    ``Component.1.Variable``), or a table per component. Typed values by our own names, and one line per problem."""
+    """Parse ``[settings.ocpp2]`` of a station file: keys ``Component.Variable``
+    (``Component.Variable[Instance]``; of EVSE 1 ``Component.1.Variable``), or a table per
+    component. Return typed values by our own names, and one line per problem."""
     values: dict[str, Value] = {}
     problems = []
     for key, given in _flatten_tables(table):

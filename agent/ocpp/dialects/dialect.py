@@ -1,9 +1,10 @@
-"""A dialect is a table of rows that translate between the domain's words and one version of OCPP.
+"""A dialect is a table of rows that translate between the domain's messages and one version of
+OCPP.
 
-``In``: a request of the backend. ``Out``: something we tell or ask. ``Mute``: what this version cannot say, and why.
-``Refusal``: what the standard knows and this station does not offer. A neighbouring version is derived by ``plus`` and
-``minus``. ``gaps`` says what is neither translated nor excused.
-"""
+``In``: a request of the backend. ``Out``: a message or request of ours. ``NotExpressible``: a
+message that this version has no words for, and why. ``NotOffered``: a request that the standard
+knows and this station does not offer. A neighbouring version is derived by ``with_rows`` and
+``without_rows``. ``find_gaps`` lists what is neither translated nor excused."""
 
 from __future__ import annotations
 
@@ -27,18 +28,20 @@ Payload: TypeAlias = Mapping[str, Any]
 
 
 HIDDEN = "***"
-"""What is shown in the place of a secret."""
+"""Shown in the place of a secret."""
 
 
 def names_secret(text: str) -> bool:
-    """Something in it has the name of what is written nowhere, whether or not this version or station knows it."""
+    """Return whether the text contains the name of a secret field, whether or not this version
+    or station knows the field."""
     small = text.lower()
     return any(name in small for name in ("authorizationkey", "password", "sharedsecret", "simpin"))
 
 
 @frozen
 class Identity:
-    """Who the station is, for BootNotification. The meter's and the modem's part may become known later."""
+    """The identity of the station, for BootNotification. The parts of the meter and the modem
+    may become known later."""
 
     vendor: str = ""
     model: str = ""
@@ -50,15 +53,12 @@ class Identity:
     imsi: str = ""
     organisation: str = ""
     boot_reason: str = "Unknown"
-    """BootReasonEnumType of 2.x: why the agent runs anew."""
+    """BootReasonEnumType of 2.x: why the agent was started."""
 
 
 @mutable
 class RowContext:
-    """What rows may look at. ``overlay``: settings whose present value the link knows better (by our own names).
-    ``primary``: this backend is the first of the station file; the AuthorizationKey is its own. ``number``: the place
-    of the billed message on the ctx in its session. ``boot``: the backend's last word to a BootNotification;
-    ``triggered``: the next one was asked for. ``owed``: what a row wants told right after its answer."""
+    """What rows may look at."""
 
     link: str
     outbox: OutboxPort
@@ -67,16 +67,22 @@ class RowContext:
     identity: Callable[[], Identity]
     evse_numbers: tuple[int, ...] = ()
     overlay: dict[str, Value] = field(default_factory=dict)
+    """Settings whose present value the link knows better, by our own names."""
     primary: bool = True
+    """This backend is the first of the station file; the AuthorizationKey is its own."""
     number: int = 0
+    """The place of the billed message in its session."""
     boot: str | None = None
+    """The backend's latest answer to a BootNotification."""
     triggered: bool = False
+    """The next BootNotification was asked for."""
     messages_after_answer: list[Message] = field(default_factory=list)
+    """What a row wants sent right after its answer."""
 
 
 class NotExpressibleError(Exception):
-    """This version cannot say this message (a token too long, a transaction without an id). Trying again is no use.
-    ``elsewhere``: another version may have the words."""
+    """This version has no words for this message (a token too long, a transaction without an
+    id). Trying again is no use. ``elsewhere``: another version may have the words."""
 
     def __init__(self, why: str, elsewhere: bool = False) -> None:
         super().__init__(why)
@@ -93,7 +99,8 @@ class Refused(Exception):
 
 @frozen
 class BootAnswer:
-    """Answer to a BootNotification. ``status``: Accepted, Pending, Rejected. ``interval_s`` 0: ours to choose."""
+    """The answer to a BootNotification. ``status``: Accepted, Pending, Rejected. ``interval_s``
+    0: ours to choose."""
 
     status: str
     interval_s: int
@@ -101,7 +108,8 @@ class BootAnswer:
 
 @frozen
 class ResponseEffects:
-    """What an answer brought. ``utc_s``: the backend's clock. ``version``: in which it was heard."""
+    """What an answer brought. ``utc_s``: the backend's clock. ``version``: the version of the
+    answer."""
 
     events: tuple[Event, ...] = ()
     facts: tuple[Put, ...] = ()
@@ -112,7 +120,7 @@ class ResponseEffects:
 
 @frozen
 class StatusProjection:
-    """A status in the words of a version: equal ones need not be told twice."""
+    """A status in the words of a version. Equal ones need not be sent twice."""
 
     status: str
     error: str
@@ -122,32 +130,38 @@ class StatusProjection:
 
 @frozen
 class In:
-    """``decode`` makes a question for the domain, or the answer itself where the domain has no say; it may raise
-    ``Refused``. ``answer`` makes the payload of the reply; ``payload`` is the request's. ``look``: what it needs of the
-    queue besides; it is found in the reply's data."""
+    """A request of the backend."""
 
     action: str
     decode: Callable[[Payload, RowContext], Ask | dict[str, Any]]
+    """Make a request for the domain, or the answer itself where the domain has no say. May raise
+    ``Refused``."""
     answer: Callable[[Reply, Payload, RowContext], dict[str, Any]]
+    """Make the payload of the response. ``payload`` is that of the request."""
     look_up: Callable[[Payload, RowContext], Awaitable[Payload]] | None = None
+    """Query the queue for what the answer needs besides. The result is found in the response's
+    data."""
 
 
 @frozen
 class Out:
-    """``message``: a class of ``domain/messages.py``, or ``JudgeToken``. ``encode`` returns None when nothing of it
-    can be told in this version, and may raise ``Unspeakable``. ``unless``: for which messages of this class ``other``
-    is the row. ``malformed``: what an answer still says that breaks its schema; None: nothing, it counts as none."""
+    """A message of ours. ``message``: a class of ``domain/messages.py``, or the request to
+    authorize a token."""
 
     message: type[Any]
     action: str
     encode: Callable[[Any, RowContext], dict[str, Any] | None]
+    """Make the payload. Returns None if this version has nothing of the message to send. May
+    raise ``NotExpressibleError``."""
     decode_response: Callable[[Any, Payload, RowContext], ResponseEffects]
     is_other: Callable[[Any], bool] = lambda message: False
+    """Return whether ``other`` is the row for this message of the class."""
     other: Out | None = None
     decode_malformed: Callable[[Any, Payload, RowContext], ResponseEffects | None] = lambda message, payload, ctx: None
+    """Decode what is left of an answer that breaks its schema; None: it counts as no answer."""
 
     def row_for(self, message: Any) -> Out:
-        """The row of this very message."""
+        """Return the row of this very message."""
         return self.other if self.other is not None and self.is_other(message) else self
 
 
@@ -168,25 +182,27 @@ Row: TypeAlias = In | Out | NotExpressible | NotOffered
 
 
 def decode_status_alone(info: Any) -> Verdict | None:
-    """The status of an IdTagInfo or IdTokenInfoType that breaks its schema; None: not even that can be read."""
+    """Return the status of an IdTagInfo or IdTokenInfoType that breaks its schema; None if not
+    even that can be read."""
     status = info.get("status") if isinstance(info, Mapping) else None
     return next((Verdict(known) for known in AuthorizationStatus if known.value == status), None)
 
 
 def judge_by_status_alone(order: JudgeToken, info: Any) -> ResponseEffects:
-    """An answer to Authorize came, but it cannot be read: the token is refused, unless its status is plain. Nothing of
-    it is remembered, and the backend is not taken for being away."""
+    """Judge an unreadable answer to Authorize: the token is refused, unless its status is
+    readable. Nothing of it is stored, and the backend does not count as absent."""
     verdict = decode_status_alone(info) or Verdict(AuthorizationStatus.INVALID)
     return ResponseEffects((TokenJudged(order.request, order.token, verdict, remembered=False),))
 
 
 def decode_empty_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    """For answers without content."""
+    """Decode a response without content."""
     return ResponseEffects()
 
 
 def answer_always(action: str, **answer: Any) -> In:
-    """A request whose answer is the same whatever is asked: the standard's own word for what is not offered here."""
+    """Make a row for a request that always gets the same answer: the standard's own word for
+    what is not offered here."""
 
     def decode_as_answer(payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return dict(answer)
@@ -199,14 +215,7 @@ def answer_always(action: str, **answer: Any) -> In:
 
 @dataclass(frozen=True)
 class Dialect:
-    """``rows``: the last one of a key wins. ``station_says``: actions that only a station sends. ``masked``: the
-    payload of this request with ``HIDDEN`` for each secret in it. ``admits``: may this action be asked with that word
-    of the boot? ``silent_when_rejected``: a backend that has rejected us gets no answers. ``backend_numbers``: a
-    session has no name on the wire before its start was answered. ``retells``: after a long time off line every status
-    is told again. ``silence_counts``: a billed message that nobody answers on a live line has had an attempt (2.0.1
-    E13). ``reads``: sees every payload of the other side first (action, is it an answer, payload);
-    ``tolerates_unknown``: requests may have fields that the standard does not know; ``beats_always``: heartbeats also
-    while other things are said (quirks.py)."""
+    """One version of OCPP as a table of rows. Of two rows with one key the last one wins."""
 
     name: str
     subprotocol: str
@@ -216,15 +225,26 @@ class Dialect:
     codes: Mapping[str, str] = field(default_factory=dict)
     max_token_length: int = 36
     station_actions: frozenset[str] = frozenset()
+    """Actions that only a station sends."""
     mask_secrets: Callable[[str, Payload], Payload] = lambda action, payload: payload
+    """Return the payload of this request with ``HIDDEN`` for each secret in it."""
     admits_request: Callable[[str | None, str], bool] = lambda boot, action: True
+    """Return whether this action may be requested after that answer to the boot."""
     silent_when_rejected: bool = True
+    """A backend that has rejected this station gets no responses."""
     backend_assigns_ids: bool = True
+    """A session has no id on the wire before its start was answered."""
     resends_statuses: bool = False
+    """After a long time offline every status is sent again."""
     silence_is_attempt: bool = False
+    """A billed message that gets no answer on a working connection has had an attempt (2.0.1
+    E13)."""
     preprocess_received: Callable[[str, bool, Payload], Payload] = lambda action, is_answer, payload: payload
+    """Sees every payload of the other side first: action, whether it is an answer, payload."""
     tolerates_unknown: bool = False
+    """Requests may have fields that the standard does not know."""
     heartbeat_always: bool = False
+    """Heartbeats are also sent while other messages are exchanged (quirks.py)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | NotOffered)})
@@ -239,7 +259,7 @@ class Dialect:
         return found
 
     def with_rows(self, *rows: Row, **changes: Any) -> Dialect:
-        """A neighbour: these rows replace those of the same key."""
+        """Return a neighbouring dialect: these rows replace those of the same key."""
         return replace(
             self.without_rows(*map(_row_key, rows)),
             **changes,
@@ -247,7 +267,8 @@ class Dialect:
         )
 
     def without_rows(self, *keys: Any) -> Dialect:
-        """A neighbour without the rows of these actions (requests) or message classes."""
+        """Return a neighbouring dialect without the rows of these actions (requests) or message
+        classes."""
         return replace(self, rows=tuple(r for r in self.rows if _row_key(r) not in keys))
 
 
@@ -256,8 +277,9 @@ def _row_key(row: Row) -> Any:
 
 
 def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, JudgeToken)) -> list[str]:
-    """What has neither row nor mute, what has neither row nor refusal; empty if the dialect is complete."""
-    found = [f"{m.__name__}: neither a row nor a mute" for m in messages if dialect.message_row(m) is None]
+    """List the messages and requests that are neither translated nor excused; empty if the
+    dialect is complete."""
+    found = [f"{m.__name__}: neither a row nor a reason" for m in messages if dialect.message_row(m) is None]
     unreasoned = [r for r in dialect.rows if isinstance(r, NotExpressible | NotOffered) and not r.reason]
     found += [f"{_row_key(r)}: neither translated nor excused: the reason is missing" for r in unreasoned]
     actions = dialect.schemas.known_actions() if dialect.schemas else frozenset()

@@ -16,23 +16,25 @@ RETRIES_MAX, RETRY_INTERVAL_MAX_S = 1000, 7 * 86400
 
 
 def parse_optional_time(payload: Payload, key: str) -> float | None:
-    """UTC seconds; None where nothing is said. Raises ``Refused`` for what is no time."""
+    """Return UTC seconds; None if the field is missing. Raises ``Refused`` for what is no time."""
     if key not in payload:
         return None
     utc_s = parse_timestamp(payload[key])
     if utc_s is None:
-        raise Refused(Code.PROPERTY, f"{key}: is no date and time")
+        raise Refused(Code.PROPERTY, f"{key}: is not a date and time")
     return utc_s
 
 
 def parse_retries(payload: Payload) -> tuple[int, int]:
-    """How often more, and the seconds between two attempts. JSON has no greatest number."""
+    """Return the number of further attempts, and the seconds between two attempts. JSON has no
+    greatest number."""
     times, interval_s = payload.get("retries", 0), payload.get("retryInterval", 0)
     return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
 
 
 def decode_signed_firmware(payload: Payload, ctx: RowContext) -> AskFirmware | dict[str, Any]:
-    """Without certificate or signature it is refused (2.x L01.FR.11, test case L_18)."""
+    """Decode the request. Without certificate or signature it is refused (2.x L01.FR.11, test
+    case L_18)."""
     firmware = payload["firmware"]
     if not firmware.get("signingCertificate") or not firmware.get("signature"):
         return {"status": "InvalidCertificate"}
@@ -53,7 +55,7 @@ def answer_signed_firmware(reply: Reply, payload: Payload, ctx: RowContext) -> d
 
 
 def decode_get_log(payload: Payload, ctx: RowContext) -> AskLog:
-    """GetLog, of the whitepaper and of 2.x."""
+    """Decode GetLog, of the whitepaper and of 2.x."""
     log = payload["log"]
     return AskLog(
         log["remoteLocation"],
@@ -71,6 +73,6 @@ def answer_get_log(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str,
 
 
 def encode_file_status(message: FirmwareStatus | LogStatus, ctx: RowContext) -> dict[str, Any]:
-    """``requestId`` may be missing only where nothing is under way."""
+    """Encode the status. ``requestId`` may be missing only where nothing is in progress."""
     number = {} if message.request_id is None else {"requestId": message.request_id}
     return {"status": message.status, **number}

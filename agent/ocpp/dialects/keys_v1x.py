@@ -1,9 +1,9 @@
-"""How OCPP names our settings and faults. Settings: ``domain/variables.py`` has each once; here is what 1.x calls it.
+"""The OCPP 1.x names of our settings and faults. Settings: ``domain/variables.py`` has each once;
+here is its 1.x key.
 
-1.x keys: OCPP 1.6 9.1-9.3 and the security whitepaper. Faults: OCPP 1.6 7.6 (ChargePointErrorCode); the minimum
-required error codes of ChargeX/INL (CXnnn, or a board's MREC name as it is) travel as ``vendorErrorCode`` with
-``VENDOR_ID``.
-"""
+1.x keys: OCPP 1.6 9.1-9.3 and the security whitepaper. Faults: OCPP 1.6 7.6
+(ChargePointErrorCode); the minimum required error codes of ChargeX/INL (CXnnn, or a board's MREC
+name as it is) travel as ``vendorErrorCode`` with ``VENDOR_ID``."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ FIRMWARE = "FirmwareManagement"
 
 @frozen
 class Key:
-    """One 1.x key. ``profile``: listed only where the station offers it (Core always),
-    or has this part (``LAMP``). ``count_of``: the read-only
-    ``...MaxLength`` neighbour of this list setting. ``parts``: its value is made of several settings. ``language``:
-    there only where the screen speaks it."""
+    """One 1.x key. ``profile``: the key is listed only where the station offers this profile
+    (Core always), or has this part (``LAMP``). ``count_of``: the read-only ``...MaxLength``
+    neighbour of this list setting. ``parts``: the value is made of several settings.
+    ``language``: the key exists only where the display has this language."""
 
     key: str
     setting: str
@@ -50,7 +50,7 @@ class Key:
     parts: Parts | None = None
     language: str = ""
     blank: bool = False
-    """A secret that is listed as an empty text: so its key shows that it is there."""
+    """A secret that is listed as an empty text: so the list shows that the key exists."""
 
     @property
     def own_variable(self) -> Variable:
@@ -69,7 +69,8 @@ WEB_NAMES = {
 
 
 def _web_payment_keys(n: int) -> Iterator[Key]:
-    """The published back-port of OCPP 2.1's WebPaymentsCtrlr: of one outlet, or (0) of the station."""
+    """Return the keys of the published back-port of OCPP 2.1's WebPaymentsCtrlr: of one EVSE, or
+    (0) of the station."""
     place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
     return (
         Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in WEB_NAMES.items()
@@ -196,7 +197,7 @@ UNNAMED_16: Mapping[str, str] = {
     "message_timeout_s": "2.x only",
     "signing_repeats": "2.x only; a signing request is repeated as by default",
     "signing_wait_s": "2.x only",
-    "offline_threshold_s": "2.x only; 1.6 tells what has changed",
+    "offline_threshold_s": "2.x only; 1.6 sends what has changed",
     "backoff_minimum_s": "2.x only",
     "backoff_random_s": "2.x only",
     "backoff_repeats": "2.x only",
@@ -216,12 +217,12 @@ _BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
 
 
 def find_key_16(name: str) -> Key | None:
-    """Keys are CiStrings: case does not matter."""
+    """Return the key of this name. Keys are CiStrings: case does not matter."""
     return _BY_KEY.get(name.lower())
 
 
 def format_value_16(key: Key, value: Value) -> str:
-    """The text for GetConfiguration; at most 500 characters, cut at a comma."""
+    """Format a value for GetConfiguration; at most 500 characters, cut at a comma."""
     if key.count_of:
         return str(key.own_variable.high)
     text = write(key.own_variable, value)
@@ -229,12 +230,13 @@ def format_value_16(key: Key, value: Value) -> str:
 
 
 def parse_value_16(key: Key, text: str) -> dict[str, str]:
-    """Our own settings, as texts, that this value of a key is. Raises ``WrongValue``."""
+    """Return the settings, as texts, that this value of a key sets. Raises ``WrongValue``."""
     return {key.setting: text} if key.parts is None else key.parts.split(text)
 
 
 def parse_settings_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
-    """``[settings.ocpp16]`` of a station file: typed values by our own names, and one line per problem."""
+    """Parse ``[settings.ocpp16]`` of a station file: typed values by our own names, and one line
+    per problem."""
     values: dict[str, Value] = {}
     problems = []
     for name, given in table.items():
@@ -254,8 +256,9 @@ PLAIN = "text:"
 
 
 def authorization_key_bytes(text: str) -> bytes:
-    """The password of HTTP Basic: the whitepaper has the key in hexadecimal (32-40 digits); raw text is seen too. What
-    2.x sets is text whatever it looks like: it is kept with ``PLAIN`` before it."""
+    """Return the password of HTTP Basic. The whitepaper has the key in hexadecimal (32-40
+    digits); raw text occurs too. A text set by 2.x is never hexadecimal: it is kept with
+    ``PLAIN`` before it."""
     if text.startswith(PLAIN):
         return text.removeprefix(PLAIN).encode()
     if 32 <= len(text) <= 40 and len(text) % 2 == 0:
@@ -267,7 +270,8 @@ def authorization_key_bytes(text: str) -> bytes:
 
 
 def is_authorization_key(text: str) -> bool:
-    """16 to 20 bytes (security whitepaper, 2.2), raw or in hexadecimal."""
+    """Return whether the key has 16 to 20 bytes (security whitepaper, 2.2), raw or in
+    hexadecimal."""
     return text.isprintable() and " " not in text and 16 <= len(authorization_key_bytes(text)) <= 20
 
 
@@ -278,7 +282,8 @@ VENDOR_ID = "https://chargex.inl.gov"
 
 @frozen
 class Error16:
-    """``info`` is "" where the code says it all; ``vendor_code``: CXnnn, otherwise our name."""
+    """An error of StatusNotification. ``info`` is "" where the code alone is exact;
+    ``vendor_code``: CXnnn, otherwise our name."""
 
     code: str
     info: str = ""
@@ -286,7 +291,7 @@ class Error16:
 
 
 def error_vendor_id(vendor_code: str) -> str:
-    """Whose code it is (vendorId)."""
+    """Return the owner of the code (vendorId)."""
     return VENDOR_ID if vendor_code.startswith(("MREC", "CX")) else "chargy"
 
 
@@ -316,14 +321,14 @@ _CX: Mapping[Fault, int] = {
 
 
 def chargex_code(fault: Fault) -> str:
-    """Its minimum required error code; "" where the list has none."""
+    """Return the minimum required error code of a fault; "" where the list has none."""
     if fault.value.startswith("MREC"):
         return f"CX{int(''.join(c for c in fault.value[4:6] if c.isdecimal())):03d}"
     return f"CX{_CX[fault]:03d}" if fault in _CX else ""
 
 
 def _error_16(fault: Fault) -> Error16:
-    """A MREC name stays the name that the board has given it."""
+    """Return the error of a fault. A MREC name stays the name that the board has given it."""
     code = {**_CODES_16, **_NEAREST_16}.get(fault, "OtherError")
     name = fault.value
     vendor_code = name if name.startswith("MREC") else chargex_code(fault)
@@ -344,7 +349,7 @@ _CODES_16: Mapping[Fault, str] = {
     Fault.INTERNAL_ERROR: "InternalError",
     Fault.OTHER_ERROR: "OtherError",
 }
-"""Faults whose name and the code of 1.6 say the same."""
+"""Faults with a code of the same meaning in 1.6."""
 
 _NEAREST_16: Mapping[Fault, str] = {
     Fault.DIODE_FAULT: "GroundFailure",
@@ -367,7 +372,7 @@ _NEAREST_16: Mapping[Fault, str] = {
     Fault.RECORD_POISONED: "InternalError",
     Fault.TERMINAL_SILENT: "ReaderFailure",
 }
-"""Faults that 1.6 has only a wider word for; the name goes along."""
+"""Faults for which 1.6 has only a wider code; the name is sent with it."""
 
 ERRORS_16: Mapping[Fault, Error16] = {fault: _error_16(fault) for fault in Fault}
-"""Everything else, the MREC names among it, is told as OtherError with the name."""
+"""Every other fault, the MREC names among them, is sent as OtherError with the name."""

@@ -1,4 +1,5 @@
-"""Optional fields of a payload that its schema has judged already, as plain values; None where they are absent."""
+"""Optional fields of a payload that its schema has checked already, as plain values; None where
+they are absent."""
 
 from __future__ import annotations
 
@@ -12,17 +13,17 @@ def optional_integer(payload: Payload, key: str) -> int | None:
 
 
 def optional_decimal(payload: Payload, key: str) -> float | None:
-    """Raises ``Refused``: JSON knows greater numbers than this machine."""
+    """Return the number. Raises ``Refused``: JSON knows greater numbers than this machine."""
     try:
         return None if payload.get(key) is None else float(payload[key])
     except OverflowError:
-        raise Refused(Code.PROPERTY, f"{key}: is too great") from None
+        raise Refused(Code.PROPERTY, f"{key}: is too large") from None
 
 
 def optional_utc_s(payload: Payload, key: str) -> float | None:
-    """A date and time in seconds since 1970. Raises ``Refused``."""
+    """Return a date and time in seconds since 1970. Raises ``Refused``."""
     text = payload.get(key)
     found = parse_timestamp(text)
     if text is not None and found is None:
-        raise Refused(Code.PROPERTY, f"{key}: is no date and time")
+        raise Refused(Code.PROPERTY, f"{key}: is not a date and time")
     return found

@@ -14,14 +14,14 @@ from agent.model.fastclass import frozen
 from agent.ocpp.wire.text import is_plain
 
 VALUE_MAX = 500
-"""Of a configuration value (CiString500)."""
+"""Characters of a configuration value (CiString500)."""
 _PRICES = {"kWhPrice": "offline_kwh_price", "hourPrice": "offline_hour_price", "flatFee": "offline_flat_price"}
 
 
 @frozen
 class Parts:
-    """``split``: a value as it came to the settings that it is made of, as texts; raises ``WrongValue``. ``join``: the
-    other way. ``settings``: which they are."""
+    """The settings behind one key. ``split``: turns a received value into texts of these
+    settings; raises ``WrongValue``. ``join``: the other way. ``settings``: their names."""
 
     settings: tuple[str, ...]
     split: Callable[[str], dict[str, str]]
@@ -77,7 +77,7 @@ def _require_text(value: Any) -> str:
 
 
 def _parse_amount(value: Any) -> str:
-    """A plain decimal number; "" for none."""
+    """Return a plain decimal number; "" for none."""
     if isinstance(value, str):
         raise ValueError("a price must be a number")
     return "" if value is None else _format_amount(micro(value))
@@ -89,7 +89,8 @@ def _format_amount(amount_micro: int) -> str:
 
 
 def _join_price_json(values: Mapping[str, Value], texts: Mapping[str, str], prices: Mapping[str, str]) -> str:
-    """At most ``VALUE_MAX`` characters: another version may set longer texts; then the last part is left out."""
+    """Join the parts, at most ``VALUE_MAX`` characters. Another version may set longer texts;
+    then the last part is left out."""
     said = {part: values.get(name, "") for part, name in texts.items()}
     parts = [f"{_encode_json(part)}:{_encode_json(text)}" for part, text in said.items() if text or part == "priceText"]
     amounts = [f"{_encode_json(p)}:{_format_amount(micro(values[n]))}" for p, n in prices.items() if values.get(n)]

@@ -1,5 +1,6 @@
-"""What a quirk does to a dialect: a neighbour with other rows, other words, or other ears. Each takes the dialect and
-the choice, and gives the dialect that speaks so."""
+"""What a quirk does to a dialect: a neighbour with other rows, other words, or other rules for
+what is received. Each function takes the dialect and the choice, and returns the changed
+dialect."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Payload, RowContext, StatusProjection
 from agent.ocpp.dialects.wrapping import Said, wrap_received, wrap_sent
 
-# --- what is heard --------------------------------------------------------------------------------------------------
+# --- what is received -------------------------------------------------------------------------------------------------
 
 
 def nulls_absent(dialect: Dialect, choice: object) -> Dialect:
@@ -62,7 +63,7 @@ def _decode_with_asks(row: In, asks: bool) -> Callable[[Payload, RowContext], An
     return decode_remote_start
 
 
-# --- what is said ---------------------------------------------------------------------------------------------------
+# --- what is sent ---------------------------------------------------------------------------------------------------
 
 
 def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
@@ -88,7 +89,7 @@ def finishing_as_preparing(dialect: Dialect, choice: object) -> Dialect:
 
 
 def _reword_status(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
-    """The status that is told, and with which others it is compared."""
+    """Replace the word of a status that is sent, and of the statuses that it is compared with."""
     before = dialect.project_status
 
     def project_reworded(message: StatusChanged) -> StatusProjection:
@@ -104,7 +105,7 @@ def _reword_status(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
 
 
 def security_events_kept(dialect: Dialect, choice: object) -> Dialect:
-    return dialect.with_rows(NotExpressible(SecurityHappened, "a quirk: this backend has no security extension"))
+    return dialect.with_rows(NotExpressible(SecurityHappened, "quirk: this backend has no security extension"))
 
 
 _FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")

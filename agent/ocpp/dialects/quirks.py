@@ -1,8 +1,9 @@
-"""Quirk profiles: how a station gets on with a backend that does not do what the standard says (decision 17).
+"""Quirk profiles: how a station works with a backend that does not follow the standard (decision
+17).
 
-``[backend] quirks = "name"`` picks ``quirks/name.toml``: ``about``, and some of the switches below. A switch alters the
-dialects (``quirk_rows.py``) or how the backend is dialled, once, when the link is made; nothing asks for it later.
-"""
+``[backend] quirks = "name"`` picks ``quirks/name.toml``: ``about``, and some of the switches
+below. A switch alters the dialects (``quirk_rows.py``) or how the backend is dialed, once, when
+the link is made; nothing reads it later."""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ BOTH, OLD = ("1.6", "2.0.1"), ("1.6",)
 
 @frozen
 class Switch:
-    """``choices``: the first one is the standard's word and changes nothing. ``changes``, ``breaks``: for the document.
-    ``seen``: where a backend like that is on record. ``alter`` makes the dialect for another choice; without it the
-    choice is the backend's field of the switch's name."""
+    """One switch of a profile. ``choices``: the first one is the standard's way and changes
+    nothing. ``changes``, ``breaks``: for the document. ``seen``: where a backend like that is on
+    record. ``alter`` makes the dialect for another choice; without it the choice is the
+    backend's field of the switch's name."""
 
     name: str
     choices: tuple[Value, ...]
@@ -58,14 +60,14 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         "nulls", ("are_errors", "are_absent"),
         "a field of a request or an answer whose value is `null` is taken as not there",
-        "a null where a value is needed is told as a missing field",
+        "a null where a value is needed is reported as a missing field",
         "a backend that sends every optional field (SmartEVSE-3.5#239)",
         alter=rows.nulls_absent,
     ),
     Switch(
         "unknown_fields", ("are_errors", "are_ignored"),
         "fields of a request that the standard does not know are ignored (those of answers always are)",
-        "a misspelt optional field does nothing, and nobody is told",
+        "a misspelt optional field does nothing, without a report",
         "a start answered with one field too many (ocpp-rpc#82); a field with a capital letter (open-ocpp#236)",
         alter=rows.unknown_fields_ignored,
     ),
@@ -77,7 +79,7 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch(
         "id_tag_case", ("as_read", "upper", "lower"),
-        "letters of what is told as idTag or idToken are capital, or small",
+        "letters of every idTag or idToken that is sent are capital, or small",
         "ids of apps and cars in which the backend distinguishes them; list and cache here never do",
         "a switch of other stations' firmware (RFID hex letter case per backend)",
         alter=rows.id_tag_case,
@@ -99,20 +101,20 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch(
         "suspended_told_as", ("suspended", "charging"),
-        "SuspendedEV and SuspendedEVSE are told as Charging",
-        "nobody there learns that a car has had enough, or that a limit holds it",
+        "SuspendedEV and SuspendedEVSE are sent as Charging",
+        "the backend does not learn that a vehicle is full, or that a limit holds it",
         "a CSMS that took suspended transactions for ended ones (citrineos-core#334)", OLD, rows.suspended_as_charging,
     ),
     Switch(
         "finishing_told_as", ("finishing", "preparing"),
-        "Finishing is told as Preparing: a car that is still there may be started again",
-        "nobody there can tell a new car from one that has charged",
+        "Finishing is sent as Preparing: a vehicle that is still there may be started again",
+        "the backend cannot distinguish a new vehicle from one that has charged",
         "a controller that starts on Preparing alone (evcc#15552)", OLD, rows.finishing_as_preparing,
     ),
     Switch(
         "security_events", ("told", "kept_here"),
         "no SecurityEventNotification is sent; the security log has the events all the same",
-        "nobody there learns of them until a log is fetched",
+        "the backend does not learn of them until a log is fetched",
         "a backend without the security extension refuses each one (open-ocpp#37, libocpp#460)", OLD,
         rows.security_events_kept,
     ),
@@ -125,7 +127,7 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch(
         "fractions_of_seconds", (True, False),
-        "times are told in whole seconds, cut",
+        "times are sent in whole seconds, cut",
         "two events of one second have one time; their order is that of the messages",
         "a test tool that could not read `.224Z` (ocpp-rpc#42)",
         alter=rows.whole_seconds,
@@ -133,7 +135,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         "transaction_data", (True, False),
         "StopTransaction has no transactionData, whatever StopTxnSampledData and StopTxnAlignedData say",
-        "signed or sampled values of the whole session are not told again at its end",
+        "signed or sampled values of the whole session are not sent again at its end",
         "messages too large for the other side (libocpp#651)", OLD, rows.without_transaction_data,
     ),
 )  # fmt: skip
@@ -141,7 +143,7 @@ _BY_NAME: Mapping[str, Switch] = {s.name: s for s in SWITCHES}
 
 
 class WrongQuirks(ValueError):
-    """One line for each thing that is wrong with a profile."""
+    """A profile has mistakes, one line for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -149,7 +151,7 @@ class WrongQuirks(ValueError):
 
 
 def load_profile(name: str, config_dirs: Sequence[Path]) -> dict[str, Value]:
-    """The switches of a profile, those of the first folder that has it. Raises ``WrongQuirks``."""
+    """Load the switches of a profile from the first folder that has it. Raises ``WrongQuirks``."""
     found = find_profiles(config_dirs)
     if name not in found:
         raise WrongQuirks([f"quirks: there is no profile {name!r}{meant(name, found, 'known')}"])
@@ -161,13 +163,13 @@ def load_profile(name: str, config_dirs: Sequence[Path]) -> dict[str, Value]:
 
 
 def find_profiles(config_dirs: Sequence[Path]) -> dict[str, Path]:
-    """Name to file; the station's own folders come first."""
+    """Return the files of the profiles by name; the station's own folders come first."""
     files = [path for folder in config_dirs for path in sorted((folder / "quirks").glob("*.toml"))]
     return {path.stem: path for path in reversed(files)}
 
 
 def parse_switches(table: Mapping[str, Any], where: str) -> dict[str, Value]:
-    """The switches of a profile's table. Raises ``WrongQuirks``."""
+    """Parse the switches of a profile's table. Raises ``WrongQuirks``."""
     wrong, values = [], {}
     for name, value in table.items():
         if name == "about":
@@ -197,7 +199,7 @@ def _with_backend_field(backend: Backend, name: str, value: str) -> Backend:
 def apply_quirks(
     values: Mapping[str, Value], backend: Backend, dialects: Sequence[Dialect]
 ) -> tuple[Backend, tuple[Dialect, ...]]:
-    """How this backend is dialled and spoken to."""
+    """Return the backend and its dialects with the switches applied."""
     made = tuple(dialects)
     for switch in SWITCHES:
         value = values.get(switch.name, switch.standard_choice)

@@ -6,7 +6,7 @@ from agent.ocpp.dialects.dialect import RowContext
 
 
 def reservation_number(reservation: str, ctx: RowContext) -> int | None:
-    """The number of ``domain/reservation_claims.py``'s id, for the backend that has made the reservation; None for
-    others."""
+    """Return the number in the id of ``domain/reservation_claims.py``, for the backend that has
+    made the reservation; None for other backends."""
     link, _, text = reservation.rpartition("/")
     return int(text) if link == ctx.link and text.lstrip("-").isdecimal() else None

@@ -1,4 +1,5 @@
-"""What a reading says of a configured measurand, in the words that every OCPP-J version shares."""
+"""The values of a reading by configured measurand, in the words that every OCPP-J version
+shares."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _DIGITS = {"Current.Import": 2, "Frequency": 2, "Power.Factor": 3, "SoC": 0}
 
 
 class Measured(NamedTuple):
-    """``phase`` "" where the value is no matter of a phase."""
+    """One value. ``phase`` is "" where the value does not belong to a phase."""
 
     measurand: str
     phase: str
@@ -21,7 +22,7 @@ class Measured(NamedTuple):
 
     @property
     def decimal_places(self) -> int:
-        """How many decimals are worth telling."""
+        """How many decimals are worth sending."""
         return _DIGITS.get(self.measurand, 1)
 
 
@@ -35,7 +36,7 @@ _FIELDS = {
     "Power.Offered": "offered_w",
     "SoC": "soc_percent",
 }
-"""Values that are no matter of a phase."""
+"""Values that do not belong to a phase."""
 
 
 def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
@@ -46,15 +47,16 @@ def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _split_phase(name: str) -> tuple[str, tuple[str, ...]]:
-    """The measurand, and the phases that are wanted of it."""
+    """Split a name into the measurand and its requested phases."""
     head, _, tail = name.rpartition(".")
     phase = tail.removesuffix("-N")
     return (head, (phase,)) if phase in _PHASES else (name, _PHASES)
 
 
 def measured_values(name: str, reading: Reading) -> Iterator[Measured]:
-    """Of a configured name such as ``Voltage``, ``Voltage.L1`` or ``Voltage.L1-N``. A three-phase total current does
-    not exist: a bare Current.Import or Voltage is told per phase. Direct current has none."""
+    """Return the values for a configured name such as ``Voltage``, ``Voltage.L1`` or
+    ``Voltage.L1-N``. A three-phase total current does not exist: a bare Current.Import or
+    Voltage is sent per phase. Direct current has none."""
     measurand, wanted = _split_phase(name)
     if wanted is _PHASES and measurand not in ("Voltage", "Current.Import"):
         value = getattr(reading, _FIELDS[measurand]) if measurand in _FIELDS else None

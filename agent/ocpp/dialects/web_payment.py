@@ -19,7 +19,7 @@ _STARTED, _FAILED = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed"
 
 
 def decode_web_payment(message: str, data: Any) -> Ask | dict[str, Any]:
-    """The question, or the answer to what is none."""
+    """Return the request for the domain, or the answer to an invalid one."""
     if message not in (_STARTED, _FAILED):
         return {"status": "UnknownMessageId"}
     try:
@@ -38,7 +38,8 @@ def decode_web_payment(message: str, data: Any) -> Ask | dict[str, Any]:
 
 
 def _decode_error_messages(given: Any) -> Iterator[MessageContent]:
-    """What cannot be shown is left out: the outlet is free again, whatever was said about it."""
+    """Decode the messages. What cannot be shown is left out: the EVSE is free again, whatever
+    the text."""
     for one in given[:50] if isinstance(given, list) else ():
         with contextlib.suppress(ValueError, KeyError):
             if isinstance(one, dict):

@@ -1,4 +1,4 @@
-"""A dialect with another last word: what changes everything that it says, or hears."""
+"""A dialect with a change on top: one function sees everything that it sends, or receives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Change: TypeAlias = Callable[[str, Said], Said]
 
 
 def wrap_sent(dialect: Dialect, change: Change) -> Dialect:
-    """``change(action, payload)`` has the last word on everything that is told or answered."""
+    """Let ``change(action, payload)`` alter every message and response last."""
     return replace(dialect, rows=tuple(_wrap_row(row, change) for row in dialect.rows))
 
 
@@ -37,7 +37,7 @@ def _wrap_answer(row: In, change: Change) -> Callable[[Any, Payload, RowContext]
 
 
 def wrap_received(dialect: Dialect, change: Callable[[str, bool, Payload], Payload]) -> Dialect:
-    """``change(action, is_answer, payload)`` sees everything first that the other side says."""
+    """Let ``change(action, is_answer, payload)`` alter every payload of the other side first."""
     before = dialect.preprocess_received
 
     def preprocess_changed(action: str, is_answer: bool, payload: Payload) -> Payload:

@@ -1,9 +1,9 @@
 """OCPP 1.6 JSON: Core, LocalAuthListManagement, RemoteTrigger, Reservation and SmartCharging.
 
-What this version cannot say: EVSE and connector are one number; the charging state exists only as connector status;
-one error code at a time; why a token was refused beyond five words; the begin values of a transaction other than the
-register; tokens above 20 characters (``max_token_length``: refused at the station, never cut).
-"""
+What this version has no words for: EVSE and connector are one number; the charging state exists
+only as connector status; one error code at a time; five words for the refusal of a token; of the
+begin values of a transaction only the register; tokens above 20 characters
+(``max_token_length``: refused at the station, never cut)."""
 
 from __future__ import annotations
 
@@ -70,9 +70,10 @@ V16 = Dialect(
 
 
 PROFILES = ("Core", *(p for p in refusals.OFF if p not in refusals.NOT_YET))
-"""The feature profiles of 6.1 that are offered; all but Core may be switched off in the station file."""
+"""The feature profiles of 6.1 that are offered. All but Core may be switched off in the station
+file."""
 
 
 def build_dialect(features_off: Collection[str] = ()) -> Dialect:
-    """The dialect without the profiles that this station does not offer."""
+    """Return the dialect without the profiles that this station does not offer."""
     return V16.with_rows(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

@@ -15,7 +15,7 @@ from agent.ocpp.wire.timestamps import parse_timestamp
 
 
 def decode_id_tag_info(info: Payload) -> Verdict:
-    """IdTagInfo."""
+    """Decode IdTagInfo."""
     expires_utc_s = parse_timestamp(info.get("expiryDate"))
     return Verdict(AuthorizationStatus(info["status"]), info.get("parentIdTag") or None, expires_utc_s)
 

@@ -10,7 +10,7 @@ from agent.ocpp.dialects.dialect import BootAnswer, Out, Payload, ResponseEffect
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 INTERVAL_MAX_S = 7 * 86400
-"""A longer interval is a mistake of the other side; it would silence the station for good."""
+"""A longer interval is a mistake of the backend; it would silence the station for good."""
 
 
 SERIAL_MAX = 25

@@ -1,6 +1,7 @@
-"""Price and cost over DataTransfer, vendor ``org.openchargealliance.costmsg`` (OCA application note "OCPP & California
-Pricing Requirements", version 3). ``data`` is JSON in a text; what is wrong with it is answered ``Rejected``, never
-with an error. What this cannot say: a currency; one text per language without a plain one."""
+"""Price and cost over DataTransfer, vendor ``org.openchargealliance.costmsg`` (OCA application
+note "OCPP & California Pricing Requirements", version 3). ``data`` is JSON in a text. A wrong
+``data`` is answered with ``Rejected``, never with an error. What these messages have no words
+for: a currency; one text per language without a plain one."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ _STATES = {
 
 
 def decode_cost_message(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
-    """What one of the three messages asks, or its answer."""
+    """Decode one of the three messages, or return its answer."""
     make = _MESSAGES.get(payload.get("messageId", ""))
     if make is None:
         return {"status": "UnknownMessageId"}
@@ -43,10 +44,10 @@ def decode_cost_message(payload: Payload, ctx: RowContext) -> Ask | dict[str, An
 
 
 def _parse_with_decimals(text: str) -> Any:
-    """Numbers with a point become ``Decimal``: money is never a binary fraction."""
+    """Parse JSON with numbers as ``Decimal``: money is never a binary fraction."""
     from decimal import Decimal
 
-    return json_limits.read(text, parse_float=Decimal, parse_constant=micro)  # which has no word for NaN or Infinity
+    return json_limits.read(text, parse_float=Decimal, parse_constant=micro)  # ``micro`` refuses NaN and Infinity
 
 
 # --- the three messages ---------------------------------------------------------------------------------------------
@@ -114,7 +115,8 @@ def _require_integer(value: Any) -> int:
 
 
 def _parse_cost(data: Mapping[str, Any], ctx: RowContext) -> int:
-    """``currency`` is no field of the note; where a backend sends it, it has to be the one that is shown."""
+    """Parse the cost. ``currency`` is no field of the note; if a backend sends it, it must be
+    the displayed one."""
     if data.get("currency", ctx.settings.text("currency")) != ctx.settings.text("currency"):
         raise ValueError("another currency")
     return _parse_amount(data["cost"])
@@ -182,7 +184,7 @@ def _parse_time(value: Any) -> float | None:
 
 
 def _parse_price_texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
-    """``priceText`` in no language, then those of ``priceTextExtra``."""
+    """Return ``priceText`` without a language, then those of ``priceTextExtra``."""
     extra = data.get("priceTextExtra") or []
     if not isinstance(extra, list) or len(extra) > 50:
         raise ValueError("priceTextExtra")
@@ -191,13 +193,13 @@ def _parse_price_texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
     return (*first, *(parse_message_content(_require_object(e)) for e in extra))
 
 
-# --- what the station says ------------------------------------------------------------------------------------------
+# --- what the station sends -----------------------------------------------------------------------------------------
 
 
 def _encode_connector_unplugged(message: ConnectorUnplugged, ctx: RowContext) -> dict[str, Any] | None:
     known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION)
     if known is None and not ctx.outbox.transaction(ctx.link, message.session):
-        return None  # all of it was told in another version
+        return None  # all of it was sent in another version
     data = {
         "transactionId": transaction_id(message.session, ctx),
         "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
@@ -206,4 +208,5 @@ def _encode_connector_unplugged(message: ConnectorUnplugged, ctx: RowContext) ->
 
 
 ROWS = (Out(ConnectorUnplugged, "DataTransfer", _encode_connector_unplugged, decode_empty_response),)
-"""Whatever word it is answered with: a backend that does not know it loses nothing."""
+"""The status of the answer does not matter: a backend that does not know the message loses
+nothing."""

@@ -1,5 +1,6 @@
-"""DataTransfer from the backend (OCPP 1.6 5.6). Data is a text; what the reply's ``data["data"]`` says goes back. One
-extension is spoken: that of price and cost (``cost.py``), where the station shows them."""
+"""DataTransfer from the backend (OCPP 1.6 5.6). Data is a text; the response carries the reply's
+``data["data"]``. One extension is known: price and cost (``cost.py``), where the station shows
+them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Firmware in, logs out: FirmwareManagement (OCPP 1.6 4.4, 4.5, 5.9, 5.19) and its part of the security extension
-(whitepaper: GetLog, SignedUpdateFirmware).
+"""Firmware in, logs out: FirmwareManagement (OCPP 1.6 4.4, 4.5, 5.9, 5.19) and its part of the
+security extension (whitepaper: GetLog, SignedUpdateFirmware).
 
-UpdateFirmware.conf has no word for no: DownloadFailed says it. Statuses that only the signed procedure knows are not
-told of a plain one; LogStatusNotification cannot say that a newer request took the place.
-"""
+UpdateFirmware.conf cannot refuse: DownloadFailed does. Statuses that only the signed procedure
+knows are not sent for a plain one. LogStatusNotification cannot say that a newer request took
+the place."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PLAIN = {
     "InstallVerificationFailed": "InstallationFailed",
     "InvalidSignature": "InstallationFailed",
 }
-"""FirmwareStatus of 1.6; what is missing here is not told."""
+"""FirmwareStatus of 1.6; a status that is missing here is not sent."""
 _DIAGNOSTICS = {"Idle": "Idle", "Uploading": "Uploading", "Uploaded": "Uploaded", "AcceptedCanceled": None}
 _LOG = frozenset({
     "BadMessage", "Idle", "NotSupportedOperation", "PermissionDenied", "Uploaded", "UploadFailure", "Uploading",
@@ -57,7 +57,7 @@ def _decode_get_diagnostics(payload: Payload, ctx: RowContext) -> AskLog:
 
 
 def _answer_get_diagnostics(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """No name: nothing will be sent (4.4)."""
+    """Answer with the file name; without one no file will be sent (4.4)."""
     return {"fileName": reply.data["filename"]} if "filename" in reply.data else {}
 
 

@@ -7,12 +7,12 @@ from agent.ocpp.dialects.dialect import NotExpressibleError, RowContext
 
 ID_TAG_MAX = 20
 NO_TRANSACTION_ID = -1
-"""Of a transaction whose start the backend has refused for good (errata 4.0, 3.18)."""
+"""The id of a transaction whose start the backend has refused for good (errata 4.0, 3.18)."""
 VERSION = "1.6"
 
 
 def encode_id_tag(token: Token) -> str:
-    """Unchanged, never cut. Raises ``Unspeakable``."""
+    """Encode the token unchanged, never cut. Raises ``NotExpressibleError``."""
     if not 0 < len(token.value) <= ID_TAG_MAX:
         raise NotExpressibleError(
             f"a token of {len(token.value)} characters; OCPP 1.6 has 1 to {ID_TAG_MAX}", elsewhere=True
@@ -21,7 +21,8 @@ def encode_id_tag(token: Token) -> str:
 
 
 def transaction_id(session: str, ctx: RowContext) -> int:
-    """The backend's number of a session. Raises ``Unspeakable``: its StartTransaction never was answered."""
+    """Return the backend's id of a session. Raises ``NotExpressibleError`` if its
+    StartTransaction was never answered."""
     known = ctx.outbox.transaction_id(ctx.link, session, VERSION)
     if known is None and ctx.outbox.transaction(ctx.link, session).get("refused") == VERSION:
         return NO_TRANSACTION_ID
@@ -29,5 +30,5 @@ def transaction_id(session: str, ctx: RowContext) -> int:
         raise NotExpressibleError("the backend never gave this session a transactionId")
     try:
         return int(known)
-    except ValueError:  # an older release kept nothing but the id
-        raise NotExpressibleError("its start was told in another OCPP version, and is not kept here") from None
+    except ValueError:  # an older release stored only the id
+        raise NotExpressibleError("its start was sent in another OCPP version, and is not kept here") from None

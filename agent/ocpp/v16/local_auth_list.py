@@ -1,5 +1,6 @@
-"""The local authorisation list (OCPP 1.6 5.10, 5.15). Version -1: local lists are not supported. A contradiction
-between list and backend is told as the status of connector 0 (7.6, LocalListConflict)."""
+"""The local authorization list (OCPP 1.6 5.10, 5.15). Version -1: local lists are not supported.
+A contradiction between list and backend is reported as the status of connector 0 (7.6,
+LocalListConflict)."""
 
 from __future__ import annotations
 

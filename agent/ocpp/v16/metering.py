@@ -1,5 +1,6 @@
-"""MeterValues (OCPP 1.6 4.7, 7.43). Values are texts; Frequency and Power.Factor have no unit in the enumeration; a
-three-phase total current does not exist, so a bare Current.Import or Voltage is told per phase."""
+"""MeterValues (OCPP 1.6 4.7, 7.43). Values are texts; Frequency and Power.Factor have no unit in
+the enumeration. A three-phase total current does not exist, so a bare Current.Import or Voltage
+is sent per phase."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ _UNITS = {
 
 
 def format_decimal(value: float, digits: int = 1) -> str:
-    """A plain decimal number without superfluous zeros."""
+    """Format a plain decimal number without superfluous zeros."""
     text = f"{value:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
@@ -37,7 +38,7 @@ def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, st
     found, told, context = [], set(), sample.context.value
     for name in sample.measurands:
         for one in measured_values(name, sample.reading):
-            if one in told:  # Voltage and Voltage.L1
+            if one in told:  # both Voltage and Voltage.L1 are configured
                 continue
             told.add(one)
             measurand, phase, value = one
@@ -59,13 +60,15 @@ def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, st
 
 
 def _sample_timestamp(sample: Sample, ctx: RowContext) -> str:
-    """Clock-aligned values lie on a whole second, whatever the clock has learned since."""
+    """Return the time of a sample. Clock-aligned values lie on a whole second, even if the clock
+    was corrected since."""
     utc_s = ctx.clock.utc_s(sample.reading.at)
     return format_rfc3339(utc_s, whole_seconds=sample.context is ReadingContext.CLOCK)
 
 
 def encode_samples(samples: Iterable[Sample], ctx: RowContext) -> list[dict[str, Any]]:
-    """``meterValue`` or ``transactionData``; samples of which nothing was measured are left out."""
+    """Encode ``meterValue`` or ``transactionData``; samples without a measured value are left
+    out."""
     return [
         {"timestamp": _sample_timestamp(s, ctx), "sampledValue": values}
         for s in samples
@@ -74,7 +77,7 @@ def encode_samples(samples: Iterable[Sample], ctx: RowContext) -> list[dict[str,
 
 
 def encode_signed_record(message: TransactionEnded, ctx: RowContext) -> list[dict[str, Any]]:
-    """The record of the transaction, for ``transactionData``."""
+    """Encode the signed record of the transaction, for ``transactionData``."""
     if message.signed is None:
         return []
     entry = _encode_signed_value(message.signed, ReadingContext.END, ctx)
@@ -82,8 +85,8 @@ def encode_signed_record(message: TransactionEnded, ctx: RowContext) -> list[dic
 
 
 def _encode_signed_value(record: SignedReading, context: ReadingContext, ctx: RowContext) -> dict[str, str]:
-    """The JSON object that the OCA's note on signed meter values describes, in a value of format SignedData. The record
-    itself is passed on byte for byte."""
+    """Encode the JSON object of the OCA's note on signed meter values, in a value of format
+    SignedData. The record itself is passed on byte for byte."""
     value = {
         "signedMeterData": record.data,
         "encodingMethod": record.encoding,

@@ -1,5 +1,5 @@
-"""What 1.6 knows and this station does not offer (yet). Where the standard has a word for it, it is said; otherwise a
-CALLERROR NotSupported."""
+"""What 1.6 knows and this station does not offer (yet). Where the standard has a word for that,
+it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ OFF: dict[str, tuple[In | NotOffered, ...]] = {
         NotOffered("UpdateFirmware", _FIRMWARE),
     ),
 }
-"""What is answered where a profile is not offered (6.1): the case of a station file that switches it off."""
+"""The answers where a profile is not offered (6.1), because the station file switches it off."""
 
 NOT_YET: tuple[str, ...] = ()
-"""Profiles that nothing here translates so far."""
+"""Profiles without a translation here so far."""
 
 ROWS: tuple[In | Out | NotExpressible | NotOffered, ...] = (*(row for profile in NOT_YET for row in OFF[profile]),)

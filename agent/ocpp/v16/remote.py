@@ -1,5 +1,6 @@
-"""What the backend may do from afar (OCPP 1.6 5.2, 5.11-5.14, 5.17, 5.18). A remote start carries a bare idTag: it is
-taken for the same token that the driver's card would bring, so that the card may end what the app has begun."""
+"""Remote control by the backend (OCPP 1.6 5.2, 5.11-5.14, 5.17, 5.18). A remote start carries a
+bare idTag. It counts as the token of the driver's card, so that the card may end what the app
+has begun."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ REJECTED = {"status": "Rejected"}
 
 
 def _answer_one_of(*words: str, otherwise: str = "Rejected") -> Any:
-    """The neutral status is the word of 1.6 too, where 1.6 has it."""
+    """Answer with the neutral status, where 1.6 has the word."""
 
     def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         if reply.status == "NotImplemented" and "NotImplemented" not in words:
@@ -33,9 +34,10 @@ def _decode_change_availability(payload: Payload, ctx: RowContext) -> AskAvailab
 
 
 def _decode_remote_start(payload: Payload, ctx: RowContext) -> AskStart | dict[str, Any]:
-    """A profile of another purpose is an error; a right one is ignored, as 5.11 asks, by a station without
-    SmartCharging. Its transaction is the one that it starts, whatever number it names."""
-    if ctx.boot == "Pending":  # 4.2: neither start nor stop
+    """Decode RemoteStartTransaction. A profile of another purpose is an error; a right one is
+    ignored, as 5.11 asks, by a station without SmartCharging. Its transaction is the one that it
+    starts, whatever id it names."""
+    if ctx.boot == "Pending":  # 4.2: neither start nor stop is allowed
         return dict(REJECTED)
     wanted = payload.get("chargingProfile")
     if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":

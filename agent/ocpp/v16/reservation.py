@@ -1,5 +1,5 @@
-"""Reservations (OCPP 1.6 5.4, 5.13). Connector 0 is any connector. That one ended by itself is told by nothing but the
-status of the connector."""
+"""Reservations (OCPP 1.6 5.4, 5.13). Connector 0 is any connector. The end of a reservation is
+reported by the status of the connector alone."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ ROWS = (
     In("ReserveNow", _decode_reserve_now, _answer_reserve_now),
     In("CancelReservation", _decode_cancel_reservation, _answer_cancel_reservation),
     NotExpressible(
-        ReservationEnded, "1.6 has no message for it; the status of the connector tells that it is free again"
+        ReservationEnded, "1.6 has no message for it; the status of the connector shows that it is free again"
     ),
 )

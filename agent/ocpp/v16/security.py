@@ -1,5 +1,6 @@
-"""The security extension of 1.6 (whitepaper "Improved security for OCPP 1.6-J"): events, certificates, and triggers of
-what plain 1.6 does not know. Inside, events have the names of 2.x; four were called otherwise."""
+"""The security extension of 1.6 (whitepaper "Improved security for OCPP 1.6-J"): events,
+certificates, and triggers that plain 1.6 does not know. Inside, events have the names of 2.x;
+four have another name here."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ EVENT_NAMES = {
     "InvalidCsmsCertificate": "InvalidCentralSystemCertificate",
     "InvalidChargingStationCertificate": "InvalidChargePointCertificate",
 }
-"""What 1.6 calls otherwise."""
+"""Events with another name in 1.6."""
 _USES = {
     "CentralSystemRootCertificate": Use.CSMS_ROOT,
     "ManufacturerRootCertificate": Use.MANUFACTURER_ROOT,

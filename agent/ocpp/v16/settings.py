@@ -1,5 +1,5 @@
-"""GetConfiguration and ChangeConfiguration (OCPP 1.6 5.3, 5.8, 9). Keys are CiStrings; the AuthorizationKey is
-write-only: listed without a value."""
+"""GetConfiguration and ChangeConfiguration (OCPP 1.6 5.3, 5.8, 9). Keys are CiStrings; the
+AuthorizationKey is write-only: listed without a value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from agent.ocpp.wire.text import is_plain
 
 
 def is_key_offered(key: Key, ctx: RowContext) -> bool:
-    """Keys of a profile exist only where the profile does, those of a language where the screen speaks it."""
+    """Return whether this station has the key. Keys of a profile exist only where the profile
+    does, those of a language where the display has the language."""
     spoken = not key.language or key.language in ctx.settings.items_of("languages")
     return spoken and (key.profile == CORE or ctx.settings.offers(key.profile))
 
@@ -79,7 +80,8 @@ def _encode_configuration_key(key: Key, values: Payload) -> dict[str, Any]:
 
 
 def _decode_change_configuration(payload: Payload, ctx: RowContext) -> AskSet | dict[str, Any]:
-    """What the station connects with belongs to the first backend: another one would lock that one's station out."""
+    """Decode ChangeConfiguration. Connection settings belong to the first backend: another one
+    would lock it out of its station."""
     _require_plain_texts(payload["key"], payload["value"])
     key = find_offered_key(payload["key"], ctx)
     if key is None:

@@ -1,5 +1,5 @@
-"""SmartCharging (OCPP 1.6 3.13, 5.5, 5.7, 5.16, 7.8-7.14). A profile is written anew in the words of 2.x; the
-transaction's number becomes our session."""
+"""SmartCharging (OCPP 1.6 3.13, 5.5, 5.7, 5.16, 7.8-7.14). A profile is translated into the
+words of 2.x; the transaction's id becomes our session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PURPOSES = {
     "TxProfile": Purpose.TX,
 }
 _UNKNOWN = "?"
-"""The session of a transaction that nobody here knows: none has this name."""
+"""The session of an unknown transaction: no session has this name."""
 
 
 def _find_session(payload: Payload, ctx: RowContext) -> str:
@@ -44,7 +44,7 @@ def _decode_charging_schedule(payload: Payload) -> Schedule:
 
 
 def decode_charging_profile(payload: Payload, ctx: RowContext) -> Profile:
-    """ChargingProfile (7.8). Raises ``Refused``."""
+    """Decode ChargingProfile (7.8). Raises ``Refused``."""
     purpose, recurrency = _PURPOSES[payload["chargingProfilePurpose"]], payload.get("recurrencyKind")
     return Profile(
         id=int(payload["chargingProfileId"]),

@@ -1,5 +1,5 @@
-"""StatusNotification (OCPP 1.6 4.9, 7.7). The nine statuses are a projection of connector status, charging state and
-right to charge; one error code at a time, the heaviest fault's."""
+"""StatusNotification (OCPP 1.6 4.9, 7.7). The nine statuses are a projection of connector
+status, charging state and authorization; one error code at a time, that of the heaviest fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _OF_TRANSACTION = {
 
 
 def _derive_status(message: StatusChanged) -> str:
-    """First match wins. Connector 0 knows only Available, Unavailable and Faulted."""
+    """Return the status; the first match wins. Connector 0 knows only Available, Unavailable and
+    Faulted."""
     connector = message.connector
     if connector is ConnectorStatus.FAULTED:
         return "Faulted"
@@ -59,5 +60,5 @@ def _encode_status_notification(message: StatusChanged, ctx: RowContext) -> dict
 
 ROWS = (
     Out(StatusChanged, "StatusNotification", _encode_status_notification, decode_empty_response),
-    NotExpressible(FaultNoted, "1.6 tells the fault with the status of the connector"),
+    NotExpressible(FaultNoted, "1.6 reports the fault with the status of the connector"),
 )

@@ -1,5 +1,6 @@
-"""StartTransaction and StopTransaction (OCPP 1.6 4.8, 4.10). The backend numbers the transaction: the id is known only
-after the answer, so StopTransaction is encoded when it leaves. A changed charging state is told as connector status."""
+"""StartTransaction and StopTransaction (OCPP 1.6 4.8, 4.10). The backend assigns the transaction
+id: it is known only after the answer, so StopTransaction is encoded when it leaves. A changed
+charging state is sent as connector status."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from agent.ports.store import Put
 def _encode_start_transaction(
     message: TransactionStarted | TransactionAuthorised, ctx: RowContext
 ) -> dict[str, Any] | None:
-    """Told when it is known who charges where, with the register of the transaction's begin (decision 9)."""
+    """Encode the start, once token and connector are known, with the register of the
+    transaction's begin (decision 9)."""
     if message.token is None or message.evse == 0:
         return None
     reserved = reservation_number(message.reservation, ctx)
@@ -50,7 +52,8 @@ def _decode_start_response(
 def _decode_malformed_start(
     message: TransactionStarted | TransactionAuthorised, payload: Payload, ctx: RowContext
 ) -> ResponseEffects | None:
-    """The transaction is there if it has a number: a repetition would make another one."""
+    """Decode a malformed answer. The transaction exists if it has an id: a repetition would make
+    another one."""
     known = payload.get("transactionId")
     if type(known) is not int:
         return None
@@ -72,7 +75,7 @@ _REASONS: dict[StopReason, str] = {
 
 
 def stop_reason(message: TransactionEnded) -> str:
-    """1.6 words the trigger (reset, unlock) as a reason; faults are Other."""
+    """Return the reason. 1.6 gives the trigger (reset, unlock) as a reason; faults are Other."""
     if message.reason is StopReason.IMMEDIATE_RESET:
         return "HardReset" if message.note == "hard" else "SoftReset"
     if message.trigger is TriggerReason.UNLOCK_COMMAND:
@@ -81,7 +84,7 @@ def stop_reason(message: TransactionEnded) -> str:
 
 
 def _encode_stop_transaction(message: TransactionEnded, ctx: RowContext) -> dict[str, Any] | None:
-    if not message.authorised:  # nobody ever had the right: the backend knows nothing of it
+    if not message.authorised:  # never authorized: the backend does not know the session
         return None
     payload: dict[str, Any] = {
         "transactionId": transaction_id(message.session, ctx),
@@ -89,7 +92,7 @@ def _encode_stop_transaction(message: TransactionEnded, ctx: RowContext) -> dict
         "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
         "reason": stop_reason(message),
     }
-    if message.token is not None and 0 < len(message.token.value) <= ID_TAG_MAX:  # who stopped it need not be said
+    if message.token is not None and 0 < len(message.token.value) <= ID_TAG_MAX:  # the stopping token is optional
         payload["idTag"] = encode_id_tag(message.token)
     data = [*encode_samples(message.samples, ctx), *encode_signed_record(message, ctx)]
     if data:
@@ -106,7 +109,7 @@ def _decode_stop_response(message: TransactionEnded, payload: Payload, ctx: RowC
 
 
 def _decode_malformed_stop(message: TransactionEnded, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    """An answer is no refusal: the backend has the end."""
+    """Decode a malformed answer. An answer is no refusal: the backend has the end."""
     known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
     return ResponseEffects(
         (TransactionHeard(ctx.link, message.session, known, decode_status_alone(payload.get("idTagInfo"))),)
@@ -135,5 +138,5 @@ ROWS = (
         _decode_stop_response,
         decode_malformed=_decode_malformed_stop,
     ),
-    NotExpressible(TransactionUpdated, "1.6 tells the charging state as StatusNotification of the connector"),
+    NotExpressible(TransactionUpdated, "1.6 sends the charging state as StatusNotification of the connector"),
 )

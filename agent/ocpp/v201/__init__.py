@@ -1,8 +1,7 @@
 """OCPP 2.0.1: Core; local list, reservation, smart charging.
 
-What this version cannot say: the station as a whole has no status message; TxResumed and DirectPayment came with 2.1.
-One connector per EVSE.
-"""
+What this version has no words for: the station as a whole has no status message; TxResumed and
+DirectPayment came with 2.1. One connector per EVSE."""
 
 from __future__ import annotations
 
@@ -76,5 +75,5 @@ V201 = Dialect(
 
 
 def build_dialect(features_off: Collection[str] = ()) -> Dialect:
-    """The dialect without what this station does not offer."""
+    """Return the dialect without what this station does not offer."""
     return V201.with_rows(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

@@ -18,7 +18,7 @@ def _encode_authorize(order: JudgeToken, ctx: RowContext) -> dict[str, Any]:
 
 def _decode_authorize_response(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
     info = payload["idTokenInfo"]
-    message = decode_token_message(order.token, info, ctx)  # first: the next screen shows it
+    message = decode_token_message(order.token, info, ctx)  # before the token event: the next screen shows it
     return ResponseEffects((*message, TokenJudged(order.request, order.token, decode_id_token_info(info))))
 
 

@@ -1,4 +1,5 @@
-"""BootNotification and Heartbeat (OCPP 2.0.1 B01-B04, G02). The meter's identity has no field here."""
+"""BootNotification and Heartbeat (OCPP 2.0.1 B01-B04, G02). There is no field for the identity
+of the meter."""
 
 from __future__ import annotations
 
@@ -9,16 +10,18 @@ from agent.ocpp.dialects.dialect import BootAnswer, Out, Payload, ResponseEffect
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 INTERVAL_MAX_S = 7 * 86400
-"""A longer interval is a mistake of the other side; it would silence the station for good."""
+"""A longer interval is a mistake of the backend; it would silence the station for good."""
 ASKABLE_WHILE_PENDING = frozenset({
     "GetBaseReport", "GetReport", "GetVariables", "RequestStartTransaction", "RequestStopTransaction", "SetVariables",
     "TriggerMessage",
 })  # fmt: skip
-"""B02: configuration and a trigger work; starting and stopping are answered with Rejected by their rows."""
+"""B02: configuration and a trigger work; start and stop are answered with Rejected by their
+rows."""
 
 
 def admits_request(boot: str | None, action: str) -> bool:
-    """B02, B03: everything else is a SecurityError until the boot is accepted."""
+    """Return whether the request is served. B02, B03: everything else is a SecurityError until
+    the boot is accepted."""
     return boot == "Accepted" or (boot != "Rejected" and action in ASKABLE_WHILE_PENDING)
 
 

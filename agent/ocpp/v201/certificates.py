@@ -1,5 +1,5 @@
-"""The station's certificate and the roots it trusts (OCPP 2.0.1 A02, M03-M05). Nothing of ISO 15118 is kept here:
-certificates for that use are rejected, and none is found."""
+"""The station's certificate and the roots it trusts (OCPP 2.0.1 A02, M03-M05). Certificates of
+ISO 15118 are not kept here: they are rejected, and none is found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _decode_install_certificate(payload: Payload, ctx: RowContext) -> AskInstall
 
 
 def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> AskInstalledCertificates:
-    """No type: all of them."""
+    """Decode the request; without a type it means all of them."""
     wanted = payload.get("certificateType")
     return AskInstalledCertificates(None if wanted is None else tuple(use for use in Use if use in wanted))
 

@@ -1,5 +1,6 @@
-"""What charging costs, as 2.0.1 tells it (I02, I03; C01, E): CostUpdated, and what the answers to Authorize and
-TransactionEvent bring beside the verdict. A personal message of format URI at the end is a receipt's address."""
+"""Cost in 2.0.1 (I02, I03; C01, E): CostUpdated, and what the answers to Authorize and
+TransactionEvent bring besides the idTokenInfo. A personal message of format URI at the end is
+the address of a receipt."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from agent.ocpp.wire.text import is_plain
 
 
 def decode_message_content(content: Payload | None) -> tuple[MessageContent, ...]:
-    """MessageContentType; empty for what cannot be shown."""
+    """Decode MessageContentType; empty for what cannot be shown."""
     text = " ".join(str((content or {}).get("content", "")).split())
     if content is None or not text or len(text) > TEXT_MAX or not is_plain(text):
         return ()
@@ -32,13 +33,14 @@ def _find_receipt_url(said: tuple[MessageContent, ...]) -> str:
 
 
 def decode_token_message(token: Token, info: Payload, ctx: RowContext) -> tuple[Event, ...]:
-    """The personal message of an IdTokenInfoType."""
+    """Decode the personal message of an IdTokenInfoType."""
     said = decode_message_content(info.get("personalMessage"))
     return (MessageHeard(ctx.link, said, token=token),) if said else ()
 
 
 def decode_session_cost(session: str, final: bool, payload: Payload, ctx: RowContext) -> Iterator[Event]:
-    """Of a TransactionEventResponse. An amount that is none is passed over: the transaction was heard all the same."""
+    """Decode a TransactionEventResponse. An invalid amount is skipped: the answer to the
+    transaction counts all the same."""
     said = decode_message_content(payload.get("updatedPersonalMessage"))
     if said and not final:
         yield MessageHeard(ctx.link, said, session=session)
@@ -64,7 +66,7 @@ def _decode_cost_updated(payload: Payload, ctx: RowContext) -> AskCost:
 
 
 def _answer_cost_updated(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """The answer has no word for it."""
+    """Answer the request; the response has no status."""
     if reply.status != "Accepted":
         raise Refused(Code.PROPERTY, "transactionId: no such transaction is running here")
     return {}

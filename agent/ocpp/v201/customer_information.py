@@ -1,5 +1,5 @@
-"""CustomerInformation and the NotifyCustomerInformations that follow (OCPP 2.0.1 N09, N10). Customers are known here by
-their token alone: by another name nothing is known of anybody."""
+"""CustomerInformation and the NotifyCustomerInformations that follow (OCPP 2.0.1 N09, N10).
+Customers are known here by their token alone: under another name there is no data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REFERENCES = ("idToken", "customerIdentifier", "customerCertificate")
 
 @frozen
 class CustomerReport(Message):
-    """One part of what is known; ``more``: another part follows."""
+    """One part of the report; ``more``: another part follows."""
 
     request: int
     part: int
@@ -31,7 +31,8 @@ class CustomerReport(Message):
 
 
 def _decode_customer_information(payload: Payload, ctx: RowContext) -> AskCustomer | dict[str, Any]:
-    """One customer has to be named (N09.FR.09), and one of the two wanted."""
+    """Decode the request. It must name one customer (N09.FR.09), and ask for a report or a
+    deletion."""
     if sum(name in payload for name in _REFERENCES) != 1:
         return {"status": "Invalid"}
     if not (payload["report"] or payload["clear"]):
@@ -41,7 +42,8 @@ def _decode_customer_information(payload: Payload, ctx: RowContext) -> AskCustom
 
 
 def _answer_customer_information(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """A report follows in any case; it is empty where nothing is known or none was wanted."""
+    """Answer the request. A report follows in any case; it is empty where there is no data or
+    none was requested."""
     if reply.status != "Accepted":
         return {"status": "Rejected"}
     text = "\n".join(_describe_customer(reply.data))

@@ -1,4 +1,5 @@
-"""DataTransfer from the backend (OCPP 2.0.1 P01). Data is anything: what is no text travels as JSON."""
+"""DataTransfer from the backend (OCPP 2.0.1 P01). Data is anything; what is not a text is passed
+on as JSON."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The device model of this very station: which components it has, and how a request finds a variable in it (OCPP 2.0.1
-part 1, 4; B05-B08). Names are case-insensitive."""
+"""The device model of this very station: its components, and how a request finds a variable in
+it (OCPP 2.0.1 part 1, 4; B05-B08). Names are case-insensitive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.ocpp.wire.timestamps import format_rfc3339
 
 
 class Entry(NamedTuple):
-    """One variable of one component. ``evse``: 0 for what belongs to the station."""
+    """One variable of one component. ``evse``: 0 for a component of the station."""
 
     name: Name
     evse: int
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 def list_entries(ctx: RowContext) -> Iterator[Entry]:
-    """All that this station has, component by component."""
+    """List every variable of this station, component by component."""
     names = [name for name in NAMES if not name.profile or ctx.settings.offers(name.profile)]
     for name in names:
         if name.of is Of.STATION:
@@ -46,7 +46,8 @@ def list_entries(ctx: RowContext) -> Iterator[Entry]:
 
 
 def collect_facts(reply: Reply, ctx: RowContext) -> ReportFacts:
-    """From the answer to ``AskInventory``. Raises ``Refused``: this station has no such block."""
+    """Collect the facts from the answer to ``AskInventory``. Raises ``Refused``: this station
+    has no such block."""
     if reply.status != "Accepted":
         raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
     utc_s = reply.data.get("utc_s")
@@ -56,7 +57,8 @@ def collect_facts(reply: Reply, ctx: RowContext) -> ReportFacts:
 
 
 def is_component(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
-    """Is this entry of the component that a request names? ``loosely``: one without EVSE means those of all EVSEs."""
+    """Return whether this entry belongs to the component that a request names. ``loosely``: a
+    component without EVSE means those of all EVSEs."""
     if wanted["name"].lower() != entry.name.component.lower() or wanted.get("instance"):
         return False
     have, want = entry.component_type.get("evse"), wanted.get("evse")
@@ -75,7 +77,7 @@ def is_variable(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
 
 
 def find_entry(component: Payload, variable: Payload, ctx: RowContext) -> Entry | str:
-    """The entry, or the status that says what is not known."""
+    """Return the entry, or the status that says what is not known."""
     own = [e for e in list_entries(ctx) if is_component(e, component)]
     if not own:
         return "UnknownComponent"

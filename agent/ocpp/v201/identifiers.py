@@ -1,5 +1,5 @@
-"""IdTokenType and IdTokenInfoType of 2.0.1. DirectPayment came with 2.1: here such a token is one of the central
-system. A verdict's group travels without its type."""
+"""IdTokenType and IdTokenInfoType of 2.0.1. DirectPayment came with 2.1: here such a token is
+one of the central system. The group of an idTokenInfo has no type here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ TOKEN_MAX = 36
 
 
 def encode_id_token(token: Token) -> dict[str, str]:
-    """Unchanged, never cut. Raises ``Unspeakable``. Only NoAuthorization may be empty."""
+    """Encode the token unchanged, never cut. Raises ``NotExpressibleError``. Only
+    NoAuthorization may be empty."""
     if token.type is TokenType.NO_AUTHORIZATION:
         return {"idToken": "", "type": token.type.value}
     if not 0 < len(token.value) <= TOKEN_MAX:
@@ -23,14 +24,14 @@ def encode_id_token(token: Token) -> dict[str, str]:
 
 
 def decode_id_token(payload: Payload) -> Token:
-    """NoAuthorization is nobody, whatever its text."""
+    """Decode a token. NoAuthorization names no driver, whatever its text."""
     if payload["type"] == TokenType.NO_AUTHORIZATION:
         return FREE_TOKEN
     return Token(payload["idToken"], TokenType(payload["type"]))
 
 
 def decode_id_token_info(info: Payload) -> Verdict:
-    """IdTokenInfoType."""
+    """Decode IdTokenInfoType."""
     group: Any = info.get("groupIdToken") or {}
     expires_utc_s = parse_timestamp(info.get("cacheExpiryDateTime"))
     evses = tuple(int(number) for number in info.get("evseId", ()))
@@ -38,10 +39,11 @@ def decode_id_token_info(info: Payload) -> Verdict:
 
 
 def encode_evse(number: int) -> dict[str, int]:
-    """EVSEType: each EVSE of ours has one connector."""
+    """Encode EVSEType: each EVSE of ours has one connector."""
     return {"id": number, "connectorId": 1}
 
 
 def session_of(transaction_id: str, ctx: RowContext) -> str:
-    """Ours has the same name; it may also be called by the number that the backend gave in 1.6."""
+    """Return the session of a transaction id. Our session has the same name; the id may also be
+    the number that the backend gave in 1.6."""
     return ctx.outbox.session_of(ctx.link, transaction_id) or transaction_id

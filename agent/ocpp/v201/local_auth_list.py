@@ -1,5 +1,5 @@
-"""The local authorisation list (OCPP 2.0.1 D01, D02). What an entry says beyond status, group and expiry (languages,
-messages, priority, EVSEs) is not kept."""
+"""The local authorization list (OCPP 2.0.1 D01, D02). Of an entry only status, group and expiry
+are kept; languages, messages, priority and EVSEs are not."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def _answer_send_local_list(reply: Reply, payload: Payload, ctx: RowContext) -> 
 ROWS = (
     In("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
     In("SendLocalList", _decode_send_local_list, _answer_send_local_list),
-    NotExpressible(ListConflicted, "2.x asks nothing of the kind; the answer that contradicts the list decides"),
+    NotExpressible(ListConflicted, "2.x does not ask for it; the answer that contradicts the list decides"),
 )

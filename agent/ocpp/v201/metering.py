@@ -1,4 +1,5 @@
-"""MeterValueType, and MeterValues for what belongs to no transaction (OCPP 2.0.1 J01, J02). Values are numbers."""
+"""MeterValueType, and MeterValues for values outside a transaction (OCPP 2.0.1 J01, J02). Values
+are numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, An
     told = set()
     for name in sample.measurands:
         for one in measured_values(name, sample.reading):
-            if one in told:  # Voltage and Voltage.L1
+            if one in told:  # both Voltage and Voltage.L1 are configured
                 continue
             told.add(one)
             entry: dict[str, Any] = {
@@ -62,13 +63,14 @@ def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, An
 
 
 def _sample_timestamp(sample: Sample, ctx: RowContext) -> str:
-    """Clock-aligned values lie on a whole second, whatever the clock has learned since."""
+    """Return the time of a sample. Clock-aligned values lie on a whole second, even if the clock
+    was corrected since."""
     utc_s = ctx.clock.utc_s(sample.reading.at)
     return format_rfc3339(round(utc_s) if sample.context is ReadingContext.CLOCK else utc_s)
 
 
 def encode_samples(samples: Iterable[Sample], ctx: RowContext) -> list[dict[str, Any]]:
-    """Samples of which nothing was measured are left out."""
+    """Encode the samples; those without a measured value are left out."""
     return [
         {"timestamp": _sample_timestamp(s, ctx), "sampledValue": values}
         for s in samples
@@ -77,8 +79,9 @@ def encode_samples(samples: Iterable[Sample], ctx: RowContext) -> list[dict[str,
 
 
 def encode_signed_value(record: SignedReading, ctx: RowContext) -> dict[str, dict[str, str]]:
-    """``signedMeterValue`` with its SignedMeterValueType: the record byte for byte, in base64. Nothing where it is
-    longer than the standard allows: a bill must not be refused for the record that goes with it."""
+    """Encode ``signedMeterValue`` with its SignedMeterValueType: the record byte for byte, in
+    base64. Empty where the record is longer than the standard allows: a bill must not be refused
+    because of its record."""
     told = ctx.settings.flag("public_key_told")
     value = {
         "signedMeterData": _encode_base64(record.data.encode("utf-8")),
@@ -87,7 +90,7 @@ def encode_signed_value(record: SignedReading, ctx: RowContext) -> dict[str, dic
         "publicKey": _encode_base64(bytes.fromhex(record.public_key)) if told else "",
     }
     if long := [name for name, text in value.items() if len(text) > MOST[name]]:
-        log.error("a signed record is not told: %s is longer than OCPP 2.0.1 allows", long[0])
+        log.error("a signed record is not sent: %s is longer than OCPP 2.0.1 allows", long[0])
         return {}
     return {"signedMeterValue": value}
 
@@ -97,6 +100,7 @@ def _encode_base64(octets: bytes) -> str:
 
 
 def encode_meter_values(message: MeterSampled, ctx: RowContext) -> dict[str, Any] | None:
-    """MeterValues: of no transaction, or of one that is over (TransactionEvent could not tell more of it)."""
+    """Encode MeterValues: of no transaction, or of one that is over (TransactionEvent cannot
+    report more of it)."""
     values = encode_samples(message.samples, ctx)
     return {"evseId": message.evse, "meterValue": values} if values else None

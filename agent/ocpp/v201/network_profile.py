@@ -1,5 +1,6 @@
-"""SetNetworkProfile (OCPP 2.0.1 B09). The operating system chooses the interface, and a VPN or an APN is its matter: a
-profile that asks for one is rejected, not half obeyed. The time-out of messages stays the station file's."""
+"""SetNetworkProfile (OCPP 2.0.1 B09). The operating system chooses the interface and owns VPN
+and APN: a profile that asks for one is rejected, not half obeyed. The time-out of messages stays
+that of the station file."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.wire.text import is_plain
 
 OURS = "OCPP20"
-"""OCPPVersionEnumType: 2.0.1 is told as this."""
+"""OCPPVersionEnumType: the word for 2.0.1."""
 _REJECTED = {"status": "Rejected"}
 
 
@@ -27,7 +28,8 @@ def _decode_set_network_profile(payload: Payload, ctx: RowContext) -> AskNetwork
 
 
 def is_acceptable_url(url: str, profile: int) -> bool:
-    """An address that a WebSocket can be opened to, with TLS where the security profile wants it."""
+    """Return whether a WebSocket can be opened to the address, with TLS where the security
+    profile demands it."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -1,5 +1,5 @@
-"""What 2.0.1 knows and this station does not offer (yet). Where the standard has a word for it, it is said; otherwise a
-CALLERROR NotSupported."""
+"""What 2.0.1 knows and this station does not offer (yet). Where the standard has a word for
+that, it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OFF: dict[str, tuple[In | NotOffered, ...]] = {
         NotOffered("GetCompositeSchedule", _SMART),
     ),
 }
-"""What is answered where a profile (by its name in 1.6) is switched off in the station file."""
+"""The answers where a profile (by its name in 1.6) is switched off in the station file."""
 
 ROWS: tuple[In | NotOffered, ...] = (
     answer_always("GetMonitoringReport", status="NotSupported"),

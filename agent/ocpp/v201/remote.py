@@ -1,4 +1,4 @@
-"""What the backend may do from afar (OCPP 2.0.1 B11, B12, E14, F01-F06, G03, G04)."""
+"""Remote control by the backend (OCPP 2.0.1 B11, B12, E14, F01-F06, G03, G04)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REJECTED = {"status": "Rejected"}
 
 
 def answer_one_of(*words: str, otherwise: str = "Rejected") -> Callable[[Reply, Payload, RowContext], dict[str, Any]]:
-    """The neutral status is the word of 2.x too."""
+    """Answer with the neutral status, which is the word of 2.x too."""
 
     def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         if reply.status == "NotImplemented" and "NotImplemented" not in words:
@@ -36,7 +36,7 @@ def answer_one_of(*words: str, otherwise: str = "Rejected") -> Callable[[Reply, 
 
 
 def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
-    """The EVSE that is meant: 0 the whole station, None one that is not there."""
+    """Return the requested EVSE: 0 for the whole station, None for one that does not exist."""
     evse = payload.get("evse")
     if evse is None:
         return 0
@@ -53,8 +53,8 @@ def _decode_change_availability(payload: Payload, ctx: RowContext) -> AskAvailab
 
 
 def _decode_request_start(payload: Payload, ctx: RowContext) -> AskStart | dict[str, Any]:
-    """A profile of another purpose is an error (F01.FR.26); a right one is ignored by a station without smart
-    charging."""
+    """Decode RequestStartTransaction. A profile of another purpose is an error (F01.FR.26); a
+    right one is ignored by a station without smart charging."""
     profile = smart_charging.decode_start_profile(payload, ctx)
     if ctx.boot != "Accepted" or isinstance(profile, bool):
         return dict(REJECTED)
@@ -100,8 +100,8 @@ _OF_ANY_EVSE = (Trigger.FIRMWARE_STATUS, Trigger.LOG_STATUS, Trigger.HEARTBEAT, 
 
 
 def _decode_trigger_message(payload: Payload, ctx: RowContext) -> AskTrigger | dict[str, Any]:
-    """Certificates of ISO 15118 are not offered. A boot that was accepted is not repeated (F06.FR.17); transactions
-    and values wait for one that is."""
+    """Decode TriggerMessage. Certificates of ISO 15118 are not offered. An accepted boot is not
+    repeated (F06.FR.17); transactions and values wait for an accepted one."""
     what = _TRIGGERS.get(payload["requestedMessage"])
     if what is None:
         return {"status": "NotImplemented"}
@@ -127,7 +127,7 @@ async def _look_up_queued_messages(payload: Payload, ctx: RowContext) -> Payload
 
 
 def _answer_get_transaction_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """E14: without a transaction named, only whether anything waits."""
+    """Answer E14: without a transaction named, only whether anything waits."""
     waiting = {"messagesInQueue": reply.data["waiting"]}
     if payload.get("transactionId") is None:
         return waiting

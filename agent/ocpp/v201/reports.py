@@ -42,7 +42,7 @@ def _encode_notify_report(message: Report, ctx: RowContext) -> dict[str, Any]:
 
 
 def encode_report_entry(entry: Entry, known: ReportFacts) -> dict[str, Any]:
-    """ReportDataType."""
+    """Encode ReportDataType."""
     name = entry.name
     mutability = "WriteOnly" if name.is_secret else "ReadWrite" if name.is_writable else "ReadOnly"
     attribute: dict[str, Any] = {"type": "Actual", "mutability": mutability}
@@ -74,7 +74,7 @@ def _encode_characteristics(entry: Entry, known: ReportFacts) -> dict[str, Any]:
 
 
 def _answer_with_report(chosen: list[Entry], known: ReportFacts, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """The answer, and what is owed after it."""
+    """Answer the request and queue the parts of the report after it."""
     if not chosen:
         return {"status": "EmptyResultSet"}
     at = ctx.clock.now().stamp
@@ -114,7 +114,7 @@ def _answer_get_report(reply: Reply, payload: Payload, ctx: RowContext) -> dict[
 
 
 def _is_wanted(entry: Entry, wanted: Payload) -> bool:
-    """B08.FR.20-23: what is left out means all of them."""
+    """Return whether the entry was requested. B08.FR.20-23: what is left out means all of them."""
     variable = wanted.get("variable")
     return is_component(entry, wanted["component"], loosely=True) and (
         variable is None or is_variable(entry, variable, loosely=True)
@@ -122,7 +122,8 @@ def _is_wanted(entry: Entry, wanted: Payload) -> bool:
 
 
 def _meets_criterion(entry: Entry, criterion: str, every: list[Entry], known: ReportFacts) -> bool:
-    """B08.FR.07-10: true, or (except for Problem) not a variable of that component at all."""
+    """Return whether the entry meets the criterion. B08.FR.07-10: the variable is true, or
+    (except for Problem) that component does not have it."""
     own = (e for e in every if e.component_type == entry.component_type and e.name.variable == criterion)
     judge = next(own, None)
     if judge is None:

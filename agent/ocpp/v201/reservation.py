@@ -1,4 +1,5 @@
-"""Reservations (OCPP 2.0.1 H01-H04): of an EVSE, of any, or of any with a connector of some type."""
+"""Reservations (OCPP 2.0.1 H01-H04): of an EVSE, of any EVSE, or of any with a connector of some
+type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""GetVariables and SetVariables (OCPP 2.0.1 B05, B06). Names go back as they came. One attribute exists: Actual."""
+"""GetVariables and SetVariables (OCPP 2.0.1 B05, B06). Names are returned as they came. One
+attribute exists: Actual."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ def acceptable_password(text: str) -> bool:
 
 
 def _settable_text(entry: Entry, given: str, ctx: RowContext) -> str | None:
-    """What the domain is asked to set; None: this may not be."""
+    """Return the text that the domain is asked to set; None if it must not be set."""
     ours = entry.name.own_variable
     if ours is None or not entry.name.is_writable or (ours.own and not ctx.primary):
         return None
@@ -116,7 +117,7 @@ def _masked_item(item: Any) -> Any:
 
 
 def _without_keys(value: Any) -> Any:
-    """Without the secrets of an APN or a VPN, wherever they are."""
+    """Mask the secrets of an APN or a VPN, wherever they are."""
     if isinstance(value, dict):
         return {n: HIDDEN if _is_key(n) else _without_keys(item) for n, item in value.items()}
     return [_without_keys(item) for item in value] if isinstance(value, list) else value

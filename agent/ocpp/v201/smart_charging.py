@@ -1,5 +1,5 @@
-"""Smart charging (OCPP 2.0.1 block K): profiles of the backend. Limits of others (K11-K14) and schedules that a vehicle
-negotiates (K15-K17) are not offered."""
+"""Smart charging (OCPP 2.0.1 block K): profiles of the backend. Limits of other systems
+(K11-K14) and schedules that a vehicle negotiates (K15-K17) are not offered."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from agent.ocpp.wire.timestamps import format_rfc3339
 
 FEATURE = "SmartCharging"
 SOURCE = "CSO"
-"""ChargingLimitSourceEnumType: whose profiles a backend's are."""
+"""ChargingLimitSourceEnumType: the source of a backend's profiles."""
 PARTS = 5
 """Profiles per ReportChargingProfiles: some 25 kB at most."""
 _PURPOSES = {str(p): p for p in Purpose}
@@ -55,8 +55,9 @@ def _decode_charging_schedule(payload: Payload) -> Schedule:
 
 
 def decode_charging_profile(payload: Payload) -> Profile | ProfileRefusal:
-    """ChargingProfileType, or why a backend cannot set it here (K01: external constraints; several schedules are for a
-    vehicle to choose from; a start belongs to absolute and recurring ones alone). Raises ``Refused``."""
+    """Decode ChargingProfileType, or return why a backend cannot set it here (K01: external
+    constraints; several schedules are for a vehicle to choose from; a start belongs to absolute
+    and recurring ones alone). Raises ``Refused``."""
     purpose, kind = _PURPOSES.get(payload["chargingProfilePurpose"]), Kind(payload["chargingProfileKind"])
     if purpose is None:
         return ProfileRefusal("InvalidProfile", f"{payload['chargingProfilePurpose']} is not set by a backend")
@@ -82,7 +83,8 @@ def decode_charging_profile(payload: Payload) -> Profile | ProfileRefusal:
 
 
 def decode_start_profile(payload: Payload, ctx: RowContext) -> Profile | bool | None:
-    """The profile that a remote start brings: False when it cannot be, None when there is none or it is ignored."""
+    """Decode the profile of a remote start: False when it is not valid, None when there is none
+    or it is ignored."""
     wanted = payload.get("chargingProfile")
     if wanted is None:
         return None
@@ -112,7 +114,7 @@ def _answer_set_charging_profile(reply: Reply, payload: Payload, ctx: RowContext
 
 
 def _reject_profile(reason: ProfileRefusal) -> dict[str, Any]:
-    """StatusInfoType (2.0.1 part 2, 2.42)."""
+    """Reject with StatusInfoType (2.0.1 part 2, 2.42)."""
     return {"status": "Rejected", "statusInfo": {"reasonCode": reason.code, "additionalInfo": reason.text}}
 
 
@@ -210,7 +212,8 @@ def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> AskProfi
 
 
 def _answer_get_charging_profiles(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """The answer, and the parts that are owed after it: every part speaks of one EVSE."""
+    """Answer the request and queue the parts of the report after it: every part is about one
+    EVSE."""
     found: list[Installed] = reply.data.get("profiles", []) if reply.status == "Accepted" else []
     parts = []
     for evse, group in groupby(found, key=lambda i: i.evse):

@@ -1,7 +1,7 @@
-"""StatusNotification (OCPP 2.0.1 G01), NotifyEvent (G05) and SecurityEventNotification (A04). Five statuses of a
-connector; the station as a whole has none (its connectors tell it). What is wrong is told beside it, as the Problem of
-a part, by its minimum required error code where it has one, and our name; monitors that a backend sets are not
-offered."""
+"""StatusNotification (OCPP 2.0.1 G01), NotifyEvent (G05) and SecurityEventNotification (A04). A
+connector has five statuses; the station as a whole has none (its connectors report it). A fault
+is sent beside the status, as the Problem of a part, by its minimum required error code where it
+has one, and our name. Monitors that a backend sets are not offered."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def _encode_status_notification(message: StatusChanged, ctx: RowContext) -> dict
 
 
 def _encode_notify_event(message: FaultNoted, ctx: RowContext) -> dict[str, Any]:
-    """Of the plug's lock, otherwise of the EVSE. The value is whether anything is wrong with that part now."""
+    """Encode the fault as an event of the plug's lock, otherwise of the EVSE. The value is
+    whether that part has any fault now."""
     lock = message.fault in LOCKING
     wrong = [f for f in message.faults if not lock or f in LOCKING]
     at = format_rfc3339(ctx.clock.utc_s(message.at))

@@ -1,6 +1,6 @@
-"""TransactionEvent (OCPP 2.0.1 E01-E15, J02): started, updated, ended, and the meter values in between. The transaction
-is named by the session's own id. What this version cannot say: that a transaction went on after a restart (TxResumed,
-2.1) - a changed charging state tells it."""
+"""TransactionEvent (OCPP 2.0.1 E01-E15, J02): started, updated, ended, and the meter values in
+between. The transaction has the session's own id. What this version has no words for: that a
+transaction went on after a restart (TxResumed, 2.1); a changed charging state reports it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def _build_transaction_event(
 def _boundary_sample(
     context: ReadingContext, reading: Reading | None, at: Stamp, meter_wh: int, measurands: Any
 ) -> Sample:
-    """First or last value of a transaction: the billed register always, the rest as configured."""
+    """Return the first or last sample of a transaction: the billed register always, the rest as
+    configured."""
     known = replace(reading, energy_wh=meter_wh) if reading else Reading(at, meter_wh)
     return Sample(context, known, tuple(dict.fromkeys((ENERGY, *measurands))))
 
@@ -76,7 +77,7 @@ def _add_remote_start_id(event: dict[str, Any], remote_id: str) -> None:
 
 
 def _add_reservation_id(event: dict[str, Any], reservation: str, ctx: RowContext) -> None:
-    """With the first event of the right for which something was kept (E03.FR.04)."""
+    """Add the reservation to the first event of the authorization that uses it (E03.FR.04)."""
     known = reservation_number(reservation, ctx)
     if known is not None:
         event["reservationId"] = known
@@ -103,7 +104,8 @@ def _begin_sample(message: TransactionStarted | TransactionAuthorised, at: Stamp
 
 
 def _encode_authorized(message: TransactionAuthorised, ctx: RowContext) -> dict[str, Any]:
-    """The token is told once; when the EVSE becomes known later, the begin values come with it."""
+    """Encode the authorization. The token is sent once; when the EVSE becomes known later, the
+    begin values come with it."""
     event = _build_transaction_event(
         "Updated", message.session, message.at, trigger_reason(message.trigger), message.offline, ctx
     )
@@ -131,7 +133,8 @@ def _encode_updated(message: TransactionUpdated, ctx: RowContext) -> dict[str, A
 
 
 def _encode_meter_event(message: MeterSampled, ctx: RowContext) -> dict[str, Any]:
-    """Told even if nothing of it could be measured: its place in the transaction is taken."""
+    """Encode the values. The event is sent even if there is no measured value: its place in the
+    transaction is taken."""
     first = message.samples[0]
     why = _OF_CONTEXT.get(first.context, "MeterValuePeriodic")
     event = _build_transaction_event(
@@ -155,7 +158,7 @@ def _encode_ended(message: TransactionEnded, ctx: RowContext) -> dict[str, Any]:
         plugged = message.trigger is not TriggerReason.EV_COMMUNICATION_LOST
     state = ChargingState.EV_CONNECTED if plugged else ChargingState.IDLE
     event["transactionInfo"] |= {"chargingState": state.value, "stoppedReason": message.reason.value}
-    if message.token is not None and message.trigger is TriggerReason.STOP_AUTHORIZED:  # told once
+    if message.token is not None and message.trigger is TriggerReason.STOP_AUTHORIZED:  # sent once
         event["idToken"] = encode_id_token(message.token)
     if not message.evse:
         return event
@@ -163,7 +166,7 @@ def _encode_ended(message: TransactionEnded, ctx: RowContext) -> dict[str, Any]:
     wanted = ctx.settings.items_of("stop_sampled_measurands")
     end = _boundary_sample(ReadingContext.END, message.reading, message.at, message.meter_wh, wanted)
     event["meterValue"] = encode_samples((*message.samples, end), ctx)
-    if message.signed is not None:  # of the billed register, which is the first value of the last sample
+    if message.signed is not None:  # it belongs to the billed register, the first value of the last sample
         event["meterValue"][-1]["sampledValue"][0] |= encode_signed_value(message.signed, ctx)
     return event
 
@@ -181,7 +184,8 @@ def _decode_event_response(message: Any, payload: Payload, ctx: RowContext) -> R
 
 
 def _decode_malformed_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    """An answer is no refusal: the backend has the event. What can be read of it is the status of the token."""
+    """Decode a malformed answer. An answer is no refusal: the backend has the event. Only the
+    status of the token may be readable."""
     verdict = decode_status_alone(payload.get("idTokenInfo"))
     heard = _decode_event_response(message, {}, ctx)
     if verdict is None:
@@ -229,5 +233,5 @@ ROWS = (
         other=_LOOSE,
         decode_malformed=_decode_malformed_response,
     ),
-    NotExpressible(ConnectorUnplugged, "TransactionEvent and StatusNotification tell it"),
+    NotExpressible(ConnectorUnplugged, "TransactionEvent and StatusNotification report it"),
 )
