@@ -671,7 +671,7 @@ async def test_letters_of_an_older_release_can_be_resent() -> None:
         await s.do("kill", "resend")
         assert not [True for _ in range(5) if await s.send("answered")][2:]
         (letter,) = await s.store.dead()
-        assert "its start was told in another OCPP version, and is not kept here" in letter.reason
+        assert "its start was sent in another OCPP version, and is not kept here" in letter.reason
         await s.do("switch", "resend")
         await s.settle()
         assert (s.billed(), await s.store.dead()) == (["session-0"], [])

@@ -48,7 +48,9 @@ def inventory(settings: Settings | None = None, fault: Fault | None = None, bay:
     if fault:
         site.evses[2].faults.add(fault)
     block = DeviceModel(site, EvseStatus(site))
-    (reply,) = block.made_of(Asked("chargy", "1", AskInventory()), Moment(Stamp(1, 5.0), 1_795_600_800.0))
+    (reply,) = block.answer_inventory_report(
+        Asked("chargy", "1", AskInventory()), Moment(Stamp(1, 5.0), 1_795_600_800.0)
+    )
     assert isinstance(reply, Reply)
     return reply
 

@@ -25,7 +25,7 @@ import asyncio, itertools, sys
 from pathlib import Path
 from agent.domain.requests import AskSendList
 from agent.domain.functional_block import Blocks
-from agent.domain.blocks.local_auth_list import Lists
+from agent.domain.blocks.local_auth_list import LocalAuthListBlock
 from agent.domain.events import Asked, Started
 from agent.domain.evse import Evse, Site
 from agent.domain.variables import Settings
@@ -40,7 +40,7 @@ class Backend:
 async def main():
     store = await Store.open(Path(sys.argv[1]))
     site = Site({{1: Evse(1)}}, Settings())
-    engine = Engine(Blocks([Lists(site)]), store, Clock({{}}))
+    engine = Engine(Blocks([LocalAuthListBlock(site)]), store, Clock({{}}))
     backend = engine.links["chargy"] = Backend()
     await engine.handle_event(Started(await store.facts()))
     for backend.version in itertools.count(site.local_list.version + 1):
