@@ -56,12 +56,8 @@ _REFUSAL_DETAIL = {
 
 class AuthorizationBlock:
     def __init__(self, site: Site, choice: OutletSelection, early: StartupTaps) -> None:
-        self._site, self._outlet_selection, self._startup_taps, self._rate_limit = (
-            site,
-            choice,
-            early,
-            CardRateLimit(site),
-        )
+        self._site, self._outlet_selection, self._startup_taps = site, choice, early
+        self._rate_limit = CardRateLimit(site)
         self.cache = Cache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._request_count = 0
@@ -146,7 +142,7 @@ class AuthorizationBlock:
         elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.holds_only_kept_cable:
             yield from self._authorize_stop_by_card(evse, event.evse, event.token, now)
         elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
-            yield from self._card_while_waiting(evse, event.token)
+            yield from self._answer_card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
         elif evse.session_used or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
@@ -206,15 +202,14 @@ class AuthorizationBlock:
     def _tokens_at_evse(self, evse: Evse) -> set[Token]:
         """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
         authorized."""
-        session = (
-            {evse.session.token}
-            if evse.session
-            else {evse.kept.token}
-            if evse.kept and evse.holds_only_kept_cable
-            else set()
-        )
-        grant = {evse.grant.token} if evse.grant else set()
-        return session | grant | {p.token for p in self._pending.values() if p.evse == evse.number}
+        tokens = {p.token for p in self._pending.values() if p.evse == evse.number}
+        if evse.grant:
+            tokens.add(evse.grant.token)
+        if evse.session:
+            tokens.add(evse.session.token)
+        elif evse.kept and evse.holds_only_kept_cable:
+            tokens.add(evse.kept.token)
+        return tokens
 
     def _is_token_here(self, token: Token | None) -> bool:
         """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
@@ -263,7 +258,7 @@ class AuthorizationBlock:
         if reader is not None:
             yield from self._rate_limit.count_refused_card(reader, now)
 
-    def _card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
+    def _answer_card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
         if evse.grant is None or token.same(evse.grant.token):
             yield SituationChanged(evse.number)  # a second tap to be sure: show the state again
         else:

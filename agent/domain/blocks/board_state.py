@@ -49,11 +49,8 @@ class BoardStateBlock:
         evse.session_used, evse.board_not_seen = state.spent, False
         evse.counts_plugged, evse.can_hold_plug = event.traits.counts_plugged, event.traits.holds
         evse.unlockable = event.traits.lockable
-        evse.cable_plugged, evse.vehicle_connected, evse.requests_energy = (
-            _is_cable_present(evse, state),
-            state.vehicle,
-            state.asks,
-        )
+        evse.cable_plugged = _is_cable_present(evse, state)
+        evse.vehicle_connected, evse.requests_energy = state.vehicle, state.asks
         evse.locked, evse.release, evse.bay_occupied = state.locked, False, state.bay_occupied
         evse.release_requested, evse.released, evse.withdrawn = False, state.released, not state.released
         self._take_board_ratings(evse, event.traits)

@@ -208,11 +208,8 @@ class CardPayments:
             return
         served = [self._site.evses[n] for n in self._journal.terms.terminals[p.terminal]]
         p.prices = {e.number: tariff for e in served if (tariff := self._known_tariff(e, now)) is not None}
-        why, among = (
-            ("", evses)
-            if (named := self._outlet_selection.find_chosen_outlet(evses, now))
-            else self._question_for_driver(p, evses)
-        )
+        named = self._outlet_selection.find_chosen_outlet(evses, now)
+        why, among = ("", evses) if named else self._question_for_driver(p, evses)
         if not why:
             yield from self._place_payment(p, named or evses[0], evses, now, named=named is not None)
         elif self._outlet_selection.is_asking:

@@ -36,7 +36,11 @@ class CardRateLimit:
         late.append(now.t_s)
         if self.is_limit_reached(reader, now) and now.t_s - self._last_note_s.get(reader, -NOTED_S) >= NOTED_S:
             self._last_note_s[reader] = now.t_s
-            yield Note(reader, f"{len(late)} cards were refused within a minute: no more are judged for now", "reader")
+            yield Note(
+                reader,
+                f"{len(late)} cards were refused within a minute: further cards are not authorized for now",
+                "reader",
+            )
 
     def _recent_refusals(self, reader: EvseId, now: Moment) -> deque[float]:
         times = self._refusal_times.setdefault(STATION if self._is_reader_shared else reader, deque())

@@ -85,11 +85,11 @@ class Metrology:
         return ""
 
     def _refuse_meter(self, evse: Evse, fault: Fault, why: str) -> Iterator[Yielded]:
-        yield from self._note_once(evse, why)
+        yield from self._note_trouble_once(evse, why)
         yield FaultRaised(evse.number, fault)
         yield SituationChanged(evse.number)
 
-    def _note_once(self, evse: Evse, why: str) -> Iterator[Yielded]:
+    def _note_trouble_once(self, evse: Evse, why: str) -> Iterator[Yielded]:
         """Log the reason once while it lasts; numbers in it may change."""
         if not evse.meter.trouble:
             yield Note(evse.number, why)
@@ -139,7 +139,7 @@ class Metrology:
         """Refuse a reading. One is dropped; several in a row are a fault."""
         watch = evse.meter
         watch.refused += 1
-        yield from self._note_once(evse, why)
+        yield from self._note_trouble_once(evse, why)
         yield MeterFailed(evse.number, event.purpose)
         if watch.refused >= NONSENSE:
             yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)

@@ -143,11 +143,11 @@ class Reservations:
         seconds (a silent board, a reset) ends none."""
         for reservation in list(self._site.reservations.values()):
             evse = self._site.evses.get(reservation.evse)
-            if evse is not None and self._out_of_use(evse):
+            if evse is not None and self._is_out_of_use(evse):
                 yield from self._forget_reservation(reservation.id, now)
                 yield from self._report_reservation_ended(reservation, expired=False)
 
-    def _out_of_use(self, evse: Evse) -> bool:
+    def _is_out_of_use(self, evse: Evse) -> bool:
         return not self._site.is_operative(evse) or any(blocks(f) and f not in GRACE_S for f in evse.faults)
 
     @on(TimeCame, ClockTrusted)

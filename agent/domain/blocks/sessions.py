@@ -54,16 +54,16 @@ class Sessions:
         for key, record in event.remembered.get("poisoned", {}).items():
             if key.startswith("session/") and not record.get("told"):  # the store could not read it
                 yield Remember("poisoned", key, {**record, "told": True})
-                yield from self._out_of_service(record.get("evse") or _evse_in(str(record.get("record"))))
+                yield from self._take_out_of_service(record.get("evse") or _evse_number_in(str(record.get("record"))))
         for key, record in event.remembered.get("session", {}).items():
             try:
                 session = Session.from_record(key, record)
                 evse = self._site.evses[session.evse]
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
-                yield from self._set_aside(key, record, str(e))
+                yield from self._set_record_aside(key, record, str(e))
                 continue
             if evse.session is not None:
-                yield from self._set_aside(key, record, "second open session of the same EVSE")
+                yield from self._set_record_aside(key, record, "second open session of the same EVSE")
                 continue
             evse.session, evse.state, evse.board_not_seen = session, State.RECOVERING, True
             yield WakeMe(timer_key("recover", evse), now.t_s + RECOVER_S)
@@ -81,12 +81,12 @@ class Sessions:
             if evse.session is not None and evse.session.id in event.ended:
                 yield from end_session_from_disk(self._site, evse, event.ended[evse.session.id], now)
 
-    def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
+    def _set_record_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         yield Remember("poisoned", key, {"record": record, "why": why})
         yield Remember("session", key, None)
-        yield from self._out_of_service(record.get("evse") if isinstance(record, Mapping) else None)
+        yield from self._take_out_of_service(record.get("evse") if isinstance(record, Mapping) else None)
 
-    def _out_of_service(self, number: Any) -> Iterator[Yielded]:
+    def _take_out_of_service(self, number: Any) -> Iterator[Yielded]:
         """Take the EVSE of this session out of service until the next start, or all of them: energy
         may be unbilled."""
         known = [e for e in self._site.evses.values() if e.number == number]
@@ -126,7 +126,7 @@ class Sessions:
             yield from limit_invalid_token_energy(self._site, evse, now)
 
 
-def _evse_in(damaged: str) -> int | None:
+def _evse_number_in(damaged: str) -> int | None:
     """Return the EVSE's number in what is left of a session's record."""
     _, found, rest = damaged.partition('"evse":')
     digits = rest.split(",")[0].strip()

@@ -119,7 +119,9 @@ class SmartCharging:
             gone |= self._expired_profiles(now)
         refusal = self._profile_refusal(new, ask.replaces)
         if refusal is None and len(self._installed) - len(gone) >= self._profile_limit:
-            refusal = ProfileRefusal("TooManyElements", f"{self._profile_limit} profiles are installed, no more fit")
+            refusal = ProfileRefusal(
+                "TooManyElements", f"{self._profile_limit} profiles are installed, which is the most"
+            )
         if refusal is not None:
             yield Reply(event.link, event.request, "Rejected", {"reason": refusal})
             return

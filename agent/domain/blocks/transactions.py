@@ -213,10 +213,10 @@ class Transactions:
                 tx = Transaction.from_record(key, record)
                 evse = self._site.evses[tx.evse]
             except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
-                yield from self._set_aside(key, record, str(e))
+                yield from self._set_record_aside(key, record, str(e))
                 continue
             if evse.tx is not None or (evse.session is not None and evse.session.id != key):
-                yield from self._set_aside(key, record, "second open transaction of the same EVSE")
+                yield from self._set_record_aside(key, record, "second open transaction of the same EVSE")
                 continue
             evse.tx = tx
             yield WakeMe(timer_key("tx", evse), now.t_s + RECOVER_S)
@@ -228,7 +228,7 @@ class Transactions:
             if evse.tx is not None and evse.session is None and evse.tx.id in event.ended:
                 yield from close_transaction(self._site, evse, evse.tx, now, *_LOST)
 
-    def _set_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
+    def _set_record_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         """Set the record aside. No energy depends on it: the station goes on."""
         yield Remember("poisoned", key, {"record": record if isinstance(record, Mapping) else {}, "why": why})
         yield Remember("tx", key, None)

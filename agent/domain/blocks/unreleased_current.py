@@ -36,7 +36,7 @@ class UnreleasedCurrent:
         if at_s - since_s >= LASTS_S * max(1.0, self._site.io_s) and Fault.CONTACTOR_WELDED not in evse.faults:
             yield Note(
                 evse.number, f"{why} though nothing is released: its contactor does not open, or something else "
-                "releases it (its release mode, an input); switch it off and look", "board"
+                "releases it (its release mode, an input); switch it off and check it", "board"
             )  # fmt: skip
             yield FaultRaised(evse.number, Fault.CONTACTOR_WELDED)
 
