@@ -60,9 +60,9 @@ async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIter
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
     from drivers.display_framebuffer.raster import Framebuffer
-    from drivers.panel.display import opened
+    from drivers.panel.display import open_display
 
-    async with opened(lambda: Framebuffer(settings), _mounting(settings), where) as display:
+    async with open_display(lambda: Framebuffer(settings), _mounting(settings), where) as display:
         yield display
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageChops
 from agent.ports import Broken, Unreachable
 from drivers.display_framebuffer import FORMATS, FramebufferSettings
 from drivers.panel.canvas import Box
-from drivers.panel.changed_boxes import changes
+from drivers.panel.changed_boxes import changed_boxes
 
 BITS_PER_PIXEL = {"RGB565": 16, "RGB888": 24, "XRGB8888": 32, "MONO": 1}
 """``MONO``: the lowest bit is the leftmost pixel, 1 is lit (``ssd1307fb``)."""
@@ -69,7 +69,7 @@ class Framebuffer:
 
     def show(self, image: Image.Image) -> int:
         """Writes what has changed of ``image`` (RGB, as large as the panel); returns the bytes written."""
-        boxes = changes(self._before, image)
+        boxes = changed_boxes(self._before, image)
         self._before = None  # until all of it is written, nobody knows what the panel shows
         written = 0
         for box in boxes:
@@ -84,14 +84,14 @@ class Framebuffer:
 
     def _write(self, box: Box, data: bytes) -> int:
         g = self.geometry
-        row_bytes = _row_bytes(box.w, g.format)
+        row_bytes = _row_bytes(box.width_px, g.format)
         start = g.offset + box.y0 * g.stride + box.x0 * BITS_PER_PIXEL[g.format] // 8
         try:
             if row_bytes == g.stride:
                 return os.pwrite(self._fd, data, start)
             return sum(
                 os.pwrite(self._fd, data[row * row_bytes : (row + 1) * row_bytes], start + row * g.stride)
-                for row in range(box.h)
+                for row in range(box.height_px)
             )
         except OSError as e:
             raise Unreachable(f"display {self._path}: {e.strerror}; check the panel; it is tried again") from e

@@ -49,9 +49,9 @@ async def open_display(settings: PngSettings, where: Where) -> AsyncIterator[Dis
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
     from drivers.display_png.file import PngFile
-    from drivers.panel.display import opened
+    from drivers.panel.display import open_display
 
-    async with opened(lambda: PngFile(settings), _mounting(settings), where) as display:
+    async with open_display(lambda: PngFile(settings), _mounting(settings), where) as display:
         yield display
 
 

@@ -63,9 +63,9 @@ async def open_display(settings: SpiSettings, where: Where) -> AsyncIterator[Dis
         raise Broken(f"display {settings.chip}: " + "; ".join(wrong))
 
     from drivers.display_spi.panel import SpiPanel
-    from drivers.panel.display import opened
+    from drivers.panel.display import open_display
 
-    async with opened(lambda: SpiPanel(settings), mounting(settings), where) as display:
+    async with open_display(lambda: SpiPanel(settings), mounting(settings), where) as display:
         yield display
 
 

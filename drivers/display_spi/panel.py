@@ -13,7 +13,7 @@ from drivers.display_spi import SpiSettings
 from drivers.display_spi.chips import CHIPS
 from drivers.display_spi.wire import opened_wire
 from drivers.panel.canvas import Box
-from drivers.panel.changed_boxes import changes
+from drivers.panel.changed_boxes import changed_boxes
 
 
 class SpiPanel:
@@ -45,7 +45,7 @@ class SpiPanel:
     def show(self, image: Image.Image) -> int:
         """Returns the bytes written on the wire."""
         picture = self._prepared(image)
-        if self._before is not None and not changes(self._before, picture):
+        if self._before is not None and not changed_boxes(self._before, picture):
             return 0
         self._before = None
         before = self._bus.written
@@ -96,6 +96,6 @@ class _Changed:
     def redraw(self, image: Image.Image) -> Iterator[tuple[Image.Image, Box]]:
         colours = image.convert("RGB")
         before, self._before = self._before, None  # until all of it is written, nobody knows what the panel shows
-        for box in changes(before, colours):
+        for box in changed_boxes(before, colours):
             yield image.crop(box), box
         self._before = colours

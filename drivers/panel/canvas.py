@@ -10,8 +10,8 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from drivers.panel.colors import Colour
-from drivers.panel.fonts import drawable, font
-from drivers.panel.icons import icon
+from drivers.panel.fonts import drawable_text, font_of_size
+from drivers.panel.icons import icon_mask
 
 _LEADING = 1.16
 """Line height in ems: DejaVu's ascent and descent are 0.93 and 0.24."""
@@ -21,7 +21,7 @@ _GAP = 2
 """Pixels that a capital's accent and the line above it never share."""
 _NEVER_FIRST, _NEVER_LAST = ":;!?»%€£$", ("+", "«")
 """What begins no line (French puts a blank before a colon), and what ends none."""
-_BREATH_S = 0.0002
+_PAUSE_S = 0.0002
 """Pause after each stroke, without which the event loop waits for the interpreter's 5 ms switch interval."""
 
 
@@ -34,33 +34,33 @@ class Box(NamedTuple):
     y1: int
 
     @property
-    def w(self) -> int:
+    def width_px(self) -> int:
         return self.x1 - self.x0
 
     @property
-    def h(self) -> int:
+    def height_px(self) -> int:
         return self.y1 - self.y0
 
-    def inset(self, dx: float, dy: float | None = None) -> Box:
+    def shrink_by(self, dx: float, dy: float | None = None) -> Box:
         dy = dx if dy is None else dy
         return Box(round(self.x0 + dx), round(self.y0 + dy), round(self.x1 - dx), round(self.y1 - dy))
 
-    def left(self, width: float) -> tuple[Box, Box]:
+    def split_left(self, width: float) -> tuple[Box, Box]:
         """Cut ``width`` pixels off the left; returns that piece and the rest."""
         x = min(self.x1, self.x0 + round(width))
         return Box(self.x0, self.y0, x, self.y1), Box(x, self.y0, self.x1, self.y1)
 
-    def top(self, height: float) -> tuple[Box, Box]:
+    def split_top(self, height: float) -> tuple[Box, Box]:
         y = min(self.y1, self.y0 + round(height))
         return Box(self.x0, self.y0, self.x1, y), Box(self.x0, y, self.x1, self.y1)
 
-    def moved(self, dx: int, dy: int) -> Box:
+    def move_by(self, dx: int, dy: int) -> Box:
         return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
 
-    def covers(self, other: Box) -> bool:
+    def covers_box(self, other: Box) -> bool:
         return self.x0 <= other.x0 and self.y0 <= other.y0 and self.x1 >= other.x1 and self.y1 >= other.y1
 
-    def overlaps(self, other: Box) -> bool:
+    def overlaps_box(self, other: Box) -> bool:
         return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
 
 
@@ -91,7 +91,7 @@ class Type:
 
 
 class Canvas:
-    """``smallest``: pixels per em of any text; what does not fit at that is cut, and the picture is not ``complete``.
+    """``smallest``: pixels per em of any text; what does not fit is cut, and the picture is not ``is_complete``.
     ``depth``: bits per pixel, 1 draws without grey edges. ``dry``: nothing is drawn, only placed."""
 
     def __init__(
@@ -104,119 +104,121 @@ class Canvas:
         self._draw.fontmode = "1" if depth == 1 else "L"
 
     @property
-    def box(self) -> Box:
+    def whole_box(self) -> Box:
         return Box(0, 0, *self.size)
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Nothing was cut off."""
         return all(p.whole for p in self.placed)
 
-    def has(self, kind: str) -> bool:
+    def has_kind(self, kind: str) -> bool:
         return any(p.kind == kind for p in self.placed)
 
-    def fill(self, box: Box, colour: Colour, radius: float = 0) -> None:
-        if box.w <= 0 or box.h <= 0 or self.dry:
+    def fill_box(self, box: Box, colour: Colour, radius: float = 0) -> None:
+        if box.width_px <= 0 or box.height_px <= 0 or self.dry:
             return
         corners = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
         if radius:
             self._draw.rounded_rectangle(corners, radius, colour)
         else:
             self._draw.rectangle(corners, colour)
-        time.sleep(_BREATH_S)
+        time.sleep(_PAUSE_S)
 
-    def icon(self, name: str, box: Box, colour: Colour) -> None:
+    def draw_icon(self, name: str, box: Box, colour: Colour) -> None:
         """As large as fits, in the middle of ``box``."""
-        px = min(box.w, box.h)
+        px = min(box.width_px, box.height_px)
         if px < 8:
             return
-        x, y = box.x0 + (box.w - px) // 2, box.y0 + (box.h - px) // 2
+        x, y = box.x0 + (box.width_px - px) // 2, box.y0 + (box.height_px - px) // 2
         self.placed.append(Placed("icon", name, Box(x, y, x + px, y + px), box))
         if not self.dry:
-            self.image.paste(colour, (x, y), icon(name, px))
-            time.sleep(_BREATH_S)
+            self.image.paste(colour, (x, y), icon_mask(name, px))
+            time.sleep(_PAUSE_S)
 
-    def canvas(self, other: Canvas, at: tuple[int, int]) -> None:
+    def paste_canvas(self, other: Canvas, at: tuple[int, int]) -> None:
         """All that is on another canvas, its upper left corner at ``at``."""
-        self.placed += [replace(p, ink=p.ink.moved(*at), box=p.box.moved(*at)) for p in other.placed]
+        self.placed += [replace(p, ink=p.ink.move_by(*at), box=p.box.move_by(*at)) for p in other.placed]
         if not self.dry:
             self.image.paste(other.image, at)
-            time.sleep(_BREATH_S)
+            time.sleep(_PAUSE_S)
 
-    def text(self, text: str, box: Box, colours: tuple[Colour, Colour], style: Type) -> Box:
+    def draw_text(self, text: str, box: Box, colours: tuple[Colour, Colour], style: Type) -> Box:
         """``colours``: ink and ground. Returns what the text covers (an empty box if there is nothing to say)."""
-        text = drawable(text)
+        text = drawable_text(text)
         if not text:
             return Box(box.x0, box.y0, box.x0, box.y0)
-        px, lines, whole = self.fitted(text, box, style)
-        if box.w < 4 or box.h < 4:
+        px, lines, whole = self.fit_text_in_box(text, box, style)
+        if box.width_px < 4 or box.height_px < 4:
             self.placed.append(Placed("text", text, Box(box.x0, box.y0, box.x0, box.y0), box, px, False, colours))
             return self.placed[-1].ink
-        face, step = font(px, style.bold), round(px * _LEADING)
+        face, step = font_of_size(px, style.bold), round(px * _LEADING)
         height = step * len(lines)
-        y, inks = box.y0 + (box.h - height) * style.y, []
+        y, inks = box.y0 + (box.height_px - height) * style.y, []
         for line in lines:
             left, top, right, bottom = face.getbbox(line, anchor="ls")
-            x = box.x0 + (box.w - _width(line, px, style.bold)) * style.x - min(0, left)  # a J reaches to the left
+            x = (
+                box.x0 + (box.width_px - _line_width(line, px, style.bold)) * style.x - min(0, left)
+            )  # a J reaches to the left
             # the anchor "ls" sits on the base line, so that lines do not dance with their letters' heights
             at = (round(x), round(y + step * 0.5 + px * 0.345))
             inks.append((at[0] + left, at[1] + top, at[0] + right, at[1] + bottom))
             y += step
             if not self.dry:
                 self._draw.text(at, line, colours[0], face, "ls")
-            time.sleep(_BREATH_S)
+            time.sleep(_PAUSE_S)
         ink = Box(*(round(f(i[n] for i in inks)) for n, f in enumerate((min, min, max, max))))
         self.placed.append(Placed("text", text, ink, box, px, whole, colours))
         return ink
 
     def least_width(self, text: str) -> int:
         """Pixels of ``text`` in bold at the smallest size."""
-        return _width(drawable(text), self._smallest, True)
+        return _line_width(drawable_text(text), self._smallest, True)
 
-    def fitted(self, text: str, box: Box, style: Type) -> tuple[int, tuple[str, ...], bool]:
+    def fit_text_in_box(self, text: str, box: Box, style: Type) -> tuple[int, tuple[str, ...], bool]:
         """``fit`` with this panel's smallest size."""
-        return fit(text, box.w, box.h, replace(style, smallest=style.smallest or self._smallest))
+        return fit_text(text, box.width_px, box.height_px, replace(style, smallest=style.smallest or self._smallest))
 
 
 @lru_cache(maxsize=512)
-def fit(text: str, width: int, height: int, style: Type) -> tuple[int, tuple[str, ...], bool]:
+def fit_text(text: str, width: int, height: int, style: Type) -> tuple[int, tuple[str, ...], bool]:
     """The largest size at which ``text``, broken at blanks, fits; and its lines. If even the smallest does not fit,
     the text is cut with an ellipsis (third value false)."""
-    px = max(min(style.largest, _bound(text, width, height, style)), style.smallest)
+    px = max(min(style.largest, _upper_size_bound(text, width, height, style)), style.smallest)
     while True:
         size = max(1, int(px))
         room = max(1, min(style.lines, int((height - _GAP) / round(size * _LEADING))))
-        lines = wrapped(text, width, size, style.bold)
-        fits = all(_width(line, size, style.bold) <= width for line in lines)
+        lines = wrap_text(text, width, size, style.bold)
+        fits = all(_line_width(line, size, style.bold) <= width for line in lines)
         if fits and len(lines) <= room and round(size * _LEADING) <= height - _GAP:
             return size, tuple(lines), True
         if size <= style.smallest:
             size = max(1, min(size, int(height / _LEADING)))  # never beyond its box, even if nobody can read it
-            return size, tuple(_cut(lines, room, width, size, style.bold)), False
+            return size, tuple(_cut_lines(lines, room, width, size, style.bold)), False
         px = max(style.smallest, min(px * _STEP, size - 1))
 
 
-def _bound(text: str, width: int, height: int, style: Type) -> float:
+def _upper_size_bound(text: str, width: int, height: int, style: Type) -> float:
     """No larger size can fit: so much is not even tried."""
-    whole = _width(text, _MEASURE_PX, style.bold) / _MEASURE_PX
-    longest = max(_width(word, _MEASURE_PX, style.bold) for word in text.split()) / _MEASURE_PX
+    whole = _line_width(text, _MEASURE_PX, style.bold) / _MEASURE_PX
+    longest = max(_line_width(word, _MEASURE_PX, style.bold) for word in text.split()) / _MEASURE_PX
     wide = width / max(longest, whole / style.lines)
     return min(1.03 * wide + 1, (height + 1) / _LEADING)
 
 
-def wrapped(text: str, width: int, px: int, bold: bool) -> list[str]:
+def wrap_text(text: str, width: int, px: int, bold: bool) -> list[str]:
     """``text`` in lines of ``width`` pixels; a longer word is a line of its own. A number stays with its unit."""
     lines = [""]
-    for word in _words(text):
+    for word in _unbreakable_words(text):
         longer = f"{lines[-1]} {word}".lstrip()
-        if lines[-1] and _width(longer, px, bold) > width:
+        if lines[-1] and _line_width(longer, px, bold) > width:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
 
 
-def _words(text: str) -> list[str]:
+def _unbreakable_words(text: str) -> list[str]:
     words: list[str] = []
     for word in text.split():
         before = words[-1] if words else ""
@@ -228,21 +230,21 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _cut(lines: list[str], room: int, width: int, px: int, bold: bool) -> list[str]:
+def _cut_lines(lines: list[str], room: int, width: int, px: int, bold: bool) -> list[str]:
     kept = lines[:room]
     if len(lines) > room:
-        kept[-1] += drawable("…")
-    return [_shortened(line, width, px, bold) for line in kept]
+        kept[-1] += drawable_text("…")
+    return [_shorten_line(line, width, px, bold) for line in kept]
 
 
-def _shortened(line: str, width: int, px: int, bold: bool) -> str:
-    end = drawable("…")
-    while line.removesuffix(end) and _width(line, px, bold) > width:
+def _shorten_line(line: str, width: int, px: int, bold: bool) -> str:
+    end = drawable_text("…")
+    while line.removesuffix(end) and _line_width(line, px, bold) > width:
         line = line.removesuffix(end)[:-1] + end
     return line
 
 
 @lru_cache(maxsize=4096)
-def _width(line: str, px: int, bold: bool) -> int:
-    left, _, right, _ = font(px, bold).getbbox(line, anchor="ls")
-    return int(max(right, font(px, bold).getlength(line)) - min(0, left)) + 1
+def _line_width(line: str, px: int, bold: bool) -> int:
+    left, _, right, _ = font_of_size(px, bold).getbbox(line, anchor="ls")
+    return int(max(right, font_of_size(px, bold).getlength(line)) - min(0, left)) + 1

@@ -14,7 +14,7 @@ _CELL = (8, 16)
 _ANY = [0] + [255] * 255
 
 
-def changes(before: Image.Image | None, now: Image.Image) -> list[Box]:
+def changed_boxes(before: Image.Image | None, now: Image.Image) -> list[Box]:
     """The changed boxes of ``now`` (RGB), from the top; all of it if there is no picture before."""
     if before is None or before.size != now.size:
         return [Box(0, 0, *now.size)]
@@ -24,13 +24,13 @@ def changes(before: Image.Image | None, now: Image.Image) -> list[Box]:
     marks = cells.tobytes()
     found: list[Box] = []
     for row in range(cells.height):
-        for left, right in _runs(marks[row * cells.width : (row + 1) * cells.width]):
+        for left, right in _marked_runs(marks[row * cells.width : (row + 1) * cells.width]):
             coarse = (left * _CELL[0], row * _CELL[1], min(now.width, right * _CELL[0]), (row + 1) * _CELL[1])
-            _add(found, _exact(differs, Box(*coarse[:3], min(now.height, coarse[3]))))
+            _add_box(found, _exact_box(differs, Box(*coarse[:3], min(now.height, coarse[3]))))
     return found
 
 
-def _runs(marks: bytes) -> list[tuple[int, int]]:
+def _marked_runs(marks: bytes) -> list[tuple[int, int]]:
     """Marked cells side by side: the first, and the one after the last."""
     runs, at = [], 0
     for marked, group in groupby(marks, bool):
@@ -41,12 +41,12 @@ def _runs(marks: bytes) -> list[tuple[int, int]]:
     return runs
 
 
-def _exact(differs: Image.Image, coarse: Box) -> Box:
-    part = differs.crop(coarse).getbbox() or (0, 0, coarse.w, coarse.h)
+def _exact_box(differs: Image.Image, coarse: Box) -> Box:
+    part = differs.crop(coarse).getbbox() or (0, 0, coarse.width_px, coarse.height_px)
     return Box(coarse.x0 + part[0], coarse.y0 + part[1], coarse.x0 + part[2], coarse.y0 + part[3])
 
 
-def _add(found: list[Box], box: Box) -> None:
+def _add_box(found: list[Box], box: Box) -> None:
     """Joins what lies right below and is as wide: one box costs less than two."""
     for n, above in enumerate(found):
         if above.y1 == box.y0 and (above.x0, above.x1) == (box.x0, box.x1):

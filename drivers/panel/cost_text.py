@@ -11,29 +11,31 @@ from drivers.panel import tariff_text
 from drivers.panel.texts import Texts, wall_time
 
 
-def _money(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
+def _amount_text(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
     """Empty if this amount is not there."""
     v = screen.values
     micro, decimals = v.get(name), v.get("cost_decimals")
     if not isinstance(micro, int) or isinstance(micro, bool):
         return ""
-    return texts.money(micro, decimals if isinstance(decimals, int) else 2, str(v.get("currency") or ""), exact)
+    return texts.format_money(micro, decimals if isinstance(decimals, int) else 2, str(v.get("currency") or ""), exact)
 
 
 def price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The tariff in rows with what else there is to know of it, or ``price_line``, the price in one sentence."""
-    rows = tariff_text.rows(screen.values, texts)
+    rows = tariff_text.price_rows(screen.values, texts)
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
-    if len(rows) == 1 and tariff_text.billed(screen.values):
+    if len(rows) == 1 and tariff_text.is_billed(screen.values):
         rows = ()  # the total says it
-    notes = tariff_text.notes(screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE)
+    notes = tariff_text.price_notes(
+        screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE
+    )
     return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
 
 
 def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
     """Label and amount."""
-    said = _money(screen, texts, "cost_micro")
+    said = _amount_text(screen, texts, "cost_micro")
     label = texts("labels.total" if screen.values.get("cost_final") else "labels.cost")
     return (label, f"≈ {said}" if screen.values.get("cost_estimated") else said) if said else None
 
@@ -43,26 +45,31 @@ def price_line(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> str:
     price."""
     v = screen.values
     if v.get("idle"):
-        return _idle(screen, texts)
+        return _idle_fee_text(screen, texts)
     if v.get("next_at_utc_s") is not None and (then := _unit_prices(screen, texts, "next_")):
-        at = wall_time(_number(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC"))
+        at = wall_time(
+            _number_or_zero(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC")
+        )
         return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=then)
     if v.get("price_lines"):
         return ""  # the rows say it
     return _unit_prices(screen, texts, "") or str(v.get("price_line") or "")
 
 
-def receipt(screen: Screen, texts: Texts) -> dict[str, str]:
+def receipt_slots(screen: Screen, texts: Texts) -> dict[str, str]:
     """After the end: a ``line``, or the code (``qr``) of a receipt."""
     v = screen.values
     if not v.get("cost_final"):
-        return {"line": _idle(screen, texts) if v.get("idle") else "", "qr": ""}
+        return {"line": _idle_fee_text(screen, texts) if v.get("idle") else "", "qr": ""}
     qr = str(v.get("qr_url") or "")
     return {"qr": qr, "line": "" if qr else str(v.get("cost_text") or "")}
 
 
-def _idle(screen: Screen, texts: Texts) -> str:
-    price, in_s = _money(screen, texts, "idle_hour_micro", exact=True), _number(screen.values.get("idle_in_s"))
+def _idle_fee_text(screen: Screen, texts: Texts) -> str:
+    price, in_s = (
+        _amount_text(screen, texts, "idle_hour_micro", exact=True),
+        _number_or_zero(screen.values.get("idle_in_s")),
+    )
     if not price:
         return ""
     minutes = -(-int(in_s) // 60)
@@ -71,8 +78,10 @@ def _idle(screen: Screen, texts: Texts) -> str:
 
 def _unit_prices(screen: Screen, texts: Texts, what: str) -> str:
     parts = ((f"{what}kwh_micro", "kWh"), (f"{what}hour_micro", "h"))
-    return " + ".join(f"{said}/{unit}" for name, unit in parts if (said := _money(screen, texts, name, exact=True)))
+    return " + ".join(
+        f"{said}/{unit}" for name, unit in parts if (said := _amount_text(screen, texts, name, exact=True))
+    )
 
 
-def _number(value: object) -> float:
+def _number_or_zero(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0

@@ -15,9 +15,9 @@ from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from drivers.panel.layout import Size
 from drivers.panel.mounting import Mounting
-from drivers.panel.outlet_views import Panel, View, views
-from drivers.panel.page import Page, page
-from drivers.panel.texts import FALLBACKS, Texts, load
+from drivers.panel.outlet_views import Panel, View, views_of_pages
+from drivers.panel.page import Page, page_of_screen
+from drivers.panel.texts import FALLBACKS, Texts, load_texts
 
 T = TypeVar("T")
 
@@ -58,9 +58,9 @@ class PanelDisplay:
         self._anew = asyncio.Event()
         self._turning: asyncio.Task[None] | None = None
 
-    async def open(self, output: Callable[[], Output]) -> None:
+    async def open_output(self, output: Callable[[], Output]) -> None:
         """``output`` is opened in the drawing thread."""
-        await self._in_thread(lambda: self._prepare(output))
+        await self._in_thread(lambda: self._open_in_thread(output))
         self._turning = asyncio.create_task(self._turn_faces())
 
     @property
@@ -78,7 +78,7 @@ class PanelDisplay:
             if failed := self._failed:
                 self._failed = None
                 raise failed
-            if self._wanted is screens and await self._in_thread(lambda: self._draw(screens)):
+            if self._wanted is screens and await self._in_thread(lambda: self._draw_screens(screens)):
                 self._anew.set()
 
     async def _turn_faces(self) -> None:
@@ -90,11 +90,11 @@ class PanelDisplay:
                 continue  # what has just come to the front has its whole turn
             async with self._turn:
                 try:
-                    await self._in_thread(self._next)
+                    await self._in_thread(self._show_next_face)
                 except (Unreachable, Broken) as e:
                     self._pages, self._failed = None, e
 
-    async def close(self) -> None:
+    async def close_display(self) -> None:
         """The last picture stays on the panel."""
         if self._turning is not None:
             self._turning.cancel()
@@ -110,41 +110,41 @@ class PanelDisplay:
 
     # --- in the thread -------------------------------------------------------------------------------------------
 
-    def _prepare(self, output: Callable[[], Output]) -> None:
+    def _open_in_thread(self, output: Callable[[], Output]) -> None:
         for language in FALLBACKS:
-            self._words(language)
+            self._texts_of_language(language)
         self._output = output()
 
-    def _words(self, language: str) -> Texts:
+    def _texts_of_language(self, language: str) -> Texts:
         if language not in self._texts:
-            self._texts[language] = load(language, self._where.config_dirs)
+            self._texts[language] = load_texts(language, self._where.config_dirs)
         return self._texts[language]
 
-    def _draw(self, screens: tuple[Screen, ...]) -> bool:
+    def _draw_screens(self, screens: tuple[Screen, ...]) -> bool:
         """Tells whether something was brought to the front, whose turn begins now."""
-        pages = tuple(page(s, self._words(s.language), self._where.facts) for s in screens)
+        pages = tuple(page_of_screen(s, self._texts_of_language(s.language), self._where.facts) for s in screens)
         act = (pages[0].evse, screens[0].acts)
         if self._output is None or (pages == self._pages and act == self._act):
             return False
         before = self._views[self._view] if self._pages is not None else None
         front = before is None or (len(pages) > 1 and act != self._act)
         self._pages = None  # a picture that failed half-way is drawn again
-        self._views = views(pages, self._panel(self._output))
-        self._turn_to(pages[0].evse if front or before is None else before.evses[0])
+        self._views = views_of_pages(pages, self._panel_of_output(self._output))
+        self._turn_to(pages[0].evse if front or before is None else before.evse_numbers[0])
         now = self._views[self._view]
         if front:
             self._face = self._stood = self._stayed = 0
-        elif before is None or (now.evses, now.titles) != (before.evses, before.titles):
+        elif before is None or (now.evse_numbers, now.page_titles) != (before.evse_numbers, before.page_titles):
             self._face = self._stood = 0  # a new state begins with its name; figures that go on do not disturb the turn
         if front or before is None or now.pages != before.pages:
-            self._put(self._output)
+            self._show_face(self._output)
         self._pages, self._act = pages, act
         return front
 
     def _turn_to(self, evse: int) -> None:
-        self._view = next((n for n, view in enumerate(self._views) if evse in view.evses), 0)
+        self._view = next((n for n, view in enumerate(self._views) if evse in view.evse_numbers), 0)
 
-    def _next(self) -> None:
+    def _show_next_face(self) -> None:
         """One turn is over."""
         if self._output is None or not self._views:
             return
@@ -154,32 +154,32 @@ class PanelDisplay:
         if len(self._views) > 1 and self._stayed >= sum(view.turns):
             self._view = (self._view + 1) % len(self._views)
             self._face = self._stood = self._stayed = 0
-            self._put(self._output)
+            self._show_face(self._output)
         elif len(view.faces) > 1 and self._stood >= view.turns[self._face % len(view.turns)]:
             self._stood = 0
             self._face += 1
-            self._put(self._output)
+            self._show_face(self._output)
 
-    def _put(self, output: Output) -> None:
+    def _show_face(self, output: Output) -> None:
         view, turned = self._views[self._view], self._mounting.rotate
         image = view.faces[self._face % len(view.faces)]().image
         output.show(image.rotate(-turned, expand=True) if turned else image)
 
-    def _panel(self, output: Output) -> Panel:
-        return Panel(self._upright(output.size), output.depth, self._mounting.margin, self._mounting.turn_s)
+    def _panel_of_output(self, output: Output) -> Panel:
+        return Panel(self._upright_size(output.size), output.depth, self._mounting.margin, self._mounting.turn_s)
 
-    def _upright(self, size: Size) -> Size:
+    def _upright_size(self, size: Size) -> Size:
         """The panel as people see it."""
         return (size[1], size[0]) if self._mounting.rotate in (90, 270) else size
 
 
 @asynccontextmanager
-async def opened(output: Callable[[], Output], mounting: Mounting, where: Where) -> AsyncIterator[PanelDisplay]:
+async def open_display(output: Callable[[], Output], mounting: Mounting, where: Where) -> AsyncIterator[PanelDisplay]:
     """Yields the port over ``output`` and closes both. Raises ``Unreachable`` (no such device), ``Broken`` (settings,
     texts)."""
     display = PanelDisplay(mounting, where)
     try:
-        await display.open(output)
+        await display.open_output(output)
         yield display
     finally:
-        await display.close()
+        await display.close_display()

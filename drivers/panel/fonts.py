@@ -27,7 +27,7 @@ _PLAIN = ("DejaVuSansCondensed.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.t
 
 
 @lru_cache(maxsize=2)
-def _installed(bold: bool) -> str | None:
+def _installed_font(bold: bool) -> str | None:
     for name in _BOLD if bold else _PLAIN:
         for folder in _FOLDERS:
             if (path := Path(folder, name)).is_file():
@@ -36,18 +36,18 @@ def _installed(bold: bool) -> str | None:
 
 
 @lru_cache(maxsize=2)
-def font(px: int, bold: bool) -> Font:
+def font_of_size(px: int, bold: bool) -> Font:
     """The font at ``px`` pixels per em. Opening one takes 20 us, but each maps the whole file."""
-    path = _installed(bold)
+    path = _installed_font(bold)
     # the simple layout engine: the other one fails on some texts, and no language here needs it
     return ImageFont.truetype(path, px, layout_engine=ImageFont.Layout.BASIC) if path else ImageFont.load_default(px)
 
 
-def drawable(text: str) -> str:
+def drawable_text(text: str) -> str:
     """``text`` in letters that the font has, blanks as single ones: Pillow's own font knows ASCII only, so that é
     becomes e."""
     text = " ".join(text.split())
-    if _installed(True):
+    if _installed_font(True):
         return text
     text = text.replace("€", "EUR").replace("…", "...").replace("’", "'").replace("–", "-").replace("ß", "ss")
     return unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode()

@@ -41,7 +41,7 @@ class Layout:
     across: float = 0.75
     """Height that goes with a width of 1: on a wider panel the height counts, on a narrower one the width."""
 
-    def unit(self, size: Size) -> float:
+    def unit_px(self, size: Size) -> float:
         """Pixels."""
         width, height = size
         return min(height * 0.6, width) / 100 if self.upright else min(height, width * self.across) / 100

@@ -29,7 +29,7 @@ class Mounting:
     margin: Margin = 0
     turn_s: TurnTime = TURN_S
 
-    def complaints(self) -> list[str]:
+    def list_complaints(self) -> list[str]:
         """One line each, the key first."""
         return problems(self)
 

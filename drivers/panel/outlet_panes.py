@@ -11,9 +11,9 @@ from drivers.panel.canvas import Box, Canvas, Type
 from drivers.panel.colors import COLOURS, FOOT, WHITE
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, Layout, Size
 from drivers.panel.page import MARKS, Page
-from drivers.panel.page_parts import languages_below, parts
-from drivers.panel.paint import MODULE_MIN_PX, Sheet, content, frame, with_code
-from drivers.panel.qr import modules
+from drivers.panel.page_parts import languages_below, split_page
+from drivers.panel.paint import MODULE_MIN_PX, Sheet, paint_code, paint_content, paint_frame
+from drivers.panel.qr import modules_per_side
 
 _LARGE_PX = 6
 """Of a module of a code, if the words beside it are short enough."""
@@ -21,11 +21,11 @@ _LARGE_PX = 6
 
 def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int = 0, dry: bool = False) -> Canvas:
     """One page in each pane. ``dry``: only tells what would stand where."""
-    s, body = frame(_common(shown), layout, size, margin, (FOOT, WHITE), dry)
-    s.c.fill(Box(0, body.y0, s.c.box.x1, body.y1), FOOT)  # the gap between the panes stays as it is
-    for page, pane in zip(shown, _boxes(body, s.unit, layout), strict=False):
-        drawn = _measured if dry else _drawn
-        s.c.canvas(drawn(page, layout.name, s.unit, (pane.w, pane.h)), (pane.x0, pane.y0))
+    s, body = paint_frame(_common_page(shown), layout, size, margin, (FOOT, WHITE), dry)
+    s.c.fill_box(Box(0, body.y0, s.c.whole_box.x1, body.y1), FOOT)  # the gap between the panes stays as it is
+    for page, pane in zip(shown, _pane_boxes(body, s.unit, layout), strict=False):
+        drawn = _measure_pane if dry else _draw_pane_cached
+        s.c.paste_canvas(drawn(page, layout.name, s.unit, (pane.width_px, pane.height_px)), (pane.x0, pane.y0))
     return s.c
 
 
@@ -33,17 +33,17 @@ def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int =
 def pane_parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page, ...]:
     """What takes turns in the pane of ``page``; empty if that cannot be said in a pane, or not with its code always
     there."""
-    s, body = frame(_common((page,)), layout, size, margin, (FOOT, WHITE), dry=True)
-    pane = _boxes(body, s.unit, layout)[0]
-    if not s.c.complete:
+    s, body = paint_frame(_common_page((page,)), layout, size, margin, (FOOT, WHITE), dry=True)
+    pane = _pane_boxes(body, s.unit, layout)[0]
+    if not s.c.is_complete:
         page = languages_below(page)
 
-    def measured(part: Page) -> Canvas:
-        return _measured(part, layout.name, s.unit, (pane.w, pane.h))
+    def measure_part(part: Page) -> Canvas:
+        return _measure_pane(part, layout.name, s.unit, (pane.width_px, pane.height_px))
 
     for qr_px in range(_LARGE_PX, MODULE_MIN_PX - 1, -1) if page.qr else (0,):
-        shown = parts(replace(_in_sentences(page), qr_px=qr_px), measured)
-        if all(c.complete and (c.has("qr") or not modules(page.qr)) for c in map(measured, shown)):
+        shown = split_page(replace(_in_sentences(page), qr_px=qr_px), measure_part)
+        if all(c.is_complete and (c.has_kind("qr") or not modules_per_side(page.qr)) for c in map(measure_part, shown)):
             return shown
     return ()
 
@@ -56,7 +56,7 @@ def _in_sentences(page: Page) -> Page:
     return replace(page, price="", prices=(), price_notes=(), qr_caption="", lines=tuple(lines))
 
 
-def _common(shown: Sequence[Page]) -> Page:
+def _common_page(shown: Sequence[Page]) -> Page:
     """What the header and the foot say. Each outlet is named in its pane."""
     marks = {page.mark for page in shown}
     mark = marks.pop() if len(marks) == 1 else "" if "" in marks else MARKS["AC"]
@@ -64,39 +64,41 @@ def _common(shown: Sequence[Page]) -> Page:
     return replace(shown[0], outlet="", mark=mark, languages=languages)
 
 
-def _boxes(body: Box, unit: float, layout: Layout) -> list[Box]:
+def _pane_boxes(body: Box, unit: float, layout: Layout) -> list[Box]:
     """Equally large."""
     pane, n = PANES[layout.name], OUTLETS_AT_ONCE
     gap = max(2, round(pane.gap * unit)) * (n - 1)
-    w, h = ((body.w - gap) // n, body.h) if pane.across else (body.w, (body.h - gap) // n)
-    x, y = (body.w - w, 0) if pane.across else (0, body.h - h)
-    return [Box(0, 0, w, h).moved(body.x0 + x * k // (n - 1), body.y0 + y * k // (n - 1)) for k in range(n)]
+    w, h = ((body.width_px - gap) // n, body.height_px) if pane.across else (body.width_px, (body.height_px - gap) // n)
+    x, y = (body.width_px - w, 0) if pane.across else (0, body.height_px - h)
+    return [Box(0, 0, w, h).move_by(body.x0 + x * k // (n - 1), body.y0 + y * k // (n - 1)) for k in range(n)]
 
 
-def _measured(page: Page, layout: str, unit: float, size: Size) -> Canvas:
-    return _pane(page, layout, unit, size, dry=True)
+def _measure_pane(page: Page, layout: str, unit: float, size: Size) -> Canvas:
+    return _draw_pane(page, layout, unit, size, dry=True)
 
 
 @lru_cache(maxsize=OUTLETS_AT_ONCE)
-def _drawn(page: Page, layout: str, unit: float, size: Size) -> Canvas:
+def _draw_pane_cached(page: Page, layout: str, unit: float, size: Size) -> Canvas:
     """Kept, so that a change at one outlet draws that one only."""
-    return _pane(page, layout, unit, size, dry=False)
+    return _draw_pane(page, layout, unit, size, dry=False)
 
 
-def _pane(page: Page, layout: str, unit: float, size: Size, dry: bool) -> Canvas:
+def _draw_pane(page: Page, layout: str, unit: float, size: Size, dry: bool) -> Canvas:
     pane = PANES[layout]
     s = Sheet(Canvas(size, WHITE, pane.layout.smallest * unit, dry=dry), pane.layout, unit)
-    band, body = s.c.box.top(pane.band * unit)
+    band, body = s.c.whole_box.split_top(pane.band * unit)
     ground, ink = COLOURS[page.tone]
-    s.c.fill(band, ground)
-    picture, words = band.inset(1.5 * unit, 1.2 * unit).left(pane.band * 0.72 * unit)
-    s.c.icon(page.icon, picture, ink)
-    name, title = words.left(1.5 * unit)[1].top(max(words.h * 0.36, pane.layout.smallest * 1.32 * unit))
+    s.c.fill_box(band, ground)
+    picture, words = band.shrink_by(1.5 * unit, 1.2 * unit).split_left(pane.band * 0.72 * unit)
+    s.c.draw_icon(page.icon, picture, ink)
+    name, title = words.split_left(1.5 * unit)[1].split_top(
+        max(words.height_px * 0.36, pane.layout.smallest * 1.32 * unit)
+    )
     if page.countdown:
-        name, left = name.left(name.w * 0.5)
-        s.c.text(page.countdown, left, (ink, ground), Type(name.h, x=1.0))
-    s.c.text(page.outlet, name, (ink, ground), Type(name.h))
-    s.c.text(page.title, title, (ink, ground), s.type(pane.title, lines=2))
-    body, page = with_code(s, body, page)
-    content(s, body.inset(1.5 * unit, unit), page)
+        name, left = name.split_left(name.width_px * 0.5)
+        s.c.draw_text(page.countdown, left, (ink, ground), Type(name.height_px, x=1.0))
+    s.c.draw_text(page.outlet, name, (ink, ground), Type(name.height_px))
+    s.c.draw_text(page.title, title, (ink, ground), s.type_of_units(pane.title, lines=2))
+    body, page = paint_code(s, body, page)
+    paint_content(s, body.shrink_by(1.5 * unit, unit), page)
     return s.c

@@ -12,7 +12,7 @@ from math import ceil
 from drivers.panel.layout import OUTLETS_AT_ONCE, PANES, TINY, Size, layout_for
 from drivers.panel.outlet_panes import paint_panes, pane_parts
 from drivers.panel.page import Page
-from drivers.panel.page_parts import CODE_S, Face, faces, turns
+from drivers.panel.page_parts import CODE_S, Face, faces_of_page, turns_of_faces
 
 OUTLET_S = 5.0
 """An outlet without a code stands for so long at least, where another one waits for its turn."""
@@ -27,11 +27,11 @@ class View:
     turns: tuple[int, ...]
 
     @property
-    def evses(self) -> tuple[int, ...]:
+    def evse_numbers(self) -> tuple[int, ...]:
         return tuple(page.evse for page in self.pages)
 
     @property
-    def titles(self) -> tuple[str, ...]:
+    def page_titles(self) -> tuple[str, ...]:
         return tuple(page.title for page in self.pages)
 
 
@@ -45,15 +45,15 @@ class Panel:
     turn_s: float
 
 
-def views(pages: Sequence[Page], panel: Panel) -> tuple[View, ...]:
+def views_of_pages(pages: Sequence[Page], panel: Panel) -> tuple[View, ...]:
     """In the order of the outlets' numbers. ``pages``: one per outlet."""
     ordered = sorted(pages, key=lambda page: page.evse)
     if len({replace(page, outlet="", evse=0) for page in ordered}) == 1:
         only = ordered[0] if len(ordered) == 1 else replace(ordered[0], outlet="")
-        return (_alone(only, panel, numbered=False),)
+        return (_single_view(only, panel, numbered=False),)
     groups = [ordered[n : n + OUTLETS_AT_ONCE] for n in range(0, len(ordered), OUTLETS_AT_ONCE)]
     found = tuple(chain.from_iterable(_of_group(group, panel) for group in groups))
-    return found if len(found) == 1 else tuple(_standing(view, panel.turn_s) for view in found)
+    return found if len(found) == 1 else tuple(_lengthen_last_face(view, panel.turn_s) for view in found)
 
 
 def _of_group(group: Sequence[Page], panel: Panel) -> Iterator[View]:
@@ -65,7 +65,7 @@ def _of_group(group: Sequence[Page], panel: Panel) -> Iterator[View]:
             painted = tuple(partial(paint_panes, step, layout, panel.size, panel.margin) for step in steps)
             yield View(tuple(group), painted, (1,) * len(painted))
             return
-    yield from (_alone(_without_repetition(page, panel), panel, numbered=True) for page in group)
+    yield from (_single_view(_without_repetition(page, panel), panel, numbered=True) for page in group)
 
 
 def _without_repetition(page: Page, panel: Panel) -> Page:
@@ -75,12 +75,12 @@ def _without_repetition(page: Page, panel: Panel) -> Page:
 
 
 @lru_cache(maxsize=4)
-def _alone(page: Page, panel: Panel, numbered: bool) -> View:
-    shown = faces(page, panel.size, panel.depth, panel.margin, numbered)
-    return View((page,), shown, turns(shown, panel.turn_s) if page.qr else (1,) * len(shown))
+def _single_view(page: Page, panel: Panel, numbered: bool) -> View:
+    shown = faces_of_page(page, panel.size, panel.depth, panel.margin, numbered)
+    return View((page,), shown, turns_of_faces(shown, panel.turn_s) if page.qr else (1,) * len(shown))
 
 
-def _standing(view: View, turn_s: float) -> View:
+def _lengthen_last_face(view: View, turn_s: float) -> View:
     """Long enough to be read before another view takes its place: the last face stands longer."""
     code = any(page.qr for page in view.pages)
     missing = ceil((CODE_S if code else OUTLET_S) / turn_s) - sum(view.turns)

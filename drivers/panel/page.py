@@ -8,8 +8,8 @@ from typing import Any
 
 from agent.model.types import Screen, ScreenName
 from drivers.panel.colors import Tone
-from drivers.panel.cost_text import cost_figure, price_line, price_slots, receipt
-from drivers.panel.texts import Texts, duration, wall_time
+from drivers.panel.cost_text import cost_figure, price_line, price_slots, receipt_slots
+from drivers.panel.texts import Texts, format_duration, wall_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +87,24 @@ _CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SER
 """A mark that says OK beside one of these would be believed."""
 
 
-def page(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
+def page_of_screen(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
     """``facts``: of the station file, for what the screen does not bring itself."""
     v = screen.values
-    facts = {**facts, **_of_outlet(facts, v.get("evse"))}
+    facts = {**facts, **_outlet_facts(facts, v.get("evse"))}
     tone, icon = _LOOK[screen.name]
     if screen.name is ScreenName.FINISHED and screen.detail in ("fault", "power_loss", "timeout"):
         tone, icon = Tone.WAIT, "warning"
     if screen.name is ScreenName.IDLE and v.get("free"):
         icon = "plug"
-    evses = _number(v.get("evses"))
-    said = _SAY[screen.name](screen, texts, facts)
+    evses = _number_or_none(v.get("evses"))
+    said = _SLOTS_OF_SCREEN[screen.name](screen, texts, facts)
     common = {
         "outlet": texts("labels.outlet", evse=v.get("evse")) if evses and evses > 1 and v.get("evse") else "",
-        "evse": int(_number(v.get("evse")) or 0),
+        "evse": int(_number_or_none(v.get("evse")) or 0),
         "mark": "" if screen.name in _CANNOT_CHARGE else MARKS.get(str(facts.get("kind")), MARKS["AC"]),
-        "clock": _clock(_number(v.get("time_utc_s")), v.get("utc_offset_min"), str(facts.get("timezone") or "")),
+        "clock": _clock_text(
+            _number_or_none(v.get("time_utc_s")), v.get("utc_offset_min"), str(facts.get("timezone") or "")
+        ),
         "online": v.get("online") is not False,
         "languages": str(v.get("languages") or ""),
         "station_label": texts("labels.station"),
@@ -117,56 +119,56 @@ _TYPED = 24
 """Characters of an address that people may be asked to type."""
 
 
-def _idle(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _idle_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     priced = price_slots(screen, texts, facts)
     if screen.values.get("free"):
         return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
     if why := str(screen.values.get("no_code") or ""):
         return {**priced, "hint": texts(f"no_code.{why}", "no_code.unavailable")}
-    return {**priced, **code(screen, texts, "scan")}
+    return {**priced, **qr_code_slots(screen, texts, "scan")}
 
 
-def code(screen: Screen, texts: Texts, caption: str) -> _Said:
+def qr_code_slots(screen: Screen, texts: Texts, caption: str) -> _Said:
     """The slots of a QR code; empty if the screen has none. ``caption``: a key of the labels."""
     url = str(screen.values.get("qr_url") or "")
     if not url:
         return {}
-    pay_at = texts(f"labels.{caption}_at", address=_address(url))
+    pay_at = texts(f"labels.{caption}_at", address=_typeable_address(url))
     quality = str(screen.values.get("qr_quality") or "")
     return {"qr": url, "qr_quality": quality, "qr_caption": texts(f"labels.{caption}"), "pay_at": pay_at}
 
 
-def _address(url: str) -> str:
+def _typeable_address(url: str) -> str:
     """What a person can type; of a long address its host."""
     plain = url.partition("://")[2] or url
     return plain if len(plain) <= _TYPED else plain.partition("/")[0]
 
 
-def _checking(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _checking_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     tail = str(screen.values.get("token_tail") or "")
     if screen.detail == "paying":
         return {
             "title": texts("checking.paying"),
-            "lines": _lines(texts("checking.paying_line")),
+            "lines": _nonempty_lines(texts("checking.paying_line")),
             "countdown": _time_left(screen, texts),
         }
-    return {"lines": _lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
+    return {"lines": _nonempty_lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
 
 
-def _plug_in(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    line = texts(_tethered(facts, "plug_in.line"), "plug_in.line")
-    return {"lines": _lines(line), "countdown": _time_left(screen, texts), **price_slots(screen, texts, facts)}
+def _plug_in_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+    line = texts(_tethered_key(facts, "plug_in.line"), "plug_in.line")
+    return {"lines": _nonempty_lines(line), "countdown": _time_left(screen, texts), **price_slots(screen, texts, facts)}
 
 
 def _time_left(screen: Screen, texts: Texts) -> str:
-    left_s = _number(screen.values.get("remaining_s"))
-    return texts("plug_in.remaining", time=_countdown(left_s)) if left_s is not None else ""
+    left_s = _number_or_none(screen.values.get("remaining_s"))
+    return texts("plug_in.remaining", time=_countdown_text(left_s)) if left_s is not None else ""
 
 
-def _choose_outlet(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _choose_outlet_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {
         "title": texts(f"choose_outlet.{screen.detail}.title", "choose_outlet.title"),
-        "lines": _lines(texts(f"choose_outlet.{screen.detail}.line", "choose_outlet.line")),
+        "lines": _nonempty_lines(texts(f"choose_outlet.{screen.detail}.line", "choose_outlet.line")),
         "countdown": _time_left(screen, texts),
     }
 
@@ -178,128 +180,140 @@ _NOTICES: dict[str, _Said] = {
 """What refuses nothing, although it takes the place of a refusal."""
 
 
-def _refused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _refused_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     return {
         "title": texts(f"refused.{screen.detail}.title", "refused.title"),
-        "lines": _lines(str(screen.values.get("words") or texts(f"refused.{screen.detail}.line", "refused.line"))),
+        "lines": _nonempty_lines(
+            str(screen.values.get("words") or texts(f"refused.{screen.detail}.line", "refused.line"))
+        ),
         **_NOTICES.get(screen.detail, {}),
     }
 
 
-def _preparing(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {**_plain(screen, texts, facts), **price_slots(screen, texts, facts)}
+def _preparing_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+    return {**_plain_slots(screen, texts, facts), **price_slots(screen, texts, facts)}
 
 
-def _plain(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
-    return {"lines": _lines(texts(f"{screen.name}.line"))}
+def _plain_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+    return {"lines": _nonempty_lines(texts(f"{screen.name}.line"))}
 
 
-def _charging(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _charging_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     hint = texts(f"charging.stop_{screen.values.get('stop_hint')}")
-    return {**_session(screen, texts, live=True), **_price_now(screen, texts, facts), "hint": hint}
+    return {**_session_slots(screen, texts, live=True), **_current_price_slots(screen, texts, facts), "hint": hint}
 
 
-def _paused(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _paused_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     hint = texts(f"paused.{screen.detail}", "paused.line")
-    return {**_session(screen, texts, live=False), **_price_now(screen, texts, facts), "hint": hint}
+    return {**_session_slots(screen, texts, live=False), **_current_price_slots(screen, texts, facts), "hint": hint}
 
 
-def _price_now(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _current_price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     """What matters most of the price, in a line; all of it in rows if the screen brings them."""
-    return {**price_slots(screen, texts, facts), "price": "", "lines": _lines(price_line(screen, texts, facts))}
+    return {
+        **price_slots(screen, texts, facts),
+        "price": "",
+        "lines": _nonempty_lines(price_line(screen, texts, facts)),
+    }
 
 
-def _finished(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _finished_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     said = texts(f"finished.{screen.detail}", "finished.line")
-    unplug = "" if screen.detail in ("unplug", "timeout") else texts(_tethered(facts, "labels.unplug"), "labels.unplug")
-    figures, bill = _session(screen, texts, live=False)["figures"], receipt(screen, texts)
+    unplug = (
+        "" if screen.detail in ("unplug", "timeout") else texts(_tethered_key(facts, "labels.unplug"), "labels.unplug")
+    )
+    figures, bill = _session_slots(screen, texts, live=False)["figures"], receipt_slots(screen, texts)
     if not figures:
-        return {"lines": _lines(said, unplug)}
+        return {"lines": _nonempty_lines(said, unplug)}
     if screen.values.get("cost_final") and cost_figure(screen, texts):  # the amount, and what it is for
         figures = (figures[1], figures[0], *figures[2:])
     if bill["qr"]:  # the receipt says the rest
-        return {"figures": figures[:2], "hint": unplug or said, **code(screen, texts, "receipt")}
-    line = said if unplug and _bad(screen) else bill["line"]
+        return {"figures": figures[:2], "hint": unplug or said, **qr_code_slots(screen, texts, "receipt")}
+    line = said if unplug and _ended_badly(screen) else bill["line"]
     return {
         **price_slots(screen, texts, facts),
         "price": "",
         "figures": figures,
         "hint": unplug or said,
-        "lines": _lines(line),
+        "lines": _nonempty_lines(line),
     }
 
 
-def _bad(screen: Screen) -> bool:
+def _ended_badly(screen: Screen) -> bool:
     return screen.detail in ("fault", "remote", "power_loss")
 
 
-def _out_of_service(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _out_of_service_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
     plain = screen.detail.removeprefix("MREC").lstrip("0123456789")
     why = texts(f"out_of_service.details.{screen.detail}", f"out_of_service.details.{plain}")
-    return {"lines": _lines(why or texts("out_of_service.line"))}
+    return {"lines": _nonempty_lines(why or texts("out_of_service.line"))}
 
 
-_SAY = {
-    ScreenName.STARTING: _plain,
-    ScreenName.IDLE: _idle,
-    ScreenName.CHECKING: _checking,
-    ScreenName.PLUG_IN: _plug_in,
-    ScreenName.REFUSED: _refused,
-    ScreenName.CHOOSE_OUTLET: _choose_outlet,
-    ScreenName.PREPARING: _preparing,
-    ScreenName.CHARGING: _charging,
-    ScreenName.PAUSED: _paused,
-    ScreenName.FINISHED: _finished,
-    ScreenName.OUT_OF_SERVICE: _out_of_service,
-    ScreenName.RESERVED: _plain,
-    ScreenName.OFFLINE: _plain,
+_SLOTS_OF_SCREEN = {
+    ScreenName.STARTING: _plain_slots,
+    ScreenName.IDLE: _idle_slots,
+    ScreenName.CHECKING: _checking_slots,
+    ScreenName.PLUG_IN: _plug_in_slots,
+    ScreenName.REFUSED: _refused_slots,
+    ScreenName.CHOOSE_OUTLET: _choose_outlet_slots,
+    ScreenName.PREPARING: _preparing_slots,
+    ScreenName.CHARGING: _charging_slots,
+    ScreenName.PAUSED: _paused_slots,
+    ScreenName.FINISHED: _finished_slots,
+    ScreenName.OUT_OF_SERVICE: _out_of_service_slots,
+    ScreenName.RESERVED: _plain_slots,
+    ScreenName.OFFLINE: _plain_slots,
 }
 
 
-def _session(screen: Screen, texts: Texts, live: bool) -> _Said:
+def _session_slots(screen: Screen, texts: Texts, live: bool) -> _Said:
     """The figures of a session, by weight; power and limit only while it runs. The battery has its bar."""
     v = screen.values
-    energy_wh, power_w = _number(v.get("energy_wh")), _number(v.get("power_w"))
-    since_s, limit_a, soc = _number(v.get("since_s")), _number(v.get("limit_a")), _number(v.get("soc_percent"))
+    energy_wh, power_w = _number_or_none(v.get("energy_wh")), _number_or_none(v.get("power_w"))
+    since_s, limit_a, soc = (
+        _number_or_none(v.get("since_s")),
+        _number_or_none(v.get("limit_a")),
+        _number_or_none(v.get("soc_percent")),
+    )
     figures = []
     if energy_wh is not None:
-        figures.append(Figure(texts("labels.energy"), texts.energy(energy_wh), "kWh"))
+        figures.append(Figure(texts("labels.energy"), texts.format_energy(energy_wh), "kWh"))
     if priced := cost_figure(screen, texts):
         figures.append(Figure(*priced))
     if live and power_w is not None:
-        figures.append(Figure(texts("labels.power"), texts.power(power_w), "kW"))
+        figures.append(Figure(texts("labels.power"), texts.format_power(power_w), "kW"))
     if since_s is not None:
-        figures.append(Figure(texts("labels.duration"), duration(since_s)))
+        figures.append(Figure(texts("labels.duration"), format_duration(since_s)))
     if live and limit_a is not None and soc is None and not priced:
         figures.append(Figure(texts("labels.limit"), f"{round(limit_a)}", "A", spare=True))
     return {"figures": tuple(figures), "battery": soc, "battery_label": texts("labels.battery")}
 
 
-def _of_outlet(facts: Mapping[str, Any], evse: object) -> Mapping[str, Any]:
+def _outlet_facts(facts: Mapping[str, Any], evse: object) -> Mapping[str, Any]:
     """What the station file says of this outlet; a display of the whole station has several."""
     outlets = facts.get("evses")
     found = outlets.get(evse) if isinstance(outlets, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
-def _tethered(facts: Mapping[str, Any], key: str) -> str:
+def _tethered_key(facts: Mapping[str, Any], key: str) -> str:
     return f"{key}_tethered" if facts.get("outlet") == "tethered" else key
 
 
-def _lines(*lines: str) -> tuple[str, ...]:
+def _nonempty_lines(*lines: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line.split())
 
 
-def _number(value: object) -> float | None:
+def _number_or_none(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _countdown(seconds: float) -> str:
+def _countdown_text(seconds: float) -> str:
     minutes, s = divmod(max(0, int(seconds)), 60)
     return f"{minutes}:{s:02}"
 
 
-def _clock(utc_s: float | None, offset_min: object, timezone: str) -> str:
+def _clock_text(utc_s: float | None, offset_min: object, timezone: str) -> str:
     if utc_s is None:
         return ""  # nobody has told the time yet: better none than 1970
     there = wall_time(utc_s, offset_min, timezone or "UTC")

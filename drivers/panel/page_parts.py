@@ -14,7 +14,7 @@ from drivers.panel.colors import COLOURS
 from drivers.panel.layout import TINY, Size, layout_for
 from drivers.panel.mounting import TURN_S
 from drivers.panel.page import Page
-from drivers.panel.paint import frame, paint, share
+from drivers.panel.paint import paint_frame, paint_page, state_share
 
 Face: TypeAlias = Callable[..., Canvas]
 """Draws one picture; with ``dry`` it only tells what would stand where."""
@@ -28,21 +28,21 @@ _NOTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def faces(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = False) -> tuple[Face, ...]:
+def faces_of_page(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = False) -> tuple[Face, ...]:
     """The pictures of ``page`` in the order in which they take turns; one if everything fits. ``size``: of the panel
     as people see it, ``depth``: its bits per pixel. ``numbered``: other outlets have their turn on this panel."""
     layout = layout_for(size, depth)
     if layout is TINY:
         badge = str(page.evse) if numbered else ""
         return tuple(
-            partial(small_panels.paint, slide, size, depth, margin, badge)
-            for slide in small_panels.slides(page, size, margin, badge)
+            partial(small_panels.paint_slide, slide, size, depth, margin, badge)
+            for slide in small_panels.slides_of_page(page, size, margin, badge)
         )
-    if page.languages and not frame(page, layout, size, margin, COLOURS[page.tone], dry=True)[0].c.complete:
+    if page.languages and not paint_frame(page, layout, size, margin, COLOURS[page.tone], dry=True)[0].c.is_complete:
         page = languages_below(page)
-    band = share(page, layout)  # the same on all, so that only the words change
-    shown = parts(page, lambda part: paint(part, layout, size, margin, band, dry=True))
-    return tuple(partial(paint, part, layout, size, margin, band) for part in shown)
+    band = state_share(page, layout)  # the same on all, so that only the words change
+    shown = split_page(page, lambda part: paint_page(part, layout, size, margin, band, dry=True))
+    return tuple(partial(paint_page, part, layout, size, margin, band) for part in shown)
 
 
 def languages_below(page: Page) -> Page:
@@ -50,47 +50,47 @@ def languages_below(page: Page) -> Page:
     return replace(page, languages="", price_notes=tuple(filter(None, (*page.price_notes, page.languages))))
 
 
-def turns(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int, ...]:
+def turns_of_faces(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int, ...]:
     """For how many turns of ``turn_s`` each face stands: a code that is not on all of them for longer, since nobody
     aims a telephone within one."""
-    codes = [face(dry=True).has("qr") for face in shown]
+    codes = [face(dry=True).has_kind("qr") for face in shown]
     code_turns = max(CODE_TURNS, ceil(CODE_S / turn_s))
     return tuple(code_turns if code and not all(codes) else 1 for code in codes)
 
 
-def parts(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ...]:
+def split_page(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ...]:
     """As many slots on each as fit, in their order; the title is on all of them. So is a code, if each slot fits beside
     it: who has taken out a telephone does not wait for it to come round. ``measured`` places a page without drawing."""
 
-    def fits(part: Page) -> bool:
-        return measured(part).complete
+    def fits_on_panel(part: Page) -> bool:
+        return measured(part).is_complete
 
-    if fits(page):
+    if fits_on_panel(page):
         return (page,)
     page = replace(page, figures=tuple(f for f in page.figures if not f.spare))
-    if fits(page):
+    if fits_on_panel(page):
         return (page,)
     if page.qr:
-        cut = _cut(page, replace(page, **{**_NOTHING, "qr": page.qr}), fits)
-        if all(c.complete and c.has("qr") for c in map(measured, cut)):
+        cut = _cut_page(page, replace(page, **{**_NOTHING, "qr": page.qr}), fits_on_panel)
+        if all(c.is_complete and c.has_kind("qr") for c in map(measured, cut)):
             return cut
-    return _cut(page, replace(page, **_NOTHING), fits)
+    return _cut_page(page, replace(page, **_NOTHING), fits_on_panel)
 
 
-def _cut(page: Page, bare: Page, fits: Callable[[Page], bool]) -> tuple[Page, ...]:
+def _cut_page(page: Page, bare: Page, fits: Callable[[Page], bool]) -> tuple[Page, ...]:
     """``bare``: what is on all of them."""
     done, open_ = [], bare
-    for slot in _slots(page, not bare.qr):
-        more = _with(open_, slot)
+    for slot in _page_slots(page, not bare.qr):
+        more = _add_slot(open_, slot)
         if open_ is bare or fits(more):
             open_ = more
         else:
             done.append(open_)
-            open_ = _with(bare, slot)
+            open_ = _add_slot(bare, slot)
     return (*done, open_)
 
 
-def _slots(page: Page, code: bool) -> Iterator[dict[str, Any]]:
+def _page_slots(page: Page, code: bool) -> Iterator[dict[str, Any]]:
     """The battery's bar goes with the first figure. ``code``: it is one of them."""
     for n, figure in enumerate(page.figures):
         yield {"figures": (figure,), **({"battery": page.battery} if n == 0 else {})}
@@ -107,6 +107,6 @@ def _slots(page: Page, code: bool) -> Iterator[dict[str, Any]]:
             yield {name: text}
 
 
-def _with(page: Page, slot: dict[str, Any]) -> Page:
+def _add_slot(page: Page, slot: dict[str, Any]) -> Page:
     joined = {name: getattr(page, name) + value if isinstance(value, tuple) else value for name, value in slot.items()}
     return replace(page, **joined)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from drivers.panel.canvas import Box, Canvas, Type
 from drivers.panel.colors import COLOURS, FOOT, INK, LINE, SOFT, WHITE, Colour, Tone
-from drivers.panel.fonts import drawable
+from drivers.panel.fonts import drawable_text
 from drivers.panel.layout import Layout, Size
 from drivers.panel.page import Figure, Page
-from drivers.panel.qr import QUIET_ZONE, draw_qr, modules
+from drivers.panel.qr import QUIET_ZONE, draw_qr, modules_per_side
 
 MODULE_MIN_PX = 4
 _ENDLESS = 1 << 20
@@ -25,52 +25,52 @@ class Sheet:
     unit: float
 
     @property
-    def upright(self) -> bool:
+    def is_upright(self) -> bool:
         return self.layout.upright
 
-    def type(self, largest: float, lines: int = 1, x: float = 0.0, y: float = 0.5, bold: bool = True) -> Type:
+    def type_of_units(self, largest: float, lines: int = 1, x: float = 0.0, y: float = 0.5, bold: bool = True) -> Type:
         """``largest`` in units."""
         return Type(largest * self.unit, 0, lines, x, y, bold)
 
 
-def paint(page: Page, layout: Layout, size: Size, margin: int = 0, band: float = 1.0, dry: bool = False) -> Canvas:
+def paint_page(page: Page, layout: Layout, size: Size, margin: int = 0, band: float = 1.0, dry: bool = False) -> Canvas:
     """Draws all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
     ``band``: share of the body for the state at most. ``dry``: only tells whether it fits."""
-    s, body = frame(page, layout, size, margin, COLOURS[page.tone], dry)
-    body, page = with_code(s, body, page)
-    _state_and_content(s, body, page, margin, min(band, share(page, layout)))
+    s, body = paint_frame(page, layout, size, margin, COLOURS[page.tone], dry)
+    body, page = paint_code(s, body, page)
+    _paint_state_and_content(s, body, page, margin, min(band, state_share(page, layout)))
     return s.c
 
 
-def frame(
+def paint_frame(
     page: Page, layout: Layout, size: Size, margin: int, colours: tuple[Colour, Colour], dry: bool
 ) -> tuple[Sheet, Box]:
     """Header and foot; returns what is between them. ``colours``: ground and ink of the header."""
-    unit = layout.unit((size[0] - 2 * margin, size[1] - 2 * margin))
+    unit = layout.unit_px((size[0] - 2 * margin, size[1] - 2 * margin))
     s = Sheet(Canvas(size, WHITE, layout.smallest * unit, dry=dry), layout, unit)
-    inner = s.c.box.inset(margin)
+    inner = s.c.whole_box.shrink_by(margin)
     rows = 1.75 if layout.upright and page.outlet else 1
-    header, rest = inner.top(max(26, layout.header * unit) * rows)
-    body, foot = rest.top(rest.h - max(30, layout.foot * unit))
+    header, rest = inner.split_top(max(26, layout.header * unit) * rows)
+    body, foot = rest.split_top(rest.height_px - max(30, layout.foot * unit))
     ground, ink = colours
-    s.c.fill(Box(0, 0, s.c.box.x1, header.y1), ground)
-    s.c.fill(Box(0, foot.y0, s.c.box.x1, s.c.box.y1), FOOT)
-    _header(s, header.inset(2.5 * unit, 1.5 * unit), page, (ink, ground), rows)
-    _foot(s, foot.inset(2.5 * unit, 1.5 * unit), page)
+    s.c.fill_box(Box(0, 0, s.c.whole_box.x1, header.y1), ground)
+    s.c.fill_box(Box(0, foot.y0, s.c.whole_box.x1, s.c.whole_box.y1), FOOT)
+    _paint_header(s, header.shrink_by(2.5 * unit, 1.5 * unit), page, (ink, ground), rows)
+    _paint_foot(s, foot.shrink_by(2.5 * unit, 1.5 * unit), page)
     return s, body
 
 
-def with_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
+def paint_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
     """Draws the code of ``page``; returns what is left of ``body``, and what is still to be said there."""
     if qr := _qr_room(s, page, body):
-        _qr(s, qr, page)
+        _paint_qr(s, qr, page)
         return qr.rest, replace(
             page, lines=(page.qr_caption, *page.lines)
         ) if page.qr_caption and not qr.caption else page
     return body, replace(page, lines=(page.pay_at, *page.lines)) if page.qr else page
 
 
-def share(page: Page, layout: Layout) -> float:
+def state_share(page: Page, layout: Layout) -> float:
     """Of the body, for the state: less where there is more to say below."""
     if page.figures or len(page.prices) > 1:
         return layout.band
@@ -78,142 +78,152 @@ def share(page: Page, layout: Layout) -> float:
     return layout.band_full if any(below) else 1.0
 
 
-def _header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows: float) -> None:
+def _paint_header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows: float) -> None:
     """The mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off line, the
     languages of the button."""
-    box, below = box.top(box.h / rows)
-    rest = _mark(s, box, page.mark, colours) if page.mark else box
+    box, below = box.split_top(box.height_px / rows)
+    rest = _paint_mark(s, box, page.mark, colours) if page.mark else box
     if page.clock:
-        style = Type(box.h * 0.8, x=1.0)
-        rest, clock = rest.left(rest.w - box.h * (2.1 if len(page.clock) < 6 else 3.2))
-        s.c.text(page.clock, clock, colours, style)
+        style = Type(box.height_px * 0.8, x=1.0)
+        rest, clock = rest.split_left(rest.width_px - box.height_px * (2.1 if len(page.clock) < 6 else 3.2))
+        s.c.draw_text(page.clock, clock, colours, style)
     if not page.online:
-        rest, cloud = rest.left(rest.w - box.h * 1.1)
-        s.c.icon("cloud", cloud.inset(box.h * 0.08), colours[0])
-    outlet = below.inset(0, 1) if rows > 1 else rest.inset(box.h * 0.1, 0)
+        rest, cloud = rest.split_left(rest.width_px - box.height_px * 1.1)
+        s.c.draw_icon("cloud", cloud.shrink_by(box.height_px * 0.08), colours[0])
+    outlet = below.shrink_by(0, 1) if rows > 1 else rest.shrink_by(box.height_px * 0.1, 0)
     if page.languages:
-        needed = 1.06 * s.c.least_width(page.languages) + box.h * 0.5
-        outlet, hint = outlet.left(max(0, outlet.w - needed))
-        s.c.text(page.languages, hint, colours, s.type(s.layout.smallest, x=0.5))
-    s.c.text(page.outlet, outlet, colours, Type(box.h * 0.9, x=0.5))
+        needed = 1.06 * s.c.least_width(page.languages) + box.height_px * 0.5
+        outlet, hint = outlet.split_left(max(0, outlet.width_px - needed))
+        s.c.draw_text(page.languages, hint, colours, s.type_of_units(s.layout.smallest, x=0.5))
+    s.c.draw_text(page.outlet, outlet, colours, Type(box.height_px * 0.9, x=0.5))
 
 
-def _mark(s: Sheet, box: Box, mark: str, colours: tuple[Colour, Colour]) -> Box:
+def _paint_mark(s: Sheet, box: Box, mark: str, colours: tuple[Colour, Colour]) -> Box:
     """Returns what is left of ``box``."""
-    pill, rest = box.left(max(box.h * 1.45 + s.c.least_width(mark), min(box.h * 4.1, box.w * 0.4)))
-    s.c.fill(pill, colours[0], radius=pill.h / 2)
-    tick, word = pill.left(pill.h)
-    s.c.icon("check", tick.inset(pill.h * 0.14), colours[1])
-    s.c.text(mark, word.left(word.w - pill.h * 0.3)[0], colours[::-1], Type(box.h))
+    pill, rest = box.split_left(
+        max(box.height_px * 1.45 + s.c.least_width(mark), min(box.height_px * 4.1, box.width_px * 0.4))
+    )
+    s.c.fill_box(pill, colours[0], radius=pill.height_px / 2)
+    tick, word = pill.split_left(pill.height_px)
+    s.c.draw_icon("check", tick.shrink_by(pill.height_px * 0.14), colours[1])
+    s.c.draw_text(mark, word.split_left(word.width_px - pill.height_px * 0.3)[0], colours[::-1], Type(box.height_px))
     return rest
 
 
-def _foot(s: Sheet, box: Box, page: Page) -> None:
-    number, hotline = box.top(box.h / 2) if s.upright else box.left(box.w * 0.47)
+def _paint_foot(s: Sheet, box: Box, page: Page) -> None:
+    number, hotline = box.split_top(box.height_px / 2) if s.is_upright else box.split_left(box.width_px * 0.47)
     if page.number:
-        label, value = number.left(number.w * 0.48)
-        value = value.inset(s.unit, 0)
-        s.c.text(page.station_label, label, (LINE, FOOT), s.type(7, bold=False))
-        s.c.text(page.number, value, (WHITE, FOOT), s.type(11.5, x=1.0 if s.upright else 0.0))
+        label, value = number.split_left(number.width_px * 0.48)
+        value = value.shrink_by(s.unit, 0)
+        s.c.draw_text(page.station_label, label, (LINE, FOOT), s.type_of_units(7, bold=False))
+        s.c.draw_text(page.number, value, (WHITE, FOOT), s.type_of_units(11.5, x=1.0 if s.is_upright else 0.0))
     if page.hotline:
-        phone, value = hotline.left(min(box.h * 0.8, hotline.w * 0.14))
-        s.c.icon("phone", phone.inset(0, max(0, (phone.h - phone.w) / 2)), WHITE)
-        s.c.text(page.hotline, value.inset(0.6 * s.unit, 0), (WHITE, FOOT), s.type(10, x=1.0))
+        phone, value = hotline.split_left(min(box.height_px * 0.8, hotline.width_px * 0.14))
+        s.c.draw_icon("phone", phone.shrink_by(0, max(0, (phone.height_px - phone.width_px) / 2)), WHITE)
+        s.c.draw_text(page.hotline, value.shrink_by(0.6 * s.unit, 0), (WHITE, FOOT), s.type_of_units(10, x=1.0))
 
 
-def _state_and_content(s: Sheet, body: Box, page: Page, margin: int, part: float) -> None:
-    band, below = body.top(body.h * part)
+def _paint_state_and_content(s: Sheet, body: Box, page: Page, margin: int, part: float) -> None:
+    band, below = body.split_top(body.height_px * part)
     left = 0 if body.x0 <= margin else body.x0
-    right = s.c.box.x1 if body.x1 >= s.c.box.x1 - margin else body.x1
-    s.c.fill(Box(left, band.y0, right, band.y1), COLOURS[page.tone][0])
-    _state(s, band.inset(3 * s.unit, 1.5 * s.unit), page, body.h > body.w, part > s.layout.band)
-    content(s, below.inset(3.5 * s.unit, 1.5 * s.unit), page)
+    right = s.c.whole_box.x1 if body.x1 >= s.c.whole_box.x1 - margin else body.x1
+    s.c.fill_box(Box(left, band.y0, right, band.y1), COLOURS[page.tone][0])
+    _paint_state(
+        s, band.shrink_by(3 * s.unit, 1.5 * s.unit), page, body.height_px > body.width_px, part > s.layout.band
+    )
+    paint_content(s, below.shrink_by(3.5 * s.unit, 1.5 * s.unit), page)
 
 
-def _state(s: Sheet, box: Box, page: Page, narrow: bool, roomy: bool) -> None:
+def _paint_state(s: Sheet, box: Box, page: Page, narrow: bool, roomy: bool) -> None:
     ground, ink = COLOURS[page.tone]
-    large = s.type(s.layout.title, lines=3)
-    if narrow and not s.upright:  # a column beside a QR code: no room for an icon
-        s.c.text(page.title, box, (ink, ground), s.type(15, lines=3))
-    elif narrow and s.upright and roomy:
-        picture, words = box.top(box.h * 0.52)
-        s.c.icon(page.icon, picture.inset(0, 2 * s.unit), ink)
-        s.c.text(page.title, words, (ink, ground), replace(large, x=0.5))
+    large = s.type_of_units(s.layout.title, lines=3)
+    if narrow and not s.is_upright:  # a column beside a QR code: no room for an icon
+        s.c.draw_text(page.title, box, (ink, ground), s.type_of_units(15, lines=3))
+    elif narrow and s.is_upright and roomy:
+        picture, words = box.split_top(box.height_px * 0.52)
+        s.c.draw_icon(page.icon, picture.shrink_by(0, 2 * s.unit), ink)
+        s.c.draw_text(page.title, words, (ink, ground), replace(large, x=0.5))
     else:
-        picture, words = box.left(min(box.h * 0.86, box.w * (0.2 if s.upright else 0.24)))
-        s.c.icon(page.icon, picture, ink)
-        if page.countdown and not s.upright:
-            words, left = words.left(words.w * 0.74)
-            s.c.text(page.countdown, left, (ink, ground), s.type(s.layout.price, lines=2, x=1.0))
-        s.c.text(page.title, words.left(2.5 * s.unit)[1], (ink, ground), large)
+        picture, words = box.split_left(min(box.height_px * 0.86, box.width_px * (0.2 if s.is_upright else 0.24)))
+        s.c.draw_icon(page.icon, picture, ink)
+        if page.countdown and not s.is_upright:
+            words, left = words.split_left(words.width_px * 0.74)
+            s.c.draw_text(page.countdown, left, (ink, ground), s.type_of_units(s.layout.price, lines=2, x=1.0))
+        s.c.draw_text(page.title, words.split_left(2.5 * s.unit)[1], (ink, ground), large)
 
 
-def content(s: Sheet, box: Box, page: Page) -> None:
+def paint_content(s: Sheet, box: Box, page: Page) -> None:
     notes = () if page.prices else page.price_notes
     lines = [*page.lines, *notes, *([page.hint] if page.hint else [])]
     if page.figures:
         for line in reversed(lines):
-            box, strip = box.top(box.h - s.layout.strip * s.unit)
-            s.c.text(line, strip, (INK, WHITE), s.type(s.layout.hint, lines=3))
+            box, strip = box.split_top(box.height_px - s.layout.strip * s.unit)
+            s.c.draw_text(line, strip, (INK, WHITE), s.type_of_units(s.layout.hint, lines=3))
         if page.prices:
-            box, rows = box.top(box.h * 0.5)
-            _prices(s, rows, page)
-        _figures(s, box, page)
+            box, rows = box.split_top(box.height_px * 0.5)
+            _paint_prices(s, rows, page)
+        _paint_figures(s, box, page)
         return
-    if page.countdown and s.upright:
-        box, strip = box.top(box.h - _row(s, box, 13, len(page.lines) + len(page.prices)))
-        s.c.text(page.countdown, strip, (INK, WHITE), s.type(s.layout.price))
+    if page.countdown and s.is_upright:
+        box, strip = box.split_top(box.height_px - _row_height(s, box, 13, len(page.lines) + len(page.prices)))
+        s.c.draw_text(page.countdown, strip, (INK, WHITE), s.type_of_units(s.layout.price))
     if page.prices:
         among = len(lines) + len(page.prices) + len(page.price_notes)
-        box, rows = box.top(box.h * min(0.4, len(lines) * max(0.22, 1 / among)))
-        _prices(s, rows, page)
+        box, rows = box.split_top(box.height_px * min(0.4, len(lines) * max(0.22, 1 / among)))
+        _paint_prices(s, rows, page)
     elif page.price:
-        box, strip = box.top(box.h * 0.45 if lines else 0)
-        s.c.text(page.price, strip, (INK, WHITE), s.type(s.layout.price, lines=4))
-    _lines(s, box, lines)
+        box, strip = box.split_top(box.height_px * 0.45 if lines else 0)
+        s.c.draw_text(page.price, strip, (INK, WHITE), s.type_of_units(s.layout.price, lines=4))
+    _paint_lines(s, box, lines)
 
 
-def _row(s: Sheet, box: Box, units: float, others: int) -> float:
+def _row_height(s: Sheet, box: Box, units: float, others: int) -> float:
     """Pixels for one row beside ``others``."""
-    return min(units * s.unit, box.h / (1 + others))
+    return min(units * s.unit, box.height_px / (1 + others))
 
 
-def _lines(s: Sheet, box: Box, lines: list[str]) -> None:
-    style = s.type(s.layout.line, lines=4)
-    shares = [len(s.c.fitted(drawable(line), Box(0, 0, box.w, _ENDLESS), style)[1]) for line in lines]
-    if box.h > (room := 1.7 * s.layout.line * s.unit * sum(shares)):
-        box = box.inset(0, (box.h - room) / 2)
-    for line, piece in zip(lines, _rows(box, shares), strict=True):
-        s.c.text(line, piece, (INK, WHITE), style)
+def _paint_lines(s: Sheet, box: Box, lines: list[str]) -> None:
+    style = s.type_of_units(s.layout.line, lines=4)
+    shares = [
+        len(s.c.fit_text_in_box(drawable_text(line), Box(0, 0, box.width_px, _ENDLESS), style)[1]) for line in lines
+    ]
+    if box.height_px > (room := 1.7 * s.layout.line * s.unit * sum(shares)):
+        box = box.shrink_by(0, (box.height_px - room) / 2)
+    for line, piece in zip(lines, _split_rows(box, shares), strict=True):
+        s.c.draw_text(line, piece, (INK, WHITE), style)
 
 
-def _prices(s: Sheet, box: Box, page: Page) -> None:
+def _paint_prices(s: Sheet, box: Box, page: Page) -> None:
     """Rows of name and amount in one size, so that none seems to weigh more, and the notes below."""
     shares: list[float] = [1] * len(page.prices)
-    shares += [(1.1 if n == 0 else 0.9) + 0.9 * (s.c.least_width(t) // box.w) for n, t in enumerate(page.price_notes)]
+    shares += [
+        (1.1 if n == 0 else 0.9) + 0.9 * (s.c.least_width(t) // box.width_px) for n, t in enumerate(page.price_notes)
+    ]
     highest = s.layout.price * 1.35 * s.unit * sum(shares)
-    if box.h > highest:
-        box = box.inset(0, (box.h - highest) / 2)
-    rows = _rows(box, shares)
+    if box.height_px > highest:
+        box = box.shrink_by(0, (box.height_px - highest) / 2)
+    rows = _split_rows(box, shares)
     part = _names_part(s, page)
-    halves = [row.left(row.w * (part if name else 0)) for (name, _), row in zip(page.prices, rows, strict=False)]
-    names, amounts = s.type(s.layout.price, bold=False), s.type(s.layout.price, x=1.0)
+    halves = [
+        row.split_left(row.width_px * (part if name else 0)) for (name, _), row in zip(page.prices, rows, strict=False)
+    ]
+    names, amounts = s.type_of_units(s.layout.price, bold=False), s.type_of_units(s.layout.price, x=1.0)
     px = min(
-        (s.c.fitted(drawable(text), half, style)[0]
+        (s.c.fit_text_in_box(drawable_text(text), half, style)[0]
          for row, pair in zip(page.prices, halves, strict=True)
          for text, half, style in zip(row, pair, (names, amounts), strict=True) if text),
         default=0,
     )  # fmt: skip
     for (name, amount), (left, right), row in zip(page.prices, halves, rows, strict=False):
         if row.y0 > box.y0:
-            s.c.fill(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(s.unit / 3))), LINE)
-        s.c.text(name, left, (INK, WHITE), replace(names, largest=px))
-        s.c.text(amount, right, (INK, WHITE), replace(amounts, largest=px, x=1.0 if name else 0.0))
-    note_type = s.type(s.layout.hint * 1.1, lines=3)
+            s.c.fill_box(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(s.unit / 3))), LINE)
+        s.c.draw_text(name, left, (INK, WHITE), replace(names, largest=px))
+        s.c.draw_text(amount, right, (INK, WHITE), replace(amounts, largest=px, x=1.0 if name else 0.0))
+    note_type = s.type_of_units(s.layout.hint * 1.1, lines=3)
     if px:  # never larger than what costs something
         note_type = replace(note_type, largest=min(note_type.largest, px))
     for note, row in zip(page.price_notes, rows[len(page.prices) :], strict=True):
-        s.c.text(note, row, (INK, WHITE), note_type)
+        s.c.draw_text(note, row, (INK, WHITE), note_type)
 
 
 def _names_part(s: Sheet, page: Page) -> float:
@@ -222,63 +232,63 @@ def _names_part(s: Sheet, page: Page) -> float:
     return names / max(1.0, names + amounts + 2 * s.unit)
 
 
-def _figures(s: Sheet, box: Box, page: Page) -> None:
+def _paint_figures(s: Sheet, box: Box, page: Page) -> None:
     """The first figure large; the others one below the other, label left, value right."""
     first, *others = page.figures
     unit = s.unit
     if page.battery is not None:
-        box, bar = box.top(box.h - s.layout.bar * unit)
-        _bar(s, bar, page.battery, page.battery_label)
-    column = s.upright or (box.w < 110 * unit and box.h > 30 * unit)
+        box, bar = box.split_top(box.height_px - s.layout.bar * unit)
+        _paint_battery_bar(s, bar, page.battery, page.battery_label)
+    column = s.is_upright or (box.width_px < 110 * unit and box.height_px > 30 * unit)
     if column:
-        most = max(0.44, 2 / (2 + len(others))) if s.upright else 0.58
-        main, side = box.top(box.h * (most if others else 1.0))
+        most = max(0.44, 2 / (2 + len(others))) if s.is_upright else 0.58
+        main, side = box.split_top(box.height_px * (most if others else 1.0))
     else:
-        main, side = box.left(box.w * (0.5 if others else 1.0))
-        side = side.left(3 * unit)[1]
-    _main(s, main, first)
-    rows, values = _rows(side, [1] * len(others)), side.w * 0.54
-    values = max([values, *(s.c.least_width(_value(f)) + 1.0 for f in others)])
+        main, side = box.split_left(box.width_px * (0.5 if others else 1.0))
+        side = side.split_left(3 * unit)[1]
+    _paint_main_figure(s, main, first)
+    rows, values = _split_rows(side, [1] * len(others)), side.width_px * 0.54
+    values = max([values, *(s.c.least_width(_value_with_unit(f)) + 1.0 for f in others)])
     for n, (figure, row) in enumerate(zip(others, rows, strict=True)):
         if n or column:
-            s.c.fill(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(unit / 3))), LINE)
-        label, value = row.inset(0, 0.6 * unit).left(row.w - values)
-        small = s.type(7, bold=False)
-        px = min(s.c.fitted(drawable(f.label), label, small)[0] for f in others)
-        s.c.text(figure.label, label, (SOFT, WHITE), replace(small, largest=px))
-        s.c.text(_value(figure), value, (INK, WHITE), s.type(s.layout.side, x=1.0))
+            s.c.fill_box(Box(row.x0, row.y0, row.x1, row.y0 + max(1, round(unit / 3))), LINE)
+        label, value = row.shrink_by(0, 0.6 * unit).split_left(row.width_px - values)
+        small = s.type_of_units(7, bold=False)
+        px = min(s.c.fit_text_in_box(drawable_text(f.label), label, small)[0] for f in others)
+        s.c.draw_text(figure.label, label, (SOFT, WHITE), replace(small, largest=px))
+        s.c.draw_text(_value_with_unit(figure), value, (INK, WHITE), s.type_of_units(s.layout.side, x=1.0))
 
 
-def _value(figure: Figure) -> str:
+def _value_with_unit(figure: Figure) -> str:
     return f"{figure.value} {figure.unit}".strip()
 
 
-def _main(s: Sheet, box: Box, figure: Figure) -> None:
-    label, value = box.top(max(s.layout.smallest * 1.3 * s.unit, box.h * 0.26))
-    s.c.text(figure.label, label, (SOFT, WHITE), s.type(s.layout.label, bold=False))
-    number, mark = value.left(value.w * (0.72 if figure.unit else 1.0))
-    ink = s.c.text(figure.value, number, (INK, WHITE), s.type(s.layout.figure))
+def _paint_main_figure(s: Sheet, box: Box, figure: Figure) -> None:
+    label, value = box.split_top(max(s.layout.smallest * 1.3 * s.unit, box.height_px * 0.26))
+    s.c.draw_text(figure.label, label, (SOFT, WHITE), s.type_of_units(s.layout.label, bold=False))
+    number, mark = value.split_left(value.width_px * (0.72 if figure.unit else 1.0))
+    ink = s.c.draw_text(figure.value, number, (INK, WHITE), s.type_of_units(s.layout.figure))
     right = Box(ink.x1 + round(1.5 * s.unit), mark.y0, mark.x1, mark.y1)
-    s.c.text(figure.unit, right, (INK, WHITE), s.type(10))
+    s.c.draw_text(figure.unit, right, (INK, WHITE), s.type_of_units(10))
 
 
-def _bar(s: Sheet, box: Box, percent: float, label: str) -> None:
+def _paint_battery_bar(s: Sheet, box: Box, percent: float, label: str) -> None:
     """The battery of the car: its name, a bar, the number."""
-    name, rest = box.left(s.c.least_width(label) * 1.1 + 2 * s.unit)
-    s.c.text(label, name, (SOFT, WHITE), s.type(s.layout.label, bold=False))
-    bar, number = rest.left(rest.w - s.c.least_width("100 %") * 1.2)
-    bar = bar.inset(0, bar.h * 0.2)
-    s.c.fill(bar, LINE, radius=bar.h / 2)
-    done = bar.left(max(bar.h, bar.w * min(100.0, max(0.0, percent)) / 100))[0]
-    s.c.fill(done, COLOURS[Tone.ACTIVE][0], radius=bar.h / 2)
-    s.c.text(f"{round(percent)} %", number, (INK, WHITE), s.type(s.layout.side, x=1.0))
+    name, rest = box.split_left(s.c.least_width(label) * 1.1 + 2 * s.unit)
+    s.c.draw_text(label, name, (SOFT, WHITE), s.type_of_units(s.layout.label, bold=False))
+    bar, number = rest.split_left(rest.width_px - s.c.least_width("100 %") * 1.2)
+    bar = bar.shrink_by(0, bar.height_px * 0.2)
+    s.c.fill_box(bar, LINE, radius=bar.height_px / 2)
+    done = bar.split_left(max(bar.height_px, bar.width_px * min(100.0, max(0.0, percent)) / 100))[0]
+    s.c.fill_box(done, COLOURS[Tone.ACTIVE][0], radius=bar.height_px / 2)
+    s.c.draw_text(f"{round(percent)} %", number, (INK, WHITE), s.type_of_units(s.layout.side, x=1.0))
 
 
-def _rows(box: Box, shares: list[int] | list[float]) -> list[Box]:
+def _split_rows(box: Box, shares: list[int] | list[float]) -> list[Box]:
     """``box`` cut into rows, as high as their shares."""
     rows = []
     for n, share in enumerate(shares):
-        row, box = box.top(box.h * share / sum(shares[n:]))
+        row, box = box.split_top(box.height_px * share / sum(shares[n:]))
         rows.append(row)
     return rows
 
@@ -299,15 +309,15 @@ class _Tile:
 
 def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
     """With the error correction that is wanted, or else the usual one, whose modules are fewer."""
-    return _tile(s, page, body, page.qr_quality) or (_tile(s, page, body, "") if page.qr_quality else None)
+    return _qr_tile(s, page, body, page.qr_quality) or (_qr_tile(s, page, body, "") if page.qr_quality else None)
 
 
-def _tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
+def _qr_tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
     """None if there is no code, or no room at 4 pixels per module. The caption gets room if the modules stay large."""
-    n, caption = modules(page.qr, quality), round(1.2 * s.layout.hint * s.unit) if page.qr_caption else 0
+    n, caption = modules_per_side(page.qr, quality), round(1.2 * s.layout.hint * s.unit) if page.qr_caption else 0
     if not n:
         return None
-    wide, high = body.w * s.layout.qr_wide, body.h * s.layout.qr_high
+    wide, high = body.width_px * s.layout.qr_wide, body.height_px * s.layout.qr_high
     px = int(min(wide, high - caption)) // n
     if px <= MODULE_MIN_PX:
         px, caption = int(min(wide, high)) // n, 0
@@ -317,16 +327,16 @@ def _tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
     room = px * n + caption
     words = s.c.least_width(page.qr_caption) + 2.5 * s.unit if caption else 0
     across = max(px * n, min(wide, words))
-    rest, tile = body.top(body.h - room) if s.upright else body.left(body.w - across)
+    rest, tile = body.split_top(body.height_px - room) if s.is_upright else body.split_left(body.width_px - across)
     return _Tile(tile, rest, px, caption, quality)
 
 
-def _qr(s: Sheet, room: _Tile, page: Page) -> None:
+def _paint_qr(s: Sheet, room: _Tile, page: Page) -> None:
     """The code and its caption above, which may stand in the outer half of its quiet zone."""
     tile, px = room.box, room.px
-    side = px * modules(page.qr, room.quality)
-    x, y = tile.x0 + (tile.w - side) // 2, tile.y0 + (tile.h - side + room.caption) // 2
+    side = px * modules_per_side(page.qr, room.quality)
+    x, y = tile.x0 + (tile.width_px - side) // 2, tile.y0 + (tile.height_px - side + room.caption) // 2
     draw_qr(s.c, page.qr, (x, y), px, room.quality)
     if room.caption:
         above = Box(tile.x0, max(tile.y0, y - room.caption), tile.x1, y + QUIET_ZONE * px // 2)
-        s.c.text(page.qr_caption, above.inset(s.unit, 0), (INK, WHITE), s.type(s.layout.hint, x=0.5))
+        s.c.draw_text(page.qr_caption, above.shrink_by(s.unit, 0), (INK, WHITE), s.type_of_units(s.layout.hint, x=0.5))

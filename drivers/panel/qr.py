@@ -19,7 +19,7 @@ LEVELS = {"Low": 1, "Medium": 0, "Quartile": 3, "High": 2}
 """What OCPP calls the levels of error correction, and their two bits in a code (ISO/IEC 18004): L, M, Q, H."""
 
 
-def modules(url: str, quality: str = "") -> int:
+def modules_per_side(url: str, quality: str = "") -> int:
     """Modules of one side with the quiet zone; 0 if there is no code, or none so long."""
     matrix = qr_matrix(url, quality) if url else None
     return len(matrix) + 2 * QUIET_ZONE if matrix else 0
@@ -27,18 +27,18 @@ def modules(url: str, quality: str = "") -> int:
 
 def draw_qr(c: Canvas, url: str, at: tuple[int, int], px: int, quality: str = "") -> Box:
     """``at``: left and top of the quiet zone. Returns what the code covers with its quiet zone."""
-    matrix, n = qr_matrix(url, quality), modules(url, quality)
+    matrix, n = qr_matrix(url, quality), modules_per_side(url, quality)
     assert matrix
     box = Box(*at, at[0] + n * px, at[1] + n * px)
     if not c.dry:
         bits = Image.new("L", (n, n), 255)
-        bits.putdata([0 if _dark(matrix, x, y) else 255 for y in range(n) for x in range(n)])
+        bits.putdata([0 if _is_dark(matrix, x, y) else 255 for y in range(n) for x in range(n)])
         c.image.paste(bits.resize((n * px, n * px), Image.Resampling.NEAREST).convert("RGB"), at)
-    c.placed.append(Placed("qr", url, box.inset(QUIET_ZONE * px), box, px))
+    c.placed.append(Placed("qr", url, box.shrink_by(QUIET_ZONE * px), box, px))
     return box
 
 
-def _dark(matrix: Matrix, x: int, y: int) -> bool:
+def _is_dark(matrix: Matrix, x: int, y: int) -> bool:
     n = len(matrix)
     x, y = x - QUIET_ZONE, y - QUIET_ZONE
     return 0 <= x < n and 0 <= y < n and matrix[y][x]

@@ -15,25 +15,25 @@ PER = {"kwh": "/kWh", "minute": "/min", "occupancy": "/min", "session": "", "oth
 _ADJUSTED = ("minimum", "maximum")
 
 
-def rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
+def price_rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
     """Name and amount of each price; at the end what each has come to."""
-    if billed(values):
-        parts = ((kind, _money(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
-        return tuple((_name(kind, values, texts), amount) for kind, amount in parts if amount)
-    prices = ((kind, _money(values, f"tariff_{kind}", texts, exact=True), per) for kind, per in PER.items())
-    return tuple((_name(kind, values, texts), amount + per) for kind, amount, per in prices if amount)
+    if is_billed(values):
+        parts = ((kind, _amount_text(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
+        return tuple((_price_name(kind, values, texts), amount) for kind, amount in parts if amount)
+    prices = ((kind, _amount_text(values, f"tariff_{kind}", texts, exact=True), per) for kind, per in PER.items())
+    return tuple((_price_name(kind, values, texts), amount + per) for kind, amount, per in prices if amount)
 
 
-def billed(values: Values) -> bool:
+def is_billed(values: Values) -> bool:
     """It is over: what it has come to, no prices."""
     return any(name.startswith("bill_") for name in values)
 
 
-def notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[str, ...]:
+def price_notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[str, ...]:
     """What else there is to know; some may be empty. ``anybody``: it is not known who will pay."""
-    rate = _rate(values, texts)
-    if billed(values):
-        vat = _money(values, "bill_vat", texts, "currency")
+    rate = _vat_rate_text(values, texts)
+    if is_billed(values):
+        vat = _amount_text(values, "bill_vat", texts, "currency")
         return (texts("price.vat_of", rate=rate, amount=vat) if vat else texts("price.vat_unknown"),)
     terms = texts("price.vat", rate=rate) if rate else texts("price.vat_unknown")
     grace_min = values.get("tariff_grace_min") if values.get("tariff_occupancy_micro") else None
@@ -41,38 +41,42 @@ def notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[s
     return (
         f"{texts('price.no_contract')}, {terms}" if anybody else terms,
         texts("price.grace", minutes=grace_min) if grace_min else "",
-        _next(values, texts, timezone),
-        ", ".join(texts(f"price.{word}", amount=a) for name, word in bounds if (a := _money(values, name, texts))),
+        _next_price_text(values, texts, timezone),
+        ", ".join(
+            texts(f"price.{word}", amount=a) for name, word in bounds if (a := _amount_text(values, name, texts))
+        ),
     )
 
 
-def _next(values: Values, texts: Texts, timezone: str) -> str:
+def _next_price_text(values: Values, texts: Texts, timezone: str) -> str:
     """What costs something else, and from when."""
     at_utc_s = values.get("tariff_next_at_utc_s")
-    prices = ", ".join(_coming(values, texts))
+    prices = ", ".join(_next_prices(values, texts))
     if not prices or not isinstance(at_utc_s, int | float):
         return ""
     at = wall_time(at_utc_s, values.get("utc_offset_min"), timezone)
     return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=prices)
 
 
-def _coming(values: Values, texts: Texts) -> Iterator[str]:
+def _next_prices(values: Values, texts: Texts) -> Iterator[str]:
     for kind, per in PER.items():
-        if amount := _money(values, f"tariff_next_{kind}", texts, exact=True):
+        if amount := _amount_text(values, f"tariff_next_{kind}", texts, exact=True):
             yield f"{amount}{per}" if kind == "kwh" else f"{texts(f'price.{kind}')} {amount}{per}"
 
 
-def _name(kind: str, values: Values, texts: Texts) -> str:
+def _price_name(kind: str, values: Values, texts: Texts) -> str:
     return str(values.get("tariff_other_name") or "") if kind == "other" else texts(f"price.{kind}")
 
 
-def _money(values: Values, name: str, texts: Texts, currency: str = "tariff_currency", exact: bool = False) -> str:
+def _amount_text(
+    values: Values, name: str, texts: Texts, currency: str = "tariff_currency", exact: bool = False
+) -> str:
     """Empty if there is none."""
     micro = values.get(f"{name}_micro")
     if not isinstance(micro, int) or isinstance(micro, bool):
         return ""
-    return texts.money(micro, 2, str(values.get(currency) or ""), exact)
+    return texts.format_money(micro, 2, str(values.get(currency) or ""), exact)
 
 
-def _rate(values: Values, texts: Texts) -> str:
+def _vat_rate_text(values: Values, texts: Texts) -> str:
     return str(values.get("tariff_vat_percent") or "").replace(".", texts("decimal") or ".")

@@ -30,36 +30,36 @@ class Texts:
             for part in key.split("."):
                 found = found.get(part) if isinstance(found, Mapping) else None
             if isinstance(found, str):
-                return _filled(found, fill)
+                return _fill_placeholders(found, fill)
         return ""
 
-    def decimal(self, scaled: int, decimals: int) -> str:
+    def format_decimal(self, scaled: int, decimals: int) -> str:
         """``scaled`` is the number times ten to the power of ``decimals``: decimal(1234, 2) is 12.34."""
         whole, part = divmod(abs(scaled), 10**decimals)
         sign = "-" if scaled < 0 else ""
         return f"{sign}{whole}{self('decimal') or '.'}{part:0{decimals}d}" if decimals else f"{sign}{whole}"
 
-    def energy(self, energy_wh: float) -> str:
+    def format_energy(self, energy_wh: float) -> str:
         """kWh, never rounded up: three decimals below 10 kWh, two above."""
         wh = int(energy_wh)
-        return self.decimal(wh, 3) if abs(wh) < 10_000 else self.decimal(int(wh / 10), 2)
+        return self.format_decimal(wh, 3) if abs(wh) < 10_000 else self.format_decimal(int(wh / 10), 2)
 
-    def money(self, amount_micro: float, decimals: int, currency: str, exact: bool = False) -> str:
+    def format_money(self, amount_micro: float, decimals: int, currency: str, exact: bool = False) -> str:
         """``amount_micro``: millionths of the currency's unit, rounded half up to ``decimals``; ``exact``: with as many
         more as it takes, for prices."""
         micro = int(amount_micro)
         while exact and decimals < 6 and micro % 10 ** (6 - decimals):
             decimals += 1
         step = 10 ** (6 - decimals)
-        text = self.decimal((micro + step // 2) // step, decimals)
+        text = self.format_decimal((micro + step // 2) // step, decimals)
         return f"{text} {SYMBOLS.get(currency, currency)}".strip()
 
-    def power(self, power_w: float) -> str:
+    def format_power(self, power_w: float) -> str:
         """kW with one decimal."""
-        return self.decimal(round(power_w / 100), 1)
+        return self.format_decimal(round(power_w / 100), 1)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """h:mm:ss."""
     minutes, s = divmod(max(0, int(seconds)), 60)
     h, m = divmod(minutes, 60)
@@ -77,7 +77,7 @@ def wall_time(utc_s: float, offset_min: object, timezone: str) -> datetime.datet
         return None
 
 
-def load(language: str, config_dirs: tuple[Path, ...]) -> Texts:
+def load_texts(language: str, config_dirs: tuple[Path, ...]) -> Texts:
     """The first ``texts/<language>.toml`` in ``config_dirs``; if there is none, a language that exists. Raises
     ``Broken`` if no language can be read."""
     for name in (language, *FALLBACKS):
@@ -94,7 +94,7 @@ def load(language: str, config_dirs: tuple[Path, ...]) -> Texts:
     raise Broken(f"texts: no texts/{language}.toml in {', '.join(map(str, config_dirs)) or 'no folder at all'}")
 
 
-def _filled(text: str, fill: Mapping[str, object]) -> str:
+def _fill_placeholders(text: str, fill: Mapping[str, object]) -> str:
     """A typing error in a text must not darken the screen: what cannot be filled in stays as it stands."""
     try:
         return text.format_map(_Known(fill))

@@ -12,8 +12,8 @@ from PIL import Image, features
 from agent.model.types import ScreenName
 from drivers.panel import fonts
 from drivers.panel.mounting import TURN_S
-from drivers.panel.outlet_views import Panel, views
-from drivers.panel.page_parts import faces
+from drivers.panel.outlet_views import Panel, views_of_pages
+from drivers.panel.page_parts import faces_of_page
 from tests.drivers.screens import BILLED, LAW, ONE, PAY, SESSION, Case, said
 
 FOLDER = Path(__file__).parent / "golden"
@@ -41,7 +41,7 @@ FONT = "DejaVuSansCondensed-Bold.ttf"
 
 def why_not() -> str:
     """Why pictures made here cannot be compared; empty if they can."""
-    if not (fonts._installed(True) or "").endswith(FONT):
+    if not (fonts._installed_font(True) or "").endswith(FONT):
         return f"{FONT} is not installed (Debian: fonts-dejavu-core)"
     return "" if features.version("freetype2") else "Pillow without FreeType"
 
@@ -51,9 +51,13 @@ def picture(case: str, panel: str) -> Image.Image:
     width, height, depth = PANELS[panel]
     if case in SHARED:
         pages = [said(each, "fr", evse) for evse, each in enumerate(SHARED[case], 1)]
-        shown = [face().image for view in views(pages, Panel((width, height), depth, 0, TURN_S)) for face in view.faces]
+        shown = [
+            face().image
+            for view in views_of_pages(pages, Panel((width, height), depth, 0, TURN_S))
+            for face in view.faces
+        ]
     else:
-        shown = [face().image for face in faces(said(CASES[case], "fr"), (width, height), depth)]
+        shown = [face().image for face in faces_of_page(said(CASES[case], "fr"), (width, height), depth)]
     sheet = Image.new("RGB", (width, height * len(shown)))
     for n, image in enumerate(shown):
         sheet.paste(image, (0, n * height))

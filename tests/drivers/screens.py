@@ -13,8 +13,8 @@ import pytest
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import Where
 from drivers.panel import canvas, fonts
-from drivers.panel.page import Page, page
-from drivers.panel.texts import Texts, load
+from drivers.panel.page import Page, page_of_screen
+from drivers.panel.texts import Texts, load_texts
 
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
@@ -121,16 +121,16 @@ def where(**facts: Any) -> Where:
 @cache
 def words(language: str) -> Texts:
     """Out of the files that travel with the program."""
-    return load(language, (CONFIG,))
+    return load_texts(language, (CONFIG,))
 
 
-every_size = cache(fonts.font.__wrapped__)
+every_size = cache(fonts.font_of_size.__wrapped__)
 """A board keeps two sizes of the font, for their memory; these tests ask for hundreds, again and again."""
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fonts stay open, and the pauses for the event loop are left out: there is none."""
-    monkeypatch.setattr(canvas, "font", every_size)
+    monkeypatch.setattr(canvas, "font_of_size", every_size)
     monkeypatch.setattr(canvas, "time", SimpleNamespace(sleep=lambda s: None))
 
 
@@ -142,4 +142,4 @@ def screen(case: Case, language: str, evse: int = 2, evses: int = 2, acts: int =
 
 
 def said(case: Case, language: str, evse: int = 2) -> Page:
-    return page(screen(case, language, evse), words(language), FACTS)
+    return page_of_screen(screen(case, language, evse), words(language), FACTS)

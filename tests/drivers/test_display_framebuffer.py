@@ -21,9 +21,9 @@ from agent.ports.display import DisplayPort
 from agent.ports.driver import Where
 from drivers.display_framebuffer import DRIVER, FramebufferSettings
 from drivers.display_framebuffer.raster import Framebuffer, packed
-from drivers.panel.page import page
-from drivers.panel.page_parts import faces
-from drivers.panel.texts import load
+from drivers.panel.page import page_of_screen
+from drivers.panel.page_parts import faces_of_page
+from drivers.panel.texts import load_texts
 from drivers.sim import screen
 from drivers.testkit.display import check_display, loop_lag
 from tests.drivers.screens import CONFIG, LANGUAGES, SESSION, where
@@ -31,8 +31,8 @@ from tests.drivers.screens import CONFIG, LANGUAGES, SESSION, where
 
 def picture(screen: Screen, size: tuple[int, int]) -> Image.Image:
     """The first face of what the screen says."""
-    said = page(screen, load(screen.language, (CONFIG,)), where().facts)
-    return faces(said, size, 16)[0]().image
+    said = page_of_screen(screen, load_texts(screen.language, (CONFIG,)), where().facts)
+    return faces_of_page(said, size, 16)[0]().image
 
 
 # --- bytes -------------------------------------------------------------------------------------------------------
@@ -112,8 +112,8 @@ async def test_a_panel_of_one_colour(tmp_path: Path, width: int) -> None:
     async with DRIVER.open(FramebufferSettings(str(path), *size, "MONO", turn_s=60), where()) as port:
         for screen in screens:
             await port.show(screen)
-            said = page(screen, load(screen.language, (CONFIG,)), where().facts)
-            image = faces(said, size, 1)[0]().image
+            said = page_of_screen(screen, load_texts(screen.language, (CONFIG,)), where().facts)
+            image = faces_of_page(said, size, 1)[0]().image
             assert decoded(path.read_bytes(), size, "MONO", stride) == expected(image, "XRGB8888")
     assert path.stat().st_size == stride * 64
 

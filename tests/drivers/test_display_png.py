@@ -17,9 +17,9 @@ from agent.model.types import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_png import DRIVER, PngSettings
-from drivers.panel.display import opened
+from drivers.panel.display import open_display
 from drivers.panel.mounting import Mounting
-from drivers.panel.page_parts import faces
+from drivers.panel.page_parts import faces_of_page
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, PRICES, SESSION, said, where
 
@@ -34,7 +34,7 @@ async def test_the_file_is_the_picture(tmp_path: Path, size: tuple[int, int], de
     with Image.open(path) as picture:
         assert picture.mode == ("1" if depth == 1 else "RGB")
         shown = picture.convert("RGB")
-    wanted = faces(said((CHARGING.name, "", dict(CHARGING.values)), "fr"), size, depth)[0]().image
+    wanted = faces_of_page(said((CHARGING.name, "", dict(CHARGING.values)), "fr"), size, depth)[0]().image
     assert shown.tobytes() == wanted.tobytes()
     assert os.listdir(tmp_path) == ["screen.png"]  # nothing is left beside it
 
@@ -65,7 +65,7 @@ async def test_what_takes_turns_is_seen_in_turn(tmp_path: Path) -> None:
     path = tmp_path / "screen.png"
     seen: list[bytes] = []
     whole = said((CHARGING.name, "", dict(CHARGING.values)), "fr")
-    wanted = [face().image.tobytes() for face in faces(whole, (128, 64), 1)]
+    wanted = [face().image.tobytes() for face in faces_of_page(whole, (128, 64), 1)]
     async with (
         deadline(60),
         DRIVER.open(PngSettings(str(path), 128, 64, 1, turn_s=0.5), where(timezone="CET-1")) as port,
@@ -98,11 +98,11 @@ class Shown:
 
 async def test_a_code_that_takes_turns_stands_long_enough_to_be_scanned() -> None:
     output, code = Shown(), Screen(ScreenName.IDLE, "fr", "", {"qr_url": "HTTPS://C.LU/1", "number": "1234"})
-    async with opened(lambda: output, Mounting(turn_s=60.0), where()) as display:
+    async with open_display(lambda: output, Mounting(turn_s=60.0), where()) as display:
         await display.show(code)
         shown = [output.pictures[-1]]
         for _ in range(2 * 6):
-            display._next()  # what happens every turn_s
+            display._show_next_face()  # what happens every turn_s
             shown.append(output.pictures[-1])
     stood = [len(list(same)) for _, same in groupby(shown)]
     assert stood[:4] == [1, 4, 1, 1], "title, code, station, hotline"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.model.types import Screen, ScreenName
-from drivers.panel.page import Page, page
+from drivers.panel.page import Page, page_of_screen
 from tests.drivers.screens import words
 
 FACTS = {"timezone": "Europe/Luxembourg"}
@@ -19,7 +19,7 @@ NOON_UTC_S = 1_800_014_400.0  # 2027-01-15T12:00:00Z
 
 
 def said(name: ScreenName = ScreenName.CHARGING, language: str = "fr", **values: Any) -> Page:
-    return page(Screen(name, language, "stopped", {**PRICED, **values}), words(language), FACTS)
+    return page_of_screen(Screen(name, language, "stopped", {**PRICED, **values}), words(language), FACTS)
 
 
 @pytest.mark.parametrize(

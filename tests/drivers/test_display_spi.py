@@ -14,7 +14,7 @@ from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from drivers.display_spi import DRIVER, SpiSettings
 from drivers.display_spi.chips import CHIPS
-from drivers.panel.page_parts import faces
+from drivers.panel.page_parts import faces_of_page
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, COST, SESSION, said, where
 from tests.drivers.spi_panels import Wire, panel_of
@@ -43,7 +43,7 @@ def expected(chip: str, screen: Screen) -> Image.Image:
     """What people see on the panel: its first face, in as many bits as it has."""
     c = CHIPS[chip]
     case = (screen.name, screen.detail, dict(screen.values))
-    picture = faces(said(case, screen.language), (c.width, c.height), c.depth)[0]().image
+    picture = faces_of_page(said(case, screen.language), (c.width, c.height), c.depth)[0]().image
     if c.depth == 1:
         return picture
     masks = (0xF8, 0xFC, 0xF8) if c.depth == 16 else (0xFC, 0xFC, 0xFC)

@@ -15,12 +15,12 @@ from simulated import CAMPAIGN
 from agent.model.types import Screen, ScreenName
 from drivers.panel import canvas as canvas_module
 from drivers.panel import fonts as fonts_module
-from drivers.panel.canvas import Canvas, Placed, Type, fit, wrapped
+from drivers.panel.canvas import Canvas, Placed, Type, fit_text, wrap_text
 from drivers.panel.colors import COLOURS, Colour
-from drivers.panel.fonts import drawable
+from drivers.panel.fonts import drawable_text
 from drivers.panel.layout import TINY, layout_for
-from drivers.panel.page import Page, page
-from drivers.panel.page_parts import Face, faces, turns
+from drivers.panel.page import Page, page_of_screen
+from drivers.panel.page_parts import Face, faces_of_page, turns_of_faces
 from drivers.panel.qr import QUIET_ZONE, qr_matrix
 from tests.drivers.screens import CASES, LANGUAGES, LONG, PRICES, QR_URL, Case, every_size, hurry, said
 from tests.drivers.screens import words as words_of
@@ -57,7 +57,7 @@ def looks(panel: tuple[int, int, int], language: str) -> list[tuple[Case, Page, 
     the cases, and another third than the next; the campaign has all."""
     some = slice(None) if CAMPAIGN or panel not in LIKE_ANOTHER else slice(LANGUAGES.index(language) % 3, None, 3)
     pages = [(case, said(case, language)) for case in CASES[some]]
-    return [(case, p, [face(dry=True) for face in faces(p, panel[:2], panel[2])]) for case, p in pages]
+    return [(case, p, [face(dry=True) for face in faces_of_page(p, panel[:2], panel[2])]) for case, p in pages]
 
 
 def texts_of(whole: Page) -> list[str]:
@@ -71,24 +71,24 @@ def texts_of(whole: Page) -> list[str]:
 
 
 def words(*texts: str) -> list[str]:
-    return " ".join(map(drawable, texts)).split()
+    return " ".join(map(drawable_text, texts)).split()
 
 
 def check_layout(c: Canvas, what: str) -> None:
     for p in c.placed:
         assert p.whole, f"{what}: {p.what!r} is cut off"
-        assert c.box.covers(p.ink), f"{what}: {p.what!r} leaves the panel: {p.ink}"
+        assert c.whole_box.covers_box(p.ink), f"{what}: {p.what!r} leaves the panel: {p.ink}"
         assert p.box.x0 - 1 <= p.ink.x0 <= p.ink.x1 <= p.box.x1 + 1, f"{what}: {p.what!r} is too wide: {p.ink} {p.box}"
         assert p.box.y0 - 1 <= p.ink.y0 <= p.ink.y1 <= p.box.y1 + 1, f"{what}: {p.what!r} is too high: {p.ink} {p.box}"
     for a, b in itertools.combinations(c.placed, 2):
-        assert not a.ink.overlaps(b.ink), f"{what}: {a.what!r} {a.ink} lies on {b.what!r} {b.ink}"
+        assert not a.ink.overlaps_box(b.ink), f"{what}: {a.what!r} {a.ink} lies on {b.what!r} {b.ink}"
 
 
 @panels
 @languages
 def test_every_screen_is_complete(language: str, panel: tuple[int, int, int]) -> None:
     layout = layout_for(panel[:2], panel[2])
-    unit = layout.unit(panel[:2])
+    unit = layout.unit_px(panel[:2])
     for (name, detail, _), whole, shown in looks(panel, language):
         what = f"{name} {detail} {language} {panel}"
         for c in shown:
@@ -125,7 +125,7 @@ def test_every_word_of_the_texts_fits(language: str, panel: tuple[int, int, int]
         return
     for case in details(language):
         whole = said(case, language)
-        shown = [face(dry=True) for face in faces(whole, panel[:2], panel[2])]
+        shown = [face(dry=True) for face in faces_of_page(whole, panel[:2], panel[2])]
         what = f"{case[:2]} {language} {panel}"
         for c in shown:
             check_layout(c, what)
@@ -138,10 +138,10 @@ def test_every_word_of_the_texts_fits(language: str, panel: tuple[int, int, int]
 def test_the_main_message_is_large(panel: tuple[int, int, int]) -> None:
     """A panel of 320x240 is 70 mm wide (3.5 inch), one of 128x64 is 55 mm (2.42 inch): titles are 4.5 mm or more."""
     layout = layout_for(panel[:2], panel[2])
-    unit = layout.unit(panel[:2])
+    unit = layout.unit_px(panel[:2])
     for language in LANGUAGES:
         for case, whole, shown in looks(panel, language):
-            title = next(p for p in shown[0].placed if p.what == drawable(whole.title))
+            title = next(p for p in shown[0].placed if p.what == drawable_text(whole.title))
             least = layout.with_qr if any(p.kind == "qr" for p in shown[0].placed) else layout.title_least
             assert title.px >= int(least * unit), f"{title.what!r} is {title.px} px on {panel}: {case}"
 
@@ -158,12 +158,12 @@ def test_the_large_panels_say_a_session_at_once() -> None:
 
 def test_the_checks_can_fail() -> None:
     c = Canvas((100, 100), (255, 255, 255))
-    box = c.box.inset(10)
+    box = c.whole_box.shrink_by(10)
     c.placed += [Placed("text", "a", box, box), Placed("text", "b", box, box)]
     with pytest.raises(AssertionError, match="lies on"):
         check_layout(c, "two in one place")
     c = Canvas((100, 100), (255, 255, 255), smallest=30)
-    c.text("much too long a text", box, ((0, 0, 0), (255, 255, 255)), Type(40))
+    c.draw_text("much too long a text", box, ((0, 0, 0), (255, 255, 255)), Type(40))
     with pytest.raises(AssertionError, match="cut off"):
         check_layout(c, "cut")
 
@@ -197,7 +197,7 @@ def test_the_contrast_is_on_the_panel_and_not_only_promised(panel: tuple[int, in
     """In the picture itself: around each text mostly its ground, in it its ink. RGB565 takes away little."""
     seen = set()
     for case in CASES[:: 1 if panel[2] == 1 else 3]:
-        for face in faces(said(case, "lb"), panel[:2], panel[2]):
+        for face in faces_of_page(said(case, "lb"), panel[:2], panel[2]):
             c = face()
             for p in (p for p in c.placed if p.kind == "text" and p.colours):
                 ink, ground = p.colours or ((0, 0, 0), (0, 0, 0))
@@ -219,7 +219,7 @@ def test_the_states_differ_in_colour() -> None:
 def test_one_colour_means_one_colour() -> None:
     """No grey edge that a panel of one bit would have to guess at."""
     for case in CASES:
-        for face in faces(said(case, "fr"), (128, 64), 1):
+        for face in faces_of_page(said(case, "fr"), (128, 64), 1):
             assert {colour for _, colour in face().image.getcolors() or ()} <= {(0, 0, 0), (255, 255, 255)}
 
 
@@ -229,7 +229,7 @@ def test_one_colour_means_one_colour() -> None:
 @pytest.mark.parametrize("panel", [(128, 64, 1), (240, 320, 16), (800, 480, 16)], ids=str)
 def test_what_is_measured_is_what_is_drawn(panel: tuple[int, int, int]) -> None:
     for case in CASES[::4]:
-        for face in faces(said(case, "fr"), panel[:2], panel[2]):
+        for face in faces_of_page(said(case, "fr"), panel[:2], panel[2]):
             assert face(dry=True).placed == face().placed
 
 
@@ -246,22 +246,22 @@ def test_strange_values_never_break_the_picture(
     panel: tuple[int, int, int], values: dict[str, Any], name: ScreenName
 ) -> None:
     values["evses"] = 2
-    whole = page(Screen(name, "lb", "x", values), words_of("lb"), {})
-    for face in faces(whole, panel[:2], panel[2]):
+    whole = page_of_screen(Screen(name, "lb", "x", values), words_of("lb"), {})
+    for face in faces_of_page(whole, panel[:2], panel[2]):
         c = face(dry=True)
         for p in c.placed:
             assert p.box.x0 - 1 <= p.ink.x0
             assert p.ink.x1 <= p.box.x1 + 1
-            assert c.box.covers(p.box)
+            assert c.whole_box.covers_box(p.box)
 
 
 def test_too_long_a_text_is_cut_with_an_ellipsis() -> None:
-    px, lines, whole = fit("a price line " * 30, 200, 40, Type(30, 10, lines=2))
+    px, lines, whole = fit_text("a price line " * 30, 200, 40, Type(30, 10, lines=2))
     assert not whole
     assert len(lines) == 2
     assert px == 10
     assert lines[-1].endswith("…")
-    assert fit("high", 200, 6, Type(30, 10))[0] == 5  # never beyond its box
+    assert fit_text("high", 200, 6, Type(30, 10))[0] == 5  # never beyond its box
 
 
 def test_a_number_stays_with_its_unit() -> None:
@@ -270,7 +270,7 @@ def test_a_number_stays_with_its_unit() -> None:
         ("0,35 €/kWh + 2,00 €/h", ("0,35 €/kWh", "+ 2,00 €/h")),
     ):
         for width in range(80, 400, 20):
-            lines = wrapped(text, width, 16, True)
+            lines = wrap_text(text, width, 16, True)
             assert " ".join(lines) == text
             for part in kept:
                 assert any(part in line for line in lines), (part, lines)
@@ -286,7 +286,7 @@ def codes(shown: tuple[Face, ...]) -> list[tuple[Canvas, Placed]]:
 @panels
 def test_qr_code_is_exact_on_the_panel(panel: tuple[int, int, int]) -> None:
     case: Case = (ScreenName.IDLE, "", {"qr_url": QR_URL, **PRICES})
-    found = codes(faces(said(case, "fr"), panel[:2], panel[2]))
+    found = codes(faces_of_page(said(case, "fr"), panel[:2], panel[2]))
     tiny = layout_for(panel[:2], panel[2]) is TINY
     room = min(int((panel[0] - 2) * 0.56), panel[1] - 2) // 41 // 2 if tiny else min(panel[:2]) // 41 // 4
     if not room or panel == (240, 320, 16):
@@ -303,11 +303,11 @@ def test_a_code_stays_while_the_words_take_turns(panel: tuple[int, int, int]) ->
     """Nobody aims a telephone in two seconds and a half: it is there all the time, or at least for ten seconds."""
     for language in LANGUAGES:
         for case in (c for c in CASES if "qr_url" in c[2]):
-            shown = faces(said(case, language), panel[:2], panel[2])
-            there = [face(dry=True).has("qr") for face in shown]
+            shown = faces_of_page(said(case, language), panel[:2], panel[2])
+            there = [face(dry=True).has_kind("qr") for face in shown]
             if panel in ROOMY:
                 assert all(there), f"{language} {panel} {case}: {there}"
-            for code, stands in zip(there, turns(shown), strict=True):
+            for code, stands in zip(there, turns_of_faces(shown), strict=True):
                 assert stands == (4 if code and not all(there) else 1), f"{language} {panel} {case}"
 
 
@@ -315,7 +315,7 @@ def check_code(c: Canvas, qr: Placed, url: str) -> None:
     matrix = qr_matrix(url)
     assert matrix
     n = len(matrix)
-    assert qr.ink.w == qr.ink.h == n * qr.px
+    assert qr.ink.width_px == qr.ink.height_px == n * qr.px
     for y, x in itertools.product(range(-QUIET_ZONE, n + QUIET_ZONE), repeat=2):
         dark = 0 <= x < n and 0 <= y < n and matrix[y][x]
         for dx, dy in ((0, 0), (qr.px - 1, qr.px - 1)):
@@ -330,7 +330,7 @@ def test_a_code_is_as_robust_as_a_backend_wants_it_where_it_fits(quality: str) -
     levels = {0b01: "Low", 0b00: "Medium", 0b11: "Quartile", 0b10: "High"}
     for panel, fits in (((800, 480), True), ((320, 240), quality in ("Low", "Medium"))):
         said_ = said((ScreenName.IDLE, "", {"qr_url": QR_URL, "qr_quality": quality}), "fr")
-        c, qr = codes(faces(said_, panel, 16))[0]
+        c, qr = codes(faces_of_page(said_, panel, 16))[0]
         bits = [c.image.getpixel((qr.ink.x0 + x * qr.px, qr.ink.y0 + 8 * qr.px)) == (0, 0, 0) for x in (0, 1)]
         assert levels[(bits[0] << 1 | bits[1]) ^ 0b10] == (quality if fits else "Medium"), panel
         assert [code.text for code in zxingcpp.read_barcodes(c.image.convert("L"))] == [QR_URL]
@@ -338,19 +338,21 @@ def test_a_code_is_as_robust_as_a_backend_wants_it_where_it_fits(quality: str) -
 
 def test_a_short_address_has_its_code_on_the_smallest_panel() -> None:
     url = "HTTPS://C.LU/1"
-    ((c, qr),) = codes(faces(said((ScreenName.IDLE, "", {"qr_url": url}), "en"), (128, 64), 1))
+    ((c, qr),) = codes(faces_of_page(said((ScreenName.IDLE, "", {"qr_url": url}), "en"), (128, 64), 1))
     assert qr.px == 2
     check_code(c, qr, url)
 
 
 def test_qr_code_only_while_idle() -> None:
     for name in ScreenName:
-        found = codes(faces(said((name, "", {"qr_url": QR_URL}), "fr"), (800, 480), 16))
+        found = codes(faces_of_page(said((name, "", {"qr_url": QR_URL}), "fr"), (800, 480), 16))
         assert bool(found) == (name is ScreenName.IDLE), name
 
 
 def test_a_url_too_long_for_a_code_leaves_the_screen_standing() -> None:
-    shown = faces(said((ScreenName.IDLE, "", {"qr_url": "https://pay.example/" + "x" * 5000}), "fr"), (800, 480), 16)
+    shown = faces_of_page(
+        said((ScreenName.IDLE, "", {"qr_url": "https://pay.example/" + "x" * 5000}), "fr"), (800, 480), 16
+    )
     assert not codes(shown)
     assert "Payez sur pay.example" in {p.what for face in shown for p in face().placed}
 
@@ -360,15 +362,15 @@ def test_a_url_too_long_for_a_code_leaves_the_screen_standing() -> None:
 
 def test_a_board_without_fonts_still_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts_module, "_FOLDERS", ())
-    caches = (fonts_module._installed, every_size, fit, canvas_module._width)
+    caches = (fonts_module._installed_font, every_size, fit_text, canvas_module._line_width)
     for each in caches:
         each.cache_clear()
     try:
-        (face,) = faces(said((ScreenName.OUT_OF_SERVICE, "", {}), "de"), (800, 480), 16)
+        (face,) = faces_of_page(said((ScreenName.OUT_OF_SERVICE, "", {}), "de"), (800, 480), 16)
         c = face()
         check_layout(c, "built-in font")
         assert "Ausser Betrieb" in {p.what for p in c.placed}
-        assert fit("0,35", 10**4, 10**4, Type(20, 5, bold=False))[2]
+        assert fit_text("0,35", 10**4, 10**4, Type(20, 5, bold=False))[2]
     finally:
         monkeypatch.undo()
         for each in caches:

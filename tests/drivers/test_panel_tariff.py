@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agent.model.types import Screen, ScreenName
-from drivers.panel.page import Page, page
-from drivers.panel.page_parts import faces
+from drivers.panel.page import Page, page_of_screen
+from drivers.panel.page_parts import faces_of_page
 from tests.drivers.screens import BILL, BILLED, BOUNDS, LANGUAGES, LAW, PRICES, TURN, hurry, words
 from tests.drivers.test_panel_layouts import PANELS
 
@@ -25,13 +25,13 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(name: ScreenName = ScreenName.IDLE, language: str = "fr", **values: Any) -> Page:
-    return page(Screen(name, language, "stopped", values), words(language), FACTS)
+    return page_of_screen(Screen(name, language, "stopped", values), words(language), FACTS)
 
 
 def read(whole: Page, panel: tuple[int, int, int]) -> list[str]:
     """What is on the panel in the order in which it is read: face by face, from the top, from the left."""
     texts = []
-    for face in faces(whole, panel[:2], panel[2]):
+    for face in faces_of_page(whole, panel[:2], panel[2]):
         placed = [p for p in face(dry=True).placed if p.kind == "text"]
         texts += [p.what for p in sorted(placed, key=lambda p: (p.box.y0, p.box.x0))]
     return texts

@@ -20,11 +20,11 @@ from simulated import CAMPAIGN
 
 from agent.model.types import Screen, ScreenName
 from drivers.panel import outlet_panes
-from drivers.panel.display import PanelDisplay, opened
+from drivers.panel.display import PanelDisplay, open_display
 from drivers.panel.layout import TINY, layout_for
 from drivers.panel.mounting import Mounting
-from drivers.panel.outlet_views import OUTLET_S, Panel, View, views
-from drivers.panel.page import Page, page
+from drivers.panel.outlet_views import OUTLET_S, Panel, View, views_of_pages
+from drivers.panel.page import Page, page_of_screen
 from drivers.panel.page_parts import CODE_S
 from tests.drivers.screens import (
     BILLED,
@@ -67,13 +67,13 @@ def address(evse: int) -> str:
 
 def pages(cases: Sequence[Case], language: str) -> list[Page]:
     shown = (screen(case, language, n, len(cases)) for n, case in enumerate(cases, 1))
-    return [page(each, words(language), FACTS) for each in shown]
+    return [page_of_screen(each, words(language), FACTS) for each in shown]
 
 
 def shown_on(
     panel: tuple[int, int, int], cases: Sequence[Case], language: str, turn_s: float = 2.5
 ) -> tuple[View, ...]:
-    return views(pages(cases, language), Panel(panel[:2], panel[2], 0, turn_s))
+    return views_of_pages(pages(cases, language), Panel(panel[:2], panel[2], 0, turn_s))
 
 
 def codes_in(image: Image.Image) -> set[str]:
@@ -89,7 +89,7 @@ def codes_in(image: Image.Image) -> set[str]:
 def test_each_outlet_is_complete_beside_another(language: str, panel: tuple[int, int, int]) -> None:
     some = slice(None) if CAMPAIGN else slice(LANGUAGES.index(language) % 3, None, 3)
     layout = layout_for(panel[:2], panel[2])
-    least_px = int(layout.smallest * layout.unit(panel[:2])) - 1
+    least_px = int(layout.smallest * layout.unit_px(panel[:2])) - 1
     for case in CASES[some]:
         said = pages((IDLE, case), language)
         found = shown_on(panel, (IDLE, case), language)
@@ -99,7 +99,7 @@ def test_each_outlet_is_complete_beside_another(language: str, panel: tuple[int,
                 check_layout(c, f"{case} {language} {panel}")
                 assert all(p.px >= least_px for p in c.placed if p.kind == "text"), (case, language, panel)
             seen = words_in(*(p.what for c in looks for p in c.placed if p.kind == "text"))
-            for each in (p for p in said if p.evse in view.evses):
+            for each in (p for p in said if p.evse in view.evse_numbers):
                 foot = (each.number, each.hotline)
                 for text in texts_of(each):
                     if layout is TINY and (text in foot or text == each.outlet):
@@ -110,7 +110,7 @@ def test_each_outlet_is_complete_beside_another(language: str, panel: tuple[int,
                 if each.qr:
                     codes = {p.what for c in looks for p in c.placed if p.kind == "qr"}
                     assert each.qr in codes or set(words_in(each.pay_at)) <= set(seen), (case, language, panel)
-        assert {n for view in found for n in view.evses} == {1, 2}
+        assert {n for view in found for n in view.evse_numbers} == {1, 2}
 
 
 @panels
@@ -129,7 +129,7 @@ def test_the_codes_of_all_outlets_are_read_from_the_pictures(language: str, pane
     for view in shown_on(panel, (IDLE, IDLE), language):
         for face in view.faces:
             codes = codes_in(face().image)
-            assert codes <= {address(n) for n in view.evses}
+            assert codes <= {address(n) for n in view.evse_numbers}
             if panel in SIDE_BY_SIDE:
                 assert codes == {address(1), address(2)}, "both, on every face"
             read |= codes
@@ -140,7 +140,7 @@ def test_the_codes_of_all_outlets_are_read_from_the_pictures(language: str, pane
 @pytest.mark.parametrize("panel", [(128, 64, 1), (256, 64, 1), (320, 240, 16)], ids=str)
 def test_a_short_address_has_its_code_on_small_panels(panel: tuple[int, int, int]) -> None:
     both = [Screen(S.IDLE, "de", "", {**COMMON, **LAW, "evse": n, "qr_url": f"HTTPS://C.LU/{n}"}) for n in (1, 2)]
-    found = views([page(s, words("de"), FACTS) for s in both], Panel(panel[:2], panel[2], 0, 2.5))
+    found = views_of_pages([page_of_screen(s, words("de"), FACTS) for s in both], Panel(panel[:2], panel[2], 0, 2.5))
     read = [codes_in(face().image) for view in found for face in view.faces]
     assert set().union(*read) == {"HTTPS://C.LU/1", "HTTPS://C.LU/2"}
 
@@ -148,8 +148,8 @@ def test_a_short_address_has_its_code_on_small_panels(panel: tuple[int, int, int
 def test_an_address_too_long_for_a_pane_takes_turns() -> None:
     long = "https://pay.example.lu/" + "x" * 150
     both = [Screen(S.IDLE, "fr", "", {**COMMON, **LAW, "evse": n, "qr_url": f"{long}{n}"}) for n in (1, 2)]
-    found = views([page(s, words("fr"), FACTS) for s in both], Panel((800, 480), 16, 0, 2.5))
-    assert [view.evses for view in found] == [(1,), (2,)]
+    found = views_of_pages([page_of_screen(s, words("fr"), FACTS) for s in both], Panel((800, 480), 16, 0, 2.5))
+    assert [view.evse_numbers for view in found] == [(1,), (2,)]
     assert [codes_in(view.faces[-1]().image) for view in found] == [{f"{long}1"}, {f"{long}2"}]
 
 
@@ -165,7 +165,7 @@ def test_what_all_outlets_say_is_said_once(panel: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("panel", [(128, 64, 1), (320, 240, 16), (800, 480, 16), (480, 800, 16)], ids=str)
 def test_more_than_two_outlets_have_their_turn(panel: tuple[int, int, int], n: int) -> None:
     found = shown_on(panel, [IDLE] * n, "en")
-    assert [evse for view in found for evse in view.evses] == list(range(1, n + 1))
+    assert [evse for view in found for evse in view.evse_numbers] == list(range(1, n + 1))
     if panel in SIDE_BY_SIDE:
         assert len(found) == ceil(n / 2)
 
@@ -181,11 +181,11 @@ def test_a_mark_that_says_ok_stands_beside_no_outlet_that_cannot_charge() -> Non
 def test_the_mark_of_a_station_with_both_kinds_of_current() -> None:
     kinds = {1: {"kind": "DC", "outlet": "tethered"}, 2: {"kind": "AC", "outlet": "socket"}}
     facts = {**FACTS, "evses": kinds}
-    both = [page(screen(IDLE, "fr", n), words("fr"), facts) for n in (1, 2)]
+    both = [page_of_screen(screen(IDLE, "fr", n), words("fr"), facts) for n in (1, 2)]
     assert [p.mark for p in both] == ["SuperChargy OK", "Chargy OK"]
-    (view,) = views(both, Panel((800, 480), 16, 0, 2.5))
+    (view,) = views_of_pages(both, Panel((800, 480), 16, 0, 2.5))
     assert "Chargy OK" in {p.what for p in view.faces[0](dry=True).placed}
-    done = [page(screen((S.FINISHED, "stopped", {}), "en", n), words("en"), facts) for n in (1, 2)]
+    done = [page_of_screen(screen((S.FINISHED, "stopped", {}), "en", n), words("en"), facts) for n in (1, 2)]
     assert [p.lines[-1] for p in done] == ["Please put the cable back.", "Please take your cable."]
 
 
@@ -214,13 +214,13 @@ TURN_S = 2.5
 
 def tick(display: PanelDisplay) -> None:
     """What happens every ``turn_s``: the test's clock."""
-    display._next()
+    display._show_next_face()
 
 
 @asynccontextmanager
 async def clocked(memory: Memory) -> AsyncIterator[PanelDisplay]:
     """A display whose turns come when the test says so: the real clock has one in a minute."""
-    async with opened(lambda: memory, Mounting(turn_s=60.0), where()) as display:
+    async with open_display(lambda: memory, Mounting(turn_s=60.0), where()) as display:
         await asyncio.sleep(0)  # the first turn is being waited for
         display._mounting = Mounting(turn_s=TURN_S)
         yield display
@@ -266,7 +266,7 @@ async def test_the_touched_outlet_comes_first() -> None:
     one, two = screen(IDLE, "en", 1), screen((S.IDLE, "", LAW), "en", 2)
 
     def in_view() -> int:
-        return display._views[display._view].evses[0]
+        return display._views[display._view].evse_numbers[0]
 
     async with clocked(memory) as display:
         await display.show(one, two)
@@ -288,7 +288,7 @@ async def test_the_touched_outlet_comes_first() -> None:
 async def test_what_comes_to_the_front_has_its_whole_turn() -> None:
     """The clock of the turns runs on its own: an outlet that is touched just before it would stand for less."""
     memory = Memory((320, 240, 16))
-    async with opened(lambda: memory, Mounting(turn_s=1.0), where()) as display:
+    async with open_display(lambda: memory, Mounting(turn_s=1.0), where()) as display:
         clock = asyncio.get_running_loop().time
         await display.show(screen((S.IDLE, "", LAW), "en", 1), screen(CHARGING, "en", 2))
         for acts in range(1, 4):
@@ -296,7 +296,7 @@ async def test_what_comes_to_the_front_has_its_whole_turn() -> None:
             await display.show(screen(CHARGING, "en", 2, acts=acts), screen((S.IDLE, "", LAW), "en", 1))
         came_s = clock()
         async with deadline(60):
-            while display._views[display._view].evses == (2,):
+            while display._views[display._view].evse_numbers == (2,):
                 await asyncio.sleep(0.02)
     assert clock() - came_s >= OUTLET_S - 0.1
 
@@ -314,15 +314,15 @@ async def test_a_state_that_comes_and_goes_does_not_hide_the_other_outlet() -> N
 
 async def test_a_change_at_one_outlet_paints_that_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
     painted: list[int] = []
-    inner = outlet_panes._pane
+    inner = outlet_panes._draw_pane
 
     def counted(page: Page, *rest: Any, dry: bool) -> Any:
         if not dry:
             painted.append(page.evse)
         return inner(page, *rest, dry=dry)
 
-    monkeypatch.setattr(outlet_panes, "_pane", counted)
-    outlet_panes._drawn.cache_clear()
+    monkeypatch.setattr(outlet_panes, "_draw_pane", counted)
+    outlet_panes._draw_pane_cached.cache_clear()
     memory = Memory((800, 480, 16))
     async with clocked(memory) as display:
         for second in range(5):

@@ -13,10 +13,10 @@ import pytest
 from agent.domain.faults import blocks
 from agent.model.types import Fault, Screen, ScreenName
 from agent.ports import Broken
-from drivers.panel.page import page
-from drivers.panel.page_parts import faces
-from drivers.panel.small_panels import sentences, slides
-from drivers.panel.texts import Texts, duration, load
+from drivers.panel.page import page_of_screen
+from drivers.panel.page_parts import faces_of_page
+from drivers.panel.small_panels import slides_of_page, split_sentences
+from drivers.panel.texts import Texts, format_duration, load_texts
 
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
@@ -72,14 +72,14 @@ def test_details_named_in_the_texts_are_faults_that_exist(words: dict[str, dict[
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_fault_says_something(language: str) -> None:
-    texts = load(language, (CONFIG,))
+    texts = load_texts(language, (CONFIG,))
     generic = texts("out_of_service.line")
     for detail in (*Fault, "unavailable", "SomethingNew", ""):
-        said = page(Screen(ScreenName.OUT_OF_SERVICE, language, detail), texts, {})
+        said = page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, detail), texts, {})
         assert said.title
         assert all(said.lines)
         assert said.lines
-    assert page(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, {}).lines == (generic,)
+    assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, {}).lines == (generic,)
     for fault in Fault:  # what takes an outlet out of service, save what nobody outside can make anything of
         if blocks(fault) and fault not in (
             Fault.STORE_FAILED,
@@ -87,19 +87,21 @@ def test_every_fault_says_something(language: str) -> None:
             Fault.INTERNAL_ERROR,
             Fault.OTHER_ERROR,
         ):
-            assert page(Screen(ScreenName.OUT_OF_SERVICE, language, fault), texts, {}).lines != (generic,), fault
-    own = page(Screen(ScreenName.OUT_OF_SERVICE, language, "EmergencyStop"), texts, {})
-    assert own == page(Screen(ScreenName.OUT_OF_SERVICE, language, "MREC8EmergencyStop"), texts, {})
+            assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, fault), texts, {}).lines != (generic,), (
+                fault
+            )
+    own = page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "EmergencyStop"), texts, {})
+    assert own == page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "MREC8EmergencyStop"), texts, {})
     assert own.lines != (generic,)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_screen_has_a_title_and_no_unfilled_blank(language: str) -> None:
-    texts = load(language, (CONFIG,))
+    texts = load_texts(language, (CONFIG,))
     values = {"token_tail": "C4D5", "remaining_s": 57.0, "evse": 2, "evses": 2, "free": True, "price_line": "{x}"}
     for name in ScreenName:
         for detail in ("", *REFUSALS, *ENDS, "nonsense"):
-            said = page(Screen(name, language, detail, values), texts, {})
+            said = page_of_screen(Screen(name, language, detail, values), texts, {})
             assert said.title
             own = "".join((said.title, *said.lines, said.hint, said.outlet)).replace("{x}", "")  # the price is not ours
             assert "{" not in own
@@ -107,20 +109,20 @@ def test_every_screen_has_a_title_and_no_unfilled_blank(language: str) -> None:
 
 def test_decimal_comma_where_people_write_it() -> None:
     for language, energy in (("fr", "12,34"), ("de", "12,34"), ("lb", "12,34"), ("en", "12.34")):
-        assert load(language, (CONFIG,)).energy(12349) == energy
+        assert load_texts(language, (CONFIG,)).format_energy(12349) == energy
 
 
 def test_energy_is_never_rounded_up() -> None:
     texts = Texts("en", {"decimal": "."})
-    assert [texts.energy(n) for n in (0, 7, 812, 9999, 10_000, 123_459)] == [
+    assert [texts.format_energy(n) for n in (0, 7, 812, 9999, 10_000, 123_459)] == [
         "0.000", "0.007", "0.812", "9.999", "10.00", "123.45",
     ]  # fmt: skip
-    assert texts.power(11_012) == "11.0"
-    assert texts.power(148_960) == "149.0"
+    assert texts.format_power(11_012) == "11.0"
+    assert texts.format_power(148_960) == "149.0"
 
 
 def test_duration() -> None:
-    assert [duration(s) for s in (0, 65, 3753, 360_000, -3)] == [
+    assert [format_duration(s) for s in (0, 65, 3753, 360_000, -3)] == [
         "0:00:00",
         "0:01:05",
         "1:02:33",
@@ -132,19 +134,19 @@ def test_duration() -> None:
 def test_own_folder_wins_and_a_missing_language_falls_back(tmp_path: Path) -> None:
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "fr.toml").write_text('[idle]\ntitle = "Bonjour {who} {"\n')
-    assert load("fr", (tmp_path, CONFIG)).words["idle"] == {"title": "Bonjour {who} {"}
-    assert load("fr", (tmp_path, CONFIG))("idle.title") == "Bonjour {who} {"
-    assert load("nl", (CONFIG,)).language == "en"
-    assert load("../../etc/passwd", (CONFIG,)).language == "en"
+    assert load_texts("fr", (tmp_path, CONFIG)).words["idle"] == {"title": "Bonjour {who} {"}
+    assert load_texts("fr", (tmp_path, CONFIG))("idle.title") == "Bonjour {who} {"
+    assert load_texts("nl", (CONFIG,)).language == "en"
+    assert load_texts("../../etc/passwd", (CONFIG,)).language == "en"
 
 
 def test_no_texts_at_all_needs_a_person(tmp_path: Path) -> None:
     with pytest.raises(Broken, match=r"no texts/fr\.toml in"):
-        load("fr", (tmp_path,))
+        load_texts("fr", (tmp_path,))
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "fr.toml").write_text("this is = = not TOML")
     with pytest.raises(Broken, match=r"cannot be read"):
-        load("fr", (tmp_path,))
+        load_texts("fr", (tmp_path,))
 
 
 @pytest.mark.parametrize(
@@ -158,9 +160,14 @@ def test_no_texts_at_all_needs_a_person(tmp_path: Path) -> None:
 )
 def test_the_clock_is_local_and_utc_is_called_so(timezone: str, clock: str) -> None:
     values = {"time_utc_s": 1_793_465_160.0 - 86400 * 30}
-    shown = page(Screen(ScreenName.IDLE, "fr", "", values), load("fr", (CONFIG,)), {"timezone": timezone})
+    shown = page_of_screen(
+        Screen(ScreenName.IDLE, "fr", "", values), load_texts("fr", (CONFIG,)), {"timezone": timezone}
+    )
     assert shown.clock == clock
-    assert page(Screen(ScreenName.IDLE, "fr", "", {"time_utc_s": None}), load("fr", (CONFIG,)), {}).clock == ""
+    assert (
+        page_of_screen(Screen(ScreenName.IDLE, "fr", "", {"time_utc_s": None}), load_texts("fr", (CONFIG,)), {}).clock
+        == ""
+    )
 
 
 BANNED = {
@@ -193,8 +200,10 @@ def test_a_mark_that_says_ok_is_on_no_screen_of_an_outlet_that_cannot_charge(kin
     without = {S.STARTING, S.REFUSED, S.OUT_OF_SERVICE, S.OFFLINE}
     for name in ScreenName:
         for size, depth in (((800, 480), 16), ((480, 800), 16), ((320, 240), 16), ((240, 320), 16)):
-            whole = page(Screen(name, "fr", "x", {"evse": 1, "evses": 2}), load("fr", (CONFIG,)), {"kind": kind})
-            seen = {p.what for face in faces(whole, size, depth) for p in face(dry=True).placed}
+            whole = page_of_screen(
+                Screen(name, "fr", "x", {"evse": 1, "evses": 2}), load_texts("fr", (CONFIG,)), {"kind": kind}
+            )
+            seen = {p.what for face in faces_of_page(whole, size, depth) for p in face(dry=True).placed}
             assert (mark in seen) is (name not in without), (name, size)
             assert not {"Chargy OK", "SuperChargy OK"} & seen - {mark}
 
@@ -203,30 +212,30 @@ def test_a_mark_that_says_ok_is_on_no_screen_of_an_outlet_that_cannot_charge(kin
 def test_a_tiny_panel_ends_its_slides_with_sentences(language: str, words: dict[str, dict[str, str]]) -> None:
     """Three lines hold most sentences: none is cut behind the first word of the next one."""
     for key, text in words[language].items():
-        said = sentences(text)
+        said = split_sentences(text)
         assert " ".join(said) == text
         if key.startswith("out_of_service.details."):
             shown = Screen(S.OUT_OF_SERVICE, language, key.rpartition(".")[2], {"hotline": "112", "number": "1"})
-            slides_ = slides(page(shown, load(language, (CONFIG,)), {}), (128, 64))
+            slides_ = slides_of_page(page_of_screen(shown, load_texts(language, (CONFIG,)), {}), (128, 64))
             lines = [row for slide in slides_[2:] for row in slide.rows]
             for first, second in itertools.pairwise(said):
                 assert not any(first in row and not row.endswith((second, first)) for row in lines), (key, lines)
 
 
 def test_sentences_are_told_from_abbreviations() -> None:
-    assert sentences("Isolatiounsfeeler. Stiecht Ären Auto w.e.g. aus.") == [
+    assert split_sentences("Isolatiounsfeeler. Stiecht Ären Auto w.e.g. aus.") == [
         "Isolatiounsfeeler.", "Stiecht Ären Auto w.e.g. aus.",
     ]  # fmt: skip
-    assert sentences("In 5 Min. geht es los. Danke!") == ["In 5 Min. geht es los.", "Danke!"]
-    assert sentences("Ohne Vertrag, inkl. MwSt.") == ["Ohne Vertrag, inkl. MwSt."]
-    assert sentences("") == []
+    assert split_sentences("In 5 Min. geht es los. Danke!") == ["In 5 Min. geht es los.", "Danke!"]
+    assert split_sentences("Ohne Vertrag, inkl. MwSt.") == ["Ohne Vertrag, inkl. MwSt."]
+    assert split_sentences("") == []
 
 
 def test_the_hotline_is_second_when_out_of_service() -> None:
     shown = Screen(
         S.OUT_OF_SERVICE, "de", "GroundFailure", {"hotline": "+352 1234", "number": "1", "evse": 1, "evses": 2}
     )
-    said = [slide.rows for slide in slides(page(shown, load("de", (CONFIG,)), {}), (128, 64))]
+    said = [slide.rows for slide in slides_of_page(page_of_screen(shown, load_texts("de", (CONFIG,)), {}), (128, 64))]
     assert said[0] == ("Außer Betrieb",)
     assert said[1] == ("+352 1234",)
     assert said.count(("+352 1234",)) == 1
@@ -237,7 +246,7 @@ def test_the_hotline_is_second_when_out_of_service() -> None:
 def test_the_languages_of_the_button_are_shown(size: tuple[int, int], evses: int) -> None:
     values = {"evse": 1, "evses": evses, "languages": "FR DE LB EN", "time_utc_s": 1_795_600_000.0, "number": "1"}
     for language in LANGUAGES:
-        whole = page(Screen(S.IDLE, language, "", values), load(language, (CONFIG,)), {})
-        shown = [face(dry=True) for face in faces(whole, size, 1 if size == (128, 64) else 16)]
+        whole = page_of_screen(Screen(S.IDLE, language, "", values), load_texts(language, (CONFIG,)), {})
+        shown = [face(dry=True) for face in faces_of_page(whole, size, 1 if size == (128, 64) else 16)]
         assert any(p.what == "FR DE LB EN" for c in shown for p in c.placed)
-        assert all(c.complete for c in shown)
+        assert all(c.is_complete for c in shown)
