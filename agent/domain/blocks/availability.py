@@ -1,5 +1,5 @@
-"""Availability of station, EVSE and connector (durable), and the faults with what they end. SVG:
-``docs/states/service.svg``."""
+"""Keep station, EVSE and connector operative or not (durable), with the faults and what they end.
+SVG: ``docs/states/service.svg``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The address, security profile and credentials of each link (decision 12; whitepaper A01, A05;
-OCPP 2.0.1 A01, A05, B09, B10). A change is tried, and taken back if only the previous values work.
-The security profile is never lowered."""
+"""Choose the address, security profile and credentials of each link (decision 12; whitepaper A01,
+A05; OCPP 2.0.1 A01, A05, B09, B10). A change is tried, and taken back if only the previous values
+work. The security profile is never lowered."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The cable lock of a socket. A cable is unlocked when its session is over. A failed unlock is
-tried again until it succeeds. A cable that the backend wants kept after the vehicle has left stays
-locked (OCPP 1.6 UnlockConnectorOnEVSideDisconnect; 2.x UnlockOnEVSideDisconnect)."""
+"""Lock and unlock the cable in a socket. A cable is unlocked when its session is over. A failed
+unlock is tried again until it succeeds. A cable that the backend wants kept after the vehicle has
+left stays locked (OCPP 1.6 UnlockConnectorOnEVSideDisconnect; 2.x UnlockOnEVSideDisconnect)."""
 
 from __future__ import annotations
 

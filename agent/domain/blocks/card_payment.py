@@ -1,5 +1,5 @@
-"""Payment with a bank card at the station: when a terminal waits for a card, what a card is for,
-and the authorization that comes of it. ``blocks/payment_settlement.py`` handles the money.
+"""Take payments with a bank card at the station: when a terminal waits for a card, what a card is
+for, and the authorization that comes of it. ``blocks/payment_settlement.py`` handles the money.
 
 A card that pays for a running session stops it (the terminal reports the same card), but not just
 after the session has begun. Just after a card has stopped a session it begins no other: it may have
@@ -304,7 +304,7 @@ class CardPayments:
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
         return [e for e in (*plugged, *(e for e in open_ if not e.vehicle_connected)) if e.number not in taken]
 
-    # --- the right ---------------------------------------------------------------------------------------------------
+    # --- the authorization -------------------------------------------------------------------------------------------
 
     @on(PaymentApproved)
     def take_bank_approval(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:

@@ -1,5 +1,5 @@
-"""The station's own certificate and the roots that it trusts (whitepaper 1.6: A02, M03-M05; OCPP
-2.0.1 A02, A03, M03-M05).
+"""Renew the station's own certificate and keep the roots that it trusts (whitepaper 1.6 A02,
+M03-M05; OCPP 2.0.1 A02, A03, M03-M05).
 
 Only the first backend of the station file may change them: what a station trusts is decided by its
 operator. The services create and check the files (decision 12). A good certificate is tried next

@@ -1,6 +1,6 @@
-"""Faults after a reset. The boards get the order to acknowledge them, and again if that did not
-help (``ResetRetries``; OCPP 1.6 9.1, 2.x OCPPCommCtrlr.ResetRetries). Then ResetFailure is reported
-until the outlet is in order."""
+"""Clear faults after a reset. The boards get the order to acknowledge them, and again if that did
+not help (``ResetRetries``; OCPP 1.6 9.1, 2.x OCPPCommCtrlr.ResetRetries). Then ResetFailure is
+reported until the outlet is in order."""
 
 from __future__ import annotations
 

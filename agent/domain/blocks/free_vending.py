@@ -1,5 +1,5 @@
-"""Free vending: any vehicle may charge, once per plug. Where an EVSE is not in order yet, or its
-meter does not answer, the waiting vehicle begins as soon as it can."""
+"""Let any vehicle charge without a card, once per plug (free vending). Where an EVSE is not in
+order yet, or its meter does not answer, the waiting vehicle begins as soon as it can."""
 
 from __future__ import annotations
 

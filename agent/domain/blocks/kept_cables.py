@@ -1,4 +1,4 @@
-"""Cables that the backend wants kept after the vehicle has left (OCPP 1.6
+"""Keep cables locked that the backend wants kept after the vehicle has left (OCPP 1.6
 UnlockConnectorOnEVSideDisconnect false; 2.x E09.FR.03). The card that began the session, or one of
 its group, frees the cable (``authorization.py`` decides that). It is stored with the end of the
 session: a driver must not lose the cable because the agent was killed."""

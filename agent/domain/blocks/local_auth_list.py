@@ -1,5 +1,5 @@
-"""The local authorization list (OCPP 1.6 3.5.2, 5.10, 5.15; 2.x block D): an update is taken whole
-or not at all.
+"""Keep the local authorization list (OCPP 1.6 3.5.2, 5.10, 5.15; 2.x block D): an update is taken
+whole or not at all.
 
 An update is one event, so all its records are one durable transaction: after a crash either the old
 list or the new one is there. Only differences are written. ``blocks/authorization.py`` decides when

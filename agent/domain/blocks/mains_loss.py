@@ -1,4 +1,4 @@
-"""Mains lost while a back-up supply carries the board: all sessions end now, and everything is
+"""End all sessions when mains is lost while a back-up supply carries the board. Everything is
 stored before the supply is empty (OCPP 1.6 test case 032_1: StopTransaction with PowerLoss is sent
 before that)."""
 

@@ -1,4 +1,5 @@
-"""Meter values: sampled, clock-aligned, on request, and the live reading for the screen.
+"""Read and send meter values: sampled, clock-aligned, on request, and the live reading for the
+screen.
 
 The session table reads the begin and the end of a transaction; this block reads what is between
 (OCPP 1.6 3.16, 4.7)."""

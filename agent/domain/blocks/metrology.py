@@ -1,4 +1,4 @@
-"""The meter's identity, and whether its readings may be billed: what a driver read becomes a
+"""Check the meter's identity, and whether its readings may be billed: what a driver read becomes a
 reading here, or a failure.
 
 Nothing is corrected and nothing invented: a reading is believed as it is or not at all. Where it is

@@ -1,5 +1,5 @@
-"""Settle payments: the answers of the terminals, the cost of the session so far, its ceiling, the
-bill at its end, and after a restart everything that was unfinished (decision 21)."""
+"""Settle card payments: the answers of the terminals, the cost of the session so far, its ceiling,
+the bill at its end, and after a restart everything that was unfinished (decision 21)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a backend may do remotely: stop, unlock, reset, trigger (OCPP 1.6 5.10-5.18; 2.x F03-F06,
-B11-B12)."""
+"""Answer the remote requests of a backend to stop, unlock, reset and trigger (OCPP 1.6 5.10-5.18;
+2.x F03-F06, B11-B12)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""ReserveNow and CancelReservation (OCPP 1.6 5.4, 5.13; 2.x H01-H04). A reservation is stored
-before it is accepted. It ends by use, by time, by the backend, or when the reserved EVSE cannot be
-used. ``domain/reservation_claims.py`` decides which EVSE is kept for which reservation."""
+"""Answer ReserveNow and CancelReservation, and end reservations (OCPP 1.6 5.4, 5.13; 2.x H01-H04).
+A reservation is stored before it is accepted. It ends by use, by time, by the backend, or when the
+reserved EVSE cannot be used. ``domain/reservation_claims.py`` decides which EVSE is kept for which
+reservation."""
 
 from __future__ import annotations
 

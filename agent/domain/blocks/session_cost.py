@@ -1,5 +1,6 @@
-"""The cost of charging, for the screen: reported by the backend that authorizes, continued with its
-prices in between, kept over restarts; and the end of what a place costs (2.x I01-I05)."""
+"""Keep the cost of charging for the screen. The backend that authorizes reports it; between its
+reports it is continued with its prices, and it is kept over restarts. The end of what a place costs
+is here too (2.x I01-I05)."""
 
 from __future__ import annotations
 

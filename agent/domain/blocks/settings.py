@@ -1,5 +1,5 @@
-"""Run-time settings: read, set and stored. A value that the backend sets wins over the station file
-and survives restarts."""
+"""Read, set and store the run-time settings. A value that the backend sets wins over the station
+file and survives restarts."""
 
 from __future__ import annotations
 

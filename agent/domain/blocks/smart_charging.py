@@ -1,5 +1,5 @@
-"""Smart charging: set, clear, report and store profiles, and recompute the current that each EVSE
-may offer whenever something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
+"""Set, clear, report and store charging profiles, and recompute the current that each EVSE may
+offer whenever something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
 
 from __future__ import annotations
 

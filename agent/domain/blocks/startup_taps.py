@@ -1,5 +1,6 @@
-"""Cards that are presented just after the start. Some boards take seconds to report a plug that has
-been in for long. The card waits for the boards, and is then authorized by what is there."""
+"""Hold cards that are presented just after the start. Some boards take seconds to report a plug
+that has been in for long. The card waits for the boards, and is then authorized by what is
+there."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The grid voltage as the outlet's own meter sees it. If a phase is missing, or not connected to
-the meter, what flows there is not counted. A broken neutral destroys what is plugged in. Boards
+"""Watch the grid voltage as the outlet's own meter sees it. If a phase is missing, or not connected
+to the meter, what flows there is not counted. A broken neutral destroys what is plugged in. Boards
 that measure the voltage report it themselves."""
 
 from __future__ import annotations

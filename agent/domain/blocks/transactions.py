@@ -1,6 +1,6 @@
-"""Transactions without a session: those that begin before an authorization, and those that outlive
-it (decision 9; OCPP 2.x E01-E06). With the default points a transaction is its session, and nothing
-happens here."""
+"""Run transactions without a session: those that begin before an authorization, and those that
+outlive it (decision 9; OCPP 2.x E01-E06). With the default points a transaction is its session, and
+nothing happens here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short feedback on what a person has just done: a sound, and some blinking of the lamp (1.6
+"""Give short feedback on what a person has just done: a sound, and some blinking of the lamp (1.6
 BlinkRepeat)."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The QR code of an EVSE, and the EVSE that is held for a driver who is paying (OCPP 2.1 C25 and
-its back-port).
+"""Show the QR code of an EVSE, and hold the EVSE for a driver who is paying (OCPP 2.1 C25 and its
+back-port).
 
 The screen shows a code with a one-time token if a backend has set it up, otherwise the fixed
 address; and no code, with a reason, while a payment could not lead to a charge. A driver who has
