@@ -1,5 +1,7 @@
-"""Answers about dead letters: list, show, send again, drop. A running agent answers over its status socket, the command
-``dead`` answers from the store of a stopped agent."""
+"""Answers about dead letters: list, show, send again, drop.
+
+A running agent answers over its status socket. The command ``dead`` answers from the store of a stopped agent.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,15 @@ from agent.services.store.store import Store
 ASK = "dead"
 ACTIONS = ("list", "show", "resend", "drop")
 SEQ_MAX = 2**63 - 1
-"""Of SQLite's numbers."""
+"""The largest integer of SQLite."""
 
 
 async def answer_dead_letters(store: Store, question: dict[str, Any], resent: Any = lambda: None) -> dict[str, Any]:
-    """What both ways have in common. ``question``: ``do``, ``seqs`` (None: all of them), ``store``: the path that is
-    meant. ``resent()`` is called when the queue has got something."""
+    """Answer one question about dead letters.
+
+    ``question``: ``do``, ``seqs`` (None: all), ``store`` (the path of the store that is meant). ``resent()`` is called
+    when a message is back in the queue.
+    """
     do, seqs = question.get("do"), question.get("seqs")
     if question.get("store") != str(store.path.resolve()):
         return {"error": "another store", "other": True}

@@ -1,4 +1,4 @@
-"""Each device of a station gets the keeper of its role, and the hands that orders come from."""
+"""Give each device of a station the supervisor of its role, and connect it to the dispatch of orders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Station(Protocol):
-    """What of a station is needed here."""
+    """The part of a station that is needed here."""
 
     site: Site
     engine: Engine
@@ -62,7 +62,7 @@ def _buttons_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor
 
 
 def _lamp_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    """What it has to show was ordered before it was there; the same holds for the display."""
+    """Show the state that was ordered before the lamp was there. The display does the same."""
     keeper = station.hands.lamps[d.evse] = LampSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     lamp = station.lamps.get(d.evse, Lamp.OFF)
     keeper.accept_order(SetLamp(d.evse, lamp, station.site.settings.number("light_intensity")))
@@ -92,7 +92,7 @@ def _terminal_supervisor(station: Station, d: ComposedDevice) -> DeviceSuperviso
 
 
 def _display_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    """One of the whole station serves the outlets that have none of their own."""
+    """Let the display of the station serve the outlets that have none of their own."""
     keeper = DisplaySupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     for number in [d.evse] if d.evse else list(station.site.evses):
         its_keeper = station.hands.displays.setdefault(number, keeper)
@@ -113,4 +113,4 @@ SUPERVISORS: dict[str, Callable[[Station, ComposedDevice], DeviceSupervisor]] = 
     "display": _display_supervisor,
     "terminal": _terminal_supervisor,
 }
-"""By role; ``services/devices/configured.py`` composes no other."""
+"""By role. ``services/devices/configured.py`` composes no other roles."""

@@ -1,4 +1,4 @@
-"""What goes into a diagnostics archive: enough to find a fault, and nothing that identifies a driver or opens a door.
+"""The content of a diagnostics archive: enough to find a fault, nothing that identifies a driver or opens a door.
 
 ``about.json`` who and when, ``station.json`` the station file without its secrets, ``settings.json``, ``picture.json``
 what the agent believes, ``store.json`` how full the queue is, ``agent.log`` the last lines, ``wire.jsonl`` the last
@@ -30,7 +30,7 @@ TOKENS = frozenset({
 })  # fmt: skip
 """Names of values that identify a driver (OCPP 1.6 and 2.x, and our own picture)."""
 SIGNED = ("signedMeterData",)
-"""A signed record names the driver too, and in base 64 nobody sees it: nothing of it is shown."""
+"""A signed record names the driver too, hidden in base 64. It is not shown."""
 
 
 def is_secret(name: str) -> bool:
@@ -39,7 +39,7 @@ def is_secret(name: str) -> bool:
 
 
 def without_secrets(value: Any, name: str = "") -> Any:
-    """A copy in which the values of secret keys are hidden, and users and passwords in URLs."""
+    """Return a copy without the values of secret keys and without users and passwords in URLs."""
     if name and is_secret(name) and not isinstance(value, bool | int):
         return HIDDEN
     if isinstance(value, Mapping):
@@ -52,7 +52,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
 
 
 def without_tokens(value: Any, name: str = "") -> Any:
-    """A copy in which every driver's token is shortened, wherever it is, and no address has what opens it."""
+    """Return a copy in which every driver's token is shortened and no address contains credentials."""
     if isinstance(value, Mapping):
         signed = ("value",) if value.get("format") == "SignedData" else ()  # 1.6
         return {k: _length_only(v) if k in (*SIGNED, *signed) else without_tokens(v, str(k)) for k, v in value.items()}
@@ -66,7 +66,11 @@ def without_tokens(value: Any, name: str = "") -> Any:
 
 
 def _data_without_tokens(text: str) -> str:
-    """DataTransfer of 1.6: JSON in a text may name a driver as well (SetUserPrice). Of other texts nobody knows."""
+    """Shorten the tokens in the data of a 1.6 DataTransfer.
+
+    The text may be JSON that names a driver (SetUserPrice). Any other text is replaced by its length, because its
+    meaning is unknown.
+    """
     try:
         inside = json.loads(text)
         if isinstance(inside, dict | list):
@@ -81,7 +85,7 @@ def _length_only(value: Any) -> str:
 
 
 def frame_lines(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
-    """Traced frames as JSON lines; a frame that is no JSON is left out, but for its length."""
+    """Return the traced frames as JSON lines. Of a frame that is not JSON only the length is written."""
     out = []
     for line in lines:
         body = json.loads(line)
@@ -112,8 +116,11 @@ def as_json(value: Any) -> bytes:
 
 
 class Diagnostics:
-    """Where the parts come from. ``frames``: traced frames as the status socket writes them. ``picture`` and ``store``:
-    what the agent believes, and how full its queue is. ``events``: the log of security events, oldest first."""
+    """Collects the parts of the archive.
+
+    ``frames``: the traced frames as the status socket writes them. ``picture``: what the agent believes. ``store``: how
+    full its queue is. ``events``: the log of security events, oldest first.
+    """
 
     def __init__(
         self,
@@ -130,7 +137,10 @@ class Diagnostics:
         self._picture, self._store, self._events, self._utc_s = picture, store, events, utc_s
 
     def collect_parts(self, order: SendLog) -> Callable[[], dict[str, bytes]]:
-        """Take what the event loop owns, on it. What is returned makes the parts of it, in any thread."""
+        """Collect what belongs to the event loop. Call it on the loop.
+
+    The function that it returns builds the parts and may run in any thread.
+    """
         oldest, latest = order.oldest_utc_s, order.latest_utc_s
         about = {"station": self._file.station.id, "agent": __version__, "made_utc_s": self._utc_s()}
         first = {"about.json": as_json({**about, "oldest_utc_s": oldest, "latest_utc_s": latest})}

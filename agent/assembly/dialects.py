@@ -1,4 +1,4 @@
-"""How each backend of the station file is dialled and spoken to: its versions, and its quirks."""
+"""The OCPP versions and the quirks of each backend of the station file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.station_file.settings import Backend, SettingsError, StationFile
 
 
 def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
-    """``backend`` and ``build_dialects`` for its link. Raises ``SettingsError`` with all that is wrong."""
+    """Return ``backend`` and ``dialects`` for the link of a backend. Raises ``SettingsError`` with all mistakes."""
     wrong: list[str] = []
     spoken: tuple[Dialect, ...] = ()
     try:
@@ -41,7 +41,7 @@ def _with_quirks(
 
 
 def _limit_scope(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
-    """Before the quirks: these only say the same otherwise."""
+    """Limit the messages to the scope of the backend. This comes before the quirks, which only change the form."""
     from agent.ocpp.dialects import billing_scope
 
     if unknown := set(backend.calls) - {r.action for d in spoken for r in d.rows if isinstance(r, In)}:

@@ -1,4 +1,4 @@
-"""What a station begins with, by its file: run-time settings, EVSEs, and what the domain is told of it."""
+"""The initial state of a station by its file: run-time settings, EVSEs, and the configuration of the domain."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 
 def initial_settings(file: StationFile) -> Settings:
-    """Defaults, then the station file. Raises ``SettingsError``: a wrong value is better refused than ignored."""
+    """Return the defaults, overwritten by the station file.
+
+    Raises ``SettingsError``. A wrong value is refused, not ignored.
+    """
     wrong: list[str] = []
     settings = Settings()
     for key, value in file.settings.items():
@@ -97,7 +100,7 @@ def web_plan(file: StationFile) -> Plan:
 
 
 def _code_parts(file: StationFile) -> set[str]:
-    """Settings of QR codes exist for the outlets that have a display, and for as many as have names for them."""
+    """Return the names of the QR code settings: of the outlets with a display, as far as there are names for them."""
     shown = [e.number for e in file.evses if (e.display or file.display) and e.number <= OUTLETS_MOST]
     chosen = [n for n in shown if n in (file.web_payment.evses or shown)]
     web = ([STATION] if file.web_payment.shared else chosen) if file.web_payment.dynamic and chosen else []
@@ -125,18 +128,18 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     if strange := sorted(set(file.web_payment.evses) - {e.number for e in file.evses}):
         wrong.append(f"web_payment.evses: there is no EVSE {', '.join(map(str, strange))}")
     if file.web_payment.evses and file.web_payment.shared:
-        wrong.append("web_payment: evses names outlets, shared = true sets up none of them by itself; take one away")
+        wrong.append("web_payment: evses names outlets, shared = true sets up none of them; remove one of the two")
     return wrong
 
 
 def backend_config(b: Backend) -> Given:
-    """What the file says of a backend."""
+    """Return what the station file says about a backend."""
     password = bool(b.password or b.password_file)
     return Given(b.url, b.security_profile, password, b.client_cert is not None)
 
 
 def unusable_certificates(file: StationFile) -> list[str]:
-    """Complaints about certificate files, as TLS itself sees them; a station that cannot use one does not connect."""
+    """Return complaints about certificate files that TLS cannot use. A station with such a file does not connect."""
     from agent.ocpp.transport import tls
 
     wrong = []
@@ -152,7 +155,7 @@ def unusable_certificates(file: StationFile) -> list[str]:
 
 
 def _weak_roots(path: Path | None) -> list[str]:
-    """What is wrong with the keys of these roots; of a file that cannot be read, others complain."""
+    """Return what is wrong with the keys of these roots. A file that cannot be read is reported elsewhere."""
     from agent.services.keys import x509_certificates
 
     try:
@@ -175,7 +178,7 @@ def _as_text(value: Any) -> str:
 
 
 def initial_offers(file: StationFile) -> Mapping[EvseId, Offer]:
-    """The ad-hoc prices of the file. Raises ``SettingsError``."""
+    """Return the ad-hoc prices of the file. Raises ``SettingsError``."""
     if file.tariff is None and all(e.tariff is None for e in file.evses):
         return {}
     from agent.station_file.tariff import offers
@@ -188,7 +191,7 @@ def initial_offers(file: StationFile) -> Mapping[EvseId, Offer]:
 
 
 def initial_terms(file: StationFile) -> Terms | None:
-    """Of payment with a bank card. Raises ``SettingsError``."""
+    """Return the terms of payment with a bank card. Raises ``SettingsError``."""
     if file.payment is None:
         return None
     from agent.station_file.payment import terms
@@ -201,8 +204,11 @@ def initial_terms(file: StationFile) -> Terms | None:
 
 
 def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Terms | None:
-    """The same for a station that starts: payments on disk are finished and told of, also where the file has no
-    ``[payment]`` any more. Raises ``SettingsError``."""
+    """Return the payment terms of a station that starts.
+
+    Payments on disk are finished and reported even if the file no longer has a ``[payment]`` table. Raises
+    ``SettingsError``.
+    """
     kept = facts.get("payment", {})
     aside = facts.get("poisoned", {}).items()
     unread = any(key.startswith("payment/") and not record.get("reviewed") for key, record in aside)
@@ -214,7 +220,7 @@ def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, An
 
 
 def stranded_payments(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Complaints about terminals that the file has no more while their money is held."""
+    """Return complaints about terminals that are no longer in the file while they hold money."""
     if not facts.get("payment"):
         return []
     from agent.station_file.payment import stranded
@@ -226,8 +232,11 @@ def stranded_payments(file: StationFile, facts: Mapping[str, Mapping[str, Any]])
 
 
 def unusable_terminals(file: StationFile) -> list[str]:
-    """Complaints about terminals that would never wait for a card, or that sell nothing with it, and about outlets that
-    must have one. A station runs with such a file all the same: what it can do, it does."""
+    """Return complaints about useless terminals and about outlets that lack one.
+
+    A terminal is useless if it would never wait for a card, or would sell nothing with it. A station still runs with
+    such a file and does what it can.
+    """
     if file.tariff is None and file.terminal is None and not any(e.terminal or e.tariff for e in file.evses):
         return []
     from agent.station_file.payment import unclassed, uncovered, unused
@@ -239,14 +248,14 @@ def unusable_terminals(file: StationFile) -> list[str]:
 
 
 def wall_clock(file: StationFile) -> Callable[[float], Local]:
-    """The station's time zone for the domain, which knows none."""
+    """Return the station's time zone as a function for the domain, which has no time zones."""
     from agent.ports.zone import turning
 
     return lambda utc_s: Local(*turning(utc_s, file.station.timezone))
 
 
 def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseId, Evse]:
-    """The EVSEs of the file, before anything is known of them. Raises ``SettingsError``."""
+    """Return the EVSEs of the file in their initial state. Raises ``SettingsError``."""
     offers = initial_offers(file)
     return {
         e.number: Evse(
@@ -267,7 +276,7 @@ def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseI
 
 
 def record_signer(file: StationFile) -> Callable[[str], SignedReading | None]:
-    """Signs OCMF records with the station's key, which is made and loaded when it is needed first."""
+    """Return a function that signs OCMF records with the station's key. The key is made or loaded on first use."""
     made: list[Any] = []
 
     def sign_record(payload: str) -> SignedReading | None:

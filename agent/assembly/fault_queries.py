@@ -1,5 +1,7 @@
-"""Answers about faults: one row per fault and outlet, and the order to clear what is latched. The running agent answers
-over its status socket."""
+"""Answers about faults: one row per fault and outlet, and the order to clear what is latched.
+
+The running agent answers over its status socket.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ Row = Mapping[str, Any]
 
 
 def fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
-    """One row per fault and outlet, the heaviest first; outlet 0 is the station. ``shown``: the board still says so."""
+    """Return one row per fault and outlet, the heaviest first. Outlet 0 is the station.
+
+    ``shown``: the board still reports the fault.
+    """
     disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
     return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_evse_fault_rows(site, keepers)]
 
@@ -48,7 +53,7 @@ def _keeper_reports(keeper: DeviceSupervisor, number: EvseId, fault: Fault) -> b
 async def answer_faults(
     store: Store, question: Mapping[str, Any], rows: Callable[[], list[Row]], clear: Callable[[EvseId], Any]
 ) -> dict[str, Any]:
-    """``question``: ``do``, ``evses`` (None: all), ``store``: the path that is meant."""
+    """Answer one question. ``question``: ``do``, ``evses`` (None: all), ``store`` (the path of the store meant)."""
     do, evses = question.get("do"), question.get("evses")
     if question.get("store") != str(store.path.resolve()):
         return {"error": "another store", "other": True}

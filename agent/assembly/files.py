@@ -1,4 +1,4 @@
-"""Wires the file transfers of a station: what they may fetch and send, and from where."""
+"""Connect the file transfers of a station: what they may fetch and send, and from where."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from agent.services.store.store import Store
 from agent.station_file.settings import StationFile
 
 UPDATER_FIRST_S = 10.0
-"""After new firmware was booted, BootNotification waits so long for the updater to say which version runs."""
+"""Time that BootNotification waits after an update for the updater to report the version that runs."""
 
 
 class Station(Protocol):
-    """What of a station is needed here."""
+    """The part of a station that is needed here."""
 
     file: StationFile
     store: Store
@@ -62,7 +62,7 @@ def files_of(station: Station) -> FileOrders:
         return lambda: {name: station.mask.mask_text(content.decode()).encode() for name, content in made().items()}
 
     def manufacturer_roots() -> list[bytes]:
-        """Installed ones, and those of the station file."""
+        """Return the installed roots and those of the station file."""
         return [pem.encode() for pem in station.keys.pki.trusted_pems(Use.MANUFACTURER_ROOT)]
 
     def post_event(event: Event) -> None:
@@ -72,7 +72,7 @@ def files_of(station: Station) -> FileOrders:
 
 
 def keys_of(station: Station) -> KeyOrders:
-    """Keys and certificates; the roots of the station file are trusted beside installed ones."""
+    """Return the keys and certificates. Roots of the station file are trusted beside the installed ones."""
     file, site = station.file, station.site
     csms = [(Use.CSMS_ROOT, b.ca) for b in file.backends if b.ca is not None]
     manufacturer = [(Use.MANUFACTURER_ROOT, b.manufacturer_ca) for b in file.backends if b.manufacturer_ca is not None]
@@ -83,7 +83,7 @@ def keys_of(station: Station) -> KeyOrders:
 
 
 def security_log(site: Site, clock: Clock) -> list[dict[str, Any]]:
-    """Security events that were remembered, oldest first."""
+    """Return the stored security events, oldest first."""
     return [
         {"utc_s": round(clock.utc_s(n.at), 3), "kind": n.kind, "info": n.info, "link": n.link}
         for n in tuple(site.security.records)
@@ -94,10 +94,10 @@ Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def last_version(facts: Facts) -> str:
-    """What the updater called what ran when it was last asked."""
+    """Return the firmware version that the updater reported last."""
     return str(facts.get("firmware", {}).get("version", {}).get("version", ""))
 
 
 def booting_firmware(facts: Facts) -> bool:
-    """Was the board booted to try new firmware?"""
+    """Return whether the board was booted to try new firmware."""
     return facts.get("firmware", {}).get("job", {}).get("phase") == "booting"

@@ -18,8 +18,11 @@ Reviewed = Callable[[str], Awaitable[None]]
 
 
 async def answer_payments(store: Store, question: dict[str, Any], reviewed: Reviewed | None = None) -> dict[str, Any]:
-    """``question``: ``do``, ``names`` (references or ids; None: all of them), ``store``: the path that is meant.
-    ``reviewed(id)`` marks one that a person has looked at; without it the store is written (nobody else does)."""
+    """Answer one question about payments.
+
+    ``question``: ``do``, ``names`` (references or ids; None: all), ``store`` (the path of the store that is meant).
+    ``reviewed(id)`` marks a payment as reviewed. Without it the store is written here: no agent is running.
+    """
     do, names = question.get("do"), question.get("names")
     if question.get("store") != str(store.path.resolve()):
         return {"error": "another store", "other": True}
@@ -45,7 +48,7 @@ def _is_wanted(key: str, told_as: str, names: Sequence[str] | None) -> bool:
 async def _mark_reviewed(
     store: Store, records: Mapping[str, Record], unread: Mapping[str, Record], reviewed: Reviewed | None
 ) -> list[str]:
-    """Ids and references of those that were looked at now."""
+    """Mark payments as reviewed. Returns the ids and references of those that are newly marked."""
     waiting = [
         ("payment", k, r, _payment_reference(r)) for k, r in records.items() if r.get("state") == PayState.UNCERTAIN
     ]
@@ -64,14 +67,14 @@ async def _mark_reviewed(
 
 
 def _unreadable_entry(key: str, r: Record) -> dict[str, Any]:
-    """Nothing of the damaged record itself."""
+    """Describe a damaged record without its content."""
     nothing = dict.fromkeys(("evse", "held_cents", "cents", "utc_s"))
     words = {"state": UNREADABLE, "why": str(r.get("why", "")), "last4": "", "brand": ""}
     return {"id": key, "reference": reference("", key), **nothing, **words, "reviewed": bool(r.get("reviewed"))}
 
 
 def _payment_entry(key: str, r: Record) -> dict[str, Any]:
-    """Without what identifies the card to us."""
+    """Describe a payment without the mark that identifies the card."""
     _, last4, brand = r["card"]
     kept = ("state", "evse", "terminal", "session", "reservation", "asked_cents", "held_cents", "cents", "owed_cents")
     return {

@@ -1,4 +1,4 @@
-"""What may be asked over the status socket, and who answers; what answers is imported when somebody asks."""
+"""The questions of the status socket and the functions that answer them. Each is imported at its first question."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Station(Protocol):
-    """What of a station is needed here."""
+    """The part of a station that is needed here."""
 
     site: Site
     store: Store
@@ -55,7 +55,7 @@ def status_socket_queries(station: Station) -> dict[str, Asked]:
         from agent.assembly import fault_queries
 
         async def acknowledge_faults(evse: EvseId) -> None:
-            log.warning("outlet %d: somebody has looked at its latched faults and wants them cleared", evse)
+            log.warning("outlet %d: a technician has reviewed its latched faults and wants them cleared", evse)
             station.engine.post_event(FaultsAcknowledged(evse))
             await station.engine.wait_until_handled()
 

@@ -1,4 +1,4 @@
-"""What a running station shows of itself: the agent's half of the control API's picture (docs/control-api.md)."""
+"""The state of a running station: the agent's half of the control API's picture (docs/control-api.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Station(Protocol):
-    """What of a station can be seen here."""
+    """The part of a station that is needed here."""
 
     site: Site
     store: Store
@@ -84,7 +84,7 @@ def _evse_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str,
 
 
 def _metrology_snapshot(evse: Evse) -> dict[str, Any]:
-    """Which meter bills here, what is demanded of it, and why it may not (decision 18)."""
+    """Return which meter bills here, what is demanded of it, and why it may not bill (decision 18)."""
     watch, meter = evse.meter, evse.meter.present
     return {
         "class": watch.policy.accuracy_class or None,
@@ -110,7 +110,7 @@ def _session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[s
 
 
 def _last_session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
-    """Its figures are those of the bill. ``cost_final`` False: nobody has said the total yet."""
+    """Return the figures of the last bill. ``cost_final`` False: the total is not known yet."""
     ended = evse.last_session
     if ended is None:
         return None
@@ -129,7 +129,7 @@ def _last_session_snapshot(station: Station, evse: Evse, link: Link | None) -> d
 
 
 def _total_cost(evse: Evse, session: str) -> tuple[int | None, bool]:
-    """What is charged to a bank card; of others what the backend has said of the total."""
+    """Return the amount charged to a bank card, otherwise the total that the backend reported."""
     if evse.bill is not None and evse.bill.session == session:
         return evse.bill.cents, evse.bill.final
     cost = evse.account.cost if evse.account is not None and evse.account.session == session else None
@@ -137,7 +137,7 @@ def _total_cost(evse: Evse, session: str) -> tuple[int | None, bool]:
 
 
 def _cost_cents(station: Station, evse: Evse, register_wh: int) -> int | None:
-    """What is charged to a bank card; of others as far as the backend has said it, carried on to now."""
+    """Return the amount charged to a bank card, otherwise the backend's cost, carried forward to now."""
     if evse.bill is not None and evse.session is not None and evse.bill.session == evse.session.id:
         return evse.bill.cents
     cost = evse.account.cost if evse.account is not None else None

@@ -66,14 +66,14 @@ FLUSH_S = 5.0
 STOP_S = 2.0
 RTC_OFF_S = 60.0
 HEAD_START_S = 0.3
-"""Of the link before the devices: five round trips to a backend that is not far."""
+"""Head start of the link before the devices: five round trips to a near backend."""
 SEEN_S = 15 * 60.0
-"""Real time between two records of how far this boot has come (``Clock.seen``): four writes an hour."""
+"""Real time between two records of the latest time of this boot (``Clock.seen``): four writes an hour."""
 
 
 @frozen
 class Options:
-    """What the command line may say, for simulation and tests."""
+    """Options of the command line, for simulation and tests."""
 
     clock_rate: float = 1.0
     rtc_offset_s: float = 0.0
@@ -81,13 +81,13 @@ class Options:
 
 
 def new_session_id() -> str:
-    """A random UUID (2.x transaction ids are at most 36 characters)."""
+    """Return a random UUID (2.x transaction ids have at most 36 characters)."""
     text = os.urandom(16).hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 class Station:
-    """Everything of one running station, wired. ``await run()`` returns the exit code."""
+    """One running station with all its parts. ``await run()`` returns the exit code."""
 
     def __init__(self, file: StationFile, options: Options, store: Store, facts: dict[str, dict[str, dict[str, Any]]]):
         self.file = file
@@ -130,7 +130,7 @@ class Station:
         self.status.still = self.engine.hold_still
 
     def _socket_path(self) -> Path:
-        """systemd's runtime directory is open to the agent's group, the state directory is not."""
+        """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""
         given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
         folder = Path(given) if given else self.file.station.state_dir
         return self.file.station.status_socket or folder / "status.sock"
@@ -187,14 +187,17 @@ class Station:
             self._answered.set()
 
     def _find_boot_reason(self) -> str:
-        """A restart that was ordered left its reason; otherwise the kernel's boot tells (BootReasonEnumType)."""
+        """Return the reason of this boot (BootReasonEnumType).
+
+        An ordered restart has stored its reason. Otherwise the boot of the kernel decides.
+        """
         ordered = self._facts.get("restart", {}).get("ordered")
         if ordered:
             return str(ordered.get("reason", "Unknown"))
         return "ApplicationReset" if str(self.clock.boot.number) in self._facts.get("boot", {}) else "PowerUp"
 
     def _backend_password(self, backend: Backend) -> str | None:
-        """The file's; the link itself knows what its backend has set since."""
+        """Return the password of the station file. The link itself knows one that its backend has set since."""
         if backend.password_file is not None:
             try:
                 text = backend.password_file.read_text("utf-8").strip()
@@ -205,7 +208,7 @@ class Station:
         return backend.password or None
 
     def _station_identity(self) -> Identity:
-        """Meter identity comes from the last known one until the meter has been read."""
+        """Return the identity for BootNotification. Until the meter has been read, its last known identity is used."""
         station = self.file.station
         meters = (k.identity for k in self.hands.meters.values() if k.identity)
         meter = next(meters, None) or identity_from_record(self._facts.get("meter", {}).get("1", {}))
@@ -221,7 +224,7 @@ class Station:
         )
 
     def _firmware_version(self) -> str:
-        """What the updater calls what runs, otherwise the station file's word, otherwise our own version."""
+        """Return the version that the updater reports, otherwise that of the station file, otherwise our own."""
         told = self.files.updater.version if self.files.updater is not None else ""
         return told or self._version or self.file.station.firmware_version or __version__
 
@@ -275,7 +278,7 @@ class Station:
         await self.sinks.run()
 
     async def _record_boot(self) -> None:
-        """A disk that does not take the first record stops nothing: it is the engine's to try again, and to tell."""
+        """Store the record of this boot. If the disk refuses it, the engine tries again and reports it."""
         boot = self.clock.boot
         aside = [
             Put("poisoned", f"boot/{k}", {"record": r, "why": "no boot"}) for k, r in self.clock.unreadable.items()
@@ -306,7 +309,7 @@ class Station:
     sinks: Sinks | None = None
 
     async def _start_devices(self, group: asyncio.TaskGroup) -> None:
-        """Drivers are imported when the backend has answered, or seems to be far: importing holds the loop."""
+        """Open the devices when the backend has answered or seems far away. Importing drivers blocks the loop."""
         if any(b.url for b in self.file.backends):
             await wait_for_event(self._answered, HEAD_START_S)
         alone = resume_garbage_collection()
@@ -347,7 +350,7 @@ class Station:
             self._exit.set_result(code)
 
     def _restart_or_shut_down(self, order: Restart | Leave) -> None:
-        if isinstance(order, Leave):  # no reason is left: a kernel that boots anew was powered up, another was not
+        if isinstance(order, Leave):  # no reason is stored: the next boot of the kernel shows whether power was lost
             log.warning("mains is lost and everything is on disk: ending in order")
             self._request_exit(0)
             return
@@ -359,7 +362,7 @@ class Station:
     _boot_board = False
 
     async def _shut_down(self) -> None:
-        """Release off, sessions on disk, replies on the wire; then every device's context closes."""
+        """Withdraw release, store the sessions, send the replies; then the context of every device closes."""
         notify_systemd("STOPPING=1")
         self._record_uptime()
         self.engine.post_event(StopRequested())
@@ -388,13 +391,15 @@ class Station:
             self.status.changed()
 
     def status_snapshot(self) -> dict[str, Any]:
-        """The agent's half of the control API's picture."""
+        """Return the agent's half of the control API's picture."""
         return station_snapshot(self)
 
 
 def resume_garbage_collection() -> bool:
-    """The hurry is over: the collector, switched off for the start, works again. False: nobody has switched it off
-    (many stations in one process), there is nothing to do."""
+    """Switch the garbage collector on again after the start.
+
+    Returns False if it was not off (many stations in one process).
+    """
     if gc.isenabled():
         return False
     freeze_garbage_collection()
@@ -403,19 +408,19 @@ def resume_garbage_collection() -> bool:
 
 
 def freeze_garbage_collection() -> None:
-    """What is there now stays: the collector need not look at it again, which would hold the event loop for 10 ms."""
+    """Exempt all present objects from garbage collection. They stay, and a look at them blocks the loop for 10 ms."""
     gc.collect()
     gc.freeze()
 
 
 def _highest_unreadable_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
-    """The highest number of a boot whose record could not be read: stamps with it may still wait."""
+    """Return the highest boot number of an unreadable boot record. Stored stamps may still use it."""
     numbers = (key.partition("/")[2] for key in facts.get("poisoned", {}) if key.startswith("boot/"))
     return max((int(n) for n in numbers if n.isdecimal()), default=0)
 
 
 async def run(file: StationFile, options: Options, begun: Store) -> int:
-    """Run a station until it is told to end; 0 = wanted (SIGTERM, Reset)."""
+    """Run a station until it is ordered to end. Returns 0 if the end was ordered (SIGTERM, Reset)."""
     if any(b.url for b in file.backends):
         connector.preload_library()  # while the disk works
     store = await begun.opened()
