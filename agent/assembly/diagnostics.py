@@ -139,8 +139,8 @@ class Diagnostics:
     def collect_parts(self, order: SendLog) -> Callable[[], dict[str, bytes]]:
         """Collect what belongs to the event loop. Call it on the loop.
 
-    The function that it returns builds the parts and may run in any thread.
-    """
+        The function that it returns builds the parts and may run in any thread.
+        """
         oldest, latest = order.oldest_utc_s, order.latest_utc_s
         about = {"station": self._file.station.id, "agent": __version__, "made_utc_s": self._utc_s()}
         first = {"about.json": as_json({**about, "oldest_utc_s": oldest, "latest_utc_s": latest})}
