@@ -291,20 +291,20 @@ def _run_faults(options: argparse.Namespace) -> int:
 
 
 def _load_station_file(path: Path) -> StationFile | None:
-    from agent.station_file.settings import SettingsError, load
+    from agent.station_file.settings import SettingsError, load_station_file
 
     try:
-        return load(path)
+        return load_station_file(path)
     except SettingsError as e:
         _print_problems(path, e)
         return None
 
 
 def _print_problems(path: Path, error: SettingsError) -> None:
-    from agent.station_file.problems import placed
+    from agent.station_file.problems import place_problems
 
-    for problem in placed(path, error.problems):
-        print(problem.text(path), file=sys.stderr)
+    for problem in place_problems(path, error.problems):
+        print(problem.compiler_line(path), file=sys.stderr)
 
 
 def _add_csms(commands: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agent.model.fastclass import UNCOMPILED, frozen, is_record, mutable, replace, specs
+from agent.model.fastclass import UNCOMPILED, field_specs, frozen, is_record_class, mutable, replace
 
 
 @frozen
@@ -147,14 +147,14 @@ def test_replaced_and_looked_at_without_a_class_made_for_it():
     assert replace(a) == a
     with pytest.raises(TypeError, match="none"):
         replace(a, none=1)
-    spec = specs(Never)
+    spec = field_specs(Never)
     assert list(spec) == ["evse", "name", "values", "more"]
     assert (spec["name"].name, spec["name"].type, spec["name"].default) == ("name", str, "x")
     assert spec["values"].default_factory is dict
-    assert (is_record(Never), is_record(Twin), is_record(int)) == (True, True, False)
+    assert (is_record_class(Never), is_record_class(Twin), is_record_class(int)) == (True, True, False)
     assert not isinstance(vars(Never)["__dataclass_fields__"], dict)  # nobody has asked ``dataclasses``
     assert replace(Twin(1), name="z") == Twin(1, "z")
-    assert list(specs(Twin)) == ["evse", "name"]
+    assert list(field_specs(Twin)) == ["evse", "name"]
 
 
 def test_matches_by_position():

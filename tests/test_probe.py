@@ -13,7 +13,7 @@ import pytest
 from busy_machine import stretched
 
 from agent.cli import main
-from agent.domain.probe_findings import Looked, Verdict, board_findings, meter_findings, worst
+from agent.domain.probe_findings import MeterObservation, Verdict, board_findings, meter_findings, worst_verdict
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from agent.services.store.store import Store
@@ -166,8 +166,10 @@ SDM = MeterIdentity("Eastron", "SDM630", "4711", "1.2", 1.0, ("B",))
 GOOD = MeterPolicy("B", 2024)
 
 
-def looked(*readings: Reading, meter: MeterIdentity = SDM, policy: MeterPolicy = GOOD, **more: object) -> Looked:
-    return Looked(meter, policy, readings, readings[-1] if readings else None, SDM, **more)  # type: ignore[arg-type]
+def looked(
+    *readings: Reading, meter: MeterIdentity = SDM, policy: MeterPolicy = GOOD, **more: object
+) -> MeterObservation:
+    return MeterObservation(meter, policy, readings, readings[-1] if readings else None, SDM, **more)  # type: ignore[arg-type]
 
 
 def at(t_s: float, energy_wh: int, power_w: float = 6900.0, volt: float = 230.0, ampere: float = 10.0) -> Reading:
@@ -180,7 +182,7 @@ UNDER_LOAD = [at(2.0 * n, 1000 + round(6900 * 2 * n / 3600)) for n in range(31)]
 def test_under_load_everything_can_be_proven() -> None:
     findings = meter_findings(looked(*UNDER_LOAD))
     assert [f.what for f in findings if f.verdict is not Verdict.PROVEN] == []
-    assert worst(findings) is Verdict.PROVEN
+    assert worst_verdict(findings) is Verdict.PROVEN
 
 
 @pytest.mark.parametrize(
@@ -206,20 +208,22 @@ def test_under_load_everything_can_be_proven() -> None:
         (looked(at(0, 1), meter=MeterIdentity("E", "S", reset="command 60004")), "reset", Verdict.UNPROVEN),
     ],
 )
-def test_each_rule_can_fail(seen: Looked, what: str, verdict: Verdict) -> None:
+def test_each_rule_can_fail(seen: MeterObservation, what: str, verdict: Verdict) -> None:
     [finding] = [f for f in meter_findings(seen) if f.what == what]
     assert finding.verdict is verdict, finding.says
 
 
 def test_a_board_is_seen_without_release() -> None:
     idle = EvseState(Pilot.A, released=False, contactor=False)
-    assert worst(board_findings(EvseTraits(counts_plugged=True), [idle])) is Verdict.PROVEN
+    assert worst_verdict(board_findings(EvseTraits(counts_plugged=True), [idle])) is Verdict.PROVEN
     closed = EvseState(Pilot.C, released=False, contactor=True)
-    assert worst(board_findings(EvseTraits(counts_plugged=True), [closed])) is Verdict.FAILED
+    assert worst_verdict(board_findings(EvseTraits(counts_plugged=True), [closed])) is Verdict.FAILED
     broken = EvseState(Pilot.A, faults=frozenset({Fault.GROUND_FAILURE}))
-    assert worst(board_findings(EvseTraits(), [broken])) is Verdict.FAILED
-    assert worst(board_findings(EvseTraits(fallback_stop=False, counts_plugged=True), [idle])) is Verdict.UNPROVEN
-    assert worst(board_findings(EvseTraits(), [])) is Verdict.FAILED
+    assert worst_verdict(board_findings(EvseTraits(), [broken])) is Verdict.FAILED
+    assert (
+        worst_verdict(board_findings(EvseTraits(fallback_stop=False, counts_plugged=True), [idle])) is Verdict.UNPROVEN
+    )
+    assert worst_verdict(board_findings(EvseTraits(), [])) is Verdict.FAILED
 
 
 async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from agent.cli import main
 from agent.commands import check
-from agent.model.key_rules import Between, key_type, parts
+from agent.model.key_rules import Between, key_type, split_type_and_rules
 from agent.model.types import MeterPolicy
 from agent.station_file import payment, tables, tariff
 from agent.station_file.parser import Device
@@ -275,7 +275,7 @@ def test_one_mistake_is_named_with_its_place(
 ) -> None:
     text, number = with_line(WHOLE, header, which, line)
     found = judged(tmp_path, text)
-    assert len(found) == 1, [p.text(Path("f")) for p in found]
+    assert len(found) == 1, [p.compiler_line(Path("f")) for p in found]
     (problem,) = found
     assert problem.path == path
     assert said in problem.message
@@ -416,9 +416,9 @@ READ_BY_THE_FILE = {"StationFile"}
 def without_a_rule(cls: type[Any]) -> list[str]:
     found = []
     for f in fields(cls):
-        base, rules = parts(key_type(cls, f))
+        base, rules = split_type_and_rules(key_type(cls, f))
         if get_origin(base) is tuple:
-            base, rules = parts(get_args(base)[0])
+            base, rules = split_type_and_rules(get_args(base)[0])
         if hasattr(base, "__dataclass_fields__") and base is not Device:
             found += without_a_rule(base)
         elif base in (int, float, str, Any) and not rules and f.name not in MADE:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from agent.assembly.domain_setup import initial_evses, initial_terms, wall_clock
-from agent.domain.adhoc_tariff import Offer
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.variables import Settings
-from agent.station_file.settings import SettingsError, parse
-from agent.station_file.tariff import offers
+from agent.station_file.settings import SettingsError, parse_station_file
+from agent.station_file.tariff import adhoc_tariffs
 from tests.test_station_file import GOOD, said
 
 AC, DC = "[[evse]]\nnumber = 1\n", '[[evse]]\nnumber = 1\nkind = "DC"\n'
@@ -51,9 +51,9 @@ kwh = 0.35
 """
 
 
-def made(text: str) -> tuple[dict[int, Offer], list[str]]:
+def made(text: str) -> tuple[dict[int, AdhocTariff], list[str]]:
     wrong: list[str] = []
-    return offers(parse(tomllib.loads(text), Path("station.toml")), wrong), wrong
+    return adhoc_tariffs(parse_station_file(tomllib.loads(text), Path("station.toml")), wrong), wrong
 
 
 def tariff(text: str) -> Tariff:
@@ -166,8 +166,10 @@ def test_a_terminal_charges_in_one_currency() -> None:
     evse = [{ number = 1 }, { number = 2, tariff = { kwh = 0.4, currency = "CHF" } }]
     """
     with pytest.raises(SettingsError, match=r"terminal: it charges in one currency, and its outlets sell in CHF, EUR"):
-        initial_terms(parse(tomllib.loads(text), Path("station.toml")))
-    assert initial_terms(parse(tomllib.loads(text.replace("CHF", "EUR")), Path("station.toml"))) is not None
+        initial_terms(parse_station_file(tomllib.loads(text), Path("station.toml")))
+    assert (
+        initial_terms(parse_station_file(tomllib.loads(text.replace("CHF", "EUR")), Path("station.toml"))) is not None
+    )
 
 
 def test_no_tariff_where_charging_is_free() -> None:
@@ -217,15 +219,15 @@ def test_windows_of_a_strong_outlet() -> None:
 def test_a_power_that_nothing_has() -> None:
     for power in ("-50", "0", "nan", "10001"):
         with pytest.raises(SettingsError, match=rf"power_kw: must be 0.1 to 10000 \(kW\), is {power}"):
-            parse(tomllib.loads(f"{AC}power_kw = {power}\n"), Path("station.toml"))
+            parse_station_file(tomllib.loads(f"{AC}power_kw = {power}\n"), Path("station.toml"))
 
 
 def test_a_dc_outlet_says_what_it_can_give() -> None:
     with pytest.raises(SettingsError, match=r"evse\[1\].power_kw: is missing"):
-        parse(tomllib.loads(DC), Path("station.toml"))
+        parse_station_file(tomllib.loads(DC), Path("station.toml"))
     for efficiency in ("0.4", "1.1", "nan"):
         with pytest.raises(SettingsError, match=f"efficiency: must be 0.5 to 1, is {efficiency}"):
-            parse(tomllib.loads(f"{DC}power_kw = 150\nefficiency = {efficiency}\n"), Path("station.toml"))
+            parse_station_file(tomllib.loads(f"{DC}power_kw = 150\nefficiency = {efficiency}\n"), Path("station.toml"))
 
 
 def test_only_the_strong_one_of_two_is_named() -> None:
@@ -246,17 +248,17 @@ def test_check_says_it(tmp_path: Path) -> None:
 
 
 def test_the_station_begins_with_it() -> None:
-    file = parse(tomllib.loads(AC + FULL), Path("station.toml"))
+    file = parse_station_file(tomllib.loads(AC + FULL), Path("station.toml"))
     assert (offered := initial_evses(file)[1].offer) is not None
     assert offered.tariff is not None
-    assert not offered.strict
+    assert not offered.is_fast_charger
     with pytest.raises(SettingsError, match=r"station.toml: tariff.session: cannot be asked"):
-        initial_evses(parse(tomllib.loads(DC + "power_kw = 50\n" + FULL), Path("station.toml")))
-    assert initial_evses(parse(tomllib.loads(AC), Path("station.toml")))[1].offer is None
+        initial_evses(parse_station_file(tomllib.loads(DC + "power_kw = 50\n" + FULL), Path("station.toml")))
+    assert initial_evses(parse_station_file(tomllib.loads(AC), Path("station.toml")))[1].offer is None
 
 
 def test_the_wall_clock_of_the_file() -> None:
-    file = parse(tomllib.loads(AC), Path("station.toml"))
+    file = parse_station_file(tomllib.loads(AC), Path("station.toml"))
     spring_s = 1_806_195_600  # 2027-03-28T01:00Z
     found = [wall_clock(file)(s) for s in (spring_s - 9 * 86_400, spring_s - 6 * 86_400, spring_s - 1, spring_s)]
     assert [(at.offset_min, at.turn_utc_s, at.after_min) for at in found] == [
@@ -267,30 +269,30 @@ def test_the_wall_clock_of_the_file() -> None:
 # --- whose price it is -----------------------------------------------------------------------------------------------
 
 
-def sold(offer: Offer, **settings: Any) -> Tariff | None:
-    return offer.price(Settings(settings))
+def sold(offer: AdhocTariff, **settings: Any) -> Tariff | None:
+    return offer.tariff_for_new_driver(Settings(settings))
 
 
 def test_the_backends_price_counts_only_where_the_file_says_so() -> None:
     own = Tariff(Decimal("0.4"), occupancy=Decimal("0.1"), grace_min=5, session=Decimal("1"), vat_percent=Decimal(17))
     told = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2"}
-    assert sold(Offer(own, 22_000), **told) == own
-    assert sold(Offer(own, 22_000, backend=True)) == own
-    assert sold(Offer(own, 22_000, backend=True), **told) == Tariff(
+    assert sold(AdhocTariff(own, 22_000), **told) == own
+    assert sold(AdhocTariff(own, 22_000, backend=True)) == own
+    assert sold(AdhocTariff(own, 22_000, backend=True), **told) == Tariff(
         Decimal("0.5"), Decimal("0.02"), Decimal("0.1"), 5, vat_percent=Decimal(17)
     )
-    assert sold(Offer(own, 22_000, backend=True), currency="CHF", **told) == own  # the terminal charges in EUR
-    assert sold(Offer(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
-    assert sold(Offer(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
+    assert sold(AdhocTariff(own, 22_000, backend=True), currency="CHF", **told) == own  # the terminal charges in EUR
+    assert sold(AdhocTariff(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
+    assert sold(AdhocTariff(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
         None, None, Decimal("0.1"), 5, Decimal(2), vat_percent=Decimal(17)
     )
-    assert sold(Offer(None, 22_000, backend=True), **told) is None
+    assert sold(AdhocTariff(None, 22_000, backend=True), **told) is None
 
 
 def test_the_backend_cannot_ask_either_what_the_law_forbids() -> None:
     own = Tariff(Decimal("0.4"))
     for power_w in (50_000, None):
-        strong = Offer(own, power_w, backend=True)
+        strong = AdhocTariff(own, power_w, backend=True)
         assert sold(strong, offline_kwh_price="0.5", offline_hour_price="1.2") == own
         assert sold(strong, offline_flat_price="1") == own
         assert sold(strong, offline_kwh_price="0.5") == Tariff(Decimal("0.5"))

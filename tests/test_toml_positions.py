@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.station_file.toml_positions import positions
+from agent.station_file.toml_positions import key_positions
 from drivers.sim.toml_text import format_document
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ def paths(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 
 def judge(text: str) -> None:
-    found = positions(text)
+    found = key_positions(text)
     assert set(found) == set(paths(tomllib.loads(text)))
     lines = text.split("\n")
     for path, (line, column) in found.items():
@@ -68,7 +68,7 @@ n = 1
 m = 2
 '''
     judge(text)
-    found = positions(text)
+    found = key_positions(text)
     assert found["title",] == (2, 1)
     assert found["numbers", 3, 1, "five"] == (12, 18)
     assert found["quoted key", "sub"] == (15, 16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.orders import SetLamp, Show
 from agent.model.types import Lamp, Screen
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Station(Protocol):
     """The part of a station that is needed here."""
 
-    site: Site
+    site: StationState
     engine: Engine
     hands: OrderDispatch
     files: FileOrders
@@ -65,7 +65,7 @@ def _lamp_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
     """Show the state that was ordered before the lamp was there. The display does the same."""
     keeper = station.hands.lamps[d.evse] = LampSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
     lamp = station.lamps.get(d.evse, Lamp.OFF)
-    keeper.accept_order(SetLamp(d.evse, lamp, station.site.settings.number("light_intensity")))
+    keeper.accept_order(SetLamp(d.evse, lamp, station.site.settings.int_value("light_intensity")))
     return keeper
 
 

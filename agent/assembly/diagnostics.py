@@ -15,7 +15,7 @@ from typing import Any
 
 from agent import __version__
 from agent.domain.orders import SendLog
-from agent.domain.variables import VARIABLES, Settings, write
+from agent.domain.variables import VARIABLES, Settings, format_value
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import HIDDEN
 from agent.ocpp.transport.connector import without_user_info
@@ -61,7 +61,7 @@ def without_tokens(value: Any, name: str = "") -> Any:
     if isinstance(value, str) and name == "data":
         return _data_without_tokens(value)
     if isinstance(value, str):
-        return Token(value).masked() if name in TOKENS else mask_urls_in_text(value)
+        return Token(value).masked_value() if name in TOKENS else mask_urls_in_text(value)
     return value
 
 
@@ -101,7 +101,7 @@ def frame_lines(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s
 
 
 def settings_of(settings: Settings) -> dict[str, str]:
-    return {n: HIDDEN if v.secret and settings[n] else write(v, settings[n]) for n, v in VARIABLES.items()}
+    return {n: HIDDEN if v.secret and settings[n] else format_value(v, settings[n]) for n, v in VARIABLES.items()}
 
 
 def station_file(path: Path) -> Any:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.assembly.dialects import backend_and_dialects
-from agent.domain.backend_connection import Given
-from agent.domain.evse import Evse
-from agent.domain.local_time import Local
-from agent.domain.metrology import Watch
+from agent.domain.backend_connection import BackendConfig
+from agent.domain.evse import EvseRecord
+from agent.domain.local_time import LocalOffset
+from agent.domain.metrology import MeterWatch
 from agent.domain.variables import (
     LAMP,
     OUTLETS_MOST,
@@ -19,18 +19,18 @@ from agent.domain.variables import (
     VARIABLES,
     Settings,
     WrongValue,
-    code_part,
-    read,
-    web_part,
+    parse_value,
+    qr_code_part,
+    web_payment_part,
 )
-from agent.domain.web_payment import Plan, address_problem, receipt_problem, template_problem
+from agent.domain.web_payment import WebPaymentConfig, address_problem, receipt_problem, template_problem
 from agent.model.types import STATION, EvseId, MeterPolicy, SignedReading
 from agent.ocpp import versions
-from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, meant
+from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
 
 if TYPE_CHECKING:
-    from agent.domain.adhoc_tariff import Offer
-    from agent.domain.payment import Terms
+    from agent.domain.adhoc_tariff import AdhocTariff
+    from agent.domain.payment import PaymentTerms
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -45,16 +45,16 @@ def initial_settings(file: StationFile) -> Settings:
             values, problems = versions.parse_settings(key, value)
             wrong += problems
             for name, known in values.items():
-                settings.put(name, known)
+                settings.put_value(name, known)
         elif isinstance(value, Mapping):
-            wrong.append(f"settings.{key}: must be a value, is a table{meant(key, versions.TABLES, 'tables')}")
+            wrong.append(f"settings.{key}: must be a value, is a table{did_you_mean(key, versions.TABLES, 'tables')}")
         elif key in VARIABLES:
             try:
-                settings.put(key, read(VARIABLES[key], _as_text(value)))
+                settings.put_value(key, parse_value(VARIABLES[key], _as_text(value)))
             except WrongValue as e:
                 wrong.append(f"settings.{e}")
         else:
-            wrong.append(f"settings.{key}: unknown setting{meant(key, VARIABLES, 'known')}")
+            wrong.append(f"settings.{key}: unknown setting{did_you_mean(key, VARIABLES, 'known')}")
     wrong += _wrong_codes(file, settings)
     for backend in file.backends:
         try:
@@ -63,31 +63,31 @@ def initial_settings(file: StationFile) -> Settings:
             wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
         if said := versions.vendor_problem(backend.versions, file.station.vendor):
             wrong.append(f"station.vendor: {said}")
-    if settings.flag("cost_display") and not (file.display or any(e.display for e in file.evses)):
+    if settings.bool_value("cost_display") and not (file.display or any(e.display for e in file.evses)):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     _set_code_urls(file, settings)
-    settings.put("languages", file.station.languages)
-    settings.put("language", settings.text("language") or next(iter(file.station.languages), "en"))
-    settings.put("connector_count", len(file.evses))
+    settings.put_value("languages", file.station.languages)
+    settings.put_value("language", settings.text_value("language") or next(iter(file.station.languages), "en"))
+    settings.put_value("connector_count", len(file.evses))
     if find_spec("paramiko") is not None:
-        settings.put("file_transfer_protocols", (*settings.items_of("file_transfer_protocols"), "SFTP"))
-    offered = settings.items_of("feature_profiles")
-    settings.put("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
+        settings.put_value("file_transfer_protocols", (*settings.list_value("file_transfer_protocols"), "SFTP"))
+    offered = settings.list_value("feature_profiles")
+    settings.put_value("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
     parts = {LAMP: any(e.lamp for e in file.evses), TERMINAL: file.payment is not None}
     settings.fitted = frozenset({p for p, there in parts.items() if there} | _code_parts(file))
-    settings.put("free_vending", file.station.free_vending)
+    settings.put_value("free_vending", file.station.free_vending)
     if file.backends:
-        settings.put("security_profile", file.backends[0].security_profile)
-        settings.put("cpo_name", settings.text("cpo_name") or file.backends[0].cpo_name)
-        settings.put("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
+        settings.put_value("security_profile", file.backends[0].security_profile)
+        settings.put_value("cpo_name", settings.text_value("cpo_name") or file.backends[0].cpo_name)
+        settings.put_value("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
 
 
-def web_plan(file: StationFile) -> Plan:
+def web_plan(file: StationFile) -> WebPaymentConfig:
     web = file.web_payment
-    return Plan(
+    return WebPaymentConfig(
         station=file.backends[0].charge_point_id if file.backends else file.station.id,
         dynamic=web.dynamic,
         shared=web.shared,
@@ -104,24 +104,24 @@ def _code_parts(file: StationFile) -> set[str]:
     shown = [e.number for e in file.evses if (e.display or file.display) and e.number <= OUTLETS_MOST]
     chosen = [n for n in shown if n in (file.web_payment.evses or shown)]
     web = ([STATION] if file.web_payment.shared else chosen) if file.web_payment.dynamic and chosen else []
-    return {code_part(n) for n in shown} | {web_part(n) for n in web}
+    return {qr_code_part(n) for n in shown} | {web_payment_part(n) for n in web}
 
 
 def _set_code_urls(file: StationFile, settings: Settings) -> None:
     for e in file.evses:
-        if e.qr_url and e.number <= OUTLETS_MOST and not settings.text(f"qr{e.number}_url"):
-            settings.put(f"qr{e.number}_url", e.qr_url)
+        if e.qr_url and e.number <= OUTLETS_MOST and not settings.text_value(f"qr{e.number}_url"):
+            settings.put_value(f"qr{e.number}_url", e.qr_url)
 
 
 def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     hosts, numbers = file.web_payment.allowed_hosts, range(OUTLETS_MOST + 1)
     urls = {"station.qr_url": file.station.qr_url} | {f"evse[{e.number}].qr_url": e.qr_url for e in file.evses}
-    urls |= {f"settings.qr{n}_url": settings.text(f"qr{n}_url") for n in numbers if n}
+    urls |= {f"settings.qr{n}_url": settings.text_value(f"qr{n}_url") for n in numbers if n}
     wrong = [f"{k}: {p}" for k, url in urls.items() if url and (p := address_problem(url, hosts))]
-    receipt = settings.text("receipt_url")
+    receipt = settings.text_value("receipt_url")
     if receipt and (problem := receipt_problem(receipt, hosts)):
         wrong.append(f"settings.receipt_url: {problem}")
-    templates = {f"settings.web{n}_template": settings.text(f"web{n}_template") for n in numbers}
+    templates = {f"settings.web{n}_template": settings.text_value(f"web{n}_template") for n in numbers}
     wrong += [f"{k}: {p}" for k, t in templates.items() if t and (p := template_problem(t, hosts))]
     if file.web_payment.dynamic and not file.web_payment.shared and len(file.evses) > OUTLETS_MOST:
         wrong.append(f"web_payment: more than {OUTLETS_MOST} EVSEs need shared = true")
@@ -132,10 +132,10 @@ def _wrong_codes(file: StationFile, settings: Settings) -> list[str]:
     return wrong
 
 
-def backend_config(b: Backend) -> Given:
+def backend_config(b: Backend) -> BackendConfig:
     """Return what the station file says about a backend."""
     password = bool(b.password or b.password_file)
-    return Given(b.url, b.security_profile, password, b.client_cert is not None)
+    return BackendConfig(b.url, b.security_profile, password, b.client_cert is not None)
 
 
 def unusable_certificates(file: StationFile) -> list[str]:
@@ -177,33 +177,33 @@ def _as_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def initial_offers(file: StationFile) -> Mapping[EvseId, Offer]:
+def initial_offers(file: StationFile) -> Mapping[EvseId, AdhocTariff]:
     """Return the ad-hoc prices of the file. Raises ``SettingsError``."""
     if file.tariff is None and all(e.tariff is None for e in file.evses):
         return {}
-    from agent.station_file.tariff import offers
+    from agent.station_file.tariff import adhoc_tariffs
 
     wrong: list[str] = []
-    made = offers(file, wrong)
+    made = adhoc_tariffs(file, wrong)
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     return made
 
 
-def initial_terms(file: StationFile) -> Terms | None:
+def initial_terms(file: StationFile) -> PaymentTerms | None:
     """Return the terms of payment with a bank card. Raises ``SettingsError``."""
     if file.payment is None:
         return None
-    from agent.station_file.payment import terms
+    from agent.station_file.payment import payment_terms
 
     wrong: list[str] = []
-    made = terms(file, wrong)
+    made = payment_terms(file, wrong)
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
     return made
 
 
-def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> Terms | None:
+def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> PaymentTerms | None:
     """Return the payment terms of a station that starts.
 
     Payments on disk are finished and reported even if the file no longer has a ``[payment]`` table. Raises
@@ -214,18 +214,18 @@ def startup_payment_terms(file: StationFile, facts: Mapping[str, Mapping[str, An
     unread = any(key.startswith("payment/") and not record.get("reviewed") for key, record in aside)
     if file.payment is not None or not (kept or unread):
         return initial_terms(file)
-    from agent.station_file.payment import left
+    from agent.station_file.payment import remaining_terms
 
-    return left(file)
+    return remaining_terms(file)
 
 
 def stranded_payments(file: StationFile, facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return complaints about terminals that are no longer in the file while they hold money."""
     if not facts.get("payment"):
         return []
-    from agent.station_file.payment import stranded
+    from agent.station_file.payment import stranded_payments
 
-    waiting = len(stranded(facts["payment"], file))
+    waiting = len(stranded_payments(facts["payment"], file))
     many = "1 payment is" if waiting == 1 else f"{waiting} payments are"
     said = f"{file.path}: {many} unfinished and the terminal is not in the file any more: put it back, or look at them"
     return [f"{said} (chargy-agent payments list)"] if waiting else []
@@ -239,36 +239,41 @@ def unusable_terminals(file: StationFile) -> list[str]:
     """
     if file.tariff is None and file.terminal is None and not any(e.terminal or e.tariff for e in file.evses):
         return []
-    from agent.station_file.payment import unclassed, uncovered, unused
-    from agent.station_file.tariff import offers, without_a_terminal
+    from agent.station_file.payment import meters_without_class, uncovered_holds, unused_terminals
+    from agent.station_file.tariff import adhoc_tariffs, without_a_terminal
 
-    made = offers(file, [])
-    found = (*unused(file), *unclassed(file), *uncovered(file, made), *without_a_terminal(file, made))
+    made = adhoc_tariffs(file, [])
+    found = (
+        *unused_terminals(file),
+        *meters_without_class(file),
+        *uncovered_holds(file, made),
+        *without_a_terminal(file, made),
+    )
     return [f"{file.path}: {problem}" for problem in found]
 
 
-def wall_clock(file: StationFile) -> Callable[[float], Local]:
+def wall_clock(file: StationFile) -> Callable[[float], LocalOffset]:
     """Return the station's time zone as a function for the domain, which has no time zones."""
-    from agent.ports.zone import turning
+    from agent.ports.zone import next_offset_change
 
-    return lambda utc_s: Local(*turning(utc_s, file.station.timezone))
+    return lambda utc_s: LocalOffset(*next_offset_change(utc_s, file.station.timezone))
 
 
-def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseId, Evse]:
+def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseId, EvseRecord]:
     """Return the EVSEs of the file in their initial state. Raises ``SettingsError``."""
     offers = initial_offers(file)
     return {
-        e.number: Evse(
+        e.number: EvseRecord(
             e.number,
             tethered=e.outlet == "tethered",
             max_a=e.phase_a(nominal_v),
             phases=e.phases,
             nominal_v=nominal_v,
-            efficiency=e.efficiency if e.dc else 1.0,
+            efficiency=e.efficiency if e.is_dc else 1.0,
             rotation=e.phase_rotation,
-            dc=e.dc,
+            dc=e.is_dc,
             bay_sensor=e.bay_sensor,
-            meter=Watch(file.meter_policies.get(e.number, MeterPolicy())),
+            meter=MeterWatch(file.meter_policies.get(e.number, MeterPolicy())),
             offer=offers.get(e.number),
         )
         for e in file.evses

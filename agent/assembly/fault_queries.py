@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from agent.domain.evse import Site
-from agent.domain.faults import JAMS, KEPT, heaviest_first
+from agent.domain.evse import StationState
+from agent.domain.faults import JAMS, KEPT, most_severe_first
 from agent.model.types import STATION, EvseId, Fault
 from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
@@ -20,7 +20,7 @@ CLEARABLE = KEPT | JAMS
 Row = Mapping[str, Any]
 
 
-def fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
+def fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
     """Return one row per fault and outlet, the heaviest first. Outlet 0 is the station.
 
     ``shown``: the board still reports the fault.
@@ -29,7 +29,7 @@ def fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
     return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_evse_fault_rows(site, keepers)]
 
 
-def _evse_fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
+def _evse_fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
     return [
         {
             "evse": evse.number,
@@ -42,7 +42,7 @@ def _evse_fault_rows(site: Site, keepers: Sequence[DeviceSupervisor]) -> list[Ro
             ],
         }
         for evse in site.evses.values()
-        for fault in heaviest_first(frozenset(evse.faults))
+        for fault in most_severe_first(frozenset(evse.faults))
     ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from agent.domain.certificates import Use
+from agent.domain.certificates import CertificateUse
 from agent.domain.events import Event
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.orders import SendLog
 from agent.services.clock import Clock
 from agent.services.engine import Engine
@@ -32,7 +32,7 @@ class Station(Protocol):
     engine: Engine
     status: StatusSocket
     ring: LogRing
-    site: Site
+    site: StationState
     clock: Clock
     mask: LogMask
     keys: KeyOrders
@@ -63,7 +63,7 @@ def files_of(station: Station) -> FileOrders:
 
     def manufacturer_roots() -> list[bytes]:
         """Return the installed roots and those of the station file."""
-        return [pem.encode() for pem in station.keys.pki.trusted_pems(Use.MANUFACTURER_ROOT)]
+        return [pem.encode() for pem in station.keys.pki.trusted_pems(CertificateUse.MANUFACTURER_ROOT)]
 
     def post_event(event: Event) -> None:
         station.engine.post_event(event)
@@ -74,15 +74,17 @@ def files_of(station: Station) -> FileOrders:
 def keys_of(station: Station) -> KeyOrders:
     """Return the keys and certificates. Roots of the station file are trusted beside the installed ones."""
     file, site = station.file, station.site
-    csms = [(Use.CSMS_ROOT, b.ca) for b in file.backends if b.ca is not None]
-    manufacturer = [(Use.MANUFACTURER_ROOT, b.manufacturer_ca) for b in file.backends if b.manufacturer_ca is not None]
+    csms = [(CertificateUse.CSMS_ROOT, b.ca) for b in file.backends if b.ca is not None]
+    manufacturer = [
+        (CertificateUse.MANUFACTURER_ROOT, b.manufacturer_ca) for b in file.backends if b.manufacturer_ca is not None
+    ]
     own = tuple(b.client_cert for b in file.backends if b.client_cert is not None)
     pki = Pki(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
-    site.certificates, site.roots = pki.entries, lambda: len(pki.trusted_pems(Use.CSMS_ROOT))
+    site.certificates, site.roots = pki.entries, lambda: len(pki.trusted_pems(CertificateUse.CSMS_ROOT))
     return KeyOrders(pki, station.engine.post_event, file.station.serial or file.station.id)
 
 
-def security_log(site: Site, clock: Clock) -> list[dict[str, Any]]:
+def security_log(site: StationState, clock: Clock) -> list[dict[str, Any]]:
     """Return the stored security events, oldest first."""
     return [
         {"utc_s": round(clock.utc_s(n.at), 3), "kind": n.kind, "info": n.info, "link": n.link}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from agent.domain.payment import PayState, reference
+from agent.domain.payment import PayState, payment_reference
 from agent.ports.store import Put, StoreError
 from agent.services.store.store import Store
 
@@ -32,7 +32,7 @@ async def answer_payments(store: Store, question: dict[str, Any], reviewed: Revi
         facts = await store.facts()
         records = {k: r for k, r in facts.get("payment", {}).items() if _is_wanted(k, _payment_reference(r), names)}
         aside = {k.partition("/")[2]: r for k, r in facts.get("poisoned", {}).items() if k.startswith("payment/")}
-        unread = {k: r for k, r in aside.items() if _is_wanted(k, reference("", k), names)}
+        unread = {k: r for k, r in aside.items() if _is_wanted(k, payment_reference("", k), names)}
         if do == "review":
             return {"done": await _mark_reviewed(store, records, unread, reviewed)}
     except StoreError as e:
@@ -52,7 +52,7 @@ async def _mark_reviewed(
     waiting = [
         ("payment", k, r, _payment_reference(r)) for k, r in records.items() if r.get("state") == PayState.UNCERTAIN
     ]
-    waiting += [("poisoned", k, r, reference("", k)) for k, r in unread.items()]
+    waiting += [("poisoned", k, r, payment_reference("", k)) for k, r in unread.items()]
     done = []
     for kind, key, record, told_as in waiting:
         if record.get("reviewed"):
@@ -70,7 +70,7 @@ def _unreadable_entry(key: str, r: Record) -> dict[str, Any]:
     """Describe a damaged record without its content."""
     nothing = dict.fromkeys(("evse", "held_cents", "cents", "utc_s"))
     words = {"state": UNREADABLE, "why": str(r.get("why", "")), "last4": "", "brand": ""}
-    return {"id": key, "reference": reference("", key), **nothing, **words, "reviewed": bool(r.get("reviewed"))}
+    return {"id": key, "reference": payment_reference("", key), **nothing, **words, "reviewed": bool(r.get("reviewed"))}
 
 
 def _payment_entry(key: str, r: Record) -> dict[str, Any]:

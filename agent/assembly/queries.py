@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.domain.events import FaultsAcknowledged
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Station(Protocol):
     """The part of a station that is needed here."""
 
-    site: Site
+    site: StationState
     store: Store
     engine: Engine
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent import __version__
-from agent.domain.evse import Evse, Site
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import identity_to_record
 from agent.model.types import Lamp, Screen
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Station(Protocol):
     """The part of a station that is needed here."""
 
-    site: Site
+    site: StationState
     store: Store
     clock: Clock
     ready: bool
@@ -68,7 +68,7 @@ def station_snapshot(station: Station) -> dict[str, Any]:
     }
 
 
-def _evse_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any]:
+def _evse_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any]:
     screen, lamp = station.screens.get(evse.number), station.lamps.get(evse.number)
     return {
         "number": evse.number,
@@ -83,7 +83,7 @@ def _evse_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str,
     }
 
 
-def _metrology_snapshot(evse: Evse) -> dict[str, Any]:
+def _metrology_snapshot(evse: EvseRecord) -> dict[str, Any]:
     """Return which meter bills here, what is demanded of it, and why it may not bill (decision 18)."""
     watch, meter = evse.meter, evse.meter.present
     return {
@@ -95,7 +95,7 @@ def _metrology_snapshot(evse: Evse) -> dict[str, Any]:
     }
 
 
-def _session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
+def _session_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:
     session = evse.session
     if session is None:
         return None
@@ -109,7 +109,7 @@ def _session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[s
     }
 
 
-def _last_session_snapshot(station: Station, evse: Evse, link: Link | None) -> dict[str, Any] | None:
+def _last_session_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:
     """Return the figures of the last bill. ``cost_final`` False: the total is not known yet."""
     ended = evse.last_session
     if ended is None:
@@ -128,7 +128,7 @@ def _last_session_snapshot(station: Station, evse: Evse, link: Link | None) -> d
     }
 
 
-def _total_cost(evse: Evse, session: str) -> tuple[int | None, bool]:
+def _total_cost(evse: EvseRecord, session: str) -> tuple[int | None, bool]:
     """Return the amount charged to a bank card, otherwise the total that the backend reported."""
     if evse.bill is not None and evse.bill.session == session:
         return evse.bill.cents, evse.bill.final
@@ -136,9 +136,9 @@ def _total_cost(evse: Evse, session: str) -> tuple[int | None, bool]:
     return (None, False) if cost is None else (round(cost.total_micro / 10_000), cost.final)
 
 
-def _cost_cents(station: Station, evse: Evse, register_wh: int) -> int | None:
+def _cost_cents(station: Station, evse: EvseRecord, register_wh: int) -> int | None:
     """Return the amount charged to a bank card, otherwise the backend's cost, carried forward to now."""
     if evse.bill is not None and evse.session is not None and evse.bill.session == evse.session.id:
         return evse.bill.cents
     cost = evse.account.cost if evse.account is not None else None
-    return None if cost is None else round(cost.at(register_wh, station.clock.now().utc_s) / 10_000)
+    return None if cost is None else round(cost.cost_at_register(register_wh, station.clock.now().utc_s) / 10_000)

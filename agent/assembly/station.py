@@ -33,10 +33,10 @@ from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, files_of, ke
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import station_snapshot
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.metrology import identity_from_record
-from agent.domain.orders import Leave, Order, ReadMeter, Restart, SetLamp, Show, Tell
-from agent.domain.station import assemble
+from agent.domain.orders import Order, ReadMeter, Restart, Send, SetLamp, Show, Shutdown
+from agent.domain.station import assemble_blocks
 from agent.model.fastclass import frozen
 from agent.model.types import Fault, Lamp, Screen
 from agent.ocpp.dialects.dialect import Identity
@@ -103,7 +103,7 @@ class Station:
         )
         self._boot_reason = self._find_boot_reason()
         self.site = self._make_site()
-        self.engine = Engine(assemble(self.site), store, self.clock)
+        self.engine = Engine(assemble_blocks(self.site), store, self.clock)
         self.hands = OrderDispatch(self.engine.post_event)
         self.engine.order_dispatch = self.hands
         self.engine.restart = self._restart_or_shut_down
@@ -135,10 +135,10 @@ class Station:
         folder = Path(given) if given else self.file.station.state_dir
         return self.file.station.status_socket or folder / "status.sock"
 
-    def _make_site(self) -> Site:
+    def _make_site(self) -> StationState:
         station, settings = self.file.station, initial_settings(self.file)
-        return Site(
-            evses=initial_evses(self.file, float(settings.number("nominal_voltage_v"))),
+        return StationState(
+            evses=initial_evses(self.file, float(settings.int_value("nominal_voltage_v"))),
             settings=settings,
             links=tuple(b.name for b in self.file.backends),
             given={b.name: backend_config(b) for b in self.file.backends},
@@ -219,7 +219,7 @@ class Station:
             firmware=self._firmware_version(),
             meter_serial=meter.serial,
             meter_type=meter.model,
-            organisation=self.site.settings.text("cpo_name"),
+            organisation=self.site.settings.text_value("cpo_name"),
             boot_reason=self._boot_reason,
         )
 
@@ -349,8 +349,8 @@ class Station:
         if not self._exit.done():
             self._exit.set_result(code)
 
-    def _restart_or_shut_down(self, order: Restart | Leave) -> None:
-        if isinstance(order, Leave):  # no reason is stored: the next boot of the kernel shows whether power was lost
+    def _restart_or_shut_down(self, order: Restart | Shutdown) -> None:
+        if isinstance(order, Shutdown):  # no reason is stored: the next boot of the kernel shows whether power was lost
             log.warning("mains is lost and everything is on disk: ending in order")
             self._request_exit(0)
             return
@@ -383,7 +383,7 @@ class Station:
             self.screens[order.evse] = order.screen
         elif isinstance(order, SetLamp):
             self.lamps[order.evse] = order.lamp
-        elif isinstance(order, Tell) and self.sinks is not None and order.link == self.site.links[0]:
+        elif isinstance(order, Send) and self.sinks is not None and order.link == self.site.links[0]:
             self.sinks.hear(order.message)
         elif isinstance(order, ReadMeter) and order.billing:
             self._record_uptime()  # goes with what is billed of it: a later boot is then never put before this bill

@@ -19,8 +19,8 @@ from agent.assembly.domain_setup import (
 from agent.model import secret_file
 from agent.model.currencies import HUNDREDTHS, OTHERS
 from agent.ports.driver import missing_module
-from agent.station_file.problems import Problem, placed
-from agent.station_file.settings import SettingsError, StationFile, load, meant
+from agent.station_file.problems import Problem, place_problems
+from agent.station_file.settings import SettingsError, StationFile, did_you_mean, load_station_file
 
 if TYPE_CHECKING:
     from agent.services.devices.configured import ComposedDevice
@@ -37,7 +37,7 @@ def run(path: Path, as_json: bool) -> int:
         print(json.dumps(page, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
-            print(problem.text(path), file=sys.stderr)
+            print(problem.compiler_line(path), file=sys.stderr)
         if file is not None and not problems:
             print(f"{path}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
     return WRONG if problems else GOOD
@@ -47,14 +47,16 @@ def check_station_file(path: Path) -> tuple[StationFile | None, list[Problem]]:
     """Whatever could be read of the file, and all its mistakes, those of every stage."""
     complaints: list[str] = []
     try:
-        file: StationFile | None = load(path)
+        file: StationFile | None = load_station_file(path)
     except SettingsError as e:
         file, complaints = e.file, e.problems
     if file is None:
-        return None, placed(path, complaints)
-    problems = placed(path, complaints)
+        return None, place_problems(path, complaints)
+    problems = place_problems(path, complaints)
     told = [p.path for p in problems if p.path]
-    later = [p for p in placed(path, list(complaints_after_loading(file))) if not _follows_from_earlier(p.path, told)]
+    later = [
+        p for p in place_problems(path, list(complaints_after_loading(file))) if not _follows_from_earlier(p.path, told)
+    ]
     return file, sorted({*problems, *later}, key=lambda p: (p.line or 10**9, p.column, p.path, p.message))
 
 
@@ -65,11 +67,11 @@ def _follows_from_earlier(path: str, told: Sequence[str]) -> bool:
 
 def complaints_after_loading(file: StationFile) -> Iterable[str]:
     """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
-    from agent.ports.zone import NoZone, zone
+    from agent.ports.zone import NoZone, load_time_zone
 
     wrong: list[str] = []
     try:
-        zone(file.station.timezone)
+        load_time_zone(file.station.timezone)
     except NoZone as e:
         wrong.append(f"{file.path}: station.timezone: {e}")
     wrong += [
@@ -98,7 +100,7 @@ def _language_complaints(file: StationFile) -> Iterator[str]:
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
     for n, language in enumerate(file.station.languages):
         if language not in known:
-            yield f"station.languages[{n}]: there are no texts for {language!r}{meant(language, known, 'known')}"
+            yield f"station.languages[{n}]: there are no texts for {language!r}{did_you_mean(language, known, 'known')}"
     currency = file.settings.get("currency", "EUR")
     if isinstance(currency, str) and currency not in HUNDREDTHS and currency not in OTHERS:
         yield f"settings.currency: {currency!r} is no currency of ISO 4217"
@@ -110,15 +112,15 @@ def _language_complaints(file: StationFile) -> Iterator[str]:
 def _secret_complaints(file: StationFile) -> Iterator[str]:
     """Files that only the agent's user may read."""
     for backend in file.backends:
-        if said := secret_file.text_trouble(backend.password_file):
+        if said := secret_file.secret_text_problem(backend.password_file):
             yield f"backend {backend.name}: password_file: {said}"
         if backend.client_key is not None and backend.client_key.is_file():
             try:
-                secret_file.read(backend.client_key)
+                secret_file.read_secret(backend.client_key)
             except secret_file.Unfit as e:
                 yield f"backend {backend.name}: client_key: {backend.client_key}: {e}"
     for n, sink in enumerate(file.sinks, 1):
-        if said := secret_file.text_trouble(sink.password_file):
+        if said := secret_file.secret_text_problem(sink.password_file):
             yield f"sinks[{n}].password_file: {said}"
 
 

@@ -12,7 +12,7 @@ from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, e
 from typing import Any
 
 from agent.model.fastclass import frozen
-from agent.model.key_rules import key_type, parts
+from agent.model.key_rules import key_type, split_type_and_rules
 from agent.ports.driver import Driver
 from agent.services.devices.configured import GROUP
 
@@ -72,12 +72,12 @@ def driver_row(entry: EntryPoint) -> Row:
     if not isinstance(driver, Driver):
         return Row(entry.name, "", package, its_version, (), missing, f"{entry.value} is no agent.ports.driver.Driver")
     settings = tuple(_setting_row(driver.settings, f) for f in fields(driver.settings))
-    return Row(entry.name, driver.role, package, its_version, settings, missing, lacks=driver.missing())
+    return Row(entry.name, driver.role, package, its_version, settings, missing, lacks=driver.missing_dependency())
 
 
 def _setting_row(settings: type[Any], f: Field[Any]) -> Setting:
     hint = key_type(settings, f)
-    kind, rules = _type_name(hint), tuple(map(str, parts(hint)[1]))
+    kind, rules = _type_name(hint), tuple(map(str, split_type_and_rules(hint)[1]))
     if f.default is not MISSING:
         return Setting(f.name, kind, False, f.default, rules)
     made = f.default_factory() if f.default_factory is not MISSING else None
@@ -88,7 +88,7 @@ def _type_name(hint: Any) -> str:
     """The type without its rules, as it is written."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " | ".join(_type_name(a) for a in typing.get_args(hint))
-    base, _ = parts(hint)
+    base, _ = split_type_and_rules(hint)
     inner = typing.get_args(base)
     if inner:
         return f"{base.__name__}[{', '.join('...' if a is ... else _type_name(a) for a in inner)}]"

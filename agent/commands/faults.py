@@ -15,7 +15,7 @@ from typing import Any
 from agent.assembly.fault_queries import ASK, Row
 from agent.commands.fault_texts import describe_fault, without_markdown
 from agent.commands.store_query import CannotDo, query_agent_or_store
-from agent.domain.faults import blocks
+from agent.domain.faults import blocks_charging
 from agent.model.types import EvseId, Fault
 from agent.ports.store import StoreError
 from agent.services.store.store import Store, StoreRefused
@@ -75,7 +75,7 @@ def _fault_lines(file: StationFile, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         fault = Fault(row["fault"])
         what, do = map(without_markdown, describe_fault(fault))
-        weight = ["out of service"] if blocks(fault) else []
+        weight = ["out of service"] if blocks_charging(fault) else []
         weight += ["latched"] if row["latched"] else []
         yield f"{_place_name(row)}: {what} ({', '.join([fault.value, *weight])})"
         yield from (f"  {line}" for line in row["trouble"])

@@ -17,7 +17,7 @@ from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.payment import PayState
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused
-from agent.station_file.payment import stranded
+from agent.station_file.payment import stranded_payments
 from agent.station_file.settings import StationFile
 
 NOWHERE = " (its terminal is not in the station file)"
@@ -37,7 +37,7 @@ def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
         print(e, file=sys.stderr)
         return 2
     readable = {p["id"]: p for p in said.get("payments", ()) if p["state"] != UNREADABLE}
-    for line in _output_lines(do, said, set(stranded(readable, file))):
+    for line in _output_lines(do, said, set(stranded_payments(readable, file))):
         print(line)
     known = {n for p in said.get("payments", ()) for n in (p["id"], p["reference"])} | set(said.get("done", ()))
     missing = sorted(set(names or ()) - known)

@@ -17,7 +17,14 @@ from typing import Any
 
 from agent import __version__
 from agent.domain.metrology import identity_from_record
-from agent.domain.probe_findings import Finding, Looked, Verdict, board_findings, meter_findings, worst
+from agent.domain.probe_findings import (
+    Finding,
+    MeterObservation,
+    Verdict,
+    board_findings,
+    meter_findings,
+    worst_verdict,
+)
 from agent.model.bank_card import TerminalIdentity
 from agent.model.board import EvseState
 from agent.model.fastclass import frozen
@@ -54,7 +61,7 @@ class ProbedDevice:
 
     @property
     def verdict(self) -> Verdict:
-        return worst(self.findings)
+        return worst_verdict(self.findings)
 
 
 def run(file: StationFile, options: Options) -> int:
@@ -155,11 +162,11 @@ async def _probe_meter(
         say(f"{device.name}: {readings[-1].energy_wh} Wh, {max(until_s - time.monotonic(), 0):.0f} s to go")
         await asyncio.sleep(min(EVERY_S, seconds / 4))
     bill = await port.read_billing()
-    evse = file.evse(device.evse)
+    evse = file.evse_table(device.evse)
     known = facts.get("meter", {}).get(str(device.evse))
-    looked = Looked(
+    looked = MeterObservation(
         port.identity, file.meter_policies.get(device.evse, MeterPolicy()), readings, bill,
-        identity_from_record(known) if known else None, evse.phases, evse.phase_a(NOMINAL_V), evse.dc,
+        identity_from_record(known) if known else None, evse.phases, evse.phase_a(NOMINAL_V), evse.is_dc,
     )  # fmt: skip
     return port.identity, meter_findings(looked)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.csms_cost import micro
-from agent.domain.tariff import DECIMALS, Tariff, rate
+from agent.domain.csms_cost import parse_micro_amount
+from agent.domain.tariff import DECIMALS, Tariff, parse_rate
 from agent.domain.variables import OFFLINE_PRICES, Settings, Value
 from agent.model.fastclass import frozen, replace
 
@@ -14,7 +14,7 @@ STRICT_W = 50_000
 
 
 @frozen
-class Offer:
+class AdhocTariff:
     """What the station file says of an outlet. ``power_w``: the most that it can give; None: taken as much.
     ``backend``: its default price counts before the file's."""
 
@@ -23,50 +23,50 @@ class Offer:
     backend: bool = False
 
     @property
-    def strict(self) -> bool:
+    def is_fast_charger(self) -> bool:
         return self.power_w is None or self.power_w >= STRICT_W
 
-    def price(self, settings: Settings) -> Tariff | None:
+    def tariff_for_new_driver(self, settings: Settings) -> Tariff | None:
         """What holds for who plugs in now; None: nothing is sold here without a contract. A default price of the
         backend that the law does not allow here, that is not exact by the minute, or that is in another currency than
         the file's (the one in which a terminal charges), is none."""
-        told = self._told(settings) if self.backend else None
-        return told if told is not None and not unlawful(told, self.strict) else self.tariff
+        told = self._backend_default_tariff(settings) if self.backend else None
+        return told if told is not None and not unlawful_price_keys(told, self.is_fast_charger) else self.tariff
 
-    def _told(self, settings: Settings) -> Tariff | None:
+    def _backend_default_tariff(self, settings: Settings) -> Tariff | None:
         """The backend's default price, with what only the file can say; None: there is none that could be billed."""
-        kwh, hour, flat = (settings.text(name) for name in OFFLINE_PRICES)
-        hour_micro = micro(hour or "0")
+        kwh, hour, flat = (settings.text_value(name) for name in OFFLINE_PRICES)
+        hour_micro = parse_micro_amount(hour or "0")
         if self.tariff is None or not (kwh or hour or flat) or hour_micro % 60:
             return None
-        if settings.text("currency") != self.tariff.currency:
+        if settings.text_value("currency") != self.tariff.currency:
             return None
         return replace(
             self.tariff,
-            kwh=rate(kwh) if kwh else None,
-            minute=rate(f"{hour_micro // 60}e-{DECIMALS}") if hour else None,
-            session=rate(flat) if flat else None,
+            kwh=parse_rate(kwh) if kwh else None,
+            minute=parse_rate(f"{hour_micro // 60}e-{DECIMALS}") if hour else None,
+            session=parse_rate(flat) if flat else None,
             windows=(),
         )
 
-    def allows(self, name: str, value: Value) -> bool:
+    def allows_backend_price(self, name: str, value: Value) -> bool:
         """May a backend set this price here? Judged one by one: a price that stands alone has no energy price yet."""
         if not self.backend or not value:
             return True
-        if name == "offline_hour_price" and micro(str(value)) % 60:
+        if name == "offline_hour_price" and parse_micro_amount(str(value)) % 60:
             return False
-        return not self.strict or name == "offline_kwh_price" or micro(str(value)) == 0
+        return not self.is_fast_charger or name == "offline_kwh_price" or parse_micro_amount(str(value)) == 0
 
 
-def unlawful(tariff: Tariff, strict: bool) -> tuple[str, ...]:
+def unlawful_price_keys(tariff: Tariff, strict: bool) -> tuple[str, ...]:
     """Keys of the station file that an outlet of ``STRICT_W`` or more may not have (``kwh``: must have)."""
     if not strict:
         return ()
-    return tuple(_beyond(tariff))
+    return tuple(_keys_beyond_law(tariff))
 
 
-def _beyond(tariff: Tariff) -> Iterator[str]:
-    if any(not r.kwh for r in tariff.rates()):
+def _keys_beyond_law(tariff: Tariff) -> Iterator[str]:
+    if any(not r.kwh for r in tariff.rates_by_window()):
         yield "kwh"
     others = {
         "minute": "minute",

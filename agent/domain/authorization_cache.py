@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.local_auth_list import key
-from agent.domain.orders import Remember
-from agent.domain.serialization import Poisoned, dump, load
+from agent.domain.local_auth_list import normalized_token
+from agent.domain.orders import Persist
+from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.variables import Settings
 from agent.model.fastclass import mutable
 from agent.model.types import Moment, Token, Verdict
@@ -18,86 +18,86 @@ CACHE_MAX = 1000
 
 
 @mutable
-class Entry:
+class CacheEntry:
     """``used_utc_s`` None: nobody knew the time then."""
 
     verdict: Verdict
     used_utc_s: float | None = None
 
     def to_record(self) -> dict[str, Any]:
-        return {**dump(self.verdict), "used_utc_s": self.used_utc_s}
+        return {**dump_record(self.verdict), "used_utc_s": self.used_utc_s}
 
 
-class Cache:
+class AuthorizationCache:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, CacheEntry] = {}
 
     @property
-    def enabled(self) -> bool:
-        return self._settings.flag("auth_cache_enabled")
+    def is_enabled(self) -> bool:
+        return self._settings.bool_value("auth_cache_enabled")
 
     @property
     def _lifetime_s(self) -> int:
-        return self._settings.number("auth_cache_lifetime_s")
+        return self._settings.int_value("auth_cache_lifetime_s")
 
-    def recall(self, remembered: Mapping[str, Mapping[str, Any]]) -> Iterator[Remember]:
+    def load_remembered(self, remembered: Mapping[str, Mapping[str, Any]]) -> Iterator[Persist]:
         """After a start: what is on disk; what cannot be read is forgotten."""
         for name, record in remembered.items():
             try:
                 used_utc_s = record.get("used_utc_s")
                 known = float(used_utc_s) if isinstance(used_utc_s, int | float) else None
-                self._entries[name] = Entry(load(record, Verdict), known)
-            except (Poisoned, AttributeError):
-                yield Remember("cache", name, None)
+                self._entries[name] = CacheEntry(load_record(record, Verdict), known)
+            except (UnreadableRecord, AttributeError):
+                yield Persist("cache", name, None)
 
-    def find(self, token: Token, now: Moment) -> Verdict | None:
+    def find_valid(self, token: Token, now: Moment) -> Verdict | None:
         """What is not used for too long is as good as gone: without trusted time, too."""
-        entry = self._entries.get(key(token.value)) if self.enabled else None
-        return entry.verdict if entry is not None and not self._too_old(entry, now) else None
+        entry = self._entries.get(normalized_token(token.value)) if self.is_enabled else None
+        return entry.verdict if entry is not None and not self._is_too_old(entry, now) else None
 
-    def _too_old(self, entry: Entry, now: Moment) -> bool:
+    def _is_too_old(self, entry: CacheEntry, now: Moment) -> bool:
         if not self._lifetime_s:
             return False
         return now.utc_s is None or entry.used_utc_s is None or now.utc_s - entry.used_utc_s > self._lifetime_s
 
-    def used(self, token: Token, now: Moment) -> Iterator[Remember]:
+    def mark_used(self, token: Token, now: Moment) -> Iterator[Persist]:
         """Its life begins anew."""
-        entry = self._entries.get(key(token.value)) if self.enabled else None
+        entry = self._entries.get(normalized_token(token.value)) if self.is_enabled else None
         if entry is not None and self._lifetime_s and now.utc_s is not None:
             entry.used_utc_s = now.utc_s
-            yield Remember("cache", key(token.value), entry.to_record())
+            yield Persist("cache", normalized_token(token.value), entry.to_record())
 
-    def learn(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Remember]:
-        name = key(token.value)
+    def store_verdict(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Persist]:
+        name = normalized_token(token.value)
         known = self._entries.get(name)
-        if not self.enabled:
+        if not self.is_enabled:
             return
         if known is not None and known.verdict == verdict:
-            yield from self.used(token, now)
+            yield from self.mark_used(token, now)
             return
         if known is None and len(self._entries) >= CACHE_MAX:
-            yield self._make_room()
-        self._entries[name] = Entry(verdict, now.utc_s)
-        yield Remember("cache", name, self._entries[name].to_record())
+            yield self._evict_entry()
+        self._entries[name] = CacheEntry(verdict, now.utc_s)
+        yield Persist("cache", name, self._entries[name].to_record())
 
-    def _make_room(self) -> Remember:
+    def _evict_entry(self) -> Persist:
         """What would have to be asked about anyway goes first, then the oldest."""
-        bad = (name for name, entry in self._entries.items() if not entry.verdict.accepted)
+        bad = (name for name, entry in self._entries.items() if not entry.verdict.is_accepted)
         name = next(bad, next(iter(self._entries)))
         del self._entries[name]
-        return Remember("cache", name, None)
+        return Persist("cache", name, None)
 
-    def recorded(self, token: Token) -> Verdict | None:
+    def stored_verdict(self, token: Token) -> Verdict | None:
         """What is on disk, in use or not."""
-        entry = self._entries.get(key(token.value))
+        entry = self._entries.get(normalized_token(token.value))
         return entry.verdict if entry else None
 
-    def forget(self, token: Token) -> Iterator[Remember]:
-        if self._entries.pop(key(token.value), None) is not None:
-            yield Remember("cache", key(token.value), None)
+    def forget_token(self, token: Token) -> Iterator[Persist]:
+        if self._entries.pop(normalized_token(token.value), None) is not None:
+            yield Persist("cache", normalized_token(token.value), None)
 
-    def clear(self) -> Iterator[Remember]:
+    def clear_all(self) -> Iterator[Persist]:
         for name in self._entries:
-            yield Remember("cache", name, None)
+            yield Persist("cache", name, None)
         self._entries.clear()

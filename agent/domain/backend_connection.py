@@ -10,7 +10,7 @@ from typing import Any
 from agent.model.fastclass import frozen
 
 
-class Trouble(StrEnum):
+class ConnectFailure(StrEnum):
     """Why an attempt to connect failed, as far as security asks."""
 
     SERVER_CERTIFICATE = "server certificate"
@@ -22,7 +22,7 @@ class Trouble(StrEnum):
 
 
 @frozen
-class Access:
+class ConnectionProfile:
     """``slot`` 1 is the station file's; ``url`` "" means the file's address. ``key``: the AuthorizationKey as it was
     set, "" the file's password. ``certificate``: the id of a client certificate, "" the file's."""
 
@@ -33,22 +33,22 @@ class Access:
     certificate: str = ""
 
     @property
-    def shown(self) -> str:
+    def public_description(self) -> str:
         """For people: which data these are, without saying them."""
         address = f"network profile {self.slot}" if self.url else "the station file's address"
         return f"{address}, security profile {self.profile}"
 
-    def same(self, other: Access | None) -> bool:
+    def dials_like(self, other: ConnectionProfile | None) -> bool:
         """Would dialling differ? A key matters only where it is shown, a certificate likewise."""
-        return other is not None and self._matters() == other._matters()
+        return other is not None and self._dialled_values() == other._dialled_values()
 
-    def _matters(self) -> tuple[Any, ...]:
+    def _dialled_values(self) -> tuple[Any, ...]:
         key = self.key if self.profile in (1, 2) else ""
         return self.url, self.profile, key, self.certificate if self.profile == 3 else ""
 
 
 @frozen
-class Slot:
+class NetworkProfile:
     """A network profile: ``url`` "" means the station file's address."""
 
     url: str = ""
@@ -56,7 +56,7 @@ class Slot:
 
 
 @frozen
-class Given:
+class BackendConfig:
     """What the station file says of a backend. ``password``, ``certificate``: it names one to show, one to be trusted
     by."""
 

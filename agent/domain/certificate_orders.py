@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from agent.domain.certificates import HashData, Installed, Use
+from agent.domain.certificates import CertificateUse, HashData, InstalledCertificate
 from agent.domain.events import Event
 from agent.domain.orders import Order
 from agent.model.fastclass import frozen
@@ -39,7 +39,7 @@ class TakeChain(PkiOrder):
 class InstallRoot(PkiOrder):
     """``most``: so many roots may be installed. ``RootInstalled`` comes back."""
 
-    use: Use
+    use: CertificateUse
     certificate: str = field(repr=False)
     most: int = 0
     utc_s: float | None = None
@@ -57,7 +57,7 @@ class DeleteRoot(PkiOrder):
 class ListRoots(PkiOrder):
     """``RootsListed`` comes back."""
 
-    uses: tuple[Use, ...]
+    uses: tuple[CertificateUse, ...]
 
 
 @frozen
@@ -111,7 +111,7 @@ class RootDeleted(PkiEvent):
 
 @frozen
 class RootsListed(PkiEvent):
-    roots: tuple[Installed, ...] = ()
+    roots: tuple[InstalledCertificate, ...] = ()
 
 
 @frozen

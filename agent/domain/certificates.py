@@ -8,7 +8,7 @@ from enum import StrEnum
 from agent.model.fastclass import frozen
 
 
-class Use(StrEnum):
+class CertificateUse(StrEnum):
     """GetCertificateIdUseEnumType (those that can be installed here)."""
 
     CSMS_ROOT = "CSMSRootCertificate"
@@ -25,18 +25,18 @@ class HashData:
     issuer_key: str
     serial: str
 
-    def same(self, other: HashData) -> bool:
+    def names_same_certificate(self, other: HashData) -> bool:
         """Hexadecimal knows no case, and leading zeros are no other number."""
-        return self._plain() == other._plain()
+        return self._normalized_values() == other._normalized_values()
 
-    def _plain(self) -> tuple[str, str, str, str]:
+    def _normalized_values(self) -> tuple[str, str, str, str]:
         serial = self.serial.lower().lstrip("0")
         return self.algorithm, self.issuer_name.lower(), self.issuer_key.lower(), serial
 
 
 @frozen
-class Installed:
+class InstalledCertificate:
     """An installed root."""
 
-    use: Use
+    use: CertificateUse
     hashes: HashData

@@ -15,7 +15,7 @@ _MOST = 10**9
 """An amount above this is a mistake of the other side."""
 
 
-def micro(value: object) -> int:
+def parse_micro_amount(value: object) -> int:
     """An amount of the wire (number, or text of one) in millionths, rounded half up. Raises ``ValueError`` for what is
     no amount: negative, not finite, beyond all reason."""
     from decimal import ROUND_HALF_UP, Decimal, DecimalException
@@ -87,7 +87,7 @@ class Cost:
     next: NextPrice | None = None
     triggers: Triggers | None = None
 
-    def at(self, energy_wh: int, utc_s: float | None) -> int:
+    def cost_at_register(self, energy_wh: int, utc_s: float | None) -> int:
         """What it comes to (millionths) at this register and time, for the screen. A part whose begin or price is not
         known counts nothing."""
         if self.final:
@@ -101,12 +101,12 @@ class Cost:
         energy_micro = max(0, used_wh) * (price.kwh_micro or 0) // 1000
         return self.total_micro + energy_micro + max(0, passed_s) * (price.hour_micro or 0) // 3600
 
-    def turned(self, energy_wh: int) -> Cost:
+    def with_next_prices(self, energy_wh: int) -> Cost:
         """The same once the next prices hold. Their flat fee is the backend's to add."""
         assert self.next is not None
         return replace(
             self,
-            total_micro=self.at(energy_wh, self.next.at_utc_s),
+            total_micro=self.cost_at_register(energy_wh, self.next.at_utc_s),
             meter_wh=energy_wh,
             utc_s=self.next.at_utc_s,
             price=self.next.price,
@@ -115,7 +115,7 @@ class Cost:
         )
 
 
-def in_language(texts: tuple[MessageContent, ...], language: str) -> str:
+def text_in_language(texts: tuple[MessageContent, ...], language: str) -> str:
     """The text in this language, otherwise the one without a language, otherwise the first."""
     fit = [t for t in texts if t.format in ("UTF8", "ASCII")]
     exact = [t for t in fit if t.language.partition("-")[0].lower() == language]

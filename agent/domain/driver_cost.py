@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.csms_cost import Cost
-from agent.domain.orders import Remember
-from agent.domain.serialization import dump, load
+from agent.domain.orders import Persist
+from agent.domain.serialization import dump_record, load_record
 from agent.model.fastclass import frozen, mutable
 from agent.model.types import EvseId, MessageContent
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 
 
 @mutable
-class Account:
+class DriverCost:
     """``message``: the price as this driver was told it. ``over``: the session has ended, with ``energy_wh``;
     ``told``: a backend knows of it. ``unplugged_s``: when the vehicle was gone after that (None: it is there, or nobody
     has seen it go)."""
@@ -26,45 +26,45 @@ class Account:
     start_wh: int
     message: tuple[MessageContent, ...] = ()
     cost: Cost | None = None
-    over: bool = False
+    session_over: bool = False
     energy_wh: int = 0
-    told: bool = True
+    reported: bool = True
     unplugged_s: float | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("account", session, ...)``."""
+        """For ``Persist("account", session, ...)``."""
         return {
             "evse": self.evse,
             "start_wh": self.start_wh,
-            "message": dump(self.message),
-            "cost": dump(self.cost),
-            "over": self.over,
+            "message": dump_record(self.message),
+            "cost": dump_record(self.cost),
+            "over": self.session_over,
             "energy_wh": self.energy_wh,
-            "told": self.told,
+            "told": self.reported,
         }
 
-    def kept(self) -> Iterator[Remember]:
+    def persist_while_plugged(self) -> Iterator[Persist]:
         """On disk as long as its vehicle is there; after that nobody could be shown it by another process."""
         if self.unplugged_s is None:
-            yield Remember("account", self.session, self.to_record())
+            yield Persist("account", self.session, self.to_record())
 
     @classmethod
-    def from_record(cls, key: str, r: Mapping[str, Any]) -> Account:
-        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``."""
+    def from_record(cls, key: str, r: Mapping[str, Any]) -> DriverCost:
+        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``."""
         return cls(
             session=key,
             evse=int(r["evse"]),
             start_wh=int(r["start_wh"]),
-            message=tuple(load(m, MessageContent) for m in r["message"]),
-            cost=load(r["cost"], Cost) if r["cost"] else None,
-            over=bool(r["over"]),
+            message=tuple(load_record(m, MessageContent) for m in r["message"]),
+            cost=load_record(r["cost"], Cost) if r["cost"] else None,
+            session_over=bool(r["over"]),
             energy_wh=int(r.get("energy_wh", 0)),
-            told=bool(r.get("told", True)),
+            reported=bool(r.get("told", True)),
         )
 
 
 @frozen
-class Bill:
+class DriverBill:
     """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
     bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
     up to ``cents``. ``estimated``: somebody else charges, the station only reckons."""

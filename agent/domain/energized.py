@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.domain.evse import Evse, Site
+from agent.domain.evse import EvseRecord, StationState
 from agent.model.types import Moment, Reading
 
 LEAST_A, LEAST_W = 1.0, 250.0
@@ -11,7 +11,7 @@ FRESH_S = 15.0
 """How long a reading says something, in real seconds: an idle meter is read every 10 s."""
 
 
-def flows(reading: Reading) -> str:
+def describe_flow(reading: Reading) -> str:
     """What flows, in words; "" if nothing does."""
     most_a = max(reading.current_a, default=0.0)
     if most_a > LEAST_A:
@@ -21,9 +21,9 @@ def flows(reading: Reading) -> str:
     return ""
 
 
-def draws(s: Site, evse: Evse, now: Moment) -> bool:
+def draws_current(s: StationState, evse: EvseRecord, now: Moment) -> bool:
     """The meter has just shown a current."""
     reading = evse.reading
     if reading is None or reading.at.boot != now.stamp.boot or now.t_s - reading.at.t_s > FRESH_S * s.io_s:
         return False
-    return bool(flows(reading))
+    return bool(describe_flow(reading))

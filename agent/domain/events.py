@@ -7,10 +7,10 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.backend_connection import Access, Trouble
+from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.charging.profiles import Profile
 from agent.domain.csms_cost import Cost
-from agent.domain.requests import Ask
+from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
@@ -41,7 +41,7 @@ class Event:
 
 @frozen
 class Started(Event):
-    """The agent came up; ``remembered`` is the store: kind -> key -> value, as the ``Remember`` orders wrote it."""
+    """The agent came up; ``remembered`` is the store: kind -> key -> value, as the ``Persist`` orders wrote it."""
 
     remembered: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -197,7 +197,7 @@ class MeterKnown(EvseEvent):
 
 
 @frozen
-class MeterLooked(EvseEvent):
+class RawMeterReading(EvseEvent):
     """A driver's answer to ``ReadMeter``; ``blocks/metrology.py`` makes ``MeterRead`` or ``MeterFailed`` of it."""
 
     purpose: str
@@ -263,7 +263,7 @@ class Connected(Event):
     """A WebSocket was agreed with this access; the boot comes later."""
 
     link: str
-    access: Access
+    access: ConnectionProfile
 
 
 @frozen
@@ -271,8 +271,8 @@ class ConnectFailed(Event):
     """An attempt with this access failed. ``info``: one line for a technician, without secrets."""
 
     link: str
-    access: Access
-    trouble: Trouble
+    access: ConnectionProfile
+    trouble: ConnectFailure
     info: str = ""
 
 
@@ -291,8 +291,8 @@ class ClockTrusted(Event):
 
 
 @frozen
-class TokenJudged(Event):
-    """Answer to ``JudgeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error). ``remembered``
+class TokenAuthorized(Event):
+    """Answer to ``AuthorizeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error). ``remembered``
     False: the answer was malformed, and is no word for the next time."""
 
     request: str
@@ -302,7 +302,7 @@ class TokenJudged(Event):
 
 
 @frozen
-class TransactionHeard(Event):
+class TransactionAcknowledged(Event):
     """The backend has answered a transaction's start or end. ``verdict`` None: it said nothing of the token."""
 
     link: str
@@ -312,7 +312,7 @@ class TransactionHeard(Event):
 
 
 @frozen
-class CostHeard(Event):
+class CostReceived(Event):
     """An answer of the backend brought what this session costs by now, or in the end (totalCost of 2.x)."""
 
     link: str
@@ -321,7 +321,7 @@ class CostHeard(Event):
 
 
 @frozen
-class MessageHeard(Event):
+class DriverMessageReceived(Event):
     """An answer of the backend brought the price as the driver of this session, or with this token, is to read it
     (personalMessage, updatedPersonalMessage of 2.x)."""
 
@@ -332,12 +332,12 @@ class MessageHeard(Event):
 
 
 @frozen
-class Asked(Event):
-    """The backend wants something; exactly one ``Reply`` with this ``request`` follows."""
+class RequestReceived(Event):
+    """The backend wants something; exactly one ``Response`` with this ``request`` follows."""
 
     link: str
     request: str
-    ask: Ask
+    ask: BackendRequest
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ class FirmwareChecked(FileEvent):
     ok: bool
 
 
-class Install(StrEnum):
+class InstallOutcome(StrEnum):
     """How an installation went. ``REBOOT``: it is in the other slot, and the board has to be booted. ``UNFIT``: the
     file is no firmware for this board. ``NOBODY``: no updater is composed, or it cannot be reached."""
 
@@ -378,7 +378,7 @@ class Install(StrEnum):
 
 @frozen
 class FirmwareInstalled(FileEvent):
-    outcome: Install
+    outcome: InstallOutcome
 
 
 @frozen
@@ -433,11 +433,11 @@ class StopWanted(EvseEvent):
 
 @frozen
 class LimitChanged(EvseEvent):
-    """What this EVSE may offer is another current now (``Evse.limit``)."""
+    """What this EVSE may offer is another current now (``EvseRecord.charging_limit``)."""
 
 
 @frozen
-class VehicleSpent(EvseEvent):
+class VehicleSessionUsed(EvseEvent):
     """The vehicle has had its one session, and takes no other one before it is plugged anew. ``by_itself``: neither we
     nor the board ended it."""
 
@@ -450,7 +450,7 @@ class ReleaseRefused(EvseEvent):
 
 
 @frozen
-class GrantDropped(EvseEvent):
+class AuthorizationDropped(EvseEvent):
     """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
 
     why: str
@@ -466,7 +466,7 @@ class TransactionOpened(EvseEvent):
 
 
 @frozen
-class TransactionGivenUp(EvseEvent):
+class TransactionAbandoned(EvseEvent):
     """Somebody wants the transaction ended that is open without a session."""
 
     reason: str

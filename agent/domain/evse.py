@@ -7,26 +7,26 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.backend_connection import Access, Given
-from agent.domain.driver_cost import Account, Bill
-from agent.domain.faults import blocks
+from agent.domain.backend_connection import BackendConfig, ConnectionProfile
+from agent.domain.driver_cost import DriverBill, DriverCost
+from agent.domain.faults import blocks_charging
 from agent.domain.kept_cable import KeptCable
-from agent.domain.local_auth_list import LocalList
-from agent.domain.local_time import Local
+from agent.domain.local_auth_list import LocalAuthList
+from agent.domain.local_time import LocalOffset
 from agent.domain.messages import ChargingState
-from agent.domain.metrology import Watch
-from agent.domain.reservation_claims import Reservation, kept
+from agent.domain.metrology import MeterWatch
+from agent.domain.reservation_claims import Reservation, is_reserved
 from agent.domain.security_events import SecurityLog
-from agent.domain.session_records import EndedSession, Grant, Session
+from agent.domain.session_records import Authorization, EndedSession, Session
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
-from agent.domain.web_payment import Plan
+from agent.domain.web_payment import WebPaymentConfig
 from agent.model.fastclass import frozen, mutable
 from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
 
 if TYPE_CHECKING:  # of stations that sell without a contract
-    from agent.domain.adhoc_tariff import Offer
-    from agent.domain.payment import Terms
+    from agent.domain.adhoc_tariff import AdhocTariff
+    from agent.domain.payment import PaymentTerms
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -35,12 +35,12 @@ FEED = ("R", "S", "T")
 """The phases of the station's feed, by OCPP's letters (1.6 9.1, ConnectorPhaseRotation)."""
 
 
-class State(StrEnum):
-    """The session region of an EVSE (the service region is ``Service``)."""
+class SessionState(StrEnum):
+    """The session region of an EVSE (the service region is ``ServiceState``)."""
 
     FREE = "Free"
     OCCUPIED = "Occupied"
-    AUTHORISED = "Authorised"
+    AUTHORIZED = "Authorised"
     BEGINNING = "Beginning"
     ACTIVE = "Active"
     ENDING = "Ending"
@@ -48,7 +48,7 @@ class State(StrEnum):
     RECOVERING = "Recovering"
 
 
-class Service(StrEnum):
+class ServiceState(StrEnum):
     """The service region: may anybody start here at all?"""
 
     IN_SERVICE = "InService"
@@ -58,7 +58,7 @@ class Service(StrEnum):
 
 
 @mutable
-class Evse:
+class EvseRecord:
     """Mutable: the one place where a block's memory of an EVSE lives."""
 
     number: EvseId
@@ -111,8 +111,8 @@ class Evse:
     bay_sensor: bool = False
     """From the station file: the parking bay counts."""
     # blocks/sessions.py and session.py
-    state: State = State.FREE
-    grant: Grant | None = None
+    state: SessionState = SessionState.FREE
+    authorization: Authorization | None = None
     session: Session | None = None
     last_session: EndedSession | None = None
     """The one before; the present process has seen it end."""
@@ -138,7 +138,7 @@ class Evse:
     tx_asked: str = ""
     """Purpose of the reading that the next transaction begins with."""
     # blocks/metrology.py and session/signed_readings.py
-    meter: Watch = field(default_factory=Watch)
+    meter: MeterWatch = field(default_factory=MeterWatch)
     dc: bool = False
     signing: str = ""
     """What the meter's transaction of the session that begins is called."""
@@ -153,13 +153,13 @@ class Evse:
     payer_until_s: float | None = None
     """The outlet is kept so long for somebody who pays at its web page."""
     # blocks/session_cost.py
-    account: Account | None = None
-    offer: Offer | None = None
+    account: DriverCost | None = None
+    offer: AdhocTariff | None = None
     """From the station file: the ad-hoc price."""
     # blocks/payment_settlement.py
-    bill: Bill | None = None
+    bill: DriverBill | None = None
     # blocks/web_payment_estimate.py
-    reckoned: Bill | None = None
+    reckoned: DriverBill | None = None
     # blocks/display.py
     lamp: Lamp = Lamp.OFF
     # blocks/availability.py
@@ -206,7 +206,7 @@ class Evse:
     def open_transaction_id(self) -> str:
         """The open transaction that a backend has been told of, "" if there is none."""
         if self.session is not None:
-            return self.session.id if self.session.told else ""
+            return self.session.id if self.session.reported else ""
         return self.tx.id if self.tx is not None else ""
 
     @property
@@ -238,27 +238,27 @@ class Evse:
     @property
     def is_vacant(self) -> bool:
         """Nobody and nothing is here, as far as is known, and nobody is paying for it from afar."""
-        return self.board_known and self.state is State.FREE and self.payer_until_s is None
+        return self.board_known and self.state is SessionState.FREE and self.payer_until_s is None
 
     @property
     def accepts_authorization(self) -> bool:
         """Somebody could be given the right to charge here."""
-        return self.state in (State.FREE, State.OCCUPIED, State.ENDED) and not self.session_used
+        return self.state in (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED) and not self.session_used
 
     @property
     def holds_only_kept_cable(self) -> bool:
         """A kept cable is all that is here: a card frees it, or begins nothing."""
         here = self.cable_plugged and not self.vehicle_connected and self.locked is not False
-        return self.kept is not None and here and self.session is None and self.grant is None
+        return self.kept is not None and here and self.session is None and self.authorization is None
 
     @property
     def vehicle_finished(self) -> bool:
         """A vehicle is here that has had its energy."""
-        return self.state is State.ENDED or (self.state is State.OCCUPIED and self.session_used)
+        return self.state is SessionState.ENDED or (self.state is SessionState.OCCUPIED and self.session_used)
 
 
 @mutable
-class Site:
+class StationState:
     """The station as the blocks see it, built once by the composition root.
 
     ``io_s``: how much domain time may pass while a device answers (its real second times the clock's rate).
@@ -267,7 +267,7 @@ class Site:
     ``roots`` (of central systems, over the air): how many are installed.
     """
 
-    evses: dict[EvseId, Evse]
+    evses: dict[EvseId, EvseRecord]
     settings: Settings
     links: tuple[str, ...] = ("chargy",)
     new_id: Callable[[], str] = lambda: "session"
@@ -282,12 +282,12 @@ class Site:
     hotline: str = ""
     price_line: str = ""
     qr_url: str = ""
-    web_payment: Plan = field(default_factory=Plan)
+    web_payment: WebPaymentConfig = field(default_factory=WebPaymentConfig)
     language: str = "fr"
-    zone: Callable[[float], Local] = lambda utc_s: Local()
+    zone: Callable[[float], LocalOffset] = lambda utc_s: LocalOffset()
     """The wall clock of the station file's time zone at this time."""
     link_up: dict[str, bool] = field(default_factory=dict)
-    local_list: LocalList = field(default_factory=LocalList)
+    local_list: LocalAuthList = field(default_factory=LocalAuthList)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     operative: bool = True
     store_ok: bool = True
@@ -305,16 +305,16 @@ class Site:
     """Of the program, as a record names it."""
     records: int = 0
     """How many records the station has made: each has a number, without a gap."""
-    bound: Callable[[Evse, Moment], None] = lambda evse, now: None
+    bound: Callable[[EvseRecord, Moment], None] = lambda evse, now: None
     """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/smart_charging.py)."""
-    given: Mapping[str, Given] = field(default_factory=dict)
+    given: Mapping[str, BackendConfig] = field(default_factory=dict)
     """What the station file says of each link's backend."""
-    access: Callable[[str], Access] = lambda link: Access()
+    access: Callable[[str], ConnectionProfile] = lambda link: ConnectionProfile()
     """What this link is to dial with now (blocks/backend_connection.py)."""
     roots: Callable[[], int] = lambda: 0
     judges: dict[str, Callable[[Value], bool]] = field(default_factory=dict)
     """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
-    terms: Terms | None = None
+    terms: PaymentTerms | None = None
     """Of payment with a bank card; None: there is no terminal."""
     used_up: Callable[[Token], bool] = lambda token: False
     """The token of a bank card's payment that may begin nothing: it pays already, has paid, or is not approved
@@ -324,7 +324,7 @@ class Site:
     updating: bool = False
     """Firmware waits for the running sessions, or is being installed: nobody else may start."""
     certificates: Callable[[], int] = lambda: 0
-    security: SecurityLog = field(default_factory=SecurityLog.empty)
+    security: SecurityLog = field(default_factory=SecurityLog.new_empty_log)
     boot_reason: str = "Unknown"
     """BootReasonEnumType of 2.x: why the agent runs anew."""
 
@@ -333,26 +333,26 @@ class Site:
         """The backend that authorises can be asked."""
         return self.link_up.get(self.links[0], False) if self.links else False
 
-    def is_operative(self, evse: Evse) -> bool:
+    def is_operative(self, evse: EvseRecord) -> bool:
         """Station, EVSE and connector (2.0.1 G03, G04)."""
         return self.operative and evse.operative and evse.connector_operative
 
-    def is_in_order(self, evse: Evse) -> bool:
+    def is_in_order(self, evse: EvseRecord) -> bool:
         """Neither broken nor closed."""
         return not (_has_blocking_fault(self, evse) or _is_unavailable(self, evse))
 
     def can_fetch(self, location: str) -> bool:
         """Is this an address that files can be fetched from and sent to?"""
         scheme, colon, _ = location.partition("://")
-        return bool(colon) and scheme.upper() in self.settings.items_of("file_transfer_protocols")
+        return bool(colon) and scheme.upper() in self.settings.list_value("file_transfer_protocols")
 
     def tx_start_points(self) -> frozenset[str]:
-        return frozenset(self.settings.items_of("tx_start_points"))
+        return frozenset(self.settings.list_value("tx_start_points"))
 
     def tx_stop_points(self) -> frozenset[str]:
-        return frozenset(self.settings.items_of("tx_stop_points"))
+        return frozenset(self.settings.list_value("tx_stop_points"))
 
-    def service_state(self, evse: Evse) -> Service:
+    def service_state(self, evse: EvseRecord) -> ServiceState:
         """First match wins."""
         return next(row.service for row in SERVICES if row.holds(self, evse))
 
@@ -361,27 +361,27 @@ class Site:
 class ServiceRow:
     """``said``: the condition in words, for the diagram."""
 
-    service: Service
+    service: ServiceState
     said: str
-    holds: Callable[[Site, Evse], bool]
+    holds: Callable[[StationState, EvseRecord], bool]
 
 
-def _has_blocking_fault(site: Site, evse: Evse) -> bool:
-    return any(blocks(f) for f in evse.faults) or not site.store_ok
+def _has_blocking_fault(site: StationState, evse: EvseRecord) -> bool:
+    return any(blocks_charging(f) for f in evse.faults) or not site.store_ok
 
 
-def _is_unavailable(site: Site, evse: Evse) -> bool:
+def _is_unavailable(site: StationState, evse: EvseRecord) -> bool:
     return not site.is_operative(evse) or site.draining or site.updating
 
 
 SERVICES: tuple[ServiceRow, ...] = (
-    ServiceRow(Service.FAULTED, "a blocking fault, or the store takes nothing", _has_blocking_fault),
+    ServiceRow(ServiceState.FAULTED, "a blocking fault, or the store takes nothing", _has_blocking_fault),
     ServiceRow(
-        Service.UNAVAILABLE,
+        ServiceState.UNAVAILABLE,
         "set inoperative: connector, EVSE or station; or a reset or new firmware waits",
         _is_unavailable,
     ),
-    ServiceRow(Service.RESERVED, "reserved for somebody", kept),
-    ServiceRow(Service.IN_SERVICE, "otherwise", lambda s, e: True),
+    ServiceRow(ServiceState.RESERVED, "reserved for somebody", is_reserved),
+    ServiceRow(ServiceState.IN_SERVICE, "otherwise", lambda s, e: True),
 )
 """In the order in which it matters to a driver: broken, closed, kept for somebody, open."""

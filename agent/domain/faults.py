@@ -118,7 +118,7 @@ LOCKING = frozenset((Fault.LOCK_FAILURE, Fault.UNLOCK_FAILURE, Fault.MREC1, Faul
 """Those of the lock that holds the plug."""
 
 
-def blocks(fault: Fault) -> bool:
+def blocks_charging(fault: Fault) -> bool:
     return CATALOGUE[fault].severity is Severity.BLOCK
 
 
@@ -126,6 +126,6 @@ def ends_session(fault: Fault) -> bool:
     return CATALOGUE[fault].severity is not Severity.WARN
 
 
-def heaviest_first(faults: frozenset[Fault]) -> tuple[Fault, ...]:
+def most_severe_first(faults: frozenset[Fault]) -> tuple[Fault, ...]:
     order = list(CATALOGUE)
-    return tuple(sorted(faults, key=lambda f: (not blocks(f), order.index(f))))
+    return tuple(sorted(faults, key=lambda f: (not blocks_charging(f), order.index(f))))

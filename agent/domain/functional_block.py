@@ -11,25 +11,25 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any, TypeAlias
 
-from agent.domain.events import Asked, Event
-from agent.domain.orders import Order, Reply
+from agent.domain.events import Event, RequestReceived
+from agent.domain.orders import Order, Response
 from agent.model.types import Moment
 
 Yielded: TypeAlias = Order | Event
 Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
 
 
-def on(*kinds: type[Event]) -> Callable[[Any], Any]:
+def handles_events(*kinds: type[Event]) -> Callable[[Any], Any]:
     """Mark a method as handler of these events."""
-    return lambda method: _mark(method, kinds, ())
+    return lambda method: _mark_handler(method, kinds, ())
 
 
-def answers(*asks: type[Any]) -> Callable[[Any], Any]:
+def answers_requests(*asks: type[Any]) -> Callable[[Any], Any]:
     """Mark a method as the answerer of these requests."""
-    return lambda method: _mark(method, (), asks)
+    return lambda method: _mark_handler(method, (), asks)
 
 
-def _mark(method: Any, kinds: Sequence[type[Event]], asks: Sequence[type[Any]]) -> Any:
+def _mark_handler(method: Any, kinds: Sequence[type[Event]], asks: Sequence[type[Any]]) -> Any:
     before = getattr(method, "marks", ((), ()))
     method.marks = (*before[0], *kinds), (*before[1], *asks)
     return method
@@ -39,7 +39,7 @@ Marks: TypeAlias = tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]],
 _MARKED: dict[type[Any], Marks] = {}
 
 
-def _marked(cls: type[Any]) -> Marks:
+def _marked_handlers(cls: type[Any]) -> Marks:
     """Name of a method, what it handles, what it answers."""
     if cls not in _MARKED:
         own = {name: m for c in reversed(cls.__mro__) if c is not object for name, m in vars(c).items()}
@@ -48,7 +48,7 @@ def _marked(cls: type[Any]) -> Marks:
     return _MARKED[cls]
 
 
-class TwoAnswerers(Exception):
+class DuplicateHandler(Exception):
     """Two blocks want to answer the same request."""
 
 
@@ -60,15 +60,17 @@ class Blocks:
         self._handlers: dict[type[Any], list[Handler]] = {}
         self._answerers: dict[type[Any], Handler] = {}
         for block in blocks:
-            for name, kinds, asks in _marked(type(block)):
+            for name, kinds, asks in _marked_handlers(type(block)):
                 for kind in kinds:
                     self._handlers.setdefault(kind, []).append(getattr(block, name))
                 for ask in asks:
                     if ask in self._answerers:
-                        raise TwoAnswerers(f"{ask.__name__}: {type(block).__name__} is the second block to answer it")
+                        raise DuplicateHandler(
+                            f"{ask.__name__}: {type(block).__name__} is the second block to answer it"
+                        )
                     self._answerers[ask] = getattr(block, name)
 
-    def handle(self, event: Event, now: Moment) -> list[Order]:
+    def handle_event(self, event: Event, now: Moment) -> list[Order]:
         orders: list[Order] = []
         events: deque[Event] = deque([event])
         while events:
@@ -82,11 +84,11 @@ class Blocks:
         return orders
 
     def _handlers_of(self, event: Event) -> list[Handler]:
-        if isinstance(event, Asked):
+        if isinstance(event, RequestReceived):
             answerer = self._answerers.get(type(event.ask))
-            return [answerer] if answerer else [_nobody]
+            return [answerer] if answerer else [_answer_not_implemented]
         return self._handlers.get(type(event), [])
 
 
-def _nobody(event: Asked, now: Moment) -> Iterator[Yielded]:
-    yield Reply(event.link, event.request, "NotImplemented")
+def _answer_not_implemented(event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    yield Response(event.link, event.request, "NotImplemented")

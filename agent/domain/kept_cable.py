@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.messages import StopReason
-from agent.domain.serialization import dump, load
+from agent.domain.serialization import dump_record, load_record
 from agent.model.fastclass import frozen
 from agent.model.types import Token, TokenType
 
@@ -24,10 +24,10 @@ class KeptCable:
     group: str | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("kept_cable", EVSE, ...)``."""
-        return {"token": dump(self.token), "group": self.group}
+        """For ``Persist("kept_cable", EVSE, ...)``."""
+        return {"token": dump_record(self.token), "group": self.group}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> KeptCable:
-        """Raises ``Poisoned``, ``KeyError``."""
-        return cls(load(record["token"], Token), None if record["group"] is None else str(record["group"]))
+        """Raises ``UnreadableRecord``, ``KeyError``."""
+        return cls(load_record(record["token"], Token), None if record["group"] is None else str(record["group"]))

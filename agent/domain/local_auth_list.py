@@ -9,15 +9,15 @@ from agent.model.types import Token, Verdict
 
 
 @mutable
-class LocalList:
+class LocalAuthList:
     """Written by ``blocks/local_auth_list.py`` only. ``version`` 0: there is no list, or one that has to be sent
     anew."""
 
     version: int = 0
     entries: dict[str, Verdict] = field(default_factory=dict)
 
-    def find(self, token: Token) -> Verdict | None:
-        return self.entries.get(key(token.value))
+    def find_verdict(self, token: Token) -> Verdict | None:
+        return self.entries.get(normalized_token(token.value))
 
     @property
     def size_bytes(self) -> int:
@@ -25,6 +25,6 @@ class LocalList:
         return sum(len(k) + len(v.group or "") + 32 for k, v in self.entries.items())
 
 
-def key(value: str) -> str:
+def normalized_token(value: str) -> str:
     """Tokens compare without regard to case (CiString), however a reader spells them."""
     return value.casefold()

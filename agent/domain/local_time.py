@@ -11,42 +11,42 @@ from agent.model.fastclass import frozen
 
 
 @frozen
-class Local:
+class LocalOffset:
     """Minutes east of UTC: ``offset_min``, and ``after_min`` from ``turn_utc_s`` on (None: it is not turned)."""
 
     offset_min: int = 0
     turn_utc_s: int | None = None
     after_min: int = 0
 
-    def at(self, utc_s: float) -> int:
+    def offset_at(self, utc_s: float) -> int:
         """Minutes east of UTC then."""
         return self.after_min if self.turn_utc_s is not None and utc_s >= self.turn_utc_s else self.offset_min
 
 
-def local(settings: Settings, utc_s: float, zone: Callable[[float], Local]) -> Local:
+def local_offset(settings: Settings, utc_s: float, zone: Callable[[float], LocalOffset]) -> LocalOffset:
     """The clock that the screen shows: as a backend has set it, otherwise that of the station file (``zone``)."""
     offset = offset_min(settings, utc_s)
     if offset is None:
         return zone(utc_s)
-    turn_utc_s = instant(settings.text("time_offset_next_at"))
+    turn_utc_s = parse_utc_seconds(settings.text_value("time_offset_next_at"))
     if turn_utc_s is None or utc_s >= turn_utc_s:
-        return Local(offset)
-    return Local(offset, int(turn_utc_s), offset_min(settings, turn_utc_s) or 0)
+        return LocalOffset(offset)
+    return LocalOffset(offset, int(turn_utc_s), offset_min(settings, turn_utc_s) or 0)
 
 
 def offset_min(settings: Settings, utc_s: float | None) -> int | None:
     """Minutes east of UTC; None: nobody has set it, the time zone of the station file holds."""
-    offset = settings.text("time_offset")
-    at_utc_s = instant(settings.text("time_offset_next_at"))
+    offset = settings.text_value("time_offset")
+    at_utc_s = parse_utc_seconds(settings.text_value("time_offset_next_at"))
     if utc_s is not None and at_utc_s is not None and utc_s >= at_utc_s:
-        offset = settings.text("time_offset_next") or offset
+        offset = settings.text_value("time_offset_next") or offset
     if not offset:
         return None
     hours, _, minutes = offset.lstrip("+-").partition(":")
     return (-1 if offset.startswith("-") else 1) * (60 * int(hours) + int(minutes))
 
 
-def instant(text: str) -> float | None:
+def parse_utc_seconds(text: str) -> float | None:
     """Seconds since 1970 of an RFC 3339 text, None if it is none; without a zone it is taken as UTC."""
     try:
         when = datetime.datetime.fromisoformat(text)

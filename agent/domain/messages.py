@@ -130,7 +130,7 @@ class TransactionAuthorised(Message):
     """All that the meter said when the EVSE became known."""
 
 
-def names_token(message: Message) -> bool:
+def is_first_with_token(message: Message) -> bool:
     """Is it the message that first says who charges where? Where a backend numbers transactions, it is the start."""
     if isinstance(message, TransactionStarted):
         return message.token is not None and message.evse != 0
@@ -306,17 +306,17 @@ BILLED: tuple[type[Message], ...] = (
 )
 
 
-def billed(message: Message) -> bool:
+def is_billed_message(message: Message) -> bool:
     """Does it travel in the queue of what is billed? Meter values outside a transaction do not."""
-    return isinstance(message, BILLED) and not read_outside(message)
+    return isinstance(message, BILLED) and not is_reading_outside_transaction(message)
 
 
-def read_outside(message: Message) -> bool:
+def is_reading_outside_transaction(message: Message) -> bool:
     """Is it a meter value outside a transaction? It travels in a durable queue that nothing billed waits for."""
     return isinstance(message, MeterSampled) and not message.session
 
 
-def noted(message: Message) -> bool:
+def is_noted_message(message: Message) -> bool:
     """Does it travel in the other durable queue, beside what is billed? It has happened, and must be heard of even if
     the station starts anew before it was told."""
     if isinstance(message, FirmwareStatus | LogStatus):

@@ -33,7 +33,7 @@ not count, or the station's own consumption that it does."""
 
 
 @mutable
-class Watch:
+class MeterWatch:
     """What is known of one EVSE's meter. ``pinned``: the meter that bills, on disk; ``present``: who answers now.
     ``base``: the last believed reading; ``power_wh``: energy by integrated power from the reading ``since`` to the
     last one that was ``seen``, believed or not."""
@@ -57,27 +57,27 @@ class Watch:
     def step_wh(self) -> float:
         return self.present.register_step_wh if self.present else 1.0
 
-    def rebase(self, reading: Reading) -> None:
+    def accept_reading(self, reading: Reading) -> None:
         """Take this reading as what later ones are compared with."""
         self.base, self.refused = reading, 0
-        self.compare_from(reading)
+        self.restart_comparison(reading)
 
-    def compare_from(self, reading: Reading | None) -> None:
+    def restart_comparison(self, reading: Reading | None) -> None:
         """Begin the comparison of register and power anew."""
         self.since, self.seen, self.power_wh, self.load_wh = reading, reading, 0.0, 0.0
         self.idle_wh, self.idle_most_wh = 0, 0.0
 
-    def moved_wh(self, reading: Reading) -> float:
+    def moved_under_load_wh(self, reading: Reading) -> float:
         """How far the register has moved under load since the comparison began."""
         began_wh = self.since.energy_wh if self.since else reading.energy_wh
         return reading.energy_wh - began_wh - min(self.idle_wh, self.idle_most_wh + self.step_wh)
 
 
-def unfit(meter: MeterIdentity, policy: MeterPolicy) -> str:
+def why_unfit_for_billing(meter: MeterIdentity, policy: MeterPolicy) -> str:
     """Why this meter must not bill; "" if it may."""
     if meter.register_step_wh > COARSEST_WH:
         return f"its register counts in {meter.register_step_wh:g} Wh: nothing can be billed from it"
-    if not policy.strict:
+    if not policy.declares_class:
         return ""
     if policy.accuracy_class not in meter.classes:
         sold = " or ".join(meter.classes) or "no known class"
@@ -89,60 +89,60 @@ def unfit(meter: MeterIdentity, policy: MeterPolicy) -> str:
     return ""
 
 
-def exchanged(watch: Watch, now: MeterIdentity, billing: bool) -> str:
+def why_exchange_refused(watch: MeterWatch, now: MeterIdentity, billing: bool) -> str:
     """Why this meter may not take the place of the pinned one; "" if it may. ``billing``: a bill has begun."""
     old, serial = watch.pinned, watch.policy.serial
     if serial and now.serial != serial:
         return f"its serial number is {now.serial!r}, the station file names {serial!r}"
     if old is None:
         return ""
-    if not _other(old, now):
-        return changed(old, now) if billing and _anew(old.firmware, now.firmware) else ""
-    if billing or (watch.policy.strict and not serial):
-        return changed(old, now)
+    if not _is_other_meter(old, now):
+        return describe_exchange(old, now) if billing and _has_changed(old.firmware, now.firmware) else ""
+    if billing or (watch.policy.declares_class and not serial):
+        return describe_exchange(old, now)
     return ""
 
 
-def successor(old: MeterIdentity | None, now: MeterIdentity) -> MeterIdentity:
+def identity_to_pin(old: MeterIdentity | None, now: MeterIdentity) -> MeterIdentity:
     """What is pinned of the meter that answers now. Of the same meter, what could not be read this time is kept: a pin
     must not lose its serial number to one refused register."""
-    if old is None or _other(old, now):
+    if old is None or _is_other_meter(old, now):
         return now
     return replace(now, serial=now.serial or old.serial, firmware=now.firmware or old.firmware)
 
 
-def same(one: MeterIdentity | None, other: MeterIdentity) -> bool:
+def has_same_serial(one: MeterIdentity | None, other: MeterIdentity) -> bool:
     """Surely: both tell the same serial number."""
     return one is not None and bool(one.serial) and (one.vendor, one.serial) == (other.vendor, other.serial)
 
 
-def _other(old: MeterIdentity, now: MeterIdentity) -> bool:
+def _is_other_meter(old: MeterIdentity, now: MeterIdentity) -> bool:
     """The serial number says it; where one of them is not known, the model has to."""
     if old.serial and now.serial:
         return old.serial != now.serial
     return (old.vendor, old.model) != (now.vendor, now.model)
 
 
-def _anew(old: str, now: str) -> bool:
+def _has_changed(old: str, now: str) -> bool:
     """A register that could not be read once says nothing."""
     return bool(old and now) and old != now
 
 
-def changed(old: MeterIdentity, now: MeterIdentity) -> str:
+def describe_exchange(old: MeterIdentity, now: MeterIdentity) -> str:
     return (
         f"it was {old.model} {old.serial or 'without a serial number'} (firmware {old.firmware or 'not told'}), "
         f"is {now.model} {now.serial or 'without a serial number'} (firmware {now.firmware or 'not told'})"
     )
 
 
-def untrue(watch: Watch, reading: Reading, most_w: float) -> str:
+def why_reading_untrue(watch: MeterWatch, reading: Reading, most_w: float) -> str:
     """Why this reading cannot be true after the last believed one; "" if it can."""
     base = watch.base
     if base is None:
         return ""
     if reading.at < base.at:
         return "it is older than the last one: a value that was not read again"
-    if not watch.policy.plausible:
+    if not watch.policy.checks_plausibility:
         return ""
     more_wh = reading.energy_wh - base.energy_wh
     if more_wh < 0:
@@ -155,15 +155,15 @@ def untrue(watch: Watch, reading: Reading, most_w: float) -> str:
     return ""
 
 
-def integrate(watch: Watch, reading: Reading) -> None:
+def integrate_power(watch: MeterWatch, reading: Reading) -> None:
     """Add the energy of the power since the last look (trapezoid). Less than ``LOAD_W`` is not compared."""
     seen = watch.seen
     if seen is None or seen.power_w is None or reading.power_w is None:
-        watch.compare_from(reading)
+        watch.restart_comparison(reading)
         return
     passed_s = reading.at.t_s - seen.at.t_s
     if reading.at.boot != seen.at.boot or passed_s > GAP_S:
-        watch.compare_from(reading)
+        watch.restart_comparison(reading)
         return
     mean_w = (seen.power_w + reading.power_w) / 2
     if abs(mean_w) < LOAD_W:
@@ -175,11 +175,11 @@ def integrate(watch: Watch, reading: Reading) -> None:
     watch.seen = reading
 
 
-def frozen_register(watch: Watch, reading: Reading) -> str:
+def why_register_frozen(watch: MeterWatch, reading: Reading) -> str:
     """Why the register cannot be counting; "" if it does. There was power, and it stood still or moved by half."""
     if watch.since is None:
         return ""
-    moved_wh = watch.moved_wh(reading)
+    moved_wh = watch.moved_under_load_wh(reading)
     least_wh = max(FROZEN_WH, 5 * watch.step_wh)
     if watch.load_wh <= least_wh or 2 * (moved_wh + 2 * watch.step_wh) >= watch.load_wh:
         return ""
@@ -189,21 +189,21 @@ def frozen_register(watch: Watch, reading: Reading) -> str:
     return said
 
 
-def disagreement(watch: Watch, reading: Reading) -> bool | None:
+def power_disagrees(watch: MeterWatch, reading: Reading) -> bool | None:
     """Do register and integrated power differ by more than class and sampling explain? None: too little energy yet.
     Begins the next comparison."""
     if watch.since is None:
         return None
-    moved_wh = watch.moved_wh(reading)
+    moved_wh = watch.moved_under_load_wh(reading)
     if max(moved_wh, watch.power_wh) < COMPARED_WH:
         return None
     apart_wh = abs(moved_wh - watch.power_wh)
-    watch.compare_from(reading)
+    watch.restart_comparison(reading)
     return apart_wh > APART * moved_wh + 2 * watch.step_wh
 
 
 def identity_to_record(meter: MeterIdentity) -> dict[str, str]:
-    """For ``Remember("meter", evse, ...)``."""
+    """For ``Persist("meter", evse, ...)``."""
     return {"vendor": meter.vendor, "model": meter.model, "serial": meter.serial, "firmware": meter.firmware}
 
 

@@ -7,114 +7,118 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from agent.domain.backend_connection import Access, Given, Slot
+from agent.domain.backend_connection import BackendConfig, ConnectionProfile, NetworkProfile
 from agent.model.fastclass import mutable
 
 
 @mutable
-class Route:
+class NetworkProfiles:
     """``slots`` are in force, ``set`` will be after the next start; ``order``: of the slots, as it is in force.
     ``worked``: the last data that a WebSocket was agreed with, while ``worked_order`` was in force. ``tried``: what is
     wanted has failed since it last changed."""
 
-    given: Given
-    slots: dict[int, Slot] = field(default_factory=dict)
-    set: dict[int, Slot] = field(default_factory=dict)
+    given: BackendConfig
+    slots: dict[int, NetworkProfile] = field(default_factory=dict)
+    set: dict[int, NetworkProfile] = field(default_factory=dict)
     order: tuple[int, ...] = (1,)
     key: str = field(default="", repr=False)
     certificate: str = ""
-    worked: Access | None = None
+    worked: ConnectionProfile | None = None
     worked_order: tuple[int, ...] = (1,)
-    using: Access | None = None
+    using: ConnectionProfile | None = None
     tries: int = 0
     tried: bool = False
 
     @property
-    def floor(self) -> int:
+    def minimum_security_profile(self) -> int:
         """Nothing of a lower security profile is dialled."""
         return self.worked.profile if self.worked is not None else 0
 
     @property
-    def now(self) -> Access:
+    def profile_in_turn(self) -> ConnectionProfile:
         """Whose turn it is."""
-        return self.using or self.row()[0]
+        return self.using or self.profiles_in_turn()[0]
 
-    def wanted(self, slot: int) -> Access:
+    def wanted_profile(self, slot: int) -> ConnectionProfile:
         data = self.slots[slot]
-        return Access(slot, data.url, data.profile, self.key, self.certificate)
+        return ConnectionProfile(slot, data.url, data.profile, self.key, self.certificate)
 
-    def row(self) -> list[Access]:
+    def profiles_in_turn(self) -> list[ConnectionProfile]:
         """All that may be dialled, in turns: what is wanted, then what worked. Never empty."""
-        wanted = [self.wanted(n) for n in self.order if n in self.slots and self.slots[n].profile >= self.floor]
-        if self.worked is not None and not any(self.worked.same(a) for a in wanted):
+        wanted = [
+            self.wanted_profile(n)
+            for n in self.order
+            if n in self.slots and self.slots[n].profile >= self.minimum_security_profile
+        ]
+        if self.worked is not None and not any(self.worked.dials_like(a) for a in wanted):
             wanted.append(self.worked)
-        return wanted or [Access(profile=self.given.profile, key=self.key, certificate=self.certificate)]
+        return wanted or [ConnectionProfile(profile=self.given.profile, key=self.key, certificate=self.certificate)]
 
-    def change(self, at_once: bool = True) -> None:
+    def restart_attempts(self, at_once: bool = True) -> None:
         """Key, certificate or profile of what is dialled has become another: it is tried from the start."""
         if at_once:
-            slot = self.now.slot
-            self.using = self.wanted(slot) if slot in self.slots else self.row()[0]
+            slot = self.profile_in_turn.slot
+            self.using = self.wanted_profile(slot) if slot in self.slots else self.profiles_in_turn()[0]
         self.tries, self.tried = 0, False
 
-    def failed(self, access: Access, attempts: int) -> None:
+    def count_failed_attempt(self, access: ConnectionProfile, attempts: int) -> None:
         """One attempt; after ``attempts`` of them it is the next one's turn."""
-        if not access.same(self.now):
+        if not access.dials_like(self.profile_in_turn):
             return  # of before the change
-        self.tried = self.tried or not access.same(self.worked)
+        self.tried = self.tried or not access.dials_like(self.worked)
         self.tries += 1
         if self.tries < attempts:
             return
-        row = self.row()
-        at = next((n for n, a in enumerate(row) if a.same(access)), -1)
+        row = self.profiles_in_turn()
+        at = next((n for n, a in enumerate(row) if a.dials_like(access)), -1)
         self.using, self.tries = row[(at + 1) % len(row)], 0
 
-    def fell_back(self, access: Access) -> bool:
+    def has_fallen_back(self, access: ConnectionProfile) -> bool:
         """Is this what worked before, after what is wanted now did not?"""
-        return self.tried and not self._is_wanted(access) and access.same(self.worked)
+        return self.tried and not self._is_wanted(access) and access.dials_like(self.worked)
 
-    def _is_wanted(self, access: Access) -> bool:
-        return any(access.same(self.wanted(n)) for n in self.order if n in self.slots)
+    def _is_wanted(self, access: ConnectionProfile) -> bool:
+        return any(access.dials_like(self.wanted_profile(n)) for n in self.order if n in self.slots)
 
-    def take_back(self, access: Access) -> None:
+    def restore_proven_profile(self, access: ConnectionProfile) -> None:
         """What is wanted is what worked, again."""
         self.order, self.key, self.certificate = self.worked_order, access.key, access.certificate
-        self.slots[access.slot] = self.set[access.slot] = Slot(access.url, access.profile)
+        self.slots[access.slot] = self.set[access.slot] = NetworkProfile(access.url, access.profile)
 
-    def proven(self, access: Access) -> None:
+    def confirm_connection(self, access: ConnectionProfile) -> None:
         """A connection was agreed: this is what works, and nothing lower is wanted any more."""
         for slots in (self.slots, self.set):
             for n in [n for n, s in slots.items() if s.profile < access.profile]:
                 del slots[n]
         self.order = tuple(n for n in self.order if n in self.slots) or (access.slot,)
-        self.slots.setdefault(access.slot, Slot(access.url, access.profile))
+        self.slots.setdefault(access.slot, NetworkProfile(access.url, access.profile))
         self.worked, self.worked_order = access, self.order
         self.tries, self.tried = 0, False
-        self.using = access if self._is_wanted(access) else self.row()[0]
+        self.using = access if self._is_wanted(access) else self.profiles_in_turn()[0]
 
     # --- on disk -------------------------------------------------------------------------------------------------
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("access", link, ...)``."""
+        """For ``Persist("access", link, ...)``."""
         return {
             "file": [self.given.url, self.given.profile],
             "slots": {str(n): [s.url, s.profile] for n, s in self.set.items()},
             "certificate": self.certificate,
-            "worked": None if self.worked is None else _dump(self.worked),
+            "worked": None if self.worked is None else _profile_to_record(self.worked),
             "worked_order": list(self.worked_order),
         }
 
     def load_record(self, record: Mapping[str, Any]) -> None:
         """Take over what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``,
         ``AttributeError``, ``OverflowError``."""
-        slots = {int(n): Slot(str(url), int(profile)) for n, (url, profile) in record["slots"].items()}
-        worked = None if record["worked"] is None else _load(record["worked"])
+        slots = {int(n): NetworkProfile(str(url), int(profile)) for n, (url, profile) in record["slots"].items()}
+        worked = None if record["worked"] is None else _profile_from_record(record["worked"])
         self.worked_order = tuple(int(n) for n in record["worked_order"]) or (1,)
         self.slots, self.set, self.worked = slots, dict(slots), worked
         self.certificate = str(record["certificate"])
 
 
-def of_file(record: Mapping[str, Any], given: Given) -> bool:
+def belongs_to_station_file(record: Mapping[str, Any], given: BackendConfig) -> bool:
     """Is the record of this very address and profile in the station file, or does the file now say what has come of
     them over the air? The address may have got TLS with the profile."""
     if record.get("file") == [given.url, given.profile]:
@@ -125,7 +129,7 @@ def of_file(record: Mapping[str, Any], given: Given) -> bool:
     return False
 
 
-def _dump(access: Access) -> dict[str, Any]:
+def _profile_to_record(access: ConnectionProfile) -> dict[str, Any]:
     return {
         "slot": access.slot,
         "url": access.url,
@@ -135,5 +139,5 @@ def _dump(access: Access) -> dict[str, Any]:
     }
 
 
-def _load(r: Mapping[str, Any]) -> Access:
-    return Access(int(r["slot"]), str(r["url"]), int(r["profile"]), str(r["key"]), str(r["certificate"]))
+def _profile_from_record(r: Mapping[str, Any]) -> ConnectionProfile:
+    return ConnectionProfile(int(r["slot"]), str(r["url"]), int(r["profile"]), str(r["key"]), str(r["certificate"]))

@@ -2,7 +2,7 @@
 text that is signed. An aid to integrity: it shows that nobody changed the bill on its way, not that a meter signed it.
 It says so by itself (``GI``, and ``UL``, a field of our own as the format allows).
 
-A record that a meter has signed is never built, read or changed here: it travels as it is (``kinds.SignedReading``).
+A record that a meter has signed is never built, read or changed here: it travels as it is (``types.SignedReading``).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MOST_ID = 40
 @frozen
 class Holder:
     """Who charges, as a record may say it. ``judged_by``: who has said that they may; ``price``: what was agreed
-    (``tariff_words``), ``name``: what the transaction is called."""
+    (``ocmf_tariff_text``), ``name``: what the transaction is called."""
 
     token: Token | None = None
     judged_by: Judge = Judge.NOBODY
@@ -55,7 +55,7 @@ class Holder:
 
 
 @frozen
-class Bill:
+class OcmfBill:
     """What the record speaks of. ``read`` False: the end's register is the last good one, not one of the end."""
 
     number: int
@@ -74,23 +74,23 @@ class Bill:
     """TX of the one reading that the record is of, which is the end's."""
 
 
-def payload(bill: Bill, now: Moment) -> str:
+def ocmf_payload(bill: OcmfBill, now: Moment) -> str:
     """The payload section: one line of JSON without "|" (which separates sections)."""
     record: dict[str, Any] = {
         "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{bill.number}",
         "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
-        **who(bill.holder), "TT": tariff_text(bill.holder.price, bill.holder.name),
-        "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _readings(bill, now),
+        **identification_fields(bill.holder), "TT": tariff_text(bill.holder.price, bill.holder.name),
+        "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _reading_fields(bill, now),
     }  # fmt: skip
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).replace("|", "\\u007c")
 
 
-def text(signed: str, signature_hex: str) -> str:
+def ocmf_record_text(signed: str, signature_hex: str) -> str:
     """The whole record of a payload and its DER signature."""
     return f'OCMF|{signed}|{{"SA":"ECDSA-secp256r1-SHA256","SD":"{signature_hex}"}}'
 
 
-def who(holder: Holder) -> dict[str, Any]:
+def identification_fields(holder: Holder) -> dict[str, Any]:
     """Nothing is claimed but what has happened: a UID that was read is hearsay, the word of a backend or a bank of this
     very session is trusted (OCMF, identification level). Nobody is assigned where anybody may charge."""
     token, judge = holder.token, holder.judged_by
@@ -108,26 +108,32 @@ def who(holder: Holder) -> dict[str, Any]:
     }
 
 
-def signing(id_: str, ends: bool, point: str, holder: Holder, now: Moment, owed: str = "") -> Signing:
+def signing_instructions(id_: str, ends: bool, point: str, holder: Holder, now: Moment, owed: str = "") -> Signing:
     """What a meter that signs by itself is told of the transaction ``id_``."""
-    told = who(holder)
+    told = identification_fields(holder)
     return Signing(
         id_, ends, point, told["ID"], told["IT"], told["IL"], tuple(told["IF"]), now.stamp, now.utc_s, owed,
         holder.price, told["IS"],
     )  # fmt: skip
 
 
-def _readings(bill: Bill, now: Moment) -> list[dict[str, Any]]:
+def _reading_fields(bill: OcmfBill, now: Moment) -> list[dict[str, Any]]:
     common = {"RI": OBIS, "RU": "Wh", "RT": "DC" if bill.dc else "AC"}
     if bill.only:
-        return [{"TM": _time(bill.end, now), "TX": bill.only, "RV": bill.end_wh, **common, "ST": "G"}]
+        return [{"TM": _ocmf_time(bill.end, now), "TX": bill.only, "RV": bill.end_wh, **common, "ST": "G"}]
     return [
-        {"TM": _time(bill.begin, now), "TX": "B", "RV": bill.begin_wh, **common, "ST": "G"},
-        {"TM": _time(bill.end, now), "TX": bill.reason, "RV": bill.end_wh, **common, "ST": "G" if bill.read else "S"},
+        {"TM": _ocmf_time(bill.begin, now), "TX": "B", "RV": bill.begin_wh, **common, "ST": "G"},
+        {
+            "TM": _ocmf_time(bill.end, now),
+            "TX": bill.reason,
+            "RV": bill.end_wh,
+            **common,
+            "ST": "G" if bill.read else "S",
+        },
     ]
 
 
-def _time(at: Stamp, now: Moment) -> str:
+def _ocmf_time(at: Stamp, now: Moment) -> str:
     """UTC by the clock of the backend (S), or unknown (U)."""
     known = now.utc_s is not None and at.boot == now.stamp.boot
     utc_s = (now.utc_s or 0.0) - now.stamp.t_s + at.t_s if known else 0.0

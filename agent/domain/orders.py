@@ -18,7 +18,7 @@ class Order:
 
 
 @frozen
-class Remember(Order):
+class Persist(Order):
     """Durable before anything else of the same event happens. ``value`` None forgets. Values are JSON objects."""
 
     kind: str
@@ -73,7 +73,7 @@ class SetLamp(Order):
 
 
 @frozen
-class Signal(Order):
+class Feedback(Order):
     """A pulse, no level: sound it and blink ``blinks`` times, now or never. ``evse`` 0: at the whole station."""
 
     evse: EvseId
@@ -82,7 +82,7 @@ class Signal(Order):
 
 
 @frozen
-class Note(Order):
+class LogNote(Order):
     """For the journal: why the meter of this EVSE may not bill, or why a reading was not believed; or another part."""
 
     evse: EvseId
@@ -102,8 +102,8 @@ class ReadMeter(Order):
 
 
 @frozen
-class JudgeToken(Order):
-    """Ask the backend; ``TokenJudged`` comes back with the same request, within the call time-out."""
+class AuthorizeToken(Order):
+    """Ask the backend; ``TokenAuthorized`` comes back with the same request, within the call time-out."""
 
     link: str
     request: str
@@ -112,7 +112,7 @@ class JudgeToken(Order):
 
 
 @frozen
-class Reply(Order):
+class Response(Order):
     """Answer an ``Asked``. ``status`` is the neutral word (2.1's where it exists), ``data`` what else is asked for."""
 
     link: str
@@ -122,13 +122,13 @@ class Reply(Order):
 
 
 @frozen
-class Tell(Order):
+class Send(Order):
     link: str
     message: Message
 
 
 @frozen
-class Redial(Order):
+class Reconnect(Order):
     """Connect anew if something else is to be dialled with than the present connection was."""
 
     link: str
@@ -163,7 +163,7 @@ class Restart(Order):
 
 
 @frozen
-class Leave(Order):
+class Shutdown(Order):
     """Flush and end the process in order, with nothing remembered of it; the supervisor starts it again."""
 
 

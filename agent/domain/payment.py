@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import Event
-from agent.domain.serialization import dump, load
+from agent.domain.serialization import dump_record, load_record
 from agent.model.bank_card import BankCard
 from agent.model.fastclass import frozen, mutable
 from agent.model.types import EvseId, Stamp, Token
@@ -34,7 +34,7 @@ class PayState(StrEnum):
     NEW = "New"
     CARD_READ = "CardRead"
     AUTH_PENDING = "AuthPending"
-    AUTHORISED = "Authorised"
+    AUTHORIZED = "Authorised"
     ACTIVE = "Active"
     FINAL_KNOWN = "FinalKnown"
     COMMIT_PENDING = "CommitPending"
@@ -50,7 +50,7 @@ UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
 
 
 @frozen
-class Terms:
+class PaymentTerms:
     """What the station file says. ``amount_cents``: held by the bank before anybody charges (0: nobody pays here any
     more, what was begun is finished); ``least_cents``: a bank
     that holds less is let go. ``prefix``: of the token that a backend is told. ``reserve_s``: how far ahead of the
@@ -127,16 +127,16 @@ class Payment:
     kept: bool = False
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         return self.state in FINISHED
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("payment", id, ...)``."""
+        """For ``Persist("payment", id, ...)``."""
         return {
             "terminal": self.terminal,
-            "token": dump(self.token),
+            "token": dump_record(self.token),
             "asked_cents": self.asked_cents,
-            "at": dump(self.at),
+            "at": dump_record(self.at),
             "state": self.state.value,
             "card": [self.card.mark, self.card.last4, self.card.brand],
             "evse": self.evse,
@@ -159,7 +159,7 @@ class Payment:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Payment:
-        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         from agent.domain.tariff import Tariff, Usage
 
@@ -167,20 +167,20 @@ class Payment:
         return cls(
             id=key,
             terminal=int(r["terminal"]),
-            token=load(r["token"], Token),
+            token=load_record(r["token"], Token),
             asked_cents=int(r["asked_cents"]),
-            at=load(r["at"], Stamp),
+            at=load_record(r["at"], Stamp),
             state=PayState(r["state"]),
             card=BankCard(mark, last4, brand),
             evse=int(r["evse"]),
-            reservation=_number(r["reservation"]),
+            reservation=_optional_number(r["reservation"]),
             serial=str(r.get("serial", "")),
             held_cents=int(r["held_cents"]),
             session=str(r["session"]),
             tariff=Tariff.from_record(r["tariff"]) if r["tariff"] else None,
             usage=Usage.from_record(r["usage"]) if r["usage"] else None,
-            cents=_number(r["cents"]),
-            owed_cents=_number(r["owed_cents"]),
+            cents=_optional_number(r["cents"]),
+            owed_cents=_optional_number(r["owed_cents"]),
             tries=int(r["tries"]),
             asked=bool(r["asked"]),
             withdrawn=bool(r["withdrawn"]),
@@ -192,11 +192,11 @@ class Payment:
         )
 
 
-def _number(value: Any) -> int | None:
+def _optional_number(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def reference(prefix: str, payment: str) -> str:
+def payment_reference(prefix: str, payment: str) -> str:
     """What a backend knows the payment by: 60 bits of its id as digits and letters that are not mistaken for each other
     (Crockford's base 32), behind the prefix; at most ``TOKEN_LENGTH`` characters."""
     from hashlib import sha256
@@ -216,7 +216,7 @@ class PaymentFact(Event):
 
 
 @frozen
-class Placed(PaymentFact):
+class PaymentPlaced(PaymentFact):
     """The card that was read shall pay, at this outlet."""
 
     evse: EvseId
@@ -224,14 +224,14 @@ class Placed(PaymentFact):
 
 
 @frozen
-class Withdrawn(PaymentFact):
+class PaymentWithdrawn(PaymentFact):
     """Nobody needs it any more. ``why``: for the journal."""
 
     why: str
 
 
 @frozen
-class Begun(PaymentFact):
+class PaymentSessionBegun(PaymentFact):
     """A session lives on it."""
 
     session: str
@@ -239,14 +239,14 @@ class Begun(PaymentFact):
 
 
 @frozen
-class Sought(PaymentFact):
+class HoldSought(PaymentFact):
     """If its bank holds something, it does so under this number."""
 
     number: int
 
 
 @frozen
-class Spent(PaymentFact):
+class PaymentSessionEnded(PaymentFact):
     """Its session is over and costs this."""
 
     owed_cents: int
@@ -254,5 +254,5 @@ class Spent(PaymentFact):
 
 
 @frozen
-class Resumed(PaymentFact):
+class PaymentResumed(PaymentFact):
     """It was unfinished when the agent went away."""

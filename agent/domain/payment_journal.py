@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from agent.domain.events import Event
 from agent.domain.functional_block import Yielded
-from agent.domain.orders import Remember
-from agent.domain.payment import Payment, PayState, Terms
+from agent.domain.orders import Persist
+from agent.domain.payment import Payment, PaymentTerms, PayState
 from agent.domain.terminal_messages import PaymentApproved
 from agent.model.types import EvseId, Moment, Token
 
@@ -23,11 +23,11 @@ UNUSED_S = 60.0
 _CLOSED = (PayState.COMMITTED, PayState.VOIDED)
 
 
-class Book:
+class PaymentBook:
     """All payments that are not forgotten (``done``: finished ones), and which terminals can be asked. ``io_s``: domain
     seconds of a real one."""
 
-    def __init__(self, terms: Terms, io_s: float) -> None:
+    def __init__(self, terms: PaymentTerms, io_s: float) -> None:
         self.terms, self.io_s = terms, io_s
         self.payments: dict[str, Payment] = {}
         self.done: dict[str, Payment] = {}
@@ -36,54 +36,54 @@ class Book:
         self.blind = False
         """There are records that cannot be read: not every hold of ours is known."""
 
-    def add(self, p: Payment) -> None:
-        (self.done if p.finished else self.payments)[p.id] = p
+    def add_payment(self, p: Payment) -> None:
+        (self.done if p.is_finished else self.payments)[p.id] = p
 
-    def find(self, payment: str) -> Payment | None:
+    def find_payment(self, payment: str) -> Payment | None:
         return self.payments.get(payment) or self.done.get(payment)
 
-    def known(self) -> tuple[Payment, ...]:
+    def all_payments(self) -> tuple[Payment, ...]:
         return (*self.payments.values(), *self.done.values())
 
-    def of_token(self, token: Token | None) -> Payment | None:
+    def payment_of_token(self, token: Token | None) -> Payment | None:
         """The payment that this right to charge was made of."""
-        return next((p for p in self.known() if token is not None and token.same(p.token)), None)
+        return next((p for p in self.all_payments() if token is not None and token.matches_token(p.token)), None)
 
-    def of_session(self, session: str) -> Payment | None:
+    def payment_of_session(self, session: str) -> Payment | None:
         return next((p for p in self.payments.values() if p.session == session and p.state is PayState.ACTIVE), None)
 
-    def at(self, terminal: EvseId, *states: PayState) -> list[Payment]:
+    def payments_at_terminal(self, terminal: EvseId, *states: PayState) -> list[Payment]:
         return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
 
-    def astray(self, p: Payment) -> str:
+    def why_hold_is_foreign(self, p: Payment) -> str:
         """Why its number would be of somebody else's money at the terminal that is there; "": it is of its own."""
         if p.serial and self.open.get(p.terminal, "") not in ("", p.serial):
             return "another terminal is there"
-        newer = (o for o in self.known() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
+        newer = (o for o in self.all_payments() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
         return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
 
-    def lost(self, terminal: EvseId) -> list[Payment]:
+    def payments_without_answer(self, terminal: EvseId) -> list[Payment]:
         """Of which nobody has heard what the bank said, at the terminal that is there; the latest first."""
         lost = (p for p in self.done.values() if p.state is PayState.UNCERTAIN and p.reservation is None)
         here = (p for p in lost if p.terminal == terminal and p.serial in ("", self.open.get(terminal)))
         return sorted((p for p in here if not p.reviewed), key=lambda p: p.at, reverse=True)
 
-    def overtaken(self, p: Payment) -> bool:
+    def is_overtaken(self, p: Payment) -> bool:
         """A later card's hold has its number: one of this card would have a lower one."""
-        told = (o for o in self.known() if o.reservation is not None and not o.guessed)
+        told = (o for o in self.all_payments() if o.reservation is not None and not o.guessed)
         return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in told)
 
-    def unheard(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
+    def unreported_hold_numbers(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
         """Numbers that holds may have of which the terminal could tell nobody: after the latest that is known, or
         before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a
         number. None while a bank is being asked there, which may give it the next moment."""
         serial = self.open.get(terminal)
-        held = [p for p in self.known() if p.reservation is not None]
+        held = [p for p in self.all_payments() if p.reservation is not None]
         here = [p for p in held if not (serial and p.serial not in ("", serial))]
         known = {p.reservation for p in here}  # wherever the station file has the terminal now
         known |= {p.reservation for p in held if p.state not in _CLOSED}  # one terminal may have told two names
         ours = [p for p in here if p.terminal == terminal]
-        if serial is None or not ours or self.blind or self.at(terminal, PayState.AUTH_PENDING):
+        if serial is None or not ours or self.blind or self.payments_at_terminal(terminal, PayState.AUTH_PENDING):
             return
         latest = max(ours, key=lambda p: p.at)
         assert latest.reservation is not None
@@ -92,38 +92,38 @@ class Book:
             yield number
             number += step
 
-    def holds(self, p: Payment, event: PaymentApproved) -> None:
+    def record_hold(self, p: Payment, event: PaymentApproved) -> None:
         """The bank's yes, under the number of the terminal that is there."""
         p.reservation, p.held_cents = event.reservation, event.amount_cents
         p.serial = self.open.get(p.terminal, "")
 
-    def keep(self, p: Payment) -> Remember:
+    def persist_payment(self, p: Payment) -> Persist:
         p.kept = True
-        return Remember("payment", p.id, p.to_record())
+        return Persist("payment", p.id, p.to_record())
 
-    def forget(self, p: Payment) -> Iterator[Yielded]:
+    def forget_payment(self, p: Payment) -> Iterator[Yielded]:
         for where in (self.payments, self.done):
             where.pop(p.id, None)
         if p.kept:
-            yield Remember("payment", p.id, None)
+            yield Persist("payment", p.id, None)
 
 
-Rule: TypeAlias = Callable[[Book, Payment, Any, Moment], Iterator[Yielded]]
+Rule: TypeAlias = Callable[[PaymentBook, Payment, Any, Moment], Iterator[Yielded]]
 
 
-def to(*states: PayState) -> Callable[[Rule], Rule]:
+def leads_to_states(*states: PayState) -> Callable[[Rule], Rule]:
     """Declare which states a rule may lead to (besides staying)."""
 
-    def mark(rule: Rule) -> Rule:
+    def declare_targets(rule: Rule) -> Rule:
         rule.targets = states  # type: ignore[attr-defined]
         return rule
 
-    return mark
+    return declare_targets
 
 
-def timer(kind: str, p: Payment) -> str:
+def payment_timer_key(kind: str, p: Payment) -> str:
     return f"pay-{kind}:{p.id}"
 
 
-def stay(j: Book, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+def ignore_event(j: PaymentBook, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
     return iter(())

@@ -19,19 +19,28 @@ from agent.domain.payment import (
     FINISHED,
     HOUR_S,
     MINUTE_S,
-    Begun,
+    HoldSought,
     Payment,
+    PaymentPlaced,
+    PaymentResumed,
+    PaymentSessionBegun,
+    PaymentSessionEnded,
+    PaymentWithdrawn,
     PayState,
-    Placed,
-    Resumed,
-    Sought,
-    Spent,
-    Withdrawn,
 )
-from agent.domain.payment_journal import ANSWER_S, AUTH_S, CANCEL_S, Book, Rule, stay, timer, to
+from agent.domain.payment_journal import (
+    ANSWER_S,
+    AUTH_S,
+    CANCEL_S,
+    PaymentBook,
+    Rule,
+    ignore_event,
+    leads_to_states,
+    payment_timer_key,
+)
 from agent.domain.session.table import IllegalEvent
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -51,187 +60,191 @@ NEVER_CAME = "the bank's answer never came"
 # --- before anything is held -----------------------------------------------------------------------------------------
 
 
-@to(PayState.CARD_READ)
-def read(j: Book, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.CARD_READ)
+def card_read(j: PaymentBook, p: Payment, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
     p.state, p.card = PayState.CARD_READ, event.card
     return iter(())
 
 
-@to(PayState.AUTH_PENDING)
-def ask_bank(j: Book, p: Payment, event: Placed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.AUTH_PENDING)
+def ask_bank(j: PaymentBook, p: Payment, event: PaymentPlaced, now: Moment) -> Iterator[Yielded]:
     """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
     p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
     p.at, p.utc_s, p.serial = now.stamp, now.utc_s, j.open.get(p.terminal, "")
     p.bank_until_s = now.t_s + AUTH_S * j.io_s
-    yield j.keep(p)
-    yield AuthorisePayment(p.terminal, p.id)
-    yield WakeMe(timer("auth", p), p.bank_until_s)
+    yield j.persist_payment(p)
+    yield AuthorizePayment(p.terminal, p.id)
+    yield WakeMe(payment_timer_key("auth", p), p.bank_until_s)
 
 
-def take_back(j: Book, p: Payment, event: Withdrawn, now: Moment) -> Iterator[Yielded]:
+def cancel_offer(j: PaymentBook, p: Payment, event: PaymentWithdrawn, now: Moment) -> Iterator[Yielded]:
     """The answer tells whether it came in time."""
     if p.withdrawn:
         return
     p.withdrawn, p.why = True, event.why
     if p.kept:
-        yield j.keep(p)
+        yield j.persist_payment(p)
     else:
-        yield WakeMe(timer("cancel", p), now.t_s + CANCEL_S * j.io_s)
+        yield WakeMe(payment_timer_key("cancel", p), now.t_s + CANCEL_S * j.io_s)
     yield CancelPayment(p.terminal, p.id)
 
 
-@to(PayState.VOIDED)
-def gone(j: Book, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.VOIDED)
+def offer_ended(j: PaymentBook, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
     """The offer is over: nothing is held, nothing is remembered."""
     p.state = PayState.VOIDED
-    yield from _over(j, p)
+    yield from _discard_payment(j, p)
 
 
-@to(PayState.VOIDED)
-def cancel_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("cancel", p):
-        yield from gone(j, p, event, now)
+@leads_to_states(PayState.VOIDED)
+def cancel_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == payment_timer_key("cancel", p):
+        yield from offer_ended(j, p, event, now)
 
 
-@to(PayState.DECLINED)
-def declined(j: Book, p: Payment, event: PaymentDeclined, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.DECLINED)
+def bank_declined(j: PaymentBook, p: Payment, event: PaymentDeclined, now: Moment) -> Iterator[Yielded]:
     p.state, p.why = PayState.DECLINED, event.reason
-    yield from _over(j, p)
+    yield from _discard_payment(j, p)
 
 
-def _over(j: Book, p: Payment) -> Iterator[Yielded]:
+def _discard_payment(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
     for kind in ("auth", "cancel"):
-        yield WakeMe(timer(kind, p), None)
-    yield from j.forget(p)
+        yield WakeMe(payment_timer_key(kind, p), None)
+    yield from j.forget_payment(p)
 
 
-@to(PayState.AUTHORISED, PayState.VOID_PENDING)
-def approved(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.AUTHORIZED, PayState.VOID_PENDING)
+def bank_approved(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """The bank holds something; on disk before anybody is given a right for it."""
-    j.holds(p, event)
+    j.record_hold(p, event)
     if event.card is not None:
         p.card = event.card
-    yield WakeMe(timer("auth", p), None)
+    yield WakeMe(payment_timer_key("auth", p), None)
     if p.withdrawn:
-        yield from _void(j, p, now, p.why)
-    elif p.held_cents < j.terms.least_cents or (p.tariff is not None and not p.tariff.affords(p.held_cents)):
-        yield from _void(j, p, now, "too little is held")
+        yield from _void_hold(j, p, now, p.why)
+    elif p.held_cents < j.terms.least_cents or (
+        p.tariff is not None and not p.tariff.leaves_energy_under(p.held_cents)
+    ):
+        yield from _void_hold(j, p, now, "too little is held")
     else:
-        p.state = PayState.AUTHORISED
-        yield j.keep(p)
+        p.state = PayState.AUTHORIZED
+        yield j.persist_payment(p)
 
 
-@to(PayState.VOID_PENDING)
-def unasked(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.VOID_PENDING)
+def void_unwanted_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """Nobody has asked for it, or nobody believed in it any more."""
-    j.holds(p, event)
+    j.record_hold(p, event)
     for kind in ("auth", "cancel"):
-        yield WakeMe(timer(kind, p), None)
-    yield from _void(j, p, now, "nobody waits for it")
+        yield WakeMe(payment_timer_key(kind, p), None)
+    yield from _void_hold(j, p, now, "nobody waits for it")
 
 
-@to(PayState.VOID_PENDING)
-def late(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.VOID_PENDING)
+def void_late_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """The bank's answer, after we had given it up."""
     if p.reservation is None:
-        yield from unasked(j, p, event, now)
+        yield from void_unwanted_hold(j, p, event, now)
 
 
-@to(PayState.UNCERTAIN)
-def auth_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.UNCERTAIN)
+def authorization_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     """Nobody knows whether something is held. If so, the terminal's own time-out releases it."""
-    if event.key == timer("auth", p):
-        yield from _uncertain(j, p, NEVER_CAME)
+    if event.key == payment_timer_key("auth", p):
+        yield from _mark_uncertain(j, p, NEVER_CAME)
 
 
-@to(PayState.VOID_PENDING)
-def sought(j: Book, p: Payment, event: Sought, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.VOID_PENDING)
+def try_sought_hold(j: PaymentBook, p: Payment, event: HoldSought, now: Moment) -> Iterator[Yielded]:
     """Whatever is held under a number that nobody knows is nobody's. Not while anybody else's bank is being asked."""
     p.state, p.reservation, p.serial, p.guessed = PayState.VOID_PENDING, event.number, j.open[p.terminal], True
     p.again_s = None
-    yield WakeMe(timer("seek", p), None)
-    yield from _ask(j, p)
+    yield WakeMe(payment_timer_key("seek", p), None)
+    yield from _send_settlement(j, p)
 
 
-def auth_opened(j: Book, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
+def terminal_opened_while_pending(j: PaymentBook, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
     """It was prepared anew, so no bank is asked there any more: what it has heard comes now, or never. Nobody waits
     longer for the next card."""
-    yield WakeMe(timer("auth", p), now.t_s + ANSWER_S * j.io_s)
+    yield WakeMe(payment_timer_key("auth", p), now.t_s + ANSWER_S * j.io_s)
 
 
-def auth_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
+def resume_pending_authorization(j: PaymentBook, p: Payment, event: PaymentResumed, now: Moment) -> Iterator[Yielded]:
     """The driver has seen the station start anew; an answer that still comes is not used."""
     p.withdrawn, p.why = True, "the agent was away"
     asked_s = p.at.t_s if p.at.boot == now.stamp.boot else now.t_s
     p.bank_until_s = asked_s + AUTH_S * j.io_s
-    yield WakeMe(timer("auth", p), now.t_s + AUTH_S * j.io_s)
+    yield WakeMe(payment_timer_key("auth", p), now.t_s + AUTH_S * j.io_s)
 
 
 # --- held ------------------------------------------------------------------------------------------------------------
 
 
-@to(PayState.VOID_PENDING, PayState.UNCERTAIN)
-def unused(j: Book, p: Payment, event: Withdrawn | Resumed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.VOID_PENDING, PayState.UNCERTAIN)
+def void_unused_hold(
+    j: PaymentBook, p: Payment, event: PaymentWithdrawn | PaymentResumed, now: Moment
+) -> Iterator[Yielded]:
     """No session was begun with it."""
-    yield from _void(j, p, now, event.why if isinstance(event, Withdrawn) else "no session was begun")
+    yield from _void_hold(j, p, now, event.why if isinstance(event, PaymentWithdrawn) else "no session was begun")
 
 
-@to(PayState.VOID_PENDING, PayState.UNCERTAIN)
-def unused_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("unused", p):
-        yield from _void(j, p, now, "no session was begun")
+@leads_to_states(PayState.VOID_PENDING, PayState.UNCERTAIN)
+def unused_hold_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == payment_timer_key("unused", p):
+        yield from _void_hold(j, p, now, "no session was begun")
 
 
-@to(PayState.ACTIVE)
-def begun(j: Book, p: Payment, event: Begun, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.ACTIVE)
+def session_begun(j: PaymentBook, p: Payment, event: PaymentSessionBegun, now: Moment) -> Iterator[Yielded]:
     """In the same transaction as the session's own record: there is never one without the other."""
     p.state, p.session = PayState.ACTIVE, event.session
-    yield WakeMe(timer("unused", p), None)
-    yield j.keep(p)
+    yield WakeMe(payment_timer_key("unused", p), None)
+    yield j.persist_payment(p)
 
 
-@to(PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
-def spent(j: Book, p: Payment, event: Spent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
+def settle_session_cost(j: PaymentBook, p: Payment, event: PaymentSessionEnded, now: Moment) -> Iterator[Yielded]:
     """What it costs is decided, once; never more than what is held."""
     p.owed_cents, p.why = event.owed_cents, event.why
     p.cents = min(event.owed_cents, p.held_cents)
     if p.cents:
         p.state = PayState.FINAL_KNOWN
-        yield from _try(j, p, now)
+        yield from _next_settlement_turn(j, p, now)
     else:
-        yield from _void(j, p, now, event.why or "nothing is due")
+        yield from _void_hold(j, p, now, event.why or "nothing is due")
 
 
-def _void(j: Book, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
+def _void_hold(j: PaymentBook, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
     p.state, p.why, p.tries, p.asked, p.again_s = PayState.VOID_PENDING, why, 0, False, None
-    yield WakeMe(timer("unused", p), None)
-    yield from _try(j, p, now)
+    yield WakeMe(payment_timer_key("unused", p), None)
+    yield from _next_settlement_turn(j, p, now)
 
 
 # --- settling --------------------------------------------------------------------------------------------------------
 
 
-def _try(j: Book, p: Payment, now: Moment) -> Iterator[Yielded]:
+def _next_settlement_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
     """The next turn of the schedule. A terminal that is away is not asked: it is known that nothing has happened."""
     p.tries, p.turn_s = p.tries + 1, None
     if p.terminal in j.open:
-        yield from _ask(j, p)
+        yield from _send_settlement(j, p)
     else:
-        yield from _wait(j, p, now)
+        yield from _wait_for_next_turn(j, p, now)
 
 
-def _ask(j: Book, p: Payment) -> Iterator[Yielded]:
+def _send_settlement(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
     """Amount and intention are on disk before the order is carried out."""
     assert p.reservation is not None
     assert not p.under_way
-    if why := j.astray(p):
-        yield from _uncertain(j, p, why)
+    if why := j.why_hold_is_foreign(p):
+        yield from _mark_uncertain(j, p, why)
         return
     p.under_way, p.crossed = True, False
     if p.state is PayState.FINAL_KNOWN:
         p.state = PayState.COMMIT_PENDING
-    yield j.keep(p)
-    yield WakeMe(timer("settle", p), None)
+    yield j.persist_payment(p)
+    yield WakeMe(payment_timer_key("settle", p), None)
     if p.state is PayState.VOID_PENDING:
         yield VoidPayment(p.terminal, p.id, p.reservation, p.serial)
     else:
@@ -239,192 +252,193 @@ def _ask(j: Book, p: Payment) -> Iterator[Yielded]:
         yield CommitPayment(p.terminal, p.id, p.reservation, p.cents, p.serial)
 
 
-def _wait(j: Book, p: Payment, now: Moment) -> Iterator[Yielded]:
+def _wait_for_next_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
     """For the next turn, if there is one; what is asked before it does not put it off."""
     if p.tries > len(j.terms.schedule_s):
-        yield from _uncertain(j, p, "no answer within the schedule" if p.asked else "the terminal was never there")
+        yield from _mark_uncertain(j, p, "no answer within the schedule" if p.asked else "the terminal was never there")
         return
-    yield j.keep(p)
+    yield j.persist_payment(p)
     if p.turn_s is None:
         p.turn_s = now.t_s + j.terms.schedule_s[p.tries - 1]
-    yield WakeMe(timer("settle", p), max(p.turn_s, now.t_s))
+    yield WakeMe(payment_timer_key("settle", p), max(p.turn_s, now.t_s))
 
 
-@to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
-def there_again(j: Book, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
+def settle_at_opened_terminal(j: PaymentBook, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
     """What was not answered, or could not be asked, is asked at once: no turn of the schedule. Not again and again: a
     terminal that falls silent at this very order, and is opened anew, would do nothing else."""
     if p.under_way or (p.again_s is not None and now.t_s < p.again_s + MINUTE_S):
         return
     p.again_s = now.t_s if p.asked else None
-    yield from _ask(j, p)
+    yield from _send_settlement(j, p)
 
 
-@to(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
-def settle_time(j: Book, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer("settle", p) and not p.under_way:
-        yield from _try(j, p, now)
+@leads_to_states(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
+def settlement_timer_expired(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == payment_timer_key("settle", p) and not p.under_way:
+        yield from _next_settlement_turn(j, p, now)
 
 
-@to(PayState.UNCERTAIN)
-def settle_resumed(j: Book, p: Payment, event: Resumed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.UNCERTAIN)
+def resume_settlement(j: PaymentBook, p: Payment, event: PaymentResumed, now: Moment) -> Iterator[Yielded]:
     """What was asked before the agent went away may have happened; asked again when the terminal is there."""
     if p.guessed:
-        yield from _not_found(j, p, now)
+        yield from _sought_hold_not_found(j, p, now)
         return
     p.asked = p.asked or p.state is not PayState.FINAL_KNOWN
-    yield from _wait(j, p, now)
+    yield from _wait_for_next_turn(j, p, now)
 
 
-@to(PayState.COMMITTED, PayState.UNCERTAIN)
-def commit_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.COMMITTED, PayState.UNCERTAIN)
+def commit_answered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     """``CLOSED``: it was settled before. After an unanswered commit that was most likely ours, otherwise the hold is
     gone (the terminal's own time-out): in neither case is anything charged again."""
     if event.outcome is Settlement.DONE:
         p.under_way, p.state, p.why = False, PayState.COMMITTED, ""
-        yield j.keep(p)
+        yield j.persist_payment(p)
     elif event.outcome is Settlement.CLOSED:
         p.under_way = False
-        yield from _uncertain(j, p, "settled before" if p.asked else "the hold was gone")
+        yield from _mark_uncertain(j, p, "settled before" if p.asked else "the hold was gone")
     else:
-        yield from _unanswered(j, p, event, now)
+        yield from _retry_unanswered(j, p, event, now)
 
 
-def found(j: Book, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
+def sought_hold_found(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """It is told after all: no guess any more. What is under way may have been answered before the hold was there."""
     if p.guessed and event.reservation == p.reservation:
         p.guessed, p.crossed = False, p.under_way
-        yield j.keep(p)
+        yield j.persist_payment(p)
 
 
-def _not_found(j: Book, p: Payment, now: Moment) -> Iterator[Yielded]:
+def _sought_hold_not_found(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
     """Nothing under that number, or no answer: nobody knows, as before. It is sought again when its bank must have
     answered (the guess may have come before the hold), and then each hour."""
     p.under_way, p.guessed, p.reservation = False, False, None
-    yield from _uncertain(j, p, NEVER_CAME)
+    yield from _mark_uncertain(j, p, NEVER_CAME)
     if p.bank_until_s is None:  # asked by a process of long ago: nobody knows how long
         p.bank_until_s = now.t_s + AUTH_S * j.io_s
-    yield WakeMe(timer("seek", p), p.bank_until_s if now.t_s < p.bank_until_s else now.t_s + HOUR_S)
+    yield WakeMe(payment_timer_key("seek", p), p.bank_until_s if now.t_s < p.bank_until_s else now.t_s + HOUR_S)
 
 
-@to(PayState.VOIDED, PayState.UNCERTAIN)
-def void_answered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(PayState.VOIDED, PayState.UNCERTAIN)
+def void_answered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     """``CLOSED``: nothing is held any more, which is all that was wanted."""
     if p.guessed and event.outcome is not Settlement.DONE:
         p.again_s = now.t_s + HOUR_S if event.outcome is None else None
-        yield from _not_found(j, p, now)
+        yield from _sought_hold_not_found(j, p, now)
     elif event.outcome is Settlement.CLOSED and p.crossed:
         p.under_way = False
-        yield from _ask(j, p)
+        yield from _send_settlement(j, p)
     elif event.outcome in (Settlement.DONE, Settlement.CLOSED):
         p.under_way, p.state = False, PayState.VOIDED
-        yield j.keep(p)
+        yield j.persist_payment(p)
     else:
-        yield from _unanswered(j, p, event, now)
+        yield from _retry_unanswered(j, p, event, now)
 
 
-def _unanswered(j: Book, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
+def _retry_unanswered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Moment) -> Iterator[Yielded]:
     if not p.under_way:
         return
     p.under_way = False
     p.asked = p.asked or event.outcome is None
-    yield from _wait(j, p, now)
+    yield from _wait_for_next_turn(j, p, now)
 
 
-def _uncertain(j: Book, p: Payment, why: str) -> Iterator[Yielded]:
+def _mark_uncertain(j: PaymentBook, p: Payment, why: str) -> Iterator[Yielded]:
     p.state, p.why = PayState.UNCERTAIN, why
-    yield WakeMe(timer("settle", p), None)
-    yield j.keep(p)
+    yield WakeMe(payment_timer_key("settle", p), None)
+    yield j.persist_payment(p)
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
 EVENTS: tuple[type[Event], ...] = (
-    BankCardRead, Placed, Withdrawn, PaymentApproved, PaymentDeclined, PaymentCancelled, Begun, Spent, PaymentSettled,
-    Sought, TerminalOpened, TerminalLost, TimeCame, Resumed,
+    BankCardRead, PaymentPlaced, PaymentWithdrawn, PaymentApproved, PaymentDeclined, PaymentCancelled,
+    PaymentSessionBegun, PaymentSessionEnded, PaymentSettled,
+    HoldSought, TerminalOpened, TerminalLost, TimeCame, PaymentResumed,
 )  # fmt: skip
 
-_NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, stay)
+_NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, ignore_event)
 _OFFER: dict[type[Event], Rule] = {
     **_NOTHING,
-    Withdrawn: take_back,
-    PaymentApproved: unasked,
-    PaymentDeclined: declined,
-    PaymentCancelled: gone,
-    TerminalOpened: gone,
-    TerminalLost: gone,
-    TimeCame: cancel_time,
+    PaymentWithdrawn: cancel_offer,
+    PaymentApproved: void_unwanted_hold,
+    PaymentDeclined: bank_declined,
+    PaymentCancelled: offer_ended,
+    TerminalOpened: offer_ended,
+    TerminalLost: offer_ended,
+    TimeCame: cancel_timed_out,
 }
 
 TABLE: dict[PayState, dict[type[Event], Rule]] = {
-    PayState.NEW: {**_OFFER, BankCardRead: read},
-    PayState.CARD_READ: {**_OFFER, Placed: ask_bank},
+    PayState.NEW: {**_OFFER, BankCardRead: card_read},
+    PayState.CARD_READ: {**_OFFER, PaymentPlaced: ask_bank},
     PayState.AUTH_PENDING: {
         **_NOTHING,
-        Withdrawn: take_back,
-        PaymentApproved: approved,
-        PaymentDeclined: declined,
-        PaymentCancelled: gone,
-        TerminalOpened: auth_opened,
-        TimeCame: auth_time,
-        Resumed: auth_resumed,
+        PaymentWithdrawn: cancel_offer,
+        PaymentApproved: bank_approved,
+        PaymentDeclined: bank_declined,
+        PaymentCancelled: offer_ended,
+        TerminalOpened: terminal_opened_while_pending,
+        TimeCame: authorization_timed_out,
+        PaymentResumed: resume_pending_authorization,
     },
-    PayState.AUTHORISED: {
+    PayState.AUTHORIZED: {
         **_NOTHING,
-        Withdrawn: unused,
-        Begun: begun,
-        TimeCame: unused_time,
-        Resumed: unused,
+        PaymentWithdrawn: void_unused_hold,
+        PaymentSessionBegun: session_begun,
+        TimeCame: unused_hold_timed_out,
+        PaymentResumed: void_unused_hold,
     },
-    PayState.ACTIVE: {**_NOTHING, Spent: spent},
+    PayState.ACTIVE: {**_NOTHING, PaymentSessionEnded: settle_session_cost},
     PayState.FINAL_KNOWN: {
         **_NOTHING,
-        TerminalOpened: there_again,
-        TimeCame: settle_time,
-        Resumed: settle_resumed,
+        TerminalOpened: settle_at_opened_terminal,
+        TimeCame: settlement_timer_expired,
+        PaymentResumed: resume_settlement,
     },
     PayState.COMMIT_PENDING: {
         **_NOTHING,
         PaymentSettled: commit_answered,
-        TerminalOpened: there_again,
-        TimeCame: settle_time,
-        Resumed: settle_resumed,
+        TerminalOpened: settle_at_opened_terminal,
+        TimeCame: settlement_timer_expired,
+        PaymentResumed: resume_settlement,
     },
     PayState.VOID_PENDING: {
         **_NOTHING,
-        PaymentApproved: found,
+        PaymentApproved: sought_hold_found,
         PaymentSettled: void_answered,
-        TerminalOpened: there_again,
-        TimeCame: settle_time,
-        Resumed: settle_resumed,
+        TerminalOpened: settle_at_opened_terminal,
+        TimeCame: settlement_timer_expired,
+        PaymentResumed: resume_settlement,
     },
-    PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: late, Sought: sought},
+    PayState.UNCERTAIN: {**_NOTHING, PaymentApproved: void_late_hold, HoldSought: try_sought_hold},
     **dict.fromkeys(FINISHED - {PayState.UNCERTAIN}, _NOTHING),
 }
 
 
-class Journal(Book):
+class PaymentJournal(PaymentBook):
     """The book, and what becomes of its payments."""
 
-    def seek(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
+    def seek_unreported_holds(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
         """Holds that nobody was told of are let go, if they are where they must be. At a terminal that fell silent at
         that it is tried again when the next number is known, or by the timer: it would do nothing else."""
-        lost = self.lost(terminal)
+        lost = self.payments_without_answer(terminal)
         if below is None:
-            lost = [p for p in lost if (p.again_s is None or now.t_s >= p.again_s) and not self.overtaken(p)]
-        for p, number in zip(lost, self.unheard(terminal, below), strict=False):
-            yield from self.step(p, Sought(p.id, number), now)
+            lost = [p for p in lost if (p.again_s is None or now.t_s >= p.again_s) and not self.is_overtaken(p)]
+        for p, number in zip(lost, self.unreported_hold_numbers(terminal, below), strict=False):
+            yield from self.apply_payment_event(p, HoldSought(p.id, number), now)
 
-    def seek_again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
+    def seek_hold_again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Its time has come. Another card's bank that is being asked is waited for; a terminal that is away asks for
         it when it is opened."""
         p.again_s = None
-        yield from self.seek(p.terminal, now)
+        yield from self.seek_unreported_holds(p.terminal, now)
         if p.state is PayState.UNCERTAIN:
-            busy = self.at(p.terminal, PayState.AUTH_PENDING)
-            yield WakeMe(timer("seek", p), now.t_s + (MINUTE_S if busy else HOUR_S))
+            busy = self.payments_at_terminal(p.terminal, PayState.AUTH_PENDING)
+            yield WakeMe(payment_timer_key("seek", p), now.t_s + (MINUTE_S if busy else HOUR_S))
 
-    def step(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
+    def apply_payment_event(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
         """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""
         before = p.state
         try:
@@ -434,6 +448,6 @@ class Journal(Book):
         yield from rule(self, p, event, now)
         if p.state not in (before, *getattr(rule, "targets", ())):
             raise IllegalEvent(f"payment: {rule.__name__} led from {before} to {p.state}, undeclared")
-        if self.find(p.id) is p and p.finished != (p.id in self.done):
-            (self.payments if p.finished else self.done).pop(p.id)
-            self.add(p)
+        if self.find_payment(p.id) is p and p.is_finished != (p.id in self.done):
+            (self.payments if p.is_finished else self.done).pop(p.id)
+            self.add_payment(p)

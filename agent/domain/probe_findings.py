@@ -11,7 +11,16 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias
 
-from agent.domain.metrology import APART, COARSEST_WH, MOST_V, Watch, exchanged, integrate, unfit, untrue
+from agent.domain.metrology import (
+    APART,
+    COARSEST_WH,
+    MOST_V,
+    MeterWatch,
+    integrate_power,
+    why_exchange_refused,
+    why_reading_untrue,
+    why_unfit_for_billing,
+)
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
 from agent.model.types import MeterIdentity, MeterPolicy, Reading
@@ -38,7 +47,7 @@ class Finding:
 
 
 @frozen
-class Looked:
+class MeterObservation:
     """One meter as it was seen. ``readings``: live looks, oldest first; ``bill``: a reading as a transaction begins or
     ends with; ``pinned``: the meter that has billed here so far."""
 
@@ -56,12 +65,12 @@ Judged: TypeAlias = tuple[Verdict, str]
 P, U, F = Verdict.PROVEN, Verdict.UNPROVEN, Verdict.FAILED
 
 
-def meter_findings(m: Looked) -> list[Finding]:
+def meter_findings(m: MeterObservation) -> list[Finding]:
     """In the order in which an auditor asks."""
     return [Finding(what, *rule(m)) for what, rule in METER_RULES.items()]
 
 
-def worst(findings: Sequence[Finding]) -> Verdict:
+def worst_verdict(findings: Sequence[Finding]) -> Verdict:
     order = [F, U, P]
     return min((f.verdict for f in findings), key=order.index, default=U)
 
@@ -69,7 +78,7 @@ def worst(findings: Sequence[Finding]) -> Verdict:
 # --- who it is ------------------------------------------------------------------------------------------------------
 
 
-def _identity(m: Looked) -> Judged:
+def _judge_identity(m: MeterObservation) -> Judged:
     i = m.identity
     said = f"{i.vendor} {i.model}, serial {i.serial or 'not readable'}, firmware {i.firmware or 'not readable'}"
     if m.policy.serial and m.policy.serial == i.serial:
@@ -79,23 +88,23 @@ def _identity(m: Looked) -> Judged:
     return U, f"{said}: an exchanged meter is noticed by its model alone; compare the label"
 
 
-def _place(m: Looked) -> Judged:
+def _judge_place(m: MeterObservation) -> Judged:
     if m.pinned is None:
         return U, "no meter has billed here yet; this one is pinned at the first start"
-    if why := exchanged(Watch(m.policy, pinned=m.pinned), m.identity, billing=False):
+    if why := why_exchange_refused(MeterWatch(m.policy, pinned=m.pinned), m.identity, billing=False):
         return F, f"{why}; put its serial number into the station file when it is meant"
     return P, "the meter that was put into service here"
 
 
-def _class(m: Looked) -> Judged:
-    if why := unfit(m.identity, m.policy):
+def _judge_accuracy_class(m: MeterObservation) -> Judged:
+    if why := why_unfit_for_billing(m.identity, m.policy):
         return F, why
-    if not m.policy.strict:
+    if not m.policy.declares_class:
         return U, 'no class is declared; write class = "B" (as on the label) into the meter\'s table'
     return P, f"class {m.policy.accuracy_class} is declared, this model is sold in {' or '.join(m.identity.classes)}"
 
 
-def _marking(m: Looked) -> Judged:
+def _judge_mid_marking(m: MeterObservation) -> Judged:
     if m.identity.mid is False:
         return F, "the meter says itself that it is not of the MID variant"
     said = " The meter says itself that it is of the MID variant." if m.identity.mid else ""
@@ -107,13 +116,13 @@ def _marking(m: Looked) -> Judged:
     return U, f"{wanted} is missing in the meter's table; no meter tells it.{said}"
 
 
-def _map(m: Looked) -> Judged:
+def _judge_meter_map(m: MeterObservation) -> Judged:
     if m.identity.doubts:
         return U, "the map rests on one source or on memory for " + "; ".join(m.identity.doubts)
     return P, "every fact of the map is known from two sources or more, or the driver has no map"
 
 
-def _reset(m: Looked) -> Judged:
+def _judge_resettable(m: MeterObservation) -> Judged:
     if m.identity.reset:
         return U, f"its count can be set back: {m.identity.reset}; a seal has to cover it"
     return P, "nothing is known that sets its count back"
@@ -122,7 +131,7 @@ def _reset(m: Looked) -> Judged:
 # --- what it counts -------------------------------------------------------------------------------------------------
 
 
-def _step(m: Looked) -> Judged:
+def _judge_register_step(m: MeterObservation) -> Judged:
     step_wh = m.identity.register_step_wh
     said = f"the register counts in {step_wh:g} Wh now; a bill is wrong by up to that at each end"
     if step_wh > COARSEST_WH:
@@ -130,7 +139,7 @@ def _step(m: Looked) -> Judged:
     return (P if step_wh <= FINE_WH else U), said
 
 
-def _fresh(m: Looked) -> Judged:
+def _judge_freshness(m: MeterObservation) -> Judged:
     stamps = [r.at for r in m.readings]
     if len(stamps) < 2:
         return U, f"{len(stamps)} reading"
@@ -139,10 +148,10 @@ def _fresh(m: Looked) -> Judged:
     return P, f"{len(stamps)} readings in {stamps[-1].t_s - stamps[0].t_s:.1f} s, each with a time of its own"
 
 
-def _monotonic(m: Looked) -> Judged:
-    watch = Watch(MeterPolicy("B"), present=m.identity)
+def _judge_monotonic(m: MeterObservation) -> Judged:
+    watch = MeterWatch(MeterPolicy("B"), present=m.identity)
     for reading in m.readings:
-        if why := untrue(watch, reading, m.phases * m.max_a * MOST_V):
+        if why := why_reading_untrue(watch, reading, m.phases * m.max_a * MOST_V):
             return F, why
         watch.base = reading
     if len(m.readings) < 2:
@@ -151,13 +160,13 @@ def _monotonic(m: Looked) -> Judged:
     return P, f"{first} to {last} Wh, never back and never faster than the outlet"
 
 
-def _bill(m: Looked) -> Judged:
+def _judge_billing_reading(m: MeterObservation) -> Judged:
     if m.bill is None:
         return F, "no reading for a bill could be had"
     return P, f"{m.bill.energy_wh} Wh, of two looks that agree"
 
 
-def _grid(m: Looked) -> Judged:
+def _judge_grid_values(m: MeterObservation) -> Judged:
     volts = [v for r in m.readings for v in r.voltage_v[: m.phases]]
     hertz = [r.frequency_hz for r in m.readings if r.frequency_hz is not None]
     if not volts and not hertz:
@@ -168,7 +177,7 @@ def _grid(m: Looked) -> Judged:
     return (F, f"{said}: not the grid; wrong map, unit or wiring?") if low or off else (P, said)
 
 
-def _power(m: Looked) -> Judged:
+def _judge_power(m: MeterObservation) -> Judged:
     loaded = [r for r in m.readings if r.power_w is not None and max(r.current_a, default=0.0) > LOAD_A]
     if not loaded:
         return U, "no load: repeat it while a vehicle charges with 6 A or more"
@@ -183,10 +192,10 @@ def _power(m: Looked) -> Judged:
     return (P, said) if 0.5 * apparent <= r.power_w <= 1.05 * apparent + 20 else (F, f"{said}: scale or word order?")
 
 
-def _energy(m: Looked) -> Judged:
-    watch = Watch()
+def _judge_energy(m: MeterObservation) -> Judged:
+    watch = MeterWatch()
     for reading in m.readings:
-        integrate(watch, reading)
+        integrate_power(watch, reading)
     moved_wh = m.readings[-1].energy_wh - m.readings[0].energy_wh if m.readings else 0
     step_wh = m.identity.register_step_wh
     said = f"the register moved by {moved_wh} Wh, its own power makes {watch.power_wh:.1f} Wh"
@@ -196,20 +205,20 @@ def _energy(m: Looked) -> Judged:
     return (P, said) if near else (F, said)
 
 
-METER_RULES: dict[str, Callable[[Looked], Judged]] = {
-    "identity": _identity,
-    "place": _place,
-    "class": _class,
-    "marking": _marking,
-    "map": _map,
-    "reset": _reset,
-    "step": _step,
-    "freshness": _fresh,
-    "monotonic": _monotonic,
-    "bill": _bill,
-    "grid": _grid,
-    "power": _power,
-    "energy": _energy,
+METER_RULES: dict[str, Callable[[MeterObservation], Judged]] = {
+    "identity": _judge_identity,
+    "place": _judge_place,
+    "class": _judge_accuracy_class,
+    "marking": _judge_mid_marking,
+    "map": _judge_meter_map,
+    "reset": _judge_resettable,
+    "step": _judge_register_step,
+    "freshness": _judge_freshness,
+    "monotonic": _judge_monotonic,
+    "bill": _judge_billing_reading,
+    "grid": _judge_grid_values,
+    "power": _judge_power,
+    "energy": _judge_energy,
 }
 
 

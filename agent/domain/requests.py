@@ -1,5 +1,5 @@
 """What a backend may ask of the station, in no version's words. Each is answered by the one method of a block that is
-marked ``@answers`` for it, with exactly one ``Reply``."""
+marked ``@answers_requests`` for it, with exactly one ``Response``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
-from agent.domain.certificates import HashData, Use
+from agent.domain.certificates import CertificateUse, HashData
 from agent.domain.charging.profiles import Profile, Purpose, Unit
 from agent.domain.csms_cost import Cost
 from agent.model.fastclass import frozen
@@ -15,11 +15,11 @@ from agent.model.types import EvseId, MessageContent, Token, Verdict
 
 
 @frozen
-class Ask:
+class BackendRequest:
     """A request."""
 
 
-class Trigger(StrEnum):
+class MessageTrigger(StrEnum):
     """MessageTriggerEnumType of OCPP 2.1 (those that exist here)."""
 
     BOOT = "BootNotification"
@@ -33,7 +33,7 @@ class Trigger(StrEnum):
 
 
 @frozen
-class AskStart(Ask):
+class RemoteStartRequest(BackendRequest):
     """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session.
     ``group``: whose the token is, if known. ``asks``: is the token authorised first? None: as the setting says."""
 
@@ -46,14 +46,14 @@ class AskStart(Ask):
 
 
 @frozen
-class AskStop(Ask):
+class RemoteStopRequest(BackendRequest):
     """RequestStopTransaction; ``session`` "" when the dialect knows no session by that transaction id."""
 
     session: str
 
 
 @frozen
-class AskAvailability(Ask):
+class ChangeAvailabilityRequest(BackendRequest):
     """ChangeAvailability; evse 0 is the station. ``every``: 1.x, where connector 0 speaks for all of them and an EVSE
     is its connector; in 2.x station, EVSE and connector each keep a state. ``connector``: the EVSE's is meant."""
 
@@ -64,14 +64,14 @@ class AskAvailability(Ask):
 
 
 @frozen
-class AskUnlock(Ask):
+class UnlockConnectorRequest(BackendRequest):
     evse: EvseId
     stop_first: bool = False
     """1.x: a running transaction is stopped and the connector unlocked; 2.x refuses instead."""
 
 
 @frozen
-class AskReset(Ask):
+class ResetRequest(BackendRequest):
     """``hard``: 1.x Hard, 2.x Immediate: it acknowledges latched faults. ``on_idle``: not before the running
     sessions have ended. ``evse``: only this one (2.x); 0 is the station."""
 
@@ -81,23 +81,23 @@ class AskReset(Ask):
 
 
 @frozen
-class AskTrigger(Ask):
+class TriggerMessageRequest(BackendRequest):
     """``loose``: triggered meter values are those of the meter, not of the transaction (2.x, where the transaction
     has a trigger of its own). ``extended``: a status of a file transfer in the words of 1.6's security extension."""
 
-    what: Trigger
+    what: MessageTrigger
     evse: EvseId | None = None
     loose: bool = False
     extended: bool = False
 
 
 @frozen
-class AskClearCache(Ask):
+class ClearCacheRequest(BackendRequest):
     pass
 
 
 @frozen
-class AskReserve(Ask):
+class ReserveNowRequest(BackendRequest):
     """ReserveNow. ``evse`` 0: any, of this ``connector`` type if it is given."""
 
     number: int
@@ -109,17 +109,17 @@ class AskReserve(Ask):
 
 
 @frozen
-class AskCancelReservation(Ask):
+class CancelReservationRequest(BackendRequest):
     number: int
 
 
 @frozen
-class AskListVersion(Ask):
+class LocalListVersionRequest(BackendRequest):
     """Which version of the local authorisation list is here; ``data["version"]`` of the reply."""
 
 
 @frozen
-class AskSendList(Ask):
+class SendLocalListRequest(BackendRequest):
     """SendLocalList. ``full``: this is the whole list; otherwise only what has changed. ``entries``: token and what is
     said of it, None takes it off the list."""
 
@@ -129,7 +129,7 @@ class AskSendList(Ask):
 
 
 @frozen
-class AskSet(Ask):
+class SetVariablesRequest(BackendRequest):
     """Set settings: our own names (``domain/variables.py``) -> text as it came. ``whole``: all of them or none."""
 
     values: Mapping[str, str]
@@ -137,14 +137,14 @@ class AskSet(Ask):
 
 
 @frozen
-class AskGet(Ask):
+class GetVariablesRequest(BackendRequest):
     """Read settings; empty = all."""
 
     names: tuple[str, ...] = ()
 
 
 @frozen
-class AskNetwork(Ask):
+class SetNetworkProfileRequest(BackendRequest):
     """SetNetworkProfile of 2.x: what to dial, once this slot is asked for and the station has started anew."""
 
     slot: int
@@ -153,12 +153,12 @@ class AskNetwork(Ask):
 
 
 @frozen
-class AskInventory(Ask):
+class DeviceReportRequest(BackendRequest):
     """What the station is made of and how it is, beside its settings (``blocks/device_model.py``)."""
 
 
 @frozen
-class AskCustomer(Ask):
+class CustomerInformationRequest(BackendRequest):
     """What is known of this customer (``report``), and forget it (``clear``). ``token`` None: somebody whom this
     station has no name for."""
 
@@ -168,7 +168,7 @@ class AskCustomer(Ask):
 
 
 @frozen
-class AskData(Ask):
+class DataTransferRequest(BackendRequest):
     """DataTransfer."""
 
     vendor: str
@@ -177,7 +177,7 @@ class AskData(Ask):
 
 
 @frozen
-class AskWebPayment(Ask):
+class WebPaymentStartedRequest(BackendRequest):
     """Somebody pays at the web page of this EVSE: keep it for ``timeout_s`` (0: no more)."""
 
     evse: EvseId
@@ -185,7 +185,7 @@ class AskWebPayment(Ask):
 
 
 @frozen
-class AskWebPaymentOver(Ask):
+class WebPaymentFailedRequest(BackendRequest):
     """That payment has failed. ``message``: why, for who stands there."""
 
     evse: EvseId
@@ -193,7 +193,7 @@ class AskWebPaymentOver(Ask):
 
 
 @frozen
-class AskCost(Ask):
+class CostUpdatedRequest(BackendRequest):
     """CostUpdated: what this session costs by now, or in the end; ``session`` "" when the dialect knows none by that
     transaction id."""
 
@@ -202,7 +202,7 @@ class AskCost(Ask):
 
 
 @frozen
-class AskMessage(Ask):
+class DriverMessageRequest(BackendRequest):
     """Show the driver with this token what charging costs (personalMessage of 2.x)."""
 
     token: Token
@@ -210,7 +210,7 @@ class AskMessage(Ask):
 
 
 @frozen
-class AskSetProfile(Ask):
+class SetChargingProfileRequest(BackendRequest):
     """SetChargingProfile. ``replaces``: 1.x, where a profile takes the place of the one with its purpose and stack
     level; 2.x refuses what would speak at the same time."""
 
@@ -220,7 +220,7 @@ class AskSetProfile(Ask):
 
 
 @frozen
-class AskClearProfiles(Ask):
+class ClearChargingProfilesRequest(BackendRequest):
     """ClearChargingProfile: by ``id`` alone, or by all of the criteria that are given; none: every profile."""
 
     id: int | None = None
@@ -230,7 +230,7 @@ class AskClearProfiles(Ask):
 
 
 @frozen
-class AskProfiles(Ask):
+class ChargingProfilesRequest(BackendRequest):
     """GetChargingProfiles of 2.x: those that meet every criterion that is given; ``ids`` empty: any id."""
 
     ids: tuple[int, ...] = ()
@@ -240,7 +240,7 @@ class AskProfiles(Ask):
 
 
 @frozen
-class AskComposite(Ask):
+class CompositeScheduleRequest(BackendRequest):
     """GetCompositeSchedule of an EVSE or (0) of the station, from now on. ``unit`` None: the station may choose."""
 
     evse: EvseId
@@ -249,7 +249,7 @@ class AskComposite(Ask):
 
 
 @frozen
-class AskFirmware(Ask):
+class UpdateFirmwareRequest(BackendRequest):
     """UpdateFirmware. ``location``: a URL, perhaps with a password. Times are UTC seconds since 1970; ``install_utc_s``
     None: as soon as nobody charges. ``request_id`` None: the request had none (1.x). ``certificate`` (PEM) and
     ``signature`` (Base64) of the signed procedure, "" without."""
@@ -265,7 +265,7 @@ class AskFirmware(Ask):
 
 
 @frozen
-class AskLog(Ask):
+class GetLogRequest(BackendRequest):
     """GetLog, GetDiagnostics: make a file of it and send it to ``location`` (a URL, perhaps with a password).
     ``security``: the log of security events, otherwise diagnostics. What is older or newer than the two UTC times is
     left out."""
@@ -280,27 +280,27 @@ class AskLog(Ask):
 
 
 @frozen
-class AskCertificateSigned(Ask):
+class CertificateSignedRequest(BackendRequest):
     """``chain`` (PEM): the station's own certificate first, then those that lead to the root."""
 
     chain: str
 
 
 @frozen
-class AskInstallCertificate(Ask):
+class InstallCertificateRequest(BackendRequest):
     """``certificate``: a root (PEM)."""
 
-    use: Use
+    use: CertificateUse
     certificate: str
 
 
 @frozen
-class AskDeleteCertificate(Ask):
+class DeleteCertificateRequest(BackendRequest):
     named: HashData
 
 
 @frozen
-class AskInstalledCertificates(Ask):
+class InstalledCertificatesRequest(BackendRequest):
     """Roots for these uses (None: for any); ``data["roots"]`` of the reply: ``Installed``."""
 
-    uses: tuple[Use, ...] | None = None
+    uses: tuple[CertificateUse, ...] | None = None

@@ -11,12 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.serialization import dump, load
+from agent.domain.serialization import dump_record, load_record
 from agent.model.fastclass import frozen
 from agent.model.types import EvseId, Stamp, Token
 
 if TYPE_CHECKING:
-    from agent.domain.evse import Evse, Site
+    from agent.domain.evse import EvseRecord, StationState
 
 
 @frozen
@@ -34,20 +34,20 @@ class Reservation:
     connector: str = ""
 
     @property
-    def link(self) -> str:
+    def link_name(self) -> str:
         return self.id.rpartition("/")[0]
 
     def is_for(self, token: Token | None, group: str | None) -> bool:
-        own = token is not None and token.same(self.token)
+        own = token is not None and token.matches_token(self.token)
         return own or (self.group is not None and group is not None and self.group.casefold() == group.casefold())
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("reservation", id, ...)``."""
+        """For ``Persist("reservation", id, ...)``."""
         return {
             "evse": self.evse,
-            "token": dump(self.token),
+            "token": dump_record(self.token),
             "expires_utc_s": self.expires_utc_s,
-            "at": dump(self.at),
+            "at": dump_record(self.at),
             "left_s": self.left_s,
             "group": self.group,
             "connector": self.connector,
@@ -55,29 +55,29 @@ class Reservation:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Reservation:
-        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         group = r.get("group")
         return cls(
             id=key,
             evse=int(r["evse"]),
-            token=load(r["token"], Token),
+            token=load_record(r["token"], Token),
             expires_utc_s=float(r["expires_utc_s"]),
-            at=load(r["at"], Stamp),
+            at=load_record(r["at"], Stamp),
             left_s=float(r["left_s"]),
             group=None if group is None else str(group),
             connector=str(r.get("connector", "")),
         )
 
 
-def served(free: Sequence[str], wanted: Sequence[str]) -> int:
+def count_served_wishes(free: Sequence[str], wanted: Sequence[str]) -> int:
     """How many of these wishes ("": any connector) these free connectors can fulfil."""
     have, want = Counter(free), Counter(w for w in wanted if w)
     typed = sum(min(have[kind], count) for kind, count in want.items())
     return typed + min(len(wanted) - want.total(), len(free) - typed)
 
 
-def free(site: Site, but: Evse | None = None) -> list[Evse]:
+def evses_without_reservation(site: StationState, but: EvseRecord | None = None) -> list[EvseRecord]:
     """Where somebody without a reservation of the very EVSE could begin. ``but``: this one counts, whatever it is."""
     kept = {r.evse for r in site.reservations.values()}
     return [
@@ -85,38 +85,46 @@ def free(site: Site, but: Evse | None = None) -> list[Evse]:
     ]
 
 
-def waiting(site: Site, leaving: Evse | None = None) -> list[Reservation]:
+def unclaimed_reservations(site: StationState, leaving: EvseRecord | None = None) -> list[Reservation]:
     """Those whose driver has not come yet; nor has the one whose right waits at ``leaving``."""
-    taken = {e.grant.reservation for e in site.evses.values() if e.grant and e is not leaving}
+    taken = {e.authorization.reservation for e in site.evses.values() if e.authorization and e is not leaving}
     return [r for r in site.reservations.values() if r.id not in taken]
 
 
-def claim(
-    site: Site, evse: Evse, token: Token | None, group: str | None = None, leaving: Evse | None = None
+def claim_reservation(
+    site: StationState,
+    evse: EvseRecord,
+    token: Token | None,
+    group: str | None = None,
+    leaving: EvseRecord | None = None,
 ) -> str | None:
     """Which reservation this token (of that group) would use here; "": it needs none; None: this outlet is kept for
     somebody else. ``leaving``: a right that waits at this other outlet is the one that would move here."""
     if not site.reservations:
         return ""
-    unused = waiting(site, leaving)
+    unused = unclaimed_reservations(site, leaving)
     own = [r for r in unused if r.is_for(token, group)]
     if any(r.evse == evse.number for r in unused):
         return next((r.id for r in own if r.evse == evse.number), None)
     fitting = [r for r in own if not r.evse and r.connector in ("", evse.connector_type)]
     mine = max(fitting, key=lambda r: r.connector, default=None)
     pool = [r for r in unused if not r.evse]
-    here = {id(e): e for e in (*free(site, evse), *((leaving,) if leaving else ()))}.values()
-    possible = served([e.connector_type for e in here], [r.connector for r in pool])
-    left = served([e.connector_type for e in here if e is not evse], [r.connector for r in pool if r is not mine])
+    here = {id(e): e for e in (*evses_without_reservation(site, evse), *((leaving,) if leaving else ()))}.values()
+    possible = count_served_wishes([e.connector_type for e in here], [r.connector for r in pool])
+    left = count_served_wishes(
+        [e.connector_type for e in here if e is not evse], [r.connector for r in pool if r is not mine]
+    )
     if left < possible - (mine is not None):
         return None
     return mine.id if mine else ""
 
 
-def kept(site: Site, evse: Evse) -> bool:
+def is_reserved(site: StationState, evse: EvseRecord) -> bool:
     """Is this outlet kept for somebody? It stays so until the one that it is kept for has begun."""
     if not site.reservations:
         return False
-    if any(r.evse == evse.number for r in site.reservations.values()) or (evse.grant and evse.grant.reservation):
+    if any(r.evse == evse.number for r in site.reservations.values()) or (
+        evse.authorization and evse.authorization.reservation
+    ):
         return True
-    return evse.accepts_authorization and claim(site, evse, None) is None
+    return evse.accepts_authorization and claim_reservation(site, evse, None) is None

@@ -22,7 +22,7 @@ def next_mark_utc_s(interval_s: int, utc_s: float) -> float:
     return midnight + min(steps * interval_s, 86400)
 
 
-def thinned(items: tuple[T, ...], most: int, at_s: Callable[[T], float]) -> tuple[T, ...]:
+def thin_out(items: tuple[T, ...], most: int, at_s: Callable[[T], float]) -> tuple[T, ...]:
     """At most ``most`` (2 or more), spread evenly over the time however often it is called: first and last stay,
     of the rest the one goes whose neighbours are closest to each other."""
     kept = list(items)

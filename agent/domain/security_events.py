@@ -86,5 +86,5 @@ class SecurityLog:
     number: int = 0
 
     @classmethod
-    def empty(cls) -> SecurityLog:
+    def new_empty_log(cls) -> SecurityLog:
         return cls(deque(maxlen=LOG_MAX))

@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON objects and back, for what is stored. The class name travels as ``"$"``.
 
 A stored message outlives the program that wrote it: a field added later has a default and may be missing in an old
-record; an unknown field is ignored; an unknown class is a ``Poisoned``.
+record; an unknown field is ignored; an unknown class is a ``UnreadableRecord``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from agent.domain import csms_cost, messages, security_events
 from agent.domain.charging import profiles
 from agent.model import types as kinds
-from agent.model.fastclass import is_record, specs
+from agent.model.fastclass import field_specs, is_record_class
 
 
-class Poisoned(Exception):
+class UnreadableRecord(Exception):
     """A stored record that cannot be read back."""
 
 
@@ -51,79 +51,79 @@ _CLASSES: dict[str, type[Any]] = {
 _AS_IT_IS = (str, int, float, bool, type(None))
 
 
-def dump(value: Any) -> Any:
+def dump_record(value: Any) -> Any:
     """A JSON-able copy."""
     cls: Any = type(value)
     if cls in _AS_IT_IS:
         return value
-    if is_record(cls):
+    if is_record_class(cls):
         out: dict[str, Any] = {"$": cls.__name__}
-        for name, default in _fields(cls):
+        for name, default in _stored_fields(cls):
             item = getattr(value, name)
             if default is dataclasses.MISSING or item != default:
-                out[name] = dump(item)
+                out[name] = dump_record(item)
         return out
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple | list | frozenset):
-        return [dump(v) for v in value]
+        return [dump_record(v) for v in value]
     if isinstance(value, Mapping):
-        return {str(k): dump(v) for k, v in value.items()}
+        return {str(k): dump_record(v) for k, v in value.items()}
     return value
 
 
 @functools.cache
-def _fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((f.name, f.default) for f in specs(cls).values())
+def _stored_fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((f.name, f.default) for f in field_specs(cls).values())
 
 
-def load(data: Any, wanted: type[Any] = object) -> Any:
-    """The object that ``dump`` was given, which must be a ``wanted``. Raises ``Poisoned``."""
+def load_record(data: Any, wanted: type[Any] = object) -> Any:
+    """The object that ``dump_record`` was given, which must be a ``wanted``. Raises ``UnreadableRecord``."""
     try:
         cls = _CLASSES[data["$"]]
         if not issubclass(cls, wanted):
             raise ValueError(f"{wanted.__name__} expected, is {cls.__name__}")
-        return _loader(cls)(data)
+        return _class_loader(cls)(data)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
-        raise Poisoned(f"stored record cannot be read back: {type(e).__name__}: {e}") from e
+        raise UnreadableRecord(f"stored record cannot be read back: {type(e).__name__}: {e}") from e
 
 
 _LOADERS: dict[type[Any], Callable[[Any], Any]] = {}
 
 
-def _loader(cls: type[Any]) -> Callable[[Any], Any]:
+def _class_loader(cls: type[Any]) -> Callable[[Any], Any]:
     if cls in _LOADERS:
         return _LOADERS[cls]
     hints = typing.get_type_hints(cls)
-    converters = {name: _converter(hints[name]) for name in specs(cls)}
+    converters = {name: _field_converter(hints[name]) for name in field_specs(cls)}
 
-    def read(data: Any) -> Any:
+    def load_object(data: Any) -> Any:
         if data.get("$") != cls.__name__:
             raise ValueError(f"{cls.__name__} expected, is {data.get('$')!r}")
         return cls(**{k: converters[k](v) for k, v in data.items() if k in converters})
 
-    _LOADERS[cls] = read
-    return read
+    _LOADERS[cls] = load_object
+    return load_object
 
 
-def _converter(hint: Any) -> Callable[[Any], Any]:
+def _field_converter(hint: Any) -> Callable[[Any], Any]:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        inner = _converter(next(a for a in args if a is not type(None)))
+        inner = _field_converter(next(a for a in args if a is not type(None)))
         return lambda v: None if v is None else inner(v)
     if origin is tuple:
-        item = _converter(args[0])
+        item = _field_converter(args[0])
         return lambda v: tuple(item(i) for i in v)
-    if isinstance(hint, type) and is_record(hint):
-        return _loader(hint)
+    if isinstance(hint, type) and is_record_class(hint):
+        return _class_loader(hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint
     if hint is float:
         return float
-    return lambda v: _plain(hint, v)
+    return lambda v: _checked_value(hint, v)
 
 
-def _plain(hint: Any, value: Any) -> Any:
+def _checked_value(hint: Any, value: Any) -> Any:
     if isinstance(hint, type) and not isinstance(value, hint):
         raise ValueError(f"{hint.__name__} expected, is {type(value).__name__}")  # the value may be a card's number
     return value

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain.charging.profiles import Profile
 from agent.domain.messages import Sample
-from agent.domain.serialization import dump, load
-from agent.domain.stop_reason import Stop
+from agent.domain.serialization import dump_record, load_record
+from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import frozen, mutable
 from agent.model.types import EvseId, Judge, Stamp, Token, Verdict
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 
 
 @mutable
-class Grant:
+class Authorization:
     """Somebody's right to charge here, before a session exists."""
 
     token: Token
@@ -56,12 +56,12 @@ class Session:
     held: bool = False
     until_wh: int | None = None
     """Register at which a session whose token turned out bad is held (MaxEnergyOnInvalidId)."""
-    stop: Stop | None = None
+    stop: PendingStop | None = None
     samples: tuple[Sample, ...] = ()
     profile: Profile | None = None
     """Brought by a remote start, until blocks/smart_charging.py has installed it (in the transaction of the begin)."""
     reservation: str = ""
-    told: bool = True
+    reported: bool = True
     signing: str = ""
     """What the meter's own, signed transaction is called; "" where it signs none."""
     spent: bool = False
@@ -72,24 +72,24 @@ class Session:
     """What was agreed with somebody who pays without a contract, in the words of signed records."""
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("session", id, ...)``."""
+        """For ``Persist("session", id, ...)``."""
         return {
             "evse": self.evse,
-            "token": dump(self.token),
-            "started": dump(self.started),
+            "token": dump_record(self.token),
+            "started": dump_record(self.started),
             "start_wh": self.start_wh,
             "last_wh": self.last_wh,
-            "plugged_at": dump(self.plugged_at),
-            "alive_at": dump(self.alive_at),
+            "plugged_at": dump_record(self.plugged_at),
+            "alive_at": dump_record(self.alive_at),
             "group": self.group,
             "remote_id": self.remote_id,
             "offline": self.offline,
             "held": self.held,
             "until_wh": self.until_wh,
             "stop": self.stop.to_record() if self.stop else None,
-            "samples": dump(self.samples),
+            "samples": dump_record(self.samples),
             "reservation": self.reservation,
-            "told": self.told,
+            "told": self.reported,
             "signing": self.signing,
             "spent": self.spent,
             "web": self.web,
@@ -99,26 +99,26 @@ class Session:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Session:
-        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         return cls(
             id=key,
             evse=int(r["evse"]),
-            token=load(r["token"], Token),
-            started=load(r["started"], Stamp),
+            token=load_record(r["token"], Token),
+            started=load_record(r["started"], Stamp),
             start_wh=int(r["start_wh"]),
             last_wh=int(r["last_wh"]),
-            plugged_at=load(r["plugged_at"], Stamp),
-            alive_at=load(r["alive_at"], Stamp),
+            plugged_at=load_record(r["plugged_at"], Stamp),
+            alive_at=load_record(r["alive_at"], Stamp),
             group=None if r["group"] is None else str(r["group"]),
             remote_id=str(r["remote_id"]),
             offline=bool(r["offline"]),
             held=bool(r.get("held", False)),
             until_wh=None if r.get("until_wh") is None else int(r["until_wh"]),
-            stop=Stop.from_record(r["stop"]) if r["stop"] else None,
-            samples=tuple(load(x, Sample) for x in r["samples"]),
+            stop=PendingStop.from_record(r["stop"]) if r["stop"] else None,
+            samples=tuple(load_record(x, Sample) for x in r["samples"]),
             reservation=str(r.get("reservation", "")),
-            told=bool(r.get("told", True)),
+            reported=bool(r.get("told", True)),
             signing=str(r.get("signing", "")),
             spent=bool(r.get("spent", False)),
             web=bool(r.get("web", False)),

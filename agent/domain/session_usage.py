@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from agent.domain.local_time import Local
+from agent.domain.local_time import LocalOffset
 from agent.model.fastclass import frozen, replace
 from agent.model.types import Stamp
 
@@ -21,33 +21,33 @@ _MONDAY_MS = 3 * 24 * 60 * 60_000
 
 
 @frozen
-class Plan:
+class TariffPlan:
     """How a tariff divides time. ``grace_ms``: idle time that is free. ``edges``: from this minute of the week (Monday
     00:00 on the wall is 0) on, this window; the first is at 0. ``local``: the clock on the wall."""
 
     grace_ms: int = 0
     edges: tuple[tuple[int, int], ...] = ((0, 0),)
-    local: Local = field(default_factory=Local)
+    local: LocalOffset = field(default_factory=LocalOffset)
 
-    def windows(self) -> int:
+    def window_count(self) -> int:
         """How many there are."""
         return 1 + max(window for _, window in self.edges)
 
-    def window(self, at_ms: int) -> int:
+    def window_at(self, at_ms: int) -> int:
         """The one that holds at this time (ms since 1970)."""
-        position_ms = self._position(at_ms)
+        position_ms = self._position_in_week(at_ms)
         return next(w for minute, w in reversed(self.edges) if minute * 60_000 <= position_ms)
 
-    def until(self, at_ms: int) -> int:
+    def next_edge_ms(self, at_ms: int) -> int:
         """When another may hold: at the next edge, or when the clock on the wall is turned."""
-        position_ms = self._position(at_ms)
+        position_ms = self._position_in_week(at_ms)
         next_ms = next((m * 60_000 for m, _ in self.edges if m * 60_000 > position_ms), _WEEK_MS)
         edge_ms = at_ms + next_ms - position_ms
         turn_ms = self.local.turn_utc_s * 1000 if self.local.turn_utc_s is not None else edge_ms
         return min(edge_ms, turn_ms) if at_ms < turn_ms else edge_ms
 
-    def _position(self, at_ms: int) -> int:
-        return (at_ms + self.local.at(at_ms / 1000) * 60_000 + _MONDAY_MS) % _WEEK_MS
+    def _position_in_week(self, at_ms: int) -> int:
+        return (at_ms + self.local.offset_at(at_ms / 1000) * 60_000 + _MONDAY_MS) % _WEEK_MS
 
     def to_record(self) -> dict[str, Any]:
         at = self.local
@@ -55,14 +55,18 @@ class Plan:
         return {"grace_ms": self.grace_ms, "edges": [list(e) for e in self.edges], "local": wall}
 
     @classmethod
-    def from_record(cls, r: Mapping[str, Any]) -> Plan:
+    def from_record(cls, r: Mapping[str, Any]) -> TariffPlan:
         """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        edges = tuple((whole(minute), whole(window)) for minute, window in r["edges"])
+        edges = tuple((parse_unsigned(minute), parse_unsigned(window)) for minute, window in r["edges"])
         offset_min, turn_utc_s, after_min = r["local"]
         if not edges or edges[0][0] != 0:
             raise ValueError("a plan begins at minute 0")
-        wall = Local(signed(offset_min), None if turn_utc_s is None else whole(turn_utc_s), signed(after_min))
-        return cls(whole(r["grace_ms"]), edges, wall)
+        wall = LocalOffset(
+            parse_integer(offset_min),
+            None if turn_utc_s is None else parse_unsigned(turn_utc_s),
+            parse_integer(after_min),
+        )
+        return cls(parse_unsigned(r["grace_ms"]), edges, wall)
 
 
 @frozen
@@ -80,7 +84,7 @@ class Usage:
     (boot and ms). ``wh``: the highest register so far; ``charging``: what holds since the last point; ``stretch_ms``:
     how long it has been idle in one piece, grace included."""
 
-    plan: Plan = field(default_factory=Plan)
+    plan: TariffPlan = field(default_factory=TariffPlan)
     sums: tuple[Sum, ...] = (Sum(),)
     at_ms: int | None = None
     stamp: tuple[int, int] | None = None
@@ -92,7 +96,7 @@ class Usage:
     def energy_wh(self) -> int:
         return sum(s.wh for s in self.sums)
 
-    def at(self, utc_s: float, wh: int, charging: bool | None, stamp: Stamp | None = None) -> Usage:
+    def advance_to(self, utc_s: float, wh: int, charging: bool | None, stamp: Stamp | None = None) -> Usage:
         """Now the register stands at ``wh``, and from now on the vehicle is charging (True), does not draw although it
         could (False: idle), or may not, because the station holds it back or is not in order (None: no time counts).
 
@@ -106,8 +110,8 @@ class Usage:
             return replace(self, at_ms=now_ms, stamp=point, wh=wh, charging=charging)
         grown = replace(self, at_ms=now_ms, stamp=point, wh=max(self.wh, wh), charging=charging)
         sums, stretch_ms = list(self.sums), self.stretch_ms
-        since_ms = self._since(now_ms - self.at_ms, point)
-        for window, used_wh, passed_ms in self._pieces(self.at_ms, since_ms, grown.wh - self.wh):
+        since_ms = self._passed_ms(now_ms - self.at_ms, point)
+        for window, used_wh, passed_ms in self._window_pieces(self.at_ms, since_ms, grown.wh - self.wh):
             was = sums[window]
             charging_ms = passed_ms if self.charging else 0
             idle_ms = passed_ms if self.charging is False and self.energy_wh else 0
@@ -116,31 +120,33 @@ class Usage:
             sums[window] = Sum(was.wh + used_wh, was.charging_ms + charging_ms, was.idle_ms + idle_ms - free_ms)
         return replace(grown, sums=tuple(sums), stretch_ms=0 if charging else stretch_ms)
 
-    def until(self, stamp: Stamp, most_s: float) -> Usage:
+    def advance_over_absence(self, stamp: Stamp, most_s: float) -> Usage:
         """Somebody was away until now: what held at the last point went on for at most so long, then nothing did."""
         if self.at_ms is None or self.stamp is None or self.stamp[0] != stamp.boot:
             return self
         passed_s = min(stamp.t_s - self.stamp[1] / 1000, most_s)
-        return self.at(self.at_ms / 1000 + passed_s, self.wh, None, Stamp(stamp.boot, self.stamp[1] / 1000 + passed_s))
+        return self.advance_to(
+            self.at_ms / 1000 + passed_s, self.wh, None, Stamp(stamp.boot, self.stamp[1] / 1000 + passed_s)
+        )
 
-    def _since(self, by_clock_ms: int, point: tuple[int, int] | None) -> int:
+    def _passed_ms(self, by_clock_ms: int, point: tuple[int, int] | None) -> int:
         """How much time has passed since the last point (ms)."""
         if self.stamp is None or point is None:
             return by_clock_ms
         return point[1] - self.stamp[1] if self.stamp[0] == point[0] else 0
 
-    def _pieces(self, begin_ms: int, passed_ms: int, used_wh: int) -> Iterator[tuple[int, int, int]]:
+    def _window_pieces(self, begin_ms: int, passed_ms: int, used_wh: int) -> Iterator[tuple[int, int, int]]:
         """Window, energy and time of each part of the time between two points. The energy is taken as drawn evenly, in
         whole watt-hours; of a gap it all belongs to where the gap began."""
         end_ms = begin_ms + passed_ms
         if not 0 < passed_ms <= GAP_S * 1000:
-            yield self.plan.window(begin_ms), used_wh, 0
+            yield self.plan.window_at(begin_ms), used_wh, 0
             return
         at_ms, given_wh = begin_ms, 0
         while at_ms < end_ms:
-            next_ms = min(end_ms, self.plan.until(at_ms))
+            next_ms = min(end_ms, self.plan.next_edge_ms(at_ms))
             part_wh = used_wh * (next_ms - begin_ms) // passed_ms - given_wh
-            yield self.plan.window(at_ms), part_wh, next_ms - at_ms
+            yield self.plan.window_at(at_ms), part_wh, next_ms - at_ms
             at_ms, given_wh = next_ms, given_wh + part_wh
 
     def to_record(self) -> dict[str, Any]:
@@ -158,24 +164,27 @@ class Usage:
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> Usage:
         """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        plan = Plan.from_record(r["plan"])
-        sums = tuple(Sum(whole(wh), whole(charging_ms), whole(idle_ms)) for wh, charging_ms, idle_ms in r["sums"])
-        if len(sums) != plan.windows() or r["charging"] not in (True, False, None):
+        plan = TariffPlan.from_record(r["plan"])
+        sums = tuple(
+            Sum(parse_unsigned(wh), parse_unsigned(charging_ms), parse_unsigned(idle_ms))
+            for wh, charging_ms, idle_ms in r["sums"]
+        )
+        if len(sums) != plan.window_count() or r["charging"] not in (True, False, None):
             raise ValueError("no usage")
-        at_ms = None if r["at_ms"] is None else whole(r["at_ms"])
+        at_ms = None if r["at_ms"] is None else parse_unsigned(r["at_ms"])
         boot, t_ms = r.get("stamp") or (None, None)
-        stamp = None if boot is None else (whole(boot), whole(t_ms))
-        return cls(plan, sums, at_ms, stamp, whole(r["wh"]), r["charging"], whole(r["stretch_ms"]))
+        stamp = None if boot is None else (parse_unsigned(boot), parse_unsigned(t_ms))
+        return cls(plan, sums, at_ms, stamp, parse_unsigned(r["wh"]), r["charging"], parse_unsigned(r["stretch_ms"]))
 
 
-def whole(value: Any) -> int:
+def parse_unsigned(value: Any) -> int:
     """A whole number from 0 on. Raises ``ValueError``."""
-    if signed(value) < 0:
+    if parse_integer(value) < 0:
         raise ValueError(f"{value} is below 0")
     return int(value)
 
 
-def signed(value: Any) -> int:
+def parse_integer(value: Any) -> int:
     """A whole number. Raises ``ValueError``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{type(value).__name__} is no whole number")

@@ -43,19 +43,19 @@ from agent.domain.blocks.unreleased_current import UnreleasedCurrent
 from agent.domain.blocks.user_feedback import UserFeedback
 from agent.domain.blocks.web_payment import WebPayments
 from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks
 from agent.model.types import EvseId
 
 
-def assemble(site: Site) -> Blocks:
+def assemble_blocks(site: StationState) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
     authorisation = AuthorizationBlock(site, choice, early)
     latches, lock = FaultLatching(site), CableLock(site)
     clearing = FaultReset(site, latches)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
-    till, adhoc, paying = _payments(site, choice)
+    till, adhoc, paying = _payment_blocks(site, choice)
     webpay = WebPayments(site)
     return Blocks(
         (
@@ -109,8 +109,8 @@ def assemble(site: Site) -> Blocks:
     )
 
 
-def _payments(
-    site: Site, choice: OutletSelection
+def _payment_blocks(
+    site: StationState, choice: OutletSelection
 ) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
     """The till, whose bill the screen shows; the offers, which speak the screen's language; and whether a bank is being
     asked. Most stations have no terminal."""
@@ -118,8 +118,8 @@ def _payments(
         return (), (), lambda evse: False
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_settlement import PaymentSettlement
-    from agent.domain.payment_table import Journal
+    from agent.domain.payment_table import PaymentJournal
 
-    journal = Journal(site.terms, site.io_s)
+    journal = PaymentJournal(site.terms, site.io_s)
     adhoc = CardPayments(site, journal, choice)
     return (PaymentSettlement(site, journal),), (adhoc,), adhoc.is_checking_payment

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.serialization import dump, load
+from agent.domain.serialization import dump_record, load_record
 from agent.model.fastclass import mutable
 from agent.model.types import Stamp, Token
 
 
 @mutable
-class Stop:
+class PendingStop:
     reason: str
     trigger: str
     at: Stamp
@@ -25,16 +25,16 @@ class Stop:
         return {
             "reason": self.reason,
             "trigger": self.trigger,
-            "at": dump(self.at),
-            "token": dump(self.token),
+            "at": dump_record(self.at),
+            "token": dump_record(self.token),
             "note": self.note,
             "unplugged": self.unplugged,
         }
 
     @classmethod
-    def from_record(cls, r: Mapping[str, Any]) -> Stop:
-        """Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``, ``OverflowError``."""
-        token = load(r["token"], Token) if r["token"] else None
+    def from_record(cls, r: Mapping[str, Any]) -> PendingStop:
+        """Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``, ``OverflowError``."""
+        token = load_record(r["token"], Token) if r["token"] else None
         reason, trigger = StopReason(r["reason"]), TriggerReason(r["trigger"])
         unplugged = bool(r.get("unplugged", False))
-        return cls(reason, trigger, load(r["at"], Stamp), token, str(r["note"]), unplugged)
+        return cls(reason, trigger, load_record(r["at"], Stamp), token, str(r["note"]), unplugged)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.local_time import Local
-from agent.domain.session_usage import WEEK_MIN, Plan, Usage, whole
+from agent.domain.local_time import LocalOffset
+from agent.domain.session_usage import WEEK_MIN, TariffPlan, Usage, parse_unsigned
 from agent.model.fastclass import frozen
 
 if TYPE_CHECKING:  # together they cost as much as half of the domain at the start; most stations have no tariff
@@ -64,63 +64,68 @@ class Tariff:
     currency: str = "EUR"
     vat_percent: Decimal | None = None
 
-    def rates(self) -> tuple[Rates, ...]:
+    def rates_by_window(self) -> tuple[Rates, ...]:
         """Of each window, in their order; of the one that is always, without windows."""
         always = Rates(self.kwh, self.minute, self.occupancy)
-        return tuple(_over(w.rates, always) for w in self.windows) or (always,)
+        return tuple(_window_rates(w.rates, always) for w in self.windows) or (always,)
 
-    def usage(self, local: Local | None = None) -> Usage:
+    def start_usage(self, local: LocalOffset | None = None) -> Usage:
         """Where a session begins. ``local``: the clock on the wall (``localtime.local``); only windows need it."""
-        rates = self.rates()
-        return Usage(Plan(self.grace_min * 60_000, _edges(self.windows), local or Local()), Usage().sums * len(rates))
+        rates = self.rates_by_window()
+        return Usage(
+            TariffPlan(self.grace_min * 60_000, _week_edges(self.windows), local or LocalOffset()),
+            Usage().sums * len(rates),
+        )
 
     # --- what it costs -------------------------------------------------------------------------------------------
 
-    def parts(self, usage: Usage) -> tuple[tuple[str, Fraction], ...]:
+    def exact_parts(self, usage: Usage) -> tuple[tuple[str, Fraction], ...]:
         """Kind and exact amount (cents) of everything that was used, in the order of the regulation: ``kwh``,
         ``minute``, ``occupancy``, ``session``, ``other``; then ``minimum`` (what is added) or ``maximum`` (what is
         taken off). Raises ``ValueError``: this usage was counted by another tariff."""
         if not usage.energy_wh:
-            self._own(usage)
+            self._check_usage_plan(usage)
             return ()
-        parts = [(kind, amount) for kind, amount in self._due(usage) if amount]
-        total = sum((amount for _, amount in parts), start=_fraction(0))
+        parts = [(kind, amount) for kind, amount in self._due_amounts(usage) if amount]
+        total = sum((amount for _, amount in parts), start=_as_fraction(0))
         if self.min_cents is not None and total < self.min_cents:
             parts.append(("minimum", self.min_cents - total))
         if self.max_cents is not None and total > self.max_cents:
             parts.append(("maximum", self.max_cents - total))
         return tuple(parts)
 
-    def cents(self, usage: Usage) -> int:
+    def total_cents(self, usage: Usage) -> int:
         """What it costs, VAT included; rounded half up, here and nowhere else. Raises ``ValueError`` as ``parts``."""
-        return _rounded(sum((amount for _, amount in self.parts(usage)), start=_fraction(0)))
+        return _round_half_up(sum((amount for _, amount in self.exact_parts(usage)), start=_as_fraction(0)))
 
-    def bill(self, usage: Usage) -> tuple[tuple[str, int], ...]:
+    def parts_in_cents(self, usage: Usage) -> tuple[tuple[str, int], ...]:
         """``parts`` in whole cents that add up to ``cents``: each is what the sum so far, rounded, has grown by."""
-        exact, before, made = _fraction(0), 0, []
-        for kind, amount in self.parts(usage):
+        exact, before, made = _as_fraction(0), 0, []
+        for kind, amount in self.exact_parts(usage):
             exact += amount
-            made.append((kind, _rounded(exact) - before))
-            before = _rounded(exact)
+            made.append((kind, _round_half_up(exact) - before))
+            before = _round_half_up(exact)
         return tuple(made)
 
     def vat_cents(self, cents: int) -> int:
         """The VAT that is in it, rounded half up; 0 if no rate is known."""
-        rate = _fraction(self.vat_percent or 0)
-        return _rounded(cents * rate / (100 + rate))
+        rate = _as_fraction(self.vat_percent or 0)
+        return _round_half_up(cents * rate / (100 + rate))
 
-    def _due(self, usage: Usage) -> Iterator[tuple[str, Fraction]]:
-        self._own(usage)
-        used = [tuple(zip(_KINDS, _units(s.wh, s.charging_ms, s.idle_ms), strict=True)) for s in usage.sums]
+    def _due_amounts(self, usage: Usage) -> Iterator[tuple[str, Fraction]]:
+        self._check_usage_plan(usage)
+        used = [tuple(zip(_KINDS, _priced_units(s.wh, s.charging_ms, s.idle_ms), strict=True)) for s in usage.sums]
         for n, kind in enumerate(_KINDS):
-            rated = [(getattr(rates, kind), units[n][1]) for rates, units in zip(self.rates(), used, strict=True)]
-            yield kind, sum((_cents(rate) * units for rate, units in rated), start=_fraction(0))
-        yield "session", _cents(self.session)
-        yield "other", _cents(self.other)
+            rated = [
+                (getattr(rates, kind), units[n][1]) for rates, units in zip(self.rates_by_window(), used, strict=True)
+            ]
+            yield kind, sum((_exact_cents(rate) * units for rate, units in rated), start=_as_fraction(0))
+        yield "session", _exact_cents(self.session)
+        yield "other", _exact_cents(self.other)
 
-    def _own(self, usage: Usage) -> None:
+    def _check_usage_plan(self, usage: Usage) -> None:
         plan = usage.plan
-        if plan.edges != _edges(self.windows) or plan.grace_ms != self.grace_min * 60_000:
+        if plan.edges != _week_edges(self.windows) or plan.grace_ms != self.grace_min * 60_000:
             raise ValueError("this usage was counted by another tariff")
 
     # --- under a ceiling -----------------------------------------------------------------------------------------
@@ -128,43 +133,43 @@ class Tariff:
     def ceiling_wh(self, usage: Usage, ceiling_cents: int) -> int | None:
         """How much more energy certainly costs no more than the ceiling, at the dearest rate and if no time counts;
         None: any. Raises ``ValueError`` as ``parts``."""
-        rate = max(_cents(r.kwh) for r in self.rates())
-        if self._capped(ceiling_cents) or not rate:
+        rate = max(_exact_cents(r.kwh) for r in self.rates_by_window())
+        if self._is_capped_by(ceiling_cents) or not rate:
             return None
-        return max(0, int(self._left(usage, ceiling_cents) * 1000 / rate))
+        return max(0, int(self._left_under_ceiling(usage, ceiling_cents) * 1000 / rate))
 
-    def affords(self, ceiling_cents: int) -> bool:
+    def leaves_energy_under(self, ceiling_cents: int) -> bool:
         """Is anything left for energy after what is due in any case?"""
-        return self._capped(ceiling_cents) or self._left(self.usage(), ceiling_cents) > 0
+        return self._is_capped_by(ceiling_cents) or self._left_under_ceiling(self.start_usage(), ceiling_cents) > 0
 
     def headroom_s(self, usage: Usage, ceiling_cents: int, power_w: float) -> float:
         """How long from the last point of ``usage`` until more than the ceiling is due, at this power and if the
         vehicle goes on as it is; ``inf``: longer than a week. Rather too short: before the first point, and for the
         first watt-hour to come, everything is taken as due. Raises ``ValueError`` as ``parts``."""
-        left = self._left(usage, ceiling_cents)
+        left = self._left_under_ceiling(usage, ceiling_cents)
         if left < 0:
             return 0.0
-        if self._capped(ceiling_cents):
+        if self._is_capped_by(ceiling_cents):
             return FOREVER_S
-        passed_ms = _fraction(0)
-        for rates, stretch_ms in self._ahead(usage):
-            rate = self._per_ms(rates, usage, power_w, int(passed_ms))
+        passed_ms = _as_fraction(0)
+        for rates, stretch_ms in self._rates_ahead(usage):
+            rate = self._cents_per_ms(rates, usage, power_w, int(passed_ms))
             if rate and left < rate * stretch_ms:
                 return float((passed_ms + left / rate) / 1000)
             left -= rate * stretch_ms
             passed_ms += stretch_ms
         return FOREVER_S
 
-    def _capped(self, ceiling_cents: int) -> bool:
+    def _is_capped_by(self, ceiling_cents: int) -> bool:
         return self.max_cents is not None and self.max_cents <= ceiling_cents
 
-    def _left(self, usage: Usage, ceiling_cents: int) -> Fraction:
-        due = sum((amount for _, amount in self._due(usage)), start=_fraction(0))
-        return -_fraction(1) if (self.min_cents or 0) > ceiling_cents else ceiling_cents - due
+    def _left_under_ceiling(self, usage: Usage, ceiling_cents: int) -> Fraction:
+        due = sum((amount for _, amount in self._due_amounts(usage)), start=_as_fraction(0))
+        return -_as_fraction(1) if (self.min_cents or 0) > ceiling_cents else ceiling_cents - due
 
-    def _ahead(self, usage: Usage) -> Iterator[tuple[Rates, int]]:
+    def _rates_ahead(self, usage: Usage) -> Iterator[tuple[Rates, int]]:
         """The rates of the coming week and for how many ms each holds."""
-        rates, at_ms = self.rates(), usage.at_ms
+        rates, at_ms = self.rates_by_window(), usage.at_ms
         if at_ms is None:
             dearest = (max((v for r in rates if (v := getattr(r, k)) is not None), default=None) for k in _KINDS)
             yield Rates(*dearest), _HORIZON_MS
@@ -172,45 +177,58 @@ class Tariff:
         grace_ms = max(0, usage.plan.grace_ms - usage.stretch_ms)
         end_ms, turn_ms = at_ms + _HORIZON_MS, at_ms + grace_ms
         while at_ms < end_ms:
-            next_ms = min(end_ms, usage.plan.until(at_ms), turn_ms if at_ms < turn_ms else end_ms)
-            yield rates[usage.plan.window(at_ms)], next_ms - at_ms
+            next_ms = min(end_ms, usage.plan.next_edge_ms(at_ms), turn_ms if at_ms < turn_ms else end_ms)
+            yield rates[usage.plan.window_at(at_ms)], next_ms - at_ms
             at_ms = next_ms
 
-    def _per_ms(self, rates: Rates, usage: Usage, power_w: float, passed_ms: int) -> Fraction:
+    def _cents_per_ms(self, rates: Rates, usage: Usage, power_w: float, passed_ms: int) -> Fraction:
         """Cents that one more ms costs."""
-        wh, charging_ms, idle_ms = _fraction(power_w) / 3_600_000, 0, 0
+        wh, charging_ms, idle_ms = _as_fraction(power_w) / 3_600_000, 0, 0
         if usage.charging or (power_w > 0 and usage.charging is not False):
             charging_ms = 1
         elif usage.charging is False and (usage.energy_wh or power_w > 0):
             idle_ms = 1 if usage.stretch_ms + passed_ms >= usage.plan.grace_ms else 0
-        units = _units(wh, charging_ms, idle_ms)
-        return sum((_cents(getattr(rates, k)) * u for k, u in zip(_KINDS, units, strict=True)), start=_fraction(0))
+        units = _priced_units(wh, charging_ms, idle_ms)
+        return sum(
+            (_exact_cents(getattr(rates, k)) * u for k, u in zip(_KINDS, units, strict=True)), start=_as_fraction(0)
+        )
 
     # --- on disk -------------------------------------------------------------------------------------------------
 
     def to_record(self) -> dict[str, Any]:
         """JSON-able: rates as texts, what is not there left out."""
-        record: dict[str, Any] = {"currency": self.currency, "grace_min": self.grace_min, **_texts(self, *_ONCE)}
+        record: dict[str, Any] = {
+            "currency": self.currency,
+            "grace_min": self.grace_min,
+            **_rates_to_record(self, *_ONCE),
+        }
         record |= {k: v for k in ("min_cents", "max_cents") if (v := getattr(self, k)) is not None}
         if self.other_name:
             record["other_name"] = self.other_name
         if self.windows:
-            record["windows"] = [[list(w.days), w.from_min, w.to_min, _texts(w.rates, *_KINDS)] for w in self.windows]
+            record["windows"] = [
+                [list(w.days), w.from_min, w.to_min, _rates_to_record(w.rates, *_KINDS)] for w in self.windows
+            ]
         return record
 
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> Tariff:
         """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         windows = tuple(
-            Window(tuple(whole(d) for d in days), whole(from_min), whole(to_min), Rates(**_read(rates, *_KINDS)))
+            Window(
+                tuple(parse_unsigned(d) for d in days),
+                parse_unsigned(from_min),
+                parse_unsigned(to_min),
+                Rates(**_rates_from_record(rates, *_KINDS)),
+            )
             for days, from_min, to_min, rates in r.get("windows", ())
         )
-        given: dict[str, Any] = {**_read(r, *_ONCE)} | {
-            k: whole(r[k]) for k in ("min_cents", "max_cents") if r.get(k) is not None
+        given: dict[str, Any] = {**_rates_from_record(r, *_ONCE)} | {
+            k: parse_unsigned(r[k]) for k in ("min_cents", "max_cents") if r.get(k) is not None
         }
         return cls(
             currency=str(r["currency"]),
-            grace_min=whole(r["grace_min"]),
+            grace_min=parse_unsigned(r["grace_min"]),
             other_name=str(r.get("other_name", "")),
             windows=windows,
             **given,
@@ -220,7 +238,7 @@ class Tariff:
 _ONCE = (*_KINDS, "session", "other", "vat_percent")
 
 
-def rate(value: object) -> Decimal:
+def parse_rate(value: object) -> Decimal:
     """A rate as it is written: a text or a whole number, or a number with a point (what a person wrote is its shortest
     form). Raises ``ValueError``: no number, below 0, beyond reason, or finer than ``DECIMALS``."""
     from decimal import Decimal, DecimalException
@@ -238,11 +256,11 @@ def rate(value: object) -> Decimal:
     return abs(made)
 
 
-def _over(window: Rates, always: Rates) -> Rates:
+def _window_rates(window: Rates, always: Rates) -> Rates:
     return Rates(*(v if (v := getattr(window, k)) is not None else getattr(always, k) for k in _KINDS))
 
 
-def _edges(windows: tuple[Window, ...]) -> tuple[tuple[int, int], ...]:
+def _week_edges(windows: tuple[Window, ...]) -> tuple[tuple[int, int], ...]:
     """Minute of the week and window from there on. A window whose end is not after its begin goes through midnight."""
     if not windows:
         return ((0, 0),)
@@ -257,29 +275,29 @@ def _edges(windows: tuple[Window, ...]) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(begins.items()))
 
 
-def _units(wh: Any, charging_ms: int, idle_ms: int) -> tuple[Fraction, Fraction, Fraction]:
+def _priced_units(wh: Any, charging_ms: int, idle_ms: int) -> tuple[Fraction, Fraction, Fraction]:
     """kWh, minutes, idle minutes."""
-    return _fraction(wh) / 1000, _fraction(charging_ms) / 60_000, _fraction(idle_ms) / 60_000
+    return _as_fraction(wh) / 1000, _as_fraction(charging_ms) / 60_000, _as_fraction(idle_ms) / 60_000
 
 
-def _cents(rate: Decimal | None) -> Fraction:
-    return 100 * _fraction(rate or 0)
+def _exact_cents(rate: Decimal | None) -> Fraction:
+    return 100 * _as_fraction(rate or 0)
 
 
-def _fraction(value: Any) -> Fraction:
+def _as_fraction(value: Any) -> Fraction:
     from fractions import Fraction
 
     return Fraction(value)
 
 
-def _rounded(amount: Fraction) -> int:
+def _round_half_up(amount: Fraction) -> int:
     """Half up; amounts are never below 0."""
     return int((2 * amount + 1) // 2)
 
 
-def _texts(source: object, *names: str) -> dict[str, str]:
+def _rates_to_record(source: object, *names: str) -> dict[str, str]:
     return {n: str(v) for n in names if (v := getattr(source, n)) is not None}
 
 
-def _read(r: Mapping[str, Any], *names: str) -> dict[str, Decimal]:
-    return {n: rate(r[n]) for n in names if r.get(n) is not None}
+def _rates_from_record(r: Mapping[str, Any], *names: str) -> dict[str, Decimal]:
+    return {n: parse_rate(r[n]) for n in names if r.get(n) is not None}

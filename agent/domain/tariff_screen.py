@@ -6,41 +6,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.domain.cost_screen import Values, agreed, running
-from agent.domain.driver_cost import Bill
-from agent.domain.evse import Evse, Site
-from agent.domain.local_time import local
+from agent.domain.cost_screen import Values, agreed_price_values, running_cost_values
+from agent.domain.driver_cost import DriverBill
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.local_time import local_offset
 from agent.model.types import MessageContent, Moment
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from agent.domain.session_usage import Plan
+    from agent.domain.session_usage import TariffPlan
     from agent.domain.tariff import Rates, Tariff
 
 _WEEK_MS = 7 * 24 * 3600 * 1000
 
 
-def offered(site: Site, evse: Evse, now: Moment) -> Values:
+def adhoc_tariff_values(site: StationState, evse: EvseRecord, now: Moment) -> Values:
     """The price for whoever comes without a contract; nothing where nothing is sold."""
-    tariff = evse.offer.price(site.settings) if evse.offer is not None else None
-    return tag(site, tariff, now) if tariff is not None and not site.free_vending else {}
+    tariff = evse.offer.tariff_for_new_driver(site.settings) if evse.offer is not None else None
+    return tariff_values(site, tariff, now) if tariff is not None and not site.free_vending else {}
 
 
-def agreed_with(site: Site, evse: Evse, message: tuple[MessageContent, ...], now: Moment) -> Values:
+def agreed_tariff_values(
+    site: StationState, evse: EvseRecord, message: tuple[MessageContent, ...], now: Moment
+) -> Values:
     """The price for the driver who is here, before energy flows: of who pays here the tariff, of others what the
     backend says."""
-    tariff = evse.grant.tariff if evse.grant is not None else None
-    return agreed(site, message) if tariff is None else tag(site, tariff, now)
+    tariff = evse.authorization.tariff if evse.authorization is not None else None
+    return agreed_price_values(site, message) if tariff is None else tariff_values(site, tariff, now)
 
 
-def of_session(site: Site, evse: Evse, register_wh: int, now: Moment) -> Values:
+def session_cost_values(site: StationState, evse: EvseRecord, register_wh: int, now: Moment) -> Values:
     """The price and what it has come to so far, likewise."""
-    bill = bill_of(evse, evse.session.id) if evse.session is not None else None
-    return charged(site, bill, now) if bill is not None else running(site, evse, register_wh, now)
+    bill = bill_of_session(evse, evse.session.id) if evse.session is not None else None
+    return bill_values(site, bill, now) if bill is not None else running_cost_values(site, evse, register_wh, now)
 
 
-def bill_of(evse: Evse, session: str) -> Bill | None:
+def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
     """What a bank card is charged; or what the station reckons, as long as the backend says nothing of the cost."""
     account = evse.account
     told = account is not None and account.session == session and account.cost is not None
@@ -48,7 +50,7 @@ def bill_of(evse: Evse, session: str) -> Bill | None:
     return next((b for b in bills if b is not None and b.session == session), None)
 
 
-def charged(site: Site, bill: Bill, now: Moment) -> Values:
+def bill_values(site: StationState, bill: DriverBill, now: Moment) -> Values:
     """The very amount that is settled; in the end with its parts (``bill_...``) and the VAT in it, before that with the
     prices."""
     values: Values = {
@@ -59,18 +61,18 @@ def charged(site: Site, bill: Bill, now: Moment) -> Values:
         "cost_estimated": bill.estimated,
     }
     if not bill.final:
-        return values | (tag(site, bill.tariff, now) if bill.tariff is not None else {})
+        return values | (tariff_values(site, bill.tariff, now) if bill.tariff is not None else {})
     values |= {"cost_text": "", "qr_url": bill.receipt}
     values |= {f"bill_{kind}_micro": cents * 10**4 for kind, cents in bill.parts}
     if bill.tariff is not None and bill.tariff.vat_percent is not None:
         vat_micro = bill.tariff.vat_cents(bill.cents) * 10**4
-        values |= {"bill_vat_micro": vat_micro, "tariff_vat_percent": _percent(bill.tariff.vat_percent)}
+        values |= {"bill_vat_micro": vat_micro, "tariff_vat_percent": _percent_text(bill.tariff.vat_percent)}
     if bill.tariff is not None and bill.tariff.other:
         values["tariff_other_name"] = bill.tariff.other_name
     return values
 
 
-def capped(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, int], ...]:
+def cap_bill_parts(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, int], ...]:
     """Parts that add up to less than they come to, because no more was held."""
     over = sum(part for _, part in parts) - cents
     if over <= 0:
@@ -79,64 +81,64 @@ def capped(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, i
     return (*(part for part in parts if part[0] != "maximum"), ("maximum", before - over))
 
 
-def tag(site: Site, tariff: Tariff, now: Moment) -> Values:
+def tariff_values(site: StationState, tariff: Tariff, now: Moment) -> Values:
     """All that a session at this tariff may cost. Prices by the time of day: those of now, and from
     ``tariff_next_at_utc_s`` on the ``tariff_next_...`` ones; nothing while nobody knows what time it is."""
-    rates, values = tariff.rates(), _once(tariff)
+    rates, values = tariff.rates_by_window(), _once_values(tariff)
     if not tariff.windows:
-        return values | _rated("tariff_", rates[0], tariff)
+        return values | _rate_values("tariff_", rates[0], tariff)
     if now.utc_s is None:
         return {}
-    plan = tariff.usage(local(site.settings, now.utc_s, site.zone)).plan
+    plan = tariff.start_usage(local_offset(site.settings, now.utc_s, site.zone)).plan
     at_ms = round(now.utc_s * 1000)
-    here = rates[plan.window(at_ms)]
-    values |= _rated("tariff_", here, tariff)
-    turn_ms = _turn(plan, rates, at_ms)
+    here = rates[plan.window_at(at_ms)]
+    values |= _rate_values("tariff_", here, tariff)
+    turn_ms = _next_price_change(plan, rates, at_ms)
     if turn_ms is not None:
         values |= {"tariff_next_at_utc_s": turn_ms // 1000}
-        values |= _rated("tariff_next_", rates[plan.window(turn_ms)], tariff, unlike=here)
+        values |= _rate_values("tariff_next_", rates[plan.window_at(turn_ms)], tariff, unlike=here)
     return values
 
 
-def _turn(plan: Plan, rates: tuple[Rates, ...], at_ms: int) -> int | None:
+def _next_price_change(plan: TariffPlan, rates: tuple[Rates, ...], at_ms: int) -> int | None:
     """When something costs something else; None: not within a week."""
-    here, turn_ms = rates[plan.window(at_ms)], plan.until(at_ms)
+    here, turn_ms = rates[plan.window_at(at_ms)], plan.next_edge_ms(at_ms)
     while turn_ms < at_ms + _WEEK_MS:
-        if rates[plan.window(turn_ms)] != here:
+        if rates[plan.window_at(turn_ms)] != here:
             return turn_ms
-        turn_ms = plan.until(turn_ms)
+        turn_ms = plan.next_edge_ms(turn_ms)
     return None
 
 
-def _once(tariff: Tariff) -> Values:
+def _once_values(tariff: Tariff) -> Values:
     amounts = {"session": tariff.session, "other": tariff.other}
     values: Values = {"tariff_currency": tariff.currency}
-    values |= {f"tariff_{name}_micro": _micro(amount) for name, amount in amounts.items() if amount}
+    values |= {f"tariff_{name}_micro": _micro_amount(amount) for name, amount in amounts.items() if amount}
     if tariff.other:
         values["tariff_other_name"] = tariff.other_name
     bounds = {"minimum": tariff.min_cents, "maximum": tariff.max_cents}
     values |= {f"tariff_{name}_micro": cents * 10**4 for name, cents in bounds.items() if cents}
     if tariff.vat_percent is not None:
-        values["tariff_vat_percent"] = _percent(tariff.vat_percent)
+        values["tariff_vat_percent"] = _percent_text(tariff.vat_percent)
     return values
 
 
-def _rated(what: str, rates: Rates, tariff: Tariff, unlike: Rates | None = None) -> Values:
+def _rate_values(what: str, rates: Rates, tariff: Tariff, unlike: Rates | None = None) -> Values:
     """``unlike``: only what is another price there. Energy that is given away is said, too."""
     values: Values = {}
     for name in ("kwh", "minute", "occupancy"):
         amount = getattr(rates, name)
         said = amount is not None and (amount or name == "kwh") if unlike is None else amount != getattr(unlike, name)
         if said:
-            values[f"{what}{name}_micro"] = _micro(amount)
+            values[f"{what}{name}_micro"] = _micro_amount(amount)
     if f"{what}occupancy_micro" in values and tariff.grace_min:
         values[f"{what}grace_min"] = tariff.grace_min
     return values
 
 
-def _micro(amount: Decimal | None) -> int:
+def _micro_amount(amount: Decimal | None) -> int:
     return int(amount.scaleb(6)) if amount is not None else 0
 
 
-def _percent(rate: Decimal) -> str:
+def _percent_text(rate: Decimal) -> str:
     return f"{rate.normalize():f}"

@@ -1,6 +1,6 @@
 """What is asked of a payment terminal and what it tells, in the domain's words (decision 21). ``terminal``: number of
 the EVSE that it belongs to, 0 for one that serves the station; ``payment``: our id of a payment, the key of its record
-in the journal (``Remember("payment", id, ...)``)."""
+in the journal (``Persist("payment", id, ...)``)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class OfferPayment(TerminalOrder):
 
 
 @frozen
-class AuthorisePayment(TerminalOrder):
+class AuthorizePayment(TerminalOrder):
     """``PaymentApproved`` or ``PaymentDeclined`` comes back."""
 
 

@@ -7,18 +7,18 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.messages import Sample
-from agent.domain.serialization import dump, load
-from agent.domain.stop_reason import Stop
+from agent.domain.serialization import dump_record, load_record
+from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import mutable
 from agent.model.types import EvseId, Reading, SignedReading, Stamp, Token
 
 
-class Point(StrEnum):
+class TxPoint(StrEnum):
     """TxStartStopPointEnumType of OCPP 2.x (those that can occur here)."""
 
     BAY = "ParkingBayOccupancy"
     EV_CONNECTED = "EVConnected"
-    AUTHORISED = "Authorized"
+    AUTHORIZED = "Authorized"
     POWER_PATH = "PowerPathClosed"
     ENERGY = "EnergyTransfer"
 
@@ -37,7 +37,7 @@ class Transaction:
     plugged_at: Stamp | None = None
     placed: bool = True
     token: Token | None = None
-    stop: Stop | None = None
+    stop: PendingStop | None = None
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
     signed: SignedReading | None = None
@@ -49,43 +49,43 @@ class Transaction:
         return self.reading if self.reading is not None and self.reading.energy_wh >= self.last_wh else None
 
     @property
-    def waits(self) -> bool:
+    def waits_for_authorization(self) -> bool:
         """For a first right."""
         return self.token is None and self.stop is None
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Remember("tx", id, ...)``."""
+        """For ``Persist("tx", id, ...)``."""
         return {
             "evse": self.evse,
-            "started": dump(self.started),
+            "started": dump_record(self.started),
             "start_wh": self.start_wh,
             "last_wh": self.last_wh,
-            "alive_at": dump(self.alive_at),
-            "plugged_at": dump(self.plugged_at),
+            "alive_at": dump_record(self.alive_at),
+            "plugged_at": dump_record(self.plugged_at),
             "placed": self.placed,
-            "token": dump(self.token),
+            "token": dump_record(self.token),
             "stop": self.stop.to_record() if self.stop else None,
-            "samples": dump(self.samples),
-            "reading": dump(self.reading),
-            "signed": dump(self.signed),
+            "samples": dump_record(self.samples),
+            "reading": dump_record(self.reading),
+            "signed": dump_record(self.signed),
         }
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Transaction:
-        """Read back what ``record`` made. Raises ``Poisoned``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         return cls(
             id=key,
             evse=int(r["evse"]),
-            started=load(r["started"], Stamp),
+            started=load_record(r["started"], Stamp),
             start_wh=int(r["start_wh"]),
             last_wh=int(r["last_wh"]),
-            alive_at=load(r["alive_at"], Stamp),
-            plugged_at=load(r["plugged_at"], Stamp) if r["plugged_at"] else None,
+            alive_at=load_record(r["alive_at"], Stamp),
+            plugged_at=load_record(r["plugged_at"], Stamp) if r["plugged_at"] else None,
             placed=bool(r["placed"]),
-            token=load(r["token"], Token) if r["token"] else None,
-            stop=Stop.from_record(r["stop"]) if r["stop"] else None,
-            samples=tuple(load(x, Sample) for x in r["samples"]),
-            reading=load(r["reading"], Reading) if r.get("reading") else None,
-            signed=load(r["signed"], SignedReading) if r.get("signed") else None,
+            token=load_record(r["token"], Token) if r["token"] else None,
+            stop=PendingStop.from_record(r["stop"]) if r["stop"] else None,
+            samples=tuple(load_record(x, Sample) for x in r["samples"]),
+            reading=load_record(r["reading"], Reading) if r.get("reading") else None,
+            signed=load_record(r["signed"], SignedReading) if r.get("signed") else None,
         )

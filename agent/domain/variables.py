@@ -53,7 +53,7 @@ class Variable:
     """Of a text, or of each entry of a list: what it has to look like."""
 
 
-def _v(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: Any) -> Variable:
+def _make_variable(name: str, default: Value, low: int = 0, high: int = 2**31 - 1, **more: Any) -> Variable:
     kind = {bool: "bool", int: "int", str: "text", tuple: "list"}[type(default)]
     if kind == "text" and high == 2**31 - 1:
         high = 500
@@ -78,17 +78,17 @@ OUTLETS_MOST = 4
 """EVSEs that can have settings of their own for payment at a web page."""
 
 
-def _web(n: int) -> tuple[Variable, ...]:
+def _web_payment_variables(n: int) -> tuple[Variable, ...]:
     """WebPaymentsCtrlr of OCPP 2.1 (2.4.2)."""
     return (
-        _v(f"web{n}_enabled", False),
-        _v(f"web{n}_template", ""),
-        _v(f"web{n}_totp_version", "v1", choices=("v1",)),
-        _v(f"web{n}_validity_s", 30, 6, 3600),
-        _v(f"web{n}_secret", "", secret=True, own=True, pattern=r"([!-~]{8,64})?"),
-        _v(f"web{n}_length", 8, 6, 64),
-        _v(f"web{n}_roaming_id", "", 0, 64),
-        _v(f"web{n}_quality", "Medium", choices=("Low", "Medium", "Quartile", "High")),
+        _make_variable(f"web{n}_enabled", False),
+        _make_variable(f"web{n}_template", ""),
+        _make_variable(f"web{n}_totp_version", "v1", choices=("v1",)),
+        _make_variable(f"web{n}_validity_s", 30, 6, 3600),
+        _make_variable(f"web{n}_secret", "", secret=True, own=True, pattern=r"([!-~]{8,64})?"),
+        _make_variable(f"web{n}_length", 8, 6, 64),
+        _make_variable(f"web{n}_roaming_id", "", 0, 64),
+        _make_variable(f"web{n}_quality", "Medium", choices=("Low", "Medium", "Quartile", "High")),
     )
 
 
@@ -96,138 +96,138 @@ VARIABLES: dict[str, Variable] = {
     v.name: v
     for v in (
         # authorisation
-        _v("authorize_remote_start", False),
-        _v("auth_cache_enabled", True),
-        _v("auth_cache_lifetime_s", 0),
-        _v("cache_settles", False),
-        _v("local_authorize_offline", True),
-        _v("local_pre_authorize", False),
-        _v("local_authorization_only", False),
-        _v("master_group", "", 0, 36),
-        _v("offline_tx_for_unknown_id", False),
-        _v("local_list_enabled", True),
-        _v("list_max_entries", 10_000, writable=False),
-        _v("list_max_items", 1000, writable=False),
-        _v("list_settles", False),
-        _v("refused_cards_per_min", 10, 0, 1000, writable=False),
+        _make_variable("authorize_remote_start", False),
+        _make_variable("auth_cache_enabled", True),
+        _make_variable("auth_cache_lifetime_s", 0),
+        _make_variable("cache_settles", False),
+        _make_variable("local_authorize_offline", True),
+        _make_variable("local_pre_authorize", False),
+        _make_variable("local_authorization_only", False),
+        _make_variable("master_group", "", 0, 36),
+        _make_variable("offline_tx_for_unknown_id", False),
+        _make_variable("local_list_enabled", True),
+        _make_variable("list_max_entries", 10_000, writable=False),
+        _make_variable("list_max_items", 1000, writable=False),
+        _make_variable("list_settles", False),
+        _make_variable("refused_cards_per_min", 10, 0, 1000, writable=False),
         # reservation
-        _v("reservation_enabled", True),
-        _v("reserve_any", True, writable=False),
+        _make_variable("reservation_enabled", True),
+        _make_variable("reserve_any", True, writable=False),
         # transactions
-        _v("connection_timeout_s", 60, 1, 86400),
-        _v("stop_on_ev_disconnect", True),
-        _v("stop_on_invalid_id", True),
-        _v("max_energy_on_invalid_wh", 0),
-        _v("unlock_on_ev_disconnect", True),
-        _v("message_attempts", 3, 0, 1000),
-        _v("message_retry_interval_s", 60, 0, 86400),
-        _v("retry_start_while_charging", True, writable=False),
-        _v("tx_start_points", ("PowerPathClosed",), 1, 5, choices=POINTS),
-        _v("tx_stop_points", ("Authorized",), 1, 5, choices=POINTS),
-        _v("free_vending", False, writable=False),
+        _make_variable("connection_timeout_s", 60, 1, 86400),
+        _make_variable("stop_on_ev_disconnect", True),
+        _make_variable("stop_on_invalid_id", True),
+        _make_variable("max_energy_on_invalid_wh", 0),
+        _make_variable("unlock_on_ev_disconnect", True),
+        _make_variable("message_attempts", 3, 0, 1000),
+        _make_variable("message_retry_interval_s", 60, 0, 86400),
+        _make_variable("retry_start_while_charging", True, writable=False),
+        _make_variable("tx_start_points", ("PowerPathClosed",), 1, 5, choices=POINTS),
+        _make_variable("tx_stop_points", ("Authorized",), 1, 5, choices=POINTS),
+        _make_variable("free_vending", False, writable=False),
         # metering
-        _v("sample_interval_s", 300, 0, 86400),
-        _v("sampled_measurands", ENERGY, 0, 20),
-        _v("clock_aligned_interval_s", 0, 0, 86400),
-        _v("aligned_measurands", ENERGY, 0, 20),
-        _v("aligned_when_idle", False),
-        _v("stop_sampled_measurands", (), 0, 20),
-        _v("stop_aligned_measurands", (), 0, 20),
-        _v("stop_sample_interval_s", AS_UPDATED, AS_UPDATED, 86400),
-        _v("stop_clock_interval_s", AS_UPDATED, AS_UPDATED, 86400),
-        _v("start_measurands", ENERGY, 0, 20),
-        _v("snapshot_interval_s", 300, 10, 3600, writable=False),
-        _v("meter_grace_s", 60, 0, 600, writable=False),
-        _v("sign_readings", False, writable=False),
-        _v("sign_samples", False),
-        _v("sign_aligned", False),
-        _v("public_key_told", False, writable=False),
+        _make_variable("sample_interval_s", 300, 0, 86400),
+        _make_variable("sampled_measurands", ENERGY, 0, 20),
+        _make_variable("clock_aligned_interval_s", 0, 0, 86400),
+        _make_variable("aligned_measurands", ENERGY, 0, 20),
+        _make_variable("aligned_when_idle", False),
+        _make_variable("stop_sampled_measurands", (), 0, 20),
+        _make_variable("stop_aligned_measurands", (), 0, 20),
+        _make_variable("stop_sample_interval_s", AS_UPDATED, AS_UPDATED, 86400),
+        _make_variable("stop_clock_interval_s", AS_UPDATED, AS_UPDATED, 86400),
+        _make_variable("start_measurands", ENERGY, 0, 20),
+        _make_variable("snapshot_interval_s", 300, 10, 3600, writable=False),
+        _make_variable("meter_grace_s", 60, 0, 600, writable=False),
+        _make_variable("sign_readings", False, writable=False),
+        _make_variable("sign_samples", False),
+        _make_variable("sign_aligned", False),
+        _make_variable("public_key_told", False, writable=False),
         # what charging costs, for the screen
-        _v("cost_display", False, writable=False),
-        _v("cost_decimals", 2, 0, 4),
-        _v("currency", "EUR", 3, 3, pattern="[A-Z]{3}"),
+        _make_variable("cost_display", False, writable=False),
+        _make_variable("cost_decimals", 2, 0, 4),
+        _make_variable("currency", "EUR", 3, 3, pattern="[A-Z]{3}"),
         *(
-            _v(f"tariff_{when}{language and '_'}{language}", "", 0, TEXT_MAX)
+            _make_variable(f"tariff_{when}{language and '_'}{language}", "", 0, TEXT_MAX)
             for when in ("fallback", "fallback_offline")
             for language in ("", *LANGUAGES)
         ),
-        _v("cost_fallback", "", 0, TEXT_MAX),
-        *(_v(name, "", 0, 13, pattern=AMOUNT, own=True) for name in OFFLINE_PRICES),
-        _v("idle_fee_after_stop", False),
+        _make_variable("cost_fallback", "", 0, TEXT_MAX),
+        *(_make_variable(name, "", 0, 13, pattern=AMOUNT, own=True) for name in OFFLINE_PRICES),
+        _make_variable("idle_fee_after_stop", False),
         # payment with a bank card
-        _v("offline_payments", False),
-        _v("payment_authorize_first", False),
-        _v("payment_start", "tap", 0, 8, choices=("tap", "plug")),
-        _v("payment_token_type", "Local", 0, 20, choices=("Local", "Central")),
-        _v("payment_connect_timeout_s", 300, 1, 86400),
-        _v("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
-        _v("receipt_url", "", 0, 500, pattern=HTTPS),
+        _make_variable("offline_payments", False),
+        _make_variable("payment_authorize_first", False),
+        _make_variable("payment_start", "tap", 0, 8, choices=("tap", "plug")),
+        _make_variable("payment_token_type", "Local", 0, 20, choices=("Local", "Central")),
+        _make_variable("payment_connect_timeout_s", 300, 1, 86400),
+        _make_variable("payment_at_ceiling", "end", 0, 8, choices=("end", "suspend")),
+        _make_variable("receipt_url", "", 0, 500, pattern=HTTPS),
         # the screen
-        _v("language", "", 0, 8),
-        _v("languages", LANGUAGES, writable=False),
-        _v("multi_language", True, writable=False),
-        _v("time_offset", "", 0, 6, pattern=OFFSET),
-        _v("time_offset_next", "", 0, 6, pattern=OFFSET),
-        _v("time_offset_next_at", "", 0, 40),
+        _make_variable("language", "", 0, 8),
+        _make_variable("languages", LANGUAGES, writable=False),
+        _make_variable("multi_language", True, writable=False),
+        _make_variable("time_offset", "", 0, 6, pattern=OFFSET),
+        _make_variable("time_offset_next", "", 0, 6, pattern=OFFSET),
+        _make_variable("time_offset_next_at", "", 0, 40),
         # link
-        _v("heartbeat_interval_s", 900, 0, 86400),
-        _v("ping_interval_s", 240, 0, 86400),
-        _v("minimum_status_duration_s", 0, 0, 3600),
-        _v("reset_retries", 1, 0, 100),
-        _v("get_maximum", 100, writable=False),
-        _v("message_timeout_s", 30, 1, 3600, writable=False),
-        _v("time_sources", ("Heartbeat",), 1, 1, choices=("Heartbeat",)),
-        _v("offline_threshold_s", 600, 0, 30 * 86400),
-        _v("backoff_minimum_s", 10, 1, 3600),
-        _v("backoff_random_s", 10, 0, 3600),
-        _v("backoff_repeats", 5, 0, 10),
-        _v("network_attempts", 3, 1, 100, own=True),
-        _v("network_priority", ("1",), 1, 3, choices=("1", "2", "3"), reboot=True, own=True),
-        _v("network_slot", 1, 1, 3, writable=False),
+        _make_variable("heartbeat_interval_s", 900, 0, 86400),
+        _make_variable("ping_interval_s", 240, 0, 86400),
+        _make_variable("minimum_status_duration_s", 0, 0, 3600),
+        _make_variable("reset_retries", 1, 0, 100),
+        _make_variable("get_maximum", 100, writable=False),
+        _make_variable("message_timeout_s", 30, 1, 3600, writable=False),
+        _make_variable("time_sources", ("Heartbeat",), 1, 1, choices=("Heartbeat",)),
+        _make_variable("offline_threshold_s", 600, 0, 30 * 86400),
+        _make_variable("backoff_minimum_s", 10, 1, 3600),
+        _make_variable("backoff_random_s", 10, 0, 3600),
+        _make_variable("backoff_repeats", 5, 0, 10),
+        _make_variable("network_attempts", 3, 1, 100, own=True),
+        _make_variable("network_priority", ("1",), 1, 3, choices=("1", "2", "3"), reboot=True, own=True),
+        _make_variable("network_slot", 1, 1, 3, writable=False),
         # smart charging
-        _v("profile_stack_level_max", 20, 0, 1000, writable=False),
-        _v("profile_periods_max", 100, 1, 1024, writable=False),
-        _v("profile_rate_units", ("Current", "Power"), 0, 2, writable=False),
-        _v("profiles_max", 40, 1, 1000, writable=False),
-        _v("phase_switching", False, writable=False),
-        _v("nominal_voltage_v", 230, 50, 500, writable=False),
+        _make_variable("profile_stack_level_max", 20, 0, 1000, writable=False),
+        _make_variable("profile_periods_max", 100, 1, 1024, writable=False),
+        _make_variable("profile_rate_units", ("Current", "Power"), 0, 2, writable=False),
+        _make_variable("profiles_max", 40, 1, 1000, writable=False),
+        _make_variable("phase_switching", False, writable=False),
+        _make_variable("nominal_voltage_v", 230, 50, 500, writable=False),
         # files
-        _v("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
-        _v("signed_firmware_required", False, writable=False),
+        _make_variable("file_transfer_protocols", ("FTP", "FTPS", "HTTP", "HTTPS"), writable=False),
+        _make_variable("signed_firmware_required", False, writable=False),
         # station
-        _v("connector_phase_rotation", ("0.RST",), 0, 50, pattern=rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"),
-        _v("connector_count", 1, writable=False),
-        _v(
+        _make_variable("connector_phase_rotation", ("0.RST",), 0, 50, pattern=rf"\d{{1,4}}\.({'|'.join(ROTATIONS)})"),
+        _make_variable("connector_count", 1, writable=False),
+        _make_variable(
             "feature_profiles",
             FEATURE_PROFILES,
             0,
             len(FEATURE_PROFILES),
             writable=False,
         ),
-        _v("cpo_name", "", 0, 50),
-        _v("chain_max_size", 10_000, writable=False),
-        _v("certificates_max", 20, writable=False),
-        _v("signing_wait_s", 30, 0, 86400),
-        _v("signing_repeats", 3, 0, 10),
-        _v("authorization_key", "", 0, 45, secret=True, own=True),
-        _v("security_profile", 0, 0, 3, own=True),
-        _v("cpo_name", "", 0, 50, own=True),
-        _v("root_check", False, writable=False),
+        _make_variable("cpo_name", "", 0, 50),
+        _make_variable("chain_max_size", 10_000, writable=False),
+        _make_variable("certificates_max", 20, writable=False),
+        _make_variable("signing_wait_s", 30, 0, 86400),
+        _make_variable("signing_repeats", 3, 0, 10),
+        _make_variable("authorization_key", "", 0, 45, secret=True, own=True),
+        _make_variable("security_profile", 0, 0, 3, own=True),
+        _make_variable("cpo_name", "", 0, 50, own=True),
+        _make_variable("root_check", False, writable=False),
         # payment at a web page; 0: of the whole station
-        *(v for n in range(OUTLETS_MOST + 1) for v in _web(n)),
-        *(_v(f"qr{n}_url", "") for n in range(1, OUTLETS_MOST + 1)),
-        _v("blink_repeat", 3, 0, 20),
-        _v("light_intensity", 100, 0, 100),
+        *(v for n in range(OUTLETS_MOST + 1) for v in _web_payment_variables(n)),
+        *(_make_variable(f"qr{n}_url", "") for n in range(1, OUTLETS_MOST + 1)),
+        _make_variable("blink_repeat", 3, 0, 20),
+        _make_variable("light_intensity", 100, 0, 100),
     )
 }
 
 
-def web_part(n: int) -> str:
+def web_payment_part(n: int) -> str:
     """The name of the part that these settings belong to (``Settings.fitted``)."""
     return f"WebPayments{n}"
 
 
-def code_part(n: int) -> str:
+def qr_code_part(n: int) -> str:
     return f"Code{n}"
 
 
@@ -243,7 +243,7 @@ class WrongValue(ValueError):
     """The text is not a value of this setting; ``str()`` says why."""
 
 
-def read(variable: Variable, text: str) -> Value:
+def parse_value(variable: Variable, text: str) -> Value:
     """Text from the wire to a typed value. Raises ``WrongValue``."""
     text = text.strip()
     if variable.kind == "bool":
@@ -259,14 +259,14 @@ def read(variable: Variable, text: str) -> Value:
             raise WrongValue(f"{variable.name}: must be {variable.low} to {variable.high}, is {number}")
         return number
     if variable.kind == "list":
-        return _list(variable, text)
+        return _parse_list(variable, text)
     unlike = bool(variable.pattern) and re.fullmatch(variable.pattern, text) is None
     if not variable.low <= len(text) <= variable.high or (variable.choices and text not in variable.choices) or unlike:
         raise WrongValue(f"{variable.name}: is not acceptable")
     return text
 
 
-def _list(variable: Variable, text: str) -> tuple[str, ...]:
+def _parse_list(variable: Variable, text: str) -> tuple[str, ...]:
     items = tuple(i.strip() for i in text.split(",") if i.strip())
     if len(items) < variable.low:
         raise WrongValue(f"{variable.name}: needs at least {variable.low} entry")
@@ -277,21 +277,21 @@ def _list(variable: Variable, text: str) -> tuple[str, ...]:
         raise WrongValue(f"{variable.name}: {', '.join(unknown) or 'an entry twice'} is not possible here")
     if variable.name.endswith("_measurands"):
         for item in items:
-            if not known_measurand(item):
+            if not is_known_measurand(item):
                 raise WrongValue(f"{variable.name}: {item!r} is not measured here")
     if variable.pattern and any(re.fullmatch(variable.pattern, i, re.ASCII) is None for i in items):
         raise WrongValue(f"{variable.name}: an entry is not acceptable")
     return items
 
 
-def known_measurand(item: str) -> bool:
+def is_known_measurand(item: str) -> bool:
     if item in MEASURANDS:
         return True
     head, _, phase = item.rpartition(".")
     return phase in PHASES and head in ("Current.Import", "Power.Active.Import", "Voltage")
 
 
-def write(variable: Variable, value: Value) -> str:
+def format_value(variable: Variable, value: Value) -> str:
     """A typed value to text for the wire."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -308,18 +308,18 @@ class Settings:
         """Parts that not every station has and that settings belong to (``LAMP``)."""
         self._values: dict[str, Value] = {n: v.default for n, v in VARIABLES.items()}
         for name, value in (initial or {}).items():
-            self.put(name, value)
+            self.put_value(name, value)
 
-    def put(self, name: str, value: Value) -> None:
+    def put_value(self, name: str, value: Value) -> None:
         if name not in VARIABLES:
             raise KeyError(f"no setting is called {name!r}")
         self._values[name] = value
 
-    def offers(self, what: str) -> bool:
+    def offers_part(self, what: str) -> bool:
         """A profile that this station offers, or a part that it has: names that belong to others do not exist here."""
         if what == COST:
-            return self.flag("cost_display")
-        return what in self.fitted or what in self.items_of("feature_profiles")
+            return self.bool_value("cost_display")
+        return what in self.fitted or what in self.list_value("feature_profiles")
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
@@ -327,16 +327,16 @@ class Settings:
     def __getitem__(self, name: str) -> Value:
         return self._values[name]
 
-    def flag(self, name: str) -> bool:
+    def bool_value(self, name: str) -> bool:
         return bool(self._values[name])
 
-    def number(self, name: str) -> int:
+    def int_value(self, name: str) -> int:
         value = self._values[name]
         return value if isinstance(value, int) else 0
 
-    def text(self, name: str) -> str:
+    def text_value(self, name: str) -> str:
         return str(self._values[name])
 
-    def items_of(self, name: str) -> tuple[str, ...]:
+    def list_value(self, name: str) -> tuple[str, ...]:
         value = self._values[name]
         return value if isinstance(value, tuple) else ()

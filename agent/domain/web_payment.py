@@ -19,11 +19,11 @@ _KEPT = "*-._~"
 HTTP = "http://"
 
 
-def slot(utc_s: float, validity_s: int) -> int:
+def totp_time_slot(utc_s: float, validity_s: int) -> int:
     return int(utc_s // validity_s)
 
 
-def token(secret: str, number: int, length: int) -> str:
+def one_time_token(secret: str, number: int, length: int) -> str:
     """The one-time token of slot ``number`` (unsigned 64 bit). Repeats after 32 letters."""
     import hashlib
     import hmac
@@ -33,7 +33,7 @@ def token(secret: str, number: int, length: int) -> str:
     return "".join(ALPHABET[digest[(offset + i) % len(digest)] % len(ALPHABET)] for i in range(length))
 
 
-def placeholders(template: str) -> list[str]:
+def template_names(template: str) -> list[str]:
     """Lower-cased names in braces. Raises ``ValueError`` for braces that do not match."""
     names, rest = [], template
     while rest:
@@ -48,7 +48,7 @@ def placeholders(template: str) -> list[str]:
     return names
 
 
-def filled(template: str, values: Mapping[str, str]) -> str:
+def fill_template(template: str, values: Mapping[str, str]) -> str:
     """``values`` by lower-cased name, percent-encoded where they are put in."""
     out, rest = "", template
     while rest:
@@ -63,7 +63,7 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 def template_problem(template: str, hosts: Collection[str]) -> str:
     """Why this is no template of an address with a one-time token, "" if it is one."""
     try:
-        names = placeholders(template)
+        names = template_names(template)
     except ValueError as e:
         return str(e)
     if unknown := sorted(set(names) - NAMES):
@@ -72,7 +72,7 @@ def template_problem(template: str, hosts: Collection[str]) -> str:
         return "must contain {totp} and {version}"
     if not {"chargingstationid", "roamingevseid"} & set(names):
         return "must contain {chargingstationid} or {roamingevseid}"
-    return address_problem(filled(template, dict.fromkeys(NAMES, "x")), hosts)
+    return address_problem(fill_template(template, dict.fromkeys(NAMES, "x")), hosts)
 
 
 def address_problem(url: str, hosts: Collection[str]) -> str:
@@ -87,7 +87,7 @@ def address_problem(url: str, hosts: Collection[str]) -> str:
     local = host in ("127.0.0.1", "localhost", "::1") or HTTP + host in hosts
     if parts.scheme != "https" and not (local and parts.scheme == "http"):
         return "must begin with https://"
-    if not _is_plain(host) or "@" in parts.netloc or not url.isprintable() or " " in url or "\\" in url:
+    if not _is_plain_host(host) or "@" in parts.netloc or not url.isprintable() or " " in url or "\\" in url:
         return "is no address that people can be led to"
     names = [h.removeprefix(HTTP) for h in hosts]
     if names and not any(host == h or host.endswith("." + h) for h in names):
@@ -107,13 +107,13 @@ def receipt_problem(template: str, hosts: Collection[str]) -> str:
     return address_problem(receipt_address(template, "x", "x", "x"), hosts)
 
 
-def _is_plain(host: str) -> bool:
+def _is_plain_host(host: str) -> bool:
     """Letters, digits, hyphens: whatever else there is, a browser may see another host than we do."""
     return bool(host) and all(c.isascii() and (c.isalnum() or c in "-.:") for c in host)
 
 
 @frozen
-class Plan:
+class WebPaymentConfig:
     """How payment by QR code is offered, from the station file (``[web_payment]``). ``shared``: one set of settings for
     the whole station instead of one per EVSE. ``plugged``: shown only once a vehicle is there. ``ids``: EVSE number to
     what roaming calls it."""

@@ -48,12 +48,12 @@ class EvseState:
     """The vehicle has had its one session: it takes no energy before it is plugged anew."""
 
     @property
-    def vehicle(self) -> bool:
+    def vehicle_connected(self) -> bool:
         """A vehicle is on the cable (B, C, D)."""
         return self.pilot in (Pilot.B, Pilot.C, Pilot.D)
 
     @property
-    def asks(self) -> bool:
+    def requests_energy(self) -> bool:
         """The vehicle asks for energy (C, D)."""
         return self.pilot in (Pilot.C, Pilot.D)
 

@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 _put = object.__setattr__
 
-__all__ = ["frozen", "is_record", "mutable", "replace", "specs"]
+__all__ = ["field_specs", "frozen", "is_record_class", "mutable", "replace"]
 
 
-def is_record(cls: type[Any]) -> bool:
+def is_record_class(cls: type[Any]) -> bool:
     """One of ours, or any other dataclass."""
     return hasattr(cls, "__slots_all__") or dataclasses.is_dataclass(cls)
 
 
-def specs(cls: type[Any]) -> dict[str, Field[Any]]:
+def field_specs(cls: type[Any]) -> dict[str, Field[Any]]:
     """By name: type and default of each field, for who wants no more. ``dataclasses.fields`` makes a class for it."""
     if not hasattr(cls, "__slots_all__"):
         return {f.name: f for f in dataclasses.fields(cls)}
     found = {}
     for name in cls.__slots_all__:
-        found[name] = spec = _spec(cls.__frozen_defaults__.get(name, MISSING))
+        found[name] = spec = _field_spec(cls.__frozen_defaults__.get(name, MISSING))
         spec.name, spec.type = name, cls.__frozen_types__[name]
     return found
 
@@ -57,7 +57,7 @@ class _Fields:
 
     def __get__(self, instance: object, owner: type[Any]) -> dict[str, Field[Any]]:
         types, defaults = owner.__frozen_types__, owner.__frozen_defaults__
-        wanted = [(n, types[n], _spec(defaults.get(n, MISSING))) for n in owner.__slots_all__]
+        wanted = [(n, types[n], _field_spec(defaults.get(n, MISSING))) for n in owner.__slots_all__]
         plain: dict[str, Any] = {
             "init": False,
             "repr": False,
@@ -76,57 +76,57 @@ class _Signature:
     def __get__(self, instance: object, owner: type[Any]) -> Any:
         import inspect
 
-        whole = inspect.signature(_init(owner))
+        whole = inspect.signature(_compile_init(owner))
         return whole.replace(parameters=[p for name, p in whole.parameters.items() if name != "self"])
 
 
-def _spec(default: Any) -> Any:
+def _field_spec(default: Any) -> Any:
     if isinstance(default, Field):
         return dataclasses.field(default_factory=default.default_factory)
     return dataclasses.field() if default is MISSING else dataclasses.field(default=default)
 
 
-def _eq(self: Any, other: Any) -> Any:
+def _shared_eq(self: Any, other: Any) -> Any:
     if other.__class__ is not self.__class__:
         return NotImplemented
     return all(getattr(self, n) == getattr(other, n) for n in self.__slots_all__)
 
 
-def _hash(self: Any) -> int:
+def _shared_hash(self: Any) -> int:
     return hash((self.__class__, *(getattr(self, n) for n in self.__slots_all__)))
 
 
-def _repr(self: Any) -> str:
+def _shared_repr(self: Any) -> str:
     shown = (n for n in self.__slots_all__ if n not in self.__frozen_quiet__)
     return f"{self.__class__.__qualname__}({', '.join(f'{n}={getattr(self, n)!r}' for n in shown)})"
 
 
-def _fixed(self: object, name: str, value: object = None) -> None:
+def _refuse_change(self: object, name: str, value: object = None) -> None:
     raise dataclasses.FrozenInstanceError(f"{type(self).__name__}.{name} cannot be changed")
 
 
-def _getstate(self: Any) -> list[Any]:
+def _pickle_state(self: Any) -> list[Any]:
     return [getattr(self, n) for n in self.__slots_all__]
 
 
-def _setstate(self: Any, state: list[Any]) -> None:
+def _restore_state(self: Any, state: list[Any]) -> None:
     for name, value in zip(self.__slots_all__, state, strict=True):
         _put(self, name, value)
 
 
 _SHARED: dict[str, Any] = {
-    "__eq__": _eq,
-    "__repr__": _repr,
+    "__eq__": _shared_eq,
+    "__repr__": _shared_repr,
     "__dataclass_fields__": _Fields(),
     "__signature__": _Signature(),
 }
 _FROZEN: dict[str, Any] = {
     **_SHARED,
-    "__hash__": _hash,
-    "__setattr__": _fixed,
-    "__delattr__": _fixed,
-    "__getstate__": _getstate,
-    "__setstate__": _setstate,
+    "__hash__": _shared_hash,
+    "__setattr__": _refuse_change,
+    "__delattr__": _refuse_change,
+    "__getstate__": _pickle_state,
+    "__setstate__": _restore_state,
 }
 _MUTABLE: dict[str, Any] = {**_SHARED, "__hash__": None}
 
@@ -134,16 +134,16 @@ _MUTABLE: dict[str, Any] = {**_SHARED, "__hash__": None}
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def frozen(cls: type[T]) -> type[T]:
     """Class decorator; see the module. Defaults are plain values or ``dataclasses.field(default_factory=...)``."""
-    return _slotted(cls, _FROZEN)
+    return _make_slotted(cls, _FROZEN)
 
 
 @dataclass_transform(field_specifiers=(dataclasses.field,))
 def mutable(cls: type[T]) -> type[T]:
     """Class decorator: the same for a record whose fields change; it compares by class and content and has no hash."""
-    return _slotted(cls, _MUTABLE)
+    return _make_slotted(cls, _MUTABLE)
 
 
-def _slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
+def _make_slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
     own = cls.__dict__
     new = own.get("__annotations__", {})
     base: Any = cls if hasattr(cls, "__slots_all__") else _Bare
@@ -170,7 +170,7 @@ def _slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
     body["__frozen_types__"] = {**base.__frozen_types__, **new} if inherited else new
     body["__frozen_defaults__"], body["__frozen_quiet__"] = defaults, quiet
     made: Any = type(cls.__name__, cls.__bases__, body)
-    made.__init__ = _first_init(made)
+    made.__init__ = _uncompiled_init(made)
     result: type[T] = made
     return result
 
@@ -187,16 +187,16 @@ UNCOMPILED = 16
 """How many instances are made without: to compile costs as much as some thirty of them, and most classes have few."""
 
 
-def _first_init(cls: type[Any]) -> Any:
+def _uncompiled_init(cls: type[Any]) -> Any:
     left = UNCOMPILED
-    put = _putter(cls)
+    put = _attribute_setter(cls)
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         nonlocal left
         left -= 1
-        values = _bound(cls, args, kwargs) if left >= 0 else None
+        values = _bind_arguments(cls, args, kwargs) if left >= 0 else None
         if values is None:
-            cls.__init__ = made = _init(cls)
+            cls.__init__ = made = _compile_init(cls)
             made(self, *args, **kwargs)  # whatever is wrong with the arguments is said by Python
         else:
             for name, value in values.items():
@@ -205,11 +205,11 @@ def _first_init(cls: type[Any]) -> Any:
     return __init__
 
 
-def _putter(cls: type[Any]) -> Callable[[Any, str, Any], None]:
-    return _put if cls.__dict__.get("__setattr__") is _fixed else setattr
+def _attribute_setter(cls: type[Any]) -> Callable[[Any, str, Any], None]:
+    return _put if cls.__dict__.get("__setattr__") is _refuse_change else setattr
 
 
-def _bound(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+def _bind_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """The value of each field; None: these are not its arguments."""
     names, defaults = cls.__slots_all__, cls.__frozen_defaults__
     values = dict(zip(names, args))  # noqa: B905  more arguments than fields are found below
@@ -226,11 +226,11 @@ def _bound(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dic
     return values if len(values) == len(names) else None
 
 
-def _init(cls: type[Any]) -> Any:
+def _compile_init(cls: type[Any]) -> Any:
     """The real one, compiled."""
     defaults: dict[str, Any] = cls.__frozen_defaults__
     scope: dict[str, Any] = {"_put": _put}
-    fixed = cls.__dict__.get("__setattr__") is _fixed
+    fixed = cls.__dict__.get("__setattr__") is _refuse_change
     put = " _put(self, {name!r}, {value})" if fixed else " self.{name} = {value}"
     arguments, lines = [], []
     for name in cls.__slots_all__:

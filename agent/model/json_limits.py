@@ -27,39 +27,39 @@ _HEAD = re.compile(r'\s*\[\s*(\d)\s*,\s*("[^"\\]{0,255}(?:\\.[^"\\]{0,255}){0,25
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-def excess(text: str) -> str | None:
+def why_excessive(text: str) -> str | None:
     """Why this text is too much to be read; None: it is not. The text need not be JSON."""
-    if _opened(text) <= DEPTH_MAX and _opened(text) + text.count(",") <= VALUES_MAX:
+    if _count_brackets(text) <= DEPTH_MAX and _count_brackets(text) + text.count(",") <= VALUES_MAX:
         return None
     if text.count('"') - text.count('\\"') > 4 * VALUES_MAX:  # a value may have a name, each of two quotation marks
         return f"more than {VALUES_MAX} values"
     bare = _STRING.sub("", text)
-    if _opened(bare) + bare.count(",") > VALUES_MAX:
+    if _count_brackets(bare) + bare.count(",") > VALUES_MAX:
         return f"more than {VALUES_MAX} values"
-    if _opened(bare) > DEPTH_MAX and _depth(bare) > DEPTH_MAX:
+    if _count_brackets(bare) > DEPTH_MAX and _bracket_depth(bare) > DEPTH_MAX:
         return f"more than {DEPTH_MAX} brackets inside each other"
     return None
 
 
-def read(text: str | bytes, **options: Any) -> Any:
+def read_json(text: str | bytes, **options: Any) -> Any:
     """As ``json.loads``, within the limits. Raises ``ValueError``, and nothing else."""
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
-    if (why := excess(text)) is not None:
+    if (why := why_excessive(text)) is not None:
         raise ValueError(why)
     return json.loads(text, **options)
 
 
-def _opened(text: str) -> int:
+def _count_brackets(text: str) -> int:
     return text.count("[") + text.count("{")
 
 
-def _depth(bare: str) -> int:
+def _bracket_depth(bare: str) -> int:
     """``bare``: without strings, and with few enough values for a loop in Python."""
     return max(accumulate(map(_STEP.__getitem__, _NO_BRACKET.sub("", bare))), default=0)
 
 
-def head(text: str) -> tuple[int, str] | None:
+def frame_head(text: str) -> tuple[int, str] | None:
     """Message type and id of a frame that is not read; None where there are none."""
     match = _HEAD.match(text)
     if match is None:

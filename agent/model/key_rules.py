@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import Field
 from typing import Annotated, Any, Protocol, TypeAlias
 
-from agent.model.fastclass import frozen, specs
+from agent.model.fastclass import field_specs, frozen
 
 
 class Rule(Protocol):
-    def problem(self, value: Any) -> str: ...
+    def value_problem(self, value: Any) -> str: ...
 
 
 @frozen
@@ -31,20 +31,20 @@ class Between:
     high: float
     unit: str = ""
 
-    def problem(self, value: Any) -> str:
+    def value_problem(self, value: Any) -> str:
         if self.low <= value <= self.high:  # not a number is neither
             return ""
-        return f"must be {self}, is {_plain(value)}"
+        return f"must be {self}, is {_number_text(value)}"
 
     def __str__(self) -> str:
-        return f"{_plain(self.low)} to {_plain(self.high)}{self.unit and f' ({self.unit})'}"
+        return f"{_number_text(self.low)} to {_number_text(self.high)}{self.unit and f' ({self.unit})'}"
 
 
 @frozen
 class OneOf:
     choices: tuple[Any, ...]
 
-    def problem(self, value: Any) -> str:
+    def value_problem(self, value: Any) -> str:
         return "" if value in self.choices else f"must be {self}, is {value!r}"
 
     def __str__(self) -> str:
@@ -61,19 +61,19 @@ class Text:
     form: str = ""
     like: str = ""
 
-    def problem(self, value: Any) -> str:
+    def value_problem(self, value: Any) -> str:
         if not value.isprintable():
             return f"must be printable characters on one line, is {value[:60]!r}"
         if self.form and re.fullmatch(self.form, value) is None:
             return f"must be {self.like}, is {value[:60]!r}"
         if not self.shortest <= len(value) <= self.longest:
-            return f"must have {self._length()}, has {len(value)}: {value[:60]!r}"
+            return f"must have {self._length_text()}, has {len(value)}: {value[:60]!r}"
         return ""
 
     def __str__(self) -> str:
-        return f"{self.like}, {self._length()}" if self.like else self._length()
+        return f"{self.like}, {self._length_text()}" if self.like else self._length_text()
 
-    def _length(self) -> str:
+    def _length_text(self) -> str:
         return f"{f'{self.shortest} to' if self.shortest else 'at most'} {self.longest} characters"
 
 
@@ -85,7 +85,7 @@ class Entries:
     most: int = 100
     repeats: bool = True
 
-    def problem(self, value: Any) -> str:
+    def value_problem(self, value: Any) -> str:
         if not self.least <= len(value) <= self.most:
             return f"must have {self}, has {len(value)}"
         twice = [] if self.repeats else [v for v in dict.fromkeys(value) if value.count(v) > 1]
@@ -128,42 +128,44 @@ def key_type(cls: type[Any], key: Field[Any]) -> Any:
     return eval(key.type, dict(vars(sys.modules[home.__module__])))  # written by the class's author, not by the file's
 
 
-def parts(hint: Any) -> tuple[Any, tuple[Rule, ...]]:
+def split_type_and_rules(hint: Any) -> tuple[Any, tuple[Rule, ...]]:
     """A type without its rules and without None, and the rules."""
     origin = typing.get_origin(hint)
     if origin is Annotated:
         inner, *rules = typing.get_args(hint)
-        base, more = parts(inner)
+        base, more = split_type_and_rules(inner)
         return base, (*more, *rules)
     if origin in (typing.Union, types.UnionType):
-        return parts(next(a for a in typing.get_args(hint) if a is not type(None)))
+        return split_type_and_rules(next(a for a in typing.get_args(hint) if a is not type(None)))
     return hint, ()
 
 
 def first_problem(rules: tuple[Rule, ...], value: Any) -> str:
-    return next((said for rule in rules if (said := rule.problem(value))), "")
+    return next((said for rule in rules if (said := rule.value_problem(value))), "")
 
 
-def problems(settings: Any) -> list[str]:
+def settings_problems(settings: Any) -> list[str]:
     """What breaks the rules of the settings' class, one line each, the key first: for settings that no file was read
     for."""
-    return [f"{where}: {said}" for where, said in _broken(settings, "")]
+    return [f"{where}: {said}" for where, said in _broken_rules(settings, "")]
 
 
-def _broken(settings: Any, above: str) -> Iterator[tuple[str, str]]:
-    for name, key in specs(type(settings)).items():
+def _broken_rules(settings: Any, above: str) -> Iterator[tuple[str, str]]:
+    for name, key in field_specs(type(settings)).items():
         value = getattr(settings, name)
-        base, rules = parts(key_type(type(settings), key))
+        base, rules = split_type_and_rules(key_type(type(settings), key))
         if value is None:
             continue
-        items, of_items = (value, parts(typing.get_args(base)[0])[1]) if typing.get_origin(base) is tuple else ((), ())
+        items, of_items = (
+            (value, split_type_and_rules(typing.get_args(base)[0])[1]) if typing.get_origin(base) is tuple else ((), ())
+        )
         found = [(f"[{i}]", said) for i, v in enumerate(items) if (said := first_problem(of_items, v))]
         if said := first_problem(rules, value):
             found.append(("", said))
         yield from ((f"{above}{name}{index}", said) for index, said in found)
         if hasattr(value, "__dataclass_fields__"):
-            yield from _broken(value, f"{above}{name}.")
+            yield from _broken_rules(value, f"{above}{name}.")
 
 
-def _plain(number: float) -> str:
+def _number_text(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"

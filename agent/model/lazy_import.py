@@ -13,18 +13,18 @@ def load_later(*names: str) -> None:
     (``__getattr__`` of a module, PEP 562). One that is loaded already stays as it is."""
     for name in names:
         if name not in sys.modules:
-            sys.modules[name] = _empty(name)
+            sys.modules[name] = _placeholder_module(name)
             parent, _, child = name.rpartition(".")
             if parent in sys.modules:
                 setattr(sys.modules[parent], child, sys.modules[name])
 
 
-def _empty(name: str) -> ModuleType:
-    def load(attribute: str) -> Any:
+def _placeholder_module(name: str) -> ModuleType:
+    def load_attribute(attribute: str) -> Any:
         if sys.modules.get(name) is empty:
             del sys.modules[name]
         return getattr(importlib.import_module(name), attribute)
 
     empty = ModuleType(name)
-    empty.__getattr__ = load  # type: ignore[method-assign]
+    empty.__getattr__ = load_attribute  # type: ignore[method-assign]
     return empty

@@ -15,7 +15,7 @@ def pem_certificates(text: str) -> list[str]:
     return _PEM.findall(text)
 
 
-def fingerprint(certificate: str | bytes) -> str:
+def certificate_fingerprint(certificate: str | bytes) -> str:
     """SHA-256 of a certificate (PEM text or DER), shortened. Raises ``ValueError`` where the PEM text is none."""
     der = ssl.PEM_cert_to_DER_cert(certificate) if isinstance(certificate, str) else certificate
     return hashlib.sha256(der).hexdigest()[:FINGERPRINT_DIGITS]

@@ -15,43 +15,43 @@ class Unfit(Exception):
     """``str()``: what is wrong and what to do, without the path; never a byte of the secret."""
 
 
-def read(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
     """Raises ``Unfit``."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077 and not _credential(path):
+            if mode & 0o077 and not _is_credential(path):
                 raise Unfit(f"others than its owner can get at it (mode {mode:04o}); say chmod 600, or 400")
             return file.read(MOST_BYTES)
     except OSError as e:
         raise Unfit(f"{e.strerror or e}; the agent's user must be able to read it") from None
 
 
-def read_text(path: Path) -> str:
+def read_secret_text(path: Path) -> str:
     """Without blanks and line ends around it. Raises ``Unfit``."""
     try:
-        return read(path).decode("utf-8").strip()
+        return read_secret(path).decode("utf-8").strip()
     except UnicodeDecodeError:
         raise Unfit("must be text (UTF-8)") from None
 
 
-def text_trouble(path: Path | None) -> str:
+def secret_text_problem(path: Path | None) -> str:
     """What is wrong with a file that holds a password; "": nothing, or it comes with the service."""
-    if path is None or to_come(path):
+    if path is None or is_credential_to_come(path):
         return ""
     try:
-        read_text(path)
+        read_secret_text(path)
     except Unfit as e:
         return f"{path}: {e}"
     return ""
 
 
-def to_come(path: Path) -> bool:
+def is_credential_to_come(path: Path) -> bool:
     """A credential that is not there yet: it comes with the service."""
-    return _credential(path) and not path.exists()
+    return _is_credential(path) and not path.exists()
 
 
-def _credential(path: Path) -> bool:
+def _is_credential(path: Path) -> bool:
     """systemd gives the service its right by an access list, which shows as a right of the group."""
     folders = [CREDENTIALS]
     if given := os.environ.get("CREDENTIALS_DIRECTORY"):

@@ -101,18 +101,18 @@ class Token:
     type: TokenType = TokenType.ISO14443
 
     def __repr__(self) -> str:
-        return f"Token({self.masked()!r}, {self.type.value})"  # a repr ends in tracebacks and logs
+        return f"Token({self.masked_value()!r}, {self.type.value})"  # a repr ends in tracebacks and logs
 
     @classmethod
     def of_text(cls, text: str, type_: TokenType, otherwise: TokenType) -> Token:
         """What a reader has read: of the type that the station file expects where the text has its form."""
         return cls(text, type_ if type_.has_form_of(text) else otherwise)
 
-    def same(self, other: Token) -> bool:
+    def matches_token(self, other: Token) -> bool:
         """OCPP's identifiers are case-insensitive (CiString); how a token was read does not make it another one."""
         return self.value.casefold() == other.value.casefold()
 
-    def masked(self) -> str:
+    def masked_value(self) -> str:
         """For logs and screens: the last four characters at most."""
         return "…" + self.value[-4:] if len(self.value) > 6 else "…"
 
@@ -163,7 +163,7 @@ class Verdict:
         return not self.evses or evse in self.evses
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         return self.status is AuthorizationStatus.ACCEPTED
 
 
@@ -275,13 +275,13 @@ class MeterPolicy:
     """The outlet has an ad-hoc price: made of the file's prices, no key of the meter's table."""
 
     @property
-    def strict(self) -> bool:
+    def declares_class(self) -> bool:
         return bool(self.accuracy_class)
 
     @property
-    def plausible(self) -> bool:
+    def checks_plausibility(self) -> bool:
         """Only what can be true is believed: of a declared class, and wherever something is sold."""
-        return self.strict or self.sells
+        return self.declares_class or self.sells
 
 
 @frozen

@@ -19,10 +19,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.domain.backend_connection import Access
-from agent.domain.events import Event, LinkChanged, SecurityNoticed, TokenJudged
+from agent.domain.backend_connection import ConnectionProfile
+from agent.domain.events import Event, LinkChanged, SecurityNoticed, TokenAuthorized
 from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
-from agent.domain.orders import JudgeToken, Reply
+from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.security_events import SecurityEvent
 from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import BootAnswer, Dialect, Identity, Out, ResponseEffects, RowContext
@@ -77,7 +77,7 @@ class Link:
         jitter: random.Random | None = None,
         timeouts: Timeouts | None = None,
         primary: bool = True,
-        access: Callable[[], Access] | None = None,
+        access: Callable[[], ConnectionProfile] | None = None,
         pki: PkiPort | None = None,
         spoken: str = "",  # its version before the restart: in force until there is a connection
     ) -> None:
@@ -157,7 +157,7 @@ class Link:
         if isinstance(message, StatusChanged):
             if self.boot_status != "Accepted" and not message.forced:
                 return  # all statuses are sent once the boot is accepted
-            settle_s = float(self._settings.number("minimum_status_duration_s"))
+            settle_s = float(self._settings.int_value("minimum_status_duration_s"))
             told, now_s = self._present_dialect.project_status(message), self._clock.now().t_s
             self._statuses.add(
                 message,
@@ -177,16 +177,16 @@ class Link:
         """Note that a row was added to a durable queue."""
         self._work_arrived.set()
 
-    def authorize(self, order: JudgeToken) -> None:
-        """Ask the backend about a token. ``TokenJudged`` follows, at the latest after the call
+    def authorize(self, order: AuthorizeToken) -> None:
+        """Ask the backend about a token. ``TokenAuthorized`` follows, at the latest after the call
         time-out."""
         if not self._is_up:
-            self._post_event(TokenJudged(order.request, order.token, None))
+            self._post_event(TokenAuthorized(order.request, order.token, None))
             return
         self._authorizations.add(order)
         self._work_arrived.set()
 
-    def respond(self, order: Reply) -> None:
+    def respond(self, order: Response) -> None:
         self._requests.resolve_request(order)
 
     async def drain_queues(self, timeout_s: float) -> bool:
@@ -268,7 +268,7 @@ class Link:
         if not self._is_up:
             self._is_up = True
             now_s = self._clock.now().t_s
-            long = now_s - (self._down_since_s or now_s) > self._settings.number("offline_threshold_s")
+            long = now_s - (self._down_since_s or now_s) > self._settings.int_value("offline_threshold_s")
             if self._resend_statuses or (long and self._present_dialect.resends_statuses):
                 self._statuses.requeue_all(self._present_dialect.project_status, now_s)
             self._resend_statuses = False
@@ -401,7 +401,7 @@ class Link:
             dues_s.append((status_s - domain_s) / self._clock.rate)
         return max(0.001, min(dues_s + self._queues.dues_s()))
 
-    async def _send_and_wait(self, message: Message | JudgeToken) -> ResponseEffects | None:
+    async def _send_and_wait(self, message: Message | AuthorizeToken) -> ResponseEffects | None:
         """Send a message and return the effects of its answer; None if there was no useful
         answer."""
         with contextlib.suppress(NoAnswer):
@@ -456,7 +456,7 @@ class Link:
         keepalive and the call time-outs remain."""
         while True:
             self._ping_changed.clear()
-            interval_s = self._settings.number("ping_interval_s")
+            interval_s = self._settings.int_value("ping_interval_s")
             quiet_s = time.monotonic() - self._channel.received_s
             if interval_s == 0 or quiet_s < interval_s:
                 await wait_for_event(self._ping_changed, interval_s - quiet_s if interval_s else None)

@@ -52,7 +52,7 @@ class Driver(Generic[S]):
     needs: tuple[str, ...] = ()
     extra: str = ""
 
-    def missing(self) -> str:
+    def missing_dependency(self) -> str:
         """Which of ``needs`` is not installed, and the command that installs it; "": nothing."""
         return missing_module(self.needs, self.extra)
 

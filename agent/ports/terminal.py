@@ -11,7 +11,7 @@ from agent.model.fastclass import frozen
 
 @frozen
 class CardRead:
-    """A card was read for what ``offer`` asked; the terminal waits for ``authorise`` or ``cancel``."""
+    """A card was read for what ``offer`` asked; the terminal waits for ``authorize`` or ``cancel``."""
 
     card: BankCard
 
@@ -65,7 +65,7 @@ class TerminalPort(Protocol):
         ``Cancelled``."""
         ...
 
-    async def authorise(self) -> None:
+    async def authorize(self) -> None:
         """The card that was read shall pay: ask its bank to hold the amount."""
         ...
 

@@ -31,7 +31,7 @@ class NoZone(ValueError):
     """There is no such zone, or nothing here knows it; ``str()`` says what to do."""
 
 
-def zone(name: str) -> tzinfo:
+def load_time_zone(name: str) -> tzinfo:
     """Raises ``NoZone``."""
     import zoneinfo
 
@@ -42,7 +42,7 @@ def zone(name: str) -> tzinfo:
     try:
         return _of_rule(RULES.get(name, name))
     except ValueError:
-        raise NoZone(_help(name)) from None
+        raise NoZone(_unknown_zone_text(name)) from None
 
 
 def _of_rule(rule: str) -> tzinfo:
@@ -57,7 +57,7 @@ def _of_rule(rule: str) -> tzinfo:
     return zoneinfo.ZoneInfo.from_file(io.BytesIO(part + part + b"\n" + rule.encode() + b"\n"), key=rule)
 
 
-def _help(name: str) -> str:
+def _unknown_zone_text(name: str) -> str:
     import difflib
     import zoneinfo
 
@@ -76,7 +76,7 @@ def _help(name: str) -> str:
 @functools.cache
 def _zone_or_none(name: str) -> tzinfo | None:
     try:
-        return zone(name)
+        return load_time_zone(name)
     except NoZone as e:
         log.warning("timezone: %s; UTC is shown", e)
         return None
@@ -88,7 +88,7 @@ def local_time(utc_s: float, name: str) -> datetime:
     return datetime.fromtimestamp(utc_s, _zone_or_none(name) or UTC)
 
 
-def turning(utc_s: float, name: str) -> tuple[int, int | None, int]:
+def next_offset_change(utc_s: float, name: str) -> tuple[int, int | None, int]:
     """Minutes east of UTC; when they change within eight days (seconds since 1970; None: not), and to what."""
     before = _offset_min(utc_s, name)
     for day in range(1, 9):

@@ -20,23 +20,30 @@ from typing import Any, Protocol
 from agent.domain.certificate_orders import KeepCertificates
 from agent.domain.events import Event, StopWanted, StoreFailed, StoreRecovered, TimeCame
 from agent.domain.functional_block import Blocks
-from agent.domain.messages import Message, StopReason, TriggerReason, billed, noted, read_outside
+from agent.domain.messages import (
+    Message,
+    StopReason,
+    TriggerReason,
+    is_billed_message,
+    is_noted_message,
+    is_reading_outside_transaction,
+)
 from agent.domain.orders import (
-    JudgeToken,
-    Leave,
+    AuthorizeToken,
     Order,
+    Persist,
     ReadMeter,
-    Redial,
-    Remember,
-    Reply,
+    Reconnect,
+    Response,
     Restart,
+    Send,
     SetLamp,
     SetRelease,
     Show,
-    Tell,
+    Shutdown,
     WakeMe,
 )
-from agent.domain.terminal_messages import AuthorisePayment, CommitPayment, VoidPayment
+from agent.domain.terminal_messages import AuthorizePayment, CommitPayment, VoidPayment
 from agent.model.fastclass import mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of, readings_of
@@ -45,7 +52,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
 
-PROMISES = (Reply, Redial, KeepCertificates, AuthorisePayment, CommitPayment, VoidPayment)
+PROMISES = (Response, Reconnect, KeepCertificates, AuthorizePayment, CommitPayment, VoidPayment)
 """What waits for the disk where an event has something to remember. A backend whose answer waits too long is told
 that there was no decision (``InboundRequests``); money does not move on what could be forgotten."""
 
@@ -54,8 +61,8 @@ class LinkRoom(Protocol):
     """What the engine asks of a link."""
 
     def send(self, message: Any) -> None: ...
-    def authorize(self, order: JudgeToken) -> None: ...
-    def respond(self, order: Reply) -> None: ...
+    def authorize(self, order: AuthorizeToken) -> None: ...
+    def respond(self, order: Response) -> None: ...
     def queue_changed(self) -> None: ...
     def reconnect_if_changed(self) -> None: ...
 
@@ -95,7 +102,7 @@ class Engine:
     def __init__(self, blocks: Blocks, store: DurableStore, clock: ClockPort) -> None:
         self.links: dict[str, LinkRoom] = {}
         self.order_dispatch: DispatchRoom | None = None
-        self.restart: Callable[[Restart | Leave], None] = lambda order: None
+        self.restart: Callable[[Restart | Shutdown], None] = lambda order: None
         self.after_event: Callable[[Order | None], None] = lambda order: None
         self.before_event: Callable[[Event], None] = lambda event: None
         self._blocks = blocks
@@ -146,7 +153,7 @@ class Engine:
         self.before_event(event)
         if self.order_dispatch is not None:
             self.order_dispatch.before_event(event)
-        orders = _keep_last_releases(self._blocks.handle(event, self._clock.now()))
+        orders = _keep_last_releases(self._blocks.handle_event(event, self._clock.now()))
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
                 self._dispatch_to_devices(order)
@@ -162,11 +169,11 @@ class Engine:
     # --- durability --------------------------------------------------------------------------------------------
 
     async def _save_records(self, orders: Sequence[Order]) -> bool:
-        puts = self._own + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Remember)]
+        puts = self._own + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Persist)]
         told = [
             (queue, o.message)
             for o in orders
-            if isinstance(o, Tell) and (queue := _durable_queue_of(o.link, o.message))
+            if isinstance(o, Send) and (queue := _durable_queue_of(o.link, o.message))
         ]
         if puts or told:
             self._own = []
@@ -175,7 +182,7 @@ class Engine:
 
     def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:
         """What is promised of an event that is not on disk: carried out when it is."""
-        if not any(isinstance(o, Remember) for o in orders):
+        if not any(isinstance(o, Persist) for o in orders):
             return ()
         self._unsaved[-1].promised = [o for o in orders if isinstance(o, PROMISES)]
         return self._unsaved[-1].promised
@@ -219,24 +226,24 @@ class Engine:
 
     def _carry_out(self, order: Order) -> None:
         match order:
-            case Tell(link, message):
+            case Send(link, message):
                 if not _durable_queue_of(link, message):
                     self.links[link].send(message)
-            case JudgeToken(link):
+            case AuthorizeToken(link):
                 self.links[link].authorize(order)
-            case Reply(link):
+            case Response(link):
                 self.links[link].respond(order)
-            case Redial(link):
+            case Reconnect(link):
                 self.links[link].reconnect_if_changed()
             case WakeMe(key, at_s):
                 self._timers.set_timer(key, at_s)
-            case Restart() | Leave():
+            case Restart() | Shutdown():
                 self.restart(order)
-            case Remember():
+            case Persist():
                 pass
             case _:
                 self._dispatch_to_devices(order)
-        if isinstance(order, Show | SetLamp | Tell | ReadMeter):
+        if isinstance(order, Show | SetLamp | Send | ReadMeter):
             self.after_event(order)
 
     def _dispatch_to_devices(self, order: Order) -> None:
@@ -246,11 +253,11 @@ class Engine:
 
 def _durable_queue_of(link: str, message: Message) -> str:
     """The durable queue that it travels in, "" for none."""
-    if billed(message):
+    if is_billed_message(message):
         return link
-    if read_outside(message):
+    if is_reading_outside_transaction(message):
         return readings_of(link)
-    return notes_of(link) if noted(message) else ""
+    return notes_of(link) if is_noted_message(message) else ""
 
 
 def _keep_last_releases(orders: Sequence[Order]) -> list[Order]:

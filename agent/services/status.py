@@ -137,7 +137,7 @@ class StatusSocket:
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
-            question = json_limits.read(line)
+            question = json_limits.read_json(line)
             name = question["ask"]
         except (ValueError, TypeError, KeyError):
             return {"error": 'a line is a JSON object with "ask"'}

@@ -10,8 +10,8 @@ from dataclasses import MISSING, field, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.model.fastclass import frozen, specs
-from agent.model.key_rules import first_problem, key_type, parts
+from agent.model.fastclass import field_specs, frozen
+from agent.model.key_rules import first_problem, key_type, split_type_and_rules
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Device:
     driver: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a PIN or a password
 
-    def without(self, *keys: str) -> Device:
+    def without_keys(self, *keys: str) -> Device:
         """Without the keys that are the agent's own."""
         return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
@@ -43,7 +43,7 @@ _SECRET = {"password", "pin"}
 """Keys whose value no message repeats."""
 
 
-def build(
+def build_table(
     cls: type[T],
     raw: Any,
     where: str,
@@ -56,14 +56,14 @@ def build(
     if not isinstance(raw, Mapping):
         wrong.append(f"[{where}]: must be a table")
         raw = {}
-    known = {n: f for n, f in specs(cls).items() if (cls.__name__, n) not in _MADE}
+    known = {n: f for n, f in field_specs(cls).items() if (cls.__name__, n) not in _MADE}
     values: dict[str, Any] = dict(given or {})
     for key, value in raw.items():
         if key not in known:
-            wrong.append(f"{where}.{key}: unknown key{meant_key(key, known)}")
+            wrong.append(f"{where}.{key}: unknown key{did_you_mean_key(key, known)}")
             continue
         try:
-            values[key] = _convert(key_type(cls, known[key]), value, f"{where}.{key}", wrong, base)
+            values[key] = _convert_value(key_type(cls, known[key]), value, f"{where}.{key}", wrong, base)
         except ValueError as e:
             said = re.split(", is |, has ", str(e))[0] if key in _SECRET else str(e)
             wrong.append(f"{where}.{key}{'' if said.startswith('[') else ': '}{said}")
@@ -71,7 +71,7 @@ def build(
         if name not in values and f.default is MISSING and f.default_factory is MISSING:
             if name not in raw:
                 wrong.append(f"{where}.{name}: is missing")
-            values[name] = _EMPTY.get(parts(key_type(cls, f))[0], "")
+            values[name] = _EMPTY.get(split_type_and_rules(key_type(cls, f))[0], "")
     for name in ("state_dir",):
         if name in known and name not in values:
             values[name] = base / typing.cast(Any, known[name].default)
@@ -81,27 +81,27 @@ def build(
 _EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()}
 
 
-def _convert(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
+def _convert_value(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
     """Of the key's type, and within its rules. Raises ``ValueError``."""
-    plain, rules = parts(hint)
-    converted = _typed(plain, value, where, wrong, base)
+    plain, rules = split_type_and_rules(hint)
+    converted = _typed_value(plain, value, where, wrong, base)
     if said := first_problem(rules, converted):
         raise ValueError(said)
     return converted
 
 
-def _typed(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
+def _typed_value(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
     origin = typing.get_origin(hint)
     if origin is tuple:
         item = typing.get_args(hint)[0]
         items = value if isinstance(value, list) else [value] if _stands_alone(item, value) else None
         if items is None:
             raise ValueError(f"must be a list, is {value!r}")
-        return tuple(_entry(item, v, i, where, wrong, base) for i, v in enumerate(items))
+        return tuple(_list_entry(item, v, i, where, wrong, base) for i, v in enumerate(items))
     if hint is Device:
         return device_of(value, where, wrong)
     if is_dataclass(hint):
-        return build(typing.cast(Any, hint), value, where, wrong, base)
+        return build_table(typing.cast(Any, hint), value, where, wrong, base)
     if hint is Path:
         if not isinstance(value, str) or not value or "\0" in value:
             raise ValueError(f"must be a path in quotes, is {value!r}")
@@ -121,9 +121,9 @@ def _typed(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> A
     raise ValueError(f"must be {names.get(hint, hint)}, is {value!r}")
 
 
-def _entry(hint: Any, value: Any, index: int, where: str, wrong: list[str], base: Path) -> Any:
+def _list_entry(hint: Any, value: Any, index: int, where: str, wrong: list[str], base: Path) -> Any:
     try:
-        return _convert(hint, value, f"{where}[{index}]", wrong, base)
+        return _convert_value(hint, value, f"{where}[{index}]", wrong, base)
     except ValueError as e:
         raise ValueError(f"[{index}]{'' if str(e).startswith('[') else ': '}{e}") from None
 
@@ -148,7 +148,7 @@ def devices_of(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
     return tuple(d for i, r in enumerate(items) if (d := device_of(r, f"{where}[{i}]", wrong)))
 
 
-def nearest(word: str, known: typing.Iterable[str]) -> list[str]:
+def nearest_words(word: str, known: typing.Iterable[str]) -> list[str]:
     """What was probably meant: the most alike, or else the ones of which ``word`` is a part."""
     import difflib
 
@@ -156,12 +156,12 @@ def nearest(word: str, known: typing.Iterable[str]) -> list[str]:
     return difflib.get_close_matches(word, known, 1) or [k for k in known if len(word) > 2 and word.lower() in k][:4]
 
 
-def meant_key(key: str, known: typing.Iterable[str]) -> str:
+def did_you_mean_key(key: str, known: typing.Iterable[str]) -> str:
     """For the end of a complaint about an unknown key."""
-    return meant(key, known, "known")
+    return did_you_mean(key, known, "known")
 
 
-def meant(word: str, known: typing.Iterable[str], others: str) -> str:
+def did_you_mean(word: str, known: typing.Iterable[str], others: str) -> str:
     """For the end of a complaint about ``word``: what was probably meant, or (``others``: all that there is)."""
-    near = nearest(word, known)
+    near = nearest_words(word, known)
     return f" (did you mean {near[0]!r}?)" if near else f"; {others}: {', '.join(sorted(known))}"

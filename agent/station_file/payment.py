@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from agent.domain.adhoc_tariff import Offer
-from agent.domain.payment import DAY_S, FINISHED, HOLD_HOURS, HOUR_S, SCHEDULE_S, TOKEN_LENGTH, Terms, reference
+from agent.domain.adhoc_tariff import AdhocTariff
+from agent.domain.payment import (
+    DAY_S,
+    FINISHED,
+    HOLD_HOURS,
+    HOUR_S,
+    SCHEDULE_S,
+    TOKEN_LENGTH,
+    PaymentTerms,
+    payment_reference,
+)
 from agent.model.currencies import HUNDREDTHS
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, Entries, Text
 from agent.model.types import STATION, EvseId
-from agent.station_file.settings import StationFile, build
+from agent.station_file.settings import StationFile, build_table
 
 MOST_CENTS = 100_000
 """Of a hold: more is a slip of the pen."""
-PREFIX_MAX = TOKEN_LENGTH - len(reference("", ""))
+PREFIX_MAX = TOKEN_LENGTH - len(payment_reference("", ""))
 
 
 @frozen
@@ -31,20 +40,20 @@ class PaymentTable:
     hold_hours: Annotated[float, Between(1, 720, "hours")] = HOLD_HOURS
 
 
-def terms(file: StationFile, wrong: list[str]) -> Terms | None:
+def payment_terms(file: StationFile, wrong: list[str]) -> PaymentTerms | None:
     """None: nobody can pay here. One line per mistake is added to ``wrong``."""
-    served = _terminals(file)
+    served = _evses_by_terminal(file)
     if not served:
         if file.payment is not None:
             wrong.append("[payment]: there is no terminal that could take it: add [terminal], or take it out")
         return None
     if file.payment is None:
         return None
-    table = build(PaymentTable, file.payment, "payment", wrong, file.path.parent)
+    table = build_table(PaymentTable, file.payment, "payment", wrong, file.path.parent)
     if table.least_cents > table.amount_cents > 0:
         wrong.append(f"payment.least_cents: must be 1 to amount_cents, is {table.least_cents}")
-    wrong += [p for outlets in served.values() if (p := _currencies(file, outlets))]
-    return Terms(
+    wrong += [p for outlets in served.values() if (p := _currency_conflict(file, outlets))]
+    return PaymentTerms(
         table.amount_cents,
         served,
         least_cents=table.least_cents,
@@ -60,9 +69,9 @@ SOME_WH = 1000.0
 """A hold that leaves less than this, at the full power of the outlet, is of no use to a driver."""
 
 
-def uncovered(file: StationFile, offers: Mapping[EvseId, Offer]) -> list[str]:
+def uncovered_holds(file: StationFile, offers: Mapping[EvseId, AdhocTariff]) -> list[str]:
     """With a hold that is eaten up by fees, minimum and reserve every card is taken, and every session ends at once."""
-    held = terms(file, [])
+    held = payment_terms(file, [])
     if held is None or held.amount_cents < 1:
         return []
     outlets = {n for served in held.terminals.values() for n in served}
@@ -72,7 +81,7 @@ def uncovered(file: StationFile, offers: Mapping[EvseId, Offer]) -> list[str]:
         if e.number not in outlets or tariff is None or e.power_w <= 0:
             continue
         needed_s = held.reserve_s + SOME_WH * 3600 / e.power_w
-        if tariff.headroom_s(tariff.usage(), held.amount_cents, e.power_w) < needed_s:
+        if tariff.headroom_s(tariff.start_usage(), held.amount_cents, e.power_w) < needed_s:
             wrong.append(
                 f"payment.amount_cents: {held.amount_cents} is too little for EVSE {e.number}: fees, minimum and"
                 f" reserve_s leave less than {SOME_WH / 1000:g} kWh of it at {e.power_w / 1000:g} kW"
@@ -80,31 +89,31 @@ def uncovered(file: StationFile, offers: Mapping[EvseId, Offer]) -> list[str]:
     return wrong
 
 
-def left(file: StationFile) -> Terms:
+def remaining_terms(file: StationFile) -> PaymentTerms:
     """Nobody can pay here (any more); what was begun is brought to its end by the terminals that are still there."""
-    return Terms(0, _terminals(file))
+    return PaymentTerms(0, _evses_by_terminal(file))
 
 
-def stranded(records: Mapping[str, Any], file: StationFile) -> list[str]:
+def stranded_payments(records: Mapping[str, Any], file: StationFile) -> list[str]:
     """Ids of unfinished payments whose terminal the file has no more: nothing of them can be charged or let go."""
-    there, finished = _terminals(file), {s.value for s in FINISHED}
+    there, finished = _evses_by_terminal(file), {s.value for s in FINISHED}
     return [k for k, r in records.items() if r.get("state") not in finished and r.get("terminal") not in there]
 
 
-def unused(file: StationFile) -> list[str]:
+def unused_terminals(file: StationFile) -> list[str]:
     """Complaints of a file with which a terminal would never wait for a card."""
-    if not _terminals(file):
+    if not _evses_by_terminal(file):
         return []
     missing = [] if file.payment is not None else ["terminal: nobody can pay without [payment] amount_cents"]
     priced = file.tariff is not None or any(e.tariff is not None for e in file.evses)
     return missing if priced else [*missing, "terminal: nobody can pay without a price: add [tariff]"]
 
 
-def unclassed(file: StationFile) -> list[str]:
+def meters_without_class(file: StationFile) -> list[str]:
     """Complaints about meters that bank cards pay by, and whose accuracy class the file does not say (decision 18)."""
     if file.payment is None:
         return []
-    paid = {n for outlets in _terminals(file).values() for n in outlets}
+    paid = {n for outlets in _evses_by_terminal(file).values() for n in outlets}
     wrong = {}
     for e in file.evses:
         policy = file.meter_policies.get(e.number)
@@ -114,14 +123,14 @@ def unclassed(file: StationFile) -> list[str]:
     return list(wrong.values())
 
 
-def _terminals(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
+def _evses_by_terminal(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
     """Each terminal and the outlets that it serves: its own, or all that have none."""
     own = {e.number: (e.number,) for e in file.evses if e.terminal is not None}
     shared = tuple(e.number for e in file.evses if e.terminal is None)
     return own | ({STATION: shared} if file.terminal is not None and shared else {})
 
 
-def _currencies(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
+def _currency_conflict(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
     """What is wrong with the prices at one terminal; "": nothing."""
     tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
     named = (t.get("currency", "EUR") for t in tariffs if isinstance(t, Mapping))

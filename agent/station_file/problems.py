@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.model.fastclass import frozen
 from agent.station_file import toml_positions
-from agent.station_file.toml_positions import positions
+from agent.station_file.toml_positions import key_positions
 
 _NAME = r"[A-Za-z0-9_.-]+(?:\[\d+\])?"
 _PATH = re.compile(rf"\[{{0,2}}({_NAME}(?:\.{_NAME})*)\]{{0,2}}")
@@ -33,39 +33,39 @@ class Problem:
     path: str
     message: str
 
-    def text(self, file: Path) -> str:
+    def compiler_line(self, file: Path) -> str:
         """As compilers write it, so that editors find the place."""
         place = f"{file}:{self.line}:{self.column}" if self.line else str(file)
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 
-def placed(file: Path, complaints: Sequence[str]) -> list[Problem]:
+def place_problems(file: Path, complaints: Sequence[str]) -> list[Problem]:
     """By their place in the file; one that is said twice counts once."""
     try:
         text = file.read_text("utf-8")
-        raw, places = tomllib.loads(text), positions(text)
+        raw, places = tomllib.loads(text), key_positions(text)
     except (OSError, ValueError, RecursionError):
         raw, places = {}, {}
     unique = dict.fromkeys(c.removeprefix(f"{file}: ") for c in complaints)
-    return sorted((_placed(raw, places, c) for c in unique), key=lambda p: (p.line or 10**9, p.column))
+    return sorted((_place_problem(raw, places, c) for c in unique), key=lambda p: (p.line or 10**9, p.column))
 
 
-def _placed(raw: dict[str, Any], places: dict[toml_positions.Path, tuple[int, int]], complaint: str) -> Problem:
+def _place_problem(raw: dict[str, Any], places: dict[toml_positions.Path, tuple[int, int]], complaint: str) -> Problem:
     if syntax := _SYNTAX.search(complaint):
         return Problem(int(syntax[1]), int(syntax[2]), "", complaint[: syntax.start()])
-    complaint = _BACKEND.sub(lambda m: _backend(raw, m[1]), complaint)
+    complaint = _BACKEND.sub(lambda m: _backend_path(raw, m[1]), complaint)
     head, colon, message = complaint.partition(": ")
     named = _PATH.fullmatch(head)
     if not colon or named is None:
         return Problem(0, 0, "", complaint)
     path, message = _with_key(raw, named[1], message)
     found = (0, 0)
-    for step, _ in _steps(raw, path):
+    for step, _ in _path_steps(raw, path):
         found = places.get(step, found)
     return Problem(*found, path, message)
 
 
-def _backend(raw: dict[str, Any], name: str) -> str:
+def _backend_path(raw: dict[str, Any], name: str) -> str:
     """The path of a backend that a complaint calls by its name."""
     further = raw.get("backends", [])
     for number, table in enumerate(further if isinstance(further, list) else (), 1):
@@ -77,7 +77,7 @@ def _backend(raw: dict[str, Any], name: str) -> str:
 def _with_key(raw: Any, path: str, message: str) -> tuple[str, str]:
     """What is said of a table may begin with the key, or the keys, that it is about."""
     keys = re.match(rf"({_NAME}(?:, {_NAME})*): ", message)
-    table = list(_steps(raw, path))[-1:]
+    table = list(_path_steps(raw, path))[-1:]
     if keys is None or not table or not isinstance(table[0][1], dict):
         return path, message
     names = keys[1].split(", ")
@@ -87,7 +87,7 @@ def _with_key(raw: Any, path: str, message: str) -> tuple[str, str]:
     return f"{path}.{there}", message[keys.end() :] if len(names) == 1 else message
 
 
-def _steps(raw: Any, path: str) -> Iterator[tuple[toml_positions.Path, Any]]:
+def _path_steps(raw: Any, path: str) -> Iterator[tuple[toml_positions.Path, Any]]:
     """The part of the path that the file has, step by step from the top, and what is there."""
     done: toml_positions.Path = ()
     for step in re.finditer(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?", path):
@@ -101,14 +101,14 @@ def _steps(raw: Any, path: str) -> Iterator[tuple[toml_positions.Path, Any]]:
         done, raw = (*done, name), raw[name]
         yield done, raw
         if index and isinstance(raw, list):
-            at = _index(raw, name, int(index)) if len(done) == 1 else int(index)
+            at = _list_index(raw, name, int(index)) if len(done) == 1 else int(index)
             if not 0 <= at < len(raw):
                 return
             done, raw = (*done, at), raw[at]
             yield done, raw
 
 
-def _index(tables: list[Any], name: str, number: int) -> int:
+def _list_index(tables: list[Any], name: str, number: int) -> int:
     if name not in _FROM_ONE:
         return number
     numbers = [t.get("number") if isinstance(t, dict) else None for t in tables]

@@ -15,9 +15,9 @@ from agent.model.fastclass import replace
 from agent.model.types import MeterPolicy
 from agent.station_file.parser import Device as Device
 from agent.station_file.parser import SettingsError as SettingsError
-from agent.station_file.parser import build as build
-from agent.station_file.parser import device_of, devices_of, meant_key
-from agent.station_file.parser import meant as meant
+from agent.station_file.parser import build_table as build_table
+from agent.station_file.parser import device_of, devices_of, did_you_mean_key
+from agent.station_file.parser import did_you_mean as did_you_mean
 from agent.station_file.tables import MOST_PILOT_A, SERIAL_MAX
 from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
@@ -37,12 +37,12 @@ TABLES = (
 )  # fmt: skip
 
 
-def load(path: Path) -> StationFile:
+def load_station_file(path: Path) -> StationFile:
     """Read and judge a station file. Raises ``SettingsError`` with every problem found, not only the first."""
-    return parse(read(path), path)
+    return parse_station_file(read_station_file(path), path)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_station_file(path: Path) -> dict[str, Any]:
     """Not judged yet. Raises ``SettingsError``."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
@@ -54,13 +54,13 @@ def read(path: Path) -> dict[str, Any]:
         raise SettingsError([f"{path}: is not valid TOML for this program: tables are nested too deep"]) from e
 
 
-def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
+def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
     """Judge an already read file; relative paths in it are relative to ``path``'s folder."""
     wrong: list[str] = []
     base = path.resolve().parent
-    wrong += [f"[{key}]: unknown table{meant_key(key, TABLES)}" for key in raw if key not in TABLES]
-    station = build(Station, raw.get("station", {}), "station", wrong, base)
-    backends = tuple(_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
+    wrong += [f"[{key}]: unknown table{did_you_mean_key(key, TABLES)}" for key in raw if key not in TABLES]
+    station = build_table(Station, raw.get("station", {}), "station", wrong, base)
+    backends = tuple(_parse_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
     if not station.serial and len(station.id) > SERIAL_MAX:
         wrong.append(
             f"station.serial: is missing: the id, which stands in for it, has more than {SERIAL_MAX} characters"
@@ -68,10 +68,10 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
     names = [b.name for b in backends]
     wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
     evses = tuple(
-        build(Evse, e, f"evse[{_number(e, i)}]", wrong, base, {"number": i})
-        for i, e in enumerate(_tables(raw, "evse", wrong), 1)
+        build_table(Evse, e, f"evse[{_evse_number(e, i)}]", wrong, base, {"number": i})
+        for i, e in enumerate(_parse_tables(raw, "evse", wrong), 1)
     )
-    wrong += [w for e in evses for w in _feed_problems(e) if not _said(wrong, w.partition(": ")[0])]
+    wrong += [w for e in evses for w in _feed_problems(e) if not _is_reported(wrong, w.partition(": ")[0])]
     if not evses:
         wrong.append("[[evse]]: at least one EVSE is needed, for example: [[evse]] number = 1")
     if sorted(e.number for e in evses) != list(range(1, len(evses) + 1)):
@@ -93,27 +93,27 @@ def parse(raw: Mapping[str, Any], path: Path) -> StationFile:
         terminal=device_of(raw.get("terminal"), "terminal", wrong),
         buttons=device_of(raw.get("buttons"), "buttons", wrong),
         buzzer=device_of(raw.get("buzzer"), "buzzer", wrong),
-        power=_power(raw.get("power"), wrong),
+        power=_parse_power(raw.get("power"), wrong),
         updater=device_of(raw.get("updater"), "updater", wrong),
-        sinks=_sinks(raw, wrong, base),
-        web_payment=build(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
+        sinks=_parse_sinks(raw, wrong, base),
+        web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
         tariff=raw.get("tariff"),
         payment=raw.get("payment"),
-        simulation=build(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
+        simulation=build_table(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
     )
     if wrong:
         raise SettingsError([f"{path}: {w}" for w in wrong], file)
     return file
 
 
-def _power(raw: Any, wrong: list[str]) -> Power | None:
+def _parse_power(raw: Any, wrong: list[str]) -> Power | None:
     """Two keys are the agent's own, the rest is the driver's."""
     device = device_of(raw, "power", wrong)
     if device is None:
         return None
     own = {k: v for k, v in raw.items() if k in ("hold_s", "backup_s")}
-    return build(Power, own, "power", wrong, given={"device": device.without(*own)})
+    return build_table(Power, own, "power", wrong, given={"device": device.without_keys(*own)})
 
 
 OWN_METER = ("class", "mid_year", "certificate", "firmware")
@@ -134,14 +134,14 @@ def meter_policy(device: Device, where: str, kind: str, wrong: list[str]) -> Met
     table = {("accuracy_class" if k == "class" else k): device.options[k] for k in OWN_METER if k in device.options}
     serial = device.options.get("serial", "")
     found: list[str] = []
-    policy = build(MeterPolicy, table, where, found, given={"serial": serial if isinstance(serial, str) else ""})
+    policy = build_table(MeterPolicy, table, where, found, given={"serial": serial if isinstance(serial, str) else ""})
     wrong += [said.replace(".accuracy_class: ", ".class: ", 1) for said in found]  # "class" is no name for a field
     if policy.certificate and kind != "DC":
         wrong.append(f"{where}.certificate: stands for the MID marking of DC meters; an AC meter has mid_year")
     return policy
 
 
-def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
+def _parse_tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
     value = raw.get(name, [])
     if isinstance(value, dict):
         return [value]
@@ -151,9 +151,10 @@ def _tables(raw: Mapping[str, Any], name: str, wrong: list[str]) -> list[Any]:
     return []
 
 
-def _sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTable, ...]:
+def _parse_sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTable, ...]:
     tables = tuple(
-        build(SinkTable, t, f"sinks[{i}]", wrong, base) for i, t in enumerate(_tables(raw, "sinks", wrong), 1)
+        build_table(SinkTable, t, f"sinks[{i}]", wrong, base)
+        for i, t in enumerate(_parse_tables(raw, "sinks", wrong), 1)
     )
     names = [t.name for t in tables]
     wrong += [f"sinks: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
@@ -165,7 +166,7 @@ def _sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[SinkTa
     return tables
 
 
-def _number(table: Any, position: int) -> int:
+def _evse_number(table: Any, position: int) -> int:
     number = table.get("number") if isinstance(table, Mapping) else None
     return number if type(number) is int else position
 
@@ -177,9 +178,9 @@ def _feed_problems(evse: Evse) -> Iterator[str]:
             f"{where}.phase_rotation: must name {evse.phases} of R, S, T (the feed's phases, in the"
             f" order of the outlet's), is {evse.phase_rotation!r}"
         )
-    if evse.dc and evse.power_kw is None:
+    if evse.is_dc and evse.power_kw is None:
         yield f"{where}.power_kw: is missing: what this DC outlet can give at most, for example power_kw = 150"
-    if not evse.dc and evse.max_a > MOST_PILOT_A:
+    if not evse.is_dc and evse.max_a > MOST_PILOT_A:
         yield (
             f"{where}.max_a: is {evse.max_a:g}: the pilot of an AC outlet can offer {MOST_PILOT_A:g} A at most"
             " (IEC 61851-1, annex A)"
@@ -188,15 +189,15 @@ def _feed_problems(evse: Evse) -> Iterator[str]:
 
 def _backend_tables(raw: Mapping[str, Any], wrong: list[str]) -> list[tuple[str, Any]]:
     first = [("backend", raw["backend"])] if "backend" in raw else []
-    return first + [(f"backends[{i}]", b) for i, b in enumerate(_tables(raw, "backends", wrong), 1)]
+    return first + [(f"backends[{i}]", b) for i, b in enumerate(_parse_tables(raw, "backends", wrong), 1)]
 
 
-def _backend(raw: Any, where: str, station: Station, wrong: list[str], base: Path) -> Backend:
+def _parse_backend(raw: Any, where: str, station: Station, wrong: list[str], base: Path) -> Backend:
     given = {"charge_point_id": station.id} if not (isinstance(raw, dict) and "charge_point_id" in raw) else {}
-    b = build(Backend, raw, where, wrong, base, given)
+    b = build_table(Backend, raw, where, wrong, base, given)
     if b.url:
         wrong += [f"{where}{p}" for p in _url_problems(b)]
-    if b.security_profile in (1, 2) and not (b.password or b.password_file or _said(wrong, f"{where}.password")):
+    if b.security_profile in (1, 2) and not (b.password or b.password_file or _is_reported(wrong, f"{where}.password")):
         wrong.append(f"{where}: security_profile {b.security_profile} needs password or password_file")
     if b.security_profile in (1, 2) and ":" in b.charge_point_id:
         wrong.append(
@@ -206,12 +207,12 @@ def _backend(raw: Any, where: str, station: Station, wrong: list[str], base: Pat
         wrong.append(f"{where}.via: must be host:port with a port from 1 to 65535, is {b.via!r}")
     if b.secure_url:
         wrong += [f"{where}{p}" for p in _url_problems(replace(b, url=b.secure_url, security_profile=2), "secure_url")]
-    if b.security_profile == 3 and b.client_cert is None and not _said(wrong, f"{where}.client_cert"):
+    if b.security_profile == 3 and b.client_cert is None and not _is_reported(wrong, f"{where}.client_cert"):
         wrong.append(f"{where}: security_profile 3 needs client_cert (and client_key, unless both are in one file)")
     return b
 
 
-def _said(wrong: Sequence[str], path: str) -> bool:
+def _is_reported(wrong: Sequence[str], path: str) -> bool:
     """A value that was not accepted is replaced by the default: what follows from that is no mistake of its own."""
     return any(w.startswith((f"{path}:", f"{path}[")) for w in wrong)
 

@@ -106,7 +106,7 @@ class Backend:
     """These two are made of ``quirks`` and are no keys of the file."""
 
     @property
-    def endpoint(self) -> str:
+    def connection_url(self) -> str:
         """``url`` with the charge point id appended, unless it ends with it already."""
         if self.charge_point_id_in_url == "absent":
             return self.url
@@ -173,7 +173,7 @@ class Evse:
     lamp: Device | None = None
 
     @property
-    def dc(self) -> bool:
+    def is_dc(self) -> bool:
         return self.kind == "DC"
 
     @property
@@ -183,7 +183,7 @@ class Evse:
 
     def phase_a(self, nominal_v: float) -> float:
         """The most that it can give, in amperes of each phase of the feed."""
-        return self.power_w / (self.phases * nominal_v) if self.dc else self.max_a
+        return self.power_w / (self.phases * nominal_v) if self.is_dc else self.max_a
 
 
 @frozen
@@ -236,5 +236,5 @@ class StationFile:
     def __repr__(self) -> str:
         return f"StationFile({str(self.path)!r})"  # the settings may hold the backend's password
 
-    def evse(self, number: int) -> Evse:
+    def evse_table(self, number: int) -> Evse:
         return next(e for e in self.evses if e.number == number)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, TypeAlias
 
-from agent.domain.adhoc_tariff import Offer, unlawful
-from agent.domain.tariff import Rates, Tariff, Window, rate
+from agent.domain.adhoc_tariff import AdhocTariff, unlawful_price_keys
+from agent.domain.tariff import Rates, Tariff, Window, parse_rate
 from agent.model.currencies import currency_problem
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, Entries, OneOf, Text
 from agent.model.types import EvseId
-from agent.station_file.settings import Evse, StationFile, build
+from agent.station_file.settings import Evse, StationFile, build_table
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 NAME_MAX = 40
@@ -29,9 +29,9 @@ class Amount:
 
     most: int = 10**6 - 1
 
-    def problem(self, value: Any) -> str:
+    def value_problem(self, value: Any) -> str:
         try:
-            made = rate(value)
+            made = parse_rate(value)
         except ValueError as e:
             return str(e)
         return "" if made <= self.most else f"must be {self}, is {value}"
@@ -75,16 +75,16 @@ class TariffTable:
     window: tuple[WindowTable, ...] = field(default_factory=tuple)
 
 
-def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
+def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTariff]:
     """What each outlet costs; one line per mistake is added to ``wrong``."""
-    station = _read(file.tariff, "tariff", wrong)
-    made: dict[EvseId, Offer] = {}
+    station = _read_tariff(file.tariff, "tariff", wrong)
+    made: dict[EvseId, AdhocTariff] = {}
     for evse in file.evses:
         where = f"evse[{evse.number}].tariff" if evse.tariff is not None else "tariff"
-        tariff, backend = _read(evse.tariff, where, wrong) if evse.tariff is not None else station
-        made[evse.number] = Offer(tariff, evse.power_w, backend)
-        if tariff is not None and made[evse.number].strict:
-            wrong += [_refusal(where, evse, key) for key in unlawful(tariff, strict=True)]
+        tariff, backend = _read_tariff(evse.tariff, where, wrong) if evse.tariff is not None else station
+        made[evse.number] = AdhocTariff(tariff, evse.power_w, backend)
+        if tariff is not None and made[evse.number].is_fast_charger:
+            wrong += [_unlawful_price_problem(where, evse, key) for key in unlawful_price_keys(tariff, strict=True)]
     if any(t.backend for t in made.values()) and not file.settings.get("cost_display"):
         wrong.append("tariff.source: a backend can set a price only with settings.cost_display = true")
     money = str(file.settings.get("currency", "EUR"))
@@ -97,7 +97,7 @@ def offers(file: StationFile, wrong: list[str]) -> dict[EvseId, Offer]:
     return made
 
 
-def without_a_terminal(file: StationFile, made: Mapping[EvseId, Offer]) -> list[str]:
+def without_a_terminal(file: StationFile, made: Mapping[EvseId, AdhocTariff]) -> list[str]:
     """Regulation (EU) 2023/1804, 5(1): from 50 kW on a code to scan is not enough."""
     if file.station.pool_terminal or file.terminal is not None:
         return []
@@ -106,51 +106,51 @@ def without_a_terminal(file: StationFile, made: Mapping[EvseId, Offer]) -> list[
         " a card reader is the law (Regulation (EU) 2023/1804, 5(1)); where another one of the pool takes the cards:"
         " station.pool_terminal = true"
         for e in file.evses
-        if e.terminal is None and made[e.number].tariff is not None and made[e.number].strict
+        if e.terminal is None and made[e.number].tariff is not None and made[e.number].is_fast_charger
     ]
 
 
-def _refusal(where: str, evse: Evse, key: str) -> str:
+def _unlawful_price_problem(where: str, evse: Evse, key: str) -> str:
     what = "is missing" if key == "kwh" else "cannot be asked"
     return f"{where}.{key}: {what}: EVSE {evse.number} has {evse.power_w / 1000:g} kW, and {_LAW}"
 
 
-def _read(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None, bool]:
+def _read_tariff(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None, bool]:
     """The tariff, and whether the backend's word comes first."""
     if raw is None:
         return None, False
     found: list[str] = []
-    table = build(TariffTable, raw, where, found)
-    windows = tuple(w for n, t in enumerate(table.window) if (w := _window(t, f"{where}.window[{n}]", found)))
+    table = build_table(TariffTable, raw, where, found)
+    windows = tuple(w for n, t in enumerate(table.window) if (w := _read_window(t, f"{where}.window[{n}]", found)))
     tariff = Tariff(
-        **_rates(table, where, (*_PER, "session", "other"), found),
+        **_read_rates(table, where, (*_PER, "session", "other"), found),
         grace_min=table.grace_min,
         other_name=table.other_name.strip(),
         windows=windows,
-        min_cents=_cents(table.minimum, f"{where}.minimum", found),
-        max_cents=_cents(table.maximum, f"{where}.maximum", found),
+        min_cents=_read_cents(table.minimum, f"{where}.minimum", found),
+        max_cents=_read_cents(table.maximum, f"{where}.maximum", found),
         currency=table.currency,
-        vat_percent=_rates(table, where, ("vat_percent",), found).get("vat_percent"),
+        vat_percent=_read_rates(table, where, ("vat_percent",), found).get("vat_percent"),
     )
-    found += _misfits(tariff, table, where) if not found else []
+    found += _conflicting_keys(tariff, table, where) if not found else []
     wrong += found
     return (None if found else tariff), table.source == "backend"
 
 
-def _rates(table: Any, where: str, names: tuple[str, ...], wrong: list[str]) -> dict[str, Any]:
+def _read_rates(table: Any, where: str, names: tuple[str, ...], wrong: list[str]) -> dict[str, Any]:
     made = {}
     for name in names:
         value = getattr(table, name)
         try:
-            made[name] = rate(value) if value is not None else None
+            made[name] = parse_rate(value) if value is not None else None
         except ValueError as e:
             wrong.append(f"{where}.{name}: {e}")
     return made
 
 
-def _cents(value: Any, where: str, wrong: list[str]) -> int | None:
+def _read_cents(value: Any, where: str, wrong: list[str]) -> int | None:
     try:
-        cents = rate(value).scaleb(2) if value is not None else None
+        cents = parse_rate(value).scaleb(2) if value is not None else None
     except ValueError as e:
         wrong.append(f"{where}: {e}")
         return None
@@ -160,29 +160,29 @@ def _cents(value: Any, where: str, wrong: list[str]) -> int | None:
     return None if cents is None else int(cents)
 
 
-def _window(table: WindowTable, where: str, wrong: list[str]) -> Window | None:
-    begin, end = _minute(table.begin), _minute(table.end)
+def _read_window(table: WindowTable, where: str, wrong: list[str]) -> Window | None:
+    begin, end = _minute_of_day(table.begin), _minute_of_day(table.end)
     for key, minute in (("begin", None if begin == 1440 else begin), ("end", end)):
         if minute is None:
             wrong.append(f'{where}.{key}: must be a time like "22:00", is {getattr(table, key)!r}')
-    rates = _rates(table, where, _PER, wrong)
+    rates = _read_rates(table, where, _PER, wrong)
     if begin is None or end is None:
         return None
     return Window(tuple(sorted({DAYS.index(d) for d in table.days})), begin, end, Rates(**rates))
 
 
-def _minute(text: str) -> int | None:
+def _minute_of_day(text: str) -> int | None:
     """Of the day, 0 to 1440; None: no time."""
     found = re.fullmatch(r"([01]?[0-9]|2[0-4]):([0-5][0-9])", text)
     minute = 60 * int(found[1]) + int(found[2]) if found else 1441
     return minute if minute <= 1440 else None
 
 
-def _misfits(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
+def _conflicting_keys(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
     """What is right by itself but not together."""
-    occupied = any(r.occupancy for r in tariff.rates())
+    occupied = any(r.occupancy for r in tariff.rates_by_window())
     least, most = tariff.min_cents, tariff.max_cents
-    priced = [getattr(r, k) for r in tariff.rates() for k in _PER] + [tariff.session, tariff.other]
+    priced = [getattr(r, k) for r in tariff.rates_by_window() for k in _PER] + [tariff.session, tariff.other]
     conditions = {
         f"{where}: names no price; kwh = 0.45 would be one": any(v is not None for v in priced),
         f"{where}.grace_min: there is no occupancy fee that it could be of": occupied or not tariff.grace_min,
@@ -190,10 +190,10 @@ def _misfits(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
         f"{where}.minimum: is more than the maximum": least is None or most is None or least <= most,
     }
     conditions |= {f"{where}.currency: {said}": False for said in [currency_problem(tariff.currency)] if said}
-    return [said for said, holds in conditions.items() if not holds] + _holes(tariff.windows, where)
+    return [said for said, holds in conditions.items() if not holds] + _week_coverage_problems(tariff.windows, where)
 
 
-def _holes(windows: tuple[Window, ...], where: str) -> list[str]:
+def _week_coverage_problems(windows: tuple[Window, ...], where: str) -> list[str]:
     """A minute of the week that no window has, or that two have."""
     if not windows:
         return []
@@ -205,10 +205,14 @@ def _holes(windows: tuple[Window, ...], where: str) -> list[str]:
             for minute in range(begin, begin + length):
                 other = taken.setdefault(minute % 10_080, n)
                 if other != n:
-                    return [f"{where}.window[{n}]: overlaps window[{other}] on {_when(minute % 10_080)}"]
+                    return [f"{where}.window[{n}]: overlaps window[{other}] on {_week_minute_text(minute % 10_080)}"]
     hole = next((m for m in range(10_080) if m not in taken), None)
-    return [] if hole is None else [f"{where}.window: no window holds on {_when(hole)}; they must cover the whole week"]
+    return (
+        []
+        if hole is None
+        else [f"{where}.window: no window holds on {_week_minute_text(hole)}; they must cover the whole week"]
+    )
 
 
-def _when(minute: int) -> str:
+def _week_minute_text(minute: int) -> str:
     return f"{DAYS[minute // 1440]} {minute % 1440 // 60:02}:{minute % 60:02}"

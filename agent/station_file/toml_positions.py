@@ -22,9 +22,9 @@ _STRINGS = (
 _OTHER = re.compile(r"[^,\]}#\n]+")
 
 
-def positions(text: str) -> dict[Path, tuple[int, int]]:
+def key_positions(text: str) -> dict[Path, tuple[int, int]]:
     """Line and column, both from 1, by path. The same path twice (a table that is written in parts) keeps the first."""
-    return _Reader(text).read()
+    return _Reader(text).read_positions()
 
 
 class _Reader:
@@ -35,63 +35,63 @@ class _Reader:
         self._lengths: dict[Path, int] = {}
         """Of each list of tables (``[[...]]``): how many there are so far."""
 
-    def read(self) -> dict[Path, tuple[int, int]]:
+    def read_positions(self) -> dict[Path, tuple[int, int]]:
         table: Path = ()
-        while self._skip() < len(self._text):
+        while self._skip_blanks() < len(self._text):
             if self._text[self._at] == "[":
-                table = self._header()
+                table = self._read_header()
             else:
-                self._pair(table)
+                self._read_pair(table)
         return self._found
 
-    def _header(self) -> Path:
+    def _read_header(self) -> Path:
         begin = self._at
         many = self._text.startswith("[[", begin)
         self._at += 2 if many else 1
-        *above, last = [key for key, _ in self._key()]
+        *above, last = [key for key, _ in self._read_key()]
         path: Path = ()
         for name in above:
-            path = self._entered((*path, name), begin)
+            path = self._enter_table((*path, name), begin)
         if many:
             path = (*path, last)
-            self._note(path, begin)
+            self._note_position(path, begin)
             self._lengths[path] = self._lengths.get(path, 0) + 1
             path = (*path, self._lengths[path] - 1)
         else:
             path = (*path, last)
-        self._note(path, begin)
-        self._skip()
+        self._note_position(path, begin)
+        self._skip_blanks()
         self._at += 2 if many else 1  # the closing brackets
         return path
 
-    def _entered(self, path: Path, at: int) -> Path:
+    def _enter_table(self, path: Path, at: int) -> Path:
         """The table that a header means by a name above the last one: of a list of tables the newest."""
-        self._note(path, at)
+        self._note_position(path, at)
         return (*path, self._lengths[path] - 1) if path in self._lengths else path
 
-    def _pair(self, table: Path) -> None:
+    def _read_pair(self, table: Path) -> None:
         path = table
-        for name, at in self._key():
+        for name, at in self._read_key():
             path = (*path, name)
-            self._note(path, at)
+            self._note_position(path, at)
         self._at += 1  # =
-        self._value(path)
+        self._read_value(path)
 
-    def _key(self) -> list[tuple[str, int]]:
+    def _read_key(self) -> list[tuple[str, int]]:
         """The names of a dotted key and where each begins; stands at the character after it."""
         names: list[tuple[str, int]] = []
         while True:
-            begin = self._skip()
-            names.append((self._name(), begin))
-            if self._skip() >= len(self._text) or self._text[self._at] != ".":
+            begin = self._skip_blanks()
+            names.append((self._read_name(), begin))
+            if self._skip_blanks() >= len(self._text) or self._text[self._at] != ".":
                 return names
             self._at += 1
 
-    def _name(self) -> str:
+    def _read_name(self) -> str:
         if found := _BARE.match(self._text, self._at):
             self._at = found.end()
             return found.group()
-        quoted = self._string()
+        quoted = self._read_string()
         if quoted.startswith("'"):
             return quoted[1:-1]
         import tomllib  # knows every escape
@@ -99,48 +99,48 @@ class _Reader:
         (name,) = tomllib.loads(f"{quoted} = 0")
         return name
 
-    def _value(self, path: Path) -> None:
-        self._skip()
+    def _read_value(self, path: Path) -> None:
+        self._skip_blanks()
         mark = self._text[self._at]
         if mark == "[":
-            self._list(path)
+            self._read_list(path)
         elif mark == "{":
-            self._inline(path)
+            self._read_inline_table(path)
         elif mark in "\"'":
-            self._string()
+            self._read_string()
         elif found := _OTHER.match(self._text, self._at):
             self._at = found.end()
 
-    def _list(self, path: Path) -> None:
+    def _read_list(self, path: Path) -> None:
         index = 0
         self._at += 1
-        while self._text[self._skip()] != "]":
-            self._note((*path, index), self._at)
-            self._value((*path, index))
+        while self._text[self._skip_blanks()] != "]":
+            self._note_position((*path, index), self._at)
+            self._read_value((*path, index))
             index += 1
-            if self._text[self._skip()] == ",":
+            if self._text[self._skip_blanks()] == ",":
                 self._at += 1
         self._at += 1
 
-    def _inline(self, path: Path) -> None:
+    def _read_inline_table(self, path: Path) -> None:
         self._at += 1
-        while self._text[self._skip()] != "}":
-            self._pair(path)
-            if self._text[self._skip()] == ",":
+        while self._text[self._skip_blanks()] != "}":
+            self._read_pair(path)
+            if self._text[self._skip_blanks()] == ",":
                 self._at += 1
         self._at += 1
 
-    def _string(self) -> str:
+    def _read_string(self) -> str:
         found = next(m for form in _STRINGS if (m := form.match(self._text, self._at)))
         self._at = found.end()
         return found.group()
 
-    def _skip(self) -> int:
+    def _skip_blanks(self) -> int:
         """Over blanks, line ends and comments."""
         found = _BLANK.match(self._text, self._at)
         self._at = found.end() if found else self._at
         return self._at
 
-    def _note(self, path: Path, at: int) -> None:
+    def _note_position(self, path: Path, at: int) -> None:
         line = bisect_right(self._lines, at)
         self._found.setdefault(path, (line, at - self._lines[line - 1] + 1))

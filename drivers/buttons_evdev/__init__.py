@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from agent.model.key_rules import Between, DevicePath, Entries, problems
+from agent.model.key_rules import Between, DevicePath, Entries, settings_problems
 from agent.ports import Broken
 from agent.ports.buttons import ButtonsPort
 from agent.ports.driver import Driver, Where
@@ -29,7 +29,7 @@ class ButtonsSettings:
 
 def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = problems(settings)
+    wrong = settings_problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/input/event0"')
     if not settings.keys and not settings.fields:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from agent.model.key_rules import DevicePath, problems
+from agent.model.key_rules import DevicePath, settings_problems
 from agent.ports import Broken
 from agent.ports.buzzer import BuzzerPort
 from agent.ports.driver import Driver, Where
@@ -24,7 +24,9 @@ class BuzzerSettings:
 
 def complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    return problems(settings) if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
+    return (
+        settings_problems(settings) if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
+    )
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from agent.model.key_rules import DevicePath, OneOf, problems
+from agent.model.key_rules import DevicePath, OneOf, settings_problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
@@ -39,7 +39,7 @@ class FramebufferSettings:
 
 def complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = problems(settings)
+    wrong = settings_problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/fb0"')
     wrong += size_complaints(settings.width, settings.height, "ask the kernel")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.model.key_rules import DevicePath, OneOf, problems
+from agent.model.key_rules import DevicePath, OneOf, settings_problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
@@ -35,7 +35,7 @@ class PngSettings:
 def complaints(settings: PngSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a file."""
     wrong = [] if settings.path else ['path: is missing, for example path = "/run/chargy-agent/screen-1.png"']
-    return wrong + problems(settings) + size_complaints(settings.width, settings.height, "")
+    return wrong + settings_problems(settings) + size_complaints(settings.width, settings.height, "")
 
 
 def _mounting(settings: PngSettings) -> Mounting:

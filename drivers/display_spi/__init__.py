@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.model.key_rules import Between, DevicePath, OneOf, Text, problems
+from agent.model.key_rules import Between, DevicePath, OneOf, Text, settings_problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
@@ -43,7 +43,7 @@ class SpiSettings:
 
 def complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = problems(settings)
+    wrong = settings_problems(settings)
     if settings.dc < 1:
         wrong.append(f"dc: is the number of the GPIO line data/command, 1 or more, is {settings.dc}")
     chip = CHIPS.get(settings.chip)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from agent.model import secret_file
-from agent.model.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, problems
+from agent.model.key_rules import Between, HostName, OneLine, Seconds, TcpPort, Text, settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
@@ -60,10 +60,10 @@ class EverestSettings:
 
 def complaints(settings: EverestSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = problems(settings)
+    wrong = settings_problems(settings)
     if not settings.host:
         wrong.append('host: is missing, for example host = "127.0.0.1" (EVerest\'s MQTT broker)')
-    if said := secret_file.text_trouble(settings.password_file):
+    if said := secret_file.secret_text_problem(settings.password_file):
         wrong.append(f"password_file: {said}")
     return wrong
 

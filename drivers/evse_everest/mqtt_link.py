@@ -146,7 +146,7 @@ class Link:
 
     def _take(self, topic: str, payload: bytes, kept: bool) -> None:
         try:
-            value = json_limits.read(payload) if len(payload) <= _MOST_OCTETS else _too_long()
+            value = json_limits.read_json(payload) if len(payload) <= _MOST_OCTETS else _too_long()
         except ValueError:  # also nesting without end
             self._spoilt(topic)
             return
@@ -175,7 +175,7 @@ def _password(settings: EverestSettings) -> str | None:
     if settings.password_file is None:
         return None
     try:
-        return secret_file.read_text(settings.password_file)
+        return secret_file.read_secret_text(settings.password_file)
     except secret_file.Unfit as e:
         raise Broken(f"password_file {settings.password_file}: {e}") from e
 

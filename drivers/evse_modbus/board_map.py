@@ -183,10 +183,10 @@ def find_board_map(name: str, folders: Sequence[Path]) -> BoardMap:
         if path.is_file():
             return load_board_map(path)
     known = sorted({p.stem for f in folders for p in (f / "boards").glob("*.toml")})
-    from agent.station_file.parser import meant
+    from agent.station_file.parser import did_you_mean
 
     places = ", ".join(str(f / "boards") for f in folders)
-    raise MapError(f"board map {name!r} not found in {places}{meant(name, known, 'known')}")
+    raise MapError(f"board map {name!r} not found in {places}{did_you_mean(name, known, 'known')}")
 
 
 def load_board_map(path: Path) -> BoardMap:

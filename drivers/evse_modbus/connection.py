@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agent.model.key_rules import problems
+from agent.model.key_rules import settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, open_line
@@ -62,7 +62,7 @@ def list_complaints(settings: BoardSettings, where: Where) -> list[str]:
     except MapError as e:
         return [str(e)]
     return (
-        problems(settings)
+        settings_problems(settings)
         + _watchdog_complaints(settings, board_map)
         + line_settings(settings, board_map).list_complaints()
     )

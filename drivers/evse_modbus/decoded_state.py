@@ -133,8 +133,8 @@ def states_to_report(before: EvseState | None, now: EvseState) -> tuple[EvseStat
     if before is None:
         return (now,)
     if (
-        before.vehicle
-        and now.vehicle
+        before.vehicle_connected
+        and now.vehicle_connected
         and (before.plugged_s or 0.0) > (now.plugged_s or 0.0)
         and now.plugged_s is not None
     ):

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.model.key_rules import BaudRate, Between, DevicePath, problems
+from agent.model.key_rules import BaudRate, Between, DevicePath, settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.evse import EvsePort
@@ -38,7 +38,7 @@ class OpenEvseSettings:
 def complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     missing = [] if settings.device else ['device: is missing, for example device = "/dev/ttyUSB0"']
-    return missing + problems(settings)
+    return missing + settings_problems(settings)
 
 
 @asynccontextmanager

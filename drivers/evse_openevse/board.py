@@ -196,7 +196,7 @@ class OpenEvse:
                 await self._hold()
                 answered = self._seen = replace(answered, flags=answered.flags | AUTH_LOCKED)
             if given and self._given and self._limit_a and answered.on and answered.has(AUTH_LOCKED):
-                pictures += await self._relocked(answered, told=any(not p.vehicle for p in pictures))
+                pictures += await self._relocked(answered, told=any(not p.vehicle_connected for p in pictures))
             await self._put_right(answered)
             return [*pictures, self._picture(self._seen)]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from agent.model.key_rules import DevicePath, Text, problems
+from agent.model.key_rules import DevicePath, Text, settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.lamp import LampPort
@@ -32,7 +32,7 @@ def complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
     colours = {c: n for c in ("green", "red", "blue", "yellow") if (n := getattr(settings, c))}
     names = list(colours.values())
     wrong = [] if names else ['no LED is named, for example green = "charger:green:status"']
-    wrong += problems(settings)
+    wrong += settings_problems(settings)
     wrong += [
         f"{colour}: must be a name in {settings.folder}, no path, is {n!r}"
         for colour, n in colours.items()

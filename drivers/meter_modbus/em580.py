@@ -188,7 +188,7 @@ def _check_whole_record(words: Sequence[int], where: str) -> str:
     try:
         data = octets_of_words(words).rstrip(b"\0").decode("utf-8")
         head, payload, signature = data.split("|")
-        json_limits.read(payload), json_limits.read(signature)
+        json_limits.read_json(payload), json_limits.read_json(signature)
     except ValueError as e:  # also nesting without end
         raise Garbled(f"{where}: its record is not whole ({e})") from e
     if head != "OCMF":

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
 
-from agent.model.key_rules import problems
+from agent.model.key_rules import settings_problems
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
@@ -71,7 +71,7 @@ def list_complaints(settings: MeterSettings, where: Where) -> list[str]:
         meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError as e:
         return [f"map: {e}"]
-    wrong = problems(settings) + line_settings(settings, meter_map).list_complaints()
+    wrong = settings_problems(settings) + line_settings(settings, meter_map).list_complaints()
     if meter_map.step_wh > settings.coarsest_wh:
         wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
     if meter_map.current == "AC" and int(where.facts.get("phases", 3)) > meter_map.phases:

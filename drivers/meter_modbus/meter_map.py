@@ -23,10 +23,10 @@ def find_meter_map(name: str, folders: Sequence[Path]) -> MeterMap:
         if path.is_file():
             return load_meter_map(path)
     known = sorted({p.stem for f in folders for p in (f / "meters").glob("*.toml")})
-    from agent.station_file.parser import meant
+    from agent.station_file.parser import did_you_mean
 
     places = ", ".join(str(f / "meters") for f in folders)
-    raise MapError(f"meter map {name!r} not found in {places}{meant(name, known, 'known')}")
+    raise MapError(f"meter map {name!r} not found in {places}{did_you_mean(name, known, 'known')}")
 
 
 def load_meter_map(path: Path) -> MeterMap:

@@ -79,7 +79,7 @@ class MeterHttpClient:
 
     def _parse_object(self, octets: bytes, path: str) -> dict[str, Any]:
         try:
-            found = json_limits.read(octets, parse_float=Decimal, parse_constant=_refuse_constant)
+            found = json_limits.read_json(octets, parse_float=Decimal, parse_constant=_refuse_constant)
         except ValueError as e:  # also nesting without end
             raise Garbled(f"{self.name}: {_path_without_query(path)}: no JSON ({e})") from e
         if not isinstance(found, dict):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from agent.model.key_rules import problems
+from agent.model.key_rules import settings_problems
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
@@ -54,7 +54,7 @@ async def open_meter(settings: RestSettings, where: Where) -> AsyncIterator[Rest
 
 def list_complaints(settings: RestSettings) -> list[str]:
     missing = [] if settings.host else ['host: is missing; for example host = "192.168.1.2"']
-    return problems(settings) + missing
+    return settings_problems(settings) + missing
 
 
 class RestMeter:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
-from agent.model.key_rules import Between, OneOf, problems
+from agent.model.key_rules import Between, OneOf, settings_problems
 
 TURN_S = 2.5
 """So that two faces are seen while a notice stands (4 s)."""
@@ -31,7 +31,7 @@ class Mounting:
 
     def list_complaints(self) -> list[str]:
         """One line each, the key first."""
-        return problems(self)
+        return settings_problems(self)
 
 
 def size_complaints(width: int, height: int, unset: str) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.model.key_rules import Between, DevicePath, problems
+from agent.model.key_rules import Between, DevicePath, settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.power import PowerPort
@@ -31,7 +31,7 @@ class PowerSettings:
 def complaints(settings: PowerSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     missing = [] if settings.path else ['path: is missing, for example path = "/sys/class/power_supply/mains"']
-    return missing + problems(settings)
+    return missing + settings_problems(settings)
 
 
 @asynccontextmanager

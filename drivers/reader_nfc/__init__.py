@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.model.key_rules import Between, OneOf, Text, problems
+from agent.model.key_rules import Between, OneOf, Text, settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.reader import ReaderPort
@@ -54,7 +54,7 @@ _PATHS = (
 
 def complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = problems(settings)
+    wrong = settings_problems(settings)
     if not any(p.fullmatch(settings.path) for p in _PATHS):
         wrong.append(
             f"path: must look like usb, usb:054c:06c3, tty:AMA0:pn532, tty:/dev/serial/by-id/...:pn532 or "

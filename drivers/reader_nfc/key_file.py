@@ -12,7 +12,7 @@ _SIZES = {"aes": (16,), "iso": (16, 24), "legacy": (16,)}
 
 def read(path: Path, auth: str) -> bytes:
     """16 or 24 bytes for the scheme ``auth``. Raises ``Unfit``."""
-    raw = secret_file.read(path)
+    raw = secret_file.read_secret(path)
     sizes = _SIZES.get(auth, (16, 24))
     if len(raw) in sizes:
         return raw
@@ -28,7 +28,7 @@ def read(path: Path, auth: str) -> bytes:
 def trouble(path: Path, auth: str) -> str:
     """For ``check``: what is wrong, or nothing."""
     try:
-        if not secret_file.to_come(path):
+        if not secret_file.is_credential_to_come(path):
             read(path, auth)
     except Unfit as e:
         return str(e)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.model.key_rules import BaudRate, Between, DevicePath, OneOf, Text, problems
+from agent.model.key_rules import BaudRate, Between, DevicePath, OneOf, Text, settings_problems
 from agent.model.types import TokenType
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
@@ -39,7 +39,7 @@ class SerialReaderSettings:
 
 def complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    wrong = problems(settings)
+    wrong = settings_problems(settings)
     if not settings.device:
         wrong.append('device: is missing, for example device = "/dev/ttyUSB0"')
     try:

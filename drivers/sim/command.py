@@ -148,18 +148,18 @@ BENCH = Command(
 
 def station_file(path: Path | None) -> StationFile:
     """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
-    from agent.station_file.settings import parse, read
+    from agent.station_file.settings import parse_station_file, read_station_file
     from drivers.sim.derived_file import with_outlet_defaults, without_addresses
 
     if path is not None:
-        file = parse(with_outlet_defaults(read(path)), path)
+        file = parse_station_file(with_outlet_defaults(read_station_file(path)), path)
         return without_addresses(file) if file.simulation.alone else file
     import config
 
     raw = tomllib.loads((Path(config.__file__).parent / "stations" / BUILT_IN).read_text("utf-8"))
     del raw["backend"]
     HOME.mkdir(exist_ok=True)
-    return parse(raw, HOME / "station.toml")
+    return parse_station_file(raw, HOME / "station.toml")
 
 
 def with_versions(file: StationFile, versions: list[str] | None) -> StationFile:

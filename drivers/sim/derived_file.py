@@ -83,7 +83,7 @@ def _strip_addresses(table: T) -> T:
 
 def _strip_value(value: Any) -> Any:
     if isinstance(value, Device):
-        return value.without(*ADDRESSES.get(value.driver, ()))
+        return value.without_keys(*ADDRESSES.get(value.driver, ()))
     if isinstance(value, Power):
         return _strip_addresses(value)
     if isinstance(value, tuple):

@@ -15,7 +15,7 @@ def apply_first_situation(evse: Evse, first: SimulatedEvse) -> None:
     """The situation at the first start."""
     evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
     if first.ev_connected or (first.plugged and evse.has_fixed_cable):
-        evse.connect_vehicle(Car.from_api_table(None, first.ev_ready, evse.fitted.dc))
+        evse.connect_vehicle(Car.from_api_table(None, first.ev_ready, evse.fitted.is_dc))
     elif first.plugged:
         evse.cable = True
 

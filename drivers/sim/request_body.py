@@ -44,7 +44,7 @@ def read_body(raw: bytes, *keys: Key) -> Json:
 
 def _parse_object(raw: bytes) -> Json:
     try:
-        body = json_limits.read(raw) if raw.strip() else {}
+        body = json_limits.read_json(raw) if raw.strip() else {}
     except ValueError as e:
         raise ValueError(f"the body is not JSON: {e}") from None
     if not isinstance(body, dict):

@@ -267,7 +267,7 @@ class World:
         e = self._evse_by_number(n)
         if car is not None and not isinstance(car, Mapping):
             raise ValueError(f"car: must be an object, is {car!r}")
-        arriving = Car.from_api_table(car, checked_flag(ready, "ready"), e.fitted.dc)
+        arriving = Car.from_api_table(car, checked_flag(ready, "ready"), e.fitted.is_dc)
         if e.car is not None:
             raise Impossible(f"EVSE {n} is occupied: unplug first")
         e.connect_vehicle(arriving)

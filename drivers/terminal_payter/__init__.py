@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from agent.model.key_rules import Between, DevicePath, HostName, OneLine, OneOf, TcpPort, Text, problems
+from agent.model.key_rules import Between, DevicePath, HostName, OneLine, OneOf, TcpPort, Text, settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.terminal import TerminalPort
@@ -68,7 +68,7 @@ class PayterSettings:
 
 def complaints(settings: PayterSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    return problems(settings) + _line(settings) + _files(settings) + _lets_go(settings, where)
+    return settings_problems(settings) + _line(settings) + _files(settings) + _lets_go(settings, where)
 
 
 def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:

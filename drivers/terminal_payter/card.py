@@ -46,7 +46,7 @@ def salt_of(file: Path | None, state_dir: Path | None) -> bytes:
 def trouble(file: Path | None) -> str:
     """For ``check``: what is wrong with the file that is named, or nothing."""
     try:
-        if file is not None and not secret_file.to_come(file):
+        if file is not None and not secret_file.is_credential_to_come(file):
             _kept(file)
     except secret_file.Unfit as e:
         return f"{file}: {e}"
@@ -54,7 +54,7 @@ def trouble(file: Path | None) -> str:
 
 
 def _kept(path: Path) -> bytes:
-    salt = secret_file.read(path).strip()
+    salt = secret_file.read_secret(path).strip()
     if len(salt) < 16:
         raise secret_file.Unfit("must hold a random secret of 16 bytes or more")
     return salt

@@ -107,7 +107,7 @@ class PayterTerminal:
                 await self._restored()
                 raise Refused(f"terminal {self._link.name}: it does not take an offer: {said(code)}")
 
-    async def authorise(self) -> None:
+    async def authorize(self) -> None:
         async with self._asking():
             code = await self._order(To.AUTH, bytes.fromhex(self._settings.auth_payload), _ENDED, State.WAIT_AUTH)
             if code != commands.OK:

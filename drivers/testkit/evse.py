@@ -77,7 +77,9 @@ async def _check_charging(port: EvsePort, pilot: Callable[[Pilot], Awaitable[Non
     states = port.states()
     await pilot(Pilot.C)
     asks = port.traits.tells_pilot
-    seen = await _wait_for_state(states, lambda s: s.asks or (s.vehicle and not asks), "the vehicle asks for energy")
+    seen = await _wait_for_state(
+        states, lambda s: s.requests_energy or (s.vehicle_connected and not asks), "the vehicle asks for energy"
+    )
     assert seen.contactor is not True, "the contactor is closed without release"
     await port.set_release(True)
     await port.set_release(True)

@@ -74,7 +74,7 @@ class _TerminalCheck:
             raise AssertionError("a second offer was taken while the first one was open")
         await self._world.tap("approve")
         read = await self._next_news(news, CardRead)
-        await port.authorise()
+        await port.authorize()
         told = await self._next_news(news, Approved)
         assert not told.partial, "all was held, it was told as partial"
         assert told.amount_cents == self._amount, f"{self._amount} cents were asked for, {told.amount_cents} told"
@@ -98,7 +98,7 @@ class _TerminalCheck:
         await port.offer(self._amount)
         await self._world.tap("decline")
         await self._next_news(news, CardRead)
-        await port.authorise()
+        await port.authorize()
         await self._next_news(news, Declined)
 
     async def check_cancel(self, port: TerminalPort) -> None:
@@ -108,17 +108,17 @@ class _TerminalCheck:
         await self._next_news(news, Cancelled)
         await port.cancel()  # nothing is open any more: no harm, and no news
         try:
-            await port.authorise()
+            await port.authorize()
         except Refused:
             return
-        raise AssertionError("authorise was taken without an offer")
+        raise AssertionError("authorize was taken without an offer")
 
     async def check_partial_hold(self, port: TerminalPort) -> None:
         news = port.news()
         await port.offer(self._amount)
         await self._world.tap("partial")
         await self._next_news(news, CardRead)
-        await port.authorise()
+        await port.authorize()
         told = await self._next_news(news, Approved)
         assert told.partial, "a part was held, it was told as all"
         assert 0 < told.amount_cents < self._amount, f"a part of {self._amount} cents was told as {told.amount_cents}"
@@ -140,7 +140,7 @@ class _TerminalCheck:
         await port.offer(self._amount)
         await self._world.tap("approve")
         await self._next_news(news, CardRead)
-        await port.authorise()
+        await port.authorize()
         told = await self._next_news(news, Approved)
         await self._expect_settlement(port.void(told.reservation), Settlement.DONE, "void")
         await self._expect_settlement(port.void(told.reservation), Settlement.CLOSED, "a second void")

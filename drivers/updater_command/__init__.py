@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, TypeAlias
 
 from agent.model.fastclass import frozen
-from agent.model.key_rules import Between, Text, problems
+from agent.model.key_rules import Between, Text, settings_problems
 from agent.ports.driver import Driver, Where
 from agent.ports.updater import UpdaterPort
 
@@ -46,7 +46,7 @@ def _is_command(word: str) -> bool:
 
 
 def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
-    found = problems(settings)
+    found = settings_problems(settings)
     for name in ("install", "running", "commit", "reboot"):
         words: tuple[Word, ...] = getattr(settings, name)
         if not words:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.domain.messages import MESSAGES
-from agent.domain.orders import JudgeToken
+from agent.domain.orders import AuthorizeToken
 from agent.domain.security_events import CAUSES
-from agent.domain.variables import LAMP, MEASURANDS, PHASES, ROTATIONS, TERMINAL, code_part, web_part, write
+from agent.domain.variables import (
+    LAMP,
+    MEASURANDS,
+    PHASES,
+    ROTATIONS,
+    TERMINAL,
+    format_value,
+    qr_code_part,
+    web_payment_part,
+)
 from agent.ocpp.dialects import device_model_v2x, keys_v1x
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
 from agent.ocpp.v16 import V16, refusals
@@ -40,7 +49,7 @@ def _version(title: str, dialect: Dialect) -> list[str]:
     lines = [f"## OCPP {title}", "", "### Requests of the central system", "", "| action | here |", "|---|---|"]
     lines += [f"| {a} | {_request(dialect.request_row(a))} |" for a in actions]
     lines += ["", "### What the station tells", "", "| fact | as |", "|---|---|"]
-    return lines + [f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, JudgeToken)]
+    return lines + [f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, AuthorizeToken)]
 
 
 def _keys_16() -> list[str]:
@@ -98,7 +107,7 @@ def _key(key: keys_v1x.Key) -> list[str]:
     profile = f"with a {key.profile.lower()}" if key.profile in (LAMP, TERMINAL) else key.profile
     if key.count_of:
         return [key.key, profile, "integer", "", "", str(ours.high), "read only", ""]
-    default = "" if ours.secret else write(ours, ours.default) or "(empty)"
+    default = "" if ours.secret else format_value(ours, ours.default) or "(empty)"
     access = "read only" if key.is_readonly else "write only" if ours.secret else "read, write"
     effect = "" if key.is_readonly else "after a reboot (RebootRequired)" if ours.reboot else "at once"
     unit = UNITS.get(ours.name.rpartition("_")[2], "") if ours.kind == "int" else ""
@@ -121,10 +130,10 @@ def _name(name: device_model_v2x.Name) -> list[str]:
     there = f"with a {name.profile.lower()}" if name.profile in (LAMP, TERMINAL) else name.profile
     access = "write only" if name.is_secret else "read, write" if name.is_writable else "read only"
     ours = name.own_variable
-    default = write(ours, ours.default) or "(empty)" if ours and not ours.secret else ""
+    default = format_value(ours, ours.default) or "(empty)" if ours and not ours.secret else ""
     bounds = f"{ours.low} to {ours.high}" if ours and ours.kind == "int" and name.is_writable else ""
     if isinstance(name.choices, str) and name.choices:
         bounds = "measurands" if name.choices == ",".join(MEASURANDS) else name.choices.replace(",", ", ")
-    there = {web_part(n): "at such an outlet" if n else "one for all outlets" for n in (0, 1)}.get(there, there)
-    there = "with a display" if there == code_part(1) else there
+    there = {web_payment_part(n): "at such an outlet" if n else "one for all outlets" for n in (0, 1)}.get(there, there)
+    there = "with a display" if there == qr_code_part(1) else there
     return [name.component, variable, there or "always", name.data_type, name.unit, bounds, default, access]

@@ -13,40 +13,40 @@ from typing import Any
 
 from agent.domain import payment_table
 from agent.domain.events import Event
-from agent.domain.evse import SERVICES, State
+from agent.domain.evse import SERVICES, SessionState
 from agent.domain.payment import PayState
 from agent.domain.session.table import EVENTS, TABLE
 
 INK, FAINT, LINE, PAPER = "#1c2b3a", "#6b7c8d", "#c4d0da", "#ffffff"
 ORDER = (
-    State.RECOVERING,
-    State.FREE,
-    State.OCCUPIED,
-    State.AUTHORISED,
-    State.BEGINNING,
-    State.ACTIVE,
-    State.ENDING,
-    State.ENDED,
+    SessionState.RECOVERING,
+    SessionState.FREE,
+    SessionState.OCCUPIED,
+    SessionState.AUTHORIZED,
+    SessionState.BEGINNING,
+    SessionState.ACTIVE,
+    SessionState.ENDING,
+    SessionState.ENDED,
 )
 COLOURS: dict[str, str] = {
-    State.RECOVERING: "#8e6bb8",
-    State.FREE: "#3f9d5a",
-    State.OCCUPIED: "#7a8f2f",
-    State.AUTHORISED: "#c98a12",
-    State.BEGINNING: "#c9641f",
-    State.ACTIVE: "#2f74c0",
-    State.ENDING: "#5c6b8a",
-    State.ENDED: "#38808a",
+    SessionState.RECOVERING: "#8e6bb8",
+    SessionState.FREE: "#3f9d5a",
+    SessionState.OCCUPIED: "#7a8f2f",
+    SessionState.AUTHORIZED: "#c98a12",
+    SessionState.BEGINNING: "#c9641f",
+    SessionState.ACTIVE: "#2f74c0",
+    SessionState.ENDING: "#5c6b8a",
+    SessionState.ENDED: "#38808a",
 }
 SAID: dict[str, str] = {
-    State.RECOVERING: "session waits for its board",
-    State.FREE: "nothing in the socket",
-    State.OCCUPIED: "cable or vehicle",
-    State.AUTHORISED: "right, no vehicle yet",
-    State.BEGINNING: "register is read",
-    State.ACTIVE: "session on disk, release",
-    State.ENDING: "release withdrawn",
-    State.ENDED: "told; cable still there",
+    SessionState.RECOVERING: "session waits for its board",
+    SessionState.FREE: "nothing in the socket",
+    SessionState.OCCUPIED: "cable or vehicle",
+    SessionState.AUTHORIZED: "right, no vehicle yet",
+    SessionState.BEGINNING: "register is read",
+    SessionState.ACTIVE: "session on disk, release",
+    SessionState.ENDING: "release withdrawn",
+    SessionState.ENDED: "told; cable still there",
 }
 COLUMN, HEAD, RUNG, LEFT, TOP = 148, 56, 46, 16, 64
 
@@ -75,7 +75,7 @@ PAYMENT = Ladder(
         PayState.NEW: "#6b7c8d",
         PayState.CARD_READ: "#7a8f2f",
         PayState.AUTH_PENDING: "#c98a12",
-        PayState.AUTHORISED: "#c9641f",
+        PayState.AUTHORIZED: "#c9641f",
         PayState.ACTIVE: "#2f74c0",
         PayState.FINAL_KNOWN: "#5c6b8a",
         PayState.COMMIT_PENDING: "#38808a",
@@ -89,7 +89,7 @@ PAYMENT = Ladder(
         PayState.NEW: "terminal waits for a card",
         PayState.CARD_READ: "outlet is chosen",
         PayState.AUTH_PENDING: "bank is asked",
-        PayState.AUTHORISED: "bank holds the amount",
+        PayState.AUTHORIZED: "bank holds the amount",
         PayState.ACTIVE: "a session lives on it",
         PayState.FINAL_KNOWN: "terminal is away",
         PayState.COMMIT_PENDING: "capture is asked for",

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from agent.domain.evse import SERVICES, State
+from agent.domain.evse import SERVICES, SessionState
 from agent.domain.payment import PayState
 from agent.domain.session.table import EVENTS, TABLE
 from tests.arch.draw_states import ORDER, PAYMENT, payment, rungs, service, session
@@ -25,9 +25,9 @@ def test_the_diagrams_are_generated_documents() -> None:
 
 
 def test_every_state_is_drawn_once() -> None:
-    assert sorted(ORDER) == sorted(State)
+    assert sorted(ORDER) == sorted(SessionState)
     said = texts(session())
-    assert [said.count(state) for state in State] == [1] * len(State)
+    assert [said.count(state) for state in SessionState] == [1] * len(SessionState)
 
 
 def test_every_declared_way_is_drawn_and_no_other() -> None:
@@ -44,7 +44,7 @@ def test_every_declared_way_is_drawn_and_no_other() -> None:
 
 def test_a_changed_table_is_a_changed_diagram(monkeypatch: pytest.MonkeyPatch) -> None:
     before = session()
-    monkeypatch.setitem(TABLE[State.FREE], EVENTS[1], TABLE[State.FREE][EVENTS[-1]])
+    monkeypatch.setitem(TABLE[SessionState.FREE], EVENTS[1], TABLE[SessionState.FREE][EVENTS[-1]])
     assert session() != before
 
 

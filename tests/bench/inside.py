@@ -31,7 +31,7 @@ from agent.ocpp.transport.websocket import WebSocket
 from agent.ports.reader import Tap
 from agent.services.devices import configured
 from agent.services.store import store
-from agent.station_file.settings import load
+from agent.station_file.settings import load_station_file
 
 CARD = "04A1B2C3D4E5F6"
 
@@ -245,7 +245,7 @@ async def main() -> int:
         note_commits(marks)
     if args.slow_disk:
         slow_down(args.slow_disk)
-    file = load(args.station)
+    file = load_station_file(args.station)
     database = await store.Store.open(file.station.state_dir / "agent.db")
     station = compose.Station(file, compose.Options(), database, await database.facts())
     if args.held:

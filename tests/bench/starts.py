@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.services.store import encoding as forms
 from agent.services.store.store import Store
 from tests.bench import encoding
@@ -194,5 +194,5 @@ async def fill(state: Path, count: int, make: Callable[[int], Any], of_session: 
     with contextlib.closing(sqlite3.connect(state / "agent.db")) as db, db:
         for number in range(count):
             row = make(number)
-            what = ("chargy", row.session, type(row).__name__, forms.text(dump(row)), number % of_session)
+            what = ("chargy", row.session, type(row).__name__, forms.text(dump_record(row)), number % of_session)
             db.execute("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", what)

@@ -26,33 +26,33 @@ from agent.domain.events import (
     ContactorClosed,
     Event,
     LinkChanged,
-    MeterLooked,
     MeterRead,
     OfferChanged,
+    RawMeterReading,
     ReleaseWithdrawn,
     Started,
     TimeCame,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleReady,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.messages import BILLED, FaultNoted, Message, SecurityHappened, StatusChanged
 from agent.domain.orders import (
-    JudgeToken,
-    Note,
+    AuthorizeToken,
+    Feedback,
+    LogNote,
     Order,
-    Remember,
+    Persist,
+    Send,
     SetLamp,
     SetRelease,
     SetService,
     Show,
-    Signal,
-    Tell,
     WakeMe,
 )
 from agent.domain.session_records import Session
-from agent.domain.station import assemble
+from agent.domain.station import assemble_blocks
 from agent.domain.variables import Settings, Value
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Lamp, Moment, Reading, Screen, Stamp, Token, Verdict
@@ -93,19 +93,19 @@ class Like:
 
 
 def told(kind: type[Message], link: str = LINK, /, **wanted: Any) -> Like:
-    return Like(Tell, link=link, message=Like(kind, **wanted))
+    return Like(Send, link=link, message=Like(kind, **wanted))
 
 
 def kept(kind: str, key: Any = None, /, **value: Any) -> Like:
-    """A ``Remember``; ``forgotten`` is its opposite."""
+    """A ``Persist``; ``forgotten`` is its opposite."""
     wanted: dict[str, Any] = {"kind": kind, "value": _Holds(value)}
     if key is not None:
         wanted["key"] = key
-    return Like(Remember, **wanted)
+    return Like(Persist, **wanted)
 
 
 def forgotten(kind: str) -> Like:
-    return Like(Remember, kind=kind, value=None)
+    return Like(Persist, kind=kind, value=None)
 
 
 class _Holds:
@@ -121,10 +121,10 @@ class _Holds:
 
 def make_site(
     evses: int = 1, settings: Mapping[str, Value] | None = None, tethered: bool = False, **options: Any
-) -> Site:
+) -> StationState:
     numbers = iter(range(1, 10**6))
-    return Site(
-        evses={n: Evse(n, tethered=tethered) for n in range(1, evses + 1)},
+    return StationState(
+        evses={n: EvseRecord(n, tethered=tethered) for n in range(1, evses + 1)},
         settings=Settings(settings),
         **{"new_id": lambda: f"s{next(numbers)}", **options},
     )
@@ -134,11 +134,11 @@ class Playbook:
     """``traits`` and ``state`` are those of every board at the first picture; ``online``: whether the link is up;
     ``cold``: nothing at all has happened yet."""
 
-    QUIET: tuple[type[Order], ...] = (Note, Show, SetLamp, Signal, WakeMe)
+    QUIET: tuple[type[Order], ...] = (LogNote, Show, SetLamp, Feedback, WakeMe)
 
     def __init__(
         self,
-        site: Callable[[], Site] | None = None,
+        site: Callable[[], StationState] | None = None,
         *,
         online: bool = True,
         cold: bool = False,
@@ -170,7 +170,7 @@ class Playbook:
 
     def _fresh(self) -> None:
         self.site = self._site_of()
-        self.blocks = assemble(self.site)
+        self.blocks = assemble_blocks(self.site)
         self.unclaimed: list[Order] = []
         self.timers: dict[str, float] = {}
         self.levels: dict[tuple[type[Order], int], bool] = {}
@@ -246,10 +246,10 @@ class Playbook:
         utc_s = UTC0_S + self.t_s - T0_S + self.clock_off_s if self.trusted else None
         return Moment(Stamp(self.boot, self.t_s), utc_s)
 
-    def evse(self, number: int = 1) -> Evse:
+    def evse(self, number: int = 1) -> EvseRecord:
         return self.site.evses[number]
 
-    def state(self, number: int = 1) -> State:
+    def state(self, number: int = 1) -> SessionState:
         return self.evse(number).state
 
     def session(self, number: int = 1) -> Session:
@@ -262,21 +262,21 @@ class Playbook:
 
     def noticed(self, link: str = LINK) -> list[str]:
         """Kinds of the security events that this link was told of so far."""
-        tells = [o for o in self.log if isinstance(o, Tell) and o.link == link]
+        tells = [o for o in self.log if isinstance(o, Send) and o.link == link]
         return [o.message.kind for o in tells if isinstance(o.message, SecurityHappened)]
 
     # --- the mechanism -------------------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> list[Order]:
-        if isinstance(event, MeterRead | MeterLooked) and event.reading.at == NOW:
+        if isinstance(event, MeterRead | RawMeterReading) and event.reading.at == NOW:
             event = replace(event, reading=replace(event.reading, at=self.now.stamp))
         if isinstance(event, BoardOpened):
             self.levels.update({(SetRelease, event.evse): False, (SetService, event.evse): True})
-        orders = self.blocks.handle(event, self.now)
+        orders = self.blocks.handle_event(event, self.now)
         self._keep(orders)
         for order in orders:
             self._look(order)
-            status = isinstance(order, Tell) and isinstance(order.message, StatusChanged | FaultNoted)
+            status = isinstance(order, Send) and isinstance(order.message, StatusChanged | FaultNoted)
             quiet = isinstance(order, self.QUIET) or _of_itself(order) or (status and not self.status)
             if not quiet and not self._again(order):
                 self.unclaimed.append(order)
@@ -289,13 +289,13 @@ class Playbook:
     def _keep(self, orders: Iterable[Order]) -> None:
         """As the engine: everything to remember and every billed message of one event is one transaction."""
         for order in orders:
-            if isinstance(order, Remember):
+            if isinstance(order, Persist):
                 table = self.store.setdefault(order.kind, {})
                 if order.value is None:
                     table.pop(order.key, None)
                 else:
                     table[order.key] = json.loads(json.dumps(order.value))
-            elif isinstance(order, Tell) and isinstance(order.message, BILLED):
+            elif isinstance(order, Send) and isinstance(order.message, BILLED):
                 self.told.append(order.message)
 
     def _again(self, order: Order) -> bool:
@@ -316,7 +316,7 @@ class Playbook:
                 self.screens[evse] = screen
             case SetLamp(evse, lamp):
                 self.lamps[evse] = lamp
-            case Tell(_, StatusChanged(evse) as status):
+            case Send(_, StatusChanged(evse) as status):
                 self.statuses[evse] = status
             case _:
                 pass
@@ -324,18 +324,18 @@ class Playbook:
 
 def _of_itself(order: Order) -> bool:
     """What comes with many events and has plays of its own."""
-    if isinstance(order, Remember):
+    if isinstance(order, Persist):
         return order.kind in ("security", "unlock", "shown", "kept_cable")
-    return isinstance(order, Tell) and isinstance(order.message, SecurityHappened)
+    return isinstance(order, Send) and isinstance(order.message, SecurityHappened)
 
 
 def charging(play: Playbook, token: Token = A, evse: int = 1, meter_wh: int = 1000) -> Playbook:
     """Plug, card, register, contactor: a session that charges. Nothing of it is claimed."""
     for event in (CablePlugged(evse), VehicleConnected(evse), CardPresented(evse, token)):
         play.feed(event)
-    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     if asked:
-        play.feed(TokenJudged(asked[-1].request, token, ACCEPTED))
+        play.feed(TokenAuthorized(asked[-1].request, token, ACCEPTED))
     return energised(play.skip(), evse, meter_wh)
 
 
@@ -344,5 +344,5 @@ def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
     play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(meter_wh)))
     for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
         play.feed(event)
-    assert play.state(evse) is State.ACTIVE
+    assert play.state(evse) is SessionState.ACTIVE
     return play.skip()

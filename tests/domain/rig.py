@@ -17,15 +17,15 @@ from agent.domain.blocks.display import Display
 from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.charging.profiles import Purpose
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     Event,
     FaultCleared,
     LinkChanged,
     MeterFailed,
-    MeterLooked,
+    RawMeterReading,
     ReleaseWithdrawn,
+    RequestReceived,
     SituationChanged,
     Started,
     StopWanted,
@@ -33,11 +33,11 @@ from agent.domain.events import (
     StoreRecovered,
     SupplyChanged,
     TimeCame,
-    TokenJudged,
+    TokenAuthorized,
     UnlockTried,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import GRACE_S, LASTING_S, blocks
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.faults import GRACE_S, LASTING_S, blocks_charging
 from agent.domain.messages import (
     BILLED,
     ConnectorUnplugged,
@@ -49,25 +49,25 @@ from agent.domain.messages import (
     TransactionStarted,
     TransactionUpdated,
     TriggerReason,
-    names_token,
+    is_first_with_token,
 )
 from agent.domain.orders import (
-    JudgeToken,
-    Leave,
+    AuthorizeToken,
     Order,
+    Persist,
     ReadMeter,
-    Remember,
-    Reply,
+    Response,
     Restart,
+    Send,
     SetLimit,
     SetRelease,
     Show,
-    Tell,
+    Shutdown,
     Unlock,
     WakeMe,
 )
-from agent.domain.requests import Ask, AskReset
-from agent.domain.station import assemble
+from agent.domain.requests import BackendRequest, ResetRequest
+from agent.domain.station import assemble_blocks
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
@@ -205,7 +205,7 @@ class Rig:
     # --- life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.site = Site(
+        self.site = StationState(
             evses={n: self._evse(n) for n in self.outlets},
             feed_a=self.config.feed_a,
             settings=Settings(self.config.settings),
@@ -217,7 +217,7 @@ class Rig:
         )
         for evse in self.site.evses.values():
             evse.offer = self.config.offer
-        self.blocks = assemble(self.site)
+        self.blocks = assemble_blocks(self.site)
         self.display = next(
             b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)
         )
@@ -225,9 +225,9 @@ class Rig:
         self.started_s = self.t_s
         self.suffering: dict[tuple[int, Fault], float] = {}
         self.timers: dict[str, float] = {}
-        self.devices: list[ReadMeter | JudgeToken | Unlock] = []
+        self.devices: list[ReadMeter | AuthorizeToken | Unlock] = []
         self.queue: list[Event] = []
-        self.unsaved: list[tuple[list[Remember], list[Tell]]] = []
+        self.unsaved: list[tuple[list[Persist], list[Send]]] = []
         self.disk_full = False
         self.asked: Counter[str] = Counter()
         self.replied: Counter[str] = Counter()
@@ -240,9 +240,9 @@ class Rig:
         self.post(Started(json.loads(json.dumps(self.store))))
         self.post(SupplyChanged(Supply(self.mains)))
 
-    def _evse(self, n: int) -> Evse:
+    def _evse(self, n: int) -> EvseRecord:
         traits, efficiency = self.config.traits(n), self.config.efficiency(n)
-        return Evse(n, tethered=traits.tethered, dc=traits.dc, efficiency=efficiency, bay_sensor=self.config.bays)
+        return EvseRecord(n, tethered=traits.tethered, dc=traits.dc, efficiency=efficiency, bay_sensor=self.config.bays)
 
     def down(self) -> None:
         """The process is gone; the boards' watchdogs withdraw release."""
@@ -293,7 +293,7 @@ class Rig:
 
     def _handle(self, event: Event) -> None:
         crash_at, self.crash_at = self.crash_at, ""
-        orders = self.blocks.handle(event, self.now)
+        orders = self.blocks.handle_event(event, self.now)
         self._check_batch(orders)
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
@@ -318,8 +318,8 @@ class Rig:
                 self.queue.append(ReleaseWithdrawn(n))
 
     def _save(self, orders: Iterable[Order]) -> bool:
-        puts = [o for o in orders if isinstance(o, Remember)]
-        tells = [o for o in orders if isinstance(o, Tell) and isinstance(o.message, BILLED)]
+        puts = [o for o in orders if isinstance(o, Persist)]
+        tells = [o for o in orders if isinstance(o, Send) and isinstance(o.message, BILLED)]
         if puts or tells:
             self.unsaved.append((puts, tells))
         while self.unsaved:
@@ -332,7 +332,7 @@ class Rig:
             self.queue.append(StoreRecovered())
         return True
 
-    def _commit(self, puts: list[Remember], tells: list[Tell]) -> None:
+    def _commit(self, puts: list[Persist], tells: list[Send]) -> None:
         for put in puts:
             table = self.store.setdefault(put.kind, {})
             if put.value is None:
@@ -351,13 +351,13 @@ class Rig:
                     self.queue.append(StopWanted(n, *why, note="fault"))
             case SetLimit(n, limit):
                 self.outlets[n].limit_a = limit.current_a or 0.0
-            case ReadMeter() | JudgeToken() | Unlock():
+            case ReadMeter() | AuthorizeToken() | Unlock():
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
                     assert not self.site.evses[order.evse].contactor_closed, "unlocked with the contactor closed"
                 if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == "live"):
                     self.devices.append(order)
-            case Reply(_, request):
+            case Response(_, request):
                 self.replied[request] += 1
             case WakeMe(key, None):
                 self.timers.pop(key, None)
@@ -365,9 +365,9 @@ class Rig:
                 self.timers[key] = at_s
             case Show(n, screen):
                 self.screens[n] = screen
-            case Tell(link, StatusChanged(n) as status):
+            case Send(link, StatusChanged(n) as status):
                 self.statuses[link, n] = status
-            case Restart() | Leave():
+            case Restart() | Shutdown():
                 raise Crash
             case _:
                 pass
@@ -418,8 +418,8 @@ class Rig:
         picture = outlet.picture(self.t_s, self.config.counts)
         if outlet.seen is not None and _same(outlet.seen, picture):
             return False
-        came = outlet.seen is not None and not outlet.seen.vehicle and picture.vehicle
-        if outlet.seen is not None and any(map(blocks, outlet.seen.faults - picture.faults)):
+        came = outlet.seen is not None and not outlet.seen.vehicle_connected and picture.vehicle_connected
+        if outlet.seen is not None and any(map(blocks_charging, outlet.seen.faults - picture.faults)):
             outlet.well_s = self.t_s
         outlet.seen = picture
         self._car_followed(n, came)
@@ -429,7 +429,7 @@ class Rig:
     def _car_followed(self, n: int, came: bool) -> None:
         """A session that is to survive the unplug at the car goes on with whoever plugs in next."""
         evse, car = self.site.evses[n], self.outlets[n].car
-        if came and evse.session and evse.state is State.ACTIVE and car is not None:
+        if came and evse.session and evse.state is SessionState.ACTIVE and car is not None:
             self.session_car[evse.session.id] = car
 
     def answer(self, index: int, well: bool) -> None:
@@ -441,23 +441,23 @@ class Rig:
             case ReadMeter(n, purpose) if well:
                 power_w = 3600.0 * WH_PER_S if self.outlets[n].contactor else 0.0
                 reading = Reading(self.now.stamp, self.outlets[n].register_wh, power_w=power_w)
-                self.post(MeterLooked(n, purpose, reading))
+                self.post(RawMeterReading(n, purpose, reading))
             case ReadMeter(n, purpose):
                 self.meter_failed.add(n)
                 self.post(MeterFailed(n, purpose))
-            case JudgeToken(_, request, token):
+            case AuthorizeToken(_, request, token):
                 verdict = VERDICTS.get(token, VERDICTS[BAD]) if well else None
-                if verdict and verdict.accepted:
+                if verdict and verdict.is_accepted:
                     self.allowed.add(token)
-                self.post(TokenJudged(request, token, verdict))
+                self.post(TokenAuthorized(request, token, verdict))
             case Unlock(n, request):
                 self.post(UnlockTried(n, request, well))
 
-    def ask(self, what: Ask) -> None:
+    def ask(self, what: BackendRequest) -> None:
         request = f"q{next(self.requests)}"
         self.asked[request] += 1
-        self.post(Asked(self.links[0], request, what))
-        station = isinstance(what, AskReset) and not what.evse
+        self.post(RequestReceived(self.links[0], request, what))
+        station = isinstance(what, ResetRequest) and not what.evse
         self.resetting = self.alive and (self.resetting or station)
 
     def link(self, up: bool) -> None:
@@ -469,7 +469,7 @@ class Rig:
 
     def _check_batch(self, orders: list[Order]) -> None:
         started, ended = (
-            {o.message.session for o in orders if isinstance(o, Tell) and isinstance(o.message, kind)}
+            {o.message.session for o in orders if isinstance(o, Send) and isinstance(o.message, kind)}
             for kind in (TransactionStarted, TransactionEnded)
         )
         assert not (started - ended and self.resetting), "a session began after a reset was promised"
@@ -496,7 +496,9 @@ class Rig:
         self._check_told(session.id, session.token)
         if outlet.here and outlet.car is not None:
             # what a running session outlives begins none; one that began in a pause is a running one
-            heavy = {f for f in evse.faults if blocks(f) and (session.id not in self.begun or f not in GRACE_S)}
+            heavy = {
+                f for f in evse.faults if blocks_charging(f) and (session.id not in self.begun or f not in GRACE_S)
+            }
             assert not heavy, f"release with {heavy}"
             forgotten = self.t_s - self.started_s < LASTING_S  # what a board showed before nobody knows
             assert forgotten or self.t_s - outlet.well_s >= LASTING_S, "release a moment after a fault"
@@ -519,7 +521,7 @@ class Rig:
         tokens = [m.token for m in own if isinstance(m, TransactionStarted) and m.token is not None]
         tokens += [m.token for m in own if isinstance(m, TransactionAuthorised) and not m.placed]
         assert tokens == [token], f"release for {token}, told {tokens}"
-        assert any(names_token(m) for m in own), "energy before it was told who charges where"
+        assert any(is_first_with_token(m) for m in own), "energy before it was told who charges where"
         assert isinstance(own[0], TransactionStarted), "energy before the start was told"
 
     def _look_at_what_is_shown(self) -> None:
@@ -539,7 +541,12 @@ class Rig:
     def _check_limits(self) -> None:
         """Who may have energy has it unless there is too little, and neither feed nor a station maximum is exceeded."""
         for evse in self.site.evses.values():
-            if evse.state is State.ACTIVE and evse.release_requested and not self.site.stopping and self.site.store_ok:
+            if (
+                evse.state is SessionState.ACTIVE
+                and evse.release_requested
+                and not self.site.stopping
+                and self.site.store_ok
+            ):
                 assert evse.release or evse.paused_by_limit, "neither paused nor charging"
                 assert evse.one_release or not (evse.release and evse.paused_by_limit), "charging in a pause"
         if self.disk_full or self.unsaved:
@@ -552,14 +559,14 @@ class Rig:
         kept_a = sum(6.0 / self.config.efficiency(n) for n in given if not self.config.traits(n).pausable)
         assert drawn_a <= max(min(most, default=drawn_a), kept_a) + 1e-6, f"{drawn_a} A of {most} A"
 
-    def _check_levels(self, n: int, evse: Evse) -> None:
+    def _check_levels(self, n: int, evse: EvseRecord) -> None:
         """The domain's idea of release is the board's, and nobody charges for long with what ends sessions."""
         if n in self.opened and self.outlets[n].here:
             assert evse.release == self.outlets[n].release, "release is not what the session believes"
-        if evse.state is not State.ACTIVE:
+        if evse.state is not SessionState.ACTIVE:
             self.suffering = {k: t for k, t in self.suffering.items() if k[0] != n}
             return
-        ending = {f for f in evse.faults if blocks(f)}
+        ending = {f for f in evse.faults if blocks_charging(f)}
         self.suffering = {k: t for k, t in self.suffering.items() if k[0] != n or k[1] in ending}
         for fault in ending:
             since_s = self.suffering.setdefault((n, fault), self.t_s)
@@ -582,7 +589,7 @@ class Rig:
                     others = [s for s, o in starts.items() if s not in ended and m.evse and o.evse == m.evse]
                     assert others == [], "two open transactions on one EVSE"
                     starts[m.session], last_wh[m.session] = m, m.meter_wh
-                    named |= {m.session} if names_token(m) else set()
+                    named |= {m.session} if is_first_with_token(m) else set()
                     continue
                 if isinstance(m, MeterSampled) and not m.session:
                     continue

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CAMPAIGN
 
-from agent.domain.charging.composite_schedule import Outlet, Table, bound_of_evse, bound_of_station, composite_schedule
+from agent.domain.charging.composite_schedule import (
+    Outlet,
+    ProfileTable,
+    bound_of_evse,
+    bound_of_station,
+    composite_schedule,
+)
 from agent.domain.charging.load_sharing import Budget, Claim, share_current
-from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
+from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 
 DAY_S = 86400
 NOW_S = 20_000 * DAY_S
@@ -50,7 +56,9 @@ def spoken(profile: Profile, began_s: float, second: int) -> Period | None:
     return found
 
 
-def best(installed: list[Installed], purpose: Purpose, evse: int, session: str, began_s: float, second: int) -> Any:
+def best(
+    installed: list[InstalledProfile], purpose: Purpose, evse: int, session: str, began_s: float, second: int
+) -> Any:
     """The highest stack level of this purpose at this place that speaks: (amperes or watts, unit) or None."""
     found: tuple[int, float, Unit] | None = None
     for i in installed:
@@ -67,7 +75,7 @@ def amperes(rate: tuple[float, Unit], phases: int) -> float:
     return rate[0] if rate[1] is Unit.A else rate[0] / VOLTS / phases
 
 
-def evse_a(installed: list[Installed], outlet: Outlet, second: int) -> float:
+def evse_a(installed: list[InstalledProfile], outlet: Outlet, second: int) -> float:
     where = (outlet.session, outlet.began_s, second)
     rate = None
     if outlet.session:
@@ -77,7 +85,7 @@ def evse_a(installed: list[Installed], outlet: Outlet, second: int) -> float:
     return min(outlet.most_a, amperes(rate, outlet.phases)) if rate else outlet.most_a
 
 
-def expected(installed: list[Installed], evse: int, unit: Unit, second: int) -> float:
+def expected(installed: list[InstalledProfile], evse: int, unit: Unit, second: int) -> float:
     station = best(installed, Purpose.STATION_MAX, 0, "", second, second)
     if evse:
         outlet = next(o for o in OUTLETS if o.number == evse)
@@ -110,7 +118,7 @@ def schedules(draw: st.DrawFn, near: bool) -> Schedule:
 
 
 @st.composite
-def installed_profiles(draw: st.DrawFn) -> list[Installed]:
+def installed_profiles(draw: st.DrawFn) -> list[InstalledProfile]:
     found = []
     for number in range(draw(st.integers(0, 7))):
         purpose = draw(st.sampled_from(Purpose))
@@ -133,14 +141,14 @@ def installed_profiles(draw: st.DrawFn) -> list[Installed]:
             valid_to_utc_s=None if lasts is None else NOW_S + (since or 0) + lasts,
             session=draw(st.sampled_from(["s1", "s3", "s9"])) if purpose is Purpose.TX else "",
         )  # fmt: skip
-        found.append(Installed(evse, profile))
+        found.append(InstalledProfile(evse, profile))
     return found
 
 
 @settings(max_examples=2000 if CAMPAIGN else 80, deadline=None)
 @given(installed_profiles(), st.sampled_from([0, 1, 2, 3]), st.sampled_from(Unit), st.integers(1, SPAN_S))
-def test_every_second_of_it_is_right(found: list[Installed], evse: int, unit: Unit, duration_s: int) -> None:
-    covered_s, spans = composite_schedule(Table(tuple(found), VOLTS), OUTLETS, evse, NOW_S, duration_s, unit)
+def test_every_second_of_it_is_right(found: list[InstalledProfile], evse: int, unit: Unit, duration_s: int) -> None:
+    covered_s, spans = composite_schedule(ProfileTable(tuple(found), VOLTS), OUTLETS, evse, NOW_S, duration_s, unit)
     assert covered_s == duration_s
     assert spans[0].start_s == 0
     starts = [s.start_s for s in spans]
@@ -158,9 +166,9 @@ def test_every_second_of_it_is_right(found: list[Installed], evse: int, unit: Un
 
 @settings(max_examples=1000 if CAMPAIGN else 50, deadline=None)
 @given(installed_profiles(), st.integers(0, SPAN_S))
-def test_without_a_clock_nobody_gets_more_than_with_one(found: list[Installed], passed_s: int) -> None:
+def test_without_a_clock_nobody_gets_more_than_with_one(found: list[InstalledProfile], passed_s: int) -> None:
     """Whatever the time really is."""
-    knows, guesses = Table(tuple(found), VOLTS), Table(tuple(found), VOLTS, trusted=False)
+    knows, guesses = ProfileTable(tuple(found), VOLTS), ProfileTable(tuple(found), VOLTS, trusted=False)
     for outlet in OUTLETS:
         own = bound_of_evse(knows, outlet, NOW_S + passed_s)
         assert bound_of_evse(guesses, outlet, NOW_S + passed_s).limit <= own.limit + 1e-9
@@ -176,7 +184,9 @@ def test_a_schedule_without_end_keeps_nobody_busy() -> None:
     profile = Profile(
         1, 0, Purpose.TX_DEFAULT, Kind.RECURRING, Schedule(Unit.A, flicker, None, NOW_S), Recurrency.DAILY
     )
-    covered_s, spans = composite_schedule(Table((Installed(0, profile),)), OUTLETS, 1, NOW_S, 2**31 - 1, Unit.A)
+    covered_s, spans = composite_schedule(
+        ProfileTable((InstalledProfile(0, profile),)), OUTLETS, 1, NOW_S, 2**31 - 1, Unit.A
+    )
     assert 9 * DAY_S < covered_s < 11 * DAY_S
     assert len(spans) <= 1000
 
@@ -184,9 +194,9 @@ def test_a_schedule_without_end_keeps_nobody_busy() -> None:
 def test_fewer_phases_only_where_the_outlet_can() -> None:
     """3680 W on one phase are 16 A; an outlet that stays on three gets a third of it."""
     one = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.W, (Period(0, 3680.0, 1),)))
-    installed = (Installed(0, one),)
-    assert bound_of_evse(Table(installed, VOLTS), OUTLETS[0], NOW_S).limit == 3680.0 / 690
-    switched = bound_of_evse(Table(installed, VOLTS, switches=True), OUTLETS[0], NOW_S)
+    installed = (InstalledProfile(0, one),)
+    assert bound_of_evse(ProfileTable(installed, VOLTS), OUTLETS[0], NOW_S).limit == 3680.0 / 690
+    switched = bound_of_evse(ProfileTable(installed, VOLTS, switches=True), OUTLETS[0], NOW_S)
     assert (switched.limit, switched.phases) == (16.0, 1)
 
 

@@ -9,7 +9,7 @@ from test_session_properties import DEEDS, WHEN_GONE, Street, books, shape_of
 
 from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState, ConnectorUnplugged, TransactionEnded
-from agent.domain.requests import AskCost, AskMessage
+from agent.domain.requests import CostUpdatedRequest, DriverMessageRequest
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.rig import FRIEND, GOOD, STRANGER
 from tests.domain.walks import next_deed
@@ -33,8 +33,8 @@ class Priced(Street):
             price=draw.choice((None, Price(1000, 2000))), idle_price=draw.choice((None, IdlePrice(5000, 1))),
             next=draw.choice((None, NextPrice(utc_s + 30, Price(3000)))), triggers=draw.choice((None, triggers)),
         )  # fmt: skip
-        self.rig.ask(AskCost(session, cost))
-        self.rig.ask(AskMessage(draw.choice((GOOD, FRIEND, STRANGER)), (MessageContent("cheap"),)))
+        self.rig.ask(CostUpdatedRequest(session, cost))
+        self.rig.ask(DriverMessageRequest(draw.choice((GOOD, FRIEND, STRANGER)), (MessageContent("cheap"),)))
 
     def look(self) -> None:
         """Whose bill is on which screen?"""
@@ -44,7 +44,7 @@ class Priced(Street):
                 assert evse.account is not None
                 assert screen.values["cost_text"] == evse.account.session
                 assert evse.session is None or evse.session.id == evse.account.session
-                assert evse.grant is None or screen.name is ScreenName.REFUSED
+                assert evse.authorization is None or screen.name is ScreenName.REFUSED
 
 
 def paid(session: str) -> int:

@@ -16,16 +16,16 @@ from agent.domain.events import (
     FaultRaised,
     MeterFailed,
     MeterKnown,
-    MeterLooked,
+    RawMeterReading,
     StopWanted,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import Site, State
+from agent.domain.evse import SessionState, StationState
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.metrology import Watch, exchanged, unfit, untrue
-from agent.domain.orders import JudgeToken, Note, SetRelease
+from agent.domain.metrology import MeterWatch, why_exchange_refused, why_reading_untrue, why_unfit_for_billing
+from agent.domain.orders import AuthorizeToken, LogNote, SetRelease
 from agent.domain.transaction import Transaction
 from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
@@ -37,10 +37,10 @@ STEP = 2.0
 
 
 def play_of(policy: MeterPolicy = B_CLASS, meter: MeterIdentity | None = SDM, **options: object) -> Playbook:
-    def site() -> Site:
+    def site() -> StationState:
         site = make_site(**options)  # type: ignore[arg-type]
         for evse in site.evses.values():
-            evse.meter = Watch(policy)
+            evse.meter = MeterWatch(policy)
         return site
 
     play = Playbook(site)
@@ -49,7 +49,7 @@ def play_of(policy: MeterPolicy = B_CLASS, meter: MeterIdentity | None = SDM, **
 
 def look(play: Playbook, energy_wh: int, power_w: float | None = None, purpose: str = "live") -> Playbook:
     """What the driver reads now."""
-    play.feed(MeterLooked(1, purpose, wh(energy_wh, power_w)))
+    play.feed(RawMeterReading(1, purpose, wh(energy_wh, power_w)))
     return play
 
 
@@ -85,7 +85,7 @@ def faults(play: Playbook) -> set[Fault]:
     ],
 )
 def test_the_class_policy(meter: MeterIdentity, policy: MeterPolicy, why: str) -> None:
-    said = unfit(meter, policy)
+    said = why_unfit_for_billing(meter, policy)
     assert (why in said) if why else said == ""
 
 
@@ -115,7 +115,7 @@ def test_who_may_take_the_place_of_the_pinned_meter(
 ) -> None:
     """In a bill nobody; otherwise whom the station file names, and without a declared class anybody. A word of the map
     (the model) that an upgrade changed is no exchange."""
-    assert (exchanged(Watch(policy, pinned=SDM), now, billing) == "") == taken
+    assert (why_exchange_refused(MeterWatch(policy, pinned=SDM), now, billing) == "") == taken
 
 
 def test_the_first_meter_is_pinned_on_disk_once() -> None:
@@ -128,10 +128,10 @@ def test_a_meter_that_is_taken_as_another_one_is_written_down(now: MeterIdentity
     """An auditor asks since when which firmware has billed."""
     play = play_of(B_CLASS if now.serial == SDM.serial else MeterPolicy())
     play.feed(MeterKnown(1, now))
-    (said,) = [o.text for o in play.log if isinstance(o, Note)]
+    (said,) = [o.text for o in play.log if isinstance(o, LogNote)]
     assert said == f"taken into service: it was SDM630 4711 (firmware 1.2), is SDM630 {now.serial} (firmware 1.3)"
     play.skip().feed(MeterKnown(1, now))
-    assert len([o for o in play.log if isinstance(o, Note)]) == 1
+    assert len([o for o in play.log if isinstance(o, LogNote)]) == 1
 
 
 @pytest.mark.parametrize("policy", [B_CLASS, MeterPolicy()])
@@ -184,13 +184,13 @@ def test_a_card_at_a_station_of_two_does_not_refuse_the_first_register() -> None
     """2.x, start point Authorized: the right has no EVSE yet, its transaction no register."""
     play = play_of(evses=2, settings={"tx_start_points": ("Authorized",)})
     play.feed(CardPresented(0, A))
-    (asked,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
-    play.feed(TokenJudged(asked.request, A, ACCEPTED))
+    (asked,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
     assert not play.evse().tx.placed  # type: ignore[union-attr]
     play.skip().feed(CablePlugged(1))
     play.feed(VehicleConnected(1))
     look(play, 1_234_567, 0.0, f"begin:{play.evse().begin_try}")
-    assert play.skip().state() is State.ACTIVE
+    assert play.skip().state() is SessionState.ACTIVE
 
 
 def test_a_transaction_that_has_no_evse_yet_says_nothing_of_the_register() -> None:
@@ -207,7 +207,7 @@ def test_a_meter_of_another_class_starts_nothing() -> None:
     assert faults(play) == {Fault.METER_UNFIT}
     assert play.statuses[1].faults == (Fault.METER_UNFIT,)
     assert "class B is declared" in play.evse().meter.trouble
-    assert [o.text for o in play.log if isinstance(o, Note)] == [play.evse().meter.trouble], "said once"
+    assert [o.text for o in play.log if isinstance(o, LogNote)] == [play.evse().meter.trouble], "said once"
     assert look(play, 5000).evse().reading is None, "nothing that it says is taken"
     assert play.skip() >> MeterKnown(1, SDM) << kept("meter")
     assert faults(play) == set()
@@ -217,7 +217,7 @@ def test_a_meter_exchanged_in_a_session_ends_it_with_the_last_register_of_the_ol
     play = charging(play_of())
     looks(play, (1003, 7000.0), (1007, 7000.0))
     play.feed(MeterKnown(1, OTHER))
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     for n in (1, 2, 3):
         play.feed(ContactorOpened(1))
         look(play, 9_000_000, purpose=f"end:{n}")
@@ -268,8 +268,8 @@ MOST_W = 3 * 32 * 308.0
     ],
 )
 def test_what_cannot_be_true_after_the_last_reading(energy_wh: int, after_s: float, why: str) -> None:
-    watch = Watch(B_CLASS, present=SDM, base=Reading(Stamp(1, 1000.0), 1000))
-    said = untrue(watch, Reading(Stamp(1, 1000.0 + after_s), energy_wh), MOST_W)
+    watch = MeterWatch(B_CLASS, present=SDM, base=Reading(Stamp(1, 1000.0), 1000))
+    said = why_reading_untrue(watch, Reading(Stamp(1, 1000.0 + after_s), energy_wh), MOST_W)
     assert (why in said) if why else said == ""
 
 
@@ -284,9 +284,9 @@ def test_a_jump_that_stays_ends_the_session_with_the_last_true_register() -> Non
     play = charging(play_of())
     looks(play, (1003, 7000.0), *[(1_001_003, 7000.0)] * 3)
     assert faults(play) == {Fault.METER_IMPLAUSIBLE}
-    assert play.state() is State.ACTIVE, "it may come to reason within the grace"
+    assert play.state() is SessionState.ACTIVE, "it may come to reason within the grace"
     play.wait(61)
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
         look(play, 1_001_003, purpose=f"end:{n}")
@@ -321,7 +321,7 @@ def test_a_register_that_stands_is_seen_where_something_is_sold() -> None:
 
 
 def test_what_is_sold_demands_no_class_of_the_meter() -> None:
-    assert unfit(replace(SDM, classes=()), MeterPolicy(sells=True)) == ""
+    assert why_unfit_for_billing(replace(SDM, classes=()), MeterPolicy(sells=True)) == ""
 
 
 def test_without_a_declared_class_a_jump_is_believed_as_the_driver_saw_it() -> None:
@@ -334,7 +334,7 @@ def test_a_value_that_was_not_read_again_is_never_told_anew() -> None:
     play = charging(play_of(MeterPolicy()))
     looks(play, (1003, 7000.0))
     old = Stamp(1, play.t_s - 10)
-    assert play >> MeterLooked(1, "sample", wh(1003, at=old))
+    assert play >> RawMeterReading(1, "sample", wh(1003, at=old))
     assert play.evse().reading is not None
     assert play.evse().reading.at != old
 
@@ -347,7 +347,7 @@ def test_a_register_that_stands_while_power_flows_cannot_bill() -> None:
     assert "the register moved by 0 Wh" in play.evse().meter.trouble
     assert play.session().last_wh == 1000
     play.wait(61)
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
 
 
 def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
@@ -356,7 +356,7 @@ def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
     looks(play, *[(1000, 22_000.0)] * 12)
     for _ in range(7):
         look(play.wait(10), 1000, 22_000.0).skip()
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     play.feed(ContactorOpened(1))
     for n in (1, 2, 3):
         look(play, 1000, 0.0, purpose=f"end:{n}").skip().wait(6)
@@ -382,7 +382,7 @@ def test_what_no_meter_counts_is_no_load() -> None:
         play.t_s += 25.0
         look(play, 1000, 30.0 if n % 3 else -9.0, purpose="poll").skip()
         assert faults(play) == set()
-    assert [o for o in play.log if isinstance(o, Note)] == []
+    assert [o for o in play.log if isinstance(o, LogNote)] == []
 
 
 def test_what_the_station_takes_behind_its_meter_is_no_disagreement() -> None:
@@ -422,7 +422,7 @@ def test_a_register_that_differs_from_its_power_is_told_and_never_corrected() ->
         energy += 0.96 * power_w * STEP / 3600
         look(play, int(energy), power_w).skip()
     assert faults(play) == {Fault.METER_DISAGREES}
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert play.session().last_wh == int(energy)
     for _ in range(200):
         play.t_s += STEP
@@ -452,7 +452,7 @@ def test_without_a_register_nothing_starts() -> None:
     for event in begin_events():
         play.feed(event)
     play.feed(MeterFailed(1, f"begin:{charging_begin + 1}"))
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
     assert not any(isinstance(o, SetRelease) and o.on for o in play.log)
     assert play.told == []
     play.skip()
@@ -463,7 +463,7 @@ def begin_events() -> list[Event]:
         CablePlugged(1),
         VehicleConnected(1),
         CardPresented(1, A),
-        TokenJudged("token:1", A, ACCEPTED),
+        TokenAuthorized("token:1", A, ACCEPTED),
     ]
 
 
@@ -475,9 +475,9 @@ def test_the_grace_of_a_lost_meter_is_a_setting(grace_s: int) -> None:
     play.skip()
     if grace_s:
         play.wait(grace_s - 1)
-        assert play.state() is State.ACTIVE
+        assert play.state() is SessionState.ACTIVE
         play.skip().wait(2)
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
         play.feed(MeterFailed(1, f"end:{n}"))
@@ -519,7 +519,7 @@ def test_a_bill_is_made_of_registers_that_were_read(words: list[tuple[str, float
         elif word == "lost":
             play.feed(MeterFailed(1, "live"))
         elif word == "stale":
-            play.feed(MeterLooked(1, "live", wh(max(had), at=Stamp(1, play.t_s - STEP - much))))
+            play.feed(RawMeterReading(1, "live", wh(max(had), at=Stamp(1, play.t_s - STEP - much))))
         elif word == "restart":
             play.restart(much)
             play.feed(MeterKnown(1, SDM))

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc_tariff import Offer
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.blocks.payment_settlement import KEEP_S
 from agent.domain.messages import TransactionEnded, TransactionStarted
-from agent.domain.payment import Terms
+from agent.domain.payment import PaymentTerms
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Moment
@@ -69,8 +69,8 @@ class ClockStreet(PayStreet):
     rig: ClockRig
 
     def _rig(self, config: Config) -> Rig:
-        config.terms = Terms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
-        config.offer = Offer(TARIFF)
+        config.terms = PaymentTerms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
+        config.offer = AdhocTariff(TARIFF)
         return ClockRig(config)
 
     def clock(self, by_s: float) -> None:

@@ -18,14 +18,14 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from agent.domain.adhoc_tariff import Offer
-from agent.domain.events import ButtonPressed, ButtonsKnown, SettingChanged, TokenJudged
+from agent.domain.adhoc_tariff import AdhocTariff
+from agent.domain.events import ButtonPressed, ButtonsKnown, SettingChanged, TokenAuthorized
 from agent.domain.messages import TransactionEnded, TransactionStarted
-from agent.domain.orders import JudgeToken, Order, Show
-from agent.domain.payment import FINISHED, PayState, Terms
+from agent.domain.orders import AuthorizeToken, Order, Show
+from agent.domain.payment import FINISHED, PaymentTerms, PayState
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -147,7 +147,7 @@ class PayRig(Rig):
             self.crash_after -= 1
             if self.crash_after < 0:
                 raise Crash
-        if isinstance(order, AuthorisePayment | CommitPayment | VoidPayment) and not saved:
+        if isinstance(order, AuthorizePayment | CommitPayment | VoidPayment) and not saved:
             self.promised.append(order)
         elif isinstance(order, TerminalOrder):
             self._hand(order)
@@ -203,10 +203,10 @@ class PayRig(Rig):
     def answer(self, index: int, well: bool) -> None:
         if self.alive and self.devices:
             order = self.devices[index % len(self.devices)]
-            if isinstance(order, JudgeToken) and order.request.startswith("payment:"):
+            if isinstance(order, AuthorizeToken) and order.request.startswith("payment:"):
                 self.devices.remove(order)
                 verdict = self.chance.choice((VERDICTS[STRANGER], VERDICTS[STRANGER], VERDICTS[BAD])) if well else None
-                self.post(TokenJudged(order.request, order.token, verdict))
+                self.post(TokenAuthorized(order.request, order.token, verdict))
                 return
         super().answer(index, well)
 
@@ -223,7 +223,7 @@ class PayRig(Rig):
                 self.post(PaymentSettled(0, order.payment, self._settled(order, how)))
             case OfferPayment() if not t.phase:
                 t.payment, t.phase = order.payment, "wait"
-            case AuthorisePayment() if t.phase == "read" and order.payment == t.payment:
+            case AuthorizePayment() if t.phase == "read" and order.payment == t.payment:
                 t.phase = "auth"
             case CancelPayment() if t.phase == "auth" and order.payment == t.payment:
                 pass  # too late
@@ -309,8 +309,8 @@ class PayStreet(Street):
     rig: PayRig
 
     def _rig(self, config: Config) -> Rig:
-        config.terms = Terms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
-        config.offer = Offer(TARIFF)
+        config.terms = PaymentTerms(HELD_CENTS, {0: tuple(range(1, config.evses + 1))}, least_cents=30)
+        config.offer = AdhocTariff(TARIFF)
         return PayRig(config)
 
     def tap(self, card: BankCard) -> None:
@@ -373,7 +373,7 @@ class PayStreet(Street):
 
     def reprice(self, tariff: Tariff) -> None:
         """Somebody sets another price: for who comes, not for who has shown a card."""
-        self.rig.config.offer = Offer(tariff)
+        self.rig.config.offer = AdhocTariff(tariff)
         for evse in self.rig.site.evses.values():
             evse.offer = self.rig.config.offer
         if self.rig.alive:

@@ -9,19 +9,19 @@ from playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playb
 
 from agent.domain.authorization_cache import CACHE_MAX
 from agent.domain.events import (
-    Asked,
     CablePlugged,
     CardPresented,
     Event,
     LinkChanged,
     MeterRead,
-    TokenJudged,
+    RequestReceived,
+    TokenAuthorized,
     VehicleConnected,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, Note, Order, Remember, Reply
-from agent.domain.requests import AskCancelReservation, AskReserve, AskSendList, AskStart
+from agent.domain.orders import AuthorizeToken, LogNote, Order, Persist, Response
+from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest, SendLocalListRequest
 from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
 
 MASTER = Token("04FFFFFF")
@@ -32,7 +32,7 @@ def asks(play: Playbook, event: Event) -> bool:
     """Is the backend asked because of this?"""
     orders = play.feed(event)
     play.skip()
-    return any(isinstance(o, JudgeToken) for o in orders)
+    return any(isinstance(o, AuthorizeToken) for o in orders)
 
 
 def screen(play: Playbook, number: int = 1) -> Screen:
@@ -67,7 +67,7 @@ def test_every_use_renews_it() -> None:
     play = Playbook(settings=ALIVE, store=cached(UTC0_S - 60))
     assert play >> CardPresented(1, A) << kept("cache", CARD_A, used_utc_s=UTC0_S)
     play.wait(60).wait(20)
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
     assert not asks(play, CardPresented(1, A))
 
 
@@ -81,7 +81,7 @@ def test_off_line_an_entry_that_is_too_old_is_as_good_as_none(unknown_may: bool)
     settings = {**ALIVE, "offline_tx_for_unknown_id": unknown_may}
     play = Playbook(settings=settings, store=cached(UTC0_S - 101), online=False)
     assert play >> CardPresented(1, A)
-    assert play.state() is (State.AUTHORISED if unknown_may else State.FREE)
+    assert play.state() is (SessionState.AUTHORIZED if unknown_may else SessionState.FREE)
 
 
 def test_an_entry_that_is_too_old_is_asked_about_whatever_settles() -> None:
@@ -89,17 +89,17 @@ def test_an_entry_that_is_too_old_is_asked_about_whatever_settles() -> None:
 
 
 def test_an_answer_renews_it_too() -> None:
-    play = Playbook(settings=ALIVE, store=cached(UTC0_S - 101)) >> CardPresented(1, A) << JudgeToken
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache", CARD_A, used_utc_s=UTC0_S)
+    play = Playbook(settings=ALIVE, store=cached(UTC0_S - 101)) >> CardPresented(1, A) << AuthorizeToken
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache", CARD_A, used_utc_s=UTC0_S)
 
 
 def test_room_is_made_by_the_bad_ones_first() -> None:
     full = {f"{n:08}": {"$": "Verdict", "status": "Blocked" if n == 7 else "Accepted"} for n in range(CACHE_MAX)}
-    play = Playbook(store={"cache": full}) >> CardPresented(1, A) << JudgeToken
+    play = Playbook(store={"cache": full}) >> CardPresented(1, A) << AuthorizeToken
     assert (
         play
-        >> TokenJudged("token:1", A, REFUSED)
-        << Remember("cache", "00000007", None)
+        >> TokenAuthorized("token:1", A, REFUSED)
+        << Persist("cache", "00000007", None)
         << kept("cache", CARD_A, status="Invalid")
     )
 
@@ -113,8 +113,8 @@ def test_a_card_cached_as_bad_is_not_asked_about_again(settles: bool) -> None:
     assert asks(play, CardPresented(1, A)) is not settles
 
 
-@pytest.mark.parametrize(("store", "state"), [(cached(), State.AUTHORISED), ({}, State.FREE)])
-def test_a_station_that_asks_nobody(store: dict[str, Any], state: State) -> None:
+@pytest.mark.parametrize(("store", "state"), [(cached(), SessionState.AUTHORIZED), ({}, SessionState.FREE)])
+def test_a_station_that_asks_nobody(store: dict[str, Any], state: SessionState) -> None:
     """What is known decides, also without LocalPreAuthorize; what is not known is refused."""
     play = Playbook(settings={"local_authorization_only": True}, store=store)
     assert not asks(play, CardPresented(1, A))
@@ -130,8 +130,8 @@ def mastered(evses: int = 2, **settings: Any) -> Playbook:
 
 def present(play: Playbook, evse: int = 1, token: Token = MASTER, verdict: Verdict = OF_MASTERS) -> list[Order]:
     orders = play.feed(CardPresented(evse, token))
-    (asked,) = [o for o in orders if isinstance(o, JudgeToken)]
-    orders = play.feed(TokenJudged(asked.request, token, verdict))
+    (asked,) = [o for o in orders if isinstance(o, AuthorizeToken)]
+    orders = play.feed(TokenAuthorized(asked.request, token, verdict))
     play.skip()
     return orders
 
@@ -139,7 +139,7 @@ def present(play: Playbook, evse: int = 1, token: Token = MASTER, verdict: Verdi
 def test_it_starts_nothing() -> None:
     play = mastered()
     present(play)
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
     assert (screen(play).name, screen(play).detail) == (ScreenName.REFUSED, "master")
 
 
@@ -147,7 +147,7 @@ def test_it_starts_nothing() -> None:
 def test_it_stops_every_transaction(at: int) -> None:
     play = charging(charging(mastered(3), A, 1), B, 2)
     present(play, at)
-    assert [play.state(n) for n in (1, 2, 3)] == [State.ENDING, State.ENDING, State.FREE]
+    assert [play.state(n) for n in (1, 2, 3)] == [SessionState.ENDING, SessionState.ENDING, SessionState.FREE]
     for n in (1, 2):
         stop = play.session(n).stop
         assert stop is not None
@@ -159,13 +159,13 @@ def test_off_line_it_stops_them_if_it_is_known() -> None:
     present(play)  # learned while on line
     charging(play, B, 2).feed(LinkChanged(LINK, False))
     play.feed(CardPresented(2, MASTER))
-    assert play.state(2) is State.ENDING
+    assert play.state(2) is SessionState.ENDING
 
 
 def test_a_stranger_still_stops_nothing() -> None:
     play = charging(mastered(), A, 1)
     present(play, 1, B, ACCEPTED)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert screen(play).detail == "wrong_card"
 
 
@@ -181,26 +181,30 @@ def test_it_ends_a_transaction_without_a_session() -> None:
 
 def test_no_remote_start_for_the_master_group() -> None:
     play = mastered()
-    assert play >> Asked(LINK, "1", AskStart(1, MASTER, "7", group="MASTERS")) << Reply(LINK, "1", "Rejected")
+    assert (
+        play
+        >> RequestReceived(LINK, "1", RemoteStartRequest(1, MASTER, "7", group="MASTERS"))
+        << Response(LINK, "1", "Rejected")
+    )
 
 
 def test_a_remote_start_whose_token_turns_out_to_be_a_master_stops_nobody() -> None:
     play = charging(mastered(authorize_remote_start=True), A, 1)
-    play.feed(Asked(LINK, "1", AskStart(2, MASTER, "7")))
-    (asked,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
-    play.feed(TokenJudged(asked.request, MASTER, OF_MASTERS))
-    assert (play.state(1), play.state(2)) == (State.ACTIVE, State.FREE)
+    play.feed(RequestReceived(LINK, "1", RemoteStartRequest(2, MASTER, "7")))
+    (asked,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(asked.request, MASTER, OF_MASTERS))
+    assert (play.state(1), play.state(2)) == (SessionState.ACTIVE, SessionState.FREE)
 
 
 def test_a_remote_start_for_nobody_asks_nobody_and_takes_no_reserved_outlet() -> None:
     play = Playbook(settings={"authorize_remote_start": True})
-    play.feed(Asked(LINK, "1", AskReserve(7, 1, A, UTC0_S + 100)))
+    play.feed(RequestReceived(LINK, "1", ReserveNowRequest(7, 1, A, UTC0_S + 100)))
     play.skip()
-    assert play >> Asked(LINK, "2", AskStart(1, FREE_TOKEN, "7")) << Reply(LINK, "2", "Rejected")
-    play.feed(Asked(LINK, "3", AskCancelReservation(7)))
+    assert play >> RequestReceived(LINK, "2", RemoteStartRequest(1, FREE_TOKEN, "7")) << Response(LINK, "2", "Rejected")
+    play.feed(RequestReceived(LINK, "3", CancelReservationRequest(7)))
     play.skip()
-    assert play >> Asked(LINK, "4", AskStart(1, FREE_TOKEN, "7")) << Reply(LINK, "4", "Accepted")
-    assert play.state() is State.AUTHORISED
+    assert play >> RequestReceived(LINK, "4", RemoteStartRequest(1, FREE_TOKEN, "7")) << Response(LINK, "4", "Accepted")
+    assert play.state() is SessionState.AUTHORIZED
 
 
 # --- tokens that are good at some outlets only -----------------------------------------------------------------------
@@ -211,28 +215,28 @@ ONLY_2 = Verdict(AuthorizationStatus.ACCEPTED, evses=(2,))
 def test_a_token_that_is_good_elsewhere_only() -> None:
     play = Playbook(evses=2)
     present(play, 1, A, ONLY_2)
-    assert (play.state(1), screen(play).detail) == (State.FREE, "unavailable")
+    assert (play.state(1), screen(play).detail) == (SessionState.FREE, "unavailable")
     play.restart(state=EMPTY).skip().feed(CardPresented(2, A))  # the cache has kept it
-    play.feed(TokenJudged("token:1", A, None))
-    assert play.state(2) is State.AUTHORISED
+    play.feed(TokenAuthorized("token:1", A, None))
+    assert play.state(2) is SessionState.AUTHORIZED
 
 
 def test_at_a_reader_for_all_the_outlet_where_it_is_good_is_taken() -> None:
     play = Playbook(evses=3)
     present(play, 0, A, ONLY_2)
-    assert play.state(2) is State.AUTHORISED
+    assert play.state(2) is SessionState.AUTHORIZED
     for event in (CablePlugged(3), VehicleConnected(3)):  # no cable moves the right where it is none
         play.feed(event)
-    assert (play.state(2), play.state(3)) == (State.AUTHORISED, State.OCCUPIED)
+    assert (play.state(2), play.state(3)) == (SessionState.AUTHORIZED, SessionState.OCCUPIED)
 
 
 def test_a_list_says_where_and_keeps_it() -> None:
     play = Playbook(evses=2, settings={"local_pre_authorize": True})
-    play.feed(Asked(LINK, "1", AskSendList(3, True, ((A.value, ONLY_2),))))
+    play.feed(RequestReceived(LINK, "1", SendLocalListRequest(3, True, ((A.value, ONLY_2),))))
     play.skip().restart(state=EMPTY).skip().feed(CardPresented(1, A))
     assert screen(play).detail == "unavailable"
     play.skip().feed(CardPresented(2, A))
-    assert play.state(2) is State.AUTHORISED
+    assert play.state(2) is SessionState.AUTHORIZED
 
 
 # --- card after card -------------------------------------------------------------------------------------------------
@@ -243,8 +247,8 @@ def refused(play: Playbook, n: int, reader: int = 1, every_s: float = 1) -> Play
     for _ in range(n):
         card = Token(f"DEAD{len(play.log)}")
         assert asks(play.wait(every_s).skip(), CardPresented(reader, card))
-        [*_, asked] = [o for o in play.log if isinstance(o, JudgeToken)]
-        play.feed(TokenJudged(asked.request, card, REFUSED))
+        [*_, asked] = [o for o in play.log if isinstance(o, AuthorizeToken)]
+        play.feed(TokenAuthorized(asked.request, card, REFUSED))
         play.skip()
     return play
 
@@ -265,11 +269,11 @@ def test_so_many_a_minute_and_no_more() -> None:
         card = Token(f"DEAD{n}")
         if asks(play.wait(1).skip(), CardPresented(1, card)):
             asked += 1
-            [*_, order] = [o for o in play.log if isinstance(o, JudgeToken)]
-            play.feed(TokenJudged(order.request, card, REFUSED))
+            [*_, order] = [o for o in play.log if isinstance(o, AuthorizeToken)]
+            play.feed(TokenAuthorized(order.request, card, REFUSED))
             play.skip()
     assert asked == 100
-    assert len([o for o in play.log if isinstance(o, Note)]) == 1
+    assert len([o for o in play.log if isinstance(o, LogNote)]) == 1
 
 
 def test_who_is_known_and_who_is_here_are_not_held_up() -> None:
@@ -282,7 +286,7 @@ def test_who_is_known_and_who_is_here_are_not_held_up() -> None:
     play.feed(CardPresented(1, B))
     assert screen(play.skip()).detail == "patience"
     play.feed(CardPresented(1, A))
-    assert play.skip().state() is State.ENDING
+    assert play.skip().state() is SessionState.ENDING
 
 
 def test_what_is_no_fault_of_the_card_is_not_counted() -> None:
@@ -298,8 +302,8 @@ def test_each_reader_by_itself_and_one_for_all_outlets_as_one() -> None:
     assert asks(play, CardPresented(2, B))
     play = refused(Playbook(evses=2), 10, reader=0)
     assert not asks(play, CardPresented(2, B)), "its driver had to choose an outlet"
-    play.feed(Asked(LINK, "r", AskStart(2, B)))
-    assert play.skip().state(2) is State.AUTHORISED, "a start from afar"
+    play.feed(RequestReceived(LINK, "r", RemoteStartRequest(2, B)))
+    assert play.skip().state(2) is SessionState.AUTHORIZED, "a start from afar"
 
 
 def test_without_a_limit() -> None:
@@ -310,9 +314,9 @@ def test_a_malformed_answer_refuses_the_card_and_is_not_remembered() -> None:
     """It was "off line": with AllowOfflineTxForUnknownId the car charged."""
     play = Playbook(settings={"offline_tx_for_unknown_id": True})
     assert asks(play, CardPresented(1, A))
-    orders = play.feed(TokenJudged("token:1", A, REFUSED, remembered=False))
-    assert not [o for o in orders if isinstance(o, Remember) and o.kind == "cache"]
+    orders = play.feed(TokenAuthorized("token:1", A, REFUSED, remembered=False))
+    assert not [o for o in orders if isinstance(o, Persist) and o.kind == "cache"]
     assert screen(play).name is ScreenName.REFUSED
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
     play.skip()
     assert asks(play, CardPresented(1, A))

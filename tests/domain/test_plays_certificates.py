@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playbook import LINK, UTC0_S, Playbook, forgotten, kept
 
-from agent.domain.backend_connection import Access
+from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.certificate_orders import (
     ChainTaken,
     DeleteRoot,
@@ -22,34 +22,34 @@ from agent.domain.certificate_orders import (
     SigningAnswered,
     TakeChain,
 )
-from agent.domain.certificates import HashData, Installed, Use
-from agent.domain.events import Asked, ClockTrusted, Connected, TimeCame
+from agent.domain.certificates import CertificateUse, HashData, InstalledCertificate
+from agent.domain.events import ClockTrusted, Connected, RequestReceived, TimeCame
 from agent.domain.messages import CertificateSigningWanted
-from agent.domain.orders import Order, Redial, Reply, Tell
+from agent.domain.orders import Order, Reconnect, Response, Send
 from agent.domain.requests import (
-    Ask,
-    AskCertificateSigned,
-    AskDeleteCertificate,
-    AskInstallCertificate,
-    AskInstalledCertificates,
-    AskTrigger,
-    Trigger,
+    BackendRequest,
+    CertificateSignedRequest,
+    DeleteCertificateRequest,
+    InstallCertificateRequest,
+    InstalledCertificatesRequest,
+    MessageTrigger,
+    TriggerMessageRequest,
 )
 
 SECOND = "second"
 DAY_S = 86400.0
 YEAR_S = 365 * DAY_S
 NAMED = HashData("SHA256", "aa", "bb", "1")
-CSR = Tell(LINK, CertificateSigningWanted("CSR"))
+CSR = Send(LINK, CertificateSigningWanted("CSR"))
 
 
-def ask(what: Ask, link: str = LINK, request: str = "q1") -> Asked:
-    return Asked(link, request, what)
+def ask(what: BackendRequest, link: str = LINK, request: str = "q1") -> RequestReceived:
+    return RequestReceived(link, request, what)
 
 
 def asked_to_sign(play: Playbook) -> Playbook:
     """Triggered; a key is made, and the backend is asked to sign it."""
-    play.feed(ask(AskTrigger(Trigger.SIGN)))
+    play.feed(ask(TriggerMessageRequest(MessageTrigger.SIGN)))
     job = play.unclaimed[-1]
     assert isinstance(job, MakeRequest)
     play.skip().feed(RequestMade(job.job, "CSR"))
@@ -58,7 +58,7 @@ def asked_to_sign(play: Playbook) -> Playbook:
 
 def signed(play: Playbook, id_: str = "new", life_s: float = YEAR_S, why: str = "") -> Playbook:
     """CertificateSigned came, and was judged."""
-    play.skip().feed(ask(AskCertificateSigned("PEM")))
+    play.skip().feed(ask(CertificateSignedRequest("PEM")))
     job = play.unclaimed.pop()
     assert isinstance(job, TakeChain)
     utc_s = play.now.utc_s or 0.0
@@ -71,7 +71,7 @@ def orders(play: Playbook, kind: type[Order]) -> list[Any]:
 
 
 def csrs(play: Playbook) -> int:
-    return len([o for o in orders(play, Tell) if isinstance(o.message, CertificateSigningWanted)])
+    return len([o for o in orders(play, Send) if isinstance(o.message, CertificateSigningWanted)])
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -79,18 +79,23 @@ def csrs(play: Playbook) -> int:
 
 def test_a_trigger_is_answered_then_a_new_key_is_made_and_its_request_told() -> None:
     play = Playbook(settings={"cpo_name": "Chargy"})
-    play = play >> ask(AskTrigger(Trigger.SIGN)) << Reply(LINK, "q1", "Accepted") << MakeRequest("pki:1", "Chargy")
+    play = (
+        play
+        >> ask(TriggerMessageRequest(MessageTrigger.SIGN))
+        << Response(LINK, "q1", "Accepted")
+        << MakeRequest("pki:1", "Chargy")
+    )
     assert play >> RequestMade("pki:1", "CSR") << CSR
 
 
 def test_without_a_key_nothing_is_told() -> None:
-    play = (Playbook() >> ask(AskTrigger(Trigger.SIGN))).skip()
+    play = (Playbook() >> ask(TriggerMessageRequest(MessageTrigger.SIGN))).skip()
     assert play >> RequestMade("pki:1", "")
 
 
 def test_only_the_first_backend_may_have_it_signed() -> None:
     play = Playbook(links=(LINK, SECOND))
-    assert play >> ask(AskTrigger(Trigger.SIGN), SECOND) << Reply(SECOND, "q1", "Rejected")
+    assert play >> ask(TriggerMessageRequest(MessageTrigger.SIGN), SECOND) << Response(SECOND, "q1", "Rejected")
 
 
 def test_no_certificate_comes_the_request_is_repeated_with_growing_waits() -> None:
@@ -124,15 +129,15 @@ def test_a_wait_of_nothing_is_no_repeat() -> None:
 
 def test_a_good_chain_is_on_disk_before_it_is_promised_and_then_tried() -> None:
     play = asked_to_sign(Playbook()).skip()
-    play = play >> ask(AskCertificateSigned("PEM")) << TakeChain("pki:2", "PEM", play.now.utc_s)
+    play = play >> ask(CertificateSignedRequest("PEM")) << TakeChain("pki:2", "PEM", play.now.utc_s)
     play = (
         play
         >> ChainTaken("pki:2", "new", UTC0_S, UTC0_S + YEAR_S)
         << kept("certificate", LINK, id="new", worked="", renew_utc_s=UTC0_S + YEAR_S - 30 * DAY_S)
-        << Reply(LINK, "q1", "Accepted")
+        << Response(LINK, "q1", "Accepted")
         << KeepCertificates(("new", ""))
         << kept("access", LINK, certificate="new")
-        << Redial(LINK)
+        << Reconnect(LINK)
     )
     assert play
     assert play.noticed()[-1] == "ReconfigurationOfSecurityParameters"
@@ -140,7 +145,7 @@ def test_a_good_chain_is_on_disk_before_it_is_promised_and_then_tried() -> None:
 
 def test_a_chain_that_does_not_fit_is_rejected_and_told_and_the_old_one_stays() -> None:
     play = signed(Playbook(), "old").skip()
-    play = signed(play, why="it is of no key that this station has made") << Reply(LINK, "q1", "Rejected")
+    play = signed(play, why="it is of no key that this station has made") << Response(LINK, "q1", "Rejected")
     assert play
     assert play.noticed()[-1] == "InvalidChargingStationCertificate"
     assert play.site.security.records[-1].info == "it is of no key that this station has made"
@@ -150,23 +155,27 @@ def test_a_chain_that_does_not_fit_is_rejected_and_told_and_the_old_one_stays() 
 
 def test_a_chain_that_is_too_long_is_not_looked_at() -> None:
     play = Playbook(settings={"chain_max_size": 5})
-    play = play >> ask(AskCertificateSigned("PEM")) << TakeChain
-    assert play >> ask(AskCertificateSigned("PEMPEM")) << Reply(LINK, "q1", "Rejected")
+    play = play >> ask(CertificateSignedRequest("PEM")) << TakeChain
+    assert play >> ask(CertificateSignedRequest("PEMPEM")) << Response(LINK, "q1", "Rejected")
     assert play.noticed()[-1] == "InvalidChargingStationCertificate"
 
 
 def test_another_backend_does_not_end_the_asking() -> None:
     play = asked_to_sign(Playbook(links=(LINK, SECOND))).skip()
-    play = (play >> ask(AskCertificateSigned("PEM"), SECOND)).skip()
+    play = (play >> ask(CertificateSignedRequest("PEM"), SECOND)).skip()
     play.skip().wait(3600)
     assert csrs(play) == 4
 
 
 def test_another_backend_brings_no_certificate_and_no_root() -> None:
     play = Playbook(links=(LINK, SECOND))
-    play = play >> ask(AskCertificateSigned("PEM"), SECOND) << Reply(SECOND, "q1", "Rejected")
-    play = play >> ask(AskInstallCertificate(Use.CSMS_ROOT, "PEM"), SECOND) << Reply(SECOND, "q1", "Rejected")
-    assert play >> ask(AskDeleteCertificate(NAMED), SECOND) << Reply(SECOND, "q1", "Failed")
+    play = play >> ask(CertificateSignedRequest("PEM"), SECOND) << Response(SECOND, "q1", "Rejected")
+    play = (
+        play
+        >> ask(InstallCertificateRequest(CertificateUse.CSMS_ROOT, "PEM"), SECOND)
+        << Response(SECOND, "q1", "Rejected")
+    )
+    assert play >> ask(DeleteCertificateRequest(NAMED), SECOND) << Response(SECOND, "q1", "Failed")
     assert play.noticed() == ["StartupOfTheDevice"]
 
 
@@ -174,8 +183,8 @@ def test_another_backend_brings_no_certificate_and_no_root() -> None:
 
 
 def connected(play: Playbook, certificate: str, wanted: str = "") -> Playbook:
-    play.site.access = lambda link: Access(1, "", 3, "", wanted or certificate)
-    return play >> Connected(LINK, Access(1, "", 3, "", certificate))
+    play.site.access = lambda link: ConnectionProfile(1, "", 3, "", wanted or certificate)
+    return play >> Connected(LINK, ConnectionProfile(1, "", 3, "", certificate))
 
 
 def test_the_old_one_goes_when_the_new_one_has_connected() -> None:
@@ -256,27 +265,31 @@ def test_a_damaged_record_is_set_aside() -> None:
 @pytest.mark.parametrize("status", ["Accepted", "Rejected", "Failed"])
 def test_a_root_is_installed_if_it_can_be(status: str) -> None:
     play = Playbook(settings={"certificates_max": 7})
-    play = play >> ask(AskInstallCertificate(Use.CSMS_ROOT, "PEM"))
-    play = play << InstallRoot("pki:1", Use.CSMS_ROOT, "PEM", 7, play.now.utc_s)
-    assert play >> RootInstalled("pki:1", status) << Reply(LINK, "q1", status)
+    play = play >> ask(InstallCertificateRequest(CertificateUse.CSMS_ROOT, "PEM"))
+    play = play << InstallRoot("pki:1", CertificateUse.CSMS_ROOT, "PEM", 7, play.now.utc_s)
+    assert play >> RootInstalled("pki:1", status) << Response(LINK, "q1", status)
     assert len(play.noticed()) == 1 + (status == "Accepted")
 
 
 @pytest.mark.parametrize(("profile", "spares"), [(1, False), (2, True), (3, True)])
 def test_the_last_root_stays_where_the_connection_uses_it(profile: int, spares: bool) -> None:
     play = Playbook(settings={"security_profile": profile})
-    play = play >> ask(AskDeleteCertificate(NAMED)) << DeleteRoot("pki:1", NAMED, spares)
-    assert play >> RootDeleted("pki:1", "Accepted") << Reply(LINK, "q1", "Accepted")
+    play = play >> ask(DeleteCertificateRequest(NAMED)) << DeleteRoot("pki:1", NAMED, spares)
+    assert play >> RootDeleted("pki:1", "Accepted") << Response(LINK, "q1", "Accepted")
     assert play.noticed()[-1] == "ReconfigurationOfSecurityParameters"
 
 
-@pytest.mark.parametrize("uses", [None, (Use.MANUFACTURER_ROOT,), ()])
-def test_what_is_installed_is_listed(uses: tuple[Use, ...] | None) -> None:
-    roots = (Installed(Use.MANUFACTURER_ROOT, NAMED),)
-    play = Playbook() >> ask(AskInstalledCertificates(uses)) << ListRoots("pki:1", tuple(Use) if uses is None else uses)
-    assert play >> RootsListed("pki:1", roots) << Reply(LINK, "q1", "Accepted", {"roots": roots})
-    play = (play >> ask(AskInstalledCertificates(uses))).skip() >> RootsListed("pki:2")
-    assert play << Reply(LINK, "q1", "NotFound", {"roots": ()})
+@pytest.mark.parametrize("uses", [None, (CertificateUse.MANUFACTURER_ROOT,), ()])
+def test_what_is_installed_is_listed(uses: tuple[CertificateUse, ...] | None) -> None:
+    roots = (InstalledCertificate(CertificateUse.MANUFACTURER_ROOT, NAMED),)
+    play = (
+        Playbook()
+        >> ask(InstalledCertificatesRequest(uses))
+        << ListRoots("pki:1", tuple(CertificateUse) if uses is None else uses)
+    )
+    assert play >> RootsListed("pki:1", roots) << Response(LINK, "q1", "Accepted", {"roots": roots})
+    play = (play >> ask(InstalledCertificatesRequest(uses))).skip() >> RootsListed("pki:2")
+    assert play << Response(LINK, "q1", "NotFound", {"roots": ()})
 
 
 def test_an_answer_that_nobody_waits_for_is_not_told() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     CablePlugged,
@@ -21,17 +20,26 @@ from agent.domain.events import (
     LinkChanged,
     MeterRead,
     OfferChanged,
+    RequestReceived,
     StopWanted,
-    TransactionHeard,
+    TransactionAcknowledged,
     VehicleConnected,
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease
-from agent.domain.requests import Ask, AskClearProfiles, AskComposite, AskProfiles, AskSet, AskSetProfile, AskStart
+from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelease
+from agent.domain.requests import (
+    BackendRequest,
+    ChargingProfilesRequest,
+    ClearChargingProfilesRequest,
+    CompositeScheduleRequest,
+    RemoteStartRequest,
+    SetChargingProfileRequest,
+    SetVariablesRequest,
+)
 from agent.model.board import EvseTraits, Pilot
 from agent.model.types import Fault, Limit
 from tests.domain.playbook import (
@@ -81,18 +89,18 @@ def profile(purpose: Purpose, *steps: tuple[int, float], number: int = 1, level:
     return Profile(number, level, purpose, kind, schedule, **more)
 
 
-def ask(play: Play, what: Ask) -> Reply:
-    orders = play.feed(Asked(LINK, f"q{next(NUMBERS)}", what))
-    (reply,) = [o for o in orders if isinstance(o, Reply)]
+def ask(play: Play, what: BackendRequest) -> Response:
+    orders = play.feed(RequestReceived(LINK, f"q{next(NUMBERS)}", what))
+    (reply,) = [o for o in orders if isinstance(o, Response)]
     return reply
 
 
 def put(play: Play, wanted: Profile, evse: int = 0, replaces: bool = True) -> str:
-    return ask(play, AskSetProfile(evse, wanted, replaces)).status
+    return ask(play, SetChargingProfileRequest(evse, wanted, replaces)).status
 
 
 def schedule(play: Play, evse: int = 1, duration_s: int = 300, unit: Unit | None = None) -> list[tuple[int, float]]:
-    return [(s.start_s, s.limit) for s in ask(play, AskComposite(evse, duration_s, unit)).data["spans"]]
+    return [(s.start_s, s.limit) for s in ask(play, CompositeScheduleRequest(evse, duration_s, unit)).data["spans"]]
 
 
 def limit(play: Play, evse: int = 1) -> float:
@@ -152,16 +160,16 @@ def test_set_during_a_session_it_holds_at_once_and_cleared_it_is_gone() -> None:
     play = charging(Play())
     assert (
         play
-        >> Asked(LINK, "1", AskSetProfile(0, profile(DEFAULT, (0, 9))))
+        >> RequestReceived(LINK, "1", SetChargingProfileRequest(0, profile(DEFAULT, (0, 9))))
         << kept("charging_profile", "1", evse=0)
-        << Reply(LINK, "1", "Accepted")
+        << Response(LINK, "1", "Accepted")
         << SetLimit(1, Limit(9.0, 3))
     )
     assert (
         play
-        >> Asked(LINK, "2", AskClearProfiles())
+        >> RequestReceived(LINK, "2", ClearChargingProfilesRequest())
         << forgotten("charging_profile")
-        << Reply(LINK, "2", "Accepted")
+        << Response(LINK, "2", "Accepted")
         << SetLimit(1, Limit(32.0, 3))
     )
 
@@ -207,11 +215,11 @@ def test_a_remote_start_brings_its_profile_along() -> None:
     """It is on disk with the session and holds from the first moment."""
     play = Play()
     wanted = profile(TX, (0, 12), (60, 9), kind=Kind.RELATIVE, number=5)
-    assert ask(play, AskStart(1, A, "77", wanted)).status == "Accepted"
+    assert ask(play, RemoteStartRequest(1, A, "77", wanted)).status == "Accepted"
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
     orders = play.skip().feed(MeterRead(1, "begin:1", wh(1000)))
-    kinds = [o.kind for o in orders if isinstance(o, Remember)]
+    kinds = [o.kind for o in orders if isinstance(o, Persist)]
     assert kinds == ["session", "charging_profile"]
     assert [o for o in orders if isinstance(o, SetLimit | SetRelease)] == [
         SetLimit(1, Limit(12.0, 3)),
@@ -222,7 +230,7 @@ def test_a_remote_start_brings_its_profile_along() -> None:
 
 @pytest.mark.parametrize("wanted", [profile(DEFAULT, (0, 12)), profile(TX, (5, 12)), profile(TX, (0, -1))])
 def test_a_remote_start_with_an_impossible_profile_is_rejected(wanted: Profile) -> None:
-    assert ask(Play(), AskStart(1, A, "77", wanted)).status == "Rejected"
+    assert ask(Play(), RemoteStartRequest(1, A, "77", wanted)).status == "Rejected"
 
 
 # --- pause and resume ----------------------------------------------------------------------------------------------
@@ -234,7 +242,7 @@ def test_below_six_amperes_the_session_pauses_and_goes_on(amperes: float) -> Non
     put(play, profile(DEFAULT, (0, 16), (60, amperes), (120, 10)))
     assert play.skip().wait(60.1) << SetLimit(1, Limit(0.0, 3)) << SetRelease(1, False) << PAUSED
     assert play >> [OfferChanged(1, False), VehiclePaused(1), ContactorOpened(1)]
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert play.wait(60) << SetLimit(1, Limit(10.0, 3)) << SetRelease(1, True)
     assert play >> [OfferChanged(1, True), VehicleReady(1)]
     assert play >> ContactorClosed(1) << RUNS
@@ -248,7 +256,7 @@ def test_a_session_that_begins_in_a_pause_waits_without_energy() -> None:
     play.skip()
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
-    ask(play, AskStart(1, A, "r1"))
+    ask(play, RemoteStartRequest(1, A, "r1"))
     play.skip()
     orders = play.feed(MeterRead(1, "begin:1", wh(1000)))
     assert SetRelease(1, True) not in orders
@@ -262,7 +270,7 @@ def test_a_session_that_begins_in_a_pause_waits_without_energy() -> None:
 
 def test_who_is_held_gets_nothing_when_the_limit_rises() -> None:
     play = charging(Play(settings={"stop_on_invalid_id": False}))
-    play.feed(TransactionHeard(LINK, play.session().id, "42", REFUSED))
+    play.feed(TransactionAcknowledged(LINK, play.session().id, "42", REFUSED))
     play.feed(ContactorOpened(1))
     put(play, profile(DEFAULT, (0, 0), (60, 16)))
     play.skip().wait(61)
@@ -329,7 +337,7 @@ def test_without_link_profiles_go_on() -> None:
 )
 def test_impossible_profiles_are_rejected_with_a_reason(evse: int, wanted: Profile, code: str) -> None:
     play = Play()
-    reply = ask(play, AskSetProfile(evse, wanted))
+    reply = ask(play, SetChargingProfileRequest(evse, wanted))
     reason = reply.data["reason"]
     assert (reply.status, reason.code) == ("Rejected", code)
     assert 0 < len(reason.text) < 100
@@ -345,8 +353,8 @@ def test_a_profile_for_another_transaction_is_rejected() -> None:
 def test_a_unit_that_is_not_offered_is_rejected() -> None:
     play = Play(settings={"profile_rate_units": ("Current",)})
     assert put(play, profile(DEFAULT, (0, 7000), unit=Unit.W)) == "Rejected"
-    assert ask(play, AskComposite(1, 60, Unit.W)).status == "Rejected"
-    assert ask(play, AskComposite(1, 60)).data["unit"] is Unit.A
+    assert ask(play, CompositeScheduleRequest(1, 60, Unit.W)).status == "Rejected"
+    assert ask(play, CompositeScheduleRequest(1, 60)).data["unit"] is Unit.A
 
 
 def test_no_more_than_fit_and_what_is_over_makes_room() -> None:
@@ -417,7 +425,7 @@ def stocked() -> Play:
 )
 def test_cleared_by_every_filter(criteria: dict[str, Any], gone: str) -> None:
     play = stocked()
-    assert ask(play, AskClearProfiles(**criteria)).status == ("Accepted" if gone else "Unknown")
+    assert ask(play, ClearChargingProfilesRequest(**criteria)).status == ("Accepted" if gone else "Unknown")
     assert "".join(sorted(play.store["charging_profile"])) == "".join(n for n in "12345" if n not in gone)
 
 
@@ -430,7 +438,7 @@ def test_told_by_every_filter() -> None:
         ({"purpose": DEFAULT, "stack_level": 2}, [(2, 4)]),
         ({"ids": (3,), "evse": 2}, []),
     ):
-        reply = ask(play, AskProfiles(**criteria))
+        reply = ask(play, ChargingProfilesRequest(**criteria))
         assert reply.status == ("Accepted" if found else "NoProfiles")
         assert [(i.evse, i.profile.id) for i in reply.data["profiles"]] == found
 
@@ -440,8 +448,8 @@ def test_composite_of_station_and_evses() -> None:
     assert schedule(play, 1) == [(0, 12.0)]
     assert schedule(play, 2) == [(0, 16.0)]
     assert schedule(play, 0) == [(0, 28.0)]  # what the EVSEs may take together
-    ask(play, AskClearProfiles(purpose=TX))
-    ask(play, AskClearProfiles(evse=1))
+    ask(play, ClearChargingProfilesRequest(purpose=TX))
+    ask(play, ClearChargingProfilesRequest(evse=1))
     assert schedule(play, 1) == [(0, 20.0)]
     put(play, profile(MAX, (0, 25), (10, 15), number=1))
     assert schedule(play, 0) == [(0, 25.0), (10, 15.0)]
@@ -455,7 +463,7 @@ def test_a_composite_begins_at_the_request_and_never_with_a_limit_of_before(late
     play = Play()
     put(play, profile(DEFAULT, (0, 20), (10, 15), (40, 10)))
     play.skip().wait(10 + late_s)
-    found = ask(play, AskComposite(1, 60)).data
+    found = ask(play, CompositeScheduleRequest(1, 60)).data
     assert 0 <= found["start_utc_s"] - (UTC0_S + 10 + late_s) <= 0.001
     assert [(s.start_s, s.limit) for s in found["spans"]] == [(0, 15.0), (round(30 - late_s), 10.0)]
 
@@ -470,9 +478,9 @@ def test_a_composite_just_before_a_change_has_the_limit_of_then() -> None:
 def test_a_composite_says_whether_it_is_of_direct_current() -> None:
     play = Play(evses=2)
     play.evse(2).dc = True
-    assert [ask(play, AskComposite(n, 60)).data["dc"] for n in (0, 1, 2)] == [False, False, True]
+    assert [ask(play, CompositeScheduleRequest(n, 60)).data["dc"] for n in (0, 1, 2)] == [False, False, True]
     play.evse(1).dc = True
-    assert ask(play, AskComposite(0, 60)).data["dc"]
+    assert ask(play, CompositeScheduleRequest(0, 60)).data["dc"]
 
 
 def test_composites_know_the_feed() -> None:
@@ -485,7 +493,7 @@ def test_composites_know_the_feed() -> None:
 
 @pytest.mark.parametrize(("evse", "duration_s"), [(3, 60), (1, 0), (1, -5)])
 def test_impossible_composites_are_rejected(evse: int, duration_s: int) -> None:
-    assert ask(Play(evses=2), AskComposite(evse, duration_s)).status == "Rejected"
+    assert ask(Play(evses=2), CompositeScheduleRequest(evse, duration_s)).status == "Rejected"
 
 
 # --- a shared maximum ------------------------------------------------------------------------------------------------
@@ -504,7 +512,7 @@ def given(play: Play) -> tuple[float, float]:
 def plugged_and_begun(play: Play, evse: int) -> None:
     for event in (CablePlugged(evse), VehicleConnected(evse)):
         play.feed(event)
-    ask(play, AskStart(evse, B, "r"))
+    ask(play, RemoteStartRequest(evse, B, "r"))
     play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(1000)))
     play.skip()
 
@@ -634,14 +642,14 @@ def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> 
     assert given(play) == (20.0, 20.0)
     play.skip().restart(2)
     play.skip().feed(BoardOpened(1, CHARGING, play.traits))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert limit(play, 1) == 20.0
     for event in (
         BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits),
         MeterRead(2, "end:1", wh(1100)),
     ):
         play.skip().feed(event)
-    assert (play.state(2), limit(play, 1)) == (State.FREE, 32.0)
+    assert (play.state(2), limit(play, 1)) == (SessionState.FREE, 32.0)
 
 
 def test_an_outlet_that_cannot_be_switched_off_keeps_its_share() -> None:
@@ -651,7 +659,7 @@ def test_an_outlet_that_cannot_be_switched_off_keeps_its_share() -> None:
     play.skip().feed(StopWanted(2, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip().feed(ContactorOpened(2))
     play.skip().feed(MeterRead(2, "end:1", wh(1100)))
-    assert (play.skip().state(2), limit(play, 1)) == (State.ENDED, 32.0)
+    assert (play.skip().state(2), limit(play, 1)) == (SessionState.ENDED, 32.0)
     play.feed(FaultRaised(2, Fault.CONTACTOR_WELDED))
     play.skip().wait(0.1)
     assert limit(play, 1) == 20.0
@@ -752,7 +760,7 @@ def test_profiles_survive_and_those_of_a_session_as_long_as_it_does() -> None:
     put(play, profile(DEFAULT, (0, 20)))
     put(play, profile(TX, (0, 10), number=2), 1)
     play.skip().restart(state=replace(CHARGING, plugged_s=100.0))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert limit(play) == 10.0
     play.skip()
     del play.store["session"]
@@ -789,7 +797,7 @@ def test_the_limit_in_force_is_told_as_a_measurand() -> None:
 
 def test_settings_of_smart_charging_are_not_for_a_backend() -> None:
     names = ("profile_stack_level_max", "profile_periods_max", "profile_rate_units", "profiles_max", "phase_switching")
-    reply = ask(Play(), AskSet(dict.fromkeys(names, "1")))
+    reply = ask(Play(), SetVariablesRequest(dict.fromkeys(names, "1")))
     assert set(reply.data.values()) == {"Rejected"}
 
 

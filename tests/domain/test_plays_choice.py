@@ -11,12 +11,12 @@ from agent.domain.events import (
     CablePlugged,
     CableRemoved,
     CardPresented,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
-from agent.domain.orders import JudgeToken, ReadMeter, Signal
+from agent.domain.evse import SessionState
+from agent.domain.orders import AuthorizeToken, Feedback, ReadMeter
 from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import ACCEPTED, LINK, A, B, Playbook, kept
 
@@ -41,8 +41,8 @@ def test_two_cables_wait_and_the_driver_is_asked(number: int) -> None:
     play = two() >> CardPresented(0, A)
     assert play
     assert asked(play) == {1, 2}
-    assert not [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED]
-    play = play >> ButtonPressed(f"outlet-{number}") << JudgeToken(LINK, "token:1", A, number)
+    assert not [o for o in play.log if isinstance(o, Feedback) and o.sign is Sign.REFUSED]
+    play = play >> ButtonPressed(f"outlet-{number}") << AuthorizeToken(LINK, "token:1", A, number)
     assert play
     assert not asked(play)
 
@@ -61,31 +61,31 @@ def test_the_question_is_no_refusal_and_shows_the_time_that_is_left() -> None:
 def test_another_card_does_not_take_the_place_of_the_one_that_is_asked_about() -> None:
     """Otherwise the button that the first driver presses starts his car for the second one's money."""
     play = two() >> CardPresented(0, A) >> CardPresented(0, B)
-    assert [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED]
+    assert [o for o in play.log if isinstance(o, Feedback) and o.sign is Sign.REFUSED]
     assert asked(play) == {1, 2}
     assert play >> CardPresented(0, A)
     assert asked(play) == {1, 2}
-    assert play >> ButtonPressed("outlet-1") << JudgeToken(LINK, "token:1", A, 1)
+    assert play >> ButtonPressed("outlet-1") << AuthorizeToken(LINK, "token:1", A, 1)
     assert not asked(play)
-    assert play >> CardPresented(0, B) << JudgeToken(LINK, "token:2", B, 2)
+    assert play >> CardPresented(0, B) << AuthorizeToken(LINK, "token:2", B, 2)
 
 
 def test_nobody_answers_and_the_newest_cable_is_meant() -> None:
     play = two(cables=(2, 1)) >> CardPresented(0, A)
     play.wait(CHOICE_S - 0.1)
-    play = play.wait(0.2) << JudgeToken(LINK, "token:1", A, 1)
+    play = play.wait(0.2) << AuthorizeToken(LINK, "token:1", A, 1)
     assert play
     assert not asked(play)
 
 
 def test_the_other_cable_is_pulled_and_there_is_nothing_to_ask() -> None:
-    play = two() >> CardPresented(0, A) >> VehicleLeft(2) << JudgeToken(LINK, "token:1", A, 1)
+    play = two() >> CardPresented(0, A) >> VehicleLeft(2) << AuthorizeToken(LINK, "token:1", A, 1)
     assert play >> CableRemoved(2)
     assert not asked(play)
 
 
 def test_a_station_without_such_buttons_asks_nobody() -> None:
-    assert two(buttons=False) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 2)
+    assert two(buttons=False) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 2)
 
 
 def test_a_button_for_each_of_them_or_none() -> None:
@@ -93,16 +93,16 @@ def test_a_button_for_each_of_them_or_none() -> None:
     play.feed(BUTTONS)
     for number in (1, 3):
         play.wait(1) >> (CablePlugged(number), VehicleConnected(number))
-    assert play >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 3)
+    assert play >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 3)
 
 
 def test_a_reader_of_an_outlet_asks_nothing() -> None:
-    assert two() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+    assert two() >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 def test_the_button_may_come_before_the_card() -> None:
     play = two() >> ButtonPressed("outlet-1") >> CardPresented(0, A)
-    assert play << JudgeToken(LINK, "token:1", A, 1)
+    assert play << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 def test_a_button_of_long_ago_means_nothing() -> None:
@@ -113,16 +113,16 @@ def test_a_button_of_long_ago_means_nothing() -> None:
 
 def test_a_free_outlet_can_be_chosen_too() -> None:
     play = two(cables=()) >> ButtonPressed("outlet-2") >> CardPresented(0, A)
-    assert play << JudgeToken(LINK, "token:1", A, 2)
+    assert play << AuthorizeToken(LINK, "token:1", A, 2)
 
 
 def test_a_right_that_waits_moves_to_the_chosen_outlet_and_on_with_the_cable() -> None:
-    play = two(cables=()) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1)
-    play = play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
+    play = two(cables=()) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
     assert play >> ButtonPressed("outlet-2")
-    assert (play.state(1), play.state(2)) == (State.FREE, State.AUTHORISED)
+    assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.AUTHORIZED)
     assert play >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, "begin:1", True)
-    assert (play.state(1), play.state(2)) == (State.BEGINNING, State.FREE)
+    assert (play.state(1), play.state(2)) == (SessionState.BEGINNING, SessionState.FREE)
 
 
 @pytest.mark.parametrize("name", ["outlet-9", "outlet-", "outlet-x", "stop", "outlet-\u00b2"])

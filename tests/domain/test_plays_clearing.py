@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.domain.blocks.fault_reset import LOOK_S
-from agent.domain.events import Asked, FaultCleared, FaultRaised
-from agent.domain.orders import ClearFaults, Reply
-from agent.domain.requests import AskReset
+from agent.domain.events import FaultCleared, FaultRaised, RequestReceived
+from agent.domain.orders import ClearFaults, Response
+from agent.domain.requests import ResetRequest
 from agent.model.types import Fault
 from tests.domain.playbook import EMPTY, LINK, Playbook
 
@@ -21,7 +21,9 @@ def tries(play: Playbook) -> int:
 
 
 def reset(play: Playbook) -> Playbook:
-    return play >> Asked(LINK, "q1", AskReset(evse=1)) << Reply(LINK, "q1", "Accepted") << ClearFaults(1)
+    return (
+        play >> RequestReceived(LINK, "q1", ResetRequest(evse=1)) << Response(LINK, "q1", "Accepted") << ClearFaults(1)
+    )
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from agent.domain.csms_cost import Cost
-from agent.domain.events import Asked, CostHeard
-from agent.domain.orders import Note, Reply
-from agent.domain.requests import AskCost, AskSet
-from agent.domain.web_payment import Plan
+from agent.domain.events import CostReceived, RequestReceived
+from agent.domain.orders import LogNote, Response
+from agent.domain.requests import CostUpdatedRequest, SetVariablesRequest
+from agent.domain.web_payment import WebPaymentConfig
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import LINK, Playbook, charging
 from tests.domain.test_plays_cost import CENT, ask, stopped
 from tests.domain.test_plays_payment import paid, till, unplugged
 
 HOSTS = ("pay.example",)
-PLAN = Plan(hosts=HOSTS)
+PLAN = WebPaymentConfig(hosts=HOSTS)
 WRONG = (
     "http://evil.example/pay-again",
     "http://pay.example/plain",
@@ -31,7 +31,11 @@ RIGHT = "https://receipts.pay.example/r/1"
 
 def put(play: Playbook, url: str) -> str:
     """What a backend is answered that sets the receipts' address."""
-    (reply,) = [o for o in play.feed(Asked(LINK, "q", AskSet({"receipt_url": url}))) if isinstance(o, Reply)]
+    (reply,) = [
+        o
+        for o in play.feed(RequestReceived(LINK, "q", SetVariablesRequest({"receipt_url": url})))
+        if isinstance(o, Response)
+    ]
     return str(reply.data["receipt_url"])
 
 
@@ -49,12 +53,12 @@ def test_a_receipt_of_the_backend(how: str, url: str) -> None:
     stopped(p)
     bill = Cost(331 * CENT, final=True, texts=(MessageContent(url, "", "URI"),), qr=url)
     if how == "FinalCost":
-        assert ask(p, AskCost(session, bill)) == "Accepted"
+        assert ask(p, CostUpdatedRequest(session, bill)) == "Accepted"
     else:
-        p.feed(CostHeard(LINK, session, bill))
+        p.feed(CostReceived(LINK, session, bill))
     assert (p.screens[1].name, p.screens[1].values["cost_micro"]) == (ScreenName.FINISHED, 331 * CENT)
     assert shown(p) == (url if url == RIGHT else "")
-    notes = [o.text for o in p.log if isinstance(o, Note) and o.part == "display"]
+    notes = [o.text for o in p.log if isinstance(o, LogNote) and o.part == "display"]
     assert len(notes) == (url != RIGHT), "it is said why, once"
 
 
@@ -88,5 +92,5 @@ def test_where_no_hosts_are_named_any_but_only_https() -> None:
         charging(p)
         session = p.session().id
         stopped(p)
-        p.feed(CostHeard(LINK, session, Cost(331 * CENT, final=True, qr=url)))
+        p.feed(CostReceived(LINK, session, Cost(331 * CENT, final=True, qr=url)))
         assert bool(shown(p)) is there

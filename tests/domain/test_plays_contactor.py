@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     CardPresented,
     ContactorClosed,
@@ -16,12 +15,13 @@ from agent.domain.events import (
     FaultRaised,
     MeterFailed,
     MeterRead,
+    RequestReceived,
     UnlockTried,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, FaultNoted
-from agent.domain.orders import JudgeToken, ReadMeter, Reply, SetRelease, Tell, Unlock
-from agent.domain.requests import AskUnlock
+from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send, SetRelease, Unlock
+from agent.domain.requests import UnlockConnectorRequest
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Reading, ScreenName
 from tests.domain.playbook import EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh
@@ -37,7 +37,7 @@ def unlocks(play: Playbook) -> list[Unlock]:
 
 
 def replies(play: Playbook) -> list[Any]:
-    return [o.status for o in play.log if isinstance(o, Reply)]
+    return [o.status for o in play.log if isinstance(o, Response)]
 
 
 def drawing(current_a: float, energy_wh: int = 1200) -> Reading:
@@ -52,7 +52,7 @@ def over(play: Playbook, *, contactor: bool) -> Playbook:
     else:
         play.skip().feed(ContactorOpened(1))
     play.skip().feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1200)))
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
     return play.skip()
 
 
@@ -82,7 +82,7 @@ def test_what_the_board_calls_welded_needs_no_second_name() -> None:
 def test_nobody_begins_at_it() -> None:
     play = Playbook(cold=True)
     play.restart(state=LIVE).skip().wait(11).skip().feed(CardPresented(1, A))
-    assert not any(isinstance(o, JudgeToken) for o in play.unclaimed)
+    assert not any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
     assert play.screens[1].name is ScreenName.REFUSED
 
 
@@ -101,7 +101,7 @@ def test_in_a_pause_it_ends_the_session() -> None:
     put(play, profile(DEFAULT, (0, 0.0)), 1)
     assert not play.evse().release
     play.skip().wait(11).skip()
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
 
 
 def test_one_that_takes_its_time_is_none() -> None:
@@ -138,7 +138,7 @@ def test_of_a_board_that_is_away_nothing_is_claimed() -> None:
 
 def test_the_backend_unlocks_nothing_while_the_contactor_is_closed() -> None:
     play = Playbook(state=LIVE).skip()
-    play.feed(Asked(LINK, "q", AskUnlock(1)))
+    play.feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1)))
     assert (replies(play), unlocks(play)) == (["UnlockFailed"], [])
     play.skip().wait(120).skip()
     assert unlocks(play) == []
@@ -148,7 +148,7 @@ def test_the_backend_unlocks_nothing_while_the_contactor_is_closed() -> None:
 
 def test_nor_with_the_session_that_it_ends() -> None:
     play = charging(Playbook())
-    play.feed(Asked(LINK, "q", AskUnlock(1, stop_first=True)))
+    play.feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1, stop_first=True)))
     play.skip().wait(10).skip().feed(MeterRead(1, "end:1", wh(1200)))
     assert (replies(play), unlocks(play)) == (["UnlockFailed"], [])
     assert Fault.UNLOCK_FAILURE in play.evse().faults
@@ -161,7 +161,7 @@ def test_nor_while_the_meter_shows_a_current() -> None:
     before = len(unlocks(play))
     play.feed(UnlockTried(1, "", True))
     play.skip().feed(MeterRead(1, "poll", drawing(15.8)))
-    play.skip().feed(Asked(LINK, "q", AskUnlock(1)))
+    play.skip().feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1)))
     assert play.unclaimed == [ReadMeter(1, "unlock")]
     play.skip().feed(MeterRead(1, "unlock", drawing(15.8, 1201)))
     assert (replies(play), len(unlocks(play))) == (["UnlockFailed"], before)
@@ -201,7 +201,7 @@ def test_a_vehicle_that_takes_its_time_is_no_fault_of_the_lock() -> None:
 
 def test_where_no_cable_is_none_is_stuck() -> None:
     play = Playbook(state=replace(EMPTY, contactor=True)).skip()
-    play.feed(Asked(LINK, "q", AskUnlock(1)))
+    play.feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1)))
     assert replies(play) == ["UnlockFailed"]
     assert play.evse().faults == set()
 
@@ -212,7 +212,7 @@ def test_a_meter_that_falls_silent_then_keeps_no_driver_for_ever(request_: str) 
     play.feed(UnlockTried(1, "", True))
     before = len(unlocks(play))
     play.skip().feed(MeterRead(1, "poll", drawing(15.8)))
-    play.skip().feed(Asked(LINK, request_ or "other", AskUnlock(1)))
+    play.skip().feed(RequestReceived(LINK, request_ or "other", UnlockConnectorRequest(1)))
     play.skip().feed(MeterFailed(1, "unlock"))
     assert replies(play) == ["UnlockFailed"]
     for _ in range(45):
@@ -225,7 +225,7 @@ def test_a_meter_that_falls_silent_then_keeps_no_driver_for_ever(request_: str) 
 def test_two_wishes_at_once_have_an_answer_each() -> None:
     """The session's own end, and the backend's."""
     play = charging(Playbook())
-    play.feed(Asked(LINK, "q", AskUnlock(1, stop_first=True)))
+    play.feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1, stop_first=True)))
     play.skip().feed(ContactorOpened(1))
     play.skip().feed(MeterRead(1, "end:1", drawing(12.0)))
     play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
@@ -268,7 +268,7 @@ def test_one_that_something_else_releases_again_and_again_is_a_fault_too() -> No
         play.skip().wait(0.5).skip().feed(BoardChanged(1, WITHDRAWN))
         play.skip().wait(10).skip()
         assert withdrawals(play) == times
-    assert STUCK in {o.message.fault for o in play.log if isinstance(o, Tell) and isinstance(o.message, FaultNoted)}
+    assert STUCK in {o.message.fault for o in play.log if isinstance(o, Send) and isinstance(o.message, FaultNoted)}
 
 
 def test_a_picture_that_is_older_than_the_withdrawal_is_no_fault_however_many_sessions() -> None:
@@ -283,7 +283,7 @@ def test_a_picture_that_is_older_than_the_withdrawal_is_no_fault_however_many_se
             play.feed(MeterRead(1, o.purpose, wh(2000)))
         play.skip().feed(BoardChanged(1, replace(EMPTY, released=False)))
         play.skip()
-        assert play.state() is State.FREE
+        assert play.state() is SessionState.FREE
     assert play.evse().faults == set()
 
 

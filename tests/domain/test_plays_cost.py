@@ -8,21 +8,27 @@ from typing import Any
 
 import pytest
 
-from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, in_language, micro
+from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, parse_micro_amount, text_in_language
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     CardPresented,
     ContactorOpened,
-    CostHeard,
+    CostReceived,
+    DriverMessageReceived,
     LinkChanged,
-    MessageHeard,
     MeterRead,
+    RequestReceived,
     VehicleLeft,
 )
 from agent.domain.messages import ChargingState, ConnectorUnplugged
-from agent.domain.orders import ReadMeter, Reply, Tell
-from agent.domain.requests import Ask, AskCost, AskMessage, AskSet, AskStart
+from agent.domain.orders import ReadMeter, Response, Send
+from agent.domain.requests import (
+    BackendRequest,
+    CostUpdatedRequest,
+    DriverMessageRequest,
+    RemoteStartRequest,
+    SetVariablesRequest,
+)
 from agent.model.board import EvseState, Pilot
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import CHARGING, EMPTY, LINK, PLUGGED, UTC0_S, A, B, Playbook, charging, wh
@@ -37,11 +43,11 @@ def play(**settings: Any) -> Playbook:
     return Playbook(settings={"cost_display": True, **settings})
 
 
-def ask(p: Playbook, what: Ask, link: str = LINK) -> str:
+def ask(p: Playbook, what: BackendRequest, link: str = LINK) -> str:
     """Ask, and what was answered; what else was ordered is left unclaimed."""
-    (reply,) = [o for o in p.feed(Asked(link, "q", what)) if isinstance(o, Reply)]
+    (reply,) = [o for o in p.feed(RequestReceived(link, "q", what)) if isinstance(o, Response)]
     p.unclaimed.remove(reply)
-    p.unclaimed[:] = [o for o in p.unclaimed if type(o).__name__ != "Remember"]
+    p.unclaimed[:] = [o for o in p.unclaimed if type(o).__name__ != "Persist"]
     return reply.status
 
 
@@ -71,29 +77,38 @@ def stopped(p: Playbook, end_wh: int = 2000) -> Playbook:
     ],
 )  # fmt: skip
 def test_an_amount_is_whole_millionths(given: Any, millionths: int) -> None:
-    assert micro(given) == millionths
+    assert parse_micro_amount(given) == millionths
 
 
 @pytest.mark.parametrize("given", [-0.01, float("nan"), float("inf"), "a", "", None, True, [1], 1e30, "1e400"])
 def test_what_is_no_amount_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="amount"):
-        micro(given)
+        parse_micro_amount(given)
 
 
 def test_an_amount_goes_on_with_energy_and_time() -> None:
-    assert running().at(1000, UTC0_S) == EURO
-    assert running().at(3000, UTC0_S + 1800) == EURO + 70 * CENT + EURO
-    assert running(price=None).at(3000, UTC0_S + 1800) == EURO
-    assert running(meter_wh=None, utc_s=None).at(3000, UTC0_S + 1800) == EURO
-    assert running(final=True).at(3000, UTC0_S + 1800) == EURO
+    assert running().cost_at_register(1000, UTC0_S) == EURO
+    assert running().cost_at_register(3000, UTC0_S + 1800) == EURO + 70 * CENT + EURO
+    assert running(price=None).cost_at_register(3000, UTC0_S + 1800) == EURO
+    assert running(meter_wh=None, utc_s=None).cost_at_register(3000, UTC0_S + 1800) == EURO
+    assert running(final=True).cost_at_register(3000, UTC0_S + 1800) == EURO
     idle = running(idle=True, idle_price=IdlePrice(6 * EURO, grace_min=30))
-    assert [idle.at(3000, UTC0_S + s) for s in (0, 1800, 1860, 5400)] == [EURO, EURO, EURO + 10 * CENT, 7 * EURO]
-    assert running().at(900, UTC0_S - 60) == EURO  # never less than what the backend said
+    assert [idle.cost_at_register(3000, UTC0_S + s) for s in (0, 1800, 1860, 5400)] == [
+        EURO,
+        EURO,
+        EURO + 10 * CENT,
+        7 * EURO,
+    ]
+    assert running().cost_at_register(900, UTC0_S - 60) == EURO  # never less than what the backend said
 
 
 def test_the_text_of_a_language() -> None:
-    assert [in_language(TEXTS, code) for code in ("fr", "de", "lb")] == ["0,35 € la kWh", "nur 0,35 €", "0.35 €/kWh"]
-    assert in_language((MessageContent("https://x", "fr", "URI"),), "fr") == ""
+    assert [text_in_language(TEXTS, code) for code in ("fr", "de", "lb")] == [
+        "0,35 € la kWh",
+        "nur 0,35 €",
+        "0.35 €/kWh",
+    ]
+    assert text_in_language((MessageContent("https://x", "fr", "URI"),), "fr") == ""
 
 
 # --- what is shown --------------------------------------------------------------------------------------------------
@@ -102,9 +117,9 @@ def test_the_text_of_a_language() -> None:
 def test_the_price_before_anybody_charges() -> None:
     p = play(tariff_fallback="cheap", tariff_fallback_de="billig", tariff_fallback_offline="off line: dear")
     assert shown(p)["price_line"] == "cheap"
-    ask(p, AskSet({"language": "de"}))
+    ask(p, SetVariablesRequest({"language": "de"}))
     assert shown(p.skip())["price_line"] == "billig"
-    ask(p, AskSet({"tariff_fallback_de": "sehr billig"}))
+    ask(p, SetVariablesRequest({"tariff_fallback_de": "sehr billig"}))
     assert shown(p.skip())["price_line"] == "sehr billig"
     p.restart(1, state=EMPTY, online=False)
     assert shown(p.skip())["price_line"] == "off line: dear"
@@ -114,10 +129,10 @@ def test_nothing_is_shown_or_kept_with_the_display_of_cost_off() -> None:
     p = Playbook(settings={"tariff_fallback": "cheap", "idle_fee_after_stop": True}, price_line="of the file")
     assert shown(p)["price_line"] == "of the file"
     charging(p)
-    assert ask(p, AskCost("s1", running())) == "Rejected"
-    assert ask(p, AskMessage(A, TEXTS)) == "Rejected"
-    p.feed(CostHeard(LINK, "s1", running()))
-    p.feed(MessageHeard(LINK, TEXTS, "s1"))
+    assert ask(p, CostUpdatedRequest("s1", running())) == "Rejected"
+    assert ask(p, DriverMessageRequest(A, TEXTS)) == "Rejected"
+    p.feed(CostReceived(LINK, "s1", running()))
+    p.feed(DriverMessageReceived(LINK, TEXTS, "s1"))
     p.skip() >> MeterRead(1, "live", wh(2000))
     assert not {"cost_micro", "price_line"} & shown(p).keys()
     assert "account" not in p.store
@@ -128,10 +143,10 @@ def test_nothing_is_shown_or_kept_with_the_display_of_cost_off() -> None:
 
 def test_the_price_of_a_driver_who_is_known_by_the_card() -> None:
     p = play(tariff_fallback="cheap")
-    p.skip() >> Asked(LINK, "q", AskStart(1, A))
+    p.skip() >> RequestReceived(LINK, "q", RemoteStartRequest(1, A))
     assert shown(p.skip())["price_line"] == "cheap"
-    assert ask(p, AskMessage(B, (MessageContent("for somebody else"),))) == "Accepted"
-    assert ask(p, AskMessage(A, TEXTS)) == "Accepted"
+    assert ask(p, DriverMessageRequest(B, (MessageContent("for somebody else"),))) == "Accepted"
+    assert ask(p, DriverMessageRequest(A, TEXTS)) == "Accepted"
     assert shown(p)["price_line"] == "0,35 € la kWh"
     assert p.screens[1].name is ScreenName.PLUG_IN
     charging(p.skip())
@@ -140,40 +155,40 @@ def test_the_price_of_a_driver_who_is_known_by_the_card() -> None:
 
 def test_a_price_may_come_before_its_driver_and_is_forgotten_in_time() -> None:
     p = play()
-    p.feed(MessageHeard(LINK, TEXTS, token=A))
+    p.feed(DriverMessageReceived(LINK, TEXTS, token=A))
     for n in range(15):
-        ask(p, AskMessage(replace(B, value=f"OTHER{n}"), ()))
+        ask(p, DriverMessageRequest(replace(B, value=f"OTHER{n}"), ()))
     assert shown(charging(p.skip()))["price_line"] == "0,35 € la kWh"
     p = play()
     for n in range(17):
-        ask(p, AskMessage(replace(B, value=f"OTHER{n}") if n else A, TEXTS))
+        ask(p, DriverMessageRequest(replace(B, value=f"OTHER{n}") if n else A, TEXTS))
     assert shown(charging(p.skip()))["price_line"] == ""
 
 
 def test_the_cost_runs_between_two_words_of_the_backend() -> None:
     p = charging(play())
     assert "cost_micro" not in shown(p)
-    assert ask(p, AskCost("s1", running())) == "Accepted"
+    assert ask(p, CostUpdatedRequest("s1", running())) == "Accepted"
     assert (shown(p)["cost_micro"], shown(p)["cost_final"], shown(p)["kwh_micro"]) == (EURO, False, 35 * CENT)
     p.skip().wait(0)
     p.t_s += 360
     p >> MeterRead(1, "live", wh(3000))
     assert shown(p)["cost_micro"] == EURO + 70 * CENT + 20 * CENT
-    p.feed(CostHeard(LINK, "s1", running(5 * EURO, meter_wh=3000, utc_s=p.now.utc_s)))
+    p.feed(CostReceived(LINK, "s1", running(5 * EURO, meter_wh=3000, utc_s=p.now.utc_s)))
     assert shown(p)["cost_micro"] == 5 * EURO
 
 
 def test_a_running_cost_may_bring_another_text() -> None:
     p = charging(play())
-    ask(p, AskMessage(A, TEXTS))
-    ask(p, AskCost("s1", Cost(EURO, texts=(MessageContent("cheaper now"),))))
+    ask(p, DriverMessageRequest(A, TEXTS))
+    ask(p, CostUpdatedRequest("s1", Cost(EURO, texts=(MessageContent("cheaper now"),))))
     assert shown(p)["price_line"] == "cheaper now"
     assert "cost_text" not in shown(p)
 
 
 def test_another_price_holds_from_its_time_on() -> None:
     p = charging(play())
-    ask(p, AskCost("s1", running(price=Price(EURO), next=NextPrice(UTC0_S + 100, Price(3 * EURO)))))
+    ask(p, CostUpdatedRequest("s1", running(price=Price(EURO), next=NextPrice(UTC0_S + 100, Price(3 * EURO)))))
     assert (shown(p)["kwh_micro"], shown(p)["next_kwh_micro"], shown(p)["next_at_utc_s"]) == (
         EURO, 3 * EURO, UTC0_S + 100,
     )  # fmt: skip
@@ -187,11 +202,11 @@ def test_another_price_holds_from_its_time_on() -> None:
 
 def test_cost_and_price_survive_a_restart() -> None:
     p = charging(play())
-    ask(p, AskMessage(A, TEXTS))
+    ask(p, DriverMessageRequest(A, TEXTS))
     cost = running(
         next=NextPrice(UTC0_S + 10_000, PRICE, IdlePrice(EURO, 5)), triggers=Triggers(UTC0_S + 60, 5000, 80.0)
     )
-    ask(p, AskCost("s1", cost))
+    ask(p, CostUpdatedRequest("s1", cost))
     p.skip().restart(5, state=CHARGING)
     assert p.evse().account is not None
     assert p.evse().account.cost == cost
@@ -211,21 +226,21 @@ def test_a_record_that_cannot_be_read_costs_a_text_and_nothing_else() -> None:
 
 def test_only_of_a_session_that_is_here_and_only_by_the_backend_that_authorises() -> None:
     p = charging(Playbook(settings={"cost_display": True}, links=(LINK, "owner")))
-    assert ask(p, AskCost("", running())) == "Rejected"
-    assert ask(p, AskCost("s9", running())) == "Rejected"
-    assert ask(p, AskCost("s1", running()), "owner") == "Rejected"
-    assert ask(p, AskMessage(A, TEXTS), "owner") == "Rejected"
-    p.feed(CostHeard("owner", "s1", running()))
-    p.feed(MessageHeard("owner", TEXTS, "s1"))
+    assert ask(p, CostUpdatedRequest("", running())) == "Rejected"
+    assert ask(p, CostUpdatedRequest("s9", running())) == "Rejected"
+    assert ask(p, CostUpdatedRequest("s1", running()), "owner") == "Rejected"
+    assert ask(p, DriverMessageRequest(A, TEXTS), "owner") == "Rejected"
+    p.feed(CostReceived("owner", "s1", running()))
+    p.feed(DriverMessageReceived("owner", TEXTS, "s1"))
     assert "cost_micro" not in shown(p)
     assert p.skip()
 
 
 def test_after_the_final_cost_there_is_no_running_one() -> None:
     p = charging(play())
-    assert ask(p, AskCost("s1", running(final=True))) == "Accepted"
-    assert ask(p, AskCost("s1", running())) == "Rejected"
-    assert ask(p, AskCost("s1", running(2 * EURO, final=True))) == "Accepted"
+    assert ask(p, CostUpdatedRequest("s1", running(final=True))) == "Accepted"
+    assert ask(p, CostUpdatedRequest("s1", running())) == "Rejected"
+    assert ask(p, CostUpdatedRequest("s1", running(2 * EURO, final=True))) == "Accepted"
     assert shown(p)["cost_micro"] == 2 * EURO
     assert p.skip()
 
@@ -246,7 +261,7 @@ def test_the_bill_is_shown_as_long_as_somebody_reads_it() -> None:
     p = stopped(charging(play()))
     assert p.screens[1].name is ScreenName.FINISHED
     assert "cost_micro" not in shown(p)
-    assert ask(p, AskCost("s1", BILL)) == "Accepted"
+    assert ask(p, CostUpdatedRequest("s1", BILL)) == "Accepted"
     assert {k: shown(p)[k] for k in ("cost_micro", "cost_final", "cost_text", "qr_url")} == {
         "cost_micro": 331 * CENT, "cost_final": True, "cost_text": "3.31 in all", "qr_url": "https://example.org/1",
     }  # fmt: skip
@@ -262,7 +277,7 @@ def test_a_bill_that_comes_after_the_driver_has_gone(late_s: float, word: str, s
     p >> BoardChanged(1, EMPTY)
     p.skip().wait(late_s)
     assert p.screens[1].name is ScreenName.IDLE
-    assert ask(p, AskCost("s1", BILL)) == word
+    assert ask(p, CostUpdatedRequest("s1", BILL)) == word
     assert p.screens[1].name == screen
     assert p.skip().wait(31).screens[1].name is ScreenName.IDLE
 
@@ -275,7 +290,7 @@ def test_a_bill_that_comes_after_a_restart_is_shown_too(gone: bool) -> None:
         p.skip() >> BoardChanged(1, EMPTY)
     p.skip()
     assert p.screens[1].name is ScreenName.IDLE
-    assert ask(p, AskCost("s1", BILL)) == "Accepted"
+    assert ask(p, CostUpdatedRequest("s1", BILL)) == "Accepted"
     assert (p.screens[1].name, shown(p)["energy_wh"], shown(p)["since_s"]) == (ScreenName.FINISHED, 1500, None)
     assert shown(p)["cost_micro"] == 331 * CENT
     assert p.wait(31).screens[1].name is ScreenName.IDLE
@@ -285,18 +300,23 @@ def test_a_bill_that_comes_after_a_restart_is_shown_too(gone: bool) -> None:
 def test_the_next_driver_is_not_shown_the_bill_of_the_last_one() -> None:
     p = stopped(charging(play()))
     p >> BoardChanged(1, EMPTY)
-    p.skip() >> Asked(LINK, "q", AskStart(1, B))
-    assert ask(p.skip(), AskCost("s1", BILL)) == "Rejected"
+    p.skip() >> RequestReceived(LINK, "q", RemoteStartRequest(1, B))
+    assert ask(p.skip(), CostUpdatedRequest("s1", BILL)) == "Rejected"
     assert p.screens[1].name is ScreenName.PLUG_IN
 
 
 def test_what_the_place_costs_goes_on_after_the_stop() -> None:
     p = charging(play())
-    ask(p, AskCost("s1", running()))
+    ask(p, CostUpdatedRequest("s1", running()))
     stopped(p)
     at_stop = shown(p)["cost_micro"]
     p.t_s += 600
-    ask(p, AskCost("s1", Cost(2 * EURO, utc_s=p.now.utc_s, idle=True, idle_price=IdlePrice(6 * EURO, grace_min=1))))
+    ask(
+        p,
+        CostUpdatedRequest(
+            "s1", Cost(2 * EURO, utc_s=p.now.utc_s, idle=True, idle_price=IdlePrice(6 * EURO, grace_min=1))
+        ),
+    )
     assert at_stop > EURO
     assert (shown(p)["cost_micro"], shown(p)["idle_in_s"]) == (2 * EURO, 60)
     p.wait(61)
@@ -314,7 +334,7 @@ def test_the_end_of_the_place_is_told_once_where_it_is_wanted() -> None:
     p = stopped(charging(play(idle_fee_after_stop=True)))
     assert unplugged(p) == []
     orders = p.feed(BoardChanged(1, EMPTY))
-    assert [o for o in orders if isinstance(o, Tell) and isinstance(o.message, ConnectorUnplugged)]
+    assert [o for o in orders if isinstance(o, Send) and isinstance(o.message, ConnectorUnplugged)]
     p.skip() >> BoardChanged(1, PLUGGED)
     p.skip() >> BoardChanged(1, EMPTY)
     assert unplugged(p.skip()) == ["s1"]
@@ -351,7 +371,7 @@ def test_it_is_told_when_the_next_session_begins_without_unplugging() -> None:
 
 def wanted(**triggers: Any) -> Playbook:
     p = charging(play())
-    assert ask(p, AskCost("s1", running(triggers=Triggers(**triggers)))) == "Accepted"
+    assert ask(p, CostUpdatedRequest("s1", running(triggers=Triggers(**triggers)))) == "Accepted"
     return p
 
 
@@ -377,7 +397,7 @@ def test_what_has_been_reached_already_asks_for_nothing() -> None:
     p = charging(play())
     p >> MeterRead(1, "live", wh(7000))
     cost = running(triggers=Triggers(at_utc_s=p.now.utc_s, energy_wh=6000))
-    ask(p, AskCost("s1", cost))
+    ask(p, CostUpdatedRequest("s1", cost))
     assert p >> MeterRead(1, "live", wh(7000))
     assert p.evse().account is not None
     assert p.evse().account.cost == replace(cost, triggers=Triggers())

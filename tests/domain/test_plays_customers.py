@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from playbook import ACCEPTED, CARD_A, LINK, A, B, Playbook, charging
 
-from agent.domain.events import Asked, StoreFailed
-from agent.domain.orders import Remember, Reply
-from agent.domain.requests import AskCustomer, AskReserve, AskSendList
+from agent.domain.events import RequestReceived, StoreFailed
+from agent.domain.orders import Persist, Response
+from agent.domain.requests import CustomerInformationRequest, ReserveNowRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Token, Verdict
 
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")
 
 
-def known(play: Playbook, token: Token | None = A, report: bool = True, clear: bool = False) -> Reply:
-    orders = play.feed(Asked(LINK, "1", AskCustomer(token, report, clear)))
+def known(play: Playbook, token: Token | None = A, report: bool = True, clear: bool = False) -> Response:
+    orders = play.feed(RequestReceived(LINK, "1", CustomerInformationRequest(token, report, clear)))
     play.skip()
-    (reply,) = [o for o in orders if isinstance(o, Reply)]
+    (reply,) = [o for o in orders if isinstance(o, Response)]
     return reply
 
 
 def everywhere() -> Playbook:
     play = charging(Playbook(evses=2), A, 1)
-    play.feed(Asked(LINK, "1", AskSendList(3, True, ((A.value, FAMILY), (B.value, ACCEPTED)))))
-    play.feed(Asked(LINK, "1", AskReserve(7, 2, A, (play.now.utc_s or 0.0) + 100)))
+    play.feed(RequestReceived(LINK, "1", SendLocalListRequest(3, True, ((A.value, FAMILY), (B.value, ACCEPTED)))))
+    play.feed(RequestReceived(LINK, "1", ReserveNowRequest(7, 2, A, (play.now.utc_s or 0.0) + 100)))
     return play.skip()
 
 
@@ -49,7 +49,11 @@ def test_what_is_cleared_is_off_the_disk_and_what_is_owed_stays() -> None:
 def test_a_second_time_nothing_is_written() -> None:
     play = everywhere()
     known(play, clear=True)
-    assert not [o for o in play.feed(Asked(LINK, "1", AskCustomer(A, False, True))) if isinstance(o, Remember)]
+    assert not [
+        o
+        for o in play.feed(RequestReceived(LINK, "1", CustomerInformationRequest(A, False, True)))
+        if isinstance(o, Persist)
+    ]
 
 
 def test_with_a_disk_that_takes_nothing_nothing_is_promised() -> None:

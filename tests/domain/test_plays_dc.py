@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.domain.charging.profiles import Period, Schedule, Unit
-from agent.domain.driver_cost import Bill
+from agent.domain.driver_cost import DriverBill
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -18,18 +18,18 @@ from agent.domain.events import (
     ContactorOpened,
     MeterRead,
     StopWanted,
-    TokenJudged,
-    TransactionHeard,
+    TokenAuthorized,
+    TransactionAcknowledged,
     VehicleConnected,
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, SetLimit, SetRelease, Tell
-from agent.domain.requests import AskInventory, AskStart
+from agent.domain.orders import AuthorizeToken, Send, SetLimit, SetRelease
+from agent.domain.requests import DeviceReportRequest, RemoteStartRequest
 from agent.domain.session.common import SETTLE_S
-from agent.domain.tariff import Tariff, rate
+from agent.domain.tariff import Tariff, parse_rate
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import ScreenName
@@ -48,17 +48,19 @@ SPENT = replace(PLUGGED, spent=True)
 LOOP = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, offered_w=90_000.0, soc_percent=41)
 
 
-def outlet(number: int = 1) -> Evse:
-    return Evse(number, tethered=True, dc=True, max_a=MOST_W / V3, efficiency=0.9)
+def outlet(number: int = 1) -> EvseRecord:
+    return EvseRecord(number, tethered=True, dc=True, max_a=MOST_W / V3, efficiency=0.9)
 
 
-def play_of(*others: Evse, settings: dict[str, Any] | None = None, traits: EvseTraits = TRAITS, **more: Any) -> Play:
+def play_of(
+    *others: EvseRecord, settings: dict[str, Any] | None = None, traits: EvseTraits = TRAITS, **more: Any
+) -> Play:
     """A DC outlet, and AC ones beside it."""
     numbers = iter(range(1, 1000))
 
-    def site() -> Site:
+    def site() -> StationState:
         evses = {e.number: e for e in (outlet(), *others)}
-        return Site(evses, Settings(settings or {}), new_id=lambda: f"s{next(numbers)}", **more)
+        return StationState(evses, Settings(settings or {}), new_id=lambda: f"s{next(numbers)}", **more)
 
     beside = {e.number: EvseTraits(tethered=e.tethered) for e in others}
     play = Play(site=site, traits=traits, state=AT_REST)
@@ -72,10 +74,10 @@ def begun(play: Playbook) -> Playbook:
     """A card and a vehicle; the register is read and the board is released."""
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)):
         play.feed(event)
-    for asked in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(asked.request, A, ACCEPTED))
+    for asked in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
     play.skip().feed(MeterRead(1, f"begin:{play.evse().begin_try}", wh(1000)))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     return play.skip()
 
 
@@ -122,7 +124,7 @@ def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
 
 def test_the_schedule_says_what_such_a_vehicle_takes() -> None:
     """Told for both versions alike; the station's schedule has the losses in it."""
-    play = running(play_of(Evse(2)))
+    play = running(play_of(EvseRecord(2)))
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     put(play, profile(DEFAULT, (0, 0.0), unit=Unit.W, number=2), 2)
     assert schedule(play, 1, 120, Unit.W) == [(0, LEAST_W), (60, 50_000.0)]
@@ -188,7 +190,7 @@ def begin_other(play: Play, evse: int = 2) -> None:
 
 def test_the_feed_is_shared_with_what_the_charger_draws() -> None:
     """It gives nine tenths of what it draws."""
-    play = play_of(Evse(2), feed_a=100.0)
+    play = play_of(EvseRecord(2), feed_a=100.0)
     running(play)
     assert watts(play) == pytest.approx(100 * 0.9 * V3)
     begin_other(play)
@@ -198,7 +200,7 @@ def test_the_feed_is_shared_with_what_the_charger_draws() -> None:
 
 
 def test_who_cannot_wait_is_served_before_who_asks() -> None:
-    play = play_of(Evse(2), feed_a=7.0)
+    play = play_of(EvseRecord(2), feed_a=7.0)
     charging(play.skip(), evse=2)
     assert play.evse(2).charging_limit.current_a == 7.0
     begun(play)
@@ -229,7 +231,7 @@ def test_a_station_maximum_counts_what_is_drawn(unit: Unit, limit: float) -> Non
 
 def test_a_least_rate_is_no_claim_of_who_cannot_wait() -> None:
     """It says below which it would rather wait; what cannot wait gets the least of its board, and the feed holds."""
-    play = running(play_of(Evse(2)))
+    play = running(play_of(EvseRecord(2)))
     put(play, profile(DEFAULT, (0, 100_000.0), unit=Unit.W, least=50_000.0), 1)
     begin_other(play)
     put(play, profile(MAX, (0, 20_000.0), unit=Unit.W, number=2))
@@ -263,7 +265,7 @@ def full(play: Play, evse: int) -> None:
 
 def test_who_cannot_say_that_he_asks_is_not_taken_for_full() -> None:
     """Its board sees it only after release: a vehicle that has had enough does not keep it from that."""
-    play = play_of(Evse(2), feed_a=8.0)
+    play = play_of(EvseRecord(2), feed_a=8.0)
     begin_other(play)
     begun(play)
     assert releases(play) == [], "the other one charges"
@@ -275,7 +277,7 @@ def test_who_cannot_say_that_he_asks_is_not_taken_for_full() -> None:
 
 
 def test_a_vehicle_that_never_draws_gives_way_in_the_end() -> None:
-    play = begun(play_of(Evse(2), feed_a=8.0, traits=replace(TRAITS, pausable=True)))
+    play = begun(play_of(EvseRecord(2), feed_a=8.0, traits=replace(TRAITS, pausable=True)))
     assert releases(play) == [True]
     plugged_and_begun(play, 2)
     play.feed(VehicleReady(2))
@@ -286,7 +288,7 @@ def test_a_vehicle_that_never_draws_gives_way_in_the_end() -> None:
 
 
 def test_who_was_paused_by_the_limit_still_asks() -> None:
-    play = play_of(Evse(2), feed_a=8.0, traits=replace(TRAITS, pausable=True))
+    play = play_of(EvseRecord(2), feed_a=8.0, traits=replace(TRAITS, pausable=True))
     begin_other(play)
     full(play, 2)
     running(play)
@@ -299,8 +301,8 @@ def test_who_was_paused_by_the_limit_still_asks() -> None:
 
 
 def test_a_vehicle_that_has_had_its_session_needs_no_share() -> None:
-    play = running(play_of(Evse(2), feed_a=8.0))
-    play.evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play = running(play_of(EvseRecord(2), feed_a=8.0))
+    play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
     play.feed(BoardChanged(1, SPENT))
     play.skip().wait(11)
     begin_other(play)
@@ -341,7 +343,7 @@ def test_a_vehicle_that_is_full_is_told_at_once() -> None:
 def test_battery_and_offer_are_told_with_the_register() -> None:
     play = running(play_of(settings={"sampled_measurands": ("Power.Offered", "SoC")}))
     play.feed(MeterRead(1, "sample", wh(2000, 88_000.0)))
-    (message,) = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, MeterSampled)]
+    (message,) = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, MeterSampled)]
     reading = message.samples[0].reading
     assert (reading.offered_w, reading.soc_percent, reading.offered_a) == (90_000.0, 41, None)
     play.skip().feed(MeterRead(1, "live", wh(2100, 88_000.0)))
@@ -368,11 +370,11 @@ def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
 def test_what_it_can_give_is_told_as_it_was_written() -> None:
     play = play_of()
     play.evse().max_a = 180_000.0 / V3
-    assert ask(play, AskInventory()).data["evses"][1]["max_power_w"] == 180_000.0
+    assert ask(play, DeviceReportRequest()).data["evses"][1]["max_power_w"] == 180_000.0
 
 
 def test_the_connector_is_told_by_its_name() -> None:
-    play = play_of(Evse(2), Evse(3, tethered=True))
+    play = play_of(EvseRecord(2), EvseRecord(3, tethered=True))
     assert [play.evse(n).connector_type for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
 
 
@@ -385,7 +387,7 @@ def test_the_end_of_the_vehicle_is_the_end_of_the_transaction() -> None:
     play.feed(MeterRead(1, "end:1", wh(3000)))
     (ended,) = play.ended()
     assert (ended.reason, ended.meter_wh) == (StopReason.STOPPED_BY_EV, 3000)
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
 
 
 def test_a_transaction_that_lasts_as_long_as_the_cable_outlives_its_vehicles_session() -> None:
@@ -393,7 +395,7 @@ def test_a_transaction_that_lasts_as_long_as_the_cable_outlives_its_vehicles_ses
     play = running(play_of(settings={"tx_stop_points": ("EVConnected",)}))
     play.feed(BoardChanged(1, SPENT))
     play.feed(MeterRead(1, "end:1", wh(3000)))
-    assert (play.state(), play.ended()) == (State.ENDED, [])
+    assert (play.state(), play.ended()) == (SessionState.ENDED, [])
     play.skip().feed(BoardChanged(1, AT_REST))
     (ended,) = play.ended()
     assert (ended.reason, ended.meter_wh) == (StopReason.STOPPED_BY_EV, 3000)
@@ -418,10 +420,10 @@ def test_a_board_that_refuses_release_leaves_no_session_behind() -> None:
 
 def test_a_session_that_is_held_stays_although_its_vehicle_is_spent_by_that() -> None:
     play = running(play_of(settings={"stop_on_invalid_id": False}))
-    play.feed(TransactionHeard(LINK, "s1", "42", REFUSED))
+    play.feed(TransactionAcknowledged(LINK, "s1", "42", REFUSED))
     assert releases(play) == [True, False]
     play.skip().feed(BoardChanged(1, replace(SPENT, released=False)))
-    assert (play.state(), play.evse().charging) == (State.ACTIVE, ChargingState.SUSPENDED_EVSE)
+    assert (play.state(), play.evse().charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EVSE)
     play.skip().feed(BoardChanged(1, AT_REST))
     play.feed(MeterRead(1, "end:1", wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
@@ -444,13 +446,13 @@ def spent(play: Play) -> Play:
 def test_nobody_begins_with_a_vehicle_that_is_spent() -> None:
     play = spent(play_of())
     play.feed(CardPresented(1, A))
-    assert not any(isinstance(o, JudgeToken) for o in play.unclaimed)
+    assert not any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "spent")
-    assert ask(play, AskStart(1, A, "r")).status == "Rejected"
+    assert ask(play, RemoteStartRequest(1, A, "r")).status == "Rejected"
     play.skip().feed(BoardChanged(1, AT_REST))
     play.skip().feed(BoardChanged(1, PLUGGED))
     play.feed(CardPresented(1, A))
-    assert play.state() is State.BEGINNING or any(isinstance(o, JudgeToken) for o in play.unclaimed)
+    assert play.state() is SessionState.BEGINNING or any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
 
 
 def test_a_right_that_was_given_before_the_board_told_waits_for_the_next_plug() -> None:
@@ -459,15 +461,15 @@ def test_a_right_that_was_given_before_the_board_told_waits_for_the_next_plug() 
     play.feed(ContactorOpened(1))
     play.feed(MeterRead(1, "end:1", wh(3000)))
     play.skip().feed(CardPresented(1, A))
-    (question,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
-    play.feed(TokenJudged(question.request, A, ACCEPTED))
+    (question,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(question.request, A, ACCEPTED))
     for event in (BoardChanged(1, replace(SPENT, released=False)), MeterRead(1, "begin:2", wh(3000))):
         play.feed(event)
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
     assert play.screens[1].name is ScreenName.PLUG_IN
     for event in (BoardChanged(1, AT_REST), BoardChanged(1, PLUGGED), MeterRead(1, "begin:3", wh(3000))):
         play.feed(event)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_a_right_that_waits_for_the_next_plug_waits_no_longer_for_a_board_that_was_away() -> None:
@@ -475,23 +477,23 @@ def test_a_right_that_waits_for_the_next_plug_waits_no_longer_for_a_board_that_w
     play = spent(play_of(settings={"connection_timeout_s": 60}))
     play.feed(BoardChanged(1, AT_REST))
     play.skip().feed(CardPresented(1, A))
-    for question in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(question.request, A, ACCEPTED))
-    assert play.state() is State.AUTHORISED
+    for question in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(question.request, A, ACCEPTED))
+    assert play.state() is SessionState.AUTHORIZED
     play.skip().wait(40)
     play.feed(BoardOpened(1, SPENT, TRAITS))
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
     play.skip().wait(30)
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_a_card_goes_to_the_outlet_that_is_not_spent() -> None:
-    play = spent(play_of(Evse(2)))
+    play = spent(play_of(EvseRecord(2)))
     play.feed(CardPresented(0, A))
-    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     for question in asked:
-        play.feed(TokenJudged(question.request, A, ACCEPTED))
-    assert play.state(2) is State.AUTHORISED
+        play.feed(TokenAuthorized(question.request, A, ACCEPTED))
+    assert play.state(2) is SessionState.AUTHORIZED
 
 
 def test_free_vending_begins_once_per_plug() -> None:
@@ -501,7 +503,7 @@ def test_free_vending_begins_once_per_plug() -> None:
     for event in (BoardChanged(1, LOOP), BoardChanged(1, SPENT), MeterRead(1, "end:1", wh(1500))):
         play.feed(event)
     play.skip().feed(BoardOpened(1, SPENT, TRAITS))
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
 
 
 def test_after_a_restart_the_screen_says_what_to_do() -> None:
@@ -514,15 +516,17 @@ def test_after_a_restart_the_screen_says_what_to_do() -> None:
 def test_a_place_that_costs_is_paid_until_the_cable_leaves() -> None:
     """Other sessions end with their vehicle; this one's tariff asks for the time after it."""
     play = running(play_of())
-    play.evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
     play.feed(BoardChanged(1, SPENT))
     play.skip().wait(6)
-    assert (play.state(), play.evse().charging) == (State.ACTIVE, ChargingState.SUSPENDED_EV)
+    assert (play.state(), play.evse().charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV)
 
 
 def parked(play: Play) -> Play:
     """Full by itself, and its tariff asks for the place."""
-    running(play).evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    running(play).evse().bill = DriverBill(
+        "s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1"))
+    )
     play.feed(BoardChanged(1, SPENT))
     play.feed(MeterRead(1, "live", wh(3000)))
     return play.skip()
@@ -532,7 +536,7 @@ def test_such_a_session_outlives_a_board_that_was_away() -> None:
     play = parked(play_of())
     play.t_s += 20
     play.feed(BoardOpened(1, SPENT, TRAITS))
-    assert (play.state(), play.evse().charging, play.ended()) == (State.ACTIVE, ChargingState.SUSPENDED_EV, [])
+    assert (play.state(), play.evse().charging, play.ended()) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV, [])
     assert releases(play) == [True]
     play.skip().feed(BoardChanged(1, AT_REST))
     play.feed(MeterRead(1, "end:1", wh(3000)))
@@ -542,7 +546,7 @@ def test_such_a_session_outlives_a_board_that_was_away() -> None:
 def test_and_a_restart_of_the_agent() -> None:
     play = parked(play_of())
     play.restart(20).feed(BoardOpened(1, SPENT, TRAITS))
-    assert (play.state(), play.evse().charging, play.ended()) == (State.ACTIVE, ChargingState.SUSPENDED_EV, [])
+    assert (play.state(), play.evse().charging, play.ended()) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV, [])
     assert releases(play) == [True]
 
 
@@ -557,7 +561,7 @@ def test_but_not_a_time_that_nobody_can_prove(boot: bool) -> None:
 def test_a_vehicle_that_the_restart_has_cut_off_is_not_one_that_was_full() -> None:
     """Its driver pays for no place that he could not charge at."""
     play = running(play_of())
-    play.evse().bill = Bill("s1", 0, 5000, tariff=Tariff(kwh=rate("0.5"), occupancy=rate("0.1")))
+    play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
     play.restart(5).feed(BoardOpened(1, SPENT, TRAITS))
     play.skip().feed(MeterRead(1, "end:1", wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     ButtonPressed,
@@ -20,13 +19,14 @@ from agent.domain.events import (
     FaultRaised,
     LinkChanged,
     MeterRead,
-    TokenJudged,
-    TransactionHeard,
+    RequestReceived,
+    TokenAuthorized,
+    TransactionAcknowledged,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.orders import JudgeToken, Remember, Show
-from agent.domain.requests import AskReset, AskStart
+from agent.domain.orders import AuthorizeToken, Persist, Show
+from agent.domain.requests import RemoteStartRequest, ResetRequest
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, A, B, C, Playbook, charging, wh
@@ -39,11 +39,11 @@ def starting() -> Playbook:
 
 def plug_in() -> Playbook:
     play = Playbook()
-    return play.skip() >> Asked(LINK, "q", AskStart(1, A))
+    return play.skip() >> RequestReceived(LINK, "q", RemoteStartRequest(1, A))
 
 
 def preparing() -> Playbook:
-    return Playbook(state=PLUGGED) >> Asked(LINK, "q", AskStart(1, A))
+    return Playbook(state=PLUGGED) >> RequestReceived(LINK, "q", RemoteStartRequest(1, A))
 
 
 def paused(pilot: Pilot, pwm: bool) -> Callable[[], Playbook]:
@@ -124,10 +124,10 @@ def test_the_language_button_goes_round_and_is_remembered() -> None:
     play = Playbook(evses=2)
     seen = []
     for _ in range(4):
-        play = play >> ButtonPressed("language") << Remember
+        play = play >> ButtonPressed("language") << Persist
         seen.append(play.screens[1].language)
     assert seen == ["de", "lb", "en", "fr"]
-    assert play >> ButtonPressed("language") << Remember("screen", "language", {"code": "de"})
+    assert play >> ButtonPressed("language") << Persist("screen", "language", {"code": "de"})
     assert {s.language for s in play.screens.values()} == {"de"}
     assert {s.language for s in play.restart(5).screens.values()} == {"de"}
     assert play >> ButtonPressed("outlet-1")
@@ -137,7 +137,7 @@ def test_a_language_that_the_station_no_longer_has_is_ignored() -> None:
     play = Playbook(cold=True, languages=("fr",))
     play.store = {"screen": {"language": {"code": "lb"}}}
     assert play.restart(1).screens[1].language == "fr"
-    assert play >> ButtonPressed("language") << Remember
+    assert play >> ButtonPressed("language") << Persist
     assert play.screens[1].language == "fr"
 
 
@@ -179,10 +179,10 @@ def test_a_notice_hidden_by_a_question_comes_back_when_the_question_is_over() ->
     """Found by the street of ``test_session_properties``: the answer changed nothing else, so nobody looked again."""
     play = charging(Playbook())
     friend = Verdict(AuthorizationStatus.ACCEPTED, group="G")
-    play.feed(TransactionHeard(LINK, "s1", "42", friend))
-    play.skip() >> CardPresented(0, B) << JudgeToken >> Asked(LINK, "q", AskReset())
+    play.feed(TransactionAcknowledged(LINK, "s1", "42", friend))
+    play.skip() >> CardPresented(0, B) << AuthorizeToken >> RequestReceived(LINK, "q", ResetRequest())
     play.skip() >> CardPresented(0, C)
-    assert play >> TokenJudged("token:2", B, friend) << Remember
+    assert play >> TokenAuthorized("token:2", B, friend) << Persist
     assert (play.screens[1].name, play.screens[1].detail) == (S.REFUSED, "unavailable")
 
 
@@ -215,9 +215,9 @@ def test_what_a_person_does_at_an_outlet_is_counted() -> None:
     assert acts(play) == [0, 1], "the button of the outlet, though its screen says the same"
     assert play >> (CablePlugged(1), VehicleConnected(1))
     assert acts(play) == [1, 1], "a car is plugged in"
-    assert play >> CardPresented(2, A) << JudgeToken(LINK, "token:1", A, 2)
+    assert play >> CardPresented(2, A) << AuthorizeToken(LINK, "token:1", A, 2)
     assert acts(play) == [1, 2], "a card is checked"
-    play = play >> TokenJudged("token:1", A, Verdict(AuthorizationStatus.BLOCKED))
+    play = play >> TokenAuthorized("token:1", A, Verdict(AuthorizationStatus.BLOCKED))
     assert play.skip()
     assert acts(play) == [1, 3], "and refused"
 

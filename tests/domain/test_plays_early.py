@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from agent.domain.blocks.startup_taps import OPENING_S
 from agent.domain.events import BoardOpened, CardPresented, FaultRaised, LinkChanged, Started
-from agent.domain.evse import State
-from agent.domain.orders import JudgeToken, SetRelease
+from agent.domain.evse import SessionState
+from agent.domain.orders import AuthorizeToken, SetRelease
 from agent.model.board import EvseTraits
 from agent.model.types import Fault, ScreenName
 from tests.domain.playbook import CARD_B, EMPTY, LINK, PLUGGED, A, B, Playbook, charging
@@ -26,13 +26,13 @@ def test_a_card_waits_for_the_board_of_its_outlet() -> None:
     play = started() >> CardPresented(1, A)
     assert play.wait(1)
     play = play >> BoardOpened(1, PLUGGED, TRAITS)
-    assert play.wait(0) << JudgeToken(LINK, "token:1", A, 1)
+    assert play.wait(0) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 def test_a_card_at_the_stations_reader_finds_the_plug_that_is_told_last() -> None:
     play = started(2) >> BoardOpened(1, EMPTY, TRAITS) >> CardPresented(0, A)
     play = play >> BoardOpened(2, PLUGGED, TRAITS)
-    assert play.wait(0) << JudgeToken(LINK, "token:1", A, 2)
+    assert play.wait(0) << AuthorizeToken(LINK, "token:1", A, 2)
 
 
 def test_a_board_that_does_not_come_refuses_the_card_in_the_end() -> None:
@@ -46,19 +46,19 @@ def test_a_board_that_does_not_come_refuses_the_card_in_the_end() -> None:
 def test_a_board_that_does_not_come_keeps_nobody_from_the_other_outlet() -> None:
     play = started(2) >> BoardOpened(1, PLUGGED, TRAITS) >> CardPresented(0, A)
     assert play.wait(OPENING_S - 0.1)
-    assert play.wait(0.2) << JudgeToken(LINK, "token:1", A, 1)
+    assert play.wait(0.2) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 def test_a_board_that_is_broken_is_not_waited_for() -> None:
     play = started(2) >> BoardOpened(1, PLUGGED, TRAITS)
     play.feed(FaultRaised(2, Fault.BOARD_SILENT))
-    assert play.skip() >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1)
+    assert play.skip() >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 def test_the_latest_card_counts() -> None:
     play = started() >> CardPresented(1, A) >> CardPresented(1, B)
     play = play >> BoardOpened(1, PLUGGED, TRAITS)
-    assert play.wait(0) << JudgeToken(LINK, "token:1", B, 1)
+    assert play.wait(0) << AuthorizeToken(LINK, "token:1", B, 1)
 
 
 def test_a_card_that_stops_what_its_board_has_just_resumed_takes_its_release_back() -> None:
@@ -69,4 +69,4 @@ def test_a_card_that_stops_what_its_board_has_just_resumed_takes_its_release_bac
     resumed = play.feed(BoardOpened(1, replace(PLUGGED, plugged_s=600.0), TRAITS))
     assert [o.on for o in resumed if isinstance(o, SetRelease)] == [True]
     play.skip().wait(0).skip()
-    assert (play.state(), play.evse().release) == (State.ENDING, False)
+    assert (play.state(), play.evse().release) == (SessionState.ENDING, False)

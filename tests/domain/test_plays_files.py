@@ -8,17 +8,17 @@ import pytest
 from playbook import LINK, UTC0_S, A, Playbook, charging, forgotten, kept, told, wh
 
 from agent.domain.events import (
-    Asked,
     CardPresented,
     ContactorOpened,
     FirmwareBooted,
     FirmwareChecked,
     FirmwareFetched,
     FirmwareInstalled,
-    Install,
+    InstallOutcome,
     LinkChanged,
     LogSent,
     MeterRead,
+    RequestReceived,
     SignerJudged,
     Started,
 )
@@ -31,18 +31,24 @@ from agent.domain.orders import (
     FetchFirmware,
     InstallFirmware,
     JudgeSigner,
-    Remember,
-    Reply,
+    Persist,
+    Response,
     Restart,
+    Send,
     SendLog,
-    Tell,
 )
-from agent.domain.requests import AskFirmware, AskLog, AskStart, AskTrigger, Trigger
+from agent.domain.requests import (
+    GetLogRequest,
+    MessageTrigger,
+    RemoteStartRequest,
+    TriggerMessageRequest,
+    UpdateFirmwareRequest,
+)
 from agent.model.types import Token
 
-PLAIN = AskFirmware("http://h/fw", UTC0_S, None, 1, 30)
-SIGNED = AskFirmware("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")
-LOG = AskLog("ftp://h/logs", request_id=8)
+PLAIN = UpdateFirmwareRequest("http://h/fw", UTC0_S, None, 1, 30)
+SIGNED = UpdateFirmwareRequest("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")
+LOG = GetLogRequest("ftp://h/logs", request_id=8)
 
 
 def station(**more: Any) -> Playbook:
@@ -51,7 +57,7 @@ def station(**more: Any) -> Playbook:
 
 def said(play: Playbook, kind: type[Any] = FirmwareStatus) -> list[str]:
     """All statuses of a kind so far."""
-    tells = [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, kind)]
+    tells = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, kind)]
     return [m.status for m in tells]
 
 
@@ -69,11 +75,11 @@ def again(play: Playbook) -> Playbook:
 
 
 def asked(play: Playbook, ask: Any, request: str = "q1") -> Playbook:
-    return (play >> Asked(LINK, request, ask)).skip()
+    return (play >> RequestReceived(LINK, request, ask)).skip()
 
 
 def replies(play: Playbook) -> list[str]:
-    return [o.status for o in play.log if isinstance(o, Reply)]
+    return [o.status for o in play.log if isinstance(o, Response)]
 
 
 def test_the_plain_procedure() -> None:
@@ -81,7 +87,7 @@ def test_the_plain_procedure() -> None:
     assert replies(play) == ["Accepted"]
     play = (play >> FirmwareFetched(job(play), True)).skip()
     assert InstallFirmware(job(play)) in play.log
-    play = (play >> FirmwareInstalled(job(play), Install.DONE)).skip()
+    play = (play >> FirmwareInstalled(job(play), InstallOutcome.DONE)).skip()
     assert said(play) == ["Downloading", "Downloaded", "Installing", "Installed"]
     assert told(SecurityHappened, kind="FirmwareUpdated") in play.log
     assert play.site.updating is False
@@ -90,7 +96,7 @@ def test_the_plain_procedure() -> None:
 def test_each_step_is_on_disk_before_it_is_begun() -> None:
     play = asked(station(), PLAIN)
     orders = [type(o) for o in play.log]
-    assert orders.index(Remember) < orders.index(FetchFirmware)
+    assert orders.index(Persist) < orders.index(FetchFirmware)
 
 
 def test_a_failed_download_is_tried_again_as_often_as_wanted() -> None:
@@ -105,7 +111,7 @@ def test_a_failed_download_is_tried_again_as_often_as_wanted() -> None:
 
 
 def test_signed_firmware_waits_for_its_signer_and_its_signature() -> None:
-    play = station() >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+    play = station() >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
     play = (play >> SignerJudged("q1", True)).skip()
     assert replies(play) == ["Accepted"]
     number = job(play)
@@ -118,7 +124,9 @@ def test_signed_firmware_waits_for_its_signer_and_its_signature() -> None:
 
 
 def test_a_stranger_may_not_sign() -> None:
-    play = (station() >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM") >> SignerJudged("q1", False)).skip()
+    play = (
+        station() >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM") >> SignerJudged("q1", False)
+    ).skip()
     assert replies(play) == ["InvalidCertificate"]
     assert said(play) == []
     assert play.noticed()[1:] == ["InvalidFirmwareSigningCertificate"]
@@ -127,29 +135,31 @@ def test_a_stranger_may_not_sign() -> None:
 def test_firmware_without_a_signature_is_refused_where_the_station_file_demands_one() -> None:
     """The UpdateFirmware of 1.6 has no signature, and no word for no in its answer."""
     settings = {"signed_firmware_required": True}
-    play = (Playbook(updater=True, settings=settings) >> Asked(LINK, "q1", PLAIN)).skip()
+    play = (Playbook(updater=True, settings=settings) >> RequestReceived(LINK, "q1", PLAIN)).skip()
     assert replies(play) == ["Rejected"]
     assert said(play) == ["DownloadFailed"]
     assert not [o for o in play.log if isinstance(o, FetchFirmware)]
-    assert Playbook(updater=True, settings=settings) >> Asked(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+    assert Playbook(updater=True, settings=settings) >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
 
 
 @pytest.mark.parametrize("ask", [PLAIN, SIGNED])
-def test_without_an_updater_nothing_is_fetched(ask: AskFirmware) -> None:
-    play = (Playbook() >> Asked(LINK, "q1", ask)).skip()
+def test_without_an_updater_nothing_is_fetched(ask: UpdateFirmwareRequest) -> None:
+    play = (Playbook() >> RequestReceived(LINK, "q1", ask)).skip()
     assert replies(play) == ["Rejected"]
     assert said(play) == (["DownloadFailed"] if ask.request_id is None else [])
 
 
 def test_an_address_that_is_not_spoken() -> None:
-    play = asked(station(), AskFirmware("gopher://h/fw", UTC0_S, request_id=1, certificate="x", signature="y"))
+    play = asked(
+        station(), UpdateFirmwareRequest("gopher://h/fw", UTC0_S, request_id=1, certificate="x", signature="y")
+    )
     assert replies(play) == ["Rejected"]
 
 
 def test_a_newer_request_takes_the_place_until_it_is_installed() -> None:
     play = asked(station(), PLAIN)
     first = job(play)
-    play = asked(play, AskFirmware("http://h/other", UTC0_S), "q2")
+    play = asked(play, UpdateFirmwareRequest("http://h/other", UTC0_S), "q2")
     assert replies(play) == ["Accepted", "AcceptedCanceled"]
     assert DropFirmware(first) in play.log
     play = (play >> FirmwareFetched(first, True)).skip()  # late word of the one that was dropped
@@ -159,11 +169,11 @@ def test_a_newer_request_takes_the_place_until_it_is_installed() -> None:
     assert replies(play)[-1] == "Rejected"
 
 
-@pytest.mark.parametrize("outcome", [None, Install.REBOOT])
-def test_a_signer_judged_during_an_installation_replaces_nothing(outcome: Install | None) -> None:
+@pytest.mark.parametrize("outcome", [None, InstallOutcome.REBOOT])
+def test_a_signer_judged_during_an_installation_replaces_nothing(outcome: InstallOutcome | None) -> None:
     play = asked(station(), PLAIN)
     first = job(play)
-    play = play >> Asked(LINK, "q2", SIGNED) << JudgeSigner("q2", "PEM")
+    play = play >> RequestReceived(LINK, "q2", SIGNED) << JudgeSigner("q2", "PEM")
     play = (play >> FirmwareFetched(first, True)).skip()
     assert InstallFirmware(first) in play.log
     if outcome is not None:
@@ -179,7 +189,7 @@ def test_who_charges_may_finish_and_nobody_begins() -> None:
     play = asked(play, PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
     assert said(play)[-1] == "InstallScheduled"
-    play = (play >> Asked(LINK, "q2", AskStart(2, Token("APP1")))).skip()
+    play = (play >> RequestReceived(LINK, "q2", RemoteStartRequest(2, Token("APP1")))).skip()
     assert replies(play)[-1] == "Rejected"
     for event in (CardPresented(1, A), ContactorOpened(1), MeterRead(1, "end:1", wh(1500))):
         play.feed(event)
@@ -189,7 +199,7 @@ def test_who_charges_may_finish_and_nobody_begins() -> None:
 def test_a_boot_that_comes_up_is_committed_once_the_backend_has_it() -> None:
     play = asked(station(), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
-    play = (play >> FirmwareInstalled(job(play), Install.REBOOT)).skip()
+    play = (play >> FirmwareInstalled(job(play), InstallOutcome.REBOOT)).skip()
     assert play.log[-1] == Restart(True, "FirmwareUpdate")
     play = again(play)
     assert said(play) == []
@@ -203,7 +213,7 @@ def test_a_boot_that_comes_up_is_committed_once_the_backend_has_it() -> None:
 def test_a_boot_that_fell_back_is_a_failed_installation() -> None:
     play = asked(station(), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
-    play = (play >> FirmwareInstalled(job(play), Install.REBOOT)).skip()
+    play = (play >> FirmwareInstalled(job(play), InstallOutcome.REBOOT)).skip()
     play = (again(play) >> FirmwareBooted(fell_back=True)).skip()
     assert said(play) == ["InstallationFailed"]
     assert CommitFirmware() not in play.log
@@ -218,7 +228,7 @@ def test_killed_on_one_side_of_the_boot(before: str, after: str, installed: bool
     play = asked((station() >> FirmwareBooted(version=before)).skip(), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
     number = job(play)
-    play = (play >> FirmwareInstalled(number, Install.REBOOT)).skip()
+    play = (play >> FirmwareInstalled(number, InstallOutcome.REBOOT)).skip()
     play = (again(play) >> FirmwareBooted(version=after)).skip()
     assert said(play) == (["Installed"] if installed else ["Installing"])
     assert (InstallFirmware(number) in play.log) is not installed
@@ -228,7 +238,7 @@ def test_killed_on_one_side_of_the_boot(before: str, after: str, installed: bool
 def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
     play = asked(station(), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
-    play = (play >> FirmwareInstalled(job(play), Install.REBOOT)).skip()
+    play = (play >> FirmwareInstalled(job(play), InstallOutcome.REBOOT)).skip()
     play = (again(play) >> FirmwareBooted(pending=True)).skip().wait(1801).skip()
     assert CommitFirmware() in play.log
 
@@ -236,11 +246,11 @@ def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
 @pytest.mark.parametrize(
     ("outcome", "word"),
     [
-        (Install.FAILED, "InstallationFailed"), (Install.NOBODY, "InstallationFailed"),
-        (Install.UNFIT, "InstallVerificationFailed"),
+        (InstallOutcome.FAILED, "InstallationFailed"), (InstallOutcome.NOBODY, "InstallationFailed"),
+        (InstallOutcome.UNFIT, "InstallVerificationFailed"),
     ],
 )  # fmt: skip
-def test_what_could_not_be_installed(outcome: Install, word: str) -> None:
+def test_what_could_not_be_installed(outcome: InstallOutcome, word: str) -> None:
     play = asked(station(), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
     play = (play >> FirmwareInstalled(job(play), outcome)).skip()
@@ -263,11 +273,11 @@ def test_a_job_that_cannot_be_read_is_set_aside() -> None:
 
 
 def test_triggers_tell_how_far_it_is() -> None:
-    trigger = AskTrigger(Trigger.FIRMWARE_STATUS)
+    trigger = TriggerMessageRequest(MessageTrigger.FIRMWARE_STATUS)
     assert said(asked(station(), trigger)) == ["Idle"]
     play = asked(asked(station(), PLAIN), trigger, "q2")
     assert said(play) == ["Downloading", "Downloading"]
-    logs = AskTrigger(Trigger.LOG_STATUS)
+    logs = TriggerMessageRequest(MessageTrigger.LOG_STATUS)
     assert said(asked(station(), logs), LogStatus) == ["Idle"]
     assert said(asked(asked(station(), LOG), logs, "q2"), LogStatus) == ["Uploading", "Uploading"]
 
@@ -278,14 +288,14 @@ def test_triggers_tell_how_far_it_is() -> None:
 def test_a_log_is_sent() -> None:
     play = asked(station(), LOG)
     order = next(o for o in play.log if isinstance(o, SendLog))
-    reply = next(o for o in play.log if isinstance(o, Reply))
+    reply = next(o for o in play.log if isinstance(o, Response))
     assert (reply.status, reply.data["filename"]) == ("Accepted", order.name)
     play = (play >> LogSent(order.job, "Uploaded")).skip()
     assert said(play, LogStatus) == ["Uploading", "Uploaded"]
 
 
 def test_a_log_is_tried_again_and_then_given_up() -> None:
-    play = asked(station(), AskLog("ftp://h/logs", retries=1, retry_interval_s=20))
+    play = asked(station(), GetLogRequest("ftp://h/logs", retries=1, retry_interval_s=20))
     play = (play >> LogSent(job(play, SendLog), "UploadFailure")).skip().wait(21).skip()
     assert [type(o) for o in play.log].count(SendLog) == 2
     play = (play >> LogSent(job(play, SendLog), "PermissionDenied")).skip()
@@ -295,7 +305,7 @@ def test_a_log_is_tried_again_and_then_given_up() -> None:
 def test_a_newer_log_takes_the_place() -> None:
     play = asked(station(), LOG)
     first = job(play, SendLog)
-    play = asked(play, AskLog("ftp://h/logs", request_id=9), "q2")
+    play = asked(play, GetLogRequest("ftp://h/logs", request_id=9), "q2")
     assert replies(play) == ["Accepted", "AcceptedCanceled"]
     assert DropLog(first) in play.log
     play = (play >> LogSent(first, "Uploaded")).skip()
@@ -305,11 +315,11 @@ def test_a_newer_log_takes_the_place() -> None:
 def test_who_only_looks_on_takes_no_place_of_another_ones_log() -> None:
     play = asked(station(links=(LINK, "second")), LOG)
     first = job(play, SendLog)
-    play = (play >> Asked("second", "q9", AskLog("ftp://x/logs", request_id=9))).skip()
+    play = (play >> RequestReceived("second", "q9", GetLogRequest("ftp://x/logs", request_id=9))).skip()
     assert replies(play) == ["Accepted", "Rejected"]
     assert DropLog(first) not in play.log
     play = (play >> LogSent(first, "Uploaded")).skip()
-    play = (play >> Asked("second", "q9", AskLog("ftp://x/logs", request_id=9))).skip()
+    play = (play >> RequestReceived("second", "q9", GetLogRequest("ftp://x/logs", request_id=9))).skip()
     assert replies(play) == ["Accepted", "Rejected", "Accepted"]
 
 

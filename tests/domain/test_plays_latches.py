@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     CardPresented,
     ContactorClosed,
     FaultCleared,
     MeterRead,
+    RequestReceived,
     SupplyChanged,
 )
 from agent.domain.messages import ConnectorStatus, StatusChanged
-from agent.domain.orders import ClearFaults, Order, ReadMeter, Reply, Restart, Tell
-from agent.domain.requests import AskReset
+from agent.domain.orders import ClearFaults, Order, ReadMeter, Response, Restart, Send
+from agent.domain.requests import ResetRequest
 from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept, wh
 
@@ -37,9 +37,9 @@ def welded() -> Playbook:
     return play
 
 
-def reset(play: Playbook, ask: AskReset) -> Playbook:
+def reset(play: Playbook, ask: ResetRequest) -> Playbook:
     """The station starts anew, as the order that ended it says."""
-    assert play >> Asked(LINK, "9", ask) << Like(Reply) << Like(Restart, hard=ask.hard)
+    assert play >> RequestReceived(LINK, "9", ask) << Like(Response) << Like(Restart, hard=ask.hard)
     play.store.setdefault("restart", {})["ordered"] = {"reason": "RemoteReset", "hard": ask.hard}
     return play.restart(5, state=EMPTY).skip()
 
@@ -51,12 +51,12 @@ def test_a_latched_fault_outlives_crash_and_power_cut_and_soft_reset() -> None:
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
     assert play.skip() >> CardPresented(1, A)
     assert play.screens[1].name is ScreenName.REFUSED
-    play = reset(play, AskReset(hard=False)).wait(60).skip()
+    play = reset(play, ResetRequest(hard=False)).wait(60).skip()
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
 
 
 def test_a_hard_reset_acknowledges_what_the_board_no_longer_shows() -> None:
-    play = reset(welded(), AskReset(hard=True))
+    play = reset(welded(), ResetRequest(hard=True))
     assert play.statuses[1].connector is ConnectorStatus.FAULTED, "not before the board was looked at for a while"
     assert play.wait(6) << forgotten("latched")
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
@@ -66,7 +66,7 @@ def test_a_hard_reset_acknowledges_what_the_board_no_longer_shows() -> None:
 def test_a_hard_reset_does_not_talk_away_what_is_there() -> None:
     """And what goes by itself an hour later was looked at by nobody."""
     play = welded()
-    assert play >> Asked(LINK, "9", AskReset(hard=True)) << Like(Reply) << Like(Restart)
+    assert play >> RequestReceived(LINK, "9", ResetRequest(hard=True)) << Like(Response) << Like(Restart)
     play.store.setdefault("restart", {})["ordered"] = {"reason": "RemoteReset", "hard": True}
     play = play.restart(5, state=WELDED).skip()
     for _ in range(12):
@@ -77,7 +77,7 @@ def test_a_hard_reset_does_not_talk_away_what_is_there() -> None:
 
 
 def test_a_reset_of_the_evse_acknowledges_too() -> None:
-    play = welded().skip() >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    play = welded().skip() >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
     play = play << ReadMeter(1, "clear") >> MeterRead(1, "clear", wh(1000))
     assert play.wait(6) << forgotten("latched")
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
@@ -85,7 +85,7 @@ def test_a_reset_of_the_evse_acknowledges_too() -> None:
 
 def test_a_board_that_takes_its_time_after_the_reset_is_asked_all_the_same() -> None:
     play = welded()
-    assert play >> Asked(LINK, "9", AskReset(hard=True)) << Like(Reply) << Like(Restart)
+    assert play >> RequestReceived(LINK, "9", ResetRequest(hard=True)) << Like(Response) << Like(Restart)
     play.store.setdefault("restart", {})["ordered"] = {"reason": "RemoteReset", "hard": True}
     play = play.restart(5).skip()
     for _ in range(12):
@@ -97,7 +97,7 @@ def test_a_board_that_takes_its_time_after_the_reset_is_asked_all_the_same() -> 
 
 def test_an_acknowledgement_is_of_what_was_there() -> None:
     """A weld of months later is not talked away by a board that was away for a moment."""
-    play = reset(welded(), AskReset(hard=True))
+    play = reset(welded(), ResetRequest(hard=True))
     assert play.wait(6) << forgotten("latched")
     play = (play >> BoardChanged(1, WELDED)).skip() >> BoardOpened(1, EMPTY, play.traits)
     assert play.skip().wait(60).skip().evse().faults == {Fault.CONTACTOR_WELDED}
@@ -129,7 +129,7 @@ def test_what_flickers_is_one_fault() -> None:
 
 
 def told(order: Order) -> str:
-    message = order.message if isinstance(order, Tell) else None
+    message = order.message if isinstance(order, Send) else None
     return str(message.connector) if isinstance(message, StatusChanged) else ""
 
 
@@ -142,7 +142,7 @@ def test_what_only_warns_goes_at_once() -> None:
 def test_a_reset_that_helped_is_none_that_failed() -> None:
     """The board drops its fault a moment after it was told to: that counts, without a second try."""
     play = Playbook(settings={"reset_retries": 0}) >> BoardChanged(1, HOT)
-    play = play >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    play = play >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
     play = (play.wait(1) >> BoardChanged(1, EMPTY)).wait(5.1)
     assert play.skip().evse().faults == set()
 
@@ -150,7 +150,7 @@ def test_a_reset_that_helped_is_none_that_failed() -> None:
 def test_a_reset_makes_nothing_start_between_two_looks_at_a_loose_wire() -> None:
     """The fault is not shown at the very moment in which the reset looks."""
     play = Playbook(settings={"reset_retries": 0}) >> BoardChanged(1, HOT)
-    play = play >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    play = play >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
     play = (play.wait(4.9) >> BoardChanged(1, EMPTY)).wait(0.2)
     assert play.skip().evse().faults == {Fault.HIGH_TEMPERATURE}
     play = play >> BoardChanged(1, HOT)
@@ -226,7 +226,7 @@ def test_a_lock_that_has_jammed_three_times_waits_for_a_person() -> None:
     assert play.screens[1].detail == Fault.MREC25, "plugging in once more does not help"
     play = play.restart(5, state=EMPTY).skip()
     assert play.statuses[1].faults == (Fault.LOCK_FAILURE,)
-    play = play >> Asked(LINK, "9", AskReset(evse=1)) << Like(Reply) << ClearFaults(1)
+    play = play >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
     assert play.wait(6) << forgotten("latched")
     assert jam(play, 2).skip().statuses[1].connector is ConnectorStatus.AVAILABLE, "counted anew"
 

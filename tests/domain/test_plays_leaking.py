@@ -11,12 +11,12 @@ from agent.domain.events import (
     BoardOpened,
     FaultRaised,
     FaultsAcknowledged,
-    MeterLooked,
+    RawMeterReading,
     StopWanted,
 )
-from agent.domain.evse import Service, State
+from agent.domain.evse import ServiceState, SessionState
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Note, ReadMeter
+from agent.domain.orders import LogNote, ReadMeter
 from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Fault, Reading
 from tests.domain.playbook import CHARGING, EMPTY, PLUGGED, Playbook, charging
@@ -29,7 +29,7 @@ EMPTY_OUTLET = replace(EMPTY, contactor=False)
 def looked(play: Playbook, seconds: float, power_w: float | None = None, *current_a: float) -> Playbook:
     """So long, looked at every ten seconds."""
     for _ in range(round(seconds / IDLE_S) + 1):
-        play.feed(MeterLooked(1, "poll", Reading(play.now.stamp, 1000, power_w=power_w, current_a=current_a)))
+        play.feed(RawMeterReading(1, "poll", Reading(play.now.stamp, 1000, power_w=power_w, current_a=current_a)))
         play = play.skip().wait(IDLE_S).skip()
     return play
 
@@ -38,8 +38,8 @@ def ended() -> Playbook:
     """A session that was ended by its card; the vehicle is still there, the board says that its contactor is open."""
     play = charging(Playbook()).skip() >> StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
     play = play.skip() >> BoardChanged(1, replace(CHARGING, contactor=False, released=False))
-    play = play.skip() >> MeterLooked(1, "end:1", Reading(play.now.stamp, 1500))
-    assert play.state() is State.ENDED
+    play = play.skip() >> RawMeterReading(1, "end:1", Reading(play.now.stamp, 1500))
+    assert play.state() is SessionState.ENDED
     return play.skip()
 
 
@@ -47,9 +47,9 @@ def ended() -> Playbook:
 def test_current_without_release_is_a_contactor_that_does_not_open(seen: tuple[float | None, ...]) -> None:
     play = looked(ended(), 60, *seen)  # type: ignore[arg-type]
     assert play.evse().faults == {Fault.CONTACTOR_WELDED}
-    assert play.site.service_state(play.evse()) is Service.FAULTED
+    assert play.site.service_state(play.evse()) is ServiceState.FAULTED
     assert play.store["latched"]["1"] == {"faults": ["ContactorWelded"]}
-    said = [o.text for o in play.log if isinstance(o, Note)]
+    said = [o.text for o in play.log if isinstance(o, LogNote)]
     assert len(said) == 1
     assert "nothing is released" in said[0]
 
@@ -64,7 +64,7 @@ def test_in_a_pause_it_ends_the_session() -> None:
     play = charging(Playbook()).skip()
     play.evse().release = False  # as a pause has it
     play = looked(play >> BoardChanged(1, replace(CHARGING, contactor=False)), 60, None, 16.0)
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
 
 
 @pytest.mark.parametrize("seen", [(40.0, 0.2, 0.2, 0.2), (None, 1.0), (None,), (150.0,), (-3000.0, 0.0)])
@@ -81,7 +81,7 @@ def test_what_lasts_less_is_a_contactor_on_its_way() -> None:
 
 def test_while_released_it_is_a_session() -> None:
     play = looked(charging(Playbook()).skip(), 600, 11000.0, 16.0, 16.0, 16.0)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert not play.evse().faults
 
 
@@ -133,6 +133,6 @@ def test_nor_by_a_reset_of_the_station() -> None:
     play.store["restart"] = {"ordered": {"reason": "RemoteReset", "hard": True}}
     play.restart(state=EMPTY_OUTLET)
     assert [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)] == ["clear"]
-    play.skip().feed(MeterLooked(1, "clear", Reading(play.now.stamp, 1000, current_a=(16.0,))))
+    play.skip().feed(RawMeterReading(1, "clear", Reading(play.now.stamp, 1000, current_a=(16.0,))))
     play.skip().wait(5.1).skip()
     assert play.evse().faults == {Fault.CONTACTOR_WELDED}

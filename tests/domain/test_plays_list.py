@@ -9,12 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, told
 
-from agent.domain.events import Asked, CardPresented, Started, StoreFailed, TokenJudged, TransactionHeard
-from agent.domain.evse import State
+from agent.domain.events import (
+    CardPresented,
+    RequestReceived,
+    Started,
+    StoreFailed,
+    TokenAuthorized,
+    TransactionAcknowledged,
+)
+from agent.domain.evse import SessionState
 from agent.domain.functional_block import Blocks
 from agent.domain.messages import ListConflicted
-from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply
-from agent.domain.requests import AskListVersion, AskSendList, AskSet, AskStart
+from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response
+from agent.domain.requests import LocalListVersionRequest, RemoteStartRequest, SendLocalListRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Moment, Stamp, Token, Verdict
 
 GOOD = Verdict(AuthorizationStatus.ACCEPTED)
@@ -23,8 +30,8 @@ BAD = [Verdict(AuthorizationStatus(w)) for w in ("Invalid", "Blocked", "Expired"
 OUT_OF_DATE = Verdict(AuthorizationStatus.ACCEPTED, expires_utc_s=UTC0_S - 1)
 
 
-def sent(version: int, full: bool, **entries: Verdict | None) -> AskSendList:
-    return AskSendList(version, full, tuple(entries.items()))
+def sent(version: int, full: bool, **entries: Verdict | None) -> SendLocalListRequest:
+    return SendLocalListRequest(version, full, tuple(entries.items()))
 
 
 def listing(play: Playbook, version: int = 1, full: bool = True, **entries: Verdict | None) -> Playbook:
@@ -33,15 +40,15 @@ def listing(play: Playbook, version: int = 1, full: bool = True, **entries: Verd
     return play.skip()
 
 
-def answer(play: Playbook, ask: Any) -> Reply:
-    orders = play.feed(Asked(LINK, "1", ask))
+def answer(play: Playbook, ask: Any) -> Response:
+    orders = play.feed(RequestReceived(LINK, "1", ask))
     play.skip()
-    (reply,) = [o for o in orders if isinstance(o, Reply)]
+    (reply,) = [o for o in orders if isinstance(o, Response)]
     return reply
 
 
 def version(play: Playbook) -> int:
-    return int(answer(play, AskListVersion()).data["version"])
+    return int(answer(play, LocalListVersionRequest()).data["version"])
 
 
 def of(token: Token, verdict: Verdict | None) -> dict[str, Verdict | None]:
@@ -85,13 +92,13 @@ def test_a_differential_list_that_is_not_newer(number: int) -> None:
         sent(6, True, X=None),
         sent(0, True, X=GOOD),
         sent(-1, True, X=GOOD),
-        AskSendList(6, True, (("x", GOOD), ("X", GOOD))),
-        AskSendList(6, True, tuple((f"T{n}", GOOD) for n in range(4))),
-        AskSendList(6, False, tuple((f"T{n}", GOOD) for n in range(3))),
+        SendLocalListRequest(6, True, (("x", GOOD), ("X", GOOD))),
+        SendLocalListRequest(6, True, tuple((f"T{n}", GOOD) for n in range(4))),
+        SendLocalListRequest(6, False, tuple((f"T{n}", GOOD) for n in range(3))),
     ],
     ids=["no word", "version 0", "version -1", "twice", "too many at once", "too many in all"],
 )
-def test_what_cannot_be_stored_leaves_the_old_list(ask: AskSendList) -> None:
+def test_what_cannot_be_stored_leaves_the_old_list(ask: SendLocalListRequest) -> None:
     play = listing(Playbook(settings={"list_max_entries": 3, "list_max_items": 3}), 5, **of(A, GOOD))
     before = dict(play.store["list"])
     assert answer(play, ask).status == "Failed"
@@ -110,22 +117,22 @@ def test_only_what_differs_is_written_and_all_of_it_in_one_event() -> None:
     play = listing(Playbook(), 1, **of(A, GOOD), KEPT=FAMILY)
     assert (
         play
-        >> Asked(LINK, "1", sent(2, True, **of(B, GOOD), KEPT=FAMILY))
-        << Remember("list", A.value.casefold(), None)
+        >> RequestReceived(LINK, "1", sent(2, True, **of(B, GOOD), KEPT=FAMILY))
+        << Persist("list", A.value.casefold(), None)
         << kept("list", B.value.casefold(), status="Accepted")
         << kept("list_version", "now", version=2, entries=2)
-        << Reply(LINK, "1", "Accepted")
+        << Response(LINK, "1", "Accepted")
     )
 
 
 def test_switched_off() -> None:
     play = listing(Playbook(settings={"local_pre_authorize": True}), 5, **of(A, GOOD))
-    assert answer(play, AskSet({"local_list_enabled": "false"})).data == {"local_list_enabled": "Accepted"}
-    reply = answer(play, AskListVersion())
+    assert answer(play, SetVariablesRequest({"local_list_enabled": "false"})).data == {"local_list_enabled": "Accepted"}
+    reply = answer(play, LocalListVersionRequest())
     assert (reply.status, reply.data) == ("NotSupported", {"version": 0})
     assert answer(play, sent(6, True, **of(B, GOOD))).status == "NotSupported"
-    assert play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
-    answer(play, AskSet({"local_list_enabled": "true"}))
+    assert play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    answer(play, SetVariablesRequest({"local_list_enabled": "true"}))
     assert version(play) == 5  # it was only not used
 
 
@@ -152,39 +159,39 @@ def test_a_damaged_list_says_version_0(record: dict[str, Any]) -> None:
 def test_on_line_a_listed_card_starts_without_asking() -> None:
     play = listing(Playbook(settings={"local_pre_authorize": True}), **of(A, GOOD))
     play >> CardPresented(1, Token(A.value.lower()))
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
 
 
 def test_a_remote_start_with_a_listed_card_that_is_to_be_authorised() -> None:
     play = listing(Playbook(settings={"local_pre_authorize": True, "authorize_remote_start": True}), **of(A, GOOD))
-    assert play >> Asked(LINK, "1", AskStart(1, A)) << Reply(LINK, "1", "Accepted")
-    assert play.state() is State.AUTHORISED
+    assert play >> RequestReceived(LINK, "1", RemoteStartRequest(1, A)) << Response(LINK, "1", "Accepted")
+    assert play.state() is SessionState.AUTHORIZED
 
 
 def test_without_pre_authorisation_every_card_is_asked_about() -> None:
     play = listing(Playbook(), **of(A, GOOD))
-    assert play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+    assert play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 @pytest.mark.parametrize("verdict", [*BAD, OUT_OF_DATE])
 def test_on_line_a_card_that_is_listed_as_bad_is_asked_about(verdict: Verdict) -> None:
     play = listing(Playbook(settings={"local_pre_authorize": True}), **of(A, verdict))
-    assert play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
-    play.feed(TokenJudged("token:1", A, GOOD))
-    assert play.state() is State.AUTHORISED
+    assert play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play.feed(TokenAuthorized("token:1", A, GOOD))
+    assert play.state() is SessionState.AUTHORIZED
 
 
 def test_unless_the_list_settles_it() -> None:
     play = listing(Playbook(settings={"list_settles": True}), **of(A, BAD[1]))
     assert play >> CardPresented(1, A)
     assert (play.screens[1].name, play.screens[1].detail) == ("refused", "blocked")
-    assert play >> CardPresented(1, B) << JudgeToken(LINK, "token:1", B, 1)
+    assert play >> CardPresented(1, B) << AuthorizeToken(LINK, "token:1", B, 1)
 
 
 def test_off_line_a_listed_card_starts() -> None:
     play = listing(Playbook(online=False), **of(A, GOOD))
     play >> CardPresented(1, A)
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
 
 
 @pytest.mark.parametrize("verdict", [*BAD, OUT_OF_DATE])
@@ -192,7 +199,7 @@ def test_off_line_a_card_that_is_listed_as_bad_starts_nothing(verdict: Verdict) 
     options = {"offline_tx_for_unknown_id": True}
     play = listing(Playbook(online=False, settings=options), **of(A, verdict))
     assert play >> CardPresented(1, A)
-    assert (play.state(), play.screens[1].name) == (State.FREE, "refused")
+    assert (play.state(), play.screens[1].name) == (SessionState.FREE, "refused")
 
 
 def test_off_line_without_known_time_an_expiry_counts() -> None:
@@ -200,37 +207,37 @@ def test_off_line_without_known_time_an_expiry_counts() -> None:
     play = listing(Playbook(online=False), **of(A, later))
     play.trusted = False
     play >> CardPresented(1, A)
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_off_line_nobody_if_it_may_not_authorise() -> None:
     play = listing(Playbook(online=False, settings={"local_authorize_offline": False}), **of(A, GOOD))
     assert play >> CardPresented(1, A)
-    assert (play.state(), play.screens[1].detail) == (State.FREE, "offline")
+    assert (play.state(), play.screens[1].detail) == (SessionState.FREE, "offline")
 
 
 def test_the_list_counts_more_than_the_cache() -> None:
     play = charging(Playbook(settings={"local_pre_authorize": True}, evses=2), A, 1)  # the cache knows A as good
     assert play.store["cache"]
     listing(play, **of(A, BAD[0]))
-    assert play >> CardPresented(2, A) << JudgeToken(LINK, "token:2", A, 2)
+    assert play >> CardPresented(2, A) << AuthorizeToken(LINK, "token:2", A, 2)
 
 
 def test_what_is_listed_is_not_cached_and_a_contradiction_is_told() -> None:
     play = listing(Playbook(), **of(A, BAD[0]))
-    play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
-    play.feed(TokenJudged("token:1", A, GOOD))
+    play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play.feed(TokenAuthorized("token:1", A, GOOD))
     assert play << told(ListConflicted)
     assert "cache" not in play.store
     play = listing(Playbook(), **of(A, GOOD))
-    play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
-    play.feed(TokenJudged("token:1", A, GOOD))
+    play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play.feed(TokenAuthorized("token:1", A, GOOD))
     assert play  # they agree: nothing to tell
 
 
 def test_an_answer_to_the_start_may_contradict_too() -> None:
     play = charging(listing(Playbook(settings={"local_pre_authorize": True}), **of(A, GOOD)), A)
-    play.feed(TransactionHeard(LINK, "s1", "1", Verdict(AuthorizationStatus.BLOCKED)))
+    play.feed(TransactionAcknowledged(LINK, "s1", "1", Verdict(AuthorizationStatus.BLOCKED)))
     assert ListConflicted(play.now.stamp) in [getattr(o, "message", None) for o in play.log]
 
 
@@ -238,16 +245,16 @@ def test_the_group_is_known_from_the_list() -> None:
     entries = {**of(A, FAMILY), **of(B, FAMILY)}
     play = charging(listing(Playbook(settings={"local_pre_authorize": True}), **entries), A)
     play >> CardPresented(1, B)
-    assert play.skip().state() is State.ENDING
-    assert not [o for o in play.log if isinstance(o, JudgeToken)]
+    assert play.skip().state() is SessionState.ENDING
+    assert not [o for o in play.log if isinstance(o, AuthorizeToken)]
 
 
 def test_another_card_of_the_group_that_is_listed_as_bad_stops_nothing() -> None:
     entries = {**of(A, FAMILY), **of(B, Verdict(AuthorizationStatus.INVALID, "FAMILY"))}
     play = charging(listing(Playbook(settings={"local_pre_authorize": True}), **entries), A)
-    play >> CardPresented(1, B) << JudgeToken(LINK, "token:1", B, 1)
-    play.feed(TokenJudged("token:1", B, Verdict(AuthorizationStatus.INVALID, "FAMILY")))
-    assert play.skip().state() is State.ACTIVE
+    play >> CardPresented(1, B) << AuthorizeToken(LINK, "token:1", B, 1)
+    play.feed(TokenAuthorized("token:1", B, Verdict(AuthorizationStatus.INVALID, "FAMILY")))
+    assert play.skip().state() is SessionState.ACTIVE
     assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end")]
 
 
@@ -292,7 +299,7 @@ def test_any_row_of_updates_and_restarts(updates: list[Any], restarts: set[int])
     play = Playbook(settings={"list_max_entries": MOST, "list_max_items": AT_ONCE})
     model = Model()
     for turn, (number, full, entries) in enumerate(updates):
-        status = answer(play, AskSendList(number, full, tuple(entries))).status
+        status = answer(play, SendLocalListRequest(number, full, tuple(entries))).status
         assert status == model.update(number, full, entries)
         if turn in restarts:
             play.restart().skip()
@@ -320,5 +327,5 @@ def test_a_list_of_ten_thousand_is_quick() -> None:
     assert time.process_time() - began < 1.0
     began = time.process_time()
     assert isinstance(play.blocks, Blocks)
-    play.blocks.handle(Started(store), Moment(Stamp(1, 2000.0)))
+    play.blocks.handle_event(Started(store), Moment(Stamp(1, 2000.0)))
     assert time.process_time() - began < 1.0

@@ -22,7 +22,6 @@ from playbook import (
 )
 
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     CablePlugged,
@@ -33,17 +32,18 @@ from agent.domain.events import (
     FaultRaised,
     LinkChanged,
     MeterRead,
-    TokenJudged,
-    TransactionHeard,
+    RequestReceived,
+    TokenAuthorized,
+    TransactionAcknowledged,
     UnlockTried,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.faults import LASTING_S
 from agent.domain.messages import TransactionEnded, TransactionUpdated
-from agent.domain.orders import JudgeToken, Order, ReadMeter, Remember, Reply, SetHold, SetRelease, Unlock
-from agent.domain.requests import AskSet, AskUnlock
+from agent.domain.orders import AuthorizeToken, Order, Persist, ReadMeter, Response, SetHold, SetRelease, Unlock
+from agent.domain.requests import SetVariablesRequest, UnlockConnectorRequest
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName, Token, Verdict
 
@@ -52,8 +52,8 @@ HOLDS = EvseTraits(counts_plugged=True, holds=True)
 
 
 def ended(play: Playbook) -> Playbook:
-    play = play.skip() >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
-    return play >> MeterRead(1, "end:1", wh(1200)) << Remember << told(TransactionEnded) << Unlock(1)
+    play = play.skip() >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
+    return play >> MeterRead(1, "end:1", wh(1200)) << Persist << told(TransactionEnded) << Unlock(1)
 
 
 def unlocks(play: Playbook) -> int:
@@ -82,8 +82,8 @@ def test_the_screen_says_whom_to_call() -> None:
 
 def test_the_backend_hears_the_truth_and_the_lock_is_tried_again() -> None:
     play = Playbook() >> CablePlugged(1) >> VehicleConnected(1)
-    play = play >> Asked(LINK, "q1", AskUnlock(1)) << Unlock(1, "q1")
-    play = play >> UnlockTried(1, "q1", False) << Reply(LINK, "q1", "UnlockFailed")
+    play = play >> RequestReceived(LINK, "q1", UnlockConnectorRequest(1)) << Unlock(1, "q1")
+    play = play >> UnlockTried(1, "q1", False) << Response(LINK, "q1", "UnlockFailed")
     assert play.wait(5) << Unlock(1) >> UnlockTried(1, "", True)
     assert play.wait(1000)
 
@@ -107,13 +107,13 @@ def test_a_right_that_came_to_nothing_leaves_no_cable_behind() -> None:
     play = play >> UnlockTried(1, "", False)
     play = (play.skip() >> BoardChanged(1, replace(EMPTY, cable=True, locked=True))).skip() >> CardPresented(1, A)
     judged = play.unclaimed.pop()
-    assert isinstance(judged, JudgeToken)
-    play = (play >> TokenJudged(judged.request, A, ACCEPTED)).skip()
-    grant, before = play.evse().grant, unlocks(play)
+    assert isinstance(judged, AuthorizeToken)
+    play = (play >> TokenAuthorized(judged.request, A, ACCEPTED)).skip()
+    grant, before = play.evse().authorization, unlocks(play)
     assert grant is not None
     play.wait(grant.until_s - play.t_s - 0.1).skip()
     assert unlocks(play) == before
-    assert play.wait(0.2).skip().state() is State.OCCUPIED
+    assert play.wait(0.2).skip().state() is SessionState.OCCUPIED
     assert unlocks(play) == before + 1
 
 
@@ -122,7 +122,7 @@ def test_a_right_that_came_to_nothing_leaves_no_cable_behind() -> None:
 
 def close(play: Playbook) -> list[Order]:
     """The orders of the event that closes a session."""
-    play = play.skip() >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    play = play.skip() >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
     return play.feed(MeterRead(1, "end:1", wh(1200)))
 
 
@@ -138,8 +138,8 @@ def killed_at_the_close() -> Playbook:
     """The close is on disk, the order has not left."""
     play = charging(Playbook())
     closing = close(play)
-    assert Remember("unlock", "1", {}) in closing
-    assert Remember("session", "s1", None) in closing
+    assert Persist("unlock", "1", {}) in closing
+    assert Persist("session", "s1", None) in closing
     play.skip().restart(20)
     return play.skip()
 
@@ -170,7 +170,7 @@ def test_nothing_is_unlocked_while_the_contactor_is_not_open() -> None:
 
 def test_nor_at_the_close_itself() -> None:
     """The contactor did not open in time: the register is read in any case, the plug waits."""
-    play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease << Remember
+    play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease << Persist
     play.wait(11).skip()
     assert not freed(play.feed(MeterRead(1, "end:1", wh(1200))))
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "ContactorStuckClosed")
@@ -207,12 +207,12 @@ def test_a_lock_that_is_open_already_is_not_moved() -> None:
 def test_somebody_elses_session_keeps_its_cable() -> None:
     play = killed_at_the_close()
     play.feed(BoardOpened(1, CHARGING, play.traits))
-    for event in (CardPresented(1, A), TokenJudged("1", A, ACCEPTED)):
+    for event in (CardPresented(1, A), TokenAuthorized("1", A, ACCEPTED)):
         play.feed(event)
-    for asked in [o for o in play.log if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(asked.request, A, ACCEPTED))
+    for asked in [o for o in play.log if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
     play.feed(MeterRead(1, "begin:1", wh(1200)))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert wishes(play) == []
     assert not freed(play.feed(ContactorOpened(1)))
     play.skip().restart(5)
@@ -240,18 +240,28 @@ def test_a_cable_is_kept_only_where_the_backend_wants_it() -> None:
     assert holds(play.log)[-1:] != [True]
     play = charging(Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False}))
     assert holds(play.log)[-1] is True
-    play = play.skip() >> VehicleLeft(1) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
-    assert play >> MeterRead(1, "end:1", wh(1200)) << Remember << told(TransactionEnded)  # and no Unlock
-    assert play >> Asked(LINK, "q1", AskUnlock(1)) << Unlock(1, "q1")
-    assert play >> UnlockTried(1, "q1", True) << Reply(LINK, "q1", "Unlocked")
+    play = play.skip() >> VehicleLeft(1) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
+    assert play >> MeterRead(1, "end:1", wh(1200)) << Persist << told(TransactionEnded)  # and no Unlock
+    assert play >> RequestReceived(LINK, "q1", UnlockConnectorRequest(1)) << Unlock(1, "q1")
+    assert play >> UnlockTried(1, "q1", True) << Response(LINK, "q1", "Unlocked")
     assert play >> CableRemoved(1) << SetHold(1, False)
 
 
 def test_a_change_of_mind_reaches_the_board_at_once() -> None:
     play = charging(Playbook(traits=HOLDS)).skip()
-    play = play >> Asked(LINK, "q1", AskSet({"unlock_on_ev_disconnect": "false"})) << Remember << Reply
+    play = (
+        play
+        >> RequestReceived(LINK, "q1", SetVariablesRequest({"unlock_on_ev_disconnect": "false"}))
+        << Persist
+        << Response
+    )
     play = play << SetHold(1, True)
-    play = play >> Asked(LINK, "q2", AskSet({"unlock_on_ev_disconnect": "true"})) << Remember << Reply
+    play = (
+        play
+        >> RequestReceived(LINK, "q2", SetVariablesRequest({"unlock_on_ev_disconnect": "true"}))
+        << Persist
+        << Response
+    )
     assert play << SetHold(1, False)
 
 
@@ -276,13 +286,13 @@ def test_a_board_that_cannot_is_not_asked() -> None:
 def tolerated() -> Playbook:
     play = charging(Playbook(settings={"stop_on_invalid_id": False, "max_energy_on_invalid_wh": 500}, traits=HOLDS))
     play = play >> MeterRead(1, "live", wh(1300))
-    return play >> TransactionHeard(LINK, "s1", "42", REFUSED) << kept("cache") << kept("session", until_wh=1800)
+    return play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED) << kept("cache") << kept("session", until_wh=1800)
 
 
 def test_so_much_energy_and_no_more() -> None:
     play = tolerated() >> MeterRead(1, "live", wh(1799))
     assert play.evse().release
-    play = play >> TransactionHeard(LINK, "s1", "42", REFUSED)  # said again: not more for that
+    play = play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)  # said again: not more for that
     play = play >> MeterRead(1, "live", wh(1800)) << SetRelease(1, False) << kept("session", held=True)
     assert play << told(TransactionUpdated)
     assert play >> MeterRead(1, "live", wh(1801))
@@ -302,7 +312,7 @@ def test_a_bound_reached_while_the_board_was_away_gives_no_energy() -> None:
     play.restart(5, state=None).skip()
     play = play >> MeterRead(1, "live", wh(1805)) << kept("session", held=True)
     play = play >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), HOLDS)
-    assert play.skip().state() is State.ACTIVE
+    assert play.skip().state() is SessionState.ACTIVE
     assert not play.evse().release
 
 
@@ -317,19 +327,19 @@ def left_behind(verdict: Verdict = ACCEPTED, **options: Any) -> Playbook:
     play.feed(CablePlugged(1))
     play.feed(VehicleConnected(1))
     play.feed(CardPresented(1, A))
-    play.feed(TokenJudged("token:1", A, verdict))
+    play.feed(TokenAuthorized("token:1", A, verdict))
     energised(play.skip())
     play.feed(BoardChanged(1, LEFT_BEHIND))
     play.skip().feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1200)))
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
     assert unlocks(play) == 0
     return play.skip()
 
 
 def presented(play: Playbook, token: Token, verdict: Verdict | None = None, reader: int = 1) -> Playbook:
     play.feed(CardPresented(reader, token))
-    for asked in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(asked.request, token, verdict))
+    for asked in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(asked.request, token, verdict))
     return play
 
 
@@ -337,11 +347,11 @@ def test_the_card_that_began_the_session_frees_the_cable_after_the_car_has_left(
     play = left_behind()
     play.feed(CardPresented(1, A))
     assert unlocks(play) == 1
-    assert not any(isinstance(o, JudgeToken) for o in play.unclaimed)
-    assert play.state() is State.ENDED, "it begins nothing"
+    assert not any(isinstance(o, AuthorizeToken) for o in play.unclaimed)
+    assert play.state() is SessionState.ENDED, "it begins nothing"
     play.skip().feed(UnlockTried(1, "", True))
     play.skip().feed(BoardChanged(1, EMPTY))
-    assert (play.state(), play.store.get("kept_cable")) == (State.FREE, {})
+    assert (play.state(), play.store.get("kept_cable")) == (SessionState.FREE, {})
 
 
 def test_one_that_does_not_come_free_at_once_is_tried_again() -> None:
@@ -353,12 +363,12 @@ def test_one_that_does_not_come_free_at_once_is_tried_again() -> None:
 
 def test_a_card_of_its_group_frees_it_too_and_no_other() -> None:
     play = presented(left_behind(GROUP), B, ACCEPTED)
-    assert (unlocks(play), play.state()) == (0, State.ENDED)
+    assert (unlocks(play), play.state()) == (0, SessionState.ENDED)
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "wrong_card")
     play.skip()
     assert unlocks(presented(play, C, GROUP)) == 1
     play = presented(left_behind(), B, GROUP)
-    assert (unlocks(play), play.state()) == (0, State.ENDED)
+    assert (unlocks(play), play.state()) == (0, SessionState.ENDED)
 
 
 def test_its_own_card_frees_it_off_line() -> None:
@@ -387,7 +397,7 @@ def test_with_the_car_back_on_the_cable_the_card_begins_anew() -> None:
     play = left_behind()
     play.feed(BoardChanged(1, LOCKED))
     presented(play.skip(), A, ACCEPTED)
-    assert (play.state(), unlocks(play)) == (State.BEGINNING, 0)
+    assert (play.state(), unlocks(play)) == (SessionState.BEGINNING, 0)
     play.skip().feed(MeterRead(1, "begin:2", wh(1200)))
     assert play.store["kept_cable"] == {}
 
@@ -396,7 +406,7 @@ def test_a_cable_that_was_taken_is_kept_for_none() -> None:
     play = left_behind()
     play.feed(BoardChanged(1, EMPTY))
     presented(play.skip(), B, ACCEPTED)
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
     play = left_behind()
     play.restart(20, state=EMPTY)
     assert play.store["kept_cable"] == {}
@@ -404,7 +414,7 @@ def test_a_cable_that_was_taken_is_kept_for_none() -> None:
 
 def test_a_change_of_mind_frees_what_is_kept() -> None:
     play = left_behind()
-    play.feed(Asked(LINK, "q", AskSet({"unlock_on_ev_disconnect": "true"})))
+    play.feed(RequestReceived(LINK, "q", SetVariablesRequest({"unlock_on_ev_disconnect": "true"})))
     assert unlocks(play) == 1
 
 
@@ -412,7 +422,7 @@ def test_a_session_that_outlived_the_car_and_is_stopped_by_its_card_frees_the_ca
     """2.x E10: the driver comes back for the cable, not for the car."""
     play = charging(Playbook(traits=HOLDS, settings={**KEEPS, "stop_on_ev_disconnect": False}))
     play.feed(BoardChanged(1, LEFT_BEHIND))
-    assert (play.state(), unlocks(play)) == (State.ACTIVE, 0)
+    assert (play.state(), unlocks(play)) == (SessionState.ACTIVE, 0)
     play.skip().feed(CardPresented(1, A))
     play.skip().feed(MeterRead(1, "end:1", wh(1200)))
     assert unlocks(play) == 1
@@ -431,7 +441,7 @@ def test_who_has_no_card_is_not_kept_from_going() -> None:
 def test_a_reader_for_the_whole_station_sends_the_owner_to_the_cable_and_others_elsewhere() -> None:
     play = left_behind(GROUP, evses=2)
     presented(play, B, ACCEPTED, reader=0)
-    assert (play.state(1), play.state(2)) == (State.ENDED, State.AUTHORISED)
+    assert (play.state(1), play.state(2)) == (SessionState.ENDED, SessionState.AUTHORIZED)
     assert unlocks(presented(play.skip(), A, reader=0)) == 1
 
 
@@ -441,6 +451,6 @@ def test_a_board_that_was_opened_while_a_session_ended_is_told_again_to_hold_its
     play = charging(play)
     play.confirms = False
     play.skip().feed(VehicleLeft(1))
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     orders = play.skip().feed(BoardOpened(1, replace(EMPTY, cable=True, locked=True, released=False), HOLDS))
     assert SetHold(1, True) in orders

@@ -13,9 +13,9 @@ from agent.domain.events import (
     MeterFailed,
     MeterRead,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import MeterSampled, TransactionEnded, TransactionUpdated
-from agent.domain.orders import ReadMeter, Remember, SetRelease, Unlock
+from agent.domain.orders import Persist, ReadMeter, SetRelease, Unlock
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, ReadingContext, Stamp
 from tests.domain.playbook import T0_S, UTC0_S, A, B, Playbook, charging, told, wh
@@ -62,13 +62,13 @@ def test_a_failed_reading_is_left_out_not_invented() -> None:
 
 
 def test_a_sample_that_arrives_after_the_end_is_dropped() -> None:
-    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
-    play = play >> MeterRead(1, "end:1", wh(1200)) << Remember << told(TransactionEnded) << Unlock
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
+    play = play >> MeterRead(1, "end:1", wh(1200)) << Persist << told(TransactionEnded) << Unlock
     assert play >> MeterRead(1, "sample", wh(1201))
 
 
 def test_a_sample_that_is_read_between_the_card_and_the_end_is_not_of_the_session_any_more() -> None:
-    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Persist
     play.t_s += 0.2
     assert play >> MeterRead(1, "sample", wh(1199))
 
@@ -169,9 +169,9 @@ def test_a_meter_that_runs_backwards_bills_nothing_and_ends_the_session() -> Non
     play = charging(Playbook()) >> MeterRead(1, "live", wh(1500)) >> MeterRead(1, "sample", wh(900))
     assert play.statuses[1].faults == (Fault.METER_IMPLAUSIBLE,)
     assert sampled(play) == []
-    assert play.wait(61).skip().state() is State.ENDING
+    assert play.wait(61).skip().state() is SessionState.ENDING
     play >> ContactorOpened(1) << ReadMeter
-    play = play >> MeterRead(1, "end:1", wh(901)) << Remember << told(TransactionEnded, meter_wh=1500)
+    play = play >> MeterRead(1, "end:1", wh(901)) << Persist << told(TransactionEnded, meter_wh=1500)
     assert play << Unlock
 
 
@@ -179,7 +179,7 @@ def test_a_meter_that_comes_to_reason_is_forgiven() -> None:
     play = charging(Playbook()) >> MeterRead(1, "live", wh(1500)) >> MeterRead(1, "live", wh(900))
     assert play >> MeterRead(1, "live", wh(1501))
     assert play.statuses[1].faults == ()
-    assert play.wait(120).skip().state() is State.ACTIVE
+    assert play.wait(120).skip().state() is SessionState.ACTIVE
 
 
 def test_an_exchanged_meter_begins_a_session_with_its_own_register() -> None:

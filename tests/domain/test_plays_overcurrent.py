@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.domain.events import BoardChanged, ContactorOpened, MeterLooked, VehicleLeft
-from agent.domain.evse import State
+from agent.domain.events import BoardChanged, ContactorOpened, RawMeterReading, VehicleLeft
+from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, StopReason
 from agent.domain.orders import SetRelease
 from agent.model.board import EvseState
@@ -19,7 +19,7 @@ MOST_A = LIMIT_A * 1.1 + 0.5
 
 
 def looked(play: Playbook, *current_a: float) -> Playbook:
-    return play >> MeterLooked(1, "live", Reading(play.now.stamp, 1000, current_a=current_a))
+    return play >> RawMeterReading(1, "live", Reading(play.now.stamp, 1000, current_a=current_a))
 
 
 def drawing(play: Playbook, seconds: float, *current_a: float, every_s: float = 2.0) -> Playbook:
@@ -36,15 +36,15 @@ def energised() -> Playbook:
 @pytest.mark.parametrize("current_a", [(16.0, 16.0, 16.0), (MOST_A, 0.0, 0.0), ()])
 def test_what_is_offered_and_a_little_more_is_drawn_for_hours(current_a: tuple[float, ...]) -> None:
     play = drawing(energised(), 3600, *current_a, every_s=30)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert not play.evse().faults
 
 
 def test_one_line_above_it_for_seven_seconds_ends_the_session() -> None:
     play = drawing(energised(), 6, 16.0, MOST_A + 0.1, 16.0)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     play = looked(play, 16.0, MOST_A + 0.1, 16.0).wait(2).skip()
-    assert play.state() is State.ACTIVE, "6 s"
+    assert play.state() is SessionState.ACTIVE, "6 s"
     play = looked(play, 16.0, MOST_A + 0.1, 16.0) << SetRelease(1, False) << kept("session")
     assert play
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
@@ -59,7 +59,7 @@ def test_what_lasts_less_is_a_vehicle_that_follows() -> None:
     play = energised()
     for _ in range(20):
         play = looked(drawing(play, 6, MOST_A + 5.0), 16.0).wait(2).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_a_board_that_offers_less_than_was_ordered_is_believed() -> None:
@@ -67,8 +67,8 @@ def test_a_board_that_offers_less_than_was_ordered_is_believed() -> None:
         1, replace(CHARGING, offered_a=10.0, faults=frozenset({Fault.TEMPERATURE_DERATING}))
     )
     play = drawing(play.skip(), 6, 11.5)
-    assert play.state() is State.ACTIVE
-    assert drawing(play, 10, 11.6).state() is not State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
+    assert drawing(play, 10, 11.6).state() is not SessionState.ACTIVE
 
 
 def test_what_flows_while_nothing_is_offered_is_another_matter() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc_tariff import Offer
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import (
     BoardChanged,
     CablePlugged,
@@ -24,20 +24,20 @@ from agent.domain.events import (
     StopRequested,
     StoreFailed,
     StoreRecovered,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
     VehicleReady,
 )
-from agent.domain.evse import Site, State
+from agent.domain.evse import SessionState, StationState
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted
-from agent.domain.orders import JudgeToken, ReadMeter, Remember, SetLimit, SetRelease, Unlock
-from agent.domain.payment import Payment, PayState, Terms, reference
-from agent.domain.payment_journal import ANSWER_S, AUTH_S, Book
+from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, SetLimit, SetRelease, Unlock
+from agent.domain.payment import Payment, PaymentTerms, PayState, payment_reference
+from agent.domain.payment_journal import ANSWER_S, AUTH_S, PaymentBook
 from agent.domain.payment_table import EVENTS, TABLE
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -77,14 +77,14 @@ PLUG = [CablePlugged(1), VehicleConnected(1)]
 OPENED = TerminalOpened(0, SELF)
 
 
-def terms(evses: int = 1, **more: Any) -> Terms:
-    return Terms(AMOUNT, {0: tuple(range(1, evses + 1))}, prefix="PY", **more)
+def terms(evses: int = 1, **more: Any) -> PaymentTerms:
+    return PaymentTerms(AMOUNT, {0: tuple(range(1, evses + 1))}, prefix="PY", **more)
 
 
-def sold(tariff: Tariff, *args: Any, **options: Any) -> Site:
+def sold(tariff: Tariff, *args: Any, **options: Any) -> StationState:
     site = make_site(*args, **options)
     for evse in site.evses.values():
-        evse.offer = Offer(tariff)
+        evse.offer = AdhocTariff(tariff)
     return site
 
 
@@ -120,7 +120,7 @@ def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
     play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(meter_wh)))
     for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
         play.feed(event)
-    assert play.state(evse) is State.ACTIVE
+    assert play.state(evse) is SessionState.ACTIVE
     return play.skip()
 
 
@@ -158,7 +158,7 @@ def test_tap_plug_charge_and_one_capture_of_what_it_cost() -> None:
         play
         >> BankCardRead(0, payment, CARD)
         << kept("payment", payment, state="AuthPending")
-        << (AuthorisePayment(0, payment))
+        << (AuthorizePayment(0, payment))
     )
     assert play.screens[1].name is ScreenName.CHECKING
     play >> PaymentApproved(0, payment, 7, AMOUNT) << kept("payment", payment, state="Authorised", reservation=7)
@@ -173,7 +173,7 @@ def test_tap_plug_charge_and_one_capture_of_what_it_cost() -> None:
         << told(TransactionStarted, session="s2", meter_wh=1000)
     )
     play << SetLimit << SetRelease(1, True) << kept("payment", payment, state="Active", session="s2")
-    assert play.session().token.value == reference("PY", payment)
+    assert play.session().token.value == payment_reference("PY", payment)
     for event in (OfferChanged(1, True), VehicleReady(1), ContactorClosed(1)):
         play.feed(event)
     charge(play, 5000, 100)
@@ -200,9 +200,9 @@ def test_the_amount_is_on_disk_before_it_is_sent_and_the_hold_before_the_right()
     play = till()
     payment = paid(play)
     unplugged(play, 2000)
-    orders = [type(o) for o in play.log if isinstance(o, Remember | CommitPayment)]
-    assert orders[-2:] == [Remember, CommitPayment]
-    records = [o for o in play.log if isinstance(o, Remember) and o.kind == "payment" and o.value]
+    orders = [type(o) for o in play.log if isinstance(o, Persist | CommitPayment)]
+    assert orders[-2:] == [Persist, CommitPayment]
+    records = [o for o in play.log if isinstance(o, Persist) and o.kind == "payment" and o.value]
     assert [o.value["state"] for o in records if o.value] == ["AuthPending", "Authorised", "Active", "CommitPending"]
     release = next(n for n, o in enumerate(play.log) if isinstance(o, SetRelease) and o.on)
     assert play.log.index(records[1]) < release
@@ -213,7 +213,7 @@ def test_tap_at_a_plugged_car_starts_at_once() -> None:
     play = till()
     (play >> PLUG).skip()
     tapped(play)
-    assert play.state() is State.BEGINNING
+    assert play.state() is SessionState.BEGINNING
 
 
 def test_no_energy_no_money() -> None:
@@ -232,13 +232,13 @@ def test_the_receipt_is_found_by_its_reference() -> None:
     play = till(settings={"receipt_url": "https://pay.example/r/{reference}?s={session}"})
     payment = paid(play)
     unplugged(play, 3000).skip()
-    token = reference("PY", payment)
+    token = payment_reference("PY", payment)
     assert play.screens[1].values["qr_url"] == f"https://pay.example/r/{token}?s=s2"
 
 
 @pytest.mark.parametrize("prefix", ["", "PY", "A" * 8])
 def test_a_token_fits_into_the_oldest_version(prefix: str) -> None:
-    made = {reference(prefix, f"id-{n}") for n in range(100)}
+    made = {payment_reference(prefix, f"id-{n}") for n in range(100)}
     assert len(made) == 100
     assert all(len(t) == len(prefix) + 12 <= 20 and t.startswith(prefix) for t in made)
 
@@ -325,9 +325,9 @@ def test_a_terminal_that_was_lost_is_offered_anew() -> None:
 def test_before_the_plug_the_first_cable_decides() -> None:
     play = till(2)
     payment = tapped(play)
-    assert play.state(1) is State.AUTHORISED
+    assert play.state(1) is SessionState.AUTHORIZED
     (play >> VehicleConnected(2)).skip()
-    assert (play.state(1), play.state(2)) == (State.FREE, State.BEGINNING)
+    assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.BEGINNING)
     energised(play, 2)
     assert record(play, payment)["evse"] == 2
     assert not [o for o in play.log if isinstance(o, VoidPayment)]
@@ -339,7 +339,7 @@ def test_a_cable_that_comes_while_the_bank_thinks_decides() -> None:
     play.feed(BankCardRead(0, payment, CARD))
     (play.skip() >> VehicleConnected(2)).skip()
     play.feed(PaymentApproved(0, payment, 7, AMOUNT))
-    assert play.state(2) is State.BEGINNING
+    assert play.state(2) is SessionState.BEGINNING
     assert play.skip()
 
 
@@ -384,7 +384,7 @@ def test_a_card_without_a_mark_stops_nothing() -> None:
     energised(play)
     again = offer(play)
     assert play >> BankCardRead(0, again, BankCard("")) << CancelPayment(0, again)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_a_second_tap_to_be_sure_holds_nothing_more() -> None:
@@ -392,7 +392,7 @@ def test_a_second_tap_to_be_sure_holds_nothing_more() -> None:
     tapped(play)
     again = offer(play)
     assert play >> BankCardRead(0, again, CARD) << CancelPayment(0, again)
-    assert play.state(1) is State.AUTHORISED
+    assert play.state(1) is SessionState.AUTHORIZED
 
 
 # --- no --------------------------------------------------------------------------------------------------------------
@@ -415,7 +415,7 @@ def test_nobody_plugs_in() -> None:
     payment = tapped(play)
     play.wait(301)
     assert play << kept("payment", payment, state="VoidPending") << VoidPayment(0, payment, 7) << OfferPayment
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_without_a_register_the_hold_goes() -> None:
@@ -454,12 +454,12 @@ def test_somebody_else_is_faster() -> None:
     payment = offer(play)
     play.feed(BankCardRead(0, payment, CARD))
     play.feed(CardPresented(1, A))
-    play.feed(TokenJudged("token:1", A, ACCEPTED))
+    play.feed(TokenAuthorized("token:1", A, ACCEPTED))
     play.skip() >> PaymentApproved(0, payment, 7, AMOUNT)
     play.skip()
     assert VoidPayment(0, payment, 7) in play.log
-    assert play.evse().grant is not None
-    assert play.evse().grant.token == A  # type: ignore[union-attr]
+    assert play.evse().authorization is not None
+    assert play.evse().authorization.token == A  # type: ignore[union-attr]
 
 
 def test_too_little_is_let_go_and_less_is_the_ceiling() -> None:
@@ -510,7 +510,7 @@ def asked(play: Playbook) -> str:
         play.skip()
         >> PaymentApproved(0, payment, 7, AMOUNT)
         << kept("payment", state="Authorised")
-        << Like(JudgeToken, request=f"payment:{payment}")
+        << Like(AuthorizeToken, request=f"payment:{payment}")
     )
     assert play
     assert play.screens[1].name is ScreenName.CHECKING
@@ -518,7 +518,7 @@ def asked(play: Playbook) -> str:
 
 
 def token(play: Playbook) -> Any:
-    return [o for o in play.log if isinstance(o, JudgeToken)][-1].token
+    return [o for o in play.log if isinstance(o, AuthorizeToken)][-1].token
 
 
 def test_the_backend_may_refuse_before_any_energy() -> None:
@@ -526,7 +526,7 @@ def test_the_backend_may_refuse_before_any_energy() -> None:
     payment = asked(play)
     (
         play
-        >> TokenJudged(f"payment:{payment}", token(play), REFUSED)
+        >> TokenAuthorized(f"payment:{payment}", token(play), REFUSED)
         << kept("payment", state="VoidPending")
         << (VoidPayment(0, payment, 7))
     )
@@ -537,24 +537,24 @@ def test_the_backend_may_refuse_before_any_energy() -> None:
 def test_the_backend_agrees() -> None:
     play = till(settings=FIRST)
     payment = asked(play)
-    assert play >> TokenJudged(f"payment:{payment}", token(play), ACCEPTED) << ReadMeter(1, "begin:1", True)
+    assert play >> TokenAuthorized(f"payment:{payment}", token(play), ACCEPTED) << ReadMeter(1, "begin:1", True)
 
 
 @pytest.mark.parametrize("anyway", [True, False])
 def test_the_backend_does_not_answer(anyway: bool) -> None:
     play = till(settings={**FIRST, "offline_payments": anyway})
     payment = asked(play)
-    play >> TokenJudged(f"payment:{payment}", token(play), None)
+    play >> TokenAuthorized(f"payment:{payment}", token(play), None)
     assert bool([o for o in play.unclaimed if isinstance(o, VoidPayment)]) is not anyway
-    assert play.state() is (State.BEGINNING if anyway else State.OCCUPIED)
+    assert play.state() is (SessionState.BEGINNING if anyway else SessionState.OCCUPIED)
 
 
 def test_a_backend_that_refuses_the_start_ends_the_session_and_it_is_paid() -> None:
-    from agent.domain.events import TransactionHeard
+    from agent.domain.events import TransactionAcknowledged
 
     play = till()
     payment = paid(play)
-    charge(play, 3000, 60).skip() >> TransactionHeard(LINK, "s2", "42", REFUSED)
+    charge(play, 3000, 60).skip() >> TransactionAcknowledged(LINK, "s2", "42", REFUSED)
     play.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(3000))
     play.skip()
     assert CommitPayment(0, payment, 7, 100) in play.log
@@ -587,7 +587,7 @@ def test_or_it_pauses_until_the_driver_comes() -> None:
     play.skip()
     assert play.session().held
     assert not play.evse().release
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_a_silent_meter_ends_it_in_time_as_well() -> None:
@@ -786,7 +786,7 @@ def test_an_approval_after_the_cancel_was_confirmed() -> None:
     (play >> LinkChanged(LINK, False)).skip()
     (play >> PaymentCancelled(0, payment)).skip()
     play >> PaymentApproved(0, payment, 9, AMOUNT)
-    assert play << Like(Remember, kind="payment") << Like(VoidPayment, reservation=9)
+    assert play << Like(Persist, kind="payment") << Like(VoidPayment, reservation=9)
 
 
 def test_money_that_nobody_knows_of_is_let_go() -> None:
@@ -937,12 +937,12 @@ def test_a_number_is_not_guessed_where_nobody_knows_one_or_not_all_are_known() -
 @pytest.mark.parametrize("now", ["", "S"])
 def test_the_number_of_an_open_hold_is_never_guessed(terminal: int, serial: str, now: str) -> None:
     """Nor where the station file has moved the terminal, or it says who it is only since or no longer."""
-    book = Book(terms(), 1.0)
+    book = PaymentBook(terms(), 1.0)
     book.open = {0: now}
     token = Token("T", TokenType.LOCAL)
-    book.add(Payment("old", 0, token, 1, Stamp(1, 1.0), PayState.VOIDED, reservation=7, serial=now))
-    book.add(Payment("open", terminal, token, 1, Stamp(1, 0.5), PayState.ACTIVE, reservation=8, serial=serial))
-    assert list(itertools.islice(book.unheard(0), 1)) == []
+    book.add_payment(Payment("old", 0, token, 1, Stamp(1, 1.0), PayState.VOIDED, reservation=7, serial=now))
+    book.add_payment(Payment("open", terminal, token, 1, Stamp(1, 0.5), PayState.ACTIVE, reservation=8, serial=serial))
+    assert list(itertools.islice(book.unreported_hold_numbers(0), 1)) == []
 
 
 def test_a_hold_is_not_sought_at_another_terminal_than_its_bank_was_asked_at() -> None:
@@ -1033,7 +1033,7 @@ def test_a_session_goes_on_and_is_paid() -> None:
     charge(play, 2000, 50)
     state = EvseAt(play)
     play.skip().restart(20, state=state).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert record(play, payment)["state"] == "Active"
     (play >> OPENED).skip()
     charge(play, 3000, 60)
@@ -1056,7 +1056,7 @@ def test_a_place_that_is_still_taken_is_still_paid_but_at_most_a_minute_of_the_t
     state = replace(PLUGGED, plugged_s=play.t_s + 200 - plugged_at.t_s, spent=True)
     play.skip().restart(200, state=state).skip()
     (play >> OPENED).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     charge(play, 2000, 0)
     for _ in range(2):
         charge(play, 2000, 60)  # 2 min: 1.20
@@ -1195,7 +1195,7 @@ def test_a_session_whose_payment_cannot_be_read_gets_no_more_energy() -> None:
     state = EvseAt(play)
     play.store["payment"][payment]["held_cents"] = "much"
     play.skip().restart(20, state=state).skip()
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     assert not play.evse().release
     assert [o for o in play.log if isinstance(o, SetRelease)][-1] == SetRelease(1, False)
 

@@ -8,10 +8,10 @@ import pytest
 
 from agent.domain.blocks.card_payment import BEGUN_S
 from agent.domain.events import ContactorOpened, MeterRead
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason
-from agent.domain.orders import Signal
-from agent.domain.terminal_messages import AuthorisePayment, BankCardRead, CancelPayment, PaymentCancelled
+from agent.domain.orders import Feedback
+from agent.domain.terminal_messages import AuthorizePayment, BankCardRead, CancelPayment, PaymentCancelled
 from agent.model.bank_card import BankCard
 from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import Playbook, wh
@@ -36,9 +36,9 @@ def test_a_card_that_was_held_too_long_does_not_end_what_it_has_begun() -> None:
     play = till()
     paid(play)
     read_again(play)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "just_begun")
-    assert not [o for o in play.log if isinstance(o, Signal) and o.sign is Sign.REFUSED], "it was not refused"
+    assert not [o for o in play.log if isinstance(o, Feedback) and o.sign is Sign.REFUSED], "it was not refused"
     play.wait(10).skip()
     assert play.screens[1].name is ScreenName.CHARGING
     read_again(play)
@@ -80,7 +80,7 @@ def test_a_card_that_was_held_too_long_does_not_begin_another_after_it_has_ended
     play.wait(BEGUN_S + 1).skip()
     again = offer(play)
     play.feed(BankCardRead(0, again, CARD))
-    assert AuthorisePayment(0, again) in play.log, "later it is a new charge"
+    assert AuthorizePayment(0, again) in play.log, "later it is a new charge"
 
 
 def test_another_card_may_begin_at_once() -> None:
@@ -91,13 +91,13 @@ def test_another_card_may_begin_at_once() -> None:
     ended(play)
     other = offer(play)
     play.feed(BankCardRead(0, other, OTHER))
-    assert AuthorisePayment(0, other) in play.log
+    assert AuthorizePayment(0, other) in play.log
 
 
 def ended(play: Playbook) -> None:
     play.feed(ContactorOpened(1))
     play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(3000)))
-    assert play.skip().state() is State.ENDED
+    assert play.skip().state() is SessionState.ENDED
 
 
 def test_a_session_that_outlived_a_restart_is_ended_at_once() -> None:
@@ -108,7 +108,7 @@ def test_a_session_that_outlived_a_restart_is_ended_at_once() -> None:
     play.wait(60).skip()
     play.restart(20, state=EvseAt(play)).skip()
     (play >> OPENED).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     read_again(play)
     assert stop_of(play) is StopReason.LOCAL
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.domain.adhoc_tariff import Offer
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.blocks.outlet_selection import PAYER_S
 from agent.domain.events import (
-    Asked,
     ButtonPressed,
     ButtonsKnown,
     CablePlugged,
@@ -18,6 +17,7 @@ from agent.domain.events import (
     ContactorOpened,
     FaultRaised,
     MeterRead,
+    RequestReceived,
     SettingChanged,
     StopRequested,
     StopWanted,
@@ -25,14 +25,14 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, Remember
-from agent.domain.payment import reference
-from agent.domain.requests import AskStart
+from agent.domain.orders import AuthorizeToken, Persist
+from agent.domain.payment import payment_reference
+from agent.domain.requests import RemoteStartRequest
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -85,7 +85,7 @@ def asked(play: Playbook, why: str) -> set[int]:
 
 
 def no_bank(play: Playbook) -> bool:
-    return not [o for o in play.log if isinstance(o, AuthorisePayment)]
+    return not [o for o in play.log if isinstance(o, AuthorizePayment)]
 
 
 def at(play: Playbook, payment: str) -> int:
@@ -102,18 +102,18 @@ def test_two_cars_wait_and_the_driver_is_asked_before_the_bank(number: int) -> N
     assert play, "nothing is ordered yet"
     assert asked(play, "choose_outlet") == {1, 2}
     play = play >> ButtonPressed(f"outlet-{number}") << kept("payment", payment, state="AuthPending", evse=number)
-    assert play << AuthorisePayment(0, payment)
+    assert play << AuthorizePayment(0, payment)
     assert not asked(play, "choose_outlet")
     assert play.screens[number].name is ScreenName.CHECKING
     (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
-    assert play.state(number) is State.BEGINNING
+    assert play.state(number) is SessionState.BEGINNING
 
 
 def test_the_button_may_come_before_the_card() -> None:
     play = two(1, 2)
     play.feed(ButtonPressed("outlet-1"))
     payment = tapped(play)
-    assert (at(play, payment), play.state(1)) == (1, State.BEGINNING)
+    assert (at(play, payment), play.state(1)) == (1, SessionState.BEGINNING)
 
 
 def test_who_says_nothing_pays_nothing() -> None:
@@ -159,7 +159,7 @@ def test_a_car_that_has_charged_already_is_not_meant() -> None:
     play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip().feed(ContactorOpened(1))
     play.feed(MeterRead(1, f"end:{play.evse(1).end_try}", wh(3000)))
-    assert play.state(1) is State.ENDED
+    assert play.state(1) is SessionState.ENDED
     (play.skip() >> VehicleConnected(2)).skip()
     assert at(play, tapped(play, OTHER, number=8)) == 2
 
@@ -192,7 +192,7 @@ def test_one_card_at_a_time_is_asked_about() -> None:
     play = two(1, 2)
     payment = read(play)
     play.feed(CardPresented(0, A))
-    assert not [o for o in play.log if isinstance(o, JudgeToken)]
+    assert not [o for o in play.log if isinstance(o, AuthorizeToken)]
     assert asked(play, "choose_outlet") == {1, 2}
     (play.skip() >> ButtonPressed("outlet-2")).skip()
     assert at(play, payment) == 2
@@ -200,7 +200,7 @@ def test_one_card_at_a_time_is_asked_about() -> None:
     (play >> CardPresented(0, A)).skip()
     payment = read(play)
     assert play << CancelPayment(0, payment)
-    assert play >> ButtonPressed("outlet-2") << JudgeToken
+    assert play >> ButtonPressed("outlet-2") << AuthorizeToken
     assert no_bank(play)
 
 
@@ -208,7 +208,7 @@ def test_a_button_for_a_free_outlet_is_not_overruled_by_a_car_that_was_there() -
     play = two(1).wait(1)
     play.feed(ButtonPressed("outlet-2"))
     payment = tapped(play)
-    assert (play.state(1), play.state(2)) == (State.OCCUPIED, State.AUTHORISED)
+    assert (play.state(1), play.state(2)) == (SessionState.OCCUPIED, SessionState.AUTHORIZED)
     (play >> (CablePlugged(2), VehicleConnected(2))).skip()
     energised(play, 2)
     assert at(play, payment) == 2
@@ -218,7 +218,7 @@ def test_no_outlet_is_asked_about_where_it_is_clear() -> None:
     for plugged in ((), (1,)):
         play = two(*plugged)
         payment = read(play)
-        assert play << kept("payment", payment, evse=1) << AuthorisePayment(0, payment)
+        assert play << kept("payment", payment, evse=1) << AuthorizePayment(0, payment)
 
 
 # --- a second card of the same driver --------------------------------------------------------------------------------
@@ -230,13 +230,13 @@ def test_a_second_card_beside_a_running_session_is_asked_about_before_anything_i
     tapped(play)
     energised(play, 1)
     play.skip()
-    before = len([o for o in play.log if isinstance(o, AuthorisePayment)])
+    before = len([o for o in play.log if isinstance(o, AuthorizePayment)])
     payment = read(play, OTHER)
     assert play
     assert asked(play, "new_charge") == {2}
     play = play.wait(PAYER_S + 0.1)
     assert CancelPayment(0, payment) in play.log
-    assert len([o for o in play.log if isinstance(o, AuthorisePayment)]) == before
+    assert len([o for o in play.log if isinstance(o, AuthorizePayment)]) == before
     assert asked(play.skip(), "not_chosen") == {2}
 
 
@@ -250,7 +250,7 @@ def test_the_next_driver_says_that_it_is_a_new_charge(answer: str) -> None:
     (play >> (VehicleConnected(2) if answer == "cable" else ButtonPressed("outlet-2"))).skip()
     (play >> PaymentApproved(0, second, 8, AMOUNT)).skip()
     assert (at(play, first), at(play, second)) == (1, 2)
-    assert play.state(2) is (State.BEGINNING if answer == "cable" else State.AUTHORISED)
+    assert play.state(2) is (SessionState.BEGINNING if answer == "cable" else SessionState.AUTHORIZED)
 
 
 def test_a_car_that_is_plugged_in_beside_a_running_session_is_a_new_charge() -> None:
@@ -267,7 +267,7 @@ def test_a_car_that_is_plugged_in_beside_a_running_session_is_a_new_charge() -> 
 def priced(play: Playbook, tariff: Tariff, *evses: int) -> None:
     """A backend or the hour has set another price."""
     for number in evses or play.site.evses:
-        play.evse(number).offer = Offer(tariff)
+        play.evse(number).offer = AdhocTariff(tariff)
     play.skip().feed(SettingChanged("offline_kwh_price"))
     play.skip()
 
@@ -282,12 +282,12 @@ def test_the_price_that_counts_is_the_one_when_the_card_was_read() -> None:
     """Raised while the bank thinks."""
     play = two(1)
     payment = read(play)
-    agreed = [o.value for o in play.log if isinstance(o, Remember) and o.kind == "payment"][-1]
+    agreed = [o.value for o in play.log if isinstance(o, Persist) and o.kind == "payment"][-1]
     assert agreed is not None
     assert agreed["tariff"] == TARIFF.to_record(), "on disk before the bank is asked"
     priced(play, DEAR)
     (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
-    assert play.state(1) is State.BEGINNING
+    assert play.state(1) is SessionState.BEGINNING
     assert play.screens[1].values["tariff_kwh_micro"] == 500_000
     energised(play, 1)
     assert cents(play, payment) == 100
@@ -345,11 +345,11 @@ def test_a_cable_of_another_driver_does_not_take_what_is_paid_for_a_named_outlet
     (play.skip() >> (CablePlugged(2), VehicleConnected(2))).skip()
     if while_the_bank_thinks:
         (play >> PaymentApproved(0, payment, 7, AMOUNT)).skip()
-    assert (play.state(1), play.state(2)) == (State.AUTHORISED, State.OCCUPIED)
+    assert (play.state(1), play.state(2)) == (SessionState.AUTHORIZED, SessionState.OCCUPIED)
     (play >> (CablePlugged(1), VehicleConnected(1))).skip()
     energised(play, 1)
     assert (record(play, payment)["state"], record(play, payment)["session"]) == ("Active", play.session(1).id)
-    assert not play.evse(2).grant
+    assert not play.evse(2).authorization
 
 
 def test_a_remote_start_does_not_move_a_right_to_an_outlet_with_another_price() -> None:
@@ -357,10 +357,10 @@ def test_a_remote_start_does_not_move_a_right_to_an_outlet_with_another_price() 
     priced(play, DEAR, 2)
     play.feed(ButtonPressed("outlet-1"))
     payment = tapped(play)
-    (play >> Asked(LINK, "q1", AskStart(2, Token(reference("PY", payment))))).skip()
+    (play >> RequestReceived(LINK, "q1", RemoteStartRequest(2, Token(payment_reference("PY", payment))))).skip()
     assert VoidPayment(0, payment, 7) in play.log
     assert 2 in asked(play, "other_price")
-    assert [e.grant for e in play.site.evses.values()] == [None, None]
+    assert [e.authorization for e in play.site.evses.values()] == [None, None]
 
 
 def test_a_station_that_is_stopped_during_the_question_asks_no_bank() -> None:

@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 
 from agent.domain.events import (
-    Asked,
     CablePlugged,
     CableRemoved,
     ContactorOpened,
     MeterFailed,
     MeterRead,
     OutletChosen,
+    RequestReceived,
     StopWanted,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Reply
-from agent.domain.payment import PayState, Terms, reference
-from agent.domain.requests import AskStart
+from agent.domain.orders import Response
+from agent.domain.payment import PaymentTerms, PayState, payment_reference
+from agent.domain.requests import RemoteStartRequest
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
     CommitPayment,
@@ -64,7 +64,7 @@ def test_a_right_that_waits_anew_is_paid_for_as_long_as_it_lives() -> None:
     (play >> PLUG).skip()
     play >> VehicleLeft(1) >> CableRemoved(1)
     play.skip().wait(100).skip()
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
     (play >> PLUG).skip()
     energised(play)
     assert record(play, payment)["state"] == PayState.ACTIVE
@@ -76,7 +76,7 @@ def test_a_right_that_moves_late_takes_its_hold_along() -> None:
     play.skip().wait(290).skip()
     (play >> OutletChosen(2)).skip()
     play.wait(100).skip()
-    assert play.state(2) is State.AUTHORISED
+    assert play.state(2) is SessionState.AUTHORIZED
     play >> CablePlugged(2) >> VehicleConnected(2)
     play.skip()
     energised(play, 2)
@@ -89,9 +89,9 @@ def test_a_session_ends_before_the_terminal_lets_go_of_its_money() -> None:
     payment = paid(play)
     charge(play, 3000, 3600)
     charge(play, 3000, 46 * 3600)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     charge(play, 3000, 3600)
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
     play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(3000)))
     assert CommitPayment(0, payment, 7, 100) in play.log
@@ -201,9 +201,9 @@ def test_card_and_backend_are_told_the_same_register_when_the_meter_is_dead() ->
 
 
 def remote(play: Playbook, evse: int, payment: str, answer: str = "Accepted") -> Playbook:
-    token = Token(reference("PY", payment))
-    orders = play.skip().feed(Asked(LINK, "q1", AskStart(evse, token)))
-    assert [o.status for o in orders if isinstance(o, Reply)] == [answer]
+    token = Token(payment_reference("PY", payment))
+    orders = play.skip().feed(RequestReceived(LINK, "q1", RemoteStartRequest(evse, token)))
+    assert [o.status for o in orders if isinstance(o, Response)] == [answer]
     return play.skip()
 
 
@@ -211,28 +211,28 @@ def test_a_remote_start_with_a_waiting_cards_token_takes_its_right_along() -> No
     """Otherwise the right that stays behind would be a second session, which nobody pays."""
     play = till(evses=2)
     payment = tapped(play)
-    assert play.state(1) is State.AUTHORISED
+    assert play.state(1) is SessionState.AUTHORIZED
     remote(play, 2, payment)
-    assert (play.state(1), play.state(2)) == (State.FREE, State.AUTHORISED)
+    assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.AUTHORIZED)
     (play >> CablePlugged(2) >> VehicleConnected(2)).skip()
     energised(play, 2)
     assert (record(play, payment)["state"], record(play, payment)["evse"]) == (PayState.ACTIVE, 2)
-    assert not play.evse(1).grant
+    assert not play.evse(1).authorization
 
 
 def test_a_card_that_pays_already_pays_for_nothing_else() -> None:
     play = till(evses=2)
     payment = paid(play)
     remote(play, 2, payment, "Rejected")
-    assert (play.state(1), play.state(2)) == (State.ACTIVE, State.FREE)
+    assert (play.state(1), play.state(2)) == (SessionState.ACTIVE, SessionState.FREE)
     unplugged(play.skip(), 3000).skip()
     remote(play, 2, payment, "Rejected")
-    assert play.state(2) is State.FREE
+    assert play.state(2) is SessionState.FREE
     play.skip() >> PaymentSettled(0, payment, Settlement.DONE)
     remote(play, 2, payment, "Rejected")
     play.restart(state=EMPTY)
     remote(play, 2, payment, "Rejected")
-    assert play.state(2) is State.FREE
+    assert play.state(2) is SessionState.FREE
 
 
 def test_nor_one_whose_hold_was_given_back() -> None:
@@ -240,7 +240,7 @@ def test_nor_one_whose_hold_was_given_back() -> None:
     payment = tapped(play)
     play.skip().wait(301).skip()
     remote(play, 2, payment, "Rejected")
-    assert play.state(2) is State.FREE
+    assert play.state(2) is SessionState.FREE
 
 
 # --- what cannot be read ---------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_no_session_runs_on_a_payment_that_cannot_be_read(damage: str) -> None:
     else:
         play.store["payment"][payment] |= {"held_cents": "much", "session": 3}
     play.skip().restart(20, state=state).skip()
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     assert not play.evse().release
     assert Fault.PAYMENT_UNCERTAIN in play.statuses[1].faults
 
@@ -270,7 +270,7 @@ def test_no_session_runs_on_a_payment_that_is_over(state: str) -> None:
     payment = paid(play)
     play.store["payment"][payment] |= {"state": state, "cents": 100}
     play.skip().restart(20, state=EvseAt(play)).skip()
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     assert not play.evse().release
 
 
@@ -285,7 +285,7 @@ def test_the_ceiling_is_kept_by_a_meter_that_is_silent_after_a_restart() -> None
     charge(play, 3355, 58)
     state = EvseAt(play)
     play.skip().restart(1, state=state).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     for key in [k for k in play.timers if k.partition(":")[0] in ("live", "snapshot", "sample")]:
         del play.timers[key]
     begun_s, most_s = play.t_s, (2000 - 355) * 3600 / (3 * 32 * 230)
@@ -301,10 +301,10 @@ def test_after_a_restart_a_meter_may_speak_before_the_ceiling_is_believed() -> N
     charge(play, 4700, 61)  # 15 ct are left: 49 s of full power
     state = EvseAt(play)
     play.skip().restart(24, state=state).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     charge(play, 4700, 2)
     play.skip().wait(20)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_wanted_twice_ended_once() -> None:
@@ -323,7 +323,7 @@ def test_wanted_twice_ended_once() -> None:
 
 def without_terminal(play: Playbook, terminals: dict[int, tuple[int, ...]], **options: Any) -> Playbook:
     """The station starts with another file."""
-    play._site_of = lambda: sold(TARIFF, terms=Terms(0, terminals))
+    play._site_of = lambda: sold(TARIFF, terms=PaymentTerms(0, terminals))
     play.skip().restart(20, **options)
     return play.skip()
 
@@ -349,7 +349,7 @@ def test_a_session_whose_terminal_is_no_more_in_the_file_is_counted_to_its_end()
     play = till()
     payment = paid(play)
     without_terminal(play, {}, state=EvseAt(play))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert play.statuses[1].faults == (Fault.PAYMENT_UNCERTAIN,)
     unplugged(play, 3000).skip()
     assert (record(play, payment)["state"], record(play, payment)["cents"]) == (PayState.FINAL_KNOWN, 100)
@@ -438,7 +438,7 @@ def test_minutes_without_an_agent_are_nobodys() -> None:
     charge(play, 1100, 60)
     state = replace(EvseAt(play), plugged_s=600.0)
     play.skip().restart(240, state=state).skip()
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     charge(play, 1101, 2)
     unplugged(play, 1101).skip()
     assert 1.0 <= minutes(play, payment) <= 2.0
@@ -449,4 +449,4 @@ def test_a_session_is_as_old_as_time_says_not_the_clock() -> None:
     paid(play)
     play.clock_off_s += 50 * 3600
     charge(play, 1100, 60)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE

@@ -7,22 +7,22 @@ from typing import Any, TypeAlias
 import pytest
 
 from agent.domain.events import (
-    Asked,
     BayChanged,
     CablePlugged,
     CardPresented,
     Event,
     MeterFailed,
     MeterRead,
+    RequestReceived,
     StopRequested,
-    TokenJudged,
-    TransactionHeard,
+    TokenAuthorized,
+    TransactionAcknowledged,
     VehicleConnected,
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import (
     ChargingState,
     StopReason,
@@ -32,8 +32,8 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken, ReadMeter, Reply, Restart, SetRelease
-from agent.domain.requests import AskInventory, AskReset, AskSet, AskStop
+from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Restart, SetRelease
+from agent.domain.requests import DeviceReportRequest, RemoteStopRequest, ResetRequest, SetVariablesRequest
 from agent.model.board import EvseTraits
 from agent.model.types import ReadingContext
 from tests.domain.playbook import (
@@ -89,8 +89,8 @@ def opened(p: Playbook, meter_wh: int = 500) -> Playbook:
 def card(p: Playbook, token: Any = A, n: int = 1, verdict: Any = ACCEPTED) -> Playbook:
     p = p >> CardPresented(n, token)
     asked = p.unclaimed.pop(0)
-    assert isinstance(asked, JudgeToken)
-    return p >> TokenJudged(asked.request, token, verdict)
+    assert isinstance(asked, AuthorizeToken)
+    return p >> TokenAuthorized(asked.request, token, verdict)
 
 
 def stopped(p: Playbook, meter_wh: int, event: Event | None = None) -> Playbook:
@@ -162,7 +162,7 @@ def test_the_right_ends_without_a_cable() -> None:
     p = p.wait(2.0) << forgotten("tx")
     p = p << told(TransactionEnded, reason=StopReason.TIMEOUT, trigger=TriggerReason.EV_CONNECT_TIMEOUT, meter_wh=500)
     assert p
-    assert p.state() is State.FREE
+    assert p.state() is SessionState.FREE
 
 
 def test_a_refused_card_leaves_it_open() -> None:
@@ -238,8 +238,8 @@ def test_nothing_begins_where_nobody_may_charge() -> None:
 
 def test_the_evse_is_not_known_at_the_start() -> None:
     """J_08: EVSE and begin values follow with the cable."""
-    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << JudgeToken
-    p = p >> TokenJudged("token:1", A, ACCEPTED) << kept("tx", placed=False)
+    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << AuthorizeToken
+    p = p >> TokenAuthorized("token:1", A, ACCEPTED) << kept("tx", placed=False)
     p = p << told(TransactionStarted, evse=0, token=A, meter_wh=0)
     p = p >> VehicleConnected(2) << ReadMeter(2, "begin:1", True) << kept("tx", evse=2)
     p = p >> MeterRead(2, "begin:1", wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
@@ -252,8 +252,8 @@ def test_the_evse_is_not_known_at_the_start() -> None:
 
 
 def test_the_evse_never_becomes_known() -> None:
-    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << JudgeToken
-    p = p >> TokenJudged("token:1", A, ACCEPTED) << kept("tx", placed=False) << TELL
+    p = play((RIGHT,), evses=2) >> CardPresented(0, A) << AuthorizeToken
+    p = p >> TokenAuthorized("token:1", A, ACCEPTED) << kept("tx", placed=False) << TELL
     p = (
         p.wait(59.0).skip().wait(2.0)
         << forgotten("tx")
@@ -298,7 +298,7 @@ def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
 def test_untold_it_survives_a_restart() -> None:
     p = card(plug(play((ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, "begin:1", wh(500))
     p.skip().restart(state=_plugged_for(5.0)).skip()
-    assert p.state() is State.ACTIVE
+    assert p.state() is SessionState.ACTIVE
     assert p.told == []
     energised_again(p)
     assert messages(p) == ["Started"]
@@ -374,10 +374,10 @@ def test_ends_when_the_car_takes_nothing_more() -> None:
     p = energised(card(plug(play(stops=(ENERGY,)))).skip(), meter_wh=500)
     p = p >> VehiclePaused(1) << told(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
     p = p.wait(3.0).skip() >> VehicleReady(1) << told(TransactionUpdated, charging=ChargingState.CHARGING)
-    assert p.wait(10.0).skip().state() is State.ACTIVE
+    assert p.wait(10.0).skip().state() is SessionState.ACTIVE
     p = p >> VehiclePaused(1) << told(TransactionUpdated, charging=ChargingState.SUSPENDED_EV)
     p.wait(6.0).skip()
-    assert p.state() is State.ENDING
+    assert p.state() is SessionState.ENDING
     assert p.session().stop is not None
     assert p.session().stop.reason is StopReason.STOPPED_BY_EV
 
@@ -385,39 +385,49 @@ def test_ends_when_the_car_takes_nothing_more() -> None:
 def test_a_car_that_has_not_begun_has_not_ended() -> None:
     p = card(plug(play(stops=(ENERGY,)))).skip() >> MeterRead(1, "begin:1", wh(500))
     p.skip().wait(600.0)
-    assert p.skip().state() is State.ACTIVE
+    assert p.skip().state() is SessionState.ACTIVE
     assert p.evse().charging in (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE)
 
 
 def test_remote_stop_of_what_has_no_right() -> None:
-    p = opened(plug(play((EV,)))) << TELL >> Asked(LINK, "q", AskStop("s1")) << Reply(LINK, "q", "Accepted")
+    p = (
+        opened(plug(play((EV,))))
+        << TELL
+        >> RequestReceived(LINK, "q", RemoteStopRequest("s1"))
+        << Response(LINK, "q", "Accepted")
+    )
     assert p << forgotten("tx") << told(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
 
 
 def test_remote_stop_of_a_right_that_waits() -> None:
-    p = opened(card(play((RIGHT,)))) << TELL >> Asked(LINK, "q", AskStop("s1")) << Reply(LINK, "q", "Accepted")
+    p = (
+        opened(card(play((RIGHT,))))
+        << TELL
+        >> RequestReceived(LINK, "q", RemoteStopRequest("s1"))
+        << Response(LINK, "q", "Accepted")
+    )
     assert p << forgotten("tx") << told(TransactionEnded, reason=StopReason.REMOTE, trigger=TriggerReason.REMOTE_STOP)
-    assert p.state() is State.FREE
+    assert p.state() is SessionState.FREE
 
 
 def test_a_waiting_right_that_the_backend_refuses() -> None:
-    p = opened(card(play((RIGHT,)))) << TELL >> TransactionHeard(LINK, "s1", "s1", REFUSED)
+    p = opened(card(play((RIGHT,)))) << TELL >> TransactionAcknowledged(LINK, "s1", "s1", REFUSED)
     assert (
         p
         << forgotten("tx")
         << told(TransactionEnded, reason=StopReason.DEAUTHORIZED, trigger=TriggerReason.DEAUTHORIZED)
     )
-    assert p.evse().grant is None
+    assert p.evse().authorization is None
 
 
 @pytest.mark.parametrize("on_idle", [False, True])
 def test_a_reset_ends_it_or_waits_for_it(on_idle: bool) -> None:
-    p = opened(plug(play((EV,)))) << TELL >> Asked(LINK, "q", AskReset(on_idle=on_idle))
+    p = opened(plug(play((EV,)))) << TELL >> RequestReceived(LINK, "q", ResetRequest(on_idle=on_idle))
     if on_idle:
-        p = p << Reply(LINK, "q", "Scheduled") >> VehicleLeft(1)
+        p = p << Response(LINK, "q", "Scheduled") >> VehicleLeft(1)
         assert p << forgotten("tx") << TELL << Restart(False, "ScheduledReset")
     else:
-        p = p << Reply(LINK, "q", "Accepted") << Restart(False) << forgotten("tx")
+        p = p << Response(LINK, "q", "Accepted") << Restart(False) << forgotten("tx")
         assert p << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, trigger=TriggerReason.RESET_COMMAND)
 
 
@@ -540,17 +550,17 @@ def test_an_orderly_stop_keeps_it() -> None:
 def test_setting(name: str, text: str, sensor: bool, status: str) -> None:
     p = play()
     p.evse().bay_sensor = sensor
-    p.feed(Asked(LINK, "q", AskSet({name: text})))
-    assert p.unclaimed[-1] == Reply(LINK, "q", "Accepted", {name: status})
-    assert (p.site.settings.items_of(name) == tuple(text.split(","))) is (status == "Accepted")
+    p.feed(RequestReceived(LINK, "q", SetVariablesRequest({name: text})))
+    assert p.unclaimed[-1] == Response(LINK, "q", "Accepted", {name: status})
+    assert (p.site.settings.list_value(name) == tuple(text.split(","))) is (status == "Accepted")
 
 
 def test_a_set_survives_and_what_is_open_stays_open() -> None:
     p = opened(plug(play((EV,), traits=COUNTS))) << TELL
-    p.feed(Asked(LINK, "q", AskSet({"tx_start_points": RIGHT})))
+    p.feed(RequestReceived(LINK, "q", SetVariablesRequest({"tx_start_points": RIGHT})))
     p.skip().restart(state=_plugged_for(5.0)).skip()
-    assert p.site.settings.items_of("tx_start_points") == (RIGHT,)
-    p.feed(Asked(LINK, "q", AskInventory()))
+    assert p.site.settings.list_value("tx_start_points") == (RIGHT,)
+    p.feed(RequestReceived(LINK, "q", DeviceReportRequest()))
     assert p.unclaimed[-1].data["sessions"] == ["s1"]  # type: ignore[attr-defined]
 
 

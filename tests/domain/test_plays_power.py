@@ -12,11 +12,11 @@ from agent.domain.events import (
     FaultCleared,
     MeterRead,
     SupplyChanged,
-    TokenJudged,
+    TokenAuthorized,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, StopReason, TransactionEnded, TriggerReason
-from agent.domain.orders import JudgeToken, Leave, ReadMeter, Remember, SetRelease, Unlock
+from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, SetRelease, Shutdown, Unlock
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import (
@@ -70,45 +70,45 @@ def test_a_loss_ends_the_session_frees_the_cable_and_then_the_process() -> None:
         meter_wh=1234,
         token=None,
     )
-    assert play << Unlock(1) << Leave()
+    assert play << Unlock(1) << Shutdown()
 
 
 def test_release_is_withdrawn_before_anything_is_read_or_written() -> None:
     play = charging(lit()) >> LOST
     before = len(play.log)
     play.wait(HOLD_S)
-    orders = [o for o in play.log[before:] if isinstance(o, SetRelease | ReadMeter | Remember | Unlock)]
+    orders = [o for o in play.log[before:] if isinstance(o, SetRelease | ReadMeter | Persist | Unlock)]
     assert orders[0] == SetRelease(1, False)
 
 
 def test_who_waits_for_a_plug_loses_the_right() -> None:
-    play = lit() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
-    play >> TokenJudged("token:1", A, ACCEPTED)
-    assert play.skip().state() is State.AUTHORISED
-    assert cut(play) << Leave()
-    assert play.state() is State.FREE
+    play = lit() >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play >> TokenAuthorized("token:1", A, ACCEPTED)
+    assert play.skip().state() is SessionState.AUTHORIZED
+    assert cut(play) << Shutdown()
+    assert play.state() is SessionState.FREE
 
 
 def test_nobody_starts_in_the_dark() -> None:
-    play = cut(lit()) << Leave()
+    play = cut(lit()) << Shutdown()
     assert play >> CardPresented(1, A)
     assert play.screens[1].name is ScreenName.OUT_OF_SERVICE
 
 
 def test_without_anybody_the_process_ends_at_once_and_only_once() -> None:
-    play = cut(lit()) << Leave()
+    play = cut(lit()) << Shutdown()
     assert play >> LOST >> SupplyChanged(Supply(False, True))
     assert play.wait(BACKUP_S * 2)
 
 
 def test_without_a_backup_nobody_waits_for_a_second_look() -> None:
     play = lit() >> SupplyChanged(Supply(False, backup=False))
-    assert play << Leave()
+    assert play << Shutdown()
 
 
 def test_a_backup_that_gives_up_during_the_hold_time_hurries() -> None:
     play = lit() >> LOST
-    assert play >> SupplyChanged(Supply(False, backup=False)) << Leave()
+    assert play >> SupplyChanged(Supply(False, backup=False)) << Shutdown()
 
 
 def test_what_takes_too_long_is_left_to_the_next_start() -> None:
@@ -116,7 +116,7 @@ def test_what_takes_too_long_is_left_to_the_next_start() -> None:
     play = cut(charging(lit())).skip() >> ContactorOpened(1)
     play.skip()
     play.wait(BACKUP_S - 0.1)
-    assert play.skip().wait(0.2) << Leave()
+    assert play.skip().wait(0.2) << Shutdown()
     assert play.store["session"]["s1"]["stop"]["reason"] == "PowerLoss"
     play.restart(60, new_boot=True, state=EMPTY)
     play.skip() >> MeterRead(1, "end:1", wh(1500))
@@ -127,22 +127,22 @@ def test_mains_back_while_sessions_end_keeps_the_process() -> None:
     play = cut(charging(lit())).skip() >> MAINS
     play.skip() >> ContactorOpened(1)
     play.skip() >> MeterRead(1, "end:1", wh(1100))
-    assert Leave() not in play.log
+    assert Shutdown() not in play.log
     assert [m.reason for m in play.ended()] == [StopReason.POWER_LOSS]
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.FINISHED, "power_loss")
     assert play.skip().wait(BACKUP_S * 2)
-    assert Leave() not in play.log
+    assert Shutdown() not in play.log
 
 
 def test_mains_back_in_the_last_moment_starts_nobody_in_a_process_that_ends() -> None:
-    play = cut(lit()) << Leave()
+    play = cut(lit()) << Shutdown()
     assert play >> MAINS >> CardPresented(1, A)
 
 
 def test_a_process_that_begins_in_the_dark_waits_and_does_not_end_again() -> None:
     play = Playbook() >> LOST
     assert play.wait(3600)
-    assert Leave() not in play.log
+    assert Shutdown() not in play.log
     assert play.screens[1].detail == "PowerLoss"
     assert play >> MAINS
     assert play.screens[1].name is ScreenName.IDLE

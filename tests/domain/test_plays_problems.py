@@ -6,14 +6,14 @@ from playbook import LINK, Playbook
 
 from agent.domain.events import FaultCleared, FaultRaised, LinkChanged
 from agent.domain.messages import FaultNoted
-from agent.domain.orders import Tell
+from agent.domain.orders import Send
 from agent.model.types import STATION, Fault
 
 LOCK, DOOR = Fault.LOCK_FAILURE, Fault.DOOR_OPEN
 
 
 def noted(play: Playbook) -> list[FaultNoted]:
-    return [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, FaultNoted)]
+    return [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, FaultNoted)]
 
 
 def test_when_it_comes_and_when_it_is_over() -> None:

@@ -14,13 +14,13 @@ from agent.domain.events import (
     CardPresented,
     MeterRead,
     StopWanted,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
-from agent.domain.orders import JudgeToken, ReadMeter
+from agent.domain.orders import AuthorizeToken, ReadMeter
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, CHARGING, A, Playbook, wh
@@ -41,10 +41,10 @@ def begun(traits: EvseTraits, **options: Any) -> Playbook:
     play.feed(BoardChanged(1, HERE))
     if not options.get("free_vending"):
         play.feed(CardPresented(1, A))
-        (question,) = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
-        play.feed(TokenJudged(question.request, A, ACCEPTED))
+        (question,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+        play.feed(TokenAuthorized(question.request, A, ACCEPTED))
     play.skip().feed(MeterRead(1, f"begin:{play.evse().begin_try}", wh(1000)))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     assert play.evse().release
     return play.skip()
 
@@ -59,9 +59,9 @@ def read_on(play: Playbook, meter_wh: int) -> Playbook:
     """Every register that is asked for is read, until none is."""
     for _ in range(4):
         evse = play.evse()
-        if evse.state is State.ENDING:
+        if evse.state is SessionState.ENDING:
             play.skip().feed(MeterRead(1, f"end:{evse.end_try}", wh(meter_wh)))
-        elif evse.state is State.BEGINNING:
+        elif evse.state is SessionState.BEGINNING:
             play.skip().feed(MeterRead(1, f"begin:{evse.begin_try}", wh(meter_wh)))
     return play.skip()
 
@@ -84,7 +84,7 @@ def test_a_plug_that_was_not_quite_in_ends_nothing(traits: EvseTraits, free: boo
     play.feed(BoardChanged(1, GONE))
     assert not play.evse().release, "nobody is there: no release for whoever comes"
     play.skip().wait(after_s).skip().feed(BoardChanged(1, HERE))
-    assert (play.state(), play.evse().release) == (State.ACTIVE, True)
+    assert (play.state(), play.evse().release) == (SessionState.ACTIVE, True)
     play.skip().wait(30).skip()
     assert told(play) == ["TransactionStarted s1"]
     play.feed(BoardChanged(1, CHARGING))
@@ -96,7 +96,7 @@ def test_who_has_really_gone_is_told_a_moment_later(traits: EvseTraits) -> None:
     play = begun(traits)
     play.feed(BoardChanged(1, GONE))
     play.skip().wait(1.1)
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     read_on(play, 1000)
     assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
 
@@ -104,7 +104,7 @@ def test_who_has_really_gone_is_told_a_moment_later(traits: EvseTraits) -> None:
 def test_a_plug_that_left_the_socket_ends_at_once() -> None:
     play = begun(EvseTraits())
     play.feed(BoardChanged(1, replace(GONE, cable=False)))
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
 
 
 def test_a_stop_in_between_is_a_stop() -> None:
@@ -131,14 +131,14 @@ def charged(traits: EvseTraits, **options: Any) -> Playbook:
 def test_free_vending_begins_anew_for_the_vehicle_that_has_come(traits: EvseTraits) -> None:
     play = read_on(replugged(charged(traits, free_vending=True)), 2000)
     assert told(play) == ["TransactionStarted s1", "TransactionEnded s1", "TransactionStarted s2"]
-    assert (play.state(), play.evse().release) == (State.ACTIVE, True)
+    assert (play.state(), play.evse().release) == (SessionState.ACTIVE, True)
 
 
 @AC_AND_DC
 def test_with_a_card_the_next_driver_is_asked_for_one(traits: EvseTraits) -> None:
     play = read_on(replugged(charged(traits)), 2000)
     assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
     assert play.screens[1].name is not ScreenName.FINISHED
     assert not play.statuses[1].ended
 
@@ -155,7 +155,7 @@ def test_who_left_again_before_the_end_was_read_is_nobody() -> None:
     replugged(play).feed(BoardChanged(1, GONE))
     read_on(play, 2000)
     assert told(play)[-1] == "TransactionEnded s1"
-    assert play.state() is State.ENDED, "its cable is in the socket"
+    assert play.state() is SessionState.ENDED, "its cable is in the socket"
 
 
 def test_a_transaction_that_begins_with_the_plug_begins_for_the_new_one() -> None:
@@ -164,8 +164,8 @@ def test_a_transaction_that_begins_with_the_plug_begins_for_the_new_one() -> Non
     play.feed(BoardChanged(1, HERE))
     play.skip().feed(MeterRead(1, "tx:1", wh(1000)))
     play.skip().feed(CardPresented(1, A))
-    (question,) = [o for o in play.log if isinstance(o, JudgeToken)]
-    play.feed(TokenJudged(question.request, A, ACCEPTED))
+    (question,) = [o for o in play.log if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(question.request, A, ACCEPTED))
     read_on(play, 1000)
     for event in (BoardChanged(1, CHARGING), MeterRead(1, "live", wh(2000))):
         play.feed(event)
@@ -185,24 +185,24 @@ def test_who_moves_to_the_other_outlet_takes_the_right_along(judged: str) -> Non
     play = Playbook(evses=2)
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(0, A)):
         play.feed(event)
-    verdict = TokenJudged("token:1", A, ACCEPTED)
+    verdict = TokenAuthorized("token:1", A, ACCEPTED)
     if judged == "before":
         play.feed(verdict)
-        assert play.state(1) is State.BEGINNING
+        assert play.state(1) is SessionState.BEGINNING
     for event in (VehicleLeft(1), CableRemoved(1), CablePlugged(2), VehicleConnected(2)):
         play.feed(event)
     if judged == "after":
         play.feed(verdict)
-    assert (play.state(1), play.state(2)) == (State.FREE, State.BEGINNING)
+    assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.BEGINNING)
 
 
 def test_a_card_at_the_outlet_s_own_reader_stays_there() -> None:
     play = Playbook(evses=2)
-    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenJudged("token:1", A, ACCEPTED)):
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenAuthorized("token:1", A, ACCEPTED)):
         play.feed(event)
     for event in (VehicleLeft(1), CableRemoved(1), CablePlugged(2), VehicleConnected(2)):
         play.feed(event)
-    assert (play.state(1), play.state(2)) == (State.AUTHORISED, State.OCCUPIED)
+    assert (play.state(1), play.state(2)) == (SessionState.AUTHORIZED, SessionState.OCCUPIED)
 
 
 # --- and a restart ---------------------------------------------------------------------------------------------------
@@ -217,4 +217,4 @@ def test_what_survived_the_plug_is_proven_by_the_new_plug() -> None:
     play.feed(BoardChanged(1, CHARGING))
     play.skip().wait(60).skip()
     play.restart(5, state=replace(CHARGING, contactor=False, plugged_s=65.0))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE

@@ -22,7 +22,6 @@ from playbook import (
 )
 
 from agent.domain.events import (
-    Asked,
     BoardOpened,
     CablePlugged,
     CardPresented,
@@ -31,22 +30,23 @@ from agent.domain.events import (
     FaultRaised,
     LinkChanged,
     MeterRead,
-    TokenJudged,
+    RequestReceived,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import Service, State
+from agent.domain.evse import ServiceState, SessionState
 from agent.domain.messages import ReservationEnded, TransactionStarted
-from agent.domain.orders import JudgeToken, Remember, Reply, Tell
+from agent.domain.orders import AuthorizeToken, Persist, Response, Send
 from agent.domain.requests import (
-    AskAvailability,
-    AskCancelReservation,
-    AskReserve,
-    AskSendList,
-    AskSet,
-    AskStart,
+    CancelReservationRequest,
+    ChangeAvailabilityRequest,
+    RemoteStartRequest,
+    ReserveNowRequest,
+    SendLocalListRequest,
+    SetVariablesRequest,
 )
-from agent.domain.reservation_claims import served
+from agent.domain.reservation_claims import count_served_wishes
 from agent.model.board import EvseTraits
 from agent.model.types import AuthorizationStatus, Fault, ScreenName, Token, Verdict
 
@@ -55,14 +55,16 @@ FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")
 HOUR_S = 3600.0
 
 
-def reserving(number: int = 1, evse: int = 1, token: Token = A, after_s: float = HOUR_S, **more: Any) -> AskReserve:
-    return AskReserve(number, evse, token, UTC0_S + after_s, **more)
+def reserving(
+    number: int = 1, evse: int = 1, token: Token = A, after_s: float = HOUR_S, **more: Any
+) -> ReserveNowRequest:
+    return ReserveNowRequest(number, evse, token, UTC0_S + after_s, **more)
 
 
 def answer(play: Playbook, ask: Any, link: str = LINK) -> str:
-    orders = play.feed(Asked(link, "1", ask))
+    orders = play.feed(RequestReceived(link, "1", ask))
     play.skip()
-    (reply,) = [o for o in orders if isinstance(o, Reply)]
+    (reply,) = [o for o in orders if isinstance(o, Response)]
     return reply.status
 
 
@@ -75,11 +77,13 @@ def reserved(play: Playbook | None = None, **ask: Any) -> Playbook:
 def tap(play: Playbook, token: Token, evse: int = 1, verdict: Verdict = OK) -> bool:
     """A card, and the backend's word if it is asked for. May it charge?"""
     play.feed(CardPresented(evse, token))
-    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     if asked:
-        play.feed(TokenJudged(asked[-1].request, token, verdict))
+        play.feed(TokenAuthorized(asked[-1].request, token, verdict))
     play.skip()
-    return any(e.grant is not None and e.grant.token.same(token) for e in play.site.evses.values())
+    return any(
+        e.authorization is not None and e.authorization.token.matches_token(token) for e in play.site.evses.values()
+    )
 
 
 def connectors(play: Playbook) -> list[str]:
@@ -91,7 +95,7 @@ def started(play: Playbook) -> list[TransactionStarted]:
 
 
 def ends(play: Playbook) -> list[tuple[str, bool]]:
-    messages = [o.message for o in play.log if isinstance(o, Tell)]
+    messages = [o.message for o in play.log if isinstance(o, Send)]
     return [(m.reservation, m.expired) for m in messages if isinstance(m, ReservationEnded)]
 
 
@@ -101,9 +105,9 @@ def ends(play: Playbook) -> list[tuple[str, bool]]:
 def test_promised_when_durable() -> None:
     assert (
         Playbook()
-        >> Asked(LINK, "1", reserving(group="FAMILY"))
+        >> RequestReceived(LINK, "1", reserving(group="FAMILY"))
         << kept("reservation", f"{LINK}/1", evse=1, group="FAMILY")
-        << Reply(LINK, "1", "Accepted")
+        << Response(LINK, "1", "Accepted")
     )
 
 
@@ -114,15 +118,15 @@ def test_another_card_is_turned_away_and_its_own_uses_it() -> None:
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "reserved")
     play.wait(10)
     assert tap(play, A)
-    assert (play.state(), connectors(play)) == (State.AUTHORISED, ["Reserved"])
+    assert (play.state(), connectors(play)) == (SessionState.AUTHORIZED, ["Reserved"])
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
     play.skip()
     play >> MeterRead(1, "begin:1", wh(1000))
     play << kept("session") << told(TransactionStarted, reservation=f"{LINK}/1")
-    assert Remember("reservation", f"{LINK}/1", None) in play.skip().log
+    assert Persist("reservation", f"{LINK}/1", None) in play.skip().log
     assert play.store["reservation"] == {}
-    assert play.site.service_state(play.evse()) is Service.IN_SERVICE
+    assert play.site.service_state(play.evse()) is ServiceState.IN_SERVICE
 
 
 def test_the_same_card_with_the_cable_first() -> None:
@@ -140,7 +144,7 @@ def test_who_does_not_plug_in_keeps_the_reservation() -> None:
     play = reserved()
     assert tap(play, A)
     play.wait(61).skip()
-    assert (play.state(), connectors(play)) == (State.FREE, ["Reserved"])
+    assert (play.state(), connectors(play)) == (SessionState.FREE, ["Reserved"])
     assert not tap(play, B)
     assert tap(play, A)
 
@@ -182,9 +186,9 @@ def test_faulted_occupied_unavailable() -> None:
     play.feed(FaultRaised(1, Fault.GROUND_FAILURE))
     assert answer(play, reserving()) == "Faulted"
     play.feed(FaultCleared(1, Fault.GROUND_FAILURE))
-    assert answer(play, AskAvailability(1, False)) == "Accepted"
+    assert answer(play, ChangeAvailabilityRequest(1, False)) == "Accepted"
     assert answer(play, reserving()) == "Unavailable"
-    assert answer(play, AskAvailability(1, True)) == "Accepted"
+    assert answer(play, ChangeAvailabilityRequest(1, True)) == "Accepted"
     play.feed(CablePlugged(1))
     assert answer(play, reserving()) == "Occupied"
     assert answer(charging(Playbook()), reserving()) == "Occupied"
@@ -198,13 +202,13 @@ def test_faulted_occupied_unavailable() -> None:
 @pytest.mark.parametrize(
     "ask", [reserving(evse=7), reserving(after_s=-1.0), reserving(after_s=0.0), reserving(evse=0, connector="cCCS2")]
 )
-def test_rejected(ask: AskReserve) -> None:
+def test_rejected(ask: ReserveNowRequest) -> None:
     assert answer(Playbook(), ask) == "Rejected"
 
 
 def test_rejected_when_switched_off_or_without_time() -> None:
     play = Playbook()
-    assert answer(play, AskSet({"reservation_enabled": "false"})) == "Accepted"
+    assert answer(play, SetVariablesRequest({"reservation_enabled": "false"})) == "Accepted"
     assert answer(play, reserving()) == "Rejected"
     assert answer(Playbook(settings={"reserve_any": False}), reserving(evse=0)) == "Rejected"
     play = Playbook()
@@ -242,9 +246,9 @@ def test_a_replacement_that_is_not_possible_leaves_the_old_one() -> None:
 
 def test_cancelled() -> None:
     play = reserved()
-    assert answer(play, AskCancelReservation(2)) == "Rejected"
+    assert answer(play, CancelReservationRequest(2)) == "Rejected"
     assert connectors(play) == ["Reserved"]
-    assert answer(play, AskCancelReservation(1)) == "Accepted"
+    assert answer(play, CancelReservationRequest(1)) == "Accepted"
     assert (connectors(play), play.store["reservation"], ends(play)) == (["Available"], {}, [])
     assert tap(play, B)
 
@@ -253,7 +257,7 @@ def test_numbers_of_two_backends_are_two_reservations() -> None:
     play = reserved(Playbook(evses=2, links=(LINK, "owner")), evse=1)
     assert answer(play, reserving(1, 2, B), "owner") == "Accepted"
     assert connectors(play) == ["Reserved", "Reserved"]
-    assert answer(play, AskCancelReservation(1), "owner") == "Accepted"
+    assert answer(play, CancelReservationRequest(1), "owner") == "Accepted"
     assert connectors(play) == ["Reserved", "Available"]
 
 
@@ -262,8 +266,8 @@ def test_numbers_of_two_backends_are_two_reservations() -> None:
 
 def test_a_card_of_the_group_is_asked_about_and_uses_it() -> None:
     play = reserved(group="family")
-    play >> CardPresented(1, B) << JudgeToken(LINK, "token:1", B, 1)
-    play.feed(TokenJudged("token:1", B, FAMILY))
+    play >> CardPresented(1, B) << AuthorizeToken(LINK, "token:1", B, 1)
+    play.feed(TokenAuthorized("token:1", B, FAMILY))
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
     energised(play)
@@ -280,7 +284,7 @@ def test_a_card_of_no_group_is_turned_away_after_the_question(verdict: Verdict) 
 def test_the_group_may_be_known_from_the_list() -> None:
     play = Playbook(online=False)
     entries = ((B.value, FAMILY), (C.value, OK))
-    assert answer(play, AskSendList(1, True, entries)) == "Accepted"
+    assert answer(play, SendLocalListRequest(1, True, entries)) == "Accepted"
     reserved(play, group="FAMILY")
     assert not tap(play, C)
     assert tap(play, B)
@@ -289,19 +293,24 @@ def test_the_group_may_be_known_from_the_list() -> None:
 def test_a_remote_start_by_a_card_of_the_group() -> None:
     """Whether it is of the group has to be asked, whatever is configured."""
     play = reserved(group="FAMILY")
-    play >> Asked(LINK, "1", AskStart(1, B)) << Reply(LINK, "1", "Accepted") << JudgeToken(LINK, "token:1", B, 1)
-    play.feed(TokenJudged("token:1", B, FAMILY))
-    assert play.skip().state() is State.AUTHORISED
+    (
+        play
+        >> RequestReceived(LINK, "1", RemoteStartRequest(1, B))
+        << Response(LINK, "1", "Accepted")
+        << AuthorizeToken(LINK, "token:1", B, 1)
+    )
+    play.feed(TokenAuthorized("token:1", B, FAMILY))
+    assert play.skip().state() is SessionState.AUTHORIZED
     play = reserved(group="FAMILY")
-    assert answer(play, AskStart(1, B, group="FAMILY")) == "Accepted"  # 2.x says it in the request
-    assert play.state() is State.AUTHORISED
-    assert answer(reserved(group="FAMILY"), AskStart(1, B, group="OTHERS")) == "Rejected"
+    assert answer(play, RemoteStartRequest(1, B, group="FAMILY")) == "Accepted"  # 2.x says it in the request
+    assert play.state() is SessionState.AUTHORIZED
+    assert answer(reserved(group="FAMILY"), RemoteStartRequest(1, B, group="OTHERS")) == "Rejected"
 
 
 def test_remote_starts() -> None:
     play = reserved()
-    assert answer(play, AskStart(1, B)) == "Rejected"
-    assert answer(play, AskStart(1, A)) == "Accepted"
+    assert answer(play, RemoteStartRequest(1, B)) == "Rejected"
+    assert answer(play, RemoteStartRequest(1, A)) == "Accepted"
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
     energised(play)
@@ -310,12 +319,12 @@ def test_remote_starts() -> None:
 
 def test_a_remote_start_without_an_outlet_takes_the_reserved_one() -> None:
     play = reserved(Playbook(evses=3), evse=2)
-    assert answer(play, AskStart(None, A)) == "Accepted"
-    assert play.state(2) is State.AUTHORISED
-    assert answer(play, AskStart(None, B)) == "Accepted"
-    assert play.state(2) is State.AUTHORISED
-    assert play.evse(2).grant is not None
-    assert play.evse(2).grant.token == A
+    assert answer(play, RemoteStartRequest(None, A)) == "Accepted"
+    assert play.state(2) is SessionState.AUTHORIZED
+    assert answer(play, RemoteStartRequest(None, B)) == "Accepted"
+    assert play.state(2) is SessionState.AUTHORIZED
+    assert play.evse(2).authorization is not None
+    assert play.evse(2).authorization.token == A
 
 
 # --- any outlet ----------------------------------------------------------------------------------------------------
@@ -374,9 +383,9 @@ def test_what_is_answered_when_none_is_free() -> None:
     assert answer(play, reserving(evse=0)) == "Faulted"
     for n in (1, 2):
         play.feed(FaultCleared(n, Fault.GROUND_FAILURE))
-    assert answer(play, AskAvailability(0, False)) == "Accepted"
+    assert answer(play, ChangeAvailabilityRequest(0, False)) == "Accepted"
     assert answer(play, reserving(evse=0)) == "Unavailable"
-    assert answer(play, AskAvailability(0, True)) == "Accepted"
+    assert answer(play, ChangeAvailabilityRequest(0, True)) == "Accepted"
     charging(charging(play, B, 1), C, 2)
     assert answer(play, reserving(evse=0)) == "Occupied"
     assert answer(reserved(), reserving(2, 0, B)) == "Occupied"
@@ -404,7 +413,7 @@ def test_of_a_connector_type() -> None:
     [("", "", 0), ("st", "", 0), ("s", "t", 0), ("st", "tt", 1), ("st", "t*", 2), ("tt", "t*", 2), ("t", "t*", 1)],
 )
 def test_how_many_wishes_can_be_served(have: str, want: str, count: int) -> None:
-    assert served(list(have), [w.replace("*", "") for w in want]) == count
+    assert count_served_wishes(list(have), [w.replace("*", "") for w in want]) == count
 
 
 # --- one reader for the whole station ------------------------------------------------------------------------------
@@ -413,15 +422,15 @@ def test_how_many_wishes_can_be_served(have: str, want: str, count: int) -> None
 def test_the_station_s_reader_knows_the_reserved_outlet() -> None:
     play = reserved(Playbook(evses=2), evse=2)
     assert tap(play, A, 0)
-    assert play.state(2) is State.AUTHORISED
-    assert play.evse(2).grant is not None
-    assert not play.evse(2).grant.movable
+    assert play.state(2) is SessionState.AUTHORIZED
+    assert play.evse(2).authorization is not None
+    assert not play.evse(2).authorization.movable
 
 
 def test_a_stranger_at_the_station_s_reader_gets_the_other_one() -> None:
     play = reserved(Playbook(evses=2), evse=1)
     assert tap(play, B, 0)
-    assert play.state(2) is State.AUTHORISED
+    assert play.state(2) is SessionState.AUTHORIZED
 
 
 def test_a_right_that_may_move_does_not_move_to_what_is_kept() -> None:
@@ -429,10 +438,10 @@ def test_a_right_that_may_move_does_not_move_to_what_is_kept() -> None:
     assert tap(play, B, 0)
     for event in (CablePlugged(2), VehicleConnected(2)):
         play.feed(event)
-    assert play.skip().state(1) is State.AUTHORISED
+    assert play.skip().state(1) is SessionState.AUTHORIZED
     for event in (CablePlugged(3), VehicleConnected(3)):
         play.feed(event)
-    assert play.skip().state(3) is State.BEGINNING
+    assert play.skip().state(3) is SessionState.BEGINNING
 
 
 def test_a_right_that_may_move_leaves_what_it_had() -> None:
@@ -442,7 +451,7 @@ def test_a_right_that_may_move_leaves_what_it_had() -> None:
     assert connectors(play) == ["Available", "Reserved"]
     for event in (CablePlugged(2), VehicleConnected(2)):
         play.feed(event)
-    assert play.skip().state(2) is State.BEGINNING
+    assert play.skip().state(2) is SessionState.BEGINNING
     assert connectors(play) == ["Reserved", "Occupied"]
 
 
@@ -455,11 +464,11 @@ def test_free_vending_does_not_take_what_is_kept() -> None:
     play = reserved(Playbook(free_vending=True))
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
-    assert play.skip().state() is State.OCCUPIED
+    assert play.skip().state() is SessionState.OCCUPIED
     play.feed(VehicleLeft(1))
-    assert answer(play, AskCancelReservation(1)) == "Accepted"
+    assert answer(play, CancelReservationRequest(1)) == "Accepted"
     play.feed(VehicleConnected(1))
-    assert play.state() is State.BEGINNING
+    assert play.state() is SessionState.BEGINNING
 
 
 # --- trouble -------------------------------------------------------------------------------------------------------
@@ -488,9 +497,9 @@ def test_what_may_pass_in_seconds_ends_nothing() -> None:
 @pytest.mark.parametrize("evse", [0, 1])
 def test_a_reserved_outlet_that_is_closed(evse: int) -> None:
     play = reserved()
-    assert answer(play, AskAvailability(evse, False)) == "Accepted"
+    assert answer(play, ChangeAvailabilityRequest(evse, False)) == "Accepted"
     assert ends(play) == [(f"{LINK}/1", False)]
-    assert answer(play, AskAvailability(evse, True)) == "Accepted"
+    assert answer(play, ChangeAvailabilityRequest(evse, True)) == "Accepted"
     assert connectors(play) == ["Available"]
 
 
@@ -544,7 +553,7 @@ def test_a_damaged_record_is_dropped() -> None:
 
 def test_off_line_the_card_on_the_list_uses_it() -> None:
     play = reserved()
-    assert answer(play, AskSendList(1, True, ((A.value, OK), (B.value, OK)))) == "Accepted"
+    assert answer(play, SendLocalListRequest(1, True, ((A.value, OK), (B.value, OK)))) == "Accepted"
     play.feed(LinkChanged(LINK, False))
     assert not tap(play, B)
     assert tap(play, A)

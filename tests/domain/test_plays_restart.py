@@ -9,7 +9,6 @@ import pytest
 
 from agent.domain.blocks.meter_values import MeterValues
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     CardPresented,
@@ -17,9 +16,10 @@ from agent.domain.events import (
     FaultRaised,
     MeterFailed,
     MeterRead,
+    RequestReceived,
     StopRequested,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -28,8 +28,8 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
-from agent.domain.requests import AskStop
+from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelease, Unlock
+from agent.domain.requests import RemoteStopRequest
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName
@@ -81,7 +81,7 @@ def ends(play: Playbook, meter_wh: int = 2000) -> Playbook:
 def test_a_proven_plug_resumes() -> None:
     play = counting().restart(3000, state=there(plugged_s=3100.0))
     assert play << kept("session", "s1") << SetLimit << SetRelease(1, True)
-    assert (play.state(), play.session().start_wh) == (State.ACTIVE, 1000)
+    assert (play.state(), play.session().start_wh) == (SessionState.ACTIVE, 1000)
     assert play >> BoardChanged(1, CHARGING) << told(TransactionUpdated, charging=ChargingState.CHARGING)
 
 
@@ -114,18 +114,18 @@ def test_a_board_that_lost_its_count_proves_nothing() -> None:
 
 
 def test_without_a_counter_within_the_time_of_grace() -> None:
-    play = charging(Playbook()).wait(500).skip() >> StopRequested() << SetRelease << Remember
-    assert play.restart(59, state=there()) << Remember << SetLimit << SetRelease(1, True)
+    play = charging(Playbook()).wait(500).skip() >> StopRequested() << SetRelease << Persist
+    assert play.restart(59, state=there()) << Persist << SetLimit << SetRelease(1, True)
 
 
 def test_without_a_counter_after_the_time_of_grace() -> None:
-    play = charging(Playbook()).wait(500).skip() >> StopRequested() << SetRelease << Remember
+    play = charging(Playbook()).wait(500).skip() >> StopRequested() << SetRelease << Persist
     assert ends(play.restart(61, state=there())) << Unlock
 
 
 def test_without_a_counter_the_grace_counts_from_when_the_vehicle_was_last_seen() -> None:
     """The meter answers long before the board does: that is no sign of the vehicle."""
-    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Persist
     play.restart(5)
     for _ in range(20):
         assert play.wait(10) >> MeterRead(1, "poll", wh(1001))
@@ -135,7 +135,7 @@ def test_without_a_counter_the_grace_counts_from_when_the_vehicle_was_last_seen(
 
 
 def test_a_kernel_that_was_booted_anew_proves_nothing() -> None:
-    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Persist
     assert ends(play.restart(5, new_boot=True, state=there())) << Unlock
     play = counting()
     assert ends(play.restart(5, new_boot=True, state=there(plugged_s=5000.0))) << Unlock
@@ -143,18 +143,18 @@ def test_a_kernel_that_was_booted_anew_proves_nothing() -> None:
 
 def test_a_second_stop_before_the_board_is_back_proves_nothing_either() -> None:
     """Found by a walk: SIGTERM while the session waited for its board made it look alive, even after a kernel boot."""
-    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
-    play.restart(5, new_boot=True) >> StopRequested() << Remember
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Persist
+    play.restart(5, new_boot=True) >> StopRequested() << Persist
     assert ends(play.restart(5, state=there())) << Unlock
-    play = charging(Playbook()) >> StopRequested() << SetRelease << Remember
-    play.restart(50) >> StopRequested() << Remember
+    play = charging(Playbook()) >> StopRequested() << SetRelease << Persist
+    play.restart(50) >> StopRequested() << Persist
     assert ends(play.restart(50, state=there())) << Unlock
 
 
 def test_nobody_on_the_cable() -> None:
     play = counting().restart(5, state=EMPTY)
     assert ends(play)
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_the_energy_drawn_while_nobody_looked_is_billed() -> None:
@@ -197,9 +197,9 @@ def test_the_meter_does_not_come_back() -> None:
     play = counting().restart(5) >> FaultRaised(1, Fault.METER_SILENT)
     play.wait(30) >> BoardOpened(1, there(plugged_s=5000.0), COUNTS)
     assert released(play)
-    assert play.skip().wait(31).skip().state() is State.ENDING
+    assert play.skip().wait(31).skip().state() is SessionState.ENDING
     play = counting().restart(5) >> FaultRaised(1, Fault.METER_SILENT)
-    assert play.wait(61).skip().state() is State.ENDING
+    assert play.wait(61).skip().state() is SessionState.ENDING
 
 
 def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
@@ -209,11 +209,16 @@ def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
     assert (
         play
         >> MeterRead(1, "end:1", wh(1900))
-        << Remember
+        << Persist
         << told(TransactionEnded, reason=StopReason.LOCAL)
         << (Unlock)
     )
-    play = counting().restart(5) >> Asked(LINK, "q1", AskStop("s1")) << Reply(LINK, "q1", "Accepted") << Remember
+    play = (
+        counting().restart(5)
+        >> RequestReceived(LINK, "q1", RemoteStopRequest("s1"))
+        << Response(LINK, "q1", "Accepted")
+        << Persist
+    )
     assert play.wait(9)
     assert play.wait(1) << ReadMeter(1, "end:1", True)
 
@@ -231,10 +236,10 @@ def test_a_stop_meant_before_the_crash_keeps_its_reason_and_its_time() -> None:
 
 
 def test_crash_after_crash_ends_once() -> None:
-    play = counting() >> CardPresented(1, A) << SetRelease << Remember
+    play = counting() >> CardPresented(1, A) << SetRelease << Persist
     for _ in range(3):
         play.restart(5, state=there(plugged_s=500.0)) << ReadMeter
-    play = play >> MeterRead(1, "end:1", wh(1800)) << Remember << told(TransactionEnded) << Unlock
+    play = play >> MeterRead(1, "end:1", wh(1800)) << Persist << told(TransactionEnded) << Unlock
     assert play.restart(5, state=there()) << Unlock  # nobody has heard of the first one
     assert len(play.ended()) == 1
 
@@ -254,7 +259,7 @@ def test_a_meter_that_fails_after_the_restart() -> None:
 
 def test_a_board_that_was_away_for_a_moment() -> None:
     play = counting() >> BoardOpened(1, there(plugged_s=101.0), COUNTS)
-    assert play << Remember << SetLimit << SetRelease(1, True)
+    assert play << Persist << SetLimit << SetRelease(1, True)
 
 
 def test_a_board_that_comes_back_with_another_car() -> None:
@@ -264,12 +269,12 @@ def test_a_board_that_comes_back_with_another_car() -> None:
 
 
 def test_a_board_that_comes_back_while_the_session_ends() -> None:
-    play = counting() >> CardPresented(1, A) << SetRelease << Remember >> BoardOpened(1, PLUGGED, COUNTS)
+    play = counting() >> CardPresented(1, A) << SetRelease << Persist >> BoardOpened(1, PLUGGED, COUNTS)
     assert (
         play
         << ReadMeter(1, "end:1", True)
         >> MeterRead(1, "end:1", wh(1800))
-        << Remember
+        << Persist
         << told(TransactionEnded, reason=StopReason.LOCAL)
         << Unlock
     )
@@ -284,12 +289,12 @@ def test_a_board_that_comes_back_with_a_closed_contactor_is_waited_for() -> None
 @pytest.mark.parametrize(
     ("before", "state", "after"),
     [
-        (EMPTY, PLUGGED, State.OCCUPIED),
-        (PLUGGED, EMPTY, State.FREE),
-        (PLUGGED, PLUGGED, State.OCCUPIED),
+        (EMPTY, PLUGGED, SessionState.OCCUPIED),
+        (PLUGGED, EMPTY, SessionState.FREE),
+        (PLUGGED, PLUGGED, SessionState.OCCUPIED),
     ],
 )
-def test_a_board_reopened_without_a_session(before: EvseState, state: EvseState, after: State) -> None:
+def test_a_board_reopened_without_a_session(before: EvseState, state: EvseState, after: SessionState) -> None:
     play = Playbook(state=before) >> BoardOpened(1, state, EvseTraits())
     assert play
     assert play.state() is after
@@ -341,13 +346,13 @@ def test_a_poisoned_record_is_set_aside_and_its_evse_stays_out_of_service(change
 
 @pytest.mark.parametrize("whole", [[], [1], "text", 7, None, {}, {"evse": []}, {"evse": {"a": 1}}])
 def test_a_record_that_is_no_record(whole: Any) -> None:
-    play = poisoned_with(whole) << Remember << forgotten("session")
+    play = poisoned_with(whole) << Persist << forgotten("session")
     assert play
     assert {s.connector for n, s in play.statuses.items() if n} == {ConnectorStatus.FAULTED}
 
 
 def test_a_record_of_an_evse_that_the_station_no_longer_has() -> None:
-    assert poisoned_with({**record(), "evse": 2}, evses=1) << Remember << forgotten("session")
+    assert poisoned_with({**record(), "evse": 2}, evses=1) << Persist << forgotten("session")
 
 
 def test_a_second_open_session_of_one_evse_is_set_aside() -> None:
@@ -356,20 +361,20 @@ def test_a_second_open_session_of_one_evse_is_set_aside() -> None:
     play.restart(5) << kept("poisoned", "s2") << forgotten("session") << kept("session", "s1")
     assert play >> BoardOpened(1, there(plugged_s=5000.0), COUNTS) << ReadMeter
     assert not released(play)
-    assert play >> MeterRead(1, "end:1", wh(1800)) << Remember << told(TransactionEnded, session="s1") << Unlock
+    assert play >> MeterRead(1, "end:1", wh(1800)) << Persist << told(TransactionEnded, session="s1") << Unlock
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
 
 
 def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
     play = Playbook(cold=True)
     play.store = {"session": {"s1": {**record(), "colour": "red"}}}
-    assert play.restart(5).state() is State.RECOVERING
+    assert play.restart(5).state() is SessionState.RECOVERING
 
 
 def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> None:
     """A snapshot every 300 s used to be older than the 60 s within which such a board may resume."""
-    evse = Evse(1)
-    metering = MeterValues(Site({1: evse}, Settings(), resume_within_s=60.0))
+    evse = EvseRecord(1)
+    metering = MeterValues(StationState({1: evse}, Settings(), resume_within_s=60.0))
     assert metering._snapshot_interval_s(evse) <= 60.0
     evse.counts_plugged = True
     assert metering._snapshot_interval_s(evse) == 300.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playbook import LINK, A, B, Playbook, charging, kept, told, wh
 
-from agent.domain.events import Asked, CardPresented, ContactorOpened, LinkChanged, MeterRead, TokenJudged
-from agent.domain.evse import Service
+from agent.domain.events import CardPresented, ContactorOpened, LinkChanged, MeterRead, RequestReceived, TokenAuthorized
+from agent.domain.evse import ServiceState
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -16,19 +16,26 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.orders import ClearFaults, JudgeToken, ReadMeter, Remember, Reply, Restart
-from agent.domain.requests import Ask, AskAvailability, AskInventory, AskReset, AskTrigger, Trigger
+from agent.domain.orders import AuthorizeToken, ClearFaults, Persist, ReadMeter, Response, Restart
+from agent.domain.requests import (
+    BackendRequest,
+    ChangeAvailabilityRequest,
+    DeviceReportRequest,
+    MessageTrigger,
+    ResetRequest,
+    TriggerMessageRequest,
+)
 from agent.model.types import AuthorizationStatus, Verdict
 
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 
 
-def ask(question: Ask) -> Asked:
-    return Asked(LINK, "1", question)
+def ask(question: BackendRequest) -> RequestReceived:
+    return RequestReceived(LINK, "1", question)
 
 
-def said(status: str) -> Reply:
-    return Reply(LINK, "1", status)
+def said(status: str) -> Response:
+    return Response(LINK, "1", status)
 
 
 def end(play: Playbook, evse: int = 1, meter_wh: int = 1500) -> Playbook:
@@ -43,31 +50,31 @@ SCHEDULED = Restart(reason="ScheduledReset")
 
 
 def test_a_reset_on_idle_of_an_idle_station() -> None:
-    assert Playbook() >> ask(AskReset(on_idle=True)) << said("Accepted") << Restart()
+    assert Playbook() >> ask(ResetRequest(on_idle=True)) << said("Accepted") << Restart()
 
 
 def test_a_reset_on_idle_waits_for_the_last_session_and_lets_nobody_else_start() -> None:
     play = charging(charging(Playbook(evses=2), A, 1), A, 2)
-    assert play >> ask(AskReset(on_idle=True)) << said("Scheduled")
+    assert play >> ask(ResetRequest(on_idle=True)) << said("Scheduled")
     assert SCHEDULED not in end(play, 1).skip().log
     play >> CardPresented(1, B)
-    assert not [o for o in play.log if isinstance(o, JudgeToken) and o.token == B]
+    assert not [o for o in play.log if isinstance(o, AuthorizeToken) and o.token == B]
     assert play.statuses[1].connector in (ConnectorStatus.UNAVAILABLE, ConnectorStatus.OCCUPIED)
     assert SCHEDULED in end(play, 2).skip().log
     assert [m.reason for m in play.ended()] == [StopReason.LOCAL, StopReason.LOCAL]
 
 
 def test_somebody_who_is_about_to_plug_in_is_waited_for() -> None:
-    play = Playbook() >> CardPresented(1, A) << JudgeToken
-    play >> TokenJudged("token:1", A, ACCEPTED)
-    play.skip() >> ask(AskReset(on_idle=True)) << said("Scheduled")
+    play = Playbook() >> CardPresented(1, A) << AuthorizeToken
+    play >> TokenAuthorized("token:1", A, ACCEPTED)
+    play.skip() >> ask(ResetRequest(on_idle=True)) << said("Scheduled")
     play.wait(61)
     assert play << SCHEDULED
 
 
 def test_an_immediate_reset_overrides_one_that_waits() -> None:
-    play = charging(Playbook()) >> ask(AskReset(on_idle=True)) << said("Scheduled")
-    play >> ask(AskReset()) << said("Accepted")
+    play = charging(Playbook()) >> ask(ResetRequest(on_idle=True)) << said("Scheduled")
+    play >> ask(ResetRequest()) << said("Accepted")
     assert play.skip().session().stop is not None
     assert play.session().stop.reason == StopReason.IMMEDIATE_RESET
     assert [o for o in end(play, 1).skip().log if isinstance(o, Restart)] == [Restart()]
@@ -75,7 +82,7 @@ def test_an_immediate_reset_overrides_one_that_waits() -> None:
 
 def test_one_evse_is_reset_alone() -> None:
     play = charging(charging(Playbook(evses=2), A, 1), A, 2)
-    play >> ask(AskReset(evse=1)) << said("Accepted")
+    play >> ask(ResetRequest(evse=1)) << said("Accepted")
     play.skip()
     play.feed(ContactorOpened(1))
     play.feed(MeterRead(1, "end:1", wh(1500)))
@@ -88,23 +95,28 @@ def test_one_evse_is_reset_alone() -> None:
 
 @pytest.mark.parametrize(("evse", "status"), [(1, "Accepted"), (9, "Rejected")])
 def test_reset_of_an_idle_evse(evse: int, status: str) -> None:
-    play = Playbook() >> ask(AskReset(evse=evse)) << said(status)
+    play = Playbook() >> ask(ResetRequest(evse=evse)) << said(status)
     assert play << ClearFaults(1) if status == "Accepted" else play
 
 
 def test_on_idle_of_one_evse_waits_for_its_session() -> None:
-    play = charging(Playbook()) >> ask(AskReset(on_idle=True, evse=1)) << said("Scheduled")
+    play = charging(Playbook()) >> ask(ResetRequest(on_idle=True, evse=1)) << said("Scheduled")
     assert ClearFaults(1) not in play.log
     assert ClearFaults(1) in end(play).skip().log
 
 
 def test_triggers_of_transactions() -> None:
-    play = Playbook(evses=2) >> ask(AskTrigger(Trigger.TRANSACTION)) << said("Rejected")
+    play = Playbook(evses=2) >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Rejected")
     charging(play, A, 2)
-    play >> ask(AskTrigger(Trigger.TRANSACTION)) << said("Accepted") << ReadMeter(2, "trigger")
+    play >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted") << ReadMeter(2, "trigger")
     play >> MeterRead(2, "trigger", wh(1100))
     play << told(MeterSampled, session="s1", charging=ChargingState.CHARGING, offline=False)
-    play >> ask(AskTrigger(Trigger.METER_VALUES, 2, loose=True)) << said("Accepted") << ReadMeter(2, "loose")
+    (
+        play
+        >> ask(TriggerMessageRequest(MessageTrigger.METER_VALUES, 2, loose=True))
+        << said("Accepted")
+        << ReadMeter(2, "loose")
+    )
     play >> MeterRead(2, "loose", wh(1200)) << told(MeterSampled, session="", charging=None)
     assert play
 
@@ -113,7 +125,11 @@ def test_triggers_of_transactions() -> None:
 def test_who_only_looks_on_sees_values_and_the_others_are_told_nothing(loose: bool) -> None:
     """Each would be a durable message to the backend that is billed."""
     play = charging(Playbook(links=(LINK, "second"))).skip()
-    play >> Asked("second", "1", AskTrigger(Trigger.METER_VALUES, 1, loose=loose)) << Reply("second", "1", "Accepted")
+    (
+        play
+        >> RequestReceived("second", "1", TriggerMessageRequest(MessageTrigger.METER_VALUES, 1, loose=loose))
+        << Response("second", "1", "Accepted")
+    )
     [order] = play.unclaimed
     assert isinstance(order, ReadMeter)
     play << ReadMeter
@@ -142,53 +158,53 @@ def test_begin_and_end_say_all_that_the_meter_said() -> None:
 @pytest.mark.parametrize("connector_first", [True, False])
 def test_a_connector_stays_inoperative_when_its_evse_becomes_operative(connector_first: bool) -> None:
     """2.0.1 G03: EVSE and connector have a state each. Both survive a restart."""
-    connector, evse = (AskAvailability(1, False, every=False, connector=c) for c in (True, False))
+    connector, evse = (ChangeAvailabilityRequest(1, False, every=False, connector=c) for c in (True, False))
     play = Playbook()
     for asked in (connector, evse) if connector_first else (evse, connector):
         play.skip() >> ask(asked)
-    play.skip() >> ask(AskAvailability(1, True, every=False))
-    assert play.site.service_state(play.evse()) is Service.UNAVAILABLE
+    play.skip() >> ask(ChangeAvailabilityRequest(1, True, every=False))
+    assert play.site.service_state(play.evse()) is ServiceState.UNAVAILABLE
     play.skip().restart(5)
-    assert play.site.service_state(play.evse()) is Service.UNAVAILABLE
-    play.skip() >> ask(AskAvailability(1, True, every=False, connector=True))
-    assert play.site.service_state(play.evse()) is Service.IN_SERVICE
+    assert play.site.service_state(play.evse()) is ServiceState.UNAVAILABLE
+    play.skip() >> ask(ChangeAvailabilityRequest(1, True, every=False, connector=True))
+    assert play.site.service_state(play.evse()) is ServiceState.IN_SERVICE
 
 
 def test_an_evse_stays_inoperative_when_its_connector_becomes_operative() -> None:
-    play = Playbook() >> ask(AskAvailability(1, False, every=False))
-    play.skip() >> ask(AskAvailability(1, True, every=False, connector=True))
-    assert play.skip().site.service_state(play.evse()) is Service.UNAVAILABLE
+    play = Playbook() >> ask(ChangeAvailabilityRequest(1, False, every=False))
+    play.skip() >> ask(ChangeAvailabilityRequest(1, True, every=False, connector=True))
+    assert play.skip().site.service_state(play.evse()) is ServiceState.UNAVAILABLE
 
 
 def test_connector_and_evse_are_one_for_1_6() -> None:
-    play = Playbook() >> ask(AskAvailability(1, False, every=False, connector=True))
-    play.skip() >> ask(AskAvailability(1, True))
-    assert play.skip().site.service_state(play.evse()) is Service.IN_SERVICE
+    play = Playbook() >> ask(ChangeAvailabilityRequest(1, False, every=False, connector=True))
+    play.skip() >> ask(ChangeAvailabilityRequest(1, True))
+    assert play.skip().site.service_state(play.evse()) is ServiceState.IN_SERVICE
 
 
 def test_a_record_of_an_earlier_program_has_an_operative_connector() -> None:
     play = Playbook()
     play.store = {"availability": {"1": {"operative": False}}}
     play.restart(5)
-    play.skip() >> ask(AskAvailability(1, True, every=False))
-    assert play.skip().site.service_state(play.evse()) is Service.IN_SERVICE
+    play.skip() >> ask(ChangeAvailabilityRequest(1, True, every=False))
+    assert play.skip().site.service_state(play.evse()) is ServiceState.IN_SERVICE
 
 
 def test_the_station_and_its_evses_have_a_word_each() -> None:
-    play = Playbook(evses=2) >> ask(AskAvailability(1, False)) << kept("availability", "1", operative=False)
-    play.skip() >> ask(AskAvailability(0, False, every=False)) << kept("availability", "0", operative=False)
-    play.skip() >> ask(AskAvailability(0, True, every=False)) << kept("availability", "0", operative=True)
+    play = Playbook(evses=2) >> ask(ChangeAvailabilityRequest(1, False)) << kept("availability", "1", operative=False)
+    play.skip() >> ask(ChangeAvailabilityRequest(0, False, every=False)) << kept("availability", "0", operative=False)
+    play.skip() >> ask(ChangeAvailabilityRequest(0, True, every=False)) << kept("availability", "0", operative=True)
     play.skip()
     assert [play.evse(n).operative for n in (1, 2)] == [False, True]
     assert play.statuses[2].connector is ConnectorStatus.AVAILABLE
     assert play.statuses[1].connector is ConnectorStatus.UNAVAILABLE
-    assert not [o for o in play.log if isinstance(o, Remember) and o.key == "2"]
+    assert not [o for o in play.log if isinstance(o, Persist) and o.key == "2"]
 
 
 def test_inventory() -> None:
     play = charging(Playbook(evses=2, tethered=True), A, 2)
-    (reply,) = play.feed(ask(AskInventory()))
-    assert isinstance(reply, Reply)
+    (reply,) = play.feed(ask(DeviceReportRequest()))
+    assert isinstance(reply, Response)
     assert reply.data["sessions"] == ["s1"]
     assert set(reply.data["evses"]) == {0, 1, 2}
     assert reply.data["evses"][2]["status"] == "Occupied"

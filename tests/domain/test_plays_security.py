@@ -6,19 +6,19 @@ import pytest
 from playbook import LINK, Playbook, kept
 
 from agent.domain.events import (
-    Asked,
     ClockTrusted,
     Event,
     FaultRaised,
     LinkChanged,
+    RequestReceived,
     SecurityNoticed,
     StoreFailed,
     StoreRecovered,
 )
-from agent.domain.messages import FirmwareStatus, LogStatus, SecurityHappened, noted
-from agent.domain.requests import AskSet
+from agent.domain.messages import FirmwareStatus, LogStatus, SecurityHappened, is_noted_message
+from agent.domain.requests import SetVariablesRequest
 from agent.domain.security_events import CAUSES, LOG_MAX, NEVER, REPEATED, Noted, SecurityEvent
-from agent.domain.serialization import dump, load
+from agent.domain.serialization import dump_record, load_record
 from agent.model.types import Fault, Moment, Stamp
 
 START = "StartupOfTheDevice"
@@ -69,7 +69,10 @@ def test_the_same_failure_at_every_attempt_is_one_event_until_the_link_was_up(ki
     [
         (FaultRaised(1, Fault.DOOR_OPEN), "TamperDetectionActivated"),
         (StoreFailed("disk full"), "MemoryExhaustion"),
-        (Asked(LINK, "q1", AskSet({"authorization_key": "0123456789abcdef"})), "ReconfigurationOfSecurityParameters"),
+        (
+            RequestReceived(LINK, "q1", SetVariablesRequest({"authorization_key": "0123456789abcdef"})),
+            "ReconfigurationOfSecurityParameters",
+        ),
     ],
 )
 def test_what_happens_elsewhere_is_noticed(event: Event, kind: str) -> None:
@@ -123,13 +126,13 @@ def test_the_log_is_a_ring_that_is_read_back_in_its_order() -> None:
 
 
 def test_a_broken_record_costs_itself_alone() -> None:
-    good = dump(Noted("FirmwareUpdated", Stamp(1, 5.0)))
+    good = dump_record(Noted("FirmwareUpdated", Stamp(1, 5.0)))
     play = Playbook(cold=True, store={"security": {"3": {"$": "Noted"}, "x": good, "10": good}})
     play.restart(online=False)
     assert [n.kind for n in play.site.security.records] == ["FirmwareUpdated", START]
     assert play << kept("poisoned", "security/3")
     assert set(play.store["security"]) == {"x", "10", "11"}
-    assert load(play.store["security"]["11"], Noted).kind == START
+    assert load_record(play.store["security"]["11"], Noted).kind == START
 
 
 def test_the_table_says_of_every_event_what_raises_it() -> None:
@@ -138,8 +141,8 @@ def test_the_table_says_of_every_event_what_raises_it() -> None:
 
 
 def test_what_must_be_heard_of_is_durable_and_what_was_only_asked_for_is_not() -> None:
-    assert noted(SecurityHappened("x", Stamp(1, 1.0)))
-    assert noted(FirmwareStatus("Installed"))
-    assert not noted(FirmwareStatus("Installed", forced=True))
-    assert noted(LogStatus("Uploaded"))
-    assert not noted(LogStatus(forced=True))
+    assert is_noted_message(SecurityHappened("x", Stamp(1, 1.0)))
+    assert is_noted_message(FirmwareStatus("Installed"))
+    assert not is_noted_message(FirmwareStatus("Installed", forced=True))
+    assert is_noted_message(LogStatus("Uploaded"))
+    assert not is_noted_message(LogStatus(forced=True))

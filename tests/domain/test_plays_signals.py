@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.events import Asked, CardPresented, FaultCleared, FaultRaised, TokenJudged
-from agent.domain.orders import SetLamp, Signal
-from agent.domain.requests import AskSet, AskStart
+from agent.domain.events import CardPresented, FaultCleared, FaultRaised, RequestReceived, TokenAuthorized
+from agent.domain.orders import Feedback, SetLamp
+from agent.domain.requests import RemoteStartRequest, SetVariablesRequest
 from agent.model.types import Fault, Lamp, Sign
 from tests.domain.playbook import ACCEPTED, LINK, PLUGGED, REFUSED, A, B, Playbook, charging
 
 
 def signs(play: Playbook) -> list[tuple[int, Sign]]:
-    return [(o.evse, o.sign) for o in play.log if isinstance(o, Signal)]
+    return [(o.evse, o.sign) for o in play.log if isinstance(o, Feedback)]
 
 
 def asked(play: Playbook, verdict=ACCEPTED) -> Playbook:
     play.feed(CardPresented(1, A))
-    play.feed(TokenJudged("token:1", A, verdict))
+    play.feed(TokenAuthorized("token:1", A, verdict))
     return play
 
 
@@ -36,7 +36,7 @@ def test_the_card_that_stops_is_accepted_and_a_strangers_is_not() -> None:
 
 def test_what_comes_from_afar_or_by_the_plug_alone_is_silent() -> None:
     play = Playbook(state=PLUGGED)
-    play.feed(Asked(LINK, "q", AskStart(1, A)))
+    play.feed(RequestReceived(LINK, "q", RemoteStartRequest(1, A)))
     assert signs(play) == []
     assert signs(Playbook(state=PLUGGED, free_vending=True)) == []
 
@@ -60,8 +60,8 @@ def test_the_settings_of_the_lamp() -> None:
     play = Playbook(settings={"blink_repeat": 5, "light_intensity": 80})
     assert [o for o in play.log if isinstance(o, SetLamp)][-1] == SetLamp(1, Lamp.GREEN, 80)
     asked(play)
-    assert [o.blinks for o in play.log if isinstance(o, Signal)] == [5]
-    play.feed(Asked(LINK, "q", AskSet({"light_intensity": "30", "blink_repeat": "0"})))
+    assert [o.blinks for o in play.log if isinstance(o, Feedback)] == [5]
+    play.feed(RequestReceived(LINK, "q", SetVariablesRequest({"light_intensity": "30", "blink_repeat": "0"})))
     assert [o for o in play.log if isinstance(o, SetLamp)][-1].percent == 30
     play.feed(CardPresented(1, B))
-    assert [o.blinks for o in play.log if isinstance(o, Signal)][-1] == 0
+    assert [o.blinks for o in play.log if isinstance(o, Feedback)][-1] == 0

@@ -12,22 +12,22 @@ import pytest
 from pyocmf import OCMF
 
 from agent.domain.events import (
-    Asked,
     CablePlugged,
     CardPresented,
     ContactorOpened,
     LinkChanged,
     MeterKnown,
     MeterRead,
+    RequestReceived,
     StopWanted,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
 )
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.ocmf import Holder, who
-from agent.domain.ocmf_tariff_text import tariff_words
-from agent.domain.orders import JudgeToken, ReadMeter
-from agent.domain.requests import AskStart
+from agent.domain.ocmf import Holder, identification_fields
+from agent.domain.ocmf_tariff_text import ocmf_tariff_text
+from agent.domain.orders import AuthorizeToken, ReadMeter
+from agent.domain.requests import RemoteStartRequest
 from agent.domain.session_records import Session
 from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.terminal_messages import BankCardRead, PaymentApproved
@@ -58,10 +58,10 @@ def station(**options: Any) -> Playbook:
 
 def tapped(play: Playbook, judged: bool = True) -> Signing:
     play.feed(CardPresented(1, A))
-    asks = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
+    asks = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     assert bool(asks) is judged
     if asks:
-        play.feed(TokenJudged(asks[-1].request, A, ACCEPTED))
+        play.feed(TokenAuthorized(asks[-1].request, A, ACCEPTED))
     return claims(play.skip())
 
 
@@ -105,9 +105,9 @@ def test_a_remote_start(asks: bool) -> None:
     """No card was read here."""
     play = station(settings={"authorize_remote_start": asks})
     token = Token("APP-77", TokenType.CENTRAL)
-    play.feed(Asked(LINK, "q", AskStart(1, token)))
-    for o in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(o.request, token, ACCEPTED))
+    play.feed(RequestReceived(LINK, "q", RemoteStartRequest(1, token)))
+    for o in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(o.request, token, ACCEPTED))
     said = claims(play.skip())
     flag = "OCPP_AUTH" if asks else "OCPP_RS"
     assert (said.level, said.flags, said.id_type, said.holder) == ("TRUSTED", (flag,), "CENTRAL", "APP-77")
@@ -130,8 +130,8 @@ def bank_card(first: bool = False, signer: Signer | None = None) -> Playbook:
     payment = offer(play)
     play.feed(BankCardRead(0, payment, CARD))
     play.feed(PaymentApproved(0, payment, 7, AMOUNT))
-    for o in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(o.request, o.token, ACCEPTED))
+    for o in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(o.request, o.token, ACCEPTED))
     return play.skip()
 
 
@@ -172,13 +172,13 @@ def test_a_session_of_an_older_program_claims_nothing() -> None:
     record = dict(play.session().to_record())
     del record["judged_by"], record["price"]
     old = Session.from_record("s9", json.loads(json.dumps(record)))
-    said = who(Holder(old.token, old.judged_by, old.price, old.id))
+    said = identification_fields(Holder(old.token, old.judged_by, old.price, old.id))
     assert (said["IL"], said["IF"], old.price) == ("HEARSAY", ["RFID_PLAIN"], "")
 
 
 def test_every_judge_has_its_claim() -> None:
     for judge in Judge:
-        said = who(Holder(A, judge))
+        said = identification_fields(Holder(A, judge))
         assert len(said["IF"]) <= 4
         assert said["IL"] in ("HEARSAY", "TRUSTED")
         ours = [flag for flag in said["IF"] if flag.startswith("OCPP")]
@@ -210,7 +210,7 @@ def test_every_judge_has_its_claim() -> None:
     ],
 )  # fmt: skip
 def test_a_tariff_in_words(tariff: Tariff, words: str) -> None:
-    assert tariff_words(tariff) == words
+    assert ocmf_tariff_text(tariff) == words
 
 
 def test_the_name_is_never_cut() -> None:

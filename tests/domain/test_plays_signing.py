@@ -15,20 +15,20 @@ from agent.domain.events import (
     ContactorOpened,
     MeterFailed,
     MeterKnown,
-    MeterLooked,
     MeterRead,
+    RawMeterReading,
     StopWanted,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import MeterSampled, StopReason, TransactionStarted, TriggerReason
-from agent.domain.metrology import Watch
-from agent.domain.orders import JudgeToken, Note, ReadMeter
+from agent.domain.metrology import MeterWatch
+from agent.domain.orders import AuthorizeToken, LogNote, ReadMeter
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
-from agent.station_file.settings import parse
+from agent.station_file.settings import parse_station_file
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, make_site, wh
 
 EM580 = MeterIdentity("Carlo Gavazzi", "EM580", "S1", "1", 1.0, ("B",), signs=True)
@@ -48,8 +48,8 @@ def charging(meter: MeterIdentity = EM580) -> Playbook:
 def came(play: Playbook) -> Playbook:
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)):
         play.feed(event)
-    [asks] = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
-    play.feed(TokenJudged(asks.request, A, ACCEPTED))
+    [asks] = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(asks.request, A, ACCEPTED))
     return play
 
 
@@ -61,7 +61,7 @@ def emptied(play: Playbook) -> Playbook:
 
 def begun(play: Playbook, signed: SignedReading | None = None, n: int = 1) -> Playbook:
     play.feed(MeterRead(1, f"begin:{n}", replace(wh(1000, at=play.now.stamp), signed=signed)))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     return play.skip()
 
 
@@ -159,12 +159,12 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
         ReadingContext.END, bill.meter_wh, RECORD,
     )  # fmt: skip
     assert play.site.evses[1].owed_record == {}
-    assert play.state() is State.BEGINNING, "the meter begins, and forgets the record, when that is on disk"
+    assert play.state() is SessionState.BEGINNING, "the meter begins, and forgets the record, when that is on disk"
     last = asked(play)[-1]
     assert last is not None
     assert last.owed == ""
     play.skip().feed(MeterRead(1, f"begin:{n + 1}", wh(5000, at=play.now.stamp)))
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     started = [m for m in play.told if isinstance(m, TransactionStarted)][-1]
     assert started.reading is not None
     assert started.reading.signed is None, "it is another transaction's"
@@ -174,7 +174,7 @@ def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
     play = unpaid(unread=False).skip()
     came(emptied(play))
     play.skip().feed(MeterRead(1, "begin:2", wh(5000, at=play.now.stamp)))
-    assert any(isinstance(o, Note) and "no record" in o.text for o in play.log)
+    assert any(isinstance(o, LogNote) and "no record" in o.text for o in play.log)
     assert play.site.evses[1].owed_record == {}
     assert not [m for m in play.told if isinstance(m, MeterSampled)]
 
@@ -184,10 +184,10 @@ def test_a_dc_outlet_moves_the_register_faster(dc: bool, believed: bool) -> None
     """140 kW for a minute: too much for three phases of 80 A, not for a charger of 150 kW at its 80 A."""
     table = {"number": 1, "max_a": 80, **({"kind": "DC", "power_kw": 150} if dc else {})}
     site = make_site()
-    site.evses = initial_evses(parse({"evse": [table]}, Path("station.toml")))
-    site.evses[1].meter = Watch(MeterPolicy("B"))
+    site.evses = initial_evses(parse_station_file({"evse": [table]}, Path("station.toml")))
+    site.evses[1].meter = MeterWatch(MeterPolicy("B"))
     play = Playbook(lambda: site)
     play.feed(MeterKnown(1, replace(EM580, signs=False)))
-    play.feed(MeterLooked(1, "poll", wh(1000, at=play.now.stamp)))
-    play.skip().wait(60).feed(MeterLooked(1, "poll", wh(1000 + 2333, at=play.now.stamp)))
+    play.feed(RawMeterReading(1, "poll", wh(1000, at=play.now.stamp)))
+    play.skip().wait(60).feed(RawMeterReading(1, "poll", wh(1000 + 2333, at=play.now.stamp)))
     assert (play.site.evses[1].reading.energy_wh == 3333) == believed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     CablePlugged,
@@ -19,16 +18,17 @@ from agent.domain.events import (
     MeterFailed,
     MeterRead,
     OfferChanged,
+    RequestReceived,
     StopRequested,
     StoreFailed,
     StoreRecovered,
-    TokenJudged,
-    TransactionHeard,
+    TokenAuthorized,
+    TransactionAcknowledged,
     VehicleConnected,
     VehicleLeft,
     VehicleReady,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -36,8 +36,8 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, SetLimit, SetRelease, Unlock
-from agent.domain.requests import AskStart
+from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response, SetLimit, SetRelease, Unlock
+from agent.domain.requests import RemoteStartRequest
 from agent.model.board import EvseTraits
 from agent.model.types import AuthorizationStatus, Fault, Limit, ScreenName, Token, TokenType, Verdict
 from tests.domain.playbook import (
@@ -63,10 +63,10 @@ UPDATED = told(TransactionUpdated, charging=ChargingState.CHARGING, trigger=Trig
 
 
 def test_card_first() -> None:
-    play = Playbook() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+    play = Playbook() >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
     assert play.screens[1].name is ScreenName.CHECKING
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache", CARD_A)
-    assert (play.state(), play.screens[1].name) == (State.AUTHORISED, ScreenName.PLUG_IN)
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache", CARD_A)
+    assert (play.state(), play.screens[1].name) == (SessionState.AUTHORIZED, ScreenName.PLUG_IN)
     play = play >> PLUG << ReadMeter(1, "begin:1", True)
     assert play.screens[1].name is ScreenName.PREPARING
     play = (
@@ -90,8 +90,8 @@ def test_cable_first() -> None:
     play = (
         play
         >> CardPresented(1, A)
-        << JudgeToken
-        >> TokenJudged("token:1", A, ACCEPTED)
+        << AuthorizeToken
+        >> TokenAuthorized("token:1", A, ACCEPTED)
         << kept("cache")
         << ReadMeter(1, "begin:1", True)
     )
@@ -99,21 +99,23 @@ def test_cable_first() -> None:
 
 
 def test_nothing_is_released_before_the_register_is_known() -> None:
-    play = Playbook() >> PLUG >> CardPresented(1, A) << JudgeToken >> TokenJudged("token:1", A, ACCEPTED)
+    play = Playbook() >> PLUG >> CardPresented(1, A) << AuthorizeToken >> TokenAuthorized("token:1", A, ACCEPTED)
     play.skip() >> VehicleReady(1)
     assert play
     assert not [o for o in play.log if isinstance(o, SetRelease) and o.on]
 
 
 def test_a_second_tap_while_the_question_is_open_asks_nothing() -> None:
-    assert Playbook() >> CardPresented(1, A) << JudgeToken >> CardPresented(1, A) >> CardPresented(1, B)
+    assert Playbook() >> CardPresented(1, A) << AuthorizeToken >> CardPresented(1, A) >> CardPresented(1, B)
 
 
 def test_refused_card() -> None:
-    play = Playbook() >> CardPresented(1, A) << JudgeToken >> TokenJudged("token:1", A, REFUSED) << kept("cache")
+    play = (
+        Playbook() >> CardPresented(1, A) << AuthorizeToken >> TokenAuthorized("token:1", A, REFUSED) << kept("cache")
+    )
     assert play >> PLUG
     assert (play.state(), play.screens[1].name, play.screens[1].detail) == (
-        State.OCCUPIED,
+        SessionState.OCCUPIED,
         ScreenName.REFUSED,
         "invalid",
     )
@@ -125,44 +127,44 @@ def test_refused_card() -> None:
     [("Blocked", "blocked"), ("Expired", "expired"), ("ConcurrentTx", "concurrent"), ("Unknown", "invalid")],
 )
 def test_the_screen_says_why_a_card_is_refused(status: str, why: str) -> None:
-    play = Playbook() >> CardPresented(1, A) << JudgeToken
-    play >> TokenJudged("token:1", A, Verdict(AuthorizationStatus(status)))
+    play = Playbook() >> CardPresented(1, A) << AuthorizeToken
+    play >> TokenAuthorized("token:1", A, Verdict(AuthorizationStatus(status)))
     assert play.screens[1].detail == why
 
 
 def test_a_plug_during_the_question_counts() -> None:
-    play = Playbook() >> CardPresented(1, A) << JudgeToken >> PLUG
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
+    play = Playbook() >> CardPresented(1, A) << AuthorizeToken >> PLUG
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
 
 
 # --- connection time-out ---------------------------------------------------------------------------------------------
 
 
 def test_plugging_after_the_connection_timeout_starts_nothing() -> None:
-    play = Playbook(settings={"connection_timeout_s": 30}) >> CardPresented(1, A) << JudgeToken
-    play = play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
-    assert play.wait(29).state() is State.AUTHORISED
+    play = Playbook(settings={"connection_timeout_s": 30}) >> CardPresented(1, A) << AuthorizeToken
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    assert play.wait(29).state() is SessionState.AUTHORIZED
     assert play.screens[1].values["remaining_s"] == 1
-    assert play.wait(2).state() is State.FREE
+    assert play.wait(2).state() is SessionState.FREE
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
     assert not play.statuses[1].authorised
     assert play >> PLUG
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_pulled_before_the_session_is_on_disk_the_right_stays() -> None:
-    play = Playbook() >> PLUG >> CardPresented(1, A) << JudgeToken
-    play = play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
+    play = Playbook() >> PLUG >> CardPresented(1, A) << AuthorizeToken
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
     play = play >> (VehicleLeft(1), CableRemoved(1)) >> MeterRead(1, "begin:1", wh(5))
-    assert play.state() is State.AUTHORISED
+    assert play.state() is SessionState.AUTHORIZED
     assert play >> PLUG << ReadMeter(1, "begin:2", True)
     assert play >> MeterRead(1, "begin:1", wh(5))  # the old answer is no answer to the new question
-    assert play.state() is State.BEGINNING
+    assert play.state() is SessionState.BEGINNING
 
 
 def test_the_cable_of_the_last_car_is_taken_out_while_the_next_driver_fetches_his() -> None:
     """Found by a walk: the socket was told as occupied until the next plug."""
-    play = Playbook() >> CablePlugged(1) >> ask_start() << Reply(LINK, "q1", "Accepted") >> CableRemoved(1)
+    play = Playbook() >> CablePlugged(1) >> ask_start() << Response(LINK, "q1", "Accepted") >> CableRemoved(1)
     assert play
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
     assert play >> CablePlugged(1)
@@ -174,48 +176,48 @@ def test_the_cable_of_the_last_car_is_taken_out_while_the_next_driver_fetches_hi
 
 def test_shared_reader_the_plugged_outlet_is_meant() -> None:
     play = Playbook(evses=2) >> (CablePlugged(2), VehicleConnected(2)) >> CardPresented(0, A)
-    assert play << JudgeToken(LINK, "token:1", A, 2)
+    assert play << AuthorizeToken(LINK, "token:1", A, 2)
 
 
 def test_shared_reader_the_newest_plug_is_meant() -> None:
     play = Playbook(evses=3) >> (CablePlugged(2), VehicleConnected(2))
     play.wait(1) >> (CablePlugged(3), VehicleConnected(3)) >> CardPresented(0, A)
-    assert play << JudgeToken(LINK, "token:1", A, 3)
+    assert play << AuthorizeToken(LINK, "token:1", A, 3)
 
 
 def test_shared_reader_the_first_cable_decides() -> None:
-    play = Playbook(evses=2) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1)
-    play = play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
-    assert play.state(1) is State.AUTHORISED
+    play = Playbook(evses=2) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    assert play.state(1) is SessionState.AUTHORIZED
     play = play >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter(2, "begin:1", True)
     assert play
-    assert (play.state(1), play.state(2)) == (State.FREE, State.BEGINNING)
+    assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.BEGINNING)
     assert play >> (CablePlugged(1), VehicleConnected(1))
-    assert play.state(1) is State.OCCUPIED
+    assert play.state(1) is SessionState.OCCUPIED
 
 
 def test_shared_reader_a_cable_during_the_question_decides() -> None:
-    play = Playbook(evses=2) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1)
-    play = play >> (CablePlugged(2), VehicleConnected(2)) >> TokenJudged("token:1", A, ACCEPTED)
+    play = Playbook(evses=2) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play = play >> (CablePlugged(2), VehicleConnected(2)) >> TokenAuthorized("token:1", A, ACCEPTED)
     assert play << kept("cache") << ReadMeter(2, "begin:1", True)
 
 
 def test_shared_reader_the_same_card_twice_is_one_question() -> None:
-    play = Playbook(evses=2) >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1) >> CardPresented(0, A)
+    play = Playbook(evses=2) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1) >> CardPresented(0, A)
     assert play
     assert play.screens[1].name is ScreenName.CHECKING
     assert play.screens[2].name is ScreenName.IDLE
 
 
 def test_shared_reader_with_one_outlet_the_same_card_twice_is_one_question() -> None:
-    play = Playbook() >> CardPresented(0, A) << JudgeToken(LINK, "token:1", A, 1) >> CardPresented(0, A)
+    play = Playbook() >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1) >> CardPresented(0, A)
     assert play
     assert play.screens[1].name is ScreenName.CHECKING
 
 
 def test_shared_reader_own_session_is_meant_although_another_outlet_is_free() -> None:
     play = charging(Playbook(evses=2), A, evse=2) >> CardPresented(0, A) << SetRelease(2, False)
-    assert play.skip().state(2) is State.ENDING
+    assert play.skip().state(2) is SessionState.ENDING
 
 
 def test_shared_reader_nothing_free() -> None:
@@ -227,78 +229,82 @@ def test_shared_reader_nothing_free() -> None:
 # --- remote ----------------------------------------------------------------------------------------------------------
 
 
-def ask_start(evse: int | None = 1, token: Token = A, remote_id: str = "r7") -> Asked:
-    return Asked(LINK, "q1", AskStart(evse, token, remote_id))
+def ask_start(evse: int | None = 1, token: Token = A, remote_id: str = "r7") -> RequestReceived:
+    return RequestReceived(LINK, "q1", RemoteStartRequest(evse, token, remote_id))
 
 
 def test_remote_start_with_a_cable() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Reply(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
+    play = Playbook() >> PLUG >> ask_start() << Response(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
     play = play >> MeterRead(1, "begin:1", wh(10)) << kept("session", remote_id="r7")
     play = play << told(TransactionStarted, trigger=TriggerReason.REMOTE_START, remote_id="r7", token=A)
     assert play << SetLimit << SetRelease(1, True)
 
 
 def test_remote_start_without_a_cable_waits_for_it() -> None:
-    play = Playbook() >> ask_start() << Reply(LINK, "q1", "Accepted")
+    play = Playbook() >> ask_start() << Response(LINK, "q1", "Accepted")
     assert play.screens[1].name is ScreenName.PLUG_IN
     assert play >> PLUG << ReadMeter(1, "begin:1", True)
 
 
 def test_remote_start_without_a_cable_in_time() -> None:
-    play = Playbook() >> ask_start() << Reply(LINK, "q1", "Accepted")
+    play = Playbook() >> ask_start() << Response(LINK, "q1", "Accepted")
     assert play.wait(61) >> PLUG
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_remote_start_with_authorisation() -> None:
     play = Playbook(settings={"authorize_remote_start": True}) >> PLUG >> ask_start()
-    play = play << Reply(LINK, "q1", "Accepted") << JudgeToken(LINK, "token:1", A, 1)
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
+    play = play << Response(LINK, "q1", "Accepted") << AuthorizeToken(LINK, "token:1", A, 1)
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
 
 
 def test_remote_start_with_a_refused_card() -> None:
     play = Playbook(settings={"authorize_remote_start": True}) >> PLUG >> ask_start()
-    play = play << Reply(LINK, "q1", "Accepted") << JudgeToken
-    assert play >> TokenJudged("token:1", A, REFUSED) << kept("cache")
-    assert play.state() is State.OCCUPIED
+    play = play << Response(LINK, "q1", "Accepted") << AuthorizeToken
+    assert play >> TokenAuthorized("token:1", A, REFUSED) << kept("cache")
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_remote_start_with_a_known_card_asks_nobody() -> None:
     settings = {"authorize_remote_start": True, "local_pre_authorize": True}
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(settings=settings, store=store) >> PLUG >> ask_start()
-    assert play << Reply(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
+    assert play << Response(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
 
 
 @pytest.mark.parametrize("evse", [0, 2, -1])
 def test_remote_start_of_an_evse_that_is_not_there(evse: int) -> None:
-    assert Playbook() >> PLUG >> ask_start(evse) << Reply(LINK, "q1", "Rejected")
+    assert Playbook() >> PLUG >> ask_start(evse) << Response(LINK, "q1", "Rejected")
 
 
 def test_remote_start_where_somebody_charges() -> None:
-    assert charging(Playbook()) >> ask_start(token=B) << Reply(LINK, "q1", "Rejected")
+    assert charging(Playbook()) >> ask_start(token=B) << Response(LINK, "q1", "Rejected")
 
 
 def test_remote_start_may_choose_the_outlet_with_a_vehicle() -> None:
     play = Playbook(evses=2) >> (CablePlugged(2), VehicleConnected(2)) >> ask_start(None)
-    assert play << Reply(LINK, "q1", "Accepted") << ReadMeter(2, "begin:1", True)
+    assert play << Response(LINK, "q1", "Accepted") << ReadMeter(2, "begin:1", True)
 
 
 def test_a_remote_start_of_an_outlet_that_somebody_is_asked_about() -> None:
-    play = Playbook() >> PLUG >> CardPresented(1, B) << JudgeToken
-    assert play >> ask_start() << Reply(LINK, "q1", "Rejected")
+    play = Playbook() >> PLUG >> CardPresented(1, B) << AuthorizeToken
+    assert play >> ask_start() << Response(LINK, "q1", "Rejected")
 
 
 def test_the_answer_comes_when_the_outlet_is_taken() -> None:
     """Two readers, one outlet: the first cable took the right of the shared reader to where the second card waits."""
     play = (
-        Playbook(evses=2) >> CardPresented(0, A) << JudgeToken >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
+        Playbook(evses=2)
+        >> CardPresented(0, A)
+        << AuthorizeToken
+        >> TokenAuthorized("token:1", A, ACCEPTED)
+        << kept("cache")
     )
-    play = play >> CardPresented(2, B) << JudgeToken >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter
-    assert play >> TokenJudged("token:2", B, ACCEPTED) << kept("cache")
+    play = play >> CardPresented(2, B) << AuthorizeToken >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter
+    assert play >> TokenAuthorized("token:2", B, ACCEPTED) << kept("cache")
     assert (play.screens[2].name, play.screens[2].detail) == (ScreenName.REFUSED, "unavailable")
-    assert play.evse(2).grant
-    assert play.evse(2).grant.token == A
+    assert play.evse(2).authorization
+    assert play.evse(2).authorization.token == A
 
 
 # --- off line --------------------------------------------------------------------------------------------------------
@@ -307,7 +313,7 @@ def test_the_answer_comes_when_the_outlet_is_taken() -> None:
 def test_offline_a_known_card_starts() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(online=False, store=store) >> PLUG >> CardPresented(1, A) << ReadMeter(1, "begin:1", True)
-    play = play >> MeterRead(1, "begin:1", wh(10)) << Remember << told(TransactionStarted, offline=True)
+    play = play >> MeterRead(1, "begin:1", wh(10)) << Persist << told(TransactionStarted, offline=True)
     assert play << SetLimit << SetRelease
 
 
@@ -348,8 +354,8 @@ def test_offline_not_trusted_time_an_expiry_counts() -> None:
 
 def test_nobody_answers_so_the_cache_decides() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
-    play = Playbook(store=store) >> PLUG >> CardPresented(1, A) << JudgeToken >> LinkChanged(LINK, False)
-    assert play >> TokenJudged("token:1", A, None) << ReadMeter(1, "begin:1", True)
+    play = Playbook(store=store) >> PLUG >> CardPresented(1, A) << AuthorizeToken >> LinkChanged(LINK, False)
+    assert play >> TokenAuthorized("token:1", A, None) << ReadMeter(1, "begin:1", True)
 
 
 def test_known_card_is_not_asked_for_if_preauthorised() -> None:
@@ -361,8 +367,8 @@ def test_known_card_is_not_asked_for_if_preauthorised() -> None:
 def test_switched_off_cache_is_neither_asked_nor_taught() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store, settings={"local_pre_authorize": True, "auth_cache_enabled": False})
-    play = play >> PLUG >> CardPresented(1, A) << JudgeToken
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << ReadMeter(1, "begin:1", True)
+    play = play >> PLUG >> CardPresented(1, A) << AuthorizeToken
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << ReadMeter(1, "begin:1", True)
 
 
 # --- what must not start ---------------------------------------------------------------------------------------------
@@ -372,8 +378,8 @@ def test_a_token_longer_than_the_version_allows_is_refused_here() -> None:
     play = Playbook(max_token_length=lambda: 20)
     assert play >> PLUG >> CardPresented(1, Token("X" * 21))
     assert play.screens[1].detail == "too_long"
-    assert play >> ask_start(token=Token("X" * 21)) << Reply(LINK, "q1", "Rejected")
-    assert play.wait(5) >> CardPresented(1, Token("X" * 20)) << JudgeToken
+    assert play >> ask_start(token=Token("X" * 21)) << Response(LINK, "q1", "Rejected")
+    assert play.wait(5) >> CardPresented(1, Token("X" * 20)) << AuthorizeToken
 
 
 def test_a_card_that_says_nothing() -> None:
@@ -385,58 +391,58 @@ def test_a_card_that_says_nothing() -> None:
 def test_a_fault_before_the_start() -> None:
     play = Playbook() >> FaultRaised(1, Fault.GROUND_FAILURE)
     assert play >> PLUG >> CardPresented(1, A)
-    assert play >> ask_start() << Reply(LINK, "q1", "Rejected")
+    assert play >> ask_start() << Response(LINK, "q1", "Rejected")
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
     assert play.wait(5).screens[1].name is ScreenName.OUT_OF_SERVICE
-    assert play >> FaultCleared(1, Fault.GROUND_FAILURE) >> CardPresented(1, A) << JudgeToken
+    assert play >> FaultCleared(1, Fault.GROUND_FAILURE) >> CardPresented(1, A) << AuthorizeToken
 
 
 def test_a_fault_between_card_and_cable() -> None:
-    play = Playbook() >> ask_start() << Reply >> FaultRaised(1, Fault.LOCK_FAILURE)
+    play = Playbook() >> ask_start() << Response >> FaultRaised(1, Fault.LOCK_FAILURE)
     assert play >> PLUG
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_a_fault_while_the_register_is_read() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Reply << ReadMeter >> FaultRaised(1, Fault.METER_SILENT)
+    play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter >> FaultRaised(1, Fault.METER_SILENT)
     assert play >> MeterRead(1, "begin:1", wh(7))
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_a_fault_while_the_backend_thinks() -> None:
-    play = Playbook() >> PLUG >> CardPresented(1, A) << JudgeToken >> FaultRaised(1, Fault.GROUND_FAILURE)
-    assert play >> TokenJudged("token:1", A, ACCEPTED) << kept("cache")
-    assert play.state() is State.OCCUPIED
+    play = Playbook() >> PLUG >> CardPresented(1, A) << AuthorizeToken >> FaultRaised(1, Fault.GROUND_FAILURE)
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_a_warning_hinders_nobody() -> None:
     play = Playbook() >> FaultRaised(1, Fault.TEMPERATURE_DERATING)
-    assert play >> PLUG >> CardPresented(1, A) << JudgeToken
+    assert play >> PLUG >> CardPresented(1, A) << AuthorizeToken
     assert play.statuses[1].faults == (Fault.TEMPERATURE_DERATING,)
 
 
 def test_without_a_register_there_is_no_session() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Reply << ReadMeter(1, "begin:1", True)
+    play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter(1, "begin:1", True)
     assert play >> MeterFailed(1, "begin:1")
-    assert (play.state(), play.screens[1].detail) == (State.OCCUPIED, "unavailable")
+    assert (play.state(), play.screens[1].detail) == (SessionState.OCCUPIED, "unavailable")
 
 
 def test_a_failed_store_refuses_new_starts_and_says_so() -> None:
     play = Playbook() >> PLUG >> StoreFailed("disk full")
-    assert play >> CardPresented(1, A) >> ask_start() << Reply(LINK, "q1", "Rejected")
+    assert play >> CardPresented(1, A) >> ask_start() << Response(LINK, "q1", "Rejected")
     assert play.statuses[1].faults == (Fault.STORE_FAILED,)
-    assert play >> StoreRecovered() >> CardPresented(1, A) << JudgeToken
+    assert play >> StoreRecovered() >> CardPresented(1, A) << AuthorizeToken
     assert play.statuses[1].connector is ConnectorStatus.OCCUPIED
 
 
 def test_a_store_that_fails_while_the_register_is_read() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Reply << ReadMeter >> StoreFailed()
+    play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter >> StoreFailed()
     assert play >> MeterRead(1, "begin:1", wh(7))
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 def test_sigterm_while_the_register_is_read() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Reply << ReadMeter >> StopRequested()
+    play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter >> StopRequested()
     assert play >> MeterRead(1, "begin:1", wh(7))
     assert not [o for o in play.log if isinstance(o, SetRelease)]
 
@@ -444,7 +450,7 @@ def test_sigterm_while_the_register_is_read() -> None:
 def test_nobody_starts_at_a_board_that_was_never_seen() -> None:
     play = Playbook(cold=True)
     play.feed(LinkChanged(LINK, True))
-    assert play.skip() >> CardPresented(1, A) >> ask_start() << Reply(LINK, "q1", "Rejected")
+    assert play.skip() >> CardPresented(1, A) >> ask_start() << Response(LINK, "q1", "Rejected")
     assert 1 not in play.statuses
 
 
@@ -458,7 +464,7 @@ def test_free_vending_starts_by_the_plug() -> None:
     assert (
         play
         >> MeterRead(1, "begin:1", wh(3))
-        << Remember
+        << Persist
         << told(TransactionStarted, token=FREE)
         << SetLimit
         << (SetRelease(1, True))
@@ -480,13 +486,13 @@ def test_free_vending_begins_anew_when_the_car_is_plugged_again() -> None:
     play = charging(Playbook(free_vending=True, settings={"unlock_on_ev_disconnect": False}))
     play = play >> VehicleLeft(1) << SetRelease(1, False)
     play.skip() >> ContactorOpened(1) << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1100))
-    assert play.skip().state() is State.ENDED
+    assert play.skip().state() is SessionState.ENDED
     assert play >> VehicleConnected(1) << ReadMeter(1, "begin:2", True)
 
 
 def test_a_free_session_teaches_the_cache_nothing() -> None:
     play = charging(Playbook(free_vending=True))
-    assert play >> TransactionHeard(LINK, "s1", "42", ACCEPTED)
+    assert play >> TransactionAcknowledged(LINK, "s1", "42", ACCEPTED)
 
 
 def test_after_a_stop_free_vending_waits_for_a_new_plug() -> None:
@@ -495,5 +501,5 @@ def test_after_a_stop_free_vending_waits_for_a_new_plug() -> None:
     play.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(1100))
     play.skip() >> FaultCleared(1, Fault.CABLE_REJECTED) >> BoardOpened(1, PLUGGED, EvseTraits())
     assert play << Unlock(1)  # its contactor has not been seen open before
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
     assert EMPTY.pilot != PLUGGED.pilot

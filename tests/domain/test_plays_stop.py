@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     CablePlugged,
@@ -21,17 +20,18 @@ from agent.domain.events import (
     OfferChanged,
     ReleaseRefused,
     ReleaseWithdrawn,
+    RequestReceived,
     StopRequested,
     StoreFailed,
-    TokenJudged,
-    TransactionHeard,
+    TokenAuthorized,
+    TransactionAcknowledged,
     UnlockTried,
     VehicleConnected,
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -40,8 +40,8 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken, ReadMeter, Remember, Reply, Restart, SetRelease, Tell, Unlock
-from agent.domain.requests import AskReset, AskStart, AskStop, AskUnlock
+from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response, Restart, Send, SetRelease, Unlock
+from agent.domain.requests import RemoteStartRequest, RemoteStopRequest, ResetRequest, UnlockConnectorRequest
 from agent.domain.session.active import BOUNCE_S
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, ScreenName, Verdict
@@ -77,7 +77,7 @@ def lost() -> object:
 
 def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: object) -> Playbook:
     """From withdrawn release and remembered reason to the end that is told, contactor first."""
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     if play.evse().contactor_closed:
         play = play >> ContactorOpened(1)
     return (
@@ -97,7 +97,7 @@ def test_stopped_by_the_same_card() -> None:
     assert play.screens[1].name is ScreenName.PREPARING
     play = ending(play, StopReason.LOCAL, token=A, trigger=TriggerReason.STOP_AUTHORIZED) << Unlock(1)
     assert play
-    assert (play.state(), play.statuses[1].ended) == (State.ENDED, True)
+    assert (play.state(), play.statuses[1].ended) == (SessionState.ENDED, True)
     assert play.screens[1].name is ScreenName.FINISHED
     assert play.screens[1].values["energy_wh"] == 1000
     assert play.screens[1].values["since_s"] == 10
@@ -108,7 +108,7 @@ def test_stopped_by_the_same_card() -> None:
 
 
 def test_the_register_is_read_after_the_contactor_has_opened_or_ten_seconds() -> None:
-    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease(1, False) << Remember
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease(1, False) << Persist
     play.wait(9).skip()
     assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end")]
     play.wait(1)
@@ -118,30 +118,32 @@ def test_the_register_is_read_after_the_contactor_has_opened_or_ten_seconds() ->
 def test_a_strange_card_stops_nothing() -> None:
     play = charging(Playbook())
     assert play >> CardPresented(1, B)
-    assert (play.state(), play.screens[1].detail) == (State.ACTIVE, "wrong_card")
+    assert (play.state(), play.screens[1].detail) == (SessionState.ACTIVE, "wrong_card")
 
 
 def in_a_group() -> Playbook:
     play = charging(Playbook())
-    play = play >> TransactionHeard(LINK, "s1", "42", Verdict(AuthorizationStatus.ACCEPTED, group="G"))
+    play = play >> TransactionAcknowledged(LINK, "s1", "42", Verdict(AuthorizationStatus.ACCEPTED, group="G"))
     return play << kept("cache") << kept("session", group="G")
 
 
 def test_stopped_by_a_card_of_the_same_group() -> None:
-    play = in_a_group() >> CardPresented(1, B) << JudgeToken(LINK, "token:2", B, 1)
-    play = play >> TokenJudged("token:2", B, Verdict(AuthorizationStatus.ACCEPTED, group="G")) << kept("cache", CARD_B)
+    play = in_a_group() >> CardPresented(1, B) << AuthorizeToken(LINK, "token:2", B, 1)
+    play = (
+        play >> TokenAuthorized("token:2", B, Verdict(AuthorizationStatus.ACCEPTED, group="G")) << kept("cache", CARD_B)
+    )
     assert (
         ending(play << SetRelease(1, False) << kept("session"), StopReason.LOCAL, token=B)
         << Unlock
         >> CardPresented(1, B)
-        << JudgeToken
+        << AuthorizeToken
     )
 
 
 @pytest.mark.parametrize("verdict", [ACCEPTED, Verdict(AuthorizationStatus.ACCEPTED, group="H"), REFUSED])
 def test_a_card_of_another_group_stops_nothing(verdict: Verdict) -> None:
-    play = in_a_group() >> CardPresented(1, B) << JudgeToken >> TokenJudged("token:2", B, verdict)
-    assert play.skip().state() is State.ACTIVE
+    play = in_a_group() >> CardPresented(1, B) << AuthorizeToken >> TokenAuthorized("token:2", B, verdict)
+    assert play.skip().state() is SessionState.ACTIVE
     assert play.screens[1].name is ScreenName.REFUSED
 
 
@@ -154,21 +156,27 @@ def test_the_group_is_still_known_after_a_crash() -> None:
 
 
 def test_stopped_from_afar() -> None:
-    play = charging(Playbook()) >> Asked(LINK, "q1", AskStop("s1")) << Reply(LINK, "q1", "Accepted")
+    play = (
+        charging(Playbook()) >> RequestReceived(LINK, "q1", RemoteStopRequest("s1")) << Response(LINK, "q1", "Accepted")
+    )
     play = play << SetRelease(1, False) << kept("session")
     assert ending(play, StopReason.REMOTE, token=None, trigger=TriggerReason.REMOTE_STOP) << Unlock
-    assert play >> Asked(LINK, "q2", AskStop("s1")) << Reply(LINK, "q2", "Rejected")
+    assert play >> RequestReceived(LINK, "q2", RemoteStopRequest("s1")) << Response(LINK, "q2", "Rejected")
 
 
 @pytest.mark.parametrize("session", ["", "s2", "s1x"])
 def test_remote_stop_of_an_unknown_session(session: str) -> None:
-    play = charging(Playbook()) >> Asked(LINK, "q1", AskStop(session)) << Reply(LINK, "q1", "Rejected")
+    play = (
+        charging(Playbook())
+        >> RequestReceived(LINK, "q1", RemoteStopRequest(session))
+        << Response(LINK, "q1", "Rejected")
+    )
     assert play
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_two_stops_end_once_and_the_first_reason_stays() -> None:
-    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Persist
     assert ending(play >> FaultRaised(1, Fault.GROUND_FAILURE) >> VehicleLeft(1), StopReason.LOCAL) << Unlock
 
 
@@ -178,11 +186,11 @@ def test_where_nobody_sees_the_contactor_the_end_is_read_when_no_current_flows(s
     play = charging(Playbook(traits=EvseTraits(sees_contactor=sees))).skip() >> CardPresented(1, A)
     play = play.skip() >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, released=False))
     play = play.skip() >> MeterRead(1, "end:1", replace(wh(1200), current_a=(16.0, 16.0, 16.0)))
-    assert (play.state() is State.ENDING) is again
+    assert (play.state() is SessionState.ENDING) is again
     if again:
         play = play.wait(5) << ReadMeter(1, "end:2", True)
         play = play >> MeterRead(1, "end:2", replace(wh(1215), current_a=(0.0, 0.0, 0.0)))
-        assert play << Remember << told(TransactionEnded, meter_wh=1215) << Unlock
+        assert play << Persist << told(TransactionEnded, meter_wh=1215) << Unlock
 
 
 def test_who_draws_on_is_billed_once_all_the_same() -> None:
@@ -191,7 +199,7 @@ def test_who_draws_on_is_billed_once_all_the_same() -> None:
     for number in (1, 2, 3):
         play = play.skip() >> MeterRead(1, f"end:{number}", replace(wh(1200 + number), current_a=(16.0,)))
         play.skip().wait(5)
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
     assert [m.meter_wh for m in play.ended()] == [1203]
 
 
@@ -203,30 +211,30 @@ def test_pulled_at_the_car_with_automatic_unlock() -> None:
     play = play << SetRelease(1, False) << kept("session")
     play = ending(play, StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST) << Unlock(1)
     assert play
-    assert play.state() is State.ENDED
+    assert play.state() is SessionState.ENDED
     assert play >> BoardChanged(1, EMPTY)
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_pulled_at_the_car_without_automatic_unlock() -> None:
     play = charging(Playbook(settings={"unlock_on_ev_disconnect": False})) >> VehicleLeft(1)
-    assert ending(play << SetRelease << Remember, StopReason.EV_DISCONNECTED)
-    play = play >> Asked(LINK, "q1", AskUnlock(1, True)) << Unlock(1, "q1")
-    assert play >> UnlockTried(1, "q1", True) << Reply(LINK, "q1", "Unlocked")
+    assert ending(play << SetRelease << Persist, StopReason.EV_DISCONNECTED)
+    play = play >> RequestReceived(LINK, "q1", UnlockConnectorRequest(1, True)) << Unlock(1, "q1")
+    assert play >> UnlockTried(1, "q1", True) << Response(LINK, "q1", "Unlocked")
 
 
 def test_pulled_at_the_station() -> None:
     play = charging(Playbook()) >> BoardChanged(1, EMPTY) << SetRelease(1, False) << kept("session")
     play = ending(play, StopReason.EV_DISCONNECTED)
     assert play
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_pulled_on_a_fixed_cable() -> None:
     play = charging(Playbook(tethered=True)) >> VehicleLeft(1)
-    play = ending(play << SetRelease << Remember, StopReason.EV_DISCONNECTED)
+    play = ending(play << SetRelease << Persist, StopReason.EV_DISCONNECTED)
     assert play
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_a_fixed_cable_does_not_wait_for_ever() -> None:
@@ -236,7 +244,7 @@ def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
     play = play.wait(59.0).skip() >> BoardChanged(1, PLUGGED) << kept("session") << SetRelease(1, True)
     assert play.statuses[1].connector is ConnectorStatus.OCCUPIED
-    assert play.skip().wait(100.0).skip().state() is State.ACTIVE
+    assert play.skip().wait(100.0).skip().state() is SessionState.ACTIVE
     play.feed(BoardChanged(1, EMPTY))
     play.skip().wait(61.0).skip()
     stop = play.session().stop
@@ -244,7 +252,7 @@ def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     assert (stop.reason, stop.trigger) == (StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
     play = play >> MeterRead(1, "end:1", wh(2000)) << forgotten("session")
     assert play << told(TransactionEnded, reason=StopReason.TIMEOUT, plugged=False)
-    assert play.state() is State.FREE
+    assert play.state() is SessionState.FREE
 
 
 def test_pulled_at_the_car_and_the_session_is_to_survive() -> None:
@@ -254,12 +262,12 @@ def test_pulled_at_the_car_and_the_session_is_to_survive() -> None:
     play = play << SetRelease(1, False) << lost()
     assert play
     assert play.statuses[1].charging is ChargingState.SUSPENDED_EVSE, "1.6 knows no way back to Preparing"
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
     play = play >> BoardChanged(1, PLUGGED) << kept("session") << SetRelease(1, True)
     assert play << updated(ChargingState.EV_CONNECTED, trigger=TriggerReason.CABLE_PLUGGED_IN)
     play = play >> BoardChanged(1, CHARGING) << updated(ChargingState.CHARGING)
     play = play >> VehicleLeft(1) << SetRelease(1, False) << lost()
-    play = play >> Asked(LINK, "q1", AskStop("s1")) << Reply << kept("session")
+    play = play >> RequestReceived(LINK, "q1", RemoteStopRequest("s1")) << Response << kept("session")
     assert ending(play, StopReason.REMOTE) << Unlock(1)  # OCPP 1.6 5.11: and unlocks the connector
 
 
@@ -281,8 +289,8 @@ def test_suspended_by_the_station() -> None:
 
 
 def test_a_car_that_asks_for_nothing_is_suspended_after_five_seconds() -> None:
-    play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << JudgeToken
-    play.feed(TokenJudged("token:1", A, ACCEPTED))
+    play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << AuthorizeToken
+    play.feed(TokenAuthorized("token:1", A, ACCEPTED))
     play.skip() >> MeterRead(1, "begin:1", wh(0))
     play.skip() >> OfferChanged(1, True)
     assert play.wait(4.9).skip().statuses[1].charging is ChargingState.EV_CONNECTED
@@ -290,8 +298,8 @@ def test_a_car_that_asks_for_nothing_is_suspended_after_five_seconds() -> None:
 
 
 def test_a_contactor_that_does_not_close_is_the_stations_pause() -> None:
-    play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << JudgeToken
-    play.feed(TokenJudged("token:1", A, ACCEPTED))
+    play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << AuthorizeToken
+    play.feed(TokenAuthorized("token:1", A, ACCEPTED))
     play.skip() >> MeterRead(1, "begin:1", wh(0))
     play.skip() >> (OfferChanged(1, True), VehicleReady(1))
     assert play.wait(4.9).skip().statuses[1].charging is ChargingState.EV_CONNECTED
@@ -304,14 +312,14 @@ def test_a_board_without_contactor_feedback_charges_when_the_car_asks() -> None:
     blind = EvseTraits(contactor_feedback=False)
     play = Playbook(traits=blind, state=EvseState(Pilot.A))
     play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) >> CardPresented(1, A)
-    play.skip() >> TokenJudged("token:1", A, ACCEPTED)
+    play.skip() >> TokenAuthorized("token:1", A, ACCEPTED)
     play.skip() >> MeterRead(1, "begin:1", wh(0))
     play.skip() >> BoardChanged(1, EvseState(Pilot.C, cable=True))
     assert play << updated(ChargingState.CHARGING)
     play.wait(6).skip() >> BoardChanged(1, EvseState(Pilot.B, cable=True))
     assert play.skip().statuses[1].charging is ChargingState.SUSPENDED_EV
     play >> BoardChanged(1, EvseState(Pilot.C, cable=True))
-    play.skip() >> CardPresented(1, A) << SetRelease << Remember
+    play.skip() >> CardPresented(1, A) << SetRelease << Persist
     assert play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) << ReadMeter(1, "end:1", True)
 
 
@@ -369,15 +377,15 @@ def test_a_silent_meter_has_a_minute_of_grace() -> None:
     assert told.faults == (Fault.METER_SILENT,)
     play.wait(59)
     assert play.skip() >> FaultCleared(1, Fault.METER_SILENT)
-    assert play.wait(60).skip().state() is State.ACTIVE
+    assert play.wait(60).skip().state() is SessionState.ACTIVE
     play >> FaultRaised(1, Fault.METER_SILENT)
-    assert play.wait(61).skip().state() is State.ENDING
+    assert play.wait(61).skip().state() is SessionState.ENDING
 
 
 def test_a_silent_board_has_ten_seconds_of_grace() -> None:
     play = charging(Playbook()) >> FaultRaised(1, Fault.BOARD_SILENT)
-    assert play.wait(9).skip().state() is State.ACTIVE
-    assert play.wait(2).skip().state() is State.ENDING
+    assert play.wait(9).skip().state() is SessionState.ACTIVE
+    assert play.wait(2).skip().state() is SessionState.ENDING
 
 
 def test_faults_are_told_heaviest_first() -> None:
@@ -389,14 +397,14 @@ def test_faults_are_told_heaviest_first() -> None:
 
 def test_a_failed_store_lets_run_what_runs() -> None:
     play = charging(Playbook()) >> StoreFailed("disk full")
-    assert play.wait(600).skip().state() is State.ACTIVE
+    assert play.wait(600).skip().state() is SessionState.ACTIVE
 
 
 # --- the backend refuses the token of a running session --------------------------------------------------------------
 
 
 def test_deauthorised_ends_the_session() -> None:
-    play = charging(Playbook()) >> TransactionHeard(LINK, "s1", "42", REFUSED) << kept("cache")
+    play = charging(Playbook()) >> TransactionAcknowledged(LINK, "s1", "42", REFUSED) << kept("cache")
     play = play << SetRelease(1, False) << kept("session")
     assert ending(play, StopReason.DEAUTHORIZED, trigger=TriggerReason.DEAUTHORIZED) << Unlock
 
@@ -404,18 +412,18 @@ def test_deauthorised_ends_the_session() -> None:
 def test_deauthorised_without_end_gives_no_energy() -> None:
     """OCPP 1.6 test case 037_2."""
     play = charging(Playbook(settings={"stop_on_invalid_id": False}))
-    play = play >> TransactionHeard(LINK, "s1", "42", REFUSED) << kept("cache") << SetRelease(1, False)
+    play = play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED) << kept("cache") << SetRelease(1, False)
     play = play << kept("session", held=True) << updated(ChargingState.SUSPENDED_EVSE)
     assert play >> (ContactorOpened(1), VehiclePaused(1))
-    assert play >> TransactionHeard(LINK, "s1", "42", REFUSED)
+    assert play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)
     assert ending(play >> CardPresented(1, A) << kept("session"), StopReason.LOCAL) << Unlock
 
 
 def test_a_held_session_stays_held_after_a_restart() -> None:
     play = charging(Playbook(settings={"stop_on_invalid_id": False}, traits=EvseTraits(counts_plugged=True)))
-    play.feed(TransactionHeard(LINK, "s1", "42", REFUSED))
+    play.feed(TransactionAcknowledged(LINK, "s1", "42", REFUSED))
     play.skip().restart(5, state=EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0))
-    assert play.skip().state() is State.ACTIVE
+    assert play.skip().state() is SessionState.ACTIVE
     assert not [o for o in play.log[-20:] if isinstance(o, SetRelease) and o.on]
     assert play.wait(6).skip().statuses[1].charging is ChargingState.SUSPENDED_EVSE
 
@@ -423,9 +431,9 @@ def test_a_held_session_stays_held_after_a_restart() -> None:
 def test_deauthorised_while_the_board_is_not_back_yet() -> None:
     """The answer to the start arrives before the board has been opened: the hold must not be forgotten."""
     play = charging(Playbook(settings={"stop_on_invalid_id": False}, traits=EvseTraits(counts_plugged=True)))
-    play.restart(5).skip() >> TransactionHeard(LINK, "s1", "42", REFUSED)
+    play.restart(5).skip() >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)
     play.skip() >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), play.traits)
-    assert play.skip().state() is State.ACTIVE
+    assert play.skip().state() is SessionState.ACTIVE
     assert not play.evse().release
 
 
@@ -433,7 +441,7 @@ def test_deauthorised_while_the_board_is_not_back_yet() -> None:
 
 
 def stopping(play: Playbook) -> Playbook:
-    return play.skip() >> CardPresented(1, A) << SetRelease << Remember >> ContactorOpened(1) << ReadMeter
+    return play.skip() >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
 
 
 def test_three_tries_then_the_last_good_register() -> None:
@@ -447,11 +455,11 @@ def test_three_tries_then_the_last_good_register() -> None:
 def test_the_second_try_succeeds() -> None:
     play = stopping(charging(Playbook())) >> MeterFailed(1, "end:1")
     play = play.wait(5) << ReadMeter(1, "end:2", True) >> MeterFailed(1, "end:1")
-    assert play >> MeterRead(1, "end:2", wh(1700)) << Remember << told(TransactionEnded, meter_wh=1700) << Unlock
+    assert play >> MeterRead(1, "end:2", wh(1700)) << Persist << told(TransactionEnded, meter_wh=1700) << Unlock
 
 
 def test_a_contactor_that_opens_between_two_tries_does_not_lose_the_next() -> None:
-    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Remember
+    play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Persist
     assert ReadMeter(1, "end:1", True) in play.wait(10).unclaimed
     play.skip() >> MeterFailed(1, "end:1") >> ContactorOpened(1)
     play.wait(5)
@@ -461,38 +469,38 @@ def test_a_contactor_that_opens_between_two_tries_does_not_lose_the_next() -> No
 # --- unlock ----------------------------------------------------------------------------------------------------------
 
 
-def ask_unlock(stop_first: bool = True, evse: int = 1) -> Asked:
-    return Asked(LINK, "q1", AskUnlock(evse, stop_first))
+def ask_unlock(stop_first: bool = True, evse: int = 1) -> RequestReceived:
+    return RequestReceived(LINK, "q1", UnlockConnectorRequest(evse, stop_first))
 
 
 def test_unlock_an_idle_socket() -> None:
     play = Playbook() >> ask_unlock() << Unlock(1, "q1")
-    assert play >> UnlockTried(1, "", True) >> UnlockTried(1, "q1", False) << Reply(LINK, "q1", "UnlockFailed")
+    assert play >> UnlockTried(1, "", True) >> UnlockTried(1, "q1", False) << Response(LINK, "q1", "UnlockFailed")
 
 
 def test_unlock_while_charging_ends_first() -> None:
     """OCPP 1.6 test case 018_1."""
     play = charging(Playbook()) >> ask_unlock() << SetRelease(1, False) << kept("session")
     play = ending(play, StopReason.OTHER, trigger=TriggerReason.UNLOCK_COMMAND)
-    assert play << Unlock(1) << Unlock(1, "q1") >> UnlockTried(1, "q1", True) << Reply(LINK, "q1", "Unlocked")
+    assert play << Unlock(1) << Unlock(1, "q1") >> UnlockTried(1, "q1", True) << Response(LINK, "q1", "Unlocked")
 
 
 def test_unlock_while_charging_is_refused_by_newer_versions() -> None:
     play = charging(Playbook()) >> ask_unlock(stop_first=False)
-    assert play << Reply(LINK, "q1", "OngoingAuthorizedTransaction")
+    assert play << Response(LINK, "q1", "OngoingAuthorizedTransaction")
 
 
 def test_unlock_while_a_session_begins_ends_the_right_to_it() -> None:
     """Otherwise release would be given while the lock is being opened."""
-    play = Playbook() >> (CablePlugged(1), VehicleConnected(1)) >> Asked(LINK, "q0", AskStart(1, A))
-    play = play << Reply << ReadMeter >> ask_unlock() << Unlock(1, "q1") >> MeterRead(1, "begin:1", wh(5))
+    play = Playbook() >> (CablePlugged(1), VehicleConnected(1)) >> RequestReceived(LINK, "q0", RemoteStartRequest(1, A))
+    play = play << Response << ReadMeter >> ask_unlock() << Unlock(1, "q1") >> MeterRead(1, "begin:1", wh(5))
     assert play
-    assert play.state() is State.OCCUPIED
+    assert play.state() is SessionState.OCCUPIED
 
 
 @pytest.mark.parametrize(("tethered", "evse", "status"), [(True, 1, "NotSupported"), (False, 3, "UnknownConnector")])
 def test_unlock_of_what_cannot_be_unlocked(tethered: bool, evse: int, status: str) -> None:
-    assert Playbook(tethered=tethered) >> ask_unlock(evse=evse) << Reply(LINK, "q1", status)
+    assert Playbook(tethered=tethered) >> ask_unlock(evse=evse) << Response(LINK, "q1", status)
 
 
 def test_a_board_that_sees_to_its_lock_alone_is_not_asked_to() -> None:
@@ -502,23 +510,23 @@ def test_a_board_that_sees_to_its_lock_alone_is_not_asked_to() -> None:
     play = ending(play << SetRelease(1, False) << kept("session", "s1"), StopReason.LOCAL)
     assert play
     assert play.screens[1].name is ScreenName.FINISHED
-    assert Playbook(traits=alone) >> ask_unlock() << Reply(LINK, "q1", "NotSupported")
+    assert Playbook(traits=alone) >> ask_unlock() << Response(LINK, "q1", "NotSupported")
 
 
 def test_a_second_unlock_while_the_first_is_tried() -> None:
-    play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> Asked(LINK, "q2", AskUnlock(1))
-    assert play << Reply(LINK, "q2", "UnlockFailed")
+    play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> RequestReceived(LINK, "q2", UnlockConnectorRequest(1))
+    assert play << Response(LINK, "q2", "UnlockFailed")
 
 
 def test_an_unlock_that_was_answered_can_be_asked_for_again() -> None:
-    play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> UnlockTried(1, "q1", False) << Reply
+    play = Playbook() >> ask_unlock() << Unlock(1, "q1") >> UnlockTried(1, "q1", False) << Response
     assert play >> UnlockTried(1, "q1", True)
     assert (
         play
-        >> Asked(LINK, "q2", AskUnlock(1))
+        >> RequestReceived(LINK, "q2", UnlockConnectorRequest(1))
         << Unlock(1, "q2")
         >> UnlockTried(1, "q2", True)
-        << (Reply(LINK, "q2", "Unlocked"))
+        << (Response(LINK, "q2", "Unlocked"))
     )
 
 
@@ -527,14 +535,19 @@ def test_an_unlock_that_was_answered_can_be_asked_for_again() -> None:
 
 @pytest.mark.parametrize("hard", [False, True])
 def test_reset_while_idle(hard: bool) -> None:
-    assert Playbook() >> Asked(LINK, "q1", AskReset(hard)) << Reply(LINK, "q1", "Accepted") << Restart(hard)
+    assert (
+        Playbook()
+        >> RequestReceived(LINK, "q1", ResetRequest(hard))
+        << Response(LINK, "q1", "Accepted")
+        << Restart(hard)
+    )
 
 
 @pytest.mark.parametrize(("hard", "note"), [(False, "soft"), (True, "hard")])
 def test_reset_during_a_session_ends_it_once(hard: bool, note: str) -> None:
     """OCPP 1.6 test cases 015 and 016."""
-    play = charging(Playbook()) >> Asked(LINK, "q1", AskReset(hard)) << Reply(LINK, "q1", "Accepted")
-    play = ending(play << SetRelease(1, False) << Remember, StopReason.IMMEDIATE_RESET, note=note)
+    play = charging(Playbook()) >> RequestReceived(LINK, "q1", ResetRequest(hard)) << Response(LINK, "q1", "Accepted")
+    play = ending(play << SetRelease(1, False) << Persist, StopReason.IMMEDIATE_RESET, note=note)
     assert play << Unlock << Restart(hard)
     play.restart(5, state=CHARGING)
     play.wait(600)
@@ -542,7 +555,7 @@ def test_reset_during_a_session_ends_it_once(hard: bool, note: str) -> None:
 
 
 def test_reset_when_the_meter_is_silent_ends_the_session_after_the_boot() -> None:
-    play = charging(Playbook()) >> Asked(LINK, "q1", AskReset()) << Reply << SetRelease << Remember
+    play = charging(Playbook()) >> RequestReceived(LINK, "q1", ResetRequest()) << Response << SetRelease << Persist
     play.wait(30)
     assert [o for o in play.unclaimed if isinstance(o, Restart)]
     assert play.ended() == []
@@ -558,18 +571,18 @@ def test_reset_when_the_meter_is_silent_ends_the_session_after_the_boot() -> Non
 
 
 def test_reset_drops_a_right_that_waits() -> None:
-    play = Playbook() >> Asked(LINK, "q0", AskStart(1, A)) << Reply
-    assert play >> Asked(LINK, "q1", AskReset()) << Reply(LINK, "q1", "Accepted") << Restart
+    play = Playbook() >> RequestReceived(LINK, "q0", RemoteStartRequest(1, A)) << Response
+    assert play >> RequestReceived(LINK, "q1", ResetRequest()) << Response(LINK, "q1", "Accepted") << Restart
 
 
 def test_nothing_new_starts_while_a_reset_waits_for_the_end_of_others() -> None:
     play = charging(Playbook(evses=2)) >> (CablePlugged(2), VehicleConnected(2))
-    play = play >> Asked(LINK, "q1", AskReset()) << Reply << SetRelease(1, False) << Remember
+    play = play >> RequestReceived(LINK, "q1", ResetRequest()) << Response << SetRelease(1, False) << Persist
     assert play >> CardPresented(2, B)
     assert play.screens[2].detail == "unavailable"
-    assert play >> Asked(LINK, "q2", AskStart(2, C)) << Reply(LINK, "q2", "Rejected")
+    assert play >> RequestReceived(LINK, "q2", RemoteStartRequest(2, C)) << Response(LINK, "q2", "Rejected")
     play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(2000))
-    assert play << Remember << told(TransactionEnded) << Unlock << Restart
+    assert play << Persist << told(TransactionEnded) << Unlock << Restart
 
 
 def test_sigterm_keeps_the_session() -> None:
@@ -580,7 +593,7 @@ def test_sigterm_keeps_the_session() -> None:
 
 
 def test_after_sigterm_nothing_is_released_any_more() -> None:
-    play = charging(Playbook(settings={"stop_on_ev_disconnect": False})) >> StopRequested() << SetRelease << Remember
+    play = charging(Playbook(settings={"stop_on_ev_disconnect": False})) >> StopRequested() << SetRelease << Persist
     for event in (VehicleLeft(1), VehicleConnected(1), BoardOpened(1, CHARGING, EvseTraits())):
         play.feed(event)
     assert not [o for o in play.skip().log[-20:] if isinstance(o, SetRelease) and o.on]
@@ -590,10 +603,10 @@ def test_after_sigterm_nothing_is_released_any_more() -> None:
 
 
 def test_every_link_hears_of_the_session() -> None:
-    play = charging(Playbook(links=("chargy", "owner"))) >> CardPresented(1, A) << SetRelease << Remember
-    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(1200)) << Remember
+    play = charging(Playbook(links=("chargy", "owner"))) >> CardPresented(1, A) << SetRelease << Persist
+    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(1200)) << Persist
     assert play << told(TransactionEnded) << told(TransactionEnded, "owner") << Unlock
-    started = [o.link for o in play.log if isinstance(o, Tell) and type(o.message).__name__ == "TransactionStarted"]
+    started = [o.link for o in play.log if isinstance(o, Send) and type(o.message).__name__ == "TransactionStarted"]
     assert started == ["chargy", "owner"]
 
 
@@ -601,19 +614,19 @@ def test_every_link_hears_of_the_session() -> None:
 
 
 def finished() -> Playbook:
-    return stopping(charging(Playbook())) >> MeterRead(1, "end:1", wh(1200)) << Remember << Tell << Unlock
+    return stopping(charging(Playbook())) >> MeterRead(1, "end:1", wh(1200)) << Persist << Send << Unlock
 
 
 def test_somebody_else_may_start_without_a_new_plug() -> None:
-    play = finished() >> CardPresented(1, B) << JudgeToken(LINK, "token:2", B, 1)
-    play = play >> TokenJudged("token:2", B, ACCEPTED) << Remember << ReadMeter(1, "begin:2", True)
+    play = finished() >> CardPresented(1, B) << AuthorizeToken(LINK, "token:2", B, 1)
+    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << Persist << ReadMeter(1, "begin:2", True)
     play = energised(play, meter_wh=1200)
     assert play.session().start_wh == 1200
 
 
 def test_finishing_lasts_until_cable_and_vehicle_are_gone() -> None:
     play = finished()
-    for event, state in ((VehicleLeft(1), State.ENDED), (CableRemoved(1), State.FREE)):
+    for event, state in ((VehicleLeft(1), SessionState.ENDED), (CableRemoved(1), SessionState.FREE)):
         play >> event
         assert play.state() is state
     assert play
@@ -622,7 +635,7 @@ def test_finishing_lasts_until_cable_and_vehicle_are_gone() -> None:
 def test_the_next_car_on_the_same_cable_is_not_finishing() -> None:
     play = finished() >> VehicleLeft(1) >> VehicleConnected(1)
     assert play
-    assert (play.state(), play.statuses[1].ended) == (State.OCCUPIED, False)
+    assert (play.state(), play.statuses[1].ended) == (SessionState.OCCUPIED, False)
 
 
 # --- a board that does not give release ----------------------------------------------------------------------------
@@ -633,8 +646,8 @@ def denied() -> Playbook:
     play = Playbook()
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)):
         play.feed(event)
-    asked = [o for o in play.unclaimed if isinstance(o, JudgeToken)]
-    play.feed(TokenJudged(asked[-1].request, A, ACCEPTED))
+    asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
+    play.feed(TokenAuthorized(asked[-1].request, A, ACCEPTED))
     play.feed(MeterRead(1, "begin:1", wh(1000)))
     assert play.evse().release
     play.skip() >> ReleaseRefused(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
@@ -647,7 +660,7 @@ def test_a_release_that_is_refused_is_told_and_shown() -> None:
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "refused")
     assert play.wait(1000).skip()
     assert [o.on for o in play.log if isinstance(o, SetRelease)][-2:] == [True, False]
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_a_station_that_ends_refuses_nothing() -> None:
@@ -669,7 +682,7 @@ def test_so_is_one_whose_vehicle_was_plugged_anew() -> None:
     play = denied()
     play.feed(VehicleLeft(1))
     play.skip().wait(BOUNCE_S).skip()
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     play = Playbook(settings={"stop_on_ev_disconnect": False})
     play = charging(play).skip()
     play.feed(ReleaseRefused(1))
@@ -763,7 +776,7 @@ def test_current_that_flows_while_the_contactor_is_not_seen_open_is_billed(withd
     play.feed(CardPresented(1, A))
     play.skip().wait(10).skip()
     play.feed(MeterRead(1, "end:1", replace(wh(1500), current_a=(32.0, 32.0, 32.0))))
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     play.skip().wait(5).skip()
     assert reads(play) == ["end:1", "end:2"]
     play.feed(MeterRead(1, "end:2", replace(wh(1530), current_a=(0.0, 0.0, 0.0))))

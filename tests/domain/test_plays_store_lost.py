@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agent.domain.events import MeterRead
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import SecurityHappened, StopReason, TransactionEnded, TransactionStarted
-from agent.domain.orders import ReadMeter, Remember, SetRelease, Tell
+from agent.domain.orders import Persist, ReadMeter, Send, SetRelease
 from agent.model.board import EvseState, EvseTraits, Pilot
 from tests.domain.playbook import EMPTY, B, Playbook, charging, wh
 from tests.domain.test_plays_payment import paid, record, till
@@ -27,7 +27,7 @@ def rolled_back(ended: dict[str, int]) -> Playbook:
 
 
 def said(play: Playbook, kind: type[Any]) -> list[Any]:
-    return [o.message for o in play.log if isinstance(o, Tell) and isinstance(o.message, kind)]
+    return [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, kind)]
 
 
 @pytest.mark.parametrize("state", [OTHER_CAR, EMPTY])
@@ -42,7 +42,7 @@ def test_a_session_that_ended_in_the_lost_part_ends_with_its_own_energy(state: E
     play.skip()
     play.feed(MeterRead(1, "end:1", wh(9000)))
     assert len(said(play, TransactionEnded)) == 1
-    assert play.state() in (State.FREE, State.OCCUPIED)
+    assert play.state() in (SessionState.FREE, SessionState.OCCUPIED)
 
 
 def test_the_register_of_its_end_is_that_of_the_bill() -> None:
@@ -57,7 +57,7 @@ def test_the_loss_is_in_the_security_log_once() -> None:
     play.restart(3600, state=EMPTY)
     (event,) = [m for m in said(play, SecurityHappened) if "StoreFailed" in m.info]
     assert "older state" in event.info
-    assert any(isinstance(o, Remember) and (o.kind, o.value) == ("lost", None) for o in play.unclaimed)
+    assert any(isinstance(o, Persist) and (o.kind, o.value) == ("lost", None) for o in play.unclaimed)
     play.skip().restart(5, state=EMPTY)
     assert len([m for m in said(play, SecurityHappened) if "StoreFailed" in m.info]) == 1
 
@@ -66,7 +66,7 @@ def test_a_session_that_was_open_is_resumed_with_proof() -> None:
     play = rolled_back({})
     play.restart(30, state=EvseState(Pilot.C, pwm=False, cable=True, contactor=False, plugged_s=1000.0))
     assert any(isinstance(o, SetRelease) and o.on for o in play.unclaimed)
-    assert play.state() is State.ACTIVE
+    assert play.state() is SessionState.ACTIVE
 
 
 def test_the_next_driver_begins_with_the_register_of_now() -> None:

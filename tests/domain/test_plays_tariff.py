@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.domain.adhoc_tariff import Offer
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import (
-    Asked,
     CardPresented,
     ContactorOpened,
     MeterRead,
+    RequestReceived,
     SituationChanged,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.local_time import Local
+from agent.domain.local_time import LocalOffset
 from agent.domain.messages import ChargingState
-from agent.domain.requests import AskSet
+from agent.domain.requests import SetVariablesRequest
 from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.domain.terminal_messages import CommitPayment, VoidPayment
 from agent.model.types import ScreenName
@@ -38,7 +38,7 @@ PRICE = Tariff(Decimal("0.45"), vat_percent=Decimal(17))
 def play(tariff: Tariff | None = PRICE, power_w: float = 22_000, backend: bool = False, **more: Any) -> Playbook:
     def site() -> Any:
         made = make_site(settings={"cost_display": True, **more})
-        made.evses[1].offer = Offer(tariff, power_w, backend)
+        made.evses[1].offer = AdhocTariff(tariff, power_w, backend)
         return made
 
     return Playbook(site)
@@ -51,21 +51,23 @@ DEFAULT = {"tariff_fallback": "0.50 €/kWh", "offline_kwh_price": "0.5", "offli
 
 def test_a_backend_sets_the_price_of_a_weak_outlet() -> None:
     p = play(backend=True)
-    assert ask(p, AskSet(DEFAULT, whole=True)) == "Accepted"
-    assert p.site.settings.text("offline_hour_price") == "1.2"
+    assert ask(p, SetVariablesRequest(DEFAULT, whole=True)) == "Accepted"
+    assert p.site.settings.text_value("offline_hour_price") == "1.2"
     offer = p.evse().offer
     assert offer is not None
-    assert offer.price(p.site.settings) == Tariff(Decimal("0.5"), Decimal("0.02"), vat_percent=Decimal(17))
+    assert offer.tariff_for_new_driver(p.site.settings) == Tariff(
+        Decimal("0.5"), Decimal("0.02"), vat_percent=Decimal(17)
+    )
 
 
 def test_a_backends_price_in_another_currency_is_not_sold() -> None:
     """A terminal charges in the currency of the station file, whatever a backend calls its own."""
     p = play(backend=True)
-    assert ask(p, AskSet(DEFAULT, whole=True)) == "Accepted"
-    assert ask(p, AskSet({"currency": "CHF"})) == "Accepted"
+    assert ask(p, SetVariablesRequest(DEFAULT, whole=True)) == "Accepted"
+    assert ask(p, SetVariablesRequest({"currency": "CHF"})) == "Accepted"
     offer = p.evse().offer
     assert offer is not None
-    assert offer.price(p.site.settings) == PRICE
+    assert offer.tariff_for_new_driver(p.site.settings) == PRICE
 
 
 @pytest.mark.parametrize("forbidden", [{"offline_hour_price": "1.2"}, {"offline_flat_price": "0.5"}])
@@ -75,21 +77,24 @@ def test_a_backend_cannot_ask_what_the_law_forbids(forbidden: dict[str, str]) ->
     values = {"tariff_fallback": "cheap", "offline_kwh_price": "0.5", **forbidden}
     refused = p.feed(_asked(values))
     assert [o.data for o in refused if hasattr(o, "data")] == [dict.fromkeys(values, "Rejected")]
-    assert [p.site.settings.text(n) for n in values] == ["", "", ""]
-    assert ask(p.skip(), AskSet({"offline_kwh_price": "0.5", "offline_flat_price": "0"}, whole=True)) == "Accepted"
-    assert p.site.settings.text("offline_kwh_price") == "0.5"
+    assert [p.site.settings.text_value(n) for n in values] == ["", "", ""]
+    assert (
+        ask(p.skip(), SetVariablesRequest({"offline_kwh_price": "0.5", "offline_flat_price": "0"}, whole=True))
+        == "Accepted"
+    )
+    assert p.site.settings.text_value("offline_kwh_price") == "0.5"
 
 
 def test_a_price_that_is_not_exact_by_the_minute_is_refused() -> None:
     p = play(backend=True)
     p.feed(_asked({"offline_hour_price": "1"}))
-    assert p.site.settings.text("offline_hour_price") == ""
+    assert p.site.settings.text_value("offline_hour_price") == ""
 
 
 def test_a_default_price_for_others_is_no_matter_of_the_law() -> None:
     p = play(power_w=50_000)
     p.feed(_asked({"offline_hour_price": "1"}))
-    assert p.site.settings.text("offline_hour_price") == "1"
+    assert p.site.settings.text_value("offline_hour_price") == "1"
 
 
 # --- what the screen says of it --------------------------------------------------------------------------------------
@@ -155,7 +160,9 @@ def test_windows_with_one_price_have_no_turn_and_without_a_clock_there_is_no_pri
 
 def test_a_price_that_a_backend_sets_is_shown_at_once() -> None:
     p = play(backend=True)
-    assert ask(p, AskSet({"offline_kwh_price": "0.5", "offline_flat_price": "1"}, whole=True)) == "Accepted"
+    assert (
+        ask(p, SetVariablesRequest({"offline_kwh_price": "0.5", "offline_flat_price": "1"}, whole=True)) == "Accepted"
+    )
     assert tag(p) == {"currency": "EUR", "kwh_micro": 500_000, "session_micro": 1_000_000, "vat_percent": "17"}
 
 
@@ -164,10 +171,10 @@ def test_the_wall_clock_is_the_stations() -> None:
     windows = tuple(Window(tuple(range(7)), a, b, Rates(D(kwh))) for a, b, kwh in ((0, 600, "0.1"), (600, 0, "0.2")))
     p = play(Tariff(windows=windows))
     assert tag(p)["kwh_micro"] == 100_000
-    p.site.zone = lambda utc_s: Local(120)
+    p.site.zone = lambda utc_s: LocalOffset(120)
     p.feed(SituationChanged(1))
     assert tag(p)["kwh_micro"] == 200_000
-    ask(p, AskSet({"time_offset": "+01:00"}))
+    ask(p, SetVariablesRequest({"time_offset": "+01:00"}))
     p.feed(SituationChanged(1))
     assert tag(p)["kwh_micro"] == 100_000
 
@@ -190,12 +197,12 @@ def test_before_the_energy_who_pays_sees_what_was_agreed_and_who_has_a_contract_
     before = values(p, ScreenName.PLUG_IN)
     assert (before["tariff_kwh_micro"], before["tariff_grace_min"], before["tariff_currency"]) == (500_000, 5, "CHF")
     assert "price_line" not in before
-    p.site.evses[1].offer = Offer(Tariff(D("9")))  # another price is for those who come later
+    p.site.evses[1].offer = AdhocTariff(Tariff(D("9")))  # another price is for those who come later
     (p.skip() >> PLUG).skip()
     assert values(p, ScreenName.PREPARING)["tariff_kwh_micro"] == 500_000
     other = till(tariff=PARKING, settings={"cost_display": True, "tariff_fallback": "0.30 with a contract"})
     other.skip() >> CardPresented(1, A)
-    other.skip() >> TokenJudged("token:1", A, ACCEPTED)
+    other.skip() >> TokenAuthorized("token:1", A, ACCEPTED)
     before = values(other.skip(), ScreenName.PLUG_IN)
     assert before["price_line"] == "0.30 with a contract"
     assert not [key for key in before if key.startswith("tariff_")]
@@ -267,7 +274,7 @@ def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
         p >> MeterRead(1, f"end:{p.evse().end_try}", wh(meter_wh))
     p.skip()
     journal = record(p, payment)
-    cost = Tariff.from_record(journal["tariff"]).cents(Usage.from_record(journal["usage"]))
+    cost = Tariff.from_record(journal["tariff"]).total_cents(Usage.from_record(journal["usage"]))
     shown = p.screens[1].values
     assert Tariff.from_record(journal["tariff"]) == tariff
     assert journal["owed_cents"] == cost
@@ -279,5 +286,5 @@ def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
     assert [o for o in p.log if isinstance(o, VoidPayment)] == ([] if captured else [VoidPayment(0, payment, 7)])
 
 
-def _asked(values: dict[str, str]) -> Asked:
-    return Asked(LINK, "q", AskSet(values, whole=True))
+def _asked(values: dict[str, str]) -> RequestReceived:
+    return RequestReceived(LINK, "q", SetVariablesRequest(values, whole=True))

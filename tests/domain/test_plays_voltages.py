@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.events import BoardChanged, MeterLooked
-from agent.domain.evse import State
+from agent.domain.events import BoardChanged, RawMeterReading
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason
 from agent.model.board import EvseState
 from agent.model.types import Fault, Reading
@@ -14,7 +14,7 @@ from tests.domain.playbook import Playbook, charging
 
 def looked(play: Playbook, seconds: float, *volts: float, every_s: float = 2.0, dc: bool = False) -> Playbook:
     for _ in range(round(seconds / every_s) + 1):
-        play.feed(MeterLooked(1, "live", Reading(play.now.stamp, 1000, voltage_v=volts, dc=dc)))
+        play.feed(RawMeterReading(1, "live", Reading(play.now.stamp, 1000, voltage_v=volts, dc=dc)))
         play = play.skip().wait(every_s).skip()
     return play
 
@@ -36,7 +36,7 @@ def test_what_no_grid_is_ends_the_session(volts: tuple[float, ...], fault: Fault
     """Also for the bill: a phase that the meter does not see, it does not count."""
     play = looked(energised(), 6, *volts)
     assert fault in play.evse().faults
-    assert play.state() is State.ENDING
+    assert play.state() is SessionState.ENDING
     stop = play.session().stop
     assert stop is not None
     assert stop.reason is StopReason.POWER_QUALITY

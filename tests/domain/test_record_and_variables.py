@@ -13,11 +13,20 @@ from hypothesis import strategies as st
 
 from agent.domain import messages
 from agent.domain.messages import MESSAGES, Sample, StopReason, TriggerReason
-from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
-from agent.domain.serialization import Poisoned, dump, load
+from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
+from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session_records import Session
-from agent.domain.stop_reason import Stop
-from agent.domain.variables import MEASURANDS, PHASES, VARIABLES, Settings, Variable, WrongValue, read, write
+from agent.domain.stop_reason import PendingStop
+from agent.domain.variables import (
+    MEASURANDS,
+    PHASES,
+    VARIABLES,
+    Settings,
+    Variable,
+    WrongValue,
+    format_value,
+    parse_value,
+)
 from agent.model.types import Reading, Stamp, Token, Verdict
 
 texts = st.text(max_size=40)
@@ -38,47 +47,47 @@ json_values: Any = st.recursive(
 
 @given(anything)
 def test_what_is_stored_reads_back_as_it_was(value: Any) -> None:
-    assert load(json.loads(json.dumps(dump(value)))) == value
+    assert load_record(json.loads(json.dumps(dump_record(value)))) == value
 
 
 @given(anything)
 def test_every_field_keeps_its_type(value: Any) -> None:
-    back = load(json.loads(json.dumps(dump(value))))
+    back = load_record(json.loads(json.dumps(dump_record(value))))
     for name in type(value).__slots__:
         assert type(getattr(back, name)) is type(getattr(value, name)), name
 
 
 @given(anything, st.data())
 def test_a_damaged_record_is_poisoned_and_nothing_else(value: Any, data: st.DataObject) -> None:
-    record = dump(value)
+    record = dump_record(value)
     record[data.draw(st.sampled_from(sorted(record)))] = data.draw(json_values)
     try:
-        load(record)
-    except Poisoned:
+        load_record(record)
+    except UnreadableRecord:
         pass
 
 
 @given(json_values)
 def test_any_json_is_poisoned_at_worst(value: Any) -> None:
     try:
-        load(value)
-    except Poisoned:
+        load_record(value)
+    except UnreadableRecord:
         pass
 
 
 def test_a_field_of_a_newer_program_is_ignored_and_one_of_ours_has_its_default() -> None:
-    assert load({"$": "Token", "value": "x", "colour": "red"}) == Token("x")
+    assert load_record({"$": "Token", "value": "x", "colour": "red"}) == Token("x")
 
 
 def test_a_record_of_another_class_is_poisoned() -> None:
-    with pytest.raises(Poisoned, match="Token expected, is Stamp"):
-        load(dump(Stamp(1, 2.0)), Token)
+    with pytest.raises(UnreadableRecord, match="Token expected, is Stamp"):
+        load_record(dump_record(Stamp(1, 2.0)), Token)
 
 
 @st.composite
 def sessions(draw: st.DrawFn) -> Session:
     stop = st.builds(
-        Stop,
+        PendingStop,
         st.sampled_from(StopReason),
         st.sampled_from(TriggerReason),
         st.from_type(Stamp),
@@ -102,7 +111,7 @@ def test_a_damaged_session_is_found_when_it_is_read(session: Session, data: st.D
     record[data.draw(st.sampled_from(sorted(record)))] = data.draw(json_values)
     try:
         back = Session.from_record(session.id, json.loads(json.dumps(record)))
-    except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
+    except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError):
         return
     assert Session.from_record(back.id, json.loads(json.dumps(back.to_record()))) == back
 
@@ -143,7 +152,7 @@ def values_of(variable: Variable) -> st.SearchStrategy[Any]:
 def test_what_is_written_reads_back(name: str, data: st.DataObject) -> None:
     variable = VARIABLES[name]
     value = data.draw(values_of(variable))
-    assert read(variable, write(variable, value)) == value
+    assert parse_value(variable, format_value(variable, value)) == value
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -151,11 +160,11 @@ def test_what_is_written_reads_back(name: str, data: st.DataObject) -> None:
 def test_any_text_is_a_value_or_refused(name: str, text: str) -> None:
     variable = VARIABLES[name]
     try:
-        value = read(variable, text)
+        value = parse_value(variable, text)
     except WrongValue:
         return
     assert type(value) is type(variable.default)
-    assert read(variable, write(variable, value)) == value
+    assert parse_value(variable, format_value(variable, value)) == value
     if variable.kind == "int":
         assert isinstance(value, int)
         assert variable.low <= value <= variable.high
@@ -163,33 +172,33 @@ def test_any_text_is_a_value_or_refused(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("variable", VARIABLES.values(), ids=lambda v: v.name)
 def test_every_default_is_a_value_of_its_setting(variable: Variable) -> None:
-    assert read(variable, write(variable, variable.default)) == variable.default
+    assert parse_value(variable, format_value(variable, variable.default)) == variable.default
 
 
 def test_a_refusal_never_repeats_a_secret() -> None:
     with pytest.raises(WrongValue) as refused:
-        read(VARIABLES["authorization_key"], "hunter2" * 20)
+        parse_value(VARIABLES["authorization_key"], "hunter2" * 20)
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["Voltage.L1-N", "Current.Import.L3", "Power.Active.Import.L2", "SoC"])
 def test_measurands_with_a_phase(text: str) -> None:
-    assert read(VARIABLES["sampled_measurands"], f" {text} , Frequency,") == (text, "Frequency")
+    assert parse_value(VARIABLES["sampled_measurands"], f" {text} , Frequency,") == (text, "Frequency")
 
 
 @pytest.mark.parametrize("text", ["SoC.L1", "Voltage.L4", "Voltage.", ".L1", "Energy.Active.Import.Register.L1"])
 def test_what_is_not_measured_here(text: str) -> None:
     with pytest.raises(WrongValue):
-        read(VARIABLES["sampled_measurands"], text)
+        parse_value(VARIABLES["sampled_measurands"], text)
 
 
 def test_settings_know_only_their_names() -> None:
     with pytest.raises(KeyError, match="no setting is called 'colour'"):
         Settings({"colour": 1})
     settings = Settings({"sample_interval_s": 5})
-    assert (settings["sample_interval_s"], settings.number("sample_interval_s")) == (5, 5)
-    assert settings.items_of("sampled_measurands") == ("Energy.Active.Import.Register",)
-    assert (settings.items_of("sample_interval_s"), settings.number("authorization_key")) == ((), 0)
+    assert (settings["sample_interval_s"], settings.int_value("sample_interval_s")) == (5, 5)
+    assert settings.list_value("sampled_measurands") == ("Energy.Active.Import.Register",)
+    assert (settings.list_value("sample_interval_s"), settings.int_value("authorization_key")) == ((), 0)
 
 
 # --- sampling --------------------------------------------------------------------------------------------------------
@@ -217,7 +226,7 @@ def test_the_next_mark_is_ahead_and_a_multiple_since_midnight(interval_s: int, u
 
 @given(st.lists(st.floats(0, 1e6), max_size=60).map(sorted), st.integers(2, 30))
 def test_thinning_keeps_order_ends_and_bound(items: list[float], most: int) -> None:
-    kept = thinned(tuple(items), most, lambda x: x)
+    kept = thin_out(tuple(items), most, lambda x: x)
     assert len(kept) == min(len(items), most)
     assert list(kept) == sorted(kept)
     assert (kept[:1], kept[-1:]) == (tuple(items[:1]), tuple(items[-1:]))
@@ -228,6 +237,6 @@ def test_thinning_keeps_order_ends_and_bound(items: list[float], most: int) -> N
 def test_thinning_one_by_one_stays_even(most: int, count: int) -> None:
     kept: tuple[int, ...] = ()
     for n in range(count):
-        kept = thinned((*kept, n), most, float)
+        kept = thin_out((*kept, n), most, float)
     gaps = [b - a for a, b in itertools.pairwise(kept)]
     assert max(gaps) <= 4 * count / most

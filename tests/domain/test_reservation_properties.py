@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playbook import EMPTY, LINK, UTC0_S, Playbook
 
-from agent.domain.events import Asked, CardPresented, TokenJudged
-from agent.domain.evse import Evse, Site, State
-from agent.domain.orders import JudgeToken, Reply
-from agent.domain.requests import AskCancelReservation, AskReserve
-from agent.domain.reservation_claims import Reservation, claim, served
+from agent.domain.events import CardPresented, RequestReceived, TokenAuthorized
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.orders import AuthorizeToken, Response
+from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
+from agent.domain.reservation_claims import Reservation, claim_reservation, count_served_wishes
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
 
@@ -41,15 +41,19 @@ def best(have: list[str], want: list[str]) -> int:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(KINDS), max_size=4), st.lists(st.sampled_from(("", *KINDS)), max_size=4))
 def test_as_many_wishes_are_served_as_can_be(have: list[str], want: list[str]) -> None:
-    assert served(have, want) == best(have, want)
+    assert count_served_wishes(have, want) == best(have, want)
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[Site, Evse, Token, str | None]:
-    evses = {n: Evse(n, tethered=draw(st.booleans()), board_known=True) for n in range(1, draw(st.integers(1, 4)) + 1)}
+def situations(draw: st.DrawFn) -> tuple[StationState, EvseRecord, Token, str | None]:
+    evses = {
+        n: EvseRecord(n, tethered=draw(st.booleans()), board_known=True) for n in range(1, draw(st.integers(1, 4)) + 1)
+    }
     for evse in evses.values():
-        evse.state = draw(st.sampled_from([State.FREE, State.FREE, State.OCCUPIED, State.ACTIVE]))
-    site = Site(evses, Settings())
+        evse.state = draw(
+            st.sampled_from([SessionState.FREE, SessionState.FREE, SessionState.OCCUPIED, SessionState.ACTIVE])
+        )
+    site = StationState(evses, Settings())
     for n in range(draw(st.integers(0, 4))):
         token, group = draw(st.sampled_from(TOKENS)), draw(st.sampled_from([None, "F"]))
         where, kind = draw(st.integers(0, len(evses))), draw(st.sampled_from(("", *KINDS)))
@@ -64,16 +68,18 @@ def situations(draw: st.DrawFn) -> tuple[Site, Evse, Token, str | None]:
 
 @settings(max_examples=200, deadline=None)
 @given(situations())
-def test_nobody_takes_what_others_cannot_do_without(situation: tuple[Site, Evse, Token, str | None]) -> None:
+def test_nobody_takes_what_others_cannot_do_without(
+    situation: tuple[StationState, EvseRecord, Token, str | None],
+) -> None:
     site, evse, token, group = situation
     every = list(site.reservations.values())
     own = [r for r in every if r.token == token or (r.group is not None and r.group == group)]
     specific = {r.evse: r for r in every if r.evse}
-    used = claim(site, evse, token, group)
+    used = claim_reservation(site, evse, token, group)
     if evse.number in specific:
         assert used == (specific[evse.number].id if specific[evse.number] in own else None)
         return
-    open_ = [e for e in site.evses.values() if (e.state is State.FREE and e.number not in specific) or e is evse]
+    open_ = [e for e in site.evses.values() if (e.state is SessionState.FREE and e.number not in specific) or e is evse]
     pool = [r for r in every if not r.evse]
     before = best([e.connector_type for e in open_], [r.connector for r in pool])
     others = [e.connector_type for e in open_ if e is not evse]
@@ -153,23 +159,27 @@ class Books:
 
 def _tap(play: Playbook, evse: int, token: Token) -> None:
     play.feed(CardPresented(evse, token))
-    for order in [o for o in play.unclaimed if isinstance(o, JudgeToken)]:
-        play.feed(TokenJudged(order.request, token, Verdict(AuthorizationStatus.ACCEPTED)))
+    for order in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
+        play.feed(TokenAuthorized(order.request, token, Verdict(AuthorizationStatus.ACCEPTED)))
 
 
 def _do(play: Playbook, books: Books, deed: tuple[Any, ...]) -> None:
     match deed:
         case ("reserve", number, evse, name, minutes):
-            ask = AskReserve(number, evse, Token(name), UTC0_S + books.now + 60 * minutes)
-            (reply,) = [o for o in play.feed(Asked(LINK, "1", ask)) if isinstance(o, Reply)]
+            ask = ReserveNowRequest(number, evse, Token(name), UTC0_S + books.now + 60 * minutes)
+            (reply,) = [o for o in play.feed(RequestReceived(LINK, "1", ask)) if isinstance(o, Response)]
             assert reply.status == books.reserve(number, evse, name, minutes)
         case ("cancel", number):
-            (reply,) = [o for o in play.feed(Asked(LINK, "1", AskCancelReservation(number))) if isinstance(o, Reply)]
+            (reply,) = [
+                o
+                for o in play.feed(RequestReceived(LINK, "1", CancelReservationRequest(number)))
+                if isinstance(o, Response)
+            ]
             assert reply.status == ("Accepted" if books.rows.pop(number, None) else "Rejected")
         case ("tap", evse, name):
-            before = play.evse(evse).grant
+            before = play.evse(evse).authorization
             _tap(play, evse, Token(name))
-            after = play.evse(evse).grant
+            after = play.evse(evse).authorization
             assert (after is not None and after is not before) == books.tap(evse, name)
         case ("wait", seconds):
             for _ in range(seconds):  # in steps: what ends first frees what comes next
@@ -192,5 +202,5 @@ def test_the_books_of_a_station(deeds: list[tuple[Any, ...]]) -> None:
         have = {int(r.id.rpartition("/")[2]): (r.evse, r.token.value) for r in play.site.reservations.values()}
         assert have == {n: (e, token) for n, (e, token, _) in books.rows.items()}
         assert play.store.get("reservation", {}).keys() == {f"{LINK}/{n}" for n in books.rows}
-        used = {n: e.grant.reservation for n, e in play.site.evses.items() if e.grant}
+        used = {n: e.authorization.reservation for n, e in play.site.evses.items() if e.authorization}
         assert used == {e: f"{LINK}/{n}" if n else "" for e, (_, n) in books.waits.items()}

@@ -12,7 +12,7 @@ import pytest
 
 from agent.domain.events import CardPresented, FaultRaised
 from agent.domain.messages import TransactionEnded
-from agent.domain.requests import AskStop, AskUnlock
+from agent.domain.requests import RemoteStopRequest, UnlockConnectorRequest
 from agent.model.types import Fault
 from tests.domain.rig import GOOD, Config, Rig
 
@@ -57,10 +57,10 @@ def ends(draw: random.Random, tethered: bool) -> Callable[[PollingRig], None]:
 
     def remote(rig: PollingRig) -> None:
         session = rig.site.evses[1].session
-        rig.ask(AskStop(session.id if session else ""))
+        rig.ask(RemoteStopRequest(session.id if session else ""))
 
     def unlock(rig: PollingRig) -> None:
-        rig.ask(AskUnlock(1, True))
+        rig.ask(UnlockConnectorRequest(1, True))
 
     def fault(rig: PollingRig) -> None:
         rig.post(FaultRaised(1, Fault.DOOR_OPEN))

@@ -24,24 +24,24 @@ from agent.domain.events import (
     MeterRead,
     StopRequested,
     SupplyChanged,
-    TransactionHeard,
+    TransactionAcknowledged,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TransactionAuthorised, TransactionEnded, TransactionStarted
 from agent.domain.requests import (
-    AskAvailability,
-    AskCancelReservation,
-    AskClearCache,
-    AskClearProfiles,
-    AskReserve,
-    AskReset,
-    AskSet,
-    AskSetProfile,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
+    CancelReservationRequest,
+    ChangeAvailabilityRequest,
+    ClearCacheRequest,
+    ClearChargingProfilesRequest,
+    MessageTrigger,
+    RemoteStartRequest,
+    RemoteStopRequest,
+    ReserveNowRequest,
+    ResetRequest,
+    SetChargingProfileRequest,
+    SetVariablesRequest,
+    TriggerMessageRequest,
+    UnlockConnectorRequest,
 )
 from agent.domain.session.table import EVENTS, TABLE, IllegalEvent, apply_session_event
 from agent.domain.session.tx_points import OUTLASTING
@@ -200,34 +200,34 @@ class Street:
         self.rig.link(up)
 
     def ask_start(self, pick: int | None, token: Token) -> None:
-        if self.rig.alive and not self.rig.site.settings.flag("authorize_remote_start"):
+        if self.rig.alive and not self.rig.site.settings.bool_value("authorize_remote_start"):
             self.rig.allowed.add(token)
-        self.rig.ask(AskStart(pick, token, "r1"))
+        self.rig.ask(RemoteStartRequest(pick, token, "r1"))
 
     def ask_stop(self, pick: int, known: bool) -> None:
         session = self.rig.site.evses[self._number(pick)].session
-        self.rig.ask(AskStop(session.id if session and known else "nobody"))
+        self.rig.ask(RemoteStopRequest(session.id if session and known else "nobody"))
 
     def ask_unlock(self, pick: int, stop_first: bool) -> None:
-        self.rig.ask(AskUnlock(pick, stop_first))
+        self.rig.ask(UnlockConnectorRequest(pick, stop_first))
 
     def ask_reset(self, hard: bool) -> None:
-        self.rig.ask(AskReset(hard))
+        self.rig.ask(ResetRequest(hard))
 
     def ask_availability(self, pick: int, operative: bool) -> None:
-        self.rig.ask(AskAvailability(pick, operative))
+        self.rig.ask(ChangeAvailabilityRequest(pick, operative))
 
-    def ask_trigger(self, pick: int, what: Trigger) -> None:
-        self.rig.ask(AskTrigger(what, pick))
+    def ask_trigger(self, pick: int, what: MessageTrigger) -> None:
+        self.rig.ask(TriggerMessageRequest(what, pick))
 
     def ask_set(self, name: str, value: str) -> None:
-        self.rig.ask(AskSet({name: value}))
+        self.rig.ask(SetVariablesRequest({name: value}))
 
     def ask_points(self, name: str, value: tuple[str, ...]) -> None:
-        self.rig.ask(AskSet({name: ",".join(value)}))
+        self.rig.ask(SetVariablesRequest({name: ",".join(value)}))
 
     def ask_master(self, group: str) -> None:
-        self.rig.ask(AskSet({"master_group": group}))
+        self.rig.ask(SetVariablesRequest({"master_group": group}))
 
     def master(self, pick: int) -> None:
         """The service comes while somebody charges."""
@@ -238,7 +238,7 @@ class Street:
         self.ask_master("")
 
     def ask_clear(self) -> None:
-        self.rig.ask(AskClearCache())
+        self.rig.ask(ClearCacheRequest())
 
     def ask_profile(
         self, pick: int, purpose: Purpose, amperes: float, lasts_s: int | None, least_a: float | None = None
@@ -247,16 +247,16 @@ class Street:
         kind = Kind.ABSOLUTE if purpose is Purpose.STATION_MAX else Kind.RELATIVE
         schedule = Schedule(Unit.A, (Period(0, amperes),), duration_s, least_rate=least_a)
         number = 10 * list(Purpose).index(purpose) + evse
-        self.rig.ask(AskSetProfile(evse, Profile(number, 0, purpose, kind, schedule)))
+        self.rig.ask(SetChargingProfileRequest(evse, Profile(number, 0, purpose, kind, schedule)))
 
     def ask_clear_profiles(self, pick: int | None) -> None:
-        self.rig.ask(AskClearProfiles(evse=pick))
+        self.rig.ask(ClearChargingProfilesRequest(evse=pick))
 
     def ask_reserve(self, pick: int, token: Token, lasts_s: float, group: str) -> None:
-        self.rig.ask(AskReserve(pick, pick, token, (self.rig.now.utc_s or 0.0) + lasts_s, group))
+        self.rig.ask(ReserveNowRequest(pick, pick, token, (self.rig.now.utc_s or 0.0) + lasts_s, group))
 
     def ask_cancel(self, pick: int) -> None:
-        self.rig.ask(AskCancelReservation(pick))
+        self.rig.ask(CancelReservationRequest(pick))
 
     def heard(self, index: int, as_judged: bool) -> None:
         """The backend answers some start, this or last year's."""
@@ -265,8 +265,8 @@ class Street:
         if started:
             m = started[-1 - index % len(started)]
             verdict = VERDICTS[m.token if as_judged else BAD] if m.token in VERDICTS else None
-            self.rig.post(TransactionHeard(self.rig.links[0], m.session, "42", verdict))
-            if verdict and not verdict.accepted and self.rig.alive and not self.rig.unsaved:
+            self.rig.post(TransactionAcknowledged(self.rig.links[0], m.session, "42", verdict))
+            if verdict and not verdict.is_accepted and self.rig.alive and not self.rig.unsaved:
                 self.rig.refused.add(m.session)
 
     # --- life ----------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ class Street:
         assert not rig.open_sessions, "never ended"
         rig.check_everything_billed()
         assert rig.asked == rig.replied, "a request without its one answer"
-        assert [e.state for e in rig.site.evses.values()] == [State.FREE] * len(rig.outlets)
+        assert [e.state for e in rig.site.evses.values()] == [SessionState.FREE] * len(rig.outlets)
         assert not any(o.release for o in rig.outlets.values())
 
     def _all_is_well(self) -> None:
@@ -328,19 +328,19 @@ class Street:
             for fault in BY_THE_WAY:
                 rig.post(FaultCleared(n, fault))
         for n in (0, *rig.outlets):
-            rig.ask(AskAvailability(n, True))
+            rig.ask(ChangeAvailabilityRequest(n, True))
         for n in rig.outlets:
-            rig.ask(AskReset(hard=True, evse=n))  # somebody has looked at what is latched
-        rig.ask(AskClearProfiles())
+            rig.ask(ResetRequest(hard=True, evse=n))  # somebody has looked at what is latched
+        rig.ask(ClearChargingProfilesRequest())
         for n in (0, 1, 2):
-            rig.ask(AskCancelReservation(n))
+            rig.ask(CancelReservationRequest(n))
 
     def somebody_can_charge(self) -> None:
         rig = self.rig
         for n in rig.outlets if not rig.site.stopping else ():
             self.session(n, STRANGER)
             rig.pass_time(1.0 if rig.config.feed_a is None else 6.0)  # whose share others have to give up first
-            assert rig.site.evses[n].state is State.ACTIVE, "nobody can charge here any more"
+            assert rig.site.evses[n].state is SessionState.ACTIVE, "nobody can charge here any more"
             assert rig.outlets[n].contactor
 
 
@@ -374,7 +374,10 @@ DEEDS: Deeds = {
     "ask_unlock": (3, {"pick": PICK_0, "stop_first": YES_NO}),
     "ask_reset": (1, {"hard": YES_NO}),
     "ask_availability": (2, {"pick": PICK_0, "operative": (True, True, False)}),
-    "ask_trigger": (2, {"pick": (0, 1, 2, 3), "what": (Trigger.METER_VALUES, Trigger.STATUS, Trigger.HEARTBEAT)}),
+    "ask_trigger": (
+        2,
+        {"pick": (0, 1, 2, 3), "what": (MessageTrigger.METER_VALUES, MessageTrigger.STATUS, MessageTrigger.HEARTBEAT)},
+    ),
     "ask_set": (1, {"name": tuple(f for f in FLAGS if f != "authorize_remote_start"), "value": ("true", "false")}),
     "ask_points": (1, {"name": ("tx_start_points", "tx_stop_points"), "value": POINT_SETS}),
     "ask_master": (1, {"group": ("", "", "G")}),
@@ -486,7 +489,7 @@ def test_a_broken_promise_is_found_and_reduced(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_table_is_total() -> None:
-    assert set(TABLE) == set(State)
+    assert set(TABLE) == set(SessionState)
     for state, row in TABLE.items():
         assert set(row) == set(EVENTS), state
 
@@ -499,16 +502,16 @@ def test_an_event_that_the_table_does_not_know_is_named() -> None:
 
 def test_a_rule_that_leads_elsewhere_than_it_declares_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def wild(s: Any, evse: Any, event: Any, now: Any) -> Any:
-        evse.state = State.ACTIVE
+        evse.state = SessionState.ACTIVE
         yield from ()
 
     site = make_site()
-    monkeypatch.setitem(TABLE[State.FREE], EVENTS[0], wild)
+    monkeypatch.setitem(TABLE[SessionState.FREE], EVENTS[0], wild)
     with pytest.raises(IllegalEvent, match="wild led from Free to Active, undeclared"):
         list(apply_session_event(site, site.evses[1], EVENTS[0](1, None, None), Moment(Stamp(1, 0.0))))  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("state", State)
-def test_every_state_can_be_reached(state: State) -> None:
+@pytest.mark.parametrize("state", SessionState)
+def test_every_state_can_be_reached(state: SessionState) -> None:
     targets = {t for row in TABLE.values() for r in row.values() for t in getattr(r, "targets", ())}
-    assert state in targets | {State.FREE, State.RECOVERING}
+    assert state in targets | {SessionState.FREE, SessionState.RECOVERING}

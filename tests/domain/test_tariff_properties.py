@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.domain.local_time import Local
+from agent.domain.local_time import LocalOffset
 from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.model.types import Stamp
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 SPRING_S = 1_806_195_600
 """2027-03-28T01:00:00Z, a Sunday: the clocks in Luxembourg go to three."""
-WALL = Local(60, SPRING_S, 120)
+WALL = LocalOffset(60, SPRING_S, 120)
 LUXEMBOURG = ZoneInfo("Europe/Luxembourg")
 
 money = st.none() | st.decimals(0, 3, places=3)
@@ -53,29 +53,29 @@ tariffs = st.builds(
 def drive(usage: Usage, legs: list[Leg], start: tuple[float, int] = (SPRING_S - 4000.0, 5000)) -> list[Usage]:
     """One usage per point, the first point included."""
     at_s, wh = (usage.at_ms / 1000, usage.wh) if usage.at_ms is not None else start
-    made = [usage.at(at_s, wh, legs[0][2] if legs else None)]
+    made = [usage.advance_to(at_s, wh, legs[0][2] if legs else None)]
     for n, (seconds, used_wh, _) in enumerate(legs):
         at_s, wh = at_s + seconds, wh + used_wh
         state = legs[n + 1][2] if n + 1 < len(legs) else None
-        made.append(made[-1].at(at_s, wh, state))
+        made.append(made[-1].advance_to(at_s, wh, state))
     return made
 
 
 def exact(tariff: Tariff, usage: Usage) -> Fraction:
-    return sum((amount for _, amount in tariff.parts(usage)), start=Fraction(0))
+    return sum((amount for _, amount in tariff.exact_parts(usage)), start=Fraction(0))
 
 
 @FEW
 @given(tariffs, legs)
 def test_a_cost_never_falls_and_is_never_negative(tariff: Tariff, legs: list[Leg]) -> None:
-    costs = [exact(tariff, u) for u in drive(tariff.usage(WALL), legs)]
+    costs = [exact(tariff, u) for u in drive(tariff.start_usage(WALL), legs)]
     assert costs[0] == 0
     assert costs == sorted(costs)
-    cents = [tariff.cents(u) for u in drive(tariff.usage(WALL), legs)]
+    cents = [tariff.total_cents(u) for u in drive(tariff.start_usage(WALL), legs)]
     assert cents == sorted(cents)
-    for usage, total in zip(drive(tariff.usage(WALL), legs), cents, strict=True):
-        assert sum(part for _, part in tariff.bill(usage)) == total
-        assert [kind for kind, _ in tariff.bill(usage)] == [kind for kind, _ in tariff.parts(usage)]
+    for usage, total in zip(drive(tariff.start_usage(WALL), legs), cents, strict=True):
+        assert sum(part for _, part in tariff.parts_in_cents(usage)) == total
+        assert [kind for kind, _ in tariff.parts_in_cents(usage)] == [kind for kind, _ in tariff.exact_parts(usage)]
     assert all(c <= (tariff.max_cents if tariff.max_cents is not None else c) for c in cents)
 
 
@@ -83,10 +83,10 @@ def test_a_cost_never_falls_and_is_never_negative(tariff: Tariff, legs: list[Leg
 @given(tariffs, legs, legs)
 def test_energy_and_time_add_up_over_a_split(tariff: Tariff, first: list[Leg], second: list[Leg]) -> None:
     """What is paid once is paid once, the grace begins once; all that is measured adds up, before it is rounded."""
-    whole = drive(tariff.usage(WALL), [*first, *second])[-1]
-    one = drive(tariff.usage(WALL), first)[-1]
-    two = drive(tariff.usage(WALL), second, (one.at_ms or 0, one.wh) and ((one.at_ms or 0) / 1000, one.wh))[-1]
-    parts = [dict(tariff.parts(u)) for u in (whole, one, two)]
+    whole = drive(tariff.start_usage(WALL), [*first, *second])[-1]
+    one = drive(tariff.start_usage(WALL), first)[-1]
+    two = drive(tariff.start_usage(WALL), second, (one.at_ms or 0, one.wh) and ((one.at_ms or 0) / 1000, one.wh))[-1]
+    parts = [dict(tariff.exact_parts(u)) for u in (whole, one, two)]
     for n in range(len(whole.sums)):
         assert whole.sums[n].wh == one.sums[n].wh + two.sums[n].wh
         assert whole.sums[n].charging_ms == one.sums[n].charging_ms + two.sums[n].charging_ms
@@ -103,8 +103,8 @@ steps = st.sampled_from((0, 0, 200, -200, 5000, -5000))
 def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bool]]) -> None:
     """Energy and minutes of a price without windows are the same by any clock; what lies between two boots has no
     time."""
-    plain = Usage().at(1000.0, 0, True, Stamp(1, 0.0))
-    told = Usage().at(SPRING_S, 0, True, Stamp(1, 0.0))
+    plain = Usage().advance_to(1000.0, 0, True, Stamp(1, 0.0))
+    told = Usage().advance_to(SPRING_S, 0, True, Stamp(1, 0.0))
     boot, seen, t_s, off_s, wh, charged_ms = 1, 1, 0.0, 0.0, 0, 0
     for stretch, step_s, booted in parts:
         off_s += step_s
@@ -114,8 +114,8 @@ def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bo
             counts = told.charging and seconds <= 300 and boot == seen
             seen = boot
             charged_ms += seconds * 1000 if counts else 0
-            plain = plain.at(1000.0 + t_s, wh, state, Stamp(boot, t_s))
-            told = told.at(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
+            plain = plain.advance_to(1000.0 + t_s, wh, state, Stamp(boot, t_s))
+            told = told.advance_to(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
             assert (told.sums, told.stretch_ms) == (plain.sums, plain.stretch_ms)
     assert (told.sums[0].charging_ms, told.energy_wh) == (charged_ms, wh)
     assert Usage.from_record(json.loads(json.dumps(told.to_record()))) == told
@@ -126,17 +126,17 @@ def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bo
 def test_the_disk_changes_nothing(tariff: Tariff, legs: list[Leg], cut: int) -> None:
     """After any point tariff and usage are written down and read back; the session goes on with the copy."""
     cut = min(cut, len(legs))
-    points = drive(tariff.usage(WALL), legs)
+    points = drive(tariff.start_usage(WALL), legs)
     copy = Usage.from_record(json.loads(json.dumps(points[cut].to_record())))
     again = Tariff.from_record(json.loads(json.dumps(tariff.to_record())))
     assert (copy, again) == (points[cut], tariff)
     on = points[cut]
     for point in points[cut + 1 :]:
-        copy = copy.at((point.at_ms or 0) / 1000, point.wh, point.charging)
-        on = on.at((point.at_ms or 0) / 1000, point.wh, point.charging)
+        copy = copy.advance_to((point.at_ms or 0) / 1000, point.wh, point.charging)
+        on = on.advance_to((point.at_ms or 0) / 1000, point.wh, point.charging)
     assert copy == on == points[-1]
-    assert again.parts(copy) == tariff.parts(points[-1])
-    assert again.cents(copy) == tariff.cents(points[-1])
+    assert again.exact_parts(copy) == tariff.exact_parts(points[-1])
+    assert again.total_cents(copy) == tariff.total_cents(points[-1])
 
 
 @FEW
@@ -147,7 +147,9 @@ def test_a_clerk_with_a_watch_and_a_calendar_comes_to_the_same(
     """Second by second over the hour in which the clocks are turned, with the calendar of the operating system."""
     start = (SPRING_S - 40.0, 0)
     seconds = [(per_s, state) for length, per_s, state in legs for _ in range(length)]
-    usage = drive(tariff.usage(WALL), [(length, length * per_s, state) for length, per_s, state in legs], start)[-1]
+    usage = drive(tariff.start_usage(WALL), [(length, length * per_s, state) for length, per_s, state in legs], start)[
+        -1
+    ]
     clerk, stretch_s, energy_wh = Fraction(0), 0, 0
     had_energy = False
     ends = {sum(length for length, _, _ in legs[: n + 1]) for n in range(len(legs))}
@@ -171,36 +173,36 @@ def test_a_clerk_with_a_watch_and_a_calendar_comes_to_the_same(
 @FEW
 @given(tariffs, legs, st.integers(0, 3000), st.sampled_from((0.0, 3700.0, 11_040.0)))
 def test_the_ceiling_is_reached_when_it_was_said(tariff: Tariff, legs: list[Leg], ceiling: int, power_w: float) -> None:
-    usage = drive(tariff.usage(WALL), legs)[-1]
+    usage = drive(tariff.start_usage(WALL), legs)[-1]
     if usage.charging is None:
-        usage = usage.at((usage.at_ms or 0) / 1000, usage.wh, power_w > 0)
+        usage = usage.advance_to((usage.at_ms or 0) / 1000, usage.wh, power_w > 0)
     headroom_s = tariff.headroom_s(usage, ceiling, power_w)
     assert headroom_s >= 0
     at_s, wh = (usage.at_ms or 0) / 1000, usage.wh
     for step in range(1, 40):  # half a minute each
-        then = usage.at(at_s + 30 * step, wh + int(power_w * 30 * step / 3600), usage.charging)
+        then = usage.advance_to(at_s + 30 * step, wh + int(power_w * 30 * step / 3600), usage.charging)
         if 30 * step <= headroom_s:
             usage = then
             assert exact(tariff, usage) <= ceiling + _slack(tariff)
     more_wh = tariff.ceiling_wh(usage, ceiling)
     if more_wh is not None and headroom_s > 0:
-        there = usage.at((usage.at_ms or 0) / 1000, usage.wh + more_wh, None)
+        there = usage.advance_to((usage.at_ms or 0) / 1000, usage.wh + more_wh, None)
         assert exact(tariff, there) <= max(ceiling, exact(tariff, usage), 0 if more_wh == 0 else ceiling)
 
 
 def _slack(tariff: Tariff) -> Fraction:
     """Energy is whole watt-hours, in the window in which the register turned."""
-    return max(_cents(r.kwh) for r in tariff.rates()) / 1000
+    return max(_cents(r.kwh) for r in tariff.rates_by_window()) / 1000
 
 
 def _rates(tariff: Tariff, now: datetime) -> Rates:
     minute = now.hour * 60 + now.minute
     fits = [
         r
-        for w, r in zip(tariff.windows, tariff.rates(), strict=False)
+        for w, r in zip(tariff.windows, tariff.rates_by_window(), strict=False)
         if now.weekday() in w.days and w.from_min <= minute < w.to_min
     ]
-    return fits[0] if tariff.windows else tariff.rates()[0]
+    return fits[0] if tariff.windows else tariff.rates_by_window()[0]
 
 
 def _cents(amount: Decimal | None) -> Fraction:

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.assembly.domain_setup import initial_settings, web_plan
-from agent.domain.adhoc_tariff import Offer
+from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.csms_cost import Cost
-from agent.domain.driver_cost import Account
+from agent.domain.driver_cost import DriverCost
 from agent.domain.events import (
-    Asked,
     CablePlugged,
     CardPresented,
     ContactorClosed,
@@ -24,30 +23,36 @@ from agent.domain.events import (
     LinkChanged,
     MeterRead,
     OfferChanged,
+    RequestReceived,
     SessionOpened,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
     VehicleReady,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import TriggerReason
-from agent.domain.orders import JudgeToken, Remember, Reply
-from agent.domain.requests import AskReserve, AskStart, AskWebPayment, AskWebPaymentOver
+from agent.domain.orders import AuthorizeToken, Persist, Response
+from agent.domain.requests import (
+    RemoteStartRequest,
+    ReserveNowRequest,
+    WebPaymentFailedRequest,
+    WebPaymentStartedRequest,
+)
 from agent.domain.session_records import Session
-from agent.domain.tariff import Tariff, rate
+from agent.domain.tariff import Tariff, parse_rate
 from agent.domain.web_payment import (
     ALPHABET,
-    Plan,
+    WebPaymentConfig,
     address_problem,
-    filled,
-    placeholders,
-    slot,
+    fill_template,
+    one_time_token,
+    template_names,
     template_problem,
-    token,
+    totp_time_slot,
 )
 from agent.model.types import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
-from agent.station_file.settings import parse
+from agent.station_file.settings import parse_station_file
 from tests.domain.playbook import LINK, A, Like, Playbook, wh
 
 SECRET = "secure!Charging!"
@@ -66,12 +71,12 @@ HOSTS = ("pay.example",)
 def test_the_published_vectors(utc_s: int, validity_s: int, length: int, tokens: tuple[str | None, ...]) -> None:
     for step, wanted in zip((-1, 0, 1), tokens, strict=True):
         if wanted is not None:
-            assert token(SECRET, slot(utc_s, validity_s) + step, length) == wanted
+            assert one_time_token(SECRET, totp_time_slot(utc_s, validity_s) + step, length) == wanted
 
 
 @given(st.text(min_size=8, max_size=64), st.integers(0, 2**40), st.integers(6, 64))
 def test_letters_and_length(secret: str, number: int, length: int) -> None:
-    made = token(secret, number, length)
+    made = one_time_token(secret, number, length)
     assert len(made) == length
     assert set(made) <= set(ALPHABET)
     assert made[32:] == made[: max(0, length - 32)]
@@ -130,9 +135,10 @@ def test_any_template_is_judged(template: str) -> None:
 
 def test_values_are_percent_encoded() -> None:
     assert (
-        filled("https://x/{A}?b={b}", {"a": "LU*CHY*E1/2 ä", "b": "~_.-"}) == "https://x/LU*CHY*E1%2F2%20%C3%A4?b=~_.-"
+        fill_template("https://x/{A}?b={b}", {"a": "LU*CHY*E1/2 ä", "b": "~_.-"})
+        == "https://x/LU*CHY*E1%2F2%20%C3%A4?b=~_.-"
     )
-    assert placeholders("a{B}{c}") == ["b", "c"]
+    assert template_names("a{B}{c}") == ["b", "c"]
 
 
 # --- plays -----------------------------------------------------------------------------------------------------------
@@ -142,8 +148,10 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def street(plan: Plan | None = None, settings: dict[str, Any] | None = None, evses: int = 2, **more: Any) -> Playbook:
-    plan = plan or Plan(station="CP 1", dynamic=True, hosts=HOSTS)
+def street(
+    plan: WebPaymentConfig | None = None, settings: dict[str, Any] | None = None, evses: int = 2, **more: Any
+) -> Playbook:
+    plan = plan or WebPaymentConfig(station="CP 1", dynamic=True, hosts=HOSTS)
     return Playbook(web_payment=plan, settings=SETTINGS if settings is None else settings, evses=evses, **more)
 
 
@@ -153,17 +161,17 @@ def shown(play: Playbook, evse: int = 1) -> dict[str, Any]:
 
 def test_the_code_changes_at_the_edge_of_its_slot() -> None:
     play = street()
-    number = slot(play.now.utc_s or 0, 30)
-    url = f"https://pay.example/CP%201/1/{token(SECRET, number, 8)}/v1"
+    number = totp_time_slot(play.now.utc_s or 0, 30)
+    url = f"https://pay.example/CP%201/1/{one_time_token(SECRET, number, 8)}/v1"
     assert shown(play) == {"qr_url": url}
     assert shown(play, 2) == {"qr_url": ""}
     rest_s = 30 - (play.now.utc_s or 0) % 30
     play.wait(rest_s - 0.01)
     assert shown(play) == {"qr_url": url}
     play.wait(0.02)
-    assert shown(play)["qr_url"] == f"https://pay.example/CP%201/1/{token(SECRET, number + 1, 8)}/v1"
+    assert shown(play)["qr_url"] == f"https://pay.example/CP%201/1/{one_time_token(SECRET, number + 1, 8)}/v1"
     play.wait(90)
-    assert shown(play)["qr_url"].endswith(f"{token(SECRET, number + 4, 8)}/v1")
+    assert shown(play)["qr_url"].endswith(f"{one_time_token(SECRET, number + 4, 8)}/v1")
 
 
 def test_a_backend_says_how_robust_a_code_is() -> None:
@@ -173,7 +181,7 @@ def test_a_backend_says_how_robust_a_code_is() -> None:
 
 def test_one_code_set_up_for_the_station() -> None:
     settings = {k.replace("web1", "web0"): v for k, v in SETTINGS.items()}
-    play = street(Plan(station="CP", dynamic=True, shared=True), settings)
+    play = street(WebPaymentConfig(station="CP", dynamic=True, shared=True), settings)
     assert "/CP/1/" in shown(play, 1)["qr_url"]
     assert "/CP/2/" in shown(play, 2)["qr_url"]
 
@@ -193,7 +201,9 @@ def test_an_outlet_beyond_those_with_settings_has_what_the_station_has() -> None
     play = street(evses=6, qr_url="https://pay.example/station")
     assert shown(play, 6)["qr_url"] == "https://pay.example/station"
     settings = {k.replace("web1", "web0"): v for k, v in SETTINGS.items()}
-    assert "/CP/6/" in shown(street(Plan(station="CP", dynamic=True, shared=True), settings, 6), 6)["qr_url"]
+    assert (
+        "/CP/6/" in shown(street(WebPaymentConfig(station="CP", dynamic=True, shared=True), settings, 6), 6)["qr_url"]
+    )
 
 
 def test_the_id_of_an_outlet_in_other_networks() -> None:
@@ -209,8 +219,10 @@ def test_an_outlet_that_no_key_of_a_backend_names_shows_what_the_file_says_of_it
         "[evse.board]\ndriver = 'x'\n[evse.meter]\ndriver = 'x'\n"
         for n in range(1, 7)
     )
-    file = parse(tomllib.loads(f"[station]\nid = 'X'\n[display]\ndriver = 'x'\n{outlets}"), tmp_path / "s.toml")
-    known = {"qr4_url": initial_settings(file).text("qr4_url")}
+    file = parse_station_file(
+        tomllib.loads(f"[station]\nid = 'X'\n[display]\ndriver = 'x'\n{outlets}"), tmp_path / "s.toml"
+    )
+    known = {"qr4_url": initial_settings(file).text_value("qr4_url")}
     play = Playbook(web_payment=web_plan(file), settings=known, evses=6)
     assert [shown(play, n)["qr_url"] for n in (4, 5, 6)] == [f"https://pay.example/{n}" for n in (4, 5, 6)]
 
@@ -237,7 +249,7 @@ def test_without_a_clock_there_is_no_code() -> None:
 
 
 def test_only_once_a_vehicle_is_there() -> None:
-    play = street(Plan(station="CP", dynamic=True, plugged=True))
+    play = street(WebPaymentConfig(station="CP", dynamic=True, plugged=True))
     assert shown(play) == {"qr_url": ""}
     play.skip().feed(CablePlugged(1))
     play.feed(VehicleConnected(1))
@@ -245,7 +257,9 @@ def test_only_once_a_vehicle_is_there() -> None:
 
 
 def begun(play: Playbook, timeout_s: int = 60, evse: int = 1) -> Playbook:
-    play = play >> Asked(LINK, "w", AskWebPayment(evse, timeout_s)) << Reply(LINK, "w", "Accepted")
+    play = (
+        play >> RequestReceived(LINK, "w", WebPaymentStartedRequest(evse, timeout_s)) << Response(LINK, "w", "Accepted")
+    )
     assert play
     return play
 
@@ -259,19 +273,19 @@ def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
     assert play >> CardPresented(1, A)
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "paying")
     web = Token("WEB-1", TokenType.CENTRAL)
-    play.skip().feed(Asked(LINK, "r", AskStart(1, web, "77")))
-    assert play.state(1) in (State.AUTHORISED, State.OCCUPIED, State.FREE)
-    if play.state(1) is not State.AUTHORISED:  # the backend is asked first, by setting
-        play.skip().feed(TokenJudged("token:1", web, Verdict(AuthorizationStatus.ACCEPTED)))
-    assert play.state(1) is State.AUTHORISED
+    play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, web, "77")))
+    assert play.state(1) in (SessionState.AUTHORIZED, SessionState.OCCUPIED, SessionState.FREE)
+    if play.state(1) is not SessionState.AUTHORIZED:  # the backend is asked first, by setting
+        play.skip().feed(TokenAuthorized("token:1", web, Verdict(AuthorizationStatus.ACCEPTED)))
+    assert play.state(1) is SessionState.AUTHORIZED
     assert play.evse(1).payer_until_s is None
 
 
 def paid() -> Playbook:
     """Somebody has paid at the page of outlet 1, and the remote start has come."""
     play = begun(street())
-    play.evse(1).offer = Offer(Tariff(kwh=rate("0.45")))
-    play.skip().feed(Asked(LINK, "r", AskStart(1, Token("WEB-1"), "77", asks=False)))
+    play.evse(1).offer = AdhocTariff(Tariff(kwh=parse_rate("0.45")))
+    play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("WEB-1"), "77", asks=False)))
     return play
 
 
@@ -289,7 +303,7 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
 def charging(tariff: Tariff, wh_now: int = 3000, seconds: float = 60.0) -> Playbook:
     """The session of somebody who has paid at the page has drawn so much."""
     play = paid()
-    play.evse(1).offer = Offer(tariff)
+    play.evse(1).offer = AdhocTariff(tariff)
     for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), OfferChanged(1, True), VehicleReady(1),
                   ContactorClosed(1), MeterRead(1, "live", wh(1000))):  # fmt: skip
         play.feed(event)
@@ -304,7 +318,7 @@ def said(play: Playbook) -> tuple[Any, ...]:
 
 
 def test_who_has_paid_at_the_page_sees_what_it_comes_to() -> None:
-    play = charging(Tariff(kwh=rate("0.45"), minute=rate("0.10"), session=rate("1.00")))
+    play = charging(Tariff(kwh=parse_rate("0.45"), minute=parse_rate("0.10"), session=parse_rate("1.00")))
     assert said(play) == (ScreenName.CHARGING, 2_000_000, True, False)
     assert play.screens[1].values["tariff_kwh_micro"] == 450_000
     for event in (VehicleLeft(1), ContactorOpened(1)):
@@ -315,15 +329,17 @@ def test_who_has_paid_at_the_page_sees_what_it_comes_to() -> None:
 
 
 def test_what_the_backend_says_of_the_cost_goes_before() -> None:
-    play = charging(Tariff(kwh=rate("0.45")))
+    play = charging(Tariff(kwh=parse_rate("0.45")))
     assert said(play) == (ScreenName.CHARGING, 900_000, True, False)
-    play.evse(1).account = Account(play.session(1).id, 1, 1000, cost=Cost(770_000))
-    play.site.settings.put("cost_display", True)
+    play.evse(1).account = DriverCost(play.session(1).id, 1, 1000, cost=Cost(770_000))
+    play.site.settings.put_value("cost_display", True)
     play.feed(MeterRead(1, "live", wh(3100)))
     assert said(play)[:3] == (ScreenName.CHARGING, 770_000, False)
 
 
-@pytest.mark.parametrize(("tariff", "known"), [(Tariff(kwh=rate("0.45")), True), (Tariff(minute=rate("0.1")), False)])
+@pytest.mark.parametrize(
+    ("tariff", "known"), [(Tariff(kwh=parse_rate("0.45")), True), (Tariff(minute=parse_rate("0.1")), False)]
+)
 def test_after_a_restart_only_energy_can_be_reckoned(tariff: Tariff, known: bool) -> None:
     play = charging(tariff)
     play.feed(SessionOpened(1, play.session(1).id, TriggerReason.TX_RESUMED))
@@ -333,8 +349,8 @@ def test_after_a_restart_only_energy_can_be_reckoned(tariff: Tariff, known: bool
 
 def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:
     play = street()
-    play.evse(1).offer = Offer(Tariff(kwh=rate("0.45")))
-    play.skip().feed(Asked(LINK, "r", AskStart(1, Token("APP-1"), "77", asks=False)))
+    play.evse(1).offer = AdhocTariff(Tariff(kwh=parse_rate("0.45")))
+    play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("APP-1"), "77", asks=False)))
     for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), MeterRead(1, "live", wh(3000))):
         play.feed(event)
     assert play.evse(1).reckoned is None
@@ -342,7 +358,7 @@ def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:
 
 def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:
     play = paid()
-    play.site.settings.put("stop_on_ev_disconnect", False)
+    play.site.settings.put_value("stop_on_ev_disconnect", False)
     play.feed(VehicleConnected(1))
     play.feed(MeterRead(1, "begin:1", wh(1000)))
     assert play.screens[1].values["stop_hint"] == ""
@@ -350,7 +366,7 @@ def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:
 
 def test_an_app_starts_with_the_token_of_a_card() -> None:
     play = street()
-    play.skip().feed(Asked(LINK, "r", AskStart(1, Token("APP-1"), "77", asks=False)))
+    play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("APP-1"), "77", asks=False)))
     play.feed(VehicleConnected(1))
     play.feed(MeterRead(1, "begin:1", wh(1000)))
     assert play.screens[1].values["stop_hint"] == "card"
@@ -358,36 +374,38 @@ def test_an_app_starts_with_the_token_of_a_card() -> None:
 
 def test_an_outlet_that_somebody_pays_for_cannot_be_reserved() -> None:
     play = begun(street(evses=1))
-    reserve = AskReserve(7, 1, A, (play.now.utc_s or 0.0) + 600)
-    assert play.skip() >> Asked(LINK, "v", reserve) << Reply(LINK, "v", "Occupied")
+    reserve = ReserveNowRequest(7, 1, A, (play.now.utc_s or 0.0) + 600)
+    assert play.skip() >> RequestReceived(LINK, "v", reserve) << Response(LINK, "v", "Occupied")
     play.wait(60.5)
-    assert play.skip() >> Asked(LINK, "w", reserve) << Remember << Reply(LINK, "w", "Accepted")
+    assert play.skip() >> RequestReceived(LINK, "w", reserve) << Persist << Response(LINK, "w", "Accepted")
 
 
 def test_the_outlet_is_free_again_after_the_time() -> None:
     play = begun(street(), 30)
     play.wait(30.5)
     assert play.screens[1].name is ScreenName.IDLE
-    assert play >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
+    assert play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
 
 
 def test_a_payment_that_fails_is_said_to_who_stands_there() -> None:
     words = (MessageContent("Limit reached", "en"), MessageContent("Plafond atteint", "fr"))
     play = begun(street())
-    play.skip().feed(Asked(LINK, "w", AskWebPaymentOver(1, words)))
+    play.skip().feed(RequestReceived(LINK, "w", WebPaymentFailedRequest(1, words)))
     shown = play.screens[1]
     assert (shown.name, shown.detail, shown.values["words"]) == (ScreenName.REFUSED, "web_failed", "Plafond atteint")
     play.skip().wait(5)
     assert play.screens[1].name is ScreenName.IDLE
-    play.skip().feed(Asked(LINK, "w", AskWebPaymentOver(1)))
+    play.skip().feed(RequestReceived(LINK, "w", WebPaymentFailedRequest(1)))
     assert play.screens[1].name is ScreenName.IDLE, "nobody has paid here"
 
 
-@pytest.mark.parametrize("ask", [AskWebPayment(1, 0), AskWebPaymentOver(1)])
+@pytest.mark.parametrize("ask", [WebPaymentStartedRequest(1, 0), WebPaymentFailedRequest(1)])
 def test_a_payment_that_is_over_frees_the_outlet(ask: Any) -> None:
-    play = begun(street()) >> Asked(LINK, "x", ask) << Reply(LINK, "x", "Accepted")
+    play = begun(street()) >> RequestReceived(LINK, "x", ask) << Response(LINK, "x", "Accepted")
     assert play
-    assert play.screens[1].name is (ScreenName.IDLE if isinstance(ask, AskWebPayment) else ScreenName.REFUSED)
+    assert play.screens[1].name is (
+        ScreenName.IDLE if isinstance(ask, WebPaymentStartedRequest) else ScreenName.REFUSED
+    )
 
 
 @pytest.mark.parametrize(
@@ -400,24 +418,24 @@ def test_a_payment_that_is_over_frees_the_outlet(ask: Any) -> None:
     ],
 )
 def test_what_cannot_be_asked(evse: int, timeout_s: int, reason: str) -> None:
-    play = street() >> Asked(LINK, "w", AskWebPayment(evse, timeout_s))
-    assert play << Reply(LINK, "w", "Rejected", {"reason": reason})
+    play = street() >> RequestReceived(LINK, "w", WebPaymentStartedRequest(evse, timeout_s))
+    assert play << Response(LINK, "w", "Rejected", {"reason": reason})
 
 
 def test_an_outlet_that_is_in_use_is_kept_for_nobody() -> None:
-    play = street() >> CardPresented(1, A) << JudgeToken(LINK, "token:1", A, 1)
-    play.skip().feed(TokenJudged("token:1", A, Verdict(AuthorizationStatus.ACCEPTED)))
-    play = play.skip() >> Asked(LINK, "w", AskWebPayment(1, 60))
-    assert play << Reply(LINK, "w", "Rejected", {"reason": "connectorNotAvailable"})
+    play = street() >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
+    play.skip().feed(TokenAuthorized("token:1", A, Verdict(AuthorizationStatus.ACCEPTED)))
+    play = play.skip() >> RequestReceived(LINK, "w", WebPaymentStartedRequest(1, 60))
+    assert play << Response(LINK, "w", "Rejected", {"reason": "connectorNotAvailable"})
 
 
 def test_a_card_at_the_reader_of_the_station_gets_the_other_outlet() -> None:
     play = begun(street()) >> CardPresented(0, A)
-    assert play << JudgeToken(LINK, "token:1", A, 2)
+    assert play << AuthorizeToken(LINK, "token:1", A, 2)
 
 
 def test_a_backend_that_only_looks_on_keeps_no_outlet_for_anybody() -> None:
     play = street(links=(LINK, "second"))
-    for ask in (AskWebPayment(1, 60), AskWebPaymentOver(1)):
-        play >> Asked("second", "r", ask) << Like(Reply, status="Rejected")
+    for ask in (WebPaymentStartedRequest(1, 60), WebPaymentFailedRequest(1)):
+        play >> RequestReceived("second", "r", ask) << Like(Response, status="Rejected")
     assert play.evse(1).payer_until_s is None

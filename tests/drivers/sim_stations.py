@@ -9,7 +9,7 @@ from typing import Any
 
 from busy_machine import Deadline
 
-from agent.station_file.settings import StationFile, parse
+from agent.station_file.settings import StationFile, parse_station_file
 from drivers.sim.evse import Evse
 from drivers.sim.world import World
 
@@ -18,7 +18,7 @@ TWO = [{"number": 1}, {"number": 2}]
 
 def station(folder: Path, **tables: Any) -> StationFile:
     raw: dict[str, Any] = {"station": {"id": "CP-1"}, "evse": [{"number": 1}], **tables}
-    return parse(raw, folder / "station.toml")
+    return parse_station_file(raw, folder / "station.toml")
 
 
 def model(folder: Path, speed: float = 1.0, **tables: Any) -> World:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
-from agent.station_file.settings import build
+from agent.station_file.settings import build_table
 from drivers.blueprint import DRIVER, TextMeterSettings
 from drivers.blueprint.lines import parse_line
 from drivers.testkit.meter import MeterWorld, check_meter
@@ -56,7 +56,7 @@ async def test_it_keeps_the_contract_of_a_meter() -> None:
     async with TextMeterFarEnd().listening() as far_end:
         wrong: list[str] = []
         options = {"host": "127.0.0.1", "port": far_end.port, "silent_s": 0.1}
-        settings = build(TextMeterSettings, options, "meter", wrong)
+        settings = build_table(TextMeterSettings, options, "meter", wrong)
         assert wrong == DRIVER.check(settings, where()) == []
         async with DRIVER.open(settings, where()) as meter:
             assert (await meter.read()).power_w == 2300.5

@@ -19,7 +19,7 @@ from agent.model.types import Fault, Limit
 from agent.ports import Broken
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort
-from agent.station_file.settings import build, parse
+from agent.station_file.settings import build_table, parse_station_file
 from drivers.evse_modbus import board_map
 from drivers.sim.world import World
 from drivers.testkit.evse import EvseWorld, check_evse
@@ -41,12 +41,12 @@ async def world_of(folder: Path, name: str, speed: float = 20, **more: Any) -> A
     """A world, and what opens its board as the derived station file says."""
     file = station(folder, board=table(name, **more))
     async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
-        named = parse(tomllib.loads(world.derived_station_file()), folder / "derived.toml").evses[0].board
+        named = parse_station_file(tomllib.loads(world.derived_station_file()), folder / "derived.toml").evses[0].board
         assert named is not None
         (entry,) = entry_points(group="chargy_agent.drivers", name=named.driver)
         driver = entry.load()
         wrong: list[str] = []
-        settings = build(driver.settings, named.options, "board", wrong)
+        settings = build_table(driver.settings, named.options, "board", wrong)
         assert not wrong, wrong
         facts = {"max_a": 32.0, "phases": 3, "outlet": "socket"}
         loop = asyncio.get_running_loop()

@@ -153,7 +153,7 @@ async def charging(far: Far, **more: Any) -> AsyncIterator[Watched]:
     async with far.running(), far.open(**more) as port, Watched(port).running() as seen:
         await until(lambda: bool(seen.pictures))
         await far.pilot(Pilot.C)
-        await until(lambda: seen.last.vehicle)
+        await until(lambda: seen.last.vehicle_connected)
         await port.set_release(True)
         await until(lambda: seen.last.contactor is True and far.evse.power_mw > 0)
         yield seen
@@ -252,7 +252,7 @@ async def test_nothing_is_authorised_without_release() -> None:
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await far.pilot(Pilot.C)
-        await until(lambda: bool(seen.pictures) and seen.last.vehicle)
+        await until(lambda: bool(seen.pictures) and seen.last.vehicle_connected)
         far.everest.provide_token(
             {"id_token": {"value": "VID:0011", "type": "MacAddress"}, "authorization_type": "Autocharge"}
         )
@@ -288,7 +288,7 @@ async def test_without_our_beats_everest_stops_in_order() -> None:
     async with far.running(), far.open() as port:
         async with Watched(port).running() as seen:
             await far.pilot(Pilot.C)
-            await until(lambda: bool(seen.pictures) and seen.last.vehicle)
+            await until(lambda: bool(seen.pictures) and seen.last.vehicle_connected)
             await port.set_release(True)
             await until(lambda: far.evse.power_mw > 0)
         async with Watched(port).running(beats=False) as seen:
@@ -358,10 +358,10 @@ async def test_a_vehicle_has_one_session_on_its_plug(kind: str) -> None:
             await seen.port.set_release(True)
         assert len(far.said("provided_token")) == told, "it would wait there, for the next vehicle"
         await far.pilot(Pilot.A)
-        await until(lambda: not seen.last.vehicle)
+        await until(lambda: not seen.last.vehicle_connected)
         assert seen.last.spent is False
         await far.pilot(Pilot.C)
-        await until(lambda: seen.last.vehicle)
+        await until(lambda: seen.last.vehicle_connected)
         await seen.port.set_release(True)
         await until(lambda: seen.last.contactor is True and far.evse.power_mw > 0)
         assert seen.last.spent is False
@@ -373,7 +373,7 @@ async def test_a_cable_that_was_pulled_is_no_session_that_its_vehicle_has_ended(
     async with charging(far) as seen:
         far.everest._finish_transaction("EVDisconnected")
         await until(lambda: seen.last.contactor is False)
-        assert (seen.last.vehicle, seen.last.spent) == (False, False)
+        assert (seen.last.vehicle_connected, seen.last.spent) == (False, False)
 
 
 async def test_a_vehicle_that_ends_by_itself_is_no_fault_of_the_board() -> None:
@@ -426,7 +426,7 @@ async def test_who_does_not_draw_yet_is_paused_when_he_does() -> None:
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await until(lambda: bool(seen.pictures))
         await far.pilot(Pilot.B)
-        await until(lambda: seen.last.vehicle)
+        await until(lambda: seen.last.vehicle_connected)
         await port.set_release(True)
         await until(lambda: "PrepareCharging" in far.events())
         assert await port.set_limit(Limit(current_a=0)) == 0
@@ -503,7 +503,7 @@ async def test_nothing_that_is_said_on_the_broker_ends_the_driver() -> None:
             far.tell(name, value, KINDS.get(name, "evse_manager_consumer/evse_manager_1"))
         assert (await port.state()).released is False
         await far.pilot(Pilot.C)
-        await until(lambda: seen.last.vehicle)
+        await until(lambda: seen.last.vehicle_connected)
         answers = {"authorization_status": "Invalid", "tariff_messages": []}
         assert [topic for topic, value in far.heard if value == answers] == []
 
@@ -547,7 +547,7 @@ async def test_one_car_never_passes_for_another() -> None:
         far.evse.disconnect_vehicle(cable_too=True)
         await far.pilot(Pilot.C)
         await until(lambda: far.events()[-2:] == ["SessionStarted", "AuthRequired"])
-        await until(lambda: seen.last.vehicle and not seen.last.contactor)
+        await until(lambda: seen.last.vehicle_connected and not seen.last.contactor)
         pilots = [p.pilot for p in seen.pictures]
         assert Pilot.A in pilots[pilots.index(Pilot.C) :]
         assert await seen.port.set_limit(Limit(current_a=0)) == 0
@@ -571,7 +571,7 @@ async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> 
             await far.pilot(Pilot.C)
             await until(lambda: far.everest.phase is Phase.WAITS)
         async with far.open() as port, Watched(port).running() as seen:
-            await until(lambda: bool(seen.pictures) and seen.last.vehicle)
+            await until(lambda: bool(seen.pictures) and seen.last.vehicle_connected)
             assert [p.pilot for p in seen.pictures] == ([Pilot.A, Pilot.B] if exchanged else [Pilot.B])
 
 
@@ -588,7 +588,7 @@ async def test_what_everest_clears_up_after_a_power_cut_is_no_car() -> None:
         assert (state.pilot, state.spent, state.contactor) == (Pilot.A, False, False)
         assert len(far.said("stop_transaction")) == asked
         await far.pilot(Pilot.C)
-        await until(lambda: seen.last.vehicle)
+        await until(lambda: seen.last.vehicle_connected)
         await port.set_release(True)
         await until(lambda: seen.last.contactor is True)
 

@@ -17,7 +17,7 @@ from agent.model.types import Fault, Limit
 from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort
-from agent.station_file.settings import build
+from agent.station_file.settings import build_table
 from drivers.evse_modbus import DRIVER, BoardSettings
 from drivers.meter_modbus import DRIVER as METER
 from drivers.meter_modbus import MeterSettings
@@ -121,7 +121,7 @@ def place(outlet: str = "socket", **more: Any) -> Where:
 def settings(tcp: TcpLine, **more: Any) -> BoardSettings:
     options = {"map": "charx_sec", "host": "127.0.0.1", "port": tcp.port, "point": 2, "timeout_s": FAST_S}
     wrong: list[str] = []
-    built = build(BoardSettings, options | {"poll_s": 0.05} | more, "board", wrong)
+    built = build_table(BoardSettings, options | {"poll_s": 0.05} | more, "board", wrong)
     assert wrong == []
     return built
 

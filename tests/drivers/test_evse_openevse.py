@@ -544,7 +544,7 @@ async def test_another_vehicle_is_one_that_left_and_one_that_came(rig: Rig) -> N
         await until(lambda: any(p.pilot is Pilot.A for p in pictures[at:]))
         between = next(i for i, p in enumerate(pictures) if i >= at and p.pilot is Pilot.A)
         assert pictures[between].contactor is False
-        await until(lambda: pictures[-1].vehicle and pictures[-1].released is True)
+        await until(lambda: pictures[-1].vehicle_connected and pictures[-1].released is True)
         assert [p.pilot for p in pictures[at:]].count(Pilot.A) == 1
         rig.board.spoil = lambda data: data
 
@@ -566,7 +566,7 @@ async def test_withdrawn_between_two_vehicles_it_stays_withdrawn(rig: Rig) -> No
 async def test_released_by_somebody_else_is_withdrawn(rig: Rig) -> None:
     async with rig.open() as board, watched(board) as pictures:
         await rig.pilot(Pilot.C)
-        await until(lambda: bool(pictures) and pictures[-1].asks)
+        await until(lambda: bool(pictures) and pictures[-1].requests_energy)
         rig.board.auth_locked = False
         await until(lambda: rig.board.auth_locked)
         await until(lambda: not rig.evse.contactor.closed)
@@ -576,7 +576,7 @@ async def test_released_by_somebody_else_is_withdrawn(rig: Rig) -> None:
 async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> None:
     async with rig.open() as board, watched(board) as pictures:
         await rig.pilot(Pilot.C)
-        await until(lambda: bool(pictures) and pictures[-1].asks)
+        await until(lambda: bool(pictures) and pictures[-1].requests_energy)
         await board.set_release(True)
         await until(lambda: rig.evse.contactor.closed)
         assert await board.set_limit(Limit(current_a=0)) == 0

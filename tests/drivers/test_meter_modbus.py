@@ -12,7 +12,7 @@ import pytest
 
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
 from agent.ports.driver import Where
-from agent.station_file.settings import build
+from agent.station_file.settings import build_table
 from drivers.meter_modbus import DRIVER, MeterSettings
 from drivers.testkit.meter import MeterWorld, check_meter
 from tests.drivers import modbus_far_ends as far
@@ -63,7 +63,7 @@ async def tcp(bank: Bank) -> AsyncIterator[TcpLine]:
 def settings(tcp: TcpLine, **more: Any) -> MeterSettings:
     options = {"map": "eastron_sdm630", "line": "tcp", "host": "127.0.0.1", "port": tcp.port, "timeout_s": FAST_S}
     wrong: list[str] = []
-    built = build(MeterSettings, options | more, "meter", wrong)
+    built = build_table(MeterSettings, options | more, "meter", wrong)
     assert wrong == []
     return built
 

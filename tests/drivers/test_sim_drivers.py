@@ -16,7 +16,7 @@ from busy_machine import deadline, stretched
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit, Screen, ScreenName
 from agent.ports.driver import Where
-from agent.station_file.settings import Device, StationFile, build, parse
+from agent.station_file.settings import Device, StationFile, build_table, parse_station_file
 from drivers.sim.world import World
 from tests.drivers.sim_stations import station, until
 
@@ -25,7 +25,7 @@ from tests.drivers.sim_stations import station, until
 async def derived(folder: Path, speed: float = 1.0, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
     file = station(folder, **tables)
     async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
-        yield world, parse(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
+        yield world, parse_station_file(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
 
 
 def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
@@ -33,7 +33,7 @@ def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
     (entry,) = entry_points(group="chargy_agent.drivers", name=named.driver)
     driver = entry.load()
     wrong: list[str] = []
-    settings = build(driver.settings, named.options, role, wrong)
+    settings = build_table(driver.settings, named.options, role, wrong)
     assert not wrong, wrong
     facts = {"number": "1", "hotline": "", "max_a": 32.0, "phases": 3, "outlet": "socket", "language": "fr"}
     loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ import pytest
 
 from agent.commands.check import complaints_after_loading
 from agent.model.types import Fault
-from agent.station_file.settings import Device, load, parse
+from agent.station_file.settings import Device, load_station_file, parse_station_file
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.world import Impossible, Unknown, World
@@ -61,7 +61,7 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
     tables = {"settings": {"ocpp2": {"TxCtrlr.EVConnectionTimeOut": "60"}, "x": 5}, "backend": backend, "evse": TWO}
     async with opened(tmp_path, **tables) as world:
         text = world.derived_station_file()
-        file = parse(tomllib.loads(text), tmp_path / "elsewhere" / "derived.toml")
+        file = parse_station_file(tomllib.loads(text), tmp_path / "elsewhere" / "derived.toml")
         assert file.station.state_dir == tmp_path / "state"
         assert file.station.status_socket == tmp_path / "s.sock"
         assert file.settings == tables["settings"]
@@ -302,11 +302,11 @@ async def test_fault_of_the_program_ends_the_body(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path("config/stations").glob("*.toml")), ids=lambda p: p.stem)
 async def test_own_station_files_are_right_and_have_a_world(tmp_path: Path, path: Path) -> None:
-    assert list(complaints_after_loading(load(path))) == []
+    assert list(complaints_after_loading(load_station_file(path))) == []
     own = station_file(path)
     file = replace(own, simulation=replace(own.simulation, state_dir=tmp_path / "world"))
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
-        derived = parse(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
+        derived = parse_station_file(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
         assert list(complaints_after_loading(derived)) == []
         assert not re.findall(r"192\.168|/dev/", world.derived_station_file()), "an address of the board's"
 
@@ -324,7 +324,7 @@ def test_alone_no_address_of_the_file_is_used(tmp_path: Path) -> None:
     assert (dict(file.power.device.options), file.power.hold_s) == ({}, 0.5)
     assert file.updater == Device("updater_command", {"running": ["/usr/bin/which"]})
     path.write_text(ADDRESSED)
-    assert station_file(path) == load(path)
+    assert station_file(path) == load_station_file(path)
 
 
 async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None
     file = station_file(path)
     assert [(e.outlet, e.power_kw, e.max_a) for e in file.evses] == [("tethered", 150, 350), ("tethered", 150, 32)]
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
-        derived = parse(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
+        derived = parse_station_file(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
     assert list(complaints_after_loading(derived)) == []
     assert [(e.power_kw, e.board.driver) for e in derived.evses] == [(150, "evse_everest")] * 2
     path.write_text(path.read_text() + '[board]\ndriver = "evse_modbus"\n')

@@ -30,7 +30,7 @@ async def hold(apollo: Apollo, port: TerminalPort, behaviour: str = "approve", *
     await port.offer(5000)
     await apollo.tap(behaviour, **card)
     assert isinstance(await heard(news), CardRead)
-    await port.authorise()
+    await port.authorize()
     approved = await heard(news)
     assert isinstance(approved, Approved), approved
     return approved
@@ -66,7 +66,7 @@ async def test_every_reason_to_decline_is_a_word(tmp_path: Path) -> None:
             await port.offer(100)
             await apollo.tap(behaviour)
             assert isinstance(await heard(news), CardRead)
-            await port.authorise()
+            await port.authorize()
             told = await heard(news)
             assert isinstance(told, Declined), behaviour
             reasons.add(told.reason)
@@ -89,7 +89,7 @@ async def test_an_approval_that_crosses_the_cancel_is_told(tmp_path: Path) -> No
         await port.offer(5000)
         await apollo.tap("cross")
         await heard(news)
-        await port.authorise()
+        await port.authorize()
         await port.cancel()
         told = await heard(news)
         assert isinstance(told, Approved)
@@ -109,7 +109,7 @@ async def test_noise_on_the_line(tmp_path: Path, what: str) -> None:
         await apollo.tap()
         told = await heard(news)
         if isinstance(told, CardRead):
-            await port.authorise()
+            await port.authorize()
             told = await heard(news)
             assert isinstance(told, Approved)
             assert await port.commit(told.reservation, 1234) is Settlement.DONE
@@ -230,7 +230,7 @@ async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path
         await port.offer(5000)
         await apollo.tap()
         read = await heard(news)
-        await port.authorise()
+        await port.authorize()
         while not (await apollo.books()).holds:
             await asyncio.sleep(0.01)
         with contextlib.suppress(Unreachable):
@@ -255,7 +255,7 @@ async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, k
             await port.offer(5000)
             await apollo.tap(bank_s=1.5)
             await heard(news)
-            await port.authorise()
+            await port.authorize()
         assert (await apollo.books()).holds == {}
         async with apollo.opened(**keys) as port:
             told = await heard(port.news())
@@ -325,7 +325,7 @@ async def test_away_from_its_bank_it_declines_and_settles_later(tmp_path: Path) 
         await port.offer(100)
         await apollo.tap()
         assert isinstance(await heard(news), CardRead)
-        await port.authorise()
+        await port.authorize()
         assert isinstance(await heard(news), Declined)
         await apollo.do("online", online=True)
         books = await apollo.books()
@@ -360,7 +360,7 @@ async def test_an_unwatched_terminal_gives_the_offer_up(tmp_path: Path) -> None:
         for _ in range(3):  # its result, "complete" and the approval
             await apollo.spoil("bad_checksum")
         with pytest.raises((Unreachable, Refused)):
-            await port.authorise()
+            await port.authorize()
 
 
 async def test_the_amount_is_on_its_screen_in_the_language_of_the_station(tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_no
             for _ in range(2):
                 await apollo.spoil("bad_checksum")
             with pytest.raises(Unreachable):
-                await port.authorise()
+                await port.authorize()
         assert list((await apollo.books()).holds) == [1]
 
 
@@ -437,7 +437,7 @@ async def test_an_approval_for_another_card_does_not_end_the_waiting_of_this_one
         await port.offer(5000)
         await apollo.tap(said_as="9999")
         assert isinstance(await heard(news), CardRead)
-        await port.authorise()
+        await port.authorize()
         assert isinstance(await heard(news), Approved)
         assert isinstance(await heard(news), Restarted)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.faults import blocks
+from agent.domain.faults import blocks_charging
 from agent.model.types import Fault, Screen, ScreenName
 from agent.ports import Broken
 from drivers.panel.page import page_of_screen
@@ -81,7 +81,7 @@ def test_every_fault_says_something(language: str) -> None:
         assert said.lines
     assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, {}).lines == (generic,)
     for fault in Fault:  # what takes an outlet out of service, save what nobody outside can make anything of
-        if blocks(fault) and fault not in (
+        if blocks_charging(fault) and fault not in (
             Fault.STORE_FAILED,
             Fault.RECORD_POISONED,
             Fault.INTERNAL_ERROR,

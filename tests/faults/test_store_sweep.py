@@ -23,7 +23,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.serialization import Poisoned
+from agent.domain.serialization import UnreadableRecord
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
 from agent.services.store.store import Store, StoreRefused
@@ -245,7 +245,7 @@ async def found_in(path: Path, caplog: pytest.LogCaptureFixture) -> Found:
 
 
 def judge(books: Books, found: Found, highest: int) -> None:
-    damaged = {seq for seq, m in found.rows.items() if isinstance(m, Poisoned)}
+    damaged = {seq for seq, m in found.rows.items() if isinstance(m, UnreadableRecord)}
     again = books.delivered & set(found.rows)
     assert not again, f"delivered, and waiting again: {again}"
     for seq, message in found.rows.items():

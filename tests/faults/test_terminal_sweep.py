@@ -20,7 +20,7 @@ from busy_machine import deadline
 
 from agent.domain.events import Event
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -105,7 +105,7 @@ class Cashier:
         ends = (PaymentApproved, PaymentDeclined, PaymentCancelled, TerminalLost, TerminalOpened)
         event = await self.next(lambda e: isinstance(e, (BankCardRead, *ends)), OFFER_S)
         if isinstance(event, BankCardRead):
-            self._keeper.accept_order(AuthorisePayment(0, payment))
+            self._keeper.accept_order(AuthorizePayment(0, payment))
             if self.draw.random() < 0.15:
                 self._keeper.accept_order(CancelPayment(0, payment))
             event = await self.next(lambda e: isinstance(e, ends), OFFER_S)

@@ -14,9 +14,9 @@ from typing import Any
 
 from busy_machine import Deadline
 
-from agent.domain.backend_connection import Access
-from agent.domain.events import Asked, Event
-from agent.domain.orders import Reply
+from agent.domain.backend_connection import ConnectionProfile
+from agent.domain.events import Event, RequestReceived
+from agent.domain.orders import Response
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
 from agent.ocpp.dialects.dialect import Dialect, Identity, RowContext
@@ -234,11 +234,11 @@ class Room:
     central: Central
     events: list[Event] = field(default_factory=list)
     traced: list[tuple[str, str, str, str]] = field(default_factory=list)
-    domain: Callable[[Asked], Reply | None] = lambda asked: Reply(asked.link, asked.request, "Accepted")
+    domain: Callable[[RequestReceived], Response | None] = lambda asked: Response(asked.link, asked.request, "Accepted")
 
     def hear(self, event: Event) -> None:
         self.events.append(event)
-        if isinstance(event, Asked):
+        if isinstance(event, RequestReceived):
             reply = self.domain(event)
             if reply is not None:
                 asyncio.get_running_loop().call_soon(self.link.respond, reply)
@@ -270,7 +270,7 @@ def build(
     patience: Timeouts = QUICK,
     rate: float = 1.0,
     primary: bool = True,
-    access: Callable[[], Access] | None = None,
+    access: Callable[[], ConnectionProfile] | None = None,
     pki: PkiPort | None = None,
     spoken: str = "",
     **changes: Any,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ocpp_stand_ins import Central, Room, build, linked, running, served, until
 
-from agent.domain.events import TokenJudged, TransactionHeard
+from agent.domain.events import TokenAuthorized, TransactionAcknowledged
 from agent.domain.messages import (
     MeterSampled,
     Sample,
@@ -19,7 +19,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken
+from agent.domain.orders import AuthorizeToken
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
@@ -52,13 +52,13 @@ def answer(payload: Any) -> str:
 # --- Authorize -------------------------------------------------------------------------------------------------------
 
 
-async def judged(dialect: Dialect, said: Any) -> TokenJudged:
+async def judged(dialect: Dialect, said: Any) -> TokenAuthorized:
     central = Central(script={"Authorize": [said]})
     async with served(central, (dialect.subprotocol,)), running(build(central, dialects=(dialect,))) as room:
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        await until(lambda: room.of(TokenJudged))
-        (found,) = room.of(TokenJudged)
-        assert isinstance(found, TokenJudged)
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
+        (found,) = room.of(TokenAuthorized)
+        assert isinstance(found, TokenAuthorized)
         return found
 
 
@@ -69,7 +69,7 @@ async def test_an_authorization_that_cannot_be_read_is_a_refusal(
 ) -> None:
     """It was taken for "off line": with AllowOfflineTxForUnknownId a car charged."""
     found = await judged(dialect, answer({INFO[dialect.name]: info}))
-    assert found == TokenJudged("t1", CARD, Verdict(AuthorizationStatus.INVALID), remembered=False)
+    assert found == TokenAuthorized("t1", CARD, Verdict(AuthorizationStatus.INVALID), remembered=False)
     assert [r.levelno for r in caplog.records if "malformed answer to Authorize" in r.getMessage()] == [logging.WARNING]
 
 
@@ -77,7 +77,7 @@ async def test_an_authorization_that_cannot_be_read_is_a_refusal(
 @pytest.mark.parametrize("payload", [{}, [], 7])
 async def test_an_answer_without_anything_is_one_too(dialect: Dialect, payload: Any) -> None:
     found = await judged(dialect, answer(payload))
-    assert found == TokenJudged("t1", CARD, Verdict(AuthorizationStatus.INVALID), remembered=False)
+    assert found == TokenAuthorized("t1", CARD, Verdict(AuthorizationStatus.INVALID), remembered=False)
 
 
 @VERSIONS
@@ -85,7 +85,7 @@ async def test_an_answer_without_anything_is_one_too(dialect: Dialect, payload: 
 async def test_a_plain_status_counts_whatever_is_beside_it(dialect: Dialect, status: str) -> None:
     beside = {"parentIdTag": 5} if dialect is V16 else {"groupIdToken": 5}
     found = await judged(dialect, answer({INFO[dialect.name]: {"status": status, **beside}}))
-    assert found == TokenJudged("t1", CARD, Verdict(AuthorizationStatus(status)), remembered=False)
+    assert found == TokenAuthorized("t1", CARD, Verdict(AuthorizationStatus(status)), remembered=False)
 
 
 @VERSIONS
@@ -93,9 +93,9 @@ async def test_a_plain_status_counts_whatever_is_beside_it(dialect: Dialect, sta
 async def test_no_answer_and_an_error_are_none(dialect: Dialect, said: str | None) -> None:
     central, sub = Central(script={"Authorize": [said]}), (dialect.subprotocol,)
     async with served(central, sub), running(build(central, dialects=(dialect,), call_timeout_s=0.2)) as room:
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        await until(lambda: room.of(TokenJudged))
-        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
+        assert room.of(TokenAuthorized) == [TokenAuthorized("t1", CARD, None)]
 
 
 # --- transactions ----------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ async def test_a_start_that_has_a_number_is_not_sent_again(info: Any, verdict: V
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == len(central.of("StopTransaction")) == 1
         assert central.of("StopTransaction")[0]["transactionId"] == 7
-        assert room.of(TransactionHeard)[0] == TransactionHeard("chargy", "s1", "7", verdict)
+        assert room.of(TransactionAcknowledged)[0] == TransactionAcknowledged("chargy", "s1", "7", verdict)
         assert room.outbox.dead == []
 
 
@@ -129,7 +129,7 @@ async def test_a_start_without_a_number_was_not_taken(payload: Any) -> None:
     taken = {"transactionId": 8, "idTagInfo": {"status": "Accepted"}}
     central = Central(script={"StartTransaction": [answer(payload), answer(taken)]})
     async with linked(central) as room:
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
@@ -150,7 +150,7 @@ async def test_an_event_that_was_answered_is_not_sent_again(payload: Any, status
         await until(lambda: not room.outbox.rows)
         assert [e["seqNo"] for e in central.of("TransactionEvent")] == [0, 1, 2]
         assert room.outbox.dead == []
-        found = room.of(TransactionHeard)[0].verdict
+        found = room.of(TransactionAcknowledged)[0].verdict
         assert (found and found.status) == status
 
 
@@ -158,8 +158,8 @@ async def test_an_event_that_was_answered_is_not_sent_again(payload: Any, status
 
 
 async def refused_start(room: Room, attempts: int) -> None:
-    room.settings.put("message_attempts", attempts)
-    room.settings.put("message_retry_interval_s", 0)
+    room.settings.put_value("message_attempts", attempts)
+    room.settings.put_value("message_retry_interval_s", 0)
     room.outbox.put(started())
     room.link.queue_changed()
 
@@ -180,8 +180,8 @@ async def test_without_that_setting_the_queue_goes_on_after_the_attempts() -> No
     taken = {"transactionId": 8, "idTagInfo": {"status": "Accepted"}}
     central = Central(script={"StartTransaction": [REFUSED, REFUSED, taken]})
     async with linked(central, rate=1000.0) as room:
-        assert room.settings.flag("retry_start_while_charging")
-        room.settings.put("retry_start_while_charging", False)
+        assert room.settings.bool_value("retry_start_while_charging")
+        room.settings.put_value("retry_start_while_charging", False)
         await refused_start(room, 2)
         room.outbox.put(started("s2"), "s2")
         room.outbox.put(sampled())
@@ -218,7 +218,7 @@ async def test_a_start_that_gets_its_number_after_all_is_no_dead_letter() -> Non
     """Nor does it have to be resent: that would begin another transaction. The rest goes with the number."""
     central = Central(script={"StartTransaction": [None, REFUSED]})
     async with linked(central, call_timeout_s=0.1, rate=1000.0) as room:
-        room.settings.put("retry_start_while_charging", False)
+        room.settings.put_value("retry_start_while_charging", False)
         await refused_start(room, 1)
         await until(lambda: room.outbox.dead)
         first = next(id_ for id_, action, _ in central.calls if action == "StartTransaction")

@@ -19,10 +19,16 @@ from simulated import CAMPAIGN
 from test_negotiation import INVENTORY
 
 from agent.domain.charging.composite_schedule import Span
-from agent.domain.charging.profiles import Installed, Kind, Period, Profile, Purpose, Schedule, Unit
-from agent.domain.events import Asked, Event, SecurityNoticed
-from agent.domain.orders import Reply
-from agent.domain.requests import Ask, AskComposite, AskCustomer, AskInventory, AskProfiles
+from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Schedule, Unit
+from agent.domain.events import Event, RequestReceived, SecurityNoticed
+from agent.domain.orders import Response
+from agent.domain.requests import (
+    BackendRequest,
+    ChargingProfilesRequest,
+    CompositeScheduleRequest,
+    CustomerInformationRequest,
+    DeviceReportRequest,
+)
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
@@ -36,17 +42,21 @@ PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locat
 FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}
 SUFFIX = {"1.6": "", "2.0.1": "Request"}
 PROFILE = Profile(1, 0, Purpose.TX_DEFAULT, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 8.5, 3, 2),), 60))
-ACCEPTED: dict[type[Ask], dict[str, Any]] = {
-    AskInventory: INVENTORY,
-    AskComposite: {
+ACCEPTED: dict[type[BackendRequest], dict[str, Any]] = {
+    DeviceReportRequest: INVENTORY,
+    CompositeScheduleRequest: {
         "start_utc_s": 1_795_600_800,
         "duration_s": 60,
         "unit": Unit.W,
         "spans": [Span(0, 4140.0, 1)],
         "dc": False,
     },
-    AskCustomer: {"cache": Verdict(AuthorizationStatus.ACCEPTED), "reservations": ["chargy/7"] * 60, "evses": [1]},
-    AskProfiles: {"profiles": [Installed(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
+    CustomerInformationRequest: {
+        "cache": Verdict(AuthorizationStatus.ACCEPTED),
+        "reservations": ["chargy/7"] * 60,
+        "evses": [1],
+    },
+    ChargingProfilesRequest: {"profiles": [InstalledProfile(n % 2, replace(PROFILE, id=n)) for n in range(12)]},
 }
 """What the domain says beside its word."""
 CODES = {
@@ -120,9 +130,9 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
     def hear(event: Event) -> None:
         if isinstance(event, SecurityNoticed):
             return  # it broke the schema
-        assert isinstance(event, Asked)
+        assert isinstance(event, RequestReceived)
         data = ACCEPTED.get(type(event.ask), {}) if reply == "Accepted" else {}
-        asking.resolve_request(Reply(event.link, event.request, reply, data))
+        asking.resolve_request(Response(event.link, event.request, reply, data))
 
     asking = InboundRequests(place, Rpc(), hear, 1.0)
     text = asyncio.run(asking.serve_request(called, dialect))

@@ -32,8 +32,8 @@ from agent.domain.certificate_orders import (
     TakeChain,
 )
 from agent.domain.events import Event, FirmwareFetched, LogSent, SignerJudged
-from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Reply, SendLog
-from agent.domain.requests import AskReset, AskSendList, AskStart
+from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Response, SendLog
+from agent.domain.requests import RemoteStartRequest, ResetRequest, SendLocalListRequest
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import Dialect, In, Refused, RowContext
 from agent.ocpp.v16 import V16
@@ -76,14 +76,14 @@ class Talk:
 
     def __init__(self, street: Street, dialect: Dialect) -> None:
         self.street, self.dialect = street, dialect
-        self.replies: dict[str, Reply] = {}
+        self.replies: dict[str, Response] = {}
         self.reached: Counter[str] = Counter()
         rig = street.rig
         rig._check_limits = lambda: None  # type: ignore[method-assign]  # it knows the profiles of the walks alone
         carry_out = rig._carry_out
 
         def listen(order: Order, saved: bool) -> None:
-            if isinstance(order, Reply):
+            if isinstance(order, Response):
                 self.replies[order.request] = order
             carry_out(order, saved)
             if (said := keyless(order)) is not None:
@@ -114,7 +114,7 @@ class Talk:
         for request in set(self.replies) - before:
             self._answered(row, payload, self.replies[request], at)
 
-    def _answered(self, row: In, payload: dict[str, Any], reply: Reply, at: RowContext) -> None:
+    def _answered(self, row: In, payload: dict[str, Any], reply: Response, at: RowContext) -> None:
         seen = asyncio.run(row.look_up(payload, at)) if row.look_up else {}
         try:
             self._judge(row.action, row.answer(replace(reply, data={**reply.data, **seen}), payload, at))
@@ -129,19 +129,19 @@ class Talk:
     def _expect(self, asked: object) -> None:
         """Whom this request allows to charge."""
         rig = self.street.rig
-        if isinstance(asked, AskStart) and not rig.site.settings.flag("authorize_remote_start"):
+        if isinstance(asked, RemoteStartRequest) and not rig.site.settings.bool_value("authorize_remote_start"):
             rig.allowed.add(asked.token)
-        if isinstance(asked, AskSendList):
-            good = {value.casefold() for value, verdict in asked.entries if verdict and verdict.accepted}
+        if isinstance(asked, SendLocalListRequest):
+            good = {value.casefold() for value, verdict in asked.entries if verdict and verdict.is_accepted}
             rig.allowed |= {t for t in TOKENS if t.value.casefold() in good} | {Token(value) for value in good}
 
     def _follow(self, asked: object, resetting: bool) -> None:
         rig = self.street.rig
-        if isinstance(asked, AskReset) and rig.alive and not rig.site.stopping:
+        if isinstance(asked, ResetRequest) and rig.alive and not rig.site.stopping:
             rig.resetting = resetting  # of one EVSE, or when nobody charges any more
-        rig.config.settings["offline_tx_for_unknown_id"] |= rig.site.settings.flag("offline_tx_for_unknown_id")
+        rig.config.settings["offline_tx_for_unknown_id"] |= rig.site.settings.bool_value("offline_tx_for_unknown_id")
         for name, (low, high) in KEPT.items():
-            rig.site.settings.put(name, min(max(rig.site.settings.number(name), low), high))
+            rig.site.settings.put_value(name, min(max(rig.site.settings.int_value(name), low), high))
 
 
 def frames(dialect: Dialect) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:

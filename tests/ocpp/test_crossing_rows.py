@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import IDENTITY, Clock
 from simulated import CAMPAIGN
 
-from agent.domain.events import Event, TransactionHeard
+from agent.domain.events import Event, TransactionAcknowledged
 from agent.domain.messages import (
     ChargingState,
     ConnectorUnplugged,
@@ -32,9 +32,9 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import Reply
-from agent.domain.requests import AskInventory
-from agent.domain.serialization import load
+from agent.domain.orders import Response
+from agent.domain.requests import DeviceReportRequest
+from agent.domain.serialization import load_record
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect, In, Out, ResponseEffects, RowContext
@@ -180,7 +180,7 @@ class Station:
         self.path, self.books = path, Books()
         self.clock = Clock(1e9)
         self.settings = Settings()
-        self.settings.put("message_retry_interval_s", 0)
+        self.settings.put_value("message_retry_interval_s", 0)
         self.time, self.register = itertools.count(1), itertools.count(1000, 7)
         self.sessions: list[Session] = []
         self.version, self.tokens = "2.0.1", "T"
@@ -535,7 +535,7 @@ async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
     """The first of two attempts is answered when the second has been: not in place of the other version's answer."""
     async with station("switch", "card", "silent", "answered") as s:
         (kept,) = decode_record(s.store.transaction("chargy", "session-0"), "session-0").opening
-        row = OutboxRow(kept.seq, "chargy", "session-0", load(kept.body), 0)
+        row = OutboxRow(kept.seq, "chargy", "session-0", load_record(kept.body), 0)
         out = DIALECTS["1.6"].message_row(TransactionStarted)
         assert isinstance(out, Out)
         late = replace(
@@ -658,7 +658,7 @@ async def test_a_session_is_not_its_own_rival(status: str, heard: AuthorizationS
         s.heard.clear()
         await s.do("answered")
         (event,) = s.heard
-        assert isinstance(event, TransactionHeard)
+        assert isinstance(event, TransactionAcknowledged)
         assert (event.transaction_id, event.verdict and event.verdict.status) == ("100", heard)
 
 
@@ -702,7 +702,7 @@ PROFILE = {
 async def test_2_0_1_may_use_the_number_that_1_6_gave() -> None:
     async with station("switch", "card", "answered", "switch") as s:
         s.desk.boot = "Accepted"
-        s.settings.put("cost_display", True)
+        s.settings.put_value("cost_display", True)
         for name in ("100", "session-0"):
             asked = {"transactionId": name}
             profile = {"evseId": 1, "chargingProfile": {**PROFILE, **asked}}
@@ -719,6 +719,6 @@ async def test_2_0_1_may_use_the_number_that_1_6_gave() -> None:
             row = DIALECTS["2.0.1"].request_row("GetTransactionStatus")
             assert isinstance(row, In)
             said = row.answer(
-                Reply("chargy", "r", "Accepted", {"sessions": ("session-0",), "waiting": True}), asked, s.desk
+                Response("chargy", "r", "Accepted", {"sessions": ("session-0",), "waiting": True}), asked, s.desk
             )
-            assert (said["ongoingIndicator"], isinstance(status, AskInventory)) == (True, True)
+            assert (said["ongoingIndicator"], isinstance(status, DeviceReportRequest)) == (True, True)

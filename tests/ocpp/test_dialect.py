@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from ocpp_stand_ins import Central, Outbox, build, desk, linked, running, served, until
 from test_schema import DOCUMENTS, _mutate, _valid
 
-from agent.domain.events import Asked, SecurityNoticed
+from agent.domain.events import RequestReceived, SecurityNoticed
 from agent.domain.messages import BootWanted, ConnectorStatus, HeartbeatWanted, StatusChanged
-from agent.domain.orders import Reply
-from agent.domain.requests import AskReset
+from agent.domain.orders import Response
+from agent.domain.requests import ResetRequest
 from agent.domain.variables import VARIABLES
 from agent.model.types import Stamp
 from agent.ocpp.dialects.dialect import (
@@ -44,7 +44,11 @@ TOY = Dialect(
             lambda m, p, d: ResponseEffects(boot=BootAnswer(p["ok"], 0)),
         ),
         Out(StatusChanged, "now", lambda m, d: {"at": m.evse, "is": m.connector.lower()}, decode_empty_response),
-        In("quit", lambda p, d: AskReset(p["how"] == "now"), lambda reply, p, d: {"done": reply.status == "Accepted"}),
+        In(
+            "quit",
+            lambda p, d: ResetRequest(p["how"] == "now"),
+            lambda reply, p, d: {"done": reply.status == "Accepted"},
+        ),
         NotExpressible(HeartbeatWanted, "the toy has no heartbeat"),
         NotOffered("dance", "nobody here can"),
     ),
@@ -65,7 +69,7 @@ async def test_the_toy_dialect_end_to_end() -> None:
         assert central.calls[1][1:] == ("now", {"at": 1, "is": "available"})
         assert room.link.reported_statuses == {1: {"status": "available", "error": ""}}
         assert (await central.ask("quit", {"how": "now"}))[2] == {"done": True}
-        assert room.of(Asked)[0].ask == AskReset(True)
+        assert room.of(RequestReceived)[0].ask == ResetRequest(True)
         assert (await central.ask("dance", {}))[2] == "NotSupported"
         assert (await central.ask("sing", {}))[2] == "NotImplemented"
         assert (await central.ask("quit", {}))[2] == "InternalError"  # no schema guards the row: still no harm
@@ -140,7 +144,7 @@ async def _serve(action: str, payload: dict[str, Any], word: str, more: dict[str
     def hear(event: Any) -> None:
         if isinstance(event, SecurityNoticed):
             return  # it broke the schema
-        asking.resolve_request(Reply("chargy", event.request, word, more))
+        asking.resolve_request(Response("chargy", event.request, word, more))
 
     rpc = Rpc(CODES)
     asking = InboundRequests(desk(Outbox()), rpc, hear, 5.0)

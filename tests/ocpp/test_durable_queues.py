@@ -100,7 +100,7 @@ async def _play(steps: list[Any]) -> None:
     outbox = Outbox()
     place = desk(outbox)
     place.clock = Clock(1e12)  # no pause is a pause
-    place.settings.put("message_attempts", 1000)
+    place.settings.put_value("message_attempts", 1000)
     queues, backend = DurableQueues(place, 0.0), Backend(place)
     queues.connection_opened(V16)
 

@@ -15,9 +15,9 @@ from ocpp_stand_ins import Central, Room, build, linked, running, served, until
 from test_any_request import QUIRKY, document
 
 from agent.domain.messages import HeartbeatWanted
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 from agent.model import json_limits
-from agent.model.json_limits import DEPTH_MAX, VALUES_MAX, excess, head
+from agent.model.json_limits import DEPTH_MAX, VALUES_MAX, frame_head, why_excessive
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -52,7 +52,7 @@ def test_depth_and_number_are_those_of_the_value(value: Any, depth: int, values:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_limits, "DEPTH_MAX", depth)
         patch.setattr(json_limits, "VALUES_MAX", values)
-        why = excess(json.dumps([value]))
+        why = why_excessive(json.dumps([value]))
     deep, many = depth_of([value]) > depth, values_in([value]) > values
     assert (why is not None) >= (deep or many)
     if why is not None and "brackets" in why:
@@ -64,8 +64,8 @@ def test_depth_and_number_are_those_of_the_value(value: Any, depth: int, values:
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet='[]{},"\\ a1:') | st.text())
 def test_any_text_is_judged(text: str) -> None:
-    excess(text * 40)
-    head(text)
+    why_excessive(text * 40)
+    frame_head(text)
 
 
 def test_the_bound_itself() -> None:
@@ -87,7 +87,7 @@ def test_the_longest_local_list_is_read() -> None:
     }  # fmt: skip
     token = {"idToken": "t", "type": "ISO14443", "additionalInfo": [{"additionalIdToken": "x", "type": "y"}]}
     entries = [{"idToken": token, "idTokenInfo": info}] * 1000
-    assert excess(json.dumps([2, "n", "SendLocalList", {"localAuthorizationList": entries}])) is None
+    assert why_excessive(json.dumps([2, "n", "SendLocalList", {"localAuthorizationList": entries}])) is None
 
 
 def deepest(schema: dict[str, Any], whole: dict[str, Any]) -> int:
@@ -149,7 +149,7 @@ def test_an_answer_that_is_too_much_is_one_and_says_nothing(kind: int) -> None:
 
 @pytest.mark.parametrize("text", ["[[[]]]", '["2","n"]', '[2,"', '[2,"\\u"]', "[2,7]", "", '{"2":"n"}', '[22,"n"]'])
 def test_a_head_that_cannot_be_read(text: str) -> None:
-    assert head(text) is None
+    assert frame_head(text) is None
 
 
 # --- over the wire ---------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ async def spoken_to(dialect: Dialect) -> AsyncIterator[Room]:
 @pytest.mark.parametrize(("dialect", "frame"), SMALL_FRAMES, ids=range(len(SMALL_FRAMES)))
 async def test_one_small_frame_ends_nothing(dialect: Dialect, frame: str) -> None:
     async with spoken_to(dialect) as room:
-        room.domain = lambda a: Reply(a.link, a.request, "Accepted", {})
+        room.domain = lambda a: Response(a.link, a.request, "Accepted", {})
         await room.central.ws.send(frame)
         answer = await until(lambda: next((a for a in room.central.answers if a[1] == "n"), None))
         assert answer[0] in (3, 4)

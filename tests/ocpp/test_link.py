@@ -14,7 +14,7 @@ import pytest
 from busy_machine import Deadline, stretched
 from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 
-from agent.domain.events import Asked, ConnectFailed, LinkChanged, TokenJudged, TransactionHeard
+from agent.domain.events import ConnectFailed, LinkChanged, RequestReceived, TokenAuthorized, TransactionAcknowledged
 from agent.domain.messages import (
     BootWanted,
     ChargingState,
@@ -29,8 +29,8 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken, Reply
-from agent.domain.requests import AskReset, AskSet
+from agent.domain.orders import AuthorizeToken, Response
+from agent.domain.requests import ResetRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
 from agent.ocpp.dialects.dialect import Out, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
@@ -83,8 +83,8 @@ async def test_pending_answers_but_says_nothing_but_boots() -> None:
         room.link.send(status())
         room.outbox.put(started())
         room.link.queue_changed()
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        assert room.of(TokenAuthorized) == [TokenAuthorized("t1", CARD, None)]
         assert (await central.ask("ChangeAvailability", {"connectorId": 1, "type": "Operative"}))[2] == {
             "status": "Accepted"
         }
@@ -114,7 +114,7 @@ async def test_a_boot_can_be_triggered_while_pending() -> None:
     central = Central(script={"BootNotification": [boot_answer("Pending", 3600), boot_answer()]})
     async with linked(central, up=False) as room:
         await until(lambda: room.link.boot_status == "Pending")
-        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted")
+        room.domain = lambda asked: Response(asked.link, asked.request, "Accepted")
         answer = await central.ask("TriggerMessage", {"requestedMessage": "BootNotification"})
         assert answer[2] == {"status": "Accepted"}
         room.link.send(BootWanted())
@@ -214,8 +214,8 @@ async def test_heartbeats_at_the_boots_interval_in_domain_time() -> None:
         await until(lambda: len(room.clock.heard) >= 3)
         ask = ("GetConfiguration", {"key": ["HeartbeatInterval"]})
         assert (await central.ask(*ask))[2]["configurationKey"][0]["value"] == "10"
-        room.settings.put("heartbeat_interval_s", 86400)  # set after the boot: newer than the boot's word
-        room.domain = lambda a: Reply(a.link, a.request, "Accepted", {"heartbeat_interval_s": 86400})
+        room.settings.put_value("heartbeat_interval_s", 86400)  # set after the boot: newer than the boot's word
+        room.domain = lambda a: Response(a.link, a.request, "Accepted", {"heartbeat_interval_s": 86400})
         assert (await central.ask(*ask))[2]["configurationKey"][0]["value"] == "86400"
 
 
@@ -235,30 +235,30 @@ async def test_an_exchange_postpones_the_heartbeat() -> None:
 async def test_a_token_is_judged() -> None:
     info = {"status": "Blocked", "parentIdTag": "P", "expiryDate": "2026-11-25T11:00:00+01:00"}
     async with linked(Central(script={"Authorize": [{"idTagInfo": info}]})) as room:
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        await until(lambda: room.of(TokenJudged))
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
         verdict = Verdict(AuthorizationStatus.BLOCKED, "P", 1_795_600_800.0)
-        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, verdict)]
+        assert room.of(TokenAuthorized) == [TokenAuthorized("t1", CARD, verdict)]
 
 
 @pytest.mark.parametrize("said", [None, '[4,"$ID","GenericError","",{}]'])
 async def test_nobody_can_be_asked(said: str | None) -> None:
     async with linked(Central(script={"Authorize": [said]}), call_timeout_s=0.2) as room:
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        await until(lambda: room.of(TokenJudged))
-        assert room.of(TokenJudged) == [TokenJudged("t1", CARD, None)]
-        room.link.authorize(JudgeToken("chargy", "t2", Token("x" * 21)))
-        await until(lambda: len(room.of(TokenJudged)) == 2)
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
+        assert room.of(TokenAuthorized) == [TokenAuthorized("t1", CARD, None)]
+        room.link.authorize(AuthorizeToken("chargy", "t2", Token("x" * 21)))
+        await until(lambda: len(room.of(TokenAuthorized)) == 2)
 
 
 async def test_a_question_dies_with_the_connection() -> None:
     async with linked(Central(script={"Authorize": [None]}), call_timeout_s=30.0) as room:
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        room.link.authorize(JudgeToken("chargy", "t2", CARD))
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        room.link.authorize(AuthorizeToken("chargy", "t2", CARD))
         await until(lambda: room.central.of("Authorize"))
         await room.central.ws.close()
-        await until(lambda: len(room.of(TokenJudged)) == 2)
-        assert {(e.request, e.verdict) for e in room.of(TokenJudged)} == {("t1", None), ("t2", None)}
+        await until(lambda: len(room.of(TokenAuthorized)) == 2)
+        assert {(e.request, e.verdict) for e in room.of(TokenAuthorized)} == {("t1", None), ("t2", None)}
 
 
 async def test_authorize_overtakes() -> None:
@@ -270,7 +270,7 @@ async def test_authorize_overtakes() -> None:
         room.outbox.put(sampled())
         room.link.send(HeartbeatWanted())
         room.link.send(status(evse=2))
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
         room.link.queue_changed()
         await central.ws.send(json.dumps([3, central.calls[-1][0], {}]))
         await until(lambda: not room.outbox.rows)
@@ -291,7 +291,7 @@ async def test_a_session_is_told_in_order_with_the_id_that_came_back() -> None:
         assert room.central.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
         assert room.central.of("MeterValues")[0]["transactionId"] == 42
         assert room.central.of("StopTransaction")[0]["transactionId"] == 42
-        assert room.of(TransactionHeard)[0] == TransactionHeard(
+        assert room.of(TransactionAcknowledged)[0] == TransactionAcknowledged(
             "chargy", "s1", "42", Verdict(AuthorizationStatus.ACCEPTED)
         )
         assert room.outbox.session_of("chargy", "42") == "s1"
@@ -316,8 +316,8 @@ async def test_a_refused_start_is_retried_and_the_rest_of_its_session_goes_witho
     """1.6 3.7.1 and errata 3.18: values and end have the transaction id -1. The end stays for a person."""
     central = Central(script={"StartTransaction": ['[4,"$ID","InternalError","",{}]']})
     async with linked(central) as room:
-        room.settings.put("message_attempts", 3)
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_attempts", 3)
+        room.settings.put_value("message_retry_interval_s", 0)
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
         room.outbox.put(sampled(""), session="")
@@ -333,7 +333,7 @@ async def test_a_refused_start_is_retried_and_the_rest_of_its_session_goes_witho
 async def test_the_pause_grows_and_lets_others_pass() -> None:
     central = Central(script={"StartTransaction": [REFUSED, TAKEN]})
     async with linked(central, rate=10.0) as room:
-        room.settings.put("message_retry_interval_s", 5)
+        room.settings.put_value("message_retry_interval_s", 5)
         room.outbox.put(started())
         began_s = time.monotonic()
         room.link.queue_changed()
@@ -349,7 +349,7 @@ async def test_the_pause_grows_and_lets_others_pass() -> None:
 async def test_silence_on_a_live_line_is_no_attempt_and_a_late_answer_completes() -> None:
     central = Central(script={"StartTransaction": [None]})
     async with linked(central, call_timeout_s=0.15) as room:
-        room.settings.put("message_retry_interval_s", 3600)
+        room.settings.put_value("message_retry_interval_s", 3600)
         room.outbox.put(started())
         room.outbox.put(sampled())
         room.link.queue_changed()
@@ -370,8 +370,8 @@ async def test_a_backend_that_hangs_behind_a_living_proxy_buries_nothing() -> No
     """Silence was an attempt: after three of them the start was buried, and with it the session that still ran."""
     central = Central(script={"StartTransaction": [None] * 6 + [TAKEN]})
     async with linked(central, call_timeout_s=0.03, rate=1000.0) as room:
-        room.settings.put("message_attempts", 2)
-        room.settings.put("message_retry_interval_s", 10)
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 10)
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
         room.link.queue_changed()
@@ -388,8 +388,8 @@ async def test_a_backend_that_hangs_behind_a_living_proxy_buries_nothing() -> No
 async def test_the_start_of_a_running_session_is_never_buried(caplog: pytest.LogCaptureFixture) -> None:
     central = Central(script={"StartTransaction": [REFUSED] * 5 + [TAKEN]})
     async with linked(central, rate=1000.0) as room:
-        room.settings.put("message_attempts", 2)
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(sampled())
         room.link.queue_changed()
@@ -404,7 +404,7 @@ async def test_the_start_of_a_running_session_is_never_buried(caplog: pytest.Log
 async def test_the_start_is_buried_once_its_session_has_ended() -> None:
     central = Central(script={"StartTransaction": [REFUSED]})
     async with linked(central, rate=1000.0) as room:
-        room.settings.put("message_attempts", 1)
+        room.settings.put_value("message_attempts", 1)
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: len(central.of("StartTransaction")) == 2)
@@ -418,15 +418,15 @@ async def test_the_start_is_buried_once_its_session_has_ended() -> None:
 async def test_a_late_answer_to_a_buried_start_is_taken() -> None:
     central = Central(script={"StartTransaction": [None, REFUSED]})
     async with linked(central, call_timeout_s=0.1) as room:
-        room.settings.put("message_attempts", 2)
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(ended())
         room.link.queue_changed()
         await until(lambda: len(room.outbox.dead) == 2)
         first = next(id_ for id_, action, _ in central.calls if action == "StartTransaction")
         await central.ws.send(json.dumps([3, first, TAKEN]))
-        await until(lambda: room.of(TransactionHeard))
+        await until(lambda: room.of(TransactionAcknowledged))
         room.outbox.put(sampled(""), "")
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
@@ -436,7 +436,7 @@ async def test_a_late_answer_to_a_buried_start_is_taken() -> None:
 async def test_a_late_refusal_is_an_attempt() -> None:
     central = Central(script={"StartTransaction": [None]})
     async with linked(central, call_timeout_s=0.1, rate=100.0) as room:
-        room.settings.put("message_retry_interval_s", 30)
+        room.settings.put_value("message_retry_interval_s", 30)
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: room.link._queues.transactions.is_pausing)
@@ -491,8 +491,8 @@ async def test_a_number_that_json_does_not_know_is_set_aside() -> None:
 async def test_a_store_that_fails_in_every_way_does_not_end_the_link() -> None:
     central = Central(script={"StartTransaction": [REFUSED]})
     async with linked(central) as room:
-        room.settings.put("message_attempts", 1)
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_attempts", 1)
+        room.settings.put_value("message_retry_interval_s", 0)
         fails = {"head": 2, "of_session": 3}
 
         def failing(name: str, method: Any) -> Any:
@@ -559,7 +559,7 @@ async def test_an_answer_just_before_the_end_of_the_line_counts() -> None:
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
         assert len(central.of("StartTransaction")) == 20
-        assert len(room.of(TransactionHeard)) == 20
+        assert len(room.of(TransactionAcknowledged)) == 20
 
 
 async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
@@ -594,7 +594,7 @@ async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle(
         room.link.queue_changed()
         await asyncio.wait_for(writing.wait(), stretched(5.0))
         room.central.ws.transport.abort()
-        await until(lambda: room.of(TransactionHeard))
+        await until(lambda: room.of(TransactionAcknowledged))
         await until(lambda: len(room.central.connections) == 2 and room.link.is_up)
         assert room.outbox.rows == []
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
@@ -679,18 +679,18 @@ async def test_a_request_that_nobody_decides_gets_internal_error_and_the_line_st
         room.domain = lambda asked: None
         answer = await room.central.ask("Reset", {"type": "Soft"})
         assert answer[:3] == [4, answer[1], "InternalError"]
-        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted")
+        room.domain = lambda asked: Response(asked.link, asked.request, "Accepted")
         assert (await room.central.ask("Reset", {"type": "Soft"}))[2] == {"status": "Accepted"}
         assert len(room.central.connections) == 1
 
 
 async def test_a_domain_that_fails_or_answers_nonsense_does_not_end_the_line() -> None:
     async with linked() as room:
-        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", {"connector_count": object()})
+        room.domain = lambda asked: Response(asked.link, asked.request, "Accepted", {"connector_count": object()})
         answer = await room.central.ask("GetConfiguration", {"key": ["NumberOfConnectors"]})
         assert answer[0] in (3, 4)
 
-        def fails(asked: Asked) -> Reply:
+        def fails(asked: RequestReceived) -> Response:
             raise RuntimeError("a bug")
 
         room.domain = fails
@@ -713,7 +713,7 @@ async def test_a_domain_that_fails_or_answers_nonsense_does_not_end_the_line() -
 async def test_what_is_refused_says_why(action: str, payload: dict[str, Any], code: str) -> None:
     async with linked() as room:
         assert (await room.central.ask(action, payload))[2] == code
-        assert room.of(Asked) == []
+        assert room.of(RequestReceived) == []
 
 
 async def test_a_repeated_request_is_executed_once() -> None:
@@ -724,14 +724,14 @@ async def test_a_repeated_request_is_executed_once() -> None:
             await room.central.ws.send(frame)
             await until(lambda before=before: len(room.central.answers) > before)
         assert room.central.answers[0] == room.central.answers[1]
-        assert len(room.of(Asked)) == 1
+        assert len(room.of(RequestReceived)) == 1
 
 
 async def test_flush_waits_for_the_reply_on_the_wire() -> None:
     async with linked() as room:
 
-        def ask(asked: Asked) -> None:
-            room.link.respond(Reply(asked.link, asked.request, "Accepted"))
+        def ask(asked: RequestReceived) -> None:
+            room.link.respond(Response(asked.link, asked.request, "Accepted"))
             flushed.append(asyncio.create_task(room.link.drain_queues(2.0)))
 
         flushed: list[asyncio.Task[bool]] = []
@@ -741,7 +741,7 @@ async def test_flush_waits_for_the_reply_on_the_wire() -> None:
         assert await flushed[0]
         assert [f for f in room.traced if f[0] == "out"][-1][3].endswith('{"status":"Accepted"}]')
         assert (await sent)[2] == {"status": "Accepted"}
-        assert room.of(Asked)[0].ask == AskReset(hard=True)
+        assert room.of(RequestReceived)[0].ask == ResetRequest(hard=True)
         assert await room.link.drain_queues(0.1)
 
 
@@ -817,7 +817,7 @@ async def test_the_inbox_is_bounded_in_bytes() -> None:
 
 async def test_big_requests_are_held_back_and_all_answered() -> None:
     async with linked() as room:
-        held: list[Asked] = []
+        held: list[RequestReceived] = []
         room.domain = lambda asked: held.append(asked)  # type: ignore[func-returns-value]
 
         async def flood() -> None:
@@ -831,7 +831,7 @@ async def test_big_requests_are_held_back_and_all_answered() -> None:
         assert inbox.bytes <= 4 * 1024 * 1024
         for n in range(12):
             await until(lambda n=n: len(held) > n)
-            room.link.respond(Reply("chargy", held[n].request, "Accepted"))
+            room.link.respond(Response("chargy", held[n].request, "Accepted"))
         await flooding
         await until(lambda: len(room.central.answers) == 12)
         assert [a[1] for a in room.central.answers] == [f"b{n}" for n in range(12)]
@@ -853,7 +853,7 @@ async def test_big_requests_are_held_back_and_all_answered() -> None:
 async def test_what_no_text_may_hold_stays_outside(action: str, payload: dict[str, Any], code: str) -> None:
     async with linked() as room:
         assert (await room.central.ask(action, payload))[2] == code
-        assert room.of(Asked) == []
+        assert room.of(RequestReceived) == []
         pair = await room.central.ask("RemoteStartTransaction", {"idTag": "\U0001f50c"})  # a pair is a character
         assert pair[2] == {"status": "Accepted"}
 
@@ -864,7 +864,7 @@ async def test_half_a_character_in_an_answer_does_not_cost_the_transaction_id() 
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
-        heard = room.of(TransactionHeard)[0]
+        heard = room.of(TransactionAcknowledged)[0]
         assert (heard.transaction_id, heard.verdict.group) == ("9", "P?")
 
 
@@ -887,8 +887,8 @@ async def test_a_flood_is_answered_in_order_while_the_loop_stays_free() -> None:
         assert [a[1] for a in room.central.answers] == [str(n) for n in range(2000)]
         assert room.link._inbox.maxsize == 100
         assert longest_s < 1.0
-        room.link.authorize(JudgeToken("chargy", "t1", CARD))
-        await until(lambda: room.of(TokenJudged))
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
 
 
 @pytest.mark.parametrize(
@@ -923,10 +923,10 @@ async def test_the_key_is_nowhere_in_the_trace(caplog: pytest.LogCaptureFixture)
     caplog.set_level(logging.DEBUG, "agent")
     key = "0123456789abcdef0123456789abcdef"
     async with linked() as room:
-        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+        room.domain = lambda asked: Response(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
         answer = await room.central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
         assert answer[2] == {"status": "Accepted"}
-        assert room.of(Asked)[0].ask == AskSet({"authorization_key": key})
+        assert room.of(RequestReceived)[0].ask == SetVariablesRequest({"authorization_key": key})
         escaped = "".join(f"\\u{ord(c):04x}" for c in "authorizationkey")
         await room.central.ws.send(f'[2,"e","ChangeConfiguration",{{"key":"{escaped}","value":"{key}"}}]')
         await until(lambda: len(room.central.answers) == 2)
@@ -1004,7 +1004,7 @@ async def test_a_half_open_connection_is_found_by_a_call_and_costs_no_attempt() 
 async def test_a_half_open_connection_is_found_by_silence() -> None:
     async with served(Central()) as central, Road(central.port) as road:
         room = build(central, via=f"127.0.0.1:{road.port}")
-        room.settings.put("ping_interval_s", 1)
+        room.settings.put_value("ping_interval_s", 1)
         async with running(room):
             road.open.clear()
             began_s = time.monotonic()
@@ -1026,11 +1026,11 @@ async def test_pings_only_after_silence_and_not_at_all_when_off() -> None:
             received(frame)
 
         protocol.recv_frame = counted
-        room.settings.put("ping_interval_s", 0)
+        room.settings.put_value("ping_interval_s", 0)
         await room.central.ask("ClearCache", {})
         await asyncio.sleep(1.2)
         assert pings == 0
-        room.settings.put("ping_interval_s", 1)
+        room.settings.put_value("ping_interval_s", 1)
         await room.central.ask("ClearCache", {})
         await until(lambda: pings == 1, 3.0)
 
@@ -1150,9 +1150,9 @@ async def test_http_basic_and_a_new_key() -> None:
         async with running(room):
             key = b"nineteen characters".hex()
 
-            def sets(asked: Asked) -> Reply:
-                room.settings.put("authorization_key", key)
-                return Reply(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+            def sets(asked: RequestReceived) -> Response:
+                room.settings.put_value("authorization_key", key)
+                return Response(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
 
             room.domain = sets
             answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
@@ -1175,11 +1175,11 @@ async def test_the_key_of_the_station_is_for_the_first_backend_only() -> None:
     key = "1234567890123456"
     async with served(Central(), process_request=note) as central:
         room = build(central, security_profile=1, password="own of b", primary=False)
-        room.settings.put("authorization_key", "SECRET-OF-BACKEND-A")
+        room.settings.put_value("authorization_key", "SECRET-OF-BACKEND-A")
         async with running(room):
             answer = await central.ask("ChangeConfiguration", {"key": "AuthorizationKey", "value": key})
             assert answer[2] == {"status": "Rejected"}
-            assert room.of(Asked) == []
+            assert room.of(RequestReceived) == []
     assert seen == ["Basic " + base64.b64encode(b"CP-1:own of b").decode()]
 
 
@@ -1204,7 +1204,7 @@ async def test_no_password_over_a_line_without_tls(profile: int, caplog: pytest.
 )
 async def test_a_secret_in_a_frame_that_is_repeated_or_broken_is_in_no_trace(frame: str) -> None:
     async with linked() as room:
-        room.domain = lambda a: Reply(a.link, a.request, "Accepted", {})
+        room.domain = lambda a: Response(a.link, a.request, "Accepted", {})
         for text in (frame, frame, frame[:-2], frame.replace('"w1"', '"w2"').replace("[2,", "[9,")):
             await room.central.ws.send(text)
         before = len(room.traced)
@@ -1279,7 +1279,7 @@ def _authority(folder: Any) -> tuple[Any, Any]:
 
 async def test_a_status_must_last_before_it_is_told() -> None:
     async with linked(rate=100.0) as room:
-        room.settings.put("minimum_status_duration_s", 20)
+        room.settings.put_value("minimum_status_duration_s", 20)
         room.link.send(status(forced=True))
         await until(lambda: room.central.of("StatusNotification"))
         room.link.send(status(ChargingState.EV_CONNECTED))

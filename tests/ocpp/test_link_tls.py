@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
 from tls_front import TlsFront
 
-from agent.domain.backend_connection import Access, Trouble
+from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.events import Connected, ConnectFailed
 from agent.domain.variables import Settings
-from agent.model.root_certificates import fingerprint
+from agent.model.root_certificates import certificate_fingerprint
 from agent.ocpp.transport.connector import NoConnection
 from agent.ocpp.transport.reconnect import Reconnector
 from agent.ocpp.transport.tls import CIPHERS
@@ -51,7 +51,7 @@ def link(central: Central, port: int, host: str = "127.0.0.1", **backend: Any) -
     return build(central, **given)
 
 
-async def trouble(context: Any, **backend: Any) -> tuple[Trouble, str]:
+async def trouble(context: Any, **backend: Any) -> tuple[ConnectFailure, str]:
     """Why a link does not connect to this server, and the line for the technician."""
     async with behind(context) as (central, front), running(link(central, front.port, **backend), up=False) as room:
         await until(lambda: room.of(ConnectFailed) or room.of(Connected))
@@ -64,7 +64,7 @@ async def trouble(context: Any, **backend: Any) -> tuple[Trouble, str]:
 async def connects(context: Any, **backend: Any) -> dict[str, Any]:
     """The TLS that was agreed."""
     async with behind(context) as (central, front), running(link(central, front.port, **backend)) as room:
-        assert room.of(Connected)[0].access == Access(profile=backend.get("security_profile", 2))
+        assert room.of(Connected)[0].access == ConnectionProfile(profile=backend.get("security_profile", 2))
         return front.agreed
 
 
@@ -99,7 +99,7 @@ async def test_an_installed_root_where_the_file_names_none(ours: Authority, fore
     """The same on every Python: 3.13's own default would want an AuthorityKeyIdentifier in it."""
     assert await connects(tls(ours.server()), pki=Installed(ours.root))
     found, _ = await trouble(tls(foreign.server()), pki=Installed(ours.root))
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
 async def test_an_installed_root_beside_that_of_the_file(ours: Authority, foreign: Authority) -> None:
@@ -113,35 +113,35 @@ async def test_a_root_of_the_file_that_was_deleted_is_not_trusted(
     """The others of the same file are, and the system's store stays out of it."""
     both = tmp_path / "both.pem"
     both.write_text(ours.pem + foreign.pem)
-    gone = Installed(withdrawn=frozenset({fingerprint(ours.pem)}))
+    gone = Installed(withdrawn=frozenset({certificate_fingerprint(ours.pem)}))
     assert await connects(tls(foreign.server()), ca=both, pki=gone)
     found, _ = await trouble(tls(ours.server()), ca=both, pki=gone)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
     found, _ = await trouble(tls(ours.server()), ca=ours.root, pki=gone)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
 async def test_a_foreign_authority(ours: Authority, foreign: Authority) -> None:
     found, line = await trouble(tls(foreign.server()), ca=ours.root)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
     assert "certificate not accepted" in line
 
 
 async def test_an_authority_of_the_same_name(ours: Authority, tmp_path: Path) -> None:
     found, _ = await trouble(tls(Authority(tmp_path, ours.name).server()), ca=ours.root)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
 async def test_a_certificate_that_has_ended(ours: Authority) -> None:
     found, line = await trouble(tls(ours.server(days=-1)), ca=ours.root)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
     assert "expired" in line
 
 
 @pytest.mark.parametrize("hosts", [("elsewhere.example",), ("localhost.example", "*.example")])
 async def test_a_certificate_of_another_host(ours: Authority, hosts: tuple[str, ...]) -> None:
     found, line = await trouble(tls(ours.server(hosts)), host="localhost", ca=ours.root)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
     assert "localhost" in line
 
 
@@ -149,21 +149,21 @@ async def test_a_host_that_is_only_in_the_common_name(ours: Authority) -> None:
     """As OCPP has it (A00.FR.309) where the certificate names no alternatives."""
     assert await connects(tls(ours.server(("localhost",), named=False)), host="localhost", ca=ours.root)
     found, _ = await trouble(tls(ours.server(("elsewhere.example",), named=False)), host="localhost", ca=ours.root)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
 async def test_a_revoked_certificate(ours: Authority) -> None:
     good, bad = ours.server(), ours.server()
     crl = ours.crl(bad)
     found, line = await trouble(tls(bad), ca=ours.root, crl=crl)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
     assert "revoked" in line
     assert await connects(tls(good), ca=ours.root, crl=crl)
 
 
 async def test_a_server_without_tls(ours: Authority) -> None:
     found, line = await trouble(None, ca=ours.root)
-    assert found is Trouble.OTHER
+    assert found is ConnectFailure.OTHER
     assert "TLS" in line
 
 
@@ -172,7 +172,7 @@ async def test_a_server_without_tls(ours: Authority) -> None:
 
 async def test_tls_1_1_is_refused(ours: Authority) -> None:
     found, line = await trouble(tls(ours.server(kind="rsa"), version="1.1"), ca=ours.root)
-    assert found is Trouble.TLS_VERSION
+    assert found is ConnectFailure.TLS_VERSION
     assert "TLS 1.2" in line
 
 
@@ -180,7 +180,7 @@ async def test_tls_1_1_is_refused(ours: Authority) -> None:
 async def test_no_other_cipher_suite(ours: Authority, cipher: str) -> None:
     context = tls(ours.server(kind="rsa"), version="1.2", ciphers=f"{cipher}:@SECLEVEL=0")
     found, _ = await trouble(context, ca=ours.root)
-    assert found is Trouble.TLS_CIPHER
+    assert found is ConnectFailure.TLS_CIPHER
 
 
 @pytest.mark.parametrize(
@@ -216,13 +216,13 @@ async def test_a_client_certificate_that_is_refused(
     certificates = {"foreign": foreign.client("SN-1"), "ended": ours.client("SN-1", days=-1), "none": None}
     context = tls(ours.server(), ours.root, version)
     found, line = await trouble(context, ca=ours.root, security_profile=3, client_cert=certificates[how])
-    assert found is Trouble.OWN_CERTIFICATE
+    assert found is ConnectFailure.OWN_CERTIFICATE
     assert "certificate" in line
 
 
 async def test_a_client_certificate_file_that_is_none(ours: Authority, tmp_path: Path) -> None:
     found, line = await trouble(tls(ours.server()), ca=ours.root, security_profile=3, client_cert=tmp_path / "none.pem")
-    assert found is Trouble.OTHER
+    assert found is ConnectFailure.OTHER
     assert "client_cert" in line
 
 
@@ -247,7 +247,7 @@ async def test_a_password_that_is_refused(ours: Authority, status: int) -> None:
     road = behind(tls(ours.server()), process_request=refuse)
     async with road as (central, front), running(link(central, front.port, ca=ours.root), up=False) as room:
         await until(lambda: room.of(ConnectFailed))
-        assert room.of(ConnectFailed)[0].trouble is Trouble.CREDENTIALS
+        assert room.of(ConnectFailed)[0].trouble is ConnectFailure.CREDENTIALS
 
 
 async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours: Authority) -> None:
@@ -258,7 +258,7 @@ async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours
         crl.write_bytes(ours.crl(server).read_bytes())
         front.cut()
         await until(lambda: room.of(ConnectFailed))
-        assert room.of(ConnectFailed)[0].trouble is Trouble.SERVER_CERTIFICATE
+        assert room.of(ConnectFailed)[0].trouble is ConnectFailure.SERVER_CERTIFICATE
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
@@ -267,16 +267,16 @@ async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours
 @pytest.mark.parametrize(
     ("access", "given", "url", "via"),
     [
-        (Access(), {}, "ws://host/CP-1", "gate:1"),
-        (Access(profile=2), {}, "wss://host/CP-1", "gate:1"),
-        (Access(profile=2), {"secure_url": "wss://safe/o"}, "wss://safe/o/CP-1", ""),
-        (Access(profile=1), {"secure_url": "wss://safe/o"}, "ws://host/CP-1", "gate:1"),
-        (Access(2, "wss://new/o", 2), {"secure_url": "wss://safe/o"}, "wss://new/o/CP-1", ""),
-        (Access(2, "ws://new/o", 2), {}, "wss://new/o/CP-1", ""),
-        (Access(profile=3, certificate="gone"), {}, "wss://host/CP-1", "gate:1"),
+        (ConnectionProfile(), {}, "ws://host/CP-1", "gate:1"),
+        (ConnectionProfile(profile=2), {}, "wss://host/CP-1", "gate:1"),
+        (ConnectionProfile(profile=2), {"secure_url": "wss://safe/o"}, "wss://safe/o/CP-1", ""),
+        (ConnectionProfile(profile=1), {"secure_url": "wss://safe/o"}, "ws://host/CP-1", "gate:1"),
+        (ConnectionProfile(2, "wss://new/o", 2), {"secure_url": "wss://safe/o"}, "wss://new/o/CP-1", ""),
+        (ConnectionProfile(2, "ws://new/o", 2), {}, "wss://new/o/CP-1", ""),
+        (ConnectionProfile(profile=3, certificate="gone"), {}, "wss://host/CP-1", "gate:1"),
     ],
 )
-def test_what_is_dialled(access: Access, given: dict[str, str], url: str, via: str) -> None:
+def test_what_is_dialled(access: ConnectionProfile, given: dict[str, str], url: str, via: str) -> None:
     backend = Backend(url="ws://host", charge_point_id="CP-1", via="gate:1", **given)
     made = Reconnector(backend, (V16,), Settings(), print, lambda: None, True, QUICK, random.Random(1), lambda: access)
     assert made.url == url
@@ -286,10 +286,10 @@ def test_what_is_dialled(access: Access, given: dict[str, str], url: str, via: s
 async def test_a_certificate_that_is_not_there_any_more_is_a_failed_attempt() -> None:
     heard: list[Any] = []
     backend = Backend(url="wss://127.0.0.1:1", charge_point_id="CP-1")
-    access = Access(profile=3, certificate="gone")
+    access = ConnectionProfile(profile=3, certificate="gone")
     made = Reconnector(
         backend, (V16,), Settings(), heard.append, lambda: None, True, QUICK, random.Random(1), lambda: access
     )
     with pytest.raises(NoConnection, match="have a new one signed"):
         await made.connect()
-    assert heard == [ConnectFailed("chargy", access, Trouble.OTHER, heard[0].info)]
+    assert heard == [ConnectFailed("chargy", access, ConnectFailure.OTHER, heard[0].info)]

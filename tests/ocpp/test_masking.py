@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ocpp_stand_ins import linked, until
 
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -151,7 +151,7 @@ def test_no_address_of_any_json_is_shown_with_what_opens_it(value: Any, ascii_on
 async def test_neither_the_trace_nor_the_log_has_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0, "agent")
     async with linked() as room:
-        room.domain = lambda a: Reply(a.link, a.request, "Accepted", {"filename": "x.zip"})
+        room.domain = lambda a: Response(a.link, a.request, "Accepted", {"filename": "x.zip"})
         frame = json.dumps([2, "1", "GetDiagnostics", {"location": FTP}])
         for text in (frame, frame, frame[:-2]):
             await room.central.ws.send(text)

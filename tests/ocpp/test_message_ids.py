@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ocpp_stand_ins import Central, boot_answer, build, linked, running, served, until
 
-from agent.domain.events import TransactionHeard
+from agent.domain.events import TransactionAcknowledged
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect
@@ -66,12 +66,12 @@ async def test_the_first_call_is_answered_while_the_second_is_not(then: str | No
     """The answer is the row's, at once: no pause, no attempt, no third CALL."""
     central = Central(script={"StartTransaction": [None, None]})
     async with linked(central, call_timeout_s=0.4) as room:
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(sampled())
         room.link.queue_changed()
         await until(lambda: len(ids(central, "StartTransaction")) == 2)
-        room.settings.put("message_retry_interval_s", 3600)
+        room.settings.put_value("message_retry_interval_s", 3600)
         first, second = ids(central, "StartTransaction")
         await central.ws.send(json.dumps([3, first, taken(9)]))
         if then:
@@ -79,14 +79,14 @@ async def test_the_first_call_is_answered_while_the_second_is_not(then: str | No
         await until(lambda: not room.outbox.rows)
         assert len(ids(central, "StartTransaction")) == 2
         assert central.of("MeterValues")[0]["transactionId"] == 9
-        assert [e.transaction_id for e in room.of(TransactionHeard)] == ["9"]
+        assert [e.transaction_id for e in room.of(TransactionAcknowledged)] == ["9"]
 
 
 async def test_both_calls_are_answered_with_transactions_of_their_own() -> None:
     """The backend has made two of one: the session goes on in the latest, and is heard of once."""
     central = Central(script={"StartTransaction": [None, None]})
     async with linked(central, call_timeout_s=0.4) as room:
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_retry_interval_s", 0)
         for message in (started(), sampled(), ended()):
             room.outbox.put(message)
         room.link.queue_changed()
@@ -96,13 +96,13 @@ async def test_both_calls_are_answered_with_transactions_of_their_own() -> None:
         await central.ws.send(json.dumps([3, second, taken(10)]))
         await until(lambda: not room.outbox.rows)
         assert [p["transactionId"] for p in central.of("MeterValues") + central.of("StopTransaction")] == [10, 10]
-        assert next(e.transaction_id for e in room.of(TransactionHeard)) == "10"
+        assert next(e.transaction_id for e in room.of(TransactionAcknowledged)) == "10"
 
 
 async def test_an_answer_that_comes_after_the_row_has_left_changes_nothing() -> None:
     central = Central(script={"StartTransaction": [None, taken(10)]})
     async with linked(central, call_timeout_s=0.2) as room:
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)
@@ -166,8 +166,8 @@ async def test_no_answer_in_whatever_order_loses_or_doubles_a_bill(dialect: Dial
     central = Forgetful(seed, calm_after=60)
     async with served(central, (dialect.subprotocol,)):
         room = build(central, dialects=(dialect,), call_timeout_s=0.05, rate=1000.0)
-        room.settings.put("message_attempts", 1000)
-        room.settings.put("message_retry_interval_s", 1)
+        room.settings.put_value("message_attempts", 1000)
+        room.settings.put_value("message_retry_interval_s", 1)
         async with running(room, up=False):
             for n in range(8):
                 session, wh = f"s{n}", 4 * n

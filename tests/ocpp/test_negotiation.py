@@ -9,11 +9,11 @@ import pytest
 from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from test_link import ended, sampled, started, status
 
-from agent.domain.backend_connection import Access
-from agent.domain.events import Asked, TransactionHeard
-from agent.domain.local_auth_list import LocalList
+from agent.domain.backend_connection import ConnectionProfile
+from agent.domain.events import RequestReceived, TransactionAcknowledged
+from agent.domain.local_auth_list import LocalAuthList
 from agent.domain.messages import BootWanted, ChargingState
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 
@@ -66,7 +66,7 @@ async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, the
             events = successor.of("TransactionEvent")
             assert [(e["eventType"], e["seqNo"]) for e in events] == [("Started", 0), ("Updated", 1), ("Ended", 2)]
             assert {e["transactionInfo"]["transactionId"] for e in events} == {"s1"}
-            assert [e.transaction_id for e in room.of(TransactionHeard)] == ["s1"]
+            assert [e.transaction_id for e in room.of(TransactionAcknowledged)] == ["s1"]
         else:
             assert successor.actions()[1:] == ["StartTransaction", "MeterValues", "StopTransaction"]
 
@@ -74,15 +74,15 @@ async def test_a_queue_filled_on_one_version_leaves_in_the_other(first: str, the
 async def test_another_backend_is_told_who_comes_and_how_it_is() -> None:
     """A network profile that failed: the station is at the other one, which has never heard of it."""
     async with served(Central()) as first, served(Central()) as second:
-        dialled = [Access(1, f"ws://127.0.0.1:{first.port}")]
+        dialled = [ConnectionProfile(1, f"ws://127.0.0.1:{first.port}")]
         async with running(build(first, access=lambda: dialled[0])) as room:
             room.link.send(status(ChargingState.CHARGING))
             await until(lambda: first.of("StatusNotification"))
-            dialled[0] = Access(2, f"ws://127.0.0.1:{second.port}")
+            dialled[0] = ConnectionProfile(2, f"ws://127.0.0.1:{second.port}")
             room.link.reconnect_if_changed()
             await until(lambda: second.of("StatusNotification"))
             assert second.actions()[0] == "BootNotification"
-            dialled[0] = Access(2, f"ws://127.0.0.1:{second.port}", 1, "0123456789abcdef")
+            dialled[0] = ConnectionProfile(2, f"ws://127.0.0.1:{second.port}", 1, "0123456789abcdef")
             room.link.reconnect_if_changed()
             await until(lambda: len(second.connections) == 2 and room.link.is_up)
             assert second.actions().count("BootNotification") == 1  # the same backend: booted once is booted
@@ -119,14 +119,14 @@ async def test_settings_carry_over() -> None:
         assert answer[2]["getVariableResult"][0]["attributeValue"] == "17"
 
 
-def _settings(room: Room, asked: Asked) -> Reply:
+def _settings(room: Room, asked: RequestReceived) -> Response:
     values = getattr(asked.ask, "values", None)
     if values is not None:
         for name, text in values.items():
-            room.settings.put(name, int(text))
-        return Reply(asked.link, asked.request, "Accepted", dict.fromkeys(values, "Accepted"))
+            room.settings.put_value(name, int(text))
+        return Response(asked.link, asked.request, "Accepted", dict.fromkeys(values, "Accepted"))
     data = {"settings": {"connection_timeout_s": room.settings["connection_timeout_s"]}, "evses": {}, "utc_s": None}
-    return Reply(asked.link, asked.request, "Accepted", data)
+    return Response(asked.link, asked.request, "Accepted", data)
 
 
 # --- what 2.0.1 does otherwise on the line ---------------------------------------------------------------------------
@@ -140,7 +140,7 @@ async def test_pending_is_answered_and_the_rest_is_a_security_error() -> None:
         async with running(room, up=False):
             await until(lambda: room.link.boot_status == "Pending")
             base = {"requestId": 1, "reportBase": "ConfigurationInventory"}
-            room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", INVENTORY)
+            room.domain = lambda asked: Response(asked.link, asked.request, "Accepted", INVENTORY)
             assert (await central.ask("GetBaseReport", base))[2] == {"status": "Accepted"}
             await until(lambda: central.of("NotifyReport") and not central.of("NotifyReport")[-1]["tbc"])
             assert (await central.ask("Reset", {"type": "Immediate"}))[2] == "SecurityError"
@@ -169,8 +169,8 @@ async def test_a_transaction_event_that_is_given_up_does_not_take_the_rest_along
     central = Central(script={"TransactionEvent": ['[4,"$ID","InternalError","",{}]'] * 2 + [{}]})
     async with served(central, ("ocpp2.0.1",)):
         room = room_of(central)
-        room.settings.put("message_attempts", 2)
-        room.settings.put("message_retry_interval_s", 0)
+        room.settings.put_value("message_attempts", 2)
+        room.settings.put_value("message_retry_interval_s", 0)
         room.outbox.put(started())
         room.outbox.put(ended())
         async with running(room):
@@ -186,7 +186,7 @@ async def test_after_a_long_time_off_line_every_status_is_told_again(threshold_s
     """B_51, B_52."""
     central = Central()
     async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
-        room.settings.put("offline_threshold_s", threshold_s)
+        room.settings.put_value("offline_threshold_s", threshold_s)
         room.link.send(status())
         room.link.send(status(evse=2))
         await until(lambda: len(central.of("StatusNotification")) == 2)
@@ -203,7 +203,7 @@ async def test_a_new_password_is_written_nowhere() -> None:
     async with served(central, ("ocpp2.0.1",)), running(room_of(central)) as room:
         name = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
         secret = "a_password_of_2.0.1"
-        room.domain = lambda asked: Reply(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
+        room.domain = lambda asked: Response(asked.link, asked.request, "Accepted", {"authorization_key": "Accepted"})
         answer = await central.ask("SetVariables", {"setVariableData": [{**name, "attributeValue": secret}]})
         assert answer[2]["setVariableResult"][0]["attributeStatus"] == "Accepted"
         assert not any(secret in text for *_, text in room.traced)
@@ -222,7 +222,7 @@ INVENTORY: dict[str, Any] = {
             "phases": 3,
             "power_w": 0,
             "max_power_w": 22080,
-            "list": LocalList(),
+            "list": LocalAuthList(),
         }
         for n in (0, 1, 2)
     },

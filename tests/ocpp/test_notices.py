@@ -98,7 +98,7 @@ async def test_another_refusal_is_about_this_notice_alone() -> None:
 async def test_a_bill_that_rests_holds_up_no_notice() -> None:
     central = Central(script={"StartTransaction": [REFUSAL]})
     async with linked(central) as room:
-        room.settings.put("message_retry_interval_s", 3600)
+        room.settings.put_value("message_retry_interval_s", 3600)
         room.outbox.put(start(1))
         room.link.queue_changed()
         await until(lambda: room.link._queues.transactions.is_pausing)
@@ -111,7 +111,7 @@ async def test_a_bill_that_rests_holds_up_no_notice() -> None:
 async def test_a_notice_without_an_answer_is_sent_three_times() -> None:
     central = Central(script={"SecurityEventNotification": [None]})
     async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
-        room.settings.put("message_attempts", 1)  # not theirs
+        room.settings.put_value("message_attempts", 1)  # not theirs
         room.outbox.put(STARTUP, "", NOTES)
         room.link.queue_changed()
         await until(lambda: not room.outbox.rows)

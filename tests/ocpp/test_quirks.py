@@ -15,7 +15,7 @@ from ocpp_stand_ins import Central, Outbox, desk, served, until
 from test_v16_rows import ENDED, READING
 
 from agent.commands.check import complaints_after_loading
-from agent.domain.events import Asked
+from agent.domain.events import RequestReceived
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -24,8 +24,8 @@ from agent.domain.messages import (
     StatusChanged,
     TransactionStarted,
 )
-from agent.domain.orders import JudgeToken, Reply
-from agent.domain.requests import AskAvailability, AskStart
+from agent.domain.orders import AuthorizeToken, Response
+from agent.domain.requests import ChangeAvailabilityRequest, RemoteStartRequest
 from agent.model.types import ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Out
 from agent.ocpp.dialects.quirks import (
@@ -43,7 +43,7 @@ from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import Answered, Called, Rpc
-from agent.station_file.settings import Backend, SettingsError, parse
+from agent.station_file.settings import Backend, SettingsError, parse_station_file
 
 CONFIG = Path(__file__).parents[2] / "config"
 BACKEND = Backend(url="ws://host/ocpp", charge_point_id="CP 1")
@@ -72,9 +72,9 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
     questions: list[Any] = []
 
     def hear(event: Any) -> None:
-        if isinstance(event, Asked):
+        if isinstance(event, RequestReceived):
             questions.append(event.ask)
-            asking.resolve_request(Reply("chargy", event.request, "Accepted"))
+            asking.resolve_request(Response("chargy", event.request, "Accepted"))
 
     rpc = Rpc()
     rpc.codes = dialect.codes
@@ -104,7 +104,7 @@ STOP = replace(ENDED, token=CARD, samples=(Sample(ReadingContext.PERIODIC, READI
 
 
 async def in_url(value: Value) -> Any:
-    return apply_quirks({"charge_point_id_in_url": value}, BACKEND, (V16,))[0].endpoint
+    return apply_quirks({"charge_point_id_in_url": value}, BACKEND, (V16,))[0].connection_url
 
 
 async def echo(value: Value) -> Any:
@@ -131,8 +131,13 @@ async def start_without_verdict(value: Value) -> Any:
 
 async def id_tag_case(value: Value) -> Any:
     d, d201 = quirky("id_tag_case", value), quirky("id_tag_case", value, V201)
-    judged_ = said(d201, JudgeToken("chargy", "t1", CARD))["idToken"]["idToken"]
-    return said(d, JudgeToken("chargy", "t1", CARD))["idTag"], said(d, START)["idTag"], said(d, STOP)["idTag"], judged_
+    judged_ = said(d201, AuthorizeToken("chargy", "t1", CARD))["idToken"]["idToken"]
+    return (
+        said(d, AuthorizeToken("chargy", "t1", CARD))["idTag"],
+        said(d, START)["idTag"],
+        said(d, STOP)["idTag"],
+        judged_,
+    )
 
 
 async def remote_start_asks(value: Value) -> Any:
@@ -196,12 +201,12 @@ def same(*words: str) -> list[tuple[str, str]]:
 GOLDEN: dict[str, tuple[Callable[[Value], Any], list[Any]]] = {
     "charge_point_id_in_url": (in_url, ["ws://host/ocpp/CP%201", "ws://host/ocpp/CP 1", "ws://host/ocpp"]),
     "subprotocol_echo": (echo, [None, "missing_is_first"]),
-    "nulls": (nulls, [("FormationViolation", None), (AskAvailability(1, True), "P")]),
-    "unknown_fields": (unknown_fields, ["FormationViolation", AskAvailability(1, True)]),
+    "nulls": (nulls, [("FormationViolation", None), (ChangeAvailabilityRequest(1, True), "P")]),
+    "unknown_fields": (unknown_fields, ["FormationViolation", ChangeAvailabilityRequest(1, True)]),
     "start_without_verdict": (start_without_verdict, [("0", None), ("0", True)]),
     "id_tag_case": (id_tag_case, [(c, c, c, c) for c in ("04a1B2c3", "04A1B2C3", "04a1b2c3")]),
     "remote_start_asks": (remote_start_asks, [(None, None), (True, True), (False, False)]),
-    "remote_start_connector_0": (connector_0, [("Rejected", 2), (AskStart(None, Token("A")), 2)]),
+    "remote_start_connector_0": (connector_0, [("Rejected", 2), (RemoteStartRequest(None, Token("A")), 2)]),
     "suspended_told_as": (
         suspended, [same("SuspendedEV", "SuspendedEVSE", "Charging"), same("Charging", "Charging", "Charging")],
     ),
@@ -307,13 +312,13 @@ def test_what_is_wrong_with_a_profile_is_said(table: dict[str, Any], words: str)
 
 def test_the_check_of_a_station_file_names_a_wrong_profile(tmp_path: Path) -> None:
     raw: dict[str, Any] = {"backend": {"url": "ws://h/o", "quirks": "old_parsr"}, "evse": [{"number": 1}]}
-    assert list(complaints_after_loading(parse(raw, tmp_path / "s.toml"))) == [
+    assert list(complaints_after_loading(parse_station_file(raw, tmp_path / "s.toml"))) == [
         f"{tmp_path}/s.toml: backend chargy: quirks: there is no profile 'old_parsr' (did you mean 'old_parser'?)"
     ]
     raw["backend"]["quirks"] = "old_parser"
-    assert list(complaints_after_loading(parse(raw, tmp_path / "s.toml"))) == []
+    assert list(complaints_after_loading(parse_station_file(raw, tmp_path / "s.toml"))) == []
     with pytest.raises(SettingsError, match=r"backend\.subprotocol_echo: unknown key"):
-        parse({**raw, "backend": {"subprotocol_echo": "x"}}, tmp_path / "s.toml")
+        parse_station_file({**raw, "backend": {"subprotocol_echo": "x"}}, tmp_path / "s.toml")
 
 
 def test_a_profile_that_is_not_there_or_no_toml(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken
+from agent.domain.orders import AuthorizeToken
 from agent.model.types import Fault, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
@@ -73,7 +73,7 @@ def give(room: Room) -> None:
         ConnectorUnplugged("s0", 1, T0), TransactionStarted(session, 1, CARD, T0, 1000), sampled(session), end
     ):  # fmt: skip
         room.outbox.put(billed, billed.session)
-    link.authorize(JudgeToken("chargy", f"t{next(numbers)}", CARD))
+    link.authorize(AuthorizeToken("chargy", f"t{next(numbers)}", CARD))
     link.send(StatusChanged(1, T0, ConnectorStatus.AVAILABLE, forced=True))
     for message in (
         HeartbeatWanted(), ListConflicted(T0), ReservationEnded("chargy/7", True), CertificateSigningWanted("csr"),
@@ -214,7 +214,7 @@ async def test_a_start_does_not_wait_for_ever_behind_what_is_never_answered(igno
         async with running(room):
             await until(lambda: central.of("StartTransaction"), LONG_S)
     sent = central.of("DataTransfer") + central.of("MeterValues")
-    assert len(sent) >= room.settings.number("message_attempts")
+    assert len(sent) >= room.settings.int_value("message_attempts")
     assert [row.message for row, _ in room.outbox.dead] == [ignored] * (ignored is IGNORED[1])
 
 
@@ -224,6 +224,8 @@ async def test_a_backend_that_answers_nothing_is_waited_for() -> None:
     async with served(central):
         room = waiting_behind(central, IGNORED[1])
         async with running(room):
-            await until(lambda: len(central.of("MeterValues")) > room.settings.number("message_attempts") + 1, LONG_S)
+            await until(
+                lambda: len(central.of("MeterValues")) > room.settings.int_value("message_attempts") + 1, LONG_S
+            )
             assert not central.of("StartTransaction")
     assert room.outbox.dead == []

@@ -13,12 +13,12 @@ from cryptography.x509.oid import NameOID
 from test_link_tls import connects, trouble
 
 from agent.assembly.domain_setup import unusable_certificates
-from agent.domain.backend_connection import Trouble
-from agent.domain.certificates import Use
+from agent.domain.backend_connection import ConnectFailure
+from agent.domain.certificates import CertificateUse
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted
 from agent.services.keys.key_store import NamedFiles, Pki
-from agent.station_file.settings import load
+from agent.station_file.settings import load_station_file
 
 TRUSTED = {RootKind.BASIC_CONSTRAINTS, RootKind.KEY_USAGE, RootKind.VERSION_1}
 SERIAL = "SN-1"
@@ -26,14 +26,14 @@ SERIAL = "SN-1"
 
 def accepted_as_root(authority: Authority, folder: Path) -> dict[str, str]:
     """Why it is not, by who judges it; "" where it is accepted."""
-    pki = Pki(folder / "pki", NamedFiles(((Use.CSMS_ROOT, authority.root),)))
+    pki = Pki(folder / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, authority.root),)))
     signed = authority.sign(pki.request(SERIAL, ""))
     signer = authority.certify(
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Firmware")]),
         ec.generate_private_key(ec.SECP256R1()).public_key(),
     )
     return {
-        "InstallCertificate": Pki(folder / "other").install(Use.CSMS_ROOT, authority.pem, 5, None),
+        "InstallCertificate": Pki(folder / "other").install(CertificateUse.CSMS_ROOT, authority.pem, 5, None),
         "CertificateSigned": pki.take(signed, SERIAL, None).why,
         "firmware": signer_accepted(pem(signer), [authority.pem.encode()]),
     }
@@ -48,7 +48,7 @@ async def test_a_root_that_tls_trusts_is_accepted_everywhere_and_no_other(tmp_pa
         assert set(accepted_as_root(authority, tmp_path).values()) == {""}
     else:
         found, _ = await trouble(server, ca=authority.root)
-        assert found is Trouble.SERVER_CERTIFICATE
+        assert found is ConnectFailure.SERVER_CERTIFICATE
         assert all(accepted_as_root(authority, tmp_path).values())
 
 
@@ -84,14 +84,14 @@ async def test_a_root_with_a_weak_key_is_refused_everywhere(tmp_path: Path, name
             [[evse]]
             number = 1
         ''')
-        (complaint,) = unusable_certificates(load(file))
+        (complaint,) = unusable_certificates(load_station_file(file))
         assert f"{key}: {authority.root}: certificate 1 has a" in complaint
 
 
 async def test_tls_refuses_a_short_rsa_key_whatever_the_distribution_says(tmp_path: Path) -> None:
     authority = OddAuthority(tmp_path, RootKind.BASIC_CONSTRAINTS, WEAK["RSA 1024"]())
     found, _ = await trouble(tls(authority.server(), ciphers="DEFAULT:@SECLEVEL=0"), ca=authority.root)
-    assert found is Trouble.SERVER_CERTIFICATE
+    assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
 @pytest.mark.parametrize("name", STRONG)

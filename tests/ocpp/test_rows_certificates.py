@@ -10,16 +10,16 @@ from ocpp_stand_ins import Central, desk, linked, until
 from test_rows_lists import answered, judge, row
 
 from agent.domain.certificate_orders import SigningAnswered
-from agent.domain.certificates import HashData, Installed, Use
+from agent.domain.certificates import CertificateUse, HashData, InstalledCertificate
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.requests import (
-    Ask,
-    AskCertificateSigned,
-    AskDeleteCertificate,
-    AskInstallCertificate,
-    AskInstalledCertificates,
-    AskTrigger,
-    Trigger,
+    BackendRequest,
+    CertificateSignedRequest,
+    DeleteCertificateRequest,
+    InstallCertificateRequest,
+    InstalledCertificatesRequest,
+    MessageTrigger,
+    TriggerMessageRequest,
 )
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
@@ -33,54 +33,60 @@ CERTIFICATE_ACTIONS = (
 )
 HASHES = {"hashAlgorithm": "SHA384", "issuerNameHash": "aa", "issuerKeyHash": "bb", "serialNumber": "1f"}
 NAMED = HashData("SHA384", "aa", "bb", "1f")
-CSMS, MAKER = Installed(Use.CSMS_ROOT, NAMED), Installed(Use.MANUFACTURER_ROOT, NAMED)
+CSMS, MAKER = (
+    InstalledCertificate(CertificateUse.CSMS_ROOT, NAMED),
+    InstalledCertificate(CertificateUse.MANUFACTURER_ROOT, NAMED),
+)
 OWN, V2G = "ChargingStationCertificate", "V2GCertificate"
 
 
 @pytest.mark.parametrize(
     ("dialect", "action", "payload", "ask"),
     [
-        (V16, "CertificateSigned", {"certificateChain": "PEM"}, AskCertificateSigned("PEM")),
-        (V201, "CertificateSigned", {"certificateChain": "PEM"}, AskCertificateSigned("PEM")),
-        (V201, "CertificateSigned", {"certificateChain": "PEM", "certificateType": OWN}, AskCertificateSigned("PEM")),
+        (V16, "CertificateSigned", {"certificateChain": "PEM"}, CertificateSignedRequest("PEM")),
+        (V201, "CertificateSigned", {"certificateChain": "PEM"}, CertificateSignedRequest("PEM")),
+        (V201, "CertificateSigned", {"certificateChain": "PEM", "certificateType": OWN},
+         CertificateSignedRequest("PEM")),
         (
             V16, "InstallCertificate", {"certificateType": "CentralSystemRootCertificate", "certificate": "PEM"},
-            AskInstallCertificate(Use.CSMS_ROOT, "PEM"),
+            InstallCertificateRequest(CertificateUse.CSMS_ROOT, "PEM"),
         ),
         (
             V201, "InstallCertificate", {"certificateType": "ManufacturerRootCertificate", "certificate": "PEM"},
-            AskInstallCertificate(Use.MANUFACTURER_ROOT, "PEM"),
+            InstallCertificateRequest(CertificateUse.MANUFACTURER_ROOT, "PEM"),
         ),
-        (V16, "DeleteCertificate", {"certificateHashData": HASHES}, AskDeleteCertificate(NAMED)),
-        (V201, "DeleteCertificate", {"certificateHashData": HASHES}, AskDeleteCertificate(NAMED)),
+        (V16, "DeleteCertificate", {"certificateHashData": HASHES}, DeleteCertificateRequest(NAMED)),
+        (V201, "DeleteCertificate", {"certificateHashData": HASHES}, DeleteCertificateRequest(NAMED)),
         (
             V16, "GetInstalledCertificateIds", {"certificateType": "ManufacturerRootCertificate"},
-            AskInstalledCertificates((Use.MANUFACTURER_ROOT,)),
+            InstalledCertificatesRequest((CertificateUse.MANUFACTURER_ROOT,)),
         ),
-        (V201, "GetInstalledCertificateIds", {}, AskInstalledCertificates(None)),
+        (V201, "GetInstalledCertificateIds", {}, InstalledCertificatesRequest(None)),
         (
             V201, "GetInstalledCertificateIds", {"certificateType": ["V2GRootCertificate", "CSMSRootCertificate"]},
-            AskInstalledCertificates((Use.CSMS_ROOT,)),
+            InstalledCertificatesRequest((CertificateUse.CSMS_ROOT,)),
         ),
         (
             V201, "GetInstalledCertificateIds", {"certificateType": ["MORootCertificate"]},
-            AskInstalledCertificates(()),
+            InstalledCertificatesRequest(()),
         ),
         (
             V16, "ExtendedTriggerMessage", {"requestedMessage": "SignChargePointCertificate"},
-            AskTrigger(Trigger.SIGN, extended=True),
+            TriggerMessageRequest(MessageTrigger.SIGN, extended=True),
         ),
         (
             V16, "ExtendedTriggerMessage", {"requestedMessage": "MeterValues", "connectorId": 2},
-            AskTrigger(Trigger.METER_VALUES, 2, extended=True),
+            TriggerMessageRequest(MessageTrigger.METER_VALUES, 2, extended=True),
         ),
         (
             V201, "TriggerMessage", {"requestedMessage": "SignChargingStationCertificate"},
-            AskTrigger(Trigger.SIGN),
+            TriggerMessageRequest(MessageTrigger.SIGN),
         ),
     ],
 )  # fmt: skip
-def test_what_is_asked_of_the_domain(dialect: Dialect, action: str, payload: dict[str, Any], ask: Ask) -> None:
+def test_what_is_asked_of_the_domain(
+    dialect: Dialect, action: str, payload: dict[str, Any], ask: BackendRequest
+) -> None:
     judge(dialect, action + ("" if dialect is V16 else "Request"), payload)
     assert row(dialect, action).decode(payload, desk()) == ask
 
@@ -96,7 +102,7 @@ def test_everything_that_can_be_triggered_in_1_6_is_extended(word: str) -> None:
     payload = {"requestedMessage": word}
     judge(V16, "ExtendedTriggerMessage", payload)
     ask = row(V16, "ExtendedTriggerMessage").decode(payload, desk())
-    assert isinstance(ask, AskTrigger)
+    assert isinstance(ask, TriggerMessageRequest)
     assert ask.extended
 
 

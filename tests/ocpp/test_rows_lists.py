@@ -12,8 +12,8 @@ from jsonschema import Draft4Validator, Draft6Validator
 from ocpp_stand_ins import UTC_S, desk
 
 from agent.domain.messages import ConnectorStatus, ListConflicted
-from agent.domain.orders import Reply
-from agent.domain.requests import AskListVersion, AskSendList
+from agent.domain.orders import Response
+from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Stamp, Verdict
 from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Out
@@ -38,7 +38,7 @@ def row(dialect: Dialect, action: str) -> In:
 
 
 def answered(dialect: Dialect, action: str, status: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
-    answer = row(dialect, action).answer(Reply("chargy", "1", status, data or {}), {}, desk())
+    answer = row(dialect, action).answer(Response("chargy", "1", status, data or {}), {}, desk())
     judge(dialect, f"{action}Response", answer)
     return answer
 
@@ -74,9 +74,9 @@ ENTRIES = (("A", Verdict(OK, "F", UTC_S)), ("B", Verdict(BAD)), ("C", None))
 def test_a_list_is_asked_of_the_domain(dialect: Dialect, payload: dict[str, Any]) -> None:
     judge(dialect, "SendLocalList" + ("" if dialect is V16 else "Request"), payload)
     send = row(dialect, "SendLocalList")
-    assert send.decode(payload, desk()) == AskSendList(7, False, ENTRIES)
+    assert send.decode(payload, desk()) == SendLocalListRequest(7, False, ENTRIES)
     bare = {k: v for k, v in payload.items() if k != "localAuthorizationList"} | {"updateType": "Full"}
-    assert send.decode(bare, desk()) == AskSendList(7, True, ())
+    assert send.decode(bare, desk()) == SendLocalListRequest(7, True, ())
     assert "B" not in repr(send.decode(payload, desk()))  # no card in a log
 
 
@@ -106,7 +106,7 @@ def test_the_answer(word: str, in_16: str, in_201: str) -> None:
 
 def test_the_version() -> None:
     for dialect, key, off in ((V16, "listVersion", -1), (V201, "versionNumber", 0)):
-        assert row(dialect, "GetLocalListVersion").decode({}, desk()) == AskListVersion()
+        assert row(dialect, "GetLocalListVersion").decode({}, desk()) == LocalListVersionRequest()
         assert answered(dialect, "GetLocalListVersion", "Accepted", {"version": 5}) == {key: 5}
         assert answered(dialect, "GetLocalListVersion", "NotSupported", {"version": 0}) == {key: off}
 

@@ -8,7 +8,7 @@ import pytest
 from ocpp_stand_ins import desk
 from test_rows_lists import answered, judge, row
 
-from agent.domain.requests import AskNetwork, AskSet
+from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.network_profile import is_acceptable_url
@@ -28,8 +28,10 @@ def asked(**data: Any) -> Any:
 
 
 def test_a_network_profile_is_asked_of_the_domain() -> None:
-    assert asked() == AskNetwork(2, "wss://new.example/ocpp", 2)
-    assert asked(securityProfile=1, ocppCsmsUrl="ws://new.example") == AskNetwork(2, "ws://new.example", 1)
+    assert asked() == SetNetworkProfileRequest(2, "wss://new.example/ocpp", 2)
+    assert asked(securityProfile=1, ocppCsmsUrl="ws://new.example") == SetNetworkProfileRequest(
+        2, "ws://new.example", 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_password_in_it_is_written_nowhere() -> None:
 @pytest.mark.parametrize(("key", "value"), [("SecurityProfile", "2"), ("AuthorizationKey", "0123456789abcdef")])
 def test_only_the_first_backend_sets_what_the_station_connects_with(key: str, value: str) -> None:
     ask = row(V16, "ChangeConfiguration").decode({"key": key, "value": value}, desk())
-    assert isinstance(ask, AskSet)
+    assert isinstance(ask, SetVariablesRequest)
     second = desk()
     second.primary = False
     assert row(V16, "ChangeConfiguration").decode({"key": key, "value": value}, second) == {"status": "Rejected"}
@@ -92,7 +94,7 @@ def test_only_the_first_backend_sets_what_the_station_connects_with(key: str, va
 def test_in_2_0_1_too() -> None:
     where = {"component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "NetworkConfigurationPriority"}}
     payload = {"setVariableData": [{**where, "attributeValue": "2,1"}]}
-    assert row(V201, "SetVariables").decode(payload, desk()) == AskSet({"network_priority": "2,1"})
+    assert row(V201, "SetVariables").decode(payload, desk()) == SetVariablesRequest({"network_priority": "2,1"})
     second = desk()
     second.primary = False
-    assert row(V201, "SetVariables").decode(payload, second) == AskSet({})
+    assert row(V201, "SetVariables").decode(payload, second) == SetVariablesRequest({})

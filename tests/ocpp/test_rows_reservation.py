@@ -9,7 +9,7 @@ from ocpp_stand_ins import UTC_S, desk
 from test_rows_lists import answered, judge, row
 
 from agent.domain.messages import ReservationEnded, TransactionStarted
-from agent.domain.requests import AskCancelReservation, AskReserve, AskStart
+from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest
 from agent.model.types import Stamp, Token, TokenType
 from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
@@ -27,14 +27,16 @@ FAMILY = {"idToken": "F", "type": "Central"}
 @pytest.mark.parametrize(
     ("dialect", "payload", "ask"),
     [
-        (V16, IN_16, AskReserve(7, 2, CARD, UTC_S)),
-        (V16, {**IN_16, "connectorId": 0, "parentIdTag": "F"}, AskReserve(7, 0, CARD, UTC_S, "F")),
-        (V201, IN_201, AskReserve(7, 0, CARD, UTC_S)),
-        (V201, {**IN_201, "evseId": 1, "groupIdToken": FAMILY}, AskReserve(7, 1, CARD, UTC_S, "F")),
-        (V201, {**IN_201, "connectorType": "cType2"}, AskReserve(7, 0, CARD, UTC_S, "", "cType2")),
+        (V16, IN_16, ReserveNowRequest(7, 2, CARD, UTC_S)),
+        (V16, {**IN_16, "connectorId": 0, "parentIdTag": "F"}, ReserveNowRequest(7, 0, CARD, UTC_S, "F")),
+        (V201, IN_201, ReserveNowRequest(7, 0, CARD, UTC_S)),
+        (V201, {**IN_201, "evseId": 1, "groupIdToken": FAMILY}, ReserveNowRequest(7, 1, CARD, UTC_S, "F")),
+        (V201, {**IN_201, "connectorType": "cType2"}, ReserveNowRequest(7, 0, CARD, UTC_S, "", "cType2")),
     ],
 )
-def test_a_reservation_is_asked_of_the_domain(dialect: Dialect, payload: dict[str, Any], ask: AskReserve) -> None:
+def test_a_reservation_is_asked_of_the_domain(
+    dialect: Dialect, payload: dict[str, Any], ask: ReserveNowRequest
+) -> None:
     judge(dialect, "ReserveNow" + ("" if dialect is V16 else "Request"), payload)
     assert row(dialect, "ReserveNow").decode(payload, desk()) == ask
 
@@ -62,7 +64,7 @@ def test_the_answers(word: str) -> None:
         assert answered(dialect, "ReserveNow", word) == {"status": said}
         cancelled = "Accepted" if word == "Accepted" else "Rejected"
         assert answered(dialect, "CancelReservation", word) == {"status": cancelled}
-        assert row(dialect, "CancelReservation").decode({"reservationId": 7}, desk()) == AskCancelReservation(7)
+        assert row(dialect, "CancelReservation").decode({"reservationId": 7}, desk()) == CancelReservationRequest(7)
 
 
 @pytest.mark.parametrize(("expired", "word"), [(True, "Expired"), (False, "Removed")])
@@ -93,7 +95,7 @@ def test_the_group_of_a_remote_start() -> None:
     place = desk()
     place.boot = "Accepted"
     ask = row(V201, "RequestStartTransaction").decode(payload, place)
-    assert ask == AskStart(None, Token("A", TokenType.CENTRAL), "1", group="F")
+    assert ask == RemoteStartRequest(None, Token("A", TokenType.CENTRAL), "1", group="F")
 
 
 def test_switched_off_it_is_refused_politely() -> None:

@@ -15,7 +15,7 @@ from agent.ocpp.dialects.billing_scope import ALLOWED, Leaves, billing_only, fil
 from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, find_gaps
 from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import build_dialects
-from agent.station_file.settings import SettingsError, parse
+from agent.station_file.settings import SettingsError, parse_station_file
 
 BOTH = build_dialects(("1.6", "2.0.1"))
 
@@ -137,12 +137,12 @@ def test_a_second_backend_may_look(dialect: Any) -> None:
 def test_the_station_file_says_which_backend_may_what() -> None:
     tables = [{"url": "ws://b.example", "name": "second", "calls": ["Reset"]}]
     raw: dict[str, Any] = {"backend": {"url": "ws://a.example"}, "backends": tables, "evse": [{"number": 1}]}
-    file = parse(raw, Path("station.toml"))
+    file = parse_station_file(raw, Path("station.toml"))
     first, second = (backend_and_dialects(file, b)["dialects"][0] for b in file.backends)
     assert "ChangeConfiguration" in ins(first)
     assert "ChangeConfiguration" not in ins(second)
     assert "Reset" in ins(second)
     tables[0]["calls"] = ["Resett"]
-    wrong = parse(raw, Path("station.toml"))
+    wrong = parse_station_file(raw, Path("station.toml"))
     with pytest.raises(SettingsError, match="no such call is offered: Resett"):
         backend_and_dialects(wrong, wrong.backends[1])

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ocpp_stand_ins import Central, Room, build, running, served, until
 from tls_front import TlsFront
 
-from agent.domain.backend_connection import Trouble
+from agent.domain.backend_connection import ConnectFailure
 from agent.domain.events import ConnectFailed
 from agent.ocpp.transport import tls_sessions
 from agent.ports.pki import NO_ROOTS, TrustedRoots
@@ -161,7 +161,7 @@ async def test_what_is_no_longer_trusted_is_not_resumed(ours: Authority, keeps_t
             os.utime(crl, ns=(written_ns, written_ns))
         place.front.cut()
         await until(lambda: place.room.of(ConnectFailed))
-        assert place.room.of(ConnectFailed)[0].trouble is Trouble.SERVER_CERTIFICATE
+        assert place.room.of(ConnectFailed)[0].trouble is ConnectFailure.SERVER_CERTIFICATE
 
 
 async def test_a_session_is_resumed_for_a_day_at_most(ours: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

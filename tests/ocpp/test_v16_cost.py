@@ -14,9 +14,16 @@ from ocpp_stand_ins import UTC_S, Outbox, desk
 
 from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState
-from agent.domain.orders import Reply
-from agent.domain.requests import Ask, AskCost, AskData, AskGet, AskMessage, AskSet
-from agent.domain.variables import VARIABLES, Settings, Value, read
+from agent.domain.orders import Response
+from agent.domain.requests import (
+    BackendRequest,
+    CostUpdatedRequest,
+    DataTransferRequest,
+    DriverMessageRequest,
+    GetVariablesRequest,
+    SetVariablesRequest,
+)
+from agent.domain.variables import VARIABLES, Settings, Value, parse_value
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import In, RowContext
 from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings_16
@@ -32,7 +39,7 @@ def at_desk(**settings: Value) -> RowContext:
     return desk(outbox, Settings({"cost_display": True, **settings}))
 
 
-def asked(message: str, data: object, where: RowContext | None = None) -> Ask | dict[str, Any]:
+def asked(message: str, data: object, where: RowContext | None = None) -> BackendRequest | dict[str, Any]:
     row = V16.request_row("DataTransfer")
     assert isinstance(row, In)
     text = data if isinstance(data, str) else json.dumps(data)
@@ -56,21 +63,21 @@ FINAL = {
     "priceTextExtra": [{"format": "UTF8", "language": "fr", "content": "3,31 € au total"}],
     "qrCodeText": "https://www.cpo.com/invoices/13546",
 }  # fmt: skip
-GOLDEN: list[tuple[str, object, Ask]] = [
+GOLDEN: list[tuple[str, object, BackendRequest]] = [
     (
         "SetUserPrice",
         {"idToken": "04A1B2C3", "priceText": "$0.12/kWh, no idle fee"},
-        AskMessage(Token("04A1B2C3"), (MessageContent("$0.12/kWh, no idle fee"),)),
+        DriverMessageRequest(Token("04A1B2C3"), (MessageContent("$0.12/kWh, no idle fee"),)),
     ),
     (
         "SetUserPrice",
         {"idToken": "A", "priceTextExtra": [{"format": "UTF8", "language": "nl", "content": "€0.12/kWh"}]},
-        AskMessage(Token("A"), (MessageContent("€0.12/kWh", "nl"),)),
+        DriverMessageRequest(Token("A"), (MessageContent("€0.12/kWh", "nl"),)),
     ),
     (
         "RunningCost",
         RUNNING,
-        AskCost(
+        CostUpdatedRequest(
             "s1",
             Cost(
                 1_000_000, meter_wh=1234000, utc_s=UTC_S, price=Price(123_000, 0, 0),
@@ -87,31 +94,34 @@ GOLDEN: list[tuple[str, object, Ask]] = [
         "RunningCost",
         {"transactionId": 42, "timestamp": AT, "meterValue": 1000, "cost": 0, "state": "Idle",
          "idlePrice": {"hourPrice": 2}},
-        AskCost("s1", Cost(0, meter_wh=1000, utc_s=UTC_S, idle=True, idle_price=IdlePrice(2_000_000))),
+        CostUpdatedRequest("s1", Cost(0, meter_wh=1000, utc_s=UTC_S, idle=True, idle_price=IdlePrice(2_000_000))),
     ),
-    ("RunningCost", {"transactionId": 7, "cost": 0.1}, AskCost("", Cost(100_000))),
+    ("RunningCost", {"transactionId": 7, "cost": 0.1}, CostUpdatedRequest("", Cost(100_000))),
     (
         "FinalCost",
         FINAL,
-        AskCost("s1", Cost(
+        CostUpdatedRequest("s1", Cost(
             3_310_000, final=True, qr="https://www.cpo.com/invoices/13546",
             texts=(MessageContent("$2.81 @ $0.12/kWh, $0.50 @ $1/h"), MessageContent("3,31 € au total", "fr")),
         )),
     ),
-    ("FinalCost", {"transactionId": 42, "cost": 3, "currency": "EUR"}, AskCost("s1", Cost(3_000_000, final=True))),
+    ("FinalCost", {"transactionId": 42, "cost": 3, "currency": "EUR"},
+     CostUpdatedRequest("s1", Cost(3_000_000, final=True))),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("message", "data", "ask"), GOLDEN)
-def test_in(message: str, data: object, ask: Ask) -> None:
+def test_in(message: str, data: object, ask: BackendRequest) -> None:
     assert asked(message, data) == ask
 
 
 def test_a_tenth_is_a_tenth() -> None:
     """0.1 + 0.2 of binary fractions is not 0.3; the digits of the wire are taken as they are."""
     said = asked("FinalCost", '{"transactionId": 42, "cost": 0.30000000000000004}')
-    assert said == AskCost("s1", Cost(300_000, final=True))
-    assert asked("FinalCost", '{"transactionId": 42, "cost": 1.0000005}') == AskCost("s1", Cost(1_000_001, final=True))
+    assert said == CostUpdatedRequest("s1", Cost(300_000, final=True))
+    assert asked("FinalCost", '{"transactionId": 42, "cost": 1.0000005}') == CostUpdatedRequest(
+        "s1", Cost(1_000_001, final=True)
+    )
 
 
 WRONG: list[tuple[str, object]] = [
@@ -173,7 +183,10 @@ junk = st.recursive(
 @given(message=st.sampled_from(["SetUserPrice", "RunningCost", "FinalCost", "Other"]), data=junk)
 def test_nothing_that_a_backend_sends_is_an_exception(message: str, data: object) -> None:
     said = asked(message, data)
-    assert isinstance(said, AskCost | AskMessage) or said["status"] in ("Rejected", "UnknownMessageId")
+    assert isinstance(said, CostUpdatedRequest | DriverMessageRequest) or said["status"] in (
+        "Rejected",
+        "UnknownMessageId",
+    )
 
 
 def test_the_words_of_the_answer() -> None:
@@ -181,9 +194,11 @@ def test_the_words_of_the_answer() -> None:
     assert isinstance(row, In)
     assert asked("ChangePrice", "{}") == {"status": "UnknownMessageId"}
     off = desk(Outbox(), Settings())
-    assert asked("FinalCost", FINAL, off) == AskData(VENDOR, "FinalCost", json.dumps(FINAL))  # UnknownVendorId
+    assert asked("FinalCost", FINAL, off) == DataTransferRequest(
+        VENDOR, "FinalCost", json.dumps(FINAL)
+    )  # UnknownVendorId
     for word in ("Accepted", "Rejected"):
-        assert row.answer(Reply("chargy", "1", word), {}, off) == {"status": word}
+        assert row.answer(Response("chargy", "1", word), {}, off) == {"status": word}
 
 
 # --- the keys -------------------------------------------------------------------------------------------------------
@@ -201,19 +216,19 @@ def listed(where: RowContext, *keys: str) -> dict[str, tuple[bool, str | None]]:
     row = V16.request_row("GetConfiguration")
     assert isinstance(row, In)
     payload = {"key": list(keys)} if keys else {}
-    assert isinstance(row.decode(payload, where), AskGet)
-    answer = row.answer(Reply("chargy", "1", "Accepted", {n: where.settings[n] for n in VARIABLES}), payload, where)
+    assert isinstance(row.decode(payload, where), GetVariablesRequest)
+    answer = row.answer(Response("chargy", "1", "Accepted", {n: where.settings[n] for n in VARIABLES}), payload, where)
     return {e["key"]: (e["readonly"], e.get("value")) for e in answer["configurationKey"]}
 
 
-def change(where: RowContext, key: str, value: str) -> AskSet | dict[str, Any]:
+def change(where: RowContext, key: str, value: str) -> SetVariablesRequest | dict[str, Any]:
     row = V16.request_row("ChangeConfiguration")
     assert isinstance(row, In)
     said = row.decode({"key": key, "value": value}, where)
-    assert isinstance(said, AskSet | dict)
-    if isinstance(said, AskSet):
+    assert isinstance(said, SetVariablesRequest | dict)
+    if isinstance(said, SetVariablesRequest):
         for name, text in said.values.items():
-            where.settings.put(name, read(VARIABLES[name], text))
+            where.settings.put_value(name, parse_value(VARIABLES[name], text))
     return said
 
 
@@ -237,7 +252,7 @@ def test_only_the_languages_of_the_screen() -> None:
 def test_the_default_price_goes_in_and_comes_out() -> None:
     where = at_desk()
     assert listed(where, "DefaultPrice") == {"DefaultPrice": (False, "")}
-    assert change(where, "defaultprice", DEFAULT) == AskSet({
+    assert change(where, "defaultprice", DEFAULT) == SetVariablesRequest({
         "tariff_fallback": "0.15 €/kWh", "tariff_fallback_offline": "off line", "offline_kwh_price": "0.15",
         "offline_hour_price": "", "offline_flat_price": "0",
     }, whole=True)  # fmt: skip
@@ -250,7 +265,7 @@ def test_the_default_price_goes_in_and_comes_out() -> None:
     change(where, "DefaultPrice", "")
     assert listed(where, "DefaultPrice") == {"DefaultPrice": (False, "")}
     change(where, "DefaultPriceText,lb", '{"priceText": "bëlleg", "priceTextOffline": "deier"}')
-    assert where.settings.text("tariff_fallback_offline_lb") == "deier"
+    assert where.settings.text_value("tariff_fallback_offline_lb") == "deier"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +296,7 @@ def test_other_keys(key: str, value: str, taken: bool) -> None:
     assert found in KEYS_16
     assert found is not None
     try:
-        read(found.own_variable, value)
+        parse_value(found.own_variable, value)
     except ValueError:
         assert not taken
     else:

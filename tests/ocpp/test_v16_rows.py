@@ -17,7 +17,7 @@ from test_rows_reservation import RESERVATION_ACTIONS
 
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
-from agent.domain.events import TokenJudged, TransactionHeard
+from agent.domain.events import TokenAuthorized, TransactionAcknowledged
 from agent.domain.messages import (
     BootWanted,
     CertificateSigningWanted,
@@ -39,24 +39,24 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken, Reply
+from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import (
-    AskAvailability,
-    AskClearCache,
-    AskClearProfiles,
-    AskComposite,
-    AskData,
-    AskFirmware,
-    AskGet,
-    AskLog,
-    AskReset,
-    AskSet,
-    AskSetProfile,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
+    ChangeAvailabilityRequest,
+    ClearCacheRequest,
+    ClearChargingProfilesRequest,
+    CompositeScheduleRequest,
+    DataTransferRequest,
+    GetLogRequest,
+    GetVariablesRequest,
+    MessageTrigger,
+    RemoteStartRequest,
+    RemoteStopRequest,
+    ResetRequest,
+    SetChargingProfileRequest,
+    SetVariablesRequest,
+    TriggerMessageRequest,
+    UnlockConnectorRequest,
+    UpdateFirmwareRequest,
 )
 from agent.domain.variables import VARIABLES, Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, Verdict
@@ -148,7 +148,7 @@ GOLDEN_OUT = [
             "data": '{"transactionId":42,"timestamp":"2026-11-25T10:01:00.250Z"}',
         },
     ),
-    (JudgeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
+    (AuthorizeToken("chargy", "t1", CARD), "Authorize", {"idTag": "04A1B2C3"}),
     (
         TransactionStarted("s1", 2, CARD, T0, 123456),
         "StartTransaction",
@@ -285,26 +285,26 @@ def test_heartbeat_heard(text: str) -> None:
 
 
 def test_authorize_heard() -> None:
-    order = JudgeToken("chargy", "t1", CARD)
+    order = AuthorizeToken("chargy", "t1", CARD)
     info = {"status": "ConcurrentTx", "parentIdTag": "P1", "expiryDate": "2026-11-25T10:00:00Z"}
     verdict = Verdict(AuthorizationStatus.CONCURRENT_TX, "P1", UTC_S)
-    assert heard(order, {"idTagInfo": info}) == ResponseEffects((TokenJudged("t1", CARD, verdict),))
+    assert heard(order, {"idTagInfo": info}) == ResponseEffects((TokenAuthorized("t1", CARD, verdict),))
     assert heard(order, {"idTagInfo": {"status": "Accepted"}}).events == (
-        TokenJudged("t1", CARD, Verdict(AuthorizationStatus.ACCEPTED)),
+        TokenAuthorized("t1", CARD, Verdict(AuthorizationStatus.ACCEPTED)),
     )
 
 
 def test_start_heard() -> None:
     result = heard(TransactionStarted("s1", 1, CARD, T0, 1), {"transactionId": 42, "idTagInfo": {"status": "Invalid"}})
     assert result.facts == (Put("transaction", "chargy/s1", {"id": "42"}),)
-    assert result.events == (TransactionHeard("chargy", "s1", "42", Verdict(AuthorizationStatus.INVALID)),)
+    assert result.events == (TransactionAcknowledged("chargy", "s1", "42", Verdict(AuthorizationStatus.INVALID)),)
 
 
 def test_stop_heard() -> None:
-    assert heard(ENDED, {}, known()).events == (TransactionHeard("chargy", "s1", "42", None),)
+    assert heard(ENDED, {}, known()).events == (TransactionAcknowledged("chargy", "s1", "42", None),)
     verdict = Verdict(AuthorizationStatus.EXPIRED)
     answer = {"idTagInfo": {"status": "Expired"}}
-    assert heard(ENDED, answer, known()).events == (TransactionHeard("chargy", "s1", "42", verdict),)
+    assert heard(ENDED, answer, known()).events == (TransactionAcknowledged("chargy", "s1", "42", verdict),)
 
 
 # --- details of what is told -----------------------------------------------------------------------------------------
@@ -377,10 +377,10 @@ def test_without_an_id_nothing_of_a_transaction_can_be_said() -> None:
 
 @pytest.mark.parametrize("value", ["", "x" * 21, "x" * 36])
 def test_a_token_is_never_cut(value: str) -> None:
-    for message in (JudgeToken("chargy", "t", Token(value)), TransactionStarted("s1", 1, Token(value), T0, 1)):
+    for message in (AuthorizeToken("chargy", "t", Token(value)), TransactionStarted("s1", 1, Token(value), T0, 1)):
         with pytest.raises(NotExpressibleError):
             told(message)
-    assert told(JudgeToken("chargy", "t", Token("x" * 20))) == {"idTag": "x" * 20}
+    assert told(AuthorizeToken("chargy", "t", Token("x" * 20))) == {"idTag": "x" * 20}
 
 
 def values(*measurands: str, reading: Reading = READING) -> list[tuple[Any, ...]]:
@@ -491,7 +491,7 @@ FIRMWARE = {
     "signature": "c2ln",
 }  # fmt: skip
 LOG = {"remoteLocation": "ftp://u:p@host/logs", "oldestTimestamp": "2026-11-25T10:00:00Z"}
-SIGNED = AskFirmware("https://u:p@host/fw.bin", WHEN_S, None, 2, 60, 7, "PEM", "c2ln")
+SIGNED = UpdateFirmwareRequest("https://u:p@host/fw.bin", WHEN_S, None, 2, 60, 7, "PEM", "c2ln")
 
 GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     (
@@ -504,79 +504,115 @@ GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     (
         "SignedUpdateFirmware",
         {"requestId": 7, "firmware": {**FIRMWARE, "installDateTime": "2026-11-25T10:00:01Z"}},
-        AskFirmware("https://u:p@host/fw.bin", WHEN_S, WHEN_S + 1, 0, 0, 7, "PEM", "c2ln"),
+        UpdateFirmwareRequest("https://u:p@host/fw.bin", WHEN_S, WHEN_S + 1, 0, 0, 7, "PEM", "c2ln"),
         "InvalidCertificate",
         "InvalidCertificate",
     ),
     (
         "GetLog",
         {"logType": "SecurityLog", "requestId": 8, "log": LOG},
-        AskLog("ftp://u:p@host/logs", True, 8, oldest_utc_s=WHEN_S),
+        GetLogRequest("ftp://u:p@host/logs", True, 8, oldest_utc_s=WHEN_S),
         "Rejected",
         "Rejected",
     ),
     (
         "GetLog",
         {"logType": "DiagnosticsLog", "requestId": 9, "retries": 1, "retryInterval": 5, "log": LOG},
-        AskLog("ftp://u:p@host/logs", False, 9, 1, 5, oldest_utc_s=WHEN_S),
+        GetLogRequest("ftp://u:p@host/logs", False, 9, 1, 5, oldest_utc_s=WHEN_S),
         "AcceptedCanceled",
         "AcceptedCanceled",
     ),
     (
         "ChangeAvailability",
         {"connectorId": 0, "type": "Inoperative"},
-        AskAvailability(0, False),
+        ChangeAvailabilityRequest(0, False),
         "Scheduled",
         "Scheduled",
     ),
-    ("ChangeAvailability", {"connectorId": 2, "type": "Operative"}, AskAvailability(2, True), "Rejected", "Rejected"),
-    ("ClearCache", {}, AskClearCache(), "Accepted", "Accepted"),
-    ("DataTransfer", {"vendorId": "v", "messageId": "m"}, AskData("v", "m"), "UnknownMessageId", "UnknownMessageId"),
-    ("DataTransfer", {"vendorId": "v", "data": "d"}, AskData("v", "", "d"), "NotImplemented", "UnknownVendorId"),
-    ("RemoteStartTransaction", {"idTag": "A", "connectorId": 1}, AskStart(1, Token("A")), "Accepted", "Accepted"),
-    ("RemoteStartTransaction", {"idTag": "A"}, AskStart(None, Token("A")), "Rejected", "Rejected"),
-    ("RemoteStopTransaction", {"transactionId": 42}, AskStop("s1"), "Accepted", "Accepted"),
-    ("RemoteStopTransaction", {"transactionId": 43}, AskStop(""), "Rejected", "Rejected"),
-    ("Reset", {"type": "Hard"}, AskReset(True), "Accepted", "Accepted"),
-    ("Reset", {"type": "Soft"}, AskReset(False), "Rejected", "Rejected"),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "Unlocked", "Unlocked"),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "UnlockFailed", "UnlockFailed"),
-    ("UnlockConnector", {"connectorId": 9}, AskUnlock(9, True), "UnknownConnector", "NotSupported"),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "NotSupported", "NotSupported"),
-    ("UnlockConnector", {"connectorId": 1}, AskUnlock(1, True), "OngoingAuthorizedTransaction", "UnlockFailed"),
-    ("TriggerMessage", {"requestedMessage": "Heartbeat"}, AskTrigger(Trigger.HEARTBEAT), "Accepted", "Accepted"),
+    (
+        "ChangeAvailability",
+        {"connectorId": 2, "type": "Operative"},
+        ChangeAvailabilityRequest(2, True),
+        "Rejected",
+        "Rejected",
+    ),
+    ("ClearCache", {}, ClearCacheRequest(), "Accepted", "Accepted"),
+    (
+        "DataTransfer",
+        {"vendorId": "v", "messageId": "m"},
+        DataTransferRequest("v", "m"),
+        "UnknownMessageId",
+        "UnknownMessageId",
+    ),
+    (
+        "DataTransfer",
+        {"vendorId": "v", "data": "d"},
+        DataTransferRequest("v", "", "d"),
+        "NotImplemented",
+        "UnknownVendorId",
+    ),
+    (
+        "RemoteStartTransaction",
+        {"idTag": "A", "connectorId": 1},
+        RemoteStartRequest(1, Token("A")),
+        "Accepted",
+        "Accepted",
+    ),
+    ("RemoteStartTransaction", {"idTag": "A"}, RemoteStartRequest(None, Token("A")), "Rejected", "Rejected"),
+    ("RemoteStopTransaction", {"transactionId": 42}, RemoteStopRequest("s1"), "Accepted", "Accepted"),
+    ("RemoteStopTransaction", {"transactionId": 43}, RemoteStopRequest(""), "Rejected", "Rejected"),
+    ("Reset", {"type": "Hard"}, ResetRequest(True), "Accepted", "Accepted"),
+    ("Reset", {"type": "Soft"}, ResetRequest(False), "Rejected", "Rejected"),
+    ("UnlockConnector", {"connectorId": 1}, UnlockConnectorRequest(1, True), "Unlocked", "Unlocked"),
+    ("UnlockConnector", {"connectorId": 1}, UnlockConnectorRequest(1, True), "UnlockFailed", "UnlockFailed"),
+    ("UnlockConnector", {"connectorId": 9}, UnlockConnectorRequest(9, True), "UnknownConnector", "NotSupported"),
+    ("UnlockConnector", {"connectorId": 1}, UnlockConnectorRequest(1, True), "NotSupported", "NotSupported"),
+    (
+        "UnlockConnector",
+        {"connectorId": 1},
+        UnlockConnectorRequest(1, True),
+        "OngoingAuthorizedTransaction",
+        "UnlockFailed",
+    ),
+    (
+        "TriggerMessage",
+        {"requestedMessage": "Heartbeat"},
+        TriggerMessageRequest(MessageTrigger.HEARTBEAT),
+        "Accepted",
+        "Accepted",
+    ),
     (
         "TriggerMessage",
         {"requestedMessage": "MeterValues", "connectorId": 3},
-        AskTrigger(Trigger.METER_VALUES, 3),
+        TriggerMessageRequest(MessageTrigger.METER_VALUES, 3),
         "Rejected",
         "Rejected",
     ),
     (
         "TriggerMessage",
         {"requestedMessage": "DiagnosticsStatusNotification"},
-        AskTrigger(Trigger.LOG_STATUS),
+        TriggerMessageRequest(MessageTrigger.LOG_STATUS),
         "NotImplemented",
         "NotImplemented",
     ),
     (
         "ChangeConfiguration",
         {"key": "metervaluesampleinterval", "value": "60"},
-        AskSet({"sample_interval_s": "60"}),
+        SetVariablesRequest({"sample_interval_s": "60"}),
         {"sample_interval_s": "Accepted"},
         "Accepted",
     ),
     (
         "ChangeConfiguration",
         {"key": "MeterValueSampleInterval", "value": "-1"},
-        AskSet({"sample_interval_s": "-1"}),
+        SetVariablesRequest({"sample_interval_s": "-1"}),
         {"sample_interval_s": "Rejected"},
         "Rejected",
     ),
     (
         "ChangeConfiguration",
         {"key": "ConnectionTimeOut", "value": "6"},
-        AskSet({"connection_timeout_s": "6"}),
+        SetVariablesRequest({"connection_timeout_s": "6"}),
         {"connection_timeout_s": "RebootRequired"},
         "RebootRequired",
     ),
@@ -592,23 +628,23 @@ GOLDEN_IN += [
     (
         "SetChargingProfile",
         {"connectorId": 0, "csChargingProfiles": PLAIN},
-        AskSetProfile(0, STATION_MAX),
+        SetChargingProfileRequest(0, STATION_MAX),
         "Accepted",
         "Accepted",
     ),
     (
         "SetChargingProfile",
         {"connectorId": 0, "csChargingProfiles": PLAIN},
-        AskSetProfile(0, STATION_MAX),
+        SetChargingProfileRequest(0, STATION_MAX),
         "Rejected",
         "Rejected",
     ),
-    ("ClearChargingProfile", {}, AskClearProfiles(), "Accepted", "Accepted"),
-    ("ClearChargingProfile", {"id": 7}, AskClearProfiles(id=7), "Unknown", "Unknown"),
+    ("ClearChargingProfile", {}, ClearChargingProfilesRequest(), "Accepted", "Accepted"),
+    ("ClearChargingProfile", {"id": 7}, ClearChargingProfilesRequest(id=7), "Unknown", "Unknown"),
     (
         "ClearChargingProfile",
         {"connectorId": 0, "chargingProfilePurpose": "TxDefaultProfile", "stackLevel": 2},
-        AskClearProfiles(None, 0, Purpose.TX_DEFAULT, 2),
+        ClearChargingProfilesRequest(None, 0, Purpose.TX_DEFAULT, 2),
         "Accepted",
         "Accepted",
     ),
@@ -641,7 +677,7 @@ def row(action: str) -> In:
 def test_in(action: str, payload: dict[str, Any], ask: Any, said: Any, answer: str) -> None:
     valid(action, payload)
     assert row(action).decode(payload, desk(known())) == ask
-    reply = Reply("chargy", "1", said) if isinstance(said, str) else Reply("chargy", "1", "Accepted", said)
+    reply = Response("chargy", "1", said) if isinstance(said, str) else Response("chargy", "1", "Accepted", said)
     assert row(action).answer(reply, payload, desk(known())) == {"status": answer}
     valid(action + "Response", {"status": answer})
 
@@ -652,17 +688,17 @@ PLAIN_FILES = ("UpdateFirmware", "GetDiagnostics")
 def test_firmware_of_the_plain_procedure() -> None:
     payload = {"location": "ftp://u:p@h/f", "retrieveDate": "2026-11-25T10:00:00Z", "retries": 1, "retryInterval": 5}
     valid("UpdateFirmware", payload)
-    assert row("UpdateFirmware").decode(payload, desk()) == AskFirmware("ftp://u:p@h/f", WHEN_S, None, 1, 5)
-    assert row("UpdateFirmware").answer(Reply("chargy", "1", "Rejected"), payload, desk()) == {}
+    assert row("UpdateFirmware").decode(payload, desk()) == UpdateFirmwareRequest("ftp://u:p@h/f", WHEN_S, None, 1, 5)
+    assert row("UpdateFirmware").answer(Response("chargy", "1", "Rejected"), payload, desk()) == {}
 
 
 def test_diagnostics() -> None:
     payload = {"location": "ftp://u:p@h/", "startTime": "2026-11-25T10:00:00Z", "stopTime": "2026-11-25T10:00:02Z"}
-    wanted = AskLog("ftp://u:p@h/", oldest_utc_s=WHEN_S, latest_utc_s=WHEN_S + 2)
+    wanted = GetLogRequest("ftp://u:p@h/", oldest_utc_s=WHEN_S, latest_utc_s=WHEN_S + 2)
     assert row("GetDiagnostics").decode(payload, desk()) == wanted
-    named = Reply("chargy", "1", "Accepted", {"filename": "a.zip"})
+    named = Response("chargy", "1", "Accepted", {"filename": "a.zip"})
     assert row("GetDiagnostics").answer(named, payload, desk()) == {"fileName": "a.zip"}
-    assert row("GetDiagnostics").answer(Reply("chargy", "1", "Rejected"), payload, desk()) == {}
+    assert row("GetDiagnostics").answer(Response("chargy", "1", "Rejected"), payload, desk()) == {}
 
 
 def test_what_is_no_time_is_refused() -> None:
@@ -680,8 +716,10 @@ def test_firmware_that_nobody_signed_is_refused() -> None:
 def test_get_configuration() -> None:
     asked = ["Testing", "NumberOfConnectors", "AuthorizationKey", "stoptxnsampleddatamaxlength", "numberofconnectors"]
     payload = {"key": asked}
-    assert row("GetConfiguration").decode(payload, desk()) == AskGet()
-    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", {"connector_count": 2}), payload, desk())
+    assert row("GetConfiguration").decode(payload, desk()) == GetVariablesRequest()
+    answer = row("GetConfiguration").answer(
+        Response("chargy", "1", "Accepted", {"connector_count": 2}), payload, desk()
+    )
     assert answer == {
         "configurationKey": [
             {"key": "NumberOfConnectors", "readonly": True, "value": "2"},
@@ -694,7 +732,7 @@ def test_get_configuration() -> None:
 
 
 def test_data_goes_back() -> None:
-    answer = row("DataTransfer").answer(Reply("chargy", "1", "Accepted", {"data": "x"}), {"vendorId": "v"}, desk())
+    answer = row("DataTransfer").answer(Response("chargy", "1", "Accepted", {"data": "x"}), {"vendorId": "v"}, desk())
     assert answer == {"status": "Accepted", "data": "x"}
 
 
@@ -722,11 +760,13 @@ def test_every_in_row_has_a_golden_line() -> None:
 
 def test_a_composite_schedule() -> None:
     payload = {"connectorId": 1, "duration": 300, "chargingRateUnit": "W"}
-    assert row("GetCompositeSchedule").decode(payload, desk()) == AskComposite(1, 300, Unit.W)
-    assert row("GetCompositeSchedule").decode({"connectorId": 0, "duration": 9}, desk()) == AskComposite(0, 9)
+    assert row("GetCompositeSchedule").decode(payload, desk()) == CompositeScheduleRequest(1, 300, Unit.W)
+    assert row("GetCompositeSchedule").decode({"connectorId": 0, "duration": 9}, desk()) == CompositeScheduleRequest(
+        0, 9
+    )
     spans = [Span(0, 4140.5), Span(60, 230.0, 1)]
     data = {"start_utc_s": UTC_S, "duration_s": 300, "unit": Unit.W, "spans": spans, "dc": False}
-    answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, desk())
+    answer = row("GetCompositeSchedule").answer(Response("chargy", "1", "Accepted", data), payload, desk())
     assert answer == {
         "status": "Accepted",
         "connectorId": 1,
@@ -742,9 +782,11 @@ def test_a_composite_schedule() -> None:
         },
     }
     valid("GetCompositeScheduleResponse", answer)
-    of_dc = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", {**data, "dc": True}), payload, desk())
+    of_dc = row("GetCompositeSchedule").answer(
+        Response("chargy", "1", "Accepted", {**data, "dc": True}), payload, desk()
+    )
     assert of_dc["chargingSchedule"]["chargingSchedulePeriod"][0] == {"startPeriod": 0, "limit": 4140.5}
-    refused = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Rejected"), payload, desk())
+    refused = row("GetCompositeSchedule").answer(Response("chargy", "1", "Rejected"), payload, desk())
     assert refused == {"status": "Rejected"}
 
 
@@ -769,13 +811,13 @@ WHOLE = Profile(
 def test_every_field_of_a_profile() -> None:
     payload = {"connectorId": 1, "csChargingProfiles": WHOLE_PROFILE}
     valid("SetChargingProfile", payload)
-    assert row("SetChargingProfile").decode(payload, desk(known())) == AskSetProfile(1, WHOLE)
+    assert row("SetChargingProfile").decode(payload, desk(known())) == SetChargingProfileRequest(1, WHOLE)
 
 
 def test_a_transaction_that_nobody_knows_is_no_session() -> None:
     payload = {"connectorId": 1, "csChargingProfiles": {**WHOLE_PROFILE, "transactionId": 43}}
     asked = row("SetChargingProfile").decode(payload, desk(known()))
-    assert isinstance(asked, AskSetProfile)
+    assert isinstance(asked, SetChargingProfileRequest)
     assert asked.profile.session not in ("", "s1")
 
 
@@ -809,15 +851,15 @@ def test_a_profile_with_a_remote_start(purpose: str, taken: bool) -> None:
     assert check(payload) is None
     asked = row("RemoteStartTransaction").decode(payload, desk())
     brought = Profile(1, 0, Purpose.TX, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 16.1),)))
-    assert asked == (AskStart(None, Token("A"), profile=brought) if taken else {"status": "Rejected"})
+    assert asked == (RemoteStartRequest(None, Token("A"), profile=brought) if taken else {"status": "Rejected"})
     without = desk(settings=Settings({"feature_profiles": ("Core",)}))
     asked = row("RemoteStartTransaction").decode(payload, without)
-    assert asked == (AskStart(None, Token("A")) if taken else {"status": "Rejected"})
+    assert asked == (RemoteStartRequest(None, Token("A")) if taken else {"status": "Rejected"})
 
 
 def test_a_request_that_no_block_answers_is_refused() -> None:
     with pytest.raises(Refused):
-        row("Reset").answer(Reply("chargy", "1", "NotImplemented"), {"type": "Soft"}, desk())
+        row("Reset").answer(Response("chargy", "1", "NotImplemented"), {"type": "Soft"}, desk())
 
 
 READ_ONLY = {
@@ -841,7 +883,7 @@ REQUIRED = {
 def test_all_keys_with_the_right_flag() -> None:
     settings = Settings({"sampled_measurands": tuple(f"Voltage.L{n % 3 + 1}" for n in range(100))})
     data = {n: settings[n] for n, v in VARIABLES.items() if not v.secret}
-    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, desk())
+    answer = row("GetConfiguration").answer(Response("chargy", "1", "Accepted", data), {}, desk())
     valid("GetConfigurationResponse", answer)
     listed = {e["key"]: e for e in answer["configurationKey"]}
     assert listed.keys() >= REQUIRED
@@ -852,7 +894,7 @@ def test_all_keys_with_the_right_flag() -> None:
     assert "unknownKey" not in answer
     assert len(listed) == len([k for k in KEYS_16 if is_key_offered(k, desk())])
     bare = desk(settings=Settings({"feature_profiles": ("Core",)}))
-    answer = row("GetConfiguration").answer(Reply("chargy", "1", "Accepted", data), {}, bare)
+    answer = row("GetConfiguration").answer(Response("chargy", "1", "Accepted", data), {}, bare)
     keys = {e["key"] for e in answer["configurationKey"]}
     assert keys == {k.key for k in KEYS_16 if k.profile == "Core"}
     assert "LocalAuthListEnabled" not in keys

@@ -8,11 +8,11 @@ import pytest
 from ocpp_stand_ins import desk
 
 from agent.domain.csms_cost import Cost
-from agent.domain.events import CostHeard, Event, MessageHeard, TokenJudged
+from agent.domain.events import CostReceived, DriverMessageReceived, Event, TokenAuthorized
 from agent.domain.messages import ChargingState as State
 from agent.domain.messages import StopReason, TransactionEnded, TransactionUpdated, TriggerReason
-from agent.domain.orders import JudgeToken, Reply
-from agent.domain.requests import AskCost
+from agent.domain.orders import AuthorizeToken, Response
+from agent.domain.requests import CostUpdatedRequest
 from agent.domain.variables import Settings
 from agent.model.types import MessageContent, Stamp, Token
 from agent.ocpp.dialects.dialect import In, Out, Refused
@@ -35,16 +35,16 @@ def heard(message: Any, payload: dict[str, Any]) -> tuple[Event, ...]:
 @pytest.mark.parametrize(
     ("message", "payload", "events"),
     [
-        (UPDATED, {"totalCost": 1.1}, (CostHeard("chargy", "s1", Cost(1_100_000)),)),
-        (UPDATED, {"updatedPersonalMessage": HELLO}, (MessageHeard("chargy", TEXTS, session="s1"),)),
-        (ENDED, {"totalCost": 0}, (CostHeard("chargy", "s1", Cost(0, final=True)),)),
+        (UPDATED, {"totalCost": 1.1}, (CostReceived("chargy", "s1", Cost(1_100_000)),)),
+        (UPDATED, {"updatedPersonalMessage": HELLO}, (DriverMessageReceived("chargy", TEXTS, session="s1"),)),
+        (ENDED, {"totalCost": 0}, (CostReceived("chargy", "s1", Cost(0, final=True)),)),
         (
             ENDED, {"totalCost": 3.31, "updatedPersonalMessage": HELLO},
-            (CostHeard("chargy", "s1", Cost(3_310_000, final=True, texts=TEXTS)),),
+            (CostReceived("chargy", "s1", Cost(3_310_000, final=True, texts=TEXTS)),),
         ),
         (
             ENDED, {"totalCost": 3.31, "updatedPersonalMessage": URL},
-            (CostHeard("chargy", "s1", Cost(
+            (CostReceived("chargy", "s1", Cost(
                 3_310_000, final=True, texts=(MessageContent(URL["content"], "", "URI"),), qr=URL["content"],
             )),),
         ),
@@ -61,10 +61,10 @@ def test_of_a_transaction_event(message: Any, payload: dict[str, Any], events: t
 
 
 def test_of_an_authorisation_the_message_comes_before_the_verdict() -> None:
-    order = JudgeToken("chargy", "t1", CARD)
+    order = AuthorizeToken("chargy", "t1", CARD)
     message, judged = heard(order, {"idTokenInfo": {"status": "Accepted", "personalMessage": HELLO}})
-    assert message == MessageHeard("chargy", TEXTS, token=CARD)
-    assert isinstance(judged, TokenJudged)
+    assert message == DriverMessageReceived("chargy", TEXTS, token=CARD)
+    assert isinstance(judged, TokenAuthorized)
 
 
 def test_cost_updated() -> None:
@@ -74,9 +74,9 @@ def test_cost_updated() -> None:
     with pytest.raises(Refused, match="not shown"):
         row.decode(wanted, at)
     at.settings = Settings({"cost_display": True})
-    assert row.decode(wanted, at) == AskCost("s1", Cost(1_500_000))
+    assert row.decode(wanted, at) == CostUpdatedRequest("s1", Cost(1_500_000))
     with pytest.raises(Refused, match="totalCost"):
         row.decode({**wanted, "totalCost": -1}, at)
-    assert row.answer(Reply("chargy", "1", "Accepted"), wanted, at) == {}
+    assert row.answer(Response("chargy", "1", "Accepted"), wanted, at) == {}
     with pytest.raises(Refused, match="no such transaction"):
-        row.answer(Reply("chargy", "1", "Rejected"), wanted, at)
+        row.answer(Response("chargy", "1", "Rejected"), wanted, at)

@@ -10,11 +10,11 @@ from test_v201_rows import place, row, valid
 
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.evse_status import EvseStatus
-from agent.domain.events import Asked
-from agent.domain.evse import Evse, Site
-from agent.domain.orders import Reply
-from agent.domain.requests import AskInventory, AskSet
-from agent.domain.variables import VARIABLES, Settings, WrongValue, read
+from agent.domain.events import RequestReceived
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.orders import Response
+from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
+from agent.domain.variables import VARIABLES, Settings, WrongValue, parse_value
 from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings_2
 from agent.ocpp.dialects.dialect import Refused, RowContext
@@ -40,18 +40,21 @@ REQUIRED = {
 }
 
 
-def inventory(settings: Settings | None = None, fault: Fault | None = None, bay: bool = False) -> Reply:
+def inventory(settings: Settings | None = None, fault: Fault | None = None, bay: bool = False) -> Response:
     """What the domain's own block says of a station with a socket and a fixed cable."""
-    site = Site({1: Evse(1, bay_sensor=bay), 2: Evse(2, tethered=True, max_a=16.0, phases=1)}, settings or Settings())
+    site = StationState(
+        {1: EvseRecord(1, bay_sensor=bay), 2: EvseRecord(2, tethered=True, max_a=16.0, phases=1)},
+        settings or Settings(),
+    )
     for evse in site.evses.values():
         evse.board_known = True
     if fault:
         site.evses[2].faults.add(fault)
     block = DeviceModel(site, EvseStatus(site))
     (reply,) = block.answer_inventory_report(
-        Asked("chargy", "1", AskInventory()), Moment(Stamp(1, 5.0), 1_795_600_800.0)
+        RequestReceived("chargy", "1", DeviceReportRequest()), Moment(Stamp(1, 5.0), 1_795_600_800.0)
     )
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Response)
     return reply
 
 
@@ -70,11 +73,11 @@ def item(
 
 
 def get(
-    *items: dict[str, Any], reply: Reply | None = None, at: RowContext | None = None
+    *items: dict[str, Any], reply: Response | None = None, at: RowContext | None = None
 ) -> list[tuple[str, str | None]]:
     payload = {"getVariableData": list(items)}
     valid("GetVariablesRequest", payload)
-    assert row("GetVariables").decode(payload, place()) == AskInventory()
+    assert row("GetVariables").decode(payload, place()) == DeviceReportRequest()
     answer = row("GetVariables").answer(reply or inventory(), payload, at or place())
     valid("GetVariablesResponse", answer)
     results = answer["getVariableResult"]
@@ -87,14 +90,14 @@ def put(*items: dict[str, Any], said: dict[str, str] | None = None) -> tuple[dic
     payload = {"setVariableData": list(items)}
     valid("SetVariablesRequest", payload)
     asked = row("SetVariables").decode(payload, place())
-    assert isinstance(asked, AskSet)
+    assert isinstance(asked, SetVariablesRequest)
     data = said if said is not None else dict.fromkeys(asked.values, "Accepted")
-    answer = row("SetVariables").answer(Reply("chargy", "1", "Accepted", data), payload, place())
+    answer = row("SetVariables").answer(Response("chargy", "1", "Accepted", data), payload, place())
     valid("SetVariablesResponse", answer)
     return dict(asked.values), [r["attributeStatus"] for r in answer["setVariableResult"]]
 
 
-def report(action: str, payload: dict[str, Any], reply: Reply | None = None) -> tuple[str, list[dict[str, Any]]]:
+def report(action: str, payload: dict[str, Any], reply: Response | None = None) -> tuple[str, list[dict[str, Any]]]:
     at = place()
     valid(action + "Request", payload)
     answer = row(action).answer(reply or inventory(), payload, at)
@@ -261,7 +264,7 @@ def test_the_password(password: str, good: bool) -> None:
         from agent.ocpp.dialects.keys_v1x import authorization_key_bytes
 
         assert authorization_key_bytes(asked["authorization_key"]) == password.encode()
-        assert read(VARIABLES["authorization_key"], asked["authorization_key"])
+        assert parse_value(VARIABLES["authorization_key"], asked["authorization_key"])
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------
@@ -309,7 +312,7 @@ def test_what_is_told_to_be_writable_can_be_written_and_nothing_else() -> None:
         assert statuses == (["Accepted"] if key(entry) in names else ["Rejected"]), entry
         for setting, text in asked.items():
             try:
-                read(VARIABLES[setting], text)
+                parse_value(VARIABLES[setting], text)
             except WrongValue as e:
                 raise AssertionError(entry) from e
 

@@ -17,7 +17,7 @@ from test_rows_reservation import RESERVATION_ACTIONS
 
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import (
-    Installed,
+    InstalledProfile,
     Kind,
     Period,
     Profile,
@@ -28,7 +28,7 @@ from agent.domain.charging.profiles import (
     Unit,
 )
 from agent.domain.csms_cost import Cost
-from agent.domain.events import CostHeard, TokenJudged, TransactionHeard
+from agent.domain.events import CostReceived, TokenAuthorized, TransactionAcknowledged
 from agent.domain.messages import (
     BootWanted,
     CertificateSigningWanted,
@@ -50,26 +50,26 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import JudgeToken, Reply
+from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import (
-    AskAvailability,
-    AskClearCache,
-    AskClearProfiles,
-    AskComposite,
-    AskCustomer,
-    AskData,
-    AskFirmware,
-    AskInventory,
-    AskLog,
-    AskProfiles,
-    AskReset,
-    AskSet,
-    AskSetProfile,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
+    ChangeAvailabilityRequest,
+    ChargingProfilesRequest,
+    ClearCacheRequest,
+    ClearChargingProfilesRequest,
+    CompositeScheduleRequest,
+    CustomerInformationRequest,
+    DataTransferRequest,
+    DeviceReportRequest,
+    GetLogRequest,
+    MessageTrigger,
+    RemoteStartRequest,
+    RemoteStopRequest,
+    ResetRequest,
+    SetChargingProfileRequest,
+    SetVariablesRequest,
+    TriggerMessageRequest,
+    UnlockConnectorRequest,
+    UpdateFirmwareRequest,
 )
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContext, Stamp, Token, TokenType, Verdict
@@ -192,7 +192,7 @@ GOLDEN_OUT = [
         },
     ),
     (HeartbeatWanted(), "Heartbeat", {}),
-    (JudgeToken("chargy", "t1", CARD), "Authorize", {"idToken": CARD_TYPE}),
+    (AuthorizeToken("chargy", "t1", CARD), "Authorize", {"idToken": CARD_TYPE}),
     (
         STARTED,
         "TransactionEvent",
@@ -372,7 +372,7 @@ def test_boot_heard() -> None:
 
 
 def test_authorize_heard() -> None:
-    order = JudgeToken("chargy", "t1", CARD)
+    order = AuthorizeToken("chargy", "t1", CARD)
     info = {
         "status": "NoCredit",
         "cacheExpiryDateTime": "2026-11-25T10:00:00Z",
@@ -380,18 +380,20 @@ def test_authorize_heard() -> None:
         "evseId": [2],
     }
     verdict = Verdict(AuthorizationStatus.NO_CREDIT, "G", UTC_S, (2,))
-    assert heard(order, {"idTokenInfo": info}) == ResponseEffects((TokenJudged("t1", CARD, verdict),))
+    assert heard(order, {"idTokenInfo": info}) == ResponseEffects((TokenAuthorized("t1", CARD, verdict),))
 
 
 def test_transaction_heard() -> None:
     known = (Put("transaction", "chargy/s1", {"id": "s1"}),)
-    assert heard(STARTED, {}) == ResponseEffects((TransactionHeard("chargy", "s1", "s1", None),), known)
+    assert heard(STARTED, {}) == ResponseEffects((TransactionAcknowledged("chargy", "s1", "s1", None),), known)
     invalid = {"idTokenInfo": {"status": "Invalid"}, "totalCost": 1.25}
     verdict = Verdict(AuthorizationStatus.INVALID)
-    cost = CostHeard("chargy", "s1", Cost(1_250_000))
-    assert heard(STARTED, invalid) == ResponseEffects((TransactionHeard("chargy", "s1", "s1", verdict), cost), known)
+    cost = CostReceived("chargy", "s1", Cost(1_250_000))
+    assert heard(STARTED, invalid) == ResponseEffects(
+        (TransactionAcknowledged("chargy", "s1", "s1", verdict), cost), known
+    )
     assert heard(UPDATED, {}) == ResponseEffects()
-    assert heard(UPDATED, invalid) == ResponseEffects((TransactionHeard("chargy", "s1", "s1", verdict), cost))
+    assert heard(UPDATED, invalid) == ResponseEffects((TransactionAcknowledged("chargy", "s1", "s1", verdict), cost))
     assert heard(MeterSampled("s1", 1, (sample(REGISTER),)), {}) == ResponseEffects()
 
 
@@ -417,13 +419,13 @@ def test_every_reason_can_be_said(reason: StopReason, trigger: TriggerReason) ->
 
 @pytest.mark.parametrize("kind", TokenType)
 def test_every_kind_of_token_can_be_said(kind: TokenType) -> None:
-    told(JudgeToken("chargy", "t", Token("x" * 36, kind)))
+    told(AuthorizeToken("chargy", "t", Token("x" * 36, kind)))
 
 
 @pytest.mark.parametrize("value", ["", "x" * 37])
 def test_a_token_is_never_cut(value: str) -> None:
     with pytest.raises(NotExpressibleError):
-        told(JudgeToken("chargy", "t", Token(value)))
+        told(AuthorizeToken("chargy", "t", Token(value)))
 
 
 def test_the_remote_start_is_named() -> None:
@@ -512,57 +514,62 @@ FIRMWARE = {
 GOLDEN_IN: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     (
         "UpdateFirmware", {"requestId": 7, "retries": 2, "firmware": FIRMWARE},
-        AskFirmware("https://h/f", 1795600800.0, None, 2, 0, 7, "PEM", "c2ln"), "AcceptedCanceled", "",
+        UpdateFirmwareRequest("https://h/f", 1795600800.0, None, 2, 0, 7, "PEM", "c2ln"), "AcceptedCanceled", "",
     ),
     (
         "GetLog", {"logType": "DiagnosticsLog", "requestId": 9, "log": {"remoteLocation": "ftp://h/logs"}},
-        AskLog("ftp://h/logs", False, 9), "Rejected", "",
+        GetLogRequest("ftp://h/logs", False, 9), "Rejected", "",
     ),
-    ("ChangeAvailability", {"operationalStatus": "Inoperative"}, AskAvailability(0, False, False), "Scheduled", ""),
+    ("ChangeAvailability", {"operationalStatus": "Inoperative"},
+     ChangeAvailabilityRequest(0, False, False), "Scheduled", ""),
     (
         "ChangeAvailability", {"operationalStatus": "Operative", "evse": {"id": 2, "connectorId": 1}},
-        AskAvailability(2, True, False, True), "Accepted", "",
+        ChangeAvailabilityRequest(2, True, False, True), "Accepted", "",
     ),
     (
         "CustomerInformation", {"requestId": 1, "report": True, "clear": False, "idToken": CARD_TYPE},
-        AskCustomer(CARD, True, False), "Accepted", "",
+        CustomerInformationRequest(CARD, True, False), "Accepted", "",
     ),
     (
         "CustomerInformation", {"requestId": 1, "report": False, "clear": True, "customerIdentifier": "x"},
-        AskCustomer(None, False, True), "Rejected", "",
+        CustomerInformationRequest(None, False, True), "Rejected", "",
     ),
-    ("ClearCache", {}, AskClearCache(), "Rejected", ""),
-    ("DataTransfer", {"vendorId": "v", "messageId": "m"}, AskData("v", "m"), "UnknownMessageId", ""),
-    ("DataTransfer", {"vendorId": "v", "data": {"a": [1]}}, AskData("v", "", '{"a":[1]}'), "UnknownVendorId", ""),
+    ("ClearCache", {}, ClearCacheRequest(), "Rejected", ""),
+    ("DataTransfer", {"vendorId": "v", "messageId": "m"}, DataTransferRequest("v", "m"), "UnknownMessageId", ""),
+    ("DataTransfer", {"vendorId": "v", "data": {"a": [1]}},
+     DataTransferRequest("v", "", '{"a":[1]}'), "UnknownVendorId", ""),
     (
-        "RequestStartTransaction", {"idToken": CARD_TYPE, "remoteStartId": 5, "evseId": 2}, AskStart(2, CARD, "5"),
+        "RequestStartTransaction", {"idToken": CARD_TYPE, "remoteStartId": 5, "evseId": 2},
+         RemoteStartRequest(2, CARD, "5"),
         "Accepted", "",
     ),
     (
         "RequestStartTransaction", {"idToken": {"idToken": "app", "type": "Central"}, "remoteStartId": 6},
-        AskStart(None, Token("app", TokenType.CENTRAL), "6"), "Rejected", "",
+        RemoteStartRequest(None, Token("app", TokenType.CENTRAL), "6"), "Rejected", "",
     ),
-    ("RequestStopTransaction", {"transactionId": "s1"}, AskStop("s1"), "Accepted", ""),
-    ("Reset", {"type": "Immediate"}, AskReset(hard=True), "Accepted", ""),
-    ("Reset", {"type": "OnIdle"}, AskReset(on_idle=True), "Scheduled", ""),
-    ("Reset", {"type": "OnIdle", "evseId": 2}, AskReset(on_idle=True, evse=2), "Scheduled", ""),
-    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "Unlocked", ""),
-    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "OngoingAuthorizedTransaction", ""),
-    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, AskUnlock(1), "NotSupported", "UnlockFailed"),
-    ("TriggerMessage", {"requestedMessage": "Heartbeat"}, AskTrigger(Trigger.HEARTBEAT), "Accepted", ""),
+    ("RequestStopTransaction", {"transactionId": "s1"}, RemoteStopRequest("s1"), "Accepted", ""),
+    ("Reset", {"type": "Immediate"}, ResetRequest(hard=True), "Accepted", ""),
+    ("Reset", {"type": "OnIdle"}, ResetRequest(on_idle=True), "Scheduled", ""),
+    ("Reset", {"type": "OnIdle", "evseId": 2}, ResetRequest(on_idle=True, evse=2), "Scheduled", ""),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, UnlockConnectorRequest(1), "Unlocked", ""),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, UnlockConnectorRequest(1), "OngoingAuthorizedTransaction", ""),
+    ("UnlockConnector", {"evseId": 1, "connectorId": 1}, UnlockConnectorRequest(1), "NotSupported", "UnlockFailed"),
+    ("TriggerMessage", {"requestedMessage": "Heartbeat"},
+     TriggerMessageRequest(MessageTrigger.HEARTBEAT), "Accepted", ""),
     (
         "TriggerMessage", {"requestedMessage": "FirmwareStatusNotification", "evse": {"id": 9}},
-        AskTrigger(Trigger.FIRMWARE_STATUS), "Accepted", "",
+        TriggerMessageRequest(MessageTrigger.FIRMWARE_STATUS), "Accepted", "",
     ),
     (
         "TriggerMessage", {"requestedMessage": "MeterValues", "evse": EVSE2},
-        AskTrigger(Trigger.METER_VALUES, 2, loose=True), "Accepted", "",
+        TriggerMessageRequest(MessageTrigger.METER_VALUES, 2, loose=True), "Accepted", "",
     ),
     (
         "TriggerMessage", {"requestedMessage": "StatusNotification", "evse": {"id": 2, "connectorId": 1}},
-        AskTrigger(Trigger.STATUS, 2), "Accepted", "",
+        TriggerMessageRequest(MessageTrigger.STATUS, 2), "Accepted", "",
     ),
-    ("TriggerMessage", {"requestedMessage": "TransactionEvent"}, AskTrigger(Trigger.TRANSACTION), "Rejected", ""),
+    ("TriggerMessage", {"requestedMessage": "TransactionEvent"},
+     TriggerMessageRequest(MessageTrigger.TRANSACTION), "Rejected", ""),
 ]  # fmt: skip
 
 REJECTED = {"status": "Rejected"}
@@ -646,13 +653,13 @@ ONCE_8_5_A = Schedule(Unit.A, (Period(0, 8.5),), start_utc_s=UTC_S, number=3)
 GOLDEN_IN += [
     (
         *_set(),
-        AskSetProfile(1, Profile(7, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A), replaces=False),
+        SetChargingProfileRequest(1, Profile(7, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A), replaces=False),
         "Accepted",
         "",
     ),
     (
         *_set(chargingProfilePurpose="TxProfile", transactionId="s1", validTo="2026-11-25T10:00:00Z"),
-        AskSetProfile(
+        SetChargingProfileRequest(
             1,
             Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A, valid_to_utc_s=UTC_S, session="s1"),
             replaces=False,
@@ -660,25 +667,25 @@ GOLDEN_IN += [
         "Accepted",
         "",
     ),
-    ("ClearChargingProfile", {"chargingProfileId": 7}, AskClearProfiles(7), "Accepted", ""),
+    ("ClearChargingProfile", {"chargingProfileId": 7}, ClearChargingProfilesRequest(7), "Accepted", ""),
     (
         "ClearChargingProfile",
         {"chargingProfileCriteria": {"evseId": 2, "chargingProfilePurpose": "TxProfile", "stackLevel": 0}},
-        AskClearProfiles(None, 2, Purpose.TX, 0),
+        ClearChargingProfilesRequest(None, 2, Purpose.TX, 0),
         "Unknown",
         "",
     ),
     (
         "GetChargingProfiles",
         {"requestId": 1, "evseId": 0, "chargingProfile": {"chargingProfileId": [7, 8], "stackLevel": 1}},
-        AskProfiles((7, 8), 0, None, 1),
+        ChargingProfilesRequest((7, 8), 0, None, 1),
         "NoProfiles",
         "",
     ),
     (
         "GetCompositeSchedule",
         {"evseId": 1, "duration": 60, "chargingRateUnit": "W"},
-        AskComposite(1, 60, Unit.W),
+        CompositeScheduleRequest(1, 60, Unit.W),
         "Rejected",
         "",
     ),
@@ -689,15 +696,17 @@ def test_a_remote_start_brings_its_profile_along() -> None:
     wanted = _set(chargingProfilePurpose="TxProfile", transactionId="ignored")[1]["chargingProfile"]
     payload = {"idToken": CARD_TYPE, "remoteStartId": 5, "chargingProfile": wanted}
     brought = Profile(7, 1, Purpose.TX, Kind.ABSOLUTE, ONCE_8_5_A)
-    assert row("RequestStartTransaction").decode(payload, place()) == AskStart(None, CARD, "5", brought)
+    assert row("RequestStartTransaction").decode(payload, place()) == RemoteStartRequest(None, CARD, "5", brought)
     without = Settings({"feature_profiles": ("Core",)})
-    assert row("RequestStartTransaction").decode(payload, place(settings=without)) == AskStart(None, CARD, "5")
+    assert row("RequestStartTransaction").decode(payload, place(settings=without)) == RemoteStartRequest(
+        None, CARD, "5"
+    )
 
 
 def test_a_rejected_profile_says_why() -> None:
     reason = ProfileRefusal("InvalidStackLevel", "stackLevel must be 0 to 20")
     payload = _set()[1]
-    answer = row("SetChargingProfile").answer(Reply("chargy", "1", "Rejected", {"reason": reason}), payload, place())
+    answer = row("SetChargingProfile").answer(Response("chargy", "1", "Rejected", {"reason": reason}), payload, place())
     assert answer == _profile_rejected("InvalidStackLevel", "stackLevel must be 0 to 20")
     valid("SetChargingProfileResponse", answer)
 
@@ -706,7 +715,7 @@ def test_a_composite_schedule() -> None:
     payload = {"evseId": 1, "duration": 60}
     spans = [Span(0, 8.5), Span(5, 6.0, 1)]
     data = {"start_utc_s": UTC_S, "duration_s": 60, "unit": Unit.A, "spans": spans, "dc": False}
-    answer = row("GetCompositeSchedule").answer(Reply("chargy", "1", "Accepted", data), payload, place())
+    answer = row("GetCompositeSchedule").answer(Response("chargy", "1", "Accepted", data), payload, place())
     assert answer["schedule"] == {
         "evseId": 1, "duration": 60, "scheduleStart": WHEN, "chargingRateUnit": "A",
         "chargingSchedulePeriod": [
@@ -735,7 +744,7 @@ def test_what_is_known_of_a_customer_in_parts() -> None:
         "reservations": [f"chargy/{n}" for n in range(50)], "evses": [2],
     }  # fmt: skip
     at = place()
-    row("CustomerInformation").answer(Reply("chargy", "1", "Accepted", known), {"requestId": 9}, at)
+    row("CustomerInformation").answer(Response("chargy", "1", "Accepted", known), {"requestId": 9}, at)
     parts = [told(m) or {} for m in at.messages_after_answer]
     assert [(len(p["data"]), p["seqNo"], p["tbc"]) for p in parts[:1]] == [(512, 0, True)]
     assert not parts[-1]["tbc"]
@@ -750,10 +759,13 @@ def test_what_is_known_of_a_customer_in_parts() -> None:
 
 def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
     plain = Profile(0, 1, Purpose.TX_DEFAULT, Kind.ABSOLUTE, ONCE_8_5_A)
-    found = [Installed(0, replace(plain, id=1)), *(Installed(1, replace(plain, id=n)) for n in range(2, 9))]
+    found = [
+        InstalledProfile(0, replace(plain, id=1)),
+        *(InstalledProfile(1, replace(plain, id=n)) for n in range(2, 9)),
+    ]
     at = place()
     answer = row("GetChargingProfiles").answer(
-        Reply("chargy", "1", "Accepted", {"profiles": found}), {"requestId": 9}, at
+        Response("chargy", "1", "Accepted", {"profiles": found}), {"requestId": 9}, at
     )
     assert answer == {"status": "Accepted"}
     parts = [told(m) or {} for m in at.messages_after_answer]
@@ -789,7 +801,7 @@ def row(action: str) -> In:
 def test_in(action: str, payload: dict[str, Any], ask: Any, said: str, answer: str) -> None:
     valid(action + "Request", payload)
     assert row(action).decode(payload, place()) == ask
-    line = row(action).answer(Reply("chargy", "1", said), payload, place())
+    line = row(action).answer(Response("chargy", "1", said), payload, place())
     assert line == {"status": answer or said}
     valid(action + "Response", line)
 
@@ -810,7 +822,7 @@ def test_while_pending_nothing_starts_and_a_boot_may_be_triggered() -> None:
     assert row("RequestStartTransaction").decode(start, place("Pending")) == REJECTED
     assert row("RequestStopTransaction").decode({"transactionId": "s1"}, place("Pending")) == REJECTED
     boot = {"requestedMessage": "BootNotification"}
-    assert row("TriggerMessage").decode(boot, place("Pending")) == AskTrigger(Trigger.BOOT)
+    assert row("TriggerMessage").decode(boot, place("Pending")) == TriggerMessageRequest(MessageTrigger.BOOT)
     assert row("TriggerMessage").decode({"requestedMessage": "TransactionEvent"}, place("Pending")) == REJECTED
 
 
@@ -831,10 +843,10 @@ async def test_what_waits() -> None:
     ask = row("GetTransactionStatus")
 
     async def said(at: RowContext, **payload: str) -> dict[str, Any]:
-        assert ask.decode(payload, at) == AskInventory()
+        assert ask.decode(payload, at) == DeviceReportRequest()
         assert ask.look_up
         seen = await ask.look_up(payload, at)
-        return ask.answer(Reply("chargy", "1", "Accepted", {"sessions": ["s1", "s2"], **seen}), payload, at)
+        return ask.answer(Response("chargy", "1", "Accepted", {"sessions": ["s1", "s2"], **seen}), payload, at)
 
     at = desk(outbox)
     assert await said(at, transactionId="s1") == {"ongoingIndicator": True, "messagesInQueue": True}
@@ -846,12 +858,14 @@ async def test_what_waits() -> None:
 
 def test_a_request_that_no_block_answers_is_refused() -> None:
     with pytest.raises(Refused):
-        row("Reset").answer(Reply("chargy", "1", "NotImplemented"), {"type": "Immediate"}, place())
+        row("Reset").answer(Response("chargy", "1", "NotImplemented"), {"type": "Immediate"}, place())
 
 
 def test_the_password_is_known_to_be_secret() -> None:
     payload = {"setVariableData": [{**PASSWORD, "attributeValue": "sixteen_letters_"}]}
-    assert row("SetVariables").decode(payload, place()) == AskSet({"authorization_key": "text:sixteen_letters_"})
+    assert row("SetVariables").decode(payload, place()) == SetVariablesRequest(
+        {"authorization_key": "text:sixteen_letters_"}
+    )
     other = {"component": {"name": "TxCtrlr"}, "variable": {"name": "EVConnectionTimeOut"}, "attributeValue": "60"}
     both = {"setVariableData": [other, *payload["setVariableData"]]}
     assert V201.mask_secrets("SetVariables", both) == {

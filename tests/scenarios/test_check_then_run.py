@@ -22,13 +22,13 @@ from simulated import CAMPAIGN
 from agent.assembly.station import Options, Station
 from agent.commands import check
 from agent.domain.variables import VARIABLES, Variable
-from agent.model.key_rules import Between, Entries, OneOf, Text, key_type, parts
+from agent.model.key_rules import Between, Entries, OneOf, Text, key_type, split_type_and_rules
 from agent.ports import Broken, DeviceError
 from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.store.store import Store
 from agent.station_file import payment, tariff
 from agent.station_file import tables as station_tables
-from agent.station_file.settings import load
+from agent.station_file.settings import load_station_file
 from drivers.sim.command import station_file
 from drivers.sim.toml_text import format_document
 from drivers.sim.world import World
@@ -74,7 +74,7 @@ KEPT = set(
 
 def values(hint: Any) -> st.SearchStrategy[Any] | None:
     """Of one key: at the edges of its rule, within it, and sometimes beyond; None: it has no values of its own."""
-    base, rules = parts(hint)
+    base, rules = split_type_and_rules(hint)
     if base is bool:
         return st.booleans()
     if get_origin(base) is tuple:
@@ -152,7 +152,7 @@ async def run_of(path: Path, seconds: float) -> list[DeviceError]:
         await failed(self, error)
 
     DeviceSupervisor._on_failure = noted  # type: ignore[method-assign]
-    file = load(path)
+    file = load_station_file(path)
     store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
     try:
         station = Station(file, Options(), store, await store.facts())

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenarios.control_rig import write_station
 
-from agent.station_file.settings import load
+from agent.station_file.settings import load_station_file
 from drivers.sim import request_body as body
 from drivers.sim.control import Control, Feed
 from drivers.sim.http_server import serve_control_api
@@ -54,7 +54,7 @@ class Rig:
 async def opened(folder: Path) -> AsyncIterator[Rig]:
     with tempfile.TemporaryDirectory(dir="/tmp") as short, contextlib.closing(bind_listener(0)) as listener:
         status = Path(short) / "status"
-        file = load(write_station(folder, "ws://127.0.0.1:9"))
+        file = load_station_file(write_station(folder, "ws://127.0.0.1:9"))
         feed, clock = Feed(), list[float]()
         async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=status) as world:
             world.add_change_listener(feed.notify_change)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scenarios.control_rig import simulated, wait_for, write_station
 
 from agent.services.clock import BUILT_UTC_S, Clock, Scale
-from agent.station_file.settings import load, parse
+from agent.station_file.settings import load_station_file, parse_station_file
 from drivers.sim.time_rate import Pace, PaceMemory, kernel_boot_id, with_plug_in_window
 
 RATES = st.floats(0.1, 1000)
@@ -82,7 +82,7 @@ def test_what_is_remembered_is_of_this_kernel_boot_only(tmp_path: Path) -> None:
 )
 def test_the_file_says_how_long_a_driver_may_take(tmp_path: Path, settings: str, window: int | None) -> None:
     raw = tomllib.loads(f'[station]\nid = "CP"\n[[evse]]\nnumber = 1\n[settings]\n{settings}')
-    file = with_plug_in_window(parse(raw, tmp_path / "station.toml"), 10.0)
+    file = with_plug_in_window(parse_station_file(raw, tmp_path / "station.toml"), 10.0)
     assert file.settings.get("connection_timeout_s") == window
 
 
@@ -91,7 +91,7 @@ def test_the_agent_is_started_again_with_the_other_clock(tmp_path: Path) -> None
         s.wait_healthy(60)
         wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot")
         derived = tmp_path / "world" / "derived.toml"
-        assert load(derived).settings["connection_timeout_s"] == 2400
+        assert load_station_file(derived).settings["connection_timeout_s"] == 2400
         for wrong in ({}, {"speed": 0}, {"speed": "fast"}, {"speed": 1e9}):
             assert s.post("time", wrong) == 400
         assert s.post("time", {"speed": 20}) == 202  # it runs so already
@@ -100,7 +100,7 @@ def test_the_agent_is_started_again_with_the_other_clock(tmp_path: Path) -> None
         wait_for(lambda: s.station()["agent"]["restarts"] == 1, "another start")
         wait_for(lambda: (s.station()["backend"] or {}).get("boot") == "Accepted", "boot")
         assert s.station()["simulation"]["speed"] == 2
-        assert load(derived).settings["connection_timeout_s"] == 240
+        assert load_station_file(derived).settings["connection_timeout_s"] == 240
         assert derived.stat().st_mode & 0o777 == 0o600
         argv = Path(f"/proc/{s.station()['agent']['pid']}/cmdline").read_text().split("\0")
         assert argv[argv.index("--clock-rate") + 1] == "2"

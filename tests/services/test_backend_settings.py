@@ -9,16 +9,18 @@ import pytest
 from authorities import Authority
 
 from agent.commands.check import complaints_after_loading
-from agent.station_file.settings import SettingsError, StationFile, parse
+from agent.station_file.settings import SettingsError, StationFile, parse_station_file
 
 
 def backend(**keys: Any) -> StationFile:
-    return parse({"backend": keys, "evse": [{"number": 1}]}, Path("station.toml"))
+    return parse_station_file({"backend": keys, "evse": [{"number": 1}]}, Path("station.toml"))
 
 
 def test_a_choice_is_judged_in_every_backend() -> None:
     with pytest.raises(SettingsError, match="must be one of 'full', 'billing'"):
-        parse({"backends": [{"url": "ws://example.org", "scope": "some"}], "evse": [{"number": 1}]}, Path("s.toml"))
+        parse_station_file(
+            {"backends": [{"url": "ws://example.org", "scope": "some"}], "evse": [{"number": 1}]}, Path("s.toml")
+        )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_a_choice_is_judged_in_every_backend() -> None:
 )
 def test_a_feed_that_cannot_be(station: dict[str, Any], evse: dict[str, Any], wrong: str) -> None:
     with pytest.raises(SettingsError, match=wrong):
-        parse({"station": station, "evse": [{"number": 1, **evse}]}, Path("s.toml"))
+        parse_station_file({"station": station, "evse": [{"number": 1, **evse}]}, Path("s.toml"))
 
 
 @pytest.mark.parametrize("profile", [2, 3])
@@ -70,7 +72,7 @@ def test_secrets_are_in_no_repr_and_no_complaint():
         "settings": {"authorization_key": "S3CRET", "ocpp16": {"AuthorizationKey": "S3CRET"}},
         "evse": [{"number": 1, "board": {"driver": "x", "password": "S3CRET"}}],
     }
-    assert "S3CRET" not in repr(parse(raw, Path("station.toml")))
+    assert "S3CRET" not in repr(parse_station_file(raw, Path("station.toml")))
     with pytest.raises(SettingsError, match="password") as caught:
         backend(url="ws://example.org", password=987654321)
     assert "987654321" not in str(caught.value)

@@ -15,21 +15,21 @@ from agent.assembly import station as compose
 from agent.assembly.files import security_log
 from agent.assembly.station import Options, Station
 from agent.domain.certificate_orders import ListRoots
-from agent.domain.certificates import Use
+from agent.domain.certificates import CertificateUse
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, SendLog
 from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
 from agent.services.store.store import Store
-from agent.station_file.settings import parse
+from agent.station_file.settings import parse_station_file
 
 UTC = BUILT_UTC_S + 1e6
 
 
 def station_file(folder: Path, **keys):
     raw = {"station": {"state_dir": "state", "store_max_mb": 1, **keys}, "evse": [{"number": 1}]}
-    return parse(raw, folder / "station.toml")
+    return parse_station_file(raw, folder / "station.toml")
 
 
 @contextlib.asynccontextmanager
@@ -176,7 +176,9 @@ async def test_the_socket_lies_where_the_group_can_reach_it(tmp_path: Path, monk
     await store.close()
 
 
-@pytest.mark.parametrize("order", [SendLog("j", "http://127.0.0.1:1/", name="x"), ListRoots("j", tuple(Use))])
+@pytest.mark.parametrize(
+    "order", [SendLog("j", "http://127.0.0.1:1/", name="x"), ListRoots("j", tuple(CertificateUse))]
+)
 async def test_what_was_not_expected_of_a_file_or_a_key_does_not_end_the_process(tmp_path: Path, order, caplog):
     def broken(*_):
         raise RuntimeError("a defect")

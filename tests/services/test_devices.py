@@ -10,14 +10,14 @@ import pytest
 from agent.commands.check import complaints_after_loading, device_complaints
 from agent.model.types import MeterPolicy
 from agent.services.devices.configured import compose_devices
-from agent.station_file.settings import SettingsError, StationFile, parse
+from agent.station_file.settings import SettingsError, StationFile, parse_station_file
 
 METER = {"driver": "meter_modbus", "map": "abb_b23", "device": "/dev/ttyS7"}
 
 
 def station(*evses: dict[str, Any], **tables: Any) -> StationFile:
     raw = {"evse": [{"number": n, **e} for n, e in enumerate(evses, 1)], **tables}
-    return parse(raw, Path("station.toml"))
+    return parse_station_file(raw, Path("station.toml"))
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,13 @@ def test_the_demands_are_the_agents_and_the_rest_is_the_drivers():
     assert len(compose_devices(file, lambda: (0, 0.0))) == 2
     sold = station({"meter": METER}, {"meter": {**METER, "unit": 2}, "tariff": {"kwh": 1}})
     assert [p.sells for p in sold.meter_policies.values()] == [False, True]
-    assert [p.plausible for p in station({"meter": METER}, tariff={"kwh": 1}).meter_policies.values()] == [True]
+    assert [p.checks_plausibility for p in station({"meter": METER}, tariff={"kwh": 1}).meter_policies.values()] == [
+        True
+    ]
     with pytest.raises(SettingsError, match="sells: unknown key"):
         compose_devices(station({"meter": {**METER, "sells": True}}), lambda: (0, 0.0))
     shared = station({}, meter={**METER, "class": "A"})
-    assert shared.meter_policies[1].strict
+    assert shared.meter_policies[1].declares_class
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
 )
-from agent.domain.functional_block import Blocks, Yielded, on
+from agent.domain.functional_block import Blocks, Yielded, handles_events
 from agent.domain.messages import TransactionStarted
-from agent.domain.orders import Redial, Remember, Reply, SetRelease, Show, Tell, WakeMe
+from agent.domain.orders import Persist, Reconnect, Response, Send, SetRelease, Show, WakeMe
 from agent.domain.terminal_messages import CommitPayment
 from agent.model.types import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
@@ -88,43 +88,43 @@ class Scripted:
     def __init__(self):
         self.seen = []
 
-    @on(CablePlugged)
+    @handles_events(CablePlugged)
     def plug(self, event: Event, now: Moment) -> Iterator[Yielded]:
         yield Show(1, Screen(ScreenName.CHARGING))
-        yield Remember("session", "s1", {"evse": 1})
-        yield Tell("chargy", STARTED)
+        yield Persist("session", "s1", {"evse": 1})
+        yield Send("chargy", STARTED)
         yield SetRelease(1, True)
 
-    @on(FaultRaised)
+    @handles_events(FaultRaised)
     def fault(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        yield Remember("session", "s1", {"evse": 1, "stop": {}})
+        yield Persist("session", "s1", {"evse": 1, "stop": {}})
         yield SetRelease(1, False)
 
-    @on(VehicleLeft)
+    @handles_events(VehicleLeft)
     def both(self, event: Event, now: Moment) -> Iterator[Yielded]:
         yield SetRelease(1, True)
         yield SetRelease(2, False)
         yield SetRelease(1, False)
         yield SetRelease(2, True)
 
-    @on(CableRemoved)
+    @handles_events(CableRemoved)
     def promise(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        yield Reply("chargy", "read", "Accepted")
-        yield Remember("setting", "x", {"text": "1"})
-        yield Reply("chargy", "q1", "Accepted")
-        yield Redial("chargy")
+        yield Response("chargy", "read", "Accepted")
+        yield Persist("setting", "x", {"text": "1"})
+        yield Response("chargy", "q1", "Accepted")
+        yield Reconnect("chargy")
 
-    @on(VehiclePaused)
+    @handles_events(VehiclePaused)
     def settle(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        yield Remember("payment", "p", {"cents": 1})
+        yield Persist("payment", "p", {"cents": 1})
         yield CommitPayment(0, "p", 7, 1)
 
-    @on(StopWanted, StoreFailed, StoreRecovered, TimeCame)
+    @handles_events(StopWanted, StoreFailed, StoreRecovered, TimeCame)
     def see(self, event: Event, now: Moment) -> Iterator[Yielded]:
         self.seen.append(event)
         return iter(())
 
-    @on(VehicleConnected)
+    @handles_events(VehicleConnected)
     def wake(self, event: Event, now: Moment) -> Iterator[Yielded]:
         base = now.t_s
         yield from (WakeMe("b", base + 0.02), WakeMe("a", base + 0.01), WakeMe("c", base + 0.01), WakeMe("c", None))
@@ -217,8 +217,8 @@ async def test_nothing_is_promised_that_is_not_on_disk():
     await engine.handle_event(StoreRecovered())
     assert disk.log[:4] == [
         "commit",
-        Reply("chargy", "read", "Accepted"),
-        Reply("chargy", "q1", "Accepted"),
+        Response("chargy", "read", "Accepted"),
+        Response("chargy", "q1", "Accepted"),
         "refresh",
     ]
     await engine.handle_event(CableRemoved(1))
@@ -255,9 +255,9 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
 
 async def test_a_link_is_told_to_connect_anew():
     class Redials:
-        @on(VehicleConnected)
+        @handles_events(VehicleConnected)
         def redial(self, event: Event, now: Moment) -> Iterator[Yielded]:
-            yield Redial("chargy")
+            yield Reconnect("chargy")
 
     _, disk, _ = make()
     engine = Engine(Blocks([Redials()]), disk, Clock())

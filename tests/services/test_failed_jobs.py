@@ -28,7 +28,7 @@ from agent.domain.certificate_orders import (
     RootsListed,
     TakeChain,
 )
-from agent.domain.certificates import HashData, Use
+from agent.domain.certificates import CertificateUse, HashData
 from agent.domain.events import (
     CardPresented,
     Event,
@@ -36,7 +36,7 @@ from agent.domain.events import (
     FirmwareChecked,
     FirmwareFetched,
     FirmwareInstalled,
-    Install,
+    InstallOutcome,
     LogSent,
     SignerJudged,
 )
@@ -250,7 +250,7 @@ async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monke
         task = s.begin(keeper.run())
         assert await s.answer() == FirmwareBooted(False, False, "1")
         keeper.install_firmware("i", tmp_path)
-        assert await s.answer() == FirmwareInstalled("i", Install.FAILED)
+        assert await s.answer() == FirmwareInstalled("i", InstallOutcome.FAILED)
         keeper.commit_firmware()
         assert await s.answer() == FirmwareBooted(False, False, "1")  # opened again
         assert odd.opened == 2
@@ -274,10 +274,10 @@ async def test_whatever_fails_in_a_job_of_keys_is_a_failed_job(
     orders: list[tuple[Order, Event | None]] = [
         (MakeRequest("m", "o"), RequestMade("m", "")),
         (TakeChain("t", "PEM"), ChainTaken("t", why="it could not be looked at")),
-        (InstallRoot("i", Use.CSMS_ROOT, "PEM"), RootInstalled("i", "Failed")),
+        (InstallRoot("i", CertificateUse.CSMS_ROOT, "PEM"), RootInstalled("i", "Failed")),
         (DeleteRoot("d", NAMED), RootDeleted("d", "Failed")),
         (KeepCertificates(()), None),
-        (ListRoots("l", (Use.CSMS_ROOT,)), RootsListed("l")),
+        (ListRoots("l", (CertificateUse.CSMS_ROOT,)), RootsListed("l")),
     ]
     async with station() as s:
         keys = KeyOrders(BrokenPki(tmp_path), s.heard.put_nowait, "serial")

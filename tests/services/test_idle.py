@@ -10,7 +10,7 @@ from busy_machine import stretched
 
 from agent.assembly.station import Options, Station
 from agent.services.store.store import Store
-from agent.station_file.settings import parse
+from agent.station_file.settings import parse_station_file
 from tests.bench.backend import open_backend
 
 QUIET_S = 5.0
@@ -37,7 +37,7 @@ async def test_a_connected_station_without_polled_devices_sets_no_timer_that_is_
             "backend": {"url": f"ws://127.0.0.1:{backend.port}"},
             "evse": [{"number": 1}],
         }
-        file = parse(raw, tmp_path / "station.toml")
+        file = parse_station_file(raw, tmp_path / "station.toml")
         store = await Store.open(file.station.state_dir / "agent.db", 1)
         station = Station(file, Options(), store, await store.facts())
         running = asyncio.create_task(station.run())

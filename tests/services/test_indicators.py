@@ -11,7 +11,7 @@ from typing import Any
 from busy_machine import deadline
 
 from agent.domain.events import Event, FaultCleared, FaultRaised, SupplyChanged
-from agent.domain.orders import SetLamp, Signal
+from agent.domain.orders import Feedback, SetLamp
 from agent.model.types import Fault, Lamp, Sign, Supply
 from agent.ports.driver import Where
 from agent.services.devices import indicators
@@ -68,12 +68,12 @@ async def test_a_lamp_keeps_its_level_blinks_over_it_and_is_dark_at_the_end(tmp_
         keeper.accept_order(SetLamp(1, Lamp.BLUE, 40))
         await until(lambda: look() == "blue")
         assert far.read_brightness("blue") == 102
-        keeper.accept_order(Signal(1, Sign.REFUSED, 2))
+        keeper.accept_order(Feedback(1, Sign.REFUSED, 2))
         await until(lambda: look() == "red")
         await until(lambda: look() == "blue")
         assert set(seen) <= {"off", "blue", "red"}
         assert seen[-1] == "blue", "after the blinking the level is there again"
-        keeper.accept_order(Signal(1, Sign.REFUSED, 0))
+        keeper.accept_order(Feedback(1, Sign.REFUSED, 0))
         keeper.accept_order(SetLamp(1, Lamp.YELLOW))
         await until(lambda: look() == "yellow")
     assert far.seen_color() == "off"
@@ -84,7 +84,7 @@ async def test_a_lamp_that_comes_late_shows_what_is_wanted_now(tmp_path: Path) -
     far, keeper = lamp_at(tmp_path, events)
     async with running(keeper):
         keeper.accept_order(SetLamp(1, Lamp.GREEN))
-        keeper.accept_order(Signal(1, Sign.REFUSED, 20))
+        keeper.accept_order(Feedback(1, Sign.REFUSED, 20))
         await until(lambda: FaultRaised(1, Fault.INDICATOR_SILENT) in events)
         far.start()
         await until(lambda: far.seen_color() == "green")
@@ -101,15 +101,15 @@ async def test_a_buzzer_plays_one_pattern_after_the_other_and_is_silent_at_the_e
         return list(far.heard)
 
     async with running(keeper):
-        keeper.accept_order(Signal(1, Sign.ACCEPTED))
+        keeper.accept_order(Feedback(1, Sign.ACCEPTED))
         await until(lambda: heard() == [2400, 0])
-        keeper.accept_order(Signal(1, Sign.REFUSED))
+        keeper.accept_order(Feedback(1, Sign.REFUSED))
         await until(lambda: len(heard()) == 3)
         for _ in range(50):
-            keeper.accept_order(Signal(1, Sign.ACCEPTED))
+            keeper.accept_order(Feedback(1, Sign.ACCEPTED))
         await until(lambda: len(heard()) == 8)
         assert heard()[2:] == [600, 0, 600, 0, 2400, 0], "of those that came meanwhile one is played"
-        keeper.accept_order(Signal(1, Sign.FAULT))
+        keeper.accept_order(Feedback(1, Sign.FAULT))
         await until(lambda: len(heard()) == 9)
     assert heard()[-1] == 0
     far.close()

@@ -13,7 +13,7 @@ from agent.domain.events import (
     FaultRaised,
     MeterFailed,
     MeterKnown,
-    MeterLooked,
+    RawMeterReading,
     ReleaseRefused,
     ReleaseWithdrawn,
     UnlockTried,
@@ -585,7 +585,7 @@ async def test_garbage_is_no_reading_and_keeps_the_line_open():
     meter.fail = None
     k.accept_order(ReadMeter(1, "begin:2", billing=True))
     await until(lambda: len(events) == 3)
-    assert isinstance(events[2], MeterLooked)
+    assert isinstance(events[2], RawMeterReading)
     task.cancel()
 
 
@@ -619,7 +619,10 @@ async def test_another_meter_behind_the_same_port_is_said_before_its_reading():
     meter.identity = MeterIdentity(serial="2")
     k.accept_order(ReadMeter(1, "end:1", billing=True))
     await until(lambda: len(events) == 4)
-    assert events[2:] == [MeterKnown(1, MeterIdentity(serial="2")), MeterLooked(1, "end:1", Reading(Stamp(1, 1.0), 6))]
+    assert events[2:] == [
+        MeterKnown(1, MeterIdentity(serial="2")),
+        RawMeterReading(1, "end:1", Reading(Stamp(1, 1.0), 6)),
+    ]
     task.cancel()
 
 

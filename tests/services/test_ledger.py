@@ -14,13 +14,13 @@ import pytest
 from busy_machine import deadline, stretched
 
 from agent.assembly.domain_setup import startup_payment_terms, stranded_payments
-from agent.domain.payment import Payment, PayState, Terms, reference
+from agent.domain.payment import Payment, PaymentTerms, PayState, payment_reference
 from agent.domain.tariff import Tariff
 from agent.model.bank_card import BankCard
 from agent.model.types import Stamp, Token, TokenType
 from agent.ports.store import Put
 from agent.services.store.store import Store
-from agent.station_file.settings import load
+from agent.station_file.settings import load_station_file
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "a-keyed-hash-of-a-card"
@@ -65,7 +65,7 @@ async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:
 
 
 async def test_one_that_could_not_be_read(tmp_path: Path) -> None:
-    file, name = await station(tmp_path), reference("", "dd")
+    file, name = await station(tmp_path), payment_reference("", "dd")
     store = await Store.open(tmp_path / "state" / "agent.db")
     await store.commit([Put("poisoned", "payment/dd", {"record": '{"card": ["' + MARK, "why": "no JSON"})])
     await store.close()
@@ -110,16 +110,16 @@ def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(
     file = tmp_path / "station.toml"
     file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
     facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).to_record()}}
-    loaded = load(file)
-    assert startup_payment_terms(loaded, facts) == Terms(0, {})
-    assert startup_payment_terms(loaded, {"poisoned": {"payment/d": {}}}) == Terms(0, {})
+    loaded = load_station_file(file)
+    assert startup_payment_terms(loaded, facts) == PaymentTerms(0, {})
+    assert startup_payment_terms(loaded, {"poisoned": {"payment/d": {}}}) == PaymentTerms(0, {})
     assert startup_payment_terms(loaded, {"payment": {}, "poisoned": {"payment/d": {"reviewed": True}}}) is None
     [said] = stranded_payments(loaded, facts)
     assert "1 payment is unfinished" in said
     assert stranded_payments(loaded, {"payment": {"a": payment("a", PayState.COMMITTED).to_record()}}) == []
     file.write_text(file.read_text() + '[terminal]\ndriver = "terminal_payter"\nhost = "127.0.0.1"\n')
-    loaded = load(file)
-    assert startup_payment_terms(loaded, facts) == Terms(0, {0: (1,)})
+    loaded = load_station_file(file)
+    assert startup_payment_terms(loaded, facts) == PaymentTerms(0, {0: (1,)})
     assert stranded_payments(loaded, facts) == []
 
 

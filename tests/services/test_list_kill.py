@@ -13,7 +13,7 @@ from busy_machine import stretched
 
 from agent.domain.blocks.local_auth_list import LocalAuthListBlock
 from agent.domain.events import Started
-from agent.domain.evse import Evse, Site
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Blocks
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
@@ -23,11 +23,11 @@ ENTRIES = 400
 WRITER = f"""
 import asyncio, itertools, sys
 from pathlib import Path
-from agent.domain.requests import AskSendList
+from agent.domain.requests import SendLocalListRequest
 from agent.domain.functional_block import Blocks
 from agent.domain.blocks.local_auth_list import LocalAuthListBlock
-from agent.domain.events import Asked, Started
-from agent.domain.evse import Evse, Site
+from agent.domain.events import RequestReceived, Started
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.services.clock import Clock
@@ -39,7 +39,7 @@ class Backend:
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))
-    site = Site({{1: Evse(1)}}, Settings())
+    site = StationState({{1: EvseRecord(1)}}, Settings())
     engine = Engine(Blocks([LocalAuthListBlock(site)]), store, Clock({{}}))
     backend = engine.links["chargy"] = Backend()
     await engine.handle_event(Started(await store.facts()))
@@ -47,7 +47,7 @@ async def main():
         verdict = Verdict(AuthorizationStatus.ACCEPTED, str(backend.version))
         first = backend.version * 200  # half of the cards of the last list are on the next one too
         entries = tuple((f"CARD{{n}}", verdict) for n in range(first, first + {ENTRIES}))
-        await engine.handle_event(Asked("chargy", "1", AskSendList(backend.version, True, entries)))
+        await engine.handle_event(RequestReceived("chargy", "1", SendLocalListRequest(backend.version, True, entries)))
 
 asyncio.run(main())
 """
@@ -81,8 +81,8 @@ async def test_the_old_list_or_the_new_one(tmp_path: Path) -> None:
         store = await Store.open(path)
         facts = await store.facts()
         await store.close()
-        site = Site({1: Evse(1)}, Settings())
-        Blocks([LocalAuthListBlock(site)]).handle(Started(facts), Moment(Stamp(1, 1.0)))
+        site = StationState({1: EvseRecord(1)}, Settings())
+        Blocks([LocalAuthListBlock(site)]).handle_event(Started(facts), Moment(Stamp(1, 1.0)))
         ours = site.local_list
         assert ours.version in (promised, promised + 1)  # durable before it is promised
         assert {v.group for v in ours.entries.values()} == {str(ours.version)}

@@ -11,8 +11,8 @@ import pytest
 from busy_machine import Deadline
 
 from agent.domain.events import ContactorOpened
-from agent.domain.evse import State
-from agent.domain.metrology import Watch
+from agent.domain.evse import SessionState
+from agent.domain.metrology import MeterWatch
 from agent.domain.orders import ReadMeter
 from agent.model.types import Fault, MeterPolicy
 from agent.ports.driver import Where
@@ -45,7 +45,7 @@ class Chain:
         """Every try of the end's register."""
         self.play.skip().feed(ContactorOpened(1))
         for n in (1, 2, 3):
-            if self.play.state() is State.ENDING:
+            if self.play.state() is SessionState.ENDING:
                 await self.look(energy_wh, 0.0, f"end:{n}")
                 self.play.skip().wait(6)
 
@@ -67,7 +67,7 @@ async def chain() -> AsyncIterator[Chain]:
 
     def site():
         site = make_site()
-        site.evses[1].meter = Watch(MeterPolicy("B", 2024))
+        site.evses[1].meter = MeterWatch(MeterPolicy("B", 2024))
         return site
 
     play = Playbook(site)
@@ -121,7 +121,7 @@ async def test_an_exchanged_meter_is_not_billed(chain):
     chain.bank.put(1, 64512, 0, 99)
     await chain.look(9000, purpose="end:0")
     await until(lambda: Fault.METER_EXCHANGED in chain.play.evse().faults)
-    assert chain.play.state() is State.ENDING
+    assert chain.play.state() is SessionState.ENDING
     assert chain.play.session().last_wh == 1004
 
 
@@ -131,7 +131,7 @@ async def test_a_lost_meter_ends_with_its_last_register_and_a_found_one_goes_on(
     chain.bank.deaf = {1}
     await chain.look(1008)
     assert chain.play.session().last_wh == 1004
-    assert chain.play.state() is State.ACTIVE
+    assert chain.play.state() is SessionState.ACTIVE
     chain.bank.deaf = set()
     await until(lambda: chain.keeper.open)
     await chain.look(1012)

@@ -25,13 +25,13 @@ from agent.domain.events import (
     MeterKnown,
     MeterRead,
     StopWanted,
-    TokenJudged,
+    TokenAuthorized,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import State
+from agent.domain.evse import SessionState
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TriggerReason
-from agent.domain.serialization import dump, load
+from agent.domain.serialization import dump_record, load_record
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
@@ -190,7 +190,7 @@ def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: Signer) -> Non
     """Blanks, decimals and letters are part of what was signed."""
     message = ended(session(signer), signed=METERS_OWN)
     assert message.signed == METERS_OWN
-    stored = load(json.loads(json.dumps(dump(message))), TransactionEnded)
+    stored = load_record(json.loads(json.dumps(dump_record(message))), TransactionEnded)
     assert stored.signed.data == METERS_OWN.data
     assert stored.signed.maker == "meter"
 
@@ -223,10 +223,10 @@ def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
 def test_what_is_never_told_takes_no_number(signer: Signer) -> None:
     """Stop before energy flowed, start point EnergyTransfer: the next bill's record is the first."""
     play = station(signer, tx_start_points=("EnergyTransfer",))
-    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenJudged("token:1", A, ACCEPTED)):
+    for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenAuthorized("token:1", A, ACCEPTED)):
         play.feed(event)
     play.feed(MeterRead(1, "begin:1", wh(1000)))
-    assert play.skip().state() is State.ACTIVE
+    assert play.skip().state() is SessionState.ACTIVE
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
     play.feed(MeterRead(1, "end:1", wh(1000, at=play.now.stamp)))
     assert play.skip().ended() == []
@@ -297,7 +297,7 @@ def test_a_late_record_is_told_of_the_old_transaction() -> None:
     """1.6 with its transactionId; 2.0.1 as loose MeterValues, for TransactionEvent has ended it."""
     sample = Sample(ReadingContext.END, replace(wh(5000), signed=METERS_OWN), ("Energy.Active.Import.Register",))
     message = MeterSampled("s1", 1, (sample,), late=True)
-    assert load(json.loads(json.dumps(dump(message))), MeterSampled) == message
+    assert load_record(json.loads(json.dumps(dump_record(message))), MeterSampled) == message
     at = desk(known(), Settings())
     old = said("1.6", V16, message, at)
     assert old["transactionId"] == 42

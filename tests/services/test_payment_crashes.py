@@ -22,12 +22,12 @@ import pytest
 from apollo import Apollo, running
 from busy_machine import deadline
 
-from agent.domain.adhoc_tariff import Offer
-from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, MeterLooked, Started
-from agent.domain.evse import Evse, Site
+from agent.domain.adhoc_tariff import AdhocTariff
+from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, RawMeterReading, Started
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.orders import Order, ReadMeter, SetRelease
-from agent.domain.payment import FINISHED, PayState, Terms
-from agent.domain.station import assemble
+from agent.domain.payment import FINISHED, PaymentTerms, PayState
+from agent.domain.station import assemble_blocks
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import TerminalOrder
 from agent.domain.variables import Settings
@@ -48,7 +48,7 @@ HELD_CENTS, USED_WH = 5000, 2468
 DUE_CENTS = 123
 """2.468 kWh at 0.50."""
 TARIFF = Tariff(kwh=Decimal("0.50"))
-TERMS = Terms(HELD_CENTS, {0: (1,)}, prefix="PY", schedule_s=(60.0,) * 36)
+TERMS = PaymentTerms(HELD_CENTS, {0: (1,)}, prefix="PY", schedule_s=(60.0,) * 36)
 PLUGGED = EvseState(Pilot.B, pwm=False, cable=True, contactor=False, plugged_s=1e6)
 CHARGING = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, plugged_s=1e6)
 EMPTY = EvseState(Pilot.A, pwm=False, cable=False, contactor=False)
@@ -98,9 +98,9 @@ class Life:
 
     def __init__(self, street: Street, store: Store) -> None:
         self.street, self._store = street, store
-        evse = Evse(1, offer=Offer(TARIFF))
-        site = Site({1: evse}, Settings(), new_id=lambda: next(street.ids), terms=TERMS)
-        self.engine = Engine(assemble(site), self, self)  # type: ignore[arg-type]
+        evse = EvseRecord(1, offer=AdhocTariff(TARIFF))
+        site = StationState({1: evse}, Settings(), new_id=lambda: next(street.ids), terms=TERMS)
+        self.engine = Engine(assemble_blocks(site), self, self)  # type: ignore[arg-type]
         self.engine.links["chargy"] = self  # type: ignore[assignment]
         self.engine.order_dispatch = self  # type: ignore[assignment]
         self.site = site
@@ -142,7 +142,7 @@ class Life:
             self._release(order.on)
         elif isinstance(order, ReadMeter):
             reading = Reading(self.now().stamp, self.street.register_wh)
-            self.engine.post_event(MeterLooked(order.evse, order.purpose, reading))
+            self.engine.post_event(RawMeterReading(order.evse, order.purpose, reading))
         self._look(touches)
 
     def _look(self, touches: bool) -> None:
@@ -203,7 +203,7 @@ class Life:
             elif street.served and not street.left:
                 street.left, street.released = True, False
                 self.engine.post_event(BoardChanged(1, EMPTY))
-            idle = self.site.evses[1].session is None and self.site.evses[1].grant is None
+            idle = self.site.evses[1].session is None and self.site.evses[1].authorization is None
             open_ = [r for r in self.records.values() if PayState(r["state"]) not in FINISHED]
             over = street.tapped and waits and idle and not open_
             quiet = quiet + 1 if over else min(quiet, 0)

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.domain.certificates import HashData, Use
+from agent.domain.certificates import CertificateUse, HashData
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted
 from agent.services.keys.key_store import NamedFiles, Pki
@@ -38,7 +38,7 @@ DAYS_S = 30 * 86400.0
 @pytest.fixture
 def pki(tmp_path: Path) -> Pki:
     made = Pki(tmp_path / "state" / "pki")
-    assert made.install(Use.CSMS_ROOT, CPO.pem, 5, None) == ""
+    assert made.install(CertificateUse.CSMS_ROOT, CPO.pem, 5, None) == ""
     return made
 
 
@@ -155,13 +155,13 @@ def test_a_chain_that_does_not_fit_is_not_taken_and_says_why(pki: Pki, how: str)
     assert why in taken.why
     assert taken.id == ""
     assert pki.client(old.id) is not None
-    assert names(pki, ".pem") == {f"{old.id}.pem", pki.installed_files(Use.CSMS_ROOT)[0].name}
+    assert names(pki, ".pem") == {f"{old.id}.pem", pki.installed_files(CertificateUse.CSMS_ROOT)[0].name}
 
 
 def test_roots_of_the_station_file_are_as_good_as_installed_ones(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(STRANGER.pem)
-    pki = Pki(tmp_path / "pki", NamedFiles(((Use.CSMS_ROOT, ca),)))
+    pki = Pki(tmp_path / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, ca),)))
     assert pki.take(STRANGER.sign(pki.request("SN-1", "")), "SN-1", None).why == ""
 
 
@@ -175,7 +175,11 @@ def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
     ids = [pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).id for _ in range(3)]
     pki.request("SN-1", "")
     pki.keep((ids[0], ids[2], ""))
-    assert names(pki, ".pem") == {f"{ids[0]}.pem", f"{ids[2]}.pem", pki.installed_files(Use.CSMS_ROOT)[0].name}
+    assert names(pki, ".pem") == {
+        f"{ids[0]}.pem",
+        f"{ids[2]}.pem",
+        pki.installed_files(CertificateUse.CSMS_ROOT)[0].name,
+    }
     assert len(names(pki, ".key")) == 3  # and the one that waits for its answer
     assert pki.client(ids[1]) is None
 
@@ -195,16 +199,19 @@ def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
     ],
 )
 def test_what_is_no_root_is_not_installed(pki: Pki, pem: str, why: str) -> None:
-    assert why in pki.install(Use.CSMS_ROOT, pem, 5, None)
-    assert len(pki.installed_files(Use.CSMS_ROOT)) == 1
+    assert why in pki.install(CertificateUse.CSMS_ROOT, pem, 5, None)
+    assert len(pki.installed_files(CertificateUse.CSMS_ROOT)) == 1
 
 
 def test_so_many_and_no_more_but_the_same_again(pki: Pki) -> None:
-    assert pki.install(Use.MANUFACTURER_ROOT, CPO.pem, 2, None) == ""
+    assert pki.install(CertificateUse.MANUFACTURER_ROOT, CPO.pem, 2, None) == ""
     assert pki.entries() == 2
-    assert "2 roots are installed" in pki.install(Use.CSMS_ROOT, STRANGER.pem, 2, None)
-    assert pki.install(Use.CSMS_ROOT, CPO.pem, 2, None) == ""
-    assert [r.use for _, r in pki.installed(tuple(Use))] == [Use.CSMS_ROOT, Use.MANUFACTURER_ROOT]
+    assert "2 roots are installed" in pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 2, None)
+    assert pki.install(CertificateUse.CSMS_ROOT, CPO.pem, 2, None) == ""
+    assert [r.use for _, r in pki.installed(tuple(CertificateUse))] == [
+        CertificateUse.CSMS_ROOT,
+        CertificateUse.MANUFACTURER_ROOT,
+    ]
 
 
 @pytest.mark.parametrize(("name", "algorithm"), [("SHA256", hashes.SHA256), ("SHA384", hashes.SHA384)])
@@ -215,24 +222,26 @@ def test_hashes_are_those_of_another_implementation(name: str, algorithm: type[h
     assert ours.issuer_name == request.issuer_name_hash.hex()
     assert ours.issuer_key == request.issuer_key_hash.hex()
     assert ours.serial == f"{request.serial_number:x}"
-    assert ours.same(HashData(name, ours.issuer_name.upper(), ours.issuer_key.upper(), "00" + ours.serial.upper()))
+    assert ours.names_same_certificate(
+        HashData(name, ours.issuer_name.upper(), ours.issuer_key.upper(), "00" + ours.serial.upper())
+    )
 
 
 @pytest.mark.parametrize("algorithm", x509_certificates.ALGORITHMS)
 def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
     named = x509_certificates.hash_data(CPO.certificate, CPO.certificate, algorithm)
     assert pki.delete(named, True) == "Failed"  # the last one that the connection hangs on
-    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
     assert pki.delete(named, True) == "Accepted"
     assert pki.delete(named, False) == "NotFound"
-    assert len(pki.installed_files(Use.CSMS_ROOT)) == 1
-    assert len(Pki(folder(pki)).installed_files(Use.CSMS_ROOT)) == 1
+    assert len(pki.installed_files(CertificateUse.CSMS_ROOT)) == 1
+    assert len(Pki(folder(pki)).installed_files(CertificateUse.CSMS_ROOT)) == 1
 
 
 @pytest.mark.parametrize("spare_last", [True, False])
 def test_the_root_that_a_connection_hangs_on_stays(pki: Pki, spare_last: bool) -> None:
-    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     ours, other = (x509_certificates.hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
     pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
     pki.used("b", STRANGER.certificate.public_bytes(Encoding.DER))
@@ -243,7 +252,7 @@ def test_the_root_that_a_connection_hangs_on_stays(pki: Pki, spare_last: bool) -
 
 @pytest.mark.parametrize("roots", [(), (b"",), (None,)])
 def test_while_nobody_knows_which_root_it_is_all_stay(pki: Pki, roots: tuple[bytes | None, ...]) -> None:
-    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     for root in roots:
         pki.used("a", root)
     for authority in (CPO, STRANGER):
@@ -255,10 +264,10 @@ def hashes_of(authority: Authority) -> HashData:
     return x509_certificates.hash_data(authority.certificate, authority.certificate)
 
 
-@pytest.mark.parametrize("use", Use)
+@pytest.mark.parametrize("use", CertificateUse)
 @pytest.mark.parametrize("installed_too", [False, True])
 def test_a_root_of_the_station_file_is_listed_deleted_and_comes_back_by_installing(
-    tmp_path: Path, use: Use, installed_too: bool
+    tmp_path: Path, use: CertificateUse, installed_too: bool
 ) -> None:
     """It is like an installed one. What was deleted stays so over a restart, although the file still names it."""
     file = tmp_path / "ca.pem"
@@ -270,9 +279,9 @@ def test_a_root_of_the_station_file_is_listed_deleted_and_comes_back_by_installi
     assert {r.hashes.serial for _, r in pki.installed((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
     assert pki.entries() == 2
     pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
-    assert pki.delete(hashes_of(CPO), True) == ("Failed" if use is Use.CSMS_ROOT else "Accepted")
+    assert pki.delete(hashes_of(CPO), True) == ("Failed" if use is CertificateUse.CSMS_ROOT else "Accepted")
     pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
-    if use is Use.CSMS_ROOT:
+    if use is CertificateUse.CSMS_ROOT:
         assert pki.delete(hashes_of(CPO), True) == "Accepted"
     for again in (pki, Pki(tmp_path / "pki", named)):
         assert again.delete(hashes_of(CPO), True) == "NotFound"
@@ -286,10 +295,10 @@ def test_a_root_of_the_station_file_is_listed_deleted_and_comes_back_by_installi
 def test_the_last_root_stays_whether_a_file_names_it_or_not(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text(CPO.pem)
-    pki = Pki(tmp_path / "pki", NamedFiles(((Use.CSMS_ROOT, file),)))
+    pki = Pki(tmp_path / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, file),)))
     pki.used("a", b"")
     assert pki.delete(hashes_of(CPO), True) == "Failed"
-    pki.install(Use.CSMS_ROOT, STRANGER.pem, 5, None)
+    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     assert pki.delete(hashes_of(CPO), True) == "Failed", "it is not known which one is used"
     pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
     assert pki.delete(hashes_of(CPO), True) == "Accepted"
@@ -303,7 +312,7 @@ def test_the_own_certificate_of_the_station_file_cannot_be_deleted(tmp_path: Pat
     file.write_text(pem(own))
     pki = Pki(tmp_path / "pki", NamedFiles(own=(file,)))
     if issuer_is_known:
-        pki.install(Use.CSMS_ROOT, CPO.pem, 5, None)
+        pki.install(CertificateUse.CSMS_ROOT, CPO.pem, 5, None)
     assert pki.delete(x509_certificates.hash_data(own, CPO.certificate), False) == "Failed"
     other = CPO.certify(named("SN-2"), STRANGER.key.public_key())
     assert pki.delete(x509_certificates.hash_data(other, CPO.certificate), False) == "NotFound"
@@ -318,8 +327,8 @@ def test_its_own_certificate_cannot_be_deleted(pki: Pki, signer: Authority) -> N
 
 
 def test_a_damaged_root_is_left_out_and_told(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
-    pki.installed_files(Use.CSMS_ROOT)[0].write_text("damaged")
-    assert pki.installed(tuple(Use)) == []
+    pki.installed_files(CertificateUse.CSMS_ROOT)[0].write_text("damaged")
+    assert pki.installed(tuple(CertificateUse)) == []
     assert "cannot be read" in caplog.text
     assert "no installed root" in pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).why
 
@@ -343,7 +352,7 @@ def test_whatever_is_done_what_is_there_is_complete(
     for what, n in steps:
         if what == "install":
             full = len(roots) >= 2 and n not in roots
-            assert (pki.install(Use.CSMS_ROOT, MADE[n].pem, 2, None) == "") is not full
+            assert (pki.install(CertificateUse.CSMS_ROOT, MADE[n].pem, 2, None) == "") is not full
             roots |= set() if full else {n}
         elif what == "delete":
             named = x509_certificates.hash_data(MADE[n].certificate, MADE[n].certificate)
@@ -358,7 +367,7 @@ def test_whatever_is_done_what_is_there_is_complete(
             pki.keep(tuple(own))
         else:
             pki = Pki(folder(pki))
-        assert len(pki.installed_files(Use.CSMS_ROOT)) == len(roots)
+        assert len(pki.installed_files(CertificateUse.CSMS_ROOT)) == len(roots)
         assert all(pki.client(id_) for id_ in own)
         assert pki.entries() == len(roots)
         for id_ in own:
@@ -384,7 +393,7 @@ def test_whatever_a_backend_sends_is_an_answer_and_no_end(changes: list[tuple[in
     with tempfile.TemporaryDirectory() as folder:
         pki = Pki(Path(folder))
         same = bytes(changed) == DER
-        assert (pki.install(Use.CSMS_ROOT, text, 5, None) == "") is same
+        assert (pki.install(CertificateUse.CSMS_ROOT, text, 5, None) == "") is same
         assert (signer_accepted(text, [CPO.pem.encode()]) == "") is same
         assert pki.take(text, "SN-1", None).why
 
@@ -394,10 +403,10 @@ import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
 from authorities import Authority, pem
-from agent.domain.certificates import Use
+from agent.domain.certificates import CertificateUse
 from agent.services.keys.key_store import NamedFiles, Pki
 root, pki = Authority(), Pki(Path(sys.argv[1]))
-pki.install(Use.CSMS_ROOT, root.pem, 5, None)
+pki.install(CertificateUse.CSMS_ROOT, root.pem, 5, None)
 print(flush=True)
 while True:
     taken = pki.take(root.sign(pki.request("SN-1", "O")), "SN-1", None)

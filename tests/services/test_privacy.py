@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from busy_machine import stretched
 
-from agent.domain.events import Asked, CardPresented, Started, TokenJudged, TransactionHeard
-from agent.domain.requests import AskSet, AskStart
+from agent.domain.events import CardPresented, RequestReceived, Started, TokenAuthorized, TransactionAcknowledged
+from agent.domain.requests import RemoteStartRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Token, Verdict
 from agent.services.logs.masking import KEPT, LogMask
 from agent.station_file.settings import Backend, Device
@@ -36,9 +36,13 @@ def journal() -> Iterator[tuple[LogMask, io.StringIO]]:
 def test_tokens_of_events_are_masked_in_any_case_and_anywhere(journal: tuple[LogMask, io.StringIO]) -> None:
     mask, out = journal
     mask.before_event(CardPresented(1, Token(UID)))
-    mask.before_event(Asked("chargy", "1", AskStart(1, Token(EMAID))))
-    mask.before_event(TokenJudged("token:1", Token(UID), Verdict(AuthorizationStatus.ACCEPTED, group="GROUP-OF-CARDS")))
-    mask.before_event(TransactionHeard("chargy", "s1", "1", Verdict(AuthorizationStatus.ACCEPTED, group="OTHER-GROUP")))
+    mask.before_event(RequestReceived("chargy", "1", RemoteStartRequest(1, Token(EMAID))))
+    mask.before_event(
+        TokenAuthorized("token:1", Token(UID), Verdict(AuthorizationStatus.ACCEPTED, group="GROUP-OF-CARDS"))
+    )
+    mask.before_event(
+        TransactionAcknowledged("chargy", "s1", "1", Verdict(AuthorizationStatus.ACCEPTED, group="OTHER-GROUP"))
+    )
     logging.getLogger("x").warning("refused %s: %r (%s, OTHER-GROUP)", UID.lower(), {"a": EMAID}, "group-of-cards")
     assert out.getvalue() == "refused …E5F6: {'a': '…78-9'} (…ARDS, …ROUP)\n"
 
@@ -54,7 +58,9 @@ def test_secrets_are_masked_whole(journal: tuple[LogMask, io.StringIO]) -> None:
     mask.learn_secret("the password of the file")
     mask.learn_secret("")
     mask.before_event(
-        Asked("chargy", "1", AskSet({"authorization_key": "text:0123456789abcdef", "reset_retries": "12345"}))
+        RequestReceived(
+            "chargy", "1", SetVariablesRequest({"authorization_key": "text:0123456789abcdef", "reset_retries": "12345"})
+        )
     )
     logging.getLogger("x").error("basic %s / %s / 12345", "the password of the file", "0123456789abcdef")
     assert out.getvalue() == "basic *** / *** / 12345\n"
@@ -119,7 +125,7 @@ raise ExceptionGroup("x", [ValueError({UID!r})])
     [
         Token(UID),
         CardPresented(1, Token(UID)),
-        AskStart(1, Token(UID)),
+        RemoteStartRequest(1, Token(UID)),
         Backend(password=UID),
         Device("d", {"pin": UID}),
     ],

@@ -19,7 +19,7 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.outbound.transaction_openings import TransactionRecord, encode_record
 from agent.ports.store import OutboxRow, Put
@@ -110,9 +110,9 @@ def old_file(path: Path, schema: int) -> None:
     facts = [("setting", f"k{n:04}", json.dumps({"text": "v" * 200})) for n in range(200)]
     db.executemany("INSERT INTO facts VALUES(?,?,?)", facts)
     for message in (started(), sampled(), ended()):
-        row = ("chargy", "s1", type(message).__name__, json.dumps(dump(message)))
+        row = ("chargy", "s1", type(message).__name__, json.dumps(dump_record(message)))
         db.execute("INSERT INTO outbox(link, session, kind, body) VALUES(?,?,?,?)", row)
-    dead = (9, "chargy", "s0", "TransactionEnded", json.dumps(dump(ended("s0"))), 3)
+    dead = (9, "chargy", "s0", "TransactionEnded", json.dumps(dump_record(ended("s0"))), 3)
     db.execute("INSERT INTO dead(seq, link, session, kind, body, attempts) VALUES(?,?,?,?,?,?)", dead)
     db.commit()
     db.close()

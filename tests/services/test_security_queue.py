@@ -29,7 +29,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.security_events import LOG_MAX, Noted
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ports.store import NOTES_MAX, Put, link_of, notes_of, readings_of
 from agent.services import engine
@@ -86,7 +86,10 @@ async def test_a_month_off_line_leaves_the_newest_and_no_bill_is_touched(tmp_pat
     await store.commit([], [("chargy", bill(1))])
     for first in range(0, most + 100, 50):
         events = [event(n) for n in range(first, first + 50)]
-        puts = [Put("security", str(n), dump(Noted("FirmwareUpdated", Stamp(1, n)))) for n in range(first, first + 50)]
+        puts = [
+            Put("security", str(n), dump_record(Noted("FirmwareUpdated", Stamp(1, n))))
+            for n in range(first, first + 50)
+        ]
         await store.commit(puts, [(NOTES, e) for e in events])
     assert [r.message.info for r in await store.head(NOTES, -1)] == [str(n) for n in range(100, most + 100)]
     assert (store.waiting(NOTES), store.waiting("chargy")) == (most, 1)

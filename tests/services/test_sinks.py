@@ -20,7 +20,7 @@ from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Tok
 from agent.services.clock import Clock
 from agent.services.sinks.mqtt import open_outlet
 from agent.services.sinks.sinks import FileOutlet, Sink, SinkError, Sinks
-from agent.station_file.settings import SettingsError, SinkTable, parse
+from agent.station_file.settings import SettingsError, SinkTable, parse_station_file
 from drivers.sim.mqtt import Broker as SimBroker
 
 AT = Stamp(1, 10.0)
@@ -121,7 +121,9 @@ async def test_a_file_turns_over_and_stays_small(tmp_path: Path) -> None:
 
 
 def table(**keys: Any) -> SinkTable:
-    return parse({"evse": [{"number": 1}], "sinks": [{"name": "s", **keys}]}, Path("station.toml")).sinks[0]
+    return parse_station_file({"evse": [{"number": 1}], "sinks": [{"name": "s", **keys}]}, Path("station.toml")).sinks[
+        0
+    ]
 
 
 async def test_nobody_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
-from agent.domain.serialization import Poisoned
+from agent.domain.serialization import UnreadableRecord
 from agent.model.fastclass import replace
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put, StoreError
@@ -121,7 +121,7 @@ async def test_an_old_schema_is_migrated_with_its_content(tmp_path: Path):
     db = sqlite3.connect(path)
     db.executescript(MIGRATIONS[0] + "PRAGMA user_version=1;")
     db.execute("INSERT INTO facts VALUES('setting', 'x', '{\"text\":\"7\"}')")
-    body = json.dumps(module.dump(started()))
+    body = json.dumps(module.dump_record(started()))
     db.execute("INSERT INTO outbox(link, session, kind, body) VALUES('chargy', 's1', 'TransactionStarted', ?)", (body,))
     db.execute("INSERT INTO dead VALUES(9, 'chargy', 's0', 'TransactionEnded', '{}', 3)")
     db.commit()
@@ -161,7 +161,7 @@ async def test_an_unreadable_message_travels_as_what_it_is(tmp_path: Path):
     db.commit()
     db.close()
     store = await Store.open(path)
-    assert isinstance((await store.head("chargy"))[0].message, Poisoned)
+    assert isinstance((await store.head("chargy"))[0].message, UnreadableRecord)
     await store.close()
 
 
@@ -359,7 +359,7 @@ async def test_a_key_that_is_no_text_is_set_aside_too(tmp_path: Path):
     facts = await store.facts()
     assert facts["setting"] == {"y": {"text": "2"}}
     assert list(facts["poisoned"]) == ["setting/\\xff"]
-    assert isinstance((await store.head("chargy"))[0].message, Poisoned)
+    assert isinstance((await store.head("chargy"))[0].message, UnreadableRecord)
     await store.close()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_store import ended, sampled, started
 
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.ports.store import Put, StoreError
 from agent.services.store import encoding, migrations, recovery
 from agent.services.store.migrations import MIGRATIONS, StoreRefused
@@ -136,7 +136,7 @@ def of_schema(path: Path, version: int) -> None:
     db.execute("INSERT INTO facts VALUES('session', 's1', '{\"evse\":1}')")
     place = ", number" if version >= 3 else ""
     for n, message in enumerate((started(), sampled(1), ended())):
-        row = ("chargy", "s1", type(message).__name__, encoding.text(dump(message)), *([n] if place else []))
+        row = ("chargy", "s1", type(message).__name__, encoding.text(dump_record(message)), *([n] if place else []))
         marks = ",".join("?" * len(row))
         db.execute(f"INSERT INTO outbox(link, session, kind, body{place}) VALUES({marks})", row)
     columns, row = "seq, link, session, kind, body, attempts", "90, 'chargy', 's0', 'TransactionEnded', '{}', 3"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from test_store import ended, sampled, started
 
-from agent.domain.serialization import Poisoned
+from agent.domain.serialization import UnreadableRecord
 from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
 from agent.services.store import content_loss, encoding, migrations
@@ -411,7 +411,7 @@ async def test_a_letter_that_flips_inside_a_record_is_found(tmp_path: Path) -> N
     store = await Store.open(path)
     start, end = await store.head("chargy", 9)
     assert start.message == started("s1", 1000)
-    assert isinstance(end.message, Poisoned)
+    assert isinstance(end.message, UnreadableRecord)
     assert "checksum" in str(end.message)
     assert "checksum" in (await store.facts())["poisoned"]["session/s1"]["why"]
     await store.close()

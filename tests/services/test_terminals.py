@@ -14,7 +14,7 @@ from busy_machine import deadline
 
 from agent.domain.events import Event, FaultCleared, FaultRaised
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -35,7 +35,7 @@ from agent.services.devices import supervisor
 from agent.services.devices.configured import compose_devices
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.terminal import REFUSALS, TerminalSupervisor
-from agent.station_file.settings import SettingsError, parse
+from agent.station_file.settings import SettingsError, parse_station_file
 
 OFFER = OfferPayment(0, "p1", 5000)
 
@@ -67,7 +67,7 @@ class Kept:
         self.keeper.accept_order(OFFER)
         await apollo.tap()
         assert (await self.next(BankCardRead)).payment == "p1"
-        self.keeper.accept_order(AuthorisePayment(0, "p1"))
+        self.keeper.accept_order(AuthorizePayment(0, "p1"))
         approved: PaymentApproved = await self.next(PaymentApproved)
         assert (approved.payment, approved.amount_cents) == ("p1", 5000)
         return approved
@@ -97,7 +97,7 @@ async def test_from_the_offer_to_the_charge(tmp_path: Path) -> None:
         it.keeper.accept_order(OfferPayment(0, "p2", 100))
         await apollo.tap("insufficient_funds")
         await it.next(BankCardRead)
-        it.keeper.accept_order(AuthorisePayment(0, "p2"))
+        it.keeper.accept_order(AuthorizePayment(0, "p2"))
         assert await it.next(PaymentDeclined) == PaymentDeclined(0, "p2", "insufficient funds")
         it.keeper.accept_order(OfferPayment(0, "p3", 100))
         it.keeper.accept_order(CancelPayment(0, "p3"))
@@ -159,7 +159,7 @@ async def test_whether_an_authorisation_was_taken_back_is_not_said_when_nobody_k
         it.keeper.accept_order(OFFER)
         await apollo.tap(bank_s=30)
         await it.next(BankCardRead)
-        it.keeper.accept_order(AuthorisePayment(0, "p1"))
+        it.keeper.accept_order(AuthorizePayment(0, "p1"))
         async with deadline(30):
             while not it.keeper._asked:
                 await asyncio.sleep(0.005)
@@ -176,9 +176,9 @@ async def test_what_is_refused_is_cancelled(tmp_path: Path) -> None:
         it.keeper.accept_order(OFFER)
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
         it.keeper.accept_order(OFFER)
-        it.keeper.accept_order(AuthorisePayment(0, "p1"))  # no card was read
+        it.keeper.accept_order(AuthorizePayment(0, "p1"))  # no card was read
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
-        it.keeper.accept_order(AuthorisePayment(0, "another"))
+        it.keeper.accept_order(AuthorizePayment(0, "another"))
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "another")
 
 
@@ -216,7 +216,7 @@ async def test_a_card_whose_bank_was_never_asked_is_told_as_that(tmp_path: Path)
         await apollo.tap()
         await it.next(BankCardRead)
         await apollo.do("restart")
-        it.keeper.accept_order(AuthorisePayment(0, "p1"))
+        it.keeper.accept_order(AuthorizePayment(0, "p1"))
         assert (await it.next(TerminalOpened)).restarted
         assert await it.next(PaymentCancelled) == PaymentCancelled(0, "p1")
 
@@ -277,9 +277,9 @@ def test_a_station_without_a_terminal_answers() -> None:
 def test_terminals_of_a_station_file(tmp_path: Path) -> None:
     table = {"driver": "terminal_payter", "host": "192.168.5.10"}
     raw = {"terminal": table, "evse": [{"number": 1}, {"number": 2, "terminal": {**table, "port": 4000}}]}
-    found = compose_devices(parse(raw, tmp_path / "s.toml"), lambda: (0, 0.0))
+    found = compose_devices(parse_station_file(raw, tmp_path / "s.toml"), lambda: (0, 0.0))
     assert [(d.evse, d.role, d.complaints) for d in found] == [(2, "terminal", []), (0, "terminal", [])]
-    wrong = parse({**raw, "terminal": {"driver": "reader_serial", "device": "x"}}, tmp_path / "s")
+    wrong = parse_station_file({**raw, "terminal": {"driver": "reader_serial", "device": "x"}}, tmp_path / "s")
     with pytest.raises(SettingsError, match=r"terminal\.driver: 'reader_serial' drives a reader"):
         compose_devices(wrong, lambda: (0, 0.0))
 

@@ -122,7 +122,7 @@ async def test_a_store_full_of_bills_still_takes_what_became_of_money(tmp_path: 
     await store.commit([Put("payment", id_, {"state": "Active"}) for id_ in ids])
     await store.close()
     store, _ = await full_of_bills(path)
-    before = {PayState.AUTH_PENDING, PayState.AUTHORISED, PayState.ACTIVE, PayState.DECLINED}
+    before = {PayState.AUTH_PENDING, PayState.AUTHORIZED, PayState.ACTIVE, PayState.DECLINED}
     for state in set(PayState) - UNKEPT - before:
         for id_ in ids:
             await store.commit([Put("payment", id_, {"state": state.value, "usage": "x" * 900})])

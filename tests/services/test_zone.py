@@ -17,7 +17,7 @@ from busy_machine import stretched
 
 from agent.ocpp.wire.timestamps import format_rfc3339, parse_timestamp
 from agent.ports import zone as module
-from agent.ports.zone import RULES, NoZone, local_time, zone
+from agent.ports.zone import RULES, NoZone, load_time_zone, local_time
 
 NAME = "Europe/Luxembourg"
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,19 +66,19 @@ def test_the_rule_is_the_database_for_twenty_years() -> None:
 @pytest.mark.parametrize("name", ["Europe/Luxemburg", "europe/luxembourg", "Luxembourg"])
 def test_an_unknown_zone_is_told_with_what_was_meant(name: str) -> None:
     with pytest.raises(NoZone, match="did you mean 'Europe/Luxembourg'"):
-        zone(name)
+        load_time_zone(name)
 
 
 @pytest.mark.parametrize("name", ["", "Europe", "/etc/passwd", "../x", "CET-1CEST,M13.5.0,M10.5.0/3", "x" * 300, "ü-1"])
 def test_what_is_no_zone_at_all(name: str) -> None:
     with pytest.raises(NoZone, match="is no time zone"):
-        zone(name)
+        load_time_zone(name)
 
 
 def test_without_a_database_an_unknown_zone_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zoneinfo, "available_timezones", set)
     with pytest.raises(NoZone, match=r"no time-zone data.* tzdata, or give the rule"):
-        zone("Asia/Nowhere")
+        load_time_zone("Asia/Nowhere")
 
 
 def test_a_station_with_an_unknown_zone_shows_utc_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:

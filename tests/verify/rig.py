@@ -13,7 +13,7 @@ from agent.commands.verify import command, report, runner
 from agent.commands.verify.bench import Options
 from agent.model.types import EvseId
 from agent.ports.verify import Action, Skipped
-from agent.station_file.settings import StationFile, parse
+from agent.station_file.settings import StationFile, parse_station_file
 from drivers.sim.world import Impossible, World
 from tests.drivers.sim_stations import station
 
@@ -74,7 +74,7 @@ class WorldOperator:
 async def street(folder: Path, speed: float = 1.0, **tables: Any) -> AsyncIterator[tuple[World, StationFile]]:
     """A world, and the station file that connects the production drivers to it."""
     async with World.open(station(folder, **tables), speed=speed, status_socket=folder / "s.sock") as world:
-        yield world, parse(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
+        yield world, parse_station_file(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
 
 
 async def verified(

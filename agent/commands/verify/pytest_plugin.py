@@ -43,10 +43,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 def _check_items(session: pytest.Session, config: pytest.Config, path: Path) -> list[pytest.Item]:
     from agent.commands.verify import runner
-    from agent.station_file.settings import SettingsError, load
+    from agent.station_file.settings import SettingsError, load_station_file
 
     try:
-        file, wanted = load(path), _verify_request(config)
+        file, wanted = load_station_file(path), _verify_request(config)
         made = runner.device_rounds(file, wanted.only)
     except SettingsError as e:
         raise pytest.UsageError(f"--station: {e}") from e

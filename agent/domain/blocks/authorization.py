@@ -13,35 +13,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.admission import closed_for, group_may
-from agent.domain.authorization_cache import Cache
+from agent.domain.admission import group_may_charge, why_closed_for
+from agent.domain.authorization_cache import AuthorizationCache
 from agent.domain.blocks.card_rate_limit import CardRateLimit
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.startup_taps import StartupTaps
 from agent.domain.charging.profiles import Profile, Purpose, profile_problem
 from agent.domain.events import (
-    Asked,
     BoardOpened,
     CableClaimed,
     CardPresented,
     CardRefused,
     OutletChosen,
+    RequestReceived,
     SessionClosed,
     SituationChanged,
     Started,
     StopWanted,
     TokenAccepted,
-    TokenJudged,
-    TransactionGivenUp,
-    TransactionHeard,
+    TokenAuthorized,
+    TransactionAbandoned,
+    TransactionAcknowledged,
     VehicleConnected,
 )
-from agent.domain.evse import Evse, Service, Site, State
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, Remember, Reply, Tell
+from agent.domain.orders import AuthorizeToken, Persist, Response, Send
 from agent.domain.pending_authorization import Pending
-from agent.domain.requests import AskClearCache, AskStart
+from agent.domain.requests import ClearCacheRequest, RemoteStartRequest
 from agent.model.fastclass import replace
 from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
 
@@ -55,18 +55,18 @@ _REFUSAL_DETAIL = {
 
 
 class AuthorizationBlock:
-    def __init__(self, site: Site, choice: OutletSelection, early: StartupTaps) -> None:
+    def __init__(self, site: StationState, choice: OutletSelection, early: StartupTaps) -> None:
         self._site, self._outlet_selection, self._startup_taps = site, choice, early
         self._rate_limit = CardRateLimit(site)
-        self.cache = Cache(site.settings)
+        self.cache = AuthorizationCache(site.settings)
         self._pending: dict[str, Pending] = {}
         self._request_count = 0
 
     # --- the cache ---------------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def recall_cache(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        yield from self.cache.recall(event.remembered.get("cache", {}))
+        yield from self.cache.load_remembered(event.remembered.get("cache", {}))
 
     def find_known_verdict(self, token: Token, now: Moment) -> Verdict | None:
         """Return what the local list or the cache says of the token. A token that expired with time
@@ -74,14 +74,16 @@ class AuthorizationBlock:
         be judged, and the token counts as expired."""
         verdict = self.find_listed_verdict(token)
         if verdict is None:
-            verdict = self.cache.find(token, now)
+            verdict = self.cache.find_valid(token, now)
         if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
-            return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.accepted else verdict
+            return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.is_accepted else verdict
         return verdict
 
     def find_listed_verdict(self, token: Token) -> Verdict | None:
         """Return the local list's entry for the token, as it was sent."""
-        return self._site.local_list.find(token) if self._site.settings.flag("local_list_enabled") else None
+        return (
+            self._site.local_list.find_verdict(token) if self._site.settings.bool_value("local_list_enabled") else None
+        )
 
     def _cache_verdict(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
         """Store the verdict in the cache. A token of the local list is not cached (OCPP 1.6 3.5.3);
@@ -90,20 +92,20 @@ class AuthorizationBlock:
         if listed is not None:
             if listed.status is not verdict.status:
                 here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
-                yield Tell(self._site.links[0], ListConflicted(now.stamp, here))
+                yield Send(self._site.links[0], ListConflicted(now.stamp, here))
             return
-        yield from self.cache.learn(token, verdict, now)
+        yield from self.cache.store_verdict(token, verdict, now)
 
-    @answers(AskClearCache)
-    def answer_clear_cache(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        if not self.cache.enabled:
-            yield Reply(event.link, event.request, "Rejected")
+    @answers_requests(ClearCacheRequest)
+    def answer_clear_cache(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+        if not self.cache.is_enabled:
+            yield Response(event.link, event.request, "Rejected")
             return
-        yield from self.cache.clear()
-        yield Reply(event.link, event.request, "Accepted")
+        yield from self.cache.clear_all()
+        yield Response(event.link, event.request, "Accepted")
 
-    @on(TransactionHeard)
-    def learn_from_transaction_response(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+    @handles_events(TransactionAcknowledged)
+    def learn_from_transaction_response(self, event: TransactionAcknowledged, now: Moment) -> Iterator[Yielded]:
         if event.link != self._site.links[0]:
             return
         for evse in self._site.evses.values():
@@ -115,11 +117,11 @@ class AuthorizationBlock:
                     yield from self._cache_verdict(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
-                    yield Remember("session", evse.session.id, evse.session.to_record())
+                    yield Persist("session", evse.session.id, evse.session.to_record())
 
     # --- a card ------------------------------------------------------------------------------------------------
 
-    @on(CardPresented)
+    @handles_events(CardPresented)
     def authorize_card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
         if self._startup_taps.is_early(event, now) and not self._is_token_here(event.token):
             yield from self._startup_taps.keep_early_card(event)
@@ -139,29 +141,37 @@ class AuthorizationBlock:
             return
         elif self._rate_limit.is_limit_reached(event.evse, now) and not self._is_known_good(event.token, now):
             yield CardRefused(evse.number, "patience")
-        elif evse.state in (State.ACTIVE, State.RECOVERING) or evse.holds_only_kept_cable:
+        elif evse.state in (SessionState.ACTIVE, SessionState.RECOVERING) or evse.holds_only_kept_cable:
             yield from self._authorize_stop_by_card(evse, event.evse, event.token, now)
-        elif evse.state in (State.BEGINNING, State.ENDING, State.AUTHORISED):
+        elif evse.state in (SessionState.BEGINNING, SessionState.ENDING, SessionState.AUTHORIZED):
             yield from self._answer_card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
-        elif evse.session_used or (closed_for(self._site, evse, event.token) and not group_may(self._site, evse)):
+        elif evse.session_used or (
+            why_closed_for(self._site, evse, event.token) and not group_may_charge(self._site, evse)
+        ):
             yield self._unavailable_refusal(evse)
         else:
             yield from self._authorize_token(Pending(evse.number, event.token, event.evse, movable), now)
 
     def _is_known_good(self, token: Token, now: Moment) -> bool:
         known = self.find_known_verdict(token, now)
-        return self._is_token_here(token) or (known is not None and known.accepted)
+        return self._is_token_here(token) or (known is not None and known.is_accepted)
 
-    def _select_evse_for_card(self, event: CardPresented, now: Moment) -> tuple[Evse | None, bool, list[Evse]]:
+    def _select_evse_for_card(
+        self, event: CardPresented, now: Moment
+    ) -> tuple[EvseRecord | None, bool, list[EvseRecord]]:
         """Return the EVSE that a card at this reader is for, whether the first cable may still
         choose another one, and the EVSEs that are equally likely (the returned one is among
         them)."""
         evses = self._site.evses
         if event.evse:
             return evses.get(event.evse), False, []
-        own = [e for e in evses.values() if event.token and any(event.token.same(t) for t in self._tokens_at_evse(e))]
+        own = [
+            e
+            for e in evses.values()
+            if event.token and any(event.token.matches_token(t) for t in self._tokens_at_evse(e))
+        ]
         if own:
             return own[0], False, []
         reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
@@ -173,38 +183,38 @@ class AuthorizationBlock:
         open_ = [
             e
             for e in evses.values()
-            if not closed_for(self._site, e, event.token) and not self._has_pending_authorization(e)
+            if not why_closed_for(self._site, e, event.token) and not self._has_pending_authorization(e)
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
         open_ = [e for e in open_ if e.payer_until_s is None and not e.session_used] or open_
-        plugged = [e for e in open_ if e.vehicle_connected and e.state in (State.OCCUPIED, State.ENDED)]
+        plugged = [e for e in open_ if e.vehicle_connected and e.state in (SessionState.OCCUPIED, SessionState.ENDED)]
         if plugged:
-            last = max(plugged, key=lambda e: (e.state is State.OCCUPIED, _plug_time(e)))
+            last = max(plugged, key=lambda e: (e.state is SessionState.OCCUPIED, _plug_time(e)))
             if chosen := self._outlet_selection.find_chosen_outlet(plugged, now):
                 return chosen, False, []
             return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
-        free = [e for e in open_ if e.state in (State.FREE, State.OCCUPIED, State.ENDED)]
+        free = [e for e in open_ if e.state in (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)]
         if free:
             return self._outlet_selection.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
         by_group = [
             e
             for e in evses.values()
-            if e.accepts_authorization and group_may(self._site, e) and not self._has_pending_authorization(e)
+            if e.accepts_authorization and group_may_charge(self._site, e) and not self._has_pending_authorization(e)
         ]
-        busy = [e for e in evses.values() if e.state is State.ACTIVE]
+        busy = [e for e in evses.values() if e.state is SessionState.ACTIVE]
         return next(iter((*by_group, *busy, *trapped)), None), False, []
 
-    def _is_of_group(self, evse: Evse, token: Token, now: Moment) -> bool:
+    def _is_of_group(self, evse: EvseRecord, token: Token, now: Moment) -> bool:
         """True if the token is of the kept cable's group, as far as list or cache know."""
         known, kept = self.find_known_verdict(token, now), evse.kept
         return kept is not None and kept.group is not None and known is not None and known.group == kept.group
 
-    def _tokens_at_evse(self, evse: Evse) -> set[Token]:
+    def _tokens_at_evse(self, evse: EvseRecord) -> set[Token]:
         """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
         authorized."""
         tokens = {p.token for p in self._pending.values() if p.evse == evse.number}
-        if evse.grant:
-            tokens.add(evse.grant.token)
+        if evse.authorization:
+            tokens.add(evse.authorization.token)
         if evse.session:
             tokens.add(evse.session.token)
         elif evse.kept and evse.holds_only_kept_cable:
@@ -215,51 +225,51 @@ class AuthorizationBlock:
         """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
         meant."""
         return token is not None and any(
-            token.same(t) for e in self._site.evses.values() for t in self._tokens_at_evse(e)
+            token.matches_token(t) for e in self._site.evses.values() for t in self._tokens_at_evse(e)
         )
 
-    def _is_reserved_for(self, evse: Evse, token: Token) -> bool:
-        own = any(r.evse == evse.number and token.same(r.token) for r in self._site.reservations.values())
+    def _is_reserved_for(self, evse: EvseRecord, token: Token) -> bool:
+        own = any(r.evse == evse.number and token.matches_token(r.token) for r in self._site.reservations.values())
         return (
             own
             and evse.accepts_authorization
-            and not closed_for(self._site, evse, token)
+            and not why_closed_for(self._site, evse, token)
             and not self._has_pending_authorization(evse)
         )
 
-    def _unavailable_refusal(self, evse: Evse) -> CardRefused:
+    def _unavailable_refusal(self, evse: EvseRecord) -> CardRefused:
         service = self._site.service_state(evse)
-        if evse.session_used and service is Service.IN_SERVICE:
+        if evse.session_used and service is ServiceState.IN_SERVICE:
             return CardRefused(evse.number, "spent")
-        return CardRefused(evse.number, "reserved" if service is Service.RESERVED else "unavailable")
+        return CardRefused(evse.number, "reserved" if service is ServiceState.RESERVED else "unavailable")
 
-    def _is_owner_card(self, evse: Evse, token: Token) -> bool:
+    def _is_owner_card(self, evse: EvseRecord, token: Token) -> bool:
         """True for the card that owns the session or the kept cable. It stops at once, even while
         another card is being authorized."""
         owner = evse.session or (evse.kept if evse.holds_only_kept_cable else None)
-        return owner is not None and token.same(owner.token)
+        return owner is not None and token.matches_token(owner.token)
 
-    def _has_pending_authorization(self, evse: Evse) -> bool:
+    def _has_pending_authorization(self, evse: EvseRecord) -> bool:
         return any(p.evse == evse.number for p in self._pending.values())
 
-    def _authorize_stop_by_card(self, evse: Evse, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
+    def _authorize_stop_by_card(self, evse: EvseRecord, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
         """Stop the session, or free the kept cable, if this card may do so."""
         owner = evse.session or evse.kept
         assert owner is not None
-        if token.same(owner.token):
+        if token.matches_token(owner.token):
             yield _stop_or_claim_cable(evse, token)
         elif owner.group is None and not self._master_group:
             yield from self._refuse_bad_card(evse, reader, "wrong_card", now)
         else:
             yield from self._authorize_token(Pending(evse.number, token, reader, stops=True), now)
 
-    def _refuse_bad_card(self, evse: Evse, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
+    def _refuse_bad_card(self, evse: EvseRecord, reader: EvseId | None, why: str, now: Moment) -> Iterator[Yielded]:
         yield CardRefused(evse.number, why)
         if reader is not None:
             yield from self._rate_limit.count_refused_card(reader, now)
 
-    def _answer_card_while_waiting(self, evse: Evse, token: Token) -> Iterator[Yielded]:
-        if evse.grant is None or token.same(evse.grant.token):
+    def _answer_card_while_waiting(self, evse: EvseRecord, token: Token) -> Iterator[Yielded]:
+        if evse.authorization is None or token.matches_token(evse.authorization.token):
             yield SituationChanged(evse.number)  # a second tap to be sure: show the state again
         else:
             yield CardRefused(evse.number, "concurrent")
@@ -272,26 +282,26 @@ class AuthorizationBlock:
             yield from self._authorize_offline(pending, known, now)
         elif known and self._is_settled_locally(pending.token, known):
             yield from self._authorize_locally(pending, known, now, offline=False)
-        elif self._site.settings.flag(_LOCALLY):
+        elif self._site.settings.bool_value(_LOCALLY):
             yield from self._refuse_bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
         else:
             self._request_count += 1
             request = f"token:{self._request_count}"
             self._pending[request] = pending
-            yield JudgeToken(self._site.links[0], request, pending.token, pending.evse)
+            yield AuthorizeToken(self._site.links[0], request, pending.token, pending.evse)
             yield SituationChanged(pending.evse)
 
     def _is_settled_locally(self, token: Token, known: Verdict) -> bool:
         """True if list or cache decide, although the backend could be asked."""
         settings = self._site.settings
-        if settings.flag(_LOCALLY):
+        if settings.bool_value(_LOCALLY):
             return True
-        if known.accepted:
-            return settings.flag("local_pre_authorize")
-        return settings.flag("cache_settles" if self.find_listed_verdict(token) is None else "list_settles")
+        if known.is_accepted:
+            return settings.bool_value("local_pre_authorize")
+        return settings.bool_value("cache_settles" if self.find_listed_verdict(token) is None else "list_settles")
 
-    @on(TokenJudged)
-    def apply_authorize_response(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+    @handles_events(TokenAuthorized)
+    def apply_authorize_response(self, event: TokenAuthorized, now: Moment) -> Iterator[Yielded]:
         pending = self._pending.pop(event.request, None)
         if pending is None:
             return
@@ -304,9 +314,9 @@ class AuthorizationBlock:
 
     def _authorize_offline(self, pending: Pending, known: Verdict | None, now: Moment) -> Iterator[Yielded]:
         settings = self._site.settings
-        if known is not None and settings.flag("local_authorize_offline"):
+        if known is not None and settings.bool_value("local_authorize_offline"):
             yield from self._authorize_locally(pending, known, now, offline=True)
-        elif known is None and settings.flag("offline_tx_for_unknown_id") and not pending.stops:
+        elif known is None and settings.bool_value("offline_tx_for_unknown_id") and not pending.stops:
             yield from self._apply_verdict(
                 pending, Verdict(AuthorizationStatus.ACCEPTED), now, Judge.NOBODY, offline=True
             )
@@ -314,8 +324,8 @@ class AuthorizationBlock:
             yield CardRefused(pending.evse, "offline")
 
     def _authorize_locally(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
-        if known.accepted:
-            yield from self.cache.used(pending.token, now)
+        if known.is_accepted:
+            yield from self.cache.mark_used(pending.token, now)
         judge = Judge.CACHE if self.find_listed_verdict(pending.token) is None else Judge.LIST
         yield from self._apply_verdict(pending, known, now, judge, offline)
 
@@ -323,7 +333,7 @@ class AuthorizationBlock:
         self, pending: Pending, verdict: Verdict, now: Moment, judge: Judge, offline: bool = False
     ) -> Iterator[Yielded]:
         evse = self._final_evse_for(pending, verdict)
-        if not verdict.accepted:
+        if not verdict.is_accepted:
             yield from self._refuse_bad_card(evse, pending.reader, _REFUSAL_DETAIL.get(verdict.status, "invalid"), now)
         elif self._master_group and verdict.group == self._master_group:
             yield from self._stop_all_by_master_pass(pending)
@@ -331,7 +341,7 @@ class AuthorizationBlock:
             yield from self._stop_by_group(evse, pending, verdict, now)
         elif not verdict.holds_at(evse.number):
             yield CardRefused(evse.number, "unavailable")
-        elif closed_for(self._site, evse, pending.token, verdict.group) or not evse.accepts_authorization:
+        elif why_closed_for(self._site, evse, pending.token, verdict.group) or not evse.accepts_authorization:
             yield self._unavailable_refusal(evse)  # the situation changed while the backend answered
         else:
             yield TokenAccepted(
@@ -339,7 +349,7 @@ class AuthorizationBlock:
                 judged_by=judge,
             )  # fmt: skip
 
-    def _final_evse_for(self, pending: Pending, verdict: Verdict) -> Evse:
+    def _final_evse_for(self, pending: Pending, verdict: Verdict) -> EvseRecord:
         """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
         another EVSE while the backend answered decides, and so does the list of EVSEs for which the
         token is valid."""
@@ -347,11 +357,11 @@ class AuthorizationBlock:
         if not pending.movable or (evse.vehicle_connected and verdict.holds_at(evse.number)):
             return evse
         good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
-        open_ = [e for e in good if e.accepts_authorization and not closed_for(self._site, e, pending.token)]
-        plugged = [e for e in open_ if e.vehicle_connected and e.state is State.OCCUPIED]
+        open_ = [e for e in good if e.accepts_authorization and not why_closed_for(self._site, e, pending.token)]
+        plugged = [e for e in open_ if e.vehicle_connected and e.state is SessionState.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
-    def _stop_by_group(self, evse: Evse, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
+    def _stop_by_group(self, evse: EvseRecord, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
         owner = evse.session or (evse.kept if evse.holds_only_kept_cable else None)
         if owner is not None and verdict.group is not None and verdict.group == owner.group:
             yield _stop_or_claim_cable(evse, pending.token)
@@ -360,41 +370,44 @@ class AuthorizationBlock:
 
     @property
     def _master_group(self) -> str:
-        return self._site.settings.text("master_group")
+        return self._site.settings.text_value("master_group")
 
     def _stop_all_by_master_pass(self, pending: Pending) -> Iterator[Yielded]:
         """Stop all transactions. The driver cannot choose one at this station, so the master pass
         ends every one (2.x C16)."""
         why, token = (StopReason.MASTER_PASS, TriggerReason.STOP_AUTHORIZED), pending.token
         evses = [] if pending.remote_id else list(self._site.evses.values())
-        charging = [e for e in evses if e.state in (State.ACTIVE, State.RECOVERING)]
+        charging = [e for e in evses if e.state in (SessionState.ACTIVE, SessionState.RECOVERING)]
         waiting = [e for e in evses if e.session is None and e.tx is not None]
         yield from (StopWanted(e.number, *why, token) for e in charging)
         yield from (
-            StopWanted(e.number, *why, token) if e.grant else TransactionGivenUp(e.number, *why) for e in waiting
+            StopWanted(e.number, *why, token) if e.authorization else TransactionAbandoned(e.number, *why)
+            for e in waiting
         )
         if not charging and not waiting:
             yield CardRefused(pending.evse, "master")
 
-    def is_closed(self, evse: Evse) -> bool:
+    def is_closed(self, evse: EvseRecord) -> bool:
         """True if this EVSE is closed to a driver without a card."""
-        return closed_for(self._site, evse, None)
+        return why_closed_for(self._site, evse, None)
 
     # --- without a card ----------------------------------------------------------------------------------------
 
-    @on(VehicleConnected, BoardOpened, SessionClosed)
+    @handles_events(VehicleConnected, BoardOpened, SessionClosed)
     def move_authorization_to_cable(
         self, event: VehicleConnected | BoardOpened | SessionClosed, now: Moment
     ) -> Iterator[Yielded]:
         """Move an authorization that waits at another EVSE to the first cable."""
         evse = self._site.evses[event.evse]
-        fresh = (State.FREE, State.OCCUPIED, State.ENDED)[: 3 if isinstance(event, VehicleConnected) else 2]
+        fresh = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)[
+            : 3 if isinstance(event, VehicleConnected) else 2
+        ]
         if evse.state not in fresh or not evse.vehicle_connected or evse.session_used:
             return
         if moved := self._find_movable_authorization(evse):
             yield from self._move_authorization(moved, evse, movable=False)
 
-    @on(OutletChosen)
+    @handles_events(OutletChosen)
     def move_authorization_to_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
         """Move an authorization that waits at another EVSE to the chosen one. A cable may still
         move it again."""
@@ -402,20 +415,20 @@ class AuthorizationBlock:
         if evse.accepts_authorization and (moved := self._find_movable_authorization(evse)):
             yield from self._move_authorization(moved, evse, movable=not evse.vehicle_connected)
 
-    def _find_movable_authorization(self, evse: Evse) -> Evse | None:
+    def _find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
         """Return the EVSE with a waiting authorization that may be used here as well."""
         for other in self._site.evses.values():
-            moved = other.grant
-            if other is evse or other.state is not State.AUTHORISED or moved is None or not moved.movable:
+            moved = other.authorization
+            if other is evse or other.state is not SessionState.AUTHORIZED or moved is None or not moved.movable:
                 continue
             group = moved.verdict.group if moved.verdict else None
             elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
-            if not elsewhere and not closed_for(self._site, evse, moved.token, group, leaving=other):
+            if not elsewhere and not why_closed_for(self._site, evse, moved.token, group, leaving=other):
                 return other
         return None
 
-    def _move_authorization(self, other: Evse, evse: Evse, movable: bool) -> Iterator[Yielded]:
-        moved = other.grant
+    def _move_authorization(self, other: EvseRecord, evse: EvseRecord, movable: bool) -> Iterator[Yielded]:
+        moved = other.authorization
         assert moved is not None
         yield StopWanted(other.number, StopReason.OTHER, TriggerReason.AUTHORIZED, note="moved")
         m = moved
@@ -423,22 +436,24 @@ class AuthorizationBlock:
             evse.number, m.token, m.verdict, m.remote_id, movable, m.offline, m.profile, m.wait_s, m.judged_by, m.tariff
         )  # fmt: skip
 
-    @answers(AskStart)
-    def answer_remote_start(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(RemoteStartRequest)
+    def answer_remote_start(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskStart)
+        assert isinstance(ask, RemoteStartRequest)
         evse = self._select_evse_for_remote_start(ask)
         master = bool(ask.group) and ask.group == self._master_group
-        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and closed_for(self._site, evse, ask.token)
+        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and why_closed_for(self._site, evse, ask.token)
         too_long = len(ask.token.value) > self._site.max_token_length()
         wrong = too_long or master or self._is_profile_impossible(ask.profile) or self._site.used_up(ask.token)
         if evse is None or nobody or wrong:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
-        yield Reply(event.link, event.request, "Accepted")
+        yield Response(event.link, event.request, "Accepted")
         remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
-        doubtful = closed_for(self._site, evse, ask.token, group)  # the backend has to say whether it is of the group
-        asks = self._site.settings.flag("authorize_remote_start") if ask.asks is None else ask.asks
+        doubtful = why_closed_for(
+            self._site, evse, ask.token, group
+        )  # the backend has to say whether it is of the group
+        asks = self._site.settings.bool_value("authorize_remote_start") if ask.asks is None else ask.asks
         if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
             yield from self._authorize_token(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
         else:
@@ -451,14 +466,14 @@ class AuthorizationBlock:
             profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
         )
 
-    def _select_evse_for_remote_start(self, ask: AskStart) -> Evse | None:
+    def _select_evse_for_remote_start(self, ask: RemoteStartRequest) -> EvseRecord | None:
         """Select the EVSE: first one reserved for this token, then an open one, preferably with a
         vehicle."""
         wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
         asked = [e for e in wanted if e.accepts_authorization and not self._has_pending_authorization(e)]
-        open_ = [e for e in asked if not closed_for(self._site, e, ask.token, ask.group or None)]
+        open_ = [e for e in asked if not why_closed_for(self._site, e, ask.token, ask.group or None)]
         own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
-        by_group = [] if ask.group else [e for e in asked if group_may(self._site, e)]
+        by_group = [] if ask.group else [e for e in asked if group_may_charge(self._site, e)]
         return max(own or open_ or by_group, key=lambda e: e.vehicle_connected, default=None)
 
     def is_authorizing_at(self, evse: EvseId) -> bool:
@@ -466,12 +481,12 @@ class AuthorizationBlock:
         return any(p.evse == evse for p in self._pending.values())
 
 
-def _stop_or_claim_cable(evse: Evse, token: Token) -> StopWanted | CableClaimed:
+def _stop_or_claim_cable(evse: EvseRecord, token: Token) -> StopWanted | CableClaimed:
     """Stop the session, or claim the kept cable, for a card that may do so."""
     if evse.session is None:
         return CableClaimed(evse.number)
     return StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
 
 
-def _plug_time(evse: Evse) -> float:
+def _plug_time(evse: EvseRecord) -> float:
     return evse.plugged_at.t_s if evse.plugged_at else 0.0

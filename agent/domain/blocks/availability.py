@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import (
-    Asked,
+    AuthorizationDropped,
     BoardOpened,
     CableRemoved,
     FaultCleared,
     FaultRaised,
-    GrantDropped,
+    RequestReceived,
     SessionClosed,
     SituationChanged,
     Started,
@@ -21,20 +21,20 @@ from agent.domain.events import (
     TimeCame,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.faults import CATALOGUE, GRACE_S, ends_session
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Remember, Reply, SetService, WakeMe
-from agent.domain.requests import AskAvailability
+from agent.domain.orders import Persist, Response, SetService, WakeMe
+from agent.domain.requests import ChangeAvailabilityRequest
 from agent.model.types import STATION, Fault, Moment
 
 
 class Availability:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
 
-    @on(Started)
+    @handles_events(Started)
     def restore_availability(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("availability", {}).items():
             operative = bool(record.get("operative", True))
@@ -45,31 +45,31 @@ class Availability:
                 evse.operative, evse.connector_operative = operative, bool(record.get("connector", True))
         return iter(())
 
-    @answers(AskAvailability)
-    def answer_change_availability(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(ChangeAvailabilityRequest)
+    def answer_change_availability(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Store the change before it is accepted. A running session finishes first
         (``Scheduled``)."""
         ask = event.ask
-        assert isinstance(ask, AskAvailability)
+        assert isinstance(ask, ChangeAvailabilityRequest)
         if ask.evse != STATION and ask.evse not in self._site.evses:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         touched = list(self._site.evses.values()) if ask.evse == STATION else [self._site.evses[ask.evse]]
         if ask.evse == STATION:
             self._site.operative = ask.operative
-            yield Remember("availability", str(STATION), {"operative": ask.operative})
+            yield Persist("availability", str(STATION), {"operative": ask.operative})
         if ask.evse != STATION or ask.every:  # 1.6 5.2: connector 0 stands for all connectors
             for evse in touched:
                 yield self._set_operative(evse, ask)
         busy = any(e.session is not None or e.tx is not None for e in touched)
-        yield Reply(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
+        yield Response(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
         for evse in touched:
-            if evse.state in (State.AUTHORISED, State.BEGINNING) and not ask.operative:
+            if evse.state in (SessionState.AUTHORIZED, SessionState.BEGINNING) and not ask.operative:
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="unavailable")
             yield from self._switch_board_service(evse)
         yield SituationChanged(STATION)
 
-    def _set_operative(self, evse: Evse, ask: AskAvailability) -> Remember:
+    def _set_operative(self, evse: EvseRecord, ask: ChangeAvailabilityRequest) -> Persist:
         """Set an EVSE or its connector operative or not. An EVSE that becomes operative leaves its
         connector as it is, and the other way round (2.0.1 G03). 1.x has one state for both."""
         if ask.every or not ask.connector:
@@ -77,9 +77,9 @@ class Availability:
         if ask.every or ask.connector:
             evse.connector_operative = ask.operative
         record = {"operative": evse.operative, "connector": evse.connector_operative}
-        return Remember("availability", str(evse.number), record)
+        return Persist("availability", str(evse.number), record)
 
-    @on(BoardOpened, CableRemoved, VehicleLeft)
+    @handles_events(BoardOpened, CableRemoved, VehicleLeft)
     def refresh_service_on_board_event(
         self, event: BoardOpened | CableRemoved | VehicleLeft, now: Moment
     ) -> Iterator[Yielded]:
@@ -89,15 +89,17 @@ class Availability:
             yield SetService(evse.number, True)
         yield from self._switch_board_service(evse)
 
-    @on(SessionClosed, GrantDropped)
-    def refresh_service_after_session(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(SessionClosed, AuthorizationDropped)
+    def refresh_service_after_session(
+        self, event: SessionClosed | AuthorizationDropped, now: Moment
+    ) -> Iterator[Yielded]:
         yield from self._switch_board_service(self._site.evses[event.evse])
 
-    def _switch_board_service(self, evse: Evse) -> Iterator[Yielded]:
+    def _switch_board_service(self, evse: EvseRecord) -> Iterator[Yielded]:
         """Switch the board's service on or off. Pilot F is set only on an empty socket: with a
         cable in, it would hide the vehicle that is still there."""
         wanted = self._site.is_operative(evse)
-        if not evse.board_known or (not wanted and evse.state is not State.FREE):
+        if not evse.board_known or (not wanted and evse.state is not SessionState.FREE):
             return
         if wanted != evse.service_on:
             evse.service_on = wanted
@@ -106,7 +108,7 @@ class Availability:
 
     # --- faults ------------------------------------------------------------------------------------------------
 
-    @on(FaultRaised)
+    @handles_events(FaultRaised)
     def add_raised_fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
         for evse in self._affected_evses(event.evse):
             if event.fault in evse.faults:
@@ -116,25 +118,27 @@ class Availability:
             grace = self._grace_s(event.fault)
             if not ends_session(event.fault):
                 continue
-            if grace and evse.state in (State.ACTIVE, State.RECOVERING):
+            if grace and evse.state in (SessionState.ACTIVE, SessionState.RECOVERING):
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", now.t_s + grace)
             else:
                 yield from self._end_session_by_fault(evse, event.fault)
 
     def _grace_s(self, fault: Fault) -> float:
         if fault in (Fault.METER_SILENT, Fault.METER_IMPLAUSIBLE):
-            return float(self._site.settings.number("meter_grace_s"))
+            return float(self._site.settings.int_value("meter_grace_s"))
         return GRACE_S.get(fault, 0.0)
 
-    def _affected_evses(self, number: int) -> list[Evse]:
+    def _affected_evses(self, number: int) -> list[EvseRecord]:
         return list(self._site.evses.values()) if number == STATION else [self._site.evses[number]]
 
-    def _end_session_by_fault(self, evse: Evse, fault: Fault) -> Iterator[Yielded]:
-        running = evse.state is State.ACTIVE or (evse.state is State.RECOVERING and fault is not Fault.BOARD_SILENT)
-        if running or evse.state in (State.AUTHORISED, State.BEGINNING):
+    def _end_session_by_fault(self, evse: EvseRecord, fault: Fault) -> Iterator[Yielded]:
+        running = evse.state is SessionState.ACTIVE or (
+            evse.state is SessionState.RECOVERING and fault is not Fault.BOARD_SILENT
+        )
+        if running or evse.state in (SessionState.AUTHORIZED, SessionState.BEGINNING):
             yield StopWanted(evse.number, CATALOGUE[fault].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def end_session_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, rest = event.key.partition(":")
         if kind != "fault":
@@ -144,7 +148,7 @@ class Availability:
         if fault in evse.faults:
             yield from self._end_session_by_fault(evse, fault)
 
-    @on(FaultCleared)
+    @handles_events(FaultCleared)
     def remove_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         """Remove the fault. A latched fault stays (``fault_latching.py``)."""
         for evse in self._affected_evses(event.evse):
@@ -153,17 +157,17 @@ class Availability:
                 yield WakeMe(f"fault:{event.fault}:{evse.number}", None)
                 yield SituationChanged(evse.number)
 
-    @on(StoreFailed)
+    @handles_events(StoreFailed)
     def refuse_starts_on_store_failure(self, event: StoreFailed, now: Moment) -> Iterator[Yielded]:
         """Start nothing that could not be billed. Running sessions go on: their begin is on
         disk."""
         self._site.store_ok = False
         yield SituationChanged(STATION)
         for evse in self._site.evses.values():
-            if evse.state in (State.AUTHORISED, State.BEGINNING):
+            if evse.state in (SessionState.AUTHORIZED, SessionState.BEGINNING):
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
-    @on(StoreRecovered)
+    @handles_events(StoreRecovered)
     def allow_starts_on_store_recovery(self, event: StoreRecovered, now: Moment) -> Iterator[Yielded]:
         self._site.store_ok = True
         yield SituationChanged(STATION)

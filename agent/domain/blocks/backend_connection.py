@@ -7,24 +7,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.backend_connection import Access, Given, Slot, Trouble
+from agent.domain.backend_connection import BackendConfig, ConnectFailure, ConnectionProfile, NetworkProfile
 from agent.domain.events import (
-    Asked,
     CertificateReady,
     Connected,
     ConnectFailed,
+    RequestReceived,
     SecurityNoticed,
     SettingChanged,
     Started,
     TimeCame,
 )
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, answers, on
-from agent.domain.network_profiles import Route, of_file
-from agent.domain.orders import Redial, Remember, Reply, WakeMe
-from agent.domain.requests import AskNetwork
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.network_profiles import NetworkProfiles, belongs_to_station_file
+from agent.domain.orders import Persist, Reconnect, Response, WakeMe
+from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.security_events import SecurityEvent
-from agent.domain.variables import VARIABLES, Value, write
+from agent.domain.variables import VARIABLES, Value, format_value
 from agent.model.types import Moment
 
 SLOTS_MAX = 3
@@ -37,22 +37,22 @@ profile."""
 
 
 _SECURITY_EVENT_OF = {
-    Trouble.SERVER_CERTIFICATE: SecurityEvent.INVALID_CSMS_CERTIFICATE,
-    Trouble.TLS_VERSION: SecurityEvent.INVALID_TLS_VERSION,
-    Trouble.TLS_CIPHER: SecurityEvent.INVALID_TLS_CIPHER,
-    Trouble.OWN_CERTIFICATE: SecurityEvent.FAILED_TO_AUTHENTICATE,
-    Trouble.CREDENTIALS: SecurityEvent.FAILED_TO_AUTHENTICATE,
+    ConnectFailure.SERVER_CERTIFICATE: SecurityEvent.INVALID_CSMS_CERTIFICATE,
+    ConnectFailure.TLS_VERSION: SecurityEvent.INVALID_TLS_VERSION,
+    ConnectFailure.TLS_CIPHER: SecurityEvent.INVALID_TLS_CIPHER,
+    ConnectFailure.OWN_CERTIFICATE: SecurityEvent.FAILED_TO_AUTHENTICATE,
+    ConnectFailure.CREDENTIALS: SecurityEvent.FAILED_TO_AUTHENTICATE,
 }
 """The security event of a failed connection attempt."""
 
 
 class BackendConnectionBlock:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._first_link = site.links[0] if site.links else ""
-        self._routes = {link: Route(site.given.get(link, Given())) for link in site.links}
+        self._routes = {link: NetworkProfiles(site.given.get(link, BackendConfig())) for link in site.links}
         for route in self._routes.values():
-            route.slots = {1: Slot("", route.given.profile)}
+            route.slots = {1: NetworkProfile("", route.given.profile)}
             route.set = dict(route.slots)
         self._station_file_values = {name: site.settings[name] for name in LEARNT}
         site.access = self._current_access
@@ -61,160 +61,160 @@ class BackendConnectionBlock:
             "network_priority": self._may_set_network_priority,
         }
 
-    def _current_access(self, link: str) -> Access:
-        return self._routes[link].now
+    def _current_access(self, link: str) -> ConnectionProfile:
+        return self._routes[link].profile_in_turn
 
     # --- life ----------------------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def restore_connection_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
         records = event.remembered.get("access", {})
         for link, route in self._routes.items():
             yield from self._restore_route(link, route, records.get(link))
 
-    def _restore_route(self, link: str, route: Route, record: Mapping[str, Any] | None) -> Iterator[Yielded]:
+    def _restore_route(self, link: str, route: NetworkProfiles, record: Mapping[str, Any] | None) -> Iterator[Yielded]:
         settings = self._site.settings
-        if record is not None and not of_file(record, route.given):
+        if record is not None and not belongs_to_station_file(record, route.given):
             yield from self._reset_to_station_file(link, route)
         elif record is not None:
             yield from self._read_route_record(link, route, record)
         if link == self._first_link:
             if record is None or not route.worked:  # a damaged record has no value here, the setting still has
-                active = route.slots.get(1, Slot())
-                route.slots[1] = route.set[1] = Slot(
-                    active.url, max(active.profile, settings.number("security_profile"))
+                active = route.slots.get(1, NetworkProfile())
+                route.slots[1] = route.set[1] = NetworkProfile(
+                    active.url, max(active.profile, settings.int_value("security_profile"))
                 )
-            asked = (int(n) for n in settings.items_of("network_priority"))
+            asked = (int(n) for n in settings.list_value("network_priority"))
             route.order = tuple(n for n in asked if n in route.slots) or (1,)
-            route.key = settings.text("authorization_key")
-            settings.put("network_slot", route.now.slot)
+            route.key = settings.text_value("authorization_key")
+            settings.put_value("network_slot", route.profile_in_turn.slot)
 
-    def _read_route_record(self, link: str, route: Route, record: Mapping[str, Any]) -> Iterator[Yielded]:
+    def _read_route_record(self, link: str, route: NetworkProfiles, record: Mapping[str, Any]) -> Iterator[Yielded]:
         try:
             route.load_record(record)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
-            yield Remember("poisoned", f"access/{link}", {"why": type(e).__name__})
+            yield Persist("poisoned", f"access/{link}", {"why": type(e).__name__})
         else:
             if route.to_record() != record:  # the station file now contains what was in force already
-                yield Remember("access", link, route.to_record())
+                yield Persist("access", link, route.to_record())
 
-    def _reset_to_station_file(self, link: str, route: Route) -> Iterator[Yielded]:
+    def _reset_to_station_file(self, link: str, route: NetworkProfiles) -> Iterator[Yielded]:
         """Drop what was learnt. The station file names another address or profile, and a technician
         has the last word."""
-        yield Remember("access", link, route.to_record())
+        yield Persist("access", link, route.to_record())
         if link == self._first_link:
             for name in LEARNT:
-                self._site.settings.put(name, self._station_file_values[name])
-                yield Remember("setting", name, None)
+                self._site.settings.put_value(name, self._station_file_values[name])
+                yield Persist("setting", name, None)
 
     # --- how it went -----------------------------------------------------------------------------------------------
 
-    @on(Connected)
+    @handles_events(Connected)
     def confirm_working_access(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         route, access = self._routes[event.link], event.access
         before, order = route.worked, route.order
-        fell_back = route.fell_back(access)
+        fell_back = route.has_fallen_back(access)
         if fell_back:
-            route.take_back(access)
-        route.proven(access)
+            route.restore_proven_profile(access)
+        route.confirm_connection(access)
         if event.link == self._first_link:
             yield from self._align_settings(route, fell_back)
         if before != access or fell_back or route.order != order:
-            yield Remember("access", event.link, route.to_record())
+            yield Persist("access", event.link, route.to_record())
         if fell_back:
-            yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.shown}")
+            yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.public_description}")
 
-    def _align_settings(self, route: Route, fell_back: bool) -> Iterator[Yielded]:
+    def _align_settings(self, route: NetworkProfiles, fell_back: bool) -> Iterator[Yielded]:
         """Set the settings to what is in force."""
         assert route.worked is not None
-        raised = 0 if fell_back else self._site.settings.number("security_profile")
+        raised = 0 if fell_back else self._site.settings.int_value("security_profile")
         yield from self._store_setting("security_profile", max(raised, route.worked.profile))
         if fell_back:
             yield from self._store_setting("authorization_key", route.key)
-        self._site.settings.put("network_slot", route.worked.slot)
-        asked = tuple(int(n) for n in self._site.settings.items_of("network_priority"))
+        self._site.settings.put_value("network_slot", route.worked.slot)
+        asked = tuple(int(n) for n in self._site.settings.list_value("network_priority"))
         kept = route.order if fell_back else tuple(n for n in asked if n in route.set)
         yield from self._store_setting("network_priority", tuple(map(str, kept or route.order)))
 
     def _store_setting(self, name: str, value: Value) -> Iterator[Yielded]:
         if self._site.settings[name] != value:
-            self._site.settings.put(name, value)
-            yield Remember("setting", name, {"text": write(VARIABLES[name], value)})
+            self._site.settings.put_value(name, value)
+            yield Persist("setting", name, {"text": format_value(VARIABLES[name], value)})
 
-    @on(ConnectFailed)
+    @handles_events(ConnectFailed)
     def record_connect_failure(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
-        attempts = self._site.settings.number("network_attempts")
-        self._routes[event.link].failed(event.access, attempts)
+        attempts = self._site.settings.int_value("network_attempts")
+        self._routes[event.link].count_failed_attempt(event.access, attempts)
         if event.trouble in _SECURITY_EVENT_OF:
             yield SecurityNoticed(_SECURITY_EVENT_OF[event.trouble], event.info, event.link)
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
-    @on(SettingChanged)
+    @handles_events(SettingChanged)
     def apply_security_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         route = self._routes.get(self._first_link)
         if route is None:
             return
         if event.name == "authorization_key":
-            route.key = self._site.settings.text(event.name)
-            route.change()
+            route.key = self._site.settings.text_value(event.name)
+            route.restart_attempts()
         elif event.name == "security_profile":
             yield from self._raise_security_profile(route, now)
 
-    def _raise_security_profile(self, route: Route, now: Moment) -> Iterator[Yielded]:
-        route.using = route.now
+    def _raise_security_profile(self, route: NetworkProfiles, now: Moment) -> Iterator[Yielded]:
+        route.using = route.profile_in_turn
         slot = route.using.slot
-        raised = Slot(route.using.url, self._site.settings.number("security_profile"))
+        raised = NetworkProfile(route.using.url, self._site.settings.int_value("security_profile"))
         route.slots[slot] = route.set[slot] = raised
-        route.change(at_once=False)
-        yield Remember("access", self._first_link, route.to_record())
+        route.restart_attempts(at_once=False)
+        yield Persist("access", self._first_link, route.to_record())
         yield WakeMe(f"access:{self._first_link}", now.t_s + GRACE_S)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def reconnect_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         head, _, link = event.key.partition(":")
         if head == "access":
-            self._routes[link].change()
-            yield Redial(link)
+            self._routes[link].restart_attempts()
+            yield Reconnect(link)
 
-    @on(CertificateReady)
+    @handles_events(CertificateReady)
     def connect_with_new_certificate(self, event: CertificateReady, now: Moment) -> Iterator[Yielded]:
         route = self._routes[event.link]
         route.certificate = event.certificate
-        route.change()
-        yield Remember("access", event.link, route.to_record())
-        yield Redial(event.link)
+        route.restart_attempts()
+        yield Persist("access", event.link, route.to_record())
+        yield Reconnect(event.link)
 
-    @answers(AskNetwork)
-    def answer_set_network_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(SetNetworkProfileRequest)
+    def answer_set_network_profile(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Store a network profile. It is used after the next start, if the priority contains its
         slot (B09, B10)."""
         ask = event.ask
-        assert isinstance(ask, AskNetwork)
+        assert isinstance(ask, SetNetworkProfileRequest)
         route = self._routes.get(event.link)
         if route is None or event.link != self._first_link or not 1 <= ask.slot <= SLOTS_MAX:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
-        slot = Slot(ask.url, ask.profile)
-        asked_for = str(ask.slot) in self._site.settings.items_of("network_priority")
+        slot = NetworkProfile(ask.url, ask.profile)
+        asked_for = str(ask.slot) in self._site.settings.list_value("network_priority")
         if ask.profile < self._present_security_profile(route) or (
             asked_for and not self._has_credentials_for(route, ask.profile)
         ):
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         route.set[ask.slot] = slot
-        yield Remember("access", event.link, route.to_record())
-        yield Reply(event.link, event.request, "Accepted")
+        yield Persist("access", event.link, route.to_record())
+        yield Response(event.link, event.request, "Accepted")
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"network profile {ask.slot}")
 
     # --- may it be? ------------------------------------------------------------------------------------------------
 
-    def _present_security_profile(self, route: Route) -> int:
-        return max(route.floor, self._site.settings.number("security_profile"))
+    def _present_security_profile(self, route: NetworkProfiles) -> int:
+        return max(route.minimum_security_profile, self._site.settings.int_value("security_profile"))
 
-    def _has_credentials_for(self, route: Route, profile: int) -> bool:
+    def _has_credentials_for(self, route: NetworkProfiles, profile: int) -> bool:
         """True if password, root and certificate are there as this security profile needs them."""
-        key = route.given.password or bool(self._site.settings.text("authorization_key"))
+        key = route.given.password or bool(self._site.settings.text_value("authorization_key"))
         root = self._site.roots() > 0
         certificate = route.given.certificate or bool(route.certificate)
         return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)

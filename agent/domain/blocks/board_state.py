@@ -23,25 +23,25 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
-    VehicleSpent,
+    VehicleSessionUsed,
 )
-from agent.domain.evse import Evse, Site
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Fault, Moment, Stamp
 
 
 class BoardStateBlock:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def take_first_board_state(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Take the first state of the board. The fields are set without single facts: those would
         claim a time for what happened while the board was not watched."""
         evse = self._site.evses[event.evse]
         state = event.state
-        if not state.vehicle:
+        if not state.vehicle_connected:
             evse.plugged_at = None
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _estimate_plugged_at(state, now)
@@ -50,7 +50,7 @@ class BoardStateBlock:
         evse.counts_plugged, evse.can_hold_plug = event.traits.counts_plugged, event.traits.holds
         evse.unlockable = event.traits.lockable
         evse.cable_plugged = _is_cable_present(evse, state)
-        evse.vehicle_connected, evse.requests_energy = state.vehicle, state.asks
+        evse.vehicle_connected, evse.requests_energy = state.vehicle_connected, state.requests_energy
         evse.locked, evse.release, evse.bay_occupied = state.locked, False, state.bay_occupied
         evse.release_requested, evse.released, evse.withdrawn = False, state.released, not state.released
         self._take_board_ratings(evse, event.traits)
@@ -59,7 +59,7 @@ class BoardStateBlock:
         yield from self._report_board_faults(evse, state)
         yield SituationChanged(event.evse)
 
-    @on(BoardChanged)
+    @handles_events(BoardChanged)
     def report_board_changes(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
         evse.locked, evse.released = state.locked, state.released
@@ -68,38 +68,38 @@ class BoardStateBlock:
         self._take_board_currents(evse, state)
         cable, contactor = _is_cable_present(evse, state), _is_contactor_closed(evse, state)
         yield from self._report_board_faults(evse, state)
-        if evse.vehicle_connected and not state.vehicle:
+        if evse.vehicle_connected and not state.vehicle_connected:
             yield VehicleLeft(n)
         if state.pwm is False and evse.offering:
             yield OfferChanged(n, False)
-        if evse.requests_energy and state.vehicle and not state.asks:
+        if evse.requests_energy and state.vehicle_connected and not state.requests_energy:
             yield VehiclePaused(n)
         if evse.cable_plugged and not cable:
             yield CableRemoved(n)
         if evse.contactor_closed and not contactor:
             yield ContactorOpened(n)
         if newly_spent:
-            yield VehicleSpent(n, by_itself=state.released is not False)
+            yield VehicleSessionUsed(n, by_itself=state.released is not False)
         if cable and not evse.cable_plugged:
             yield CablePlugged(n)
-        if state.vehicle and not evse.vehicle_connected:
+        if state.vehicle_connected and not evse.vehicle_connected:
             yield VehicleConnected(n)
         if state.pwm and not evse.offering:
             yield OfferChanged(n, True)
-        if state.asks and not evse.requests_energy:
+        if state.requests_energy and not evse.requests_energy:
             yield VehicleReady(n)
         if contactor and not evse.contactor_closed:
             yield ContactorClosed(n)
         if state.bay_occupied is not None and state.bay_occupied != evse.bay_occupied:
             yield BayChanged(n, state.bay_occupied)
 
-    def _take_board_ratings(self, evse: Evse, traits: EvseTraits) -> None:
+    def _take_board_ratings(self, evse: EvseRecord, traits: EvseTraits) -> None:
         evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
         evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
         evse.shows_request_unreleased, evse.release_to_energy_s = traits.tells_pilot, traits.begins_s
         evse.sees_contactor = traits.sees_contactor
 
-    def _take_board_currents(self, evse: Evse, state: EvseState) -> None:
+    def _take_board_currents(self, evse: EvseRecord, state: EvseState) -> None:
         """Take the currents of the board. A board without a cable rating reports None; 0 is a plug
         that it could not read, or no plug. The rating that was read stays while the cable is in: a
         failed reading does not make the cable thicker."""
@@ -107,7 +107,7 @@ class BoardStateBlock:
             evse.cable_a = float(state.cable_a) if state.cable_a else None
         evse.offered_a, evse.offered_w, evse.soc_percent = state.offered_a, state.offered_w, state.soc_percent
 
-    def _report_board_faults(self, evse: Evse, state: EvseState) -> Iterator[Yielded]:
+    def _report_board_faults(self, evse: EvseRecord, state: EvseState) -> Iterator[Yielded]:
         """Report faults that came and went. A board state clears only faults that board states have
         raised. A loss of mains that the power-fail input reported stays, even if the board does not
         see it yet or any more."""
@@ -120,18 +120,18 @@ class BoardStateBlock:
 
     # The facts themselves keep the state, so that a playbook can report them without a board.
 
-    @on(ReleaseWithdrawn)
+    @handles_events(ReleaseWithdrawn)
     def note_release_withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         evse.withdrawn = not evse.release
         return iter(())
 
-    @on(CablePlugged, CableRemoved)
+    @handles_events(CablePlugged, CableRemoved)
     def note_cable_presence(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].cable_plugged = isinstance(event, CablePlugged)
         return iter(())
 
-    @on(VehicleConnected, VehicleLeft)
+    @handles_events(VehicleConnected, VehicleLeft)
     def note_vehicle_presence(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         evse.vehicle_connected = isinstance(event, VehicleConnected)
@@ -142,37 +142,37 @@ class BoardStateBlock:
             evse.cable_plugged = evse.vehicle_connected
         return iter(())
 
-    @on(VehicleReady, VehiclePaused)
+    @handles_events(VehicleReady, VehiclePaused)
     def note_energy_request(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].requests_energy = isinstance(event, VehicleReady)
         return iter(())
 
-    @on(ContactorClosed, ContactorOpened)
+    @handles_events(ContactorClosed, ContactorOpened)
     def note_contactor_state(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].contactor_closed = isinstance(event, ContactorClosed)
         return iter(())
 
-    @on(OfferChanged)
+    @handles_events(OfferChanged)
     def note_current_offer(self, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].offering = event.on
         return iter(())
 
-    @on(BayChanged)
+    @handles_events(BayChanged)
     def note_bay_occupancy(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].bay_occupied = event.occupied
         return iter(())
 
 
-def _is_cable_present(evse: Evse, state: EvseState) -> bool:
-    return state.vehicle if evse.tethered else state.cable or state.vehicle
+def _is_cable_present(evse: EvseRecord, state: EvseState) -> bool:
+    return state.vehicle_connected if evse.tethered else state.cable or state.vehicle_connected
 
 
-def _is_contactor_closed(evse: Evse, state: EvseState) -> bool:
+def _is_contactor_closed(evse: EvseRecord, state: EvseState) -> bool:
     """True if the contactor is closed. A board without feedback closes it when release is given and
     the vehicle asks for energy."""
     if state.contactor is not None:
         return state.contactor
-    return state.asks and (evse.release if state.released is None else state.released)
+    return state.requests_energy and (evse.release if state.released is None else state.released)
 
 
 def _estimate_plugged_at(state: EvseState, now: Moment) -> Stamp:

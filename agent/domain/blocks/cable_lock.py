@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.energized import draws, flows
+from agent.domain.energized import describe_flow, draws_current
 from agent.domain.events import (
+    AuthorizationDropped,
     BoardOpened,
     CableRemoved,
     ContactorOpened,
     FaultCleared,
     FaultRaised,
-    GrantDropped,
     MeterFailed,
     MeterRead,
     SessionClosed,
@@ -24,10 +24,10 @@ from agent.domain.events import (
     TimeCame,
     UnlockTried,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.kept_cable import ENDED_BY_DRIVER
-from agent.domain.orders import ReadMeter, Remember, SetHold, Unlock, WakeMe
+from agent.domain.orders import Persist, ReadMeter, SetHold, Unlock, WakeMe
 from agent.model.types import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
@@ -38,7 +38,7 @@ _LOOK = "unlock"
 
 
 class CableLock:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._failed_unlocks: dict[EvseId, int] = {}
         self._owed_unlocks: set[EvseId] = set()
@@ -49,7 +49,7 @@ class CableLock:
 
     # --- a session is over -----------------------------------------------------------------------------------------
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def free_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Unlock the cable. A board that was not opened yet may hold one too."""
         evse = self._site.evses[event.evse]
@@ -60,7 +60,7 @@ class CableLock:
             if evse.contactor_closed:  # the contactor had its time to open: report why the cable stays locked
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
-    def waits_for_driver_card(self, evse: Evse, event: SessionClosed) -> bool:
+    def waits_for_driver_card(self, evse: EvseRecord, event: SessionClosed) -> bool:
         """True if the vehicle has left and the cable waits for the card of its driver
         (``kept_cables.py``)."""
         left = (
@@ -69,48 +69,48 @@ class CableLock:
             and not evse.vehicle_connected
             and event.reason not in ENDED_BY_DRIVER
         )
-        return left and event.token is not None and not self._site.settings.flag(KEEPING)
+        return left and event.token is not None and not self._site.settings.bool_value(KEEPING)
 
-    def free_cable_until_unlocked(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def free_cable_until_unlocked(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Unlock the cable, and try until it is free, also after a restart."""
         self._owed_unlocks.add(evse.number)
-        yield Remember("unlock", str(evse.number), {})
+        yield Persist("unlock", str(evse.number), {})
         yield from self.unlock_if_safe(evse, now)
 
-    @on(Started)
+    @handles_events(Started)
     def restore_owed_unlocks(self, event: Started, now: Moment) -> Iterator[Yielded]:
         known = {str(number): number for number in self._site.evses}
         for key in event.remembered.get("unlock", {}):
             if key in known:
                 self._owed_unlocks.add(known[key])
             else:
-                yield Remember("unlock", key, None)
+                yield Persist("unlock", key, None)
 
-    @on(ContactorOpened)
+    @handles_events(ContactorOpened)
     def retry_unlock_without_power(self, event: ContactorOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.session is None:
             yield from self._retry_unlock(evse, now)
 
-    def unlock_if_safe(self, evse: Evse, now: Moment, request: str = "") -> Iterator[Yielded]:
+    def unlock_if_safe(self, evse: EvseRecord, now: Moment, request: str = "") -> Iterator[Yielded]:
         """Unlock only without voltage on the plug and without current. The retries make up for
         it."""
         if not evse.board_known or evse.contactor_closed:
             yield from _report_unlock_denied(evse, [request] if request else [])
-        elif not draws(self._site, evse, now):
+        elif not draws_current(self._site, evse, now):
             yield Unlock(evse.number, request)
         else:
             self._waiting_requests.setdefault(evse.number, []).append(request)
             yield ReadMeter(evse.number, _LOOK)
 
-    @on(MeterRead, MeterFailed)
+    @handles_events(MeterRead, MeterFailed)
     def unlock_after_meter_check(self, event: MeterRead | MeterFailed, now: Moment) -> Iterator[Yielded]:
         """Unlock, or report why not. A meter that shows an average is slower than a contactor."""
         requests = self._waiting_requests.pop(event.evse, []) if event.purpose == _LOOK else []
         if not requests:
             return
         evse = self._site.evses[event.evse]
-        flowing = isinstance(event, MeterFailed) or bool(flows(event.reading))
+        flowing = isinstance(event, MeterFailed) or bool(describe_flow(event.reading))
         if flowing or evse.contactor_closed or evse.session is not None:
             yield from _report_unlock_denied(evse, requests, raises=any(requests) or event.evse in self._failed_unlocks)
             return
@@ -119,7 +119,7 @@ class CableLock:
 
     # --- a cable that is stuck -------------------------------------------------------------------------------------
 
-    @on(UnlockTried)
+    @handles_events(UnlockTried)
     def schedule_unlock_retry(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if event.freed or not evse.can_unlock_plug or not evse.cable_plugged:
@@ -130,17 +130,17 @@ class CableLock:
         yield WakeMe(f"unlock:{event.evse}", now.t_s + pause_s)
         yield SituationChanged(event.evse)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def retry_unlock_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "unlock":
             yield from self._retry_unlock(self._site.evses[int(number)], now)
 
-    @on(GrantDropped)
-    def retry_unlock_without_session(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(AuthorizationDropped)
+    def retry_unlock_without_session(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         yield from self._retry_unlock(self._site.evses[event.evse], now)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def resume_lock_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Retry at once an unlock that failed while the board was away. Set the hold again: the
         board may have forgotten it, or it may not be wanted any more."""
@@ -150,21 +150,23 @@ class CableLock:
         yield from self._retry_unlock(evse, now)
         if evse.can_hold_plug and evse.session is None:
             yield SetHold(evse.number, evse.kept is not None)
-        elif evse.state is State.ENDING and self._holds_cable(evse):  # a session that goes on sets it when it opens
+        elif evse.state is SessionState.ENDING and self._holds_cable(
+            evse
+        ):  # a session that goes on sets it when it opens
             yield SetHold(evse.number, True)
 
-    def _retry_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _retry_unlock(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Retry unless a driver has begun again. A driver who only may begin has no session yet
         (``retry_unlock_without_session``)."""
         if (
             evse.number not in self._failed_unlocks and evse.number not in self._owed_unlocks
-        ) or evse.grant is not None:
+        ) or evse.authorization is not None:
             return
         if (
             evse.session is None
             and evse.cable_plugged
             and evse.can_unlock_plug
-            and evse.state in (State.OCCUPIED, State.ENDED)
+            and evse.state in (SessionState.OCCUPIED, SessionState.ENDED)
         ):
             yield from self.unlock_if_safe(evse, now)
         else:
@@ -175,9 +177,9 @@ class CableLock:
             yield WakeMe(f"unlock:{number}", None)
         if number in self._owed_unlocks:
             self._owed_unlocks.discard(number)
-            yield Remember("unlock", str(number), None)
+            yield Persist("unlock", str(number), None)
 
-    @on(CableRemoved)
+    @handles_events(CableRemoved)
     def forget_unlock_of_removed_cable(self, event: CableRemoved, now: Moment) -> Iterator[Yielded]:
         """Forget the unlock: the cable is out, even if the lock reports otherwise."""
         evse = self._site.evses[event.evse]
@@ -189,16 +191,16 @@ class CableLock:
 
     # --- a cable that is to be kept --------------------------------------------------------------------------------
 
-    def _holds_cable(self, evse: Evse) -> bool:
-        return evse.can_hold_plug and not evse.tethered and not self._site.settings.flag(KEEPING)
+    def _holds_cable(self, evse: EvseRecord) -> bool:
+        return evse.can_hold_plug and not evse.tethered and not self._site.settings.bool_value(KEEPING)
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def hold_cable_for_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         yield from self._forget_unlock(event.evse)
         if self._holds_cable(self._site.evses[event.evse]):
             yield SetHold(event.evse, True)
 
-    @on(SettingChanged)
+    @handles_events(SettingChanged)
     def apply_hold_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == KEEPING:
             for evse in self._site.evses.values():
@@ -206,7 +208,7 @@ class CableLock:
                     yield SetHold(evse.number, self._holds_cable(evse))
 
 
-def _report_unlock_denied(evse: Evse, requests: list[str], raises: bool = True) -> Iterator[Yielded]:
+def _report_unlock_denied(evse: EvseRecord, requests: list[str], raises: bool = True) -> Iterator[Yielded]:
     """Report that unlocking is denied while there is power on the plug; it is tried again.
     ``raises`` False: raise no fault yet, since a vehicle may take long to stop where the board does
     not see its contactor."""

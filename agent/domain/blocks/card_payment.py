@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.payment_settlement import authorized_evses, has_authorization
 from agent.domain.events import (
+    AuthorizationDropped,
     ButtonPressed,
     CardRefused,
     Event,
     EvseEvent,
-    GrantDropped,
     NoticeShown,
     OutletMeant,
     SettingChanged,
@@ -32,15 +32,15 @@ from agent.domain.events import (
     StoreRecovered,
     TimeCame,
     TokenAccepted,
-    TokenJudged,
+    TokenAuthorized,
 )
-from agent.domain.evse import Evse, Service, Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import JudgeToken, WakeMe
-from agent.domain.payment import Payment, PayState, Placed, Withdrawn, reference
-from agent.domain.payment_journal import UNUSED_S, timer
-from agent.domain.payment_table import Journal
+from agent.domain.orders import AuthorizeToken, WakeMe
+from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
+from agent.domain.payment_journal import UNUSED_S, payment_timer_key
+from agent.domain.payment_table import PaymentJournal
 from agent.domain.terminal_messages import (
     BankCardRead,
     CancelPayment,
@@ -64,11 +64,11 @@ BEGUN_S, UNENERGISED_S = 10.0, 30.0
 flowed. The first also: so long the card that has ended a session begins no other (real seconds)."""
 _OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
-_RUNNING = (State.ACTIVE, State.RECOVERING)
+_RUNNING = (SessionState.ACTIVE, SessionState.RECOVERING)
 
 
 class CardPayments:
-    def __init__(self, site: Site, journal: Journal, choice: OutletSelection) -> None:
+    def __init__(self, site: StationState, journal: PaymentJournal, choice: OutletSelection) -> None:
         self._site, self._journal, self._outlet_selection = site, journal, choice
         self._next_offer_s: dict[EvseId, float] = {}
         self._being_authorized: set[str] = set()
@@ -80,11 +80,13 @@ class CardPayments:
 
     # --- the offer ---------------------------------------------------------------------------------------------------
 
-    @on(SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed)
+    @handles_events(
+        SituationChanged, SettingChanged, StoreFailed, StoreRecovered, StopRequested, TerminalOpened, ButtonPressed
+    )
     def update_offers(self, event: Event, now: Moment) -> Iterator[Yielded]:
         if (
             self._outlet_selection.waiting_payment
-            and self._journal.find(self._outlet_selection.waiting_payment) is None
+            and self._journal.find_payment(self._outlet_selection.waiting_payment) is None
         ):
             yield from self._outlet_selection.withdraw_question()
         for terminal in self._journal.terms.terminals:
@@ -93,7 +95,7 @@ class CardPayments:
     def _update_offer(self, terminal: EvseId, now: Moment) -> Iterator[Yielded]:
         """Start or withdraw the offer: compare what is wanted now with what the terminal does."""
         wanted = self._should_offer(terminal, now)
-        offered = self._journal.at(terminal, *_OFFERED)
+        offered = self._journal.payments_at_terminal(terminal, *_OFFERED)
         for p in offered:
             if p.state is PayState.NEW and (not wanted or p.language != self._site.language):
                 yield from self._withdraw_payment(p, "not wanted", now)
@@ -102,12 +104,12 @@ class CardPayments:
 
     def _withdraw_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
         self._withdrawn_by_us.add(p.id)
-        yield from self._journal.step(p, Withdrawn(p.id, why), now)
+        yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, why), now)
 
     def _create_payment(self, terminal: EvseId, now: Moment) -> OfferPayment:
         site, id_ = self._site, self._site.new_id()
         prefix = self._journal.terms.prefix
-        token = Token(reference(prefix, id_), TokenType(site.settings.text("payment_token_type")))
+        token = Token(payment_reference(prefix, id_), TokenType(site.settings.text_value("payment_token_type")))
         p = Payment(id_, terminal, token, self._journal.terms.amount_cents, now.stamp, language=site.language)
         self._journal.payments[id_] = p
         return OfferPayment(terminal, id_, p.asked_cents, token.value, site.language)
@@ -129,15 +131,15 @@ class CardPayments:
         then."""
         if self._site.stopping or not self._site.store_ok:
             return False
-        return self._site.backend_online or self._site.settings.flag("offline_payments")
+        return self._site.backend_online or self._site.settings.bool_value("offline_payments")
 
-    def _known_tariff(self, evse: Evse, now: Moment) -> Tariff | None:
+    def _known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
         """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
         clock is."""
-        tariff = evse.offer.price(self._site.settings) if evse.offer is not None else None
+        tariff = evse.offer.tariff_for_new_driver(self._site.settings) if evse.offer is not None else None
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
 
-    def _open_evses(self, terminal: EvseId, now: Moment) -> list[Evse]:
+    def _open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs of this terminal where a driver without a reservation may begin, at a
         known price."""
         served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
@@ -148,19 +150,19 @@ class CardPayments:
             if e.payer_until_s is None
             and e.board_known
             and e.accepts_authorization
-            and self._site.service_state(e) is Service.IN_SERVICE
+            and self._site.service_state(e) is ServiceState.IN_SERVICE
         ]
-        if self._site.settings.text("payment_start") == "plug":
+        if self._site.settings.text_value("payment_start") == "plug":
             return [e for e in open_ if e.vehicle_connected]
         return open_
 
-    def _sessions_paid_here(self, terminal: EvseId) -> list[tuple[Evse, Payment]]:
+    def _sessions_paid_here(self, terminal: EvseId) -> list[tuple[EvseRecord, Payment]]:
         """Return the sessions that a card at this terminal began."""
-        active = self._journal.at(terminal, PayState.ACTIVE)
+        active = self._journal.payments_at_terminal(terminal, PayState.ACTIVE)
         sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
         return [(sessions[p.session], p) for p in active if p.session in sessions]
 
-    @on(PaymentDeclined, PaymentCancelled, TerminalLost)
+    @handles_events(PaymentDeclined, PaymentCancelled, TerminalLost)
     def pause_next_offer(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
         ours = getattr(event, "payment", "") in self._withdrawn_by_us
         self._next_offer_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
@@ -174,7 +176,7 @@ class CardPayments:
     def _refresh_screens(self, terminal: EvseId) -> Iterator[Yielded]:
         yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def renew_offer_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "offer":
@@ -185,13 +187,13 @@ class CardPayments:
 
     # --- a card ------------------------------------------------------------------------------------------------------
 
-    @on(BankCardRead)
+    @handles_events(BankCardRead)
     def assign_bank_card(self, event: BankCardRead, now: Moment) -> Iterator[Yielded]:
         p = self._journal.payments.get(event.payment)
         if p is None or p.state is not PayState.NEW:
             yield CancelPayment(event.terminal, event.payment)
             return
-        yield from self._journal.step(p, event, now)
+        yield from self._journal.apply_payment_event(p, event, now)
         own = self._payment_of_same_card(p)
         if own is None and self._has_just_ended_session(p, now):
             yield from self._withdraw_payment(p, "the card that has just ended a session", now)
@@ -218,7 +220,7 @@ class CardPayments:
         else:
             yield from self._outlet_selection.ask_payer_for_outlet(p.id, among, why, now)
 
-    def _question_for_driver(self, p: Payment, evses: list[Evse]) -> tuple[str, list[Evse]]:
+    def _question_for_driver(self, p: Payment, evses: list[EvseRecord]) -> tuple[str, list[EvseRecord]]:
         """Return the question that the driver must answer before anything is held, and its outlets;
         "": no question."""
         best = evses[0]
@@ -232,16 +234,18 @@ class CardPayments:
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
         return "choose_plug" if dearer else "", evses
 
-    def _place_payment(self, p: Payment, evse: Evse, evses: list[Evse], now: Moment, named: bool) -> Iterator[Yielded]:
+    def _place_payment(
+        self, p: Payment, evse: EvseRecord, evses: list[EvseRecord], now: Moment, named: bool
+    ) -> Iterator[Yielded]:
         """Agree the price, and store it before the bank is asked. ``named``: the driver has chosen
         the outlet. Then a cable at another outlet does not move the payment: it may be another
         driver's."""
         p.tariff = p.prices[evse.number]
         movable = len(evses) > 1 and not evse.vehicle_connected and not named
-        yield from self._journal.step(p, Placed(p.id, evse.number, movable), now)
+        yield from self._journal.apply_payment_event(p, PaymentPlaced(p.id, evse.number, movable), now)
         yield SituationChanged(evse.number)
 
-    @on(OutletMeant)
+    @handles_events(OutletMeant)
     def place_payment_at_chosen_outlet(self, event: OutletMeant, now: Moment) -> Iterator[Yielded]:
         p = self._journal.payments.get(event.payment)
         if p is None or p.state is not PayState.CARD_READ or p.withdrawn:
@@ -263,11 +267,11 @@ class CardPayments:
     def _payment_of_same_card(self, p: Payment) -> Payment | None:
         """Return a payment of the same card that charges or waits for its vehicle. A card without a
         mark has none."""
-        held = self._journal.at(p.terminal, PayState.ACTIVE, PayState.AUTHORISED)
+        held = self._journal.payments_at_terminal(p.terminal, PayState.ACTIVE, PayState.AUTHORIZED)
         return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._is_payment_alive(o)), None)
 
     def _is_payment_alive(self, p: Payment) -> bool:
-        return p.state is PayState.AUTHORISED or any(q is p for _, q in self._sessions_paid_here(p.terminal))
+        return p.state is PayState.AUTHORIZED or any(q is p for _, q in self._sessions_paid_here(p.terminal))
 
     def _act_on_repeated_card(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Act on the same card again: end its session, or show that it was understood."""
@@ -285,79 +289,81 @@ class CardPayments:
         mark, until_s = self._last_ending_cards.get(p.terminal, ("", 0.0))
         if not p.card.mark or p.card.mark != mark:
             return False
-        ending = {e.session.id for e in self._site.evses.values() if e.session and e.state is State.ENDING}
-        active = self._journal.at(p.terminal, PayState.ACTIVE)
+        ending = {e.session.id for e in self._site.evses.values() if e.session and e.state is SessionState.ENDING}
+        active = self._journal.payments_at_terminal(p.terminal, PayState.ACTIVE)
         return now.t_s < until_s or any(o.card.mark == mark and o.session in ending for o in active)
 
-    def _has_session_just_begun(self, evse: Evse, now: Moment) -> bool:
+    def _has_session_just_begun(self, evse: EvseRecord, now: Moment) -> bool:
         session = evse.session
         if session is None or session.started.boot != now.stamp.boot:
             return False
         flowed = evse.energy_delivered or session.last_wh > session.start_wh
         return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
 
-    def _ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[Evse]:
+    def _ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
         open_ = self._open_evses(terminal, now)
         plugged = sorted((e for e in open_ if e.vehicle_connected), key=_plug_order, reverse=True)
-        waiting = (PayState.AUTH_PENDING, PayState.AUTHORISED)
+        waiting = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
         return [e for e in (*plugged, *(e for e in open_ if not e.vehicle_connected)) if e.number not in taken]
 
     # --- the authorization -------------------------------------------------------------------------------------------
 
-    @on(PaymentApproved)
+    @handles_events(PaymentApproved)
     def take_bank_approval(self, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.find(event.payment) or self._find_abandoned_payment(event)
+        p = self._journal.find_payment(event.payment) or self._find_abandoned_payment(event)
         if p is None or p.reservation not in (None, event.reservation) or _is_other_card(p, event):
             p = self._record_unknown_payment(event, now)
         before = p.state
-        yield from self._journal.step(p, event, now)
-        if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORISED:
+        yield from self._journal.apply_payment_event(p, event, now)
+        if before is PayState.AUTH_PENDING and p.state is PayState.AUTHORIZED:
             yield from self._authorize_at_backend(p, now)
         elif before is PayState.AUTH_PENDING and not p.withdrawn:  # the bank holds too little
             yield CardRefused(p.evse, "declined")
-        yield from self._journal.seek(event.terminal, now, event.reservation)
+        yield from self._journal.seek_unreported_holds(event.terminal, now, event.reservation)
         yield from self._refresh_screens(event.terminal)
 
     def _find_abandoned_payment(self, event: PaymentApproved) -> Payment | None:
         """Return a given-up payment that this answer belongs to: an earlier process asked the
         bank."""
         asked = (PayState.AUTH_PENDING, PayState.UNCERTAIN)
-        given_up = (p for p in self._journal.known() if p.terminal == event.terminal and p.state in asked)
+        given_up = (p for p in self._journal.all_payments() if p.terminal == event.terminal and p.state in asked)
         return next((p for p in given_up if p.withdrawn and p.reservation is None and not event.payment), None)
 
     def _record_unknown_payment(self, event: PaymentApproved, now: Moment) -> Payment:
         """Record money that is held without a request of ours (any more). It gets a record of its
         own, to be released."""
         id_ = self._site.new_id()
-        token = Token(reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
+        token = Token(payment_reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
         p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
         return p
 
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        if self._site.settings.flag("payment_authorize_first") and self._site.backend_online:
+        if self._site.settings.bool_value("payment_authorize_first") and self._site.backend_online:
             self._being_authorized.add(p.id)
-            yield JudgeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
-            yield WakeMe(timer("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
-        elif self._site.settings.flag("payment_authorize_first") and not self._site.settings.flag("offline_payments"):
+            yield AuthorizeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
+            yield WakeMe(payment_timer_key("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
+        elif self._site.settings.bool_value("payment_authorize_first") and not self._site.settings.bool_value(
+            "offline_payments"
+        ):
             yield from self._refuse_payment(p, "offline", now)
         else:
             yield from self._authorize_charging(p, now)
 
-    @on(TokenJudged)
-    def apply_payment_authorization(self, event: TokenJudged, now: Moment) -> Iterator[Yielded]:
+    @handles_events(TokenAuthorized)
+    def apply_payment_authorization(self, event: TokenAuthorized, now: Moment) -> Iterator[Yielded]:
         kind, _, id_ = event.request.partition(":")
         p = self._journal.payments.get(id_) if kind == "payment" else None
         self._being_authorized.discard(id_)
-        if p is None or p.state is not PayState.AUTHORISED:
+        if p is None or p.state is not PayState.AUTHORIZED:
             return
         yield from self._refresh_screens(p.terminal)
-        if event.verdict is None and self._site.settings.flag("offline_payments"):
+        if event.verdict is None and self._site.settings.bool_value("offline_payments"):
             yield from self._authorize_charging(p, now)
         elif event.verdict is None:
             yield from self._refuse_payment(p, "offline", now)
-        elif not event.verdict.accepted:
+        elif not event.verdict.is_accepted:
             yield from self._refuse_payment(p, "invalid", now)
         else:
             yield from self._authorize_charging(p, now, Judge.BANK_AND_AUTHORIZE)
@@ -373,30 +379,30 @@ class CardPayments:
             yield from self._refuse_payment(p, "unavailable" if found is None else "other_price", now)
             return
         p.evse = found.number
-        wait_s = float(self._site.settings.number("payment_connect_timeout_s"))
-        yield WakeMe(timer("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
+        wait_s = float(self._site.settings.int_value("payment_connect_timeout_s"))
+        yield WakeMe(payment_timer_key("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
         movable = p.movable and not found.vehicle_connected
         yield TokenAccepted(
             found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff
         )  # fmt: skip
 
-    def _costs_the_same(self, p: Payment, evse: Evse, now: Moment) -> bool:
+    def _costs_the_same(self, p: Payment, evse: EvseRecord, now: Moment) -> bool:
         """True if this EVSE has the price that was agreed at the outlet of the card."""
         return p.prices.get(evse.number, self._known_tariff(evse, now)) == p.tariff
 
     def _refuse_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
-        yield from self._journal.step(p, Withdrawn(p.id, why), now)
+        yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, why), now)
         yield CardRefused(p.evse, why)
 
-    @on(TokenAccepted)
+    @handles_events(TokenAccepted)
     def track_authorized_payment(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Follow the authorization. After a move it is valid at the new EVSE only. Without a free
         EVSE, or at another price, it is withdrawn. A payment that pays already, or has paid,
         authorizes nothing else."""
-        p = self._journal.of_token(event.token)
+        p = self._journal.payment_of_token(event.token)
         if p is None:
             return
-        used = p.state is not PayState.AUTHORISED
+        used = p.state is not PayState.AUTHORIZED
         for evse in authorized_evses(self._site, p):
             if used:
                 yield StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
@@ -414,28 +420,28 @@ class CardPayments:
             yield from self._show_agreed_price(p)
 
     def _used_up(self, token: Token) -> bool:
-        p = self._journal.of_token(token)
-        return p is not None and p.state is not PayState.AUTHORISED
+        p = self._journal.payment_of_token(token)
+        return p is not None and p.state is not PayState.AUTHORIZED
 
     def _show_agreed_price(self, p: Payment) -> Iterator[Yielded]:
-        grant = self._site.evses[p.evse].grant
-        if grant is not None and grant.token.same(p.token):
+        grant = self._site.evses[p.evse].authorization
+        if grant is not None and grant.token.matches_token(p.token):
             grant.tariff = p.tariff
             yield SituationChanged(p.evse)
 
-    @on(GrantDropped)
+    @handles_events(AuthorizationDropped)
     def withdraw_unused_payment(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         for p in list(self._journal.payments.values()):
-            waited = p.state is PayState.AUTHORISED and p.evse == event.evse and p.id not in self._being_authorized
+            waited = p.state is PayState.AUTHORIZED and p.evse == event.evse and p.id not in self._being_authorized
             if waited and not has_authorization(self._site, p):
-                yield from self._journal.step(p, Withdrawn(p.id, "no session was begun"), now)
+                yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, "no session was begun"), now)
 
     def is_checking_payment(self, evse: EvseId) -> bool:
         """True while the bank or the backend is asked for this EVSE (for the screen)."""
         waiting = (p for p in self._journal.payments.values() if p.evse == evse)
         return any(
             (p.state is PayState.AUTH_PENDING and not p.withdrawn)
-            or (p.state is PayState.AUTHORISED and p.id in self._being_authorized)
+            or (p.state is PayState.AUTHORIZED and p.id in self._being_authorized)
             for p in waiting
         )
 
@@ -446,10 +452,10 @@ def _is_other_card(p: Payment, event: PaymentApproved) -> bool:
     return event.card is not None and event.card.is_another(p.card)
 
 
-def _plugged_since(evse: Evse, at: Stamp) -> bool:
+def _plugged_since(evse: EvseRecord, at: Stamp) -> bool:
     return evse.vehicle_connected and evse.plugged_at is not None and evse.plugged_at >= at
 
 
-def _plug_order(evse: Evse) -> tuple[bool, float]:
+def _plug_order(evse: EvseRecord) -> tuple[bool, float]:
     """Sort key: a vehicle that has charged already comes after one that has not."""
-    return evse.state is State.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0
+    return evse.state is SessionState.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0

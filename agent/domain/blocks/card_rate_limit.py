@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded
-from agent.domain.orders import Note
+from agent.domain.orders import LogNote
 from agent.model.types import STATION, EvseId, Moment
 
 WINDOW_S, NOTED_S = 60.0, 600.0
@@ -18,7 +18,7 @@ WINDOW_S, NOTED_S = 60.0, 600.0
 
 
 class CardRateLimit:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._refusal_times: dict[EvseId, deque[float]] = {}
         self._last_note_s: dict[EvseId, float] = {}
@@ -28,7 +28,7 @@ class CardRateLimit:
         """True if too many cards were refused here. The first card shows whether one reader serves
         all EVSEs; after a question to the driver the card carries the chosen EVSE."""
         self._is_reader_shared = self._is_reader_shared or reader == STATION
-        most = self._site.settings.number("refused_cards_per_min")
+        most = self._site.settings.int_value("refused_cards_per_min")
         return bool(most) and len(self._recent_refusals(reader, now)) >= most
 
     def count_refused_card(self, reader: EvseId, now: Moment) -> Iterator[Yielded]:
@@ -36,7 +36,7 @@ class CardRateLimit:
         late.append(now.t_s)
         if self.is_limit_reached(reader, now) and now.t_s - self._last_note_s.get(reader, -NOTED_S) >= NOTED_S:
             self._last_note_s[reader] = now.t_s
-            yield Note(
+            yield LogNote(
                 reader,
                 f"{len(late)} cards were refused within a minute: further cards are not authorized for now",
                 "reader",

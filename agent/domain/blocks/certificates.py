@@ -26,17 +26,25 @@ from agent.domain.certificate_orders import (
     SigningWanted,
     TakeChain,
 )
-from agent.domain.certificates import Use
-from agent.domain.events import Asked, CertificateReady, ClockTrusted, Connected, SecurityNoticed, Started, TimeCame
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.certificates import CertificateUse
+from agent.domain.events import (
+    CertificateReady,
+    ClockTrusted,
+    Connected,
+    RequestReceived,
+    SecurityNoticed,
+    Started,
+    TimeCame,
+)
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import CertificateSigningWanted
-from agent.domain.orders import Remember, Reply, Tell, WakeMe
+from agent.domain.orders import Persist, Response, Send, WakeMe
 from agent.domain.requests import (
-    AskCertificateSigned,
-    AskDeleteCertificate,
-    AskInstallCertificate,
-    AskInstalledCertificates,
+    CertificateSignedRequest,
+    DeleteCertificateRequest,
+    InstallCertificateRequest,
+    InstalledCertificatesRequest,
 )
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import mutable
@@ -63,21 +71,21 @@ class _Own:
 
 
 class Certificates:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._link = site.links[0] if site.links else ""
         self._own_certificate = _Own()
-        self._waiting_requests: dict[str, Asked | None] = {}
+        self._waiting_requests: dict[str, RequestReceived | None] = {}
         self._job_count = 0
         self._csr, self._signing_repeats = "", 0
 
     # --- a certificate of its own ----------------------------------------------------------------------------------
 
-    @on(SigningWanted)
+    @handles_events(SigningWanted)
     def make_signing_request(self, event: SigningWanted, now: Moment) -> Iterator[Yielded]:
-        yield MakeRequest(self._new_job(None), self._site.settings.text("cpo_name"))
+        yield MakeRequest(self._new_job(None), self._site.settings.text_value("cpo_name"))
 
-    @on(RequestMade)
+    @handles_events(RequestMade)
     def send_signing_request(self, event: RequestMade, now: Moment) -> Iterator[Yielded]:
         self._waiting_requests.pop(event.job, None)
         self._csr, self._signing_repeats = event.csr, 0
@@ -86,22 +94,24 @@ class Certificates:
 
     def _request_signing(self, now: Moment) -> Iterator[Yielded]:
         """Send the CSR. Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
-        wait_s = self._site.settings.number("signing_wait_s") * 2.0**self._signing_repeats
-        yield Tell(self._link, CertificateSigningWanted(self._csr))
+        wait_s = self._site.settings.int_value("signing_wait_s") * 2.0**self._signing_repeats
+        yield Send(self._link, CertificateSigningWanted(self._csr))
         yield WakeMe(REPEAT, now.t_s + wait_s if wait_s else None)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def renew_or_repeat_signing(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == RENEW:
             yield WakeMe(RENEW, now.t_s + DAY_S)
             yield SigningWanted()
         elif (
-            event.key == REPEAT and self._csr and self._signing_repeats < self._site.settings.number("signing_repeats")
+            event.key == REPEAT
+            and self._csr
+            and self._signing_repeats < self._site.settings.int_value("signing_repeats")
         ):
             self._signing_repeats += 1
             yield from self._request_signing(now)
 
-    @on(SigningAnswered)
+    @handles_events(SigningAnswered)
     def stop_repeats_if_rejected(self, event: SigningAnswered, now: Moment) -> Iterator[Yielded]:
         if not event.accepted:
             yield from self._stop_signing_repeats()
@@ -110,26 +120,26 @@ class Certificates:
         self._csr = ""
         yield WakeMe(REPEAT, None)
 
-    @answers(AskCertificateSigned)
-    def answer_certificate_signed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(CertificateSignedRequest)
+    def answer_certificate_signed(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskCertificateSigned)
+        assert isinstance(ask, CertificateSignedRequest)
         if event.link != self._link:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         yield from self._stop_signing_repeats()
-        if len(ask.chain) > (most := self._site.settings.number("chain_max_size")):
+        if len(ask.chain) > (most := self._site.settings.int_value("chain_max_size")):
             yield from self._reject_chain(
                 event, f"the chain has {len(ask.chain)} characters, at most {most} are possible"
             )
         else:
             yield TakeChain(self._new_job(event), ask.chain, now.utc_s)
 
-    def _reject_chain(self, asked: Asked, why: str) -> Iterator[Yielded]:
-        yield Reply(asked.link, asked.request, "Rejected")
+    def _reject_chain(self, asked: RequestReceived, why: str) -> Iterator[Yielded]:
+        yield Response(asked.link, asked.request, "Rejected")
         yield SecurityNoticed(SecurityEvent.INVALID_OWN_CERTIFICATE, why, asked.link)
 
-    @on(ChainTaken)
+    @handles_events(ChainTaken)
     def use_signed_certificate(self, event: ChainTaken, now: Moment) -> Iterator[Yielded]:
         asked = self._waiting_requests.pop(event.job, None)
         if asked is None:
@@ -141,14 +151,14 @@ class Certificates:
         self._own_certificate = _Own(
             event.certificate, self._own_certificate.worked, event.expires_utc_s - min(RENEW_S, life_s / 3)
         )
-        yield Remember("certificate", self._link, self._own_certificate.to_record())
-        yield Reply(asked.link, asked.request, "Accepted")
+        yield Persist("certificate", self._link, self._own_certificate.to_record())
+        yield Response(asked.link, asked.request, "Accepted")
         yield KeepCertificates((self._own_certificate.id, self._own_certificate.worked))
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "client certificate")
         yield CertificateReady(self._link, event.certificate)
         yield from self._arm_renewal(now)
 
-    @on(Connected)
+    @handles_events(Connected)
     def confirm_used_certificate(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         """Keep the certificate that works and drop the one before. If only the previous one works,
         it is renewed tomorrow, unless it comes from the station file."""
@@ -162,12 +172,12 @@ class Certificates:
         elif access.certificate == self._own_certificate.worked:
             return
         self._own_certificate.worked = access.certificate
-        yield Remember("certificate", self._link, self._own_certificate.to_record())
+        yield Persist("certificate", self._link, self._own_certificate.to_record())
         yield KeepCertificates((self._own_certificate.id, self._own_certificate.worked))
 
     # --- renewal -----------------------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def restore_certificate(self, event: Started, now: Moment) -> Iterator[Yielded]:
         record = event.remembered.get("certificate", {}).get(self._link)
         if record is None:
@@ -175,11 +185,11 @@ class Certificates:
         try:
             self._own_certificate = _Own(str(record["id"]), str(record["worked"]), float(record["renew_utc_s"]))
         except (KeyError, TypeError, ValueError) as e:
-            yield Remember("poisoned", f"certificate/{self._link}", {"why": type(e).__name__})
-            yield Remember("certificate", self._link, None)
+            yield Persist("poisoned", f"certificate/{self._link}", {"why": type(e).__name__})
+            yield Persist("certificate", self._link, None)
         yield from self._arm_renewal(now)
 
-    @on(ClockTrusted)
+    @handles_events(ClockTrusted)
     def arm_renewal_on_clock(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
         yield from self._arm_renewal(now)
 
@@ -191,55 +201,55 @@ class Certificates:
 
     # --- roots -------------------------------------------------------------------------------------------------------
 
-    @answers(AskInstallCertificate)
-    def answer_install_certificate(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(InstallCertificateRequest)
+    def answer_install_certificate(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskInstallCertificate)
+        assert isinstance(ask, InstallCertificateRequest)
         if event.link != self._link:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
-        most = self._site.settings.number("certificates_max")
+        most = self._site.settings.int_value("certificates_max")
         yield InstallRoot(self._new_job(event), ask.use, ask.certificate, most, now.utc_s)
 
-    @on(RootInstalled)
+    @handles_events(RootInstalled)
     def reply_root_installed(self, event: RootInstalled, now: Moment) -> Iterator[Yielded]:
         yield from self._reply_to_waiting_request(event, event.status)
         if event.status == "Accepted":
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate installed")
 
-    @answers(AskDeleteCertificate)
-    def answer_delete_certificate(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(DeleteCertificateRequest)
+    def answer_delete_certificate(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Delete a root. The root that the connection uses stays: without it the station would
         never connect again."""
         ask = event.ask
-        assert isinstance(ask, AskDeleteCertificate)
+        assert isinstance(ask, DeleteCertificateRequest)
         if event.link != self._link:
-            yield Reply(event.link, event.request, "Failed")
+            yield Response(event.link, event.request, "Failed")
             return
-        yield DeleteRoot(self._new_job(event), ask.named, self._site.settings.number("security_profile") >= 2)
+        yield DeleteRoot(self._new_job(event), ask.named, self._site.settings.int_value("security_profile") >= 2)
 
-    @on(RootDeleted)
+    @handles_events(RootDeleted)
     def reply_root_deleted(self, event: RootDeleted, now: Moment) -> Iterator[Yielded]:
         yield from self._reply_to_waiting_request(event, event.status)
         if event.status == "Accepted":
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate deleted")
 
-    @answers(AskInstalledCertificates)
-    def answer_installed_certificate_ids(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(InstalledCertificatesRequest)
+    def answer_installed_certificate_ids(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskInstalledCertificates)
-        yield ListRoots(self._new_job(event), ask.uses if ask.uses is not None else tuple(Use))
+        assert isinstance(ask, InstalledCertificatesRequest)
+        yield ListRoots(self._new_job(event), ask.uses if ask.uses is not None else tuple(CertificateUse))
 
-    @on(RootsListed)
+    @handles_events(RootsListed)
     def reply_roots_listed(self, event: RootsListed, now: Moment) -> Iterator[Yielded]:
         yield from self._reply_to_waiting_request(event, "Accepted" if event.roots else "NotFound", roots=event.roots)
 
     def _reply_to_waiting_request(self, event: PkiEvent, status: str, **data: Any) -> Iterator[Yielded]:
         asked = self._waiting_requests.pop(event.job, None)
         if asked is not None:
-            yield Reply(asked.link, asked.request, status, data)
+            yield Response(asked.link, asked.request, status, data)
 
-    def _new_job(self, asked: Asked | None) -> str:
+    def _new_job(self, asked: RequestReceived | None) -> str:
         self._job_count += 1
         job = f"pki:{self._job_count}"
         self._waiting_requests[job] = asked

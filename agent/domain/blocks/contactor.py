@@ -21,9 +21,9 @@ from agent.domain.events import (
     SessionOpened,
     TimeCame,
 )
-from agent.domain.evse import Evse, Site
-from agent.domain.functional_block import Yielded, on
-from agent.domain.orders import Note, SetRelease, WakeMe
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.orders import LogNote, SetRelease, WakeMe
 from agent.domain.session.common import timer_key
 from agent.domain.session.end import CONTACTOR_S
 from agent.domain.session.table import EVENTS
@@ -42,14 +42,14 @@ count."""
 class ContactorGuard:
     """Runs after the sessions, which give release."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._stuck_timers: set[EvseId] = set()
         self._reported: set[EvseId] = set()
         self._stray_releases: dict[EvseId, tuple[int, float]] = {}
         """How often the board was released without a session, and when last."""
 
-    @on(*_SEEN)
+    @handles_events(*_SEEN)
     def detect_stuck_contactor(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses.get(event.evse)
         if evse is None:
@@ -65,16 +65,16 @@ class ContactorGuard:
             self._reported.discard(n)
             yield FaultGone(n, STUCK)
 
-    @on(BoardOpened, BoardChanged)
+    @handles_events(BoardOpened, BoardChanged)
     def guard_board_release(self, event: BoardOpened | BoardChanged, now: Moment) -> Iterator[Yielded]:
         yield from self._withdraw_stray_release(self._site.evses[event.evse], now)
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def reset_release_count(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         self._stray_releases.pop(event.evse, None)
         yield from ()
 
-    def _withdraw_stray_release(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _withdraw_stray_release(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         if not _is_released(evse):
             return
         n, again_s = evse.number, AGAIN_S * max(1.0, self._site.io_s)
@@ -88,11 +88,11 @@ class ContactorGuard:
         yield WakeMe(timer_key("released", evse), now.t_s + again_s)
         if times >= WITHDRAWN_TIMES and n not in self._reported:
             self._reported.add(n)
-            yield Note(n, f"the board was released without a session {times} times, and withdrawn each time: does "
+            yield LogNote(n, f"the board was released without a session {times} times, and withdrawn each time: does "
                        "something else release it (its release mode, an input, another master)?", "board")  # fmt: skip
             yield FaultRaised(n, STUCK)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def check_contactor_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if event.key == timer_key("contactor", evse):
@@ -100,7 +100,7 @@ class ContactorGuard:
             elif event.key == timer_key("released", evse):
                 yield from self._withdraw_stray_release(evse, now)
 
-    def _report_if_still_stuck(self, evse: Evse) -> Iterator[Yielded]:
+    def _report_if_still_stuck(self, evse: EvseRecord) -> Iterator[Yielded]:
         if evse.number not in self._stuck_timers:
             return
         self._stuck_timers.discard(evse.number)
@@ -109,14 +109,14 @@ class ContactorGuard:
             yield FaultRaised(evse.number, STUCK)
 
 
-def _is_board_present(evse: Evse) -> bool:
+def _is_board_present(evse: EvseRecord) -> bool:
     return evse.board_known and Fault.BOARD_SILENT not in evse.faults
 
 
-def _is_stuck(evse: Evse) -> bool:
+def _is_stuck(evse: EvseRecord) -> bool:
     return _is_board_present(evse) and evse.contactor_closed and not evse.release and not _WELDED & evse.faults
 
 
-def _is_released(evse: Evse) -> bool:
+def _is_released(evse: EvseRecord) -> bool:
     meant = evse.release and evse.session is not None
     return _is_board_present(evse) and bool(evse.released) and not meant

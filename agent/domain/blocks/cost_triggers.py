@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from agent.domain.csms_cost import Triggers
 from agent.domain.events import ClockTrusted, CostChanged, Event, MeterRead, SituationChanged, TimeCame
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import ChargingState
 from agent.domain.orders import ReadMeter, WakeMe
 from agent.model.fastclass import replace
@@ -19,26 +19,26 @@ _HYSTERESIS = 0.05
 
 
 class CostTriggers:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._above_threshold: dict[int, bool] = {}
         self._last_states: dict[int, ChargingState] = {}
 
-    @on(CostChanged)
+    @handles_events(CostChanged)
     def arm_new_triggers(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         self._above_threshold.pop(event.evse, None)
         yield from self._arm_time_trigger(self._site.evses[event.evse], now)
 
-    @on(ClockTrusted)
+    @handles_events(ClockTrusted)
     def arm_triggers_on_clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from self._arm_time_trigger(evse, now)
 
-    def _arm_time_trigger(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_time_trigger(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         triggers = _active_triggers(evse, now)
         yield WakeMe(f"cost-look:{evse.number}", stamp_time_of_utc(triggers.at_utc_s, now) if triggers else None)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def fire_time_trigger(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "cost-look":
@@ -47,7 +47,7 @@ class CostTriggers:
             if triggers is not None and triggers.at_utc_s is not None:
                 yield from self._fire_trigger(evse, replace(triggers, at_utc_s=None))
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def check_reading_triggers(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         triggers = _active_triggers(evse, now)
@@ -59,7 +59,7 @@ class CostTriggers:
         if triggers.power_w is not None and event.reading.power_w is not None:
             yield from self._check_power_threshold(evse, triggers.power_w, event.reading.power_w)
 
-    def _check_power_threshold(self, evse: Evse, threshold_w: float, power_w: float) -> Iterator[Yielded]:
+    def _check_power_threshold(self, evse: EvseRecord, threshold_w: float, power_w: float) -> Iterator[Yielded]:
         before = self._above_threshold.get(evse.number)
         if before is None:
             self._above_threshold[evse.number] = power_w > threshold_w
@@ -67,7 +67,7 @@ class CostTriggers:
             self._above_threshold[evse.number] = not before
             yield ReadMeter(evse.number, "trigger")
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def fire_state_triggers(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             state, before = _charging_state(evse), self._last_states.get(evse.number)
@@ -76,18 +76,18 @@ class CostTriggers:
             if triggers is not None and before is not None and state is not before and state in triggers.states:
                 yield ReadMeter(evse.number, "trigger")
 
-    def _fire_trigger(self, evse: Evse, left: Triggers) -> Iterator[Yielded]:
+    def _fire_trigger(self, evse: EvseRecord, left: Triggers) -> Iterator[Yielded]:
         """Read the meter for a trigger. Triggers for a time or an energy fire once: the answer to
         the meter values brings the next ones."""
         account = evse.account
         assert account is not None
         assert account.cost is not None
         account.cost = replace(account.cost, triggers=left)
-        yield from account.kept()
+        yield from account.persist_while_plugged()
         yield ReadMeter(evse.number, "trigger")
 
 
-def drop_reached_triggers(evse: Evse, triggers: Triggers, now: Moment) -> Triggers:
+def drop_reached_triggers(evse: EvseRecord, triggers: Triggers, now: Moment) -> Triggers:
     """Drop triggers that were reached already: their meter value would bring the same trigger
     again, without end."""
     had_wh = evse.reading.energy_wh - evse.account.start_wh if evse.reading and evse.account else 0
@@ -103,7 +103,7 @@ def stamp_time_of_utc(utc_s: float | None, now: Moment) -> float | None:
     return None if utc_s is None or now.utc_s is None else now.t_s + max(0.0, utc_s - now.utc_s)
 
 
-def _active_triggers(evse: Evse, now: Moment) -> Triggers | None:
+def _active_triggers(evse: EvseRecord, now: Moment) -> Triggers | None:
     """Return the triggers of the session that is here, or whose vehicle was here until now."""
     account = evse.account
     if account is None or account.cost is None or account.cost.final:
@@ -112,7 +112,7 @@ def _active_triggers(evse: Evse, now: Moment) -> Triggers | None:
     return None if gone else account.cost.triggers
 
 
-def _charging_state(evse: Evse) -> ChargingState:
-    if evse.state in (State.ACTIVE, State.ENDING):
+def _charging_state(evse: EvseRecord) -> ChargingState:
+    if evse.state in (SessionState.ACTIVE, SessionState.ENDING):
         return evse.charging
     return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE

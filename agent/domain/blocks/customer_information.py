@@ -6,44 +6,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.authorization_cache import Cache
+from agent.domain.authorization_cache import AuthorizationCache
 from agent.domain.blocks.local_auth_list import LocalAuthListBlock
-from agent.domain.events import Asked
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, answers
-from agent.domain.orders import Reply
-from agent.domain.requests import AskCustomer
+from agent.domain.events import RequestReceived
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, answers_requests
+from agent.domain.orders import Response
+from agent.domain.requests import CustomerInformationRequest
 from agent.model.types import Moment, Token
 
 
 class CustomerInformation:
-    def __init__(self, site: Site, cache: Cache, lists: LocalAuthListBlock) -> None:
+    def __init__(self, site: StationState, cache: AuthorizationCache, lists: LocalAuthListBlock) -> None:
         self._site, self._cache, self._lists = site, cache, lists
 
-    @answers(AskCustomer)
-    def answer_customer_information(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(CustomerInformationRequest)
+    def answer_customer_information(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Report and clear. ``cache``, ``list``: verdicts; ``reservations``: their numbers;
         ``evses``: where the token charges or may charge."""
         ask = event.ask
-        assert isinstance(ask, AskCustomer)
+        assert isinstance(ask, CustomerInformationRequest)
         if ask.clear and not self._site.store_ok:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         known = self._collect_known_data(ask.token) if ask.report and ask.token else {}
         if ask.clear and ask.token:
-            yield from self._cache.forget(ask.token)
+            yield from self._cache.forget_token(ask.token)
             yield from self._lists.forget_token(ask.token)
-        yield Reply(event.link, event.request, "Accepted", known)
+        yield Response(event.link, event.request, "Accepted", known)
 
     def _collect_known_data(self, token: Token) -> dict[str, Any]:
         site = self._site
         here = {
-            e.number for e in site.evses.values() for x in (e.session, e.grant, e.kept) if x and x.token.same(token)
+            e.number
+            for e in site.evses.values()
+            for x in (e.session, e.authorization, e.kept)
+            if x and x.token.matches_token(token)
         }
         found = {
-            "cache": self._cache.recorded(token),
-            "list": site.local_list.find(token),
-            "reservations": [name for name, r in site.reservations.items() if r.token.same(token)],
+            "cache": self._cache.stored_verdict(token),
+            "list": site.local_list.find_verdict(token),
+            "reservations": [name for name, r in site.reservations.items() if r.token.matches_token(token)],
             "evses": sorted(here),
         }
         return {what: value for what, value in found.items() if value}

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.blocks.evse_status import EvseStatus
-from agent.domain.events import Asked
-from agent.domain.evse import Evse, Site
+from agent.domain.events import RequestReceived
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import LOCKING
-from agent.domain.functional_block import Yielded, answers
-from agent.domain.orders import Reply
-from agent.domain.requests import AskInventory
+from agent.domain.functional_block import Yielded, answers_requests
+from agent.domain.orders import Response
+from agent.domain.requests import DeviceReportRequest
 from agent.domain.variables import VARIABLES
 from agent.model.types import STATION, Moment
 
 
 class DeviceModel:
-    def __init__(self, site: Site, status: EvseStatus) -> None:
+    def __init__(self, site: StationState, status: EvseStatus) -> None:
         self._site, self._status = site, status
 
-    @answers(AskInventory)
-    def answer_inventory_report(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(DeviceReportRequest)
+    def answer_inventory_report(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Answer an inventory request. ``settings``: values by our own names, without secrets.
         ``evses``: number -> state; 0 is the station."""
         site = self._site
@@ -37,9 +37,9 @@ class DeviceModel:
         }
         sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
-        yield Reply(event.link, event.request, "Accepted", data)
+        yield Response(event.link, event.request, "Accepted", data)
 
-    def _describe_evse(self, evse: Evse, now: Moment) -> dict[str, Any]:
+    def _describe_evse(self, evse: EvseRecord, now: Moment) -> dict[str, Any]:
         reading = evse.reading if evse.session else None
         return {
             "status": str(self._status.derive_status(evse.number, now.stamp).connector),

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from math import ceil
 
 from agent.domain.blocks.web_payment import payer_hold_s
-from agent.domain.cost_screen import Values, amount, not_told, tariff
-from agent.domain.csms_cost import in_language
+from agent.domain.cost_screen import Values, cost_values, tariff_line, unknown_cost_values
+from agent.domain.csms_cost import text_in_language
 from agent.domain.events import (
+    AuthorizationDropped,
     ButtonPressed,
     ButtonsKnown,
     CardRefused,
     ClockTrusted,
     CostChanged,
     Event,
-    GrantDropped,
     NoticeShown,
     OutletChosen,
     SessionClosed,
@@ -26,14 +26,20 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.evse import Evse, Service, Site, State
-from agent.domain.faults import JAMS, blocks, heaviest_first
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.faults import JAMS, blocks_charging, most_severe_first
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.local_time import offset_min
 from agent.domain.messages import ChargingState
-from agent.domain.orders import Note, Remember, SetLamp, Show, WakeMe
+from agent.domain.orders import LogNote, Persist, SetLamp, Show, WakeMe
 from agent.domain.session_records import Session
-from agent.domain.tariff_screen import agreed_with, bill_of, charged, of_session, offered
+from agent.domain.tariff_screen import (
+    adhoc_tariff_values,
+    agreed_tariff_values,
+    bill_of_session,
+    bill_values,
+    session_cost_values,
+)
 from agent.domain.web_payment import address_problem
 from agent.model.fastclass import frozen, replace
 from agent.model.types import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
@@ -88,10 +94,10 @@ class Result:
 class Display:
     def __init__(
         self,
-        site: Site,
+        site: StationState,
         checking: Callable[[EvseId], bool],
-        message_for: Callable[[Evse], tuple[MessageContent, ...]],
-        code: Callable[[Evse, Moment], Values],
+        message_for: Callable[[EvseRecord], tuple[MessageContent, ...]],
+        code: Callable[[EvseRecord, Moment], Values],
     ) -> None:
         self._site = site
         self._is_checking, self._message_for, self._code_values = checking, message_for, code
@@ -106,7 +112,7 @@ class Display:
 
     # --- what happens ------------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def show_first_screens(self, event: Started, now: Moment) -> Iterator[Yielded]:
         language = event.remembered.get("screen", {}).get("language", {}).get("code")
         if language in self._site.languages:
@@ -115,14 +121,14 @@ class Display:
         yield from self._show_all_evses(now)
         yield from self._arm_minute(now)
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def show_changed_situation(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         if event.evse == STATION:
             yield from self._show_all_evses(now)
         else:
             yield from self._show_evse(self._site.evses[event.evse], now)
 
-    @on(ClockTrusted)
+    @handles_events(ClockTrusted)
     def show_trusted_time(self, event: Event, now: Moment) -> Iterator[Yielded]:
         yield from self._show_all_evses(now)
         yield from self._arm_minute(now)
@@ -132,15 +138,15 @@ class Display:
         is known."""
         yield WakeMe("minute:", None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S)
 
-    @on(SettingChanged)
+    @handles_events(SettingChanged)
     def apply_screen_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        if event.name == "language" and (code := self._site.settings.text("language")) in self._site.languages:
+        if event.name == "language" and (code := self._site.settings.text_value("language")) in self._site.languages:
             self._site.language = code
-            yield Remember("screen", "language", {"code": code})
+            yield Persist("screen", "language", {"code": code})
         if event.name in ("language", "light_intensity") or event.name.startswith(_PRICES):
             yield from self._show_all_evses(now)
 
-    @on(CardRefused)
+    @handles_events(CardRefused)
     def show_card_refusal(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
         numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
         until = now.t_s + NOTICE_S * self._site.io_s
@@ -149,7 +155,7 @@ class Display:
             yield WakeMe(f"notice:{number}", until)
             yield from self._show_evse(self._site.evses[number], now)
 
-    @on(NoticeShown)
+    @handles_events(NoticeShown)
     def show_driver_notice(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
         until_s = now.t_s + NOTICE_S * self._site.io_s if event.until_s is None else event.until_s
         for number in event.evses:
@@ -157,19 +163,19 @@ class Display:
             yield WakeMe(f"notice:{number}", until_s or None)
             yield from self._show_evse(self._site.evses[number], now)
 
-    @on(GrantDropped)
-    def show_lost_authorization(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(AuthorizationDropped)
+    def show_lost_authorization(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
             self._notices[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
             yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
 
-    @on(TokenAccepted)
+    @handles_events(TokenAccepted)
     def drop_refusal_notice(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Drop the refusal of the card before: it must not hide that this card was accepted."""
         self._notices.pop(event.evse, None)
         yield from self._show_evse(self._site.evses[event.evse], now)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def refresh_screen_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "notice":
@@ -183,7 +189,7 @@ class Display:
             yield from self._show_all_evses(now)
             yield from self._arm_minute(now)
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def forget_last_result(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         self._results.pop(event.evse, None)
         self._notices.pop(event.evse, None)
@@ -192,7 +198,7 @@ class Display:
             self._open_sessions[event.evse] = session
         return iter(())
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def show_session_result(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = self._open_sessions.pop(event.evse, None)
@@ -202,7 +208,7 @@ class Display:
         if end_wh is None:
             end_wh = evse.reading.energy_wh if evse.reading else session.last_wh
         seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
-        paid = bill_of(evse, event.session) is not None
+        paid = bill_of_session(evse, event.session) is not None
         until = now.t_s + (RECEIPT_S if paid else FAREWELL_S) * self._site.io_s
         self._results[event.evse] = Result(
             detail=_end_detail(event.reason, session.stop.note),
@@ -214,11 +220,11 @@ class Display:
         yield WakeMe(f"farewell:{event.evse}", until)
         yield from self._show_evse(evse, now)
 
-    @on(CostChanged)
+    @handles_events(CostChanged)
     def show_final_cost(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         """Show the final cost. It may come after the cable has gone: leave time to read it."""
         result, account = self._results.get(event.evse), self._site.evses[event.evse].account
-        if account is None or not account.over or account.cost is None or not account.cost.final:
+        if account is None or not account.session_over or account.cost is None or not account.cost.final:
             return
         until = now.t_s + RECEIPT_S * self._site.io_s
         if result is None or result.session != account.session:
@@ -226,23 +232,23 @@ class Display:
         self._results[event.evse] = replace(result, until_s=max(result.until_s, until))
         yield WakeMe(f"farewell:{event.evse}", self._results[event.evse].until_s)
 
-    @on(ButtonsKnown)
+    @handles_events(ButtonsKnown)
     def note_language_button(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
         if "language" in event.names and not self._language_button:
             self._language_button = True
             yield from self._show_all_evses(now)
 
-    @on(ButtonPressed)
+    @handles_events(ButtonPressed)
     def switch_language(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
         if event.name != "language":
             return
         languages = self._site.languages
         position = languages.index(self._site.language) if self._site.language in languages else -1
         self._site.language = languages[(position + 1) % len(languages)]
-        yield Remember("screen", "language", {"code": self._site.language})
+        yield Persist("screen", "language", {"code": self._site.language})
         yield from self._show_all_evses(now)
 
-    @on(OutletChosen)
+    @handles_events(OutletChosen)
     def show_chosen_outlet(self, event: OutletChosen, now: Moment) -> Iterator[Yielded]:
         """Count an act, so that this screen is seen even if it has not changed."""
         self._count_act(event.evse)
@@ -254,13 +260,13 @@ class Display:
         for evse in self._site.evses.values():
             yield from self._show_evse(evse, now)
 
-    def _show_evse(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _show_evse(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         name, detail, values = self._select_screen(evse, now)
         if problem := self._qr_address_problem(str(values.get("qr_url") or "")):
             values = {**values, "qr_url": "", "no_code": "unavailable"}
             if (evse.number, problem) not in self._refused_addresses:
                 self._refused_addresses.add((evse.number, problem))
-                yield Note(evse.number, f"a QR code is not shown, its address {problem}", "display")
+                yield LogNote(evse.number, f"a QR code is not shown, its address {problem}", "display")
         values = {**self._common_values(evse, now), **values}
         if _shows_an_act(self._shown_screens.get(evse.number), name, detail, values):
             self._count_act(evse.number)
@@ -271,7 +277,7 @@ class Display:
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
             yield WakeMe(f"countdown:{evse.number}", now.t_s + self._site.io_s)
         evse.lamp = self._select_lamp(evse, name)
-        lamp = SetLamp(evse.number, evse.lamp, self._site.settings.number("light_intensity"))
+        lamp = SetLamp(evse.number, evse.lamp, self._site.settings.int_value("light_intensity"))
         if lamp != self._shown_lamps.get(evse.number):
             self._shown_lamps[evse.number] = lamp
             yield lamp
@@ -284,7 +290,7 @@ class Display:
     def _count_act(self, number: EvseId) -> None:
         self._act_counts[number] = self._act_counts.get(number, 0) + 1
 
-    def _common_values(self, evse: Evse, now: Moment) -> Values:
+    def _common_values(self, evse: EvseRecord, now: Moment) -> Values:
         site = self._site
         offset = offset_min(site.settings, now.utc_s)
         return {
@@ -297,7 +303,7 @@ class Display:
             "time_utc_s": None if now.utc_s is None else now.utc_s // MINUTE_S * MINUTE_S,
         }
 
-    def _select_screen(self, evse: Evse, now: Moment) -> tuple[ScreenName, str, Values]:
+    def _select_screen(self, evse: EvseRecord, now: Moment) -> tuple[ScreenName, str, Values]:
         """Select the screen: what a driver at this EVSE needs to know now. The first match wins."""
         service = self._site.service_state(evse)
         notice = self._notices.get(evse.number)
@@ -306,19 +312,23 @@ class Display:
         if notice and now.t_s < notice[1] and not self._is_checking(evse.number):
             if notice[0] in QUESTIONS:
                 return ScreenName.CHOOSE_OUTLET, notice[0], {"remaining_s": ceil(notice[1] - now.t_s)}
-            words = in_language(notice[2], self._site.language)
+            words = text_in_language(notice[2], self._site.language)
             return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
-        if service is Service.FAULTED and evse.session is None:
+        if service is ServiceState.FAULTED and evse.session is None:
             return ScreenName.OUT_OF_SERVICE, self._heaviest_fault(evse), {}
         if evse.session is None and evse.cable_plugged and Fault.UNLOCK_FAILURE in evse.faults:
             return ScreenName.OUT_OF_SERVICE, str(Fault.UNLOCK_FAILURE), {}
-        if evse.session is not None and evse.state in (State.ACTIVE, State.ENDING, State.RECOVERING):
+        if evse.session is not None and evse.state in (
+            SessionState.ACTIVE,
+            SessionState.ENDING,
+            SessionState.RECOVERING,
+        ):
             return self._session_screen(evse, evse.session, now)
-        if evse.state is State.BEGINNING:
-            return ScreenName.PREPARING, "", agreed_with(self._site, evse, self._message_for(evse), now)
-        if evse.state is State.AUTHORISED:
-            left_s = evse.grant.until_s - now.t_s if evse.grant else 0.0
-            price = agreed_with(self._site, evse, self._message_for(evse), now)
+        if evse.state is SessionState.BEGINNING:
+            return ScreenName.PREPARING, "", agreed_tariff_values(self._site, evse, self._message_for(evse), now)
+        if evse.state is SessionState.AUTHORIZED:
+            left_s = evse.authorization.until_s - now.t_s if evse.authorization else 0.0
+            price = agreed_tariff_values(self._site, evse, self._message_for(evse), now)
             return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
         if self._is_checking(evse.number):
             return ScreenName.CHECKING, "", {}
@@ -330,36 +340,38 @@ class Display:
             return ScreenName.FINISHED, result.detail, {**figures, **self._bill_values(evse, result, now)}
         return self._idle_screen(evse, service, now)
 
-    def _shows_result(self, evse: Evse, result: Result, now: Moment) -> bool:
-        if evse.state is State.ENDED:
+    def _shows_result(self, evse: EvseRecord, result: Result, now: Moment) -> bool:
+        if evse.state is SessionState.ENDED:
             return True
-        return now.t_s < result.until_s and (evse.state is State.FREE or (result.late and evse.state is State.OCCUPIED))
+        return now.t_s < result.until_s and (
+            evse.state is SessionState.FREE or (result.late and evse.state is SessionState.OCCUPIED)
+        )
 
-    def _bill_values(self, evse: Evse, result: Result, now: Moment) -> Values:
+    def _bill_values(self, evse: EvseRecord, result: Result, now: Moment) -> Values:
         account = evse.account
-        if (bill := bill_of(evse, result.session)) is not None:
-            return charged(self._site, bill, now)
-        if account is None or account.session != result.session or not self._site.settings.flag("cost_display"):
+        if (bill := bill_of_session(evse, result.session)) is not None:
+            return bill_values(self._site, bill, now)
+        if account is None or account.session != result.session or not self._site.settings.bool_value("cost_display"):
             return {}
         if account.cost is None:
-            return not_told(self._site)
-        return amount(self._site, account.cost, account.start_wh + result.energy_wh, now)
+            return unknown_cost_values(self._site)
+        return cost_values(self._site, account.cost, account.start_wh + result.energy_wh, now)
 
-    def _idle_screen(self, evse: Evse, service: Service, now: Moment) -> tuple[ScreenName, str, Values]:
+    def _idle_screen(self, evse: EvseRecord, service: ServiceState, now: Moment) -> tuple[ScreenName, str, Values]:
         site = self._site
         if not evse.board_known:
             return ScreenName.STARTING, "", {}
-        if service is Service.UNAVAILABLE:
+        if service is ServiceState.UNAVAILABLE:
             return ScreenName.OUT_OF_SERVICE, "unavailable", {}
-        if service is Service.RESERVED:
+        if service is ServiceState.RESERVED:
             return ScreenName.RESERVED, "", {}
         if evse.session_used:
             return ScreenName.FINISHED, "spent", {}
         if not site.backend_online and not self._may_start_offline():
             return ScreenName.OFFLINE, "", {}
         values: Values = {
-            "price_line": tariff(site),
-            **offered(site, evse, now),
+            "price_line": tariff_line(site),
+            **adhoc_tariff_values(site, evse, now),
             **self._code_values(evse, now),
             "free": site.free_vending,
             "plugged": evse.vehicle_connected,
@@ -372,11 +384,11 @@ class Display:
         settings = self._site.settings
         return (
             self._site.free_vending
-            or settings.flag("local_authorize_offline")
-            or settings.flag("offline_tx_for_unknown_id")
+            or settings.bool_value("local_authorize_offline")
+            or settings.bool_value("offline_tx_for_unknown_id")
         )
 
-    def _session_screen(self, evse: Evse, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
+    def _session_screen(self, evse: EvseRecord, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
         reading = evse.reading
         same_boot = session.started.boot == now.stamp.boot
         register_wh = max(session.last_wh, reading.energy_wh if reading else 0)
@@ -387,9 +399,9 @@ class Display:
             "limit_a": None if evse.dc else evse.offered_a or evse.charging_limit.current_a,
             "soc_percent": reading.soc_percent if reading else None,
             "stop_hint": self._stop_hint(session),
-            **of_session(self._site, evse, register_wh, now),
+            **session_cost_values(self._site, evse, register_wh, now),
         }
-        if evse.state is State.ENDING or evse.charging is ChargingState.EV_CONNECTED:
+        if evse.state is SessionState.ENDING or evse.charging is ChargingState.EV_CONNECTED:
             return ScreenName.PREPARING, "", values
         if evse.charging is ChargingState.CHARGING:
             return ScreenName.CHARGING, "", values
@@ -399,24 +411,26 @@ class Display:
         """Return how the driver can stop. Without a card: by unplugging, if that ends the
         session."""
         if session.web or session.token.type is TokenType.NO_AUTHORIZATION:
-            return "unplug" if self._site.settings.flag("stop_on_ev_disconnect") else ""
+            return "unplug" if self._site.settings.bool_value("stop_on_ev_disconnect") else ""
         return "card"
 
-    def _pause_detail(self, evse: Evse, session: Session) -> str:
+    def _pause_detail(self, evse: EvseRecord, session: Session) -> str:
         """Return what pauses the session. ``refused``: the board gives no release although this
         vehicle should have it."""
         if evse.charging is ChargingState.SUSPENDED_EV:
             return "car"
-        should = evse.state is State.ACTIVE and evse.vehicle_connected and not (session.held or self._site.stopping)
+        should = (
+            evse.state is SessionState.ACTIVE and evse.vehicle_connected and not (session.held or self._site.stopping)
+        )
         return "refused" if should and not evse.release_requested else "station"
 
-    def _heaviest_fault(self, evse: Evse) -> str:
-        heavy = [f for f in heaviest_first(frozenset(evse.faults)) if blocks(f)]
+    def _heaviest_fault(self, evse: EvseRecord) -> str:
+        heavy = [f for f in most_severe_first(frozenset(evse.faults)) if blocks_charging(f)]
         if heavy and heavy[0] in JAMS & evse.latched:  # plugging in again does not help
             return str(Fault.MREC25)
         return str(heavy[0]) if heavy else "StoreFailed"
 
-    def _select_lamp(self, evse: Evse, name: ScreenName) -> Lamp:
+    def _select_lamp(self, evse: EvseRecord, name: ScreenName) -> Lamp:
         if name in (ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE, ScreenName.STARTING):
             return Lamp.RED
         if name is ScreenName.CHARGING:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import BoardOpened, FaultRaised, LinkChanged, SituationChanged
-from agent.domain.evse import Evse, Service, Site, State
-from agent.domain.faults import GRACE_S, blocks, heaviest_first
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.faults import GRACE_S, blocks_charging, most_severe_first
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import ChargingState, ConnectorStatus, StatusChanged
-from agent.domain.orders import Tell
+from agent.domain.orders import Send
 from agent.model.types import STATION, EvseId, Fault, Moment, Stamp
 
 _OF_SERVICE = {
-    Service.FAULTED: ConnectorStatus.FAULTED,
-    Service.UNAVAILABLE: ConnectorStatus.UNAVAILABLE,
-    Service.RESERVED: ConnectorStatus.RESERVED,
-    Service.IN_SERVICE: ConnectorStatus.AVAILABLE,
+    ServiceState.FAULTED: ConnectorStatus.FAULTED,
+    ServiceState.UNAVAILABLE: ConnectorStatus.UNAVAILABLE,
+    ServiceState.RESERVED: ConnectorStatus.RESERVED,
+    ServiceState.IN_SERVICE: ConnectorStatus.AVAILABLE,
 }
 
 
 class EvseStatus:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._reported: dict[tuple[str, EvseId], StatusChanged] = {}
         self._owed_reports: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
@@ -34,9 +34,12 @@ class EvseStatus:
         service = site.service_state(evse)
         connector = _OF_SERVICE[service]
         in_use = (evse.session is not None or evse.vehicle_finished) and not (evse.tethered and _is_unplugged(evse))
-        if in_use and (service is not Service.FAULTED or _outlives_its_faults(evse)):
+        if in_use and (service is not ServiceState.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
-        elif (evse.cable_plugged or evse.vehicle_connected) and service in (Service.IN_SERVICE, Service.RESERVED):
+        elif (evse.cable_plugged or evse.vehicle_connected) and service in (
+            ServiceState.IN_SERVICE,
+            ServiceState.RESERVED,
+        ):
             connector = ConnectorStatus.OCCUPIED  # inoperative with a cable stays Unavailable: no session may start
         faults = evse.faults if site.store_ok else evse.faults | {Fault.STORE_FAILED}
         return StatusChanged(
@@ -44,9 +47,9 @@ class EvseStatus:
             at=at,
             connector=connector,
             charging=_reported_charging_state(evse),
-            authorised=evse.grant is not None or evse.state is State.BEGINNING,
+            authorised=evse.authorization is not None or evse.state is SessionState.BEGINNING,
             ended=evse.vehicle_finished,
-            faults=heaviest_first(frozenset(faults)),
+            faults=most_severe_first(frozenset(faults)),
         )
 
     def _derive_station_status(self, at: Stamp) -> StatusChanged:
@@ -56,7 +59,7 @@ class EvseStatus:
             connector, faults = ConnectorStatus.FAULTED, (Fault.STORE_FAILED,)
         return StatusChanged(STATION, at, connector, faults=faults)
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def report_changed_status(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         numbers = (STATION, *self._site.evses) if event.evse == STATION else (event.evse,)
         for link in self._site.links:
@@ -77,49 +80,54 @@ class EvseStatus:
         if owed:
             self._owed_reports.discard((link, number))
             new = _force_report(new)
-        yield Tell(link, new)
+        yield Send(link, new)
 
-    @on(LinkChanged)
+    @handles_events(LinkChanged)
     def report_status_after_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """Report every connector after the boot, and only changes after a mere loss of the
         connection (the dialect compares with what it has sent)."""
         self._site.link_up[event.link] = event.up
         yield SituationChanged(STATION)
 
-    @on(BoardOpened, FaultRaised)
+    @handles_events(BoardOpened, FaultRaised)
     def update_status_on_board_event(self, event: BoardOpened | FaultRaised, now: Moment) -> Iterator[Yielded]:
         yield SituationChanged(event.evse)
 
     def resend_status(self, link: str, number: EvseId | None, now: Moment) -> Iterator[Yielded]:
         """Report the status although nothing changed (TriggerMessage)."""
         for n in (STATION, *self._site.evses) if number is None else (number,):
-            yield Tell(link, _force_report(self.derive_status(n, now.stamp)))
+            yield Send(link, _force_report(self.derive_status(n, now.stamp)))
 
 
-def _reported_charging_state(evse: Evse) -> ChargingState:
+def _reported_charging_state(evse: EvseRecord) -> ChargingState:
     waits = evse.resumed and evse.charging is ChargingState.EV_CONNECTED
-    if evse.state is State.RECOVERING or (evse.state is State.ACTIVE and waits):
+    if evse.state is SessionState.RECOVERING or (evse.state is SessionState.ACTIVE and waits):
         return ChargingState.SUSPENDED_EVSE  # 1.6 4.9 knows no way back from a transaction to Preparing
     if _is_unplugged(evse):
         return ChargingState.SUSPENDED_EVSE  # likewise
-    if evse.state in (State.ACTIVE, State.ENDING):
+    if evse.state in (SessionState.ACTIVE, SessionState.ENDING):
         return evse.charging  # the end is reported first, then what follows from it
     return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
 
 
-def _is_unplugged(evse: Evse) -> bool:
+def _is_unplugged(evse: EvseRecord) -> bool:
     """Its session goes on without a vehicle (2.x E10)."""
     session = evse.session
-    ending = evse.state is State.ENDING and session is not None and session.stop is not None and session.stop.unplugged
-    return (evse.state is State.ACTIVE or ending) and evse.charging is ChargingState.IDLE
+    ending = (
+        evse.state is SessionState.ENDING
+        and session is not None
+        and session.stop is not None
+        and session.stop.unplugged
+    )
+    return (evse.state is SessionState.ACTIVE or ending) and evse.charging is ChargingState.IDLE
 
 
-def _outlives_its_faults(evse: Evse) -> bool:
+def _outlives_its_faults(evse: EvseRecord) -> bool:
     """True if the session goes on in spite of its faults. Faulted means that there is no energy
     (1.6 4.9). A session in the grace time of a silent meter still delivers it; of a silent board
     this is unknown."""
-    heavy = {f for f in evse.faults if blocks(f)}
-    charging = evse.state is State.ACTIVE and evse.charging is ChargingState.CHARGING
+    heavy = {f for f in evse.faults if blocks_charging(f)}
+    charging = evse.state is SessionState.ACTIVE and evse.charging is ChargingState.CHARGING
     return charging and heavy <= GRACE_S.keys() - {Fault.BOARD_SILENT}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from agent.domain.energized import draws
+from agent.domain.energized import draws_current
 from agent.domain.events import (
     BoardOpened,
     ContactorClosed,
@@ -21,28 +21,28 @@ from agent.domain.events import (
     Started,
     TimeCame,
 )
-from agent.domain.evse import Evse, Site
-from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks
-from agent.domain.functional_block import Yielded, on
-from agent.domain.orders import Remember, WakeMe
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks_charging
+from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.orders import Persist, WakeMe
 from agent.model.types import STATION, EvseId, Fault, Moment
 
 _KEPT = KEPT | JAMS
-_LASTING = frozenset(f for f in CATALOGUE if blocks(f)) - KEPT - GRACE_S.keys()
+_LASTING = frozenset(f for f in CATALOGUE if blocks_charging(f)) - KEPT - GRACE_S.keys()
 """Faults that block only while the board shows them."""
 
 
 class FaultLatching:
     """Runs before the availability, which adds new faults to ``Evse.faults``."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._jam_counts: Counter[EvseId] = Counter()
         self._faults_going: set[tuple[EvseId, Fault]] = set()
         self._stored_faults: dict[EvseId, set[Fault]] = defaultdict(set)
         """Blocking faults that are not over, as stored on disk."""
 
-    @on(Started)
+    @handles_events(Started)
     def restore_latched_faults(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("latched", {}).items():
             evse = self._site.evses.get(int(key)) if key.isdecimal() else None
@@ -56,7 +56,7 @@ class FaultLatching:
                 evse.faults |= self._stored_faults[evse.number]
         yield from ()
 
-    @on(FaultRaised)
+    @handles_events(FaultRaised)
     def latch_raised_fault(self, event: FaultRaised, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if (
@@ -75,47 +75,47 @@ class FaultLatching:
                 self._stored_faults[evse.number].add(event.fault)
                 yield self._record_shown(evse.number)
 
-    def _is_latching_fault(self, evse: Evse, event: FaultRaised) -> bool:
+    def _is_latching_fault(self, evse: EvseRecord, event: FaultRaised) -> bool:
         if event.fault in JAMS:
             self._jam_counts[evse.number] += 1
             return self._jam_counts[evse.number] >= JAMS_MOST
         return CATALOGUE[event.fault].latched
 
-    @on(ContactorClosed)
+    @handles_events(ContactorClosed)
     def forget_lock_jams(self, event: ContactorClosed, now: Moment) -> Iterator[Yielded]:
         """Forget the jams: the board locks before it gives power."""
         self._jam_counts.pop(event.evse, None)
         yield from ()
 
-    def _record_shown(self, number: EvseId) -> Remember:
+    def _record_shown(self, number: EvseId) -> Persist:
         names = sorted(f.value for f in self._stored_faults[number])
-        return Remember("shown", str(number), {"faults": names} if names else None)
+        return Persist("shown", str(number), {"faults": names} if names else None)
 
     # --- gone ----------------------------------------------------------------------------------------------------
 
-    @on(FaultGone)
+    @handles_events(FaultGone)
     def clear_fault_after_delay(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
-        if blocks(event.fault):
+        if blocks_charging(event.fault):
             self._faults_going.add((event.evse, event.fault))
             yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
         else:
             yield FaultCleared(event.evse, event.fault)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def check_faults_of_last_run(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Start the delay for faults that were there when the agent stopped and are not any more:
         it is unknown since when."""
         for fault in sorted(self._stored_faults[event.evse] - self._site.evses[event.evse].board_faults):
             yield FaultGone(event.evse, fault)
 
-    @on(FaultCleared)
+    @handles_events(FaultCleared)
     def forget_cleared_fault(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         for number in self._site.evses if event.evse == STATION else (event.evse,):
             if event.fault in self._stored_faults[number]:
                 self._stored_faults[number].discard(event.fault)
                 yield self._record_shown(number)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def clear_fault_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, rest = event.key.partition(":")
         if kind == "gone":
@@ -125,7 +125,7 @@ class FaultLatching:
                 yield FaultCleared(evse.number, fault)
             self._faults_going.discard((evse.number, fault))
 
-    def disappearing_faults(self, evse: Evse) -> frozenset[Fault]:
+    def disappearing_faults(self, evse: EvseRecord) -> frozenset[Fault]:
         """Return the faults that the board has stopped showing a moment ago."""
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
         gone = {fault for number, fault in self._faults_going if number == evse.number}
@@ -133,15 +133,15 @@ class FaultLatching:
 
     # --- looked at -----------------------------------------------------------------------------------------------
 
-    def lapse_acknowledgement(self, evse: Evse) -> None:
+    def lapse_acknowledgement(self, evse: EvseRecord) -> None:
         """Drop the acknowledgement. A fault that comes or goes later was not part of it. A board
         that was not there yet was not asked and keeps it."""
         evse.acknowledged = evse.acknowledged and not _is_board_present(evse)
 
-    def clear_acknowledged_faults(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def clear_acknowledged_faults(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Clear acknowledged faults that are gone. A while after the acknowledgement, look at what
         the board shows now, and at the meter, which ``unreleased_current.py`` relies on."""
-        live = {Fault.CONTACTOR_WELDED} if not evse.release and draws(self._site, evse, now) else set()
+        live = {Fault.CONTACTOR_WELDED} if not evse.release and draws_current(self._site, evse, now) else set()
         gone = evse.latched & _KEPT - evse.board_faults - live
         if not (gone and _is_board_present(evse) and evse.acknowledged):
             return
@@ -151,10 +151,10 @@ class FaultLatching:
         yield self._record_latched(evse)
         yield SituationChanged(evse.number)
 
-    def _record_latched(self, evse: Evse) -> Remember:
+    def _record_latched(self, evse: EvseRecord) -> Persist:
         names = sorted(f.value for f in evse.latched & _KEPT)
-        return Remember("latched", str(evse.number), {"faults": names} if names else None)
+        return Persist("latched", str(evse.number), {"faults": names} if names else None)
 
 
-def _is_board_present(evse: Evse) -> bool:
+def _is_board_present(evse: EvseRecord) -> bool:
     return evse.board_known and Fault.BOARD_SILENT not in evse.faults

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import LinkChanged, SituationChanged
-from agent.domain.evse import Evse, Site
-from agent.domain.faults import CATALOGUE, heaviest_first
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.faults import CATALOGUE, most_severe_first
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import FaultNoted
-from agent.domain.orders import Tell
+from agent.domain.orders import Send
 from agent.model.types import STATION, EvseId, Fault, Moment
 
 
@@ -18,30 +18,30 @@ class FaultReports:
     """Nothing is queued for a backend that cannot be reached. It gets what has changed when it is
     back."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._reported: dict[tuple[str, EvseId], frozenset[Fault]] = {}
         self._event_number = 0
 
-    @on(LinkChanged)
+    @handles_events(LinkChanged)
     def report_faults_on_connect(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from self._report_fault_changes(event.link, evse, now)
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def report_changed_faults(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for link in self._site.links:
             for evse in self._site.evses.values():
                 if event.evse in (STATION, evse.number):
                     yield from self._report_fault_changes(link, evse, now)
 
-    def _report_fault_changes(self, link: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _report_fault_changes(self, link: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         new = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
         old = self._reported.get((link, evse.number), frozenset())
         if new == old or not self._site.link_up.get(link):
             return
         self._reported[link, evse.number] = new
-        for fault in heaviest_first(new ^ old):
+        for fault in most_severe_first(new ^ old):
             self._event_number += 1
-            noted = FaultNoted(evse.number, fault, fault in new, heaviest_first(new), now.stamp, self._event_number)
-            yield Tell(link, noted)
+            noted = FaultNoted(evse.number, fault, fault in new, most_severe_first(new), now.stamp, self._event_number)
+            yield Send(link, noted)

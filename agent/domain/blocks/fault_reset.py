@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from agent.domain.blocks.fault_latching import FaultLatching
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAcknowledged, Started, TimeCame
-from agent.domain.evse import Evse, Site
-from agent.domain.faults import blocks
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.faults import blocks_charging
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.orders import ClearFaults, ReadMeter, WakeMe
 from agent.model.types import Fault, Moment
 
@@ -19,42 +19,42 @@ LOOK_S = 5.0
 
 
 class FaultReset:
-    def __init__(self, site: Site, latching: FaultLatching) -> None:
+    def __init__(self, site: StationState, latching: FaultLatching) -> None:
         self._site, self._latching = site, latching
         self._retries_left: dict[int, int] = {}
         """Tries left after a reset."""
 
-    @on(Started)
+    @handles_events(Started)
     def resume_station_reset(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Resume a reset of the station, which ended the process. The boards' states show whether
         it helped."""
         ordered = event.remembered.get("restart", {}).get("ordered") or {}
         if "Reset" in str(ordered.get("reason", "")):
             for number in self._site.evses:
-                self._retries_left[number] = 1 + self._site.settings.number("reset_retries")
+                self._retries_left[number] = 1 + self._site.settings.int_value("reset_retries")
                 self._site.evses[number].acknowledged = bool(ordered.get("hard"))
                 yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
 
     def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
         """Reset the faults of one EVSE. Its session, if there was one, is closed."""
-        self._retries_left[number] = self._site.settings.number("reset_retries")
+        self._retries_left[number] = self._site.settings.int_value("reset_retries")
         self._site.evses[number].acknowledged = True
         yield ClearFaults(number)
         yield from self._schedule_fault_check(self._site.evses[number], now)
 
-    def _schedule_fault_check(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _schedule_fault_check(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Look again after a while. A weld shows in the meter."""
         if Fault.CONTACTOR_WELDED in evse.latched:
             yield ReadMeter(evse.number, "clear")
         yield WakeMe(f"clear:{evse.number}", now.t_s + LOOK_S)
 
-    @on(FaultsAcknowledged)
+    @handles_events(FaultsAcknowledged)
     def reset_on_acknowledgement(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
         """Reset at once."""
         if self._site.evses[event.evse].latched:
             yield from self.reset_evse_faults(event.evse, now)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def check_reset_outcome(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind != "clear":
@@ -74,23 +74,23 @@ class FaultReset:
             self._latching.lapse_acknowledgement(evse)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def check_slow_board(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Check a board that was slow to open, too."""
         evse = self._site.evses[event.evse]
         if evse.acknowledged:
             yield from self._schedule_fault_check(evse, now)
 
-    @on(FaultCleared)
+    @handles_events(FaultCleared)
     def end_reset_failure(self, event: FaultCleared, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if not _is_blocked(evse):
                 yield from self._clear_reset_failure(evse)
 
-    def _clear_reset_failure(self, evse: Evse) -> Iterator[Yielded]:
+    def _clear_reset_failure(self, evse: EvseRecord) -> Iterator[Yielded]:
         if Fault.RESET_FAILURE in evse.faults:
             yield FaultCleared(evse.number, Fault.RESET_FAILURE)
 
 
-def _is_blocked(evse: Evse, going: frozenset[Fault] = frozenset()) -> bool:
-    return any(map(blocks, evse.faults - going))
+def _is_blocked(evse: EvseRecord, going: frozenset[Fault] = frozenset()) -> bool:
+    return any(map(blocks_charging, evse.faults - going))

@@ -12,15 +12,15 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.events import (
-    Asked,
+    AuthorizationDropped,
     FileEvent,
     FirmwareBooted,
     FirmwareChecked,
     FirmwareFetched,
     FirmwareInstalled,
-    GrantDropped,
-    Install,
+    InstallOutcome,
     LinkChanged,
+    RequestReceived,
     SecurityNoticed,
     SessionClosed,
     SignerJudged,
@@ -28,8 +28,8 @@ from agent.domain.events import (
     Started,
     TimeCame,
 )
-from agent.domain.evse import Site, State
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.evse import SessionState, StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
     FIRMWARE_UPDATE,
@@ -39,13 +39,13 @@ from agent.domain.orders import (
     FetchFirmware,
     InstallFirmware,
     JudgeSigner,
-    Remember,
-    Reply,
+    Persist,
+    Response,
     Restart,
-    Tell,
+    Send,
     WakeMe,
 )
-from agent.domain.requests import AskFirmware
+from agent.domain.requests import UpdateFirmwareRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
@@ -71,7 +71,7 @@ class Phase(StrEnum):
 class _Job:
     id: str
     link: str
-    ask: AskFirmware
+    ask: UpdateFirmwareRequest
     phase: Phase = Phase.FETCH_LATER
     tries: int = 0
     told: str = ""
@@ -85,7 +85,7 @@ class _Job:
     @classmethod
     def from_record(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        ask = AskFirmware(**{name: r[name] for name in _KEPT if name in r})
+        ask = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
         job = cls(str(r["id"]), str(r["link"]), ask, Phase(r["phase"]), int(r["tries"]))
         job.told, job.before = str(r["told"]), str(r.get("before", ""))
         return job
@@ -99,10 +99,10 @@ _KEPT = (
 
 
 class FirmwareUpdate:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._job: _Job | None = None
-        self._signer_check: tuple[Asked, AskFirmware] | None = None
+        self._signer_check: tuple[RequestReceived, UpdateFirmwareRequest] | None = None
         self._commit_pending = False
         self._running_version = ""
 
@@ -116,12 +116,12 @@ class FirmwareUpdate:
 
     # --- asked -------------------------------------------------------------------------------------------------
 
-    @answers(AskFirmware)
-    def answer_update_firmware(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(UpdateFirmwareRequest)
+    def answer_update_firmware(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskFirmware)
+        assert isinstance(ask, UpdateFirmwareRequest)
         able = self._site.updater and self._site.can_fetch(ask.location)
-        able = able and bool(ask.signature or not self._site.settings.flag("signed_firmware_required"))
+        able = able and bool(ask.signature or not self._site.settings.bool_value("signed_firmware_required"))
         if self._is_installing() or not able or self._signer_check is not None:
             yield from self._reject_update(event, ask)
             return
@@ -131,7 +131,7 @@ class FirmwareUpdate:
             return
         yield from self._accept_update(event, ask, now)
 
-    @on(SignerJudged)
+    @handles_events(SignerJudged)
     def continue_after_signer_check(self, event: SignerJudged, now: Moment) -> Iterator[Yielded]:
         if self._signer_check is None or self._signer_check[0].request != event.job:
             return
@@ -139,7 +139,7 @@ class FirmwareUpdate:
         if event.accepted:
             yield from self._accept_update(asked, ask, now)
             return
-        yield Reply(asked.link, asked.request, "InvalidCertificate")
+        yield Response(asked.link, asked.request, "InvalidCertificate")
         yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=asked.link)
 
     def _is_installing(self) -> bool:
@@ -147,19 +147,19 @@ class FirmwareUpdate:
         session may start."""
         return self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
 
-    def _reject_update(self, event: Asked, ask: AskFirmware) -> Iterator[Yielded]:
-        yield Reply(event.link, event.request, "Rejected")
+    def _reject_update(self, event: RequestReceived, ask: UpdateFirmwareRequest) -> Iterator[Yielded]:
+        yield Response(event.link, event.request, "Rejected")
         if ask.request_id is None:  # 1.x cannot reject in its answer
-            yield Tell(event.link, FirmwareStatus("DownloadFailed"))
+            yield Send(event.link, FirmwareStatus("DownloadFailed"))
 
-    def _accept_update(self, event: Asked, ask: AskFirmware, now: Moment) -> Iterator[Yielded]:
+    def _accept_update(self, event: RequestReceived, ask: UpdateFirmwareRequest, now: Moment) -> Iterator[Yielded]:
         """Accept the update. A newer request replaces a job that is not being installed yet.
         Checking the signer takes a while: the earlier job may have got so far by then."""
         if self._is_installing():
             yield from self._reject_update(event, ask)
             return
         replaced = self._job
-        yield Reply(event.link, event.request, "AcceptedCanceled" if replaced else "Accepted")
+        yield Response(event.link, event.request, "AcceptedCanceled" if replaced else "Accepted")
         if replaced:
             yield DropFirmware(replaced.id)
         self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, ask)
@@ -179,7 +179,7 @@ class FirmwareUpdate:
         yield WakeMe(DUE, None)
         yield FetchFirmware(self._job.id, self._job.ask.location)
 
-    @on(FirmwareFetched)
+    @handles_events(FirmwareFetched)
     def finish_download(self, event: FirmwareFetched, now: Moment) -> Iterator[Yielded]:
         job = self._job_waiting_for(event, Phase.FETCHING)
         if job is None:
@@ -201,7 +201,7 @@ class FirmwareUpdate:
         else:
             yield from self._await_install(now)
 
-    @on(FirmwareChecked)
+    @handles_events(FirmwareChecked)
     def finish_signature_check(self, event: FirmwareChecked, now: Moment) -> Iterator[Yielded]:
         job = self._job_waiting_for(event, Phase.CHECKING)
         if job is None:
@@ -233,38 +233,38 @@ class FirmwareUpdate:
             yield InstallFirmware(self._job.id)
 
     def _is_station_in_use(self) -> bool:
-        waiting = (State.AUTHORISED, State.BEGINNING)
+        waiting = (SessionState.AUTHORIZED, SessionState.BEGINNING)
         return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
-    @on(SessionClosed, GrantDropped)
-    def install_when_idle(self, event: SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(SessionClosed, AuthorizationDropped)
+    def install_when_idle(self, event: SessionClosed | AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         if self._job is not None and self._job.phase is Phase.INSTALL_LATER and self._site.updating:
             yield from self._await_install(now)
 
-    @on(FirmwareInstalled)
+    @handles_events(FirmwareInstalled)
     def finish_installation(self, event: FirmwareInstalled, now: Moment) -> Iterator[Yielded]:
         job = self._job_waiting_for(event, Phase.INSTALLING)
         if job is None:
             return
         match event.outcome:
-            case Install.DONE:
+            case InstallOutcome.DONE:
                 yield from self._finish_successfully(job, now)
-            case Install.REBOOT:
+            case InstallOutcome.REBOOT:
                 yield from self._enter_phase(Phase.BOOTING, "InstallRebooting")
                 yield Restart(hard=True, reason=FIRMWARE_UPDATE)
-            case Install.UNFIT:
+            case InstallOutcome.UNFIT:
                 yield from self._end_job("InstallVerificationFailed")
             case _:
                 yield from self._end_job("InstallationFailed")
 
-    @on(FirmwareBooted)
+    @handles_events(FirmwareBooted)
     def confirm_booted_firmware(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
         """Take what the updater reports to be running. A pending system is committed once the
         backend has accepted its boot."""
         self._commit_pending = event.pending
         if event.version and event.version != self._running_version:
             self._running_version = event.version
-            yield Remember("firmware", "version", {"version": event.version})
+            yield Persist("firmware", "version", {"version": event.version})
         job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
         if job is not None and event.fell_back:
             yield from self._end_job("InstallationFailed")
@@ -283,7 +283,7 @@ class FirmwareUpdate:
         else:
             yield from self._await_install(now)
 
-    @on(LinkChanged)
+    @handles_events(LinkChanged)
     def commit_after_registration(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """Runs after the link state is updated. Only the backend that authorizes proves a good
         boot."""
@@ -302,7 +302,7 @@ class FirmwareUpdate:
 
     # --- time and restart --------------------------------------------------------------------------------------
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def continue_job_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == GRACE:
             yield from self._commit_firmware(now)
@@ -312,7 +312,7 @@ class FirmwareUpdate:
             elif self._job.phase is Phase.INSTALL_LATER:
                 yield from self._await_install(now)
 
-    @on(Started)
+    @handles_events(Started)
     def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
         self._running_version = str(event.remembered.get("firmware", {}).get("version", {}).get("version", ""))
         record = event.remembered.get("firmware", {}).get("job")
@@ -321,8 +321,8 @@ class FirmwareUpdate:
         try:
             self._job = job = _Job.from_record(record)
         except (KeyError, TypeError, ValueError) as e:
-            yield Remember("poisoned", "firmware/job", {"why": str(e)})
-            yield Remember("firmware", "job", None)
+            yield Persist("poisoned", "firmware/job", {"why": str(e)})
+            yield Persist("firmware", "job", None)
             return
         if job.link not in self._site.links:
             yield from self._end_job("")
@@ -347,7 +347,7 @@ class FirmwareUpdate:
         assert self._job is not None
         self._job.phase = phase
         reports = list(self._report_firmware_status(status)) if status else []
-        yield Remember("firmware", "job", self._job.to_record())
+        yield Persist("firmware", "job", self._job.to_record())
         yield from reports
 
     def _report_firmware_status(self, status: str) -> Iterator[Yielded]:
@@ -355,7 +355,7 @@ class FirmwareUpdate:
         job = self._job
         if job is not None and status != job.told:
             job.told = status
-            yield Tell(job.link, FirmwareStatus(status, job.ask.request_id, job.ask.request_id is not None))
+            yield Send(job.link, FirmwareStatus(status, job.ask.request_id, job.ask.request_id is not None))
 
     def _finish_successfully(self, job: _Job, now: Moment) -> Iterator[Yielded]:
         yield from self._end_job("Installed")
@@ -368,7 +368,7 @@ class FirmwareUpdate:
         if status:
             yield from self._report_firmware_status(status)
         self._job = None
-        yield Remember("firmware", "job", None)
+        yield Persist("firmware", "job", None)
         yield WakeMe(DUE, None)
         yield DropFirmware(job.id)
         yield from self._block_new_sessions(False)

@@ -5,9 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from agent.domain.events import GrantDropped, SituationChanged, TimeCame, TokenAccepted, VehicleConnected, VehicleLeft
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.events import (
+    AuthorizationDropped,
+    SituationChanged,
+    TimeCame,
+    TokenAccepted,
+    VehicleConnected,
+    VehicleLeft,
+)
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import TriggerReason
 from agent.domain.orders import WakeMe
 from agent.domain.session.common import timer_key
@@ -21,19 +28,19 @@ _SAID_NO = (TriggerReason.REMOTE_STOP, TriggerReason.UNLOCK_COMMAND, TriggerReas
 class FreeVending:
     """``closed``: True if no session may begin there."""
 
-    def __init__(self, site: Site, closed: Callable[[Evse], bool]) -> None:
+    def __init__(self, site: StationState, closed: Callable[[EvseRecord], bool]) -> None:
         self._site, self._is_closed = site, closed
         self._stopped_evses: set[EvseId] = set()
         """EVSEs whose present vehicle was stopped by an operator or the backend."""
         self._paused_evses: set[EvseId] = set()
 
-    @on(VehicleConnected, VehicleLeft)
+    @handles_events(VehicleConnected, VehicleLeft)
     def forget_stopped_vehicle(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         self._stopped_evses.discard(event.evse)
         yield from ()
 
-    @on(GrantDropped)
-    def pause_after_failed_begin(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(AuthorizationDropped)
+    def pause_after_failed_begin(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         if not self._site.free_vending:
             return
         if event.trigger in _SAID_NO:
@@ -43,19 +50,19 @@ class FreeVending:
         evse = self._site.evses[event.evse]
         yield WakeMe(timer_key("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def end_pause_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if event.key == timer_key("vending", evse):
                 self._paused_evses.discard(evse.number)
                 yield SituationChanged(evse.number)
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def authorize_waiting_vehicles(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values() if self._site.free_vending else ():
             if event.evse in (STATION, evse.number) and self._is_vehicle_waiting(evse) and not self._is_closed(evse):
                 yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
-    def _is_vehicle_waiting(self, evse: Evse) -> bool:
-        here = evse.vehicle_connected and not evse.session_used and evse.state is State.OCCUPIED
+    def _is_vehicle_waiting(self, evse: EvseRecord) -> bool:
+        here = evse.vehicle_connected and not evse.session_used and evse.state is SessionState.OCCUPIED
         return here and evse.number not in self._stopped_evses | self._paused_evses

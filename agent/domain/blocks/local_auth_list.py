@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.events import Asked, Started
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, answers, on
-from agent.domain.local_auth_list import key
-from agent.domain.orders import Remember, Reply
-from agent.domain.requests import AskListVersion, AskSendList
+from agent.domain.events import RequestReceived, Started
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.local_auth_list import normalized_token
+from agent.domain.orders import Persist, Response
+from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Moment, Token, Verdict
 
 KIND, ABOUT = "list", "list_version"
 
 
 class LocalAuthListBlock:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
 
-    @on(Started)
+    @handles_events(Started)
     def restore_local_list(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Restore the list. If entries were lost (a damaged file), the version becomes 0 and the
         backend sends the list again."""
@@ -35,34 +35,34 @@ class LocalAuthListBlock:
             try:
                 ours.entries[name] = _entry_from_record(record, shared)
             except (ValueError, TypeError):
-                yield Remember(KIND, name, None)
+                yield Persist(KIND, name, None)
         whole = about.get("entries") == len(ours.entries)
         version = about.get("version")
         ours.version = version if whole and isinstance(version, int) else 0
 
-    @answers(AskListVersion)
-    def answer_get_local_list_version(self, event: Asked, now: Moment) -> Iterator[Yielded]:
-        on = self._site.settings.flag("local_list_enabled")
+    @answers_requests(LocalListVersionRequest)
+    def answer_get_local_list_version(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+        on = self._site.settings.bool_value("local_list_enabled")
         data = {"version": self._site.local_list.version if on else 0}
-        yield Reply(event.link, event.request, "Accepted" if on else "NotSupported", data)
+        yield Response(event.link, event.request, "Accepted" if on else "NotSupported", data)
 
-    @answers(AskSendList)
-    def answer_send_local_list(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(SendLocalListRequest)
+    def answer_send_local_list(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask, ours = event.ask, self._site.local_list
-        assert isinstance(ask, AskSendList)
-        new = {key(value): verdict for value, verdict in ask.entries}
+        assert isinstance(ask, SendLocalListRequest)
+        new = {normalized_token(value): verdict for value, verdict in ask.entries}
         refusal = self._update_refusal(ask, new)
         if refusal:
-            yield Reply(event.link, event.request, refusal)
+            yield Response(event.link, event.request, refusal)
             return
         for name in [n for n in ours.entries if n not in new] if ask.full else ():
             del ours.entries[name]
-            yield Remember(KIND, name, None)
+            yield Persist(KIND, name, None)
         for name, verdict in new.items():
             yield from self._put_list_entry(name, verdict)
         ours.version = ask.version if new or not ask.full else 0
-        yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
-        yield Reply(event.link, event.request, "Accepted")
+        yield Persist(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
+        yield Response(event.link, event.request, "Accepted")
 
     def _put_list_entry(self, name: str, verdict: Verdict | None) -> Iterator[Yielded]:
         entries = self._site.local_list.entries
@@ -70,25 +70,25 @@ class LocalAuthListBlock:
             return
         if verdict is None:
             del entries[name]
-            yield Remember(KIND, name, None)
+            yield Persist(KIND, name, None)
         else:
             entries[name] = verdict
-            yield Remember(KIND, name, _entry_to_record(verdict))
+            yield Persist(KIND, name, _entry_to_record(verdict))
 
     def forget_token(self, token: Token) -> Iterator[Yielded]:
         """Remove the token from the list. The version stays: the backend has asked for the
         removal."""
         ours = self._site.local_list
-        if key(token.value) in ours.entries:
-            yield from self._put_list_entry(key(token.value), None)
-            yield Remember(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
+        if normalized_token(token.value) in ours.entries:
+            yield from self._put_list_entry(normalized_token(token.value), None)
+            yield Persist(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
 
-    def _update_refusal(self, ask: AskSendList, new: Mapping[str, Verdict | None]) -> str:
+    def _update_refusal(self, ask: SendLocalListRequest, new: Mapping[str, Verdict | None]) -> str:
         """Return why this update is refused; "" if it is taken. A full list has a status for every
         token; tokens are unique; versions begin with 1, and a differential update is newer than the
         present list."""
         settings, ours = self._site.settings, self._site.local_list
-        if not settings.flag("local_list_enabled"):
+        if not settings.bool_value("local_list_enabled"):
             return "NotSupported"
         if not ask.full and ask.version <= ours.version:
             return "VersionMismatch"
@@ -98,8 +98,8 @@ class LocalAuthListBlock:
             return "Failed"
         gone = {n for n, v in new.items() if v is None}
         after = len((set() if ask.full else ours.entries.keys()) | new.keys()) - len(gone)
-        too_many = after > settings.number("list_max_entries")
-        return "Failed" if too_many or len(new) > settings.number("list_max_items") else ""
+        too_many = after > settings.int_value("list_max_entries")
+        return "Failed" if too_many or len(new) > settings.int_value("list_max_items") else ""
 
 
 def _entry_to_record(verdict: Verdict) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.events import Asked, LogSent, Started, TimeCame
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.events import LogSent, RequestReceived, Started, TimeCame
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import LogStatus
-from agent.domain.orders import DropLog, Remember, Reply, SendLog, Tell, WakeMe
-from agent.domain.requests import AskLog
+from agent.domain.orders import DropLog, Persist, Response, Send, SendLog, WakeMe
+from agent.domain.requests import GetLogRequest
 from agent.model.fastclass import mutable, replace
 from agent.model.types import Moment
 
@@ -25,7 +25,7 @@ class _Job:
     id: str
     link: str
     name: str
-    ask: AskLog
+    ask: GetLogRequest
     tries: int = 0
 
     def to_record(self) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class _Job:
     @classmethod
     def from_record(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        ask = AskLog(**{name: r[name] for name in _KEPT if name in r})
+        ask = GetLogRequest(**{name: r[name] for name in _KEPT if name in r})
         return cls(str(r["id"]), str(r["link"]), str(r["name"]), ask, int(r["tries"]))
 
     def status_message(self, word: str) -> LogStatus:
@@ -50,7 +50,7 @@ _KEPT = ("location", "security", "request_id", "retries", "retry_interval_s", "o
 
 
 class LogUpload:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._job: _Job | None = None
 
@@ -59,27 +59,27 @@ class LogUpload:
         told = self._job.status_message("Uploading") if self._job is not None else LogStatus(extended=extended)
         return replace(told, forced=True)
 
-    @answers(AskLog)
-    def answer_get_log(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(GetLogRequest)
+    def answer_get_log(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Accept a newer request in place of the running one, except from a backend that only
         observes."""
         ask = event.ask
-        assert isinstance(ask, AskLog)
+        assert isinstance(ask, GetLogRequest)
         taken = self._job is not None and event.link not in (self._job.link, self._site.links[0])
         if taken or not self._site.can_fetch(ask.location):
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         name = self._log_file_name(ask, now)
         before = self._job
         job = self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, name, ask)
-        yield Remember("log", "job", job.to_record())
-        yield Reply(event.link, event.request, "AcceptedCanceled" if before else "Accepted", {"filename": name})
+        yield Persist("log", "job", job.to_record())
+        yield Response(event.link, event.request, "AcceptedCanceled" if before else "Accepted", {"filename": name})
         if before is not None:
             yield DropLog(before.id)
-            yield Tell(before.link, before.status_message("AcceptedCanceled"))
+            yield Send(before.link, before.status_message("AcceptedCanceled"))
         yield from self._start_upload(True)
 
-    def _log_file_name(self, ask: AskLog, now: Moment) -> str:
+    def _log_file_name(self, ask: GetLogRequest, now: Moment) -> str:
         """Return a file name that is unique per station and second, and valid on any file
         system."""
         plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.number)
@@ -92,10 +92,10 @@ class LogUpload:
         job.tries += 1
         yield WakeMe(AGAIN, None)
         if report:
-            yield Tell(job.link, job.status_message("Uploading"))
+            yield Send(job.link, job.status_message("Uploading"))
         yield job.upload_order()
 
-    @on(LogSent)
+    @handles_events(LogSent)
     def finish_upload(self, event: LogSent, now: Moment) -> Iterator[Yielded]:
         job = self._job
         if job is None or job.id != event.job:
@@ -104,16 +104,16 @@ class LogUpload:
             yield WakeMe(AGAIN, now.t_s + max(job.ask.retry_interval_s, RETRY_LEAST_S))
             return
         self._job = None
-        yield Remember("log", "job", None)
+        yield Persist("log", "job", None)
         yield DropLog(job.id)
-        yield Tell(job.link, job.status_message(event.status))
+        yield Send(job.link, job.status_message(event.status))
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def retry_upload(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == AGAIN and self._job is not None:
             yield from self._start_upload(False)
 
-    @on(Started)
+    @handles_events(Started)
     def resume_upload(self, event: Started, now: Moment) -> Iterator[Yielded]:
         record = event.remembered.get("log", {}).get("job")
         if record is None:
@@ -121,11 +121,11 @@ class LogUpload:
         try:
             job = _Job.from_record(record)
         except (KeyError, TypeError, ValueError) as e:
-            yield Remember("poisoned", "log/job", {"why": str(e)})
-            yield Remember("log", "job", None)
+            yield Persist("poisoned", "log/job", {"why": str(e)})
+            yield Persist("log", "job", None)
             return
         if job.link in self._site.links:
             self._job = job
             yield WakeMe(AGAIN, now.t_s + 1.0)
         else:
-            yield Remember("log", "job", None)
+            yield Persist("log", "job", None)

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import FaultCleared, FaultRaised, GrantDropped, SessionClosed, SupplyChanged, TimeCame
-from agent.domain.evse import Site, State
-from agent.domain.functional_block import Yielded, on
-from agent.domain.orders import Leave, WakeMe
+from agent.domain.events import AuthorizationDropped, FaultCleared, FaultRaised, SessionClosed, SupplyChanged, TimeCame
+from agent.domain.evse import SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.orders import Shutdown, WakeMe
 from agent.model.types import STATION, Fault, Moment
 
 LOST, GONE = "mains:lost", "mains:gone"
@@ -26,13 +26,13 @@ class MainsLoss:
     its start has nothing to store: it waits for mains out of service, without energy, and does not
     end again and again."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._had_mains = False
         self._is_loss_timed = False
         self._shutdown_ordered = False
 
-    @on(SupplyChanged)
+    @handles_events(SupplyChanged)
     def follow_mains_supply(self, event: SupplyChanged, now: Moment) -> Iterator[Yielded]:
         supply = event.supply
         if supply.mains:
@@ -44,7 +44,7 @@ class MainsLoss:
             self._is_loss_timed = True
             yield WakeMe(LOST, now.t_s + self._site.mains_hold_s * self._site.io_s)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def act_on_mains_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == LOST and self._is_loss_timed:
             yield from self._declare_mains_lost(now)
@@ -67,13 +67,15 @@ class MainsLoss:
             if Fault.POWER_LOSS not in evse.board_faults:
                 yield FaultCleared(evse.number, Fault.POWER_LOSS)
 
-    @on(FaultRaised, SessionClosed, GrantDropped)
-    def shut_down_when_idle(self, event: FaultRaised | SessionClosed | GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(FaultRaised, SessionClosed, AuthorizationDropped)
+    def shut_down_when_idle(
+        self, event: FaultRaised | SessionClosed | AuthorizationDropped, now: Moment
+    ) -> Iterator[Yielded]:
         if self._site.dark and not self._is_station_in_use():
             yield from self._order_shutdown()
 
     def _is_station_in_use(self) -> bool:
-        waiting = (State.AUTHORISED, State.BEGINNING)
+        waiting = (SessionState.AUTHORIZED, SessionState.BEGINNING)
         return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
     def _order_shutdown(self) -> Iterator[Yielded]:
@@ -81,4 +83,4 @@ class MainsLoss:
             return
         self._shutdown_ordered = self._site.stopping = True
         yield WakeMe(GONE, None)
-        yield Leave()
+        yield Shutdown()

@@ -22,11 +22,11 @@ from agent.domain.events import (
     TransactionClosed,
     TransactionOpened,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import ChargingState, MeterSampled, Sample
-from agent.domain.orders import ReadMeter, Remember, Tell, WakeMe
-from agent.domain.sampling import next_mark_utc_s, next_sample_s, thinned
+from agent.domain.orders import Persist, ReadMeter, Send, WakeMe
+from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
 from agent.domain.session.signed_readings import add_station_signature
 from agent.domain.session.tx_points import idle_charging_state
@@ -44,32 +44,32 @@ lasts, and readings that are kept for its end where that has an interval of its 
 
 
 class MeterValues:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._clock_marks: dict[str, Stamp] = {}
 
     # --- sampled -----------------------------------------------------------------------------------------------
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
         yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
         yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
-    def _snapshot_interval_s(self, evse: Evse) -> float:
+    def _snapshot_interval_s(self, evse: EvseRecord) -> float:
         """Return how often the register is stored. Where the board does not count the seconds since
         the plug, a resume relies on the last stored sign of life: it must be fresher than
         ``resume_within_s``."""
-        usual_s = float(self._site.settings.number("snapshot_interval_s"))
+        usual_s = float(self._site.settings.int_value("snapshot_interval_s"))
         return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
 
-    def _arm_samples(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_samples(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         for kind in _SAMPLES:
             yield from self._arm_sample(kind, evse, now)
 
-    def _arm_sample(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
-        interval = self._site.settings.number(_SAMPLES[kind])
+    def _arm_sample(self, kind: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.int_value(_SAMPLES[kind])
         session = evse.session or evse.tx
         if session is None or interval <= 0:
             yield WakeMe(f"{kind}:{evse.number}", None)
@@ -78,19 +78,19 @@ class MeterValues:
         started = session.started.t_s if same_boot else now.t_s
         yield WakeMe(f"{kind}:{evse.number}", next_sample_s(started, interval, now.t_s))
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def stop_session_readings(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         for kind in ("live", "snapshot"):
             yield WakeMe(f"{kind}:{event.evse}", None)
         yield from self._arm_samples(self._site.evses[event.evse], now)
 
-    @on(TransactionOpened, TransactionClosed)
+    @handles_events(TransactionOpened, TransactionClosed)
     def arm_samples_of_transaction(
         self, event: TransactionOpened | TransactionClosed, now: Moment
     ) -> Iterator[Yielded]:
         yield from self._arm_samples(self._site.evses[event.evse], now)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def read_meter_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind in _CLOCKS:
@@ -100,21 +100,21 @@ class MeterValues:
             if evse.session is not None or (kind in _SAMPLES and evse.tx is not None):
                 yield from self._take_due_reading(kind, evse, now)
 
-    def _take_due_reading(self, kind: str, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _take_due_reading(self, kind: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         if kind in _SAMPLES:
             yield ReadMeter(evse.number, kind)
             yield from self._arm_sample(kind, evse, now)
         elif kind == "live":
-            if evse.state is State.ACTIVE:
+            if evse.state is SessionState.ACTIVE:
                 yield ReadMeter(evse.number, "live")
             yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
         elif evse.session is not None:
-            yield Remember("session", evse.session.id, evse.session.to_record())
+            yield Persist("session", evse.session.id, evse.session.to_record())
             yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
     # --- clock-aligned -----------------------------------------------------------------------------------------
 
-    @on(Started, ClockTrusted)
+    @handles_events(Started, ClockTrusted)
     def arm_clock_readings(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:
         yield from self._arm_clocks(now)
 
@@ -123,7 +123,7 @@ class MeterValues:
             yield from self._arm_clock(kind, now)
 
     def _arm_clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
-        interval = self._site.settings.number(_CLOCKS[kind])
+        interval = self._site.settings.int_value(_CLOCKS[kind])
         if interval <= 0 or now.utc_s is None:
             self._clock_marks.pop(kind, None)
             yield WakeMe(f"{kind}:", None)
@@ -140,12 +140,12 @@ class MeterValues:
                     yield ReadMeter(evse.number, f"{kind}:{mark.t_s!r}")
         yield from self._arm_clock(kind, now)
 
-    def _wants_clock_reading(self, kind: str, evse: Evse) -> bool:
+    def _wants_clock_reading(self, kind: str, evse: EvseRecord) -> bool:
         if kind == "endclock":
             return bool(evse.open_transaction_id)
-        return not (self._site.settings.flag("aligned_when_idle") and evse.open_transaction_id)
+        return not (self._site.settings.bool_value("aligned_when_idle") and evse.open_transaction_id)
 
-    @on(SettingChanged)
+    @handles_events(SettingChanged)
     def apply_interval_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name in _SAMPLES.values():
             for evse in self._site.evses.values():
@@ -155,7 +155,7 @@ class MeterValues:
 
     # --- readings ----------------------------------------------------------------------------------------------
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def report_meter_reading(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         reading = with_offered_limit(evse, event.reading)
@@ -188,9 +188,9 @@ class MeterValues:
         """Return which readings are kept for the end: the ones that are sent, or ones of their
         own."""
         told, own = kinds
-        return told if self._site.settings.number(kinds[own]) == AS_UPDATED else own
+        return told if self._site.settings.int_value(kinds[own]) == AS_UPDATED else own
 
-    def _check_register_order(self, evse: Evse, reading: Reading) -> Iterator[Yielded]:
+    def _check_register_order(self, evse: EvseRecord, reading: Reading) -> Iterator[Yielded]:
         """Check the order of the register. A lifetime register never runs backwards: otherwise the
         meter was exchanged or is broken, and must not bill."""
         floor = evse.session.last_wh if evse.session else None
@@ -200,12 +200,12 @@ class MeterValues:
             yield FaultCleared(evse.number, Fault.METER_IMPLAUSIBLE)
 
     def _send_meter_values(
-        self, now: Moment, evse: Evse, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
+        self, now: Moment, evse: EvseRecord, reading: Reading, context: ReadingContext, names: str, loose: bool = False,
         only: str = "",
     ) -> Iterator[Yielded]:  # fmt: skip
         """Send meter values, of the session if it had begun by then. A register that ran backwards
         is not sent. ``only``: to this link; otherwise to all."""
-        measurands = self._site.settings.items_of(names)
+        measurands = self._site.settings.list_value(names)
         running = evse.session or evse.tx
         if not measurands or (running and reading.energy_wh < running.last_wh):
             return
@@ -220,26 +220,28 @@ class MeterValues:
         samples = (Sample(context, reading, measurands),)
         message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
         for link in (only,) if only else self._site.links:
-            yield Tell(link, message)
+            yield Send(link, message)
 
-    def _keep_for_transaction_end(self, evse: Evse, reading: Reading, context: ReadingContext, names: str) -> None:
-        measurands = self._site.settings.items_of(names)
+    def _keep_for_transaction_end(
+        self, evse: EvseRecord, reading: Reading, context: ReadingContext, names: str
+    ) -> None:
+        measurands = self._site.settings.list_value(names)
         running = evse.session or evse.tx
         if measurands and running and _is_within_transaction(evse, reading) and reading.energy_wh >= running.last_wh:
             kept = (*running.samples, Sample(context, reading, measurands))
-            running.samples = thinned(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
+            running.samples = thin_out(kept, STOP_SAMPLES_MAX, lambda s: s.reading.at.t_s)
 
 
-def _is_within_transaction(evse: Evse, reading: Reading) -> bool:
+def _is_within_transaction(evse: EvseRecord, reading: Reading) -> bool:
     """True if the reading belongs to the transaction. It ends when it is stopped; the register of
     the end is read a moment later."""
     session = evse.session
     if session is None:
         return evse.tx is not None and evse.tx.placed and reading.at >= evse.tx.started
-    if not session.told or reading.at < session.started:
+    if not session.reported or reading.at < session.started:
         return False
     return session.stop is None or reading.at <= session.stop.at
 
 
-def _charging_state(evse: Evse) -> ChargingState:
+def _charging_state(evse: EvseRecord) -> ChargingState:
     return evse.charging if evse.session is not None else idle_charging_state(evse)

@@ -23,8 +23,8 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Site
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.orders import WakeMe
 from agent.model.fastclass import mutable, replace
 from agent.model.types import STATION, EvseId, Moment
@@ -54,28 +54,28 @@ class OutletQuestion:
 
 
 class OutletSelection:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._evses_with_button: frozenset[EvseId] = frozenset()
         self._question: OutletQuestion | None = None
         self._last_choice: tuple[EvseId, float] = (STATION, 0.0)
 
-    @on(ButtonsKnown)
+    @handles_events(ButtonsKnown)
     def note_outlet_buttons(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
         numbers = (_outlet_number(name) for name in event.names)
         self._evses_with_button |= {n for n in numbers if n in self._site.evses}
         return iter(())
 
-    def find_chosen_outlet(self, among: Sequence[Evse], now: Moment) -> Evse | None:
+    def find_chosen_outlet(self, among: Sequence[EvseRecord], now: Moment) -> EvseRecord | None:
         """Return the outlet whose button was pressed a moment ago."""
         number, until_s = self._last_choice
         return next((e for e in among if e.number == number and now.t_s < until_s), None)
 
-    def should_ask_driver(self, plugged: Sequence[Evse]) -> bool:
+    def should_ask_driver(self, plugged: Sequence[EvseRecord]) -> bool:
         """True if asking is worth it and the driver can answer."""
         return len(plugged) > 1 and self.has_buttons(plugged)
 
-    def has_buttons(self, evses: Sequence[Evse]) -> bool:
+    def has_buttons(self, evses: Sequence[EvseRecord]) -> bool:
         return {e.number for e in evses} <= self._evses_with_button
 
     @property
@@ -89,7 +89,7 @@ class OutletSelection:
         return self._question.payment_id if self._question is not None else ""
 
     def ask_for_outlet(
-        self, card: CardPresented, plugged: Sequence[Evse], otherwise: Evse, now: Moment
+        self, card: CardPresented, plugged: Sequence[EvseRecord], otherwise: EvseRecord, now: Moment
     ) -> Iterator[Yielded]:
         """Ask which outlet is meant. One card at a time: the next button counts for the first
         card."""
@@ -103,7 +103,9 @@ class OutletSelection:
             yield CardRefused(otherwise.number, "concurrent")
         yield NoticeShown(waiting.among, waiting.why, waiting.until_s)
 
-    def ask_payer_for_outlet(self, payment: str, among: Sequence[Evse], why: str, now: Moment) -> Iterator[Yielded]:
+    def ask_payer_for_outlet(
+        self, payment: str, among: Sequence[EvseRecord], why: str, now: Moment
+    ) -> Iterator[Yielded]:
         """Ask the driver of a bank card. ``OutletMeant`` comes back. Not while another card is
         being asked about (``is_asking``)."""
         until_s = now.t_s + PAYER_S * self._site.io_s
@@ -118,7 +120,7 @@ class OutletSelection:
             yield NoticeShown(self._question.among, self._question.why, 0.0)
             self._question = None
 
-    @on(ButtonPressed)
+    @handles_events(ButtonPressed)
     def choose_outlet_by_button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
         number = _outlet_number(event.name)
         if number not in self._site.evses:
@@ -130,13 +132,13 @@ class OutletSelection:
         self._last_choice = (number, now.t_s + CHOICE_S * self._site.io_s)
         yield OutletChosen(number)
 
-    @on(VehicleConnected)
+    @handles_events(VehicleConnected)
     def choose_outlet_by_cable(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
         """Take the cable as the answer of the bank card's driver."""
         if self.waiting_payment and self._question is not None and event.evse in self._question.among:
             yield from self._finish_question(event.evse)
 
-    @on(VehicleLeft)
+    @handles_events(VehicleLeft)
     def drop_unplugged_outlet(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
         """Drop an outlet whose cable was pulled. If one is left, there is nothing to ask about an
         RFID card. A bank card's driver may pull the cable to plug it in again."""
@@ -149,7 +151,7 @@ class OutletSelection:
         if len(asking.among) == 1:
             yield from self._finish_question(asking.otherwise)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def decide_after_timeout(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         asking = self._question  # the question may be about another card than the one whose time ended just now
         if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
@@ -167,7 +169,7 @@ class OutletSelection:
 
 def _same_card(about: CardPresented | str, card: CardPresented) -> bool:
     token = None if isinstance(about, str) else about.token
-    return token is not None and card.token is not None and card.token.same(token)
+    return token is not None and card.token is not None and card.token.matches_token(token)
 
 
 def _outlet_number(name: str) -> EvseId:

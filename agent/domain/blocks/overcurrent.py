@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, MeterRead, VehicleLeft
-from agent.domain.evse import Evse, Site
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.model.types import EvseId, Fault, Moment
 
 MORE, MORE_A, LASTS_S = 1.10, 0.5, 7.0
@@ -16,11 +16,11 @@ MORE, MORE_A, LASTS_S = 1.10, 0.5, 7.0
 
 
 class OverCurrent:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._since_s: dict[EvseId, float] = {}
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def detect_over_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         """Check every reading while energy may flow. One within bounds, or a pause, restarts the
         time."""
@@ -34,7 +34,7 @@ class OverCurrent:
         if event.reading.at.t_s - since_s >= LASTS_S and Fault.OVER_CURRENT not in evse.faults:
             yield FaultRaised(evse.number, Fault.OVER_CURRENT)
 
-    @on(VehicleLeft, BoardOpened)
+    @handles_events(VehicleLeft, BoardOpened)
     def clear_over_current(self, event: VehicleLeft | BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Clear the fault when the vehicle leaves, unless the board reports it as well."""
         evse = self._site.evses[event.evse]
@@ -43,7 +43,7 @@ class OverCurrent:
             yield FaultCleared(evse.number, Fault.OVER_CURRENT)
 
 
-def _offered_a(evse: Evse) -> float | None:
+def _offered_a(evse: EvseRecord) -> float | None:
     """Return what the vehicle is offered; None while it is offered nothing. A board that has
     lowered its offer because of heat reports it. With direct current the charger is the source: it
     cannot give more than it gives."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.blocks.web_payment_estimate import clock_s, counts_as_charging, passed_s
-from agent.domain.driver_cost import Bill
+from agent.domain.driver_cost import DriverBill
 from agent.domain.events import (
     BoardOpened,
     FaultCleared,
@@ -20,19 +20,27 @@ from agent.domain.events import (
     StopWanted,
     TimeCame,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
-from agent.domain.local_time import local
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.local_time import local_offset
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, WakeMe
-from agent.domain.payment import DAY_S, Begun, Payment, PayState, Resumed, Spent, reference
+from agent.domain.orders import Persist, ReadMeter, WakeMe
+from agent.domain.payment import (
+    DAY_S,
+    Payment,
+    PaymentResumed,
+    PaymentSessionBegun,
+    PaymentSessionEnded,
+    PayState,
+    payment_reference,
+)
 from agent.domain.payment_journal import UNUSED_S
-from agent.domain.payment_table import Journal
-from agent.domain.serialization import Poisoned
+from agent.domain.payment_table import PaymentJournal
+from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import withhold_energy
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session_records import Session
-from agent.domain.tariff_screen import capped
+from agent.domain.tariff_screen import cap_bill_parts
 from agent.domain.terminal_messages import (
     PaymentCancelled,
     PaymentDeclined,
@@ -57,7 +65,7 @@ _LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
 
 
 class PaymentSettlement:
-    def __init__(self, site: Site, journal: Journal) -> None:
+    def __init__(self, site: StationState, journal: PaymentJournal) -> None:
         self._site, self._journal = site, journal
         self._last_stored_s: dict[str, float] = {}
         self._lost_sessions: dict[str, int] = {}
@@ -67,7 +75,7 @@ class PaymentSettlement:
 
     # --- what terminals say ------------------------------------------------------------------------------------------
 
-    @on(TerminalOpened, TerminalLost)
+    @handles_events(TerminalOpened, TerminalLost)
     def resume_payments_of_terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, TerminalOpened):
             self._journal.open[event.terminal] = event.identity.serial
@@ -75,67 +83,71 @@ class PaymentSettlement:
             self._journal.open.pop(event.terminal, None)
         for p in list(self._journal.payments.values()):
             if p.terminal == event.terminal:
-                yield from self._journal.step(p, event, now)
-        yield from self._journal.seek(event.terminal, now)
+                yield from self._journal.apply_payment_event(p, event, now)
+        yield from self._journal.seek_unreported_holds(event.terminal, now)
         yield from self._update_payment_fault(now)
 
-    @on(PaymentDeclined, PaymentCancelled, PaymentSettled)
+    @handles_events(PaymentDeclined, PaymentCancelled, PaymentSettled)
     def apply_terminal_answer(self, event: Any, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.find(event.payment)
+        p = self._journal.find_payment(event.payment)
         if p is not None:
-            yield from self._journal.step(p, event, now)
+            yield from self._journal.apply_payment_event(p, event, now)
         yield from self._update_payment_fault(now)
 
     # --- what a session has cost -------------------------------------------------------------------------------------
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def begin_paid_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = evse.session
         evse.bill = None
-        p = self._journal.of_token(session.token) if session else None
+        p = self._journal.payment_of_token(session.token) if session else None
         if session is None or p is None:
             return
-        if p.state is PayState.AUTHORISED:
+        if p.state is PayState.AUTHORIZED:
             assert p.tariff is not None  # agreed at the authorization
             utc_s = clock_s(now)
-            usage = p.tariff.usage(local(self._site.settings, utc_s, self._site.zone))
-            p.usage, p.evse = usage.at(utc_s, session.start_wh, None, now.stamp), evse.number
-            yield from self._journal.step(p, Begun(p.id, session.id, session.start_wh), now)
+            usage = p.tariff.start_usage(local_offset(self._site.settings, utc_s, self._site.zone))
+            p.usage, p.evse = usage.advance_to(utc_s, session.start_wh, None, now.stamp), evse.number
+            yield from self._journal.apply_payment_event(
+                p, PaymentSessionBegun(p.id, session.id, session.start_wh), now
+            )
         if p.state is PayState.ACTIVE and p.session == session.id:
             resumed = event.trigger is TriggerReason.TX_RESUMED
             if resumed and p.usage is not None:
-                p.usage = p.usage.until(now.stamp, KEEP_S)
+                p.usage = p.usage.advance_over_absence(now.stamp, KEEP_S)
             yield from self._check_payment_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
         else:
             yield StopWanted(evse.number, *_UNPAID, note="fault")
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def count_session_cost(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         kind, _, rest = event.purpose.partition(":")
         if kind == "payment":
             yield from self._charge_by_register(rest, event.reading, now)
         p = self._active_payment(evse)
-        if p is None or p.usage is None or evse.state is not State.ACTIVE:
+        if p is None or p.usage is None or evse.state is not SessionState.ACTIVE:
             return
-        p.usage = p.usage.at(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
+        p.usage = p.usage.advance_to(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
         if now.t_s - self._last_stored_s.get(p.id, 0.0) >= KEEP_S:
             self._last_stored_s[p.id] = now.t_s
-            yield self._journal.keep(p)
+            yield self._journal.persist_payment(p)
         yield from self._check_payment_ceiling(evse, p, now)
 
-    def _active_payment(self, evse: Evse) -> Payment | None:
-        return self._journal.of_session(evse.session.id) if evse.session is not None else None
+    def _active_payment(self, evse: EvseRecord) -> Payment | None:
+        return self._journal.payment_of_session(evse.session.id) if evse.session is not None else None
 
-    def _check_payment_ceiling(self, evse: Evse, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
+    def _check_payment_ceiling(
+        self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0
+    ) -> Iterator[Yielded]:
         """Update the bill and check the ceiling. It is not passed even if no reading comes any
         more. ``unseen_s``: for so long energy may have flowed that only the meter knows."""
         assert p.tariff is not None
         assert p.usage is not None
-        cents = min(p.tariff.cents(p.usage), p.held_cents)
-        evse.bill = Bill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
-        if evse.state is not State.ACTIVE:
+        cents = min(p.tariff.total_cents(p.usage), p.held_cents)
+        evse.bill = DriverBill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
+        if evse.state is not SessionState.ACTIVE:
             return
         if _age_s(p, now) >= self._journal.terms.hold_s:
             yield StopWanted(evse.number, StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.TIME_LIMIT)
@@ -149,23 +161,23 @@ class PaymentSettlement:
         else:
             yield WakeMe(f"pay-ceiling:{evse.number}", now.t_s + left_s if left_s < DAY_S else None)
 
-    def _most_w(self, evse: Evse) -> float:
+    def _most_w(self, evse: EvseRecord) -> float:
         """Return the power that the vehicle could draw from now on."""
         return evse.maximum_a * evse.watts_per_a
 
-    def _stop_at_ceiling(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _stop_at_ceiling(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Stop the energy: the authorized amount is reached."""
         yield WakeMe(f"pay-ceiling:{evse.number}", None)
-        if self._site.settings.text("payment_at_ceiling") == "suspend":
+        if self._site.settings.text_value("payment_at_ceiling") == "suspend":
             yield from withhold_energy(self._site, evse, now)
-        elif evse.state is State.ACTIVE:
+        elif evse.state is SessionState.ACTIVE:
             yield StopWanted(evse.number, *_LIMIT)
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def charge_closed_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Charge the payment and make the bill, in the same store transaction as the end of the
         session."""
-        p = self._journal.of_session(event.session)
+        p = self._journal.payment_of_session(event.session)
         yield WakeMe(f"pay-ceiling:{event.evse}", None)
         if p is None:
             return
@@ -174,9 +186,9 @@ class PaymentSettlement:
         assert p.cents is not None
         assert p.tariff is not None
         assert p.usage is not None
-        parts = capped(p.tariff.bill(p.usage), p.cents)
+        parts = cap_bill_parts(p.tariff.parts_in_cents(p.usage), p.cents)
         receipt = self._receipt_address(p)
-        bill = Bill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
+        bill = DriverBill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
         self._site.evses[event.evse].bill = bill
 
     def _charge_payment(
@@ -185,9 +197,11 @@ class PaymentSettlement:
         assert p.tariff is not None
         assert p.usage is not None
         if end_wh is not None:
-            p.usage = p.usage.at(clock_s(now) - passed_s(at, now), end_wh, None, at)
+            p.usage = p.usage.advance_to(clock_s(now) - passed_s(at, now), end_wh, None, at)
         self._last_stored_s.pop(p.id, None)
-        yield from self._journal.step(p, Spent(p.id, p.tariff.cents(p.usage), why), now)
+        yield from self._journal.apply_payment_event(
+            p, PaymentSessionEnded(p.id, p.tariff.total_cents(p.usage), why), now
+        )
         yield from self._arm_charge_alarm(p, now)
         yield from self._update_payment_fault(now)
 
@@ -198,12 +212,12 @@ class PaymentSettlement:
 
     def _receipt_address(self, p: Payment) -> str:
         """Return the address of the receipt; "" if nothing was paid."""
-        url = self._site.settings.text("receipt_url")
+        url = self._site.settings.text_value("receipt_url")
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
     # --- time --------------------------------------------------------------------------------------------------------
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def act_on_payment_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, key = event.key.partition(":")
         if kind == "pay-ceiling":
@@ -217,20 +231,20 @@ class PaymentSettlement:
         elif kind == "pay-seek" and key in self._journal.done:
             p = self._journal.done[key]
             if _age_s(p, now) < self._journal.terms.released_s:
-                yield from self._journal.seek_again(p, now)
+                yield from self._journal.seek_hold_again(p, now)
                 yield from self._update_payment_fault(now)
         elif kind == "pay-unused" and has_authorization(self._site, self._journal.payments.get(key)):
             yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
         elif kind.startswith("pay-") and key in self._journal.payments:
             p = self._journal.payments[key]
-            yield from self._journal.step(p, event, now)
+            yield from self._journal.apply_payment_event(p, event, now)
             if kind == "pay-auth":
-                yield from self._journal.seek(p.terminal, now)
+                yield from self._journal.seek_unreported_holds(p.terminal, now)
             yield from self._update_payment_fault(now)
 
     # --- after a restart ---------------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def resume_payments(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Resume every unfinished payment by rule. A record that cannot be read is set aside and
         reported; the terminal releases its money by itself."""
@@ -241,23 +255,23 @@ class PaymentSettlement:
         for key, record in event.remembered.get("payment", {}).items():
             try:
                 p = Payment.from_record(key, record)
-            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
+            except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError) as e:
                 aside = {"record": record, "why": str(e)}
-                yield Remember("poisoned", f"payment/{key}", aside)
-                yield Remember("payment", key, None)
+                yield Persist("poisoned", f"payment/{key}", aside)
+                yield Persist("payment", key, None)
                 yield from self._stop_unreadable_payment(key, aside)
                 continue
-            self._journal.add(p)
+            self._journal.add_payment(p)
         registers = _lost_registers(event.remembered.get("lost", {}))
         for p in list(self._journal.payments.values()):
-            yield from self._journal.step(p, Resumed(p.id), now)
+            yield from self._journal.apply_payment_event(p, PaymentResumed(p.id), now)
             yield from self._arm_charge_alarm(p, now)
             if p.state is not PayState.ACTIVE:
                 continue
             session = self._session_of_payment(p)
             if p.usage is not None:  # time that its record does not cover was not observed, however the session ends
                 stop = session.stop if session is not None else None
-                p.usage = p.usage.until(now.stamp if stop is None else stop.at, KEEP_S)
+                p.usage = p.usage.advance_over_absence(now.stamp if stop is None else stop.at, KEEP_S)
             if session is None and registers is not None:  # the register may contain energy of other drivers by now
                 wh = registers.get(p.session, 0)
                 known = p.usage is not None and wh > p.usage.wh
@@ -276,14 +290,14 @@ class PaymentSettlement:
         self._unreadable_records[payment] = record
         self._journal.blind = True
         for evse in self._site.evses.values():
-            if evse.session is not None and evse.session.token.value.endswith(reference("", payment)):
+            if evse.session is not None and evse.session.token.value.endswith(payment_reference("", payment)):
                 yield StopWanted(evse.number, *_UNPAID, note="fault")
 
     def _session_of_payment(self, p: Payment) -> Session | None:
         sessions = (e.session for e in self._site.evses.values())
         return next((s for s in sessions if s is not None and s.id == p.session), None)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def ask_lost_registers(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Read the register: a session whose record was lost has had its energy, and the register
         shows how much."""
@@ -306,7 +320,7 @@ class PaymentSettlement:
                 self._journal.payments[key], reading.energy_wh, now.stamp, now, "session lost"
             )
 
-    @on(MeterFailed)
+    @handles_events(MeterFailed)
     def retry_lost_register(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
         kind, _, key = event.purpose.partition(":")
         if kind != "payment" or key not in self._lost_sessions:
@@ -337,16 +351,16 @@ class PaymentSettlement:
 
     _fault_raised = False
 
-    @on(PaymentReviewed)
+    @handles_events(PaymentReviewed)
     def mark_payment_reviewed(self, event: PaymentReviewed, now: Moment) -> Iterator[Yielded]:
-        p = self._journal.find(event.payment)
+        p = self._journal.find_payment(event.payment)
         if p is not None and p.state is PayState.UNCERTAIN:
             p.reviewed = True
-            yield self._journal.keep(p)
+            yield self._journal.persist_payment(p)
         aside = self._unreadable_records.pop(event.payment, None)
         self._journal.blind = bool(self._unreadable_records)
         if aside is not None:
-            yield Remember("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
+            yield Persist("poisoned", f"payment/{event.payment}", {**aside, "reviewed": True})
         yield from self._update_payment_fault(now)
 
     def _prune_finished_payments(self, now: Moment) -> Iterator[Yielded]:
@@ -356,16 +370,18 @@ class PaymentSettlement:
         for n, p in enumerate(done):
             old = _age_s(p, now) > self._journal.terms.keep_s
             if old or n < len(done) - FINISHED_MAX:
-                yield from self._journal.forget(p)
+                yield from self._journal.forget_payment(p)
         yield WakeMe("pay-prune:", now.t_s + DAY_S)
 
 
-def authorized_evses(site: Site, p: Payment) -> list[Evse]:
+def authorized_evses(site: StationState, p: Payment) -> list[EvseRecord]:
     """Return the EVSEs where the authorization of this payment waits."""
-    return [e for e in site.evses.values() if e.grant is not None and e.grant.token.same(p.token)]
+    return [
+        e for e in site.evses.values() if e.authorization is not None and e.authorization.token.matches_token(p.token)
+    ]
 
 
-def has_authorization(site: Site, p: Payment | None) -> bool:
+def has_authorization(site: StationState, p: Payment | None) -> bool:
     """True if a session may still begin with this payment: its held amount must not be released
     before the authorization ends."""
     return p is not None and bool(authorized_evses(site, p))
@@ -377,7 +393,7 @@ def _is_uncertain(p: Payment) -> bool:
 
 def _is_charge_owed(p: Payment) -> bool:
     """True if the amount is known and not charged yet."""
-    return bool(p.cents) and not p.finished
+    return bool(p.cents) and not p.is_finished
 
 
 def _lost_registers(remembered: Mapping[str, Any]) -> dict[str, int] | None:

@@ -12,18 +12,18 @@ from agent.domain.blocks.firmware import FirmwareUpdate
 from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.certificate_orders import SigningWanted
 from agent.domain.events import (
-    Asked,
-    GrantDropped,
+    AuthorizationDropped,
+    RequestReceived,
     SessionClosed,
     SituationChanged,
     StopWanted,
     TimeCame,
+    TransactionAbandoned,
     TransactionClosed,
-    TransactionGivenUp,
     UnlockTried,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import (
     BootWanted,
     HeartbeatWanted,
@@ -31,8 +31,15 @@ from agent.domain.messages import (
     StopReason,
     TriggerReason,
 )
-from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Reply, Restart, Tell, WakeMe
-from agent.domain.requests import AskData, AskReset, AskStop, AskTrigger, AskUnlock, Trigger
+from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Response, Restart, Send, WakeMe
+from agent.domain.requests import (
+    DataTransferRequest,
+    MessageTrigger,
+    RemoteStopRequest,
+    ResetRequest,
+    TriggerMessageRequest,
+    UnlockConnectorRequest,
+)
 from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
 
@@ -40,16 +47,16 @@ RESET_PATIENCE_S = 30.0
 """How long a reset waits for the end readings of running sessions. They are on disk and are
 reported after the boot anyway."""
 
-_PLAIN: dict[Trigger, Message] = {
-    Trigger.BOOT: BootWanted(),
-    Trigger.HEARTBEAT: HeartbeatWanted(),
+_PLAIN: dict[MessageTrigger, Message] = {
+    MessageTrigger.BOOT: BootWanted(),
+    MessageTrigger.HEARTBEAT: HeartbeatWanted(),
 }
 
 
 _RESET = (StopReason.IMMEDIATE_RESET, TriggerReason.RESET_COMMAND)
 
 
-def _transaction_names(evse: Evse) -> tuple[str, str]:
+def _transaction_names(evse: EvseRecord) -> tuple[str, str]:
     """Return the names of the EVSE's session and transaction. A session has its name also before
     its transaction is reported."""
     return (evse.session.id if evse.session else "", evse.tx.id if evse.tx else "")
@@ -65,7 +72,7 @@ class _Unlocking:
 class RemoteControl:
     def __init__(
         self,
-        site: Site,
+        site: StationState,
         lock: CableLock,
         status: EvseStatus,
         firmware: FirmwareUpdate,
@@ -75,57 +82,59 @@ class RemoteControl:
         self._site, self._lock, self._fault_reset = site, lock, fault_reset
         self._status, self._firmware, self._log_upload = status, firmware, logs
         self._unlocking: dict[int, _Unlocking] = {}
-        self._pending_reset: AskReset | None = None
+        self._pending_reset: ResetRequest | None = None
         self._pending_evse_resets: set[int] = set()
 
-    @answers(AskStop)
-    def answer_remote_stop(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(RemoteStopRequest)
+    def answer_remote_stop(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskStop)
+        assert isinstance(ask, RemoteStopRequest)
         evse = next(
             (e for e in self._site.evses.values() if ask.session and ask.session in _transaction_names(e)), None
         )
-        if evse is None or (evse.session is not None and evse.state not in (State.ACTIVE, State.RECOVERING)):
-            yield Reply(event.link, event.request, "Rejected")
+        if evse is None or (
+            evse.session is not None and evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING)
+        ):
+            yield Response(event.link, event.request, "Rejected")
             return
-        yield Reply(event.link, event.request, "Accepted")
-        wanted = StopWanted if evse.session is not None or evse.grant is not None else TransactionGivenUp
+        yield Response(event.link, event.request, "Accepted")
+        wanted = StopWanted if evse.session is not None or evse.authorization is not None else TransactionAbandoned
         yield wanted(evse.number, StopReason.REMOTE, TriggerReason.REMOTE_STOP)
 
     # --- unlock ------------------------------------------------------------------------------------------------
 
-    @answers(AskUnlock)
-    def answer_unlock_connector(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(UnlockConnectorRequest)
+    def answer_unlock_connector(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskUnlock)
+        assert isinstance(ask, UnlockConnectorRequest)
         evse = self._site.evses.get(ask.evse)
         status = self._unlock_refusal(evse, ask)
         if status or evse is None:
-            yield Reply(event.link, event.request, status)
+            yield Response(event.link, event.request, status)
             return
         self._unlocking[evse.number] = _Unlocking(event.link, event.request)
-        if evse.state in (State.ACTIVE, State.RECOVERING, State.BEGINNING):
+        if evse.state in (SessionState.ACTIVE, SessionState.RECOVERING, SessionState.BEGINNING):
             yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.UNLOCK_COMMAND)
         if evse.session is None:
             yield from self._try_unlock(evse, now)
 
-    def _unlock_refusal(self, evse: Evse | None, ask: AskUnlock) -> str:
+    def _unlock_refusal(self, evse: EvseRecord | None, ask: UnlockConnectorRequest) -> str:
         if evse is None:
             return "UnknownConnector"
         if not evse.can_unlock_plug:
             return "NotSupported"
         if evse.number in self._unlocking or not evse.board_known:
             return "UnlockFailed"
-        if (evse.session is not None or evse.state is State.BEGINNING) and not ask.stop_first:
+        if (evse.session is not None or evse.state is SessionState.BEGINNING) and not ask.stop_first:
             return "OngoingAuthorizedTransaction"
         return ""
 
-    def _try_unlock(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _try_unlock(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking[evse.number]
         waiting.asked_for = True
         yield from self._lock.unlock_if_safe(evse, now, waiting.request)
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def continue_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking.get(event.evse)
         if waiting and not waiting.asked_for:
@@ -138,33 +147,35 @@ class RemoteControl:
         ):
             yield from self._restart_station()
 
-    @on(GrantDropped, TransactionClosed)
-    def continue_without_session(self, event: GrantDropped | TransactionClosed, now: Moment) -> Iterator[Yielded]:
+    @handles_events(AuthorizationDropped, TransactionClosed)
+    def continue_without_session(
+        self, event: AuthorizationDropped | TransactionClosed, now: Moment
+    ) -> Iterator[Yielded]:
         if event.evse in self._pending_evse_resets and self._site.evses[event.evse].session is None:
             self._pending_evse_resets.discard(event.evse)
             yield from self._fault_reset.reset_evse_faults(event.evse, now)
         if self._pending_reset and self._pending_reset.on_idle and not self._is_station_in_use():
             yield from self._restart_station()
 
-    @on(UnlockTried)
+    @handles_events(UnlockTried)
     def reply_unlock_outcome(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking.get(event.evse)
         if waiting and event.request == waiting.request:
             del self._unlocking[event.evse]
-            yield Reply(waiting.link, waiting.request, "Unlocked" if event.freed else "UnlockFailed")
+            yield Response(waiting.link, waiting.request, "Unlocked" if event.freed else "UnlockFailed")
 
     # --- reset -------------------------------------------------------------------------------------------------
 
-    @answers(AskReset)
-    def answer_reset(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(ResetRequest)
+    def answer_reset(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Accept the reset, end the sessions in order (once), then end the process."""
         ask = event.ask
-        assert isinstance(ask, AskReset)
+        assert isinstance(ask, ResetRequest)
         if ask.evse != STATION:
             yield from self._reset_evse(event, ask, now)
             return
         waiting = ask.on_idle and self._is_station_in_use()
-        yield Reply(event.link, event.request, "Scheduled" if waiting else "Accepted")
+        yield Response(event.link, event.request, "Scheduled" if waiting else "Accepted")
         if self._pending_reset is not None and (waiting or not self._pending_reset.on_idle):
             return
         self._pending_reset = ask
@@ -175,7 +186,7 @@ class RemoteControl:
         self._site.stopping = True
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:
-                yield TransactionGivenUp(evse.number, *_RESET, note="hard" if ask.hard else "soft")
+                yield TransactionAbandoned(evse.number, *_RESET, note="hard" if ask.hard else "soft")
         if not self._has_running_session():
             yield from self._restart_station()
             return
@@ -183,26 +194,26 @@ class RemoteControl:
         for evse in self._site.evses.values():
             yield StopWanted(evse.number, *_RESET, note="hard" if ask.hard else "soft")
 
-    def _reset_evse(self, event: Asked, ask: AskReset, now: Moment) -> Iterator[Yielded]:
+    def _reset_evse(self, event: RequestReceived, ask: ResetRequest, now: Moment) -> Iterator[Yielded]:
         """Reset one EVSE: its session ends, and its board gets the order to acknowledge its
         faults."""
         evse = self._site.evses.get(ask.evse)
         if evse is None:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         busy = evse.session is not None or evse.tx is not None
-        yield Reply(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
+        yield Response(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
         if not busy:
             yield from self._fault_reset.reset_evse_faults(evse.number, now)
             return
         self._pending_evse_resets.add(evse.number)
         if not ask.on_idle:
-            wanted = StopWanted if evse.session is not None else TransactionGivenUp
+            wanted = StopWanted if evse.session is not None else TransactionAbandoned
             yield wanted(evse.number, *_RESET, note="soft")
 
     def _is_station_in_use(self) -> bool:
         """True if a session runs or may start any moment, or a transaction is open."""
-        waiting = (State.AUTHORISED, State.BEGINNING)
+        waiting = (SessionState.AUTHORIZED, SessionState.BEGINNING)
         return self._has_running_session() or any(
             e.state in waiting or e.tx is not None for e in self._site.evses.values()
         )
@@ -210,7 +221,7 @@ class RemoteControl:
     def _has_running_session(self) -> bool:
         return any(e.session is not None for e in self._site.evses.values())
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def restart_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == "reset:":
             yield from self._restart_station()
@@ -225,28 +236,28 @@ class RemoteControl:
 
     # --- trigger, data -----------------------------------------------------------------------------------------
 
-    @answers(AskTrigger)
-    def answer_trigger_message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(TriggerMessageRequest)
+    def answer_trigger_message(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskTrigger)
+        assert isinstance(ask, TriggerMessageRequest)
         number = ask.evse
         if number is not None and number != 0 and number not in self._site.evses:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         numbers = list(self._site.evses) if not number else [number]
-        if ask.what is Trigger.SIGN:
-            yield Reply(event.link, event.request, "Accepted" if event.link == self._site.links[0] else "Rejected")
+        if ask.what is MessageTrigger.SIGN:
+            yield Response(event.link, event.request, "Accepted" if event.link == self._site.links[0] else "Rejected")
             if event.link == self._site.links[0]:
                 yield SigningWanted()
             return
-        if ask.what is Trigger.TRANSACTION:
+        if ask.what is MessageTrigger.TRANSACTION:
             numbers = [n for n in numbers if self._site.evses[n].open_transaction_id]
             if not numbers:
-                yield Reply(event.link, event.request, "Rejected")
+                yield Response(event.link, event.request, "Rejected")
                 return
-        if ask.what in (Trigger.METER_VALUES, Trigger.STATUS, Trigger.TRANSACTION):
-            yield Reply(event.link, event.request, "Accepted")
-            if ask.what is Trigger.STATUS:
+        if ask.what in (MessageTrigger.METER_VALUES, MessageTrigger.STATUS, MessageTrigger.TRANSACTION):
+            yield Response(event.link, event.request, "Accepted")
+            if ask.what is MessageTrigger.STATUS:
                 yield from self._status.resend_status(event.link, number, now)
             else:
                 # an observing backend gets the values alone, on its own link
@@ -254,17 +265,17 @@ class RemoteControl:
                 for n in numbers:
                     yield ReadMeter(n, ("loose" if ask.loose else "trigger") + alone)
             return
-        yield Reply(event.link, event.request, "Accepted")
-        yield Tell(event.link, self._triggered_message(ask))
+        yield Response(event.link, event.request, "Accepted")
+        yield Send(event.link, self._triggered_message(ask))
 
-    def _triggered_message(self, ask: AskTrigger) -> Message:
-        if ask.what is Trigger.FIRMWARE_STATUS:
+    def _triggered_message(self, ask: TriggerMessageRequest) -> Message:
+        if ask.what is MessageTrigger.FIRMWARE_STATUS:
             return self._firmware.current_status(ask.extended)
-        if ask.what is Trigger.LOG_STATUS:
+        if ask.what is MessageTrigger.LOG_STATUS:
             return self._log_upload.current_status(ask.extended)
         return _PLAIN[ask.what]
 
-    @answers(AskData)
-    def answer_data_transfer(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(DataTransferRequest)
+    def answer_data_transfer(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Answer that no vendor extension is supported yet."""
-        yield Reply(event.link, event.request, "UnknownVendorId")
+        yield Response(event.link, event.request, "UnknownVendorId")

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import Asked, ClockTrusted, Event, SessionOpened, SituationChanged, Started, TimeCame
-from agent.domain.evse import Evse, Service, Site
-from agent.domain.faults import GRACE_S, blocks
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.events import ClockTrusted, Event, RequestReceived, SessionOpened, SituationChanged, Started, TimeCame
+from agent.domain.evse import EvseRecord, ServiceState, StationState
+from agent.domain.faults import GRACE_S, blocks_charging
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import ReservationEnded
-from agent.domain.orders import Remember, Reply, Tell, WakeMe
-from agent.domain.requests import AskCancelReservation, AskReserve
-from agent.domain.reservation_claims import Reservation, claim, free, kept, served, waiting
-from agent.domain.serialization import Poisoned
+from agent.domain.orders import Persist, Response, Send, WakeMe
+from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
+from agent.domain.reservation_claims import (
+    Reservation,
+    claim_reservation,
+    count_served_wishes,
+    evses_without_reservation,
+    is_reserved,
+    unclaimed_reservations,
+)
+from agent.domain.serialization import UnreadableRecord
 from agent.model.types import STATION, EvseId, Moment
 
 TIMER = "reservation:"
@@ -23,36 +30,36 @@ ROUND_S = 0.001
 
 
 class Reservations:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._kept_evses: tuple[EvseId, ...] = ()
 
-    @on(Started)
+    @handles_events(Started)
     def restore_reservations(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for name, record in event.remembered.get("reservation", {}).items():
             try:
                 reservation = Reservation.from_record(name, record)
-            except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
-                yield Remember("reservation", name, None)
+            except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError):
+                yield Persist("reservation", name, None)
                 continue
             self._site.reservations[name] = reservation
         yield from self._expire_reservations(now)
 
     # --- what the backend wants --------------------------------------------------------------------------------
 
-    @answers(AskReserve)
-    def answer_reserve_now(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(ReserveNowRequest)
+    def answer_reserve_now(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Reserve. The same number again replaces the reservation if the new one is possible;
         otherwise the old one stays."""
         ask = event.ask
-        assert isinstance(ask, AskReserve)
+        assert isinstance(ask, ReserveNowRequest)
         name = f"{event.link}/{ask.number}"
         old = self._site.reservations.pop(name, None)
         status = self._reserve_now_status(ask, now)
         if status != "Accepted" or now.utc_s is None:
             if old is not None:
                 self._site.reservations[name] = old
-            yield Reply(event.link, event.request, status)
+            yield Response(event.link, event.request, status)
             return
         left_s = ask.expires_utc_s - now.utc_s
         new = Reservation(
@@ -60,16 +67,18 @@ class Reservations:
         )
         self._unbind_authorization(name)
         self._site.reservations[name] = new
-        yield Remember("reservation", name, new.to_record())
-        yield Reply(event.link, event.request, "Accepted")
+        yield Persist("reservation", name, new.to_record())
+        yield Response(event.link, event.request, "Accepted")
         yield from self._arm_expiry_timer(now)
         yield SituationChanged(STATION)
 
-    def _reserve_now_status(self, ask: AskReserve, now: Moment) -> str:
+    def _reserve_now_status(self, ask: ReserveNowRequest, now: Moment) -> str:
         """Return the ReserveNowStatusEnumType. Without a known time the end of a reservation would
         be unknown."""
         site = self._site
-        offered = site.settings.flag("reservation_enabled") and (ask.evse or site.settings.flag("reserve_any"))
+        offered = site.settings.bool_value("reservation_enabled") and (
+            ask.evse or site.settings.bool_value("reserve_any")
+        )
         if not offered or site.stopping or now.utc_s is None or ask.expires_utc_s <= now.utc_s:
             return "Rejected"
         fitting = [
@@ -81,64 +90,64 @@ class Reservations:
             return "Rejected"
         if ask.evse:
             return self._reserve_evse_status(fitting[0])
-        open_ = [e.connector_type for e in free(site)]
-        pool = [r.connector for r in waiting(site) if not r.evse]
-        if served(open_, [*pool, ask.connector]) > served(open_, pool):
+        open_ = [e.connector_type for e in evses_without_reservation(site)]
+        pool = [r.connector for r in unclaimed_reservations(site) if not r.evse]
+        if count_served_wishes(open_, [*pool, ask.connector]) > count_served_wishes(open_, pool):
             return "Accepted"
         states = {self._reserve_evse_status(e) for e in fitting} - {"Accepted"}
         return next((s for s in ("Occupied", "Faulted", "Unavailable") if s in states), "Occupied")
 
-    def _reserve_evse_status(self, evse: Evse) -> str:
+    def _reserve_evse_status(self, evse: EvseRecord) -> str:
         """Return the status of a reservation of this very EVSE."""
         service = self._site.service_state(evse)
-        if service is Service.FAULTED:
+        if service is ServiceState.FAULTED:
             return "Faulted"
-        if service is Service.UNAVAILABLE or not evse.board_known:
+        if service is ServiceState.UNAVAILABLE or not evse.board_known:
             return "Unavailable"
-        return "Accepted" if evse.is_vacant and claim(self._site, evse, None) == "" else "Occupied"
+        return "Accepted" if evse.is_vacant and claim_reservation(self._site, evse, None) == "" else "Occupied"
 
-    @answers(AskCancelReservation)
-    def answer_cancel_reservation(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(CancelReservationRequest)
+    def answer_cancel_reservation(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskCancelReservation)
+        assert isinstance(ask, CancelReservationRequest)
         name = f"{event.link}/{ask.number}"
         if name not in self._site.reservations:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         yield from self._forget_reservation(name, now)
-        yield Reply(event.link, event.request, "Accepted")
+        yield Response(event.link, event.request, "Accepted")
 
     # --- how it ends -------------------------------------------------------------------------------------------
 
     def _forget_reservation(self, name: str, now: Moment) -> Iterator[Yielded]:
         del self._site.reservations[name]
         self._unbind_authorization(name)
-        yield Remember("reservation", name, None)
+        yield Persist("reservation", name, None)
         yield from self._arm_expiry_timer(now)
         yield SituationChanged(STATION)
 
     def _unbind_authorization(self, name: str) -> None:
         """Keep an authorization that was given already, but without this reservation."""
         for evse in self._site.evses.values():
-            if evse.grant and evse.grant.reservation == name:
-                evse.grant.reservation = ""
+            if evse.authorization and evse.authorization.reservation == name:
+                evse.authorization.reservation = ""
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def use_up_reservation(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         session = self._site.evses[event.evse].session
         if session is not None and session.reservation in self._site.reservations:
             yield from self._forget_reservation(session.reservation, now)
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def refresh_other_evses(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         """Refresh EVSEs that are kept or free now: an event at one EVSE may make another one the
         last that is left for a reservation."""
-        now_kept = tuple(e.number for e in self._site.evses.values() if kept(self._site, e))
+        now_kept = tuple(e.number for e in self._site.evses.values() if is_reserved(self._site, e))
         changed, self._kept_evses = set(self._kept_evses) ^ set(now_kept), now_kept
         for number in changed - {event.evse} if event.evse != STATION else ():
             yield SituationChanged(number)
 
-    @on(SituationChanged)
+    @handles_events(SituationChanged)
     def end_unusable_reservations(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         """End a reservation whose EVSE is faulty or closed (2.x H01.FR.09). What may pass in
         seconds (a silent board, a reset) ends none."""
@@ -148,10 +157,10 @@ class Reservations:
                 yield from self._forget_reservation(reservation.id, now)
                 yield from self._report_reservation_ended(reservation, expired=False)
 
-    def _is_out_of_use(self, evse: Evse) -> bool:
-        return not self._site.is_operative(evse) or any(blocks(f) and f not in GRACE_S for f in evse.faults)
+    def _is_out_of_use(self, evse: EvseRecord) -> bool:
+        return not self._site.is_operative(evse) or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults)
 
-    @on(TimeCame, ClockTrusted)
+    @handles_events(TimeCame, ClockTrusted)
     def expire_on_timer(self, event: Event, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, ClockTrusted) or (isinstance(event, TimeCame) and event.key == TIMER):
             yield from self._expire_reservations(now)
@@ -167,8 +176,8 @@ class Reservations:
         yield WakeMe(TIMER, min((_due_s(r, now) for r in self._site.reservations.values()), default=None))
 
     def _report_reservation_ended(self, reservation: Reservation, expired: bool) -> Iterator[Yielded]:
-        if reservation.link in self._site.links:
-            yield Tell(reservation.link, ReservationEnded(reservation.id, expired))
+        if reservation.link_name in self._site.links:
+            yield Send(reservation.link_name, ReservationEnded(reservation.id, expired))
 
 
 def _due_s(reservation: Reservation, now: Moment) -> float:

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.domain.blocks.cost_triggers import drop_reached_triggers, stamp_time_of_utc
-from agent.domain.csms_cost import Cost, Price, micro
-from agent.domain.driver_cost import Account
+from agent.domain.csms_cost import Cost, Price, parse_micro_amount
+from agent.domain.driver_cost import DriverCost
 from agent.domain.events import (
-    Asked,
     BoardOpened,
     CableRemoved,
     ClockTrusted,
     CostChanged,
-    CostHeard,
+    CostReceived,
+    DriverMessageReceived,
     Event,
     EvseEvent,
-    MessageHeard,
+    RequestReceived,
     SessionClosed,
     SessionOpened,
     SituationChanged,
@@ -28,12 +28,12 @@ from agent.domain.events import (
     TransactionClosed,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Site
-from agent.domain.functional_block import Yielded, answers, on
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
 from agent.domain.messages import ConnectorUnplugged
-from agent.domain.orders import Remember, Reply, Tell, WakeMe
-from agent.domain.requests import AskCost, AskMessage
-from agent.domain.serialization import Poisoned
+from agent.domain.orders import Persist, Response, Send, WakeMe
+from agent.domain.requests import CostUpdatedRequest, DriverMessageRequest
+from agent.domain.serialization import UnreadableRecord
 from agent.domain.session_records import Session
 from agent.domain.variables import OFFLINE_PRICES, Value
 from agent.model.fastclass import replace
@@ -48,7 +48,7 @@ REFRESH_S = 20.0
 
 
 class SessionCosts:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._driver_messages: dict[str, tuple[MessageContent, ...]] = {}
         self._open_sessions: dict[int, Session] = {}
@@ -57,44 +57,46 @@ class SessionCosts:
     def _price_check_for(self, name: str) -> Callable[[Value], bool]:
         """Return a check of a price setting. Where the backend's default price is the ad-hoc price,
         it must be a lawful one."""
-        return lambda value: all(e.offer is None or e.offer.allows(name, value) for e in self._site.evses.values())
+        return lambda value: all(
+            e.offer is None or e.offer.allows_backend_price(name, value) for e in self._site.evses.values()
+        )
 
     # --- what the backend says -----------------------------------------------------------------------------------
 
-    @answers(AskCost)
-    def answer_cost_updated(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(CostUpdatedRequest)
+    def answer_cost_updated(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskCost)
+        assert isinstance(ask, CostUpdatedRequest)
         evse = self._evse_of_session(event.link, ask.session, now)
         if evse is None or not self._may_replace_cost(evse, ask.cost):
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         yield from self._apply_cost(evse, ask.cost, now)
-        yield Reply(event.link, event.request, "Accepted")
+        yield Response(event.link, event.request, "Accepted")
 
-    @on(CostHeard)
-    def apply_received_cost(self, event: CostHeard, now: Moment) -> Iterator[Yielded]:
+    @handles_events(CostReceived)
+    def apply_received_cost(self, event: CostReceived, now: Moment) -> Iterator[Yielded]:
         evse = self._evse_of_session(event.link, event.session, now)
         if evse is not None and self._may_replace_cost(evse, event.cost):
             yield from self._apply_cost(evse, event.cost, now)
 
-    def _evse_of_session(self, link: str, session: str, now: Moment) -> Evse | None:
+    def _evse_of_session(self, link: str, session: str, now: Moment) -> EvseRecord | None:
         """Return the EVSE where this session's driver would read the cost. Only the backend that
         authorizes may set it, and only for the latest session of an EVSE: no driver sees what
         another one has paid."""
-        if not self._site.settings.flag("cost_display") or link != self._site.links[0] or not session:
+        if not self._site.settings.bool_value("cost_display") or link != self._site.links[0] or not session:
             return None
         evse = next((e for e in self._site.evses.values() if e.account and e.account.session == session), None)
         if evse is None or evse.account is None or evse.account.unplugged_s is None:
             return evse
         late_s = now.t_s - evse.account.unplugged_s
-        return evse if late_s <= LATE_S * self._site.io_s and evse.grant is None else None
+        return evse if late_s <= LATE_S * self._site.io_s and evse.authorization is None else None
 
-    def _may_replace_cost(self, evse: Evse, cost: Cost) -> bool:
+    def _may_replace_cost(self, evse: EvseRecord, cost: Cost) -> bool:
         known = evse.account.cost if evse.account else None
         return cost.final or known is None or not known.final
 
-    def _apply_cost(self, evse: Evse, cost: Cost, now: Moment) -> Iterator[Yielded]:
+    def _apply_cost(self, evse: EvseRecord, cost: Cost, now: Moment) -> Iterator[Yielded]:
         account = evse.account
         assert account is not None
         account.cost = replace(
@@ -102,24 +104,24 @@ class SessionCosts:
         )
         if cost.texts and not cost.final:
             account.message = cost.texts
-        yield from account.kept()
+        yield from account.persist_while_plugged()
         yield from self._arm_price_timers(evse, now)
         yield CostChanged(evse.number)
         yield SituationChanged(evse.number)
 
-    @answers(AskMessage)
-    def answer_driver_message(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(DriverMessageRequest)
+    def answer_driver_message(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskMessage)
-        if not self._site.settings.flag("cost_display") or event.link != self._site.links[0]:
-            yield Reply(event.link, event.request, "Rejected")
+        assert isinstance(ask, DriverMessageRequest)
+        if not self._site.settings.bool_value("cost_display") or event.link != self._site.links[0]:
+            yield Response(event.link, event.request, "Rejected")
             return
         yield from self._show_driver_message(ask.token, ask.texts)
-        yield Reply(event.link, event.request, "Accepted")
+        yield Response(event.link, event.request, "Accepted")
 
-    @on(MessageHeard)
-    def apply_received_message(self, event: MessageHeard, now: Moment) -> Iterator[Yielded]:
-        if not self._site.settings.flag("cost_display") or event.link != self._site.links[0]:
+    @handles_events(DriverMessageReceived)
+    def apply_received_message(self, event: DriverMessageReceived, now: Moment) -> Iterator[Yielded]:
+        if not self._site.settings.bool_value("cost_display") or event.link != self._site.links[0]:
             return
         if event.token is not None:
             yield from self._show_driver_message(event.token, event.texts)
@@ -135,31 +137,31 @@ class SessionCosts:
         while len(self._driver_messages) > MESSAGES_MAX:
             del self._driver_messages[next(iter(self._driver_messages))]
         for evse in self._site.evses.values():
-            if evse.session is not None and evse.session.token.same(token):
+            if evse.session is not None and evse.session.token.matches_token(token):
                 yield from self._keep_driver_message(evse, texts)
-            elif evse.grant is not None and evse.grant.token.same(token):
+            elif evse.authorization is not None and evse.authorization.token.matches_token(token):
                 yield SituationChanged(evse.number)
 
-    def _keep_driver_message(self, evse: Evse, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
+    def _keep_driver_message(self, evse: EvseRecord, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
         account = evse.account
         if account is not None and account.message != texts:
             account.message = texts
-            yield from account.kept()
+            yield from account.persist_while_plugged()
             yield SituationChanged(evse.number)
 
-    def message_for(self, evse: Evse) -> tuple[MessageContent, ...]:
+    def message_for(self, evse: EvseRecord) -> tuple[MessageContent, ...]:
         """Return the price message for the driver who is here."""
-        if evse.grant is not None:
-            return self._driver_messages.get(evse.grant.token.value.casefold(), ())
+        if evse.authorization is not None:
+            return self._driver_messages.get(evse.authorization.token.value.casefold(), ())
         return evse.account.message if evse.account is not None else ()
 
     # --- the life of a session -----------------------------------------------------------------------------------
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def open_session_account(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = evse.session
-        if session is None or not self._site.settings.flag("cost_display"):
+        if session is None or not self._site.settings.bool_value("cost_display"):
             return
         self._open_sessions[evse.number] = session
         if evse.account is not None and evse.account.session == session.id:
@@ -168,19 +170,19 @@ class SessionCosts:
             yield from self._end_account(evse, now)
         message = self._driver_messages.pop(session.token.value.casefold(), ())
         own = self._offline_cost(session.start_wh, now) if session.offline else None
-        evse.account = Account(session.id, evse.number, session.start_wh, message, own)
-        yield from evse.account.kept()
+        evse.account = DriverCost(session.id, evse.number, session.start_wh, message, own)
+        yield from evse.account.persist_while_plugged()
 
     def _offline_cost(self, start_wh: int, now: Moment) -> Cost | None:
         """Return the cost of a session that begins offline, by the prices that are agreed for
         that."""
-        texts = [self._site.settings.text(f"offline_{part}_price") for part in ("kwh", "hour", "flat")]
+        texts = [self._site.settings.text_value(f"offline_{part}_price") for part in ("kwh", "hour", "flat")]
         if not any(texts):
             return None
-        price = Price(*(micro(text) if text else None for text in texts))
+        price = Price(*(parse_micro_amount(text) if text else None for text in texts))
         return Cost(price.flat_micro or 0, estimated=True, meter_wh=start_wh, utc_s=now.utc_s, price=price)
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def close_session_account(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.account is None or evse.account.session != event.session:
@@ -191,39 +193,39 @@ class SessionCosts:
             billed_wh = evse.reading.energy_wh if evse.reading else 0
         register_wh = max(evse.account.start_wh, billed_wh)
         evse.account.energy_wh = register_wh - evse.account.start_wh
-        evse.account.over = True
-        evse.account.told = session is None or session.told or evse.account.energy_wh > 0
+        evse.account.session_over = True
+        evse.account.reported = session is None or session.reported or evse.account.energy_wh > 0
         cost = evse.account.cost
         if cost is not None and not (cost.idle or cost.final):  # no more energy, no more charging time
-            total_micro = cost.at(register_wh, now.utc_s)
+            total_micro = cost.cost_at_register(register_wh, now.utc_s)
             evse.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
         if evse.vehicle_connected and evse.board_known:
-            yield from evse.account.kept()
+            yield from evse.account.persist_while_plugged()
         else:
             yield from self._end_account(evse, now)
 
-    @on(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
+    @handles_events(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
     def end_account_of_left_vehicle(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if evse.account is not None and evse.account.over and not evse.vehicle_connected:
+        if evse.account is not None and evse.account.session_over and not evse.vehicle_connected:
             yield from self._end_account(evse, now)
 
-    def _end_account(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _end_account(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """End the account, once and as durable as a bill. The cost of the place ends here, but not
         before its transaction, which may outlast its session (decision 9)."""
         account = evse.account
         if account is None or account.unplugged_s is not None:
             return
         if evse.tx is not None and evse.tx.id == account.session:
-            yield from account.kept()
+            yield from account.persist_while_plugged()
             return
         account.unplugged_s = now.t_s
-        yield Remember("account", account.session, None)
-        if account.told and self._site.settings.flag("idle_fee_after_stop"):
+        yield Persist("account", account.session, None)
+        if account.reported and self._site.settings.bool_value("idle_fee_after_stop"):
             for link in self._site.links:
-                yield Tell(link, ConnectorUnplugged(account.session, evse.number, now.stamp))
+                yield Send(link, ConnectorUnplugged(account.session, evse.number, now.stamp))
 
-    @on(Started)
+    @handles_events(Started)
     def restore_accounts(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Restore the accounts. Where a record cannot be read, only a text on the screen is
         lost."""
@@ -231,10 +233,10 @@ class SessionCosts:
             account = _account_from_record(key, record)
             evse = self._site.evses.get(account.evse) if account else None
             if evse is None or account is None or evse.account is not None:
-                yield Remember("account", key, None)
+                yield Persist("account", key, None)
                 continue
             evse.account = account
-            if evse.session is not None and not account.over:
+            if evse.session is not None and not account.session_over:
                 self._open_sessions[evse.number] = evse.session
             yield from self._arm_price_timers(evse, now)
             if account.cost is not None and not account.cost.final:
@@ -242,19 +244,19 @@ class SessionCosts:
 
     # --- prices that change --------------------------------------------------------------------------------------
 
-    def _arm_price_timers(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_price_timers(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         cost = evse.account.cost if evse.account else None
         turn = cost.next.at_utc_s if cost and cost.next and not cost.final else None
         yield WakeMe(f"cost-turn:{evse.number}", stamp_time_of_utc(turn, now))
         runs = cost is not None and cost.idle and not cost.final
         yield WakeMe(f"cost-idle:{evse.number}", now.t_s + REFRESH_S * self._site.io_s if runs else None)
 
-    @on(ClockTrusted)
+    @handles_events(ClockTrusted)
     def arm_price_timers_on_clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from self._arm_price_timers(evse, now)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def change_price_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind not in ("cost-turn", "cost-idle"):
@@ -264,14 +266,14 @@ class SessionCosts:
         if account is None or cost is None or account.unplugged_s is not None:
             return
         if kind == "cost-turn" and cost.next:
-            account.cost = cost.turned(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
-            yield from account.kept()
+            account.cost = cost.with_next_prices(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
+            yield from account.persist_while_plugged()
         yield from self._arm_price_timers(evse, now)
         yield SituationChanged(evse.number)
 
 
-def _account_from_record(key: str, record: Mapping[str, Any]) -> Account | None:
+def _account_from_record(key: str, record: Mapping[str, Any]) -> DriverCost | None:
     try:
-        return Account.from_record(key, record)
-    except (Poisoned, KeyError, TypeError, ValueError, OverflowError):
+        return DriverCost.from_record(key, record)
+    except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError):
         return None

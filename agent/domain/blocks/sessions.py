@@ -14,13 +14,13 @@ from agent.domain.events import (
     StopWanted,
     StoreLost,
     TimeCame,
-    TransactionHeard,
+    TransactionAcknowledged,
 )
-from agent.domain.evse import Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Remember, SetRelease, WakeMe
-from agent.domain.serialization import Poisoned
+from agent.domain.orders import Persist, SetRelease, WakeMe
+from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import limit_invalid_token_energy, mark_session_alive
 from agent.domain.session.common import timer_key
 from agent.domain.session.end import end_session, end_session_from_disk
@@ -33,47 +33,47 @@ _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
 
 
 class Sessions:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
 
-    @on(*_OF_ONE_EVSE)
+    @handles_events(*_OF_ONE_EVSE)
     def run_session_table(self, event: Any, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses.get(event.evse)
         if evse is not None:
             yield from apply_session_event(self._site, evse, event, now)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def run_table_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from apply_session_event(self._site, evse, event, now)
 
-    @on(Started)
+    @handles_events(Started)
     def resume_sessions(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Resume open sessions: they wait for their board. A record that cannot be read is set
         aside, and its EVSE stays out of service; the rest of the station runs."""
         for key, record in event.remembered.get("poisoned", {}).items():
             if key.startswith("session/") and not record.get("told"):  # the store could not read it
-                yield Remember("poisoned", key, {**record, "told": True})
+                yield Persist("poisoned", key, {**record, "told": True})
                 yield from self._take_out_of_service(record.get("evse") or _evse_number_in(str(record.get("record"))))
         for key, record in event.remembered.get("session", {}).items():
             try:
                 session = Session.from_record(key, record)
                 evse = self._site.evses[session.evse]
-            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
+            except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError) as e:
                 yield from self._set_record_aside(key, record, str(e))
                 continue
             if evse.session is not None:
                 yield from self._set_record_aside(key, record, "second open session of the same EVSE")
                 continue
-            evse.session, evse.state, evse.board_not_seen = session, State.RECOVERING, True
+            evse.session, evse.state, evse.board_not_seen = session, SessionState.RECOVERING, True
             yield WakeMe(timer_key("recover", evse), now.t_s + RECOVER_S)
         for key, record in event.remembered.get("lost", {}).items():
-            yield Remember("lost", key, None)
+            yield Persist("lost", key, None)
             ended = record.get("ended")
             known = ended.items() if isinstance(ended, Mapping) else ()
             yield StoreLost(str(record.get("text")), {str(k): wh for k, wh in known if isinstance(wh, int)})
 
-    @on(StoreLost)
+    @handles_events(StoreLost)
     def end_sessions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
         """Bill sessions that ended in the lost part of the store, with the register they ended
         with, or the last one on disk. Energy above it belongs to other sessions."""
@@ -82,8 +82,8 @@ class Sessions:
                 yield from end_session_from_disk(self._site, evse, event.ended[evse.session.id], now)
 
     def _set_record_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
-        yield Remember("poisoned", key, {"record": record, "why": why})
-        yield Remember("session", key, None)
+        yield Persist("poisoned", key, {"record": record, "why": why})
+        yield Persist("session", key, None)
         yield from self._take_out_of_service(record.get("evse") if isinstance(record, Mapping) else None)
 
     def _take_out_of_service(self, number: Any) -> Iterator[Yielded]:
@@ -93,7 +93,7 @@ class Sessions:
         for evse in known or self._site.evses.values():
             yield FaultRaised(evse.number, Fault.RECORD_POISONED)
 
-    @on(StopRequested)
+    @handles_events(StopRequested)
     def withdraw_release_on_stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
         """Withdraw release on SIGTERM: no energy without an agent. The session stays open for the
         restart."""
@@ -104,23 +104,23 @@ class Sessions:
                 yield SetRelease(evse.number, False)
             if evse.session is not None:
                 mark_session_alive(evse, now)
-                yield Remember("session", evse.session.id, evse.session.to_record())
+                yield Persist("session", evse.session.id, evse.session.to_record())
 
-    @on(TransactionHeard)
-    def stop_refused_session(self, event: TransactionHeard, now: Moment) -> Iterator[Yielded]:
+    @handles_events(TransactionAcknowledged)
+    def stop_refused_session(self, event: TransactionAcknowledged, now: Moment) -> Iterator[Yielded]:
         """Stop a running session whose token the backend refuses (OCPP 1.6,
         StartTransaction.conf)."""
         evse = next((e for e in self._site.evses.values() if e.open_transaction_id == event.session), None)
         if event.link != self._site.links[0]:
             return  # one backend authorizes; one that only observes does not decide
-        if evse is None or event.verdict is None or event.verdict.accepted:
+        if evse is None or event.verdict is None or event.verdict.is_accepted:
             return
         wanted = StopWanted(evse.number, StopReason.DEAUTHORIZED, TriggerReason.DEAUTHORIZED)
         if evse.session is None:
-            if evse.grant is not None:  # reported before there was a session: the authorization is gone
+            if evse.authorization is not None:  # reported before there was a session: the authorization is gone
                 yield wanted
-        elif self._site.settings.flag("stop_on_invalid_id"):
-            if evse.state in (State.ACTIVE, State.RECOVERING):
+        elif self._site.settings.bool_value("stop_on_invalid_id"):
+            if evse.state in (SessionState.ACTIVE, SessionState.RECOVERING):
                 yield from end_session(self._site, evse, wanted, now)
         else:
             yield from limit_invalid_token_energy(self._site, evse, now)

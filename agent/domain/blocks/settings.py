@@ -5,45 +5,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import Asked, SettingChanged, Started
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, answers, on
-from agent.domain.local_time import instant
-from agent.domain.orders import Remember, Reply
-from agent.domain.requests import AskGet, AskSet
-from agent.domain.transaction import Point
-from agent.domain.variables import VARIABLES, Variable, WrongValue, read, write
+from agent.domain.events import RequestReceived, SettingChanged, Started
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.local_time import parse_utc_seconds
+from agent.domain.orders import Persist, Response
+from agent.domain.requests import GetVariablesRequest, SetVariablesRequest
+from agent.domain.transaction import TxPoint
+from agent.domain.variables import VARIABLES, Variable, WrongValue, format_value, parse_value
 from agent.model.types import Moment
 
 
 class SettingsBlock:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
 
-    @on(Started)
+    @handles_events(Started)
     def restore_settings(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for name, record in event.remembered.get("setting", {}).items():
             variable = VARIABLES.get(name)
             try:
                 if variable is not None:
-                    self._site.settings.put(name, read(variable, str(record["text"])))
+                    self._site.settings.put_value(name, parse_value(variable, str(record["text"])))
             except (WrongValue, KeyError):
-                yield Remember("setting", name, None)  # the range has become narrower: back to the station file's value
+                yield Persist("setting", name, None)  # the range has become narrower: back to the station file's value
 
-    @answers(AskGet)
-    def answer_get_variables(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(GetVariablesRequest)
+    def answer_get_variables(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskGet)
+        assert isinstance(ask, GetVariablesRequest)
         names = ask.names or tuple(VARIABLES)
         data = {n: self._site.settings[n] for n in names if n in VARIABLES and not VARIABLES[n].secret}
-        yield Reply(event.link, event.request, "Accepted", data)
+        yield Response(event.link, event.request, "Accepted", data)
 
-    @answers(AskSet)
-    def answer_set_variables(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(SetVariablesRequest)
+    def answer_set_variables(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Store the settings before they are accepted. A setting that needs a restart is reported
         at once, and takes effect when its block starts."""
         ask = event.ask
-        assert isinstance(ask, AskSet)
+        assert isinstance(ask, SetVariablesRequest)
         results = {name: self._check_value(VARIABLES.get(name), text) for name, text in ask.values.items()}
         if ask.whole and not set(results.values()) <= {"Accepted", "RebootRequired"}:
             results = dict.fromkeys(results, "Rejected")
@@ -51,11 +51,11 @@ class SettingsBlock:
             variable, status = VARIABLES.get(name), results[name]
             if variable is None or status == "Rejected" or status == "NotSupported":
                 continue
-            yield Remember("setting", name, {"text": write(variable, read(variable, text))})
-            self._site.settings.put(name, read(variable, text))
+            yield Persist("setting", name, {"text": format_value(variable, parse_value(variable, text))})
+            self._site.settings.put_value(name, parse_value(variable, text))
             if status == "Accepted":
                 yield SettingChanged(name)
-        yield Reply(event.link, event.request, "Accepted", results)
+        yield Response(event.link, event.request, "Accepted", results)
 
     def _check_value(self, variable: Variable | None, text: str) -> str:
         if variable is None:
@@ -63,15 +63,15 @@ class SettingsBlock:
         if not (variable.writable and self._site.store_ok):
             return "Rejected"
         try:
-            value = read(variable, text)
+            value = parse_value(variable, text)
         except WrongValue:
             return "Rejected"
         if variable.name == "language" and value not in ("", *self._site.languages):
             return "Rejected"
-        if variable.name == "time_offset_next_at" and value and instant(str(value)) is None:
+        if variable.name == "time_offset_next_at" and value and parse_utc_seconds(str(value)) is None:
             return "Rejected"
         sensed = any(e.bay_sensor for e in self._site.evses.values())
-        if isinstance(value, tuple) and Point.BAY in value and not sensed:
+        if isinstance(value, tuple) and TxPoint.BAY in value and not sensed:
             return "Rejected"
         judge = self._site.judges.get(variable.name)
         if judge is not None and not judge(value):

@@ -10,7 +10,7 @@ from typing import Any
 from agent.domain.charging.composite_schedule import (
     Bound,
     Outlet,
-    Table,
+    ProfileTable,
     bound_of_evse,
     bound_of_station,
     composite_schedule,
@@ -20,7 +20,7 @@ from agent.domain.charging.load_sharing import Budget, Claim, room_a, share_curr
 from agent.domain.charging.profile_periods import begins_with_session
 from agent.domain.charging.profiles import (
     UNIT_WORDS,
-    Installed,
+    InstalledProfile,
     Kind,
     Profile,
     ProfileRefusal,
@@ -32,13 +32,13 @@ from agent.domain.charging.profiles import (
     profiles_conflict,
 )
 from agent.domain.events import (
-    Asked,
     BoardChanged,
     BoardOpened,
     ClockTrusted,
     FaultCleared,
     FaultRaised,
     LimitChanged,
+    RequestReceived,
     SessionClosed,
     SessionOpened,
     Started,
@@ -48,12 +48,17 @@ from agent.domain.events import (
     VehiclePaused,
     VehicleReady,
 )
-from agent.domain.evse import FEED, Evse, Site, State
+from agent.domain.evse import FEED, EvseRecord, SessionState, StationState
 from agent.domain.faults import LIVE
-from agent.domain.functional_block import Yielded, answers, on
-from agent.domain.orders import Remember, Reply, WakeMe
-from agent.domain.requests import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
-from agent.domain.serialization import Poisoned, dump, load
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.orders import Persist, Response, WakeMe
+from agent.domain.requests import (
+    ChargingProfilesRequest,
+    ClearChargingProfilesRequest,
+    CompositeScheduleRequest,
+    SetChargingProfileRequest,
+)
+from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session.common import timer_key
 from agent.domain.session_records import Session
 from agent.model.fastclass import replace
@@ -69,9 +74,9 @@ EARLY_S = 0.001
 
 
 class SmartCharging:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
-        self._installed: dict[int, Installed] = {}
+        self._installed: dict[int, InstalledProfile] = {}
         self._still_drawn: dict[EvseId, tuple[float, float]] = {}
         """Amperes that a vehicle may still draw although it is offered less by now, and until
         when."""
@@ -80,19 +85,19 @@ class SmartCharging:
 
     # --- what is installed -------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def restore_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
         """Restore the profiles, except those of a session that is over."""
         for key, record in event.remembered.get("charging_profile", {}).items():
             try:
-                found = Installed(int(record["evse"]), load(record["profile"], Profile))
-            except (Poisoned, KeyError, TypeError, ValueError) as e:
-                yield Remember("poisoned", f"charging_profile/{key}", {"record": record, "why": str(e)})
-                yield Remember("charging_profile", key, None)
+                found = InstalledProfile(int(record["evse"]), load_record(record["profile"], Profile))
+            except (UnreadableRecord, KeyError, TypeError, ValueError) as e:
+                yield Persist("poisoned", f"charging_profile/{key}", {"record": record, "why": str(e)})
+                yield Persist("charging_profile", key, None)
                 continue
             profile = found.profile
             if profile.purpose is Purpose.TX and profile.session not in {s.id for s in self._open_sessions()}:
-                yield Remember("charging_profile", key, None)
+                yield Persist("charging_profile", key, None)
             else:
                 self._installed[profile.id] = found
 
@@ -100,20 +105,20 @@ class SmartCharging:
         return (e.session for e in self._site.evses.values() if e.session is not None)
 
     def _install_profile(self, evse: EvseId, profile: Profile) -> Iterator[Yielded]:
-        self._installed[profile.id] = Installed(evse, profile)
-        yield Remember("charging_profile", str(profile.id), {"evse": evse, "profile": dump(profile)})
+        self._installed[profile.id] = InstalledProfile(evse, profile)
+        yield Persist("charging_profile", str(profile.id), {"evse": evse, "profile": dump_record(profile)})
 
     def _forget_profiles(self, *ids: int) -> Iterator[Yielded]:
         for number in ids:
             del self._installed[number]
-            yield Remember("charging_profile", str(number), None)
+            yield Persist("charging_profile", str(number), None)
 
-    @answers(AskSetProfile)
-    def answer_set_charging_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(SetChargingProfileRequest)
+    def answer_set_charging_profile(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Store the profile before it is accepted."""
         ask = event.ask
-        assert isinstance(ask, AskSetProfile)
-        new = Installed(ask.evse, self._bound_to_session(ask, now))
+        assert isinstance(ask, SetChargingProfileRequest)
+        new = InstalledProfile(ask.evse, self._bound_to_session(ask, now))
         gone = self._displaced_profiles(new, ask.replaces)
         if len(self._installed) - len(gone) >= self._profile_limit:
             gone |= self._expired_profiles(now)
@@ -123,18 +128,18 @@ class SmartCharging:
                 "TooManyElements", f"{self._profile_limit} profiles are installed, which is the most"
             )
         if refusal is not None:
-            yield Reply(event.link, event.request, "Rejected", {"reason": refusal})
+            yield Response(event.link, event.request, "Rejected", {"reason": refusal})
             return
         yield from self._forget_profiles(*(gone - {new.profile.id}))
         yield from self._install_profile(new.evse, new.profile)
-        yield Reply(event.link, event.request, "Accepted")
+        yield Response(event.link, event.request, "Accepted")
         yield from self._recompute_limits(now)
 
     @property
     def _profile_limit(self) -> int:
-        return self._site.settings.number("profiles_max")
+        return self._site.settings.int_value("profiles_max")
 
-    def _displaced_profiles(self, new: Installed, replaces: bool) -> set[int]:
+    def _displaced_profiles(self, new: InstalledProfile, replaces: bool) -> set[int]:
         """Return the profiles that the new one replaces; always the one of the same id (1.6 5.16.2,
         K01)."""
         return {
@@ -149,7 +154,7 @@ class SmartCharging:
         until = {n: i.profile.valid_to_utc_s for n, i in self._installed.items()}
         return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
 
-    def _bound_to_session(self, ask: AskSetProfile, now: Moment) -> Profile:
+    def _bound_to_session(self, ask: SetChargingProfileRequest, now: Moment) -> Profile:
         """Bind the profile to a session. A TxProfile without a session is for the running one. A
         station maximum that would begin with a session (1.x allows it) begins now: the station has
         no session."""
@@ -161,7 +166,7 @@ class SmartCharging:
             return replace(profile, kind=Kind.ABSOLUTE, schedule=schedule)
         return profile
 
-    def _profile_refusal(self, new: Installed, replaces: bool) -> ProfileRefusal | None:
+    def _profile_refusal(self, new: InstalledProfile, replaces: bool) -> ProfileRefusal | None:
         profile, evse = new.profile, self._site.evses.get(new.evse)
         if new.evse != STATION and evse is None:
             return ProfileRefusal("UnknownEvse", "there is no such EVSE")
@@ -176,19 +181,19 @@ class SmartCharging:
             )
         return placement_problem(new.evse, profile) or profile_problem(profile, self._site.settings)
 
-    @answers(AskClearProfiles)
-    def answer_clear_charging_profile(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(ClearChargingProfilesRequest)
+    def answer_clear_charging_profile(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskClearProfiles)
+        assert isinstance(ask, ClearChargingProfilesRequest)
         if ask.id is not None:
             found = [i for i in (ask.id,) if i in self._installed]
         else:
             found = [i.profile.id for i in self._matching_profiles(ask)]
         yield from self._forget_profiles(*found)
-        yield Reply(event.link, event.request, "Accepted" if found else "Unknown")
+        yield Response(event.link, event.request, "Accepted" if found else "Unknown")
         yield from self._recompute_limits(now)
 
-    def _matching_profiles(self, ask: AskClearProfiles | AskProfiles) -> list[Installed]:
+    def _matching_profiles(self, ask: ClearChargingProfilesRequest | ChargingProfilesRequest) -> list[InstalledProfile]:
         return [
             i
             for i in self._installed.values()
@@ -197,26 +202,26 @@ class SmartCharging:
             and ask.stack_level in (None, i.profile.stack_level)
         ]
 
-    @answers(AskProfiles)
-    def answer_get_charging_profiles(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(ChargingProfilesRequest)
+    def answer_get_charging_profiles(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Report profiles. ``profiles``: those installed that meet the criteria, by EVSE."""
         ask = event.ask
-        assert isinstance(ask, AskProfiles)
+        assert isinstance(ask, ChargingProfilesRequest)
         found = [i for i in self._matching_profiles(ask) if not ask.ids or i.profile.id in ask.ids]
         found.sort(key=lambda i: (i.evse, i.profile.id))
-        yield Reply(event.link, event.request, "Accepted" if found else "NoProfiles", {"profiles": found})
+        yield Response(event.link, event.request, "Accepted" if found else "NoProfiles", {"profiles": found})
 
-    @answers(AskComposite)
-    def answer_get_composite_schedule(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(CompositeScheduleRequest)
+    def answer_get_composite_schedule(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         """Report the composite schedule. It begins at the request, rounded up to the millisecond:
         never with an earlier limit (1.6 errata 3.28, 2.0.1 K08.FR.02)."""
         ask = event.ask
-        assert isinstance(ask, AskComposite)
-        units = self._site.settings.items_of("profile_rate_units")
+        assert isinstance(ask, CompositeScheduleRequest)
+        units = self._site.settings.list_value("profile_rate_units")
         unit = ask.unit or next((u for u in Unit if UNIT_WORDS[u] in units), Unit.A)
         known = ask.evse == STATION or ask.evse in self._site.evses
         if not known or UNIT_WORDS[unit] not in units or ask.duration_s <= 0 or now.utc_s is None:
-            yield Reply(event.link, event.request, "Rejected")
+            yield Response(event.link, event.request, "Rejected")
             return
         start_s = math.ceil(now.utc_s * 1000) / 1000
         outlets = [self._outlet_of_evse(e, now) for e in self._site.evses.values()]
@@ -226,11 +231,11 @@ class SmartCharging:
         meant = [e for e in self._site.evses.values() if ask.evse in (STATION, e.number)]
         data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
         data["dc"] = all(e.dc for e in meant)
-        yield Reply(event.link, event.request, "Accepted", data)
+        yield Response(event.link, event.request, "Accepted", data)
 
     # --- sessions ----------------------------------------------------------------------------------------------
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def install_profile_of_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         session = self._site.evses[event.evse].session
         if session is not None and session.profile is not None:
@@ -239,23 +244,23 @@ class SmartCharging:
             yield from self._install_profile(event.evse, profile)
         yield from self._recompute_limits(now)
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def remove_profiles_of_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         self._site.evses[event.evse].allowed_a = None
         yield from self._forget_profiles(*[n for n, i in self._installed.items() if i.profile.session == event.session])
         yield from self._recompute_limits(now)
 
-    @on(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
+    @handles_events(ClockTrusted, VehicleConnected, VehicleLeft, VehicleReady, VehiclePaused)
     def recompute_after_change(self, event: Any, now: Moment) -> Iterator[Yielded]:
         yield from self._recompute_limits(now)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def recompute_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Recompute while nothing flows here. Where a session goes on, its rules follow."""
         if self._site.evses[event.evse].session is None:
             yield from self._recompute_limits(now)
 
-    @on(BoardChanged)
+    @handles_events(BoardChanged)
     def lower_to_cable_rating(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         """Lower the limit to a cable rating that is read late: the cable carries less than is
         offered."""
@@ -263,13 +268,13 @@ class SmartCharging:
         if evse.allowed_a is not None and evse.allowed_a > evse.maximum_a:
             yield from self._recompute_limits(now)
 
-    @on(FaultRaised, FaultCleared)
+    @handles_events(FaultRaised, FaultCleared)
     def recompute_after_live_fault(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
         """Recompute after other blocks have added the fault, or removed it."""
         if event.fault in LIVE:
             yield WakeMe(TIMER, now.t_s)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def recompute_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Recompute, also when a vehicle has had its time to ask for energy."""
         if event.key == TIMER or event.key in (timer_key("settle", e) for e in self._site.evses.values()):
@@ -277,7 +282,7 @@ class SmartCharging:
 
     # --- what may be offered -----------------------------------------------------------------------------------
 
-    def compute_starting_limit(self, evse: Evse, now: Moment) -> None:
+    def compute_starting_limit(self, evse: EvseRecord, now: Moment) -> None:
         """Compute the share of an EVSE before its session gets energy, as far as the others have
         left it already. Too little for it: none. Another EVSE that charged when the agent stopped,
         and whose board was not opened since, still has what it was given then: its share, as far as
@@ -296,13 +301,13 @@ class SmartCharging:
         least_a = next(c.least_a for c in claims if c.evse == evse.number)
         evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
 
-    def _evses_drawing_energy(self) -> list[Evse]:
+    def _evses_drawing_energy(self) -> list[EvseRecord]:
         """Return the EVSEs with a share in the station's maximum, in the order in which they
         came."""
         running = [e for e in self._site.evses.values() if _may_draw_energy(e)]
         return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
 
-    def _station_budgets(self, running: list[Evse], now: Moment) -> list[Budget]:
+    def _station_budgets(self, running: list[EvseRecord], now: Moment) -> list[Budget]:
         """Return the station's feed and the maximum that a backend has set: amperes are per phase,
         watts for all phases."""
         station = bound_of_station(self._profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
@@ -335,7 +340,7 @@ class SmartCharging:
         ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
         yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
 
-    def _claim_of_evse(self, evse: Evse, own: Bound, alone: bool) -> Claim:
+    def _claim_of_evse(self, evse: EvseRecord, own: Bound, alone: bool) -> Claim:
         """Return the claim of an EVSE. ``minChargingRate`` decides which EVSE waits when there is
         not enough for all. An EVSE that is alone does not wait, and one that cannot wait gets no
         more for it."""
@@ -343,7 +348,7 @@ class SmartCharging:
         least_a = max(evse.minimum_a, own.least) if waits else evse.minimum_a
         return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
 
-    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[Evse], now: Moment) -> float:
+    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[EvseRecord], now: Moment) -> float:
         """Hold raises back while another EVSE has to be lowered, except to what the vehicle may
         draw anyway: vehicles take a moment to follow, whatever is reported in between. Return when
         to look again."""
@@ -362,7 +367,7 @@ class SmartCharging:
                 again_s = min(again_s, max(others))
         return again_s
 
-    def _still_drawn_a(self, evse: Evse, now: Moment) -> float:
+    def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> float:
         amperes, until_s = self._still_drawn.get(evse.number, (0.0, 0.0))
         return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor_closed else 0.0
 
@@ -370,23 +375,23 @@ class SmartCharging:
 
     @property
     def _nominal_v(self) -> float:
-        return float(self._site.settings.number("nominal_voltage_v"))
+        return float(self._site.settings.int_value("nominal_voltage_v"))
 
-    def _profile_table(self, now: Moment) -> Table:
+    def _profile_table(self, now: Moment) -> ProfileTable:
         pending = [
-            Installed(e.number, replace(e.session.profile, session=e.session.id))
+            InstalledProfile(e.number, replace(e.session.profile, session=e.session.id))
             for e in self._site.evses.values()
             if e.session is not None and e.session.profile is not None
         ]
-        return Table(
+        return ProfileTable(
             (*self._installed.values(), *pending),
             self._nominal_v,
             trusted=now.utc_s is not None,
-            switches=self._site.settings.flag("phase_switching"),
+            switches=self._site.settings.bool_value("phase_switching"),
             feed_a=self._site.feed_a,
         )
 
-    def _outlet_of_evse(self, evse: Evse, now: Moment) -> Outlet:
+    def _outlet_of_evse(self, evse: EvseRecord, now: Moment) -> Outlet:
         session = evse.session
         age_s = 0.0
         if session is not None and session.started.boot == now.stamp.boot:
@@ -397,19 +402,19 @@ class SmartCharging:
         return Outlet(evse.number, evse.maximum_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
 
 
-def _may_draw_energy(evse: Evse) -> bool:
+def _may_draw_energy(evse: EvseRecord) -> bool:
     """True if energy may flow: in a session (of a vehicle that takes any), at its end until the
     contactor is open, on a board that went on by itself while the agent was away, and where it
     cannot be switched off."""
     return (
-        (evse.state is State.ACTIVE and not evse.session_used)
-        or (evse.state is State.ENDING and evse.contactor_closed)
+        (evse.state is SessionState.ACTIVE and not evse.session_used)
+        or (evse.state is SessionState.ENDING and evse.contactor_closed)
         or evse.board_not_seen
         or (evse.vehicle_connected and bool(LIVE & evse.faults))
     )
 
 
-def _wants_energy(evse: Evse) -> bool:
+def _wants_energy(evse: EvseRecord) -> bool:
     """True if its vehicle asks for energy, or may: a board that was not opened yet reports nothing,
     and some see the request only some time after energy is offered."""
     if evse.requests_energy or not evse.board_known:

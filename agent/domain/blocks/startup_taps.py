@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import BoardOpened, CardPresented, Started, TimeCame
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.orders import WakeMe
 from agent.model.types import STATION, Moment
 
@@ -18,12 +18,12 @@ fitted."""
 
 
 class StartupTaps:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._waits_until_s = 0.0
         self._waiting_cards: list[CardPresented] = []
 
-    @on(Started)
+    @handles_events(Started)
     def start_waiting_time(self, event: Started, now: Moment) -> Iterator[Yielded]:
         self._waits_until_s = now.t_s + OPENING_S * self._site.io_s
         return iter(())
@@ -40,14 +40,14 @@ class StartupTaps:
         self._waiting_cards = [c for c in self._waiting_cards if c.evse != card.evse] + [card]
         yield WakeMe("early:", self._waits_until_s)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def wake_when_boards_known(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Present the card with an event of its own: it may stop the session that the board's event
         resumes, and one event must not both give and withdraw release."""
         if any(not self.is_early(c, now) for c in self._waiting_cards):
             yield WakeMe("early:", now.t_s)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def present_waiting_cards(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         if event.key == "early:":
             due = [c for c in self._waiting_cards if not self.is_early(c, now)]

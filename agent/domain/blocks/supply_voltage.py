@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agent.domain.events import FaultCleared, FaultRaised, MeterRead
-from agent.domain.evse import Site
+from agent.domain.evse import StationState
 from agent.domain.faults import LASTING_S
-from agent.domain.functional_block import Yielded, on
+from agent.domain.functional_block import Yielded, handles_events
 from agent.model.types import EvseId, Fault, Moment
 
 LEAST_V, MOST_V = 150.0, 280.0
@@ -21,12 +21,12 @@ class SupplyVoltage:
     """``_since_s``: when the fault was first seen, or, for a raised fault, first not seen any
     more."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._since_s: dict[tuple[EvseId, Fault], float] = {}
         self._raised: set[tuple[EvseId, Fault]] = set()
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def check_grid_voltage(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         volts = event.reading.voltage_v[: evse.phases]

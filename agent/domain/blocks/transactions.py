@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.events import (
+    AuthorizationDropped,
     BayChanged,
     BoardOpened,
-    GrantDropped,
     MeterFailed,
     MeterRead,
     SessionClosed,
@@ -20,17 +20,17 @@ from agent.domain.events import (
     StoreLost,
     TimeCame,
     TokenAccepted,
+    TransactionAbandoned,
     TransactionClosed,
-    TransactionGivenUp,
     TransactionOpened,
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, WakeMe
-from agent.domain.serialization import Poisoned
+from agent.domain.orders import Persist, ReadMeter, WakeMe
+from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.common import timer_key
 from agent.domain.session.resume import RECOVER_S, plug_is_uninterrupted
 from agent.domain.session.signed_readings import add_station_signature
@@ -45,8 +45,8 @@ from agent.domain.session.tx_points import (
     reached_start_point,
     report_open_transaction,
 )
-from agent.domain.stop_reason import Stop
-from agent.domain.transaction import Point, Transaction
+from agent.domain.stop_reason import PendingStop
+from agent.domain.transaction import Transaction, TxPoint
 from agent.model.types import Fault, Moment
 
 _UNPLUGGED = (StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
@@ -55,19 +55,19 @@ _LOST = (StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION)
 
 
 class Transactions:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
 
     # --- the begin -----------------------------------------------------------------------------------------------
 
-    def _read_begin_register(self, evse: Evse) -> Iterator[Yielded]:
+    def _read_begin_register(self, evse: EvseRecord) -> Iterator[Yielded]:
         """Read the register that the transaction begins with, if one begins."""
         if may_open_transaction(self._site, evse) and not evse.tx_asked and reached_start_point(self._site, evse):
             evse.tx_try += 1
             evse.tx_asked = f"tx:{evse.tx_try}"
             yield ReadMeter(evse.number, evse.tx_asked, billing=True)
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def open_or_advance_transaction(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
@@ -83,7 +83,7 @@ class Transactions:
                 yield persist_transaction(evse.tx)
             self._note_alive(evse, now)
 
-    @on(MeterFailed)
+    @handles_events(MeterFailed)
     def forget_failed_reading(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
         """Begin no transaction without a register; the next occasion may ask again."""
         evse = self._site.evses[event.evse]
@@ -91,7 +91,7 @@ class Transactions:
             evse.tx_asked = ""
         yield from ()
 
-    @on(VehicleConnected)
+    @handles_events(VehicleConnected)
     def follow_connected_vehicle(self, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         tx = evse.tx
@@ -102,44 +102,50 @@ class Transactions:
             yield persist_transaction(tx)
             yield from report_open_transaction(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def open_for_replaced_vehicle(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Begin a transaction for a vehicle that came while the session was being ended."""
         evse = self._site.evses[event.evse]
         if evse.vehicle_replaced and evse.vehicle_connected:
             yield from self._read_begin_register(evse)
 
-    @on(TokenAccepted)
+    @handles_events(TokenAccepted)
     def authorize_transaction(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
         """Authorize the transaction: the session table has taken the authorization."""
         evse = self._site.evses[event.evse]
-        if evse.grant is None or evse.grant.token is not event.token:
+        if evse.authorization is None or evse.authorization.token is not event.token:
             return
         yield from self._take_transaction_along(evse, now)
         tx = evse.tx
         if tx is not None and tx.stop is not None:  # no session runs on a transaction whose authorization has ended
             yield from close_transaction(self._site, evse, tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
             tx = None
-        if tx is not None and tx.waits:
+        if tx is not None and tx.waits_for_authorization:
             yield from authorize_transaction(self._site, evse, tx, now)
-        elif tx is None and evse.state is State.AUTHORISED:
+        elif tx is None and evse.state is SessionState.AUTHORIZED:
             wanted = reached_start_point(self._site, evse)
             if (
                 event.movable
                 and wanted
                 and may_open_transaction(self._site, evse)
-                and Point.AUTHORISED in self._site.tx_start_points()
+                and TxPoint.AUTHORIZED in self._site.tx_start_points()
             ):
                 yield from open_transaction(self._site, evse, wanted, now)
             else:
                 yield from self._read_begin_register(evse)
 
-    def _take_transaction_along(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _take_transaction_along(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Move the transaction with its authorization: the first cable has chosen the EVSE."""
-        assert evse.grant is not None
+        assert evse.authorization is not None
         for other in self._site.evses.values():
             tx = other.tx
-            if other is evse or tx is None or tx.placed or other.grant is not None or tx.token != evse.grant.token:
+            if (
+                other is evse
+                or tx is None
+                or tx.placed
+                or other.authorization is not None
+                or tx.token != evse.authorization.token
+            ):
                 continue
             # one authorization, one transaction: that of the vehicle's place
             if evse.tx is not None and evse.tx.stop is None:
@@ -154,21 +160,29 @@ class Transactions:
 
     # --- what ends it --------------------------------------------------------------------------------------------
 
-    @on(GrantDropped)
-    def end_without_authorization(self, event: GrantDropped, now: Moment) -> Iterator[Yielded]:
+    @handles_events(AuthorizationDropped)
+    def end_without_authorization(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         tx = evse.tx
-        if tx is not None and not tx.waits and tx.stop is None and evse.session is None and evse.grant is None:
-            yield from authorization_ended(self._site, evse, tx, Stop(event.reason, event.trigger, now.stamp), now)
+        if (
+            tx is not None
+            and not tx.waits_for_authorization
+            and tx.stop is None
+            and evse.session is None
+            and evse.authorization is None
+        ):
+            yield from authorization_ended(
+                self._site, evse, tx, PendingStop(event.reason, event.trigger, now.stamp), now
+            )
 
-    @on(VehicleLeft)
+    @handles_events(VehicleLeft)
     def end_when_vehicle_leaves(self, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         tx = evse.tx
         if tx is None or evse.session is not None:
             return
         if self._has_reason_to_go_on(evse, tx) and not (
-            tx.stop is None and Point.EV_CONNECTED in self._site.tx_stop_points()
+            tx.stop is None and TxPoint.EV_CONNECTED in self._site.tx_stop_points()
         ):
             tx.plugged_at = None
             yield persist_transaction(tx)
@@ -176,7 +190,7 @@ class Transactions:
         else:
             yield from close_transaction(self._site, evse, tx, now, *_UNPLUGGED)
 
-    @on(BayChanged)
+    @handles_events(BayChanged)
     def follow_bay_sensor(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if not evse.bay_sensor:
@@ -184,35 +198,35 @@ class Transactions:
         if event.occupied:
             yield from self._read_begin_register(evse)
         elif evse.session is not None:
-            if Point.BAY in self._site.tx_stop_points():
+            if TxPoint.BAY in self._site.tx_stop_points():
                 yield StopWanted(evse.number, *_LEFT)
         elif evse.tx is not None:
-            ends = Point.BAY in self._site.tx_stop_points() or not self._has_reason_to_go_on(evse, evse.tx)
+            ends = TxPoint.BAY in self._site.tx_stop_points() or not self._has_reason_to_go_on(evse, evse.tx)
             if ends:
                 yield from close_transaction(self._site, evse, evse.tx, now, *_LEFT)
 
-    def _has_reason_to_go_on(self, evse: Evse, tx: Transaction) -> bool:
+    def _has_reason_to_go_on(self, evse: EvseRecord, tx: Transaction) -> bool:
         """True if the transaction still has a reason to go on."""
         if tx.stop is not None:
             return outlasts_authorization(self._site, evse)
-        counts = Point.BAY in self._site.tx_start_points() | self._site.tx_stop_points()
-        return evse.grant is not None or evse.vehicle_connected or (evse.bay_counts_occupied and counts)
+        counts = TxPoint.BAY in self._site.tx_start_points() | self._site.tx_stop_points()
+        return evse.authorization is not None or evse.vehicle_connected or (evse.bay_counts_occupied and counts)
 
-    @on(TransactionGivenUp)
-    def abandon_transaction(self, event: TransactionGivenUp, now: Moment) -> Iterator[Yielded]:
+    @handles_events(TransactionAbandoned)
+    def abandon_transaction(self, event: TransactionAbandoned, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if evse.tx is not None and evse.session is None:
             yield from close_transaction(self._site, evse, evse.tx, now, event.reason, event.trigger, event.note)
 
     # --- restarts ------------------------------------------------------------------------------------------------
 
-    @on(Started)
+    @handles_events(Started)
     def resume_transactions(self, event: Started, now: Moment) -> Iterator[Yielded]:
         for key, record in event.remembered.get("tx", {}).items():
             try:
                 tx = Transaction.from_record(key, record)
                 evse = self._site.evses[tx.evse]
-            except (Poisoned, KeyError, TypeError, ValueError, OverflowError) as e:
+            except (UnreadableRecord, KeyError, TypeError, ValueError, OverflowError) as e:
                 yield from self._set_record_aside(key, record, str(e))
                 continue
             if evse.tx is not None or (evse.session is not None and evse.session.id != key):
@@ -221,7 +235,7 @@ class Transactions:
             evse.tx = tx
             yield WakeMe(timer_key("tx", evse), now.t_s + RECOVER_S)
 
-    @on(StoreLost)
+    @handles_events(StoreLost)
     def end_transactions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
         """End transactions that ended in the lost part of the store, as they are on disk."""
         for evse in self._site.evses.values():
@@ -230,10 +244,10 @@ class Transactions:
 
     def _set_record_aside(self, key: str, record: Any, why: str) -> Iterator[Yielded]:
         """Set the record aside. No energy depends on it: the station goes on."""
-        yield Remember("poisoned", key, {"record": record if isinstance(record, Mapping) else {}, "why": why})
-        yield Remember("tx", key, None)
+        yield Persist("poisoned", key, {"record": record if isinstance(record, Mapping) else {}, "why": why})
+        yield Persist("tx", key, None)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def resume_on_board_open(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Go on with proof, otherwise end the transaction. What holds now may begin another one."""
         evse = self._site.evses[event.evse]
@@ -250,14 +264,14 @@ class Transactions:
             yield from self._read_begin_register(evse)
 
     def _end_reason_after_restart(
-        self, evse: Evse, tx: Transaction, plugged_s: float | None, now: Moment
+        self, evse: EvseRecord, tx: Transaction, plugged_s: float | None, now: Moment
     ) -> tuple[StopReason, TriggerReason] | None:
-        if tx.token is not None and tx.stop is None and evse.grant is None:
+        if tx.token is not None and tx.stop is None and evse.authorization is None:
             return _LOST  # the authorization did not outlive the agent
         if tx.plugged_at is not None and not evse.vehicle_connected:
             return (
                 None
-                if self._has_reason_to_go_on(evse, tx) and Point.EV_CONNECTED not in self._site.tx_stop_points()
+                if self._has_reason_to_go_on(evse, tx) and TxPoint.EV_CONNECTED not in self._site.tx_stop_points()
                 else _UNPLUGGED
             )
         if tx.plugged_at is not None and not plug_is_uninterrupted(self._site, evse, tx, plugged_s, now):
@@ -266,20 +280,20 @@ class Transactions:
             return _LOST
         return None if self._has_reason_to_go_on(evse, tx) else _LEFT
 
-    @on(TransactionOpened)
+    @handles_events(TransactionOpened)
     def arm_proof_of_life(self, event: TransactionOpened, now: Moment) -> Iterator[Yielded]:
         yield from self._arm_alive_timer(self._site.evses[event.evse], now)
 
-    @on(TransactionClosed)
+    @handles_events(TransactionClosed)
     def disarm_proof_of_life(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
         yield WakeMe(timer_key("tx", self._site.evses[event.evse]), None)
 
-    def _arm_alive_timer(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_alive_timer(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Keep the last sign of life fresh: it is the proof where the board does not count."""
         wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
         yield WakeMe(timer_key("tx", evse), wake_s)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def renew_proof_of_life(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         evse = next((e for e in self._site.evses.values() if event.key == timer_key("tx", e)), None)
         if evse is None or evse.tx is None or evse.session is not None:
@@ -291,11 +305,11 @@ class Transactions:
         yield persist_transaction(evse.tx)
         yield from self._arm_alive_timer(evse, now)
 
-    def _note_alive(self, evse: Evse, now: Moment) -> None:
+    def _note_alive(self, evse: EvseRecord, now: Moment) -> None:
         if evse.tx is not None and evse.board_known and Fault.BOARD_SILENT not in evse.faults:
             evse.tx.alive_at = now.stamp
 
-    @on(StopRequested)
+    @handles_events(StopRequested)
     def keep_alive_time_on_stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:

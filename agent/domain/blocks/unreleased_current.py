@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.energized import flows
+from agent.domain.energized import describe_flow
 from agent.domain.events import BoardOpened, FaultRaised, MeterRead
-from agent.domain.evse import Site
-from agent.domain.functional_block import Yielded, on
-from agent.domain.orders import Note
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.orders import LogNote
 from agent.model.types import EvseId, Fault, Moment
 
 LASTS_S = 20.0
@@ -20,27 +20,27 @@ s."""
 
 
 class UnreleasedCurrent:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._since_s: dict[EvseId, float] = {}
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def detect_unreleased_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        why = flows(event.reading)
+        why = describe_flow(event.reading)
         if not why or evse.release or not evse.board_known or Fault.BOARD_SILENT in evse.faults:
             self._since_s.pop(evse.number, None)
             return
         at_s = event.reading.at.t_s
         since_s = self._since_s.setdefault(evse.number, at_s)
         if at_s - since_s >= LASTS_S * max(1.0, self._site.io_s) and Fault.CONTACTOR_WELDED not in evse.faults:
-            yield Note(
+            yield LogNote(
                 evse.number, f"{why} though nothing is released: its contactor does not open, or something else "
                 "releases it (its release mode, an input); switch it off and check it", "board"
             )  # fmt: skip
             yield FaultRaised(evse.number, Fault.CONTACTOR_WELDED)
 
-    @on(BoardOpened)
+    @handles_events(BoardOpened)
     def restart_detection(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Restart the detection: release was withdrawn a moment ago."""
         self._since_s.pop(event.evse, None)

@@ -13,30 +13,30 @@ from math import ceil
 
 from agent.domain.cost_screen import Values
 from agent.domain.events import (
-    Asked,
     CardRefused,
     ClockTrusted,
     Event,
+    RequestReceived,
     SessionOpened,
     SettingChanged,
     SituationChanged,
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.evse import Evse, Service, Site
-from agent.domain.functional_block import Yielded, answers, on
-from agent.domain.orders import Reply, WakeMe
-from agent.domain.requests import AskWebPayment, AskWebPaymentOver
+from agent.domain.evse import EvseRecord, ServiceState, StationState
+from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.orders import Response, WakeMe
+from agent.domain.requests import WebPaymentFailedRequest, WebPaymentStartedRequest
 from agent.domain.variables import OUTLETS_MOST, Value
 from agent.domain.web_payment import (
     VERSION,
-    Plan,
+    WebPaymentConfig,
     address_problem,
-    filled,
+    fill_template,
+    one_time_token,
     receipt_problem,
-    slot,
     template_problem,
-    token,
+    totp_time_slot,
 )
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId, Moment
@@ -58,7 +58,7 @@ class Code:
 
 
 class WebPayments:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site, self._payment_plan = site, site.web_payment
         for number in (STATION, *site.evses):
             site.judges[f"web{number}_{_TEMPLATE}"] = self._is_valid_template
@@ -66,7 +66,7 @@ class WebPayments:
         site.judges["receipt_url"] = self._is_valid_receipt_url
 
     @property
-    def payment_plan(self) -> Plan:
+    def payment_plan(self) -> WebPaymentConfig:
         return self._payment_plan
 
     def _is_valid_template(self, value: Value) -> bool:
@@ -80,68 +80,70 @@ class WebPayments:
 
     # --- the code ----------------------------------------------------------------------------------------------------
 
-    def current_code(self, evse: Evse, now: Moment) -> Code:
+    def current_code(self, evse: EvseRecord, now: Moment) -> Code:
         site, settings = self._site, self._site.settings
         if site.free_vending or (self._payment_plan.plugged and not evse.vehicle_connected):
             return Code()
         number = self._settings_number(evse)
         known = number <= OUTLETS_MOST  # an EVSE above has no settings of its own
-        dynamic = self._payment_plan.dynamic and known and settings.flag(f"web{number}_enabled")
+        dynamic = self._payment_plan.dynamic and known and settings.bool_value(f"web{number}_enabled")
         keyed = evse.number <= OUTLETS_MOST
-        own = settings.text(f"qr{evse.number}_url") if keyed else self._payment_plan.fixed.get(evse.number)
+        own = settings.text_value(f"qr{evse.number}_url") if keyed else self._payment_plan.fixed.get(evse.number)
         fixed = own or site.qr_url
         if not dynamic and not fixed:
             return Code()
         if not site.backend_online:
             return Code(why="offline")
-        if site.service_state(evse) is not Service.IN_SERVICE:
+        if site.service_state(evse) is not ServiceState.IN_SERVICE:
             return Code(why="unavailable")
         return self._dynamic_code(evse, number, now) if dynamic else Code(fixed)
 
-    def _settings_number(self, evse: Evse) -> EvseId:
+    def _settings_number(self, evse: EvseRecord) -> EvseId:
         return STATION if self._payment_plan.shared else evse.number
 
-    def _dynamic_code(self, evse: Evse, number: EvseId, now: Moment) -> Code:
+    def _dynamic_code(self, evse: EvseRecord, number: EvseId, now: Moment) -> Code:
         settings = self._site.settings
-        template, secret = settings.text(f"web{number}_template"), settings.text(f"web{number}_secret")
+        template, secret = settings.text_value(f"web{number}_template"), settings.text_value(f"web{number}_secret")
         if not template or not secret:
             return Code()
         if now.utc_s is None:  # a token of another time would be refused, or be an old one
             return Code(why="clock")
-        validity_s, length = settings.number(f"web{number}_validity_s"), settings.number(f"web{number}_length")
-        at = slot(now.utc_s, validity_s)
-        roaming = settings.text(f"web{number}_roaming_id") or self._payment_plan.ids.get(evse.number, "")
+        validity_s, length = settings.int_value(f"web{number}_validity_s"), settings.int_value(f"web{number}_length")
+        at = totp_time_slot(now.utc_s, validity_s)
+        roaming = settings.text_value(f"web{number}_roaming_id") or self._payment_plan.ids.get(evse.number, "")
         values = {
             "chargingstationid": self._payment_plan.station,
             "roamingcsid": self._payment_plan.station_roaming_id or self._payment_plan.station,
             "evse": str(evse.number),
             "evseid": str(evse.number),
             "roamingevseid": roaming or f"{self._payment_plan.station}*{evse.number}",
-            "totp": token(secret, at, length),
+            "totp": one_time_token(secret, at, length),
             "version": VERSION,
         }
         until_s = now.t_s + (at + 1) * validity_s - now.utc_s
-        return Code(filled(template, values), until_s=until_s, quality=settings.text(f"web{number}_quality"))
+        return Code(
+            fill_template(template, values), until_s=until_s, quality=settings.text_value(f"web{number}_quality")
+        )
 
-    def idle_screen_values(self, evse: Evse, now: Moment) -> Values:
+    def idle_screen_values(self, evse: EvseRecord, now: Moment) -> Values:
         """Return the values for the idle screen."""
         code = self.current_code(evse, now)
         said = {"no_code": code.why, "qr_quality": code.quality}
         return {"qr_url": code.url, **{name: text for name, text in said.items() if text}}
 
-    @on(SettingChanged)
+    @handles_events(SettingChanged)
     def refresh_on_code_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name.startswith(("web", "qr")):
             yield SituationChanged(STATION)
 
-    @on(SituationChanged, ClockTrusted)
+    @handles_events(SituationChanged, ClockTrusted)
     def arm_code_timers(self, event: Event, now: Moment) -> Iterator[Yielded]:
         """Wake at the end of the slot whose code is shown."""
         for evse in self._site.evses.values():
             if self._payment_plan.dynamic and evse.session is None:
                 yield WakeMe(f"code:{evse.number}", self.current_code(evse, now).until_s)
 
-    @on(TimeCame)
+    @handles_events(TimeCame)
     def renew_code_or_hold(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         kind, _, number = event.key.partition(":")
         if kind == "code":
@@ -155,61 +157,61 @@ class WebPayments:
 
     # --- a driver is paying -------------------------------------------------------------------------------------------
 
-    @answers(AskWebPayment)
-    def answer_web_payment_started(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(WebPaymentStartedRequest)
+    def answer_web_payment_started(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskWebPayment)
+        assert isinstance(ask, WebPaymentStartedRequest)
         evse = self._site.evses.get(ask.evse)
         if event.link != self._site.links[0]:  # another backend only observes: it keeps no driver away
-            yield Reply(event.link, event.request, "Rejected", {"reason": "notAllowed"})
+            yield Response(event.link, event.request, "Rejected", {"reason": "notAllowed"})
         elif evse is None:
-            yield Reply(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
+            yield Response(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
         elif not 0 <= ask.timeout_s <= HOLD_MOST_S:
-            yield Reply(event.link, event.request, "Rejected", {"reason": "invalidTimeout"})
+            yield Response(event.link, event.request, "Rejected", {"reason": "invalidTimeout"})
         elif ask.timeout_s and (
-            not evse.accepts_authorization or self._site.service_state(evse) is not Service.IN_SERVICE
+            not evse.accepts_authorization or self._site.service_state(evse) is not ServiceState.IN_SERVICE
         ):
-            yield Reply(event.link, event.request, "Rejected", {"reason": "connectorNotAvailable"})
+            yield Response(event.link, event.request, "Rejected", {"reason": "connectorNotAvailable"})
         else:
-            yield Reply(event.link, event.request, "Accepted")
+            yield Response(event.link, event.request, "Accepted")
             if ask.timeout_s:
                 evse.payer_until_s = now.t_s + ask.timeout_s
                 yield from self._arm_countdown(evse, now)
             else:
                 yield from self._end_payer_hold(evse)
 
-    @answers(AskWebPaymentOver)
-    def answer_web_payment_failed(self, event: Asked, now: Moment) -> Iterator[Yielded]:
+    @answers_requests(WebPaymentFailedRequest)
+    def answer_web_payment_failed(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
         ask = event.ask
-        assert isinstance(ask, AskWebPaymentOver)
+        assert isinstance(ask, WebPaymentFailedRequest)
         evse = self._site.evses.get(ask.evse)
         if evse is None or event.link != self._site.links[0]:
             reason = "invalidConnectorId" if evse is None else "notAllowed"
-            yield Reply(event.link, event.request, "Rejected", {"reason": reason})
+            yield Response(event.link, event.request, "Rejected", {"reason": reason})
             return
-        yield Reply(event.link, event.request, "Accepted")
+        yield Response(event.link, event.request, "Accepted")
         if evse.payer_until_s is not None:
             yield from self._end_payer_hold(evse)
             yield CardRefused(evse.number, "web_failed", ask.message)
 
-    @on(TokenAccepted, SessionOpened)
+    @handles_events(TokenAccepted, SessionOpened)
     def end_hold_on_start(self, event: TokenAccepted | SessionOpened, now: Moment) -> Iterator[Yielded]:
         yield from self._end_payer_hold(self._site.evses[event.evse])
 
-    def _end_payer_hold(self, evse: Evse) -> Iterator[Yielded]:
+    def _end_payer_hold(self, evse: EvseRecord) -> Iterator[Yielded]:
         if evse.payer_until_s is not None:
             evse.payer_until_s = None
             yield WakeMe(f"payer:{evse.number}", None)
             yield SituationChanged(evse.number)
 
-    def _arm_countdown(self, evse: Evse, now: Moment) -> Iterator[Yielded]:
+    def _arm_countdown(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Wake once a second for the countdown on the screen."""
         if evse.payer_until_s is not None:
             yield WakeMe(f"payer:{evse.number}", min(evse.payer_until_s, now.t_s + self._site.io_s))
             yield SituationChanged(evse.number)
 
 
-def payer_hold_s(evse: Evse, now: Moment) -> int | None:
+def payer_hold_s(evse: EvseRecord, now: Moment) -> int | None:
     """Return how long the EVSE is still held for a driver who pays; None: it is not."""
     left_s = None if evse.payer_until_s is None else evse.payer_until_s - now.t_s
     return None if left_s is None or left_s <= 0 else ceil(left_s)

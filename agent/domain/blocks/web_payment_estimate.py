@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agent.domain.driver_cost import Bill
+from agent.domain.driver_cost import DriverBill
 from agent.domain.events import MeterRead, SessionClosed, SessionOpened, SituationChanged
-from agent.domain.evse import Evse, Site, State
-from agent.domain.functional_block import Yielded, on
-from agent.domain.local_time import local
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.local_time import local_offset
 from agent.domain.messages import ChargingState, TriggerReason
 from agent.model.types import EvseId, Moment, Stamp
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 
 
 class WebPaymentEstimate:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: StationState) -> None:
         self._site = site
         self._usages: dict[EvseId, tuple[Tariff, Usage]] = {}
 
-    @on(SessionOpened)
+    @handles_events(SessionOpened)
     def start_cost_estimate(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         """Start the estimate. Minutes before a restart are unknown: then only energy and fees that
         are due once can be estimated."""
@@ -33,27 +33,29 @@ class WebPaymentEstimate:
         evse.reckoned = None
         self._usages.pop(event.evse, None)
         session = evse.session
-        tariff = evse.offer.price(self._site.settings) if session and session.web and evse.offer else None
+        tariff = (
+            evse.offer.tariff_for_new_driver(self._site.settings) if session and session.web and evse.offer else None
+        )
         if session is None or tariff is None or (tariff.windows and now.utc_s is None):
             return
         if event.trigger == TriggerReason.TX_RESUMED and (tariff.windows or tariff.minute or tariff.occupancy):
             return
         utc_s = clock_s(now)
-        usage = tariff.usage(local(self._site.settings, utc_s, self._site.zone))
-        self._usages[event.evse] = tariff, usage.at(utc_s, session.start_wh, None, now.stamp)
+        usage = tariff.start_usage(local_offset(self._site.settings, utc_s, self._site.zone))
+        self._usages[event.evse] = tariff, usage.advance_to(utc_s, session.start_wh, None, now.stamp)
         yield from self._show_estimate(evse, session.id)
 
-    @on(MeterRead)
+    @handles_events(MeterRead)
     def update_cost_estimate(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if evse.session is None or evse.state is not State.ACTIVE or evse.number not in self._usages:
+        if evse.session is None or evse.state is not SessionState.ACTIVE or evse.number not in self._usages:
             return
         tariff, usage = self._usages[evse.number]
-        grown = usage.at(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
+        grown = usage.advance_to(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
         self._usages[evse.number] = tariff, grown
         yield from self._show_estimate(evse, evse.session.id)
 
-    @on(SessionClosed)
+    @handles_events(SessionClosed)
     def finish_cost_estimate(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Finish the estimate as the settlement of card payments does: time after the stop costs
         nothing."""
@@ -62,16 +64,23 @@ class WebPaymentEstimate:
         tariff, usage = self._usages[event.evse]
         if event.end_wh is not None:
             at = event.at or now.stamp
-            usage = usage.at(clock_s(now) - passed_s(at, now), event.end_wh, None, at)
+            usage = usage.advance_to(clock_s(now) - passed_s(at, now), event.end_wh, None, at)
         self._usages[event.evse] = tariff, usage
         yield from self._show_estimate(self._site.evses[event.evse], event.session, final=True)
         del self._usages[event.evse]
 
-    def _show_estimate(self, evse: Evse, session: str, final: bool = False) -> Iterator[Yielded]:
+    def _show_estimate(self, evse: EvseRecord, session: str, final: bool = False) -> Iterator[Yielded]:
         tariff, usage = self._usages[evse.number]
-        parts = tariff.bill(usage) if final else ()
-        evse.reckoned = Bill(
-            session, tariff.cents(usage), 0, tariff.currency, final=final, tariff=tariff, parts=parts, estimated=True
+        parts = tariff.parts_in_cents(usage) if final else ()
+        evse.reckoned = DriverBill(
+            session,
+            tariff.total_cents(usage),
+            0,
+            tariff.currency,
+            final=final,
+            tariff=tariff,
+            parts=parts,
+            estimated=True,
         )
         yield SituationChanged(evse.number)
 
@@ -87,7 +96,7 @@ def clock_s(now: Moment) -> float:
     return now.t_s if now.utc_s is None else now.utc_s
 
 
-def counts_as_charging(evse: Evse) -> bool | None:
+def counts_as_charging(evse: EvseRecord) -> bool | None:
     """Return True for charging, False for idle, None for neither: what the station itself withholds
     costs no time."""
     if evse.charging is ChargingState.CHARGING:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.domain.charging.profile_periods import needs_utc, next_edge_s, period_at
-from agent.domain.charging.profiles import Installed, Period, Profile, Purpose, Unit
+from agent.domain.charging.profiles import InstalledProfile, Period, Profile, Purpose, Unit
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId
 
@@ -39,11 +39,11 @@ class Outlet:
 
 
 @frozen
-class Table:
+class ProfileTable:
     """All installed profiles, and how to read them. ``trusted``: the axis of seconds is UTC. ``switches``: the outlets
     can charge on fewer phases than they have. ``feed_a``: what each phase of the station's feed carries."""
 
-    installed: tuple[Installed, ...]
+    installed: tuple[InstalledProfile, ...]
     nominal_v: float = 230.0
     trusted: bool = True
     switches: bool = False
@@ -85,7 +85,7 @@ class Span:
 # --- who speaks ----------------------------------------------------------------------------------------------------
 
 
-def profiles_by_rank(table: Table, purpose: Purpose, outlet: Outlet | None = None) -> list[Profile]:
+def profiles_by_rank(table: ProfileTable, purpose: Purpose, outlet: Outlet | None = None) -> list[Profile]:
     """Profiles of this purpose that are meant for the outlet (None: the station), the first one that speaks wins."""
     numbers = (STATION,) if outlet is None else (outlet.number, STATION)
     session = outlet.session if outlet is not None else ""
@@ -97,7 +97,7 @@ def profiles_by_rank(table: Table, purpose: Purpose, outlet: Outlet | None = Non
 
 
 def _possible_bounds(
-    table: Table, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float, switches: bool
+    table: ProfileTable, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float, switches: bool
 ) -> Iterator[Bound]:
     """Of the first profile that surely speaks, and of those before it that may."""
     for profile in profiles:
@@ -117,7 +117,7 @@ def _bound_of_period(profile: Profile, period: Period, phases: int, switches: bo
     return Bound(period.limit, profile.schedule.unit, used, profile.schedule.least_rate or 0.0)
 
 
-def bound_of_evse(table: Table, outlet: Outlet, at_s: float) -> Bound:
+def bound_of_evse(table: ProfileTable, outlet: Outlet, at_s: float) -> Bound:
     """What hardware and transaction profiles allow at this EVSE, in A."""
     order = [*profiles_by_rank(table, Purpose.TX, outlet), *profiles_by_rank(table, Purpose.TX_DEFAULT, outlet)]
     switches = table.switches and not outlet.fixed
@@ -130,7 +130,7 @@ def bound_of_evse(table: Table, outlet: Outlet, at_s: float) -> Bound:
     return Bound(min(outlet.most_a, least.limit), Unit.A, least.phases, least.least)
 
 
-def bound_of_station(table: Table, phases: int, at_s: float) -> Bound | None:
+def bound_of_station(table: ProfileTable, phases: int, at_s: float) -> Bound | None:
     """The station maximum in force, in its own unit; None: there is none."""
     found = list(
         _possible_bounds(table, profiles_by_rank(table, Purpose.STATION_MAX), phases, at_s, at_s, table.switches)
@@ -138,7 +138,7 @@ def bound_of_station(table: Table, phases: int, at_s: float) -> Bound | None:
     return min(found, key=lambda b: b.limit_in_watts(table.nominal_v), default=None)
 
 
-def next_change_s(table: Table, outlets: Sequence[Outlet], at_s: float) -> float:
+def next_change_s(table: ProfileTable, outlets: Sequence[Outlet], at_s: float) -> float:
     """When anything of what these outlets are bound by may change; infinity: never by itself."""
     edges = [_next_profile_edge_s(table, p, at_s, at_s) for p in profiles_by_rank(table, Purpose.STATION_MAX)]
     for outlet in outlets:
@@ -149,7 +149,7 @@ def next_change_s(table: Table, outlets: Sequence[Outlet], at_s: float) -> float
     return min(edges, default=math.inf)
 
 
-def _next_profile_edge_s(table: Table, profile: Profile, began_s: float, at_s: float) -> float:
+def _next_profile_edge_s(table: ProfileTable, profile: Profile, began_s: float, at_s: float) -> float:
     return math.inf if not table.trusted and needs_utc(profile) else next_edge_s(profile, began_s, at_s)
 
 
@@ -157,7 +157,7 @@ def _next_profile_edge_s(table: Table, profile: Profile, began_s: float, at_s: f
 
 
 def composite_schedule(
-    table: Table, outlets: Sequence[Outlet], evse: EvseId, start_s: float, duration_s: int, unit: Unit
+    table: ProfileTable, outlets: Sequence[Outlet], evse: EvseId, start_s: float, duration_s: int, unit: Unit
 ) -> tuple[int, list[Span]]:
     """The schedule of an EVSE (0: of the station) from ``start_s`` on. Returns how many seconds it covers, which is
     less than was asked for only after ``STEPS_MAX`` changes, and its spans; equal neighbours are one."""
@@ -183,7 +183,7 @@ def _append_span(spans: list[Span], span: Span) -> None:
         spans.append(span)
 
 
-def _limit_of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
+def _limit_of_evse(table: ProfileTable, outlet: Outlet, at_s: float, unit: Unit) -> tuple[float, int]:
     own = bound_of_evse(table, outlet, at_s)
     limit = own.limit_in_unit(unit, table.nominal_v)
     for bound in _station_wide_bounds(table, outlet.phases, at_s):
@@ -192,7 +192,7 @@ def _limit_of_evse(table: Table, outlet: Outlet, at_s: float, unit: Unit) -> tup
     return round_down_to_tenth(max(limit, _surely_drawn(table, outlet, unit))), own.phases
 
 
-def _limit_of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
+def _limit_of_station(table: ProfileTable, outlets: Sequence[Outlet], at_s: float, unit: Unit) -> tuple[float, int]:
     phases = max((o.phases for o in outlets), default=3)
     surely = [_surely_drawn(table, o, unit) / o.efficiency for o in outlets]
     own = [bound_of_evse(table, o, at_s).limit_in_unit(unit, table.nominal_v) / o.efficiency for o in outlets]
@@ -202,11 +202,11 @@ def _limit_of_station(table: Table, outlets: Sequence[Outlet], at_s: float, unit
     return round_down_to_tenth(max(limit, sum(surely))), phases
 
 
-def _surely_drawn(table: Table, outlet: Outlet, unit: Unit) -> float:
+def _surely_drawn(table: ProfileTable, outlet: Outlet, unit: Unit) -> float:
     return Bound(outlet.surely_a, Unit.A, outlet.phases).limit_in_unit(unit, table.nominal_v)
 
 
-def _station_wide_bounds(table: Table, phases: int, at_s: float) -> list[Bound]:
+def _station_wide_bounds(table: ProfileTable, phases: int, at_s: float) -> list[Bound]:
     """What binds the station as a whole: its feed, and a maximum that was set."""
     feed = [] if table.feed_a is None else [Bound(table.feed_a, Unit.A, phases)]
     station = bound_of_station(table, phases, at_s)

@@ -90,7 +90,7 @@ class Profile:
 
 
 @frozen
-class Installed:
+class InstalledProfile:
     """A profile and where it was set: an EVSE, or 0 for the station (a TxDefaultProfile there holds for every EVSE)."""
 
     evse: EvseId
@@ -123,10 +123,10 @@ def _shape_problem(profile: Profile) -> ProfileRefusal | None:
 
 
 def _limits_problem(profile: Profile, settings: Settings) -> ProfileRefusal | None:
-    most, periods_max = settings.number("profile_stack_level_max"), settings.number("profile_periods_max")
+    most, periods_max = settings.int_value("profile_stack_level_max"), settings.int_value("profile_periods_max")
     if not 0 <= profile.stack_level <= most:
         return ProfileRefusal("InvalidStackLevel", f"stackLevel must be 0 to {most}")
-    if UNIT_WORDS[profile.schedule.unit] not in settings.items_of("profile_rate_units"):
+    if UNIT_WORDS[profile.schedule.unit] not in settings.list_value("profile_rate_units"):
         return ProfileRefusal("UnsupportedRateUnit", f"unit {profile.schedule.unit} is not supported")
     if len(profile.schedule.periods) > periods_max:
         return ProfileRefusal("TooManyElements", f"more than {periods_max} periods")
@@ -160,7 +160,7 @@ def have_same_priority(a: Profile, b: Profile) -> bool:
     return (a.purpose, a.stack_level, a.session) == (b.purpose, b.stack_level, b.session)
 
 
-def profiles_conflict(a: Installed, b: Installed) -> bool:
+def profiles_conflict(a: InstalledProfile, b: InstalledProfile) -> bool:
     """Both would speak at the same time with the same right (2.x K01): at the same EVSE, or one of them at all."""
     shared = a.evse == b.evse or STATION in (a.evse, b.evse)
     return shared and have_same_priority(a.profile, b.profile) and _validity_overlaps(a.profile, b.profile)

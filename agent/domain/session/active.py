@@ -15,13 +15,13 @@ from agent.domain.events import (
     TimeCame,
     VehicleConnected,
     VehicleLeft,
-    VehicleSpent,
+    VehicleSessionUsed,
 )
-from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import CATALOGUE, GRACE_S, blocks, ends_session, heaviest_first
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.faults import CATALOGUE, GRACE_S, blocks_charging, ends_session, most_severe_first
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
-from agent.domain.orders import Remember, SetLimit, WakeMe
+from agent.domain.orders import Persist, SetLimit, WakeMe
 from agent.domain.session.common import (
     ends_without_energy,
     leads_to_states,
@@ -39,23 +39,23 @@ BOUNCE_S = 1.0
 """A plug that is pushed in makes and breaks contact (real seconds)."""
 
 
-def update_charging_state(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def update_charging_state(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     yield from report_charging_state(s, evse, now)
 
 
-def energy_possible(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def energy_possible(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Vehicle or board is ready for energy: the contactor has ``SETTLE_S`` before its silence is told."""
     if not evse.contactor_closed:
         yield from restart_settle_timer(s, evse, now)
     yield from report_charging_state(s, evse, now)
 
 
-def current_offer_changed(s: Site, evse: Evse, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
+def current_offer_changed(s: StationState, evse: EvseRecord, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
     yield from (energy_possible if event.on else update_charging_state)(s, evse, event, now)
 
 
-@leads_to_states(State.ENDING)
-def active_timer_expired(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def active_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer_key("left", evse) and not evse.vehicle_connected:
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
     if event.key == timer_key("connect", evse) and not evse.vehicle_connected:
@@ -71,14 +71,16 @@ def active_timer_expired(s: Site, evse: Evse, event: TimeCame, now: Moment) -> I
         yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
 
 
-@leads_to_states(State.ENDING)
-def cable_removed(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def cable_removed(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     if not evse.tethered:  # a fixed cable only leaves the vehicle
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
 
 
-@leads_to_states(State.ENDING)
-def vehicle_session_used(s: Site, evse: Evse, event: VehicleSpent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def vehicle_session_used(
+    s: StationState, evse: EvseRecord, event: VehicleSessionUsed, now: Moment
+) -> Iterator[Yielded]:
     """So ends the transaction, unless its tariff asks for the place that is still taken. What a withdrawal has ended
     stays as long as it was meant to; what the board has ended, or has not begun, cannot go on."""
     if not event.by_itself:
@@ -88,21 +90,21 @@ def vehicle_session_used(s: Site, evse: Evse, event: VehicleSpent, now: Moment) 
         return
     tariff = evse.bill.tariff if evse.bill is not None else None
     session = evse.session
-    if session is not None and tariff is not None and any(rates.occupancy for rates in tariff.rates()):
+    if session is not None and tariff is not None and any(rates.occupancy for rates in tariff.rates_by_window()):
         session.spent = True
-        yield Remember("session", session.id, session.to_record())
+        yield Persist("session", session.id, session.to_record())
         yield from report_charging_state(s, evse, now)
     else:
         reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
         yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
 
 
-@leads_to_states(State.ENDING)
-def vehicle_left(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def vehicle_left(s: StationState, evse: EvseRecord, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
     """The driver pulled at the car: ends the session, unless the backend wants it to survive (1.6 test case 005_3);
     then nobody gets energy until the vehicle is back. A fixed cable does not show who holds it: the right waits no
     longer than for a first plug (2.x E10). Before there was energy a plug has a moment to be pushed in for good."""
-    ends = s.settings.flag("stop_on_ev_disconnect") or bool(s.tx_stop_points() & UNPLUGGING)
+    ends = s.settings.bool_value("stop_on_ev_disconnect") or bool(s.tx_stop_points() & UNPLUGGING)
     if ends and _energy_had_or_lost(evse):
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
         return
@@ -111,11 +113,11 @@ def vehicle_left(s: Site, evse: Evse, event: VehicleLeft, now: Moment) -> Iterat
         yield WakeMe(timer_key("left", evse), now.t_s + BOUNCE_S * s.io_s)
         return
     if evse.tethered:
-        yield WakeMe(timer_key("connect", evse), now.t_s + s.settings.number("connection_timeout_s"))
+        yield WakeMe(timer_key("connect", evse), now.t_s + s.settings.int_value("connection_timeout_s"))
     yield from report_charging_state(s, evse, now)
 
 
-def apply_changed_limit(s: Site, evse: Evse, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
+def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
     """Another bound. Below the least the session pauses: release is withdrawn, nothing ends; with current again it is
     given to whom it was meant for. Where release is given once only, the limit alone says it."""
     yield SetLimit(evse.number, evse.charging_limit)
@@ -135,7 +137,7 @@ def apply_changed_limit(s: Site, evse: Evse, event: LimitChanged, now: Moment) -
     yield from report_charging_state(s, evse, now)
 
 
-def release_refused(s: Site, evse: Evse, event: ReleaseRefused, now: Moment) -> Iterator[Yielded]:
+def release_refused(s: StationState, evse: EvseRecord, event: ReleaseRefused, now: Moment) -> Iterator[Yielded]:
     """The session goes on without energy, and says so, until the vehicle is plugged anew or the board is opened anew:
     nobody may believe in a release that is not there, and nobody tries it all night."""
     if evse.release:
@@ -144,40 +146,40 @@ def release_refused(s: Site, evse: Evse, event: ReleaseRefused, now: Moment) -> 
         yield from report_charging_state(s, evse, now)
 
 
-def _stop_for_unplug(evse: Evse) -> StopWanted:
+def _stop_for_unplug(evse: EvseRecord) -> StopWanted:
     """One picture may show both: a pilot that is short-circuited hides the vehicle. The fault is the reason then."""
-    why = next((f for f in heaviest_first(frozenset(evse.faults)) if ends_session(f) and f not in GRACE_S), None)
+    why = next((f for f in most_severe_first(frozenset(evse.faults)) if ends_session(f) and f not in GRACE_S), None)
     if why is not None:
         return StopWanted(evse.number, CATALOGUE[why].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
     return StopWanted(evse.number, StopReason.EV_DISCONNECTED, TriggerReason.EV_COMMUNICATION_LOST)
 
 
-def _energy_had_or_lost(evse: Evse) -> bool:
+def _energy_had_or_lost(evse: EvseRecord) -> bool:
     """Energy, or a fault that takes it away for good; otherwise it is nobody's yet."""
     session = evse.session
     assert session is not None
     drawn = evse.energy_delivered or session.last_wh > session.start_wh
-    return drawn or any(blocks(f) and f not in GRACE_S for f in evse.faults | evse.board_faults)
+    return drawn or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults | evse.board_faults)
 
 
-def vehicle_returned(s: Site, evse: Evse, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
+def vehicle_returned(s: StationState, evse: EvseRecord, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     for kind in ("connect", "left"):
         yield WakeMe(timer_key(kind, evse), None)
     session.spent, session.plugged_at = False, evse.plugged_at or now.stamp
-    yield Remember("session", session.id, session.to_record())
+    yield Persist("session", session.id, session.to_record())
     if not session.held:
         yield from set_release(s, evse, True)
     yield from restart_settle_timer(s, evse, now)
     if evse.charging is ChargingState.IDLE:
         evse.charging = ChargingState.EV_CONNECTED
-        if session.told:
+        if session.reported:
             yield from report_transaction_update(s, evse, session, TriggerReason.CABLE_PLUGGED_IN, now)
     yield from report_charging_state(s, evse, now)
 
 
-def update_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+def update_register(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     session.last_wh = max(session.last_wh, event.reading.energy_wh)
@@ -186,34 +188,34 @@ def update_register(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Itera
         yield from withhold_energy(s, evse, now)
 
 
-def mark_session_alive(evse: Evse, now: Moment) -> None:
+def mark_session_alive(evse: EvseRecord, now: Moment) -> None:
     """The session lives and its vehicle is there, as far as the board can be asked: neither a register alone nor a
     session that waits for its board proves anything of the plug."""
-    if evse.session is not None and evse.state is State.ACTIVE and Fault.BOARD_SILENT not in evse.faults:
+    if evse.session is not None and evse.state is SessionState.ACTIVE and Fault.BOARD_SILENT not in evse.faults:
         evse.session.alive_at = now.stamp
 
 
-def limit_invalid_token_energy(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def limit_invalid_token_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     """The token turned out to be bad and the session is to stay open (StopTransactionOnInvalidId false): so many more
     watt-hours as MaxEnergyOnInvalidId allows (1.6 9.1; 2.x C15), from the newest register on, then none."""
     session = evse.session
-    more_wh = s.settings.number("max_energy_on_invalid_wh")
+    more_wh = s.settings.int_value("max_energy_on_invalid_wh")
     if session is None or session.until_wh is not None:
         return
     if more_wh == 0:
         yield from withhold_energy(s, evse, now)
-    elif evse.state in (State.ACTIVE, State.RECOVERING) and not session.held:
+    elif evse.state in (SessionState.ACTIVE, SessionState.RECOVERING) and not session.held:
         session.until_wh = session.last_wh + more_wh
-        yield Remember("session", session.id, session.to_record())
+        yield Persist("session", session.id, session.to_record())
 
 
-def withhold_energy(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def withhold_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     """No more energy, and the session stays open: release withdrawn until somebody ends it."""
     session = evse.session
-    if session is None or session.held or evse.state not in (State.ACTIVE, State.RECOVERING):
+    if session is None or session.held or evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING):
         return
     session.held = True
     yield from set_release(s, evse, False)
-    yield Remember("session", session.id, session.to_record())
-    if evse.state is State.ACTIVE:
+    yield Persist("session", session.id, session.to_record())
+    if evse.state is SessionState.ACTIVE:
         yield from report_charging_state(s, evse, now)

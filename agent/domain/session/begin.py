@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import (
+    AuthorizationDropped,
     BoardOpened,
     Event,
     EvseEvent,
-    GrantDropped,
     MeterFailed,
     MeterRead,
     SessionOpened,
@@ -16,11 +16,11 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.evse import Evse, Service, Site, State
+from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TransactionStarted, TriggerReason
-from agent.domain.orders import ReadMeter, Remember, WakeMe
-from agent.domain.reservation_claims import claim
+from agent.domain.orders import Persist, ReadMeter, WakeMe
+from agent.domain.reservation_claims import claim_reservation
 from agent.domain.session.common import (
     leads_to_states,
     restart_settle_timer,
@@ -37,43 +37,44 @@ from agent.domain.session.signed_readings import (
     take_owed_record,
 )
 from agent.domain.session.tx_points import authorization_trigger, session_begun, transaction_starts_late
-from agent.domain.session_records import Grant, Session
+from agent.domain.session_records import Authorization, Session
 from agent.model.types import Moment
 
 
-@leads_to_states(State.OCCUPIED)
-def occupy_evse(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.OCCUPIED)
+def occupy_evse(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """Something is in the socket, or a new vehicle on what was left there."""
     evse.state = state_without_session(evse)
     yield situation_changed(evse)
 
 
-@leads_to_states(State.FREE)
-def vacate_evse(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.FREE)
+def vacate_evse(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """Free is where neither cable nor vehicle is; until then everything stays (Finishing as well)."""
     if not (evse.cable_plugged or evse.vehicle_connected):
-        evse.state = State.FREE
+        evse.state = SessionState.FREE
     yield situation_changed(evse)
 
 
-def _await_vehicle(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
-    assert evse.grant is not None
-    evse.state = State.AUTHORISED
-    wait_s = evse.grant.wait_s
-    evse.grant.until_s = now.t_s + (s.settings.number("connection_timeout_s") if wait_s is None else wait_s)
-    yield WakeMe(timer_key("connect", evse), evse.grant.until_s)
+def _await_vehicle(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+    assert evse.authorization is not None
+    evse.state = SessionState.AUTHORIZED
+    wait_s = evse.authorization.wait_s
+    evse.authorization.until_s = now.t_s + (s.settings.int_value("connection_timeout_s") if wait_s is None else wait_s)
+    yield WakeMe(timer_key("connect", evse), evse.authorization.until_s)
     yield situation_changed(evse)
 
 
-@leads_to_states(State.AUTHORISED, State.BEGINNING)
-def accept_authorization(s: Site, evse: Evse, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.AUTHORIZED, SessionState.BEGINNING)
+def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
     group = event.verdict.group if event.verdict else None
-    used = claim(s, evse, event.token, group) or ""
+    used = claim_reservation(s, evse, event.token, group) or ""
     web = bool(event.remote_id) and evse.payer_until_s is not None
-    evse.grant = Grant(
+    evse.authorization = Authorization(
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
-        tariff=evse.offer.price(s.settings) if web and evse.offer else event.tariff, judged_by=event.judged_by,
+        tariff=evse.offer.tariff_for_new_driver(s.settings) if web and evse.offer else event.tariff,
+        judged_by=event.judged_by,
     )  # fmt: skip
     if evse.vehicle_connected:
         yield from begin_session(s, evse, event, now)
@@ -81,66 +82,66 @@ def accept_authorization(s: Site, evse: Evse, event: TokenAccepted, now: Moment)
     yield from _await_vehicle(s, evse, now)
 
 
-@leads_to_states(State.BEGINNING)
-def begin_session(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.BEGINNING)
+def begin_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Vehicle and right are there: take the register before anything else."""
-    evse.state = State.BEGINNING
+    evse.state = SessionState.BEGINNING
     evse.begin_try += 1
     yield WakeMe(timer_key("connect", evse), None)
     yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True, signing=signing_at_begin(s, evse, now))
     yield situation_changed(evse)
 
 
-@leads_to_states(State.BEGINNING, State.AUTHORISED)
-def begin_session_again(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.BEGINNING, SessionState.AUTHORIZED)
+def begin_session_again(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
     """The board was away for a moment; nothing is on disk yet, the right is seconds old."""
     if evse.vehicle_connected and not evse.session_used:
         yield from begin_session(s, evse, event, now)
-    elif evse.state is State.BEGINNING:
+    elif evse.state is SessionState.BEGINNING:
         yield from vehicle_left_before_session(s, evse, event, now)
 
 
-@leads_to_states(State.FREE, State.OCCUPIED)
-def drop_authorization(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
-    evse.grant = None
+@leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
+def drop_authorization(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
+    evse.authorization = None
     evse.state = state_without_session(evse)
     yield WakeMe(timer_key("connect", evse), None)
     yield _authorization_dropped(evse, event)
     yield situation_changed(evse)
 
 
-def _authorization_dropped(evse: Evse, event: Event) -> GrantDropped:
+def _authorization_dropped(evse: EvseRecord, event: Event) -> AuthorizationDropped:
     if isinstance(event, TimeCame):
-        return GrantDropped(evse.number, "timeout", StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
+        return AuthorizationDropped(evse.number, "timeout", StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
     if isinstance(event, StopWanted):
-        return GrantDropped(evse.number, "stopped", event.reason, event.trigger)
-    return GrantDropped(evse.number, "unavailable" if isinstance(event, MeterFailed) else "stopped")
+        return AuthorizationDropped(evse.number, "stopped", event.reason, event.trigger)
+    return AuthorizationDropped(evse.number, "unavailable" if isinstance(event, MeterFailed) else "stopped")
 
 
-@leads_to_states(State.FREE, State.OCCUPIED)
-def connection_timed_out(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer_key("connect", evse) and evse.grant and now.t_s >= evse.grant.until_s:
+@leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
+def connection_timed_out(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    if event.key == timer_key("connect", evse) and evse.authorization and now.t_s >= evse.authorization.until_s:
         yield from drop_authorization(s, evse, event, now)
 
 
-@leads_to_states(State.AUTHORISED)
-def vehicle_left_before_session(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.AUTHORIZED)
+def vehicle_left_before_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Pulled before the session was on disk: the right stays for another connection time-out."""
     yield from _await_vehicle(s, evse, now)
 
 
-@leads_to_states(State.ACTIVE, State.AUTHORISED, State.FREE, State.OCCUPIED)
-def open_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ACTIVE, SessionState.AUTHORIZED, SessionState.FREE, SessionState.OCCUPIED)
+def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """The register is known: session on disk, then told, then release."""
     if event.purpose != f"begin:{evse.begin_try}":
         return
-    if s.stopping or s.service_state(evse) is Service.FAULTED:
+    if s.stopping or s.service_state(evse) is ServiceState.FAULTED:
         yield from drop_authorization(s, evse, event, now)
         return
     if evse.session_used:  # told since: the right waits until the vehicle is plugged anew
         yield from _await_vehicle(s, evse, now)
         return
-    right, reading = evse.grant, event.reading
+    right, reading = evse.authorization, event.reading
     assert right is not None  # the only ways into BEGINNING set it
     late = bool(evse.owed_record) and reading.signed is not None
     reading = yield from take_owed_record(s, evse, reading)
@@ -161,18 +162,18 @@ def open_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator
         offline=right.offline or not s.backend_online,
         profile=right.profile,
         reservation=right.reservation,
-        told=not transaction_starts_late(s, evse),
+        reported=not transaction_starts_late(s, evse),
         signing=evse.signing,
         web=right.web,
         judged_by=right.judged_by,
         price=agreed_price_text(right),
     )
-    evse.session, evse.grant, evse.reading = session, None, reading
+    evse.session, evse.authorization, evse.reading = session, None, reading
     told_with = yield from add_station_signature(s, evse, reading, "sign_samples", "B", now)
-    evse.state, evse.charging = State.ACTIVE, ChargingState.EV_CONNECTED
+    evse.state, evse.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
     evse.energy_delivered = evse.resumed = False
     trigger = authorization_trigger(right)
-    yield Remember("session", session.id, session.to_record())
+    yield Persist("session", session.id, session.to_record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
         remote_id=right.remote_id, reading=told_with, reservation=right.reservation,
@@ -185,8 +186,8 @@ def open_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator
     yield situation_changed(evse)
 
 
-@leads_to_states(State.FREE, State.OCCUPIED)
-def begin_register_failed(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
+def begin_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Without a register there is no transaction (and no energy)."""
     if event.purpose == f"begin:{evse.begin_try}":
         yield from drop_authorization(s, evse, event, now)

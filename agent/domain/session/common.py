@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from agent.domain.events import Event, EvseEvent, SituationChanged
-from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import GRACE_S, blocks
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.faults import GRACE_S, blocks_charging
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
-from agent.domain.orders import SetLimit, SetRelease, Tell, WakeMe
+from agent.domain.orders import Send, SetLimit, SetRelease, WakeMe
 from agent.domain.session.tx_points import start_late_transaction
 from agent.domain.session_records import Session
-from agent.domain.transaction import Point
+from agent.domain.transaction import TxPoint
 from agent.model.fastclass import replace
 from agent.model.types import Moment, Reading
 
-Rule: TypeAlias = Callable[[Site, Evse, Any, Moment], Iterator[Yielded]]
+Rule: TypeAlias = Callable[[StationState, EvseRecord, Any, Moment], Iterator[Yielded]]
 
 SETTLE_S = 5.0
 """How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
 
 
-def leads_to_states(*states: State) -> Callable[[Rule], Rule]:
+def leads_to_states(*states: SessionState) -> Callable[[Rule], Rule]:
     """Declare which states a rule may lead to (besides staying)."""
 
     def declare_targets(rule: Rule) -> Rule:
@@ -33,18 +33,18 @@ def leads_to_states(*states: State) -> Callable[[Rule], Rule]:
     return declare_targets
 
 
-def timer_key(kind: str, evse: Evse) -> str:
+def timer_key(kind: str, evse: EvseRecord) -> str:
     return f"{kind}:{evse.number}"
 
 
-def situation_changed(evse: Evse) -> SituationChanged:
+def situation_changed(evse: EvseRecord) -> SituationChanged:
     return SituationChanged(evse.number)
 
 
-def set_release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
+def set_release(s: StationState, evse: EvseRecord, on: bool) -> Iterator[Yielded]:
     """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE. In a
     pause the wish is kept: ``active.apply_changed_limit`` gives release when there is current again."""
-    if on and (evse.release or s.stopping or any(blocks(f) and f not in GRACE_S for f in evse.faults)):
+    if on and (evse.release or s.stopping or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults)):
         return
     evse.release_requested = on
     if on and evse.paused_by_limit:
@@ -53,13 +53,13 @@ def set_release(s: Site, evse: Evse, on: bool) -> Iterator[Yielded]:
     yield SetRelease(evse.number, on)
 
 
-def set_limit_before_release(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def set_limit_before_release(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     """Before release is given: the board learns what it may offer at most."""
     s.bound(evse, now)
     yield SetLimit(evse.number, evse.charging_limit)
 
 
-def with_offered_limit(evse: Evse, reading: Reading) -> Reading:
+def with_offered_limit(evse: EvseRecord, reading: Reading) -> Reading:
     """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
     battery: as the vehicle has told the board."""
     if evse.dc:
@@ -73,12 +73,12 @@ def with_offered_limit(evse: Evse, reading: Reading) -> Reading:
     return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
 
 
-def state_without_session(evse: Evse) -> State:
+def state_without_session(evse: EvseRecord) -> SessionState:
     """Where an EVSE without a session and without a grant belongs."""
-    return State.OCCUPIED if evse.cable_plugged or evse.vehicle_connected else State.FREE
+    return SessionState.OCCUPIED if evse.cable_plugged or evse.vehicle_connected else SessionState.FREE
 
 
-def charging_state(evse: Evse) -> ChargingState:
+def charging_state(evse: EvseRecord) -> ChargingState:
     """The decision table of a running session (IEC 61851-1 pilot to OCPP charging state). The station's own pause
     wins over the vehicle's, unless that takes nothing any more; between release and the first sign of the vehicle the
     old word stays for ``SETTLE_S``."""
@@ -98,7 +98,7 @@ def charging_state(evse: Evse) -> ChargingState:
     return ChargingState.SUSPENDED_EV
 
 
-def report_charging_state(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def report_charging_state(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     """Tell a changed charging state."""
     session = evse.session
     new = charging_state(evse)
@@ -107,7 +107,7 @@ def report_charging_state(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]
     evse.charging = new
     if new is ChargingState.CHARGING:
         evse.state_settled = evse.energy_delivered = True
-    if not session.told:
+    if not session.reported:
         if evse.energy_delivered:
             yield from start_late_transaction(s, evse, session, now.stamp)
         yield situation_changed(evse)
@@ -121,32 +121,32 @@ def report_charging_state(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]
 
 
 def report_transaction_update(
-    s: Site, evse: Evse, session: Session, trigger: TriggerReason, now: Moment
+    s: StationState, evse: EvseRecord, session: Session, trigger: TriggerReason, now: Moment
 ) -> Iterator[Yielded]:
     update = TransactionUpdated(
         session.id, evse.number, now.stamp, trigger, evse.charging, offline=not s.backend_online
     )
     for link in s.links:
-        yield Tell(link, update)
+        yield Send(link, update)
     yield situation_changed(evse)
 
 
-def ends_without_energy(s: Site, evse: Evse) -> bool:
+def ends_without_energy(s: StationState, evse: EvseRecord) -> bool:
     """The vehicle has had energy, and the transaction ends when it takes no more (stop point EnergyTransfer)."""
-    return evse.energy_delivered and Point.ENERGY in s.tx_stop_points()
+    return evse.energy_delivered and TxPoint.ENERGY in s.tx_stop_points()
 
 
-def restart_settle_timer(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def restart_settle_timer(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     evse.state_settled = False
     begins_s = evse.release_to_energy_s if evse.release else 0.0
     yield WakeMe(timer_key("settle", evse), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
 
 
-def ignore_event(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def ignore_event(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """This event changes nothing here."""
     return iter(())
 
 
-def report_situation(s: Site, evse: Evse, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
+def report_situation(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """The socket looks different, nothing else has changed."""
     yield situation_changed(evse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from agent.domain.energized import flows
+from agent.domain.energized import describe_flow
 from agent.domain.events import (
     Event,
     MeterFailed,
@@ -15,12 +15,12 @@ from agent.domain.events import (
     VehicleConnected,
     VehicleLeft,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.kept_cable import CARDLESS
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
-from agent.domain.ocmf import Bill, Holder, payload
-from agent.domain.orders import ReadMeter, Remember, WakeMe
+from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
+from agent.domain.orders import Persist, ReadMeter, WakeMe
 from agent.domain.session.common import (
     leads_to_states,
     set_release,
@@ -32,7 +32,7 @@ from agent.domain.session.common import (
 from agent.domain.session.signed_readings import owe_meter_record, signing_at_end
 from agent.domain.session.tx_points import is_transaction_reported, session_ended
 from agent.domain.session_records import EndedSession, Session
-from agent.domain.stop_reason import Stop
+from agent.domain.stop_reason import PendingStop
 from agent.model.types import MeterIdentity, Moment, Reading, SignedReading, Stamp
 
 CONTACTOR_S = 10.0
@@ -41,32 +41,32 @@ END_TRIES = 3
 RETRY_S = 5.0
 
 
-@leads_to_states(State.ENDING)
-def end_session(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def end_session(s: StationState, evse: EvseRecord, event: StopWanted, now: Moment) -> Iterator[Yielded]:
     """Withdraw release at once, put the reason on disk, and wait for the board before the register is read."""
     session = evse.session
     assert session is not None
     yield from set_release(s, evse, False)
-    session.stop = Stop(
+    session.stop = PendingStop(
         event.reason, event.trigger, now.stamp, event.token, event.note, evse.board_known and not evse.vehicle_connected
     )
     session.alive_at = now.stamp
-    evse.state, evse.end_try, evse.vehicle_replaced = State.ENDING, 0, False
-    yield Remember("session", session.id, session.to_record())
+    evse.state, evse.end_try, evse.vehicle_replaced = SessionState.ENDING, 0, False
+    yield Persist("session", session.id, session.to_record())
     yield WakeMe(timer_key("settle", evse), None)
     yield WakeMe(timer_key("connect", evse), None)
     yield from read_end_register_when_open(s, evse, now)
     yield situation_changed(evse)
 
 
-def read_end_register_when_open(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def read_end_register_when_open(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     if _current_may_flow(evse):
         yield WakeMe(timer_key("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
     else:
         yield from read_end_register(s, evse, now)
 
 
-def _current_may_flow(evse: Evse) -> bool:
+def _current_may_flow(evse: EvseRecord) -> bool:
     """Until the board has confirmed that release is withdrawn, its last picture may be older than its contactor; one
     that was not seen yet may be on its way to open. A register that a meter signs is read once: where the board does
     not see its contactor, the vehicle has to stop asking first."""
@@ -76,13 +76,13 @@ def _current_may_flow(evse: Evse) -> bool:
     return evse.contactor_closed or not evse.withdrawn or not evse.board_known
 
 
-def read_end_register(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def read_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     evse.end_try += 1
     yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True, signing=signing_at_end(s, evse, now))
 
 
 def vehicle_changed_during_end(
-    s: Site, evse: Evse, event: VehicleConnected | VehicleLeft, now: Moment
+    s: StationState, evse: EvseRecord, event: VehicleConnected | VehicleLeft, now: Moment
 ) -> Iterator[Yielded]:
     """Whoever comes now has had nothing of the session that is being ended."""
     evse.vehicle_replaced = isinstance(event, VehicleConnected)
@@ -91,20 +91,20 @@ def vehicle_changed_during_end(
         yield from end_condition_met(s, evse, event, now)
 
 
-def end_condition_met(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def end_condition_met(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """One of the things that were waited for has come."""
     if evse.end_try == 0 and not _current_may_flow(evse):  # otherwise the timer is that of the next try
         yield WakeMe(timer_key("end", evse), None)
         yield from read_end_register(s, evse, now)
 
 
-def end_timer_expired(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+def end_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer_key("end", evse):
         yield from read_end_register(s, evse, now)
 
 
-@leads_to_states(State.ENDED, State.OCCUPIED, State.FREE)
-def finish_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDED, SessionState.OCCUPIED, SessionState.FREE)
+def finish_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     if event.purpose != f"end:{evse.end_try}":
@@ -118,16 +118,16 @@ def finish_session(s: Site, evse: Evse, event: MeterRead, now: Moment) -> Iterat
     yield from _close_session(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
 
 
-def _vehicle_still_draws(evse: Evse, reading: Reading) -> bool:
+def _vehicle_still_draws(evse: EvseRecord, reading: Reading) -> bool:
     """A board that does not see its contactor opens it some seconds after release, under load; one that has confirmed
     nothing within ``CONTACTOR_S`` is late, or silent until its watchdog opens. What a meter has signed as the end is
     the end."""
     unseen = not evse.sees_contactor or _current_may_flow(evse)
-    return unseen and evse.vehicle_connected and reading.signed is None and bool(flows(reading))
+    return unseen and evse.vehicle_connected and reading.signed is None and bool(describe_flow(reading))
 
 
-@leads_to_states(State.ENDED, State.OCCUPIED, State.FREE)
-def end_register_failed(s: Site, evse: Evse, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDED, SessionState.OCCUPIED, SessionState.FREE)
+def end_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Try again; after that the last good register is billed: never zero, never invented."""
     session = evse.session
     assert session is not None
@@ -139,22 +139,22 @@ def end_register_failed(s: Site, evse: Evse, event: MeterFailed, now: Moment) ->
     yield from _close_session(s, evse, session.last_wh, now)
 
 
-def end_session_from_disk(s: Site, evse: Evse, register_wh: int, now: Moment) -> Iterator[Yielded]:
+def end_session_from_disk(s: StationState, evse: EvseRecord, register_wh: int, now: Moment) -> Iterator[Yielded]:
     """End it as it is on disk: with this register or its last one there, and with its last sign of life."""
     session = evse.session
     assert session is not None
     if session.stop is None:
-        session.stop = Stop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, session.alive_at)
+        session.stop = PendingStop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, session.alive_at)
     yield WakeMe(timer_key("recover", evse), None)
     yield from _close_session(s, evse, max(session.last_wh, register_wh), now)
 
 
-def _retry_end_register(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def _retry_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     yield WakeMe(timer_key("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
 
 
 def _close_session(
-    s: Site, evse: Evse, meter_wh: int, now: Moment, reading: Reading | None = None
+    s: StationState, evse: EvseRecord, meter_wh: int, now: Moment, reading: Reading | None = None
 ) -> Iterator[Yielded]:
     """The stop is on disk (the told message and the forgotten session are one transaction), then told."""
     session = evse.session
@@ -168,7 +168,7 @@ def _close_session(
         offline=not s.backend_online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
         reading=reading, plugged=False if stop.unplugged else None, signed=signed,
     )  # fmt: skip
-    yield Remember("session", session.id, None)
+    yield Persist("session", session.id, None)
     yield from owe_meter_record(evse, session, meter_wh, at, reading)
     yield from session_ended(s, evse, session, told, now)
     evse.last_session = EndedSession(
@@ -179,7 +179,7 @@ def _close_session(
     evse.state = (
         state_without_session(evse)
         if evse.vehicle_replaced or not (evse.cable_plugged or evse.vehicle_connected)
-        else State.ENDED
+        else SessionState.ENDED
     )
     card = None if session.web or session.token.type in CARDLESS else session.token
     yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at, card, session.group)
@@ -187,29 +187,29 @@ def _close_session(
 
 
 def _signed_session_record(
-    s: Site, evse: Evse, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
+    s: StationState, evse: EvseRecord, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
 ) -> Generator[Yielded, None, SignedReading | None]:
     """The meter's own record as it is; otherwise, where it is wanted, one of the station. Its number is on disk with
     the bill, before either leaves."""
     if reading is not None and reading.signed is not None:
         return reading.signed
-    if not (s.settings.flag("sign_readings") or s.settings.flag("sign_samples")) or not is_transaction_reported(
-        session, meter_wh
-    ):
+    if not (
+        s.settings.bool_value("sign_readings") or s.settings.bool_value("sign_samples")
+    ) or not is_transaction_reported(session, meter_wh):
         return None
     stop = session.stop
     assert stop is not None
-    bill = Bill(
+    bill = OcmfBill(
         s.records + 1, f"{s.number} {evse.number}", s.version, evse.meter.present or MeterIdentity(),
         Holder(session.token, session.judged_by, session.price, session.id),
         session.started, session.start_wh, at, meter_wh, reading is not None, _OCMF_END.get(
             StopReason(stop.reason), "E"
         ), evse.dc,
     )  # fmt: skip
-    record = s.sign(payload(bill, now))
+    record = s.sign(ocmf_payload(bill, now))
     if record is not None:
         s.records += 1
-        yield Remember("ocmf", "made", {"number": s.records})
+        yield Persist("ocmf", "made", {"number": s.records})
     return record
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from agent.domain.events import BoardOpened, SessionOpened, StopWanted, TimeCame
-from agent.domain.evse import Evse, Site, State
-from agent.domain.faults import GRACE_S, blocks, ends_session
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.faults import GRACE_S, blocks_charging, ends_session
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TriggerReason
-from agent.domain.orders import Remember, WakeMe
+from agent.domain.orders import Persist, WakeMe
 from agent.domain.session.common import (
     leads_to_states,
     report_charging_state,
@@ -21,7 +21,7 @@ from agent.domain.session.common import (
     timer_key,
 )
 from agent.domain.session.end import end_condition_met, end_session, read_end_register, read_end_register_when_open
-from agent.domain.stop_reason import Stop
+from agent.domain.stop_reason import PendingStop
 from agent.model.types import Moment, Stamp
 
 RECOVER_S = 300.0
@@ -37,7 +37,9 @@ class Plugged(Protocol):
     def alive_at(self) -> Stamp: ...
 
 
-def plug_is_uninterrupted(s: Site, evse: Evse, session: Plugged, plugged_s: float | None, now: Moment) -> bool:
+def plug_is_uninterrupted(
+    s: StationState, evse: EvseRecord, session: Plugged, plugged_s: float | None, now: Moment
+) -> bool:
     """Is the vehicle on the cable the one that the session began with?
 
     With a board that counts the seconds since the plug: the count must cover the whole time since we saw the plug (it
@@ -53,8 +55,8 @@ def plug_is_uninterrupted(s: Site, evse: Evse, session: Plugged, plugged_s: floa
     return not evse.counts_plugged and now.t_s - session.alive_at.t_s <= s.resume_within_s
 
 
-@leads_to_states(State.ACTIVE, State.ENDING)
-def recover_session(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ACTIVE, SessionState.ENDING)
+def recover_session(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
     """The board is there (again): go on with proof, otherwise close with the register of now."""
     session = evse.session
     assert session is not None
@@ -72,29 +74,29 @@ def recover_session(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Ite
         yield from end_session(s, evse, stop, now)
 
 
-@leads_to_states(State.ENDING)
-def resume_ending(s: Site, evse: Evse, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def resume_ending(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
     """The board is there again and the end was meant already: whatever vehicle is there, the reason stays. An end that
     waits already waits no longer for it: a board may come and go."""
-    if evse.state is State.ENDING:
+    if evse.state is SessionState.ENDING:
         yield from end_condition_met(s, evse, event, now)
         return
-    evse.state, evse.end_try = State.ENDING, 0
+    evse.state, evse.end_try = SessionState.ENDING, 0
     yield from read_end_register_when_open(s, evse, now)
 
 
-def _has_lasting_fault(evse: Evse, event: BoardOpened) -> bool:
+def _has_lasting_fault(evse: EvseRecord, event: BoardOpened) -> bool:
     """A fault in the new picture that ends sessions, or a blocking one from elsewhere and without grace."""
-    lasting = {f for f in evse.faults if blocks(f) and f not in GRACE_S}
+    lasting = {f for f in evse.faults if blocks_charging(f) and f not in GRACE_S}
     return bool(lasting) or any(ends_session(f) for f in event.state.faults)
 
 
-def _resume_session(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def _resume_session(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    evse.state, evse.charging, evse.resumed = State.ACTIVE, ChargingState.EV_CONNECTED, True
+    evse.state, evse.charging, evse.resumed = SessionState.ACTIVE, ChargingState.EV_CONNECTED, True
     session.alive_at, session.spent = now.stamp, evse.session_used
-    yield Remember("session", session.id, session.to_record())
+    yield Persist("session", session.id, session.to_record())
     if not (session.held or session.spent):
         yield from set_limit_before_release(s, evse, now)
         yield from set_release(s, evse, True)
@@ -105,23 +107,23 @@ def _resume_session(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
     yield situation_changed(evse)
 
 
-@leads_to_states(State.ENDING)
-def recovery_timed_out(s: Site, evse: Evse, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def recovery_timed_out(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     if event.key == timer_key("recover", evse):
         yield from _abandon_recovery(s, evse, now)
 
 
-@leads_to_states(State.ENDING)
-def stop_during_recovery(s: Site, evse: Evse, event: StopWanted, now: Moment) -> Iterator[Yielded]:
+@leads_to_states(SessionState.ENDING)
+def stop_during_recovery(s: StationState, evse: EvseRecord, event: StopWanted, now: Moment) -> Iterator[Yielded]:
     yield from end_session(s, evse, event, now)
 
 
-def _abandon_recovery(s: Site, evse: Evse, now: Moment) -> Iterator[Yielded]:
+def _abandon_recovery(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
     if session.stop is None:
-        session.stop = Stop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, now.stamp)
-    evse.state, evse.end_try = State.ENDING, 0
-    yield Remember("session", session.id, session.to_record())
+        session.stop = PendingStop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, now.stamp)
+    evse.state, evse.end_try = SessionState.ENDING, 0
+    yield Persist("session", session.id, session.to_record())
     yield from read_end_register(s, evse, now)
     yield situation_changed(evse)

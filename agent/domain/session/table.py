@@ -32,9 +32,9 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
     VehicleReady,
-    VehicleSpent,
+    VehicleSessionUsed,
 )
-from agent.domain.evse import Evse, Site, State
+from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.session.active import (
     active_timer_expired,
@@ -86,7 +86,7 @@ EVENTS: tuple[type[Event], ...] = (
     VehicleLeft,
     VehicleReady,
     VehiclePaused,
-    VehicleSpent,
+    VehicleSessionUsed,
     OfferChanged,
     LimitChanged,
     ReleaseRefused,
@@ -102,25 +102,25 @@ EVENTS: tuple[type[Event], ...] = (
 
 _NOTHING: dict[type[Event], Rule] = dict.fromkeys(EVENTS, ignore_event)
 
-TABLE: dict[State, dict[type[Event], Rule]] = {
-    State.FREE: {
+TABLE: dict[SessionState, dict[type[Event], Rule]] = {
+    SessionState.FREE: {
         **_NOTHING,
         BoardOpened: occupy_evse,
         CablePlugged: occupy_evse,
         VehicleConnected: occupy_evse,
         TokenAccepted: accept_authorization,
     },
-    State.OCCUPIED: {
+    SessionState.OCCUPIED: {
         **_NOTHING,
         BoardOpened: vacate_evse,
         CablePlugged: report_situation,
         CableRemoved: vacate_evse,
         VehicleConnected: report_situation,
         VehicleLeft: vacate_evse,
-        VehicleSpent: report_situation,
+        VehicleSessionUsed: report_situation,
         TokenAccepted: accept_authorization,
     },
-    State.AUTHORISED: {
+    SessionState.AUTHORIZED: {
         **_NOTHING,
         BoardOpened: begin_session_again,
         CablePlugged: report_situation,
@@ -131,7 +131,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         StopWanted: drop_authorization,
         TimeCame: connection_timed_out,
     },
-    State.BEGINNING: {
+    SessionState.BEGINNING: {
         **_NOTHING,
         BoardOpened: begin_session_again,
         CableRemoved: vehicle_left_before_session,
@@ -140,14 +140,14 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         MeterRead: open_session,
         MeterFailed: begin_register_failed,
     },
-    State.ACTIVE: {
+    SessionState.ACTIVE: {
         **_NOTHING,
         BoardOpened: recover_session,
         CableRemoved: cable_removed,
         VehicleConnected: vehicle_returned,
         VehicleLeft: vehicle_left,
         VehicleReady: energy_possible,
-        VehicleSpent: vehicle_session_used,
+        VehicleSessionUsed: vehicle_session_used,
         VehiclePaused: update_charging_state,
         OfferChanged: current_offer_changed,
         LimitChanged: apply_changed_limit,
@@ -158,7 +158,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         MeterRead: update_register,
         TimeCame: active_timer_expired,
     },
-    State.ENDING: {
+    SessionState.ENDING: {
         **_NOTHING,
         BoardOpened: resume_ending,
         VehicleConnected: vehicle_changed_during_end,
@@ -170,16 +170,16 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
         MeterFailed: end_register_failed,
         TimeCame: end_timer_expired,
     },
-    State.ENDED: {
+    SessionState.ENDED: {
         **_NOTHING,
         BoardOpened: vacate_evse,
         CableRemoved: vacate_evse,
         VehicleConnected: occupy_evse,
         VehicleLeft: vacate_evse,
-        VehicleSpent: report_situation,
+        VehicleSessionUsed: report_situation,
         TokenAccepted: accept_authorization,
     },
-    State.RECOVERING: {
+    SessionState.RECOVERING: {
         **_NOTHING,
         BoardOpened: recover_session,
         StopWanted: stop_during_recovery,
@@ -189,7 +189,7 @@ TABLE: dict[State, dict[type[Event], Rule]] = {
 }
 
 
-def apply_session_event(s: Site, evse: Evse, event: Event, now: Moment) -> Iterator[Yielded]:
+def apply_session_event(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """One event on one EVSE. Raises ``IllegalEvent`` for what the table does not know."""
     before = evse.state
     try:

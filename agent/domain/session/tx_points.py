@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.events import TransactionClosed, TransactionOpened
-from agent.domain.evse import Evse, Service, Site
+from agent.domain.evse import EvseRecord, ServiceState, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import (
     ChargingState,
@@ -18,10 +18,10 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.domain.orders import Remember, Tell
-from agent.domain.session_records import Grant, Session
-from agent.domain.stop_reason import Stop
-from agent.domain.transaction import Point, Transaction
+from agent.domain.orders import Persist, Send
+from agent.domain.session_records import Authorization, Session
+from agent.domain.stop_reason import PendingStop
+from agent.domain.transaction import Transaction, TxPoint
 from agent.model.types import Moment, Reading, Stamp
 
 RIGHT_ENDED = frozenset(
@@ -35,55 +35,55 @@ RIGHT_ENDED = frozenset(
     )
 )
 """Reasons that a transaction may outlive. Everything else is a fault, a reset, an unlock, a lost proof."""
-OUTLASTING = frozenset((Point.EV_CONNECTED, Point.BAY))
+OUTLASTING = frozenset((TxPoint.EV_CONNECTED, TxPoint.BAY))
 """Stop points that may come after the right has ended."""
-UNPLUGGING = frozenset((Point.EV_CONNECTED, Point.POWER_PATH, Point.ENERGY))
+UNPLUGGING = frozenset((TxPoint.EV_CONNECTED, TxPoint.POWER_PATH, TxPoint.ENERGY))
 """Stop points that come with the vehicle's end of the cable, whether or not the right ends."""
 
 
-def send_to_backends(s: Site, message: Message) -> Iterator[Yielded]:
+def send_to_backends(s: StationState, message: Message) -> Iterator[Yielded]:
     for link in s.links:
-        yield Tell(link, message)
+        yield Send(link, message)
 
 
-def persist_transaction(tx: Transaction) -> Remember:
-    return Remember("tx", tx.id, tx.to_record())
+def persist_transaction(tx: Transaction) -> Persist:
+    return Persist("tx", tx.id, tx.to_record())
 
 
-def idle_charging_state(evse: Evse) -> ChargingState:
+def idle_charging_state(evse: EvseRecord) -> ChargingState:
     """The charging state of a transaction without a session."""
     return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
 
 
-def authorization_trigger(grant: Grant) -> TriggerReason:
+def authorization_trigger(grant: Authorization) -> TriggerReason:
     return TriggerReason.REMOTE_START if grant.remote_id else TriggerReason.AUTHORIZED
 
 
 # --- the begin -------------------------------------------------------------------------------------------------------
 
 
-def may_open_transaction(s: Site, evse: Evse) -> bool:
+def may_open_transaction(s: StationState, evse: EvseRecord) -> bool:
     free = evse.session is None and evse.tx is None and evse.board_known
-    return free and not s.stopping and s.service_state(evse) in (Service.IN_SERVICE, Service.RESERVED)
+    return free and not s.stopping and s.service_state(evse) in (ServiceState.IN_SERVICE, ServiceState.RESERVED)
 
 
-def reached_start_point(s: Site, evse: Evse) -> TriggerReason | None:
+def reached_start_point(s: StationState, evse: EvseRecord) -> TriggerReason | None:
     """The early start point that holds right now: the right first, for its token is worth telling."""
     starts = s.tx_start_points()
-    if evse.grant is not None and (
-        Point.AUTHORISED in starts or (evse.vehicle_connected and Point.EV_CONNECTED in starts)
+    if evse.authorization is not None and (
+        TxPoint.AUTHORIZED in starts or (evse.vehicle_connected and TxPoint.EV_CONNECTED in starts)
     ):
-        return authorization_trigger(evse.grant)
-    if evse.vehicle_connected and Point.EV_CONNECTED in starts:
+        return authorization_trigger(evse.authorization)
+    if evse.vehicle_connected and TxPoint.EV_CONNECTED in starts:
         return TriggerReason.CABLE_PLUGGED_IN
-    return TriggerReason.EV_DETECTED if evse.bay_counts_occupied and Point.BAY in starts else None
+    return TriggerReason.EV_DETECTED if evse.bay_counts_occupied and TxPoint.BAY in starts else None
 
 
 def open_transaction(
-    s: Site, evse: Evse, trigger: TriggerReason, now: Moment, reading: Reading | None = None
+    s: StationState, evse: EvseRecord, trigger: TriggerReason, now: Moment, reading: Reading | None = None
 ) -> Iterator[Yielded]:
     """On disk and told. Without ``reading``: the EVSE is not chosen yet."""
-    grant = evse.grant
+    grant = evse.authorization
     at, meter_wh = (reading.at, reading.energy_wh) if reading else (now.stamp, 0)
     evse.tx_asked = ""
     evse.tx = tx = Transaction(
@@ -106,9 +106,9 @@ def open_transaction(
     yield TransactionOpened(evse.number, tx.id)
 
 
-def authorize_transaction(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
+def authorize_transaction(s: StationState, evse: EvseRecord, tx: Transaction, now: Moment) -> Iterator[Yielded]:
     """The right has come."""
-    grant = evse.grant
+    grant = evse.authorization
     assert grant is not None
     tx.token = grant.token
     yield persist_transaction(tx)
@@ -118,12 +118,14 @@ def authorize_transaction(s: Site, evse: Evse, tx: Transaction, now: Moment) -> 
     ))  # fmt: skip
 
 
-def session_begun(s: Site, evse: Evse, session: Session, told: TransactionStarted, now: Moment) -> Iterator[Yielded]:
+def session_begun(
+    s: StationState, evse: EvseRecord, session: Session, told: TransactionStarted, now: Moment
+) -> Iterator[Yielded]:
     """A session is on disk. ``told``: the start as it is told where nothing is open and no late point is waited for."""
     tx = evse.tx
     evse.tx_asked = ""
     if tx is None:
-        if session.told:
+        if session.reported:
             yield from send_to_backends(s, told)
     elif not tx.placed:
         tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, told.meter_wh, evse.plugged_at
@@ -135,15 +137,15 @@ def session_begun(s: Site, evse: Evse, session: Session, told: TransactionStarte
         ))  # fmt: skip
 
 
-def transaction_starts_late(s: Site, evse: Evse) -> bool:
-    return evse.tx is None and s.tx_start_points() == {Point.ENERGY}
+def transaction_starts_late(s: StationState, evse: EvseRecord) -> bool:
+    return evse.tx is None and s.tx_start_points() == {TxPoint.ENERGY}
 
 
-def start_late_transaction(s: Site, evse: Evse, session: Session, at: Stamp) -> Iterator[Yielded]:
+def start_late_transaction(s: StationState, evse: EvseRecord, session: Session, at: Stamp) -> Iterator[Yielded]:
     """A late transaction begins: now, with the register of the session's begin."""
-    session.told, session.started = True, at
+    session.reported, session.started = True, at
     trigger, state = TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING
-    yield Remember("session", session.id, session.to_record())
+    yield Persist("session", session.id, session.to_record())
     yield from send_to_backends(s, TransactionStarted(
         session.id, evse.number, session.token, at, session.start_wh, trigger, state, offline=not s.backend_online,
         remote_id=session.remote_id, reservation=session.reservation,
@@ -153,34 +155,36 @@ def start_late_transaction(s: Site, evse: Evse, session: Session, at: Stamp) -> 
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-def outlasts_authorization(s: Site, evse: Evse) -> bool:
+def outlasts_authorization(s: StationState, evse: EvseRecord) -> bool:
     """None of the stop points has come although nobody has the right (any more)."""
     stops = s.tx_stop_points()
     if not stops <= OUTLASTING:
         return False
-    return (evse.vehicle_connected or Point.EV_CONNECTED not in stops) and (
-        evse.bay_counts_occupied or Point.BAY not in stops
+    return (evse.vehicle_connected or TxPoint.EV_CONNECTED not in stops) and (
+        evse.bay_counts_occupied or TxPoint.BAY not in stops
     )
 
 
-def _stop_point_reached(s: Site, stop: Stop) -> bool:
+def _stop_point_reached(s: StationState, stop: PendingStop) -> bool:
     """A stop point was the very reason, whatever has come back since."""
-    unplugged = stop.trigger == TriggerReason.EV_COMMUNICATION_LOST and Point.EV_CONNECTED in s.tx_stop_points()
-    return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and Point.BAY in s.tx_stop_points())
+    unplugged = stop.trigger == TriggerReason.EV_COMMUNICATION_LOST and TxPoint.EV_CONNECTED in s.tx_stop_points()
+    return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and TxPoint.BAY in s.tx_stop_points())
 
 
 def is_transaction_reported(session: Session, meter_wh: int) -> bool:
     """Of a late transaction without energy nothing ever is."""
-    return session.told or meter_wh > session.start_wh
+    return session.reported or meter_wh > session.start_wh
 
 
-def session_ended(s: Site, evse: Evse, session: Session, ended: TransactionEnded, now: Moment) -> Iterator[Yielded]:
+def session_ended(
+    s: StationState, evse: EvseRecord, session: Session, ended: TransactionEnded, now: Moment
+) -> Iterator[Yielded]:
     """The session has been closed: its transaction ends with it, or goes on without."""
     tx, stop = evse.tx, session.stop
     assert stop is not None
     if not is_transaction_reported(session, ended.meter_wh):
         return
-    if not session.told:
+    if not session.reported:
         yield from send_to_backends(s, TransactionStarted(
             session.id, evse.number, session.token, session.started, session.start_wh,
             TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=session.offline,
@@ -189,7 +193,7 @@ def session_ended(s: Site, evse: Evse, session: Session, ended: TransactionEnded
     if stop.reason not in RIGHT_ENDED or _stop_point_reached(s, stop) or not outlasts_authorization(s, evse):
         if tx is not None:
             evse.tx = None
-            yield Remember("tx", tx.id, None)
+            yield Persist("tx", tx.id, None)
         yield from send_to_backends(s, ended)
         return
     if tx is None:
@@ -200,7 +204,7 @@ def session_ended(s: Site, evse: Evse, session: Session, ended: TransactionEnded
     yield from keep_transaction_open(s, evse, tx, now)
 
 
-def keep_transaction_open(s: Site, evse: Evse, tx: Transaction, now: Moment) -> Iterator[Yielded]:
+def keep_transaction_open(s: StationState, evse: EvseRecord, tx: Transaction, now: Moment) -> Iterator[Yielded]:
     """The right has ended and the transaction has not."""
     assert tx.stop is not None
     tx.alive_at, tx.plugged_at = now.stamp, evse.plugged_at
@@ -211,7 +215,7 @@ def keep_transaction_open(s: Site, evse: Evse, tx: Transaction, now: Moment) -> 
 
 
 def report_open_transaction(
-    s: Site, evse: Evse, tx: Transaction, now: Moment, trigger: TriggerReason
+    s: StationState, evse: EvseRecord, tx: Transaction, now: Moment, trigger: TriggerReason
 ) -> Iterator[Yielded]:
     token = tx.stop.token if tx.stop and trigger is TriggerReason.STOP_AUTHORIZED else None
     yield from send_to_backends(s, TransactionUpdated(
@@ -220,7 +224,9 @@ def report_open_transaction(
     ))  # fmt: skip
 
 
-def authorization_ended(s: Site, evse: Evse, tx: Transaction, stop: Stop, now: Moment) -> Iterator[Yielded]:
+def authorization_ended(
+    s: StationState, evse: EvseRecord, tx: Transaction, stop: PendingStop, now: Moment
+) -> Iterator[Yielded]:
     """The right was dropped before there was a session."""
     if stop.reason in RIGHT_ENDED and tx.placed and outlasts_authorization(s, evse):
         tx.stop = stop
@@ -230,13 +236,13 @@ def authorization_ended(s: Site, evse: Evse, tx: Transaction, stop: Stop, now: M
 
 
 def close_transaction(
-    s: Site, evse: Evse, tx: Transaction, now: Moment, reason: str, trigger: str, note: str = ""
+    s: StationState, evse: EvseRecord, tx: Transaction, now: Moment, reason: str, trigger: str, note: str = ""
 ) -> Iterator[Yielded]:
     """A transaction without a session ends: told with the reason that set its end going, and with the last register
     (since its session, or since ever, nobody got energy)."""
     stop = tx.stop
     at = now.stamp if now.stamp > tx.started else tx.started
-    yield Remember("tx", tx.id, None)
+    yield Persist("tx", tx.id, None)
     yield from send_to_backends(s, TransactionEnded(
         tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.backend_online,

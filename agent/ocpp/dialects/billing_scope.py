@@ -12,7 +12,7 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import ListConflicted, StatusChanged
-from agent.domain.requests import Ask
+from agent.domain.requests import BackendRequest
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.dialect import (
     Dialect,
@@ -219,7 +219,7 @@ def _coarse_projection(
 
 
 def _narrow_in_row(row: In, muted: frozenset[str]) -> In:
-    def decode_allowed(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
+    def decode_allowed(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
         if row.action in ("TriggerMessage", "ExtendedTriggerMessage") and payload.get("requestedMessage") in muted:
             return {"status": "NotImplemented"}
         wanted = _without_fault_queries(payload)

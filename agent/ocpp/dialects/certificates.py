@@ -6,22 +6,22 @@ from typing import Any
 
 from agent.domain.certificate_orders import SigningAnswered
 from agent.domain.certificates import HashData
-from agent.domain.orders import Reply
-from agent.domain.requests import AskDeleteCertificate
+from agent.domain.orders import Response
+from agent.domain.requests import DeleteCertificateRequest
 from agent.ocpp.dialects.dialect import Payload, ResponseEffects, RowContext
 
 
 def answer_one_of(*words: str, otherwise: str) -> Any:
-    def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    def answer_with_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return {"status": reply.status if reply.status in words else otherwise}
 
     return answer_with_status
 
 
-def decode_delete_certificate(payload: Payload, ctx: RowContext) -> AskDeleteCertificate:
+def decode_delete_certificate(payload: Payload, ctx: RowContext) -> DeleteCertificateRequest:
     data = payload["certificateHashData"]
     names = ("hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber")
-    return AskDeleteCertificate(HashData(*(data[name] for name in names)))
+    return DeleteCertificateRequest(HashData(*(data[name] for name in names)))
 
 
 def encode_hash_data(of: HashData) -> dict[str, str]:

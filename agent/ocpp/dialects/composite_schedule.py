@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 
 
-def schedule_periods(reply: Reply) -> list[dict[str, Any]]:
+def schedule_periods(reply: Response) -> list[dict[str, Any]]:
     """Encode the periods. ``numberPhases`` is always written: back offices that plan by phase do
     not assume the default of three. A DC EVSE has none (2.0.1 ChargingSchedulePeriodType)."""
     periods: list[dict[str, Any]] = [{"startPeriod": s.start_s, "limit": s.limit} for s in reply.data["spans"]]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from agent.domain.transaction import Point
+from agent.domain.transaction import TxPoint
 from agent.domain.variables import (
     AS_UPDATED,
     COST,
@@ -25,10 +25,10 @@ from agent.domain.variables import (
     Value,
     Variable,
     WrongValue,
-    code_part,
-    read,
-    web_part,
-    write,
+    format_value,
+    parse_value,
+    qr_code_part,
+    web_payment_part,
 )
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.dialect import Identity
@@ -108,7 +108,7 @@ class Name:
         if self.value is not None:
             return self.value(facts, evse)
         assert self.own_variable is not None
-        text = write(self.own_variable, facts.settings.get(self.setting, ""))
+        text = format_value(self.own_variable, facts.settings.get(self.setting, ""))
         return text if len(text) <= 2500 else text[:2501].rpartition(",")[0]
 
 
@@ -177,7 +177,7 @@ def _rate_units(facts: ReportFacts, evse: int) -> str:
 def _possible_tx_points(facts: ReportFacts) -> str:
     """Return the possible points. A parking bay counts only where there is a sensor."""
     sensed = any(evse.get("bay") for evse in facts.evses.values())
-    return ",".join(p for p in POINTS if sensed or p != Point.BAY)
+    return ",".join(p for p in POINTS if sensed or p != TxPoint.BAY)
 
 
 _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
@@ -220,7 +220,9 @@ def _of_web(n: int, variable: str, setting: str) -> Name:
     """Return a variable of OCPP 2.1's WebPaymentsCtrlr (C25): of one EVSE, or (0) of the whole
     station. It knows no fixed address: ``QRCodeURL`` is our own."""
     of = Of.EVSE if n else Of.STATION
-    return Name("WebPaymentsCtrlr", variable, setting, of=of, profile=web_part(n), only=n, **_choices_or_unit(setting))
+    return Name(
+        "WebPaymentsCtrlr", variable, setting, of=of, profile=web_payment_part(n), only=n, **_choices_or_unit(setting)
+    )
 
 
 _LAMP = "ChargingStatusIndicator"
@@ -356,7 +358,7 @@ NAMES: tuple[Name, ...] = (
     # payment at a web page
     *(_of_web(n, variable, f"web{n}_{ours}") for n in range(OUTLETS_MOST + 1) for variable, ours in WEB_NAMES.items()),
     *(
-        Name("WebPaymentsCtrlr", "QRCodeURL", f"qr{n}_url", of=Of.EVSE, profile=code_part(n), only=n)
+        Name("WebPaymentsCtrlr", "QRCodeURL", f"qr{n}_url", of=Of.EVSE, profile=qr_code_part(n), only=n)
         for n in range(1, OUTLETS_MOST + 1)
     ),
     # transactions
@@ -428,7 +430,7 @@ def parse_settings_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[s
             problems.append(f"settings.ocpp2.{key}: no such OCPP 2.x variable can be set")
             continue
         try:
-            values[name.setting] = read(name.own_variable, _as_text(given))
+            values[name.setting] = parse_value(name.own_variable, _as_text(given))
         except WrongValue as e:
             problems.append(f"settings.ocpp2.{key}: {e}")
     return values, problems

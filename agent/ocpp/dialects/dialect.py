@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from agent.domain.events import Event, TokenJudged
+from agent.domain.events import Event, TokenAuthorized
 from agent.domain.messages import MESSAGES, Message, StatusChanged
-from agent.domain.orders import JudgeToken, Reply
-from agent.domain.requests import Ask
+from agent.domain.orders import AuthorizeToken, Response
+from agent.domain.requests import BackendRequest
 from agent.domain.variables import Settings, Value
 from agent.model.fastclass import frozen, mutable, replace
 from agent.model.types import AuthorizationStatus, Verdict
@@ -133,10 +133,10 @@ class In:
     """A request of the backend."""
 
     action: str
-    decode: Callable[[Payload, RowContext], Ask | dict[str, Any]]
+    decode: Callable[[Payload, RowContext], BackendRequest | dict[str, Any]]
     """Make a request for the domain, or the answer itself where the domain has no say. May raise
     ``Refused``."""
-    answer: Callable[[Reply, Payload, RowContext], dict[str, Any]]
+    answer: Callable[[Response, Payload, RowContext], dict[str, Any]]
     """Make the payload of the response. ``payload`` is that of the request."""
     look_up: Callable[[Payload, RowContext], Awaitable[Payload]] | None = None
     """Query the queue for what the answer needs besides. The result is found in the response's
@@ -188,11 +188,11 @@ def decode_status_alone(info: Any) -> Verdict | None:
     return next((Verdict(known) for known in AuthorizationStatus if known.value == status), None)
 
 
-def judge_by_status_alone(order: JudgeToken, info: Any) -> ResponseEffects:
+def judge_by_status_alone(order: AuthorizeToken, info: Any) -> ResponseEffects:
     """Judge an unreadable answer to Authorize: the token is refused, unless its status is
     readable. Nothing of it is stored, and the backend does not count as absent."""
     verdict = decode_status_alone(info) or Verdict(AuthorizationStatus.INVALID)
-    return ResponseEffects((TokenJudged(order.request, order.token, verdict, remembered=False),))
+    return ResponseEffects((TokenAuthorized(order.request, order.token, verdict, remembered=False),))
 
 
 def decode_empty_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:
@@ -207,7 +207,7 @@ def answer_always(action: str, **answer: Any) -> In:
     def decode_as_answer(payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return dict(answer)
 
-    def repeat_answer(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    def repeat_answer(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         return dict(answer)
 
     return In(action, decode_as_answer, repeat_answer)
@@ -276,7 +276,7 @@ def _row_key(row: Row) -> Any:
     return row.action if isinstance(row, In | NotOffered) else row.message
 
 
-def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, JudgeToken)) -> list[str]:
+def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, AuthorizeToken)) -> list[str]:
     """List the messages and requests that are neither translated nor excused; empty if the
     dialect is complete."""
     found = [f"{m.__name__}: neither a row nor a reason" for m in messages if dialect.message_row(m) is None]

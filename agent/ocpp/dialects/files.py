@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import FirmwareStatus, LogStatus
-from agent.domain.orders import Reply
-from agent.domain.requests import AskFirmware, AskLog
+from agent.domain.orders import Response
+from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
 from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
 from agent.ocpp.wire.rpc import Code
 from agent.ocpp.wire.timestamps import parse_timestamp
@@ -32,13 +32,13 @@ def parse_retries(payload: Payload) -> tuple[int, int]:
     return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
 
 
-def decode_signed_firmware(payload: Payload, ctx: RowContext) -> AskFirmware | dict[str, Any]:
+def decode_signed_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest | dict[str, Any]:
     """Decode the request. Without certificate or signature it is refused (2.x L01.FR.11, test
     case L_18)."""
     firmware = payload["firmware"]
     if not firmware.get("signingCertificate") or not firmware.get("signature"):
         return {"status": "InvalidCertificate"}
-    return AskFirmware(
+    return UpdateFirmwareRequest(
         firmware["location"],
         parse_optional_time(firmware, "retrieveDateTime") or 0.0,
         parse_optional_time(firmware, "installDateTime"),
@@ -49,15 +49,15 @@ def decode_signed_firmware(payload: Payload, ctx: RowContext) -> AskFirmware | d
     )
 
 
-def answer_signed_firmware(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def answer_signed_firmware(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     known = ("Accepted", "AcceptedCanceled", "InvalidCertificate")
     return {"status": reply.status if reply.status in known else "Rejected"}
 
 
-def decode_get_log(payload: Payload, ctx: RowContext) -> AskLog:
+def decode_get_log(payload: Payload, ctx: RowContext) -> GetLogRequest:
     """Decode GetLog, of the whitepaper and of 2.x."""
     log = payload["log"]
-    return AskLog(
+    return GetLogRequest(
         log["remoteLocation"],
         payload["logType"] == "SecurityLog",
         int(payload["requestId"]),
@@ -67,7 +67,7 @@ def decode_get_log(payload: Payload, ctx: RowContext) -> AskLog:
     )
 
 
-def answer_get_log(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def answer_get_log(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     status = reply.status if reply.status in ("Accepted", "AcceptedCanceled") else "Rejected"
     return {"status": status, **({"filename": reply.data["filename"]} if "filename" in reply.data else {})}
 

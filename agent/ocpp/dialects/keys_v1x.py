@@ -20,10 +20,10 @@ from agent.domain.variables import (
     Value,
     Variable,
     WrongValue,
-    code_part,
-    read,
-    web_part,
-    write,
+    format_value,
+    parse_value,
+    qr_code_part,
+    web_payment_part,
 )
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
@@ -73,7 +73,8 @@ def _web_payment_keys(n: int) -> Iterator[Key]:
     (0) of the station."""
     place = f"WebPaymentsCtrlr.{n}." if n else "WebPaymentsCtrlr."
     return (
-        Key(place + name, f"web{n}_{ours}", web_part(n), blank=ours == "secret") for name, ours in WEB_NAMES.items()
+        Key(place + name, f"web{n}_{ours}", web_payment_part(n), blank=ours == "secret")
+        for name, ours in WEB_NAMES.items()
     )
 
 
@@ -160,7 +161,7 @@ KEYS_16: tuple[Key, ...] = (
     Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
     *(key for n in range(OUTLETS_MOST + 1) for key in _web_payment_keys(n)),
     Key("WebSocketPingInterval", "ping_interval_s"),
-    *(Key(f"qrCodeURL{n}", f"qr{n}_url", code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
+    *(Key(f"qrCodeURL{n}", f"qr{n}_url", qr_code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
 )
 
 UNNAMED_16: Mapping[str, str] = {
@@ -225,7 +226,7 @@ def format_value_16(key: Key, value: Value) -> str:
     """Format a value for GetConfiguration; at most 500 characters, cut at a comma."""
     if key.count_of:
         return str(key.own_variable.high)
-    text = write(key.own_variable, value)
+    text = format_value(key.own_variable, value)
     return text if len(text) <= 500 else text[:501].rpartition(",")[0]
 
 
@@ -246,7 +247,7 @@ def parse_settings_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[
             continue
         text = str(given).lower() if isinstance(given, bool) else str(given)
         try:
-            values |= {name: read(VARIABLES[name], part) for name, part in parse_value_16(key, text).items()}
+            values |= {name: parse_value(VARIABLES[name], part) for name, part in parse_value_16(key, text).items()}
         except WrongValue as e:
             problems.append(f"settings.ocpp16.{name}: {e}")
     return values, problems

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.domain.csms_cost import micro
-from agent.domain.variables import VARIABLES, Value, WrongValue, read
+from agent.domain.csms_cost import parse_micro_amount
+from agent.domain.variables import VARIABLES, Value, WrongValue, parse_value
 from agent.model import json_limits
 from agent.model.fastclass import frozen
 from agent.ocpp.wire.text import is_plain
@@ -43,7 +43,7 @@ def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
         try:
             found = _split_price_json(value, texts, prices)
             for name, text in found.items():
-                read(VARIABLES[name], text)
+                parse_value(VARIABLES[name], text)
         except ValueError as e:
             raise WrongValue(f'must be like {{"priceText": "0.45 €/kWh"}} ({e})') from None
         return found
@@ -56,7 +56,11 @@ def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
 def _split_price_json(value: str, texts: Mapping[str, str], prices: Mapping[str, str]) -> dict[str, str]:
     from decimal import Decimal
 
-    data = json_limits.read(value, parse_float=Decimal, parse_constant=micro) if value.strip() else {"priceText": ""}
+    data = (
+        json_limits.read_json(value, parse_float=Decimal, parse_constant=parse_micro_amount)
+        if value.strip()
+        else {"priceText": ""}
+    )
     if not isinstance(data, dict) or "priceText" not in data:
         raise ValueError("must be an object with a priceText")
     charging = data.get("chargingPrice") or {}
@@ -80,7 +84,7 @@ def _parse_amount(value: Any) -> str:
     """Return a plain decimal number; "" for none."""
     if isinstance(value, str):
         raise ValueError("a price must be a number")
-    return "" if value is None else _format_amount(micro(value))
+    return "" if value is None else _format_amount(parse_micro_amount(value))
 
 
 def _format_amount(amount_micro: int) -> str:
@@ -93,7 +97,9 @@ def _join_price_json(values: Mapping[str, Value], texts: Mapping[str, str], pric
     then the last part is left out."""
     said = {part: values.get(name, "") for part, name in texts.items()}
     parts = [f"{_encode_json(part)}:{_encode_json(text)}" for part, text in said.items() if text or part == "priceText"]
-    amounts = [f"{_encode_json(p)}:{_format_amount(micro(values[n]))}" for p, n in prices.items() if values.get(n)]
+    amounts = [
+        f"{_encode_json(p)}:{_format_amount(parse_micro_amount(values[n]))}" for p, n in prices.items() if values.get(n)
+    ]
     parts += [f'"chargingPrice":{{{",".join(amounts)}}}'] if amounts else []
     while len(parts) > 1 and len(",".join(parts)) + 2 > VALUE_MAX:
         parts.pop()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.domain.messages import SecurityHappened, StatusChanged
-from agent.domain.requests import AskStart
+from agent.domain.requests import RemoteStartRequest
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Payload, RowContext, StatusProjection
 from agent.ocpp.dialects.wrapping import Said, wrap_received, wrap_sent
@@ -58,7 +58,7 @@ def remote_start_asks(dialect: Dialect, choice: object) -> Dialect:
 def _decode_with_asks(row: In, asks: bool) -> Callable[[Payload, RowContext], Any]:
     def decode_remote_start(payload: Payload, ctx: RowContext) -> Any:
         ask = row.decode(payload, ctx)
-        return replace(ask, asks=asks) if isinstance(ask, AskStart) else ask
+        return replace(ask, asks=asks) if isinstance(ask, RemoteStartRequest) else ask
 
     return decode_remote_start
 

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects import quirk_rows as rows
 from agent.ocpp.dialects.dialect import Dialect
-from agent.station_file.settings import Backend, meant
+from agent.station_file.settings import Backend, did_you_mean
 
 Value: TypeAlias = str | bool
 BOTH, OLD = ("1.6", "2.0.1"), ("1.6",)
@@ -154,7 +154,7 @@ def load_profile(name: str, config_dirs: Sequence[Path]) -> dict[str, Value]:
     """Load the switches of a profile from the first folder that has it. Raises ``WrongQuirks``."""
     found = find_profiles(config_dirs)
     if name not in found:
-        raise WrongQuirks([f"quirks: there is no profile {name!r}{meant(name, found, 'known')}"])
+        raise WrongQuirks([f"quirks: there is no profile {name!r}{did_you_mean(name, found, 'known')}"])
     path = found[name]
     try:
         return parse_switches(tomllib.loads(path.read_text("utf-8")), str(path))
@@ -176,7 +176,7 @@ def parse_switches(table: Mapping[str, Any], where: str) -> dict[str, Value]:
             continue
         switch = _BY_NAME.get(name)
         if switch is None:
-            wrong.append(f"quirks: {where}: {name}: unknown switch{meant(name, _BY_NAME, 'known')}")
+            wrong.append(f"quirks: {where}: {name}: unknown switch{did_you_mean(name, _BY_NAME, 'known')}")
         elif not any(value == c and type(value) is type(c) for c in switch.choices):
             known = ", ".join(_format_toml(c) for c in switch.choices)
             wrong.append(f"quirks: {where}: {name}: must be one of {known}, is {value!r}")

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.orders import Reply
-from agent.domain.requests import Ask, AskWebPayment, AskWebPaymentOver
+from agent.domain.orders import Response
+from agent.domain.requests import BackendRequest, WebPaymentFailedRequest, WebPaymentStartedRequest
 from agent.model import json_limits
 from agent.model.types import MessageContent
 from agent.ocpp.wire.text import parse_message_content
@@ -18,12 +18,12 @@ VENDOR = "cloud.charging.open"
 _STARTED, _FAILED = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed"
 
 
-def decode_web_payment(message: str, data: Any) -> Ask | dict[str, Any]:
+def decode_web_payment(message: str, data: Any) -> BackendRequest | dict[str, Any]:
     """Return the request for the domain, or the answer to an invalid one."""
     if message not in (_STARTED, _FAILED):
         return {"status": "UnknownMessageId"}
     try:
-        found = json_limits.read(data) if isinstance(data, str) else data
+        found = json_limits.read_json(data) if isinstance(data, str) else data
     except ValueError:
         found = None
     if not isinstance(found, dict):
@@ -32,9 +32,9 @@ def decode_web_payment(message: str, data: Any) -> Ask | dict[str, Any]:
     if type(number) is not int:
         return _reject_request("invalidConnectorId")
     if message == _FAILED:
-        return AskWebPaymentOver(number, tuple(_decode_error_messages(found.get("errorMessage"))))
+        return WebPaymentFailedRequest(number, tuple(_decode_error_messages(found.get("errorMessage"))))
     timeout_s = found.get("timeout")
-    return AskWebPayment(number, timeout_s) if type(timeout_s) is int else _reject_request("invalidTimeout")
+    return WebPaymentStartedRequest(number, timeout_s) if type(timeout_s) is int else _reject_request("invalidTimeout")
 
 
 def _decode_error_messages(given: Any) -> Iterator[MessageContent]:
@@ -50,5 +50,5 @@ def _reject_request(reason: str) -> dict[str, Any]:
     return {"status": "Rejected", "data": json.dumps({"reasonCode": reason})}
 
 
-def answer_web_payment(reply: Reply) -> dict[str, Any]:
+def answer_web_payment(reply: Response) -> dict[str, Any]:
     return {"status": "Accepted"} if reply.status == "Accepted" else _reject_request(str(reply.data["reason"]))

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import Asked, Event, SecurityNoticed
-from agent.domain.orders import Reply
-from agent.domain.requests import Ask
+from agent.domain.events import Event, RequestReceived, SecurityNoticed
+from agent.domain.orders import Response
+from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Refused, RowContext
@@ -28,13 +28,13 @@ class InboundRequests:
 
     def __init__(self, ctx: RowContext, rpc: Rpc, post_event: Callable[[Event], None], answer_s: float) -> None:
         self._ctx, self._rpc, self._post_event, self._answer_s = ctx, rpc, post_event, answer_s
-        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._numbers = itertools.count(1)
         self._unsent: set[str] = set()
         self._flushed = asyncio.Event()
         self._flushed.set()
 
-    def resolve_request(self, order: Reply) -> None:
+    def resolve_request(self, order: Response) -> None:
         """Pass on the domain's answer. A late or unknown one is ignored: the backend already has
         a response."""
         future = self._waiting.get(order.request)
@@ -100,12 +100,12 @@ class InboundRequests:
             reply = replace(reply, data={**reply.data, **await row.look_up(called.payload, self._ctx)})
         return row.answer(reply, called.payload, self._ctx)
 
-    async def _ask_domain(self, question: Ask) -> Reply:
+    async def _ask_domain(self, question: BackendRequest) -> Response:
         request = f"{self._ctx.link}:{next(self._numbers)}"
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[request] = future
         try:
-            self._post_event(Asked(self._ctx.link, request, question))
+            self._post_event(RequestReceived(self._ctx.link, request, question))
             async with asyncio.timeout(self._answer_s):
                 return await future
         finally:

@@ -1,4 +1,4 @@
-"""Authorize requests: each gets its ``TokenJudged`` within the call time-out, whatever the
+"""Authorize requests: each gets its ``TokenAuthorized`` within the call time-out, whatever the
 connection does."""
 
 from __future__ import annotations
@@ -7,15 +7,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from agent.domain.events import Event, TokenJudged
-from agent.domain.orders import JudgeToken
+from agent.domain.events import Event, TokenAuthorized
+from agent.domain.orders import AuthorizeToken
 from agent.model.fastclass import mutable
 from agent.ocpp.dialects.dialect import ResponseEffects
 
 
 @mutable
 class _Question:
-    order: JudgeToken
+    order: AuthorizeToken
     timer: asyncio.TimerHandle
     sent: bool = False
 
@@ -25,11 +25,11 @@ class AuthorizeQueue:
         self._post_event, self._timeout_s = post_event, timeout_s
         self._open: OrderedDict[str, _Question] = OrderedDict()
 
-    def add(self, order: JudgeToken) -> None:
+    def add(self, order: AuthorizeToken) -> None:
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self.settle_request, order, None)
         self._open[order.request] = _Question(order, timer)
 
-    def next_unsent(self) -> JudgeToken | None:
+    def next_unsent(self) -> AuthorizeToken | None:
         """Return the oldest request that has not been sent yet."""
         for question in self._open.values():
             if not question.sent:
@@ -37,14 +37,14 @@ class AuthorizeQueue:
                 return question.order
         return None
 
-    def settle_request(self, order: JudgeToken, heard: ResponseEffects | None) -> None:
+    def settle_request(self, order: AuthorizeToken, heard: ResponseEffects | None) -> None:
         """Report the answer to the domain, or (None) that there was none. A second call does
         nothing."""
         question = self._open.pop(order.request, None)
         if question is None:
             return
         question.timer.cancel()
-        for event in heard.events if heard else (TokenJudged(order.request, order.token, None),):
+        for event in heard.events if heard else (TokenAuthorized(order.request, order.token, None),):
             self._post_event(event)
 
     def fail_all(self) -> None:

@@ -25,7 +25,7 @@ class Heartbeat:
 
     def boot_accepted(self, interval_s: int) -> None:
         """Take the interval of an accepted boot (0: none given)."""
-        self._seen = self._settings.number(_NAME)
+        self._seen = self._settings.int_value(_NAME)
         if interval_s > 0:
             self._ctx.overlay[_NAME] = interval_s
         self.heartbeat_sent()
@@ -45,7 +45,7 @@ class Heartbeat:
     def interval_in_force(self) -> object:
         """Return the interval in force (seconds). The interval of the boot answer is dropped
         once the setting was changed."""
-        present = self._settings.number(_NAME)
+        present = self._settings.int_value(_NAME)
         if present != self._seen:
             self._ctx.overlay.pop(_NAME, None)
         return self._ctx.overlay.get(_NAME, present)

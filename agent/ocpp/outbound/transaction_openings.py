@@ -15,7 +15,7 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.model.fastclass import frozen, replace
 from agent.ports.store import OutboxRow, Put
 
@@ -97,7 +97,7 @@ class TransactionRecord:
         if any(k.seq > row.seq for k in states):
             return self
         before = next((k for k in self.opening if k.seq == row.seq), None)
-        kept = before or OpeningMessage(row.seq, row.number, dump(row.message))
+        kept = before or OpeningMessage(row.seq, row.number, dump_record(row.message))
         if dead:
             kept = replace(kept, given_up=tuple(sorted({*kept.given_up, version})))
         else:

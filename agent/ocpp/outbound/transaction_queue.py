@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from agent.domain.events import Event
-from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, names_token
+from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, is_first_with_token
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, NotExpressible, NotExpressibleError, Out, ResponseEffects, RowContext
 from agent.ocpp.outbound.version_handover import VersionHandover
@@ -130,7 +130,7 @@ class TransactionQueue:
         for row, heard in self._late_to_dead_letters:
             if not await self._try_store(self._ctx.outbox.noted(self._handover.facts_of_late_answers((heard,)))):
                 return False
-            is_start = self._backend_numbers and heard.version == self._version and names_token(row.message)
+            is_start = self._backend_numbers and heard.version == self._version and is_first_with_token(row.message)
             if is_start and not await self._try_store(self._ctx.outbox.put_back([row])):
                 return False
             self._late_to_dead_letters = self._late_to_dead_letters[1:]
@@ -195,7 +195,7 @@ class TransactionQueue:
             return out, {}, known
         if await self._needs_handover(row):
             return None
-        if self._backend_numbers and names_token(row.message) and not self._is_unnumbered_start(row):
+        if self._backend_numbers and is_first_with_token(row.message) and not self._is_unnumbered_start(row):
             await self.delivered(
                 row, ResponseEffects()
             )  # it has a number: a late answer came while it was a dead letter
@@ -332,7 +332,7 @@ class TransactionQueue:
         self._silences = 0
         attempts, interval_s = row.attempts + 1, self._retry_interval_s()
         pause_s = interval_s * attempts
-        if attempts >= max(1, self._ctx.settings.number("message_attempts")):
+        if attempts >= max(1, self._ctx.settings.int_value("message_attempts")):
             running = await self._is_of_running_session(row)
             if running is None:
                 return
@@ -374,7 +374,7 @@ class TransactionQueue:
         if self._silences == 1:
             self._silent_since_s = time.monotonic()
         is_ignored = isinstance(row.message, MeterSampled | ConnectorUnplugged) and answered_s > self._silent_since_s
-        if is_ignored and self._silences >= max(1, self._ctx.settings.number("message_attempts")):
+        if is_ignored and self._silences >= max(1, self._ctx.settings.int_value("message_attempts")):
             await self._give_up_ignored(row)
         else:
             self._pause_sending(growing_pause_s(self._retry_interval_s(), self._silences))
@@ -390,7 +390,7 @@ class TransactionQueue:
         await self.delivered(row, ResponseEffects())
 
     def _retry_interval_s(self) -> float:
-        return float(self._ctx.settings.number("message_retry_interval_s"))
+        return float(self._ctx.settings.int_value("message_retry_interval_s"))
 
     def _pause_sending(self, pause_s: float) -> None:
         """Send nothing for this time (domain seconds)."""
@@ -400,7 +400,7 @@ class TransactionQueue:
         """Return whether the row is the start of a session whose end does not wait behind it;
         None if the store cannot be read."""
         link = self._ctx.link
-        if not self._is_unnumbered_start(row) or not self._ctx.settings.flag("retry_start_while_charging"):
+        if not self._is_unnumbered_start(row) or not self._ctx.settings.bool_value("retry_start_while_charging"):
             return False
         try:
             rows = await self._ctx.outbox.of_session(link, row.session)
@@ -415,7 +415,7 @@ class TransactionQueue:
         if not self._backend_numbers:
             return False
         named = self._ctx.outbox.transaction_id(self._ctx.link, row.session, self._version) is not None
-        return names_token(row.message) and not named
+        return is_first_with_token(row.message) and not named
 
     def _log_row_once(self, row: OutboxRow, what: str) -> None:
         if self._logged_row != row.seq:

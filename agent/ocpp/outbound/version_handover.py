@@ -7,9 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.domain.events import Event, TransactionHeard
+from agent.domain.events import Event, TransactionAcknowledged
 from agent.domain.messages import TransactionEnded
-from agent.domain.serialization import Poisoned, load
+from agent.domain.serialization import UnreadableRecord, load_record
 from agent.model.fastclass import replace
 from agent.model.types import AuthorizationStatus
 from agent.ocpp.dialects.dialect import ResponseEffects, RowContext
@@ -66,8 +66,8 @@ class VersionHandover:
         rows = []
         for k in kept:
             try:
-                message = replace(load(k.body), offline=True)
-            except Poisoned as e:
+                message = replace(load_record(k.body), offline=True)
+            except UnreadableRecord as e:
                 log.error("%s: the opening of session %s cannot be sent: %s", self._link, session, e)
                 continue
             rows.append(OutboxRow(k.seq, self._link, session, message, 0, k.number))
@@ -227,7 +227,7 @@ class VersionHandover:
 def _without_own_conflict(event: Event) -> Event:
     """Drop a ConcurrentTx answer: the other transaction of that backend is this session, in the
     version before."""
-    if not isinstance(event, TransactionHeard) or event.verdict is None:
+    if not isinstance(event, TransactionAcknowledged) or event.verdict is None:
         return event
     is_itself = event.verdict.status is AuthorizationStatus.CONCURRENT_TX
     return replace(event, verdict=None) if is_itself else event

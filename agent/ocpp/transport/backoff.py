@@ -35,9 +35,9 @@ class Backoff:
 
     def apply_settings(self, settings: Settings) -> None:
         """Take what a backend has set since (2.x RetryBackOff...)."""
-        self.minimum_s = float(settings.number("backoff_minimum_s"))
-        self.random_s = float(settings.number("backoff_random_s"))
-        self.repeats = settings.number("backoff_repeats")
+        self.minimum_s = float(settings.int_value("backoff_minimum_s"))
+        self.random_s = float(settings.int_value("backoff_random_s"))
+        self.repeats = settings.int_value("backoff_repeats")
 
     def reset(self) -> None:
         self._step = 0

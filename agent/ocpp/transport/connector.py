@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from agent.domain.backend_connection import Trouble
+from agent.domain.backend_connection import ConnectFailure
 from agent.model.json_limits import LENGTH_MAX
 from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
@@ -42,7 +42,7 @@ class NoConnection(Exception):
     """No connection could be opened. ``str()`` is one line for a technician: what, where, what
     to do. ``negotiation``: try again without offering compression."""
 
-    def __init__(self, line: str, negotiation: bool = False, trouble: Trouble = Trouble.OTHER) -> None:
+    def __init__(self, line: str, negotiation: bool = False, trouble: ConnectFailure = ConnectFailure.OTHER) -> None:
         super().__init__(line)
         self.negotiation, self.trouble = negotiation, trouble
 
@@ -84,12 +84,12 @@ class Dialer:
         """Open a connection. ``backend``: address, profile and certificate to use; ``roots``:
         trusted too. Raises ``NoConnection``."""
         profile = backend.security_profile
-        if profile >= 2 and not is_tls(backend.endpoint):
+        if profile >= 2 and not is_tls(backend.connection_url):
             raise NoConnection(
-                f"{without_user_info(backend.endpoint)}: security_profile {profile} needs TLS: not connected, "
+                f"{without_user_info(backend.connection_url)}: security_profile {profile} needs TLS: not connected, "
                 "nothing sent: use a wss:// address in [backend] url"
             )
-        context = self._tls_context(backend, roots) if is_tls(backend.endpoint) else None
+        context = self._tls_context(backend, roots) if is_tls(backend.connection_url) else None
         try:
             return await open_connection(backend, subprotocols, password, context, self._open_timeout_s, self._compress)
         except NoConnection as e:
@@ -152,13 +152,15 @@ async def open_connection(
         raise NoConnection(_describe_failure(backend, e), trouble=_classify_failure(backend, e)) from e
     if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
         log.warning(
-            "%s: the server named no OCPP version: taken as %s", without_user_info(backend.endpoint), subprotocols[0]
+            "%s: the server named no OCPP version: taken as %s",
+            without_user_info(backend.connection_url),
+            subprotocols[0],
         )
     elif connection.subprotocol not in subprotocols:
         await connection.close(1002, "no common OCPP version")
         offered = ", ".join(subprotocols)
         raise NoConnection(
-            f"{without_user_info(backend.endpoint)}: the server agreed to no OCPP version (offered: {offered}): "
+            f"{without_user_info(backend.connection_url)}: the server agreed to no OCPP version (offered: {offered}): "
             "check [backend] versions, and that this is the OCPP port of the backend"
         )
     _set_socket_options(connection.transport.get_extra_info("socket"))
@@ -177,7 +179,7 @@ async def _follow_redirects(
     from websockets.exceptions import InvalidStatus
     from websockets.uri import parse_uri
 
-    url, headers, moves = backend.endpoint, _authorization_header(backend, password), 0
+    url, headers, moves = backend.connection_url, _authorization_header(backend, password), 0
     while True:
         uri = parse_uri(url)
         try:
@@ -251,10 +253,10 @@ def _set_socket_options(sock: Any) -> None:
             pass  # not in this kernel: the pings of the link still find a dead connection
 
 
-def _tls_line(error: ssl.SSLError, trouble: Trouble) -> str:
+def _tls_line(error: ssl.SSLError, trouble: ConnectFailure) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate not accepted ({error.verify_message}): check [backend] ca and the station's clock"
-    if trouble is Trouble.OWN_CERTIFICATE:
+    if trouble is ConnectFailure.OWN_CERTIFICATE:
         return f"the server does not accept this station's certificate ({error.reason}): have a new one signed"
     return f"TLS failed ({error.reason}): check that the port speaks TLS 1.2 or newer, and [backend] ca, client_cert"
 
@@ -266,11 +268,11 @@ _STATUS_HELP = {
 }
 
 
-def _classify_failure(backend: Backend, error: Exception) -> Trouble:
+def _classify_failure(backend: Backend, error: Exception) -> ConnectFailure:
     if (failed := tls.ssl_error(error)) is not None:
         return tls.classify_failure(failed, backend.security_profile == 3)
     status = getattr(getattr(error, "response", None), "status_code", None)
-    return Trouble.CREDENTIALS if status in (401, 403) else Trouble.OTHER
+    return ConnectFailure.CREDENTIALS if status in (401, 403) else ConnectFailure.OTHER
 
 
 def _describe_address(backend: Backend) -> str:
@@ -278,7 +280,7 @@ def _describe_address(backend: Backend) -> str:
 
 
 def _describe_failure(backend: Backend, error: Exception) -> str:
-    where = without_user_info(backend.endpoint) + (f" via {backend.via}" if backend.via else "")
+    where = without_user_info(backend.connection_url) + (f" via {backend.via}" if backend.via else "")
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return f"{where}: refused with HTTP {status}: {_STATUS_HELP.get(status, 'the server has a problem of its own')}"
@@ -290,7 +292,7 @@ def _describe_failure(backend: Backend, error: Exception) -> str:
         return f"{where}: connection refused: check host and port in [backend] url, and that the backend runs"
     if isinstance(error, TimeoutError):
         return f"{where}: no answer in time: check the network and the firewall"
-    if isinstance(error, ConnectionError) and is_tls(backend.endpoint):
+    if isinstance(error, ConnectionError) and is_tls(backend.connection_url):
         return f"{where}: hung up while TLS was agreed: check that this port speaks TLS, and what the backend logs"
     if isinstance(error, ConnectionResetError) or isinstance(error.__cause__, EOFError | OSError):
         return f"{where}: hung up before it answered: check {_describe_address(backend)}, and that the backend runs"

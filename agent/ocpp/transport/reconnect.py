@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from agent.domain.backend_connection import Access
+from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.events import Connected, ConnectFailed, Event
 from agent.domain.variables import Settings
 from agent.model.fastclass import replace
@@ -39,7 +39,7 @@ class Reconnector:
         primary: bool,
         timeouts: Timeouts,
         jitter: random.Random,
-        access: Callable[[], Access] | None = None,
+        access: Callable[[], ConnectionProfile] | None = None,
         pki: PkiPort | None = None,
         rate: float = 1.0,
     ) -> None:
@@ -50,18 +50,18 @@ class Reconnector:
         self._access = access or self._access_from_file
         self._dialer = connector.Dialer(timeouts.open_s)
         self._backoff = Backoff(jitter, timeouts.backoff_s or 10.0, timeouts.backoff_random_s)
-        self._used: Access | None = None
+        self._used: ConnectionProfile | None = None
         self._is_retry = False
 
     @property
     def url(self) -> str:
         """The backend's address for logs and displays, without user and password."""
-        return connector.without_user_info(self._effective_address(self._used or self._access()).endpoint)
+        return connector.without_user_info(self._effective_address(self._used or self._access()).connection_url)
 
     @property
     def is_outdated(self) -> bool:
         """Whether the address or credentials to use differ from those of the present connection."""
-        return not self._access().same(self._used)
+        return not self._access().dials_like(self._used)
 
     async def connect(self) -> WebSocket:
         """Open a connection and report the result to the domain. Raises ``NoConnection``."""
@@ -98,17 +98,17 @@ class Reconnector:
             self._backoff.apply_settings(self._settings)
         return self._backoff.next_wait_s() / self._rate
 
-    def _access_from_file(self) -> Access:
-        key = self._settings.text("authorization_key") if self._primary else ""
-        return Access(profile=self._backend.security_profile, key=key)
+    def _access_from_file(self) -> ConnectionProfile:
+        key = self._settings.text_value("authorization_key") if self._primary else ""
+        return ConnectionProfile(profile=self._backend.security_profile, key=key)
 
-    def _basic_auth_password(self, access: Access) -> bytes | None:
+    def _basic_auth_password(self, access: ConnectionProfile) -> bytes | None:
         if access.key:
             return authorization_key_bytes(access.key)
         password = self._password()
         return password.encode() if password else None
 
-    def _effective_backend(self, access: Access) -> Backend:
+    def _effective_backend(self, access: ConnectionProfile) -> Backend:
         """Return the station file's backend with the present address and certificate. Raises
         ``NoConnection``."""
         made = self._effective_address(access)
@@ -119,7 +119,7 @@ class Reconnector:
             raise connector.NoConnection("the client certificate in use is missing: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])
 
-    def _effective_address(self, access: Access) -> Backend:
+    def _effective_address(self, access: ConnectionProfile) -> Backend:
         """Return the station file's backend with the present address. ``via`` is the way to the
         file's ``url`` alone."""
         url, via = access.url or self._backend.url, self._backend.via

@@ -8,8 +8,8 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from agent.domain.backend_connection import Trouble
-from agent.model.root_certificates import fingerprint, pem_certificates
+from agent.domain.backend_connection import ConnectFailure
+from agent.model.root_certificates import certificate_fingerprint, pem_certificates
 from agent.ocpp.transport.tls_sessions import ResumingContext
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.station_file.settings import Backend
@@ -59,7 +59,7 @@ def _trust_ca(made: ssl.SSLContext, ca: Path, withdrawn: frozenset[str]) -> None
     if not withdrawn:
         made.load_verify_locations(cafile=str(ca))
         return
-    left = [pem for pem in pem_certificates(ca.read_text("ascii")) if fingerprint(pem) not in withdrawn]
+    left = [pem for pem in pem_certificates(ca.read_text("ascii")) if certificate_fingerprint(pem) not in withdrawn]
     if left:
         made.load_verify_locations(cadata="\n".join(left))
 
@@ -86,16 +86,16 @@ def ssl_error(error: BaseException | None) -> ssl.SSLError | None:
     return None
 
 
-def classify_failure(error: ssl.SSLError, own_certificate: bool) -> Trouble:
+def classify_failure(error: ssl.SSLError, own_certificate: bool) -> ConnectFailure:
     """Classify a TLS failure. ``own_certificate``: we have presented one; then a handshake that
     the server gives up is about it."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Trouble.SERVER_CERTIFICATE
+        return ConnectFailure.SERVER_CERTIFICATE
     reason = (error.reason or "").upper()
     if any(word in reason for word in _VERSION):
-        return Trouble.TLS_VERSION
+        return ConnectFailure.TLS_VERSION
     if "ALERT" in reason and any(word in reason for word in _ALERTS_ABOUT_US):
-        return Trouble.OWN_CERTIFICATE
+        return ConnectFailure.OWN_CERTIFICATE
     if any(word in reason for word in _CIPHER):
-        return Trouble.OWN_CERTIFICATE if own_certificate else Trouble.TLS_CIPHER
-    return Trouble.OTHER
+        return ConnectFailure.OWN_CERTIFICATE if own_certificate else ConnectFailure.TLS_CIPHER
+    return ConnectFailure.OTHER

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import TokenJudged
-from agent.domain.orders import JudgeToken, Reply
-from agent.domain.requests import AskClearCache
+from agent.domain.events import TokenAuthorized
+from agent.domain.orders import AuthorizeToken, Response
+from agent.domain.requests import ClearCacheRequest
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialects.dialect import In, Out, Payload, ResponseEffects, RowContext, judge_by_status_alone
 from agent.ocpp.v16.identifiers import encode_id_tag
@@ -20,29 +20,29 @@ def decode_id_tag_info(info: Payload) -> Verdict:
     return Verdict(AuthorizationStatus(info["status"]), info.get("parentIdTag") or None, expires_utc_s)
 
 
-def _encode_authorize(order: JudgeToken, ctx: RowContext) -> dict[str, Any]:
+def _encode_authorize(order: AuthorizeToken, ctx: RowContext) -> dict[str, Any]:
     return {"idTag": encode_id_tag(order.token)}
 
 
-def _decode_authorize_response(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    return ResponseEffects((TokenJudged(order.request, order.token, decode_id_tag_info(payload["idTagInfo"])),))
+def _decode_authorize_response(order: AuthorizeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
+    return ResponseEffects((TokenAuthorized(order.request, order.token, decode_id_tag_info(payload["idTagInfo"])),))
 
 
-def _decode_malformed_authorize(order: JudgeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
+def _decode_malformed_authorize(order: AuthorizeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
     return judge_by_status_alone(order, payload.get("idTagInfo"))
 
 
-def _decode_clear_cache(payload: Payload, ctx: RowContext) -> AskClearCache:
-    return AskClearCache()
+def _decode_clear_cache(payload: Payload, ctx: RowContext) -> ClearCacheRequest:
+    return ClearCacheRequest()
 
 
-def _answer_clear_cache(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_clear_cache(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
 ROWS = (
     Out(
-        JudgeToken,
+        AuthorizeToken,
         "Authorize",
         _encode_authorize,
         _decode_authorize_response,

@@ -9,9 +9,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, micro
+from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers, parse_micro_amount
 from agent.domain.messages import ChargingState, ConnectorUnplugged
-from agent.domain.requests import Ask, AskCost, AskMessage
+from agent.domain.requests import BackendRequest, CostUpdatedRequest, DriverMessageRequest
 from agent.model import json_limits
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import Out, Payload, RowContext, decode_empty_response
@@ -32,7 +32,7 @@ _STATES = {
 """``atCPStatus``: the two statuses with an idle cable are one charging state."""
 
 
-def decode_cost_message(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
+def decode_cost_message(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
     """Decode one of the three messages, or return its answer."""
     make = _MESSAGES.get(payload.get("messageId", ""))
     if make is None:
@@ -47,20 +47,22 @@ def _parse_with_decimals(text: str) -> Any:
     """Parse JSON with numbers as ``Decimal``: money is never a binary fraction."""
     from decimal import Decimal
 
-    return json_limits.read(text, parse_float=Decimal, parse_constant=micro)  # ``micro`` refuses NaN and Infinity
+    return json_limits.read_json(
+        text, parse_float=Decimal, parse_constant=parse_micro_amount
+    )  # ``micro`` refuses NaN and Infinity
 
 
 # --- the three messages ---------------------------------------------------------------------------------------------
 
 
-def _decode_set_user_price(data: Mapping[str, Any], ctx: RowContext) -> AskMessage:
+def _decode_set_user_price(data: Mapping[str, Any], ctx: RowContext) -> DriverMessageRequest:
     token = data["idToken"]
     if not isinstance(token, str) or not 0 < len(token) <= ID_TAG_MAX or not is_plain(token):
         raise ValueError("idToken")
-    return AskMessage(Token(token), _parse_price_texts(data))
+    return DriverMessageRequest(Token(token), _parse_price_texts(data))
 
 
-def _decode_running_cost(data: Mapping[str, Any], ctx: RowContext) -> AskCost:
+def _decode_running_cost(data: Mapping[str, Any], ctx: RowContext) -> CostUpdatedRequest:
     state, meter_wh = data.get("state", "Charging"), data.get("meterValue")
     if state not in ("Charging", "Idle"):
         raise ValueError("state")
@@ -75,21 +77,21 @@ def _decode_running_cost(data: Mapping[str, Any], ctx: RowContext) -> AskCost:
         next=_parse_next_price(data.get("nextPeriod")),
         triggers=_parse_triggers(data.get("triggerMeterValue")),
     )
-    return AskCost(_find_session(data, ctx), cost)
+    return CostUpdatedRequest(_find_session(data, ctx), cost)
 
 
-def _decode_final_cost(data: Mapping[str, Any], ctx: RowContext) -> AskCost:
+def _decode_final_cost(data: Mapping[str, Any], ctx: RowContext) -> CostUpdatedRequest:
     qr = data.get("qrCodeText") or ""
     if not isinstance(qr, str) or len(qr) > URL_MAX or not is_plain(qr) or " " in qr:
         raise ValueError("qrCodeText")
     if qr and not qr.lower().startswith(("https://", "http://")):
         raise ValueError("qrCodeText: no address of the web")
-    return AskCost(
+    return CostUpdatedRequest(
         _find_session(data, ctx), Cost(_parse_cost(data, ctx), final=True, texts=_parse_price_texts(data), qr=qr)
     )
 
 
-_MESSAGES: Mapping[str, Callable[[Mapping[str, Any], RowContext], Ask]] = {
+_MESSAGES: Mapping[str, Callable[[Mapping[str, Any], RowContext], BackendRequest]] = {
     "SetUserPrice": _decode_set_user_price,
     "RunningCost": _decode_running_cost,
     "FinalCost": _decode_final_cost,
@@ -117,7 +119,7 @@ def _require_integer(value: Any) -> int:
 def _parse_cost(data: Mapping[str, Any], ctx: RowContext) -> int:
     """Parse the cost. ``currency`` is no field of the note; if a backend sends it, it must be
     the displayed one."""
-    if data.get("currency", ctx.settings.text("currency")) != ctx.settings.text("currency"):
+    if data.get("currency", ctx.settings.text_value("currency")) != ctx.settings.text_value("currency"):
         raise ValueError("another currency")
     return _parse_amount(data["cost"])
 
@@ -125,7 +127,7 @@ def _parse_cost(data: Mapping[str, Any], ctx: RowContext) -> int:
 def _parse_amount(value: Any) -> int:
     if isinstance(value, str):
         raise ValueError("a text")
-    return micro(value)
+    return parse_micro_amount(value)
 
 
 def _parse_amounts(value: Any, *names: str) -> tuple[int | None, ...]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.orders import Reply
-from agent.domain.requests import Ask, AskData
+from agent.domain.orders import Response
+from agent.domain.requests import BackendRequest, DataTransferRequest
 from agent.ocpp.dialects import web_payment
 from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.v16 import cost
@@ -15,15 +15,15 @@ from agent.ocpp.v16 import cost
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _decode_data_transfer(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
-    if payload["vendorId"] == cost.VENDOR and ctx.settings.flag("cost_display"):
+def _decode_data_transfer(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
+    if payload["vendorId"] == cost.VENDOR and ctx.settings.bool_value("cost_display"):
         return cost.decode_cost_message(payload, ctx)
     if payload["vendorId"] == web_payment.VENDOR:
         return web_payment.decode_web_payment(payload.get("messageId", ""), payload.get("data", ""))
-    return AskData(payload["vendorId"], payload.get("messageId", ""), payload.get("data", ""))
+    return DataTransferRequest(payload["vendorId"], payload.get("messageId", ""), payload.get("data", ""))
 
 
-def _answer_data_transfer(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_data_transfer(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if payload.get("vendorId") == web_payment.VENDOR:
         return web_payment.answer_web_payment(reply)
     answer = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}

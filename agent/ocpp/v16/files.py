@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import FirmwareStatus, LogStatus
-from agent.domain.orders import Reply
-from agent.domain.requests import AskFirmware, AskLog
+from agent.domain.orders import Response
+from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.dialects.files import (
     answer_get_log,
@@ -41,22 +41,24 @@ _LOG = frozenset({
 })  # fmt: skip
 
 
-def _decode_update_firmware(payload: Payload, ctx: RowContext) -> AskFirmware:
-    return AskFirmware(
+def _decode_update_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest:
+    return UpdateFirmwareRequest(
         payload["location"], parse_optional_time(payload, "retrieveDate") or 0.0, None, *parse_retries(payload)
     )
 
 
-def _answer_update_firmware(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_update_firmware(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {}
 
 
-def _decode_get_diagnostics(payload: Payload, ctx: RowContext) -> AskLog:
+def _decode_get_diagnostics(payload: Payload, ctx: RowContext) -> GetLogRequest:
     oldest, latest = parse_optional_time(payload, "startTime"), parse_optional_time(payload, "stopTime")
-    return AskLog(payload["location"], False, None, *parse_retries(payload), oldest_utc_s=oldest, latest_utc_s=latest)
+    return GetLogRequest(
+        payload["location"], False, None, *parse_retries(payload), oldest_utc_s=oldest, latest_utc_s=latest
+    )
 
 
-def _answer_get_diagnostics(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_diagnostics(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """Answer with the file name; without one no file will be sent (4.4)."""
     return {"fileName": reply.data["filename"]} if "filename" in reply.data else {}
 

@@ -7,31 +7,31 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import ConnectorStatus, ListConflicted
-from agent.domain.orders import Reply
-from agent.domain.requests import AskListVersion, AskSendList
+from agent.domain.orders import Response
+from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.v16.authorization import decode_id_tag_info
 from agent.ocpp.wire.text import is_plain
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 
-def _decode_get_list_version(payload: Payload, ctx: RowContext) -> AskListVersion:
-    return AskListVersion()
+def _decode_get_list_version(payload: Payload, ctx: RowContext) -> LocalListVersionRequest:
+    return LocalListVersionRequest()
 
 
-def _answer_get_list_version(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_list_version(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"listVersion": reply.data.get("version", -1) if reply.status == "Accepted" else -1}
 
 
-def _decode_send_local_list(payload: Payload, ctx: RowContext) -> AskSendList | dict[str, Any]:
+def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListRequest | dict[str, Any]:
     entries = payload.get("localAuthorizationList") or ()
     if not all(e["idTag"] and is_plain(e["idTag"]) for e in entries):
         return {"status": "Failed"}
     told = tuple((e["idTag"], decode_id_tag_info(e["idTagInfo"]) if "idTagInfo" in e else None) for e in entries)
-    return AskSendList(int(payload["listVersion"]), payload["updateType"] == "Full", told)
+    return SendLocalListRequest(int(payload["listVersion"]), payload["updateType"] == "Full", told)
 
 
-def _answer_send_local_list(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_send_local_list(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     words = ("Accepted", "Failed", "VersionMismatch")
     return {"status": reply.status if reply.status in words else "NotSupported"}
 

@@ -91,7 +91,7 @@ def _encode_signed_value(record: SignedReading, context: ReadingContext, ctx: Ro
         "signedMeterData": record.data,
         "encodingMethod": record.encoding,
         "signingMethod": record.method,
-        "publicKey": record.public_key if ctx.settings.flag("public_key_told") else "",
+        "publicKey": record.public_key if ctx.settings.bool_value("public_key_told") else "",
     }
     return {
         "value": json.dumps(value, separators=(",", ":")),

@@ -6,8 +6,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.orders import Reply
-from agent.domain.requests import AskAvailability, AskReset, AskStart, AskStop, AskTrigger, AskUnlock, Trigger
+from agent.domain.orders import Response
+from agent.domain.requests import (
+    ChangeAvailabilityRequest,
+    MessageTrigger,
+    RemoteStartRequest,
+    RemoteStopRequest,
+    ResetRequest,
+    TriggerMessageRequest,
+    UnlockConnectorRequest,
+)
 from agent.model.fastclass import replace
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
@@ -21,7 +29,7 @@ REJECTED = {"status": "Rejected"}
 def _answer_one_of(*words: str, otherwise: str = "Rejected") -> Any:
     """Answer with the neutral status, where 1.6 has the word."""
 
-    def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    def answer_with_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         if reply.status == "NotImplemented" and "NotImplemented" not in words:
             raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
         return {"status": reply.status if reply.status in words else otherwise}
@@ -29,11 +37,11 @@ def _answer_one_of(*words: str, otherwise: str = "Rejected") -> Any:
     return answer_with_status
 
 
-def _decode_change_availability(payload: Payload, ctx: RowContext) -> AskAvailability:
-    return AskAvailability(int(payload["connectorId"]), payload["type"] == "Operative")
+def _decode_change_availability(payload: Payload, ctx: RowContext) -> ChangeAvailabilityRequest:
+    return ChangeAvailabilityRequest(int(payload["connectorId"]), payload["type"] == "Operative")
 
 
-def _decode_remote_start(payload: Payload, ctx: RowContext) -> AskStart | dict[str, Any]:
+def _decode_remote_start(payload: Payload, ctx: RowContext) -> RemoteStartRequest | dict[str, Any]:
     """Decode RemoteStartTransaction. A profile of another purpose is an error; a right one is
     ignored, as 5.11 asks, by a station without SmartCharging. Its transaction is the one that it
     starts, whatever id it names."""
@@ -42,7 +50,7 @@ def _decode_remote_start(payload: Payload, ctx: RowContext) -> AskStart | dict[s
     wanted = payload.get("chargingProfile")
     if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":
         return dict(REJECTED)
-    offered = smart_charging.PROFILE in ctx.settings.items_of("feature_profiles")
+    offered = smart_charging.PROFILE in ctx.settings.list_value("feature_profiles")
     profile = (
         replace(smart_charging.decode_charging_profile(wanted, ctx), session="")
         if wanted is not None and offered
@@ -55,42 +63,42 @@ def _decode_remote_start(payload: Payload, ctx: RowContext) -> AskStart | dict[s
         return dict(REJECTED)
     if not is_plain(payload["idTag"]):
         raise Refused(Code.PROPERTY, "idTag: control characters")
-    return AskStart(None if connector is None else int(connector), Token(payload["idTag"]), profile=profile)
+    return RemoteStartRequest(None if connector is None else int(connector), Token(payload["idTag"]), profile=profile)
 
 
-def _decode_remote_stop(payload: Payload, ctx: RowContext) -> AskStop | dict[str, Any]:
+def _decode_remote_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | dict[str, Any]:
     if ctx.boot == "Pending":
         return dict(REJECTED)
-    return AskStop(ctx.outbox.session_of(ctx.link, str(int(payload["transactionId"]))) or "")
+    return RemoteStopRequest(ctx.outbox.session_of(ctx.link, str(int(payload["transactionId"]))) or "")
 
 
-def _decode_reset(payload: Payload, ctx: RowContext) -> AskReset:
-    return AskReset(hard=payload["type"] == "Hard")
+def _decode_reset(payload: Payload, ctx: RowContext) -> ResetRequest:
+    return ResetRequest(hard=payload["type"] == "Hard")
 
 
-def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> AskUnlock:
-    return AskUnlock(int(payload["connectorId"]), stop_first=True)
+def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> UnlockConnectorRequest:
+    return UnlockConnectorRequest(int(payload["connectorId"]), stop_first=True)
 
 
-def _answer_unlock_connector(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_unlock_connector(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status in ("UnknownConnector", "NotImplemented"):
         return {"status": "NotSupported"}
     return {"status": reply.status if reply.status in ("Unlocked", "NotSupported") else "UnlockFailed"}
 
 
 _TRIGGERS = {
-    "BootNotification": Trigger.BOOT,
-    "DiagnosticsStatusNotification": Trigger.LOG_STATUS,
-    "FirmwareStatusNotification": Trigger.FIRMWARE_STATUS,
-    "Heartbeat": Trigger.HEARTBEAT,
-    "MeterValues": Trigger.METER_VALUES,
-    "StatusNotification": Trigger.STATUS,
+    "BootNotification": MessageTrigger.BOOT,
+    "DiagnosticsStatusNotification": MessageTrigger.LOG_STATUS,
+    "FirmwareStatusNotification": MessageTrigger.FIRMWARE_STATUS,
+    "Heartbeat": MessageTrigger.HEARTBEAT,
+    "MeterValues": MessageTrigger.METER_VALUES,
+    "StatusNotification": MessageTrigger.STATUS,
 }
 
 
-def _decode_trigger_message(payload: Payload, ctx: RowContext) -> AskTrigger:
+def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessageRequest:
     connector = payload.get("connectorId")
-    return AskTrigger(_TRIGGERS[payload["requestedMessage"]], None if connector is None else int(connector))
+    return TriggerMessageRequest(_TRIGGERS[payload["requestedMessage"]], None if connector is None else int(connector))
 
 
 ROWS = (

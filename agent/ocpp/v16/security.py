@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.certificates import Use
+from agent.domain.certificates import CertificateUse
 from agent.domain.messages import CertificateSigningWanted, SecurityHappened
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 from agent.domain.requests import (
-    AskCertificateSigned,
-    AskInstallCertificate,
-    AskInstalledCertificates,
-    AskTrigger,
-    Trigger,
+    CertificateSignedRequest,
+    InstallCertificateRequest,
+    InstalledCertificatesRequest,
+    MessageTrigger,
+    TriggerMessageRequest,
 )
 from agent.ocpp.dialects.certificates import (
     DELETED,
@@ -36,17 +36,17 @@ EVENT_NAMES = {
 }
 """Events with another name in 1.6."""
 _USES = {
-    "CentralSystemRootCertificate": Use.CSMS_ROOT,
-    "ManufacturerRootCertificate": Use.MANUFACTURER_ROOT,
+    "CentralSystemRootCertificate": CertificateUse.CSMS_ROOT,
+    "ManufacturerRootCertificate": CertificateUse.MANUFACTURER_ROOT,
 }
 _TRIGGERS = {
-    "BootNotification": Trigger.BOOT,
-    "FirmwareStatusNotification": Trigger.FIRMWARE_STATUS,
-    "Heartbeat": Trigger.HEARTBEAT,
-    "LogStatusNotification": Trigger.LOG_STATUS,
-    "MeterValues": Trigger.METER_VALUES,
-    "SignChargePointCertificate": Trigger.SIGN,
-    "StatusNotification": Trigger.STATUS,
+    "BootNotification": MessageTrigger.BOOT,
+    "FirmwareStatusNotification": MessageTrigger.FIRMWARE_STATUS,
+    "Heartbeat": MessageTrigger.HEARTBEAT,
+    "LogStatusNotification": MessageTrigger.LOG_STATUS,
+    "MeterValues": MessageTrigger.METER_VALUES,
+    "SignChargePointCertificate": MessageTrigger.SIGN,
+    "StatusNotification": MessageTrigger.STATUS,
 }
 
 
@@ -60,29 +60,29 @@ def _encode_sign_certificate(message: CertificateSigningWanted, ctx: RowContext)
     return {"csr": message.csr}
 
 
-def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> AskCertificateSigned:
-    return AskCertificateSigned(payload["certificateChain"])
+def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> CertificateSignedRequest:
+    return CertificateSignedRequest(payload["certificateChain"])
 
 
-def _decode_install_certificate(payload: Payload, ctx: RowContext) -> AskInstallCertificate:
-    return AskInstallCertificate(_USES[payload["certificateType"]], payload["certificate"])
+def _decode_install_certificate(payload: Payload, ctx: RowContext) -> InstallCertificateRequest:
+    return InstallCertificateRequest(_USES[payload["certificateType"]], payload["certificate"])
 
 
-def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> AskInstalledCertificates:
-    return AskInstalledCertificates((_USES[payload["certificateType"]],))
+def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> InstalledCertificatesRequest:
+    return InstalledCertificatesRequest((_USES[payload["certificateType"]],))
 
 
-def _answer_get_certificate_ids(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_certificate_ids(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     roots = reply.data.get("roots", ())
     if reply.status != "Accepted" or not roots:
         return {"status": "NotFound"}
     return {"status": "Accepted", "certificateHashData": [encode_hash_data(root.hashes) for root in roots]}
 
 
-def _decode_extended_trigger(payload: Payload, ctx: RowContext) -> AskTrigger:
+def _decode_extended_trigger(payload: Payload, ctx: RowContext) -> TriggerMessageRequest:
     connector = payload.get("connectorId")
     what = _TRIGGERS[payload["requestedMessage"]]
-    return AskTrigger(what, None if connector is None else int(connector), extended=True)
+    return TriggerMessageRequest(what, None if connector is None else int(connector), extended=True)
 
 
 ROWS = (

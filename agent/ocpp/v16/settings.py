@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.orders import Reply
-from agent.domain.requests import AskGet, AskSet
+from agent.domain.orders import Response
+from agent.domain.requests import GetVariablesRequest, SetVariablesRequest
 from agent.domain.variables import VARIABLES, WrongValue
 from agent.ocpp.dialects.dialect import HIDDEN, In, Payload, Refused, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import (
@@ -25,8 +25,8 @@ from agent.ocpp.wire.text import is_plain
 def is_key_offered(key: Key, ctx: RowContext) -> bool:
     """Return whether this station has the key. Keys of a profile exist only where the profile
     does, those of a language where the display has the language."""
-    spoken = not key.language or key.language in ctx.settings.items_of("languages")
-    return spoken and (key.profile == CORE or ctx.settings.offers(key.profile))
+    spoken = not key.language or key.language in ctx.settings.list_value("languages")
+    return spoken and (key.profile == CORE or ctx.settings.offers_part(key.profile))
 
 
 def find_offered_key(name: str, ctx: RowContext) -> Key | None:
@@ -48,16 +48,16 @@ def _require_plain_texts(*texts: str) -> None:
         raise Refused(Code.PROPERTY, "control characters in a key or value")
 
 
-def _decode_get_configuration(payload: Payload, ctx: RowContext) -> AskGet:
+def _decode_get_configuration(payload: Payload, ctx: RowContext) -> GetVariablesRequest:
     asked = payload.get("key") or []
     _require_plain_texts(*asked)
-    most = ctx.settings.number("get_maximum")
+    most = ctx.settings.int_value("get_maximum")
     if len(asked) > most:
         raise Refused(Code.OCCURRENCE, f"at most {most} keys at once (GetConfigurationMaxKeys)")
-    return AskGet()
+    return GetVariablesRequest()
 
 
-def _answer_get_configuration(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_configuration(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     asked = list(dict.fromkeys(payload.get("key") or []))
     keys = [find_offered_key(name, ctx) for name in asked] if asked else [k for k in KEYS_16 if is_key_offered(k, ctx)]
     values = {**reply.data, **ctx.overlay}
@@ -79,7 +79,7 @@ def _encode_configuration_key(key: Key, values: Payload) -> dict[str, Any]:
     return entry
 
 
-def _decode_change_configuration(payload: Payload, ctx: RowContext) -> AskSet | dict[str, Any]:
+def _decode_change_configuration(payload: Payload, ctx: RowContext) -> SetVariablesRequest | dict[str, Any]:
     """Decode ChangeConfiguration. Connection settings belong to the first backend: another one
     would lock it out of its station."""
     _require_plain_texts(payload["key"], payload["value"])
@@ -93,12 +93,12 @@ def _decode_change_configuration(payload: Payload, ctx: RowContext) -> AskSet | 
     if key.setting == "authorization_key" and not is_authorization_key(payload["value"]):
         return {"status": "Rejected"}
     try:
-        return AskSet(parse_value_16(key, payload["value"]), whole=key.parts is not None)
+        return SetVariablesRequest(parse_value_16(key, payload["value"]), whole=key.parts is not None)
     except WrongValue:
         return {"status": "Rejected"}
 
 
-def _answer_change_configuration(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_change_configuration(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     key = find_offered_key(payload["key"], ctx)
     status = reply.data.get(key.setting, "Rejected") if key else "NotSupported"
     return {"status": status if status in ("Accepted", "Rejected", "RebootRequired", "NotSupported") else "Rejected"}

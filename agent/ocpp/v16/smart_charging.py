@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
-from agent.domain.orders import Reply
-from agent.domain.requests import AskClearProfiles, AskComposite, AskSetProfile
+from agent.domain.orders import Response
+from agent.domain.requests import ClearChargingProfilesRequest, CompositeScheduleRequest, SetChargingProfileRequest
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
@@ -59,17 +59,19 @@ def decode_charging_profile(payload: Payload, ctx: RowContext) -> Profile:
     )
 
 
-def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> AskSetProfile:
-    return AskSetProfile(int(payload["connectorId"]), decode_charging_profile(payload["csChargingProfiles"], ctx))
+def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> SetChargingProfileRequest:
+    return SetChargingProfileRequest(
+        int(payload["connectorId"]), decode_charging_profile(payload["csChargingProfiles"], ctx)
+    )
 
 
-def _answer_set_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_set_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 
-def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> AskClearProfiles:
+def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearChargingProfilesRequest:
     purpose = payload.get("chargingProfilePurpose")
-    return AskClearProfiles(
+    return ClearChargingProfilesRequest(
         id=optional_integer(payload, "id"),
         evse=optional_integer(payload, "connectorId"),
         purpose=None if purpose is None else _PURPOSES[purpose],
@@ -77,16 +79,18 @@ def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> AskClea
     )
 
 
-def _answer_clear_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_clear_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Unknown"}
 
 
-def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> AskComposite:
+def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> CompositeScheduleRequest:
     unit = payload.get("chargingRateUnit")
-    return AskComposite(int(payload["connectorId"]), int(payload["duration"]), None if unit is None else Unit(unit))
+    return CompositeScheduleRequest(
+        int(payload["connectorId"]), int(payload["duration"]), None if unit is None else Unit(unit)
+    )
 
 
-def _answer_get_composite_schedule(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status != "Accepted":
         return {"status": "Rejected"}
     start = format_rfc3339(reply.data["start_utc_s"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import TransactionHeard
+from agent.domain.events import TransactionAcknowledged
 from agent.domain.messages import (
     StopReason,
     TransactionAuthorised,
@@ -45,7 +45,7 @@ def _decode_start_response(
     message: TransactionStarted | TransactionAuthorised, payload: Payload, ctx: RowContext
 ) -> ResponseEffects:
     known = str(int(payload["transactionId"]))
-    event = TransactionHeard(ctx.link, message.session, known, decode_id_tag_info(payload["idTagInfo"]))
+    event = TransactionAcknowledged(ctx.link, message.session, known, decode_id_tag_info(payload["idTagInfo"]))
     return ResponseEffects((event,), (Put("transaction", f"{ctx.link}/{message.session}", {"id": known}),))
 
 
@@ -58,7 +58,7 @@ def _decode_malformed_start(
     if type(known) is not int:
         return None
     verdict = decode_status_alone(payload.get("idTagInfo"))
-    event = TransactionHeard(ctx.link, message.session, str(known), verdict)
+    event = TransactionAcknowledged(ctx.link, message.session, str(known), verdict)
     return ResponseEffects((event,), (Put("transaction", f"{ctx.link}/{message.session}", {"id": str(known)}),))
 
 
@@ -104,7 +104,7 @@ def _decode_stop_response(message: TransactionEnded, payload: Payload, ctx: RowC
     info = payload.get("idTagInfo")
     known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
     return ResponseEffects(
-        (TransactionHeard(ctx.link, message.session, known, decode_id_tag_info(info) if info else None),)
+        (TransactionAcknowledged(ctx.link, message.session, known, decode_id_tag_info(info) if info else None),)
     )
 
 
@@ -112,7 +112,7 @@ def _decode_malformed_stop(message: TransactionEnded, payload: Payload, ctx: Row
     """Decode a malformed answer. An answer is no refusal: the backend has the end."""
     known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION) or ""
     return ResponseEffects(
-        (TransactionHeard(ctx.link, message.session, known, decode_status_alone(payload.get("idTagInfo"))),)
+        (TransactionAcknowledged(ctx.link, message.session, known, decode_status_alone(payload.get("idTagInfo"))),)
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.certificates import Use
+from agent.domain.certificates import CertificateUse
 from agent.domain.messages import CertificateSigningWanted
-from agent.domain.orders import Reply
-from agent.domain.requests import AskCertificateSigned, AskInstallCertificate, AskInstalledCertificates
+from agent.domain.orders import Response
+from agent.domain.requests import CertificateSignedRequest, InstallCertificateRequest, InstalledCertificatesRequest
 from agent.ocpp.dialects.certificates import (
     DELETED,
     INSTALLED,
@@ -20,32 +20,34 @@ from agent.ocpp.dialects.certificates import (
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext
 
 OWN = "ChargingStationCertificate"
-_USES = frozenset(Use)
+_USES = frozenset(CertificateUse)
 
 
 def _encode_sign_certificate(message: CertificateSigningWanted, ctx: RowContext) -> dict[str, Any]:
     return {"csr": message.csr, "certificateType": OWN}
 
 
-def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> AskCertificateSigned | dict[str, Any]:
+def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> CertificateSignedRequest | dict[str, Any]:
     if payload.get("certificateType", OWN) != OWN:
         return {"status": "Rejected"}
-    return AskCertificateSigned(payload["certificateChain"])
+    return CertificateSignedRequest(payload["certificateChain"])
 
 
-def _decode_install_certificate(payload: Payload, ctx: RowContext) -> AskInstallCertificate | dict[str, Any]:
+def _decode_install_certificate(payload: Payload, ctx: RowContext) -> InstallCertificateRequest | dict[str, Any]:
     if payload["certificateType"] not in _USES:
         return {"status": "Rejected"}
-    return AskInstallCertificate(Use(payload["certificateType"]), payload["certificate"])
+    return InstallCertificateRequest(CertificateUse(payload["certificateType"]), payload["certificate"])
 
 
-def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> AskInstalledCertificates:
+def _decode_get_certificate_ids(payload: Payload, ctx: RowContext) -> InstalledCertificatesRequest:
     """Decode the request; without a type it means all of them."""
     wanted = payload.get("certificateType")
-    return AskInstalledCertificates(None if wanted is None else tuple(use for use in Use if use in wanted))
+    return InstalledCertificatesRequest(
+        None if wanted is None else tuple(use for use in CertificateUse if use in wanted)
+    )
 
 
-def _answer_get_certificate_ids(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_certificate_ids(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     roots = reply.data.get("roots", ())
     if reply.status != "Accepted" or not roots:
         return {"status": "NotFound"}

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.csms_cost import Cost, micro
-from agent.domain.events import CostHeard, Event, MessageHeard
-from agent.domain.orders import Reply
-from agent.domain.requests import AskCost
+from agent.domain.csms_cost import Cost, parse_micro_amount
+from agent.domain.events import CostReceived, DriverMessageReceived, Event
+from agent.domain.orders import Response
+from agent.domain.requests import CostUpdatedRequest
 from agent.domain.variables import TEXT_MAX
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
@@ -35,7 +35,7 @@ def _find_receipt_url(said: tuple[MessageContent, ...]) -> str:
 def decode_token_message(token: Token, info: Payload, ctx: RowContext) -> tuple[Event, ...]:
     """Decode the personal message of an IdTokenInfoType."""
     said = decode_message_content(info.get("personalMessage"))
-    return (MessageHeard(ctx.link, said, token=token),) if said else ()
+    return (DriverMessageReceived(ctx.link, said, token=token),) if said else ()
 
 
 def decode_session_cost(session: str, final: bool, payload: Payload, ctx: RowContext) -> Iterator[Event]:
@@ -43,29 +43,29 @@ def decode_session_cost(session: str, final: bool, payload: Payload, ctx: RowCon
     transaction counts all the same."""
     said = decode_message_content(payload.get("updatedPersonalMessage"))
     if said and not final:
-        yield MessageHeard(ctx.link, said, session=session)
+        yield DriverMessageReceived(ctx.link, said, session=session)
     if payload.get("totalCost") is None:
         return
     try:
-        total_micro = micro(payload["totalCost"])
+        total_micro = parse_micro_amount(payload["totalCost"])
     except ValueError:
         return
-    yield CostHeard(
+    yield CostReceived(
         ctx.link, session, Cost(total_micro, final, texts=said, qr=_find_receipt_url(said) if final else "")
     )
 
 
-def _decode_cost_updated(payload: Payload, ctx: RowContext) -> AskCost:
-    if not ctx.settings.flag("cost_display"):
+def _decode_cost_updated(payload: Payload, ctx: RowContext) -> CostUpdatedRequest:
+    if not ctx.settings.bool_value("cost_display"):
         raise Refused(Code.NOT_SUPPORTED, "costs are not shown here (cost_display)")
     try:
-        total_micro = micro(payload["totalCost"])
+        total_micro = parse_micro_amount(payload["totalCost"])
     except ValueError as e:
         raise Refused(Code.PROPERTY, f"totalCost: {e}") from e
-    return AskCost(session_of(payload["transactionId"], ctx), Cost(total_micro))
+    return CostUpdatedRequest(session_of(payload["transactionId"], ctx), Cost(total_micro))
 
 
-def _answer_cost_updated(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_cost_updated(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """Answer the request; the response has no status."""
     if reply.status != "Accepted":
         raise Refused(Code.PROPERTY, "transactionId: no such transaction is running here")

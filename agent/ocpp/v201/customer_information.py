@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.domain.messages import Message
-from agent.domain.orders import Reply
-from agent.domain.requests import AskCustomer
+from agent.domain.orders import Response
+from agent.domain.requests import CustomerInformationRequest
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp, Verdict
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
@@ -30,7 +30,7 @@ class CustomerReport(Message):
     data: str
 
 
-def _decode_customer_information(payload: Payload, ctx: RowContext) -> AskCustomer | dict[str, Any]:
+def _decode_customer_information(payload: Payload, ctx: RowContext) -> CustomerInformationRequest | dict[str, Any]:
     """Decode the request. It must name one customer (N09.FR.09), and ask for a report or a
     deletion."""
     if sum(name in payload for name in _REFERENCES) != 1:
@@ -38,10 +38,10 @@ def _decode_customer_information(payload: Payload, ctx: RowContext) -> AskCustom
     if not (payload["report"] or payload["clear"]):
         return {"status": "Rejected"}
     named = decode_id_token(payload["idToken"]) if "idToken" in payload else None
-    return AskCustomer(named, report=payload["report"], clear=payload["clear"])
+    return CustomerInformationRequest(named, report=payload["report"], clear=payload["clear"])
 
 
-def _answer_customer_information(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_customer_information(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """Answer the request. A report follows in any case; it is empty where there is no data or
     none was requested."""
     if reply.status != "Accepted":

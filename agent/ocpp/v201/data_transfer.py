@@ -6,23 +6,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent.domain.orders import Reply
-from agent.domain.requests import Ask, AskData
+from agent.domain.orders import Response
+from agent.domain.requests import BackendRequest, DataTransferRequest
 from agent.ocpp.dialects import web_payment
 from agent.ocpp.dialects.dialect import In, Payload, RowContext
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _decode_data_transfer(payload: Payload, ctx: RowContext) -> Ask | dict[str, Any]:
+def _decode_data_transfer(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
     if payload["vendorId"] == web_payment.VENDOR:
         return web_payment.decode_web_payment(payload.get("messageId", ""), payload.get("data", ""))
     data = payload.get("data", "")
     text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
-    return AskData(payload["vendorId"], payload.get("messageId", ""), text)
+    return DataTransferRequest(payload["vendorId"], payload.get("messageId", ""), text)
 
 
-def _answer_data_transfer(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_data_transfer(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if payload["vendorId"] == web_payment.VENDOR:
         return web_payment.answer_web_payment(reply)
     answer: dict[str, Any] = {"status": reply.status if reply.status in _WORDS else "UnknownVendorId"}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 from agent.ocpp.dialects.device_model_v2x import NAMES, Name, Of, ReportFacts
 from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
 from agent.ocpp.wire.rpc import Code
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 def list_entries(ctx: RowContext) -> Iterator[Entry]:
     """List every variable of this station, component by component."""
-    names = [name for name in NAMES if not name.profile or ctx.settings.offers(name.profile)]
+    names = [name for name in NAMES if not name.profile or ctx.settings.offers_part(name.profile)]
     for name in names:
         if name.of is Of.STATION:
             yield Entry(name, 0)
@@ -45,8 +45,8 @@ def list_entries(ctx: RowContext) -> Iterator[Entry]:
             yield from (Entry(name, number) for name in names if name.of is of and name.only in (0, number))
 
 
-def collect_facts(reply: Reply, ctx: RowContext) -> ReportFacts:
-    """Collect the facts from the answer to ``AskInventory``. Raises ``Refused``: this station
+def collect_facts(reply: Response, ctx: RowContext) -> ReportFacts:
+    """Collect the facts from the answer to ``DeviceReportRequest``. Raises ``Refused``: this station
     has no such block."""
     if reply.status != "Accepted":
         raise Refused(Code.NOT_SUPPORTED, "not offered by this station")

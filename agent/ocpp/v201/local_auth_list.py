@@ -6,32 +6,32 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import ListConflicted
-from agent.domain.orders import Reply
-from agent.domain.requests import AskListVersion, AskSendList
+from agent.domain.orders import Response
+from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.ocpp.dialects.dialect import In, NotExpressible, Payload, RowContext
 from agent.ocpp.v201.identifiers import decode_id_token_info
 from agent.ocpp.wire.text import is_plain
 
 
-def _decode_get_list_version(payload: Payload, ctx: RowContext) -> AskListVersion:
-    return AskListVersion()
+def _decode_get_list_version(payload: Payload, ctx: RowContext) -> LocalListVersionRequest:
+    return LocalListVersionRequest()
 
 
-def _answer_get_list_version(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_list_version(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"versionNumber": reply.data.get("version", 0)}
 
 
-def _decode_send_local_list(payload: Payload, ctx: RowContext) -> AskSendList | dict[str, Any]:
+def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListRequest | dict[str, Any]:
     entries = payload.get("localAuthorizationList") or ()
     tokens = [e["idToken"]["idToken"] for e in entries]
     if not all(t and is_plain(t) for t in tokens):
         return {"status": "Failed"}
     said = (decode_id_token_info(e["idTokenInfo"]) if "idTokenInfo" in e else None for e in entries)
     told = tuple(zip(tokens, said, strict=True))
-    return AskSendList(int(payload["versionNumber"]), payload["updateType"] == "Full", told)
+    return SendLocalListRequest(int(payload["versionNumber"]), payload["updateType"] == "Full", told)
 
 
-def _answer_send_local_list(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_send_local_list(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": reply.status if reply.status in ("Accepted", "VersionMismatch") else "Failed"}
 
 

@@ -82,7 +82,7 @@ def encode_signed_value(record: SignedReading, ctx: RowContext) -> dict[str, dic
     """Encode ``signedMeterValue`` with its SignedMeterValueType: the record byte for byte, in
     base64. Empty where the record is longer than the standard allows: a bill must not be refused
     because of its record."""
-    told = ctx.settings.flag("public_key_told")
+    told = ctx.settings.bool_value("public_key_told")
     value = {
         "signedMeterData": _encode_base64(record.data.encode("utf-8")),
         "signingMethod": record.method,

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.domain.orders import Reply
-from agent.domain.requests import AskNetwork
+from agent.domain.orders import Response
+from agent.domain.requests import SetNetworkProfileRequest
 from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.wire.text import is_plain
 
@@ -17,14 +17,14 @@ OURS = "OCPP20"
 _REJECTED = {"status": "Rejected"}
 
 
-def _decode_set_network_profile(payload: Payload, ctx: RowContext) -> AskNetwork | dict[str, Any]:
+def _decode_set_network_profile(payload: Payload, ctx: RowContext) -> SetNetworkProfileRequest | dict[str, Any]:
     data = payload["connectionData"]
     if data["ocppTransport"] != "JSON" or data["ocppVersion"] != OURS or "vpn" in data or "apn" in data:
         return _REJECTED
     profile = int(data["securityProfile"])
     if not 0 <= profile <= 3 or not is_acceptable_url(data["ocppCsmsUrl"], profile):
         return _REJECTED
-    return AskNetwork(int(payload["configurationSlot"]), data["ocppCsmsUrl"], profile)
+    return SetNetworkProfileRequest(int(payload["configurationSlot"]), data["ocppCsmsUrl"], profile)
 
 
 def is_acceptable_url(url: str, profile: int) -> bool:
@@ -40,7 +40,7 @@ def is_acceptable_url(url: str, profile: int) -> bool:
     return plain and bool(host) and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
 
 
-def _answer_set_network_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_set_network_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.orders import Reply
+from agent.domain.orders import Response
 from agent.domain.requests import (
-    AskAvailability,
-    AskInventory,
-    AskReset,
-    AskStart,
-    AskStop,
-    AskTrigger,
-    AskUnlock,
-    Trigger,
+    ChangeAvailabilityRequest,
+    DeviceReportRequest,
+    MessageTrigger,
+    RemoteStartRequest,
+    RemoteStopRequest,
+    ResetRequest,
+    TriggerMessageRequest,
+    UnlockConnectorRequest,
 )
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v201 import smart_charging
@@ -24,10 +24,12 @@ from agent.ocpp.wire.rpc import Code
 REJECTED = {"status": "Rejected"}
 
 
-def answer_one_of(*words: str, otherwise: str = "Rejected") -> Callable[[Reply, Payload, RowContext], dict[str, Any]]:
+def answer_one_of(
+    *words: str, otherwise: str = "Rejected"
+) -> Callable[[Response, Payload, RowContext], dict[str, Any]]:
     """Answer with the neutral status, which is the word of 2.x too."""
 
-    def answer_with_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    def answer_with_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
         if reply.status == "NotImplemented" and "NotImplemented" not in words:
             raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
         return {"status": reply.status if reply.status in words else otherwise}
@@ -44,15 +46,15 @@ def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
     return int(evse["id"]) if known else 0 if evse["id"] == 0 and "connectorId" not in evse else None
 
 
-def _decode_change_availability(payload: Payload, ctx: RowContext) -> AskAvailability | dict[str, Any]:
+def _decode_change_availability(payload: Payload, ctx: RowContext) -> ChangeAvailabilityRequest | dict[str, Any]:
     number = _requested_evse(payload, ctx)
     if number is None:
         return dict(REJECTED)
     operative, of_connector = payload["operationalStatus"] == "Operative", "connectorId" in payload.get("evse", {})
-    return AskAvailability(number, operative, every=False, connector=of_connector)
+    return ChangeAvailabilityRequest(number, operative, every=False, connector=of_connector)
 
 
-def _decode_request_start(payload: Payload, ctx: RowContext) -> AskStart | dict[str, Any]:
+def _decode_request_start(payload: Payload, ctx: RowContext) -> RemoteStartRequest | dict[str, Any]:
     """Decode RequestStartTransaction. A profile of another purpose is an error (F01.FR.26); a
     right one is ignored by a station without smart charging."""
     profile = smart_charging.decode_start_profile(payload, ctx)
@@ -65,57 +67,64 @@ def _decode_request_start(payload: Payload, ctx: RowContext) -> AskStart | dict[
     if not named.value:
         return dict(REJECTED)
     group = (payload.get("groupIdToken") or {}).get("idToken", "")
-    return AskStart(number, named, str(int(payload["remoteStartId"])), profile, group)
+    return RemoteStartRequest(number, named, str(int(payload["remoteStartId"])), profile, group)
 
 
-def _decode_request_stop(payload: Payload, ctx: RowContext) -> AskStop | dict[str, Any]:
-    return AskStop(session_of(payload["transactionId"], ctx)) if ctx.boot == "Accepted" else dict(REJECTED)
+def _decode_request_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | dict[str, Any]:
+    return RemoteStopRequest(session_of(payload["transactionId"], ctx)) if ctx.boot == "Accepted" else dict(REJECTED)
 
 
-def _decode_reset(payload: Payload, ctx: RowContext) -> AskReset | dict[str, Any]:
+def _decode_reset(payload: Payload, ctx: RowContext) -> ResetRequest | dict[str, Any]:
     number = payload.get("evseId", 0)
     if number and number not in ctx.evse_numbers:
         return dict(REJECTED)
     on_idle = payload["type"] == "OnIdle"
-    return AskReset(hard=not on_idle, on_idle=on_idle, evse=int(number))
+    return ResetRequest(hard=not on_idle, on_idle=on_idle, evse=int(number))
 
 
-def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> AskUnlock | dict[str, Any]:
+def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> UnlockConnectorRequest | dict[str, Any]:
     if payload["evseId"] not in ctx.evse_numbers or payload["connectorId"] != 1:
         return {"status": "UnknownConnector"}
-    return AskUnlock(int(payload["evseId"]))
+    return UnlockConnectorRequest(int(payload["evseId"]))
 
 
 _TRIGGERS = {
-    "BootNotification": Trigger.BOOT,
-    "FirmwareStatusNotification": Trigger.FIRMWARE_STATUS,
-    "Heartbeat": Trigger.HEARTBEAT,
-    "LogStatusNotification": Trigger.LOG_STATUS,
-    "MeterValues": Trigger.METER_VALUES,
-    "SignChargingStationCertificate": Trigger.SIGN,
-    "StatusNotification": Trigger.STATUS,
-    "TransactionEvent": Trigger.TRANSACTION,
+    "BootNotification": MessageTrigger.BOOT,
+    "FirmwareStatusNotification": MessageTrigger.FIRMWARE_STATUS,
+    "Heartbeat": MessageTrigger.HEARTBEAT,
+    "LogStatusNotification": MessageTrigger.LOG_STATUS,
+    "MeterValues": MessageTrigger.METER_VALUES,
+    "SignChargingStationCertificate": MessageTrigger.SIGN,
+    "StatusNotification": MessageTrigger.STATUS,
+    "TransactionEvent": MessageTrigger.TRANSACTION,
 }
-_OF_ANY_EVSE = (Trigger.FIRMWARE_STATUS, Trigger.LOG_STATUS, Trigger.HEARTBEAT, Trigger.SIGN)
+_OF_ANY_EVSE = (
+    MessageTrigger.FIRMWARE_STATUS,
+    MessageTrigger.LOG_STATUS,
+    MessageTrigger.HEARTBEAT,
+    MessageTrigger.SIGN,
+)
 
 
-def _decode_trigger_message(payload: Payload, ctx: RowContext) -> AskTrigger | dict[str, Any]:
+def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessageRequest | dict[str, Any]:
     """Decode TriggerMessage. Certificates of ISO 15118 are not offered. An accepted boot is not
     repeated (F06.FR.17); transactions and values wait for an accepted one."""
     what = _TRIGGERS.get(payload["requestedMessage"])
     if what is None:
         return {"status": "NotImplemented"}
-    ill_timed = (Trigger.BOOT,) if ctx.boot == "Accepted" else (Trigger.METER_VALUES, Trigger.TRANSACTION)
+    ill_timed = (
+        (MessageTrigger.BOOT,) if ctx.boot == "Accepted" else (MessageTrigger.METER_VALUES, MessageTrigger.TRANSACTION)
+    )
     if what in ill_timed:
         return dict(REJECTED)
     number = _requested_evse(payload, ctx) if what not in _OF_ANY_EVSE else 0
     if number is None:
         return dict(REJECTED)
-    return AskTrigger(what, number or None, loose=what is Trigger.METER_VALUES)
+    return TriggerMessageRequest(what, number or None, loose=what is MessageTrigger.METER_VALUES)
 
 
-def _decode_get_transaction_status(payload: Payload, ctx: RowContext) -> AskInventory:
-    return AskInventory()
+def _decode_get_transaction_status(payload: Payload, ctx: RowContext) -> DeviceReportRequest:
+    return DeviceReportRequest()
 
 
 async def _look_up_queued_messages(payload: Payload, ctx: RowContext) -> Payload:
@@ -126,7 +135,7 @@ async def _look_up_queued_messages(payload: Payload, ctx: RowContext) -> Payload
     return {"waiting": bool(session) and await ctx.outbox.is_waiting(ctx.link, session)}
 
 
-def _answer_get_transaction_status(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_transaction_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """Answer E14: without a transaction named, only whether anything waits."""
     waiting = {"messagesInQueue": reply.data["waiting"]}
     if payload.get("transactionId") is None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.domain.messages import Message
-from agent.domain.orders import Reply
-from agent.domain.requests import AskInventory
+from agent.domain.orders import Response
+from agent.domain.requests import DeviceReportRequest
 from agent.model.fastclass import frozen
 from agent.model.types import Stamp
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
@@ -85,10 +85,10 @@ def _answer_with_report(chosen: list[Entry], known: ReportFacts, payload: Payloa
     return {"status": "Accepted"}
 
 
-def _decode_get_report(payload: Payload, ctx: RowContext) -> AskInventory:
+def _decode_get_report(payload: Payload, ctx: RowContext) -> DeviceReportRequest:
     if len(payload.get("componentVariable", ())) > ITEMS_MAX:
         raise Refused(Code.OCCURRENCE, f"at most {ITEMS_MAX} variables at once (ItemsPerMessage)")
-    return AskInventory()
+    return DeviceReportRequest()
 
 
 _BASES: dict[str, Callable[[Entry], bool]] = {
@@ -98,12 +98,12 @@ _BASES: dict[str, Callable[[Entry], bool]] = {
 }
 
 
-def _answer_get_base_report(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_base_report(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     chosen = [e for e in list_entries(ctx) if _BASES[payload["reportBase"]](e)]
     return _answer_with_report(chosen, collect_facts(reply, ctx), payload, ctx)
 
 
-def _answer_get_report(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_report(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     known = collect_facts(reply, ctx)
     every = list(list_entries(ctx))
     wanted, criteria = payload.get("componentVariable"), payload.get("componentCriteria")

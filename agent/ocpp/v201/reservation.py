@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import ReservationEnded
-from agent.domain.orders import Reply
-from agent.domain.requests import AskCancelReservation, AskReserve
+from agent.domain.orders import Response
+from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
 from agent.model.types import TokenType
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.dialects.reservation_ids import reservation_number
@@ -16,7 +16,7 @@ from agent.ocpp.wire.text import is_plain
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 
-def _decode_reserve_now(payload: Payload, ctx: RowContext) -> AskReserve | dict[str, Any]:
+def _decode_reserve_now(payload: Payload, ctx: RowContext) -> ReserveNowRequest | dict[str, Any]:
     expires_utc_s = parse_timestamp(payload["expiryDateTime"])
     who, group = decode_id_token(payload["idToken"]), (payload.get("groupIdToken") or {}).get("idToken", "")
     evse = payload.get("evseId", 0)
@@ -25,19 +25,19 @@ def _decode_reserve_now(payload: Payload, ctx: RowContext) -> AskReserve | dict[
     if expires_utc_s is None or unknown or nobody or not is_plain(who.value + group):
         return {"status": "Rejected"}
     kind = payload.get("connectorType", "")
-    return AskReserve(int(payload["id"]), int(evse), who, expires_utc_s, group, kind)
+    return ReserveNowRequest(int(payload["id"]), int(evse), who, expires_utc_s, group, kind)
 
 
-def _answer_reserve_now(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_reserve_now(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     words = ("Accepted", "Faulted", "Occupied", "Unavailable")
     return {"status": reply.status if reply.status in words else "Rejected"}
 
 
-def _decode_cancel_reservation(payload: Payload, ctx: RowContext) -> AskCancelReservation:
-    return AskCancelReservation(int(payload["reservationId"]))
+def _decode_cancel_reservation(payload: Payload, ctx: RowContext) -> CancelReservationRequest:
+    return CancelReservationRequest(int(payload["reservationId"]))
 
 
-def _answer_cancel_reservation(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_cancel_reservation(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
 
 

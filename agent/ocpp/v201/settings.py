@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.domain.orders import Reply
-from agent.domain.requests import AskInventory, AskSet
+from agent.domain.orders import Response
+from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
 from agent.ocpp.dialects.dialect import HIDDEN, In, Payload, Refused, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import PLAIN
@@ -38,12 +38,12 @@ def _find_attribute(item: Payload, ctx: RowContext) -> Entry | str:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _decode_get_variables(payload: Payload, ctx: RowContext) -> AskInventory:
+def _decode_get_variables(payload: Payload, ctx: RowContext) -> DeviceReportRequest:
     _limit_items(payload["getVariableData"])
-    return AskInventory()
+    return DeviceReportRequest()
 
 
-def _answer_get_variables(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_variables(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     known = collect_facts(reply, ctx)
     return {"getVariableResult": [_read_variable(item, known, ctx) for item in payload["getVariableData"]]}
 
@@ -84,17 +84,17 @@ def _collect_settings(payload: Payload, ctx: RowContext) -> Mapping[str, str]:
     return wanted
 
 
-def _decode_set_variables(payload: Payload, ctx: RowContext) -> AskSet:
+def _decode_set_variables(payload: Payload, ctx: RowContext) -> SetVariablesRequest:
     _limit_items(payload["setVariableData"])
-    return AskSet(_collect_settings(payload, ctx))
+    return SetVariablesRequest(_collect_settings(payload, ctx))
 
 
-def _answer_set_variables(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_set_variables(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     items = payload["setVariableData"]
     return {"setVariableResult": [{"attributeStatus": _set_status(i, reply, ctx), **_echo_variable(i)} for i in items]}
 
 
-def _set_status(item: Payload, reply: Reply, ctx: RowContext) -> str:
+def _set_status(item: Payload, reply: Response, ctx: RowContext) -> str:
     found = _find_attribute(item, ctx)
     if isinstance(found, str):
         return found

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from agent.domain.charging.profiles import (
-    Installed,
+    InstalledProfile,
     Kind,
     Period,
     Profile,
@@ -18,8 +18,13 @@ from agent.domain.charging.profiles import (
     Unit,
 )
 from agent.domain.messages import Message
-from agent.domain.orders import Reply
-from agent.domain.requests import AskClearProfiles, AskComposite, AskProfiles, AskSetProfile
+from agent.domain.orders import Response
+from agent.domain.requests import (
+    ChargingProfilesRequest,
+    ClearChargingProfilesRequest,
+    CompositeScheduleRequest,
+    SetChargingProfileRequest,
+)
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
@@ -90,13 +95,13 @@ def decode_start_profile(payload: Payload, ctx: RowContext) -> Profile | bool | 
         return None
     if wanted["chargingProfilePurpose"] != Purpose.TX:
         return False
-    if FEATURE not in ctx.settings.items_of("feature_profiles"):
+    if FEATURE not in ctx.settings.list_value("feature_profiles"):
         return None
     found = decode_charging_profile(wanted)
     return replace(found, session="") if isinstance(found, Profile) else False
 
 
-def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> AskSetProfile | dict[str, Any]:
+def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> SetChargingProfileRequest | dict[str, Any]:
     found = decode_charging_profile(payload["chargingProfile"])
     if isinstance(found, Profile) and found.purpose is Purpose.TX and not found.session:
         found = ProfileRefusal("MissingParam", "a TxProfile needs transactionId")
@@ -104,10 +109,10 @@ def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> AskSetPro
         return _reject_profile(found)
     if found.session:
         found = replace(found, session=session_of(found.session, ctx))
-    return AskSetProfile(int(payload["evseId"]), found, replaces=False)
+    return SetChargingProfileRequest(int(payload["evseId"]), found, replaces=False)
 
 
-def _answer_set_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_set_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status == "Accepted":
         return {"status": "Accepted"}
     return _reject_profile(reply.data.get("reason", ProfileRefusal("InternalError", "the profile was not judged")))
@@ -118,18 +123,18 @@ def _reject_profile(reason: ProfileRefusal) -> dict[str, Any]:
     return {"status": "Rejected", "statusInfo": {"reasonCode": reason.code, "additionalInfo": reason.text}}
 
 
-def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> AskClearProfiles | dict[str, Any]:
+def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearChargingProfilesRequest | dict[str, Any]:
     criteria = payload.get("chargingProfileCriteria", {})
     purpose = criteria.get("chargingProfilePurpose")
     number = optional_integer(payload, "chargingProfileId")
     if number is None and purpose is not None and purpose not in _PURPOSES:
         return {"status": "Unknown"}
-    return AskClearProfiles(
+    return ClearChargingProfilesRequest(
         number, optional_integer(criteria, "evseId"), _PURPOSES.get(purpose), optional_integer(criteria, "stackLevel")
     )
 
 
-def _answer_clear_charging_profile(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_clear_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     return {"status": "Accepted" if reply.status == "Accepted" else "Unknown"}
 
 
@@ -197,13 +202,13 @@ def _encode_profiles_report(message: ProfilesReport, ctx: RowContext) -> dict[st
     }
 
 
-def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> AskProfiles | dict[str, Any]:
+def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> ChargingProfilesRequest | dict[str, Any]:
     criterion = payload["chargingProfile"]
     purpose = criterion.get("chargingProfilePurpose")
     elsewhere = SOURCE not in criterion.get("chargingLimitSource", [SOURCE])
     if elsewhere or (purpose is not None and purpose not in _PURPOSES):
         return {"status": "NoProfiles"}
-    return AskProfiles(
+    return ChargingProfilesRequest(
         ids=tuple(map(int, criterion.get("chargingProfileId", ()))),
         evse=optional_integer(payload, "evseId"),
         purpose=_PURPOSES.get(purpose),
@@ -211,10 +216,10 @@ def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> AskProfi
     )
 
 
-def _answer_get_charging_profiles(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_charging_profiles(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     """Answer the request and queue the parts of the report after it: every part is about one
     EVSE."""
-    found: list[Installed] = reply.data.get("profiles", []) if reply.status == "Accepted" else []
+    found: list[InstalledProfile] = reply.data.get("profiles", []) if reply.status == "Accepted" else []
     parts = []
     for evse, group in groupby(found, key=lambda i: i.evse):
         own = [i.profile for i in group]
@@ -227,12 +232,14 @@ def _answer_get_charging_profiles(reply: Reply, payload: Payload, ctx: RowContex
 # --- the composite schedule ------------------------------------------------------------------------------------------
 
 
-def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> AskComposite:
+def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> CompositeScheduleRequest:
     unit = payload.get("chargingRateUnit")
-    return AskComposite(int(payload["evseId"]), int(payload["duration"]), None if unit is None else Unit(unit))
+    return CompositeScheduleRequest(
+        int(payload["evseId"]), int(payload["duration"]), None if unit is None else Unit(unit)
+    )
 
 
-def _answer_get_composite_schedule(reply: Reply, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     if reply.status != "Accepted":
         return {"status": "Rejected"}
     schedule = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.events import TransactionHeard
+from agent.domain.events import TransactionAcknowledged
 from agent.domain.messages import (
     ChargingState,
     ConnectorUnplugged,
@@ -99,7 +99,7 @@ def _encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, A
 
 
 def _begin_sample(message: TransactionStarted | TransactionAuthorised, at: Stamp, ctx: RowContext) -> Sample:
-    wanted = ctx.settings.items_of("start_measurands")
+    wanted = ctx.settings.list_value("start_measurands")
     return _boundary_sample(ReadingContext.BEGIN, message.reading, at, message.meter_wh, wanted)
 
 
@@ -163,7 +163,7 @@ def _encode_ended(message: TransactionEnded, ctx: RowContext) -> dict[str, Any]:
     if not message.evse:
         return event
     event["evse"] = encode_evse(message.evse)
-    wanted = ctx.settings.items_of("stop_sampled_measurands")
+    wanted = ctx.settings.list_value("stop_sampled_measurands")
     end = _boundary_sample(ReadingContext.END, message.reading, message.at, message.meter_wh, wanted)
     event["meterValue"] = encode_samples((*message.samples, end), ctx)
     if message.signed is not None:  # it belongs to the billed register, the first value of the last sample
@@ -178,7 +178,9 @@ def _decode_event_response(message: Any, payload: Payload, ctx: RowContext) -> R
         brought += decode_token_message(token, info, ctx)
     if info is None and not isinstance(message, TransactionStarted):
         return ResponseEffects(tuple(brought))
-    event = TransactionHeard(ctx.link, message.session, message.session, decode_id_token_info(info) if info else None)
+    event = TransactionAcknowledged(
+        ctx.link, message.session, message.session, decode_id_token_info(info) if info else None
+    )
     known = Put("transaction", f"{ctx.link}/{message.session}", {"id": message.session})
     return ResponseEffects((event, *brought), (known,) if isinstance(message, TransactionStarted) else ())
 
@@ -190,7 +192,7 @@ def _decode_malformed_response(message: Any, payload: Payload, ctx: RowContext) 
     heard = _decode_event_response(message, {}, ctx)
     if verdict is None:
         return heard
-    return replace(heard, events=(TransactionHeard(ctx.link, message.session, message.session, verdict),))
+    return replace(heard, events=(TransactionAcknowledged(ctx.link, message.session, message.session, verdict),))
 
 
 _LOOSE = Out(MeterSampled, "MeterValues", encode_meter_values, decode_empty_response)

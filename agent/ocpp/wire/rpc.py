@@ -220,7 +220,7 @@ class Rpc:
         """Return what a frame means. Never raises."""
         if not isinstance(data, str):
             return self._drop_frame("binary frame")
-        if (why := json_limits.excess(data)) is not None:
+        if (why := json_limits.why_excessive(data)) is not None:
             return self._classify_unreadable(data, why)
         try:
             frame = _DECODER.decode(data)
@@ -246,7 +246,7 @@ class Rpc:
     def _classify_unreadable(self, text: str, why: str) -> Finding:
         """Classify a frame that is too large to parse, by its head only: a CALL gets its
         response, and an answer counts as come."""
-        kind, id_ = json_limits.head(text) or (0, "")
+        kind, id_ = json_limits.frame_head(text) or (0, "")
         if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
             return self._find_repetition(id_, text) or SendNow(self.encode_error(id_, Code.FORMAT, why))
         action = self._sent.get(id_)

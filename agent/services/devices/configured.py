@@ -17,7 +17,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import EvseId
 from agent.ports.driver import Driver, Where
 from agent.services.devices.entry_points import list_entry_points, load_entry_point
-from agent.station_file.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build, meant
+from agent.station_file.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build_table, did_you_mean
 
 if TYPE_CHECKING:
     from agent.ports.verify import VerifyKit
@@ -44,7 +44,7 @@ def find_driver(name: str) -> Driver[Any]:
     """The driver of this name. Raises ``SettingsError`` with the names that exist."""
     found = _installed_drivers()
     if name not in found:
-        raise SettingsError([f"no driver is called {name!r}{meant(name, found, 'installed')}"])
+        raise SettingsError([f"no driver is called {name!r}{did_you_mean(name, found, 'installed')}"])
     driver = load_entry_point(found[name])
     assert isinstance(driver, Driver)
     return driver
@@ -128,7 +128,7 @@ def compose_devices(file: StationFile, now: Callable[[], tuple[int, float]]) -> 
             wrong.append(f"{file.path}: {path}.driver: {driver.name!r} drives a {driver.role}, not a {role}")
             continue
         problems: list[str] = []
-        settings = build(
+        settings = build_table(
             driver.settings, _with_point_number(driver, device, evse, path), path, problems, file.path.parent
         )
         where = _device_context(file, evse, role, now)
@@ -150,7 +150,7 @@ def _settings_complaints(driver: Driver[Any], settings: Any, where: Where, path:
     """What the driver says, by the path of the key; nothing of keys that were not accepted: their defaults stand in."""
     keys = {f.name for f in fields(driver.settings)}
     told = {p.partition(": ")[0] for p in problems}
-    missing = driver.missing()
+    missing = driver.missing_dependency()
     found = [f"{path}.driver: {driver.name} needs {missing}"] if missing else []
     for complaint in driver.check(settings, where):
         key = complaint.partition(": ")[0]
@@ -185,7 +185,7 @@ def _bind_opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[
 
 def _with_point_number(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
     """A board that serves several EVSEs numbers its points as the station numbers its EVSEs, unless told otherwise."""
-    options = dict((device.without(*OWN_METER) if driver.role == "meter" else device).options)
+    options = dict((device.without_keys(*OWN_METER) if driver.role == "meter" else device).options)
     if path == "board" and "point" in {f.name for f in fields(driver.settings)}:
         options.setdefault("point", evse)
     return options
@@ -193,7 +193,7 @@ def _with_point_number(driver: Driver[Any], device: Device, evse: EvseId, path: 
 
 def _device_context(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[int, float]]) -> Where:
     station = file.station
-    of_evse: Evse | None = file.evse(evse) if evse else None
+    of_evse: Evse | None = file.evse_table(evse) if evse else None
     facts: dict[str, Any] = {
         "number": station.number or station.id,
         "hotline": station.hotline,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from agent.domain.events import BoardOpened, Event, MeterFailed, ReleaseWithdrawn, UnlockTried
 from agent.domain.orders import (
     ClearFaults,
-    Note,
+    Feedback,
+    LogNote,
     Order,
     ReadMeter,
     SetHold,
@@ -19,7 +20,6 @@ from agent.domain.orders import (
     SetRelease,
     SetService,
     Show,
-    Signal,
     Unlock,
 )
 from agent.domain.terminal_messages import TerminalOrder
@@ -62,7 +62,7 @@ class OrderDispatch:
                     self.displays[evse].accept_order(order)
             case SetLamp(evse) if evse in self.lamps:
                 self.lamps[evse].accept_order(order)
-            case Signal():
+            case Feedback():
                 self._dispatch_signal(order)
             case ReadMeter(evse, purpose):
                 if evse in self.meters:
@@ -71,7 +71,7 @@ class OrderDispatch:
                     self._post(MeterFailed(evse, purpose))
             case TerminalOrder(terminal):
                 self._dispatch_to_terminal(terminal, order)
-            case Note(evse, text, part):
+            case LogNote(evse, text, part):
                 log.warning("EVSE %d: %s: %s", evse, part, text)
             case Unlock(evse, request) if evse not in self.boards:
                 self._post(UnlockTried(evse, request, False))
@@ -97,7 +97,7 @@ class OrderDispatch:
 
         answer_unserved(order, self._post)
 
-    def _dispatch_signal(self, order: Signal) -> None:
+    def _dispatch_signal(self, order: Feedback) -> None:
         for number, lamp in self.lamps.items():
             if order.evse in (STATION, number):
                 lamp.accept_order(order)

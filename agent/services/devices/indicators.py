@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.domain.events import Event, SupplyChanged
-from agent.domain.orders import Order, SetLamp, Signal
+from agent.domain.orders import Feedback, Order, SetLamp
 from agent.model.types import EvseId, Fault, Lamp, Light, Sign
 from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
@@ -38,13 +38,13 @@ class LampSupervisor(DeviceSupervisor):
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
         self._light = Light(Lamp.OFF)
-        self._sign: Signal | None = None
+        self._sign: Feedback | None = None
         self._new = asyncio.Event()
 
     def accept_order(self, order: Order) -> None:
         if isinstance(order, SetLamp):
             self._light = Light(order.lamp, order.percent)
-        elif isinstance(order, Signal):
+        elif isinstance(order, Feedback):
             self._sign = order if self.open and order.blinks else None
         self._new.set()
 
@@ -57,11 +57,11 @@ class LampSupervisor(DeviceSupervisor):
             await self._new.wait()
             self._new.clear()
 
-    def _take_signal(self) -> Signal | None:
+    def _take_signal(self) -> Feedback | None:
         sign, self._sign = self._sign, None
         return sign
 
-    async def _blink_lamp(self, port: Any, sign: Signal) -> None:
+    async def _blink_lamp(self, port: Any, sign: Feedback) -> None:
         for _ in range(sign.blinks):
             for lamp in (Lamp.OFF, COLOURS[sign.sign]):
                 await port.show(Light(lamp, self._light.percent))
@@ -79,7 +79,7 @@ class BuzzerSupervisor(DeviceSupervisor):
         self._new = asyncio.Event()
 
     def accept_order(self, order: Order) -> None:
-        if isinstance(order, Signal) and self.open:
+        if isinstance(order, Feedback) and self.open:
             self._sign = order.sign
             self._new.set()
 

@@ -18,7 +18,7 @@ from agent.domain.events import (
     FaultRaised,
     MeterFailed,
     MeterKnown,
-    MeterLooked,
+    RawMeterReading,
 )
 from agent.domain.orders import Order, ReadMeter, Show
 from agent.model.types import EvseId, Fault, MeterIdentity, Reading, Screen
@@ -203,7 +203,7 @@ class MeterSupervisor(DeviceSupervisor):
             self._post(FaultCleared(self.evse, Fault.METER_IMPLAUSIBLE))
         self._garbled = 0
         self._report_identity(port.identity)
-        self._post(MeterLooked(self.evse, order.purpose, reading))
+        self._post(RawMeterReading(self.evse, order.purpose, reading))
 
     def _count_garbled(self, error: Garbled) -> None:
         """One impossible value is dropped; three in a row are a fault, and the meter is opened anew: what it was

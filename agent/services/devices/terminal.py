@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.domain.events import Event, FaultRaised
 from agent.domain.terminal_messages import (
-    AuthorisePayment,
+    AuthorizePayment,
     BankCardRead,
     CancelPayment,
     CommitPayment,
@@ -170,9 +170,9 @@ class TerminalSupervisor(DeviceSupervisor):
             answer_unserved(order, self._post)
         elif isinstance(order, CancelPayment):
             await self._unless_refused(port.cancel())
-        elif isinstance(order, AuthorisePayment):
+        elif isinstance(order, AuthorizePayment):
             self._asked = True
-            if not await self._unless_refused(port.authorise()):
+            if not await self._unless_refused(port.authorize()):
                 await self._abandon_offer(port)
                 if self._ended != order.payment:  # no bank was asked, and whoever waits for one is told
                     self._post(PaymentCancelled(self.evse, order.payment))

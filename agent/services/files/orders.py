@@ -20,7 +20,7 @@ from agent.domain.events import (
     FirmwareChecked,
     FirmwareFetched,
     FirmwareInstalled,
-    Install,
+    InstallOutcome,
     LogSent,
     SignerJudged,
 )
@@ -191,7 +191,7 @@ class FileOrders:
 
     def _install_firmware(self, job: str) -> None:
         if self.updater is None:
-            self._post(FirmwareInstalled(job, Install.NOBODY))
+            self._post(FirmwareInstalled(job, InstallOutcome.NOBODY))
         else:
             self.updater.install_firmware(job, self.firmware_image)
 
@@ -253,7 +253,7 @@ class UpdaterSupervisor(DeviceSupervisor):
 
     def install_firmware(self, job: str, file: Path) -> None:
         loop = asyncio.get_running_loop()
-        self._waiting[job] = loop.call_later(UPDATER_S, self._report_outcome, job, Install.NOBODY)
+        self._waiting[job] = loop.call_later(UPDATER_S, self._report_outcome, job, InstallOutcome.NOBODY)
         self._orders.put_nowait((job, file))
 
     def commit_firmware(self) -> None:
@@ -266,7 +266,7 @@ class UpdaterSupervisor(DeviceSupervisor):
             except DeviceError as e:
                 log.error("the board was not booted: %s", e)
 
-    def _report_outcome(self, job: str, outcome: Install) -> None:
+    def _report_outcome(self, job: str, outcome: InstallOutcome) -> None:
         waiting = self._waiting.pop(job, None)
         if waiting is not None:
             waiting.cancel()
@@ -291,13 +291,13 @@ class UpdaterSupervisor(DeviceSupervisor):
 
     async def _do_install(self, port: Any, job: str, file: Path) -> None:
         try:
-            outcome = Install.REBOOT if await _without_defect(port.install(file)) else Install.DONE
+            outcome = InstallOutcome.REBOOT if await _without_defect(port.install(file)) else InstallOutcome.DONE
         except Refused as e:
             log.warning("firmware: %s", e)
-            outcome = Install.UNFIT
+            outcome = InstallOutcome.UNFIT
         except DeviceError as e:
             log.warning("firmware: %s", e)
-            outcome = Install.FAILED
+            outcome = InstallOutcome.FAILED
         self._report_outcome(job, outcome)
 
 

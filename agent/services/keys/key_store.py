@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.domain.certificates import HashData, Installed, Use
+from agent.domain.certificates import CertificateUse, HashData, InstalledCertificate
 from agent.model.fastclass import frozen
 from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
-from agent.model.root_certificates import fingerprint, pem_certificates
+from agent.model.root_certificates import certificate_fingerprint, pem_certificates
 from agent.ports.pki import TrustedRoots
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEADS = {Use.CSMS_ROOT: "csms-", Use.MANUFACTURER_ROOT: "manufacturer-"}
+HEADS = {CertificateUse.CSMS_ROOT: "csms-", CertificateUse.MANUFACTURER_ROOT: "manufacturer-"}
 WITHDRAWN = ".withdrawn"
 
 
@@ -35,7 +35,7 @@ WITHDRAWN = ".withdrawn"
 class NamedFiles:
     """PEM files that the station file names: ``roots`` by what they are for, ``own``: client certificates."""
 
-    roots: tuple[tuple[Use, Path], ...] = ()
+    roots: tuple[tuple[CertificateUse, Path], ...] = ()
     own: tuple[Path, ...] = ()
 
 
@@ -67,14 +67,14 @@ class Pki:
     # --- from memory ---------------------------------------------------------------------------------------------
 
     def trusted(self) -> TrustedRoots:
-        return TrustedRoots(self.installed_files(Use.CSMS_ROOT), self._withdrawn(Use.CSMS_ROOT))
+        return TrustedRoots(self.installed_files(CertificateUse.CSMS_ROOT), self._withdrawn(CertificateUse.CSMS_ROOT))
 
-    def installed_files(self, use: Use) -> tuple[Path, ...]:
+    def installed_files(self, use: CertificateUse) -> tuple[Path, ...]:
         """PEM files that a backend has installed."""
         names = sorted(n for n in self._names if n.startswith(HEADS[use]) and n.endswith(".pem"))
         return tuple(self._folder / n for n in names)
 
-    def _withdrawn(self, use: Use) -> frozenset[str]:
+    def _withdrawn(self, use: CertificateUse) -> frozenset[str]:
         head = HEADS[use]
         marks = (n for n in self._names if n.startswith(head) and n.endswith(WITHDRAWN))
         return frozenset(n.removeprefix(head).removesuffix(WITHDRAWN) for n in marks)
@@ -85,20 +85,20 @@ class Pki:
 
     def entries(self) -> int:
         """How many roots are trusted."""
-        return sum(len(self.trusted_pems(use)) for use in Use)
+        return sum(len(self.trusted_pems(use)) for use in CertificateUse)
 
-    def trusted_pems(self, use: Use) -> list[str]:
+    def trusted_pems(self, use: CertificateUse) -> list[str]:
         """Each root that is trusted for this use, installed or of the station file, once, as a PEM text."""
         return [pem for _, pem in self._trusted_texts(use)]
 
-    def _trusted_texts(self, use: Use) -> list[tuple[Path, str]]:
+    def _trusted_texts(self, use: CertificateUse) -> list[tuple[Path, str]]:
         withdrawn, found = self._withdrawn(use), dict[str, tuple[Path, str]]()
         for path in self.installed_files(use):
             for pem in _texts(path)[:1]:
-                found[fingerprint(pem)] = path, pem
+                found[certificate_fingerprint(pem)] = path, pem
         for path in (path for named_use, path in self._named.roots if named_use is use):
             for pem in _texts(path):
-                if (mark := fingerprint(pem)) not in withdrawn:
+                if (mark := certificate_fingerprint(pem)) not in withdrawn:
                     found.setdefault(mark, (path, pem))
         return list(found.values())
 
@@ -106,7 +106,7 @@ class Pki:
         """It stays remembered until the next connection: that will want it again."""
         self._used = {name: digest for name, digest in self._used.items() if name != link}
         if root is not None:
-            self._used[link] = fingerprint(root) if root else ""
+            self._used[link] = certificate_fingerprint(root) if root else ""
 
     # --- own keys and certificates ---------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Pki:
 
     # --- roots -------------------------------------------------------------------------------------------------------
 
-    def install(self, use: Use, pem: str, most: int, utc_s: float | None) -> str:
+    def install(self, use: CertificateUse, pem: str, most: int, utc_s: float | None) -> str:
         """Why it was not, or "". ``most``: so many roots may be here. Raises ``OSError``."""
         from agent.services.keys import x509_certificates
 
@@ -175,15 +175,20 @@ class Pki:
         return ""
 
     def _installed_count(self) -> int:
-        return sum(len(self.installed_files(use)) for use in Use)
+        return sum(len(self.installed_files(use)) for use in CertificateUse)
 
-    def installed(self, uses: tuple[Use, ...], algorithm: str = "SHA256") -> list[tuple[str, Installed]]:
+    def installed(
+        self, uses: tuple[CertificateUse, ...], algorithm: str = "SHA256"
+    ) -> list[tuple[str, InstalledCertificate]]:
         """Roots that are trusted for these uses, each with its fingerprint. A file that cannot be read is left out, and
         named in the log."""
         from agent.services.keys import x509_certificates
 
         return [
-            (fingerprint(pem), Installed(use, x509_certificates.hash_data(root, root, algorithm)))
+            (
+                certificate_fingerprint(pem),
+                InstalledCertificate(use, x509_certificates.hash_data(root, root, algorithm)),
+            )
             for use in uses
             for path, pem in self._trusted_texts(use)
             for root in _certificates(path, pem)
@@ -194,24 +199,24 @@ class Pki:
         systems too, and all of them while it is not known which one is used. Raises ``OSError``."""
         if self._is_own(named):
             return "Failed"
-        for mark, root in self.installed(tuple(Use), named.algorithm):
-            if root.hashes.same(named):
-                if root.use is Use.CSMS_ROOT and self._is_needed(mark, spare_last):
+        for mark, root in self.installed(tuple(CertificateUse), named.algorithm):
+            if root.hashes.names_same_certificate(named):
+                if root.use is CertificateUse.CSMS_ROOT and self._is_needed(mark, spare_last):
                     return "Failed"
                 self._withdraw(root.use, mark)
                 return "Accepted"
         return "NotFound"
 
-    def _withdraw(self, use: Use, mark: str) -> None:
+    def _withdraw(self, use: CertificateUse, mark: str) -> None:
         """The mark is on the disk before the file goes: a root of both is never trusted again after a power cut."""
         named = [pem for named_use, path in self._named.roots if named_use is use for pem in _texts(path)]
-        if any(fingerprint(pem) == mark for pem in named):
+        if any(certificate_fingerprint(pem) == mark for pem in named):
             self._write(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
         self._remove([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
 
     def _is_needed(self, mark: str, spare_last: bool) -> bool:
         used = frozenset(self._used.values())
-        if spare_last and (len(self.trusted_pems(Use.CSMS_ROOT)) == 1 or not used or "" in used):
+        if spare_last and (len(self.trusted_pems(CertificateUse.CSMS_ROOT)) == 1 or not used or "" in used):
             return True
         return mark in used
 
@@ -230,7 +235,7 @@ class Pki:
         return False
 
     def _trusted(self) -> Iterator[Certificate]:
-        for path, pem in self._trusted_texts(Use.CSMS_ROOT):
+        for path, pem in self._trusted_texts(CertificateUse.CSMS_ROOT):
             yield from _certificates(path, pem)
 
     # --- files -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from agent.domain.ocmf import text
+from agent.domain.ocmf import ocmf_record_text
 from agent.model.types import SignedReading
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Signer:
             log.error("%s: no OCMF record is made: %s", self._path, e)
             return None
         signature = key.sign(payload.encode("utf-8"), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
-        return SignedReading(text(payload, signature.hex()), public_key=self.public_key(), maker="station")
+        return SignedReading(ocmf_record_text(payload, signature.hex()), public_key=self.public_key(), maker="station")
 
     def public_key(self) -> str:
         """DER, as hexadecimal digits. Raises what ``_loaded`` does."""

@@ -155,7 +155,7 @@ def hash_data(cert: Certificate, issuer: Certificate, algorithm: str = "SHA256")
 def is_named(cert: Certificate, issuer: Certificate | None, named: HashData) -> bool:
     """Does this hash data name the certificate? Without the issuer: by its name and the serial number."""
     own = hash_data(cert, cert if issuer is None else issuer, named.algorithm)
-    return own.same(named if issuer is not None else replace(named, issuer_key=own.issuer_key))
+    return own.names_same_certificate(named if issuer is not None else replace(named, issuer_key=own.issuer_key))
 
 
 def _key_bits(cert: Certificate) -> bytes:

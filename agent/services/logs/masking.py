@@ -15,8 +15,8 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Any
 
-from agent.domain.events import Asked, Event, Started
-from agent.domain.requests import AskSet
+from agent.domain.events import Event, RequestReceived, Started
+from agent.domain.requests import SetVariablesRequest
 from agent.domain.variables import VARIABLES
 from agent.model.types import Token, TokenType
 
@@ -52,7 +52,7 @@ class LogMask(logging.Filter):
 
     def before_event(self, event: Event) -> None:
         """Before the event is handled."""
-        of = event.ask if isinstance(event, Asked) else event
+        of = event.ask if isinstance(event, RequestReceived) else event
         token = getattr(of, "token", None)
         if isinstance(token, Token) and token.type is not TokenType.NO_AUTHORIZATION:
             self._learn_token(token)
@@ -62,7 +62,7 @@ class LogMask(logging.Filter):
         if isinstance(event, Started):
             for name, record in event.remembered.get("setting", {}).items():
                 self._learn_setting(name, str(record.get("text", "")))
-        if isinstance(of, AskSet):
+        if isinstance(of, SetVariablesRequest):
             for name, text in of.values.items():
                 self._learn_setting(name, text)
 
@@ -75,7 +75,7 @@ class LogMask(logging.Filter):
             return
         with self._lock:
             for spelling in {token.value.casefold(), json.dumps(token.value)[1:-1].casefold()}:
-                self._tokens[spelling] = token.masked()
+                self._tokens[spelling] = token.masked_value()
                 self._tokens.move_to_end(spelling)
             while len(self._tokens) > KEPT:
                 self._tokens.popitem(last=False)

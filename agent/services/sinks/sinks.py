@@ -24,7 +24,7 @@ from agent.domain.messages import (
     SecurityHappened,
     StatusChanged,
 )
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.ports.clock import ClockPort
 from agent.services.sinks.base import Outlet, SinkError
 from agent.station_file.settings import SinkTable
@@ -95,7 +95,7 @@ class Sinks(logging.Handler):
 
     def hear(self, message: Message) -> None:
         if isinstance(message, TOLD):
-            self._put(type(message).__name__, _plain(dump(message)))
+            self._put(type(message).__name__, _plain(dump_record(message)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """The filters have masked it already. A line of another thread (store, transfer) is put on the loop."""

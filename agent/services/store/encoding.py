@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.domain.serialization import Poisoned, load
+from agent.domain.serialization import UnreadableRecord, load_record
 
 SEAL = 9
 """Characters of a checksum and its mark."""
@@ -63,8 +63,8 @@ def judged(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
 def message(body: str, *keys: str) -> Any:
     """A stored message; one that cannot be read back travels as the ``Poisoned`` it raised, for the link to bury."""
     try:
-        return load(json.loads(unsealed(body, *keys)))
+        return load_record(json.loads(unsealed(body, *keys)))
     except ValueError as e:
-        return Poisoned(str(e))
-    except Poisoned as e:
+        return UnreadableRecord(str(e))
+    except UnreadableRecord as e:
         return e

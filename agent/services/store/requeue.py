@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.ports.store import OutboxRow
 from agent.services.store import encoding
 
@@ -18,7 +18,7 @@ def put_back(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> N
     for row in rows:
         db.execute("DELETE FROM dead WHERE seq=?", (row.seq,))
         keys = (row.link, encoding.safe(row.session), type(row.message).__name__)
-        body = encoding.sealed(encoding.text(dump(row.message)), *keys)
+        body = encoding.sealed(encoding.text(dump_record(row.message)), *keys)
         db.execute(
             "INSERT OR IGNORE INTO outbox(seq, link, session, kind, body, number) VALUES(?,?,?,?,?,?)",
             (row.seq, *keys, body, row.number),

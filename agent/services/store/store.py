@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.domain.messages import TransactionEnded
-from agent.domain.serialization import dump
+from agent.domain.serialization import dump_record
 from agent.ports.store import OutboxRow, Put
 from agent.services.store import dead_letters, encoding, requeue
 from agent.services.store import facts as records
@@ -223,7 +223,7 @@ class Store(StoreFile):
 def _row(link: str, message: Any) -> tuple[str, str, str, str]:
     """Link, session, kind and body of a message in the queue."""
     keys = (link, encoding.safe(getattr(message, "session", "")), type(message).__name__)
-    return *keys, encoding.sealed(encoding.text(dump(message)), *keys)
+    return *keys, encoding.sealed(encoding.text(dump_record(message)), *keys)
 
 
 _OVER = ("FinalKnown", "CommitPending", "Committed", "VoidPending", "Voided", "Uncertain")

@@ -66,7 +66,7 @@ async def check_vehicle(bench: DeviceUnderTest) -> str:
         began_s = time.monotonic()
         await bench.request_action(Action.CAR_ASKS)
         seen: EvseState = await wait_state(
-            bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s
+            bench, board, lambda s: s.vehicle_connected, "a vehicle is connected", bench.patience_s
         )
         since_s = time.monotonic() - began_s
         assert seen.contactor is not True, f"{bench.name}: the contactor is closed without release"
@@ -187,7 +187,7 @@ def _begins_s(bench: DeviceUnderTest, board: Any) -> float:
 
 
 def _contactor_closed(s: EvseState) -> bool:
-    return s.contactor is True or (s.contactor is None and s.asks and s.released is True)
+    return s.contactor is True or (s.contactor is None and s.requests_energy and s.released is True)
 
 
 def _contactor_open(s: EvseState) -> bool:

@@ -24,9 +24,9 @@ async def check_taps(bench: DeviceUnderTest) -> str:
     assert len({t.value for t in seen}) == 1, f"{bench.name}: one card was told as {len(set(seen))} different ones"
     bench.record_figure("token_type", seen[0].type.value)
     if not wanted:
-        return f"{TAPS} taps, {TAPS} told, always {seen[0].masked()}; compare it with the card's number"
-    assert seen[0].same(Token(wanted)), (
-        f"{bench.name}: {seen[0].masked()} was told, the card is {Token(wanted).masked()}: uid_order?"
+        return f"{TAPS} taps, {TAPS} told, always {seen[0].masked_value()}; compare it with the card's number"
+    assert seen[0].matches_token(Token(wanted)), (
+        f"{bench.name}: {seen[0].masked_value()} was told, the card is {Token(wanted).masked_value()}: uid_order?"
     )
     return f"{TAPS} taps, {TAPS} told, and it is the card's own number"
 
@@ -72,7 +72,7 @@ async def check_disconnect(bench: DeviceUnderTest) -> str:
             raise AssertionError(f"{bench.name}: the reader was pulled, and {tap} was told")
     async with bench.open_port() as port, PortEvents(bench, port.taps()) as told:
         token = await _read_one_tap(bench, told, "once more")
-    return f"a pulled reader is Unreachable; opened again, {token.masked()} is told"
+    return f"a pulled reader is Unreachable; opened again, {token.masked_value()} is told"
 
 
 CHECKS = (

@@ -62,7 +62,7 @@ async def _hold_and_release(bench: DeviceUnderTest, port: Any, news: PortEvents[
     """From the question to the bank on somebody's money is at stake: an answer that is late, or that nobody waits for
     any more, is waited for and given back all the same."""
     try:
-        await port.authorise()
+        await port.authorize()
         told = await news.next_event("the bank was asked", BANK_S)
     except (AssertionError, DeviceError) as e:
         raise AssertionError(f"{e}; {HELD}") from e
