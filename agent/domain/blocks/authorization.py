@@ -62,7 +62,7 @@ class AuthorizationBlock:
         self._pending: dict[str, Pending] = {}
         self._request_count = 0
 
-    # --- the cache ---------------------------------------------------------------------------------------------
+    # --- the authorization cache -------------------------------------------------------------------------------
 
     @handles_events(Started)
     def recall_cache(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -119,7 +119,7 @@ class AuthorizationBlock:
                     evse.session.group = event.verdict.group
                     yield Persist("session", evse.session.id, evse.session.to_record())
 
-    # --- a card ------------------------------------------------------------------------------------------------
+    # --- a card is presented -----------------------------------------------------------------------------------
 
     @handles_events(CardPresented)
     def authorize_card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
@@ -274,7 +274,7 @@ class AuthorizationBlock:
         else:
             yield CardRefused(evse.number, "concurrent")
 
-    # --- the question ------------------------------------------------------------------------------------------
+    # --- the Authorize request ---------------------------------------------------------------------------------
 
     def _authorize_token(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
         known = self.find_known_verdict(pending.token, now)

@@ -64,7 +64,7 @@ class BackendConnectionBlock:
     def _current_access(self, link: str) -> ConnectionProfile:
         return self._routes[link].profile_in_turn
 
-    # --- life ----------------------------------------------------------------------------------------------------
+    # --- start ---------------------------------------------------------------------------------------------------
 
     @handles_events(Started)
     def restore_connection_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -107,7 +107,7 @@ class BackendConnectionBlock:
                 self._site.settings.put_value(name, self._station_file_values[name])
                 yield Persist("setting", name, None)
 
-    # --- how it went -----------------------------------------------------------------------------------------------
+    # --- outcome of a connection attempt ---------------------------------------------------------------------------
 
     @handles_events(Connected)
     def confirm_working_access(self, event: Connected, now: Moment) -> Iterator[Yielded]:
@@ -207,7 +207,7 @@ class BackendConnectionBlock:
         yield Response(event.link, event.request, "Accepted")
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"network profile {ask.slot}")
 
-    # --- may it be? ------------------------------------------------------------------------------------------------
+    # --- checks of a new value -------------------------------------------------------------------------------------
 
     def _present_security_profile(self, route: NetworkProfiles) -> int:
         return max(route.minimum_security_profile, self._site.settings.int_value("security_profile"))

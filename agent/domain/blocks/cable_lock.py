@@ -47,7 +47,7 @@ class CableLock:
         self._waiting_requests: dict[EvseId, list[str]] = {}
         """Requests ("": our own) that wait for a meter reading."""
 
-    # --- a session is over -----------------------------------------------------------------------------------------
+    # --- unlocking after a session ---------------------------------------------------------------------------------
 
     @handles_events(SessionClosed)
     def free_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
@@ -117,7 +117,7 @@ class CableLock:
         for request in [r for r in requests if r] or [""]:
             yield Unlock(evse.number, request)
 
-    # --- a cable that is stuck -------------------------------------------------------------------------------------
+    # --- retries of an unlock --------------------------------------------------------------------------------------
 
     @handles_events(UnlockTried)
     def schedule_unlock_retry(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
@@ -189,7 +189,7 @@ class CableLock:
         if self._holds_cable(evse):
             yield SetHold(evse.number, False)
 
-    # --- a cable that is to be kept --------------------------------------------------------------------------------
+    # --- holding the cable -----------------------------------------------------------------------------------------
 
     def _holds_cable(self, evse: EvseRecord) -> bool:
         return evse.can_hold_plug and not evse.tethered and not self._site.settings.bool_value(KEEPING)

@@ -59,11 +59,12 @@ REPEAT, RENEW = "sign:repeat", "sign:renew"
 
 @mutable
 class _Own:
-    """``id``: the certificate that was signed last; ``worked``: the last one that made a
-    connection."""
+    """The station's own certificate."""
 
     id: str = ""
+    """The certificate that was signed last."""
     worked: str = ""
+    """The last certificate that made a connection."""
     renew_utc_s: float = 0.0
 
     def to_record(self) -> dict[str, Any]:

@@ -80,15 +80,16 @@ _CHARGES = (ScreenName.CHARGING, ScreenName.PAUSED)
 
 @frozen
 class Result:
-    """How a session ended, for the screen. ``until_s``: when the screen drops it once the cable is
-    gone. ``late``: the agent was away since, and the driver must still see the cost."""
+    """How a session ended, for the screen."""
 
     detail: str
     energy_wh: int
     since_s: int | None
     until_s: float
+    """When the screen drops the result once the cable is gone."""
     session: str = ""
     late: bool = False
+    """The agent was away since, and the driver must still see the cost."""
 
 
 class Display:
@@ -110,7 +111,7 @@ class Display:
         self._open_sessions: dict[EvseId, Session] = {}
         self._refused_addresses: set[tuple[EvseId, str]] = set()
 
-    # --- what happens ------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------
 
     @handles_events(Started)
     def show_first_screens(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -254,7 +255,7 @@ class Display:
         self._count_act(event.evse)
         yield from self._show_evse(self._site.evses[event.evse], now)
 
-    # --- the screen --------------------------------------------------------------------------------------------
+    # --- screen and lamp ---------------------------------------------------------------------------------------
 
     def _show_all_evses(self, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():

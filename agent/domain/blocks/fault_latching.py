@@ -91,7 +91,7 @@ class FaultLatching:
         names = sorted(f.value for f in self._stored_faults[number])
         return Persist("shown", str(number), {"faults": names} if names else None)
 
-    # --- gone ----------------------------------------------------------------------------------------------------
+    # --- end of a fault ------------------------------------------------------------------------------------------
 
     @handles_events(FaultGone)
     def clear_fault_after_delay(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
@@ -131,7 +131,7 @@ class FaultLatching:
         gone = {fault for number, fault in self._faults_going if number == evse.number}
         return frozenset((gone & evse.faults) - evse.board_faults - evse.latched - elsewhere)
 
-    # --- looked at -----------------------------------------------------------------------------------------------
+    # --- acknowledgement -----------------------------------------------------------------------------------------
 
     def lapse_acknowledgement(self, evse: EvseRecord) -> None:
         """Drop the acknowledgement. A fault that comes or goes later was not part of it. A board

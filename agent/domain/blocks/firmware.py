@@ -114,7 +114,7 @@ class FirmwareUpdate:
         signed = job.ask.request_id is not None or extended
         return FirmwareStatus(job.told or "Idle", job.ask.request_id, signed, forced=True)
 
-    # --- asked -------------------------------------------------------------------------------------------------
+    # --- requests ----------------------------------------------------------------------------------------------
 
     @answers_requests(UpdateFirmwareRequest)
     def answer_update_firmware(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
@@ -170,7 +170,7 @@ class FirmwareUpdate:
         else:
             yield from self._start_download()
 
-    # --- fetching ----------------------------------------------------------------------------------------------
+    # --- download ----------------------------------------------------------------------------------------------
 
     def _start_download(self) -> Iterator[Yielded]:
         assert self._job is not None
@@ -213,7 +213,7 @@ class FirmwareUpdate:
         yield from self._end_job("InvalidSignature")
         yield SecurityNoticed(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, link=job.link)
 
-    # --- installing --------------------------------------------------------------------------------------------
+    # --- installation ------------------------------------------------------------------------------------------
 
     def _await_install(self, now: Moment) -> Iterator[Yielded]:
         """Install at the requested time, when no session runs. Running sessions may finish; no
@@ -300,7 +300,7 @@ class FirmwareUpdate:
         if booting and self._job is not None:
             yield from self._finish_successfully(self._job, now)
 
-    # --- time and restart --------------------------------------------------------------------------------------
+    # --- timers and restart ------------------------------------------------------------------------------------
 
     @handles_events(TimeCame)
     def continue_job_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

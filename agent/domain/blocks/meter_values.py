@@ -48,7 +48,7 @@ class MeterValues:
         self._site = site
         self._clock_marks: dict[str, Stamp] = {}
 
-    # --- sampled -----------------------------------------------------------------------------------------------
+    # --- sampled values ----------------------------------------------------------------------------------------
 
     @handles_events(SessionOpened)
     def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -112,7 +112,7 @@ class MeterValues:
             yield Persist("session", evse.session.id, evse.session.to_record())
             yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
 
-    # --- clock-aligned -----------------------------------------------------------------------------------------
+    # --- clock-aligned values ----------------------------------------------------------------------------------
 
     @handles_events(Started, ClockTrusted)
     def arm_clock_readings(self, event: Started | ClockTrusted, now: Moment) -> Iterator[Yielded]:

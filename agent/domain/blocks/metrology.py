@@ -56,7 +56,7 @@ class Metrology:
         self._site.records = made if type(made) is int else 0
         yield from ()
 
-    # --- who it is ---------------------------------------------------------------------------------------------
+    # --- the meter's identity ----------------------------------------------------------------------------------
 
     @handles_events(MeterKnown)
     def take_meter_identity(self, event: MeterKnown, now: Moment) -> Iterator[Yielded]:
@@ -113,7 +113,7 @@ class Metrology:
             yield Persist("meter", str(evse.number), dict(identity_to_record(pinned)))
         watch.pinned = pinned
 
-    # --- what it says ------------------------------------------------------------------------------------------
+    # --- readings ----------------------------------------------------------------------------------------------
 
     @handles_events(RawMeterReading)
     def judge_raw_reading(self, event: RawMeterReading, now: Moment) -> Iterator[Yielded]:

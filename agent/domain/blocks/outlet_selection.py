@@ -37,15 +37,16 @@ PREFIX = "outlet-"
 
 @mutable
 class OutletQuestion:
-    """A card that waits for its driver's answer. ``about``: an RFID card, or the payment of a bank
-    card. ``otherwise``: the outlet if there is no answer (0: no outlet). ``why``: the question, a
-    detail key of the texts."""
+    """A card that waits for its driver's answer."""
 
     about: CardPresented | str
+    """An RFID card, or the payment of a bank card."""
     among: tuple[EvseId, ...]
     otherwise: EvseId
+    """The outlet if there is no answer (0: no outlet)."""
     until_s: float
     why: str
+    """The question, a detail key of the texts."""
 
     @property
     def payment_id(self) -> str:

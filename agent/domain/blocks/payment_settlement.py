@@ -73,7 +73,7 @@ class PaymentSettlement:
         self._unreadable_records: dict[str, Mapping[str, Any]] = {}
         """Records that cannot be read and were not reviewed."""
 
-    # --- what terminals say ------------------------------------------------------------------------------------------
+    # --- answers of the terminals ------------------------------------------------------------------------------------
 
     @handles_events(TerminalOpened, TerminalLost)
     def resume_payments_of_terminal(self, event: TerminalOpened | TerminalLost, now: Moment) -> Iterator[Yielded]:
@@ -94,7 +94,7 @@ class PaymentSettlement:
             yield from self._journal.apply_payment_event(p, event, now)
         yield from self._update_payment_fault(now)
 
-    # --- what a session has cost -------------------------------------------------------------------------------------
+    # --- cost of a session -------------------------------------------------------------------------------------------
 
     @handles_events(SessionOpened)
     def begin_paid_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -215,7 +215,7 @@ class PaymentSettlement:
         url = self._site.settings.text_value("receipt_url")
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
-    # --- time --------------------------------------------------------------------------------------------------------
+    # --- timers ------------------------------------------------------------------------------------------------------
 
     @handles_events(TimeCame)
     def act_on_payment_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -334,7 +334,7 @@ class PaymentSettlement:
         del self._lost_sessions[p.id]
         yield from self._charge_payment(p, None, now.stamp, now, "session and register lost")
 
-    # --- for people --------------------------------------------------------------------------------------------------
+    # --- review by an operator ---------------------------------------------------------------------------------------
 
     def _update_payment_fault(self, now: Moment) -> Iterator[Yielded]:
         """Raise the payment fault while an operator has to act: review an uncertain payment, put

@@ -45,7 +45,7 @@ class Reservations:
             self._site.reservations[name] = reservation
         yield from self._expire_reservations(now)
 
-    # --- what the backend wants --------------------------------------------------------------------------------
+    # --- requests of the backend -------------------------------------------------------------------------------
 
     @answers_requests(ReserveNowRequest)
     def answer_reserve_now(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
@@ -117,7 +117,7 @@ class Reservations:
         yield from self._forget_reservation(name, now)
         yield Response(event.link, event.request, "Accepted")
 
-    # --- how it ends -------------------------------------------------------------------------------------------
+    # --- end of a reservation ----------------------------------------------------------------------------------
 
     def _forget_reservation(self, name: str, now: Moment) -> Iterator[Yielded]:
         del self._site.reservations[name]

@@ -61,7 +61,7 @@ class SessionCosts:
             e.offer is None or e.offer.allows_backend_price(name, value) for e in self._site.evses.values()
         )
 
-    # --- what the backend says -----------------------------------------------------------------------------------
+    # --- costs and messages of the backend -----------------------------------------------------------------------
 
     @answers_requests(CostUpdatedRequest)
     def answer_cost_updated(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
@@ -155,7 +155,7 @@ class SessionCosts:
             return self._driver_messages.get(evse.authorization.token.value.casefold(), ())
         return evse.account.message if evse.account is not None else ()
 
-    # --- the life of a session -----------------------------------------------------------------------------------
+    # --- begin and end of a session ------------------------------------------------------------------------------
 
     @handles_events(SessionOpened)
     def open_session_account(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -242,7 +242,7 @@ class SessionCosts:
             if account.cost is not None and not account.cost.final:
                 yield CostChanged(evse.number)
 
-    # --- prices that change --------------------------------------------------------------------------------------
+    # --- changes of price ----------------------------------------------------------------------------------------
 
     def _arm_price_timers(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         cost = evse.account.cost if evse.account else None

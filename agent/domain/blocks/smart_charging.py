@@ -83,7 +83,7 @@ class SmartCharging:
         site.bound = self.compute_starting_limit
         site.profiles = lambda: len(self._installed)
 
-    # --- what is installed -------------------------------------------------------------------------------------
+    # --- installed profiles ------------------------------------------------------------------------------------
 
     @handles_events(Started)
     def restore_profiles(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -280,7 +280,7 @@ class SmartCharging:
         if event.key == TIMER or event.key in (timer_key("settle", e) for e in self._site.evses.values()):
             yield from self._recompute_limits(now)
 
-    # --- what may be offered -----------------------------------------------------------------------------------
+    # --- limits ------------------------------------------------------------------------------------------------
 
     def compute_starting_limit(self, evse: EvseRecord, now: Moment) -> None:
         """Compute the share of an EVSE before its session gets energy, as far as the others have
@@ -371,7 +371,7 @@ class SmartCharging:
         amperes, until_s = self._still_drawn.get(evse.number, (0.0, 0.0))
         return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor_closed else 0.0
 
-    # --- words of the arithmetic ---------------------------------------------------------------------------------
+    # --- inputs of the calculation -------------------------------------------------------------------------------
 
     @property
     def _nominal_v(self) -> float:

@@ -58,7 +58,7 @@ class Transactions:
     def __init__(self, site: StationState) -> None:
         self._site = site
 
-    # --- the begin -----------------------------------------------------------------------------------------------
+    # --- begin of a transaction ----------------------------------------------------------------------------------
 
     def _read_begin_register(self, evse: EvseRecord) -> Iterator[Yielded]:
         """Read the register that the transaction begins with, if one begins."""
@@ -158,7 +158,7 @@ class Transactions:
             other.tx, evse.tx, tx.evse = None, tx, evse.number
             yield persist_transaction(tx)
 
-    # --- what ends it --------------------------------------------------------------------------------------------
+    # --- end of a transaction ------------------------------------------------------------------------------------
 
     @handles_events(AuthorizationDropped)
     def end_without_authorization(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:

@@ -47,14 +47,16 @@ _TEMPLATE, _ENABLED = "template", "enabled"
 
 @frozen
 class Code:
-    """``url`` "": no code can be shown, for the reason ``why`` (a key of the texts, "" for none).
-    ``until_s``: on the stamp clock, when another code takes its place. ``quality``: of its error
-    correction, if a backend has set one."""
+    """The QR code of an EVSE."""
 
     url: str = ""
+    """Empty if no code can be shown."""
     why: str = ""
+    """Why no code can be shown, a key of the texts; "" for no reason."""
     until_s: float | None = None
+    """When another code takes its place, on the stamp clock."""
     quality: str = ""
+    """Of its error correction, if a backend has set one."""
 
 
 class WebPayments:
@@ -78,7 +80,7 @@ class WebPayments:
     def _is_valid_receipt_url(self, value: Value) -> bool:
         return not value or not receipt_problem(str(value), self._payment_plan.hosts)
 
-    # --- the code ----------------------------------------------------------------------------------------------------
+    # --- the QR code -------------------------------------------------------------------------------------------------
 
     def current_code(self, evse: EvseRecord, now: Moment) -> Code:
         site, settings = self._site, self._site.settings
