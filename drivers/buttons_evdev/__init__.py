@@ -27,7 +27,7 @@ class ButtonsSettings:
     touch_max: Annotated[tuple[Annotated[int, Between(1, 2**31 - 1)], ...], Entries(2, 2)] = (4095, 4095)
 
 
-def complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.path:
@@ -58,13 +58,13 @@ async def open_buttons(settings: ButtonsSettings, where: Where) -> AsyncIterator
     """Yields the buttons. Raises ``Unreachable`` (no such device), ``Broken`` (settings)."""
     from drivers.buttons_evdev.device import EvdevButtons
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"buttons_evdev {settings.path}: " + "; ".join(wrong))
     buttons = EvdevButtons(settings)
     try:
         yield buttons
     finally:
-        buttons.close()
+        buttons.close_device()
 
 
 DRIVER = Driver(
@@ -72,6 +72,6 @@ DRIVER = Driver(
     "buttons",
     ButtonsSettings,
     open_buttons,
-    complaints,
+    list_complaints,
     verify_kit="drivers.buttons_evdev.verify_kit:VERIFY_KIT",
 )

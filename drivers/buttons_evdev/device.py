@@ -28,11 +28,11 @@ class EvdevButtons:
         self._parser = EventParser()
         self._touch = Touch(settings.fields, settings.touch_max)
         self._told: asyncio.Queue[str | DeviceError] = asyncio.Queue()
-        self._fd = _open(settings.path)
+        self._fd = _open_device(settings.path)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._readable)
+        self._loop.add_reader(self._fd, self._read_events)
 
-    def close(self) -> None:
+    def close_device(self) -> None:
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
 
@@ -44,28 +44,28 @@ class EvdevButtons:
                 raise told
             yield told
 
-    def _readable(self) -> None:
+    def _read_events(self) -> None:
         try:
             chunk = os.read(self._fd, 64 * RECORD.size)
         except BlockingIOError:
             return
         except OSError as e:
-            self._gone(e.strerror or str(e))
+            self._fail_device(e.strerror or str(e))
             return
         if not chunk:
-            self._gone("closed at the other end")
-        for kind, code, value in self._parser.feed(chunk):
+            self._fail_device("closed at the other end")
+        for kind, code, value in self._parser.feed_chunk(chunk):
             if kind == EV_KEY and value == PRESSED and code in self._names:
                 self._told.put_nowait(self._names[code])
-            elif (name := self._touch.feed(kind, code, value)) is not None:
+            elif (name := self._touch.feed_event(kind, code, value)) is not None:
                 self._told.put_nowait(name)
 
-    def _gone(self, why: str) -> None:
+    def _fail_device(self, why: str) -> None:
         self._loop.remove_reader(self._fd)
         self._told.put_nowait(Unreachable(f"buttons {self._path}: {why}; check the cable; it is tried again"))
 
 
-def _open(path: str) -> int:
+def _open_device(path: str) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as e:

@@ -23,15 +23,15 @@ class EventParser:
         self._rest = b""
         self._dropped = False
 
-    def feed(self, chunk: bytes) -> list[tuple[int, int, int]]:
+    def feed_chunk(self, chunk: bytes) -> list[tuple[int, int, int]]:
         """(type, code, value) of what is valid in ``chunk``, in order."""
         data = self._rest + chunk
         whole = len(data) - len(data) % RECORD.size
         self._rest = data[whole:]
         events = (record[2:] for record in RECORD.iter_unpack(data[:whole]))
-        return [(kind, code, value) for kind, code, value in events if self._valid(kind, code)]
+        return [(kind, code, value) for kind, code, value in events if self._is_valid_event(kind, code)]
 
-    def _valid(self, kind: int, code: int) -> bool:
+    def _is_valid_event(self, kind: int, code: int) -> bool:
         if kind == EV_SYN:
             self._dropped = code == SYN_DROPPED or (self._dropped and code != SYN_REPORT)
         return not self._dropped

@@ -23,7 +23,7 @@ class Touch:
         self._at = [0, 0]
         self._came = False
 
-    def feed(self, kind: int, code: int, value: int) -> str | None:
+    def feed_event(self, kind: int, code: int, value: int) -> str | None:
         """The name of the field that was pressed, once its report is complete: x and y may come after the finger."""
         if kind == EV_ABS and code in _AXES:
             self._at[_AXES[code]] = value
@@ -31,9 +31,9 @@ class Touch:
             self._came = value == 1
         elif kind == EV_SYN and code == SYN_REPORT and self._came:
             self._came = False
-            return self._field()
+            return self._touched_field()
         return None
 
-    def _field(self) -> str | None:
+    def _touched_field(self) -> str | None:
         x, y = (100 * at / most for at, most in zip(self._at, self._most, strict=True))
         return next((n for n, (x0, y0, x1, y1) in self._fields.items() if x0 <= x < x1 and y0 <= y < y1), None)

@@ -22,7 +22,7 @@ class BuzzerSettings:
     bell: bool = False
 
 
-def complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     return (
         settings_problems(settings) if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
@@ -34,13 +34,13 @@ async def open_buzzer(settings: BuzzerSettings, where: Where) -> AsyncIterator[B
     """Yields the buzzer, silent. Raises ``Unreachable`` (no such device, no access), ``Broken`` (settings)."""
     from drivers.buzzer_evdev.device import EvdevBuzzer
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken("buzzer_evdev: " + "; ".join(wrong))
     buzzer = EvdevBuzzer(settings)
     try:
         yield buzzer
     finally:
-        buzzer.close()
+        buzzer.close_device()
 
 
 DRIVER = Driver(
@@ -48,6 +48,6 @@ DRIVER = Driver(
     "buzzer",
     BuzzerSettings,
     open_buzzer,
-    complaints,
+    list_complaints,
     verify_kit="drivers.buzzer_evdev.verify_kit:VERIFY_KIT",
 )

@@ -21,24 +21,24 @@ class EvdevBuzzer:
 
     def __init__(self, settings: BuzzerSettings) -> None:
         self._path, self._bell = settings.path, settings.bell
-        self._fd = _open(settings.path)
+        self._fd = _open_device(settings.path)
         try:
-            self._say(0)
+            self._write_tone(0)
         except Unreachable:
             os.close(self._fd)
             raise
 
     async def tone(self, frequency_hz: int) -> None:
-        self._say(frequency_hz)
+        self._write_tone(frequency_hz)
 
-    def close(self) -> None:
+    def close_device(self) -> None:
         try:
-            self._say(0)
+            self._write_tone(0)
         except Unreachable:
             pass  # it is gone: its silence is certain
         os.close(self._fd)
 
-    def _say(self, frequency_hz: int) -> None:
+    def _write_tone(self, frequency_hz: int) -> None:
         code, value = (_SND_BELL, int(frequency_hz > 0)) if self._bell else (_SND_TONE, max(0, frequency_hz))
         records = _RECORD.pack(0, 0, _EV_SND, code, value) + _RECORD.pack(0, 0, _EV_SYN, 0, 0)
         try:
@@ -47,7 +47,7 @@ class EvdevBuzzer:
             raise Unreachable(f"buzzer {self._path}: {e.strerror}; check the cable; it is tried again") from e
 
 
-def _open(path: str) -> int:
+def _open_device(path: str) -> int:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as e:

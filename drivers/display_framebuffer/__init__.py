@@ -37,7 +37,7 @@ class FramebufferSettings:
     turn_s: TurnTime = TURN_S
 
 
-def complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.path:
@@ -49,20 +49,20 @@ def complaints(settings: FramebufferSettings, where: Where | None = None) -> lis
     return wrong
 
 
-def _mounting(settings: FramebufferSettings) -> Mounting:
+def _mounting_of(settings: FramebufferSettings) -> Mounting:
     return Mounting(settings.rotate, settings.margin, settings.turn_s)
 
 
 @asynccontextmanager
 async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yields the display. Raises ``Unreachable`` (no such device), ``Broken`` (settings, texts)."""
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
     from drivers.display_framebuffer.raster import Framebuffer
     from drivers.panel.display import open_display
 
-    async with open_display(lambda: Framebuffer(settings), _mounting(settings), where) as display:
+    async with open_display(lambda: Framebuffer(settings), _mounting_of(settings), where) as display:
         yield display
 
 
@@ -71,6 +71,6 @@ DRIVER = Driver(
     "display",
     FramebufferSettings,
     open_display,
-    complaints,
+    list_complaints,
     verify_kit="drivers.display_framebuffer.verify_kit:VERIFY_KIT",
 )

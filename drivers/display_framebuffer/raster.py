@@ -49,7 +49,7 @@ class Framebuffer:
             raise Unreachable(f"display {settings.path}: {e.strerror}; {advice}; it is tried again") from e
         self._before: Image.Image | None = None
         try:
-            self.geometry = _geometry(self._fd, settings)
+            self.geometry = _read_geometry(self._fd, settings)
         except BaseException:
             self.close()
             raise
@@ -77,12 +77,12 @@ class Framebuffer:
                 box = Box(box.x0 // 8 * 8, box.y0, min(self.geometry.width, -(-box.x1 // 8) * 8), box.y1)
             for top in range(box.y0, box.y1, _STRIP_ROWS):
                 strip = Box(box.x0, top, box.x1, min(box.y1, top + _STRIP_ROWS))
-                written += self._write(strip, packed(image.crop(strip), self.geometry.format))
+                written += self._write_box(strip, pack_pixels(image.crop(strip), self.geometry.format))
                 time.sleep(_BREATH_S)
         self._before = image
         return written
 
-    def _write(self, box: Box, data: bytes) -> int:
+    def _write_box(self, box: Box, data: bytes) -> int:
         g = self.geometry
         row_bytes = _row_bytes(box.width_px, g.format)
         start = g.offset + box.y0 * g.stride + box.x0 * BITS_PER_PIXEL[g.format] // 8
@@ -101,7 +101,7 @@ def _row_bytes(width: int, pixel_format: str) -> int:
     return -(-width * BITS_PER_PIXEL[pixel_format] // 8)
 
 
-def packed(image: Image.Image, pixel_format: str) -> bytes:
+def pack_pixels(image: Image.Image, pixel_format: str) -> bytes:
     """RGB pixels as the panel wants them, little endian. Pillow has no packer for RGB565: look-up tables make the low
     byte (green's lower three bits, blue) and the high byte (red, green's upper three), merged as two bands."""
     if pixel_format == "XRGB8888":
@@ -122,10 +122,10 @@ _GREEN_LOW = [(v << 3) & 0xE0 for v in range(256)]
 _BLUE = [v >> 3 for v in range(256)]
 
 
-def _geometry(fd: int, s: FramebufferSettings) -> Geometry:
+def _read_geometry(fd: int, s: FramebufferSettings) -> Geometry:
     """The kernel's word, except where it has none and the settings say everything."""
     device = stat.S_ISCHR(os.fstat(fd).st_mode)
-    found = (_asked(fd) or _sysfs(s.path)) if device else None
+    found = (_geometry_by_ioctl(fd) or _geometry_by_sysfs(s.path)) if device else None
     if found is None and s.width and s.height and s.format in BITS_PER_PIXEL:
         return Geometry(s.width, s.height, s.format, _row_bytes(s.width, s.format))
     if found is None and device:
@@ -139,7 +139,7 @@ def _geometry(fd: int, s: FramebufferSettings) -> Geometry:
     return Geometry(width, height, found.format, found.stride, found.offset)
 
 
-def _asked(fd: int) -> Geometry | None:
+def _geometry_by_ioctl(fd: int) -> Geometry | None:
     """What the kernel says by ioctl."""
     try:
         var = fcntl.ioctl(fd, _FBIOGET_VSCREENINFO, bytes(160))
@@ -151,7 +151,7 @@ def _asked(fd: int) -> Geometry | None:
     return _of_depth(bits, width, height, stride, x, y)
 
 
-def _sysfs(path: str) -> Geometry | None:
+def _geometry_by_sysfs(path: str) -> Geometry | None:
     folder = Path("/sys/class/graphics", Path(path).resolve().name)
     try:
         width, height = (int(n) for n in (folder / "virtual_size").read_text("ascii").split(","))

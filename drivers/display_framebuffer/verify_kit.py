@@ -8,7 +8,7 @@ from drivers.display_framebuffer import FramebufferSettings
 _RAW = {"RGB565": "BGR;16", "RGB888": "BGR", "XRGB8888": "BGRX", "MONO": "1;R"}
 
 
-def panel(settings: FramebufferSettings) -> bytes:
+def read_panel_png(settings: FramebufferSettings) -> bytes:
     """PNG of what lies in the memory now. Raises ``Unreachable``, ``Broken``."""
     import io
     from pathlib import Path
@@ -34,7 +34,7 @@ def panel(settings: FramebufferSettings) -> bytes:
 
 
 VERIFY_KIT = VerifyKit(
-    panel=panel,
+    panel=read_panel_png,
     on_hardware=(
         "Stand in front of it: nothing is cut off by the bezel (margin), upright (rotate), red is red, blue is blue.",
         "Legible at noon with the sun on it, at night, in polarised glasses.",

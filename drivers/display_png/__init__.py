@@ -32,26 +32,26 @@ class PngSettings:
     turn_s: TurnTime = TURN_S
 
 
-def complaints(settings: PngSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: PngSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a file."""
     wrong = [] if settings.path else ['path: is missing, for example path = "/run/chargy-agent/screen-1.png"']
     return wrong + settings_problems(settings) + size_complaints(settings.width, settings.height, "")
 
 
-def _mounting(settings: PngSettings) -> Mounting:
+def _mounting_of(settings: PngSettings) -> Mounting:
     return Mounting(settings.rotate, settings.margin, settings.turn_s)
 
 
 @asynccontextmanager
 async def open_display(settings: PngSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yields the display. Raises ``Unreachable`` (the folder takes no file), ``Broken`` (settings, texts)."""
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
     from drivers.display_png.file import PngFile
     from drivers.panel.display import open_display
 
-    async with open_display(lambda: PngFile(settings), _mounting(settings), where) as display:
+    async with open_display(lambda: PngFile(settings), _mounting_of(settings), where) as display:
         yield display
 
 
@@ -60,6 +60,6 @@ DRIVER = Driver(
     "display",
     PngSettings,
     open_display,
-    complaints,
+    list_complaints,
     verify_kit="drivers.display_png.verify_kit:VERIFY_KIT",
 )

@@ -32,7 +32,7 @@ class PngFile:
 
     def show(self, image: Image.Image) -> int:
         """Returns the bytes written: none if the file would be the same."""
-        data = self._encoded(image)
+        data = self._encode_png(image)
         if data == self._before:
             return 0
         # beside the file, on the same file system, and one per process: two agents never share a half of it
@@ -47,7 +47,7 @@ class PngFile:
         self._before = data
         return len(data)
 
-    def _encoded(self, image: Image.Image) -> bytes:
+    def _encode_png(self, image: Image.Image) -> bytes:
         out = io.BytesIO()
         picture = image.convert("1", dither=Image.Dither.NONE) if self.depth == 1 else image
         picture.save(out, "PNG", compress_level=_FAST)

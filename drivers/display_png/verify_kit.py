@@ -9,7 +9,7 @@ from agent.ports.verify import VerifyKit
 from drivers.display_png import PngSettings
 
 
-def panel(settings: PngSettings) -> bytes:
+def read_panel_png(settings: PngSettings) -> bytes:
     """PNG that is shown now. Raises ``Unreachable``."""
     try:
         return Path(settings.path).read_bytes()
@@ -18,7 +18,7 @@ def panel(settings: PngSettings) -> bytes:
 
 
 VERIFY_KIT = VerifyKit(
-    panel=panel,
+    panel=read_panel_png,
     on_hardware=(
         "The viewer shows each new picture within a second, whole, pixel for pixel (no scaling, no smoothing).",
         "After the viewer has been killed, and after a power cut, the picture comes back by itself.",

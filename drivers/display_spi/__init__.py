@@ -41,7 +41,7 @@ class SpiSettings:
     turn_s: TurnTime = TURN_S
 
 
-def complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if settings.dc < 1:
@@ -52,20 +52,20 @@ def complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
     return wrong
 
 
-def mounting(settings: SpiSettings) -> Mounting:
+def mounting_of(settings: SpiSettings) -> Mounting:
     return Mounting(settings.rotate, settings.margin, settings.turn_s)
 
 
 @asynccontextmanager
 async def open_display(settings: SpiSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yields the display. Raises ``Unreachable`` (no such bus or line), ``Broken`` (settings, texts, no library)."""
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"display {settings.chip}: " + "; ".join(wrong))
 
     from drivers.display_spi.panel import SpiPanel
     from drivers.panel.display import open_display
 
-    async with open_display(lambda: SpiPanel(settings), mounting(settings), where) as display:
+    async with open_display(lambda: SpiPanel(settings), mounting_of(settings), where) as display:
         yield display
 
 
@@ -74,7 +74,7 @@ DRIVER = Driver(
     "display",
     SpiSettings,
     open_display,
-    complaints,
+    list_complaints,
     verify_kit="drivers.display_spi.verify_kit:VERIFY_KIT",
     needs=("luma.oled", "luma.lcd", "spidev", "gpiod"),
     extra="chargy-agent[spi]",

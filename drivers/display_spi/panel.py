@@ -24,10 +24,10 @@ class SpiPanel:
         self._bus, self._lines, serial = opened_wire(settings)
         self._before: Image.Image | None = None
         try:
-            self._device = self._started(serial)
+            self._device = self._start_device(serial)
         except OSError as e:
             self.close()
-            raise self._unreachable(e) from e
+            raise self._unreachable_error(e) from e
 
     @property
     def size(self) -> tuple[int, int]:
@@ -44,7 +44,7 @@ class SpiPanel:
 
     def show(self, image: Image.Image) -> int:
         """Returns the bytes written on the wire."""
-        picture = self._prepared(image)
+        picture = self._convert_image(image)
         if self._before is not None and not changed_boxes(self._before, picture):
             return 0
         self._before = None
@@ -52,24 +52,24 @@ class SpiPanel:
         try:
             self._device.display(picture if self._device.mode == "RGB" else picture.convert("1"))
         except OSError as e:
-            raise self._unreachable(e) from e
+            raise self._unreachable_error(e) from e
         self._before = picture
         return self._bus.written - before
 
-    def _prepared(self, image: Image.Image) -> Image.Image:
+    def _convert_image(self, image: Image.Image) -> Image.Image:
         """RGB; of one colour, black and white, as the panel has them."""
         if self._chip.depth > 1:
             return image
         mono = image.convert("1", dither=Image.Dither.NONE).convert("RGB")
         return ImageOps.invert(mono) if self._chip.dark else mono
 
-    def _started(self, serial: Any) -> Any:
+    def _start_device(self, serial: Any) -> Any:
         """luma's device: initialised, black, and never cleared when the process ends."""
         chip, s = self._chip, self._settings
         module = importlib.import_module(f"luma.{chip.family}.device")
         more: dict[str, Any] = {"framebuffer": _Changed()} if chip.partial else {}
         if chip.family == "lcd":
-            more["backlight"] = self._backlight
+            more["backlight"] = self._set_backlight
         if chip.partial:
             more |= {"bgr": s.bgr} if chip.depth > 1 else {"mode": "1"}
         if s.chip != "st7567":  # has one size
@@ -78,11 +78,11 @@ class SpiPanel:
         device.persist = True
         return device
 
-    def _backlight(self, on: bool) -> None:
+    def _set_backlight(self, on: bool) -> None:
         if self._settings.backlight >= 0:
             self._lines.output(self._settings.backlight, on)
 
-    def _unreachable(self, error: OSError) -> Unreachable:
+    def _unreachable_error(self, error: OSError) -> Unreachable:
         s = self._settings
         return Unreachable(f"display {s.chip} at /dev/spidev{s.bus}: {error.strerror or error}; it is tried again")
 

@@ -9,7 +9,7 @@ from agent.ports import Broken, Unreachable
 from drivers.display_spi import SpiSettings
 
 
-class Bus:
+class SpiBus:
     """What luma takes for ``spidev.SpiDev``; counts the bytes written."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Bus:
         self._dev.max_speed_hz = int(value)
 
 
-class Lines:
+class GpioLines:
     """What luma takes for ``RPi.GPIO``: output lines of one GPIO chip, low at first."""
 
     OUT, LOW, HIGH = 0, 0, 1
@@ -63,19 +63,19 @@ class Lines:
         self._request.release()
 
 
-def opened_wire(settings: SpiSettings) -> tuple[Bus, Lines, Any]:
+def opened_wire(settings: SpiSettings) -> tuple[SpiBus, GpioLines, Any]:
     """Bus, lines and luma's serial interface over both; the panel has been reset. Raises ``Unreachable``,
     ``Broken``."""
     try:
         from luma.core.interface.serial import spi
 
-        bus = Bus()
+        bus = SpiBus()
         numbers = tuple(n for n in (settings.dc, settings.reset, settings.backlight) if n >= 0)
-        lines = Lines(settings.gpio, numbers)
+        lines = GpioLines(settings.gpio, numbers)
     except ImportError as e:
         raise Broken(f"display {settings.chip}: {e.name} is missing; install chargy-agent[spi]") from e
     except (OSError, ValueError) as e:
-        raise _gone(settings, settings.gpio, e) from e
+        raise _unreachable_error(settings, settings.gpio, e) from e
     port, select = map(int, settings.bus.split("."))
     try:
         serial = spi(
@@ -86,11 +86,11 @@ def opened_wire(settings: SpiSettings) -> tuple[Bus, Lines, Any]:
     except BaseException as e:
         lines.close()
         if isinstance(e, OSError) or type(e).__name__ == "DeviceNotFoundError":
-            raise _gone(settings, f"/dev/spidev{settings.bus}", e) from e
+            raise _unreachable_error(settings, f"/dev/spidev{settings.bus}", e) from e
         raise
     return bus, lines, serial
 
 
-def _gone(settings: SpiSettings, path: str, error: BaseException) -> Unreachable:
+def _unreachable_error(settings: SpiSettings, path: str, error: BaseException) -> Unreachable:
     advice = "give the service user access (groups spi, gpio)" if isinstance(error, PermissionError) else "check wiring"
     return Unreachable(f"display {settings.chip}: {path}: {error}; {advice}; it is tried again")

@@ -58,7 +58,7 @@ class EverestSettings:
         return 5.0
 
 
-def complaints(settings: EverestSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: EverestSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.host:
@@ -68,7 +68,7 @@ def complaints(settings: EverestSettings, where: Where | None = None) -> list[st
     return wrong
 
 
-def _address(settings: EverestSettings, where: Where) -> tuple[object, ...]:
+def _everest_address(settings: EverestSettings, where: Where) -> tuple[object, ...]:
     return (settings.host, settings.port, settings.prefix, settings.manager.replace("{evse}", str(where.evse)))
 
 
@@ -76,19 +76,19 @@ def _address(settings: EverestSettings, where: Where) -> tuple[object, ...]:
 async def open_board(settings: EverestSettings, where: Where) -> AsyncIterator[EvsePort]:
     """Comes up with release withdrawn: a transaction that EVerest still runs is stopped, in order, and waited for.
     Raises ``Unreachable``, ``Garbled``, ``Broken`` (settings, a package that is missing)."""
-    from drivers.evse_everest.board import Everest
+    from drivers.evse_everest.board import EverestBoard
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"board of EVSE {where.evse}: " + "; ".join(wrong))
-    board = Everest(settings, where)
+    board = EverestBoard(settings, where)
     try:
-        await board.begin()
+        await board.start_board()
         yield board
     finally:
-        await board.end()
+        await board.stop_board()
 
 
 DRIVER = Driver(
-    "evse_everest", "evse", EverestSettings, open_board, complaints, _address,
+    "evse_everest", "evse", EverestSettings, open_board, list_complaints, _everest_address,
     verify_kit="drivers.evse_everest.verify_kit:VERIFY_KIT", needs=("aiomqtt",), extra="chargy-agent[mqtt]",
 )  # fmt: skip

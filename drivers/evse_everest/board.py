@@ -24,17 +24,17 @@ from agent.ports.driver import Where
 from drivers.evse_everest import EverestSettings
 from drivers.evse_everest.decoded_state import (
     OF_THE_VEHICLE,
-    Seen,
-    after,
-    at_first,
+    EverestSession,
+    apply_session_event,
+    apply_session_info,
+    evse_state,
+    failure_reason,
     fault_of,
-    held,
-    picture,
+    paused_by_station,
     soc_of,
-    why_failed,
 )
-from drivers.evse_everest.limits import Enforced
-from drivers.evse_everest.mqtt_link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, Link, as_device_error
+from drivers.evse_everest.limits import EnforcedLimits
+from drivers.evse_everest.mqtt_link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, EverestLink, as_device_error
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _NO_PRIORITY = 5000
 """Of ``enable_disable``: 0 is the most urgent, 10000 the least."""
 
 
-class Everest:
+class EverestBoard:
     """``agent.ports.evse.EvsePort``. ``_released`` is the level that is wanted now, ``_token`` what stands for it;
     ``_parted``: the vehicle that it was given for has gone. ``_between``: what stood between two vehicles."""
 
@@ -69,54 +69,56 @@ class Everest:
         self._settings = settings
         self._evse = where.evse
         self._name = f"board of EVSE {where.evse}"
-        self._link: Link | None = None
+        self._link: EverestLink | None = None
         self._released = False
         self._token = ""
         self._offered: float | None = None
         self._paused, self._pausing = False, asyncio.Lock()
-        self._seen = Seen()
-        self._told = asyncio.Event()
+        self._seen = EverestSession()
+        self._first_state_known = asyncio.Event()
         self._heard_s = self._begun_s = 0.0
         self._errors: dict[str, Fault] = {}
         self._questions: list[tuple[str, str]] = []
         self._parted = False
         self._between: list[EvseState] = []
-        self._enforced = Enforced(dc)
+        self._enforced = EnforcedLimits(dc)
 
     # --- orders -------------------------------------------------------------------------------------------------
 
     async def set_release(self, on: bool) -> None:
         self._released, self._parted = on, False
-        with self._naming():
+        with self._named_errors():
             if not on:
                 self._token = ""
-                await self._stop()
+                await self._stop_transaction()
             elif self._seen.spent:
                 self._released = False
                 raise Refused(f"{self._name}: this vehicle has had its session; it must be plugged anew")
             elif not self._paused:
-                await self._authorise()
+                await self._provide_token()
 
     async def set_limit(self, limit: Limit) -> float:
-        wanted = self._wanted(limit)
-        with self._naming():
+        wanted = self._limit_to_send(limit)
+        with self._named_errors():
             if wanted:  # before it resumes
-                self._enforced.told(wanted, limit)
-                await self._up.say(LIMITS, "set_external_limits", _limits(wanted, self.traits, limit.phases))
-                await self._confirmed()
+                self._enforced.note_limit_sent(wanted, limit)
+                await self._connected_link.publish_variable(
+                    LIMITS, "set_external_limits", _external_limits(wanted, self.traits, limit.phases)
+                )
+                await self._wait_for_confirmation()
             if self.traits.pausable and (wanted == 0) != self._paused:
-                await self._pause(wanted == 0)
+                await self._pause_or_resume(wanted == 0)
         self._offered = wanted
-        self._up.news.set()
+        self._connected_link.news.set()
         return wanted
 
-    async def _confirmed(self) -> None:
+    async def _wait_for_confirmation(self) -> None:
         """The broker has it; only what EVerest enforces afterwards shows that EVerest has."""
         try:
             async with asyncio.timeout(self._settings.confirm_s):
-                await self._until(lambda: self._enforced.confirmed)
+                await self._wait_until(lambda: self._enforced.confirmed)
         except TimeoutError:
-            raise Unreachable(self._enforced.trouble) from None
+            raise Unreachable(self._enforced.problem_text) from None
 
     async def set_service(self, on: bool) -> None:
         source = {
@@ -124,8 +126,10 @@ class Everest:
             "enable_state": "Enable" if on else "Disable",
             "enable_priority": _NO_PRIORITY,
         }
-        with self._naming():
-            enabled = await self._up.ask(MANAGER, "enable_disable", {"connector_id": 0, "source": source})
+        with self._named_errors():
+            enabled = await self._connected_link.request_reply(
+                MANAGER, "enable_disable", {"connector_id": 0, "source": source}
+            )
             if enabled is not on:
                 raise Refused(f"{self._name}: EVerest is {'on' if enabled else 'off'} by somebody else's order")
 
@@ -137,67 +141,67 @@ class Everest:
             raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
         if self._seen.transaction:
             raise Refused(f"{self._name}: the contactor is not confirmed open; withdraw release first")
-        with self._naming():
-            return await self._up.ask(MANAGER, "force_unlock", self._settings.connector) is True
+        with self._named_errors():
+            return await self._connected_link.request_reply(MANAGER, "force_unlock", self._settings.connector) is True
 
     async def clear_fault(self) -> None:
         """EVerest clears an error with its cause."""
 
     async def beat(self) -> None:
-        with self._naming():
+        with self._named_errors():
             for kind in (VALIDATOR, PROVIDER, LIMITS, ERRORS, MANAGER):
-                await self._up.say(kind, "communication_check", True)
+                await self._connected_link.publish_variable(kind, "communication_check", True)
 
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
         """After an answer of EVerest's. A connection that was lost is made anew, with release withdrawn; so is one that
         was silent: nobody knows what was told meanwhile."""
-        with self._naming():
+        with self._named_errors():
             if self._link is None or self._link.lost or self._silent_s > self._settings.silent_s:
-                await self.begin()
-            if not isinstance(await self._up.ask(MANAGER, "get_evse"), dict):
+                await self.start_board()
+            if not isinstance(await self._connected_link.request_reply(MANAGER, "get_evse"), dict):
                 raise Garbled(f"{self._name}: get_evse is answered by something else")
-            return self._picture()
+            return self._current_state()
 
     async def states(self) -> AsyncIterator[EvseState]:
         last: EvseState | None = None
         self._begun_s = time.monotonic()
         while True:
-            self._up.news.clear()
+            self._connected_link.news.clear()
             while self._between:  # before anything that may fail: a vehicle that left is not forgotten
                 yield (last := self._between.pop(0))
-            with self._naming():
-                self._up.check()
-                self._still_there()
-                self._enforced.check()
+            with self._named_errors():
+                self._connected_link.check_connection()
+                self._check_heartbeat()
+                self._enforced.check_enforced()
                 await self._answer_questions()
                 if self._seen.transaction and not self._released and not self._seen.stopping:
                     log.warning("%s: a transaction without our release; stopping it", self._name)
-                    await self._stop()
-                if self._paused and self._pausable:
-                    await self._pause(True)
-                now = self._picture()
+                    await self._stop_transaction()
+                if self._paused and self._can_pause_now:
+                    await self._pause_or_resume(True)
+                now = self._current_state()
             if now != last:
                 last = now
                 yield now
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_S):
-                    await self._up.news.wait()
+                    await self._connected_link.news.wait()
 
     @property
     def _silent_s(self) -> float:
         return time.monotonic() - self._heard_s
 
-    def _still_there(self) -> None:
+    def _check_heartbeat(self) -> None:
         if min(self._silent_s, time.monotonic() - self._begun_s) > self._settings.silent_s:
             raise Unreachable(f"no heartbeat from EVerest for {self._silent_s:.0f} s; does its module "
                               f"{self._settings.manager.replace('{evse}', str(self._evse))} run?")  # fmt: skip
 
-    def _picture(self) -> EvseState:
-        return picture(self._seen, self._shown(), self._offered_w(), frozenset(self._errors.values()))
+    def _current_state(self) -> EvseState:
+        return evse_state(self._seen, self._release_stands(), self._offered_w(), frozenset(self._errors.values()))
 
-    def _shown(self) -> bool | None:
+    def _release_stands(self) -> bool | None:
         """Whether release stands. A vehicle that has ended by itself has taken it with it: nobody can tell."""
         if not self._released:
             return None if self._seen.transaction else False
@@ -210,59 +214,59 @@ class Everest:
 
     # --- what EVerest tells ---------------------------------------------------------------------------------------
 
-    def _hear(self, kind: str, name: str, value: Any, kept: bool) -> None:
+    def _receive_variable(self, kind: str, name: str, value: Any, kept: bool) -> None:
         """What the broker has kept is no sign of life, and only a state is true for longer than it is said."""
         if kept and name != "session_info":
             return
         if kind == MANAGER and not kept:
             self._heard_s = time.monotonic()
         try:
-            self._learn(kind, name, value)
+            self._apply_variable(kind, name, value)
         except Garbled as e:
             log.warning("%s: %s; left out", self._name, e)
 
-    def _learn(self, kind: str, name: str, value: Any) -> None:
+    def _apply_variable(self, kind: str, name: str, value: Any) -> None:
         match kind, name:
             case "evse_manager_consumer", "session_event":
-                before, self._seen = self._seen, after(self._seen, value)
+                before, self._seen = self._seen, apply_session_event(self._seen, value)
                 if before.plugged and not self._seen.plugged:
-                    self._left()
+                    self._note_vehicle_left()
             case "evse_manager_consumer", "session_info":
                 if self._seen.plugged is None:
-                    self._seen = at_first(self._seen, value)
-                self._told.set()
+                    self._seen = apply_session_info(self._seen, value)
+                self._first_state_known.set()
             case "evse_manager_consumer", "ev_info" if (soc := soc_of(value)) is not None:
                 self._seen = replace(self._seen, soc_percent=soc)
             case "evse_manager_consumer", "enforced_limits":
-                self._enforced.hear(value)
+                self._enforced.receive_enforced(value)
             case "evse_manager_consumer", "hlc_session_failed":
-                log.warning("%s: vehicle and charger do not come to terms: %s", self._name, why_failed(value))
+                log.warning("%s: vehicle and charger do not come to terms: %s", self._name, failure_reason(value))
             case "error_history_consumer", ("error_raised" | "error_cleared"):
-                self._error(value, name == "error_raised")
+                self._apply_error(value, name == "error_raised")
             case "auth_token_validator", "validate_token":
-                self._question(value)
+                self._queue_token_question(value)
         if self._seen.plugged is not None:
-            self._told.set()
+            self._first_state_known.set()
 
-    def _left(self) -> None:
+    def _note_vehicle_left(self) -> None:
         """What was released was for the vehicle that has gone. The next one may be there before anybody looks."""
         self._token, self._parted = "", True
-        self._between = [*self._between[-_KEPT:], self._picture()]
+        self._between = [*self._between[-_KEPT:], self._current_state()]
 
-    def _error(self, error: Any, raised: bool) -> None:
+    def _apply_error(self, error: Any, raised: bool) -> None:
         fault, id_ = fault_of(error), str(error.get("uuid", "")) if isinstance(error, dict) else ""
         if fault is not None and raised:
             self._errors[id_] = fault
         elif not raised:
             self._errors.pop(id_, None)
 
-    def _question(self, request: Any) -> None:
+    def _queue_token_question(self, request: Any) -> None:
         """EVerest asks whether a token is good."""
         try:
             topic, value = request["headers"]["replyTo"], str(request["payload"]["id_token"]["value"])
         except (KeyError, TypeError) as e:
             raise Garbled("validate_token without a token or a way to answer") from e
-        if not self._up.is_reply(VALIDATOR, topic):
+        if not self._connected_link.is_reply(VALIDATOR, topic):
             raise Garbled("validate_token is to be answered elsewhere")
         self._questions = [*self._questions[-_ASKED:], (topic, value)]
 
@@ -273,71 +277,71 @@ class Everest:
             topic, value = self._questions.pop(0)
             good = self._released and not self._paused and bool(self._token) and value == self._token
             status = "Accepted" if good else "Invalid"
-            await self._up.answer(topic, {"authorization_status": status, "tariff_messages": []})
+            await self._connected_link.send_answer(topic, {"authorization_status": status, "tariff_messages": []})
 
     # --- beginning and end ----------------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        with self._naming():
+    async def start_board(self) -> None:
+        with self._named_errors():
             if self._link is not None:
-                await self._link.close()
-            self._seen, self._released, self._token = Seen(), False, ""
+                await self._link.close_connection()
+            self._seen, self._released, self._token = EverestSession(), False, ""
             self._errors, self._questions, self._paused = {}, [], False
-            self._enforced = Enforced(self.traits.dc)
-            self._told.clear()
-            self._link = Link(self._settings, self._modules(), self._hear)
+            self._enforced = EnforcedLimits(self.traits.dc)
+            self._first_state_known.clear()
+            self._link = EverestLink(self._settings, self._module_names(), self._receive_variable)
             try:
-                await self._set_up()
+                await self._connect_and_stop()
             except DeviceError:
-                await self._link.close()
+                await self._link.close_connection()
                 raise
 
-    async def _set_up(self) -> None:
-        await self._up.open()
-        if await self._stop() and not self._seen.stopped_for:
+    async def _connect_and_stop(self) -> None:
+        await self._connected_link.open_connection()
+        if await self._stop_transaction() and not self._seen.stopped_for:
             self._seen = replace(self._seen, transaction=True, stopping=True)
-        await self._first_picture()
-        await self._still()
+        await self._wait_for_first_state()
+        await self._wait_until_stopped()
         if self._seen.plugged and not self._seen.spent:  # it has not begun: whoever has charged here has left
-            self._between = [replace(self._picture(), pilot=Pilot.A, cable=False)]
+            self._between = [replace(self._current_state(), pilot=Pilot.A, cable=False)]
         for error in await self._active_errors():
-            self._error(error, True)
+            self._apply_error(error, True)
         await self.set_limit(Limit())
 
-    def _modules(self) -> dict[str, str]:
+    def _module_names(self) -> dict[str, str]:
         s = self._settings
         names = {MANAGER: s.manager, PROVIDER: s.provider, VALIDATOR: s.validator, LIMITS: s.limits, ERRORS: s.errors}
         return {kind: name.replace("{evse}", str(self._evse)) for kind, name in names.items()}
 
-    async def _first_picture(self) -> None:
+    async def _wait_for_first_state(self) -> None:
         try:
             async with asyncio.timeout(FIRST_S):
-                await self._told.wait()
+                await self._first_state_known.wait()
         except TimeoutError:
             raise Unreachable(f"EVerest does not tell session_info within {FIRST_S:g} s; does it have a meter, or "
                               "cfg_retain_variables?") from None  # fmt: skip
 
-    async def _still(self) -> None:
+    async def _wait_until_stopped(self) -> None:
         """What was running has stopped: no picture tells of energy that nobody released."""
         try:
             async with asyncio.timeout(self._settings.stop_s):
-                await self._until(lambda: not self._seen.transaction)
+                await self._wait_until(lambda: not self._seen.transaction)
         except TimeoutError:
             raise Unreachable(f"EVerest has not stopped its transaction within {self._settings.stop_s:g} s") from None
 
-    async def _until(self, true: Callable[[], bool]) -> None:
+    async def _wait_until(self, true: Callable[[], bool]) -> None:
         while not true():
-            self._up.check()
-            self._up.news.clear()
-            await self._up.news.wait()
+            self._connected_link.check_connection()
+            self._connected_link.news.clear()
+            await self._connected_link.news.wait()
 
     async def _active_errors(self) -> list[Any]:
-        found = await self._up.ask(ERRORS, "active_errors")
+        found = await self._connected_link.request_reply(ERRORS, "active_errors")
         if not isinstance(found, list):
             raise Garbled(f"{self._name}: active_errors is answered by something else")
         return found
 
-    async def end(self) -> None:
+    async def stop_board(self) -> None:
         """Best effort: without our beats EVerest stops by itself."""
         if self._link is None or self._link.lost:
             return
@@ -347,54 +351,54 @@ class Everest:
         except (DeviceError, TimeoutError) as e:
             log.warning("%s: release could not be withdrawn at the end (%s); EVerest stops when it misses our beats",
                         self._name, e)  # fmt: skip
-        await self._link.close()
+        await self._link.close_connection()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
     @property
-    def _up(self) -> Link:
+    def _connected_link(self) -> EverestLink:
         if self._link is None:
             raise Unreachable("not connected")
         return self._link
 
-    async def _authorise(self) -> None:
+    async def _provide_token(self) -> None:
         """Said twice it does no harm: a transaction that runs is not authorised anew. Nor is a vehicle that is not
         there: EVerest would keep it for the next one. The token is nobody's: who pays is not EVerest's affair."""
         if self._seen.transaction or not self._released or self._parted or not self._seen.plugged:
             return
         self._seen = replace(self._seen, stopped_for="")
         token = self._token = self._token or uuid4().hex[:20]
-        await self._up.say(PROVIDER, "provided_token", {
+        await self._connected_link.publish_variable(PROVIDER, "provided_token", {
             "id_token": {"value": token, "type": "Central"},
             "authorization_type": "OCPP",
             "connectors": [self._settings.evse or self._evse],
         })  # fmt: skip
 
-    async def _stop(self) -> bool:
+    async def _stop_transaction(self) -> bool:
         """Did one run? It does until its contactors are open."""
-        stopped = await self._up.ask(MANAGER, "stop_transaction", {"reason": "Local"}) is True
+        stopped = await self._connected_link.request_reply(MANAGER, "stop_transaction", {"reason": "Local"}) is True
         if not stopped and self._seen.transaction:
             raise Refused(f"{self._name}: EVerest did not stop its transaction")
         return stopped
 
     @property
-    def _pausable(self) -> bool:
+    def _can_pause_now(self) -> bool:
         return self._seen.flows and not self._seen.stopping
 
-    async def _pause(self, on: bool) -> None:
+    async def _pause_or_resume(self, on: bool) -> None:
         """EVerest pauses nobody who does not draw, and lets him begin later: then he is paused."""
         self._paused = on
         async with self._pausing:  # said twice it would be refused
-            if on and self._pausable:
-                if await self._up.ask(MANAGER, "pause_charging") is not True:
+            if on and self._can_pause_now:
+                if await self._connected_link.request_reply(MANAGER, "pause_charging") is not True:
                     raise Refused(f"{self._name}: EVerest did not pause")
-                self._seen = held(self._seen)
+                self._seen = paused_by_station(self._seen)
             elif not on and self._seen.transaction:
-                await self._up.ask(MANAGER, "resume_charging")
+                await self._connected_link.request_reply(MANAGER, "resume_charging")
             elif not on and self._released:
-                await self._authorise()
+                await self._provide_token()
 
-    def _wanted(self, limit: Limit) -> float:
+    def _limit_to_send(self, limit: Limit) -> float:
         """Watts on DC, amperes on AC; 0: pause."""
         t = self.traits
         if not t.dc:
@@ -408,7 +412,7 @@ class Everest:
         return 0.0 if t.pausable else t.min_w
 
     @contextlib.contextmanager
-    def _naming(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         """Errors name the EVSE."""
         try:
             yield
@@ -416,7 +420,7 @@ class Everest:
             raise as_device_error(self._name, e) from e
 
 
-def _limits(wanted: float, traits: EvseTraits, phases: int | None) -> dict[str, Any]:
+def _external_limits(wanted: float, traits: EvseTraits, phases: int | None) -> dict[str, Any]:
     """The first entry holds at once."""
     value = {"value": wanted, "source": SOURCE}
     root: dict[str, Any] = {"total_power_W": value} if traits.dc else {"ac_max_current_A": value}

@@ -28,7 +28,7 @@ _LOW = "Low"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EverestSession:
     """What is known. ``plugged`` None: not told yet. ``prepares``: cable check, precharge.
     ``held``: paused by the station's side. ``spent``: this vehicle has had its transaction."""
 
@@ -76,16 +76,16 @@ finished that is still stopping, and paused one whose transaction is over; the a
 runs, and after it none will."""
 
 
-def after(seen: Seen, event: Any) -> Seen:
+def apply_session_event(seen: EverestSession, event: Any) -> EverestSession:
     """Raises ``Garbled``."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         raise Garbled("a session event without a name")
     name = event["event"]
     changed = replace(seen, **_CHANGES.get(name, {}))
-    if name == "SessionStarted" and _reason(event, "session_started") == "Authorized":
+    if name == "SessionStarted" and _event_reason(event, "session_started") == "Authorized":
         changed = replace(changed, plugged=seen.plugged)  # somebody is expected
     if name == "TransactionFinished":
-        changed = replace(changed, stopped_for=_reason(event, "transaction_finished") or "Other")
+        changed = replace(changed, stopped_for=_event_reason(event, "transaction_finished") or "Other")
         if seen.transaction:
             changed = replace(changed, plugged=True)
         if changed.stopped_for == _PULLED:  # its session ends a moment later
@@ -93,17 +93,17 @@ def after(seen: Seen, event: Any) -> Seen:
     return changed
 
 
-def held(seen: Seen) -> Seen:
+def paused_by_station(seen: EverestSession) -> EverestSession:
     """EVerest has paused it, and will tell."""
     return replace(seen, **_CHANGES["ChargingPausedEVSE"])
 
 
-def _reason(event: Mapping[str, Any], of: str) -> str:
+def _event_reason(event: Mapping[str, Any], of: str) -> str:
     details = event.get(of)
     return str(details.get("reason", "")) if isinstance(details, dict) else ""
 
 
-def at_first(seen: Seen, info: Any) -> Seen:
+def apply_session_info(seen: EverestSession, info: Any) -> EverestSession:
     """Raises ``Garbled``."""
     if not isinstance(info, dict) or not isinstance(info.get("state"), str):
         raise Garbled("session_info without a state")
@@ -121,7 +121,7 @@ def soc_of(info: Any) -> int | None:
     return int(soc) if 0 <= soc <= 100 else None
 
 
-def why_failed(told: Any) -> str:
+def failure_reason(told: Any) -> str:
     """Of ``hlc_session_failed``: for whoever reads the log."""
     reason = told.get("reason") if isinstance(told, dict) else None
     return reason[:80] if isinstance(reason, str) and reason.isprintable() else "no reason is given"
@@ -142,13 +142,15 @@ def fault_of(error: Any) -> Fault | None:
         return None if error.get("severity") == _LOW else Fault.INTERNAL_ERROR
 
 
-def picture(seen: Seen, released: bool | None, offered_w: float | None, faults: frozenset[Fault]) -> EvseState:
+def evse_state(
+    seen: EverestSession, released: bool | None, offered_w: float | None, faults: frozenset[Fault]
+) -> EvseState:
     """The API does not tell the pilot: C is a vehicle that is in its charging loop."""
     return EvseState(
-        pilot=_pilot(seen),
+        pilot=_pilot_state(seen),
         pwm=not seen.held,
         cable=bool(seen.plugged),
-        contactor=_contactor(seen),
+        contactor=_contactor_closed(seen),
         released=released,
         offered_w=offered_w,
         soc_percent=seen.soc_percent,
@@ -157,7 +159,7 @@ def picture(seen: Seen, released: bool | None, offered_w: float | None, faults: 
     )
 
 
-def _pilot(seen: Seen) -> Pilot:
+def _pilot_state(seen: EverestSession) -> Pilot:
     if seen.disabled:
         return Pilot.F
     if seen.plugged is None:
@@ -167,7 +169,7 @@ def _pilot(seen: Seen) -> Pilot:
     return Pilot.C if seen.asks else Pilot.B
 
 
-def _contactor(seen: Seen) -> bool | None:
+def _contactor_closed(seen: EverestSession) -> bool | None:
     """While it prepares, and in a pause, nobody says."""
     if seen.flows:
         return True

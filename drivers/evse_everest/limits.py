@@ -15,55 +15,55 @@ _ROUNDED = 1.001
 """Numbers of EVerest's have 24 bits."""
 
 
-class Enforced:
+class EnforcedLimits:
     """Watts on DC, amperes of each phase on AC."""
 
     def __init__(self, dc: bool) -> None:
         self._key, self._unit = (_DC, "W") if dc else (_AC, "A")
-        self._told: float | None = None
+        self._sent: float | None = None
         self._phases: int | None = None
         self._over_s: float | None = None
         self.confirmed = False
         """It was told since then that no more than this is enforced."""
         self.says = ""
 
-    def told(self, most: float, limit: Limit) -> None:
+    def note_limit_sent(self, most: float, limit: Limit) -> None:
         """A bound that is not lower is kept by whoever keeps the one before."""
         phases = limit.phases if self._key == _AC else None
-        lower = self._told is None or most < self._told or (phases or 3) < (self._phases or 3)
-        self._told, self._phases = most, phases
+        lower = self._sent is None or most < self._sent or (phases or 3) < (self._phases or 3)
+        self._sent, self._phases = most, phases
         self.confirmed = self.confirmed and not lower
 
-    def hear(self, value: Any) -> None:
+    def receive_enforced(self, value: Any) -> None:
         """Raises ``Garbled``."""
         if not isinstance(value, dict) or not isinstance(root := value.get("limits_root_side"), dict):
             raise Garbled("enforced_limits without limits_root_side")
-        most, phases = _number(root.get(self._key)), _number(root.get(_PHASES))
+        most, phases = _plain_number(root.get(self._key)), _plain_number(root.get(_PHASES))
         self.says = f"{most:g} {self._unit}" if most is not None else f"no {self._key}"
-        if self._told is None or most is None:
+        if self._sent is None or most is None:
             return
-        fits = most <= self._told * _ROUNDED and (self._phases is None or phases is None or phases <= self._phases)
+        fits = most <= self._sent * _ROUNDED and (self._phases is None or phases is None or phases <= self._phases)
         self.confirmed = self.confirmed or fits
         if fits:
             self._over_s = None
         elif self._over_s is None:
             self._over_s = time.monotonic()
 
-    def check(self) -> None:
+    def check_enforced(self) -> None:
         """It may have forgotten what it was told, or never have taken it. Raises ``Unreachable``."""
         if self._over_s is not None and time.monotonic() - self._over_s > OVER_S:
-            raise Unreachable(self.trouble)
+            raise Unreachable(self.problem_text)
 
     @property
-    def trouble(self) -> str:
+    def problem_text(self) -> str:
         said = f"it enforces {self.says}" if self.says else "it tells no enforced_limits"
         return (
-            f"EVerest does not confirm the limit of {self._told:g} {self._unit} ({said}); is the module of `limits` on "
+            f"EVerest does not confirm the limit of {self._sent:g} {self._unit} ({said}); is the module of `limits` on "
             "an energy node above this EVSE, and does an EnergyManager run?"
         )
 
 
-def _number(value: Any) -> float | None:
+def _plain_number(value: Any) -> float | None:
     """Plain, or with its source beside it."""
     found = value.get("value") if isinstance(value, dict) else value
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None

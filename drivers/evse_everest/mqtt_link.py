@@ -28,7 +28,7 @@ Hear = Callable[[str, str, Any, bool], None]
 """Kind of API, name of the variable, its value; has the broker kept it (it is no news)?"""
 
 
-class Link:
+class EverestLink:
     """One connection. ``news`` is set by whatever comes, and when it is ``lost`` (why; "" while it holds). EVerest puts
     the prefix before every topic that it is told of, so none that is told has it."""
 
@@ -43,14 +43,14 @@ class Link:
         self._client: Any = None
         self._pump: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
+    async def open_connection(self) -> None:
         """Raises ``Unreachable``, ``Broken``."""
         try:
             from aiomqtt import Client, MqttError
         except ModuleNotFoundError as e:
             raise Broken(f"the package {e.name} is missing: install chargy-agent[mqtt]") from e
         s = self._settings
-        client = Client(s.host, s.port, username=s.username or None, password=_password(s), timeout=s.timeout_s)
+        client = Client(s.host, s.port, username=s.username or None, password=_read_password(s), timeout=s.timeout_s)
         try:
             await client.__aenter__()
         except (MqttError, OSError) as e:
@@ -58,10 +58,12 @@ class Link:
         except ValueError as e:
             raise Broken(f"{self.name}: {e}; correct host") from e
         self._client = client
-        self._pump = asyncio.create_task(self._listen(), name=self.name)
-        await self._sent(client.subscribe([(f"{self._prefix}{self._topic(k)}/e2m/#", 1) for k in self._modules]))
+        self._pump = asyncio.create_task(self._receive_messages(), name=self.name)
+        await self._await_sent(
+            client.subscribe([(f"{self._prefix}{self._module_topic(k)}/e2m/#", 1) for k in self._modules])
+        )
 
-    async def close(self) -> None:
+    async def close_connection(self) -> None:
         from aiomqtt import MqttError
 
         self.lost = self.lost or "closed"
@@ -76,27 +78,27 @@ class Link:
             except (MqttError, OSError, TimeoutError):
                 pass  # it is gone anyway
 
-    async def say(self, kind: str, name: str, payload: Any) -> None:
+    async def publish_variable(self, kind: str, name: str, payload: Any) -> None:
         """Returns when the broker has it. Raises ``Unreachable``."""
-        await self._publish(f"{self._topic(kind)}/m2e/{name}", payload)
+        await self._publish_json(f"{self._module_topic(kind)}/m2e/{name}", payload)
 
-    async def answer(self, topic: str, payload: Any) -> None:
+    async def send_answer(self, topic: str, payload: Any) -> None:
         """To a request of EVerest's. Raises ``Unreachable``."""
-        await self._publish(topic, payload)
+        await self._publish_json(topic, payload)
 
     def is_reply(self, kind: str, topic: Any) -> bool:
         """Is this where EVerest waits for an answer? Whoever asks does not choose what else is said there."""
-        begin = f"{self._topic(kind)}/m2e/reply/"
+        begin = f"{self._module_topic(kind)}/m2e/reply/"
         named = isinstance(topic, str) and len(topic) < _MOST_TOPIC and topic.isprintable()
         return named and topic.startswith(begin) and not any(c in topic for c in "+#")
 
-    async def ask(self, kind: str, name: str, payload: Any = None) -> Any:
+    async def request_reply(self, kind: str, name: str, payload: Any = None) -> Any:
         """The reply to a request. Raises ``Unreachable``, ``Garbled``."""
-        topic = f"{self._topic(kind)}/e2m/{name}/{uuid4().hex}"
+        topic = f"{self._module_topic(kind)}/e2m/{name}/{uuid4().hex}"
         self._asked[topic] = reply = asyncio.get_running_loop().create_future()
         request = {"headers": {"replyTo": topic}} | ({} if payload is None else {"payload": payload})
         try:
-            await self.say(kind, name, request)
+            await self.publish_variable(kind, name, request)
             async with asyncio.timeout(self._settings.timeout_s):
                 return await reply
         except TimeoutError:
@@ -106,21 +108,21 @@ class Link:
             if not reply.cancel() and not reply.cancelled():
                 reply.exception()  # it came while the request was still being sent
 
-    def check(self) -> None:
+    def check_connection(self) -> None:
         """Raises ``Unreachable`` when the connection is lost; a fault of this program is raised as it is."""
         if self._pump is not None and self._pump.done() and not self._pump.cancelled():
             self._pump.result()
         if self.lost:
             raise Unreachable(f"{self.name}: {self.lost}")
 
-    def _topic(self, kind: str) -> str:
+    def _module_topic(self, kind: str) -> str:
         return f"{API}/{kind}/{self._modules[kind]}"
 
-    async def _publish(self, topic: str, payload: Any) -> None:
-        self.check()
-        await self._sent(self._client.publish(self._prefix + topic, json.dumps(payload), qos=1))
+    async def _publish_json(self, topic: str, payload: Any) -> None:
+        self.check_connection()
+        await self._await_sent(self._client.publish(self._prefix + topic, json.dumps(payload), qos=1))
 
-    async def _sent(self, sending: Any) -> None:
+    async def _await_sent(self, sending: Any) -> None:
         from aiomqtt import MqttError
 
         try:
@@ -128,14 +130,14 @@ class Link:
         except (MqttError, OSError) as e:
             raise Unreachable(f"{self.name}: {e}") from e
 
-    async def _listen(self) -> None:
+    async def _receive_messages(self) -> None:
         from aiomqtt import MqttError
 
         why = "the connection ended"
         try:
             async for message in self._client.messages:
                 topic = str(message.topic).removeprefix(self._prefix)
-                self._take(topic, bytes(message.payload or b""), message.retain)
+                self._take_message(topic, bytes(message.payload or b""), message.retain)
         except MqttError as e:
             why = str(e)
         self.lost = self.lost or why
@@ -144,11 +146,11 @@ class Link:
             if not reply.done():
                 reply.set_exception(Unreachable(f"{self.name}: {why}"))
 
-    def _take(self, topic: str, payload: bytes, kept: bool) -> None:
+    def _take_message(self, topic: str, payload: bytes, kept: bool) -> None:
         try:
             value = json_limits.read_json(payload) if len(payload) <= _MOST_OCTETS else _too_long()
         except ValueError:  # also nesting without end
-            self._spoilt(topic)
+            self._refuse_message(topic)
             return
         if topic in self._asked:
             if not self._asked[topic].done():
@@ -159,7 +161,7 @@ class Link:
             self._hear(kind, name, value, kept)
             self.news.set()
 
-    def _spoilt(self, topic: str) -> None:
+    def _refuse_message(self, topic: str) -> None:
         reply = self._asked.get(topic)
         if reply is not None and not reply.done():
             reply.set_exception(Garbled(f"{self.name}: the answer on {topic} is no JSON"))
@@ -171,7 +173,7 @@ def _too_long() -> Any:
     raise ValueError(f"more than {_MOST_OCTETS} octets")
 
 
-def _password(settings: EverestSettings) -> str | None:
+def _read_password(settings: EverestSettings) -> str | None:
     if settings.password_file is None:
         return None
     try:

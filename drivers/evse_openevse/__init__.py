@@ -35,7 +35,7 @@ class OpenEvseSettings:
     fallback_a: Annotated[int, Between(LEAST_A, 80, "amperes; the board offers no less")] = LEAST_A
 
 
-def complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     missing = [] if settings.device else ['device: is missing, for example device = "/dev/ttyUSB0"']
     return missing + settings_problems(settings)
@@ -45,21 +45,21 @@ def complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[s
 async def open_board(settings: OpenEvseSettings, where: Where) -> AsyncIterator[EvsePort]:
     """Comes up with release withdrawn and the heartbeat supervised, and withdraws release when it closes.
     Raises ``Unreachable``, ``Garbled``, ``Broken`` (settings, or a firmware that charges without being released)."""
-    from drivers.evse_openevse.board import OpenEvse
+    from drivers.evse_openevse.board import OpenEvseBoard
     from drivers.evse_openevse.line import RapiLine
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"board {settings.device}: " + "; ".join(wrong))
-    line = await RapiLine.open(settings)
+    line = await RapiLine.open_line(settings)
     try:
-        board = OpenEvse(settings, where, line)
-        await board.begin()
+        board = OpenEvseBoard(settings, where, line)
+        await board.start_board()
         try:
             yield board
         finally:
-            await board.end()
+            await board.stop_board()
     finally:
-        line.close()
+        line.close_line()
 
 
 DRIVER = Driver(
@@ -67,6 +67,6 @@ DRIVER = Driver(
     "evse",
     OpenEvseSettings,
     open_board,
-    complaints,
+    list_complaints,
     verify_kit="drivers.evse_openevse.verify_kit:VERIFY_KIT",
 )

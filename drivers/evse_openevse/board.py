@@ -27,11 +27,11 @@ from drivers.evse_openevse.decoded_state import (
     HARD_FAULT,
     RELAY_CLOSED,
     SLEEPING,
-    Seen,
-    gone,
-    picture,
+    BoardStatus,
+    evse_state,
+    vehicle_gone,
 )
-from drivers.evse_openevse.frames import Line, numbers
+from drivers.evse_openevse.frames import RapiMessage, parse_numbers
 from drivers.evse_openevse.line import RapiLine
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ _MISSED, _ACKNOWLEDGE = 2, 165
 """Trigger and password of ``$SY``: a beat was missed and the current is limited until this is acknowledged."""
 
 
-class OpenEvse:
+class OpenEvseBoard:
     """``agent.ports.evse.EvsePort``. ``_released`` and ``_limit_a`` are the levels that are wanted now; ``_given``:
     the board has confirmed that it is unlocked."""
 
@@ -66,7 +66,7 @@ class OpenEvse:
         self._limit_a = 0
         self._in_service = True
         self._boot_unlocked = self._reads_cable = self._restarted = self._parted = False
-        self._seen = Seen(SLEEPING, 0, AUTH_LOCKED, 0, 0)
+        self._seen = BoardStatus(SLEEPING, 0, AUTH_LOCKED, 0, 0)
         self._derated = False
         self._nudge = line.news
         self._beat_at = asyncio.get_running_loop().time()
@@ -76,40 +76,40 @@ class OpenEvse:
     async def set_release(self, on: bool) -> None:
         """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
         self._released = on
-        with self._told():
+        with self._named_errors():
             if not on:
-                await self._hold()
+                await self._withdraw_release()
             elif self._limit_a:
-                await self._release()
+                await self._send_release()
         self._nudge.set()
 
     async def set_limit(self, limit: Limit) -> float:
         """Whole amperes, rounded down, as the board confirms them. No current holds the vehicle."""
-        wanted_a = self._amperes(limit)
+        wanted_a = self._whole_amperes(limit)
         resumes = wanted_a > 0 and not self._limit_a
         self._limit_a = wanted_a
         accepted_a = 0
-        with self._told():
+        with self._named_errors():
             if not wanted_a:
-                await self._hold()
+                await self._withdraw_release()
             else:
-                accepted_a = await self._offer(wanted_a)
+                accepted_a = await self._set_current(wanted_a)
                 if resumes and self._released:
-                    await self._release()
+                    await self._send_release()
         self._nudge.set()
         return float(accepted_a)
 
     async def set_service(self, on: bool) -> None:
         """Off: pilot at -12 V. On again it sleeps until the next look wakes it."""
         self._in_service = on
-        with self._told():
-            await self._line.ask("FS" if on else "FD", urgent=not on)
+        with self._named_errors():
+            await self._line.send_command("FS" if on else "FD", urgent=not on)
         self._nudge.set()
 
     async def set_hold(self, on: bool) -> None:
-        with self._told():
+        with self._named_errors():
             if self.traits.holds:
-                await self._lock(*(("M", "1") if on else ("A",)))
+                await self._set_lock(*(("M", "1") if on else ("A",)))
         self._nudge.set()
 
     async def unlock(self) -> bool:
@@ -118,10 +118,10 @@ class OpenEvse:
             raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
         if not self.traits.lockable:
             raise Refused(f"{self._name}: the board has no lock")
-        with self._told():
-            if self._picture(await self._ask_seen()).contactor is not False:
+        with self._named_errors():
+            if self._evse_state(await self._read_status()).contactor is not False:
                 raise Refused("the contactor is not confirmed open; withdraw release first")
-            await self._lock("M", "0")
+            await self._set_lock("M", "0")
             free = await self._wait_free()
         self._nudge.set()
         return free
@@ -129,38 +129,38 @@ class OpenEvse:
     async def clear_fault(self) -> None:
         """Most faults go with their cause or with the vehicle. One that does not is a matter of the self test that the
         board makes when it starts."""
-        with self._told():
-            seen = await self._ask_seen()
-            if seen.faulty and seen.has(HARD_FAULT) and not seen.has(RELAY_CLOSED):
-                await self._line.tell("FR")
+        with self._named_errors():
+            seen = await self._read_status()
+            if seen.has_fault and seen.has_flag(HARD_FAULT) and not seen.has_flag(RELAY_CLOSED):
+                await self._line.send_unanswered("FR")
         self._nudge.set()
 
     async def beat(self) -> None:
         self._beat_at = asyncio.get_running_loop().time()
-        with self._told():
-            ok, _ = await self._line.ask("SY", no=True)
+        with self._named_errors():
+            ok, _ = await self._line.send_command("SY", no=True)
             if not ok:
                 log.warning("%s: it has missed our beat and lowered its offer; put right", self._name)
-                await self._supervise()
+                await self._set_heartbeat()
                 if self._limit_a:
-                    await self._offer(self._limit_a)
+                    await self._set_current(self._limit_a)
 
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
-        with self._told():
-            return self._picture(await self._ask_seen())
+        with self._named_errors():
+            return self._evse_state(await self._read_status())
 
     async def states(self) -> AsyncIterator[EvseState]:
         last: EvseState | None = None
         missed = 0
-        self._line.forget()
+        self._line.forget_old_states()
         loop = asyncio.get_running_loop()
         while True:
             due_s = loop.time() + self._settings.poll_s
             self._nudge.clear()
             try:
-                pictures = await self._look()
+                pictures = await self._poll_states()
                 missed = 0
             except (Broken, Refused):
                 raise
@@ -177,99 +177,99 @@ class OpenEvse:
                 async with asyncio.timeout(max(0.0, due_s - loop.time())):
                     await self._nudge.wait()
 
-    async def _look(self) -> list[EvseState]:
+    async def _poll_states(self) -> list[EvseState]:
         """What the board has said since the last look, then what it says now."""
-        with self._told():
+        with self._named_errors():
             if self._released and asyncio.get_running_loop().time() - self._beat_at > self._settings.heartbeat_s:
                 log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.heartbeat_s)
                 self._released = False
-                await self._hold()
-            wanted, given = self._wants, self._given
-            answered = await self._ask_seen()
-            pictures = [self._picture(seen) for seen in self._noticed()]
+                await self._withdraw_release()
+            wanted, given = self._release_wanted, self._given
+            answered = await self._read_status()
+            pictures = [self._evse_state(seen) for seen in self._apply_notices()]
             self._seen = answered
-            if answered.has(BOOT_LOCKED):
-                await self._boot_lock(answered)
-            if answered.released and not wanted and not self._wants:
+            if answered.has_flag(BOOT_LOCKED):
+                await self._clear_boot_lock(answered)
+            if answered.is_released and not wanted and not self._release_wanted:
                 log.warning("%s: released without our order; withdrawing", self._name)
-                pictures.append(self._picture(answered))
-                await self._hold()
+                pictures.append(self._evse_state(answered))
+                await self._withdraw_release()
                 answered = self._seen = replace(answered, flags=answered.flags | AUTH_LOCKED)
-            if given and self._given and self._limit_a and answered.on and answered.has(AUTH_LOCKED):
-                pictures += await self._relocked(answered, told=any(not p.vehicle_connected for p in pictures))
-            await self._put_right(answered)
-            return [*pictures, self._picture(self._seen)]
+            if given and self._given and self._limit_a and answered.is_awake and answered.has_flag(AUTH_LOCKED):
+                pictures += await self._handle_relock(answered, told=any(not p.vehicle_connected for p in pictures))
+            await self._correct_board(answered)
+            return [*pictures, self._evse_state(self._seen)]
 
-    def _noticed(self) -> Iterator[Seen]:
+    def _apply_notices(self) -> Iterator[BoardStatus]:
         while self._line.notices:
             notice = self._line.notices.popleft()
             if notice.words[0] == "AB":
                 self._restarted = True
                 raise Unreachable(f"the board has started anew ({' '.join(notice.words[1:])[:20]})")
             with contextlib.suppress(Garbled):  # of another firmware; the poll tells
-                self._seen = _changed(self._seen, notice)
+                self._seen = _apply_notice(self._seen, notice)
                 yield self._seen
 
-    async def _relocked(self, seen: Seen, told: bool) -> list[EvseState]:
+    async def _handle_relock(self, seen: BoardStatus, told: bool) -> list[EvseState]:
         """The board locks itself when a vehicle leaves. If the lock is on although we have opened it and a vehicle is
         there, it is another one: that is told first, and what is still wanted then is given at the next look."""
-        if not seen.vehicle or told:
+        if not seen.vehicle_present or told:
             self._parted = True
         elif not self._parted:
             self._parted = True
-            return [gone(self._picture(seen))]
+            return [vehicle_gone(self._evse_state(seen))]
         else:
             self._parted = False
-            await self._release()
+            await self._send_release()
         return []
 
-    async def _put_right(self, seen: Seen) -> None:
+    async def _correct_board(self, seen: BoardStatus) -> None:
         """Awake when held; and the offer as it is wanted: a board that has cooled down offers its maximum again."""
-        if seen.state == SLEEPING and not seen.has(RELAY_CLOSED) and not self._wants:
-            await self._line.ask("FE", wanted=lambda: self._in_service)
+        if seen.state == SLEEPING and not seen.has_flag(RELAY_CLOSED) and not self._release_wanted:
+            await self._line.send_command("FE", wanted=lambda: self._in_service)
         if seen.state == DISABLED and self._in_service:
-            await self._line.ask("FS")
+            await self._line.send_command("FS")
         self._derated = False
         target_a = min(self._limit_a, seen.most_a)
-        if target_a >= LEAST_A and seen.released and seen.offered_a != target_a:
-            accepted_a = await self._offer(target_a)
+        if target_a >= LEAST_A and seen.is_released and seen.offered_a != target_a:
+            accepted_a = await self._set_current(target_a)
             self._derated = accepted_a < target_a
             self._seen = replace(self._seen, offered_a=accepted_a)
 
-    async def _boot_lock(self, seen: Seen) -> None:
+    async def _clear_boot_lock(self, seen: BoardStatus) -> None:
         if self._boot_unlocked:
             self._restarted = True
             raise Unreachable("the board has started anew")
-        if not seen.faulty:
+        if not seen.has_fault:
             self._boot_unlocked = await fw.clear_boot_lock(self._line)
 
-    def _picture(self, seen: Seen) -> EvseState:
-        reads = self._reads_cable and seen.vehicle and seen.on
-        state = picture(seen, seen.most_a or None if reads else None, self._derated)
-        waits = self._given and self._released and seen.has(AUTH_LOCKED) and seen.on
+    def _evse_state(self, seen: BoardStatus) -> EvseState:
+        reads = self._reads_cable and seen.vehicle_present and seen.is_awake
+        state = evse_state(seen, seen.most_a or None if reads else None, self._derated)
+        waits = self._given and self._released and seen.has_flag(AUTH_LOCKED) and seen.is_awake
         return replace(state, released=None) if waits and self._limit_a else state
 
     # --- beginning and end --------------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
+    async def start_board(self) -> None:
         """A board that starts while it is being set up is set up once more: opening the line may reset it."""
-        with self._told():
+        with self._named_errors():
             for _ in range(2):
                 self._line.notices.clear()
-                await self._set_up()
+                await self._apply_settings()
                 if not any(n.words[0] == "AB" for n in self._line.notices):
                     break
         log.info("%s: without the agent it gives %d A to the vehicle that was released", self._name,
                  self._settings.fallback_a)  # fmt: skip
 
-    async def _set_up(self) -> None:
-        await self._line.ask("FS", urgent=True)
-        found = await fw.check(self._line, socket=not self.traits.tethered)
+    async def _apply_settings(self) -> None:
+        await self._line.send_command("FS", urgent=True)
+        found = await fw.check_firmware(self._line, socket=not self.traits.tethered)
         self._reads_cable = found.reads_cable
         self._boot_unlocked = found.boot_unlocked
-        await self._supervise()
+        await self._set_heartbeat()
         if found.locks and not self.traits.tethered:
-            await self._lock("A")
+            await self._set_lock("A")
         self.traits = replace(
             self.traits,
             max_a=min(self.traits.max_a, float(found.most_a)),
@@ -277,16 +277,16 @@ class OpenEvse:
             holds=found.locks and not self.traits.tethered,
         )
         self._limit_a = int(self.traits.max_a)
-        await self._offer(self._limit_a)
-        self._seen = await self._ask_seen()
+        await self._set_current(self._limit_a)
+        self._seen = await self._read_status()
 
-    async def end(self) -> None:
+    async def stop_board(self) -> None:
         """Best effort, and it stays asleep: nobody looks at it any more. So it is tried as long as there is time."""
         self._released = False
         why = ""
         try:
             async with asyncio.timeout(_END_S):
-                while why := await self._held():
+                while why := await self._hold_or_reason():
                     if self._line.hung_up:
                         break
         except TimeoutError:
@@ -295,18 +295,18 @@ class OpenEvse:
             log.warning("%s: release could not be withdrawn at the end (%s); it falls back to %d A until the vehicle "
                         "leaves", self._name, why, self._settings.fallback_a)  # fmt: skip
 
-    async def _held(self) -> str:
+    async def _hold_or_reason(self) -> str:
         """Why not, "" if it is."""
         try:
-            await self._hold()
-            await self._line.ask("FS", urgent=True)
+            await self._withdraw_release()
+            await self._line.send_command("FS", urgent=True)
         except DeviceError as e:
             return str(e)
         return ""
 
     # --- commands -----------------------------------------------------------------------------------------------
 
-    def _amperes(self, limit: Limit) -> int:
+    def _whole_amperes(self, limit: Limit) -> int:
         bounds = [self.traits.max_a]
         if limit.current_a is not None:
             bounds.append(limit.current_a)
@@ -315,70 +315,70 @@ class OpenEvse:
         whole = int(min(bounds))
         return whole if whole >= LEAST_A else 0
 
-    async def _hold(self) -> None:
+    async def _withdraw_release(self) -> None:
         self._given = False
-        await self._line.ask("FS", urgent=True)
-        await self._line.ask("S4 1", urgent=True)
+        await self._line.send_command("FS", urgent=True)
+        await self._line.send_command("S4 1", urgent=True)
 
-    async def _release(self) -> None:
+    async def _send_release(self) -> None:
         """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one."""
 
-        await self._offer(self._limit_a)
-        await self._line.ask("FE", wanted=lambda: self._wants and self._in_service)
-        await self._line.ask("S4 0", wanted=lambda: self._wants)
-        self._given = self._wants
+        await self._set_current(self._limit_a)
+        await self._line.send_command("FE", wanted=lambda: self._release_wanted and self._in_service)
+        await self._line.send_command("S4 0", wanted=lambda: self._release_wanted)
+        self._given = self._release_wanted
 
     @property
-    def _wants(self) -> bool:
+    def _release_wanted(self) -> bool:
         """Release, and no pause."""
         return self._released and self._limit_a > 0
 
-    async def _offer(self, wanted_a: int) -> int:
+    async def _set_current(self, wanted_a: int) -> int:
         """Volatile. The board answers with what it offers now, which is less when it or the cable bears no more."""
-        _, words = await self._line.ask(f"SC {wanted_a} V", no=True)
-        (offers_a,) = numbers(words, (10,))
+        _, words = await self._line.send_command(f"SC {wanted_a} V", no=True)
+        (offers_a,) = parse_numbers(words, (10,))
         if offers_a > wanted_a:
-            await self._hold()
+            await self._withdraw_release()
             raise Refused(f"{self._name}: {wanted_a} A were ordered, it offers {offers_a} A; held")
         return offers_a
 
-    async def _supervise(self) -> None:
+    async def _set_heartbeat(self) -> None:
         """To set the same again forgets a beat that was missed and leaves the current as it is; to acknowledge it
         would offer the maximum for a moment."""
         wanted = f"SY {self._settings.heartbeat_s} {self._settings.fallback_a}"
-        _, words = await self._line.ask(wanted)
-        _, _, trigger = numbers(words, (10, 10, 10))
+        _, words = await self._line.send_command(wanted)
+        _, _, trigger = parse_numbers(words, (10, 10, 10))
         if trigger == _MISSED:
-            await self._line.ask(f"SY {_ACKNOWLEDGE}")
+            await self._line.send_command(f"SY {_ACKNOWLEDGE}")
 
-    async def _lock(self, *modes: str) -> None:
+    async def _set_lock(self, *modes: str) -> None:
         for mode in modes:
-            await self._line.ask(f"S5 {mode}")
+            await self._line.send_command(f"S5 {mode}")
 
     async def _wait_free(self) -> bool:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + _UNLOCKED_WITHIN_S
         while True:
-            seen = await self._ask_seen()
-            if seen.locked is False or not seen.vehicle:
+            seen = await self._read_status()
+            if seen.locked is False or not seen.vehicle_present:
                 return True
             if loop.time() >= until_s:
                 return False
             await asyncio.sleep(_LOOK_S)
 
-    async def _ask_seen(self) -> Seen:
-        _, words = await self._line.ask("GS")
-        state, _, pilot, flags = numbers(words, (16, 10, 16, 16))
-        _, words = await self._line.ask("GC")
-        _, _, offered_a, most_a = numbers(words, (10, 10, 10, 10))
+    async def _read_status(self) -> BoardStatus:
+        _, words = await self._line.send_command("GS")
+        state, _, pilot, flags = parse_numbers(words, (16, 10, 16, 16))
+        _, words = await self._line.send_command("GC")
+        _, _, offered_a, most_a = parse_numbers(words, (10, 10, 10, 10))
         locked = None
         if self.traits.lockable:
-            _, words = await self._line.ask("G5")
-            locked = bool(numbers(words, (10,))[0])
-        return Seen(state, pilot, flags, offered_a, most_a, locked)
+            _, words = await self._line.send_command("G5")
+            locked = bool(parse_numbers(words, (10,))[0])
+        return BoardStatus(state, pilot, flags, offered_a, most_a, locked)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         """Errors name the EVSE."""
         try:
             yield
@@ -388,9 +388,9 @@ class OpenEvse:
             raise kind(text if text.startswith(self._name) else f"{self._name}: {text}") from e
 
 
-def _changed(seen: Seen, notice: Line) -> Seen:
+def _apply_notice(seen: BoardStatus, notice: RapiMessage) -> BoardStatus:
     """What another vehicle's cable bears is known with the next poll."""
-    state, pilot, offered_a, flags = numbers(notice.words[1:], (16, 16, 10, 16))
+    state, pilot, offered_a, flags = parse_numbers(notice.words[1:], (16, 16, 10, 16))
     same = not (seen.flags ^ flags) & CONNECTED
     most_a = seen.most_a if same else 0
     return replace(seen, state=state, pilot=pilot, offered_a=offered_a, flags=flags, most_a=most_a)

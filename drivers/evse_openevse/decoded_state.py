@@ -32,7 +32,7 @@ _FAULTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BoardStatus:
     """``state``, ``pilot``, ``flags`` and ``offered_a`` come with ``$GS``, ``$GC`` and every ``$AT``; ``most_a`` (the
     greatest current, with the cable that is in; 0: not asked yet) and ``locked`` (the plug) with the polls."""
 
@@ -43,65 +43,65 @@ class Seen:
     most_a: int
     locked: bool | None = None
 
-    def has(self, flag: int) -> bool:
+    def has_flag(self, flag: int) -> bool:
         return bool(self.flags & flag)
 
     @property
-    def on(self) -> bool:
+    def is_awake(self) -> bool:
         return self.state not in (SLEEPING, DISABLED)
 
     @property
-    def faulty(self) -> bool:
+    def has_fault(self) -> bool:
         return _FIRST_FAULT <= self.state <= _LAST_FAULT
 
     @property
-    def released(self) -> bool:
+    def is_released(self) -> bool:
         """Would it give energy to a vehicle that asks, as far as we are concerned?"""
-        return self.on and not self.has(AUTH_LOCKED | BOOT_LOCKED)
+        return self.is_awake and not self.has_flag(AUTH_LOCKED | BOOT_LOCKED)
 
     @property
-    def vehicle(self) -> bool:
+    def vehicle_present(self) -> bool:
         """With the pilot at -12 V nobody can tell, and the flag is that of before."""
-        return self.has(CONNECTED) and self.state != DISABLED
+        return self.has_flag(CONNECTED) and self.state != DISABLED
 
     @property
-    def faults(self) -> frozenset[Fault]:
-        return frozenset({_FAULTS[self.state]}) if self.faulty else frozenset()
+    def decoded_faults(self) -> frozenset[Fault]:
+        return frozenset({_FAULTS[self.state]}) if self.has_fault else frozenset()
 
 
-def picture(seen: Seen, cable_a: int | None, derated: bool) -> EvseState:
+def evse_state(seen: BoardStatus, cable_a: int | None, derated: bool) -> EvseState:
     """``cable_a``: rating of the cable, where the board reads it."""
-    pwm = seen.released and not seen.faulty
+    pwm = seen.is_released and not seen.has_fault
     return EvseState(
-        pilot=_pilot(seen),
+        pilot=_pilot_state(seen),
         pwm=pwm,
-        cable=seen.vehicle,
-        cable_a=cable_a if seen.vehicle else None,
+        cable=seen.vehicle_present,
+        cable_a=cable_a if seen.vehicle_present else None,
         locked=seen.locked,
-        contactor=_contactor(seen),
-        released=seen.released,
+        contactor=_contactor_closed(seen),
+        released=seen.is_released,
         offered_a=float(seen.offered_a) if pwm else 0.0,
-        faults=seen.faults | ({Fault.TEMPERATURE_DERATING} if derated else frozenset()),
+        faults=seen.decoded_faults | ({Fault.TEMPERATURE_DERATING} if derated else frozenset()),
     )
 
 
-def _pilot(seen: Seen) -> Pilot:
+def _pilot_state(seen: BoardStatus) -> Pilot:
     """Asleep and in a fault the board looks no further than whether a vehicle is there."""
     if seen.state == DISABLED:
         return Pilot.F
-    if not seen.vehicle:
+    if not seen.vehicle_present:
         return Pilot.A
-    looks = seen.on and (not seen.faulty or seen.state == 0x04)
+    looks = seen.is_awake and (not seen.has_fault or seen.state == 0x04)
     return _PILOTS.get(seen.pilot, Pilot.B) if looks else Pilot.B
 
 
-def _contactor(seen: Seen) -> bool | None:
+def _contactor_closed(seen: BoardStatus) -> bool | None:
     """The flag is the coil's; a contactor that does not follow it is a fault of its own."""
-    if Fault.CONTACTOR_WELDED in seen.faults:
+    if Fault.CONTACTOR_WELDED in seen.decoded_faults:
         return None
-    return seen.has(RELAY_CLOSED)
+    return seen.has_flag(RELAY_CLOSED)
 
 
-def gone(now: EvseState) -> EvseState:
+def vehicle_gone(now: EvseState) -> EvseState:
     """What stood between two vehicles."""
     return replace(now, pilot=Pilot.A, pwm=False, cable=False, cable_a=None, contactor=False, locked=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.ports import Broken
-from drivers.evse_openevse.frames import numbers
+from drivers.evse_openevse.frames import parse_numbers
 from drivers.evse_openevse.line import RapiLine
 
 PP_READ, BOOT_LOCK_OFF = 0x0040, 0x2000
@@ -31,26 +31,29 @@ class Found:
     boot_unlocked: bool
 
 
-async def check(line: RapiLine, socket: bool) -> Found:
+async def check_firmware(line: RapiLine, socket: bool) -> Found:
     """Locks the board and finds out what it is. Raises ``Broken`` for one that is not fit."""
-    if not (await line.ask("S4 1", urgent=True, no=True))[0] or not (await line.ask("G4", no=True))[0]:
+    if (
+        not (await line.send_command("S4 1", urgent=True, no=True))[0]
+        or not (await line.send_command("G4", no=True))[0]
+    ):
         raise Broken(f"{line.name}: the firmware has no AUTH_LOCK: it would charge whoever plugs in; build it with "
                      "AUTH_LOCK=1")  # fmt: skip
-    _, words = await line.ask("GE")
-    _, settings = numbers(words, (10, 16))
-    _complain(line.name, settings, socket)
-    if not (await line.ask("GY", no=True))[0]:
+    _, words = await line.send_command("GE")
+    _, settings = parse_numbers(words, (10, 16))
+    _check_settings(line.name, settings, socket)
+    if not (await line.send_command("GY", no=True))[0]:
         raise Broken(f"{line.name}: the firmware has no HEARTBEAT_SUPERVISION: it would not notice our silence")
-    locks = (await line.ask("G5", no=True))[0]
+    locks = (await line.send_command("G5", no=True))[0]
     if socket and not locks:
         raise Broken(f"{line.name}: a socket needs a lock; build the firmware with MENNEKES_LOCK")
-    _, words = await line.ask("GC")
-    _, greatest_a, _, configured_a = numbers(words, (10, 10, 10, 10))
+    _, words = await line.send_command("GC")
+    _, greatest_a, _, configured_a = parse_numbers(words, (10, 10, 10, 10))
     reads_cable = socket and bool(settings & PP_READ)
     return Found(min(greatest_a, configured_a), locks, reads_cable, await clear_boot_lock(line))
 
 
-def _complain(name: str, settings: int, socket: bool) -> None:
+def _check_settings(name: str, settings: int, socket: bool) -> None:
     off = [what for bit, what in CHECKS_OFF.items() if settings & bit]
     if off:
         raise Broken(f"{name}: switched off: {', '.join(off)}; switch it on ($FF) and restart the board")
@@ -63,7 +66,7 @@ def _complain(name: str, settings: int, socket: bool) -> None:
 
 async def clear_boot_lock(line: RapiLine) -> bool:
     """False: it stays locked while a fault is there. Raises ``Broken``: the firmware has no such lock."""
-    ok, words = await line.ask("SB", no=True)
+    ok, words = await line.send_command("SB", no=True)
     if not ok:
         raise Broken(f"{line.name}: the firmware has no BOOTLOCK: after a restart it would charge whoever plugs in")
     return words[:1] != ("1",)

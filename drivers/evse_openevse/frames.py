@@ -22,7 +22,7 @@ _NUMBER = re.compile(r":([0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RapiMessage:
     """``words``: without ``$`` and checksum; ``number``: of the command that this answers, 0 = none."""
 
     words: tuple[str, ...]
@@ -37,13 +37,13 @@ class LineParser:
         self._rest = b""
         self._skip = False
 
-    def feed(self, chunk: bytes) -> list[Line]:
+    def feed_chunk(self, chunk: bytes) -> list[RapiMessage]:
         """The lines that ``chunk`` completes, in order. What is before ``$`` is noise; with a second ``$`` a line has
         lost its end, or a blank was spoiled: no trust in either, since XOR does not see what cancels out."""
         *raw, rest = (self._rest + chunk).split(END)
         lines = []
         for r in raw:
-            line = None if self._skip else self._line(r)
+            line = None if self._skip else self._parse_line(r)
             self._skip = False
             if line is not None:
                 lines.append(line)
@@ -52,31 +52,31 @@ class LineParser:
             self.garbled, self._rest, self._skip = self.garbled + 1, b"", True
         return lines
 
-    def _line(self, raw: bytes) -> Line | None:
+    def _parse_line(self, raw: bytes) -> RapiMessage | None:
         raw = raw[raw.find(BEGIN) :] if BEGIN in raw else b""
         found = _LINE.fullmatch(raw) if len(raw) <= LINE_MAX_BYTES else None
-        if found is None or int(found[2], 16) != checksum(raw[: found.end(1)]):
+        if found is None or int(found[2], 16) != rapi_checksum(raw[: found.end(1)]):
             self.garbled += bool(raw)
             return None
         words = tuple(found[1].decode("ascii").split(" "))
         number = _NUMBER.fullmatch(words[-1])
-        return Line(words[:-1], int(number[1], 16)) if number and len(words) > 1 else Line(words)
+        return RapiMessage(words[:-1], int(number[1], 16)) if number and len(words) > 1 else RapiMessage(words)
 
 
-def checksum(data: bytes) -> int:
+def rapi_checksum(data: bytes) -> int:
     return functools.reduce(operator.xor, data, 0)
 
 
-def command(words: str, number: int) -> bytes:
+def encode_command(words: str, number: int) -> bytes:
     """``number``: 1 to 255; 0 sends none. Raises ``ValueError``: longer than the board's buffer."""
     body = f"${words}{f' :{number:02X}' if number else ''}".encode("ascii")
-    line = body + b"^%02X" % checksum(body) + END
+    line = body + b"^%02X" % rapi_checksum(body) + END
     if len(line) > COMMAND_MAX_BYTES:
         raise ValueError(f"{words!r} is longer than the board's buffer")
     return line
 
 
-def numbers(words: tuple[str, ...], bases: tuple[int, ...]) -> tuple[int, ...]:
+def parse_numbers(words: tuple[str, ...], bases: tuple[int, ...]) -> tuple[int, ...]:
     """The first words as numbers of these bases; further ones are those of a newer firmware. Raises ``Garbled``."""
     try:
         return tuple(int(word, base) for word, base in zip(words[: len(bases)], bases, strict=True))

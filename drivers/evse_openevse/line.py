@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from drivers.evse_openevse import OpenEvseSettings
-from drivers.evse_openevse.frames import Line, LineParser, command
+from drivers.evse_openevse.frames import LineParser, RapiMessage, encode_command
 from drivers.serial_line import SerialLine
 
 TRIES = 2
@@ -28,69 +28,69 @@ class RapiLine:
 
     def __init__(self, settings: OpenEvseSettings) -> None:
         self.name = settings.device
-        self.notices: deque[Line] = deque(maxlen=_KEPT)
+        self.notices: deque[RapiMessage] = deque(maxlen=_KEPT)
         self.news = asyncio.Event()
         self._timeout_s = settings.timeout_s
         self._parser = LineParser()
         self._turns = _Turns()
         self._numbers = itertools.cycle(range(1, 0x100))
-        self._asked: tuple[int, asyncio.Future[Line]] | None = None
+        self._asked: tuple[int, asyncio.Future[RapiMessage]] | None = None
         self.hung_up: DeviceError | None = None
 
     @classmethod
-    async def open(cls, settings: OpenEvseSettings) -> RapiLine:
+    async def open_line(cls, settings: OpenEvseSettings) -> RapiLine:
         """On many adapters DTR is wired to the board's reset."""
         line = cls(settings)
         line._line = await SerialLine.open_device(
-            "board", settings.device, settings.baud, line._received, line._gone, dtr=False
+            "board", settings.device, settings.baud, line._receive_chunk, line._line_lost, dtr=False
         )
         return line
 
-    def forget(self) -> None:
+    def forget_old_states(self) -> None:
         """The states of before; that the board has started is no such thing."""
         starts = [n for n in self.notices if n.words[0] == "AB"]
         self.notices.clear()
         self.notices.extend(starts)
 
-    def close(self) -> None:
+    def close_line(self) -> None:
         self._line.close()
 
-    async def ask(
+    async def send_command(
         self, words: str, *, urgent: bool = False, wanted: Callable[[], bool] = lambda: True, no: bool = False
     ) -> tuple[bool, tuple[str, ...]]:
         """Whether the board said OK, and the words of its answer. ``urgent`` overtakes what waits. Not sent, or not
         sent again, once it is not ``wanted`` any more. ``no`` True: a refusal is an answer."""
-        async with self._turns.turn(urgent):
-            answer = await self._exchange(words, wanted)
+        async with self._turns.take_turn(urgent):
+            answer = await self._exchange_with_retry(words, wanted)
         ok = answer is None or answer.words[0] == "OK"
         if not ok and not no:
             raise Refused(f"{self.name}: the board refuses ${words}")
         return ok, answer.words[1:] if answer is not None else ()
 
-    async def tell(self, words: str) -> None:
+    async def send_unanswered(self, words: str) -> None:
         """A command that is not answered."""
-        async with self._turns.turn(urgent=False):
-            self._send(command(words, 0))
+        async with self._turns.take_turn(urgent=False):
+            self._write_bytes(encode_command(words, 0))
 
-    async def _exchange(self, words: str, wanted: Callable[[], bool]) -> Line | None:
+    async def _exchange_with_retry(self, words: str, wanted: Callable[[], bool]) -> RapiMessage | None:
         garbled = self._parser.garbled
         for _ in range(TRIES):
             if not wanted():
                 return None
             with contextlib.suppress(TimeoutError):
-                return await self._once(words)
+                return await self._exchange_once(words)
         if self._parser.garbled > garbled:
             raise Garbled(f"{self.name}: no clean answer to ${words}; check baud rate, ground and cable length")
         raise Unreachable(f"{self.name}: no answer to ${words}; check power and wiring of the board")
 
-    async def _once(self, words: str) -> Line:
+    async def _exchange_once(self, words: str) -> RapiMessage:
         if self.hung_up is not None:
             raise self.hung_up
         number = next(self._numbers)
-        answer: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[RapiMessage] = asyncio.get_running_loop().create_future()
         self._asked = number, answer
         try:
-            self._send(command(words, number))
+            self._write_bytes(encode_command(words, number))
             async with asyncio.timeout(self._timeout_s):
                 return await answer
         finally:
@@ -98,30 +98,30 @@ class RapiLine:
             if answer.done() and not answer.cancelled():
                 answer.exception()  # seen: the line may have hung up before anybody waited
 
-    def _send(self, data: bytes) -> None:
+    def _write_bytes(self, data: bytes) -> None:
         self._line.write_now(data)
         if self.hung_up is not None:
             raise self.hung_up
 
     # --- what comes in ------------------------------------------------------------------------------------------
 
-    def _received(self, chunk: bytes) -> None:
-        for line in self._parser.feed(chunk):
-            self._take(line)
+    def _receive_chunk(self, chunk: bytes) -> None:
+        for line in self._parser.feed_chunk(chunk):
+            self._take_message(line)
 
-    def _take(self, line: Line) -> None:
+    def _take_message(self, line: RapiMessage) -> None:
         if line.words[0] in _NOTICES:
             self.notices.append(line)
             self.news.set()
-        elif self._answers(line) and self._asked is not None:
+        elif self._answers_command(line) and self._asked is not None:
             self._asked[1].set_result(line)
 
-    def _answers(self, line: Line) -> bool:
+    def _answers_command(self, line: RapiMessage) -> bool:
         """The command that waits, not one that was given up."""
         asked = self._asked
         return line.words[0] in ("OK", "NK") and asked is not None and line.number == asked[0] and not asked[1].done()
 
-    def _gone(self, why: DeviceError) -> None:
+    def _line_lost(self, why: DeviceError) -> None:
         self.hung_up = why
         if self._asked is not None and not self._asked[1].done():
             self._asked[1].set_exception(why)
@@ -137,28 +137,28 @@ class _Turns:
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
 
     @contextlib.asynccontextmanager
-    async def turn(self, urgent: bool) -> AsyncIterator[None]:
+    async def take_turn(self, urgent: bool) -> AsyncIterator[None]:
         place = (not urgent, next(self._count))
         while self._busy:
-            await self._wait(place)
+            await self._wait_turn(place)
         self._busy = True
         try:
             yield
         finally:
             self._busy = False
-            self._next()
+            self._wake_next()
 
-    async def _wait(self, place: tuple[bool, int]) -> None:
+    async def _wait_turn(self, place: tuple[bool, int]) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (*place, waiter))
         try:
             await waiter
         except asyncio.CancelledError:
             if not self._busy:
-                self._next()  # it was ours, and we leave
+                self._wake_next()  # it was ours, and we leave
             raise
 
-    def _next(self) -> None:
+    def _wake_next(self) -> None:
         while self._waiting:
             *_, waiter = heapq.heappop(self._waiting)
             if not waiter.done():

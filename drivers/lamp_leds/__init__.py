@@ -27,7 +27,7 @@ class LampSettings:
     folder: DevicePath = "/sys/class/leds"
 
 
-def complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     colours = {c: n for c in ("green", "red", "blue", "yellow") if (n := getattr(settings, c))}
     names = list(colours.values())
@@ -47,15 +47,15 @@ async def open_lamp(settings: LampSettings, where: Where) -> AsyncIterator[LampP
     """Yields the lamp, off. Raises ``Unreachable`` (no such LED, no access), ``Broken`` (settings)."""
     from drivers.lamp_leds.device import LedLamp
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken("lamp_leds: " + "; ".join(wrong))
     lamp = LedLamp(settings)
     try:
         yield lamp
     finally:
-        lamp.close()
+        lamp.close_lamp()
 
 
 DRIVER = Driver(
-    "lamp_leds", "lamp", LampSettings, open_lamp, complaints, verify_kit="drivers.lamp_leds.verify_kit:VERIFY_KIT"
+    "lamp_leds", "lamp", LampSettings, open_lamp, list_complaints, verify_kit="drivers.lamp_leds.verify_kit:VERIFY_KIT"
 )

@@ -27,17 +27,17 @@ class LedLamp:
         names = {c: getattr(settings, c) for c in ("green", "red", "blue", "yellow")}
         self._leds = {c: _Led(Path(settings.folder) / name) for c, name in names.items() if name}
         for led in self._leds.values():
-            led.take()
+            led.take_over()
 
     async def show(self, light: Light) -> None:
         lit = next((s for s in _INSTEAD[light.lamp] if all(c in self._leds for c in s)), ())
         for colour, led in self._leds.items():
-            led.set(light.percent if colour in lit else 0)
+            led.set_brightness(light.percent if colour in lit else 0)
 
-    def close(self) -> None:
+    def close_lamp(self) -> None:
         for led in self._leds.values():
             try:
-                led.set(0)
+                led.set_brightness(0)
             except Unreachable:
                 pass  # it went away: then it is dark, or not ours
 
@@ -48,33 +48,33 @@ class _Led:
         self._most = 1
         self._now = -1
 
-    def take(self) -> None:
+    def take_over(self) -> None:
         """From whatever the kernel lets it show (a heartbeat, the disk): it is ours now."""
         try:
             self._most = max(1, int((self._folder / "max_brightness").read_text()))
             if (self._folder / "trigger").exists():
-                _write(self._folder / "trigger", "none")
+                _write_sysfs(self._folder / "trigger", "none")
         except (OSError, ValueError) as e:
-            raise _gone(self._folder, e) from e
-        self.set(0)
+            raise _unreachable_error(self._folder, e) from e
+        self.set_brightness(0)
 
-    def set(self, percent: int) -> None:
+    def set_brightness(self, percent: int) -> None:
         """At least one step of brightness for anything above nothing."""
         value = 0 if percent <= 0 else max(1, round(self._most * min(percent, 100) / 100))
         if value != self._now:
             try:
-                _write(self._folder / "brightness", str(value))
+                _write_sysfs(self._folder / "brightness", str(value))
             except OSError as e:
-                raise _gone(self._folder, e) from e
+                raise _unreachable_error(self._folder, e) from e
             self._now = value
 
 
-def _write(path: Path, text: str) -> None:
+def _write_sysfs(path: Path, text: str) -> None:
     with path.open("r+b", buffering=0) as file:  # never creates a file: sysfs has none to create
         file.write(text.encode() + b"\n")
 
 
-def _gone(folder: Path, e: Exception) -> Unreachable:
+def _unreachable_error(folder: Path, e: Exception) -> Unreachable:
     no_access = isinstance(e, OSError) and e.errno in (errno.EACCES, errno.EROFS)
     advice = "see docs/operations.md, access to LEDs" if no_access else "check its name and the kernel driver"
     why = e.strerror if isinstance(e, OSError) else e

@@ -28,7 +28,7 @@ class PowerSettings:
     poll_s: Annotated[float, Between(0.02, 0.5, "seconds")] = 0.2
 
 
-def complaints(settings: PowerSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: PowerSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     missing = [] if settings.path else ['path: is missing, for example path = "/sys/class/power_supply/mains"']
     return missing + settings_problems(settings)
@@ -39,10 +39,10 @@ async def open_power(settings: PowerSettings, where: Where) -> AsyncIterator[Pow
     """Yields the input. Raises ``Unreachable`` (no such file), ``Garbled``, ``Broken`` (settings)."""
     from drivers.power_sysfs.device import SysfsPower
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"power_sysfs {settings.path}: " + "; ".join(wrong))
     power = SysfsPower(settings)
-    power.look()
+    power.read_supply()
     yield power
 
 
@@ -51,6 +51,6 @@ DRIVER = Driver(
     "power",
     PowerSettings,
     open_power,
-    complaints,
+    list_complaints,
     verify_kit="drivers.power_sysfs.verify_kit:VERIFY_KIT",
 )

@@ -26,33 +26,33 @@ class SysfsPower:
     async def supplies(self) -> AsyncIterator[Supply]:
         told: Supply | None = None
         while True:
-            seen = self.look()
+            seen = self.read_supply()
             if seen != told:
                 told = seen
                 yield seen
             await asyncio.sleep(self._settings.poll_s)
 
-    def look(self) -> Supply:
+    def read_supply(self) -> Supply:
         path = Path(self._settings.path)
-        mains = _number(path / "online" if path.is_dir() else path) != self._settings.lost
-        return Supply(mains, self._backup())
+        mains = _read_number(path / "online" if path.is_dir() else path) != self._settings.lost
+        return Supply(mains, self._on_backup())
 
-    def _backup(self) -> bool | None:
+    def _on_backup(self) -> bool | None:
         if not self._settings.backup:
             return None
         folder = Path(self._settings.backup)
-        if _there(folder / "present") and _number(folder / "present") == 0:
+        if _is_present(folder / "present") and _read_number(folder / "present") == 0:
             return False
-        if _there(folder / "capacity"):
-            return _number(folder / "capacity") >= self._settings.backup_min_percent
+        if _is_present(folder / "capacity"):
+            return _read_number(folder / "capacity") >= self._settings.backup_min_percent
         return True
 
 
-def _there(path: Path) -> bool:
+def _is_present(path: Path) -> bool:
     return path.exists()
 
 
-def _number(path: Path) -> int:
+def _read_number(path: Path) -> int:
     try:
         with path.open("rb", buffering=0) as file:
             text = file.read(_LONGEST).decode("ascii", "replace").strip()

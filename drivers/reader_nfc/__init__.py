@@ -52,7 +52,7 @@ _PATHS = (
 )
 
 
-def complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not any(p.fullmatch(settings.path) for p in _PATHS):
@@ -60,15 +60,15 @@ def complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
             f"path: must look like usb, usb:054c:06c3, tty:AMA0:pn532, tty:/dev/serial/by-id/...:pn532 or "
             f"udp:127.0.0.1:54321, is {settings.path!r}"
         )
-    return wrong + _secure(settings)
+    return wrong + _secure_complaints(settings)
 
 
-def _secure(settings: NfcSettings) -> list[str]:
+def _secure_complaints(settings: NfcSettings) -> list[str]:
     if settings.secure is None:
         missing = 'secure: a table with application and key_file must be there for mode = "secure"'
         return [missing] if settings.mode == "secure" else []
     unused = ['secure: must not be there with mode = "uid", which proves nothing'] if settings.mode == "uid" else []
-    return unused + secure_settings.complaints(settings.secure)
+    return unused + secure_settings.list_complaints(settings.secure)
 
 
 @asynccontextmanager
@@ -76,16 +76,21 @@ async def open_reader(settings: NfcSettings, where: Where) -> AsyncIterator[Read
     """Yields the reader once it has answered. Raises ``Unreachable`` (no reader), ``Broken`` (settings)."""
     from drivers.reader_nfc.reader import NfcReader
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"reader_nfc {settings.path}: " + "; ".join(wrong))
     reader = NfcReader(settings)
     try:
-        await reader.start()
+        await reader.start_thread()
         yield reader
     finally:
-        await reader.stop()
+        await reader.stop_thread()
 
 
 DRIVER = Driver(
-    "reader_nfc", "reader", NfcSettings, open_reader, complaints, verify_kit="drivers.reader_nfc.verify_kit:VERIFY_KIT"
+    "reader_nfc",
+    "reader",
+    NfcSettings,
+    open_reader,
+    list_complaints,
+    verify_kit="drivers.reader_nfc.verify_kit:VERIFY_KIT",
 )

@@ -27,27 +27,27 @@ class Card:
     sak: int
 
     @property
-    def iso_dep(self) -> bool:
+    def speaks_iso_dep(self) -> bool:
         return bool(self.sak & ISO_DEP)
 
     @property
-    def random(self) -> bool:
+    def has_random_uid(self) -> bool:
         """First byte 08 is a random UID by ISO/IEC 14443-3; DESFire EV1 silicon sends 80 instead."""
-        return len(self.uid) == 4 and (self.uid[0] == 0x08 or (self.uid[0] == 0x80 and self.iso_dep))
+        return len(self.uid) == 4 and (self.uid[0] == 0x08 or (self.uid[0] == 0x80 and self.speaks_iso_dep))
 
 
 def tap_of(card: Card, settings: NfcSettings) -> Tap:
     """A card as the agent sees it; a UID that identifies nobody never becomes a token."""
-    if card.random:
+    if card.has_random_uid:
         return Tap(None, RANDOM)
     if len(card.uid) not in (4, 7, 10) or not any(card.uid):
         return Tap(None, UNREADABLE)
-    if settings.accept != ISO14443A and not card.iso_dep:
+    if settings.accept != ISO14443A and not card.speaks_iso_dep:
         return Tap(None, UNREADABLE)
-    return Tap(Token(written(card.uid, settings), TokenType.ISO14443))
+    return Tap(Token(format_number(card.uid, settings), TokenType.ISO14443))
 
 
-def written(number: bytes, settings: NfcSettings) -> str:
+def format_number(number: bytes, settings: NfcSettings) -> str:
     """In hex, in the order and letter case that the network wants."""
     value = (number[::-1] if settings.uid_order == "reversed" else number).hex()
     return value.upper() if settings.uid_case == "upper" else value
@@ -64,22 +64,22 @@ class Debounce:
         self._ignored = ""
 
     @property
-    def memory(self) -> Mapping[str, float]:
+    def remembered_cards(self) -> Mapping[str, float]:
         return MappingProxyType(self._last_s)
 
-    def counts(self, tap: Tap, now_s: float) -> bool:
+    def is_new_tap(self, tap: Tap, now_s: float) -> bool:
         """A card was found at ``now_s``: is it to be told?"""
         self._last_s = {k: t for k, t in self._last_s.items() if now_s - t < self._holdoff_s}
-        counts = _key(tap) not in self._last_s
-        self._ignored = "" if counts else _key(tap)
-        self.present(tap, now_s)
+        counts = _card_key(tap) not in self._last_s
+        self._ignored = "" if counts else _card_key(tap)
+        self.note_presence(tap, now_s)
         return counts
 
-    def present(self, tap: Tap, now_s: float) -> None:
+    def note_presence(self, tap: Tap, now_s: float) -> None:
         """The card is (still) there at ``now_s``."""
-        if _key(tap) != self._ignored:
-            self._last_s[_key(tap)] = now_s
+        if _card_key(tap) != self._ignored:
+            self._last_s[_card_key(tap)] = now_s
 
 
-def _key(tap: Tap) -> str:
+def _card_key(tap: Tap) -> str:
     return tap.token.value if tap.token else tap.reason

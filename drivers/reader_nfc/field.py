@@ -47,8 +47,8 @@ _UNUSED = ("nfc.tag", "nfc.dep", "nfc.llcp", "nfc.snep", "nfc.handover", "usb1")
 for a reader on USB)."""
 
 
-class Field:
-    """One opened reader. Every method may raise what nfcpy raises; ``translate`` makes a ``DeviceError`` of it."""
+class RfField:
+    """One opened reader. Methods raise what nfcpy raises; ``to_device_error`` makes a ``DeviceError`` of it."""
 
     def __init__(self, frontend: Any, nfc: Any) -> None:
         self._frontend = frontend
@@ -57,7 +57,7 @@ class Field:
         self._garbled_s = 0.0
 
     @classmethod
-    def open(cls, path: str) -> Field:
+    def open_reader(cls, path: str) -> RfField:
         """Raises ``Unreachable`` or ``Broken``."""
         load_later(*_UNUSED)
         import nfc
@@ -66,18 +66,18 @@ class Field:
         # nfcpy writes UIDs at DEBUG, and an ERROR line for each failed attempt to open: the caller reports that once
         logging.getLogger("nfc").setLevel(logging.CRITICAL)
         try:
-            return cls(_frontend(nfc, path), nfc)
+            return cls(_open_frontend(nfc, path), nfc)
         except Exception as e:  # noqa: BLE001  (nfcpy lets OSError, IndexError, termios.error, ValueError through)
-            failure = translate(e, path)
+            failure = to_device_error(e, path)
         port = _serial_port(path)
-        if port is None or isinstance(failure, Broken) or not _calm_down(port):
+        if port is None or isinstance(failure, Broken) or not _reset_baud_rate(port):
             raise failure
         try:
-            return cls(_frontend(nfc, path), nfc)
+            return cls(_open_frontend(nfc, path), nfc)
         except Exception as e:
-            raise translate(e, path) from e
+            raise to_device_error(e, path) from e
 
-    def sense(self) -> Card | None:
+    def find_card(self) -> Card | None:
         """Switch the field off and on and look for a card. One to three milliseconds on a PN532, up to 1 s on udp."""
         try:
             target = self._frontend.sense(self._nfc.clf.RemoteTarget("106A"), iterations=1)
@@ -93,46 +93,46 @@ class Field:
             return None
         return Card(bytes(target.sdd_res or b""), (target.sel_res or b"\0")[0])
 
-    def activate(self) -> bool:
+    def activate_card(self) -> bool:
         """RATS: from here on the card can be asked for its presence without losing power. False: it did not answer."""
         fsd = 0x70 if self._frontend.max_recv_data_size < 256 else 0x80
-        self._ats = self._ask(bytes((0xE0, fsd)), RATS_TIMEOUT_S)
+        self._ats = self._exchange_frame(bytes((0xE0, fsd)), RATS_TIMEOUT_S)
         return bool(self._ats)
 
-    def warm_up(self) -> None:
+    def preload_protocol(self) -> None:
         """nfcpy's block protocol is imported before a card waits for it."""
         from nfc.tag import tt4
 
         assert tt4.IsoDepInitiator
 
-    def talk(self, for_s: float) -> Callable[[bytes], bytes]:
+    def exchange_with_card(self, for_s: float) -> Callable[[bytes], bytes]:
         """To the activated card, for so long at most: a callable that sends one APDU, returns its answer or raises
         ``Gone``."""
         from nfc.tag import TagCommandError, tt4
 
-        frame, wait_s = limits(self._ats)
+        frame, wait_s = frame_limits(self._ats)
         frame = min(frame, self._frontend.max_send_data_size)
-        blocks = tt4.IsoDepInitiator(_Until(self._frontend, time.monotonic() + for_s), frame, wait_s)
+        blocks = tt4.IsoDepInitiator(_DeadlineFrontend(self._frontend, time.monotonic() + for_s), frame, wait_s)
 
-        def exchange(apdu: bytes) -> bytes:
+        def exchange_apdu(apdu: bytes) -> bytes:
             try:
                 return bytes(blocks.exchange(bytearray(apdu)) or b"")
             except (TagCommandError, self._nfc.clf.CommunicationError, IndexError) as e:
                 raise Gone(f"no answer from the card ({type(e).__name__})") from None  # IndexError: a torn block
 
-        return exchange
+        return exchange_apdu
 
-    def answers(self) -> bool:
+    def card_is_present(self) -> bool:
         """Presence check of ISO/IEC 14443-4 (7.5.5.1): R(NAK) makes the card repeat itself, a random UID included."""
-        return bool(self._ask(b"\xb2", PRESENCE_TIMEOUT_S))
+        return bool(self._exchange_frame(b"\xb2", PRESENCE_TIMEOUT_S))
 
     @property
-    def about(self) -> str:
+    def reader_description(self) -> str:
         """Who made the reader, and its chip, as it says itself."""
         device = self._frontend.device
         return " ".join(filter(None, (device.vendor_name, device.product_name, device.chipset_name)))
 
-    def close(self) -> None:
+    def close_reader(self) -> None:
         """Never raises: on a pulled serial reader nfcpy's close fails with termios.error and leaves a dead object."""
         try:
             device = self._frontend.device
@@ -146,14 +146,14 @@ class Field:
         except Exception as e:  # noqa: BLE001  (see above)
             logging.getLogger(__name__).debug("reader did not close cleanly: %s", type(e).__name__)
 
-    def _ask(self, frame: bytes, timeout_s: float) -> bytes:
+    def _exchange_frame(self, frame: bytes, timeout_s: float) -> bytes:
         try:
             return bytes(self._frontend.exchange(bytearray(frame), timeout_s) or b"")
         except self._nfc.clf.CommunicationError:
             return b""
 
 
-class _Until:
+class _DeadlineFrontend:
     """What nfcpy's block protocol knows of a reader; it ends at ``end_s``."""
 
     def __init__(self, frontend: Any, end_s: float) -> None:
@@ -167,7 +167,7 @@ class _Until:
         return self._frontend.exchange(bytearray(frame), min(timeout_s, left_s)) or b""
 
 
-def limits(ats: bytes) -> tuple[int, float]:
+def frame_limits(ats: bytes) -> tuple[int, float]:
     """Longest frame in bytes and frame waiting time in seconds, of an answer to select (ISO/IEC 14443-4, 5.2)."""
     form = ats[1] if len(ats) > 1 else 0x02
     at = 3 if form & 0x10 else 2
@@ -176,7 +176,7 @@ def limits(ats: bytes) -> tuple[int, float]:
     return frame, max(SHORTEST_WAIT_S, 4096 / 13.56e6 * 2 ** (waiting if waiting < 15 else 4))
 
 
-def translate(e: Exception, path: str) -> DeviceError:
+def to_device_error(e: Exception, path: str) -> DeviceError:
     """A foreign exception as one line for a technician."""
     if isinstance(e, DeviceError):
         return e
@@ -201,19 +201,19 @@ _ADVICE = {
 }
 
 
-def _frontend(nfc: Any, path: str) -> Any:
+def _open_frontend(nfc: Any, path: str) -> Any:
     """nfcpy's own look-up of ``path``, except for serial ports that its grammar cannot name."""
     if not path.startswith("tty:/"):
         frontend = nfc.ContactlessFrontend(path)
         if _serial_port(path):
-            _be_patient(frontend.device.chipset.transport)
+            _lengthen_timeouts(frontend.device.chipset.transport)
         return frontend
     import importlib
 
     transport = importlib.import_module("nfc.clf.transport")
     port, driver = path.removeprefix("tty:").rsplit(":", 1)
     tty = transport.TTY(port)
-    _be_patient(tty)
+    _lengthen_timeouts(tty)
     try:
         device = importlib.import_module(f"nfc.clf.{driver}").init(tty)
     except BaseException:
@@ -225,7 +225,7 @@ def _frontend(nfc: Any, path: str) -> Any:
     return frontend
 
 
-def _be_patient(line: Any) -> None:
+def _lengthen_timeouts(line: Any) -> None:
     read = line.read
     line.read = lambda timeout: read(max(timeout, ANSWER_MS))
 
@@ -240,7 +240,7 @@ def _serial_port(path: str) -> str | None:
     return f"/dev/tty{name}" if re.fullmatch(r"(S|ACM|AMA|USB)\d+", name) else f"/dev/{name}"
 
 
-def _calm_down(port: str) -> bool:
+def _reset_baud_rate(port: str) -> bool:
     """A PN532 whose host died stays at the high baud rate that nfcpy chose and is deaf at 115200: call it back."""
     import serial
 

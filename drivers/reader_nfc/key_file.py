@@ -10,7 +10,7 @@ from agent.model.secret_file import Unfit
 _SIZES = {"aes": (16,), "iso": (16, 24), "legacy": (16,)}
 
 
-def read(path: Path, auth: str) -> bytes:
+def read_key(path: Path, auth: str) -> bytes:
     """16 or 24 bytes for the scheme ``auth``. Raises ``Unfit``."""
     raw = secret_file.read_secret(path)
     sizes = _SIZES.get(auth, (16, 24))
@@ -25,11 +25,11 @@ def read(path: Path, auth: str) -> bytes:
     return key
 
 
-def trouble(path: Path, auth: str) -> str:
+def key_file_problem(path: Path, auth: str) -> str:
     """For ``check``: what is wrong, or nothing."""
     try:
         if not secret_file.is_credential_to_come(path):
-            read(path, auth)
+            read_key(path, auth)
     except Unfit as e:
         return str(e)
     return ""

@@ -18,10 +18,10 @@ from agent.ports.reader import Tap
 from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import UNREADABLE, Card, Debounce, tap_of
 from drivers.reader_nfc.desfire import Gone
-from drivers.reader_nfc.field import Field, translate
+from drivers.reader_nfc.field import RfField, to_device_error
 
 if TYPE_CHECKING:
-    from drivers.reader_nfc.secure import Talk
+    from drivers.reader_nfc.secure import CardTalk
 
 OPEN_S = 15.0
 """Longest opening: a PN532 behind a slow USB bridge (1.5 s), its self-test, and three baud rates tried in vain."""
@@ -42,21 +42,21 @@ _TRIES = 3
 class NfcReader:
     """``ReaderPort`` over nfcpy. ``start`` raises ``Unreachable``, ``Broken``; so does ``taps`` later on."""
 
-    def __init__(self, settings: NfcSettings, open_field: Callable[[str], Field] = Field.open) -> None:
+    def __init__(self, settings: NfcSettings, open_field: Callable[[str], RfField] = RfField.open_reader) -> None:
         self._settings = settings
         self._open_field = open_field
-        self._talk = _talk(settings)
-        self._told: asyncio.Queue[Tap | DeviceError] = asyncio.Queue()
+        self._talk = _open_talk(settings)
+        self._reports: asyncio.Queue[Tap | DeviceError] = asyncio.Queue()
         self._up = asyncio.Event()
         self._ended = asyncio.Event()
         self._stop = threading.Event()
         self._beat_s = time.monotonic()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="reader_nfc", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name="reader_nfc", daemon=True)
         self.about = ""
         """What the reader says that it is."""
 
-    async def start(self) -> None:
+    async def start_thread(self) -> None:
         path = self._settings.path
         if path in _hanging and _hanging[path].is_alive():
             raise Unreachable(
@@ -72,12 +72,12 @@ class NfcReader:
             ) from None
         if (
             self._ended.is_set()
-            and not self._told.empty()
-            and isinstance(first := self._told.get_nowait(), DeviceError)
+            and not self._reports.empty()
+            and isinstance(first := self._reports.get_nowait(), DeviceError)
         ):
             raise first
 
-    async def stop(self) -> None:
+    async def stop_thread(self) -> None:
         """The thread closes its reader itself; one that does not come back is left behind (it is a daemon)."""
         self._stop.set()
         if not self._thread.is_alive():
@@ -90,16 +90,16 @@ class NfcReader:
 
     async def taps(self) -> AsyncIterator[Tap]:
         while True:
-            told = await self._next()
+            told = await self._next_report()
             if isinstance(told, DeviceError):
                 raise told
             yield told
 
-    async def _next(self) -> Tap | DeviceError:
+    async def _next_report(self) -> Tap | DeviceError:
         while True:
             try:
                 async with asyncio.timeout(_WATCH_S):
-                    return await self._told.get()
+                    return await self._reports.get()
             except TimeoutError:
                 if time.monotonic() - self._beat_s > SILENCE_S:
                     return Unreachable(
@@ -108,69 +108,71 @@ class NfcReader:
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         path, field = self._settings.path, None
         try:
             field = self._open_field(path)
-            self.about = field.about
+            self.about = field.reader_description
             if self._talk is not None:
-                field.warm_up()
-                self._talk.warm_up()
-            self._post(self._up.set)
-            self._watch(field)
+                field.preload_protocol()
+                self._talk.preload_ciphers()
+            self._call_in_loop(self._up.set)
+            self._watch_field(field)
         except Exception as e:  # noqa: BLE001  (nfcpy lets IndexError, termios.error and others through)
-            self._tell(translate(e, path))
+            self._report_from_thread(to_device_error(e, path))
         finally:
             if field is not None:
-                field.close()
-            self._post(self._ended.set)
-            self._post(self._up.set)
+                field.close_reader()
+            self._call_in_loop(self._ended.set)
+            self._call_in_loop(self._up.set)
 
-    def _watch(self, field: Field) -> None:
+    def _watch_field(self, field: RfField) -> None:
         debounce = Debounce(self._settings.same_card_holdoff_ms / 1000)
         card: Card | None = None
         while not self._stop.is_set():
-            card = card or self._sense(field)
+            card = card or self._find_card(field)
             if card is None:
                 self._stop.wait(self._settings.poll_ms / 1000)
                 continue
-            card, tap, awake = self._read(field, card)
-            if debounce.counts(tap, time.monotonic()):
-                self._tell(tap)
+            card, tap, awake = self._identify_card(field, card)
+            if debounce.is_new_tap(tap, time.monotonic()):
+                self._report_from_thread(tap)
             if card is not None:
-                card = self._hold(field, card, awake, partial(_present, debounce, tap))
+                card = self._wait_for_removal(field, card, awake, partial(_note_presence, debounce, tap))
 
-    def _read(self, field: Field, card: Card) -> tuple[Card | None, Tap, bool | None]:
+    def _identify_card(self, field: RfField, card: Card) -> tuple[Card | None, Tap, bool | None]:
         """The card (None: it is gone again), what it is worth, and whether it was activated (None: not tried)."""
         if self._talk is None:
             return card, tap_of(card, self._settings), None
         for _ in range(_TRIES):
-            if not card.iso_dep:
-                return card, self._talk.without(card), False
+            if not card.speaks_iso_dep:
+                return card, self._talk.identify_without_talk(card), False
             try:
-                if field.activate():
-                    return card, self._talk.with_card(field.talk(TALK_S), card), True
+                if field.activate_card():
+                    return card, self._talk.identify_card(field.exchange_with_card(TALK_S), card), True
             except Gone:
                 pass
-            again = self._sense(field)
+            again = self._find_card(field)
             if again is None:
                 return None, Tap(None, UNREADABLE), None
             card = again
         return card, Tap(None, UNREADABLE), None
 
-    def _sense(self, field: Field) -> Card | None:
+    def _find_card(self, field: RfField) -> Card | None:
         self._beat_s = time.monotonic()
-        return field.sense()
+        return field.find_card()
 
-    def _hold(self, field: Field, card: Card, awake: bool | None, present: Callable[[], None]) -> Card | None:
+    def _wait_for_removal(
+        self, field: RfField, card: Card, awake: bool | None, present: Callable[[], None]
+    ) -> Card | None:
         """Until ``card`` is taken away. Returns another card that has taken its place, if one was seen."""
         if awake is None:
-            awake = card.iso_dep and field.activate()
+            awake = card.speaks_iso_dep and field.activate_card()
         pause_s = (self._settings.presence_ms if awake else max(self._settings.presence_ms, _POWER_CYCLE_MS)) / 1000
         misses = 0
         while misses < self._settings.removal_misses and not self._stop.wait(pause_s):
             self._beat_s = time.monotonic()
-            seen = card if awake and field.answers() else None if awake else field.sense()
+            seen = card if awake and field.card_is_present() else None if awake else field.find_card()
             if seen == card:
                 misses = 0
                 present()
@@ -180,28 +182,28 @@ class NfcReader:
                 misses += 1
         return None
 
-    def _tell(self, what: Tap | DeviceError) -> None:
-        self._post(lambda: self._put(what))
+    def _report_from_thread(self, what: Tap | DeviceError) -> None:
+        self._call_in_loop(lambda: self._queue_report(what))
 
-    def _put(self, what: Tap | DeviceError) -> None:
-        if isinstance(what, DeviceError) or self._told.qsize() < _UNREAD_TAPS:
-            self._told.put_nowait(what)
+    def _queue_report(self, what: Tap | DeviceError) -> None:
+        if isinstance(what, DeviceError) or self._reports.qsize() < _UNREAD_TAPS:
+            self._reports.put_nowait(what)
 
-    def _post(self, call: Callable[[], None]) -> None:
+    def _call_in_loop(self, call: Callable[[], None]) -> None:
         try:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             pass  # the loop is closed: nobody is left to be told
 
 
-def _talk(settings: NfcSettings) -> Talk | None:
+def _open_talk(settings: NfcSettings) -> CardTalk | None:
     """None: anticollision alone tells what is asked for. Raises ``Broken``."""
     if settings.mode != "secure" and settings.accept != EV1_4K:
         return None
-    from drivers.reader_nfc.secure import Talk
+    from drivers.reader_nfc.secure import CardTalk
 
-    return Talk(settings)
+    return CardTalk(settings)
 
 
-def _present(debounce: Debounce, tap: Tap) -> None:
-    debounce.present(tap, time.monotonic())
+def _note_presence(debounce: Debounce, tap: Tap) -> None:
+    debounce.note_presence(tap, time.monotonic())

@@ -14,12 +14,12 @@ from agent.model.types import Token, TokenType
 from agent.ports import Broken
 from agent.ports.reader import Tap
 from drivers.reader_nfc import EV1_4K, NfcSettings
-from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, tap_of, written
+from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, format_number, tap_of
 from drivers.reader_nfc.desfire import NotGenuine, Refusal
 from drivers.reader_nfc.desfire.ciphers import Cipher, Key
-from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
+from drivers.reader_nfc.desfire.diversify import diversify_an10922, diversify_plain_cmac
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
-from drivers.reader_nfc.key_file import read
+from drivers.reader_nfc.key_file import read_key
 from drivers.reader_nfc.secure_settings import SecureSettings
 
 log = logging.getLogger(__name__)
@@ -27,105 +27,107 @@ log = logging.getLogger(__name__)
 Exchange: TypeAlias = Callable[[bytes], bytes]
 
 _COMMUNICATION = {"plain": PLAIN, "maced": MACED, "enciphered": ENCIPHERED}
-_DIVERSIFIED = {"an10922": an10922, "cmac": plain_cmac}
+_DIVERSIFIED = {"an10922": diversify_an10922, "cmac": diversify_plain_cmac}
 _LONGEST_TOKEN = 36
 _UID_BYTES = 7
 
 
-class Talk:
+class CardTalk:
     """One per reader. Raises ``Broken`` when a key file cannot be used."""
 
     def __init__(self, settings: NfcSettings) -> None:
         self._settings = settings
-        self._keys = _Keys(settings.secure) if settings.secure else None
+        self._keys = _MasterKeys(settings.secure) if settings.secure else None
 
-    def warm_up(self) -> None:
+    def preload_ciphers(self) -> None:
         """What is imported at the first use is imported before a card waits for it."""
         if self._keys is not None:
-            self._keys.of(bytes(_UID_BYTES))
-            Cipher(bytes(16), aes=True).encrypt(bytes(16))
+            self._keys.key_of_card(bytes(_UID_BYTES))
+            Cipher(bytes(16), aes=True).encrypt_blocks(bytes(16))
 
-    def with_card(self, exchange: Exchange, card: Card) -> Tap:
+    def identify_card(self, exchange: Exchange, card: Card) -> Tap:
         """Raises ``Gone``: the card was taken away too soon, or fell silent."""
         try:
-            return self._asked(Picc(exchange), card)
+            return self._identify_by_settings(Picc(exchange), card)
         except (Refusal, NotGenuine) as e:
             log.info("reader %s: a card is refused: %s", self._settings.path, e)
             return Tap(None, NOT_GENUINE)
 
-    def without(self, card: Card) -> Tap:
+    def identify_without_talk(self, card: Card) -> Tap:
         """A card that cannot be talked to."""
-        return Tap(None, RANDOM if card.random else UNREADABLE)
+        return Tap(None, RANDOM if card.has_random_uid else UNREADABLE)
 
-    def _asked(self, picc: Picc, card: Card) -> Tap:
-        if self._settings.accept == EV1_4K and not _ev1_4k(picc, card):
+    def _identify_by_settings(self, picc: Picc, card: Card) -> Tap:
+        if self._settings.accept == EV1_4K and not _claims_ev1_4k(picc, card):
             return Tap(None, UNREADABLE)
         if self._keys is None:
             return tap_of(card, self._settings)
-        return self._secure(picc, card, self._keys)
+        return self._identify_by_key(picc, card, self._keys)
 
-    def _secure(self, picc: Picc, card: Card, keys: _Keys) -> Tap:
+    def _identify_by_key(self, picc: Picc, card: Card, keys: _MasterKeys) -> Tap:
         s = keys.settings
-        picc.select(int(s.application, 16))
+        picc.select_application(int(s.application, 16))
         uid = card.uid
-        if card.random and s.needs_uid:
-            if keys.of_uid is None:
+        if card.has_random_uid and s.needs_uid:
+            if keys.uid_key is None:
                 return Tap(None, RANDOM)
-            picc.authenticate(s.auth, keys.of_uid, s.uid_key_number)
-            uid = picc.uid()
+            picc.authenticate_key(s.auth, keys.uid_key, s.uid_key_number)
+            uid = picc.get_card_uid()
         if s.needs_uid and len(uid) != _UID_BYTES:
             return Tap(None, UNREADABLE)  # no DESFire
-        picc.authenticate(s.auth, keys.of(uid), s.key_number)
+        picc.authenticate_key(s.auth, keys.key_of_card(uid), s.key_number)
         if s.token == "uid":
-            return self._by_uid(picc.uid(), card, b"" if card.random and not s.needs_uid else uid)
-        return self._by_file(picc, s)
+            return self._token_of_uid(
+                picc.get_card_uid(), card, b"" if card.has_random_uid and not s.needs_uid else uid
+            )
+        return self._token_of_file(picc, s)
 
-    def _by_uid(self, uid: bytes, card: Card, claimed: bytes) -> Tap:
+    def _token_of_uid(self, uid: bytes, card: Card, claimed: bytes) -> Tap:
         """``claimed`` before, and what the card's key was made of: a key proves no other UID. Empty: none was."""
         if claimed and uid != claimed:
             raise NotGenuine("the card proves another UID than it has shown")
         return tap_of(Card(uid, card.sak), self._settings)
 
-    def _by_file(self, picc: Picc, s: SecureSettings) -> Tap:
+    def _token_of_file(self, picc: Picc, s: SecureSettings) -> Tap:
         communication = _COMMUNICATION.get(s.communication)
         if communication is None:
-            communication = picc.file_settings(s.file).reading(s.key_number)
-        value = self._text(picc.read(s.file, s.offset, s.length, communication), s.encoding)
+            communication = picc.get_file_settings(s.file).read_communication(s.key_number)
+        value = self._decode_text(picc.read_data(s.file, s.offset, s.length, communication), s.encoding)
         return (
             Tap(Token.of_text(value, *map(TokenType, (s.token_type, s.text_type)))) if value else Tap(None, UNREADABLE)
         )
 
-    def _text(self, data: bytes, encoding: str) -> str:
+    def _decode_text(self, data: bytes, encoding: str) -> str:
         """Empty: nothing that could be a token."""
         if encoding == "hex":
-            text = written(data, self._settings)
+            text = format_number(data, self._settings)
         else:
             text = data.rstrip(b"\0\xff").decode("latin-1").strip()
         fits = 1 <= len(text) <= _LONGEST_TOKEN and text.isascii() and text.isprintable()
         return text if fits and any(data) else ""
 
 
-class _Keys:
+class _MasterKeys:
     """Master keys in memory; a card's own key is made when it comes."""
 
     def __init__(self, settings: SecureSettings) -> None:
         self.settings = settings
         aes = settings.auth == "aes"
         try:
-            self._master = Key(read(settings.key_file, settings.auth), aes)
-            self.of_uid = Key(read(settings.uid_key_file, settings.auth), aes) if settings.uid_key_file else None
+            self._master = Key(read_key(settings.key_file, settings.auth), aes)
+            self.uid_key = Key(read_key(settings.uid_key_file, settings.auth), aes) if settings.uid_key_file else None
         except Unfit as e:
             raise Broken(f"a key file of the reader: {e}") from None
 
-    def of(self, uid: bytes) -> Key:
+    def key_of_card(self, uid: bytes) -> Key:
         diversified = _DIVERSIFIED.get(self.settings.diversify)
-        return diversified(self._master, self.settings.message(uid)) if diversified else self._master
+        return diversified(self._master, self.settings.diversification_input(uid)) if diversified else self._master
 
 
-def _ev1_4k(picc: Picc, card: Card) -> bool:
+def _claims_ev1_4k(picc: Picc, card: Card) -> bool:
     """By its own word, which costs a forger nothing; but most of them forget to change it with the UID."""
     try:
-        version = picc.version()
+        version = picc.get_version()
     except (Refusal, NotGenuine):
         return False
-    return version.ev1_4k and (card.random or version.uid == card.uid)
+    return version.is_ev1_4k and (card.has_random_uid or version.uid == card.uid)

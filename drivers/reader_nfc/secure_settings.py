@@ -10,7 +10,7 @@ from typing import Annotated
 
 from agent.model.key_rules import Between, OneOf, Text
 from agent.model.types import TokenType
-from drivers.reader_nfc.key_file import trouble
+from drivers.reader_nfc.key_file import key_file_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SecureSettings:
         """The key depends on the card's true UID."""
         return self.diversify != "none" and "uid" in self.diversify_input
 
-    def message(self, uid: bytes) -> bytes:
+    def diversification_input(self, uid: bytes) -> bytes:
         """Diversification input for this card."""
         application = bytes.fromhex(self.application)
         parts = {"uid": uid, "application": application, "application_reversed": application[::-1]}
@@ -62,12 +62,12 @@ _DES_INPUT_BYTES, _AES_INPUT_BYTES = 15, 31
 _UID_BYTES = 7
 
 
-def complaints(s: SecureSettings) -> list[str]:
+def list_complaints(s: SecureSettings) -> list[str]:
     """One line each, without touching a reader; the key files are looked at."""
-    return [f"secure.{line}" for line in (*_input(s), *_proofs(s), *_files(s))]
+    return [f"secure.{line}" for line in (*_input_complaints(s), *_proof_complaints(s), *_key_file_complaints(s))]
 
 
-def _input(s: SecureSettings) -> Iterator[str]:
+def _input_complaints(s: SecureSettings) -> Iterator[str]:
     if s.diversify == "none":
         return
     wrong = [i for i in s.diversify_input if not _INPUT.fullmatch(i)]
@@ -81,14 +81,14 @@ def _input(s: SecureSettings) -> Iterator[str]:
         yield f"diversify_input: must be 1 to {most} bytes for {s.auth} keys, is {size}"
 
 
-def _proofs(s: SecureSettings) -> Iterator[str]:
+def _proof_complaints(s: SecureSettings) -> Iterator[str]:
     """Where somebody between card and reader could write what he likes, a genuine card of his own would do for all."""
     if s.auth == "legacy" and s.token == "file" and s.communication in ("plain", "auto"):
         yield f"communication: must be enciphered or maced with auth = legacy, is {s.communication!r}: no proof"
 
 
-def _files(s: SecureSettings) -> Iterator[str]:
+def _key_file_complaints(s: SecureSettings) -> Iterator[str]:
     for key in ("key_file", "uid_key_file"):
         path = getattr(s, key)
-        if path is not None and (why := trouble(path, s.auth)):
+        if path is not None and (why := key_file_problem(path, s.auth)):
             yield f"{key}: {path}: {why}"

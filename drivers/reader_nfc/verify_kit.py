@@ -7,12 +7,12 @@ from agent.ports.verify import VerifyKit
 from drivers.reader_nfc import NfcSettings
 
 
-def wire(settings: NfcSettings, where: Where) -> None:
+def wire_of_reader(settings: NfcSettings, where: Where) -> None:
     """nfcpy sets the speed of the line by itself in the middle of it, which no proxy can follow."""
 
 
 VERIFY_KIT = VerifyKit(
-    wire=wire,
+    wire=wire_of_reader,
     on_hardware=(
         "Pull the reader's plug, put it back: the next card is read (no bus shim goes between nfcpy and its reader).",
         "Range and angle through the front plate, with the display and the contactor on; two cards at once.",

@@ -37,7 +37,7 @@ class SerialReaderSettings:
     text_type: Annotated[str, OneOf(tuple(map(str, FORMLESS_TYPES)))] = "Local"
 
 
-def complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.device:
@@ -56,9 +56,9 @@ async def open_reader(settings: SerialReaderSettings, where: Where) -> AsyncIter
     """Yields the reader with its line open. Raises ``Unreachable`` (no such line), ``Broken`` (settings)."""
     from drivers.reader_serial.reader import SerialReader
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"reader_serial {settings.device}: " + "; ".join(wrong))
-    async with SerialReader(settings).opened() as reader:
+    async with SerialReader(settings).open_reader() as reader:
         yield reader
 
 
@@ -67,6 +67,6 @@ DRIVER = Driver(
     "reader",
     SerialReaderSettings,
     open_reader,
-    complaints,
+    list_complaints,
     verify_kit="drivers.reader_serial.verify_kit:VERIFY_KIT",
 )

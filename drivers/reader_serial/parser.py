@@ -23,12 +23,12 @@ class LineParser:
         self._rest = b""
         self._skip = False
 
-    def feed(self, chunk: bytes) -> list[Tap]:
+    def feed_chunk(self, chunk: bytes) -> list[Tap]:
         """The taps that ``chunk`` completes, in order."""
         *lines, self._rest = _END.split(self._rest + chunk)
         taps = []
         for line in lines:
-            tap = None if self._skip else self._tap(line)
+            tap = None if self._skip else self._parse_tap(line)
             self._skip = False
             if tap:
                 taps.append(tap)
@@ -38,7 +38,7 @@ class LineParser:
             self._rest, self._skip = b"", True
         return taps
 
-    def _tap(self, line: bytes) -> Tap | None:
+    def _parse_tap(self, line: bytes) -> Tap | None:
         if len(line) > LINE_MAX_BYTES:
             return Tap(None, "unreadable")
         try:

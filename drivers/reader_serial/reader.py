@@ -25,10 +25,10 @@ class SerialReader:
         self._last: tuple[str, float] = ("", 0.0)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Self]:
+    async def open_reader(self) -> AsyncIterator[Self]:
         """A card from before the agent was there is nobody who waits now. Raises ``Unreachable``, ``Broken``."""
         line = await SerialLine.open_device(
-            "reader", self._settings.device, self._settings.baud, self._received, self._told.put_nowait
+            "reader", self._settings.device, self._settings.baud, self._receive_chunk, self._told.put_nowait
         )
         try:
             yield self
@@ -43,12 +43,12 @@ class SerialReader:
                 raise told
             yield told
 
-    def _received(self, chunk: bytes) -> None:
-        for tap in self._parser.feed(chunk):
-            if not self._repeated(tap):
+    def _receive_chunk(self, chunk: bytes) -> None:
+        for tap in self._parser.feed_chunk(chunk):
+            if not self._is_repeated(tap):
                 self._told.put_nowait(tap)
 
-    def _repeated(self, tap: Tap) -> bool:
+    def _is_repeated(self, tap: Tap) -> bool:
         key = tap.token.value if tap.token else tap.reason
         (last, at_s), now_s = self._last, time.monotonic()
         self._last = (key, now_s)

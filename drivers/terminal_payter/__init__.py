@@ -66,9 +66,14 @@ class PayterSettings:
     session_ids_unique: bool = True
 
 
-def complaints(settings: PayterSettings, where: Where | None = None) -> list[str]:
+def list_complaints(settings: PayterSettings, where: Where | None = None) -> list[str]:
     """What is wrong with the settings, one line each, without touching a device."""
-    return settings_problems(settings) + _line(settings) + _files(settings) + _lets_go(settings, where)
+    return (
+        settings_problems(settings)
+        + _line_complaints(settings)
+        + _file_complaints(settings)
+        + _lets_go(settings, where)
+    )
 
 
 def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
@@ -83,7 +88,7 @@ def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
     ]
 
 
-def _line(settings: PayterSettings) -> list[str]:
+def _line_complaints(settings: PayterSettings) -> list[str]:
     if settings.line == "serial":
         return [] if settings.device else ['device: is missing, for example device = "/dev/ttyUSB0"']
     wrong = [] if settings.host else ['host: is missing, for example host = "192.168.5.10"']
@@ -92,10 +97,10 @@ def _line(settings: PayterSettings) -> list[str]:
     return wrong
 
 
-def _files(settings: PayterSettings) -> list[str]:
-    from drivers.terminal_payter.card import trouble
+def _file_complaints(settings: PayterSettings) -> list[str]:
+    from drivers.terminal_payter.card import salt_file_problem
 
-    said = trouble(settings.salt_file)
+    said = salt_file_problem(settings.salt_file)
     wrong = [f"salt_file: {said}"] if said else []
     if settings.ca_file is not None and not settings.ca_file.is_file():
         wrong.append(f"ca_file: {settings.ca_file}: there is no such file")
@@ -106,18 +111,18 @@ def _files(settings: PayterSettings) -> list[str]:
 async def open_terminal(settings: PayterSettings, where: Where) -> AsyncIterator[TerminalPort]:
     """Yields the terminal once it is enabled. Raises ``Unreachable`` (no terminal), ``Broken`` (settings)."""
     from drivers.terminal_payter.card import salt_of
-    from drivers.terminal_payter.connection import opened
+    from drivers.terminal_payter.connection import open_terminal
 
-    if wrong := complaints(settings):
+    if wrong := list_complaints(settings):
         raise Broken(f"terminal_payter {settings.host or settings.device}: " + "; ".join(wrong))
-    terminal = await opened(settings, salt_of(settings.salt_file, where.facts.get("state_dir")))
+    terminal = await open_terminal(settings, salt_of(settings.salt_file, where.facts.get("state_dir")))
     try:
         yield terminal
     finally:
-        await terminal.close()
+        await terminal.close_terminal()
 
 
-def _address(settings: PayterSettings, where: Where) -> tuple[str, int]:
+def _terminal_address(settings: PayterSettings, where: Where) -> tuple[str, int]:
     return (settings.device, 0) if settings.line == "serial" else (settings.host, settings.port)
 
 
@@ -126,7 +131,7 @@ DRIVER = Driver(
     "terminal",
     PayterSettings,
     open_terminal,
-    complaints,
-    _address,
+    list_complaints,
+    _terminal_address,
     verify_kit="drivers.terminal_payter.verify_kit:VERIFY_KIT",
 )

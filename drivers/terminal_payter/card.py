@@ -18,9 +18,9 @@ SALT_BYTES = 32
 _MARK_BYTES = 16
 
 
-def card(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
+def bank_card_of_tags(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
     """``mark`` is "" when the terminal gave no hash: such a card cannot be known again."""
-    fields = tlv.read(data)
+    fields = tlv.parse_tlv(data)
     digest = fields.get(hash_tag, b"")
     mark = hmac.digest(salt, digest, hashlib.sha256)[:_MARK_BYTES].hex() if digest else ""
     pan = fields.get(commands.MASKED_PAN, b"").decode("utf-8", "replace").strip()
@@ -36,31 +36,31 @@ def salt_of(file: Path | None, state_dir: Path | None) -> bytes:
     if path is None:
         return secrets.token_bytes(SALT_BYTES)
     try:
-        return _kept(path) if file is not None else _made(path)
+        return _read_salt(path) if file is not None else _create_salt(path)
     except secret_file.Unfit as e:
         raise Broken(f"terminal_payter: {path}: {e}") from e
     except OSError as e:
         raise Broken(f"terminal_payter: {path}: {e.strerror or e}; the agent's user must be able to write it") from e
 
 
-def trouble(file: Path | None) -> str:
+def salt_file_problem(file: Path | None) -> str:
     """For ``check``: what is wrong with the file that is named, or nothing."""
     try:
         if file is not None and not secret_file.is_credential_to_come(file):
-            _kept(file)
+            _read_salt(file)
     except secret_file.Unfit as e:
         return f"{file}: {e}"
     return ""
 
 
-def _kept(path: Path) -> bytes:
+def _read_salt(path: Path) -> bytes:
     salt = secret_file.read_secret(path).strip()
     if len(salt) < 16:
         raise secret_file.Unfit("must hold a random secret of 16 bytes or more")
     return salt
 
 
-def _made(path: Path) -> bytes:
+def _create_salt(path: Path) -> bytes:
     """Written beside and linked: never half there, and the first one wins."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,4 +72,4 @@ def _made(path: Path) -> bytes:
         finally:
             os.close(fd)
         beside.replace(path)
-    return _kept(path)
+    return _read_salt(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agent.ports import Unreachable
 from drivers.terminal_payter.dialogue import Dialogue
 from drivers.terminal_payter.lines import name_of, open_line
-from drivers.terminal_payter.link import Link
+from drivers.terminal_payter.link import TerminalLink
 from drivers.terminal_payter.terminal import PayterTerminal
 
 if TYPE_CHECKING:
@@ -18,29 +18,31 @@ PROBED = (115200, 57600, 38400, 19200, 9600)
 PROBE_S = 2.0
 
 
-async def opened(settings: PayterSettings, salt: bytes) -> PayterTerminal:
+async def open_terminal(settings: PayterSettings, salt: bytes) -> PayterTerminal:
     """Raises ``Unreachable``, ``Refused``, ``Broken``."""
     if settings.line != "serial" or settings.baud:
-        return await _opened(settings, salt, settings.baud, settings.sync_s)
+        return await _open_at_baud(settings, salt, settings.baud, settings.sync_s)
     for baud in PROBED:
         try:
-            return await _opened(settings, salt, baud, PROBE_S)
+            return await _open_at_baud(settings, salt, baud, PROBE_S)
         except Unreachable as e:
             silent = e
     raise silent
 
 
-async def _opened(settings: PayterSettings, salt: bytes, baud: int, patience_s: float) -> PayterTerminal:
-    link: Link
+async def _open_at_baud(settings: PayterSettings, salt: bytes, baud: int, patience_s: float) -> PayterTerminal:
+    link: TerminalLink
     terminal: PayterTerminal | None = None
-    link = Link(name_of(settings), settings.gap_ms / 1000, lambda f: terminal.hear(f) if terminal else None)
-    link.attach(await open_line(settings, baud, link.received, link.lost))
+    link = TerminalLink(
+        name_of(settings), settings.gap_ms / 1000, lambda f: terminal.receive_event(f) if terminal else None
+    )
+    link.attach_line(await open_line(settings, baud, link.receive_bytes, link.fail_link))
     with contextlib.ExitStack() as stack:
-        stack.callback(link.close)
+        stack.callback(link.close_line)
         dialogue = Dialogue(settings, link)
         terminal = PayterTerminal(settings, salt, link, dialogue)
-        await terminal.outlast()
-        await dialogue.synchronise(patience_s)
-        await terminal.start()
+        await terminal.wait_for_earlier_session()
+        await dialogue.synchronize_terminal(patience_s)
+        await terminal.start_watching()
         stack.pop_all()
     return terminal

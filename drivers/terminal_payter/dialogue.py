@@ -11,7 +11,7 @@ from agent.ports import Garbled, Refused, Unreachable
 from drivers.terminal_payter import commands, messages
 from drivers.terminal_payter.commands import From, To
 from drivers.terminal_payter.frames import Frame
-from drivers.terminal_payter.link import Link, Silent
+from drivers.terminal_payter.link import NoAnswer, TerminalLink
 
 if TYPE_CHECKING:
     from drivers.terminal_payter import PayterSettings
@@ -25,67 +25,70 @@ NOT_READY_S = 30.0
 class Dialogue:
     """Not re-entrant: its owner holds a lock. Raises ``Unreachable``, ``Garbled``, ``Refused``."""
 
-    def __init__(self, settings: PayterSettings, link: Link) -> None:
+    def __init__(self, settings: PayterSettings, link: TerminalLink) -> None:
         self._settings = settings
         self.link = link
 
-    async def result(
+    async def request_result(
         self, header: int, payload: bytes = b"", wait_s: float = 0.0, signs: frozenset[int] = frozenset()
     ) -> int:
         """``words.OK`` or the detail of a refusal."""
         if self.link.unsure:
-            await self.status()
+            await self.request_status()
         code = commands.OK
         for _ in range(AGAIN):
-            frame = await self._ask(header, payload, wait_s or self._settings.reply_s, signs)
-            code = commands.OK if frame is None else messages.result(frame.payload)
+            frame = await self._send_request(header, payload, wait_s or self._settings.reply_s, signs)
+            code = commands.OK if frame is None else messages.parse_result(frame.payload)
             if code != commands.BAD_CHECKSUM:
                 break
         return code
 
-    async def must(self, header: int, payload: bytes, what: str) -> None:
+    async def require_ok(self, header: int, payload: bytes, what: str) -> None:
         """A step of the start. A terminal that is not ready is given time."""
         end_s = asyncio.get_running_loop().time() + NOT_READY_S
-        while (code := await self.result(header, payload)) == commands.NOT_READY:
+        while (code := await self.request_result(header, payload)) == commands.NOT_READY:
             if asyncio.get_running_loop().time() > end_s:
                 break
             await asyncio.sleep(self._settings.sync_every_s)
         if code != commands.OK:
-            raise Refused(f"terminal {self.link.name}: {what}: {said(code)}")
+            raise Refused(f"terminal {self.link.name}: {what}: {result_text(code)}")
 
-    async def status(self) -> messages.Status:
+    async def request_status(self) -> messages.Status:
         """Asked once more if there is no answer. A result that came late is told apart and dropped."""
         for _ in range(2):
             try:
-                frame = await self.link.ask(
-                    To.GET_STATUS, b"", self._settings.reply_s, judge=lambda f: messages.status(f.payload) is not None
+                frame = await self.link.request_answer(
+                    To.GET_STATUS,
+                    b"",
+                    self._settings.reply_s,
+                    judge=lambda f: messages.parse_status(f.payload) is not None,
                 )
-            except Silent:
+            except NoAnswer:
                 continue
             assert frame is not None
             self.link.unsure = False
-            found = messages.status(frame.payload)
+            found = messages.parse_status(frame.payload)
             assert found is not None
             return found
-        raise self._silent("Get Status")
+        raise self._no_answer_error("Get Status")
 
-    async def found(self) -> messages.Status | None:
+    async def probe_status(self) -> messages.Status | None:
         """How it is before anything is asked of it: both frame formats are tried. None: it does not say."""
         for extended in {self._settings.extended: None, False: None}:
             self.link.extended = extended
             try:
-                frame = await self.link.ask(
+                frame = await self.link.request_answer(
                     To.GET_STATUS,
                     b"",
                     self._settings.sync_every_s,
-                    judge=lambda f: messages.status(f.payload) is not None,
+                    judge=lambda f: messages.parse_status(f.payload) is not None,
                 )
-            except Silent:
+            except NoAnswer:
                 continue
-            return messages.status(frame.payload) if frame is not None else None
+            return messages.parse_status(frame.payload) if frame is not None else None
         return None
 
-    async def identity(self) -> TerminalIdentity:
+    async def request_identity(self) -> TerminalIdentity:
         """What it says of itself; if it does not know the question, or not the answer, what the station file or its
         certificate says. Asked once more if there is no answer: its money is its own by the serial number. Silence is
         no reason to know it by its certificate: what it holds by the number that it told before would be another's."""
@@ -93,58 +96,60 @@ class Dialogue:
         found = TerminalIdentity("Payter")
         for _ in range(2):
             try:
-                frame = await self.link.ask(To.REQUEST_IDS, b"", self._settings.reply_s, wanted)
-            except Silent:
-                await self.status()
+                frame = await self.link.request_answer(To.REQUEST_IDS, b"", self._settings.reply_s, wanted)
+            except NoAnswer:
+                await self.request_status()
                 continue
             if frame is not None and frame.header == From.IDS:
-                found = messages.identity(frame.payload)
-            return replace(found, serial=found.serial or self._settings.serial or self.link.certificate)
+                found = messages.parse_identity(frame.payload)
+            return replace(found, serial=found.serial or self._settings.serial or self.link.peer_certificate)
         return replace(found, serial=self._settings.serial)
 
-    async def synchronise(self, patience_s: float) -> None:
+    async def synchronize_terminal(self, patience_s: float) -> None:
         """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are
         tried in turn, since nobody knows which one it is in."""
         end_s = asyncio.get_running_loop().time() + patience_s
         tries = 0
-        while not await self._echoes(tries):
+        while not await self._echoes_synchronize(tries):
             tries += 1
             if asyncio.get_running_loop().time() > end_s:
-                raise self._silent("Synchronize")
+                raise self._no_answer_error("Synchronize")
         self.link.extended = self.link.unsure = False
-        await self.must(To.PROTOCOL, messages.protocol(self._options()), "Protocol")
+        await self.require_ok(To.PROTOCOL, messages.protocol_payload(self._protocol_options()), "Protocol")
         self.link.extended = self._settings.extended
-        await self.must(To.SETUP, messages.setup(self._settings.session_timeout_s), "Setup")
-        await self.must(To.ENABLE, b"", "Enable")
+        await self.require_ok(To.SETUP, messages.setup_payload(self._settings.session_timeout_s), "Setup")
+        await self.require_ok(To.ENABLE, b"", "Enable")
 
-    async def _echoes(self, tries: int) -> bool:
+    async def _echoes_synchronize(self, tries: int) -> bool:
         self.link.extended = self._settings.extended and tries % 3 > 0  # twice: the plain one may spoil the next
         try:
-            await self.link.ask(To.SYNCHRONIZE, b"", self._settings.sync_every_s, frozenset({From.SYNCHRONIZE}))
-        except Silent:
+            await self.link.request_answer(
+                To.SYNCHRONIZE, b"", self._settings.sync_every_s, frozenset({From.SYNCHRONIZE})
+            )
+        except NoAnswer:
             return False
         return True
 
-    def _options(self) -> int:
+    def _protocol_options(self) -> int:
         options = commands.OPTION_EVENTS | commands.OPTION_DOL | commands.OPTION_DETAILS | commands.OPTION_DECLINED_DOL
         return options | (commands.OPTION_EXTENDED if self._settings.extended else 0)
 
-    async def _ask(self, header: int, payload: bytes, wait_s: float, signs: frozenset[int]) -> Frame | None:
+    async def _send_request(self, header: int, payload: bytes, wait_s: float, signs: frozenset[int]) -> Frame | None:
         try:
-            return await self.link.ask(header, payload, wait_s, signs=signs, judge=messages.is_result)
-        except Silent:
-            raise self._silent(f"message {header:02X}") from None
+            return await self.link.request_answer(header, payload, wait_s, signs=signs, judge=messages.is_result)
+        except NoAnswer:
+            raise self._no_answer_error(f"message {header:02X}") from None
 
-    def _silent(self, what: str) -> Unreachable:
+    def _no_answer_error(self, what: str) -> Unreachable:
         return Unreachable(
             f"terminal {self.link.name}: no answer to {what}; check power, cable and that its mode is PSP; "
             "it is tried again"
         )
 
 
-def said(code: int) -> str:
+def result_text(code: int) -> str:
     return commands.RESULTS.get(code, "it says no") + (f" ({code:02X})" if code else "")
 
 
-def garbled(name: str, what: str) -> Garbled:
+def garbled_error(name: str, what: str) -> Garbled:
     return Garbled(f"terminal {name}: {what}; its own time-out voids what was held; the connection is made anew")

@@ -31,7 +31,7 @@ class Frame:
     extended: bool = False
 
 
-def encode(header: int, payload: bytes = b"", extended: bool = False) -> bytes:
+def encode_frame(header: int, payload: bytes = b"", extended: bool = False) -> bytes:
     """A frame for the terminal. Raises ``TooLong``."""
     length = len(payload) + 2
     if length > (LONGEST_EXTENDED if extended else LONGEST_PLAIN):
@@ -41,7 +41,7 @@ def encode(header: int, payload: bytes = b"", extended: bool = False) -> bytes:
     return body + bytes([sum(body) & 0xFF])
 
 
-class Parser:
+class FrameParser:
     """Frames of the terminal out of any chunks; noise between and inside them is skipped byte by byte.
 
     A length byte may be noise too: the magic is judged as soon as it is there, and ``silent``, to be called when
@@ -51,36 +51,36 @@ class Parser:
         self._held = bytearray()
 
     @property
-    def partial(self) -> bool:
+    def has_partial_frame(self) -> bool:
         """Bytes wait for more."""
         return bool(self._held)
 
-    def feed(self, chunk: bytes) -> list[Frame]:
+    def feed_chunk(self, chunk: bytes) -> list[Frame]:
         self._held += chunk
-        return list(self._complete())
+        return list(self._take_complete())
 
-    def silent(self) -> list[Frame]:
+    def flush_partial(self) -> list[Frame]:
         """What began is not going on: look for frames behind it. Nothing is held afterwards."""
         found: list[Frame] = []
         while self._held:
             del self._held[0]
-            found += self._complete()
+            found += self._take_complete()
         return found
 
-    def _complete(self) -> Iterator[Frame]:
+    def _take_complete(self) -> Iterator[Frame]:
         while True:
             at = self._held.find(FROM_TERMINAL)
             del self._held[: at if at >= 0 else len(self._held)]
-            size = _size(self._held)
+            size = _frame_size(self._held)
             if size is None or size > len(self._held):
                 return
-            frame = _frame(self._held[:size]) if size else None
+            frame = _parse_frame(self._held[:size]) if size else None
             del self._held[: size if frame else 1]
             if frame:
                 yield frame
 
 
-def _size(held: bytearray) -> int | None:
+def _frame_size(held: bytearray) -> int | None:
     """Of the frame that begins here: 0 if none does, None if that cannot be said yet. A length byte of 0 is the first
     of four: no message is that short."""
     if len(held) < _PLAIN_HEAD:
@@ -94,7 +94,7 @@ def _size(held: bytearray) -> int | None:
     return head + length + 1 if len(held) >= head else None
 
 
-def _frame(raw: bytearray) -> Frame | None:
+def _parse_frame(raw: bytearray) -> Frame | None:
     if sum(raw[:-1]) & 0xFF != raw[-1]:
         return None
     head = _PLAIN_HEAD if raw[1] else _EXTENDED_HEAD

@@ -34,7 +34,7 @@ async def open_line(settings: PayterSettings, baud: int, received: Received, los
     """``lost`` is called once, when the other end goes. Raises ``Unreachable``, ``Broken``."""
     if settings.line == "serial":
         return await SerialLine.open_device("terminal", settings.device, baud, received, lost)
-    return await _connect(settings, received, lost)
+    return await _connect_tcp(settings, received, lost)
 
 
 class TcpLine(asyncio.Protocol):
@@ -65,9 +65,9 @@ class TcpLine(asyncio.Protocol):
             self._transport.abort()  # nothing is on its way that somebody waits for
 
 
-async def _connect(settings: PayterSettings, received: Received, lost: Lost) -> TcpLine:
+async def _connect_tcp(settings: PayterSettings, received: Received, lost: Lost) -> TcpLine:
     name = name_of(settings)
-    context = _tls(settings) if settings.line == "tls" else None
+    context = _tls_context(settings) if settings.line == "tls" else None
     try:
         async with asyncio.timeout(CONNECT_S):
             _, line = await asyncio.get_running_loop().create_connection(
@@ -83,7 +83,7 @@ async def _connect(settings: PayterSettings, received: Received, lost: Lost) -> 
     return line
 
 
-def _tls(settings: PayterSettings) -> ssl.SSLContext:
+def _tls_context(settings: PayterSettings) -> ssl.SSLContext:
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from agent.ports import DeviceError, Garbled, Unreachable
 from drivers.terminal_payter.commands import From
-from drivers.terminal_payter.frames import Frame, Parser, TooLong, encode
+from drivers.terminal_payter.frames import Frame, FrameParser, TooLong, encode_frame
 from drivers.terminal_payter.lines import Line, TcpLine
 
 log = logging.getLogger(__name__)
@@ -24,38 +24,38 @@ RESULT = frozenset({From.RESULT})
 Judge = Callable[[Frame], bool]
 
 
-class Silent(Exception):
+class NoAnswer(Exception):
     """No answer came in time."""
 
 
-class Link:
+class TerminalLink:
     def __init__(self, name: str, gap_s: float, heard: Callable[[Frame], None]) -> None:
         self.name = name
         self.extended = self.unsure = False
         self.failed: asyncio.Future[DeviceError] = asyncio.get_running_loop().create_future()
         self._line: Line | None = None
-        self._gap_s, self._heard, self._parser = gap_s, heard, Parser()
+        self._gap_s, self._heard, self._parser = gap_s, heard, FrameParser()
         self._gap: asyncio.TimerHandle | None = None
         self._answer: asyncio.Future[Frame | None] | None = None
         self._wanted: frozenset[int] = frozenset()
         self._signs: frozenset[int] = frozenset()
-        self._judge: Judge = _any
+        self._judge: Judge = _accept_any
         self._late: asyncio.TimerHandle | None = None
 
-    def attach(self, line: Line) -> None:
+    def attach_line(self, line: Line) -> None:
         self._line = line
 
     @property
-    def certificate(self) -> str:
+    def peer_certificate(self) -> str:
         """What the terminal's own one is known by; "": it has none."""
         return self._line.certificate if isinstance(self._line, TcpLine) else ""
 
-    def close(self) -> None:
-        self.lost(Unreachable(f"terminal {self.name}: closed"))
+    def close_line(self) -> None:
+        self.fail_link(Unreachable(f"terminal {self.name}: closed"))
         if self._line is not None:
             self._line.close()
 
-    def lost(self, error: DeviceError) -> None:
+    def fail_link(self, error: DeviceError) -> None:
         """The line is of no use any more; whoever waits or asks is told."""
         if not self.failed.done():
             self.failed.set_result(error)
@@ -65,12 +65,12 @@ class Link:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
-    def check(self) -> None:
+    def raise_if_failed(self) -> None:
         """Raises what ended the line."""
         if self.failed.done():
             raise self.failed.result()
 
-    async def ask(
+    async def request_answer(
         self,
         header: int,
         payload: bytes,
@@ -82,62 +82,62 @@ class Link:
         """The answer. None: one of ``signs`` came, which says that it was taken, and no result within ``GRACE_S``.
         ``judge`` False: no answer to this. Raises ``Silent``, ``Garbled`` (does not fit a frame), and what ended
         the line."""
-        self.check()
+        self.raise_if_failed()
         assert self._line is not None
         self._answer = asyncio.get_running_loop().create_future()
-        self._wanted, self._signs, self._judge = wanted, signs, judge or _any
+        self._wanted, self._signs, self._judge = wanted, signs, judge or _accept_any
         try:
-            self._line.write(encode(header, payload, self.extended))
+            self._line.write(encode_frame(header, payload, self.extended))
             async with asyncio.timeout(wait_s):
                 return await self._answer
         except TooLong as e:
             raise Garbled(f"terminal {self.name}: {e}; set extended = true, or shorten the QR address") from e
         except TimeoutError:
             self.unsure = True
-            raise Silent from None
+            raise NoAnswer from None
         except asyncio.CancelledError:
             self.unsure = True
             raise
         finally:
             self._answer = None
 
-    def received(self, data: bytes) -> None:
+    def receive_bytes(self, data: bytes) -> None:
         if self._gap is not None:
             self._gap.cancel()
-        self._dispatch(self._parser.feed(data))
-        if self._parser.partial and not self.failed.done():
-            self._gap = asyncio.get_running_loop().call_later(self._gap_s, self._silence)
+        self._dispatch_frames(self._parser.feed_chunk(data))
+        if self._parser.has_partial_frame and not self.failed.done():
+            self._gap = asyncio.get_running_loop().call_later(self._gap_s, self._flush_after_gap)
 
-    def _silence(self) -> None:
-        self._dispatch(self._parser.silent())
+    def _flush_after_gap(self) -> None:
+        self._dispatch_frames(self._parser.flush_partial())
 
-    def _dispatch(self, frames: list[Frame]) -> None:
+    def _dispatch_frames(self, frames: list[Frame]) -> None:
         for frame in frames:
             waits = self._answer is not None and not self._answer.done()
             if waits and frame.header in self._wanted:
-                self._take(frame)
+                self._take_answer(frame)
                 continue
             if frame.header in (From.RESULT, From.SYNCHRONIZE):
                 log.debug("terminal %s: an answer that nobody waits for is dropped", self.name)
                 continue
             if waits and frame.header in self._signs:
-                self._take_soon()
+                self._finish_after_grace()
             self._heard(frame)
 
-    def _take(self, frame: Frame) -> None:
+    def _take_answer(self, frame: Frame) -> None:
         assert self._answer is not None
         if self._judge(frame):
             self._answer.set_result(frame)
 
-    def _take_soon(self) -> None:
+    def _finish_after_grace(self) -> None:
         assert self._answer is not None
-        self._late = asyncio.get_running_loop().call_later(GRACE_S, self._taken, self._answer)
+        self._late = asyncio.get_running_loop().call_later(GRACE_S, self._finish_without_result, self._answer)
 
-    def _taken(self, answer: asyncio.Future[Frame | None]) -> None:
+    def _finish_without_result(self, answer: asyncio.Future[Frame | None]) -> None:
         if not answer.done():
             self.unsure = True
             answer.set_result(None)
 
 
-def _any(frame: Frame) -> bool:
+def _accept_any(frame: Frame) -> bool:
     return True

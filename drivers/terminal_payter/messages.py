@@ -17,35 +17,35 @@ class Status:
     running: bool
 
 
-def u32(value: int) -> bytes:
+def uint32_bytes(value: int) -> bytes:
     """Raises ``ValueError`` for what four bytes cannot hold."""
     if not 0 <= value <= _U32:
         raise ValueError(f"{value} does not fit four bytes")
     return value.to_bytes(4, "big")
 
 
-def protocol(options: int) -> bytes:
-    return bytes([commands.PROTOCOL_VERSION]) + u32(options)
+def protocol_payload(options: int) -> bytes:
+    return bytes([commands.PROTOCOL_VERSION]) + uint32_bytes(options)
 
 
-def setup(timeout_s: int) -> bytes:
+def setup_payload(timeout_s: int) -> bytes:
     """A session that nobody settles within ``timeout_s`` is voided."""
-    return u32(timeout_s) + bytes([commands.VOID_ON_TIMEOUT])
+    return uint32_bytes(timeout_s) + bytes([commands.VOID_ON_TIMEOUT])
 
 
-def start(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> bytes:
+def start_payload(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> bytes:
     """``amount`` in minor units. ``extras``: see ``apollo``; they need ``tags`` before them."""
     if not tags and not extras:
-        return u32(amount) + u32(number)
-    return u32(amount) + u32(number) + bytes([len(tags)]) + tags + extras
+        return uint32_bytes(amount) + uint32_bytes(number)
+    return uint32_bytes(amount) + uint32_bytes(number) + bytes([len(tags)]) + tags + extras
 
 
-def apollo(methods: int, reference: str) -> bytes:
+def apollo_extras(methods: int, reference: str) -> bytes:
     """The fields that only an Apollo knows: payment methods, no logo, amount shown, no QR address, reference."""
-    return bytes([methods]) + b"\0\0\0" + text(reference, LONGEST_TEXT)
+    return bytes([methods]) + b"\0\0\0" + text_field(reference, LONGEST_TEXT)
 
 
-def text(value: str, longest: int) -> bytes:
+def text_field(value: str, longest: int) -> bytes:
     """With its NUL at the end; a NUL inside would end it early."""
     return value.replace("\0", "").encode("utf-8")[:longest].decode("utf-8", "ignore").encode("utf-8") + b"\0"
 
@@ -56,14 +56,14 @@ def is_result(frame: Frame) -> bool:
     return frame.payload[:1] in (b"\0", b"\1")
 
 
-def result(payload: bytes) -> int:
+def parse_result(payload: bytes) -> int:
     """``words.OK``, or the detail of a refusal (0: none was given)."""
     if payload[:1] == b"\0":
         return commands.OK
     return payload[1] if len(payload) > 1 else 0
 
 
-def status(payload: bytes) -> Status | None:
+def parse_status(payload: bytes) -> Status | None:
     """None for what can be no status: a result that came late."""
     if len(payload) < 2 or payload[1] > 1:
         return None
@@ -73,13 +73,13 @@ def status(payload: bytes) -> Status | None:
         return None
 
 
-def identity(payload: bytes) -> TerminalIdentity:
+def parse_identity(payload: bytes) -> TerminalIdentity:
     serial, model, platform, *applications = [*(t.decode("utf-8", "replace") for t in payload.split(b"\0")), "", "", ""]
     firmware = " ".join(t for t in (platform, *applications) if t)
     return TerminalIdentity("Payter", model[:50], serial[:50], firmware[:100])
 
 
-def dol(frame: Frame, at: int) -> bytes:
+def card_data(frame: Frame, at: int) -> bytes:
     """Card data behind a length of one byte, two in the extended format; nothing if none is there."""
     wide = 2 if frame.extended else 1
     length = int.from_bytes(frame.payload[at : at + wide], "big")

@@ -14,10 +14,10 @@ from agent.ports import DeviceError, Refused, Unreachable
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalNews
 from drivers.terminal_payter import card, commands, messages
 from drivers.terminal_payter.commands import From, State, To
-from drivers.terminal_payter.dialogue import Dialogue, garbled, said
+from drivers.terminal_payter.dialogue import Dialogue, garbled_error, result_text
 from drivers.terminal_payter.frames import Frame
-from drivers.terminal_payter.link import GRACE_S, Link, Silent
-from drivers.terminal_payter.messages import Status, u32
+from drivers.terminal_payter.link import GRACE_S, NoAnswer, TerminalLink
+from drivers.terminal_payter.messages import Status, uint32_bytes
 
 if TYPE_CHECKING:
     from drivers.terminal_payter import PayterSettings
@@ -37,11 +37,11 @@ _MISSES = 2
 class PayterTerminal:
     """Opened by ``opening``. Card numbers are neither kept nor logged."""
 
-    def __init__(self, settings: PayterSettings, salt: bytes, link: Link, dialogue: Dialogue) -> None:
+    def __init__(self, settings: PayterSettings, salt: bytes, link: TerminalLink, dialogue: Dialogue) -> None:
         self.identity = TerminalIdentity("Payter")
         self._settings, self._salt, self._link, self._dialogue = settings, salt, link, dialogue
         self._lock = asyncio.Lock()
-        self._told: asyncio.Queue[TerminalNews] = asyncio.Queue()
+        self._reports: asyncio.Queue[TerminalNews] = asyncio.Queue()
         self._news = asyncio.Event()
         link.failed.add_done_callback(lambda _: self._news.set())
         self._numbers = itertools.count(1)
@@ -53,19 +53,19 @@ class PayterTerminal:
         self._silent_start = settings.orders_answer == "none"
         self._watching: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def start_watching(self) -> None:
         """The line is synchronised: learn who it is and keep it awake."""
-        self.identity = await self._dialogue.identity()
-        self._watching = asyncio.create_task(self._watch(), name=f"terminal {self._link.name}")
+        self.identity = await self._dialogue.request_identity()
+        self._watching = asyncio.create_task(self._keep_alive(), name=f"terminal {self._link.name}")
 
-    async def outlast(self) -> None:
+    async def wait_for_earlier_session(self) -> None:
         """What somebody before us has begun (a process that died, on a line that did not): a card that was read is sent
         away. A bank that is being asked cannot be stopped; its answer is waited for and told, since nobody would ever
         hear of its hold once the terminal is prepared anew."""
-        status = await self._dialogue.found()
+        status = await self._dialogue.probe_status()
         if status is None or status.state != State.WAIT_AUTH:
             return
-        if await self._dialogue.result(To.CANCEL, b"", signs=_ENDED) == commands.OK:
+        if await self._dialogue.request_result(To.CANCEL, b"", signs=_ENDED) == commands.OK:
             return
         log.warning("terminal %s: a bank is being asked there; its answer is waited for", self._link.name)
         end_s = asyncio.get_running_loop().time() + self._settings.bank_s
@@ -74,103 +74,107 @@ class PayterTerminal:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(self._settings.keep_alive_s, LOOK_S)):
                     await self._news.wait()
-            status = await self._dialogue.status()
+            status = await self._dialogue.request_status()
 
-    async def close(self) -> None:
+    async def close_terminal(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
-        self._link.close()
+        self._link.close_line()
 
     async def news(self) -> AsyncIterator[TerminalNews]:
         while True:
-            while not self._told.empty():  # also what came before the line went
-                yield self._told.get_nowait()
-            self._link.check()
+            while not self._reports.empty():  # also what came before the line went
+                yield self._reports.get_nowait()
+            self._link.raise_if_failed()
             self._news.clear()
             await self._news.wait()
 
     # --- what is asked of it -----------------------------------------------------------------------------------------
 
     async def offer(self, amount_cents: int, reference: str = "", language: str = "") -> None:
-        async with self._asking():
+        async with self._exclusive_request():
             if self._offered:
                 raise Refused(f"terminal {self._link.name}: an offer is open; cancel it first")
             number = next(self._numbers)
-            await self._speak(language)
-            code = await self._start(amount_cents, number, reference)
+            await self._select_language(language)
+            code = await self._start_transaction(amount_cents, number, reference)
             if code == commands.DUPLICATE:
-                code = await self._start(amount_cents, next(self._numbers), reference)
+                code = await self._start_transaction(amount_cents, next(self._numbers), reference)
             if code != commands.OK:
                 self._offered = False
-                await self._restored()
-                raise Refused(f"terminal {self._link.name}: it does not take an offer: {said(code)}")
+                await self._restore_after_restart()
+                raise Refused(f"terminal {self._link.name}: it does not take an offer: {result_text(code)}")
 
     async def authorize(self) -> None:
-        async with self._asking():
-            code = await self._order(To.AUTH, bytes.fromhex(self._settings.auth_payload), _ENDED, State.WAIT_AUTH)
+        async with self._exclusive_request():
+            code = await self._send_order(To.AUTH, bytes.fromhex(self._settings.auth_payload), _ENDED, State.WAIT_AUTH)
             if code != commands.OK:
-                await self._restored()
-                raise Refused(f"terminal {self._link.name}: there is no card to authorise: {said(code)}")
+                await self._restore_after_restart()
+                raise Refused(f"terminal {self._link.name}: there is no card to authorise: {result_text(code)}")
 
     async def cancel(self) -> None:
-        async with self._asking():
-            code = await self._order(To.CANCEL, b"", _ENDED, State.ENABLED)
+        async with self._exclusive_request():
+            code = await self._send_order(To.CANCEL, b"", _ENDED, State.ENABLED)
             if code == commands.OK or not self._offered:
                 return  # the end of the offer is told, or will be
-            status = await self._dialogue.status()
+            status = await self._dialogue.request_status()
             if status.state in commands.UNPREPARED:
-                await self._restored(status)
+                await self._restore_after_restart(status)
             elif status.state == State.ENABLED and self._offered:
-                self._end(Cancelled())
+                self._end_offer(Cancelled())
             else:
-                log.info("terminal %s: cannot cancel now: %s", self._link.name, said(code))
+                log.info("terminal %s: cannot cancel now: %s", self._link.name, result_text(code))
 
     async def commit(self, reservation: int, amount_cents: int) -> Settlement:
-        payload = u32(reservation) + u32(self._minor(amount_cents)) + bytes.fromhex(self._settings.commit_extra)
-        return await self._settle(To.COMMIT, reservation, payload)
+        payload = (
+            uint32_bytes(reservation)
+            + uint32_bytes(self._minor_units(amount_cents))
+            + bytes.fromhex(self._settings.commit_extra)
+        )
+        return await self._settle_session(To.COMMIT, reservation, payload)
 
     async def void(self, reservation: int) -> Settlement:
-        return await self._settle(To.VOID, reservation, u32(reservation))
+        return await self._settle_session(To.VOID, reservation, uint32_bytes(reservation))
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[None]:
+    async def _exclusive_request(self) -> AsyncIterator[None]:
         """One at a time. Silence is the end of this connection: only a new one cannot bring a late answer."""
         async with self._lock:
-            self._link.check()
+            self._link.raise_if_failed()
             try:
                 yield
             except Unreachable as e:
-                self._link.lost(e)
+                self._link.fail_link(e)
                 raise
 
-    async def _speak(self, language: str) -> None:
+    async def _select_language(self, language: str) -> None:
         """Layout unproven: the language, NUL-terminated, under the header that the settings name (0: never sent)."""
         if self._settings.select_language and language:
-            await self._dialogue.result(self._settings.select_language, messages.text(language, 10))
+            await self._dialogue.request_result(self._settings.select_language, messages.text_field(language, 10))
 
-    async def _start(self, amount_cents: int, number: int, reference: str) -> int:
+    async def _start_transaction(self, amount_cents: int, number: int, reference: str) -> int:
         tags = bytes.fromhex(self._settings.dol_tags)
         extras = b""
         if self._settings.start_extras:
-            extras = messages.apollo(self._settings.payment_methods, reference)
-        payload = messages.start(self._minor(amount_cents), number, tags, extras)
+            extras = messages.apollo_extras(self._settings.payment_methods, reference)
+        payload = messages.start_payload(self._minor_units(amount_cents), number, tags, extras)
         self._offered, self._amount_cents, self._misses, self._read = True, amount_cents, 0, None
-        return await self._order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
+        return await self._send_order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
 
-    async def _order(self, header: int, payload: bytes, signs: frozenset[int], *states: State) -> int:
+    async def _send_order(self, header: int, payload: bytes, signs: frozenset[int], *states: State) -> int:
         """A request that may have a result of its own, or only its effect: then the state tells."""
         if self._settings.orders_answer == "result" and header != To.CANCEL:
-            return await self._dialogue.result(header, payload)
+            return await self._dialogue.request_result(header, payload)
         if self._link.unsure:
-            await self._dialogue.status()
-        code = await self._maybe(header, payload, signs)
+            await self._dialogue.request_status()
+        code = await self._request_optional_result(header, payload, signs)
         if code is not None:
             return code
-        status = await self._dialogue.status()
+        status = await self._dialogue.request_status()
         if header == To.START:
             self._silent_start = True
         if header == To.AUTH and self._offered and status.state == State.ENABLED:
@@ -180,84 +184,84 @@ class PayterTerminal:
             commands.OK if done else commands.NOT_READY if status.state in commands.UNPREPARED else commands.WRONG_STATE
         )
 
-    async def _maybe(self, header: int, payload: bytes, signs: frozenset[int]) -> int | None:
+    async def _request_optional_result(self, header: int, payload: bytes, signs: frozenset[int]) -> int | None:
         wait_s = min(GRACE_S, self._settings.reply_s) if self._silent_start else self._settings.reply_s
         try:
-            frame = await self._link.ask(header, payload, wait_s, signs=signs, judge=messages.is_result)
-        except Silent:
+            frame = await self._link.request_answer(header, payload, wait_s, signs=signs, judge=messages.is_result)
+        except NoAnswer:
             return None
-        return commands.OK if frame is None else messages.result(frame.payload)
+        return commands.OK if frame is None else messages.parse_result(frame.payload)
 
-    async def _settle(self, header: int, reservation: int, payload: bytes) -> Settlement:
-        async with self._asking():
-            code = await self._dialogue.result(header, payload, self._settings.settle_s)
-            if code in _MAY_BE_RESTARTED and await self._restored():
-                code = await self._dialogue.result(header, payload, self._settings.settle_s)
+    async def _settle_session(self, header: int, reservation: int, payload: bytes) -> Settlement:
+        async with self._exclusive_request():
+            code = await self._dialogue.request_result(header, payload, self._settings.settle_s)
+            if code in _MAY_BE_RESTARTED and await self._restore_after_restart():
+                code = await self._dialogue.request_result(header, payload, self._settings.settle_s)
         if code == commands.OK or code == commands.NOT_FOUND:
             self._open.discard(reservation)
             return Settlement.DONE if code == commands.OK else Settlement.CLOSED
-        log.warning("terminal %s: session %d is not settled: %s", self._link.name, reservation, said(code))
+        log.warning("terminal %s: session %d is not settled: %s", self._link.name, reservation, result_text(code))
         return Settlement.REFUSED
 
-    async def _restored(self, status: Status | None = None) -> bool:
+    async def _restore_after_restart(self, status: Status | None = None) -> bool:
         """It had lost its state: prepare it anew and say so. False: its state is as it should be."""
-        status = status or await self._dialogue.status()
+        status = status or await self._dialogue.request_status()
         if status.state not in commands.UNPREPARED:
             return False
         log.warning("terminal %s: it was restarted", self._link.name)
-        await self._dialogue.synchronise(self._settings.sync_s)
-        if await self._dialogue.identity() != self.identity:
+        await self._dialogue.synchronize_terminal(self._settings.sync_s)
+        if await self._dialogue.request_identity() != self.identity:
             raise Unreachable(f"terminal {self._link.name}: another one is there")  # opened anew, it says who it is
-        self._end(Restarted())
+        self._end_offer(Restarted())
         return True
 
-    async def _watch(self) -> None:
+    async def _keep_alive(self) -> None:
         """Keeps the connection open, and notices a restart and an end that was never heard."""
         try:
             while True:
                 await asyncio.sleep(self._settings.keep_alive_s)
                 async with self._lock:
-                    self._link.check()
-                    await self._look(await self._dialogue.status())
+                    self._link.raise_if_failed()
+                    await self._check_status(await self._dialogue.request_status())
         except DeviceError as e:
-            self._link.lost(e)
+            self._link.fail_link(e)
 
-    async def _look(self, status: Status) -> None:
-        if await self._restored(status):
+    async def _check_status(self, status: Status) -> None:
+        if await self._restore_after_restart(status):
             return
         lost = self._offered and status.state == State.ENABLED and not status.running
         self._misses = self._misses + 1 if lost else 0
         if self._misses >= _MISSES:
             log.warning("terminal %s: its offer has ended and it did not say how", self._link.name)
-            self._end(Restarted())
+            self._end_offer(Restarted())
 
-    def _minor(self, amount_cents: int) -> int:
+    def _minor_units(self, amount_cents: int) -> int:
         return amount_cents * self._settings.amount_scale
 
     # --- what it tells -----------------------------------------------------------------------------------------------
 
-    def hear(self, frame: Frame) -> None:
+    def receive_event(self, frame: Frame) -> None:
         """A message that is no answer."""
         match frame.header:
             case From.CARD_READ if self._offered:
-                self._read = self._card(frame, 0)
-                self._tell(CardRead(self._read))
+                self._read = self._bank_card(frame, 0)
+                self._report_news(CardRead(self._read))
             case From.APPROVED | From.PARTIAL:
-                self._approved(frame)
+                self._receive_approval(frame)
             case From.DECLINED if self._offered:
                 code = frame.payload[0] if frame.payload else 0
-                self._end(Declined(commands.REASONS.get(code, f"code {code:02X}")))
+                self._end_offer(Declined(commands.REASONS.get(code, f"code {code:02X}")))
             case From.CANCELLED if self._offered:
-                self._end(Cancelled())
+                self._end_offer(Cancelled())
             case _:
                 log.debug("terminal %s: message %02X says nothing new", self._link.name, frame.header)
 
-    def _approved(self, frame: Frame) -> None:
+    def _receive_approval(self, frame: Frame) -> None:
         """Told in every case: what nobody asked for has to be voided."""
         partial = frame.header == From.PARTIAL
         at = 8 if partial else 4
         if len(frame.payload) < at:
-            self._link.lost(garbled(self._link.name, "an approval without its number"))
+            self._link.fail_link(garbled_error(self._link.name, "an approval without its number"))
             return
         number = int.from_bytes(frame.payload[:4], "big")
         if number in self._open and self._settings.session_ids_unique:
@@ -265,24 +269,26 @@ class PayterTerminal:
                       self._link.name, number)  # fmt: skip
         self._open.add(number)
         held = int.from_bytes(frame.payload[4:8], "big") // self._settings.amount_scale
-        whole = self._whole(self._card(frame, at))
+        whole = self._complete_card(self._bank_card(frame, at))
         late = self._offered and whole.is_another(self._read or BankCard(""))
-        (self._tell if late else self._end)(Approved(number, held if partial else self._amount_cents, partial, whole))
+        (self._report_news if late else self._end_offer)(
+            Approved(number, held if partial else self._amount_cents, partial, whole)
+        )
 
-    def _card(self, frame: Frame, at: int) -> BankCard:
-        return card.card(messages.dol(frame, at), self._settings.hash_tag.upper(), self._salt)
+    def _bank_card(self, frame: Frame, at: int) -> BankCard:
+        return card.bank_card_of_tags(messages.card_data(frame, at), self._settings.hash_tag.upper(), self._salt)
 
-    def _whole(self, told: BankCard) -> BankCard:
+    def _complete_card(self, told: BankCard) -> BankCard:
         """What the approval does not repeat of the card that was read."""
         read = self._read or BankCard("")
         mark = told.mark if self._settings.approval_hash else ""
         return BankCard(mark or read.mark, told.last4 or read.last4, told.brand or read.brand)
 
-    def _end(self, news: TerminalNews) -> None:
+    def _end_offer(self, news: TerminalNews) -> None:
         """Of the offer, if there was one."""
         self._offered, self._misses = False, 0
-        self._tell(news)
+        self._report_news(news)
 
-    def _tell(self, news: TerminalNews) -> None:
-        self._told.put_nowait(news)
+    def _report_news(self, news: TerminalNews) -> None:
+        self._reports.put_nowait(news)
         self._news.set()

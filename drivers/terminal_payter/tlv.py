@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 
-def read(data: bytes) -> dict[str, bytes]:
+def parse_tlv(data: bytes) -> dict[str, bytes]:
     """Tag (hexadecimal) to value. What is cut off or broken ends the reading: what came before it counts, since a
     reservation must not be lost for a garbled receipt line."""
     found: dict[str, bytes] = {}
     at = 0
     while at < len(data):
         tag_end = _tag_end(data, at)
-        sized = _length(data, tag_end)
+        sized = _parse_length(data, tag_end)
         if sized is None:
             break
         length, begin = sized
@@ -30,7 +30,7 @@ def _tag_end(data: bytes, at: int) -> int:
     return end
 
 
-def _length(data: bytes, at: int) -> tuple[int, int] | None:
+def _parse_length(data: bytes, at: int) -> tuple[int, int] | None:
     """(length, where the value begins)."""
     if at >= len(data):
         return None

@@ -7,13 +7,13 @@ from agent.ports.verify import VerifyKit, Wire
 from drivers.terminal_payter import PayterSettings
 
 
-def wire(settings: PayterSettings, where: Where) -> Wire | None:
+def wire_of_terminal(settings: PayterSettings, where: Where) -> Wire | None:
     """None: TLS names the terminal, which a proxy is not; on a serial line the speed is tried out."""
     return Wire("tcp", host=settings.host, port=settings.port) if settings.line == "tcp" else None
 
 
 VERIFY_KIT = VerifyKit(
-    wire=wire,
+    wire=wire_of_terminal,
     on_hardware=(
         "The open points of the public documents (docs/payments.md) are as the settings say: ask the maker.",
         "Cards of each kind: contactless and chip, a telephone, one that is declined, one whose bank is slow.",

@@ -31,7 +31,7 @@ class CommandUpdaterSettings:
 
 
 @asynccontextmanager
-async def _open(settings: CommandUpdaterSettings, where: Where) -> AsyncIterator[UpdaterPort]:
+async def _open_port(settings: CommandUpdaterSettings, where: Where) -> AsyncIterator[UpdaterPort]:
     from drivers.updater_command.commands import CommandUpdater
 
     updater = CommandUpdater(settings)
@@ -45,7 +45,7 @@ def _is_command(word: str) -> bool:
     return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
 
 
-def _check(settings: CommandUpdaterSettings, where: Where) -> list[str]:
+def _check_settings(settings: CommandUpdaterSettings, where: Where) -> list[str]:
     found = settings_problems(settings)
     for name in ("install", "running", "commit", "reboot"):
         words: tuple[Word, ...] = getattr(settings, name)
@@ -62,7 +62,7 @@ DRIVER = Driver(
     "updater_command",
     "updater",
     CommandUpdaterSettings,
-    _open,
-    _check,
+    _open_port,
+    _check_settings,
     verify_kit="drivers.updater_command.verify_kit:VERIFY_KIT",
 )

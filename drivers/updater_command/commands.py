@@ -21,7 +21,7 @@ class CommandUpdater:
         self._settings = settings
 
     async def running(self) -> Running:
-        said = (await self._good("running", self._settings.running)).split()
+        said = (await self._run_checked("running", self._settings.running)).split()
         state = _STATES.get(said[0]) if said else None
         if state is None:
             raise Garbled(f"updater: running printed {' '.join(said)[:40]!r}; good, pending or fell-back is expected")
@@ -29,7 +29,7 @@ class CommandUpdater:
 
     async def install(self, file: Path) -> bool:
         words = tuple(w.replace("{file}", str(file)) for w in self._settings.install)
-        code, said = await self._run("install", words, self._settings.install_s)
+        code, said = await self._run_command("install", words, self._settings.install_s)
         if code == UNFIT:
             raise Refused(f"updater: this is no firmware for this board: {said}")
         if code not in (0, NO_BOOT):
@@ -37,18 +37,18 @@ class CommandUpdater:
         return code == 0
 
     async def commit(self) -> None:
-        await self._good("commit", self._settings.commit)
+        await self._run_checked("commit", self._settings.commit)
 
     async def reboot(self) -> None:
-        await self._good("reboot", self._settings.reboot)
+        await self._run_checked("reboot", self._settings.reboot)
 
-    async def _good(self, name: str, words: tuple[str, ...]) -> str:
-        code, said = await self._run(name, words, self._settings.answer_s)
+    async def _run_checked(self, name: str, words: tuple[str, ...]) -> str:
+        code, said = await self._run_command(name, words, self._settings.answer_s)
         if code != 0:
             raise Broken(f"updater: {name} failed (exit {code}): {said}")
         return said
 
-    async def _run(self, name: str, words: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
+    async def _run_command(self, name: str, words: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         """Exit code, and what it printed: the first line, or what it complained of last."""
         try:
             process = await asyncio.create_subprocess_exec(

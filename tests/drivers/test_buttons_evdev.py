@@ -74,20 +74,20 @@ def test_presses_in_any_chunks(events: list[tuple[int, int, int]], cuts: list[in
     data = b"".join(record(*e) for e in events)
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
     parser = EventParser()
-    found = [e[1] for a, b in pairwise(edges) for e in parser.feed(data[a:b]) if e[0] == 1 and e[2] == 1]
+    found = [e[1] for a, b in pairwise(edges) for e in parser.feed_chunk(data[a:b]) if e[0] == 1 and e[2] == 1]
     assert found == [code for kind, code, value in events if kind == 1 and value == 1]
 
 
 @given(st.binary(max_size=600), st.integers(0, 600))
 def test_noise_never_raises_and_chunks_never_matter(data: bytes, cut: int) -> None:
     parser = EventParser()
-    assert parser.feed(data[:cut]) + parser.feed(data[cut:]) == EventParser().feed(data)
+    assert parser.feed_chunk(data[:cut]) + parser.feed_chunk(data[cut:]) == EventParser().feed_chunk(data)
 
 
 def test_events_are_void_after_an_overflow_until_the_next_report() -> None:
     dropped, report = record(0, 3, 0), record(0, 0, 0)
     data = key(1, 1) + dropped + record(1, 2, 1) + record(0, 1, 0) + record(1, 3, 1) + report + key(4, 1)
-    assert [code for kind, code, _ in EventParser().feed(data) if kind == 1] == [1, 4]
+    assert [code for kind, code, _ in EventParser().feed_chunk(data) if kind == 1] == [1, 4]
 
 
 async def test_contract(fifo: Fifo) -> None:

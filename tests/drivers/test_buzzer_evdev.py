@@ -9,7 +9,7 @@ import pytest
 
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
-from drivers.buzzer_evdev import DRIVER, BuzzerSettings, complaints
+from drivers.buzzer_evdev import DRIVER, BuzzerSettings, list_complaints
 from drivers.sim.buzzer import Buzzer
 from drivers.testkit.buzzer import check_buzzer
 
@@ -49,7 +49,7 @@ async def test_no_device_and_a_wrong_one(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="is no input device"):
         async with DRIVER.open(BuzzerSettings(str(tmp_path / "file")), WHERE):
             pass
-    assert complaints(BuzzerSettings(""))
+    assert list_complaints(BuzzerSettings(""))
 
 
 async def test_a_buzzer_that_goes_away_is_told(buzzer: Buzzer) -> None:

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.reader_nfc.desfire import CardError, NotGenuine, Refusal
-from drivers.reader_nfc.desfire.ciphers import Cipher, Key, crc16, crc32
-from drivers.reader_nfc.desfire.diversify import an10922, plain_cmac
-from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, FileSettings, Picc, Version
+from drivers.reader_nfc.desfire.ciphers import Cipher, Key, desfire_crc16, desfire_crc32
+from drivers.reader_nfc.desfire.diversify import diversify_an10922, diversify_plain_cmac
+from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, CardVersion, FileSettings, Picc
 from drivers.reader_nfc.desfire.sessions import LegacySession
 
 h = bytes.fromhex
@@ -75,8 +75,11 @@ def card(a: str, *said: tuple[str, str]) -> tuple[Picc, Transcript]:
 )
 def test_cmac_aes(size: int, mac: str) -> None:
     cipher = Cipher(h("2b7e151628aed2a6abf7158809cf4f3c"), aes=True)
-    assert [k.hex() for k in cipher.subkeys] == ["fbeed618357133667c85e08f7236a8de", "f7ddac306ae266ccf90bc11ee46d513b"]
-    assert cipher.cmac(NIST[:size]).hex() == mac
+    assert [k.hex() for k in cipher.cmac_subkeys] == [
+        "fbeed618357133667c85e08f7236a8de",
+        "f7ddac306ae266ccf90bc11ee46d513b",
+    ]
+    assert cipher.cmac_block(NIST[:size]).hex() == mac
 
 
 @pytest.mark.parametrize(
@@ -89,12 +92,12 @@ def test_cmac_aes(size: int, mac: str) -> None:
 )
 def test_cmac_des(key: bytes, macs: str) -> None:
     cipher = Cipher(key, aes=False)
-    assert [cipher.cmac(NIST[:n]).hex() for n in (0, 16, 20, 32)] == macs.split()
+    assert [cipher.cmac_block(NIST[:n]).hex() for n in (0, 16, 20, 32)] == macs.split()
 
 
 def test_check_sums() -> None:
-    assert crc16(h("04440F32763180")) == h("2798")
-    assert crc32(h("04440F32763180") + b"\0") == h("99CE1AD4")
+    assert desfire_crc16(h("04440F32763180")) == h("2798")
+    assert desfire_crc32(h("04440F32763180") + b"\0") == h("99CE1AD4")
 
 
 @pytest.mark.parametrize(
@@ -113,15 +116,15 @@ def test_check_sums() -> None:
     ],
 )
 def test_an10922(aes: bool, master: bytes, message: str, key: str) -> None:
-    assert an10922(Key(master, aes), h(message)).value.hex() == key.lower()
+    assert diversify_an10922(Key(master, aes), h(message)).value.hex() == key.lower()
 
 
 def test_the_other_reading_of_an10922() -> None:
     master = Key(h("83A66CF43605111802A2616FA0C5E2FF"))
-    assert plain_cmac(master, h("044D0702195E80DADADA715517")).value == h("DAE9B8D3136B2DAE35D58678F378B0B1")
+    assert diversify_plain_cmac(master, h("044D0702195E80DADADA715517")).value == h("DAE9B8D3136B2DAE35D58678F378B0B1")
     for message in (b"", bytes(32)):
         with pytest.raises(ValueError, match="1 to 31 bytes"):
-            an10922(master, message)
+            diversify_an10922(master, message)
 
 
 # --- what real cards have said -----------------------------------------------------------------------------------
@@ -136,13 +139,13 @@ def test_real_card_aes_with_the_key_of_the_factory() -> None:
             "00 800DB680BC146BD121D6578F2D2E2059",
         ),
     )
-    picc.authenticate("aes", Key(bytes(16)), 0)
+    picc.authenticate_key("aes", Key(bytes(16)), 0)
     assert not transcript.said
 
 
 def ask(picc: Picc, command: str) -> bytes:
     """A command that the stack has no method for."""
-    return picc._session.told(picc._ask(h(command)))
+    return picc._session.check_plain(picc._send_command(h(command)))
 
 
 def test_real_card_aes_key_version() -> None:
@@ -155,7 +158,7 @@ def test_real_card_aes_key_version() -> None:
         ),
         ("6400", "00 10 8A8FA36F55CD210D"),
     )
-    picc.authenticate("aes", Key(h(AES_KEY)), 0)
+    picc.authenticate_key("aes", Key(h(AES_KEY)), 0)
     assert ask(picc, "6400") == b"\x10"
 
 
@@ -179,16 +182,16 @@ def test_real_card_aes_long_chain() -> None:
         ("BD05000000300000", "00" + COUNT[:0x30].hex() + "4C65F1F842262BAC"),
         ("BD05300000200000", "00" + COUNT[0x30:].hex() + "F02205CF913C03C9"),
     )
-    picc.authenticate("aes", Key(h(AES_KEY)), 1)
+    picc.authenticate_key("aes", Key(h(AES_KEY)), 1)
     assert ask(picc, "CD05001100500000") == b""
     assert ask(picc, "6F") == b"\x05"
-    settings = picc.file_settings(5)
+    settings = picc.get_file_settings(5)
     assert settings == FileSettings(0, PLAIN, (0, 0, 1, 1))
-    assert settings.reading(1) == PLAIN
+    assert settings.read_communication(1) == PLAIN
     assert ask(picc, "3D05000000340000" + COUNT[:0x34].hex()) == b""
     assert ask(picc, "3D053400001C0000" + COUNT[0x34:].hex()) == b""
-    assert picc.read(5, 0, 0x30, PLAIN) == COUNT[:0x30]
-    assert picc.read(5, 0x30, 0x20, MACED) == COUNT[0x30:]
+    assert picc.read_data(5, 0, 0x30, PLAIN) == COUNT[:0x30]
+    assert picc.read_data(5, 0x30, 0x20, MACED) == COUNT[0x30:]
     assert not transcript.said
 
 
@@ -202,11 +205,11 @@ def test_real_card_des_version() -> None:
         ("AF", "AF 04010101041A05"),
         ("AF", "00 04063F72633480BA4519E3204913 CDC810BAFA401759"),
     )
-    picc.authenticate("iso", Key(bytes(16), aes=False), 0)
-    version = picc.version()
-    assert version == Version(4, 1, (1, 0), 0x1A, (1, 4), h("04063F72633480"))
-    assert version.desfire
-    assert not version.ev1_4k
+    picc.authenticate_key("iso", Key(bytes(16), aes=False), 0)
+    version = picc.get_version()
+    assert version == CardVersion(4, 1, (1, 0), 0x1A, (1, 4), h("04063F72633480"))
+    assert version.is_desfire
+    assert not version.is_ev1_4k
 
 
 @pytest.mark.parametrize(
@@ -238,7 +241,7 @@ def test_real_card_des_version() -> None:
 )
 def test_real_card_des_key_version(key: str, a: str, said: tuple[tuple[str, str], ...]) -> None:
     picc, _ = card(a, *said)
-    picc.authenticate("iso", Key(h(key), aes=False), 0)
+    picc.authenticate_key("iso", Key(h(key), aes=False), 0)
     assert ask(picc, "6400") == b"\x10"
 
 
@@ -249,7 +252,7 @@ def test_a_chip_that_answers_the_zero_key() -> None:
         ("AF 156f6f700b46eefed65031d8a83263da", "AE"),
     )
     with pytest.raises(Refusal, match="authentication error"):
-        picc.authenticate("iso", Key(bytes(16), aes=False), 0)
+        picc.authenticate_key("iso", Key(bytes(16), aes=False), 0)
     assert not transcript.said
 
 
@@ -273,22 +276,22 @@ def test_the_whole_check_sums_of_a_long_talk() -> None:
     """Of which a card shows half, and of a command none."""
     cipher, iv = Cipher(SESSION, aes=True), bytes(16)
     for command, asked, answer, told in CHAIN:
-        iv = cipher.cmac(h(command), iv)
+        iv = cipher.cmac_block(h(command), iv)
         assert iv == h(asked), command
-        iv = cipher.cmac(h(answer) + b"\0", iv)
+        iv = cipher.cmac_block(h(answer) + b"\0", iv)
         assert iv == h(told), command
 
 
 def test_single_numbers_of_the_ciphers() -> None:
     """What a legacy station deciphers to send; a real card's enciphered command; NXP's subkeys."""
-    assert Cipher(b"\1" * 8, aes=False).decrypt(h("d659e17043a84068")) == h("730ddfada4d20789")
+    assert Cipher(b"\1" * 8, aes=False).decrypt_blocks(h("d659e17043a84068")) == h("730ddfada4d20789")
     session = Cipher(h("90F7A20191036845EC63DECD544B9931"), aes=True)
-    iv = session.cmac(h("10") + b"\0", session.cmac(h("6400")))
+    iv = session.cmac_block(h("10") + b"\0", session.cmac_block(h("6400")))
     assert iv == h("8A8FA36F55CD210DD8054658AC70D99A")
     changed = h("00" * 16 + "00" + "0A0F861B" + "00" * 11)
-    assert session.encrypt(changed, iv) == h("635375E4919F8AF2E9E86B1C1BA55B0C0807EAF484D7A7EF6E0C3084160F5A61")
-    assert crc32(h("C400") + changed[:17])[:4] == h("0A0F861B")
-    assert Cipher(MASTER, aes=True).subkeys == (
+    assert session.encrypt_blocks(changed, iv) == h("635375E4919F8AF2E9E86B1C1BA55B0C0807EAF484D7A7EF6E0C3084160F5A61")
+    assert desfire_crc32(h("C400") + changed[:17])[:4] == h("0A0F861B")
+    assert Cipher(MASTER, aes=True).cmac_subkeys == (
         h("FBC9F75C9413C041DFEE452D3F0706D1"), h("F793EEB928278083BFDC8A5A7E0E0D25"),
     )  # fmt: skip
 
@@ -316,13 +319,13 @@ TEXT = b"LU*CHG*C12345678*"
 
 def test_aes_enciphered() -> None:
     picc, transcript = card(A, *AES_TALK)
-    picc.select(0xF58840)
-    picc.authenticate("aes", an10922(Key(MASTER), UID + h("F58840") + b"CHG"), 1)
-    assert picc.uid() == UID
-    assert picc.read(1, 0, 17, ENCIPHERED) == TEXT
-    assert picc.read(1, 0, 0, ENCIPHERED) == TEXT + COUNT[: 64 - 17]
-    assert picc.file_settings(1).reading(1) == ENCIPHERED
-    assert picc.read(3, 0, 16, MACED) == COUNT[:16]
+    picc.select_application(0xF58840)
+    picc.authenticate_key("aes", diversify_an10922(Key(MASTER), UID + h("F58840") + b"CHG"), 1)
+    assert picc.get_card_uid() == UID
+    assert picc.read_data(1, 0, 17, ENCIPHERED) == TEXT
+    assert picc.read_data(1, 0, 0, ENCIPHERED) == TEXT + COUNT[: 64 - 17]
+    assert picc.get_file_settings(1).read_communication(1) == ENCIPHERED
+    assert picc.read_data(3, 0, 16, MACED) == COUNT[:16]
     assert not transcript.said
 
 
@@ -364,17 +367,17 @@ DES_TALKS = {
 def test_des_enciphered(name: str) -> None:
     scheme, key, content, *said = DES_TALKS[name]
     picc, transcript = card(A, *said)
-    picc.authenticate(scheme, Key(key, aes=False), 0)
-    assert picc.uid() == UID
-    assert picc.read(1, 0, len(content), ENCIPHERED) == content
+    picc.authenticate_key(scheme, Key(key, aes=False), 0)
+    assert picc.get_card_uid() == UID
+    assert picc.read_data(1, 0, len(content), ENCIPHERED) == content
     assert not transcript.said
 
 
 def test_legacy_check_sum() -> None:
     key = h("a0a1a2a3b0b1b2b3a4a5a6a7b4b5b6b7")
-    assert LegacySession(key).maced(bytes(20) + h("db4be81f")) == bytes(20)
+    assert LegacySession(key).check_maced(bytes(20) + h("db4be81f")) == bytes(20)
     with pytest.raises(NotGenuine):
-        LegacySession(key).maced(bytes(20) + h("db4be81e"))
+        LegacySession(key).check_maced(bytes(20) + h("db4be81e"))
 
 
 # --- cards that lie ----------------------------------------------------------------------------------------------
@@ -390,9 +393,9 @@ def aes_until(step: int, change: Callable[[bytes], bytes]) -> Picc:
 
 
 def talk(picc: Picc) -> bytes:
-    picc.select(0xF58840)
-    picc.authenticate("aes", an10922(Key(MASTER), UID + h("F58840") + b"CHG"), 1)
-    return picc.uid()
+    picc.select_application(0xF58840)
+    picc.authenticate_key("aes", diversify_an10922(Key(MASTER), UID + h("F58840") + b"CHG"), 1)
+    return picc.get_card_uid()
 
 
 @given(st.integers(2, 3), st.integers(0, 16 * 8 - 1))
@@ -417,33 +420,33 @@ def test_whatever_a_card_answers_is_a_card_error_or_the_truth(step: int, answer:
 def test_an_answer_without_end_ends() -> None:
     picc, _ = card(A, ("60", "AF 01"), *[("AF", "AF 01")] * 9000)
     with pytest.raises(NotGenuine, match="without an end"):
-        picc.version()
+        picc.get_version()
     picc, _ = card(A, ("60", "AF"), ("AF", "AF"))
     with pytest.raises(NotGenuine):
-        picc.version()
+        picc.get_version()
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x91", b"\x6a\x82", b"\x90\x00", bytes(20)])
 def test_what_is_no_desfire_is_told_so(answer: bytes) -> None:
     with pytest.raises(NotGenuine, match="no DESFire"):
-        Picc(lambda apdu: answer).version()
+        Picc(lambda apdu: answer).get_version()
 
 
 def test_nothing_is_read_under_a_proof_that_is_not_there() -> None:
     for communication in (MACED, ENCIPHERED):
         picc, _ = card(A, ("BD01000000100000", "00" + bytes(32).hex()))
         with pytest.raises(NotGenuine, match="not authenticated"):
-            picc.read(1, 0, 16, communication)
+            picc.read_data(1, 0, 16, communication)
 
 
 def test_a_refusal_ends_the_authentication() -> None:
     picc, _ = card(A, *AES_TALK[:3], ("BD09000000100000", "F0"), ("51", "00" + bytes(16).hex()))
-    picc.select(0xF58840)
-    picc.authenticate("aes", an10922(Key(MASTER), UID + h("F58840") + b"CHG"), 1)
+    picc.select_application(0xF58840)
+    picc.authenticate_key("aes", diversify_an10922(Key(MASTER), UID + h("F58840") + b"CHG"), 1)
     with pytest.raises(Refusal, match="no such file"):
-        picc.read(9, 0, 16, ENCIPHERED)
+        picc.read_data(9, 0, 16, ENCIPHERED)
     with pytest.raises(NotGenuine, match="not authenticated"):
-        picc.uid()
+        picc.get_card_uid()
 
 
 def test_a_key_shows_itself_to_nobody() -> None:
@@ -469,13 +472,13 @@ def test_a_key_shows_itself_to_nobody() -> None:
     ],
 )
 def test_versions(first: str, second: str, desfire: bool, ev1_4k: bool) -> None:
-    version = Version.of(h(first + second) + bytes(14))
-    assert (version.desfire, version.ev1_4k) == (desfire, ev1_4k)
+    version = CardVersion.from_bytes(h(first + second) + bytes(14))
+    assert (version.is_desfire, version.is_ev1_4k) == (desfire, ev1_4k)
 
 
 def test_how_a_file_is_read_depends_on_who_asks() -> None:
     """Free access is plain even where the file is enciphered for those who know a key."""
-    enciphered = FileSettings.of(h("000310E0400000"))
+    enciphered = FileSettings.from_bytes(h("000310E0400000"))
     assert enciphered.rights == (0xE, 0, 1, 0)
-    assert (enciphered.reading(1), enciphered.reading(3)) == (ENCIPHERED, PLAIN)
-    assert FileSettings.of(h("00010F20400000")).reading(2) == MACED
+    assert (enciphered.read_communication(1), enciphered.read_communication(3)) == (ENCIPHERED, PLAIN)
+    assert FileSettings.from_bytes(h("00010F20400000")).read_communication(2) == MACED

@@ -108,12 +108,12 @@ def test_what_the_card_says_is_what_the_station_reads(
     length = data.draw(st.integers(0, len(content) - offset))
     application = Application([bytes(16), key], {3: File(content, communication, 1)}, aes)
     card = picc(Chip(dice.randbytes(7), {0xF58840: application}, rng=dice))
-    card.select(0xF58840)
-    card.authenticate(scheme, Key(key, aes), 1)
+    card.select_application(0xF58840)
+    card.authenticate_key(scheme, Key(key, aes), 1)
     if data.draw(st.booleans()):
-        assert card.version().ev1_4k
-    assert card.file_settings(3).reading(1) == communication
-    read = card.read(3, offset, length, communication)
+        assert card.get_version().is_ev1_4k
+    assert card.get_file_settings(3).read_communication(1) == communication
+    read = card.read_data(3, offset, length, communication)
     assert read == (content[offset : offset + length] if length else content[offset:])
 
 
@@ -125,40 +125,43 @@ def test_many_uids(kind: str) -> None:
     for _ in range(300):
         key, uid = dice.randbytes(size), dice.randbytes(7)
         card = picc(Chip(uid, {1: Application([key], {}, aes)}, rng=dice))
-        card.select(1)
-        card.authenticate(scheme, Key(key, aes), 0)
-        assert card.uid() == uid
+        card.select_application(1)
+        card.authenticate_key(scheme, Key(key, aes), 0)
+        assert card.get_card_uid() == uid
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_the_wrong_key_is_refused_by_both(kind: str) -> None:
     scheme, aes, size = KINDS[kind]
     card = picc(Chip(UID, {1: Application([bytes(range(size))], {}, aes)}))
-    card.select(1)
+    card.select_application(1)
     with pytest.raises(Refusal, match="authentication error"):
-        card.authenticate(scheme, Key(bytes(range(1, size + 1)), aes), 0)
+        card.authenticate_key(scheme, Key(bytes(range(1, size + 1)), aes), 0)
 
 
 def test_what_a_card_does_not_give() -> None:
     files = {1: File(b"secret", ENCIPHERED, 1), 2: File(b"open", ENCIPHERED, EVERYBODY)}
     card = picc(Chip(UID, {1: Application([bytes(16), b"k" * 16, b"o" * 16], files)}))
-    for wrong, status in ((lambda: card.select(9), 0xA0), (lambda: card.authenticate("aes", Key(bytes(16)), 0), 0xAE)):
+    for wrong, status in (
+        (lambda: card.select_application(9), 0xA0),
+        (lambda: card.authenticate_key("aes", Key(bytes(16)), 0), 0xAE),
+    ):
         with pytest.raises(Refusal) as caught:
             wrong()
         assert caught.value.status == status
-    card.select(1)
-    assert card.read(2, 0, 4, PLAIN) == b"open"
+    card.select_application(1)
+    assert card.read_data(2, 0, 4, PLAIN) == b"open"
     for communication in COMMUNICATIONS:
         with pytest.raises((Refusal, NotGenuine)):
-            card.read(1, 0, 6, communication)
-    card.authenticate("aes", Key(b"o" * 16), 2)
+            card.read_data(1, 0, 6, communication)
+    card.authenticate_key("aes", Key(b"o" * 16), 2)
     with pytest.raises(Refusal):
-        card.read(1, 0, 6, ENCIPHERED)  # another key's file
-    card.authenticate("aes", Key(b"k" * 16), 1)
+        card.read_data(1, 0, 6, ENCIPHERED)  # another key's file
+    card.authenticate_key("aes", Key(b"k" * 16), 1)
     with pytest.raises(Refusal, match="beyond"):
-        card.read(1, 0, 7, ENCIPHERED)
-    card.authenticate("aes", Key(b"k" * 16), 1)
-    assert card.read(1, 0, 6, ENCIPHERED) == b"secret"
+        card.read_data(1, 0, 7, ENCIPHERED)
+    card.authenticate_key("aes", Key(b"k" * 16), 1)
+    assert card.read_data(1, 0, 6, ENCIPHERED) == b"secret"
 
 
 @given(st.lists(st.binary(max_size=40), max_size=12))
@@ -187,9 +190,9 @@ def test_cards_from_a_list(tmp_path: Path) -> None:
     assert card.uid != UID
     assert card.chip is not None
     reader = picc(card.chip)
-    reader.select(0xF58840)
-    reader.authenticate("aes", Key(h("2c7638621cbc45bc6340587cf94fa36e")), 1)
-    assert reader.read(1, 0, 17, ENCIPHERED) == b"LU*CHG*C12345678*"
+    reader.select_application(0xF58840)
+    reader.authenticate_key("aes", Key(h("2c7638621cbc45bc6340587cf94fa36e")), 1)
+    assert reader.read_data(1, 0, 17, ENCIPHERED) == b"LU*CHG*C12345678*"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Where
 from drivers.display_framebuffer import DRIVER, FramebufferSettings
-from drivers.display_framebuffer.raster import Framebuffer, packed
+from drivers.display_framebuffer.raster import Framebuffer, pack_pixels
 from drivers.panel.page import page_of_screen
 from drivers.panel.page_parts import faces_of_page
 from drivers.panel.texts import load_texts
@@ -65,7 +65,7 @@ def expected(image: Image.Image, pixel_format: str) -> list[tuple[int, int, int]
 def test_packing_is_exact(raw: bytes) -> None:
     image = Image.frombytes("RGB", (len(raw) // 3, 1), raw)
     for name, size in (("RGB565", 2), ("RGB888", 3), ("XRGB8888", 4)):
-        data = packed(image, name)
+        data = pack_pixels(image, name)
         assert decoded(data, image.size, name, image.width * size) == expected(image, name)
 
 

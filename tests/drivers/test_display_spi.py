@@ -141,11 +141,11 @@ async def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_lines_are_asked_for_as_gpiod_wants() -> None:
     """The library itself, without a chip: it must take the arguments and miss only the device."""
     pytest.importorskip("gpiod", reason="gpiod of the extra spi is not installed")
-    from drivers.display_spi.wire import Lines
+    from drivers.display_spi.wire import GpioLines
 
     for path, error in (("/dev/gpiochip-none", FileNotFoundError), ("/dev/null", OSError)):
         with pytest.raises((error, ValueError)):
-            Lines(path, (DC, RESET))
+            GpioLines(path, (DC, RESET))
 
 
 def test_complaints_name_the_key() -> None:

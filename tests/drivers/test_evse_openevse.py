@@ -23,8 +23,15 @@ from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.station_file.settings import Evse as Fitted
 from drivers.evse_openevse import DRIVER, OpenEvseSettings
-from drivers.evse_openevse.board import OpenEvse
-from drivers.evse_openevse.frames import COMMAND_MAX_BYTES, LINE_MAX_BYTES, Line, LineParser, command, numbers
+from drivers.evse_openevse.board import OpenEvseBoard
+from drivers.evse_openevse.frames import (
+    COMMAND_MAX_BYTES,
+    LINE_MAX_BYTES,
+    LineParser,
+    RapiMessage,
+    encode_command,
+    parse_numbers,
+)
 from drivers.sim.car import Car
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
@@ -49,16 +56,16 @@ def framed(words: list[str], number: int = 0) -> bytes:
     return f"{text}^{value:02X}\r".encode()
 
 
-def parsed(data: bytes, *cuts: int) -> list[Line]:
+def parsed(data: bytes, *cuts: int) -> list[RapiMessage]:
     parser = LineParser()
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
-    return [line for a, b in pairwise(edges) for line in parser.feed(data[a:b])]
+    return [line for a, b in pairwise(edges) for line in parser.feed_chunk(data[a:b])]
 
 
 @given(st.lists(st.tuples(WORDS, st.integers(0, 255), NOISE)), CUTS)
 def test_lines_pass_between_noise_in_any_chunks(lines: list[tuple[list[str], int, bytes]], cuts: list[int]) -> None:
     data = b"".join(noise + framed(words, number) for words, number, noise in lines)
-    assert parsed(data, *cuts) == [Line(tuple(words), number) for words, number, _ in lines]
+    assert parsed(data, *cuts) == [RapiMessage(tuple(words), number) for words, number, _ in lines]
 
 
 @given(st.binary(max_size=1500), CUTS)
@@ -74,7 +81,7 @@ def test_a_spoiled_line_is_no_other_line(words: list[str], number: int, data: st
     at = data.draw(st.integers(0, len(line) - 2))
     turned = bytes([line[at] ^ 1 << data.draw(st.integers(0, 7))])
     for spoiled in (line[:at] + turned + line[at + 1 :], line[:at] + line[at + 1 :]):
-        assert parsed(spoiled) in ([], [Line(tuple(words), number)])
+        assert parsed(spoiled) in ([], [RapiMessage(tuple(words), number)])
 
 
 def test_the_vectors_of_the_protocol() -> None:
@@ -91,24 +98,24 @@ def test_the_vectors_of_the_protocol() -> None:
         "SY 165^3C",
     )
     for vector in vectors:
-        assert command(vector.partition("^")[0], 0) == f"${vector}\r".encode()
-    assert command("GS", 0xA1) == b"$GS :A1^5A\r"
+        assert encode_command(vector.partition("^")[0], 0) == f"${vector}\r".encode()
+    assert encode_command("GS", 0xA1) == b"$GS :A1^5A\r"
 
 
 def test_what_is_thrown_away() -> None:
     parser = LineParser()
-    assert parser.feed(b"$OK^00\r$OK\r$^24\r$GS$OK^24\r") == []
+    assert parser.feed_chunk(b"$OK^00\r$OK\r$^24\r$GS$OK^24\r") == []
     assert parser.garbled == 4
-    assert parser.feed(b"$" + b"x" * LINE_MAX_BYTES) == []
+    assert parser.feed_chunk(b"$" + b"x" * LINE_MAX_BYTES) == []
     assert parser.garbled == 5
-    assert parser.feed(framed(["OK", "0"])) == [], "the end of the long one"
-    assert parser.feed(framed(["OK", "1"])) == [Line(("OK", "1"))]
+    assert parser.feed_chunk(framed(["OK", "0"])) == [], "the end of the long one"
+    assert parser.feed_chunk(framed(["OK", "1"])) == [RapiMessage(("OK", "1"))]
     with pytest.raises(ValueError, match="longer"):
-        command("X" * COMMAND_MAX_BYTES, 1)
+        encode_command("X" * COMMAND_MAX_BYTES, 1)
     with pytest.raises(Garbled):
-        numbers(("1",), (10, 10))
+        parse_numbers(("1",), (10, 10))
     with pytest.raises(Garbled):
-        numbers(("1", "zz"), (10, 16))
+        parse_numbers(("1", "zz"), (10, 16))
 
 
 # --- the board ---------------------------------------------------------------------------------------------------
@@ -129,7 +136,7 @@ class Rig:
             await asyncio.sleep(0.01)
             self.evse.step(round(10_000 * self.speed), 10_000 * self.haste, self.mains)
 
-    def open(self, **keys: Any) -> AbstractAsyncContextManager[OpenEvse]:
+    def open(self, **keys: Any) -> AbstractAsyncContextManager[OpenEvseBoard]:
         where = Where(1, "evse", lambda: (1, time.monotonic()), (), {"outlet": self.outlet, "phases": 3, "max_a": 32.0})
         settings = OpenEvseSettings(self.board.address, **{"poll_s": 0.1, "timeout_s": 0.6, **keys})
         return DRIVER.open(settings, where)  # type: ignore[arg-type]
@@ -173,7 +180,7 @@ async def until(true: Callable[[], bool], within_s: float = 30.0) -> None:
         await asyncio.sleep(0.005)
 
 
-async def seen(board: OpenEvse, true: Callable[[EvseState], bool]) -> EvseState:
+async def seen(board: OpenEvseBoard, true: Callable[[EvseState], bool]) -> EvseState:
     """The first such picture; the watch goes on no longer than that."""
     states = board.states()
     try:
@@ -187,7 +194,7 @@ async def seen(board: OpenEvse, true: Callable[[EvseState], bool]) -> EvseState:
 
 
 @asynccontextmanager
-async def watched(board: OpenEvse) -> AsyncIterator[list[EvseState]]:
+async def watched(board: OpenEvseBoard) -> AsyncIterator[list[EvseState]]:
     """Every picture, and what ended them."""
     pictures: list[EvseState] = []
 
@@ -217,7 +224,7 @@ def recorded(rig: Rig) -> list[int]:
     return offers
 
 
-async def charging(rig: Rig, board: OpenEvse, limit_a: float = 16.0) -> None:
+async def charging(rig: Rig, board: OpenEvseBoard, limit_a: float = 16.0) -> None:
     await rig.pilot(Pilot.C)
     await board.set_limit(Limit(current_a=limit_a))
     await board.set_release(True)

@@ -11,7 +11,7 @@ from agent.model.types import Lamp as Colour
 from agent.model.types import Light
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
-from drivers.lamp_leds import DRIVER, LampSettings, complaints
+from drivers.lamp_leds import DRIVER, LampSettings, list_complaints
 from drivers.sim.lamp import MOST, Lamp
 from drivers.testkit.lamp import check_lamp
 
@@ -72,7 +72,7 @@ async def test_a_lamp_that_goes_away_is_told_and_closes_without_noise(lamp: Lamp
 
 @pytest.mark.parametrize("wrong", [{}, {"green": "../x"}, {"green": "a", "red": "a"}])
 async def test_settings_are_judged(wrong: dict[str, str]) -> None:
-    assert complaints(LampSettings(**wrong))
+    assert list_complaints(LampSettings(**wrong))
     with pytest.raises(Broken):
         async with DRIVER.open(LampSettings(**wrong), WHERE):
             pass

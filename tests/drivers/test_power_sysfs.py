@@ -11,7 +11,7 @@ from busy_machine import stretched
 from agent.model.types import Supply
 from agent.ports import Broken, Garbled, Unreachable
 from agent.ports.driver import Where
-from drivers.power_sysfs import DRIVER, PowerSettings, complaints
+from drivers.power_sysfs import DRIVER, PowerSettings, list_complaints
 from drivers.sim.power_supply import PowerSupply
 from drivers.testkit.power import check_power
 
@@ -82,7 +82,7 @@ async def test_an_input_that_goes_away_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"path": ""}, {"poll_s": 3.0}, {"backup_min_percent": 101}])
 async def test_settings_are_judged(tmp_path: Path, wrong: dict[str, object]) -> None:
     settings = PowerSettings(**{"path": str(tmp_path), **wrong})  # type: ignore[arg-type]
-    assert complaints(settings)
+    assert list_complaints(settings)
     with pytest.raises(Broken):
         async with DRIVER.open(settings, WHERE):
             pass

@@ -11,29 +11,29 @@ from hypothesis import strategies as st
 from agent.model.bank_card import TerminalIdentity
 from drivers.sim.apollo.blocks import Ear, encode_block
 from drivers.terminal_payter import commands, messages, tlv
-from drivers.terminal_payter.card import card
+from drivers.terminal_payter.card import bank_card_of_tags
 from drivers.terminal_payter.commands import From, State, To
-from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame, Parser, TooLong, encode
-from drivers.terminal_payter.messages import Status, u32
+from drivers.terminal_payter.frames import LONGEST_PLAIN, Frame, FrameParser, TooLong, encode_frame
+from drivers.terminal_payter.messages import Status, uint32_bytes
 
 TO_TERMINAL = [
     ("CC 02 3C 24 2E", To.SYNCHRONIZE, b""),
     ("CC 02 3C 12 1C", To.ENABLE, b""),
     ("CC 02 3C 11 1B", To.DISABLE, b""),
     ("CC 02 3C 26 30", To.GET_STATUS, b""),
-    ("CC 07 3C 13 03 00 00 00 1B 40", To.PROTOCOL, messages.protocol(0x1B)),
-    ("CC 07 3C 23 00 01 51 80 01 05", To.SETUP, messages.setup(86400)),
-    ("CC 0A 3C 34 00 00 13 88 00 00 00 01 E2", To.START, messages.start(5000, 1)),
+    ("CC 07 3C 13 03 00 00 00 1B 40", To.PROTOCOL, messages.protocol_payload(0x1B)),
+    ("CC 07 3C 23 00 01 51 80 01 05", To.SETUP, messages.setup_payload(86400)),
+    ("CC 0A 3C 34 00 00 13 88 00 00 00 01 E2", To.START, messages.start_payload(5000, 1)),
     ("CC 02 3C 36 40", To.AUTH, b""),
     ("CC 02 3C 37 41", To.CANCEL, b""),
-    ("CC 0A 3C 35 00 00 00 07 00 00 04 D2 24", To.COMMIT, u32(7) + u32(1234)),
-    ("CC 06 3C 33 00 00 00 07 48", To.VOID, u32(7)),
+    ("CC 0A 3C 35 00 00 00 07 00 00 04 D2 24", To.COMMIT, uint32_bytes(7) + uint32_bytes(1234)),
+    ("CC 06 3C 33 00 00 00 07 48", To.VOID, uint32_bytes(7)),
 ]
 FROM_TERMINAL = [
     ("AA 03 3C 00 00 E9", Frame(From.RESULT, b"\0")),
     ("AA 04 3C 00 01 05 F0", Frame(From.RESULT, b"\1\5")),
     ("AA 04 3C 00 08 00 F2", Frame(From.RESULT, b"\x08\0")),
-    ("AA 06 3C 31 00 00 00 07 24", Frame(From.APPROVED, u32(7))),
+    ("AA 06 3C 31 00 00 00 07 24", Frame(From.APPROVED, uint32_bytes(7))),
     ("AA 03 3C 32 09 24", Frame(From.DECLINED, b"\x09")),
     ("AA 04 3C 21 03 66 74", Frame(0x21, b"\x03\x66")),
     ("AA 00 00 00 04 3C 21 03 66 74", Frame(0x21, b"\x03\x66", True)),
@@ -42,51 +42,51 @@ FROM_TERMINAL = [
 
 @pytest.mark.parametrize(("golden", "header", "payload"), TO_TERMINAL)
 def test_what_is_sent(golden: str, header: int, payload: bytes) -> None:
-    assert encode(header, payload) == bytes.fromhex(golden)
+    assert encode_frame(header, payload) == bytes.fromhex(golden)
 
 
 @pytest.mark.parametrize(("golden", "frame"), FROM_TERMINAL)
 def test_what_comes(golden: str, frame: Frame) -> None:
-    assert Parser().feed(bytes.fromhex(golden)) == [frame]
+    assert FrameParser().feed_chunk(bytes.fromhex(golden)) == [frame]
 
 
 def test_what_a_result_says() -> None:
-    assert messages.result(b"\0") == commands.OK
-    assert messages.result(b"\1\5") == commands.WRONG_STATE
-    assert messages.result(b"\1") == 0
+    assert messages.parse_result(b"\0") == commands.OK
+    assert messages.parse_result(b"\1\5") == commands.WRONG_STATE
+    assert messages.parse_result(b"\1") == 0
 
 
 @pytest.mark.parametrize("late", ["00", "01", "0105", "0111", "010C"])
 def test_no_result_passes_for_a_status(late: str) -> None:
-    assert messages.status(bytes.fromhex(late)) is None
+    assert messages.parse_status(bytes.fromhex(late)) is None
 
 
 def test_statuses() -> None:
-    assert messages.status(b"\x08\x00") == Status(State.ENABLED, False)
-    assert messages.status(b"\x20\x01") == Status(State.WAIT_AUTH, True)
-    assert messages.status(b"\x01\x00") == Status(State.OFFLINE, False)
+    assert messages.parse_status(b"\x08\x00") == Status(State.ENABLED, False)
+    assert messages.parse_status(b"\x20\x01") == Status(State.WAIT_AUTH, True)
+    assert messages.parse_status(b"\x01\x00") == Status(State.OFFLINE, False)
 
 
 def test_a_session_that_nobody_settles_is_voided_never_charged() -> None:
-    assert messages.setup(259_200)[-1] == 0x01
+    assert messages.setup_payload(259_200)[-1] == 0x01
 
 
 def test_the_longest_frame() -> None:
-    assert len(encode(To.START, bytes(LONGEST_PLAIN - 2))) == 257
+    assert len(encode_frame(To.START, bytes(LONGEST_PLAIN - 2))) == 257
     with pytest.raises(TooLong):
-        encode(To.START, bytes(LONGEST_PLAIN - 1))
-    assert len(encode(To.START, bytes(4400), extended=True)) == 4400 + 8
+        encode_frame(To.START, bytes(LONGEST_PLAIN - 1))
+    assert len(encode_frame(To.START, bytes(4400), extended=True)) == 4400 + 8
 
 
 def test_a_long_text_is_cut_between_characters() -> None:
-    assert messages.text("é" * 40, 63) == ("é" * 31).encode() + b"\0"
-    assert messages.text("a\0b", 63) == b"ab\0"
+    assert messages.text_field("é" * 40, 63) == ("é" * 31).encode() + b"\0"
+    assert messages.text_field("a\0b", 63) == b"ab\0"
 
 
 def test_who_it_is() -> None:
-    told = messages.identity(b"A123\0Apollo\0P 1\0psp 2\0ui 3\0")
+    told = messages.parse_identity(b"A123\0Apollo\0P 1\0psp 2\0ui 3\0")
     assert told == TerminalIdentity("Payter", "Apollo", "A123", "P 1 psp 2 ui 3")
-    assert messages.identity(b"") == TerminalIdentity("Payter")
+    assert messages.parse_identity(b"") == TerminalIdentity("Payter")
 
 
 # --- the parser ------------------------------------------------------------------------------------------------------
@@ -100,9 +100,9 @@ def wire(frame: Frame) -> bytes:
 
 
 def parsed(data: bytes, cuts: list[int]) -> list[Frame]:
-    parser = Parser()
+    parser = FrameParser()
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
-    return [f for a, b in pairwise(edges) for f in parser.feed(data[a:b])] + parser.silent()
+    return [f for a, b in pairwise(edges) for f in parser.feed_chunk(data[a:b])] + parser.flush_partial()
 
 
 @given(st.lists(FRAMES, max_size=5), CUTS)
@@ -122,25 +122,27 @@ def test_frames_between_noise_are_all_found(parts: list[tuple[bytes, Frame]], cu
 
 @given(st.binary(max_size=40), FRAMES)
 def test_after_a_silence_the_next_frame_is_found_whatever_came_before(noise: bytes, frame: Frame) -> None:
-    parser = Parser()
-    parser.feed(noise)
-    parser.silent()
-    assert not parser.partial
-    assert parser.feed(wire(frame)) == [frame]
+    parser = FrameParser()
+    parser.feed_chunk(noise)
+    parser.flush_partial()
+    assert not parser.has_partial_frame
+    assert parser.feed_chunk(wire(frame)) == [frame]
 
 
 def test_a_false_preamble_with_a_big_length_hides_nothing() -> None:
     good = bytes.fromhex("AA 03 3C 00 00 E9")
-    assert Parser().feed(bytes.fromhex("AA F0 11") + good) == [Frame(0, b"\0")]  # the magic is judged at once
-    parser = Parser()
-    assert parser.feed(bytes.fromhex("AA F0 3C") + good) == []  # here only the silence tells
-    assert parser.silent() == [Frame(0, b"\0")]
+    assert FrameParser().feed_chunk(bytes.fromhex("AA F0 11") + good) == [
+        Frame(0, b"\0")
+    ]  # the magic is judged at once
+    parser = FrameParser()
+    assert parser.feed_chunk(bytes.fromhex("AA F0 3C") + good) == []  # here only the silence tells
+    assert parser.flush_partial() == [Frame(0, b"\0")]
 
 
 def test_a_wrong_sum_is_no_frame_and_what_is_inside_it_is_looked_at() -> None:
     inner = bytes.fromhex("AA 03 3C 00 00 E9")
     outer = bytes([0xAA, 2 + len(inner), 0x3C, 0x34]) + inner
-    assert Parser().feed(outer + b"\0") == [Frame(0, b"\0")]
+    assert FrameParser().feed_chunk(outer + b"\0") == [Frame(0, b"\0")]
 
 
 @given(st.integers(0, 255), st.binary(max_size=252))
@@ -148,7 +150,7 @@ def test_the_far_end_reads_what_is_sent(header: int, payload: bytes) -> None:
     for extended in (False, True):
         ear = Ear()
         ear.wide = extended
-        (heard,) = ear.feed_bytes(encode(header, payload, extended))
+        (heard,) = ear.feed_bytes(encode_frame(header, payload, extended))
         assert (heard.code, heard.body, heard.intact) == (header, payload, True)
 
 
@@ -157,36 +159,36 @@ def test_the_far_end_reads_what_is_sent(header: int, payload: bytes) -> None:
 
 def test_card_data() -> None:
     data = bytes.fromhex("DFCA0B10") + b"411111******1234" + bytes.fromhex("DFAA7004DEADBEEFDFCA0A04") + b"VISA"
-    read = card(data, "DFAA70", b"salt")
+    read = bank_card_of_tags(data, "DFAA70", b"salt")
     assert (read.last4, read.brand, len(read.mark)) == ("1234", "VISA", 32)
-    assert card(data, "DFAA70", b"other").mark != read.mark
+    assert bank_card_of_tags(data, "DFAA70", b"other").mark != read.mark
     assert "deadbeef" not in read.mark
 
 
 def test_a_card_without_a_hash_has_no_mark() -> None:
-    assert card(bytes.fromhex("DFF00601 01"), "DFAA70", b"salt").mark == ""
+    assert bank_card_of_tags(bytes.fromhex("DFF00601 01"), "DFAA70", b"salt").mark == ""
 
 
 @pytest.mark.parametrize("pan", ["", "123", "************", "4111 **** ٤٢٤٢"])
 def test_no_last_digits_of_what_has_none(pan: str) -> None:
     raw = pan.encode()
-    assert card(bytes.fromhex("DFCA0B") + bytes([len(raw)]) + raw, "DFAA70", b"s").last4 == ""
+    assert bank_card_of_tags(bytes.fromhex("DFCA0B") + bytes([len(raw)]) + raw, "DFAA70", b"s").last4 == ""
 
 
 def test_long_lengths_and_short_tags() -> None:
     value = bytes(300)
-    assert tlv.read(b"\x5a\x81\x02ab" + b"\xdf\xaa\x70\x82\x01\x2c" + value) == {"5A": b"ab", "DFAA70": value}
+    assert tlv.parse_tlv(b"\x5a\x81\x02ab" + b"\xdf\xaa\x70\x82\x01\x2c" + value) == {"5A": b"ab", "DFAA70": value}
 
 
 @given(st.binary(max_size=80))
 def test_broken_card_data_is_no_failure(data: bytes) -> None:
-    tlv.read(data)
-    card(data, "DFAA70", b"salt")
+    tlv.parse_tlv(data)
+    bank_card_of_tags(data, "DFAA70", b"salt")
 
 
 @given(st.dictionaries(st.sampled_from(["DFAA70", "DFCA0B", "5A", "DF01"]), st.binary(max_size=120)), st.data())
 def test_card_data_that_is_cut_keeps_what_came_before(items: dict[str, bytes], data: st.DataObject) -> None:
     raw = b"".join(bytes.fromhex(t) + bytes([len(v)]) + v for t, v in items.items())
-    assert tlv.read(raw) == items
-    cut = tlv.read(raw[: data.draw(st.integers(0, len(raw)))])
+    assert tlv.parse_tlv(raw) == items
+    cut = tlv.parse_tlv(raw[: data.draw(st.integers(0, len(raw)))])
     assert cut.items() <= items.items()

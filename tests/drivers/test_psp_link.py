@@ -14,7 +14,7 @@ from drivers.terminal_payter import PayterSettings, commands, messages
 from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.dialogue import Dialogue
 from drivers.terminal_payter.frames import Frame
-from drivers.terminal_payter.link import Link, Silent
+from drivers.terminal_payter.link import NoAnswer, TerminalLink
 
 OK, STATUS = encode_block(0x00, b"\x00", False), encode_block(0x00, b"\x08\x00", False)
 REFUSED = encode_block(0x00, b"\x01\x05", False)
@@ -28,35 +28,35 @@ class Wire:
         self.sent: list[int] = []
         self.heard: list[Frame] = []
         self.answers = {int(k, 16): v for k, v in answers.items()}
-        self.link = Link("t", 0.05, self.heard.append)
-        self.link.attach(self)
+        self.link = TerminalLink("t", 0.05, self.heard.append)
+        self.link.attach_line(self)
 
     def write(self, data: bytes) -> None:
         self.sent.append(data[3])
         if data[3] in self.answers:
-            asyncio.get_running_loop().call_soon(self.link.received, self.answers[data[3]])
+            asyncio.get_running_loop().call_soon(self.link.receive_bytes, self.answers[data[3]])
 
     def close(self) -> None:
         pass
 
 
 async def asking(wire: Wire, header: int, *bytes_: bytes, judge: Callable[[Frame], bool] | None = None) -> Frame | None:
-    task = asyncio.create_task(wire.link.ask(header, b"", 1.0, judge=judge))
+    task = asyncio.create_task(wire.link.request_answer(header, b"", 1.0, judge=judge))
     await asyncio.sleep(0)
     for data in bytes_:
-        wire.link.received(data)
+        wire.link.receive_bytes(data)
     return await task
 
 
 async def test_a_late_status_is_no_result_of_a_commit() -> None:
     frame = await asking(Wire(), To.COMMIT, STATUS, OK, judge=messages.is_result)
     assert frame is not None
-    assert messages.result(frame.payload) == commands.OK
+    assert messages.parse_result(frame.payload) == commands.OK
 
 
 async def test_a_late_result_is_no_status() -> None:
     wire = Wire(**{"26": OK + REFUSED + STATUS})
-    status = await Dialogue(PayterSettings(reply_s=1), wire.link).status()
+    status = await Dialogue(PayterSettings(reply_s=1), wire.link).request_status()
     assert status == messages.Status(State.ENABLED, False)
 
 
@@ -70,23 +70,23 @@ async def test_what_happens_in_between_is_told_in_order_and_is_no_answer() -> No
 
 async def test_what_nobody_waits_for_is_dropped() -> None:
     wire = Wire()
-    wire.link.received(OK + STATUS)
+    wire.link.receive_bytes(OK + STATUS)
     assert wire.heard == []
-    with pytest.raises(Silent):
-        await wire.link.ask(To.COMMIT, b"", 0.02)
+    with pytest.raises(NoAnswer):
+        await wire.link.request_answer(To.COMMIT, b"", 0.02)
     assert wire.link.unsure
 
 
 async def test_after_an_answer_that_may_still_come_the_state_is_asked_first() -> None:
     wire = Wire(**{"26": OK + STATUS, "35": REFUSED})
     wire.link.unsure = True
-    code = await Dialogue(PayterSettings(reply_s=1), wire.link).result(To.COMMIT)
+    code = await Dialogue(PayterSettings(reply_s=1), wire.link).request_result(To.COMMIT)
     assert (code, wire.sent) == (commands.WRONG_STATE, [To.GET_STATUS, To.COMMIT])
 
 
 async def test_who_is_called_off_leaves_the_link_unsure() -> None:
     wire = Wire()
-    task = asyncio.create_task(wire.link.ask(To.START, b"", 5))
+    task = asyncio.create_task(wire.link.request_answer(To.START, b"", 5))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
@@ -95,18 +95,18 @@ async def test_who_is_called_off_leaves_the_link_unsure() -> None:
 
 async def test_a_lost_line_is_told_to_who_waits_and_to_who_asks_later() -> None:
     wire = Wire()
-    task = asyncio.create_task(wire.link.ask(To.COMMIT, b"", 5))
+    task = asyncio.create_task(wire.link.request_answer(To.COMMIT, b"", 5))
     await asyncio.sleep(0)
-    wire.link.lost(Unreachable("gone"))
+    wire.link.fail_link(Unreachable("gone"))
     with pytest.raises(Unreachable, match="gone"):
         await task
     with pytest.raises(Unreachable, match="gone"):
-        await wire.link.ask(To.VOID, b"", 5)
+        await wire.link.request_answer(To.VOID, b"", 5)
 
 
 async def test_half_a_frame_is_given_up_after_the_silence() -> None:
     wire = Wire()
-    wire.link.received(bytes.fromhex("AA F0 3C") + APPROVED)
+    wire.link.receive_bytes(bytes.fromhex("AA F0 3C") + APPROVED)
     assert wire.heard == []
     async with deadline(30):
         while not wire.heard:

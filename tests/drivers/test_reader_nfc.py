@@ -29,7 +29,7 @@ from agent.ports.reader import ReaderPort, Tap
 from drivers.reader_nfc import DRIVER, NfcSettings
 from drivers.reader_nfc import reader as reader_module
 from drivers.reader_nfc.cards import Card, Debounce, tap_of
-from drivers.reader_nfc.field import Field, translate
+from drivers.reader_nfc.field import RfField, to_device_error
 from drivers.reader_nfc.reader import NfcReader
 from drivers.testkit.reader import check_reader
 
@@ -210,16 +210,16 @@ def test_a_random_or_impossible_uid_is_never_a_token(uid: bytes, sak: int) -> No
 
 def test_debounce() -> None:
     d, a, b = Debounce(1.5), Tap(Token("A")), Tap(Token("B"))
-    assert d.counts(a, 0.0)
-    assert not d.counts(a, 1.0)
-    assert d.counts(b, 1.1), "another card counts at once"
-    assert d.counts(a, 2.4), "a presence that was not told prolongs nothing"
-    d.present(a, 5.0)
-    assert not d.counts(a, 6.4)
-    assert d.counts(a, 7.9)
-    assert d.counts(Tap(None, "random_uid"), 8.0)
-    assert not d.counts(Tap(None, "random_uid"), 9.0), "a phone has a new UID each time and is told once"
-    assert set(d.memory) == {"A", "random_uid"}
+    assert d.is_new_tap(a, 0.0)
+    assert not d.is_new_tap(a, 1.0)
+    assert d.is_new_tap(b, 1.1), "another card counts at once"
+    assert d.is_new_tap(a, 2.4), "a presence that was not told prolongs nothing"
+    d.note_presence(a, 5.0)
+    assert not d.is_new_tap(a, 6.4)
+    assert d.is_new_tap(a, 7.9)
+    assert d.is_new_tap(Tap(None, "random_uid"), 8.0)
+    assert not d.is_new_tap(Tap(None, "random_uid"), 9.0), "a phone has a new UID each time and is told once"
+    assert set(d.remembered_cards) == {"A", "random_uid"}
 
 
 # --- over the air ------------------------------------------------------------------------------------------------
@@ -365,25 +365,25 @@ async def test_a_port_with_a_name_needs_another_one() -> None:
 async def test_a_stuck_driver_is_noticed_by_its_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
-    class Stuck(Field):
-        about = "no reader behind it"
+    class Stuck(RfField):
+        reader_description = "no reader behind it"
 
-        def sense(self) -> Card | None:
+        def find_card(self) -> Card | None:
             release.wait(30)
             return None
 
-        def close(self) -> None:
+        def close_reader(self) -> None:
             pass
 
     monkeypatch.setattr(reader_module, "SILENCE_S", 0.2)
     monkeypatch.setattr(reader_module, "_WATCH_S", 0.05)
     monkeypatch.setattr(reader_module, "STOP_S", 0.1)
     reader = NfcReader(NfcSettings("usb"), lambda path: Stuck(None, None))
-    await reader.start()
+    await reader.start_thread()
     with pytest.raises(Unreachable, match="no sign of life"):
         await asyncio.wait_for(anext(reader.taps()), stretched(5))
     started_s = time.monotonic()
-    await reader.stop()
+    await reader.stop_thread()
     assert time.monotonic() - started_s < 10  # it would never end by itself
     release.set()
 
@@ -392,7 +392,7 @@ async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(mo
     """Nobody can end a thread in a stuck USB driver; a new one every few seconds would take the station with it."""
     release, opened = threading.Event(), []
 
-    def stuck(path: str) -> Field:
+    def stuck(path: str) -> RfField:
         opened.append(path)
         release.wait(30)
         raise OSError(errno.EIO, "gone")
@@ -402,12 +402,12 @@ async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(mo
     for _ in range(3):
         reader = NfcReader(NfcSettings("usb:001:099"), stuck)
         with pytest.raises(Unreachable, match=r"did not open|hangs in its driver.*replug.*restart"):
-            await reader.start()
-        await reader.stop()
+            await reader.start_thread()
+        await reader.stop_thread()
     assert len(opened) == 1
     other = NfcReader(NfcSettings("usb:001:098"), stuck)
     with pytest.raises(Unreachable, match="did not open"):
-        await other.start()
+        await other.start_thread()
     release.set()
     patience = Deadline(5)
     while any(t.name == "reader_nfc" and t.is_alive() for t in threading.enumerate()):
@@ -415,15 +415,15 @@ async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(mo
         await asyncio.sleep(0.01)
     last = NfcReader(NfcSettings("usb:001:099"), stuck)
     with pytest.raises(Unreachable, match="gone"):
-        await last.start()
+        await last.start_thread()
     assert opened.count("usb:001:099") == 2
 
 
 def test_foreign_exceptions_become_ours() -> None:
-    assert isinstance(translate(IndexError("x"), "tty:S0:pn532"), Unreachable)
-    assert isinstance(translate(FileNotFoundError(2, "libusb-1.0.so"), "usb"), Broken)
-    assert "udev" in str(translate(PermissionError(13, "Permission denied"), "usb:072f:2200"))
-    assert "pn533_usb" in str(translate(OSError(16, "Device or resource busy"), "usb"))
+    assert isinstance(to_device_error(IndexError("x"), "tty:S0:pn532"), Unreachable)
+    assert isinstance(to_device_error(FileNotFoundError(2, "libusb-1.0.so"), "usb"), Broken)
+    assert "udev" in str(to_device_error(PermissionError(13, "Permission denied"), "usb:072f:2200"))
+    assert "pn533_usb" in str(to_device_error(OSError(16, "Device or resource busy"), "usb"))
 
 
 def test_the_package_costs_nothing_to_import() -> None:
@@ -438,7 +438,7 @@ def test_tapping_every_second_is_heard_after_the_holdoff() -> None:
     debounce, tap = Debounce(1.5), Tap(Token("04A1B2C3D4E5F6"))
     heard = []
     for second in range(6):
-        if debounce.counts(tap, float(second)):
+        if debounce.is_new_tap(tap, float(second)):
             heard.append(second)
-        debounce.present(tap, second + 0.3)
+        debounce.note_presence(tap, second + 0.3)
     assert heard == [0, 2, 4]

@@ -18,7 +18,7 @@ from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
 from drivers.reader_nfc import DRIVER, NfcSettings, key_file
 from drivers.reader_nfc.desfire.ciphers import Key
-from drivers.reader_nfc.desfire.diversify import an10922
+from drivers.reader_nfc.desfire.diversify import diversify_an10922
 from drivers.reader_nfc.secure_settings import SecureSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import MACED, PLAIN, Application, Chip, File
@@ -52,7 +52,7 @@ def secure(tmp_path: Path) -> SecureSettings:
 
 def chip(uid: bytes = UID, key: bytes = b"", **changes: object) -> Chip:
     """A badge of the network, with its own key made of the master key."""
-    own = key or an10922(Key(MASTER), uid + bytes.fromhex("F58840") + b"CHG").value
+    own = key or diversify_an10922(Key(MASTER), uid + bytes.fromhex("F58840") + b"CHG").value
     files = {1: File(TEXT + bytes(15)), 2: File(b"\x12\x34\x56\xab", MACED), 3: File(b"NOBODY PROVES IT", PLAIN)}
     return Chip(uid, {AID: Application([bytes(16), own, SHARED], files)}, **changes)  # type: ignore[arg-type]
 
@@ -114,7 +114,7 @@ async def test_how_a_badge_is_read(
 async def test_des_badges(field: RfField, secure: SecureSettings, auth: str, size: int) -> None:
     master = bytes(range(3, 3 + size))
     secure.key_file.write_text(master.hex())
-    own = an10922(Key(master, aes=False), UID + bytes.fromhex("F58840")).value
+    own = diversify_an10922(Key(master, aes=False), UID + bytes.fromhex("F58840")).value
     inside = Chip(UID, {AID: Application([bytes(size), own], {1: File(TEXT)}, aes=False)})
     async with opened(field, replace(secure, auth=auth, diversify_input=("uid", "application"))) as port:
         field.present_card(Card(UID, chip=inside), 5)
@@ -140,7 +140,7 @@ async def test_a_hidden_uid_without_the_shared_key_is_nobody(field: RfField, sec
 
 IMPOSTORS: dict[str, Callable[[], Card]] = {
     "another key": lambda: badge(key=bytes(16)),
-    "key of another card": lambda: badge(bytes.fromhex("04112233445567"), an10922(Key(MASTER), UID).value),
+    "key of another card": lambda: badge(bytes.fromhex("04112233445567"), diversify_an10922(Key(MASTER), UID).value),
     "no application": lambda: Card(UID),
     "no DESFire": lambda: Card(b"\x11\x22\x33\x44", "classic"),
     "random without application": lambda: Card(b"", "random_uid"),
@@ -221,16 +221,16 @@ async def test_a_key_file_that_cannot_be_used(
 def test_keys_in_hex_and_in_bytes(secure: SecureSettings) -> None:
     for written in (MASTER, MASTER.hex().encode(), b" ".join(b"%02X" % b for b in MASTER) + b"\r\n"):
         secure.key_file.write_bytes(written)
-        assert key_file.read(secure.key_file, "aes") == MASTER
+        assert key_file.read_key(secure.key_file, "aes") == MASTER
 
 
 def test_a_credential_of_systemd_is_as_it_is(secure: SecureSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its right is an access list, which shows as a right of the group; it is there only while the service runs."""
     secure.key_file.chmod(0o440)
-    assert "mode 0440" in key_file.trouble(secure.key_file, "aes")
+    assert "mode 0440" in key_file.key_file_problem(secure.key_file, "aes")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(secure.key_file.parent))
-    assert key_file.trouble(secure.key_file, "aes") == ""
-    assert key_file.trouble(Path("/run/credentials/chargy-agent.service/none"), "aes") == ""
+    assert key_file.key_file_problem(secure.key_file, "aes") == ""
+    assert key_file.key_file_problem(Path("/run/credentials/chargy-agent.service/none"), "aes") == ""
 
 
 async def test_no_key_and_no_content_in_the_logs(
@@ -242,7 +242,7 @@ async def test_no_key_and_no_content_in_the_logs(
         for card in (badge(), badge(key=bytes(16))):
             field.present_card(card, 0.2)
             await told(port)
-    own = an10922(Key(MASTER), UID + bytes.fromhex("F58840") + b"CHG").value
+    own = diversify_an10922(Key(MASTER), UID + bytes.fromhex("F58840") + b"CHG").value
     for secret in (MASTER.hex(), own.hex(), repr(MASTER)[2:-1], TEXT.decode(), UID.hex()):
         assert secret.lower() not in caplog.text.lower()
     assert "authentication error" in caplog.text

@@ -66,7 +66,7 @@ async def told(port: ReaderPort) -> Tap:
 def parsed(data: bytes, *cuts: int, settings: SerialReaderSettings = SETTINGS) -> list[Tap]:
     parser = LineParser(settings)
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
-    return [tap for a, b in pairwise(edges) for tap in parser.feed(data[a:b])]
+    return [tap for a, b in pairwise(edges) for tap in parser.feed_chunk(data[a:b])]
 
 
 # --- the parser --------------------------------------------------------------------------------------------------

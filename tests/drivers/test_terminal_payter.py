@@ -18,7 +18,7 @@ from agent.ports.driver import Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.terminal import DECLINES
 from drivers.terminal_payter import DRIVER, PayterSettings, commands
-from drivers.terminal_payter.card import trouble
+from drivers.terminal_payter.card import salt_file_problem
 from drivers.testkit.terminal import check_terminal
 
 LAG_S = 2.0
@@ -482,12 +482,12 @@ def test_a_salt_that_others_can_read_is_complained_of(tmp_path: Path, mode: int,
     file = tmp_path / "salt"
     file.write_text("a long random secret")
     file.chmod(mode)
-    assert (f"mode {mode:04o}" in trouble(file)) is said
+    assert (f"mode {mode:04o}" in salt_file_problem(file)) is said
 
 
 def test_a_salt_that_systemd_hands_over_is_there_only_while_the_service_runs() -> None:
-    assert trouble(Path("/run/credentials/chargy-agent.service/none")) == ""
-    assert "No such file" in trouble(Path("/nowhere/salt"))
+    assert salt_file_problem(Path("/run/credentials/chargy-agent.service/none")) == ""
+    assert "No such file" in salt_file_problem(Path("/nowhere/salt"))
 
 
 async def test_a_terminal_with_another_certificate_is_not_spoken_to(tmp_path: Path) -> None:

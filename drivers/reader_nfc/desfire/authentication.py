@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from drivers.reader_nfc.desfire import MORE, OK, NotGenuine, Refusal
-from drivers.reader_nfc.desfire.ciphers import Cipher, Key, rotated, xor
+from drivers.reader_nfc.desfire.ciphers import Cipher, Key, rotate_left, xor_bytes
 from drivers.reader_nfc.desfire.sessions import Ev1Session, LegacySession, Session
 
 Ask: TypeAlias = Callable[[bytes], tuple[int, bytes]]
@@ -19,40 +19,40 @@ Random: TypeAlias = Callable[[int], bytes]
 SCHEMES = {"legacy": 0x0A, "iso": 0x1A, "aes": 0xAA}
 
 
-def authenticate(ask: Ask, scheme: str, key: Key, number: int, random: Random) -> Session:
+def authenticate_card(ask: Ask, scheme: str, key: Key, number: int, random: Random) -> Session:
     """``number`` of the key in the selected application. Raises ``Refusal``, ``NotGenuine``."""
     command = SCHEMES[scheme]
     if key.aes != (scheme == "aes") or (scheme == "legacy" and len(key.value) != 16):
         raise ValueError(f"{key!r} is no key for the scheme {scheme}")
     size = 16 if key.aes or len(key.value) == 24 else 8
-    challenge = _answer(ask, bytes((command, number)), MORE, size)
+    challenge = _expect_answer(ask, bytes((command, number)), MORE, size)
     a = random(size)
-    proof = _legacy if scheme == "legacy" else _chained
+    proof = _prove_legacy if scheme == "legacy" else _prove_chained
     b = proof(ask, Cipher(key.value, key.aes), challenge, a)
     made = session_key(key, a, b)
     return LegacySession(made) if scheme == "legacy" else Ev1Session(made, key.aes)
 
 
-def _chained(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
+def _prove_chained(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
     """One CBC chain through the whole talk. Returns the card's random number."""
-    b = cipher.decrypt(challenge)
-    token = cipher.encrypt(a + rotated(b), challenge[-cipher.block :])
-    answer = _answer(ask, bytes((MORE,)) + token, OK, len(a))
-    _prove(cipher.decrypt(answer, token[-cipher.block :]), a)
+    b = cipher.decrypt_blocks(challenge)
+    token = cipher.encrypt_blocks(a + rotate_left(b), challenge[-cipher.block :])
+    answer = _expect_answer(ask, bytes((MORE,)) + token, OK, len(a))
+    _check_proof(cipher.decrypt_blocks(answer, token[-cipher.block :]), a)
     return b
 
 
-def _legacy(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
+def _prove_legacy(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
     """The station only ever deciphers, the card only ever enciphers; each block starts anew."""
-    b = cipher.decrypt(challenge)
-    first = cipher.decrypt(a)
-    token = first + cipher.decrypt(xor(rotated(b), first))
-    answer = _answer(ask, bytes((MORE,)) + token, OK, len(a))
-    _prove(cipher.decrypt(answer), a)
+    b = cipher.decrypt_blocks(challenge)
+    first = cipher.decrypt_blocks(a)
+    token = first + cipher.decrypt_blocks(xor_bytes(rotate_left(b), first))
+    answer = _expect_answer(ask, bytes((MORE,)) + token, OK, len(a))
+    _check_proof(cipher.decrypt_blocks(answer), a)
     return b
 
 
-def _answer(ask: Ask, command: bytes, wanted: int, size: int) -> bytes:
+def _expect_answer(ask: Ask, command: bytes, wanted: int, size: int) -> bytes:
     status, data = ask(command)
     if status not in (OK, MORE):
         raise Refusal(command[0], status)
@@ -61,8 +61,8 @@ def _answer(ask: Ask, command: bytes, wanted: int, size: int) -> bytes:
     return data
 
 
-def _prove(told: bytes, a: bytes) -> None:
-    if not hmac.compare_digest(told, rotated(a)):
+def _check_proof(told: bytes, a: bytes) -> None:
+    if not hmac.compare_digest(told, rotate_left(a)):
         raise NotGenuine("the card does not know the key")
 
 

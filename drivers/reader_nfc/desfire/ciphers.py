@@ -45,7 +45,7 @@ class Cipher:
         whole = {8: key * 3, 16: key + key[:8], 24: key}.get(len(key), key)
         self._algorithm = AES(key) if aes else TripleDES(whole)
 
-    def encrypt(self, data: bytes, iv: bytes | None = None) -> bytes:
+    def encrypt_blocks(self, data: bytes, iv: bytes | None = None) -> bytes:
         """``data``: whole blocks. ``iv`` None: zero."""
         from cryptography.hazmat.primitives.ciphers import Cipher as Engine
         from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -53,7 +53,7 @@ class Cipher:
         engine = Engine(self._algorithm, CBC(iv or self.zero)).encryptor()
         return engine.update(data) + engine.finalize()
 
-    def decrypt(self, data: bytes, iv: bytes | None = None) -> bytes:
+    def decrypt_blocks(self, data: bytes, iv: bytes | None = None) -> bytes:
         from cryptography.hazmat.primitives.ciphers import Cipher as Engine
         from cryptography.hazmat.primitives.ciphers.modes import CBC
 
@@ -61,45 +61,45 @@ class Cipher:
         return engine.update(data) + engine.finalize()
 
     @cached_property
-    def subkeys(self) -> tuple[bytes, bytes]:
+    def cmac_subkeys(self) -> tuple[bytes, bytes]:
         """K1, K2 of NIST SP 800-38B, 6.1."""
-        first = self._doubled(self.encrypt(self.zero))
-        return first, self._doubled(first)
+        first = self._double_subkey(self.encrypt_blocks(self.zero))
+        return first, self._double_subkey(first)
 
-    def cmac(self, data: bytes, iv: bytes | None = None) -> bytes:
+    def cmac_block(self, data: bytes, iv: bytes | None = None) -> bytes:
         """One whole block. NIST SP 800-38B, 6.2, but for ``iv``: a card goes on from its last check sum."""
-        k1, k2 = self.subkeys
+        k1, k2 = self.cmac_subkeys
         short = -len(data) % self.block if data else self.block
         padded = data + (b"\x80" + bytes(short - 1) if short else b"")
         return self.last_block(padded, k2 if short else k1, iv)
 
     def last_block(self, padded: bytes, mask: bytes, iv: bytes | None = None) -> bytes:
         """CBC check sum over whole blocks, the last of them masked."""
-        masked = xor(padded[-self.block :], mask)
-        return self.encrypt(padded[: -self.block] + masked, iv)[-self.block :]
+        masked = xor_bytes(padded[-self.block :], mask)
+        return self.encrypt_blocks(padded[: -self.block] + masked, iv)[-self.block :]
 
-    def _doubled(self, block: bytes) -> bytes:
+    def _double_subkey(self, block: bytes) -> bytes:
         number = int.from_bytes(block, "big") << 1
         if number >> 8 * self.block:
             number ^= 0x87 if self.block == AES_BLOCK else 0x1B
         return (number & (1 << 8 * self.block) - 1).to_bytes(self.block, "big")
 
 
-def xor(a: bytes, b: bytes) -> bytes:
+def xor_bytes(a: bytes, b: bytes) -> bytes:
     return bytes(x ^ y for x, y in zip(a, b, strict=True))
 
 
-def rotated(data: bytes) -> bytes:
+def rotate_left(data: bytes) -> bytes:
     """By one byte to the left."""
     return data[1:] + data[:1]
 
 
-def crc32(data: bytes) -> bytes:
+def desfire_crc32(data: bytes) -> bytes:
     """Of EV1 messages: CRC-32 without the last inversion, least significant byte first."""
     return (_crc32(data) ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def crc16(data: bytes) -> bytes:
+def desfire_crc16(data: bytes) -> bytes:
     """Of legacy messages: CRC_A of ISO/IEC 14443-3, annex B, least significant byte first."""
     crc = 0x6363
     for byte in data:

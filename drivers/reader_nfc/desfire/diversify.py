@@ -9,15 +9,15 @@ MOST_BYTES = 31
 _CONSTANTS = {(True, 16): b"\x01", (False, 16): b"\x21\x22", (False, 24): b"\x31\x32\x33"}
 
 
-def longest(key: Key) -> int:
+def longest_message(key: Key) -> int:
     return MOST_BYTES if key.aes else 15
 
 
-def an10922(master: Key, message: bytes) -> Key:
+def diversify_an10922(master: Key, message: bytes) -> Key:
     """``message``: 1 to 31 bytes (AES) or 15 (DES), by custom UID, application, name of the system. Raises
     ``ValueError``."""
-    cipher = _cipher(master, message)
-    k1, k2 = cipher.subkeys
+    cipher = _message_cipher(master, message)
+    k1, k2 = cipher.cmac_subkeys
     parts = []
     for constant in _CONSTANTS[master.aes, len(master.value)]:
         data = bytes((constant,)) + message
@@ -27,14 +27,14 @@ def an10922(master: Key, message: bytes) -> Key:
     return Key(b"".join(parts), master.aes)
 
 
-def plain_cmac(master: Key, message: bytes) -> Key:
+def diversify_plain_cmac(master: Key, message: bytes) -> Key:
     """A widespread reading of AN10922 that pads to whole blocks only: other keys where a message fits one block."""
-    cipher = _cipher(master, message)
+    cipher = _message_cipher(master, message)
     constants = _CONSTANTS[master.aes, len(master.value)]
-    return Key(b"".join(cipher.cmac(bytes((c,)) + message) for c in constants), master.aes)
+    return Key(b"".join(cipher.cmac_block(bytes((c,)) + message) for c in constants), master.aes)
 
 
-def _cipher(master: Key, message: bytes) -> Cipher:
-    if not 1 <= len(message) <= longest(master):
-        raise ValueError(f"diversification input has 1 to {longest(master)} bytes, not {len(message)}")
+def _message_cipher(master: Key, message: bytes) -> Cipher:
+    if not 1 <= len(message) <= longest_message(master):
+        raise ValueError(f"diversification input has 1 to {longest_message(master)} bytes, not {len(message)}")
     return Cipher(master.value, master.aes)

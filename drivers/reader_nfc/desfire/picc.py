@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.reader_nfc.desfire import MORE, OK, NotGenuine, Refusal
-from drivers.reader_nfc.desfire.authentication import Random, authenticate
+from drivers.reader_nfc.desfire.authentication import Random, authenticate_card
 from drivers.reader_nfc.desfire.ciphers import Key
-from drivers.reader_nfc.desfire.sessions import Nobody, Session
+from drivers.reader_nfc.desfire.sessions import Session, Unauthenticated
 
 PLAIN, MACED, ENCIPHERED = 0, 1, 3
 """Communication settings of a file (low bits of its second settings byte)."""
@@ -20,7 +20,7 @@ _LARGEST = 8192 + 64
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class CardVersion:
     """Answer to GetVersion. ``uid`` is zero on a card that hides its own."""
 
     vendor: int
@@ -31,7 +31,7 @@ class Version:
     uid: bytes
 
     @classmethod
-    def of(cls, data: bytes) -> Version:
+    def from_bytes(cls, data: bytes) -> CardVersion:
         if len(data) != 28:
             raise NotGenuine("the version has the wrong length")
         hardware, software = data[:7], data[7:14]
@@ -40,14 +40,14 @@ class Version:
         )
 
     @property
-    def desfire(self) -> bool:
+    def is_desfire(self) -> bool:
         """Of NXP, and of this family on whatever carrier."""
         return self.vendor == 0x04 and self.kind & 0x0F == 1
 
     @property
-    def ev1_4k(self) -> bool:
+    def is_ev1_4k(self) -> bool:
         """Storage 18: 2 to the power of 12 bytes exactly."""
-        return self.desfire and self.hardware[0] == 1 and self.storage == 0x18
+        return self.is_desfire and self.hardware[0] == 1 and self.storage == 0x18
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class FileSettings:
     rights: tuple[int, int, int, int]
 
     @classmethod
-    def of(cls, data: bytes) -> FileSettings:
+    def from_bytes(cls, data: bytes) -> FileSettings:
         if len(data) < 4:
             raise NotGenuine("the settings of a file have the wrong length")
         bits = int.from_bytes(data[2:4], "little")
         return cls(data[0], data[1] & 3, (bits >> 12, bits >> 8 & 15, bits >> 4 & 15, bits & 15))
 
-    def reading(self, key_number: int) -> int:
+    def read_communication(self, key_number: int) -> int:
         """How the file is read by who knows this key: free access is plain whatever the file says."""
         may = (self.rights[0], self.rights[2])
         free = _FREE in may and key_number not in may
@@ -78,56 +78,56 @@ class Picc:
     def __init__(self, exchange: Callable[[bytes], bytes], random: Random = secrets.token_bytes) -> None:
         self._exchange = exchange
         self._random = random
-        self._session: Session = Nobody()
+        self._session: Session = Unauthenticated()
 
-    def version(self) -> Version:
-        return Version.of(self._session.told(self._ask(b"\x60")))
+    def get_version(self) -> CardVersion:
+        return CardVersion.from_bytes(self._session.check_plain(self._send_command(b"\x60")))
 
-    def select(self, application: int) -> None:
+    def select_application(self, application: int) -> None:
         """``application``: three bytes as a number; over the air the lowest comes first."""
-        self._session = Nobody()
-        self._ask(b"\x5a" + application.to_bytes(3, "little"))
+        self._session = Unauthenticated()
+        self._send_command(b"\x5a" + application.to_bytes(3, "little"))
 
-    def authenticate(self, scheme: str, key: Key, number: int) -> None:
-        self._session = Nobody()
-        self._session = authenticate(self._once, scheme, key, number, self._random)
+    def authenticate_key(self, scheme: str, key: Key, number: int) -> None:
+        self._session = Unauthenticated()
+        self._session = authenticate_card(self._exchange_frame, scheme, key, number, self._random)
 
-    def uid(self) -> bytes:
+    def get_card_uid(self) -> bytes:
         """The card's true UID, which a random one hides. Needs an authentication."""
-        return self._session.deciphered(self._ask(b"\x51"), _UID_BYTES)
+        return self._session.decipher_data(self._send_command(b"\x51"), _UID_BYTES)
 
-    def file_settings(self, file: int) -> FileSettings:
-        return FileSettings.of(self._session.told(self._ask(bytes((0xF5, file)))))
+    def get_file_settings(self, file: int) -> FileSettings:
+        return FileSettings.from_bytes(self._session.check_plain(self._send_command(bytes((0xF5, file)))))
 
-    def read(self, file: int, offset: int, length: int, communication: int) -> bytes:
+    def read_data(self, file: int, offset: int, length: int, communication: int) -> bytes:
         """``length`` 0: to the end of the file."""
-        data = self._ask(bytes((0xBD, file)) + offset.to_bytes(3, "little") + length.to_bytes(3, "little"))
+        data = self._send_command(bytes((0xBD, file)) + offset.to_bytes(3, "little") + length.to_bytes(3, "little"))
         if communication == ENCIPHERED:
-            plain = self._session.deciphered(data, length)
+            plain = self._session.decipher_data(data, length)
         else:
-            plain = self._session.maced(data) if communication == MACED else self._session.told(data)
+            plain = self._session.check_maced(data) if communication == MACED else self._session.check_plain(data)
         if length and len(plain) != length:
             raise NotGenuine("the file has another length than was asked for")
         return plain
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
-    def _ask(self, command: bytes) -> bytes:
+    def _send_command(self, command: bytes) -> bytes:
         """The whole answer. Continuations are not part of what is signed."""
-        self._session.asked(command)
-        status, data = self._once(command)
+        self._session.note_command(command)
+        status, data = self._exchange_frame(command)
         whole = data
         while status == MORE:
-            status, data = self._once(bytes((MORE,)))
+            status, data = self._exchange_frame(bytes((MORE,)))
             whole += data
             if not data or len(whole) > _LARGEST:
                 raise NotGenuine("the card goes on without an end")
         if status != OK:
-            self._session = Nobody()  # any error ends an authentication
+            self._session = Unauthenticated()  # any error ends an authentication
             raise Refusal(command[0], status)
         return whole
 
-    def _once(self, command: bytes) -> tuple[int, bytes]:
+    def _exchange_frame(self, command: bytes) -> tuple[int, bytes]:
         """One native command in an APDU of ISO/IEC 7816-4."""
         body = bytes((len(command) - 1,)) + command[1:] if len(command) > 1 else b""
         answer = self._exchange(b"\x90" + command[:1] + b"\0\0" + body + b"\0")

@@ -1,7 +1,7 @@
 """Secure messaging: what an authenticated card adds to its answers, and what that proves.
 
-A session hears each command (``asked``) and takes its answer apart: ``told`` for plain answers, ``maced`` for data with
-a check sum, ``deciphered``. All raise ``NotGenuine``.
+Call ``note_command`` with each command, then one of the others with its answer: ``check_plain`` for plain answers,
+``check_maced`` for data with a check sum, ``decipher_data`` for enciphered data. All raise ``NotGenuine``.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ import hmac
 from typing import Protocol
 
 from drivers.reader_nfc.desfire import NotGenuine
-from drivers.reader_nfc.desfire.ciphers import Cipher, crc16, crc32
+from drivers.reader_nfc.desfire.ciphers import Cipher, desfire_crc16, desfire_crc32
 
 MAC_BYTES = 8
 
 
 class Session(Protocol):
-    def asked(self, command: bytes) -> None: ...
+    def note_command(self, command: bytes) -> None: ...
 
-    def told(self, data: bytes) -> bytes: ...
+    def check_plain(self, data: bytes) -> bytes: ...
 
-    def maced(self, data: bytes) -> bytes: ...
+    def check_maced(self, data: bytes) -> bytes: ...
 
-    def deciphered(self, data: bytes, length: int) -> bytes:
+    def decipher_data(self, data: bytes, length: int) -> bytes:
         """``length``: bytes of data in it; 0: up to the padding."""
         ...
 
 
-class Nobody:
+class Unauthenticated:
     """Before an authentication: everything is plain and proves nothing."""
 
-    def asked(self, command: bytes) -> None:
+    def note_command(self, command: bytes) -> None:
         pass
 
-    def told(self, data: bytes) -> bytes:
+    def check_plain(self, data: bytes) -> bytes:
         return data
 
-    def maced(self, data: bytes) -> bytes:
+    def check_maced(self, data: bytes) -> bytes:
         raise NotGenuine("not authenticated: nothing proves this data")
 
-    def deciphered(self, data: bytes, length: int) -> bytes:
-        return self.maced(data)
+    def decipher_data(self, data: bytes, length: int) -> bytes:
+        return self.check_maced(data)
 
 
 class Ev1Session:
@@ -50,22 +50,22 @@ class Ev1Session:
         self._cipher = Cipher(session_key, aes)
         self._iv = self._cipher.zero
 
-    def asked(self, command: bytes) -> None:
+    def note_command(self, command: bytes) -> None:
         """Every command moves the chain, whether or not it carries a check sum."""
-        self._iv = self._cipher.cmac(command, self._iv)
+        self._iv = self._cipher.cmac_block(command, self._iv)
 
-    def told(self, data: bytes) -> bytes:
+    def check_plain(self, data: bytes) -> bytes:
         answer, mac = data[:-MAC_BYTES], data[-MAC_BYTES:]
-        self._iv = self._cipher.cmac(answer + b"\0", self._iv)
+        self._iv = self._cipher.cmac_block(answer + b"\0", self._iv)
         if not hmac.compare_digest(mac, self._iv[:MAC_BYTES]):
             raise NotGenuine("the check sum of an answer is wrong")
         return answer
 
-    maced = told
+    check_maced = check_plain
 
-    def deciphered(self, data: bytes, length: int) -> bytes:
+    def decipher_data(self, data: bytes, length: int) -> bytes:
         iv, self._iv = self._iv, data[-self._cipher.block :]
-        return _opened(_decrypted(self._cipher, data, iv), length, 4, lambda d: crc32(d + b"\0"))
+        return _verify_checksum(_decrypt_blocks(self._cipher, data, iv), length, 4, lambda d: desfire_crc32(d + b"\0"))
 
 
 class LegacySession:
@@ -74,34 +74,34 @@ class LegacySession:
     def __init__(self, session_key: bytes) -> None:
         self._cipher = Cipher(session_key, aes=False)
 
-    def asked(self, command: bytes) -> None:
+    def note_command(self, command: bytes) -> None:
         pass
 
-    def told(self, data: bytes) -> bytes:
+    def check_plain(self, data: bytes) -> bytes:
         return data
 
-    def maced(self, data: bytes) -> bytes:
+    def check_maced(self, data: bytes) -> bytes:
         answer, mac = data[:-4], data[-4:]
         padded = answer + bytes(-len(answer) % self._cipher.block)
-        if not answer or not hmac.compare_digest(mac, self._cipher.encrypt(padded)[-self._cipher.block :][:4]):
+        if not answer or not hmac.compare_digest(mac, self._cipher.encrypt_blocks(padded)[-self._cipher.block :][:4]):
             raise NotGenuine("the check sum of the data is wrong")
         return answer
 
-    def deciphered(self, data: bytes, length: int) -> bytes:
-        return _opened(_decrypted(self._cipher, data, self._cipher.zero), length, 2, crc16)
+    def decipher_data(self, data: bytes, length: int) -> bytes:
+        return _verify_checksum(_decrypt_blocks(self._cipher, data, self._cipher.zero), length, 2, desfire_crc16)
 
 
 class _Sum(Protocol):
     def __call__(self, data: bytes, /) -> bytes: ...
 
 
-def _decrypted(cipher: Cipher, data: bytes, iv: bytes) -> bytes:
+def _decrypt_blocks(cipher: Cipher, data: bytes, iv: bytes) -> bytes:
     if not data or len(data) % cipher.block:
         raise NotGenuine("enciphered data is not of whole blocks")
-    return cipher.decrypt(data, iv)
+    return cipher.decrypt_blocks(data, iv)
 
 
-def _opened(plain: bytes, length: int, sum_bytes: int, checksum: _Sum) -> bytes:
+def _verify_checksum(plain: bytes, length: int, sum_bytes: int, checksum: _Sum) -> bytes:
     """Data, check sum, padding. Without a ``length`` the end is looked for from behind: a check sum may itself end in
     zeros, so the padding must not be stripped first."""
     longest = len(plain) - sum_bytes
