@@ -233,7 +233,7 @@ async def test_a_command_brings_the_stations_answer() -> None:
 
 
 async def test_a_refusing_station_is_quoted_and_a_silent_one_is_named() -> None:
-    async with running(answer_within_s=0.2) as central, station(central):
+    async with running() as central, station(central):
         status, body = await command(central, {"station": "CP-1", "action": "ClearCache"})
         assert (status, json.loads(body)["error"]) == (200, "NotImplemented")
     async with running(answer_within_s=0.2) as central, raw(central):
