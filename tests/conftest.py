@@ -7,9 +7,9 @@ import gc
 
 import pytest
 from hypothesis import HealthCheck, settings
-from simulated import CAMPAIGN
 
 from tests.conformance.ledger import Ledger
+from tests.support.simulated_station import CAMPAIGN
 
 LONG = (
     "scenarios/test_kill_sweep",

@@ -6,9 +6,10 @@ import asyncio
 import time
 from pathlib import Path
 
-import busy_machine
 import pytest
-from busy_machine import CORES, USUAL_PER_CORE, Deadline, busy_factor, deadline, stretched
+
+from tests.support import busy_machine
+from tests.support.busy_machine import CORES, USUAL_PER_CORE, Deadline, busy_factor, deadline, stretched
 
 
 @pytest.fixture

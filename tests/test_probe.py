@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from agent.cli import main
 from agent.domain.probe_findings import MeterObservation, Verdict, board_findings, meter_findings, worst_verdict
@@ -20,6 +19,7 @@ from agent.services.store.store import Store
 from drivers.sim.world import World
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 from tests.drivers.sim_stations import station
+from tests.support.busy_machine import stretched
 
 FILE = """
 [station]

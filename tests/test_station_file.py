@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from busy_machine import Deadline
 
 from agent.cli import main
 from agent.services.store.store import MIGRATIONS
+from tests.support.busy_machine import Deadline
 
 STATIONS = Path(__file__).parents[1] / "config" / "stations"
 GOOD = """

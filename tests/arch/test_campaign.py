@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from tests.arch import campaigns
+from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = """

@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from agent.ocpp.dialects.device_model_v2x import NAMES
 from agent.ocpp.dialects.dialect import NotOffered
@@ -20,6 +19,7 @@ from tests.conformance.declared import ABSENT, OFFERED, lacking
 from tests.conformance.ledger import covered, problems
 from tests.conformance.record import record, recorded, status
 from tests.conformance.shown import ROOT, Proof, by_case, digest, proofs
+from tests.support.busy_machine import stretched
 
 SHOWN = by_case(proofs())
 

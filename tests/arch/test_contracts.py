@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from busy_machine import stretched
+from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 LINT = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]

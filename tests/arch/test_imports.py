@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from tests.bench.backend import open_backend
+from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("pymodbus", "nfc", "PIL", "qrcode", "aiohttp", "serial", "jsonschema", "cryptography", "ocpp.v16", "ocpp.v201")

@@ -9,7 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
+
+from tests.support.busy_machine import stretched
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "chargy-agent.service"

@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
+
+from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 UNCHECKED_HASH = 0b01

@@ -72,7 +72,7 @@ async def connect(url: str, frames: str, on_text: Callable[[str], None]) -> Call
     """Connected; the function that sends a text."""
     if frames == "own":
         sys.path.insert(0, str(Path(__file__).parent))
-        from frames import Client  # type: ignore[import-not-found]
+        from tests.bench.frames import Client  # type: ignore[import-not-found]
 
         at = urlsplit(url)
         make = lambda: Client(at.netloc, at.path, on_text)  # noqa: E731

@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import pytest
 import websockets
-from busy_machine import stretched
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 
@@ -27,6 +26,7 @@ from agent.csms import central_system as csms
 from agent.csms.central_system import Central, Options, open_central
 from agent.csms.operator_console import run_line
 from agent.model.types import AuthorizationStatus, Verdict
+from tests.support.busy_machine import stretched
 
 T0, T1, T2 = "2026-11-25T10:00:00Z", "2026-11-25T10:05:00Z", "2026-11-25T10:10:00Z"
 

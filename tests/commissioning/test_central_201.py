@@ -13,10 +13,10 @@ import pytest
 import websockets
 from ocpp.routing import on
 from ocpp.v201 import ChargePoint, call, call_result
-from test_central import T0, T1, T2, command, get, kinds, running
 
 from agent.csms import central_system as csms
 from agent.csms.central_system import Central
+from tests.commissioning.test_central import T0, T1, T2, command, get, kinds, running
 
 TX = "5d2f0a4e-1"
 TOKEN = {"idToken": "04A1B2C3", "type": "ISO14443"}

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import websockets
-from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 from ocpp.v16 import call
-from test_central import command, get, running, station
 
 from agent.csms.central_system import Central
 from agent.csms.http_post import BODY_MAX, HEAD_MAX
 from agent.model.web_origin import host_name, is_foreign_origin, is_local_host
+from tests.commissioning.test_central import command, get, running, station
+from tests.support.busy_machine import stretched
 
 START = {"station": "CP-1", "action": "RemoteStartTransaction", "payload": {"idTag": "04A1"}}
 

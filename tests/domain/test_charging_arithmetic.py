@@ -9,7 +9,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import CAMPAIGN
 
 from agent.domain.charging.composite_schedule import (
     Outlet,
@@ -20,6 +19,7 @@ from agent.domain.charging.composite_schedule import (
 )
 from agent.domain.charging.load_sharing import Budget, Claim, share_current
 from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
+from tests.support.simulated_station import CAMPAIGN
 
 DAY_S = 86400
 NOW_S = 20_000 * DAY_S

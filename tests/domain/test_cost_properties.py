@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import random
 
-from test_session_properties import DEEDS, WHEN_GONE, Street, books, shape_of
-
 from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState, ConnectorUnplugged, TransactionEnded
 from agent.domain.requests import CostUpdatedRequest, DriverMessageRequest
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.rig import FRIEND, GOOD, STRANGER
+from tests.domain.test_session_properties import DEEDS, WHEN_GONE, Street, books, shape_of
 from tests.domain.walks import next_deed
 
 WALKS, STEPS = 40, 120

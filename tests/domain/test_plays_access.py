@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playbook import LINK, Playbook, forgotten, kept
-from simulated import CAMPAIGN
 
 from agent.domain.backend_connection import BackendConfig, ConnectFailure, ConnectionProfile, NetworkProfile
 from agent.domain.events import (
@@ -23,6 +21,8 @@ from agent.domain.events import (
 from agent.domain.network_profiles import NetworkProfiles
 from agent.domain.orders import Persist, Reconnect, Response
 from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
+from tests.domain.playbook import LINK, Playbook, forgotten, kept
+from tests.support.simulated_station import CAMPAIGN
 
 HOST = "ws://backend.example"
 KEY, OTHER_KEY = "0123456789abcdef", "fedcba9876543210"

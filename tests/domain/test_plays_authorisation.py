@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
 
 from agent.domain.authorization_cache import CACHE_MAX
 from agent.domain.events import (
@@ -23,6 +22,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, LogNote, Order, Persist, Response
 from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest, SendLocalListRequest
 from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
+from tests.domain.playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
 
 MASTER = Token("04FFFFFF")
 OF_MASTERS = Verdict(AuthorizationStatus.ACCEPTED, "MASTERS")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playbook import LINK, UTC0_S, Playbook, forgotten, kept
 
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.certificate_orders import (
@@ -35,6 +34,7 @@ from agent.domain.requests import (
     MessageTrigger,
     TriggerMessageRequest,
 )
+from tests.domain.playbook import LINK, UTC0_S, Playbook, forgotten, kept
 
 SECOND = "second"
 DAY_S = 86400.0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from playbook import ACCEPTED, CARD_A, LINK, A, B, Playbook, charging
-
 from agent.domain.events import RequestReceived, StoreFailed
 from agent.domain.orders import Persist, Response
 from agent.domain.requests import CustomerInformationRequest, ReserveNowRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Token, Verdict
+from tests.domain.playbook import ACCEPTED, CARD_A, LINK, A, B, Playbook, charging
 
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")
 

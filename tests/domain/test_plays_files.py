@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playbook import LINK, UTC0_S, A, Playbook, charging, forgotten, kept, told, wh
 
 from agent.domain.events import (
     CardPresented,
@@ -45,6 +44,7 @@ from agent.domain.requests import (
     UpdateFirmwareRequest,
 )
 from agent.model.types import Token
+from tests.domain.playbook import LINK, UTC0_S, A, Playbook, charging, forgotten, kept, told, wh
 
 PLAIN = UpdateFirmwareRequest("http://h/fw", UTC0_S, None, 1, 30)
 SIGNED = UpdateFirmwareRequest("http://h/fw", UTC0_S, request_id=7, certificate="PEM", signature="sig")

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, told
 
 from agent.domain.events import (
     CardPresented,
@@ -23,6 +22,7 @@ from agent.domain.messages import ListConflicted
 from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response
 from agent.domain.requests import LocalListVersionRequest, RemoteStartRequest, SendLocalListRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Moment, Stamp, Token, Verdict
+from tests.domain.playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, told
 
 GOOD = Verdict(AuthorizationStatus.ACCEPTED)
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")

@@ -3,24 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from playbook import (
-    ACCEPTED,
-    CHARGING,
-    EMPTY,
-    LINK,
-    PLUGGED,
-    REFUSED,
-    A,
-    B,
-    C,
-    Playbook,
-    charging,
-    energised,
-    kept,
-    told,
-    wh,
-)
-
 from agent.domain.events import (
     BoardChanged,
     BoardOpened,
@@ -46,6 +28,23 @@ from agent.domain.orders import AuthorizeToken, Order, Persist, ReadMeter, Respo
 from agent.domain.requests import SetVariablesRequest, UnlockConnectorRequest
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName, Token, Verdict
+from tests.domain.playbook import (
+    ACCEPTED,
+    CHARGING,
+    EMPTY,
+    LINK,
+    PLUGGED,
+    REFUSED,
+    A,
+    B,
+    C,
+    Playbook,
+    charging,
+    energised,
+    kept,
+    told,
+    wh,
+)
 
 LOCKED = replace(PLUGGED, locked=True)
 HOLDS = EvseTraits(counts_plugged=True, holds=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from playbook import LINK, Playbook
-
 from agent.domain.events import FaultCleared, FaultRaised, LinkChanged
 from agent.domain.messages import FaultNoted
 from agent.domain.orders import Send
 from agent.model.types import STATION, Fault
+from tests.domain.playbook import LINK, Playbook
 
 LOCK, DOOR = Fault.LOCK_FAILURE, Fault.DOOR_OPEN
 

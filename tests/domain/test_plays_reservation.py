@@ -5,21 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playbook import (
-    EMPTY,
-    LINK,
-    UTC0_S,
-    A,
-    B,
-    C,
-    Playbook,
-    charging,
-    energised,
-    forgotten,
-    kept,
-    told,
-    wh,
-)
 
 from agent.domain.events import (
     BoardOpened,
@@ -49,6 +34,21 @@ from agent.domain.requests import (
 from agent.domain.reservation_claims import count_served_wishes
 from agent.model.board import EvseTraits
 from agent.model.types import AuthorizationStatus, Fault, ScreenName, Token, Verdict
+from tests.domain.playbook import (
+    EMPTY,
+    LINK,
+    UTC0_S,
+    A,
+    B,
+    C,
+    Playbook,
+    charging,
+    energised,
+    forgotten,
+    kept,
+    told,
+    wh,
+)
 
 OK = Verdict(AuthorizationStatus.ACCEPTED)
 FAMILY = Verdict(AuthorizationStatus.ACCEPTED, "FAMILY")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from playbook import LINK, A, B, Playbook, charging, kept, told, wh
 
 from agent.domain.events import CardPresented, ContactorOpened, LinkChanged, MeterRead, RequestReceived, TokenAuthorized
 from agent.domain.evse import ServiceState
@@ -26,6 +25,7 @@ from agent.domain.requests import (
     TriggerMessageRequest,
 )
 from agent.model.types import AuthorizationStatus, Verdict
+from tests.domain.playbook import LINK, A, B, Playbook, charging, kept, told, wh
 
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 

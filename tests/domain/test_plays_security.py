@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from playbook import LINK, Playbook, kept
 
 from agent.domain.events import (
     ClockTrusted,
@@ -20,6 +19,7 @@ from agent.domain.requests import SetVariablesRequest
 from agent.domain.security_events import CAUSES, LOG_MAX, NEVER, REPEATED, Noted, SecurityEvent
 from agent.domain.serialization import dump_record, load_record
 from agent.model.types import Fault, Moment, Stamp
+from tests.domain.playbook import LINK, Playbook, kept
 
 START = "StartupOfTheDevice"
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playbook import EMPTY, LINK, UTC0_S, Playbook
 
 from agent.domain.events import CardPresented, RequestReceived, TokenAuthorized
 from agent.domain.evse import EvseRecord, SessionState, StationState
@@ -17,6 +16,7 @@ from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
 from agent.domain.reservation_claims import Reservation, claim_reservation, count_served_wishes
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
+from tests.domain.playbook import EMPTY, LINK, UTC0_S, Playbook
 
 KINDS = ("sType2", "cType2")
 TOKENS = tuple(Token(name) for name in "ABCD")

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from busy_machine import Deadline
-
 from agent.station_file.settings import StationFile, parse_station_file
 from drivers.sim.evse import Evse
 from drivers.sim.world import World
+from tests.support.busy_machine import Deadline
 
 TWO = [{"number": 1}, {"number": 2}]
 

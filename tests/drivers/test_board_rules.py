@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import stretched
 
 from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
@@ -31,6 +30,7 @@ from tests.drivers.modbus_far_ends import Asked, Part, TcpLine, silent
 from tests.drivers.sim_stations import model, released
 from tests.drivers.test_boards import ALL, state_with, world_of
 from tests.drivers.test_evse_modbus import POINT, Charx, place, seen, settings, until
+from tests.support.busy_machine import stretched
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
 
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
@@ -24,6 +23,7 @@ from drivers.evse_modbus import board_map
 from drivers.sim.world import World
 from drivers.testkit.evse import EvseWorld, check_evse
 from tests.drivers.sim_stations import station
+from tests.support.busy_machine import deadline
 
 CONFIG = Path(__file__).parents[2] / "config"
 DOGLESS = ("cfos_power_brain", "phoenix_em_cp_pp_eth", "phoenix_ev_cc_ac1")

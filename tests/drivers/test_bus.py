@@ -12,13 +12,13 @@ from itertools import pairwise
 from subprocess import run
 
 import pytest
-from busy_machine import Deadline
 
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus import LineSettings, Priority, open_line
 from drivers.sim.modbus_slave import NetworkSlave
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
+from tests.support.busy_machine import Deadline
 
 FAST_S = 0.3
 Fault = Callable[[Asked, bytes], list[Part]]

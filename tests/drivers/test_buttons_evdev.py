@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from agent.ports.driver import Where
 from drivers.buttons_evdev import DRIVER, ButtonsSettings
 from drivers.buttons_evdev.events import EventParser
 from drivers.testkit.buttons import check_buttons
+from tests.support.busy_machine import stretched
 
 WHERE = Where(0, "buttons", lambda: (1, 0.0), (), {})
 KEYS = {"language": 59, "stop": 60, "outlet-1": 61}

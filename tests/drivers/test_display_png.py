@@ -10,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from busy_machine import deadline
 from PIL import Image
 
 from agent.model.types import Screen, ScreenName
@@ -22,6 +21,7 @@ from drivers.panel.mounting import Mounting
 from drivers.panel.page_parts import faces_of_page
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, PRICES, SESSION, said, where
+from tests.support.busy_machine import deadline
 
 CHARGING = Screen(ScreenName.CHARGING, "fr", "", {**COMMON, **SESSION})
 

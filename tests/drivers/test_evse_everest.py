@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import Deadline, deadline
-from simulated import held_port
 
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
@@ -31,6 +29,8 @@ from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.mqtt import Broker
 from drivers.testkit.evse import EvseWorld, check_evse
+from tests.support.busy_machine import Deadline, deadline
+from tests.support.simulated_station import held_port
 
 RATE = 40.0
 STEP_US = 20_000

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import Deadline, deadline
 
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
@@ -24,6 +23,7 @@ from drivers.meter_modbus import MeterSettings
 from drivers.testkit.evse import EvseWorld, check_evse
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine
+from tests.support.busy_machine import Deadline, deadline
 
 CONFIG = Path(__file__).parents[2] / "config"
 FAST_S = 0.3

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import Deadline, deadline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +36,7 @@ from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 from drivers.sim.rapi import RapiBoard
 from drivers.testkit.evse import EvseWorld, check_evse
+from tests.support.busy_machine import Deadline, deadline
 
 # --- the parser --------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from busy_machine import deadline
 from pyocmf import OCMF
 
 from agent.model.meter_signing import Signing
@@ -20,6 +19,7 @@ from agent.ports.meter import SigningMeter
 from drivers.meter_rest import DRIVER, RestSettings
 from drivers.sim.rest_meters import IemFar, LemFar, RestMeter
 from drivers.testkit.meter import check_meter
+from tests.support.busy_machine import deadline
 
 UTC_S = 1_795_687_200.0
 BEGIN = Signing(

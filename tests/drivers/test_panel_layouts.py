@@ -10,7 +10,6 @@ import pytest
 import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulated import CAMPAIGN
 
 from agent.model.types import Screen, ScreenName
 from drivers.panel import canvas as canvas_module
@@ -24,6 +23,7 @@ from drivers.panel.page_parts import Face, faces_of_page, turns_of_faces
 from drivers.panel.qr import QUIET_ZONE, qr_matrix
 from tests.drivers.screens import CASES, LANGUAGES, LONG, PRICES, QR_URL, Case, every_size, hurry, said
 from tests.drivers.screens import words as words_of
+from tests.support.simulated_station import CAMPAIGN
 
 PANELS = (
     (128, 64, 1), (256, 64, 1), (160, 128, 16), (240, 135, 16), (240, 320, 16), (320, 240, 16), (480, 272, 16),

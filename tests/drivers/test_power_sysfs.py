@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from agent.model.types import Supply
 from agent.ports import Broken, Garbled, Unreachable
@@ -14,6 +13,7 @@ from agent.ports.driver import Where
 from drivers.power_sysfs import DRIVER, PowerSettings, list_complaints
 from drivers.sim.power_supply import PowerSupply
 from drivers.testkit.power import check_power
+from tests.support.busy_machine import stretched
 
 WHERE = Where(0, "power", lambda: (1, 0.0), (), {})
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from busy_machine import deadline
 
 from agent.ports import Unreachable
 from drivers.sim.apollo.blocks import encode_block
@@ -15,6 +14,7 @@ from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.dialogue import Dialogue
 from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import NoAnswer, TerminalLink
+from tests.support.busy_machine import deadline
 
 OK, STATUS = encode_block(0x00, b"\x00", False), encode_block(0x00, b"\x08\x00", False)
 REFUSED = encode_block(0x00, b"\x01\x05", False)

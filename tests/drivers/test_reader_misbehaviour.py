@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from busy_machine import deadline, stretched
-from simulated import CAMPAIGN
 
 from agent.model.types import Token, TokenType
 from agent.ports.driver import Where
@@ -26,6 +24,8 @@ from drivers.reader_nfc.secure_settings import SecureSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import Application, Chip, File
 from drivers.sim.rf_field import RfField
+from tests.support.busy_machine import deadline, stretched
+from tests.support.simulated_station import CAMPAIGN
 
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 CARDS, LANES = (10_000, 5) if CAMPAIGN else (40, 2)

@@ -18,7 +18,6 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from busy_machine import Deadline, stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from drivers.reader_nfc.cards import Card, Debounce, tap_of
 from drivers.reader_nfc.field import RfField, to_device_error
 from drivers.reader_nfc.reader import NfcReader
 from drivers.testkit.reader import check_reader
+from tests.support.busy_machine import Deadline, stretched
 
 WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
 FAST = {"poll_ms": 0, "presence_ms": 10, "same_card_holdoff_ms": 100}

@@ -16,8 +16,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from busy_machine import Deadline, deadline, stretched
-from simulated import CAMPAIGN
 
 from agent.domain.events import CardPresented, Event, FaultCleared, FaultRaised
 from agent.model.types import Fault, Token, TokenType
@@ -30,6 +28,8 @@ from drivers.reader_nfc.secure_settings import SecureSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import Application, Chip, File
 from drivers.testkit.reader import check_reader
+from tests.support.busy_machine import Deadline, deadline, stretched
+from tests.support.simulated_station import CAMPAIGN
 
 WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
 ACK = bytes.fromhex("0000FF00FF00")

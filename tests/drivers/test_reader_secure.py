@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from agent.model.types import Token, TokenType
 from agent.ports import Broken
@@ -24,6 +23,7 @@ from drivers.sim.card import Card
 from drivers.sim.desfire_card import MACED, PLAIN, Application, Chip, File
 from drivers.sim.rf_field import RfField
 from tests.drivers.test_desfire import MASTER, TEXT, UID
+from tests.support.busy_machine import stretched
 
 WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
 AID = 0xF58840

@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from agent.ports.reader import ReaderPort, Tap
 from drivers.reader_serial import DRIVER, SerialReaderSettings
 from drivers.reader_serial.parser import LINE_MAX_BYTES, LineParser
 from drivers.testkit.reader import check_reader
+from tests.support.busy_machine import stretched
 
 WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
 SETTINGS = SerialReaderSettings("/dev/null")

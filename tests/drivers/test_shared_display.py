@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 import zxingcpp
-from busy_machine import deadline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from simulated import CAMPAIGN
 
 from agent.model.types import Screen, ScreenName
 from drivers.panel import outlet_panes
@@ -45,6 +43,8 @@ from tests.drivers.screens import (
 )
 from tests.drivers.test_panel_layouts import PANELS, check_layout, texts_of
 from tests.drivers.test_panel_layouts import words as words_in
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import CAMPAIGN
 
 S = ScreenName
 IDLE: Case = (S.IDLE, "", {**LAW, **PAY})

@@ -11,13 +11,13 @@ import nfc
 import nfc.clf
 import nfc.tag
 import pytest
-from busy_machine import Deadline
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sim.card import KINDS, Card
 from drivers.sim.rf_field import RfField
 from tests.drivers.sim_stations import until
+from tests.support.busy_machine import Deadline
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline, stretched
 
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit, Screen, ScreenName
@@ -19,6 +18,7 @@ from agent.ports.driver import Where
 from agent.station_file.settings import Device, StationFile, build_table, parse_station_file
 from drivers.sim.world import World
 from tests.drivers.sim_stations import station, until
+from tests.support.busy_machine import deadline, stretched
 
 
 @asynccontextmanager

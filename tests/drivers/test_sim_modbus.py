@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import stretched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from drivers.sim.modbus_slave import NetworkSlave, RtuSlave, frame_checksum
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.world import World
 from tests.drivers.sim_stations import TWO, charging, model, run, until
+from tests.support.busy_machine import stretched
 
 
 @pytest.fixture

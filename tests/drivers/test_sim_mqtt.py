@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from aiomqtt import Client, MqttError, ProtocolVersion, Will
-from busy_machine import deadline
 
 from drivers.sim.mqtt import MOST_OCTETS, Broker, topic_matches
+from tests.support.busy_machine import deadline
 
 SOON_S = 30.0
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from busy_machine import stretched
 
 from drivers.sim.link_proxy import Condition, Road, parse_backend_target
 from tests.drivers.sim_stations import until
+from tests.support.busy_machine import stretched
 
 
 @pytest.fixture

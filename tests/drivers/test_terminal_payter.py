@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apollo import Apollo, heard, running
-from authorities import Authority
 
 from agent.model.bank_card import Settlement
 from agent.ports import Broken, Refused, Unreachable
@@ -20,6 +18,8 @@ from drivers.sim.apollo.terminal import DECLINES
 from drivers.terminal_payter import DRIVER, PayterSettings, commands
 from drivers.terminal_payter.card import salt_file_problem
 from drivers.testkit.terminal import check_terminal
+from tests.support.certificate_authorities import Authority
+from tests.support.terminal_process import Apollo, heard, running
 
 LAG_S = 2.0
 """The machine that runs the tests may be busy."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from simulated import Simulated, held_port
-from street import Backend, Street, station_text
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
+
+from tests.support.simulated_station import Simulated, held_port
+from tests.support.station_rig import Backend, Street, station_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

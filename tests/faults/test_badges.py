@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from street import station_text, street
+from tests.support.station_rig import station_text, street
 
 MASTER = "00112233445566778899aabbccddeeff"
 OWN = "2c7638621cbc45bc6340587cf94fa36e"

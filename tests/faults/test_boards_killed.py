@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from street import Street, street
+
+from tests.support.station_rig import Street, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from street import Street, station_text, street
+
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

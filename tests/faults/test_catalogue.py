@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from simulated import Simulated
-from street import Backend, Street, station_text
 
 from agent.domain.faults import CATALOGUE, KEPT, LOCKING, Severity
 from agent.domain.messages import StopReason
 from agent.model.types import Fault
 from agent.ocpp.dialects.keys_v1x import ERRORS_16
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import Backend, Street, station_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from street import Street, station_text, street
+
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SETTINGS = "sample_interval_s = 0\nmessage_attempts = 1\nmessage_retry_interval_s = 0"

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from street import Street, station_text, street
 
 from agent.commands.fault_texts import describe_fault, without_markdown
 from agent.domain.faults import CATALOGUE
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from street import Street, station_text, street
+
+from tests.support.station_rig import Street, station_text, street
 
 
 def copy(folder: Path, to: Path) -> None:

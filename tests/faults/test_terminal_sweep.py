@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apollo import Apollo, running
-from busy_machine import deadline
 
 from agent.domain.events import Event
 from agent.domain.terminal_messages import (
@@ -36,6 +34,8 @@ from agent.domain.terminal_messages import (
 from agent.model.bank_card import Settlement
 from agent.services.devices import supervisor
 from agent.services.devices.terminal import TerminalSupervisor
+from tests.support.busy_machine import deadline
+from tests.support.terminal_process import Apollo, running
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))

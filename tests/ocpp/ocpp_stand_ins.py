@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from busy_machine import Deadline
-
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.events import Event, RequestReceived
 from agent.domain.orders import Response
@@ -25,6 +23,7 @@ from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.station_file.settings import Backend
+from tests.support.busy_machine import Deadline
 
 UTC_S = 1_795_600_800.0  # 2026-11-25T10:00:00Z
 

@@ -8,7 +8,6 @@ import logging
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import Central, Room, build, linked, running, served, until
 
 from agent.domain.events import TokenAuthorized, TransactionAcknowledged
 from agent.domain.messages import (
@@ -24,6 +23,7 @@ from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stam
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import Central, Room, build, linked, running, served, until
 
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")

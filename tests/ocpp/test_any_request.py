@@ -14,9 +14,6 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import desk
-from simulated import CAMPAIGN
-from test_negotiation import INVENTORY
 
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import InstalledProfile, Kind, Period, Profile, Purpose, Schedule, Unit
@@ -37,6 +34,9 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import Called, Rpc
 from agent.station_file.settings import Backend
+from tests.ocpp.ocpp_stand_ins import desk
+from tests.ocpp.test_negotiation import INVENTORY
+from tests.support.simulated_station import CAMPAIGN
 
 PACKAGE = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations)))
 FOLDERS = {"1.6": PACKAGE / "v16" / "schemas", "2.0.1": PACKAGE / "v201" / "schemas"}

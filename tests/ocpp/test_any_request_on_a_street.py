@@ -14,10 +14,6 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import Outbox, desk
-from simulated import CAMPAIGN
-from strict_csms import exact
-from test_any_request import SUFFIX, asked_by, document, made_of
 
 from agent.domain.certificate_orders import (
     ChainTaken,
@@ -40,6 +36,10 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Street, books, shape_of
 from tests.domain.walks import next_deed
+from tests.ocpp.ocpp_stand_ins import Outbox, desk
+from tests.ocpp.test_any_request import SUFFIX, asked_by, document, made_of
+from tests.support.simulated_station import CAMPAIGN
+from tests.support.strict_csms import exact
 
 FRAMES = 10
 WALKS = 1000 if CAMPAIGN else 15

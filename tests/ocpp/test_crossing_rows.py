@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import IDENTITY, Clock
-from simulated import CAMPAIGN
 
 from agent.domain.events import Event, TransactionAcknowledged
 from agent.domain.messages import (
@@ -47,6 +45,8 @@ from agent.ocpp.v201 import V201
 from agent.ocpp.wire.timestamps import format_rfc3339
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services.store.store import Store
+from tests.ocpp.ocpp_stand_ins import IDENTITY, Clock
+from tests.support.simulated_station import CAMPAIGN
 
 T = TypeVar("T")
 ENERGY = "Energy.Active.Import.Register"

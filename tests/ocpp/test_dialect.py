@@ -7,8 +7,6 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import Central, Outbox, build, desk, linked, running, served, until
-from test_schema import DOCUMENTS, _mutate, _valid
 
 from agent.domain.events import RequestReceived, SecurityNoticed
 from agent.domain.messages import BootWanted, ConnectorStatus, HeartbeatWanted, StatusChanged
@@ -31,6 +29,8 @@ from agent.ocpp.dialects.dialect import (
 from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.v16 import CODES, PROFILES, V16, build_dialect
 from agent.ocpp.wire.rpc import Called, Rpc
+from tests.ocpp.ocpp_stand_ins import Central, Outbox, build, desk, linked, running, served, until
+from tests.ocpp.test_schema import DOCUMENTS, _mutate, _valid
 
 # A whole second language in a few lines: other words, no schemas, no session.
 TOY = Dialect(

@@ -9,7 +9,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import Clock, Outbox, desk
 
 from agent.domain.messages import (
     FirmwareStatus,
@@ -31,6 +30,7 @@ from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer, action_k
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.rpc import NOT_OFFERED
 from agent.ports.store import OutboxRow, notes_of, readings_of
+from tests.ocpp.ocpp_stand_ins import Clock, Outbox, desk
 
 T0 = Stamp(1, 0.0)
 FATES = ("taken", "InternalError", "NotSupported", "silent", "gone", "late")

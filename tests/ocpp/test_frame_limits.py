@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import Central, Room, build, linked, running, served, until
-from test_any_request import QUIRKY, document
 
 from agent.domain.messages import HeartbeatWanted
 from agent.domain.orders import Response
@@ -22,6 +20,8 @@ from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import Called, Dropped, Errored, Rpc, SendNow
+from tests.ocpp.ocpp_stand_ins import Central, Room, build, linked, running, served, until
+from tests.ocpp.test_any_request import QUIRKY, document
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='[]{},"\\a:'),

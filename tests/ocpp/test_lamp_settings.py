@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ocpp_stand_ins import desk
 
 from agent.assembly.domain_setup import initial_settings
 from agent.domain.requests import SetVariablesRequest
@@ -14,6 +13,7 @@ from agent.ocpp.dialects.dialect import RowContext
 from agent.ocpp.v16.settings import ROWS, find_offered_key
 from agent.ocpp.v201.device_model import find_entry, list_entries
 from agent.station_file.settings import parse_station_file
+from tests.ocpp.ocpp_stand_ins import desk
 
 CHANGE = next(r for r in ROWS if r.action == "ChangeConfiguration")
 INDICATOR = {"name": "ChargingStatusIndicator"}

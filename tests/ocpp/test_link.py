@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from busy_machine import Deadline, stretched
-from ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 
 from agent.domain.events import ConnectFailed, LinkChanged, RequestReceived, TokenAuthorized, TransactionAcknowledged
 from agent.domain.messages import (
@@ -38,6 +36,8 @@ from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.rpc import SendNow
 from agent.ports.store import OutboxRow, StoreError
+from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
+from tests.support.busy_machine import Deadline, stretched
 
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authorities import Authority, common_name, tls
 from cryptography.hazmat.primitives.serialization import Encoding
-from ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
-from tls_front import TlsFront
 
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.events import Connected, ConnectFailed
@@ -24,6 +21,9 @@ from agent.ocpp.transport.tls import CIPHERS
 from agent.ocpp.v16 import V16
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
+from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
+from tests.support.certificate_authorities import Authority, common_name, tls
+from tests.support.tls_terminator import TlsFront
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ocpp_stand_ins import linked, until
 
 from agent.domain.orders import Response
 from agent.ocpp.dialects.dialect import Dialect
@@ -16,6 +15,7 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json, mask_urls_in_text
 from agent.ocpp.wire.rpc import Rpc
+from tests.ocpp.ocpp_stand_ins import linked, until
 
 
 def traced(dialect: Dialect, text: str) -> str:

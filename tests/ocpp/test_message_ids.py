@@ -9,7 +9,6 @@ import random
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import Central, boot_answer, build, linked, running, served, until
 
 from agent.domain.events import TransactionAcknowledged
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
@@ -17,6 +16,7 @@ from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import Central, boot_answer, build, linked, running, served, until
 
 T0 = Stamp(1, 0.0)
 CARD = Token("04A1B2C3")

@@ -6,8 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
-from test_link import ended, sampled, started, status
 
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.events import RequestReceived, TransactionAcknowledged
@@ -16,6 +14,8 @@ from agent.domain.messages import BootWanted, ChargingState
 from agent.domain.orders import Response
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
+from tests.ocpp.test_link import ended, sampled, started, status
 
 BOTH = ((V201, V16), (V16, V201))
 ANSWERS: dict[str, list[Any]] = {"Authorize": [{"idTokenInfo": {"status": "Accepted"}}]}

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import Central, build, linked, running, served, until
 
 from agent.domain.events import SecurityNoticed
 from agent.domain.messages import BootWanted, FirmwareStatus, SecurityHappened, TransactionStarted
@@ -15,6 +14,7 @@ from agent.model.types import Stamp, Token
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ports.store import link_of, notes_of
+from tests.ocpp.ocpp_stand_ins import Central, build, linked, running, served, until
 
 NOTES = notes_of("chargy")
 T0 = Stamp(1, 0.0)

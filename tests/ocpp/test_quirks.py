@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import Central, Outbox, desk, served, until
-from test_v16_rows import ENDED, READING
 
 from agent.commands.check import complaints_after_loading
 from agent.domain.events import RequestReceived
@@ -44,6 +42,8 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import Answered, Called, Rpc
 from agent.station_file.settings import Backend, SettingsError, parse_station_file
+from tests.ocpp.ocpp_stand_ins import Central, Outbox, desk, served, until
+from tests.ocpp.test_v16_rows import ENDED, READING
 
 CONFIG = Path(__file__).parents[2] / "config"
 BACKEND = Backend(url="ws://host/ocpp", charge_point_id="CP 1")
@@ -272,7 +272,7 @@ async def test_a_server_that_names_no_subprotocol() -> None:
 
 
 def linked_to(central: Central, quirks: dict[str, Value] | None = None, up: bool = True, **more: Any) -> Any:
-    from ocpp_stand_ins import build, running
+    from tests.ocpp.ocpp_stand_ins import build, running
 
     backend, dialects = apply_quirks(quirks or {}, Backend(), (V16,))
     return running(build(central, dialects=dialects, subprotocol_echo=backend.subprotocol_echo, **more), up)

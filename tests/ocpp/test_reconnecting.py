@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import QUICK, Central, boot_answer, build, running, served, until
 
 from agent.domain.messages import HeartbeatWanted
+from tests.ocpp.ocpp_stand_ins import QUICK, Central, boot_answer, build, running, served, until
 
 FIRST_S = 0.02
 GROWING = replace(QUICK, backoff_s=FIRST_S, backoff_random_s=0.0)

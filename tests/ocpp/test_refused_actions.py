@@ -8,7 +8,6 @@ import itertools
 import time
 
 import pytest
-from ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 
 from agent.domain.messages import (
     CertificateSigningWanted,
@@ -37,6 +36,7 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import NOT_OFFERED
 from agent.ports.store import notes_of, readings_of
+from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 
 DELAY_S, LONG_S, BUSY = 1.0, 30.0, 10
 T0 = Stamp(1, 0.0)

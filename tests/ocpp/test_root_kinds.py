@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authorities import Authority, OddAuthority, RootKind, pem, tls
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
-from test_link_tls import connects, trouble
 
 from agent.assembly.domain_setup import unusable_certificates
 from agent.domain.backend_connection import ConnectFailure
@@ -19,6 +17,8 @@ from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted
 from agent.services.keys.key_store import NamedFiles, Pki
 from agent.station_file.settings import load_station_file
+from tests.ocpp.test_link_tls import connects, trouble
+from tests.support.certificate_authorities import Authority, OddAuthority, RootKind, pem, tls
 
 TRUSTED = {RootKind.BASIC_CONSTRAINTS, RootKind.KEY_USAGE, RootKind.VERSION_1}
 SERIAL = "SN-1"

@@ -6,8 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import Central, desk, linked, until
-from test_rows_lists import answered, judge, row
 
 from agent.domain.certificate_orders import SigningAnswered
 from agent.domain.certificates import CertificateUse, HashData, InstalledCertificate
@@ -24,6 +22,8 @@ from agent.domain.requests import (
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import Central, desk, linked, until
+from tests.ocpp.test_rows_lists import answered, judge, row
 
 CERTIFICATE_ACTIONS = (
     "CertificateSigned",

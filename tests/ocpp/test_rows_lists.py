@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft4Validator, Draft6Validator
-from ocpp_stand_ins import UTC_S, desk
 
 from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Response
@@ -19,6 +18,7 @@ from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import UTC_S, desk
 
 LIST_ACTIONS = ("GetLocalListVersion", "SendLocalList")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import desk
-from test_rows_lists import answered, judge, row
 
 from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.network_profile import is_acceptable_url
 from agent.ocpp.v201.settings import mask_secrets
+from tests.ocpp.ocpp_stand_ins import desk
+from tests.ocpp.test_rows_lists import answered, judge, row
 
 DATA = {
     "ocppVersion": "OCPP20", "ocppTransport": "JSON", "ocppCsmsUrl": "wss://new.example/ocpp", "messageTimeout": 30,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import UTC_S, desk
-from test_rows_lists import answered, judge, row
 
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest
@@ -15,6 +13,8 @@ from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import UTC_S, desk
+from tests.ocpp.test_rows_lists import answered, judge, row
 
 RESERVATION_ACTIONS = ("CancelReservation", "ReserveNow")
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_v201_model import inventory, item
-from test_v201_rows import place, valid
 
 from agent.assembly.dialects import backend_and_dialects
 from agent.model.types import Fault
@@ -16,6 +14,8 @@ from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, fin
 from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import build_dialects
 from agent.station_file.settings import SettingsError, parse_station_file
+from tests.ocpp.test_v201_model import inventory, item
+from tests.ocpp.test_v201_rows import place, valid
 
 BOTH = build_dialects(("1.6", "2.0.1"))
 

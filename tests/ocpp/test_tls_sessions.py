@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from authorities import Authority, tls
 from cryptography.hazmat.primitives.serialization import Encoding
-from ocpp_stand_ins import Central, Room, build, running, served, until
-from tls_front import TlsFront
 
 from agent.domain.backend_connection import ConnectFailure
 from agent.domain.events import ConnectFailed
 from agent.ocpp.transport import tls_sessions
 from agent.ports.pki import NO_ROOTS, TrustedRoots
+from tests.ocpp.ocpp_stand_ins import Central, Room, build, running, served, until
+from tests.support.certificate_authorities import Authority, tls
+from tests.support.tls_terminator import TlsFront
 
 RECONNECT_MAX_BYTES = 3740
 KINDS = pytest.mark.parametrize("kind", ["ec", "rsa"])

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ocpp_stand_ins import UTC_S, Outbox, desk
 
 from agent.domain.csms_cost import Cost, IdlePrice, NextPrice, Price, Triggers
 from agent.domain.messages import ChargingState
@@ -28,6 +27,7 @@ from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import In, RowContext
 from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings_16
 from agent.ocpp.v16 import V16
+from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, desk
 
 VENDOR = "org.openchargealliance.costmsg"
 AT = "2026-11-25T10:00:00Z"

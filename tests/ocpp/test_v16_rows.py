@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft4Validator, FormatChecker
-from ocpp_stand_ins import IDENTITY, UTC_S, Outbox, desk
-from test_rows_certificates import CERTIFICATE_ACTIONS
-from test_rows_lists import LIST_ACTIONS
-from test_rows_reservation import RESERVATION_ACTIONS
 
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
@@ -75,6 +71,10 @@ from agent.ocpp.dialects.keys_v1x import KEYS_16
 from agent.ocpp.v16 import V16, build_dialect
 from agent.ocpp.v16.settings import is_key_offered
 from agent.ports.store import Put
+from tests.ocpp.ocpp_stand_ins import IDENTITY, UTC_S, Outbox, desk
+from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
+from tests.ocpp.test_rows_lists import LIST_ACTIONS
+from tests.ocpp.test_rows_reservation import RESERVATION_ACTIONS
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
 T0 = Stamp(1, 0.0)

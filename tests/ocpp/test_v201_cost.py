@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import desk
 
 from agent.domain.csms_cost import Cost
 from agent.domain.events import CostReceived, DriverMessageReceived, Event, TokenAuthorized
@@ -17,6 +16,7 @@ from agent.domain.variables import Settings
 from agent.model.types import MessageContent, Stamp, Token
 from agent.ocpp.dialects.dialect import In, Out, Refused
 from agent.ocpp.v201 import V201
+from tests.ocpp.ocpp_stand_ins import desk
 
 AT, CARD = Stamp(1, 0.0), Token("04AAAAAA")
 ENDED = TransactionEnded("s1", 1, CARD, AT, 9, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ocpp_stand_ins import desk
-from test_v201_rows import place, row, valid
 
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.evse_status import EvseStatus
@@ -19,6 +17,8 @@ from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings_2
 from agent.ocpp.dialects.dialect import Refused, RowContext
 from agent.ocpp.v201.reports import CHUNK, Report
+from tests.ocpp.ocpp_stand_ins import desk
+from tests.ocpp.test_v201_rows import place, row, valid
 
 REQUIRED = {
     "AlignedDataCtrlr": "Interval Measurands TxEndedInterval TxEndedMeasurands",

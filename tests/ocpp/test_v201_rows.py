@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft6Validator, FormatChecker
-from ocpp_stand_ins import UTC_S, Outbox, desk
-from test_rows_certificates import CERTIFICATE_ACTIONS
-from test_rows_lists import LIST_ACTIONS
-from test_rows_reservation import RESERVATION_ACTIONS
 
 from agent.domain.charging.composite_schedule import Span
 from agent.domain.charging.profiles import (
@@ -91,6 +87,10 @@ from agent.ocpp.v201.customer_information import CustomerReport
 from agent.ocpp.v201.reports import Report
 from agent.ocpp.v201.smart_charging import ProfilesReport
 from agent.ports.store import Put
+from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, desk
+from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
+from tests.ocpp.test_rows_lists import LIST_ACTIONS
+from tests.ocpp.test_rows_reservation import RESERVATION_ACTIONS
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v201" / "schemas"
 T0 = Stamp(1, 0.0)

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from busy_machine import deadline, stretched
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from agent.ocpp.transport import connector
 from agent.ocpp.transport.websocket import Closed, WebSocket
 from agent.station_file.settings import Backend
+from tests.support.busy_machine import deadline, stretched
 
 SERVER: dict[str, Any] = {"subprotocols": ["ocpp1.6"], "ping_interval": None, "close_timeout": 0.2}
 

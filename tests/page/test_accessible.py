@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from page.visiting import at, frame, has, visited
-from scenarios.control_rig import Simulation, simulated
+
+from tests.page.visiting import at, frame, has, visited
+from tests.scenarios.control_rig import Simulation, simulated
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
 WIDTHS = (1440, 390, 320)

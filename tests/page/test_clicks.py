@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page.visiting import at, frame, has, visited
-from scenarios.control_rig import simulated, wait_for
+
+from tests.page.visiting import at, frame, has, visited
+from tests.scenarios.control_rig import simulated, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]

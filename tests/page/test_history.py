@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page.visiting import has, visited
-from scenarios.control_rig import Simulation, simulated, wait_for, write_station
-from simulated import held_port
+
+from tests.page.visiting import has, visited
+from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
+from tests.support.simulated_station import held_port
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
 RELOADS = 20

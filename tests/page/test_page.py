@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page.visiting import at, frame, has, visited
 from PIL import Image
-from scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 from agent.domain.blocks.card_payment import BEGUN_S
+from tests.page.visiting import at, frame, has, visited
+from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page.visiting import at, visited
-from scenarios.control_rig import simulated, write_station
+
+from tests.page.visiting import at, visited
+from tests.scenarios.control_rig import simulated, write_station
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(400)]
 

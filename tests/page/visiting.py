@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from scenarios.control_rig import Simulation
+from tests.scenarios.control_rig import Simulation
 
 WITHIN_MS = 60_000
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from busy_machine import Deadline, stretched
+from tests.support.busy_machine import Deadline, stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 STATION = """

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from simulated import ONE_EVSE, Simulated
 
 from agent.domain.blocks.card_payment import BEGUN_S
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import ONE_EVSE, Simulated
 
 STATION = (
     ONE_EVSE.replace("sample_interval_s = 5", "sample_interval_s = 5\npayment_authorize_first = false")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from street import Street, station_text, street
-from street201 import Street201, street201
 
 from agent.model.types import Fault
+from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig_v201 import Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

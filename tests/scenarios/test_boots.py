@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import CAMPAIGN, Simulated
-from street import SPEED, Backend, Street, station_text
-from street201 import CARD, STRANGER, Street201
+
+from tests.support.simulated_station import CAMPAIGN, Simulated
+from tests.support.station_rig import SPEED, Backend, Street, station_text
+from tests.support.station_rig_v201 import CARD, STRANGER, Street201
 
 
 async def start(s: Street201) -> Any:

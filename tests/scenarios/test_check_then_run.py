@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
-from busy_machine import stretched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulated import CAMPAIGN
 
 from agent.assembly.station import Options, Station
 from agent.commands import check
@@ -32,6 +30,8 @@ from agent.station_file.settings import load_station_file
 from drivers.sim.command import station_file
 from drivers.sim.toml_text import format_document
 from drivers.sim.world import World
+from tests.support.busy_machine import stretched
+from tests.support.simulated_station import CAMPAIGN
 
 BASE = """
 [station]

@@ -15,7 +15,6 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenarios.control_rig import write_station
 
 from agent.station_file.settings import load_station_file
 from drivers.sim import request_body as body
@@ -26,6 +25,7 @@ from drivers.sim.station_snapshot import Child, describe_changes
 from drivers.sim.station_snapshot import station_picture as picture_of
 from drivers.sim.status_client import Trace, Watch
 from drivers.sim.world import World
+from tests.scenarios.control_rig import write_station
 
 
 class Rig:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from busy_machine import stretched
-from scenarios.control_rig import ROOT, Simulation, simulated, wait_for, write_station
+
+from tests.scenarios.control_rig import ROOT, Simulation, simulated, wait_for, write_station
+from tests.support.busy_machine import stretched
 
 
 def _family(simulation: Simulation) -> list[psutil.Process]:

@@ -15,12 +15,12 @@ from typing import Any
 
 import psutil
 import pytest
-from busy_machine import Deadline, stretched
 
 from agent.services.status import StatusSocket
 from drivers.sim import status_client as watch_module
 from drivers.sim.status_client import Watch
 from drivers.sim.supervisor import NotRunning, Supervisor
+from tests.support.busy_machine import Deadline, stretched
 
 SLEEPER = "import time; time.sleep(60)"
 STUBBORN = (

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from busy_machine import deadline
 from PIL import Image
-from street import Street, station_text, street
+
+from tests.support.busy_machine import deadline
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 VENDOR = "org.openchargealliance.costmsg"

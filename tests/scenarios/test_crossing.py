@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from simulated import CAMPAIGN, Simulated
-from street import Backend, station_text
-from street201 import CARD, Street201
-from strict_csms import Transaction
+
+from tests.support.simulated_station import CAMPAIGN, Simulated
+from tests.support.station_rig import Backend, station_text
+from tests.support.station_rig_v201 import CARD, Street201
+from tests.support.strict_csms import Transaction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SETTINGS = "sample_interval_s = 0\noffline_tx_for_unknown_id = true\nmessage_attempts = 1"

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from between import Between, Foreign
-from busy_machine import Deadline, deadline
-from simulated import CAMPAIGN, Simulated
-from street import station_text
+
+from tests.support.busy_machine import Deadline, deadline
+from tests.support.simulated_station import CAMPAIGN, Simulated
+from tests.support.station_rig import station_text
+from tests.support.third_party_csms import Between, Foreign
 
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 SPEED = 60.0

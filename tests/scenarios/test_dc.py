@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 import zxingcpp
-from busy_machine import deadline
 from PIL import Image
 from pyocmf import OCMF
-from reading import shows
-from simulated import Simulated
-from test_billing_scope import check
 
 from agent.domain.blocks.card_payment import BEGUN_S
+from tests.scenarios.reading import shows
+from tests.scenarios.test_billing_scope import check
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import Simulated
 
 ROOT = Path(__file__).resolve().parents[2]
 STATIONS = ROOT / "config" / "stations"

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from simulated import CAMPAIGN, Simulated
-from test_dc import DC400, journal, owed, played, waits
+
+from tests.scenarios.test_dc import DC400, journal, owed, played, waits
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import CAMPAIGN, Simulated
 
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 ROUNDS = 60 if CAMPAIGN else 2

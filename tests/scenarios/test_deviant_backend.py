@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Simulated
-from street import Backend, Street, station_text
 from websockets.asyncio.server import ServerConnection
+
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import Backend, Street, station_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PROFILE = """

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from simulated import CAMPAIGN, Simulated
-from street import Backend, Street, station_text
-from street201 import CARD, FRIEND, Street201
 
 from agent.ports.store import Put
 from agent.services.store.store import Store
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import CAMPAIGN, Simulated
+from tests.support.station_rig import Backend, Street, station_text
+from tests.support.station_rig_v201 import CARD, FRIEND, Street201
 
 LEFT_BYTES = 54_000
 

@@ -16,13 +16,14 @@ from typing import Any
 
 import psutil
 import pytest
-from busy_machine import stretched
-from hostile_frames import Content, HostileFrames
-from large_frames import LENGTH
-from loop_hold import LoopHold, measured
-from simulated import CAMPAIGN, Simulated
-from street import Backend, station_text
 from websockets.exceptions import ConnectionClosed
+
+from tests.support.busy_machine import stretched
+from tests.support.hostile_frames import Content, HostileFrames
+from tests.support.large_frames import LENGTH
+from tests.support.loop_hold import LoopHold, measured
+from tests.support.simulated_station import CAMPAIGN, Simulated
+from tests.support.station_rig import Backend, station_text
 
 PARTS = 2 if CAMPAIGN else 1
 """Each is a test of its own, so that ``make campaign ARGS=--resume`` goes on between them."""

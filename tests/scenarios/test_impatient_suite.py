@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from street import station_text, street
+from tests.support.station_rig import station_text, street
 
 CARD = "04A1B2C3D4E5F6"
 

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from busy_machine import deadline, stretched
-from control_rig import ROOT
-from simulated import Simulated
-from street import Backend, Street, station_text
+from tests.scenarios.control_rig import ROOT
+from tests.support.busy_machine import deadline, stretched
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import Backend, Street, station_text
 
 PASSWORD, NEW_KEY = "Fifteen-And-One!", "AnotherSecretKey42"
 READ, UID, REMOTE, GROUP, BAD, LISTED = (

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from simulated import CAMPAIGN, ONE_EVSE, Simulated
-from strict_csms import StrictCsms
+
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import CAMPAIGN, ONE_EVSE, Simulated
+from tests.support.strict_csms import StrictCsms
 
 CARD = "04A1B2C3D4E5F6"
 SEED = 20261125

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import CAMPAIGN
-from test_kill_sweep import sweep
+
+from tests.scenarios.test_kill_sweep import sweep
+from tests.support.simulated_station import CAMPAIGN
 
 
 @pytest.mark.campaign

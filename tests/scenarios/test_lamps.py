@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from street import station_text, street
+from tests.support.station_rig import station_text, street
 
 
 async def test_lamp_and_its_keys(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from large_frames import LENGTH, others, raw, requests
-from loop_hold import LoopHold, measured
-from simulated import Simulated
-from street import Backend, station_text
+
+from tests.support.large_frames import LENGTH, others, raw, requests
+from tests.support.loop_hold import LoopHold, measured
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import Backend, station_text
 
 HELD_S = 0.1
 SAMPLES = 3

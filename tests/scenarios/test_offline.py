@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from busy_machine import Deadline
-from street import Street, station_text, street
+
+from tests.support.busy_machine import Deadline
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenarios.control_rig import simulated, wait_for, write_station
 
 from agent.services.clock import BUILT_UTC_S, Clock, Scale
 from agent.station_file.settings import load_station_file, parse_station_file
 from drivers.sim.time_rate import Pace, PaceMemory, kernel_boot_id, with_plug_in_window
+from tests.scenarios.control_rig import simulated, wait_for, write_station
 
 RATES = st.floats(0.1, 1000)
 STEPS = st.lists(st.tuples(RATES, st.floats(0, 1e5), st.booleans()), max_size=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from simulated import ONE_EVSE, Simulated
+from tests.support.simulated_station import ONE_EVSE, Simulated
 
 STATION = ONE_EVSE + '\n[terminal]\ndriver = "terminal_payter"\nsync_every_s = 0.1\n'
 

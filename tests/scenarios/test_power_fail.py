@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from simulated import Simulated
-from street import SPEED, Street, station_text, street
-from strict_csms import StrictCsms
+
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import SPEED, Street, station_text, street
+from tests.support.strict_csms import StrictCsms
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TEXT = station_text(evses=2) + '\n[power]\ndriver = "power_sysfs"\nhold_s = 0.2\nbackup_s = 10\npoll_s = 0.05\n'

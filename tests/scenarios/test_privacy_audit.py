@@ -12,12 +12,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-from busy_machine import deadline
-from control_rig import ROOT
-from file_servers import WebServer, web_server
-from street import Backend, station_text
-from street201 import Street201
-from test_journal import Bench, agent, spellings, trace
+from tests.scenarios.control_rig import ROOT
+from tests.scenarios.test_journal import Bench, agent, spellings, trace
+from tests.support.busy_machine import deadline
+from tests.support.file_servers import WebServer, web_server
+from tests.support.station_rig import Backend, station_text
+from tests.support.station_rig_v201 import Street201
 
 PASSWORD, NEW_KEY, UPLOADS = "Fifteen-And-One!", "AnotherSecretKey42", "UploadPass-77"
 SIGNATURE = "5ff0c1d2e3a4b596"

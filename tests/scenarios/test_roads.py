@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from simulated import Simulated
-from street import FAST_METER, SPEED, Backend, Street, station_text
-from street201 import CARD, Street201
+
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import FAST_METER, SPEED, Backend, Street, station_text
+from tests.support.station_rig_v201 import CARD, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

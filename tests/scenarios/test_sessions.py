@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 import pytest_asyncio
-from street import Street, station_text, street
+
+from tests.support.station_rig import Street, station_text, street
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

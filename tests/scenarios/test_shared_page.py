@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from busy_machine import stretched
-from scenarios.control_rig import Simulation, simulated, wait_for, write_station
+
+from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
+from tests.support.busy_machine import stretched
 
 OTHER = "127.0.0.2"
 """An address of this machine that is not the one it calls itself: for the server another machine's name."""

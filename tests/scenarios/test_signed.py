@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from pyocmf import OCMF
-from street import station_text, street
-from street201 import street201
 
 from drivers.sim.rest_meters import LemFar, Notary
 from tests.drivers.modbus_far_ends import TcpLine
 from tests.drivers.test_meter_em580 import NAME, Em580Far
+from tests.support.station_rig import station_text, street
+from tests.support.station_rig_v201 import street201
 
 CARD = "04A1B2C3"
 SETTINGS = """

@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
-from busy_machine import deadline, stretched
-from simulated import Simulated, held_port
-from street import station_text
+
+from tests.support.busy_machine import deadline, stretched
+from tests.support.simulated_station import Simulated, held_port
+from tests.support.station_rig import station_text
 
 CARD = "04A1B2C3D4E5F6"
 

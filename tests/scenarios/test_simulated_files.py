@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
-from scenarios.control_rig import ROOT, Simulation, simulated, wait_for
-from simulated import held_port
+
+from tests.scenarios.control_rig import ROOT, Simulation, simulated, wait_for
+from tests.support.busy_machine import stretched
+from tests.support.simulated_station import held_port
 
 OWN_FILES = """
 [station]

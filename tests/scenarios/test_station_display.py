@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
 from PIL import Image
-from simulated import Simulated
+
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import Simulated
 
 URLS = {n: f"https://c.lu/{n}" for n in (1, 2)}
 """Short, so that the smallest panel has a code too."""

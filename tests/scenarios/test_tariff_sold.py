@@ -6,9 +6,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from street import station_text, street
-from street201 import street201
-from test_cost import put
+from tests.scenarios.test_cost import put
+from tests.support.station_rig import station_text, street
+from tests.support.station_rig_v201 import street201
 
 TARIFF = """
 cost_display = true

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Simulated, held_port
-from street import Backend, station_text
-from street201 import CARD, Street201, street201
 
 from agent.csms.central_system import Central, Options, open_central
+from tests.support.simulated_station import Simulated, held_port
+from tests.support.station_rig import Backend, station_text
+from tests.support.station_rig_v201 import CARD, Street201, street201
 
 BOTH = 'versions = ["2.0.1", "1.6"]'
 

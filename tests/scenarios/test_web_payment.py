@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from busy_machine import deadline, stretched
 from PIL import Image
-from simulated import Simulated
+
+from tests.support.busy_machine import deadline, stretched
+from tests.support.simulated_station import Simulated
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import zxingcpp
-from busy_machine import deadline
 from PIL import Image
-from street import Street, station_text, street
-from street201 import Street201, street201
+
+from tests.support.busy_machine import deadline
+from tests.support.station_rig import Street, station_text, street
+from tests.support.station_rig_v201 import Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from authorities import Authority
 
 from agent.commands.check import complaints_after_loading
 from agent.station_file.settings import SettingsError, StationFile, parse_station_file
+from tests.support.certificate_authorities import Authority
 
 
 def backend(**keys: Any) -> StationFile:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from busy_machine import deadline, stretched
 
 from agent.assembly import station as compose
 from agent.assembly.files import security_log
@@ -23,6 +22,7 @@ from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
 from agent.services.store.store import Store
 from agent.station_file.settings import parse_station_file
+from tests.support.busy_machine import deadline, stretched
 
 UTC = BUILT_UTC_S + 1e6
 

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 
-from busy_machine import deadline, stretched
-
 from agent.domain.events import (
     CablePlugged,
     CableRemoved,
@@ -26,6 +24,7 @@ from agent.model.types import Fault, Moment, Screen, ScreenName, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
 from agent.services.engine import Engine
+from tests.support.busy_machine import deadline, stretched
 
 
 class Disk:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from file_servers import web_server
 
 from agent.domain.certificate_orders import (
     ChainTaken,
@@ -51,6 +49,8 @@ from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
 from agent.services.sinks.sinks import Sinks
 from agent.station_file.settings import SinkTable
+from tests.support.busy_machine import deadline
+from tests.support.file_servers import web_server
 
 DEADLINE_S = 30.0
 

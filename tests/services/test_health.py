@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from busy_machine import deadline
 
 from agent.domain.events import CablePlugged, Event
 from agent.services import watchdog
 from agent.services.devices.board import LivenessSignal
 from agent.services.engine import Engine
 from tests.services.test_engine import Disk, make
+from tests.support.busy_machine import deadline
 
 PATIENCE_S = 0.2
 

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from busy_machine import stretched
-
 from agent.assembly.station import Options, Station
 from agent.services.store.store import Store
 from agent.station_file.settings import parse_station_file
 from tests.bench.backend import open_backend
+from tests.support.busy_machine import stretched
 
 QUIET_S = 5.0
 """0.2 wake-ups a second."""

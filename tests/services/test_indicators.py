@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from busy_machine import deadline
-
 from agent.domain.events import Event, FaultCleared, FaultRaised, SupplyChanged
 from agent.domain.orders import Feedback, SetLamp
 from agent.model.types import Fault, Lamp, Sign, Supply
@@ -26,6 +24,7 @@ from drivers.power_sysfs import PowerSettings
 from drivers.sim.buzzer import Buzzer
 from drivers.sim.lamp import Lamp as FarLamp
 from drivers.sim.power_supply import PowerSupply
+from tests.support.busy_machine import deadline
 
 WHERE = Where(1, "", lambda: (1, 0.0), (), {})
 

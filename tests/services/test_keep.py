@@ -4,7 +4,6 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from busy_machine import deadline, stretched
 
 from agent.domain.events import (
     BoardChanged,
@@ -26,6 +25,7 @@ from agent.services.devices import release, supervisor
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import DisplaySupervisor, MeterSupervisor
+from tests.support.busy_machine import deadline, stretched
 
 
 @pytest.fixture(autouse=True)

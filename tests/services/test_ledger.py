@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from busy_machine import deadline, stretched
 
 from agent.assembly.domain_setup import startup_payment_terms, stranded_payments
 from agent.domain.payment import Payment, PaymentTerms, PayState, payment_reference
@@ -21,6 +20,7 @@ from agent.model.types import Stamp, Token, TokenType
 from agent.ports.store import Put
 from agent.services.store.store import Store
 from agent.station_file.settings import load_station_file
+from tests.support.busy_machine import deadline, stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "a-keyed-hash-of-a-card"

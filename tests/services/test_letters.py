@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import stretched
-from test_store import ended, sampled, started
 
 from agent.assembly.dead_letter_queries import answer_dead_letters
 from agent.ports.store import Put
 from agent.services.store import dead_letters
 from agent.services.store.store import Store
+from tests.services.test_store import ended, sampled, started
+from tests.support.busy_machine import stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = "04A1B2C3"

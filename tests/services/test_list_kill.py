@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-from busy_machine import stretched
-
 from agent.domain.blocks.local_auth_list import LocalAuthListBlock
 from agent.domain.events import Started
 from agent.domain.evse import EvseRecord, StationState
@@ -18,6 +16,7 @@ from agent.domain.functional_block import Blocks
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
 from agent.services.store.store import Store
+from tests.support.busy_machine import stretched
 
 ENTRIES = 400
 WRITER = f"""

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from busy_machine import Deadline
 
 from agent.domain.events import ContactorOpened
 from agent.domain.evse import SessionState
@@ -20,6 +19,7 @@ from agent.services.devices.supervisor import MeterSupervisor
 from drivers.meter_modbus import DRIVER, MeterSettings
 from tests.domain.playbook import Playbook, charging, make_site
 from tests.drivers.modbus_far_ends import Bank, TcpLine
+from tests.support.busy_machine import Deadline
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated import Simulated
 
-from agent.assembly.payment_queries import answer
+from agent.assembly.payment_queries import answer_payments
 from agent.services.store.store import Store
 from tests.bench.backend import Backend, open_backend
+from tests.support.simulated_station import Simulated
 
 STORES = Path(__file__).parent / "older_stores"
 STATION = """
@@ -60,7 +60,7 @@ async def test_every_record_is_understood(tmp_path: Path, name: str) -> None:
 async def test_the_payment_of_an_earlier_program_is_listed(tmp_path: Path) -> None:
     path = copy_of("c7df3ff-dc", tmp_path)
     store = await Store.open(path, 64)
-    said = await answer(store, {"do": "list", "names": None, "store": str(path.resolve())})
+    said = await answer_payments(store, {"do": "list", "names": None, "store": str(path.resolve())})
     await store.close()
     (payment,) = said["payments"]
     assert (payment["reference"], payment["state"], payment["held_cents"]) == ("PY09FZYEVQWGV9", "Voided", 6000)

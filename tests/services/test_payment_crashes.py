@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apollo import Apollo, running
-from busy_machine import deadline
 
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, RawMeterReading, Started
@@ -38,6 +36,8 @@ from agent.services.devices import supervisor
 from agent.services.devices.terminal import TerminalSupervisor
 from agent.services.engine import Engine
 from agent.services.store.store import Store
+from tests.support.busy_machine import deadline
+from tests.support.terminal_process import Apollo, running
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))

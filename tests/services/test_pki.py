@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-from authorities import Authority, pem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,6 +27,7 @@ from agent.domain.certificates import CertificateUse, HashData
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted
 from agent.services.keys.key_store import NamedFiles, Pki
+from tests.support.certificate_authorities import Authority, pem
 
 CPO = Authority(name="CPO root")
 STRANGER = Authority(name="Stranger")

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from agent.domain.events import CardPresented, RequestReceived, Started, TokenAuthorized, TransactionAcknowledged
 from agent.domain.requests import RemoteStartRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Token, Verdict
 from agent.services.logs.masking import KEPT, LogMask
 from agent.station_file.settings import Backend, Device
+from tests.support.busy_machine import stretched
 
 UID, EMAID = "04A1B2C3D4E5F6", "LU-CHA-C12345678-9"
 

@@ -26,7 +26,7 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
-from tests.moving_clock import run_moving
+from tests.support.moving_clock import run_moving
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 EXAMPLES = 10_000 if FULL else int(os.environ.get("EX", "120"))

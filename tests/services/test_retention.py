@@ -9,7 +9,6 @@ import uuid
 from pathlib import Path
 
 import pytest
-from test_store import ended, sampled, started
 
 from agent.domain.messages import (
     ChargingState,
@@ -26,6 +25,7 @@ from agent.ports.store import OutboxRow, Put
 from agent.services.store import dead_letters, recovery
 from agent.services.store.store import MIGRATIONS, Store
 from agent.services.store.transaction_ids import ENDED_KEPT
+from tests.services.test_store import ended, sampled, started
 
 SESSIONS, AT_ONCE = 10_000, 250
 CHARGING = ChargingState.CHARGING

@@ -12,10 +12,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from busy_machine import deadline
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_retention import fast
 from websockets.asyncio.server import ServerConnection, serve
 
 from agent.domain.messages import (
@@ -34,6 +32,8 @@ from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ports.store import NOTES_MAX, Put, link_of, notes_of, readings_of
 from agent.services import engine
 from agent.services.store.store import Store
+from tests.services.test_retention import fast
+from tests.support.busy_machine import deadline
 
 NOTES = notes_of("chargy")
 

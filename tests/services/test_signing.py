@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from makers import Maker
 
 from agent.services.keys.firmware_signature import signed_by, signer_accepted
+from tests.support.firmware_signers import Maker
 
 CONTENT = b"firmware" * 1000
 

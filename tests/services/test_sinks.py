@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from simulated import held_port
 
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
 from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Token
@@ -22,6 +20,8 @@ from agent.services.sinks.mqtt import open_outlet
 from agent.services.sinks.sinks import FileOutlet, Sink, SinkError, Sinks
 from agent.station_file.settings import SettingsError, SinkTable, parse_station_file
 from drivers.sim.mqtt import Broker as SimBroker
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import held_port
 
 AT = Stamp(1, 10.0)
 

@@ -6,10 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from busy_machine import stretched
-
 from agent.services import status as module
 from agent.services.status import FRAME_BYTES, RING_BYTES, StatusSocket
+from tests.support.busy_machine import stretched
 
 
 def opened(path: Path, picture=dict) -> StatusSocket:

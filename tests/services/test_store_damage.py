@@ -9,13 +9,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_store import ended, sampled, started
 
 from agent.domain.serialization import dump_record
 from agent.ports.store import Put, StoreError
 from agent.services.store import encoding, migrations, recovery
 from agent.services.store.migrations import MIGRATIONS, StoreRefused
 from agent.services.store.store import Store
+from tests.services.test_store import ended, sampled, started
 
 SESSIONS = 60
 PAGE = 4096

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_store import ended, sampled, started
 
 from agent.services.store.store import MIGRATIONS, Store
+from tests.services.test_store import ended, sampled, started
 
 LINKS = ("chargy", "owner")
 STEPS = st.lists(st.sampled_from(["tell", "tell", "tell", "send", "refuse", "bury", "restart", "end"]), max_size=40)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_store import ended, sampled, started
 
 from agent.domain.serialization import UnreadableRecord
 from agent.model.fastclass import replace
@@ -20,6 +19,7 @@ from agent.ports.store import Put, StoreError, notes_of
 from agent.services.store import content_loss, encoding, migrations
 from agent.services.store.store import Store
 from agent.services.store.witness import SLOT_BYTES, Seen, Witness
+from tests.services.test_store import ended, sampled, started
 
 PAGE = 4096
 

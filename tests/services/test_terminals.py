@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apollo import Apollo, running
-from busy_machine import deadline
 
 from agent.domain.events import Event, FaultCleared, FaultRaised
 from agent.domain.terminal_messages import (
@@ -36,6 +34,8 @@ from agent.services.devices.configured import compose_devices
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.terminal import REFUSALS, TerminalSupervisor
 from agent.station_file.settings import SettingsError, parse_station_file
+from tests.support.busy_machine import deadline
+from tests.support.terminal_process import Apollo, running
 
 OFFER = OfferPayment(0, "p1", 5000)
 

@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 
 import pytest
-from test_store import ended, sampled, started
 
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
 from agent.domain.payment import UNKEPT, PayState
@@ -14,6 +13,7 @@ from agent.model.types import Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.store import thinning
 from agent.services.store.store import RESERVE_PAGES, Store
+from tests.services.test_store import ended, sampled, started
 
 
 def updated(session: str = "s1", n: int = 0) -> TransactionUpdated:

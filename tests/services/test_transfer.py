@@ -13,8 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from busy_machine import Deadline, stretched
-from file_servers import PASSWORD, QUOTED, USER, WebServer, certificate, ftp_server, sftp_server, web_server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +23,17 @@ from agent.services.files.transfer import Failed, Going, fetch, send
 from agent.services.files.transfer.address import Address, parse
 from agent.services.files.transfer.partial_file import SPARE_BYTES, forget
 from agent.services.files.transfer.progress import CHUNK
+from tests.support.busy_machine import Deadline, stretched
+from tests.support.file_servers import (
+    PASSWORD,
+    QUOTED,
+    USER,
+    WebServer,
+    certificate,
+    ftp_server,
+    sftp_server,
+    web_server,
+)
 
 CONTENT = bytes(range(256)) * 2000
 

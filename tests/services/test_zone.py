@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from busy_machine import stretched
 
 from agent.ocpp.wire.timestamps import format_rfc3339, parse_timestamp
 from agent.ports import zone as module
 from agent.ports.zone import RULES, NoZone, load_time_zone, local_time
+from tests.support.busy_machine import stretched
 
 NAME = "Europe/Luxembourg"
 ROOT = Path(__file__).resolve().parents[2]

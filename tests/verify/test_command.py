@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import stretched
 
 from agent.commands.verify.bench import Options
 from agent.commands.verify.operator import NoOperator
 from agent.services.store.store import Store
 from drivers.sim.world import World
 from tests.drivers.sim_stations import until
+from tests.support.busy_machine import stretched
 from tests.verify.rig import WorldOperator, failures, left, street, verified
 
 BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.4}

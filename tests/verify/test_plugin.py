@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from busy_machine import stretched
-
+from tests.support.busy_machine import stretched
 from tests.verify.rig import street
 
 METER = {"driver": "meter_modbus", "line": "tcp", "timeout_s": 0.4}

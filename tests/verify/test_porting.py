@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from busy_machine import deadline, stretched
+
+from tests.support.busy_machine import deadline, stretched
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "porting.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 CSMS, MAKER = "CentralSystemRootCertificate", "ManufacturerRootCertificate"
 

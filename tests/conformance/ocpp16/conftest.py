@@ -34,10 +34,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from authorities import tls
 
-from ocpp16.play import Play, Shelf
-from ocpp16.secure_play import Basic, Guarded, back, basic, with_tls
+from tests.conformance.ocpp16.play import Play, Shelf
+from tests.conformance.ocpp16.secure_play import Basic, Guarded, back, basic, with_tls
+from tests.support.certificate_authorities import tls
 
 HERE = Path(__file__).parent
 

@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from makers import Maker
-from street import station_text
-
-from ocpp16.play import QUICK, SETTINGS, Play, play, station_time
+from tests.conformance.ocpp16.play import QUICK, SETTINGS, Play, play, station_time
+from tests.support.firmware_signers import Maker
+from tests.support.station_rig import station_text
 
 NOW = "2026-01-01T00:00:00Z"
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from simulated import Simulated
-from street import SPEED, Backend, Street, station_text
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import SPEED, Backend, Street, station_text
 
 CARD, FRIEND, STRANGER, APP = "CARD-A", "CARD-B", "CARD-X", "APP-1"
 FAMILY = {"status": "Accepted", "parentIdTag": "FAMILY"}

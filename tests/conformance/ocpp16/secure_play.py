@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from authorities import Authority, tls
-from secure import SecureBackend, guarded
-
-from ocpp16.play import SETTINGS, Play
+from tests.conformance.ocpp16.play import SETTINGS, Play
+from tests.support.certificate_authorities import Authority, tls
+from tests.support.security_csms import SecureBackend, guarded
 
 FIRST = b"first-password-16"
 BASIC = f'security_profile = 1\npassword = "{FIRST.decode()}"'

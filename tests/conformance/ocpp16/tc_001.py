@@ -3,9 +3,8 @@
 import asyncio
 from typing import Any
 
-from street import SPEED
-
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
+from tests.support.station_rig import SPEED
 
 WAIT_S, BEAT_S = 20, 15
 

@@ -1,6 +1,6 @@
 """The boot is pending: settings are read and changed, nothing else is said; a trigger brings the next boot."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_settings_while_pending(s: Play) -> None:

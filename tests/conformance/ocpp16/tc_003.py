@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_cable_then_card(s: Play) -> None:

@@ -1,6 +1,6 @@
 """First the card, then the cable."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_card_then_cable(s: Play) -> None:

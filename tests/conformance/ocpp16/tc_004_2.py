@@ -1,6 +1,6 @@
 """The card, and no cable within ConnectionTimeOut: the right is gone, a later cable starts nothing."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_nobody_plugs_in(s: Play) -> None:

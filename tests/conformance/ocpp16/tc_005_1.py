@@ -1,6 +1,6 @@
 """The cable is pulled at the car, and the socket gives it back by itself."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_pulled_at_the_car_and_unlocked(s: Play) -> None:

@@ -1,6 +1,6 @@
 """The cable is pulled at the car, and the socket keeps it until the central system unlocks it, or the driver's card."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_pulled_at_the_car_and_kept(s: Play) -> None:

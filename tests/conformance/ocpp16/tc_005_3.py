@@ -1,6 +1,6 @@
 """The cable is pulled at the car, and the transaction outlives it until the central system stops it."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_pulled_at_the_car_and_going_on(s: Play) -> None:

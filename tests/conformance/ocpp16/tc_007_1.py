@@ -1,6 +1,6 @@
 """A card that the cache knows starts without being asked about."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_cached_card(s: Play) -> None:

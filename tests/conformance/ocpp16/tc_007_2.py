@@ -1,6 +1,6 @@
 """A remote start with a token that the cache knows, while remote starts are to be authorised."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_cached_token_from_afar(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A card of the local list charges without being asked about."""
 
-from ocpp16.play import CARD, OK, Play
+from tests.conformance.ocpp16.play import CARD, OK, Play
 
 
 async def test_a_listed_card_is_not_asked_about(s: Play) -> None:

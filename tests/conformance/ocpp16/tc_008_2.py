@@ -1,6 +1,6 @@
 """A remote start with a card of the local list, while remote starts are to be authorised."""
 
-from ocpp16.play import CARD, OK, Play
+from tests.conformance.ocpp16.play import CARD, OK, Play
 
 
 async def test_a_remote_start_with_a_listed_card(s: Play) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocpp16.play import APP, Play
+from tests.conformance.ocpp16.play import APP, Play
 
 
 @pytest.mark.parametrize("authorise", [False, True])

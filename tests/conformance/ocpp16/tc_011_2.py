@@ -1,6 +1,6 @@
 """A remote start that nobody follows with a cable within ConnectionTimeOut."""
 
-from ocpp16.play import APP, Play
+from tests.conformance.ocpp16.play import APP, Play
 
 
 async def test_nobody_plugs_in(s: Play) -> None:

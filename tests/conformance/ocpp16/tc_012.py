@@ -1,6 +1,6 @@
 """The central system stops the running transaction."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_remote_stop(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A soft reset at rest, while one connector is out of order: it still is afterwards."""
 
-from ocpp16.play import Play, reset_at_rest
+from tests.conformance.ocpp16.play import Play, reset_at_rest
 
 
 async def test_reset_at_rest(s: Play) -> None:

@@ -1,6 +1,6 @@
 """UnlockConnector on an idle socket."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_an_idle_socket(s: Play) -> None:

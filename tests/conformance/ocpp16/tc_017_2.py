@@ -1,6 +1,6 @@
 """UnlockConnector where the cable is fixed to the station."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_a_fixed_cable_cannot_be_unlocked(tethered: Play) -> None:

@@ -1,6 +1,6 @@
 """UnlockConnector in a session: the transaction ends, then the cable is free."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_unlock_in_a_session(s: Play) -> None:

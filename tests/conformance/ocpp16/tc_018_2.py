@@ -1,6 +1,6 @@
 """UnlockConnector in a session on a fixed cable: not supported, and the session goes on."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_session_on_a_fixed_cable_goes_on(tethered: Play) -> None:

@@ -1,6 +1,6 @@
 """GetConfiguration without and with a list of keys: every standard key of the claimed profiles, rightly writable."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 READ, WRITE, EITHER = (True,), (False,), (True, False)
 KEYS = {

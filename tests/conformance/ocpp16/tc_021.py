@@ -1,6 +1,6 @@
 """A key is changed, read back, and kept over a restart."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_a_value_is_read_back_and_kept(s: Play) -> None:

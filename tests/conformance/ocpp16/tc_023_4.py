@@ -1,6 +1,6 @@
 """A card that the central system refuses: nothing starts, the connector is free again."""
 
-from ocpp16.play import REFUSED, STRANGER, Play
+from tests.conformance.ocpp16.play import REFUSED, STRANGER, Play
 
 
 async def test_a_refused_card(s: Play) -> None:

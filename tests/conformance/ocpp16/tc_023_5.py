@@ -1,6 +1,6 @@
 """A remote start with a token that the central system then refuses."""
 
-from ocpp16.play import APP, REFUSED, Play
+from tests.conformance.ocpp16.play import APP, REFUSED, Play
 
 
 async def test_a_refused_token_from_afar(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A plug that cannot be locked: told as ConnectorLockFailure, and no transaction."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_plug_that_cannot_be_locked(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A remote start on a connector that is charging."""
 
-from ocpp16.play import APP, Play
+from tests.conformance.ocpp16.play import APP, Play
 
 
 async def test_the_running_transaction_is_left_alone(s: Play) -> None:

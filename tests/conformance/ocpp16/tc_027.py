@@ -1,6 +1,6 @@
 """A remote start on connector 0."""
 
-from ocpp16.play import APP, Play
+from tests.conformance.ocpp16.play import APP, Play
 
 
 async def test_connector_zero_starts_nothing(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A remote stop of a transaction that does not exist."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_the_running_transaction_is_left_alone(s: Play) -> None:

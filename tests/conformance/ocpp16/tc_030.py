@@ -1,6 +1,6 @@
 """UnlockConnector while the lock's motor is stuck."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_a_lock_that_does_not_open(s: Play) -> None:

@@ -1,6 +1,6 @@
 """UnlockConnector on a connector that does not exist."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_no_such_connector(s: Play) -> None:

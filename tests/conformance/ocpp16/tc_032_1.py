@@ -1,6 +1,6 @@
 """Mains is lost, a back-up supply carries the board: StopTransaction says PowerLoss before it goes dark, and once."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_the_stop_is_told_before_it_goes_dark(backed: Play) -> None:

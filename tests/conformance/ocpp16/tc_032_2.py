@@ -1,6 +1,6 @@
 """The power fails in a transaction: afterwards it goes on or has ended, once, and no energy is lost."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_power_lost_in_a_transaction(s: Play) -> None:

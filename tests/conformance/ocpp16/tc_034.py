@@ -1,6 +1,6 @@
 """The whole station is out of order when the power fails; it still is when the power returns."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_out_of_order_outlives_the_power(s: Play) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from ocpp16.play import CARD, Play, station_time
+from tests.conformance.ocpp16.play import CARD, Play, station_time
 
 
 async def test_the_start_is_told_with_its_own_time(s: Play) -> None:

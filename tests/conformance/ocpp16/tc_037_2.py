@@ -1,6 +1,6 @@
 """Started off line with a card that turns out invalid: no more energy, but the transaction stays open."""
 
-from ocpp16.play import CARD, Play, begun_off_line_and_refused
+from tests.conformance.ocpp16.play import CARD, Play, begun_off_line_and_refused
 
 
 async def test_suspended_until_the_driver_ends_it(s: Play) -> None:

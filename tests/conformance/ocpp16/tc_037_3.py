@@ -1,6 +1,6 @@
 """Started off line with a card that turns out invalid, which is to stop the transaction."""
 
-from ocpp16.play import Play, begun_off_line_and_refused
+from tests.conformance.ocpp16.play import Play, begun_off_line_and_refused
 
 
 async def test_stopped_as_soon_as_it_is_known(s: Play) -> None:

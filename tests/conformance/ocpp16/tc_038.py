@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from ocpp16.play import CARD, Play, station_time
+from tests.conformance.ocpp16.play import CARD, Play, station_time
 
 
 async def test_stopped_while_off_line(s: Play) -> None:

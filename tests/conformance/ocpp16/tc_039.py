@@ -1,6 +1,6 @@
 """A whole transaction while the network is gone: told afterwards, the end with the id that the start was just given."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_whole_transaction_off_line(s: Play) -> None:

@@ -1,6 +1,6 @@
 """ChangeConfiguration of a key that does not exist."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_an_unknown_key(s: Play) -> None:

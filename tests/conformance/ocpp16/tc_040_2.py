@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 @pytest.mark.parametrize("value", ["-1", "soon", "1e3", "99999999999999", "", "3.5"])

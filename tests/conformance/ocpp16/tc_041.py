@@ -1,6 +1,6 @@
 """A connector that becomes faulty: told with its error, no start, available again when it is repaired."""
 
-from ocpp16.play import APP, CARD, Play
+from tests.conformance.ocpp16.play import APP, CARD, Play
 
 
 async def test_a_faulty_connector(s: Play) -> None:

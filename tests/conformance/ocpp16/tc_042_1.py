@@ -1,6 +1,6 @@
 """The version of a local list that is switched off."""
 
-from ocpp16.play import CARD, OK, Play
+from tests.conformance.ocpp16.play import CARD, OK, Play
 
 
 async def test_a_list_that_is_switched_off_has_no_version(s: Play) -> None:

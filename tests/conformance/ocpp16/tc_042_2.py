@@ -1,6 +1,6 @@
 """An empty full list has version 0, whatever version came with it."""
 
-from ocpp16.play import CARD, OK, Play
+from tests.conformance.ocpp16.play import CARD, OK, Play
 
 
 async def test_an_empty_list_has_version_0(s: Play) -> None:

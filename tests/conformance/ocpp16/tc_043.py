@@ -1,6 +1,6 @@
 """A full list, then what has changed: the version follows, and so do the cards."""
 
-from ocpp16.play import CARD, FRIEND, OK, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, FRIEND, OK, STRANGER, Play
 
 
 async def test_full_then_differential(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A local list for a station that does not offer the profile."""
 
-from ocpp16.play import CARD, OK, Play
+from tests.conformance.ocpp16.play import CARD, OK, Play
 
 
 async def test_a_station_without_the_profile(bare: Play) -> None:

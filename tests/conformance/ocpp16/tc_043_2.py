@@ -1,6 +1,6 @@
 """A differential list that is older than what the station has."""
 
-from ocpp16.play import CARD, FRIEND, OK, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, FRIEND, OK, STRANGER, Play
 
 
 async def test_an_older_version_is_not_taken(s: Play) -> None:

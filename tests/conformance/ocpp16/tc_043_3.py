@@ -1,6 +1,6 @@
 """A list that cannot be stored: the old one stays."""
 
-from ocpp16.play import CARD, OK, Play
+from tests.conformance.ocpp16.play import CARD, OK, Play
 
 
 async def test_more_than_a_message_may_carry(s: Play) -> None:

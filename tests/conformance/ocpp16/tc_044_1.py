@@ -1,10 +1,9 @@
 """UpdateFirmware with a good file: downloaded, installed, booted, and told step by step."""
 
-from file_servers import web_server
-from makers import image
-
-from ocpp16.files_play import firmware, update
-from ocpp16.play import Play
+from tests.conformance.ocpp16.files_play import firmware, update
+from tests.conformance.ocpp16.play import Play
+from tests.support.file_servers import web_server
+from tests.support.firmware_signers import image
 
 
 async def test_good_firmware(s: Play) -> None:

@@ -1,9 +1,8 @@
 """UpdateFirmware with a file that is no firmware: told, nothing installed, the station stays in service."""
 
-from file_servers import web_server
-
-from ocpp16.files_play import firmware, update
-from ocpp16.play import Play
+from tests.conformance.ocpp16.files_play import firmware, update
+from tests.conformance.ocpp16.play import Play
+from tests.support.file_servers import web_server
 
 
 async def test_no_firmware(s: Play) -> None:

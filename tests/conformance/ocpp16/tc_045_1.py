@@ -4,9 +4,8 @@ import io
 import json
 import zipfile
 
-from file_servers import PASSWORD, QUOTED, USER, ftp_server, web_server
-
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
+from tests.support.file_servers import PASSWORD, QUOTED, USER, ftp_server, web_server
 
 
 def uploads(s: Play) -> list[str]:

@@ -1,8 +1,7 @@
 """GetDiagnostics to a server that refuses: told as failed."""
 
-from file_servers import web_server
-
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
+from tests.support.file_servers import web_server
 
 
 async def test_refused(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A reserved connector: another card gets nothing, the card of the reservation uses it."""
 
-from ocpp16.play import CARD, OK, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, OK, STRANGER, Play
 
 
 async def test_only_the_card_of_the_reservation(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A reserved connector and remote starts: only the token of the reservation."""
 
-from ocpp16.play import APP, STRANGER, Play
+from tests.conformance.ocpp16.play import APP, STRANGER, Play
 
 
 async def test_only_the_token_of_the_reservation(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A reservation expires."""
 
-from ocpp16.play import CARD, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, STRANGER, Play
 
 
 async def test_at_its_end_the_connector_is_free_again(s: Play) -> None:

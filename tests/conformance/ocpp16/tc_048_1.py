@@ -1,6 +1,6 @@
 """A faulty connector cannot be reserved."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_a_faulty_connector(s: Play) -> None:

@@ -1,6 +1,6 @@
 """An occupied connector cannot be reserved."""
 
-from ocpp16.play import CARD, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, STRANGER, Play
 
 
 async def test_an_occupied_connector(s: Play) -> None:

@@ -1,6 +1,6 @@
 """A connector that is out of service cannot be reserved."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_an_unavailable_connector(s: Play) -> None:

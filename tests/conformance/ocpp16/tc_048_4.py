@@ -1,6 +1,6 @@
 """A reservation for a station that does not offer the profile."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_a_station_without_the_profile(bare: Play) -> None:

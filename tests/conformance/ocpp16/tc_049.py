@@ -1,6 +1,6 @@
 """Any connector is reserved: the last free one is kept for that card."""
 
-from ocpp16.play import CARD, FRIEND, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, FRIEND, STRANGER, Play
 
 
 async def test_the_last_free_connector_is_kept(s: Play) -> None:

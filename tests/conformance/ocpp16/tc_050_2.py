@@ -1,6 +1,6 @@
 """Any connector is to be reserved, and all are occupied."""
 
-from ocpp16.play import CARD, FRIEND, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, FRIEND, STRANGER, Play
 
 
 async def test_all_are_occupied(s: Play) -> None:

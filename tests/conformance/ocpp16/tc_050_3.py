@@ -1,6 +1,6 @@
 """Any connector is to be reserved, and all are out of service."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_all_are_unavailable(s: Play) -> None:

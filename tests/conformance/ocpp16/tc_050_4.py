@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from street import station_text
-
-from ocpp16.play import SETTINGS, play
+from tests.conformance.ocpp16.play import SETTINGS, play
+from tests.support.station_rig import station_text
 
 ONE_OF_THEM = SETTINGS + "\n[settings.ocpp16]\nReserveConnectorZeroSupported = false"
 

@@ -1,6 +1,6 @@
 """A reservation is cancelled."""
 
-from ocpp16.play import STRANGER, Play
+from tests.conformance.ocpp16.play import STRANGER, Play
 
 
 async def test_anyone_may_charge_again(s: Play) -> None:

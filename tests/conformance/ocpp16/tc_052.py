@@ -1,6 +1,6 @@
 """An unknown reservation is cancelled: the real one stays."""
 
-from ocpp16.play import CARD, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, STRANGER, Play
 
 
 async def test_the_real_one_stays(s: Play) -> None:

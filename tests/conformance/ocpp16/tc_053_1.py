@@ -1,6 +1,6 @@
 """Another card of the family uses the reservation."""
 
-from ocpp16.play import CARD, FAMILY, FRIEND, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, FAMILY, FRIEND, STRANGER, Play
 
 
 async def test_a_card_with_the_parent_of_the_reservation(s: Play) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocpp16.play import CARD, FAMILY, FRIEND, Play
+from tests.conformance.ocpp16.play import CARD, FAMILY, FRIEND, Play
 
 
 @pytest.mark.parametrize("asks", [True, False])

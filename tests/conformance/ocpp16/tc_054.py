@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_meter_values_of_a_transaction(s: Play) -> None:

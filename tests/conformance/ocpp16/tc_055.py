@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 @pytest.mark.parametrize("what", ["MeterValues", "StatusNotification"])

@@ -1,7 +1,7 @@
 """A default profile that was set before the transaction is followed by it."""
 
-from ocpp16.charging_play import DEFAULT, FREE_A, follows, now, passes, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import DEFAULT, FREE_A, follows, now, passes, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_the_default_holds_for_the_next_transaction(s: Play) -> None:

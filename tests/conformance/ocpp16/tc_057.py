@@ -1,7 +1,7 @@
 """A profile for the running transaction is followed: less, a pause, and more again; every Wh is billed."""
 
-from ocpp16.charging_play import TX, billed_exactly, follows, now, offered, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import TX, billed_exactly, follows, now, offered, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_the_running_transaction_follows(s: Play) -> None:

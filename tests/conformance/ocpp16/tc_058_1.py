@@ -1,7 +1,7 @@
 """A profile for a transaction where none runs is refused."""
 
-from ocpp16.charging_play import FREE_A, TX, composite, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import FREE_A, TX, composite, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_no_transaction_no_profile(s: Play) -> None:

@@ -1,7 +1,7 @@
 """A profile for another transaction than the running one is refused and changes nothing."""
 
-from ocpp16.charging_play import FREE_A, TX, composite, offered, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import FREE_A, TX, composite, offered, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_another_transaction(s: Play) -> None:

@@ -1,7 +1,7 @@
 """A remote start brings the profile of its transaction along."""
 
-from ocpp16.charging_play import TX, composite, passes, profile, seconds
-from ocpp16.play import APP, Play
+from tests.conformance.ocpp16.charging_play import TX, composite, passes, profile, seconds
+from tests.conformance.ocpp16.play import APP, Play
 
 
 async def test_the_profile_holds_from_the_start_on(s: Play) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ocpp16.charging_play import DEFAULT, MAX, profile
-from ocpp16.play import APP, Play
+from tests.conformance.ocpp16.charging_play import DEFAULT, MAX, profile
+from tests.conformance.ocpp16.play import APP, Play
 
 
 @pytest.mark.parametrize("purpose", [DEFAULT, MAX])

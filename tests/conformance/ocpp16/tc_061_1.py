@@ -1,6 +1,6 @@
 """ClearCache: the next use of the card is asked about."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_forgotten_card(s: Play) -> None:

@@ -1,6 +1,6 @@
 """ClearCache: the next remote start with the token is asked about."""
 
-from ocpp16.play import CARD, Play
+from tests.conformance.ocpp16.play import CARD, Play
 
 
 async def test_a_forgotten_token_from_afar(s: Play) -> None:

@@ -1,6 +1,6 @@
 """DataTransfer of a vendor whom nobody here knows."""
 
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_an_unknown_vendor(s: Play) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ocpp16.charging_play import DEFAULT, FREE_A, MAX, TX, follows, now, offered, passes, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import DEFAULT, FREE_A, MAX, TX, follows, now, offered, passes, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_the_least_of_all_at_every_moment(s: Play) -> None:

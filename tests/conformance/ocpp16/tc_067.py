@@ -1,7 +1,7 @@
 """Profiles are cleared by id, by criteria, all at once; clearing nothing is told as Unknown. The schedule follows."""
 
-from ocpp16.charging_play import DEFAULT, FREE_A, MAX, composite, offered, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import DEFAULT, FREE_A, MAX, composite, offered, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def limits(s: Play) -> list[float]:

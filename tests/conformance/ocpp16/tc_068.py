@@ -1,6 +1,6 @@
 """A stranger's card stops nothing; the card that began the transaction ends it."""
 
-from ocpp16.play import CARD, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, STRANGER, Play
 
 
 async def test_the_card_that_began_it(s: Play) -> None:

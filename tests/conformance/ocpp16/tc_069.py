@@ -1,6 +1,6 @@
 """Another card of the same family (parentIdTag) ends the transaction."""
 
-from ocpp16.play import CARD, FAMILY, FRIEND, STRANGER, Play
+from tests.conformance.ocpp16.play import CARD, FAMILY, FRIEND, STRANGER, Play
 
 
 async def test_a_card_of_the_same_family(s: Play) -> None:

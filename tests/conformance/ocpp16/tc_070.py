@@ -3,7 +3,7 @@
 from datetime import datetime
 from itertools import pairwise
 
-from ocpp16.play import Play, measurands
+from tests.conformance.ocpp16.play import Play, measurands
 
 EVERY_S = 30
 

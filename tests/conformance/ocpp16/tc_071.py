@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from ocpp16.play import Play, measurands
+from tests.conformance.ocpp16.play import Play, measurands
 
 EVERY_S = 20
 

@@ -1,7 +1,7 @@
 """Two default profiles: the higher stack level speaks as long as it lasts, then the lower one."""
 
-from ocpp16.charging_play import DEFAULT, FREE_A, follows, now, passes, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import DEFAULT, FREE_A, follows, now, passes, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_the_higher_level_first(s: Play) -> None:

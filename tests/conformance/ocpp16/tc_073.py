@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ocpp16.secure_play import Basic, basic
+from tests.conformance.ocpp16.secure_play import Basic, basic
 
 NEW = b"nineteen characters"
 NEWER = b"sixteen_letters_"

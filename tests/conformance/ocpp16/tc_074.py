@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from authorities import hash_data, serial_of, shown
 from cryptography import x509
 
-from ocpp16.certificates_play import delete, request, signed
-from ocpp16.secure_play import back, with_tls
+from tests.conformance.ocpp16.certificates_play import delete, request, signed
+from tests.conformance.ocpp16.secure_play import back, with_tls
+from tests.support.certificate_authorities import hash_data, serial_of, shown
 
 YEAR = (-1, 365)
 """One that has a month left is asked to be renewed at once."""

@@ -1,9 +1,8 @@
 """A root of the manufacturer is installed, and listed by its hashes."""
 
-from authorities import Authority
-
-from ocpp16.certificates_play import MAKER, delete, install, listed
-from ocpp16.play import Play
+from tests.conformance.ocpp16.certificates_play import MAKER, delete, install, listed
+from tests.conformance.ocpp16.play import Play
+from tests.support.certificate_authorities import Authority
 
 ROOT = Authority(name="The Maker")
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from authorities import Authority, tls
-
-from ocpp16.certificates_play import delete, install, listed
-from ocpp16.secure_play import back, basic, shut_out
+from tests.conformance.ocpp16.certificates_play import delete, install, listed
+from tests.conformance.ocpp16.secure_play import back, basic, shut_out
+from tests.support.certificate_authorities import Authority, tls
 
 OTHER = Authority(name="Other Root")
 

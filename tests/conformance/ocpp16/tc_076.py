@@ -1,9 +1,8 @@
 """An installed root is deleted by its hashes: gone from the list, and not found the second time."""
 
-from authorities import Authority
-
-from ocpp16.certificates_play import delete, install, listed
-from ocpp16.play import Play
+from tests.conformance.ocpp16.certificates_play import delete, install, listed
+from tests.conformance.ocpp16.play import Play
+from tests.support.certificate_authorities import Authority
 
 ROOT, OTHER = Authority(name="Root"), Authority(name="Other")
 

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from authorities import Authority, shown
-
-from ocpp16.certificates_play import delete, install, request, signed
-from ocpp16.play import Play
-from ocpp16.secure_play import back, with_tls
+from tests.conformance.ocpp16.certificates_play import delete, install, request, signed
+from tests.conformance.ocpp16.play import Play
+from tests.conformance.ocpp16.secure_play import back, with_tls
+from tests.support.certificate_authorities import Authority, shown
 
 EVENT = "InvalidChargePointCertificate"
 

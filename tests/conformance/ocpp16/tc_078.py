@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from authorities import Authority, tls
-
-from ocpp16.secure_play import Guarded, back, shut_out
+from tests.conformance.ocpp16.secure_play import Guarded, back, shut_out
+from tests.support.certificate_authorities import Authority, tls
 
 
 async def test_a_foreign_server_is_told_to_the_right_one(secured: Guarded, tmp_path: Path) -> None:

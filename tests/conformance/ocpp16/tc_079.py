@@ -5,9 +5,8 @@ import json
 import zipfile
 from typing import Any
 
-from file_servers import WebServer, web_server
-
-from ocpp16.play import Play
+from tests.conformance.ocpp16.play import Play
+from tests.support.file_servers import WebServer, web_server
 
 
 def statuses(s: Play) -> list[tuple[str, int | None]]:

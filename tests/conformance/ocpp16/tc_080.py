@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from file_servers import web_server
-from makers import Maker, image
-
-from ocpp16.files_play import in_s, signed, signed_update, trusting
+from tests.conformance.ocpp16.files_play import in_s, signed, signed_update, trusting
+from tests.support.file_servers import web_server
+from tests.support.firmware_signers import Maker, image
 
 
 async def test_all_good(tmp_path: Path) -> None:

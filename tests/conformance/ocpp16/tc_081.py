@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from file_servers import web_server
-from makers import Maker, image
-
-from ocpp16.files_play import signed, signed_update, trusting
+from tests.conformance.ocpp16.files_play import signed, signed_update, trusting
+from tests.support.file_servers import web_server
+from tests.support.firmware_signers import Maker, image
 
 
 async def test_a_signature_of_other_bytes_and_of_a_stranger(tmp_path: Path) -> None:

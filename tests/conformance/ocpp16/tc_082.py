@@ -1,7 +1,7 @@
 """A default profile that is set during a transaction holds for it; after a kill -9 it still does."""
 
-from ocpp16.charging_play import DEFAULT, FREE_A, billed_exactly, offered, profile
-from ocpp16.play import Play
+from tests.conformance.ocpp16.charging_play import DEFAULT, FREE_A, billed_exactly, offered, profile
+from tests.conformance.ocpp16.play import Play
 
 
 async def test_it_takes_effect_at_once_and_outlives_the_process(s: Play) -> None:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from authorities import Authority, common_name, tls
-
-from ocpp16.secure_play import FIRST, back, basic, shut_out, with_tls
+from tests.conformance.ocpp16.secure_play import FIRST, back, basic, shut_out, with_tls
+from tests.support.certificate_authorities import Authority, common_name, tls
 
 
 async def test_raised_with_a_reset(tmp_path: Path) -> None:

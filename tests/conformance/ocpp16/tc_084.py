@@ -1,6 +1,6 @@
 """SecurityProfile is lowered: rejected, and nothing has changed."""
 
-from ocpp16.secure_play import Guarded
+from tests.conformance.ocpp16.secure_play import Guarded
 
 
 async def test_not_downward(secured: Guarded) -> None:

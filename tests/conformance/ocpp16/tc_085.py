@@ -1,6 +1,6 @@
 """Security profile 1: HTTP Basic, with the identity as user and the AuthorizationKey's bytes as password."""
 
-from ocpp16.secure_play import Basic
+from tests.conformance.ocpp16.secure_play import Basic
 
 KEY = bytes(range(0xF0, 0x100)) + b"\x00:\r\n"
 """20 bytes that are no text."""

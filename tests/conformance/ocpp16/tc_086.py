@@ -1,8 +1,7 @@
 """Security profile 2: TLS 1.2 or newer with the suites of the standard, a server that is checked, HTTP Basic."""
 
-from authorities import tls
-
-from ocpp16.secure_play import FIRST, Guarded, back, shut_out
+from tests.conformance.ocpp16.secure_play import FIRST, Guarded, back, shut_out
+from tests.support.certificate_authorities import tls
 
 ECDSA = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
 RSA = {"AES128-GCM-SHA256", "AES256-GCM-SHA384"}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from authorities import Authority, tls
 from cryptography import x509
 
-from ocpp16.secure_play import back, shut_out, with_tls
+from tests.conformance.ocpp16.secure_play import back, shut_out, with_tls
+from tests.support.certificate_authorities import Authority, tls
 
 
 async def test_the_certificate_names_the_station(tmp_path: Path) -> None:

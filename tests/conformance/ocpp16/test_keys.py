@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from agent.domain.variables import Variable
 from agent.ocpp.dialects.keys_v1x import COST, KEYS_16, Key
-from ocpp16.play import Play, Shelf
+from tests.conformance.ocpp16.play import Play, Shelf
 
 ELSEWHERE = ("AuthorizationKey", "SecurityProfile", "CpoName")
 """Keys that the station dials with: cases 073, 074, 083, 084."""

@@ -7,12 +7,12 @@ import io
 import zipfile
 from pathlib import Path
 
-from authorities import serial_of, shown
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from file_servers import web_server
 
-from ocpp16.certificates_play import request, signed
-from ocpp16.secure_play import back, with_tls
+from tests.conformance.ocpp16.certificates_play import request, signed
+from tests.conformance.ocpp16.secure_play import back, with_tls
+from tests.support.certificate_authorities import serial_of, shown
+from tests.support.file_servers import web_server
 
 
 def spellings(key: Path) -> list[bytes]:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from street import FAST_METER
-from street201 import Street201, street201
+
+from tests.support.station_rig import FAST_METER
+from tests.support.station_rig_v201 import Street201, street201
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

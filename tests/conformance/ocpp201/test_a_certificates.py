@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from authorities import Authority, hash_data, serial_of, shown
 from cryptography import x509
-from secure201 import Guarded, at_home
+
+from tests.support.certificate_authorities import Authority, hash_data, serial_of, shown
+from tests.support.security_csms_v201 import Guarded, at_home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

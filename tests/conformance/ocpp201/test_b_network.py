@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from authorities import Authority, tls
-from secure201 import FIRST, PRIORITY, Guarded, another, at_home
+
+from tests.support.certificate_authorities import Authority, tls
+from tests.support.security_csms_v201 import FIRST, PRIORITY, Guarded, another, at_home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

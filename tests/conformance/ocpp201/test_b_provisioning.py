@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from busy_machine import deadline
-from simulated import Simulated
-from street import Backend, station_text
-from street201 import Street201, named
+
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import Backend, station_text
+from tests.support.station_rig_v201 import Street201, named
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
+
+from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,7 +1,8 @@
 """Blocks C and P: cards, cache, groups; data of vendors."""
 
 import pytest
-from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
+
+from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

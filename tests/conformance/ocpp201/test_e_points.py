@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from street201 import CARD, STRANGER, Street201, street201
+
+from tests.support.station_rig_v201 import CARD, STRANGER, Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

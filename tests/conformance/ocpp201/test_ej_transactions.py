@@ -8,10 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from busy_machine import deadline
 from pyocmf import OCMF
-from street import SPEED
-from street201 import CARD, FRIEND, GROUP, STRANGER, Street201
+
+from tests.support.busy_machine import deadline
+from tests.support.station_rig import SPEED
+from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,7 +1,8 @@
 """Blocks F and G: remote control and availability."""
 
 import pytest
-from street201 import CARD, Street201
+
+from tests.support.station_rig_v201 import CARD, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

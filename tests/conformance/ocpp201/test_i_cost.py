@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from street201 import CARD, Street201, street201
+
+from tests.support.station_rig_v201 import CARD, Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from file_servers import WebServer, web_server
-from makers import Maker, image
-from street201 import CARD, Street201, street201
+
+from tests.support.file_servers import WebServer, web_server
+from tests.support.firmware_signers import Maker, image
+from tests.support.station_rig_v201 import CARD, Street201, street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from authorities import Authority, hash_data
 from cryptography import x509
-from secure201 import at_home
-from street201 import Street201
+
+from tests.support.certificate_authorities import Authority, hash_data
+from tests.support.security_csms_v201 import at_home
+from tests.support.station_rig_v201 import Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

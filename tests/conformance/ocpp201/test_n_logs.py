@@ -8,8 +8,9 @@ import zipfile
 from typing import Any
 
 import pytest
-from file_servers import WebServer, web_server
-from street201 import CARD, FRIEND, GROUP, Street201
+
+from tests.support.file_servers import WebServer, web_server
+from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

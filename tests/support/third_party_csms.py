@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strict_csms import BILLED, REQUEST, StrictCsms
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-PROGRAM = Path(__file__).with_name("foreign_csms.py")
+from tests.support.strict_csms import BILLED, REQUEST, StrictCsms
+
+PROGRAM = Path(__file__).with_name("ocpp_package_csms.py")
 
 
 class Foreign:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulated import Simulated
-from street import SPEED, Backend, station_text
-from tls_front import TlsFront
 from websockets.asyncio.server import ServerConnection, serve
+
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import SPEED, Backend, station_text
+from tests.support.tls_terminator import TlsFront
 
 QUICK = "call_timeout_s = 2.0"
 _QUIET = logging.getLogger("tests.secure")

@@ -1,4 +1,4 @@
-"""The street of ``street.py`` with an OCPP 2.0.1 central system behind it."""
+"""The station rig with an OCPP 2.0.1 central system behind it (``station_rig.py``)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from simulated import Simulated
-from street import SPEED, Backend, Street, station_text
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import SPEED, Backend, Street, station_text
 
 CARD, FRIEND, STRANGER = "04AAAAAA", "04BBBBBB", "04CCCCCC"
 GROUP = {"status": "Accepted", "groupIdToken": {"idToken": "FAMILY", "type": "Central"}}

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from busy_machine import busy_factor, deadline, stretched
+
+from tests.support.busy_machine import busy_factor, deadline, stretched
 
 ONE_EVSE = """
 [station]

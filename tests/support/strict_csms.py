@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from busy_machine import deadline
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from tests.support.busy_machine import deadline
 
 _SPEC = importlib.util.find_spec("ocpp")
 assert _SPEC is not None

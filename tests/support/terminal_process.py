@@ -15,13 +15,12 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from authorities import Authority
-from busy_machine import deadline
-
 from agent.ports.driver import Where
 from agent.ports.terminal import TerminalNews, TerminalPort
 from drivers.terminal_payter import DRIVER, PayterSettings
 from drivers.testkit.terminal import BankRecords, TerminalWorld
+from tests.support.busy_machine import deadline
+from tests.support.certificate_authorities import Authority
 
 Json = dict[str, Any]
 START_S = 120.0

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from authorities import Authority, tls
-from secure import SecureBackend, guarded
-from street201 import Street201
+from tests.support.certificate_authorities import Authority, tls
+from tests.support.security_csms import SecureBackend, guarded
+from tests.support.station_rig_v201 import Street201
 
 FIRST = b"first-password-16"
 PRIORITY = "OCPPCommCtrlr.NetworkConfigurationPriority"

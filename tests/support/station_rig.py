@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from busy_machine import deadline
-from simulated import Simulated
-from strict_csms import REQUEST, StrictCsms
 from websockets.asyncio.server import ServerConnection
+
+from tests.support.busy_machine import deadline
+from tests.support.simulated_station import Simulated
+from tests.support.strict_csms import REQUEST, StrictCsms
 
 SPEED = 20.0
 RESTART_S = 60.0

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FIELDS = struct.Struct("=ddd")
-WATCH = Path(__file__).parent / "loop_watch"
+WATCH = Path(__file__).parents[1] / "loop_watch"
 
 
 class LoopHold:

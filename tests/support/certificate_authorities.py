@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tls_front import TlsFront
+
+from tests.support.tls_terminator import TlsFront
 
 LOCAL = ("127.0.0.1", "localhost")
 SPAN = (-100, 30)

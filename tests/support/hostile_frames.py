@@ -9,8 +9,8 @@ import string
 from collections import deque
 from typing import Any, TypeAlias
 
-from large_frames import others, requests
-from strict_csms import REQUEST, SCHEMAS
+from tests.support.large_frames import others, requests
+from tests.support.strict_csms import REQUEST, SCHEMAS
 
 Content: TypeAlias = str | bytes
 STATION_SAYS = {
