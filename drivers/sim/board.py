@@ -20,7 +20,7 @@ _MOST_U32 = 0xFFFF_FFFF
 
 
 class ChargeController:
-    """Registers of all points. ``Mute``: the point's controller is dead."""
+    """The registers of all charging points. Raises ``Mute`` for a point whose controller is dead."""
 
     def __init__(self, evses: Mapping[int, Evse], mains: Mains) -> None:
         self._evses = evses
@@ -102,7 +102,7 @@ def encode_u64(address: int, value: int) -> dict[int, int]:
 
 
 def encode_text(address: int, value: str, registers: int) -> dict[int, int]:
-    """Two characters per register, padded with NUL."""
+    """Encode two characters in each register, padded with NUL."""
     data = value.encode("ascii")[: 2 * registers].ljust(2 * registers, b"\0")
     return {address + k: int.from_bytes(data[2 * k : 2 * k + 2], "big") for k in range(registers)}
 

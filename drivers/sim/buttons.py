@@ -15,12 +15,12 @@ _LANGUAGE, _STOP, _OUTLET = 2, 3, 10
 
 
 def button_key_codes(outlets: int) -> dict[str, int]:
-    """Name to key code: language 2, stop 3, outlet-1 11, outlet-2 12 ..."""
+    """Return the key code of each button: language 2, stop 3, outlet-1 11, outlet-2 12 ..."""
     return {"language": _LANGUAGE, "stop": _STOP} | {f"outlet-{n}": _OUTLET + n for n in range(1, outlets + 1)}
 
 
 class Buttons:
-    """Held open for reading and writing, so that neither end sees the other one go."""
+    """The FIFO, held open for reading and writing so that neither end sees the other one close it."""
 
     def __init__(self, path: Path, keys: Mapping[str, int]) -> None:
         self.path = path
@@ -42,17 +42,17 @@ class Buttons:
         self.path.unlink(missing_ok=True)
 
     def press_button(self, name: str) -> None:
-        """Down and up. Raises ``KeyError`` for a button that is not there."""
+        """Press and release a button. Raises ``KeyError`` for an unknown button."""
         code = self.keys[name]
         seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
         events = ((_EV_KEY, code, 1), (_EV_SYN, 0, 0), (_EV_KEY, code, 0), (_EV_SYN, 0, 0))
         try:
             os.write(self._fd, b"".join(_RECORD.pack(seconds, microseconds, *event) for event in events))
         except BlockingIOError:
-            pass  # nobody has fetched anything for a thousand presses
+            pass  # the agent has read nothing for a thousand presses
 
     def discard_presses(self) -> None:
-        """Presses that nobody fetched while the agent was away were never heard."""
+        """Discard the presses that the agent has not read, as when it was away."""
         try:
             while os.read(self._fd, 65536):
                 pass

@@ -14,11 +14,12 @@ _KEPT = 100
 
 
 class Buzzer:
-    """``heard``: the tones in Hz since the start, 0 where one ended; the newest hundred."""
+    """The FIFO of a buzzer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.heard: deque[int] = deque(maxlen=_KEPT)
+        """The newest hundred tones in Hz; 0 marks the end of a tone."""
         self._fd = -1
 
     def start(self) -> None:
@@ -35,7 +36,7 @@ class Buzzer:
         self.path.unlink(missing_ok=True)
 
     def read_tones(self) -> None:
-        """What was written since the last call. A writer writes whole records (less than PIPE_BUF at once)."""
+        """Read the tones written since the last call. Records arrive whole: each write is shorter than PIPE_BUF."""
         while chunk := self._read_records():
             for _, _, kind, code, value in _EVENT.iter_unpack(chunk):
                 if (kind, code) == (_SOUND, _TONE) and value != (self.heard[-1] if self.heard else 0):

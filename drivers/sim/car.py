@@ -1,4 +1,4 @@
-"""The vehicle on the cable (IEC 61851-1, annex A): what it asks for and what it draws."""
+"""The vehicle on the cable (IEC 61851-1, annex A): when it requests energy and what it draws."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PROFILES: dict[str, dict[str, Any]] = {
     "dc400": {"max_a": 400.0, "capacity_kwh": 77.0},
     "dc800": {"max_a": 350.0, "capacity_kwh": 90.0, "cells": 192},
 }
-"""``sleepy`` ignores the pilot until it was interrupted once; ``stays_c`` keeps S2 closed when the offer is withdrawn;
-``greedy`` draws its maximum whatever it is offered;
-``dc400`` and ``dc800`` have batteries of 400 V and 800 V at a DC outlet."""
+"""``sleepy`` ignores the pilot until the pilot was interrupted once. ``stays_c`` keeps S2 closed when the offer is
+withdrawn. ``greedy`` draws its maximum whatever the offer is. ``dc400`` and ``dc800`` have batteries of 400 V and 800 V
+at a DC outlet."""
 CELLS = 96
-"""In series, of a battery of 400 V."""
+"""Cells in series of a 400 V battery."""
 PACK_OHM = 0.08
 DC_UP_A_S, DC_DOWN_A_S = 20.0, 100.0
 
@@ -36,7 +36,7 @@ LETS_GO_S = 0.3
 WAKE_PULSE_S = 2.5
 EFFICIENCY = 0.9
 SPREAD = (1.0, 0.9875, 1.006)
-"""The three rectifiers of an on-board charger never draw quite alike."""
+"""The three rectifiers of an on-board charger draw slightly different currents."""
 POWER_FACTOR = 0.99
 
 _DC_CURVE_KW = ((0, 120), (5, 150), (50, 150), (60, 110), (80, 70), (90, 40), (100, 5))
@@ -45,7 +45,7 @@ _RANGES: dict[str, tuple[float, float]] = {"max_a": (6, 500), "capacity_kwh": (0
 
 @dataclass
 class Car:
-    """``ready``: its driver wants it to charge now. ``soc`` in percent; at 100 it asks for nothing any more."""
+    """``ready``: its driver wants it to charge now. ``soc``: state of charge in percent; at 100 it requests no energy."""
 
     phases: int = 3
     max_a: float = 16.0
@@ -66,8 +66,10 @@ class Car:
 
     @classmethod
     def from_api_table(cls, wanted: Mapping[str, Any] | None, ready: bool, dc: bool = False) -> Car:
-        """From the keys of the control API. ``dc``: the outlet that it comes to. Raises ``ValueError`` that names the
-        key."""
+        """Make a car from the keys of the control API. ``dc``: the outlet is a DC outlet.
+
+        Raises ``ValueError`` that names the key.
+        """
         wanted = dict(wanted or {})
         known = [f.name for f in fields(cls) if f.init and f.name != "ready"]
         for key in wanted:
@@ -86,13 +88,13 @@ class Car:
         return cls(**values, profile=profile, ready=ready)
 
     def arrive_at_outlet(self, rng: random.Random) -> None:
-        """Habits of this specimen; it was asleep on the way, if it is one of those."""
+        """Draw the habits of this car at random. A ``sleepy`` car arrives asleep."""
         self._onset_s = rng.uniform(0.5, 1.5)
         self._margin_a = rng.uniform(0.3, 1.0)
         self._awake = self.profile != "sleepy"
 
     def as_stored_table(self) -> dict[str, Any]:
-        """What has to be known to find it again after a restart of the world."""
+        """Return what must be stored to restore the car after a restart of the world."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     @property
@@ -100,7 +102,7 @@ class Car:
         return self.soc >= 100.0
 
     def step(self, dt_s: float, offered: bool) -> None:
-        """``offered``: the pilot carries an offer (PWM)."""
+        """Advance the time by ``dt_s``. ``offered``: the pilot carries an offer (PWM)."""
         self._update_sleep(dt_s, offered)
         if not self.ready or self.is_full or not self._awake:
             self.asks, self._offered_s = False, 0.0
@@ -121,7 +123,7 @@ class Car:
         self._interrupted_s, self._seen_offer = 0.0, True
 
     def draw_ac_current(self, dt_s: float, offer_a: float, supplied: bool) -> tuple[float, float, float]:
-        """Per line. Follows the offer with its ramp; without supply there is no current at all."""
+        """Return the current of each line. It follows the offer with a ramp and is zero without supply."""
         if not supplied or not self.asks:
             self._draws_a = 0.0
             return (0.0, 0.0, 0.0)
@@ -137,13 +139,15 @@ class Car:
 
     @property
     def open_circuit_v(self) -> float:
-        """Of the open circuit."""
+        """Open-circuit voltage of the battery."""
         s = self.soc / 100.0
         return self.cells * (3.30 + 0.85 * s - 0.15 * (1 - s) ** 4)
 
     def draw_dc_current(self, dt_s: float, most_a: float, most_w: float | None, supplied: bool) -> tuple[float, float]:
-        """Current and voltage at a DC outlet: what the battery takes at this state of charge, as far as the station
-        gives it, and never faster than the vehicle follows."""
+        """Return current and voltage at a DC outlet.
+
+        The battery takes what it can at this state of charge, within the station's limits and with the vehicle's ramp.
+        """
         open_v, ohm = self.open_circuit_v, PACK_OHM * self.cells / CELLS
         if not supplied or not self.asks:
             self._draws_a = 0.0
@@ -159,7 +163,7 @@ class Car:
 
 
 def _current_for_power_a(power_w: float, open_v: float, ohm: float) -> float:
-    """So that U * I is this power at the terminals: R * I**2 + U * I - P = 0."""
+    """Return the current at which U * I is this power at the terminals: R * I**2 + U * I - P = 0."""
     return (math.sqrt(open_v**2 + 4 * ohm * power_w) - open_v) / (2 * ohm)
 
 

@@ -23,8 +23,10 @@ _NOT_FOUND = b"\x6a\x82"
 
 @dataclass
 class Card:
-    """A card without power knows nothing; ``hear`` gives its answer to a frame, None = silence. ``chip``: what is
-    inside; by default a DESFire as it comes from the factory."""
+    """A contactless card. It keeps no state without power.
+
+    ``chip`` is the chip inside, by default a DESFire as it comes from the factory.
+    """
 
     uid: bytes
     kind: str = "desfire_ev1"
@@ -33,9 +35,9 @@ class Card:
     _selected: int = field(default=0, init=False)
     """Cascade levels passed since the last request."""
     _blocks: bool = field(default=False, init=False)
-    """Activated by RATS: from here on it speaks in blocks."""
+    """Activated by RATS: from here on it exchanges blocks."""
     _left: bool = field(default=False, init=False)
-    """Selected, and then asked anew without RATS: the reader has gone on with the identifier alone."""
+    """Selected, then requested again without RATS: the reader uses the identifier alone."""
     _number: int = field(default=1, init=False)
     _last: bytes = field(default=b"", init=False)
     _chained: bytes = field(default=b"", init=False)
@@ -51,7 +53,7 @@ class Card:
 
     @property
     def cascade_levels(self) -> list[bytes]:
-        """What each cascade level answers with: four bytes and their check byte."""
+        """The answer of each cascade level: four bytes and their check byte."""
         rest, levels = self.uid, []
         while len(rest) > 4:
             levels.append(bytes((_CASCADE_TAG,)) + rest[:3])
@@ -60,16 +62,16 @@ class Card:
 
     @property
     def is_identified(self) -> bool:
-        """The reader has all that it needs to know which card it is."""
+        """The reader has read enough to identify the card."""
         return self._blocks or self._left or (not self.speaks_iso_dep and self._is_selected)
 
     @property
     def _is_selected(self) -> bool:
-        """Selected: the reader has heard all of the identifier."""
+        """The reader has read the whole identifier."""
         return 0 < self._selected == len(self.cascade_levels)
 
     def power_off(self) -> None:
-        """A card with a random identifier has another one each time (AN10927)."""
+        """Lose power. A card with a random identifier has another one each time (AN10927)."""
         self._reset_protocol()
         if self.kind == "random_uid":
             self.uid = b"\x08" + self.rng.randbytes(3)
@@ -119,7 +121,7 @@ class Card:
         control = frame[0]
         if control & 0xEE == 0x02:  # I-block without CID and NAD, perhaps chained
             return self._answer_i_block(control, frame[1:])
-        if control & 0xFE == 0xB2:  # R(NAK): the question whether it is still there, or for the last block again
+        if control & 0xFE == 0xB2:  # R(NAK): a presence check, or a request to repeat the last block
             again = control & 1 == self._number and self._last
             return self._last if again else bytes((0xA2 | self._number,))
         if control == 0xC2:  # S(DESELECT)
@@ -149,7 +151,7 @@ class Card:
 
 
 def parse_card_uid(uid: str, kind: str) -> bytes:
-    """Raises ``ValueError``: no card has this UID."""
+    """Return the bytes of a UID. Raises ``ValueError`` if no card can have it."""
     try:
         value = bytes.fromhex(uid) if isinstance(uid, str) else b""
     except ValueError:

@@ -1,7 +1,7 @@
-"""Cards with something in them: the TOML file that ``[simulation] cards`` names, one table per card.
+"""Cards with content: the TOML file that ``[simulation] cards`` names, one table per card.
 
-Whoever taps the UID of a listed card holds that card to the reader. Keys are as they are in the card, diversified
-already: a card knows no master key.
+A tap with the UID of a listed card holds that card to the reader. The keys are those in the card, already diversified:
+a card holds no master key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FILE_KEYS = {"number", "text", "hex", "communication", "key"}
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """``application`` is shared by all taps of the card: nothing here writes on it."""
+    """One card of the list. All taps of the card share ``application``, which nothing here changes."""
 
     uid: bytes
     random_uid: bool
@@ -35,7 +35,7 @@ class Listed:
 
 
 def read_card_list(path: Path) -> dict[bytes, Listed]:
-    """By UID. Raises ``ValueError`` with file, card and key."""
+    """Return the cards by UID. Raises ``ValueError`` that names file, card and key."""
     try:
         tables = tomllib.loads(path.read_text("utf-8")).get("card", [])
     except OSError as e:

@@ -1,4 +1,4 @@
-"""Checked values of the control API: each raises ``ValueError`` that says what is wanted."""
+"""Checks of values of the control API. Each raises ``ValueError`` that says what the value must be."""
 
 from __future__ import annotations
 

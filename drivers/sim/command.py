@@ -26,14 +26,14 @@ HOME = Path("chargy-sim")
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What the command line needs to know of a command that comes by entry point."""
+    """A command of the command line that an entry point brings."""
 
     name: str
     help: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     about: str = ""
-    """What ``--help`` of the command says; "": ``help``."""
+    """Text of the command's ``--help``. Empty: the same as ``help``."""
 
 
 def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +147,7 @@ BENCH = Command(
 
 
 def station_file(path: Path | None) -> StationFile:
-    """The file at ``path``, or the built-in station, whose memory is in the folder ``chargy-sim``."""
+    """Read the file at ``path``, or the built-in station, which keeps its state in the folder ``chargy-sim``."""
     from agent.station_file.settings import parse_station_file, read_station_file
     from drivers.sim.derived_file import with_outlet_defaults, without_addresses
 
@@ -163,7 +163,7 @@ def station_file(path: Path | None) -> StationFile:
 
 
 def with_versions(file: StationFile, versions: list[str] | None) -> StationFile:
-    """The file with ``versions`` for its first backend, if there are any. Raises ``Unusable``."""
+    """Return the file with ``versions`` for its first backend, if any are given. Raises ``Unusable``."""
     from dataclasses import replace
 
     from agent.station_file.settings import Backend

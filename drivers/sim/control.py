@@ -1,7 +1,8 @@
-"""What the calls of the control API do.
+"""The handlers of the control API.
 
-A public interface (docs/control-api.md): POSTs change the world and return at once, GETs tell what is. A handler
-raises ``ValueError`` for a wrong body, ``Unknown``, ``Impossible`` or ``NotRunning``; ``site.py`` makes statuses of it.
+It is a public interface (docs/control-api.md). A POST changes the world and returns at once, a GET shows the present
+state. A handler raises ``ValueError`` for a wrong body, ``Unknown``, ``Impossible`` or ``NotRunning``;
+``http_server.py`` turns these into HTTP statuses.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ HEADERS = {
 
 
 class Feed:
-    """Wakes everybody who waits for the next change."""
+    """Wakes all tasks that wait for the next change."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -47,7 +48,7 @@ class Feed:
         self._next = asyncio.Event()
 
     async def wait_for_change(self, version: int, timeout_s: float) -> None:
-        """Until something is newer than ``version``, or ``timeout_s`` have passed."""
+        """Wait for a change newer than ``version``, at most ``timeout_s``."""
         if self.version != version:
             return
         with contextlib.suppress(TimeoutError):
@@ -56,7 +57,7 @@ class Feed:
 
 
 class Control:
-    """Handlers over one world. ``agent`` is None on a bench: there somebody else runs the agent."""
+    """The handlers for one world. ``agent`` is None for ``bench``, where the user runs the agent."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Control:
         self._set_clock, self._set_pace = set_clock, set_pace
         self.closing = False
 
-    # --- what is ---------------------------------------------------------------------------------------------------
+    # --- the present state -----------------------------------------------------------------------------------------
 
     def station_picture(self) -> Json:
         child = (
@@ -109,8 +110,11 @@ class Control:
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:
-        """``event: station`` at once and on every change, ``event: frame`` for each OCPP frame after ``since``, in the
-        order of the trace: a listener that starts again after its last frame misses none and sees none twice."""
+        """Send ``event: station`` at once and on every change, and ``event: frame`` for each OCPP frame after ``since``.
+
+        Frames come in the order of the trace. A listener that starts again after its last frame misses none and gets
+        none twice.
+        """
         seq, version, told = self._first_frame_seq(request), -1, ""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
         await response.prepare(request)
@@ -132,8 +136,11 @@ class Control:
         return response
 
     def _first_frame_seq(self, request: web.Request) -> int:
-        """The frame after which the listener begins: after the one it had last (a browser that connects again sends
-        its id), else after ``since``, but not before the ``newest`` so many, else now."""
+        """Return the ``seq`` after which the listener begins.
+
+        That is the last frame it had (a browser that connects again sends its id), else ``since``, else now.
+        ``newest`` limits the number of older frames.
+        """
         trace = self.watch.trace
         run, _, seq = request.headers.get("Last-Event-ID", "").rpartition("-")
         if run:
@@ -174,7 +181,7 @@ class Control:
         self.world.set_fault_state(n, b["fault"], b["active"])
 
     async def clear_latched_faults(self, request: web.Request) -> None:
-        """Somebody has looked at what is latched, as by ``chargy-agent faults clear``."""
+        """Acknowledge the latched faults, as ``chargy-agent faults clear`` does."""
         n, _ = await self._read_request(request)
         store = (self.world.file.station.state_dir / "agent.db").resolve()
         if self.watch.send_query("faults", do="clear", evses=[n], store=str(store)) is None:
@@ -274,7 +281,7 @@ class Control:
     # --- common ------------------------------------------------------------------------------------------------------
 
     def _agent_picture(self) -> Json | None:
-        """A process that is gone says nothing, even if its last words have not been read to the end."""
+        """The newest picture of the agent. None once the process is gone, even if its last lines are still unread."""
         return self.watch.said if self.agent is None or self.agent.pid else None
 
     async def _read_request(self, request: web.Request, *keys: request_body.Key) -> tuple[int, Json]:

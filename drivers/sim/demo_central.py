@@ -1,4 +1,4 @@
-"""The built-in central system of a simulated station: a child process, and the road to its payment page."""
+"""The built-in central system of a simulated station: a child process, and a proxy for its payment page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'
 
 @dataclass
 class DemoCentral:
-    """``port``: where it listens, for this machine. ``pay_at``: the address in the station's QR codes."""
+    """``port``: its port on the loopback. ``pay_at``: the address in the station's QR codes."""
 
     port: int
     folder: Path
@@ -46,7 +46,7 @@ class DemoCentral:
         ]  # fmt: skip
 
     async def send_time_rate(self, pace: Pace) -> None:
-        """One that is down begins with it when it is started again."""
+        """Send the new rate. A process that is down starts with it."""
         self.pace = pace
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -54,7 +54,7 @@ class DemoCentral:
                 await http.post(f"http://127.0.0.1:{self.port}/clock", json={"rate": pace.rate})
 
     async def proxy_pay_page(self, request: web.Request) -> web.Response:
-        """What its payment page answers; a telephone reaches this port only."""
+        """Forward a request to the payment page, because a telephone reaches this port only."""
         body = await request.content.read(BODY_MAX) if request.method == "POST" else None
         address = f"http://127.0.0.1:{self.port}{request.raw_path}"
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)
@@ -71,5 +71,5 @@ class DemoCentral:
 
 
 def _exact_url(address: str) -> URL:
-    """As it was asked for: an encoded slash in a station's name is no slash."""
+    """Keep the URL as requested: an encoded slash in a station's name is not a path separator."""
     return URL(address, encoded=True)

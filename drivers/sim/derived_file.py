@@ -1,4 +1,4 @@
-"""The station file for the agent child: the one given, with the addresses of the far ends filled in."""
+"""The station file for the agent: the given file with the addresses of the far ends filled in."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ Table = dict[str, Any]
 
 @dataclass
 class FarEnds:
-    """Device tables by place. ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list), ``display``,
-    ``terminal`` and ``lamp``; what the
-    station file addresses itself is in none of them. ``via``: backend name to ``host:port``."""
+    """Device tables by place. Devices that the station file addresses itself are not in them.
+
+    ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list), ``display``, ``terminal`` and ``lamp``. ``via`` maps a
+    backend name to ``host:port``.
+    """
 
     evses: dict[int, Table] = field(default_factory=dict)
     readers: list[Table] = field(default_factory=list)
@@ -46,20 +48,20 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "terminal_payter": ("host", "device"),
     "updater_command": ("install",),
 }
-"""Of the drivers whose far ends are here: the keys that say where a device is."""
+"""The keys that address a device, for each driver with a far end here."""
 
 
 def lacks_address(device: Device | None, driver: str) -> bool:
-    """No device at all is named, or one of the kind that can be simulated without saying where it is."""
+    """Return True if no device is named, or one of this driver without an address."""
     return device is None or (device.driver == driver and not any(device.options.get(a) for a in ADDRESSES[driver]))
 
 
 DC_OUTLET: Table = {"outlet": "tethered", "power_kw": 150, "max_a": 350, "board": {"driver": "evse_everest"}}
-"""Of a simulated outlet whose file says only that it is a DC one."""
+"""Defaults of a simulated outlet whose file says only ``kind = "DC"``."""
 
 
 def with_outlet_defaults(raw: Mapping[str, Any]) -> Table:
-    """A file as it was read, with what a simulated outlet is where it does not say so: nobody can look at one."""
+    """Return a raw station file with the defaults of a simulated DC outlet, which has no hardware to look up."""
     evses = raw.get("evse")
     if not isinstance(evses, list):
         return dict(raw)
@@ -69,7 +71,7 @@ def with_outlet_defaults(raw: Mapping[str, Any]) -> Table:
 
 
 def without_addresses(file: StationFile) -> StationFile:
-    """The same station, with no address in it of a device that can be simulated or of a backend."""
+    """Return the same station without the addresses of backends and of devices that can be simulated."""
     evses = tuple(_strip_addresses(e) for e in file.evses)
     return replace(_strip_addresses(file), evses=evses, backends=tuple(replace(b, url="") for b in file.backends))
 
@@ -92,19 +94,19 @@ def _strip_value(value: Any) -> Any:
 
 
 def with_absolute_paths(options: Mapping[str, Any], base: Path) -> Table:
-    """Files that the station file names beside itself are found from the derived one too."""
+    """Make the paths of files that the station file names absolute, so that the derived file finds them too."""
     inner = {k: with_absolute_paths(v, base) for k, v in options.items() if isinstance(v, Mapping)}
     files = {k: str((base / v).resolve()) for k, v in options.items() if k.endswith("_file") and isinstance(v, str)}
     return {**options, **inner, **files}
 
 
 def chosen_options(device: Device | None) -> Table:
-    """What the station file says about a device, besides its address."""
+    """Return the options of a device that the station file sets."""
     return {k: v for k, v in device.options.items() if v != ""} if device is not None else {}
 
 
 def derive_station_file(file: StationFile, far_ends: FarEnds, backend_url: str, status_socket: Path) -> str:
-    """TOML text; every path in it is absolute."""
+    """Return the derived station file as TOML text. Every path in it is absolute."""
     station = _settings_table(replace(file.station, status_socket=status_socket.resolve()))
     station["state_dir"] = file.station.state_dir.resolve()
     station["config_dir"] = [*file.station.config_dir, file.path.resolve().parent]  # looked up in the same order
@@ -129,7 +131,7 @@ def derive_station_file(file: StationFile, far_ends: FarEnds, backend_url: str, 
 
 
 def with_backend_url(backends: tuple[Backend, ...], station_id: str, url: str) -> tuple[Backend, ...]:
-    """``url``, when given, replaces the first backend's."""
+    """Return the backends with ``url``, if it is given, as the URL of the first."""
     if not url:
         return backends
     first = backends[0] if backends else Backend(charge_point_id=station_id)
@@ -144,7 +146,7 @@ def _backend_table(backend: Backend, far_ends: FarEnds) -> Table:
 
 
 def _shared_tables(file: StationFile, far_ends: FarEnds) -> Table:
-    """Devices of the whole station, less a board or meter that every EVSE got a far end of its own for."""
+    """Return the devices of the whole station, without a board or meter if every EVSE has a far end of its own."""
     shared: Table = {"reader": far_ends.readers or [_device_table(d) for d in file.readers]}
     for role, device in (("board", file.board), ("meter", file.meter)):
         if device is not None and not all(role in t for t in far_ends.evses.values()):
@@ -177,7 +179,7 @@ def _device_table(device: Device) -> Table:
 
 
 def _settings_table(settings: Any) -> Table:
-    """A settings dataclass as a table; what is None is its default."""
+    """Return a settings dataclass as a table. Fields that are None are left out: None is their default."""
     table: Table = {}
     for f in fields(settings):
         value = getattr(settings, f.name)

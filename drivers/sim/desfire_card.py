@@ -1,7 +1,7 @@
-"""The inside of a MIFARE DESFire EV1: applications, keys, files, and the talk that proves a key.
+"""The inside of a MIFARE DESFire EV1: applications, keys, files, and the authentication.
 
-Written from the card's side and with block ciphers only, so that it shares nothing with what it tests: the card
-deciphers where the station enciphers, and chains its blocks by hand.
+It is written from the card's side and with block ciphers only, so that it shares no code with the driver that it tests:
+the card deciphers where the station enciphers, and chains its blocks by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 PLAIN, MACED, ENCIPHERED = 0, 1, 3
 EVERYBODY = 14
 _FRAME = 59
-"""Bytes of an answer that fit one frame beside the status."""
+"""Bytes of an answer that fit into one frame after the status."""
 _LEGACY, _ISO, _AES = 0x0A, 0x1A, 0xAA
 _VERSION = (bytes.fromhex("04010101001805"), bytes.fromhex("04010101041805"))
 _PRODUCED = bytes.fromhex("ba112233441215")
@@ -35,7 +35,7 @@ class No(Exception):
 
 @dataclass
 class File:
-    """``key`` that may read it (14: everybody); number 0 may do everything."""
+    """``key``: number of the key that may read the file (14: no key is needed). Key 0 may do everything."""
 
     content: bytes
     communication: int = ENCIPHERED
@@ -44,7 +44,7 @@ class File:
 
 @dataclass
 class Application:
-    """``keys`` of 16 bytes (AES; DES with two), or 24 (DES with three)."""
+    """``keys`` have 16 bytes (AES, or DES with two keys) or 24 bytes (DES with three keys)."""
 
     keys: list[bytes]
     files: dict[int, File]
@@ -53,7 +53,10 @@ class Application:
 
 @dataclass
 class Chip:
-    """``hear`` takes a native command and gives status and data. ``hidden``: the UID is told to who knows a key."""
+    """The chip. ``answer_command`` takes a native command and returns status and data.
+
+    ``hidden``: the UID is readable only after an authentication.
+    """
 
     uid: bytes
     applications: dict[int, Application] = field(default_factory=dict)
@@ -62,7 +65,7 @@ class Chip:
     _application: Application | None = field(default=None, init=False)
     _session: _Session | None = field(default=None, init=False)
     _next: Callable[[bytes], tuple[int, bytes]] | None = field(default=None, init=False)
-    """What a continuation (AF) goes on with."""
+    """Takes the data of a continuation (AF)."""
 
     def power_off(self) -> None:
         self._application = self._session = self._next = None
@@ -156,7 +159,7 @@ class Chip:
         self._next = lambda rest: self._send_frames(others)
         return 0xAF, first
 
-    # --- the proof ---------------------------------------------------------------------------------------------------
+    # --- authentication ----------------------------------------------------------------------------------------------
 
     def _start_authentication(self, code: int, rest: bytes) -> tuple[int, bytes]:
         self._session = None
@@ -189,7 +192,7 @@ class Chip:
     def _finish_legacy_authentication(
         self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
     ) -> tuple[int, bytes]:
-        """The station has deciphered what it sends; enciphering brings it back."""
+        """Check the station's answer. The station deciphers what it sends, so enciphering restores it."""
         if len(answer) != 16:
             raise No(0x7E)
         a = blocks.encipher_block(answer[:8])
@@ -200,7 +203,7 @@ class Chip:
 
 
 class Blocks:
-    """A block cipher; chains of blocks are made by hand."""
+    """A block cipher. The chaining of blocks is done by hand."""
 
     def __init__(self, key: bytes, aes: bool) -> None:
         self.aes, self.size = aes, 16 if aes else 8
@@ -229,7 +232,10 @@ class Blocks:
 
 @dataclass
 class _Session:
-    """``key``: number of the one that was proven. Legacy messages stand alone, others are one chain of check sums."""
+    """An authenticated session. ``key``: number of the key used.
+
+    Each legacy message has a checksum of its own. The others form one chain of CMACs.
+    """
 
     key: int
     blocks: Blocks
@@ -256,7 +262,7 @@ class _Session:
         return data + self.blocks.encipher_chain(padded, bytes(8))[-8:-4]
 
     def encipher_data(self, data: bytes, known: bool = True) -> bytes:
-        """``known``: the station has said how many bytes it wants."""
+        """Encipher an answer. ``known``: the station has requested a number of bytes."""
         check = _crc_a(data) if self.legacy else _crc_32(data + b"\0")
         whole = data + check + (b"" if known else b"\x80")
         whole += bytes(-len(whole) % self.blocks.size)
@@ -265,7 +271,7 @@ class _Session:
         return sealed
 
     def _chained_cmac(self, data: bytes) -> bytes:
-        """CMAC that goes on from the last one."""
+        """Return the CMAC, chained to the last one."""
         size = self.blocks.size
         modulus, bits = (0x87, 128) if size == 16 else (0x1B, 64)
         twice = int.from_bytes(self.blocks.encipher_block(bytes(size)), "big")
@@ -300,7 +306,7 @@ def _crc_32(data: bytes) -> bytes:
 
 
 def _crc_a(data: bytes) -> bytes:
-    """CRC_A, bit by bit: polynomial 8408 reflected, begins with 6363."""
+    """Return CRC_A, computed bit by bit: polynomial 8408 reflected, initial value 6363."""
     crc = 0x6363
     for byte in data:
         crc ^= byte

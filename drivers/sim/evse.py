@@ -1,7 +1,8 @@
 """One EVSE: outlet, cable, car, lock and contactor, and what the charge controller board does with them by itself.
 
-The rules that IEC 61851-1 leaves no time for live on the board: it closes its contactor only when released, with an
-offer of at least 6 A and the car in C, and opens it as soon as one of these is missing or something is wrong.
+The board itself keeps the rules of IEC 61851-1 that leave no time for the agent. It closes its contactor only when
+released, with an offer of at least 6 A and the car in state C. It opens it as soon as one of these is missing or a
+fault is present.
 """
 
 from __future__ import annotations
@@ -23,29 +24,32 @@ DC_V = 1000.0
 WATCHDOG_OFF = 65535
 OVER_SHARE, OVER_LASTS_S = 1.2, 10.0
 DC_COOLED = 32 / 500
-"""Amperes of an AC cable that warm it as one ampere does a cooled DC one."""
+"""Current in an AC cable that warms it as much as 1 A warms a cooled DC cable."""
 TEMPERATURES: dict[Fault, tuple[str, float]] = {
     Fault.TEMPERATURE_DERATING: ("inside", 77.5),
     Fault.HIGH_TEMPERATURE: ("inside", 95.0),
     Fault.PLUG_DERATING: ("plug", 77.5),
     Fault.PLUG_HOT: ("plug", 95.0),
 }
-"""Faults that are a temperature at a sensor: what the board makes of it is its own affair."""
+"""Faults that set a temperature at a sensor. The board itself decides how it reacts."""
 PULLS_S = 3.0
-"""So long a hand pulls at a plug whose lock is about to open."""
+"""How long a person pulls at a plug whose lock is about to open."""
 WAKE_AFTER_S, WAKE_FOR_S = 30.0, 3.0
-"""A car that does not ask although it is offered current may be asleep: interrupt the offer once (legacy wake-up)."""
+"""A car that requests no energy although it has an offer may be asleep: interrupt the offer once (legacy wake-up)."""
 
 
 @dataclass
 class Registers:
-    """What the agent can set over Modbus. ``limit_a`` outside of 6-80 A takes release away. ``goes_on``: when nobody
-    feeds the watchdog, release stays and the limit is ``fallback_a`` until somebody does."""
+    """What the agent can set over Modbus.
+
+    A ``limit_a`` outside of 6-80 A withdraws release. ``goes_on``: when the watchdog is not fed, release stays and the
+    limit is ``fallback_a`` until it is fed again.
+    """
 
     release: bool = False
     limit_a: float = 0
     limit_w: float | None = None
-    """Of a DC outlet whose charger is told watts."""
+    """Power limit of a DC outlet whose charger takes watts."""
     outputs: int = 0
     lock: bool = False
     available: bool = True
@@ -66,7 +70,7 @@ class Registers:
 
 @dataclass
 class Measured:
-    """What flows now. Currents and powers per line: three of them on AC with three phases, otherwise one."""
+    """The present currents, powers and voltages: three lines on AC with three phases, otherwise one."""
 
     current_a: tuple[float, ...] = ()
     power_mw: tuple[int, ...] = ()
@@ -75,7 +79,7 @@ class Measured:
 
 @dataclass
 class Evse:
-    """``step`` moves time on; everything between two steps is what people and the agent do."""
+    """The model of one EVSE. ``step`` advances the time; people and the agent act between two steps."""
 
     fitted: Fitted
     rng: random.Random
@@ -83,27 +87,27 @@ class Evse:
     car: Car | None = None
     bay: bool = False
     contacts: tuple[str, ...] = ()
-    """What is wired to the digital inputs, as the station file says it: faults, with "!" a contact that opens."""
+    """Faults that are wired to the digital inputs, as in the station file. "!" marks a contact that opens."""
     faults: set[Fault] = field(default_factory=set)
     energy_nws: int = 0
     """Lifetime import register in nWs: power in mW times time in us, without any rounding on the way."""
     external_a: float | None = None
     program: Callable[[float], None] | None = None
-    """What a board that is no CHARX does by itself, first in each step (real seconds)."""
+    """The program of a board other than the CHARX. It runs first in each step and takes real seconds."""
     registers: Registers = field(default_factory=Registers)
     contactor: Contactor = field(default_factory=Contactor)
     lock: Lock = field(default_factory=Lock)
     inside: Heat = field(default_factory=Heat)
     plug: Heat = field(default_factory=Heat)
     over_s: float = 0.0
-    """How long more than 120 % of the offer has been drawn; at 10 s the board opens until the car is gone."""
+    """How long the car has drawn more than 120 % of the offer. At 10 s the board opens until the car is gone."""
     pwm: bool = False
     measured: Measured = field(default_factory=Measured)
     connected_s: float = 0.0
     charging_s: float = 0.0
     session_from_nws: int = 0
     recovers_s: float = 0.0
-    """So long state F lasts after the board was made available again."""
+    """How long state F lasts after the board was made available again."""
     _pulling_s: float = 0.0
     _recovering_s: float = 0.0
     _forced_open: bool = False
@@ -127,20 +131,20 @@ class Evse:
 
     @property
     def is_plug_held(self) -> bool:
-        """The lock will not open by itself: energy is released or flows, it was told to hold, or it is stuck."""
+        """The lock will not open by itself: energy is released or flows, it has an order to hold, or it is stuck."""
         kept = self.registers.release or self.registers.lock or self.contactor.closed
         return self.lock.locked and (kept or Fault.UNLOCK_FAILURE in self.faults)
 
     @property
     def cable_rating_a(self) -> int:
-        """As coded by the plug's resistor (IEC 61851-1, annex B); 0 = no plug. A fixed cable has none."""
+        """Rating coded by the plug's resistor (IEC 61851-1, annex B); 0 = no plug. A fixed cable has no coding."""
         if self.has_fixed_cable or not self.cable:
             return 0
         return 32 if self.fitted.max_a <= 32 else 63
 
     @property
     def offered_current_a(self) -> float:
-        """What the pilot offers while released; 0 = less than 6 A, pause."""
+        """Current that the pilot offers while released; 0 = less than 6 A, a pause."""
         told_a = self.registers.effective_limit_a
         bounds = [self.fitted.max_a, float(told_a)]
         bounds += [float(self.cable_rating_a)] if self.cable_rating_a else []
@@ -151,12 +155,12 @@ class Evse:
 
     @property
     def rated_power_w(self) -> float:
-        """Of a DC outlet."""
+        """Rated power of a DC outlet."""
         return self.fitted.power_kw * 1000 if self.fitted.power_kw is not None else self.fitted.max_a * DC_V
 
     @property
     def offers_energy(self) -> bool:
-        """The limit that it was told lets anything flow."""
+        """The limit that was set lets current flow."""
         return self.offered_current_a >= LEAST_A if self.registers.limit_w is None else self.registers.limit_w > 0
 
     @property
@@ -168,7 +172,7 @@ class Evse:
         return sum(self.measured.power_mw)
 
     def control_pilot_state(self) -> str:
-        """Two characters as the board tells them. Its own wake-up pulse is no news of the vehicle."""
+        """Return the two characters of the state that the board reports. Its wake-up pulse does not change them."""
         if not self.registers.available or self._recovering_s > 0:
             return "F0"
         if Fault.PILOT_FAULT in self.faults:
@@ -178,13 +182,13 @@ class Evse:
         return ("C" if self.car.asks else "B") + ("2" if self.pwm or self._wake_s > 0 else "1")
 
     def digital_inputs(self, mains_on: bool) -> int:
-        """The word of the digital inputs; the lowest is the bay's sensor."""
+        """Return the word of the digital inputs. The lowest bit is the bay sensor."""
         there = {f.value for f in self.reported_faults(mains_on)}
         closed = [bool(name) and (name.lstrip("!") in there) != name.startswith("!") for name in self.contacts]
         return int(self.bay) | sum(1 << bit for bit, on in enumerate(closed) if on)
 
     def reported_faults(self, mains_on: bool) -> set[Fault]:
-        """What the board reports: an unlocking failure once it was tried, a loss of mains whoever caused it."""
+        """Return the faults that the board reports: UnlockFailure only after an attempt, PowerLoss for any loss of mains."""
         told = self.faults - TEMPERATURES.keys() | self.board_faults
         if not self.lock.failed:
             told.discard(Fault.UNLOCK_FAILURE)
@@ -194,7 +198,7 @@ class Evse:
 
     @property
     def board_faults(self) -> set[Fault]:
-        """What the board finds out by itself."""
+        """Faults that the board detects by itself."""
         found = {Fault.OVER_CURRENT} if self.over_s >= OVER_LASTS_S else set()
         for heat, derating, stop in (
             (self.inside, Fault.TEMPERATURE_DERATING, Fault.HIGH_TEMPERATURE),
@@ -227,7 +231,7 @@ class Evse:
             self.cable = False
 
     def pull_plug(self) -> None:
-        """The plug out of the socket; a locked one after the plug at the car, as soon as the lock has opened."""
+        """Pull the plug out of the socket. If it is locked, unplug the car and pull until the lock has opened."""
         self.disconnect_vehicle(cable_too=not self.lock.locked)
         self._pulling_s = PULLS_S if self.cable else 0.0
 
@@ -242,14 +246,14 @@ class Evse:
             self.registers.release = False
 
     def force_unlock(self) -> None:
-        """Never while the contactor is closed."""
+        """Unlock the plug, but never while the contactor is closed."""
         if not self.contactor.closed and not self.contactor.wanted:
             self._forced_open, self.registers.lock = True, False
 
     # --- time -----------------------------------------------------------------------------------------------------
 
     def step(self, dt_us: int, real_us: int, mains: Mains) -> None:
-        """``dt_us``: time of the physics; ``real_us``: time of the watchdog, which guards a real conversation."""
+        """Advance the time. ``dt_us`` is for the physics, ``real_us`` for the watchdog of the real communication."""
         dt_s = dt_us / 1e6
         if self.program is not None:
             self.program(real_us / 1e6)
@@ -279,7 +283,7 @@ class Evse:
         stuck = Fault.UNLOCK_FAILURE in self.faults
         self.lock.step(dt_s, wanted, Fault.LOCK_FAILURE in self.faults, stuck)
         if self.lock.failed:
-            self._forced_open = False  # the motor gives up; the next order tries again
+            self._forced_open = False  # the motor stops; the next order tries again
             self.lock.failed = stuck
 
     def _step_pulling(self, dt_s: float) -> None:
@@ -289,7 +293,7 @@ class Evse:
                 self.pull_plug()
 
     def _step_heat(self, dt_s: float) -> None:
-        """The cooled cable of a DC outlet warms as little as that of an AC one; its current is the charger's affair."""
+        """Warm the sensors. The cooled cable of a DC outlet warms like an AC cable; the charger limits its current."""
         dc = self.fitted.kind == "DC"
         current_a = max(self.measured.current_a, default=0.0) * (DC_COOLED if dc else 1.0)
         for heat, place in ((self.inside, "inside"), (self.plug, "plug")):

@@ -1,7 +1,7 @@
-"""Far ends that other packages bring for drivers and maps of their own: entry-point group ``chargy_agent.far_ends``.
+"""Far ends from other packages for their own drivers and maps: entry-point group ``chargy_agent.far_ends``.
 
-With one, ``simulate`` and ``bench`` work for a station of theirs: the same street, cars and control API, and behind the
-wires their device.
+With such a far end, ``simulate`` and ``bench`` work for a station with that device: the same outlets, cars and control
+API, with the other package's device behind the wire.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ROLES = ("board", "meter")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the device stands: the outlet whose physics it shows or drives, the mains, a folder for what it needs, and
-    what the station file says of it."""
+    """The place of the device: the outlet that it measures or drives, the mains, a folder for its files, and its
+    options in the station file."""
 
     evse: Evse
     mains: Mains
@@ -36,15 +36,17 @@ Opening: TypeAlias = Callable[[Place], AbstractAsyncContextManager[Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class FarEnd:
-    """``role``: "board" or "meter"; for ``driver``, and where that driver has maps, for ``map``. ``open``: the device
-    answers inside; yields the keys that lead there, such as ``{"host": "127.0.0.1", "port": 4001}``. A device that has
-    one of the keys ``addresses`` in the station file is a real one and is left alone."""
+    """A simulated device for ``driver``."""
 
     role: str
+    """"board" or "meter"."""
     driver: str
     open: Opening
+    """Opens the device, which answers inside. Yields its address, such as ``{"host": "127.0.0.1", "port": 4001}``."""
     map: str = ""
+    """The map that it serves, for a driver with maps."""
     addresses: tuple[str, ...] = ("host", "device")
+    """A device with one of these keys in the station file is real and is not simulated."""
 
     def fits_device(self, device: Device | None) -> bool:
         return (
@@ -56,7 +58,7 @@ class FarEnd:
 
 
 def installed_far_ends() -> list[FarEnd]:
-    """All that are installed, of ours none. Raises ``ValueError`` for an entry point that is none."""
+    """Load the far ends of other packages. Raises ``ValueError`` for an entry point that is not a far end."""
     from importlib.metadata import entry_points
 
     found: list[FarEnd] = []

@@ -1,4 +1,4 @@
-"""All far ends of one station: opened from its file, closed together."""
+"""All far ends of one station. They are opened from the station file and closed together."""
 
 from __future__ import annotations
 
@@ -45,14 +45,15 @@ from drivers.sim.small_boards import SMALL_BOARDS
 from drivers.sim.terminal import Terminal
 
 STATION = 0
-"""Readers that serve all EVSEs."""
+"""Place of the devices that serve all EVSEs."""
 _MAP = "charx_sec"
 _READERS = (Device("reader_nfc", {"same_card_holdoff_ms": 200}), Device("reader_serial"))
-"""Where the station file names none. Nobody's hand trembles here: the next tap of the same card counts."""
+"""Used where the station file names no reader. A simulated hand does not tremble, so the hold-off is short and the next
+tap of the same card counts."""
 
 
 class Wires:
-    """``far_ends`` are the tables for the derived station file, ``addresses`` the same for people."""
+    """The open far ends. ``far_ends`` are the tables for the derived station file, ``addresses`` are for people."""
 
     def __init__(
         self, file: StationFile, evses: Mapping[int, EvseModel], mains: Mains, folder: Path, rate: float = 1.0
@@ -81,7 +82,7 @@ class Wires:
         self._lines: list[PtyLine] = []
 
     async def open(self, backend_url: str) -> None:
-        """Raises ``ValueError`` for a device that cannot be simulated, ``OSError``."""
+        """Open all far ends. Raises ``ValueError`` for a device that cannot be simulated, and ``OSError``."""
         self._folder.mkdir(parents=True, exist_ok=True)
         await self._open_external()
         await self._open_boards()
@@ -123,20 +124,20 @@ class Wires:
         await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
 
     def discard_inputs(self) -> None:
-        """The agent was away: taps and presses that nobody fetched were never heard."""
+        """Discard the taps and presses that the agent has not read because it was away."""
         for reader in self.line_readers.values():
             reader.discard_taps()
         if self.buttons is not None:
             self.buttons.discard_presses()
 
     def silence_reader(self, evse: int, silent: bool) -> None:
-        """The EVSE's own line reader, or with a single EVSE the station's."""
+        """Silence the EVSE's own line reader, or the station's if the EVSE has none."""
         reader = self.line_readers.get(evse) or self.line_readers.get(STATION)
         if reader is not None:
             reader.set_silent(silent)
 
     def _name_updater(self) -> None:
-        """A program that is started for every question; nothing of it is open in between."""
+        """Name the updater, a program that is started for every call and holds nothing open in between."""
         if lacks_address(self._file.updater, "updater_command"):
             board = [sys.executable, "-m", "drivers.sim.updater", str((self._folder / "systems.json").resolve())]
             self.far_ends.updater = {
@@ -150,7 +151,7 @@ class Wires:
     # --- boards and meters ----------------------------------------------------------------------------------------
 
     async def _open_external(self) -> None:
-        """What other packages bring goes first: maps of ours that they know better are theirs too."""
+        """Open the far ends of other packages first, so that they can replace ours for the same map."""
         for far_end in installed_far_ends():
             for evse in self._file.evses:
                 device = getattr(evse, far_end.role) or getattr(self._file, far_end.role)
@@ -192,7 +193,7 @@ class Wires:
             self.addresses[f"board {evse.number}"] = f"127.0.0.1:{slave.port} (Modbus TCP, unit 1, point {evse.number})"
 
     async def _open_small_board(self, evse: Evse) -> None:
-        """On the kind of line that it has in life."""
+        """Open a small board on the kind of line that the real one has."""
         asked = chosen_options(evse.board or self._file.board)
         if asked["map"] not in SMALL_BOARDS:
             known = ", ".join((_MAP, *SMALL_BOARDS))
@@ -233,7 +234,7 @@ class Wires:
             self.addresses[f"board {evse.number}"] = f"{board.address} (RAPI)"
 
     async def _open_everest(self) -> None:
-        """One EVerest runs all EVSEs of its kind, behind one broker."""
+        """Open EVerest: one broker serves all EVSEs with this driver."""
         for evse in self._file.evses:
             device = evse.board or self._file.board
             if device is None or not lacks_address(device, "evse_everest"):
@@ -291,7 +292,7 @@ class Wires:
     # --- what people touch ----------------------------------------------------------------------------------------
 
     async def _open_readers(self) -> None:
-        """Shared ones, and with several EVSEs one pair at each as well. Named ones stay as they are."""
+        """Open the shared readers, and with several EVSEs a pair at each. Readers of the station file are kept."""
         named = self._file.readers or _READERS
         self.far_ends.readers = [await self._open_reader(d, STATION) for d in named]
         several = len(self._file.evses) > 1 and not self._file.readers
@@ -314,8 +315,8 @@ class Wires:
         return table
 
     def _open_screens(self) -> None:
-        """A display of the station is one panel, which all outlets without an own one share. Where the file names no
-        display at all, each outlet has a panel."""
+        """Open the panels. A display of the station is one panel for all outlets without a display of their own. If the
+        file names no display at all, each outlet has a panel."""
         shared = self._file.display
         for evse in self._file.evses:
             if evse.display is not None or shared is None:
@@ -327,7 +328,7 @@ class Wires:
             self.far_ends.display = self._open_screen("display shared", "display", shared, served)
 
     def _open_screen(self, name: str, place: str, device: Device | None, served: tuple[int, ...]) -> Table | None:
-        """None: the station file says where it is."""
+        """Open a panel. Return None if the station file gives its address."""
         if not lacks_address(device, "display_framebuffer"):
             return None
         asked: Table = {"width": 800, "height": 480, "format": "RGB565", **chosen_options(device)}
@@ -376,7 +377,7 @@ class Wires:
         self.addresses["buzzer"] = str(buzzer.path)
 
     def _open_supply(self) -> None:
-        """Only where the station file names one: with it the agent ends in order when mains is lost."""
+        """Open the power supply if the station file names one. With it the agent shuts down when mains is lost."""
         power = self._file.power
         if power is None or not lacks_address(power.device, "power_sysfs"):
             return
@@ -387,7 +388,7 @@ class Wires:
         self.addresses["power"] = str(supply.folder)
 
     def _open_terminals(self) -> None:
-        """Where one is named; and where payments are and none is."""
+        """Open the named terminals, or one for the station if it takes payments and names none."""
         named = {e.number: e.terminal for e in self._file.evses if e.terminal is not None}
         if self._file.terminal is not None or (not named and self._file.payment is not None):
             named[STATION] = self._file.terminal or Device("terminal_payter")
@@ -407,7 +408,7 @@ class Wires:
             terminal.start()
 
     async def _open_link_proxies(self, backend_url: str) -> None:
-        """The first backend's road is called "backend", any other by the backend's name."""
+        """Open a link proxy for each backend. The first is called "backend", any other has the backend's name."""
         backends = with_backend_url(self._file.backends, self._file.station.id, backend_url)
         for i, backend in enumerate(b for b in backends if b.url):
             host, port = _parse_via_address(backend.via) if backend.via else parse_backend_target(backend.url)

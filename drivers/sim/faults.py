@@ -1,4 +1,4 @@
-"""What can be injected, and by which wire the agent can learn of it."""
+"""The faults that can be injected, and the wire on which the agent can see each."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ ON_THE_WIRE = frozenset(
         Fault.BOARD_SILENT,
     }
 )
-"""Nobody tells these: the device itself falls silent, or says what cannot be true."""
+"""These are not reported: the device itself falls silent, or sends implausible values."""
 
 EXTRA: tuple[Fault, ...] = tuple(f for f in Fault if f not in ERROR_BIT and f not in ON_THE_WIRE)
-"""What the station's own wiring reports in the words from n*1000+900, sixteen to a word, lowest bit first."""
+"""Faults that the station's wiring reports in the words from n*1000+900, sixteen to a word, lowest bit first."""
 FAULT_NAMES: tuple[str, ...] = tuple(f.value for f in EXTRA)
 
 _HARMLESS = ON_THE_WIRE | {
@@ -58,7 +58,7 @@ _HARMLESS = ON_THE_WIRE | {
     Fault.MREC18,
 }
 SAFETY = frozenset(Fault) - _HARMLESS
-"""The board opens its contactor by itself and keeps it open while one of these is there."""
+"""The board opens its contactor by itself and keeps it open while one of these faults is present."""
 
 ALSO_KNOWN_AS: dict[str, Fault] = {
     "PowerMeterFailure": Fault.METER_SILENT,
@@ -66,7 +66,7 @@ ALSO_KNOWN_AS: dict[str, Fault] = {
     "PowerSwitchFailure": Fault.CONTACTOR_STUCK_OPEN,
     "EVCommunicationError": Fault.PILOT_FAULT,
 }
-"""Error codes of OCPP 1.6 that are called otherwise here."""
+"""Error codes of OCPP 1.6 that have another name here."""
 
 NO_CONDITION: dict[str, str] = {
     "NoError": 'is no fault: end the others with "active": false',
@@ -76,7 +76,7 @@ NO_CONDITION: dict[str, str] = {
 
 
 def fault_by_name(name: str) -> Fault:
-    """The fault of that name. Raises ``ValueError`` with a suggestion, or why it is none."""
+    """Return the fault of that name. Raises ``ValueError`` with a suggestion, or with the reason why it is no fault."""
     if name in NO_CONDITION:
         raise ValueError(f"fault: {name} {NO_CONDITION[name]}")
     if name in ALSO_KNOWN_AS:
@@ -91,7 +91,7 @@ def fault_by_name(name: str) -> Fault:
 
 
 def charx_error_mask(faults: Iterable[Fault]) -> int:
-    """The 32 bits at n*1000+293."""
+    """Return the 32 bits at n*1000+293."""
     mask = 0
     for fault in faults:
         if fault in ERROR_BIT:
@@ -100,7 +100,7 @@ def charx_error_mask(faults: Iterable[Fault]) -> int:
 
 
 def extra_fault_words(faults: Iterable[Fault]) -> list[int]:
-    """The words from n*1000+900 on."""
+    """Return the words from n*1000+900 on."""
     words = [0] * -(-len(EXTRA) // 16)
     for fault in faults:
         if fault in EXTRA:

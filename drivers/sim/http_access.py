@@ -1,4 +1,4 @@
-"""Who may use the HTTP server of a simulated station: this machine alone, or with ``--host`` also who has the token."""
+"""Access to the HTTP server of a simulated station: for this machine, and with ``--host`` for requests with the token."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from aiohttp import web
 from agent.model.web_origin import LOOPBACK, host_name, is_foreign_origin, is_local_host
 
 PAY = "/pay/"
-"""The payment page is for every telephone that has scanned a code."""
+"""The payment page is open to every telephone that has scanned a code."""
 _ANYWHERE = ("0.0.0.0", "")
 _DOCUMENTATION = ("192.0.2.1", 9)
-"""Of nobody (RFC 5737): the kernel says from which address it would be reached, and nothing is sent."""
+"""An unused address (RFC 5737). The kernel names the local address that would reach it; nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``host``: the address that is listened on. ``token`` "": there is no other machine."""
+    """``host``: the listening address. ``token``: what other machines must send; empty if they are not served."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -30,7 +30,10 @@ class Access:
 
     @classmethod
     def for_host(cls, host: str, port: int, folder: Path) -> Access:
-        """The token outlives the simulation, so that the address in a telephone stays good. Raises ``OSError``."""
+        """Make the access rules. The token is stored, so that the address in a telephone stays valid after a restart.
+
+        Raises ``OSError``.
+        """
         if host in LOOPBACK:
             return cls(host, port)
         path = folder / "token"
@@ -45,7 +48,7 @@ class Access:
 
     @property
     def network_url(self) -> str:
-        """For other machines on this network, if they are served."""
+        """Address for other machines on this network, if they are served."""
         return f"http://{_network_address(self.host)}:{self.port}" if self.token else self.loopback_url
 
     @property
@@ -53,8 +56,11 @@ class Access:
         return _network_address(self.host) if self.token else ""
 
     def refusal_reason(self, request: web.Request) -> str:
-        """Why this request is not answered; "" if it is. A page of a foreign site could otherwise reach the station
-        through the visitor's browser (cross-site POST, DNS rebinding)."""
+        """Return why this request is refused, or "" if it is allowed.
+
+        Without the check a page of a foreign site could reach the station through the visitor's browser (cross-site
+        POST, DNS rebinding).
+        """
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         own = host_name(host) in LOOPBACK
         if is_foreign_origin(origin, host) or not (own or (self.token and is_local_host(host, self.host))):
@@ -73,7 +79,7 @@ class Access:
         return any(hmac.compare_digest(text.encode(), self.token.encode()) for text in given)
 
     def redirect_with_cookie(self, request: web.Request) -> web.Response:
-        """To the page itself, with the token kept by the browser: it stands in no address that is copied on."""
+        """Redirect to the page with the token in a cookie, so that a copied address does not contain it."""
         response = web.Response(status=303, headers={"Location": request.path})
         response.set_cookie(self._cookie_name, self.token, httponly=True, samesite="Strict", max_age=30 * 86400)
         return response

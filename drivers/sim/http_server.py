@@ -23,7 +23,7 @@ V1 = "/api/v1"
 
 
 def make_application(control: Control, with_page: bool, access: Access, pay_page: Handler | None) -> web.Application:
-    """``with_page`` False: the API alone. ``pay_page`` answers what is below ``/pay/``."""
+    """Make the web application. ``with_page`` False: the API alone. ``pay_page`` answers requests below ``/pay/``."""
     app = web.Application(middlewares=[_access_guard(access), _errors_as_json])
     gets: dict[str, Handler] = {
         "/health": control.get_health,
@@ -74,7 +74,7 @@ async def serve_control_api(
     access: Access | None = None,
     pay_page: Handler | None = None,
 ) -> AsyncIterator[None]:
-    """Answers on ``listener`` (already bound) until left."""
+    """Answer requests on ``listener`` (already bound) inside ``async with``."""
     app = make_application(control, with_page, access or Access(port=listener.getsockname()[1]), pay_page)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -1,4 +1,4 @@
-"""The situation at one EVSE when the world begins: after the station file at first, later as it was left."""
+"""The situation at one EVSE when the world begins: from the station file at first, later as it was stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivers.sim.faults import fault_by_name
 
 
 def apply_first_situation(evse: Evse, first: SimulatedEvse) -> None:
-    """The situation at the first start."""
+    """Set the situation of the first start."""
     evse.energy_nws = evse.session_from_nws = first.meter_wh * NWS_PER_WH
     if first.ev_connected or (first.plugged and evse.has_fixed_cable):
         evse.connect_vehicle(Car.from_api_table(None, first.ev_ready, evse.fitted.is_dc))
@@ -26,7 +26,7 @@ def stored_situation(evse: Evse) -> dict[str, Any]:
 
 
 def resume_situation(evse: Evse, known: Mapping[str, Any]) -> None:
-    """The power was off: plug and lock are as they were, the board counts the connection from now."""
+    """Restore the stored situation, as after a power loss: plug and lock are unchanged, the connection time is zero."""
     if known.get("car") is not None:
         table = dict(known["car"])
         evse.connect_vehicle(Car.from_api_table(table, table.pop("ready", True)))

@@ -23,7 +23,7 @@ class LineReader:
         self._line.hang_up()
 
     def set_silent(self, silent: bool) -> None:
-        """Hangs up, or comes back under the same name."""
+        """Hang up, or come back under the same name."""
         if silent:
             self._line.hang_up()
         elif not self._line.is_up:

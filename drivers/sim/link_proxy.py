@@ -1,4 +1,4 @@
-"""The road to a backend: a TCP proxy on the loopback that can be slow, lossy, jammed or closed."""
+"""The link to a backend: a TCP proxy on the loopback that can be slow, lossy, stalled or closed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from drivers.sim.checked_values import checked_flag, checked_number
 
 _CHUNK = 1400
 _AHEAD = 64
-"""Chunks that may be on their way in one direction; more wait in the sender's socket."""
+"""Chunks in transit in one direction. More wait in the sender's socket."""
 _RESEND_S = 0.3
-"""What a lost packet costs: TCP delivers it later."""
+"""Delay of a lost packet: TCP delivers it later."""
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``kbit_s`` None: as fast as it goes. ``loss``: share of packets, 1 = all. ``stall``: connections stay, nothing
-    arrives. ``up`` False: connections break and none comes about."""
+    """The condition of the link."""
 
     up: bool = True
+    """False: connections break and new ones fail."""
     latency_ms: float = 0.0
     kbit_s: float | None = None
+    """None: no limit."""
     loss: float = 0.0
+    """Share of lost packets; 1 = all."""
     stall: bool = False
+    """True: connections stay open, and no data arrive."""
 
     def with_changes(self, wanted: dict[str, Any]) -> Condition:
-        """Raises ``ValueError``."""
+        """Return the condition with these changes. Raises ``ValueError``."""
         known = {f.name for f in fields(self)}
         if unknown := sorted(set(wanted) - known):
             raise ValueError(f"{unknown[0]}: unknown key; known: {', '.join(sorted(known))}")
@@ -49,7 +52,7 @@ _CHECKS: dict[str, Any] = {
 
 
 def parse_backend_target(url: str) -> tuple[str, int]:
-    """Host and port of a ws, wss, http or https URL. Raises ``ValueError``."""
+    """Return host and port of a ws, wss, http or https URL. Raises ``ValueError``."""
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(f"backend url: must look like ws://host:port/path, is {url!r}")
@@ -57,13 +60,13 @@ def parse_backend_target(url: str) -> tuple[str, int]:
 
 
 class Road:
-    """``port`` is where the agent dials; name, path and TLS stay those of the URL."""
+    """The proxy. The agent connects to ``port``; host name, path and TLS stay those of the URL."""
 
     def __init__(self, host: str, port: int, seed: int = 0) -> None:
         self.target = (host, port)
         self.condition = Condition()
         self.trouble = ""
-        """Why the last car did not get through to the far end."""
+        """Why the last connection did not reach the backend."""
         self.port = 0
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
@@ -85,7 +88,7 @@ class Road:
         await asyncio.gather(*self._cars, return_exceptions=True)
 
     def set_condition(self, **wanted: Any) -> None:
-        """Raises ``ValueError``; then nothing is changed."""
+        """Change the condition. Raises ``ValueError`` and changes nothing if a value is wrong."""
         self.condition = self.condition.with_changes(wanted)
         jammed = self.condition.stall or self.condition.loss >= 1
         if jammed:
@@ -113,7 +116,7 @@ class Road:
         try:
             await self._carry_connection(reader, writer)
         except (OSError, EOFError):
-            pass  # one side went: the other one is told by the abort below
+            pass  # one side closed: the abort below ends the other one
         finally:
             writer.transport.abort()
             self._ways.discard(writer)
@@ -137,7 +140,7 @@ class Road:
             far_writer.transport.abort()
 
     async def _carry_direction(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction. An end of stream travels as slowly as the data before it."""
+        """Carry one direction. The end of the stream is as slow as the data before it."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_AHEAD)
         await _run_both_directions(self._queue_chunks(reader, queue), self._deliver_chunks(queue, writer))
 
@@ -170,20 +173,20 @@ class Road:
 
 
 def _connect_error_text(target: tuple[str, int], error: OSError) -> str:
-    """The agent behind this road sees no more than a connection that ends."""
+    """Return why the backend cannot be reached. The agent behind the proxy sees only a connection that ends."""
     where = f"{target[0]}:{target[1]}"
     if isinstance(error, ConnectionRefusedError):
-        return f"nobody listens at {where}"
+        return f"no server listens at {where}"
     if isinstance(error, socket.gaierror):
         return f"the name {target[0]} cannot be resolved"
     return f"{where} cannot be reached ({error.strerror or error})"
 
 
 async def _run_both_directions(one: Any, other: Any) -> None:
-    """Until both have ended, or one has failed."""
+    """Run both until both have ended, or one has failed."""
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(one)
             group.create_task(other)
     except* (OSError, EOFError) as e:
-        raise ConnectionError("one side went") from e
+        raise ConnectionError("one side closed the connection") from e

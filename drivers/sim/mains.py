@@ -1,4 +1,4 @@
-"""The grid connection: what stands on the three lines."""
+"""The grid connection: voltage and frequency of the three lines."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import random
 
 NOMINAL_V = 230.0
 SOURCE_OHM = 0.02
-"""Impedance of the connection: 16 A cost 0.32 V."""
+"""Impedance of the connection: 16 A lower the voltage by 0.32 V."""
 _DRIFT_V = 2.5
 _CHANGE_S = 1.0
 
 
 class Mains:
-    """Voltages wander a little once a second, each line by itself; ``on`` False: the street is dark."""
+    """The voltages drift a little once a second, each line by itself. ``on`` False: a power cut."""
 
     def __init__(self, seed: int) -> None:
         self.on = True
@@ -36,5 +36,5 @@ class Mains:
         self._frequency_hz = 50.0 + self._random.uniform(-0.02, 0.02)
 
     def line_voltage_v(self, line: int, load_a: float) -> float:
-        """Of line 0..2 under this load."""
+        """Return the voltage of line 0..2 under this load."""
         return max(0.0, self._open_v[line] - SOURCE_OHM * load_a) if self.on else 0.0

@@ -169,7 +169,7 @@ async def test_an_outage_is_narrated_once_in_words(s: Street) -> None:
     said = narrated.read_text()[before:].splitlines()
     where = f"ws://127.0.0.1:{moody(s).port}/CP-1"
     assert [line for line in said if "no connection" in line] == [
-        f"backend: no connection, {where}: nobody listens at 127.0.0.1:{moody(s).port}"
+        f"backend: no connection, {where}: no server listens at 127.0.0.1:{moody(s).port}"
     ]
 
 

@@ -411,8 +411,8 @@ def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
 
 OUTAGES = [
     (
-        {"backend": {"up": True, "trouble": "nobody listens at x:9"}},
-        "backend: no connection, ws://x: nobody listens at x:9",
+        {"backend": {"up": True, "trouble": "no server listens at x:9"}},
+        "backend: no connection, ws://x: no server listens at x:9",
     ),
     ({"backend": {"up": True}}, "backend: no connection, ws://x: refused with HTTP 404"),
     ({"backend": {"up": False}}, ""),

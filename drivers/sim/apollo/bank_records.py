@@ -1,6 +1,6 @@
-"""The bank's books, and the terminal's list of open sessions: both in one file that survives a power cycle.
+"""The bank's books and the terminal's list of open sessions, in one file that survives a power cycle.
 
-Nothing is booked that was not held: a capture above the hold, or a second one, is refused.
+Only money on hold is booked: a capture above the hold, or a second one, is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Bank:
         self.online = True
         self._next = first
         self.open: dict[int, dict[str, Any]] = {}
-        """What the terminal still knows as a session, by its number."""
+        """Sessions that the terminal still knows, by number."""
         self.holds: dict[int, int] = {}
         self.captures: list[dict[str, int]] = []
         self.voids: list[dict[str, int]] = []
@@ -33,7 +33,10 @@ class Bank:
         return number
 
     def commit_session(self, number: int, cents: int) -> int:
-        """A code of the protocol. What is settled while the bank cannot be reached is booked later."""
+        """Capture ``cents`` of the hold. Return a result code of the protocol.
+
+        While the bank cannot be reached, the booking waits until it can.
+        """
         if number not in self.open:
             return NO_SESSION
         if cents > self.open[number]["cents"]:
@@ -53,7 +56,10 @@ class Bank:
         self._save_books()
 
     def expire_sessions(self, seconds: float) -> bool:
-        """What nobody settled in time ends as Setup said: given back, or charged in full. True: something did."""
+        """End the sessions that were not settled in time, as Setup ordered: voided, or charged in full.
+
+        Return True if at least one session ended.
+        """
         late = []
         for number, session in self.open.items():
             session["left_s"] -= seconds

@@ -1,4 +1,4 @@
-"""Blocks on the terminal's side of the wire. Written from the maker's public pages, apart from the driver's codec."""
+"""The blocks of PSP on the terminal's side. Written from the maker's public pages, not from the driver's codec."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FROM_HOST, TO_HOST, ROUTE = 0xCC, 0xAA, 0x3C
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """``intact`` False: its sum was wrong."""
+    """One message. ``intact`` is False if its checksum was wrong."""
 
     code: int
     body: bytes
@@ -28,12 +28,12 @@ def encode_data_objects(items: list[tuple[str, bytes]]) -> bytes:
 
 
 def parse_tag_list(raw: bytes) -> list[str]:
-    """A list of three-byte tags, which all of them are here."""
+    """Split a list of tags. All tags here have three bytes."""
     return [raw[i : i + 3].hex().upper() for i in range(0, len(raw) - 2, 3)]
 
 
 class Ear:
-    """Byte by byte: waits for a preamble, then for as many bytes as the length says."""
+    """Cut a byte stream into blocks: wait for a preamble, then for as many bytes as the length field gives."""
 
     def __init__(self) -> None:
         self.wide = False

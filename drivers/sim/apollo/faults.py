@@ -1,4 +1,4 @@
-"""What a terminal may do wrong, once each, when it is told to."""
+"""Faults that a test orders from the terminal. Each happens once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ NOISE = bytes.fromhex("00AAFF3CCCAA10AA023C9000")
 
 @dataclass
 class Mischief:
-    """Items are tables: ``what``; for those of a command its ``code``; ``s`` and ``detail`` where they say more."""
+    """The ordered faults, as tables.
+
+    ``what`` is the kind, ``code`` the command that it applies to, ``s`` a delay, ``detail`` the reason of a refusal.
+    """
 
     waiting: list[dict[str, Any]] = field(default_factory=list)
     _merging: bytes = b""
@@ -23,7 +26,7 @@ class Mischief:
         self.waiting.append(item)
 
     def take_command_fault(self, code: int, *whats: str) -> dict[str, Any] | None:
-        """The next one for this command."""
+        """Return and remove the next fault of one of these kinds for this command."""
         for item in self.waiting:
             if item["what"] in whats and item.get("code", code) == code:
                 self.waiting.remove(item)
@@ -31,7 +34,7 @@ class Mischief:
         return None
 
     def apply_sending_fault(self, raw: bytes) -> list[bytes]:
-        """What is written to the wire, each piece by itself."""
+        """Apply the next fault of sending. Return the pieces to write, each in a write of its own."""
         item = next((i for i in self.waiting if i["what"] in ON_SENDING), None)
         if item is None:
             raw, self._merging = self._merging + raw, b""

@@ -1,4 +1,4 @@
-"""The terminal's connections: the host's line, and a socket on which the world tells it what happens to it."""
+"""The terminal's connections: the line to its host, and a socket on which the world sends cards and faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 class Server:
-    """``async with``: the line is up inside."""
+    """The terminal process. The line is up inside ``async with``."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
@@ -76,7 +76,7 @@ class Server:
     # --- the host's line ---------------------------------------------------------------------------------------------
 
     async def _serve_host(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One host at a time: a new one takes the place of the one before."""
+        """Serve one host. A new connection replaces the one before."""
         if self._host is not None:
             self._host.transport.abort()
             self.machine.go_offline()
@@ -110,7 +110,7 @@ class Server:
         self._notify_watchers()
 
     def _apply_command_fault(self, code: int) -> bool:
-        """True: the command is not carried out."""
+        """Apply an ordered fault to this command. Return True if the command must not be carried out."""
         item = self._mischief.take_command_fault(code, "lose_reply", "delay_reply", "refuse", "event_first", "hang_up")
         if item is None:
             return False
@@ -135,7 +135,7 @@ class Server:
         self._notify_watchers()
 
     async def _send_replies(self) -> None:
-        """In order: what is late holds up what comes behind it."""
+        """Send the replies in their order. A delayed reply delays those behind it."""
         while True:
             pieces, delay_s = await self._out.get()
             await asyncio.sleep(delay_s)
@@ -178,7 +178,7 @@ class Server:
         writer.close()
 
     async def _stream_pictures(self, writer: asyncio.StreamWriter) -> None:
-        """The picture, at once and after every change."""
+        """Send the picture at once and after every change."""
         changed = asyncio.Event()
         self._changed.append(changed)
         try:
@@ -198,7 +198,7 @@ class Server:
         return {**self.machine.terminal_picture(), "ledger": self.bank.ledger_rows()}
 
     def _run_control_command(self, asked: Json) -> Json:
-        """Raises ``ValueError``."""
+        """Carry out an order of the world. Return the new picture. Raises ``ValueError``."""
         match asked["do"]:
             case "card":
                 self._present_card(asked)
@@ -208,9 +208,9 @@ class Server:
                 self._mischief.add_fault(asked["item"])
             case "calm":
                 self._mischief.waiting.clear()
-            case "restart":  # power comes back so soon that the line does not notice
+            case "restart":  # the power comes back before the line drops
                 self.machine.lose_state()
-                self.machine.serial = asked.get("serial", self.machine.serial)  # or another one has been put there
+                self.machine.serial = asked.get("serial", self.machine.serial)  # or another terminal was fitted
             case "elapse":
                 self.bank.expire_sessions(float(asked["s"]))
             case "picture":

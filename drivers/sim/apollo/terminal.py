@@ -1,4 +1,7 @@
-"""The terminal itself: states, commands, a card in front of it. Whatever is not allowed in a state is refused."""
+"""The terminal itself: its states, its commands and the card in front of it.
+
+A command that is not allowed in the present state is refused.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ DECLINES = {
 }  # fmt: skip
 BEHAVIOURS = ("approve", "decline", "partial", "timeout", "slow", "cross", *DECLINES)
 READ_S, SLOW_S, HOLD_S, SHOW_S, OFFLINE_S = 0.1, 90.0, 3.0, 3.0, 0.5
-"""Reading a card; a bank that takes its time; how long a person holds a card; a last word on the screen; giving up."""
+"""Time to read a card, of a slow bank, for which a person holds a card, of a result on the screen, to give up offline."""
 DETECT_S = 60.0
 Sending = Callable[[int, bytes], None]
 Later = Callable[[float, Callable[[], None]], None]
@@ -32,17 +35,18 @@ Later = Callable[[float, Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """``bank_s``: how long its bank thinks; None: as banks do. ``said_as``: the card that the approval is told for
-    (last digits), if it is the late one for somebody else."""
+    """A bank card."""
 
     last4: str = "1234"
     behaviour: str = "approve"
     bank_s: float | None = None
+    """How long its bank takes to answer. None: the usual time."""
     said_as: str = ""
+    """Last digits of the card that the approval names, if it is a late approval for another card."""
 
 
 class Machine:
-    """``send`` takes messages for the host, ``later`` timers (which die with what they were for)."""
+    """The state machine of the terminal. ``send`` sends a message to the host, ``later`` starts a timer."""
 
     def __init__(
         self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool,
@@ -58,19 +62,19 @@ class Machine:
         self.lose_state()
 
     def lose_state(self) -> None:
-        """As after power-up: only what is on disk is still there."""
+        """Start as after power-up: only the data on disk are kept."""
         self.state, self.options, self._timeout_s, self._void = OFFLINE, 0, 0, True
         self._ear.wide = False
         self._left = self._polls
         self._clear_transaction()
 
     def go_offline(self) -> None:
-        """The host went: it has to synchronise again; the terminal itself is up."""
+        """Go offline because the host left. The host must synchronize again; the terminal itself stays up."""
         self.lose_state()
         self._left = 0
 
     def _clear_transaction(self) -> None:
-        """No transaction. What is on its way to a bank is not stopped by that."""
+        """Forget the transaction. A request that is on its way to a bank is not stopped."""
         self._life += 1
         self._card: Card | None = None
         self._paying = self._reading = False
@@ -200,7 +204,7 @@ class Machine:
     # --- card and bank -----------------------------------------------------------------------------------------------
 
     def present_card(self, card: Card) -> None:
-        """Held to the reader for ``HOLD_S``; whatever waits for a card in that time reads it."""
+        """Hold a card to the reader for ``HOLD_S``. A session that waits for a card in that time reads it."""
         self._held = card
         self._wait(HOLD_S, lambda: self._remove_card(card))
         self._start_reading()
@@ -224,7 +228,7 @@ class Machine:
         self._send(0x34, self._with_length(encode_data_objects(self._card_data_objects(card, self._tags))))
 
     def _finish_authorization(self, card: Card, amount: int, life: int) -> None:
-        """The bank has spoken. If the transaction is no more, a hold stays and nobody is told."""
+        """Take the bank's answer. If the transaction is over, the hold stays and the host gets no message."""
         here = life == self._life
         if not self.bank.online:
             reason: int | None = DECLINES["host_error"]
@@ -278,7 +282,7 @@ class Machine:
         return struct.pack(">H" if self._ear.wide else ">B", len(dol)) + dol
 
     def _call_in_transaction(self, seconds: float, call: Callable[[], None]) -> None:
-        """For this transaction only."""
+        """Call later, if this transaction still runs then."""
         life = self._life
         self._wait(seconds, lambda: call() if life == self._life else None)
 

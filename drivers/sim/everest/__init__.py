@@ -1,1 +1,1 @@
-"""Far end of EVerest: its public MQTT API over the outlet, the cable and the car of the simulated world."""
+"""Far end of EVerest: its public MQTT API for the outlet, the cable and the car of the simulated world."""

@@ -1,4 +1,4 @@
-"""The topics of EVerest's public API, seen from EVerest (everest-core 2026-05, ``modules/API``)."""
+"""The topics of EVerest's public API, on the side of EVerest (everest-core 2026-05, ``modules/API``)."""
 
 from __future__ import annotations
 
@@ -31,26 +31,28 @@ def timestamp_now() -> str:
 
 
 class Api:
-    """The modules of one EVSE. ``commands``: what a client may ask of them, by kind and name. ``silent``: none of them
-    says anything any more (EVerest hangs)."""
+    """The API modules of one EVSE. ``commands``: the handlers of a client's requests, by kind and name.
+
+    ``silent``: no module sends anything (EVerest hangs).
+    """
 
     def __init__(
         self, broker: Broker, evse: int, commands: Mapping[tuple[str, str], Handler], prefix: str = ""
     ) -> None:
         self.silent = False
         self.spoil: Callable[[Json], Json] = lambda value: value
-        """Of a mutant: what it says instead."""
+        """Changes each value before it is published, for tests with a faulty EVerest."""
         self._broker, self._commands, self._prefix = broker, commands, prefix
         self._roots = {kind: f"everest_api/1/{kind}/{name.format(evse)}" for kind, name in MODULES.items()}
         self._beats, self._since_beat_s = 0, 0.0
-        self._unheard_s = dict.fromkeys(MODULES, CHECK_S)  # nobody yet
+        self._unheard_s = dict.fromkeys(MODULES, CHECK_S)  # no client yet
         self._waiting: dict[str, Callable[[Json], None]] = {}
         for kind, root in self._roots.items():
             broker.attach_subscriber(f"{prefix}{root}/m2e/#", functools.partial(self._receive_message, kind))
 
     @property
     def all_clients_heard(self) -> bool:
-        """The client of every module has been heard within the time of the communication check."""
+        """Every module has received a communication check from its client in time."""
         return max(self._unheard_s.values()) < CHECK_S
 
     def step(self, real_s: float) -> None:
@@ -67,13 +69,13 @@ class Api:
         self._publish_topic(f"{self._roots[kind]}/e2m/{name}", value)
 
     def send_request(self, kind: str, name: str, payload: Json, answered: Callable[[Json], None]) -> None:
-        """EVerest asks its client."""
+        """Send a request of EVerest to its client."""
         reply_to = f"{self._roots[kind]}/m2e/reply/{uuid.uuid4()}"
         self._waiting[reply_to] = answered
         self.publish_value(kind, name, {"headers": {"replyTo": reply_to}, "payload": payload})
 
     def _publish_topic(self, topic: str, value: Json) -> None:
-        """The framework puts the prefix before every topic; nothing that is said names it."""
+        """Publish a value. The framework puts the prefix before every topic; the values do not contain it."""
         if not self.silent:
             self._broker.publish_message(self._prefix + topic, json.dumps(self.spoil(value)).encode())
 
@@ -94,7 +96,7 @@ class Api:
             self._run_command(kind, name, message)
 
     def _run_command(self, kind: str, name: str, message: Json) -> None:
-        """A request has headers; what is merely told has none."""
+        """Run a handler. A request has headers and gets a reply, a notification has none."""
         headers = message.get("headers") if isinstance(message, dict) else None
         body = message.get("payload") if headers is not None else message
         answer = self._commands[kind, name](body)

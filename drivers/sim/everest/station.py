@@ -1,7 +1,8 @@
-"""One EVSE as EVerest runs it: sessions, authorisation, the phases of charging with direct current (DIN 70121, ISO
-15118-2), pauses, errors, and the end in order when nobody is heard any more.
+"""One EVSE as EVerest runs it.
 
-Time of the phases is time of the physics; heartbeat and communication check are real.
+It has sessions, authorization, the phases of DC charging (DIN 70121, ISO 15118-2), pauses, errors, and an orderly end
+of charging when its client falls silent. The phases use the time of the physics; heartbeat and communication check use
+real time.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ SLAC_S = (3.0, 8.0)
 CABLE_CHECK_S = (5.0, 15.0)
 PRECHARGE_S = (2.0, 5.0)
 STOP_S = (1.0, 3.0)
-"""Of direct current: it goes down, and the vehicle is asked, before anything opens."""
+"""Duration of a DC stop: the current ramps down and the vehicle agrees before the contactors open."""
 TELL_S, ENFORCE_S = 0.5, 1.0
 AUTH_S = 60.0
-"""How long an authorisation waits for a vehicle."""
+"""How long an authorization waits for a vehicle."""
 COMMUNICATION = "CommunicationFault"
 
 _ERRORS = {
@@ -56,7 +57,7 @@ class Phase(StrEnum):
 
 
 class Everest:
-    """``rate``: seconds of the physics in a real one."""
+    """``rate``: seconds of the physics in a real second."""
 
     def __init__(self, evse: Evse, broker: Broker, rng: random.Random, mains: Mains, rate: float = 1.0,
                  prefix: str = "") -> None:  # fmt: skip
@@ -88,7 +89,7 @@ class Everest:
             evse.registers.limit_w = evse.rated_power_w
         evse.program = self.step
 
-    # --- what a client asks -----------------------------------------------------------------------------------------
+    # --- requests of the client -------------------------------------------------------------------------------------
 
     def _get_evse_info(self, _: Any) -> Any:
         kind = "cCCS2" if self._dc else ("cType2" if self._evse.has_fixed_cable else "sType2")
@@ -108,7 +109,7 @@ class Everest:
         return not self._evse.has_fixed_cable and not self._evse.contactor.closed
 
     def _set_paused(self, on: bool) -> bool:
-        """Only who draws can be paused; who does not draws later."""
+        """Pause or resume. Only a vehicle that draws current can be paused."""
         if self.phase is not Phase.CHARGES or (on and not self._flowed):
             return False
         self._paused = on
@@ -120,7 +121,7 @@ class Everest:
     def _stop_transaction(self, reason: str) -> bool:
         self._token = None
         if self.phase is Phase.STOPS:
-            return True  # its transaction runs until the contactors are open
+            return True  # the transaction runs until the contactors are open
         if self.phase not in (Phase.PREPARES, Phase.CHARGES):
             return False
         self._reason, self.phase = reason, Phase.STOPS
@@ -138,7 +139,7 @@ class Everest:
         return NO_REPLY
 
     def _publish_enforced_limits(self) -> None:
-        """Its energy manager reckons anew, and tells what holds."""
+        """Let the energy manager compute the limits again and publish them."""
         r = self._evse.registers
         key, most = ("total_power_W", r.limit_w) if self._dc else ("ac_max_current_A", r.limit_a)
         root = {key: {"value": most, "source": "energy_manager"}}
@@ -148,12 +149,12 @@ class Everest:
         })  # fmt: skip
 
     def provide_token(self, token: Any) -> Any:
-        """Whoever provides it: the validators are asked."""
+        """Take a token from a provider and ask the validators."""
         self.api.send_request(VALIDATOR, "validate_token", token, lambda result: self._handle_validation(token, result))
         return NO_REPLY
 
     def _handle_validation(self, token: Any, result: Any) -> None:
-        """Whoever has had his transaction is plugged anew before there is another one."""
+        """Take the validators' answer. After a transaction the vehicle must be plugged in again for another one."""
         good = result.get("authorization_status") == "Accepted" and "tariff_messages" in result
         if good and self.phase in (Phase.EMPTY, Phase.WAITS):
             self._token, self._auth_s = token, AUTH_S
@@ -161,7 +162,7 @@ class Everest:
     # --- time -----------------------------------------------------------------------------------------------------
 
     def step(self, real_s: float) -> None:
-        """Before the outlet's own physics."""
+        """Advance the time. Called before the physics of the outlet."""
         dt_s = real_s * self._rate
         self.api.silent = Fault.BOARD_SILENT in self._evse.faults
         self.api.step(real_s)
@@ -187,7 +188,7 @@ class Everest:
         return bool(self._raised)
 
     def _watch_cable(self) -> None:
-        """Another car is another session, however fast it came."""
+        """Watch the cable. Another car begins another session, however fast it was connected."""
         car = self._evse.car
         if self._car is not None and car is not self._car:
             if self.phase in (Phase.PREPARES, Phase.CHARGES, Phase.STOPS):
@@ -219,7 +220,7 @@ class Everest:
             self.phase = Phase.CHARGES
 
     def _supply_energy(self) -> None:
-        """The outlet closes and opens; here it is told."""
+        """Follow the contactor of the outlet and publish what it does."""
         evse, car = self._evse, self._evse.car
         evse.set_release(not self._paused)
         flows = evse.contactor.closed and not self._paused
@@ -229,7 +230,7 @@ class Everest:
         elif not flows and self._flowed:
             self._flowed, self._car_pauses = False, True
             if self._dc and not self._paused:
-                self._stop_transaction("StoppedByEV")  # a vehicle ends its session; it does not pause one
+                self._stop_transaction("StoppedByEV")  # with DC a vehicle ends its session; it does not pause it
             else:
                 self._publish_session_event("ChargingPausedEVSE" if self._paused else "ChargingPausedEV")
         elif self._dc and car is not None and car.is_full:
@@ -250,7 +251,7 @@ class Everest:
             "TransactionFinished", transaction_finished={"reason": reason, "meter_value": self._powermeter_value()}
         )
 
-    # --- what is told -----------------------------------------------------------------------------------------------
+    # --- what is published ------------------------------------------------------------------------------------------
 
     def _publish_errors(self) -> None:
         told = self._evse.reported_faults(self._mains.on) & SAFETY
