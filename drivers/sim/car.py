@@ -45,7 +45,7 @@ _RANGES: dict[str, tuple[float, float]] = {"max_a": (6, 500), "capacity_kwh": (0
 
 @dataclass
 class Car:
-    """``ready``: its driver wants it to charge now. ``soc``: state of charge in percent; at 100 it requests no energy."""
+    """``ready``: its driver wants it to charge now. ``soc``: state of charge in percent; at 100 it is full."""
 
     phases: int = 3
     max_a: float = 16.0

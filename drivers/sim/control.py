@@ -110,7 +110,7 @@ class Control:
         return web.Response(text="".join(lines), content_type="application/jsonl")
 
     async def get_events(self, request: web.Request) -> web.StreamResponse:
-        """Send ``event: station`` at once and on every change, and ``event: frame`` for each OCPP frame after ``since``.
+        """Send ``event: station`` at once and on every change, ``event: frame`` for each OCPP frame after ``since``.
 
         Frames come in the order of the trace. A listener that starts again after its last frame misses none and gets
         none twice.

@@ -188,7 +188,7 @@ class Evse:
         return int(self.bay) | sum(1 << bit for bit, on in enumerate(closed) if on)
 
     def reported_faults(self, mains_on: bool) -> set[Fault]:
-        """Return the faults that the board reports: UnlockFailure only after an attempt, PowerLoss for any loss of mains."""
+        """Return the faults that the board reports: UnlockFailure after an attempt only, PowerLoss without mains."""
         told = self.faults - TEMPERATURES.keys() | self.board_faults
         if not self.lock.failed:
             told.discard(Fault.UNLOCK_FAILURE)

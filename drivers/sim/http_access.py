@@ -1,4 +1,4 @@
-"""Access to the HTTP server of a simulated station: for this machine, and with ``--host`` for requests with the token."""
+"""Access to the HTTP server of a simulated station: this machine, and with ``--host`` also requests with the token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Far ends of billing meters: register images of three families, from the vendors' Modbus documents."""
+"""Far ends of billing meters: register images of three families, from the makers' Modbus documents."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from drivers.sim.mains import Mains
 from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, Exceptional, Mute
 
 SERIAL = 21_060_000
-"""Plus the EVSE's number; an exchanged meter has another one."""
+"""Serial number, to which the EVSE's number is added. An exchanged meter has another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a meter shows: three lines (zero where nothing is connected), energy in whole Wh, NaN-able."""
+    """The values that a meter shows: three lines (zero where nothing is connected), energy in whole Wh."""
 
     energy_wh: int
     voltage_v: tuple[float, float, float]
@@ -36,17 +36,18 @@ Image = dict[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """``areas``: function code to the address ranges that answer; ``longest``: registers in one read."""
+    """A family of meters. ``areas``: the readable address ranges of each function code. ``longest``: registers in one
+    read."""
 
     image: Callable[[int, Sample], Image]
     areas: dict[int, tuple[range, ...]]
     longest: int
     alone: tuple[int, int] | None = None
-    """A register and what it holds when it is read by itself; inside of a longer read it belongs to another value."""
+    """A register and its content when it is read alone. In a longer read it belongs to another value."""
 
 
 class Meter:
-    """The meter of one EVSE. ``Mute`` while it is out of order."""
+    """The meter of one EVSE. Raises ``Mute`` while it is out of order."""
 
     def __init__(self, family: Family, evse: Evse, mains: Mains) -> None:
         self._family = family
@@ -66,7 +67,7 @@ class Meter:
         return [image.get(a, 0) for a in range(address, last + 1)]
 
     def write_registers(self, address: int, values: list[int]) -> None:
-        """Nobody has any business writing to a billing meter."""
+        """Refuse every write: a billing meter is read-only."""
         raise Exceptional(ILLEGAL_ADDRESS)
 
     def _take_sample(self) -> Sample:
@@ -89,8 +90,10 @@ def _three_lines(values: tuple[float, ...]) -> tuple[float, float, float]:
 
 
 def nearest_kwh_float32(wh: int) -> float:
-    """The least float32 in kWh that is not below the register: floored to Wh it is the register again, as long as a
-    float32 has that many digits (to 16.7 MWh)."""
+    """Return the least float32 in kWh that is not below the register.
+
+    Rounded down to Wh it is the register again, as long as a float32 has that many digits (to 16.7 MWh).
+    """
     exact = wh / 1000
     near: float = struct.unpack(">f", struct.pack(">f", exact))[0]
     if near * 1000 >= wh:
@@ -206,11 +209,11 @@ FAMILIES: dict[str, Family] = {
     "abb_b23": _ABB,
     "carlo_gavazzi_em340": _GAVAZZI,
 }
-"""By the name of the map that the station file gives."""
+"""The families by the name of the map in the station file."""
 
 
 def meter_family(map_name: str) -> Family:
-    """Raises ``ValueError``."""
+    """Return the family of a map. Raises ``ValueError`` for an unknown map."""
     if map_name not in FAMILIES:
         raise ValueError(f"meter: there is no simulated meter for map {map_name!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[map_name]

@@ -1,4 +1,4 @@
-"""The answering side of Modbus, from the bytes up: TCP, RTU on a pseudo terminal, and RTU frames in a TCP stream.
+"""The answering side of Modbus, byte by byte: TCP, RTU on a pseudo terminal, and RTU frames in a TCP stream.
 
 Modbus application protocol V1.1b3; Modbus over serial line V1.02; Modbus messaging on TCP/IP V1.0b.
 """
@@ -17,7 +17,7 @@ _FRAME_GAP_S = 0.03
 
 
 class Exceptional(Exception):
-    """The slave refuses: ``code`` of section 7 of the application protocol."""
+    """The slave refuses a request. ``code``: exception code of section 7 of the application protocol."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -29,7 +29,7 @@ class Mute(Exception):
 
 
 class Device(Protocol):
-    """Registers behind a slave address. Both may raise ``Exceptional`` and ``Mute``."""
+    """Registers behind a slave address. Both methods may raise ``Exceptional`` and ``Mute``."""
 
     def read_registers(self, function: int, address: int, count: int) -> list[int]: ...
 
@@ -38,7 +38,7 @@ class Device(Protocol):
 
 @runtime_checkable
 class Coils(Protocol):
-    """Single bits, of a device that has some. Both may raise ``Exceptional`` and ``Mute``."""
+    """Single bits of a device that has some. Both methods may raise ``Exceptional`` and ``Mute``."""
 
     def read_coils(self, address: int, count: int) -> list[bool]: ...
 
@@ -46,7 +46,7 @@ class Coils(Protocol):
 
 
 def answer_request(pdu: bytes, device: Device) -> bytes:
-    """The response to a request, exceptions included. Raises ``Mute``."""
+    """Return the response to a request, or an exception response. Raises ``Mute``."""
     try:
         return _execute_request(pdu, device)
     except Exceptional as e:
@@ -98,7 +98,7 @@ def _parse_two_words(pdu: bytes, length: int) -> tuple[int, int]:
 
 
 def frame_checksum(frame: bytes) -> bytes:
-    """Checksum of an RTU frame, low byte first."""
+    """Return the checksum of an RTU frame, low byte first."""
     value = 0xFFFF
     for byte in frame:
         value ^= byte
@@ -111,7 +111,7 @@ def frame_checksum(frame: bytes) -> bytes:
 
 
 class RtuSlave:
-    """Cuts a byte stream into frames by length and checksum; what does not fit is noise and is forgotten."""
+    """Cuts a byte stream into frames by length and checksum. Bytes that do not fit are noise and are discarded."""
 
     def __init__(self, unit: int, device: Device) -> None:
         self._unit = unit
@@ -120,7 +120,7 @@ class RtuSlave:
         self._heard_at = 0.0
 
     def feed_bytes(self, data: bytes, now_s: float) -> bytes:
-        """The answers to what came. ``now_s``: any clock that counts seconds."""
+        """Return the answers to the received bytes. ``now_s``: any clock that counts seconds."""
         if now_s - self._heard_at > _FRAME_GAP_S:
             self._heard = b""
         self._heard_at = now_s
@@ -148,7 +148,7 @@ class RtuSlave:
 
 
 def _rtu_request_size(heard: bytes) -> int | None:
-    """Length of the request that begins here; of an unknown function, everything that came at once."""
+    """Return the length of the first request. An unknown function takes all bytes received at once."""
     if len(heard) < 4:
         return None
     if heard[1] == WRITE_MANY:
@@ -157,7 +157,7 @@ def _rtu_request_size(heard: bytes) -> int | None:
 
 
 class _Front(asyncio.Protocol):
-    """One connection. Remembers itself in ``open_`` so that closing the server closes it too."""
+    """One connection. It adds itself to ``open_`` so that closing the server closes it too."""
 
     def __init__(self, unit: int, device: Device, open_: set[_Front]) -> None:
         self._unit = unit
@@ -179,7 +179,7 @@ class _Front(asyncio.Protocol):
 
 
 class TcpFront(_Front):
-    """Modbus TCP. A stream that lost its framing cannot be mended: the connection is closed."""
+    """Modbus TCP. A stream that lost its framing cannot be repaired: the connection is closed."""
 
     _heard = b""
 

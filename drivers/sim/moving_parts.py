@@ -11,7 +11,7 @@ TURN_S = 0.4
 
 @dataclass
 class Contactor:
-    """``wanted``: the coil is energised."""
+    """A contactor. ``wanted``: the coil is energized."""
 
     closed: bool = False
     wanted: bool = False
@@ -30,7 +30,7 @@ class Contactor:
 
 @dataclass
 class Lock:
-    """Motor that holds the plug. ``failed``: the last attempt to unlock did not succeed."""
+    """The motor that locks the plug. ``failed``: the last attempt to unlock failed."""
 
     locked: bool = False
     failed: bool = False
@@ -56,8 +56,11 @@ _RISE_K, _RISE_A = 30.0, 32.0
 
 @dataclass
 class Heat:
-    """How warm a place is: the ambient, and what the current adds with a lag of 20 min. ``forced_c``: somebody holds a
-    heat gun to the sensor. The board lowers its offer from 70 degrees on and stops at 85."""
+    """The temperature of a place: the ambient, and what the current adds with a lag of 20 min.
+
+    ``forced_c``: an injected temperature, like that of a heat gun at the sensor. The board lowers its offer from 70
+    degrees on and stops at 85.
+    """
 
     ambient_c: float = 25.0
     celsius: float = 25.0
@@ -70,7 +73,7 @@ class Heat:
         self.celsius += (goal_c - self.celsius) * min(1.0, dt_s / _LAG_S)
 
     def update_sensor(self, forced_c: float) -> None:
-        """What the board's sensor sees now."""
+        """Update the board's sensor."""
         self.forced_c = forced_c
         self.derates = self.sensor_celsius >= (DERATES_UNTIL_C if self.derates else DERATES_C)
         self.stops = self.sensor_celsius >= (STOPS_UNTIL_C if self.stops else STOPS_C)
@@ -81,5 +84,5 @@ class Heat:
 
     @property
     def derating_share(self) -> float:
-        """Of the greatest current, while it derates."""
+        """Share of the greatest current while the board derates."""
         return max(0.0, min(1.0, (STOPS_C - self.sensor_celsius) / (STOPS_C - DERATES_C)))

@@ -1,7 +1,7 @@
-"""A small MQTT broker for far ends that speak MQTT (OASIS, MQTT 3.1.1): QoS 0 and 1, retained messages, wills,
-wildcards.
+"""A small MQTT broker for far ends that speak MQTT (OASIS, MQTT 3.1.1).
 
-Sessions are always clean; what is sent at QoS 2 ends the connection. A far end in this process attaches to it directly.
+It has QoS 0 and 1, retained messages, wills and wildcards. Sessions are always clean, and a message at QoS 2 ends the
+connection. A far end in this process attaches to it directly.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PIN
 MOST_OCTETS = 256 * 1024
 CONNECT_S = 10.0
 _FLAGS = {SUBSCRIBE: 2, UNSUBSCRIBE: 2}
-"""Of the header, where they are fixed (2.2.2); elsewhere 0."""
+"""Fixed flags of the header (2.2.2); elsewhere 0."""
 _WRONG_VERSION = 1
 
 Heard = Callable[[str, bytes], None]
 
 
 class Malformed(Exception):
-    """The client broke the protocol: its connection ends (4.8)."""
+    """The client violated the protocol: its connection ends (4.8)."""
 
 
 def encode_packet(kind: int, flags: int, body: bytes) -> bytes:
-    """With the remaining length in base 128 (2.2.3)."""
+    """Encode a packet. The remaining length is in base 128 (2.2.3)."""
     length, left = bytearray(), len(body)
     while True:
         left, digit = divmod(left, 128)
@@ -44,7 +44,7 @@ def encode_text(value: str) -> bytes:
 
 
 class Fields:
-    """The fields of a packet, one after the other."""
+    """Reads the fields of a packet one after the other."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -75,7 +75,7 @@ class Fields:
 
 
 def topic_matches(topic_filter: str, topic: str) -> bool:
-    """4.7: ``+`` is one level, ``#`` all that follow; neither finds a topic that begins with ``$`` at its first."""
+    """Match a topic (4.7): ``+`` is one level, ``#`` all that follow. As first level neither matches ``$``."""
     if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
         return False
     for wanted, found in itertools.zip_longest(topic_filter.split("/"), topic.split("/")):
@@ -87,7 +87,7 @@ def topic_matches(topic_filter: str, topic: str) -> bool:
 
 
 def is_valid_filter(topic_filter: str) -> bool:
-    """4.7.1: a wildcard is a level of its own, and ``#`` the last."""
+    """Check a filter (4.7.1): a wildcard is a level of its own, and ``#`` is the last."""
     levels = topic_filter.split("/")
     alone = all(level in ("+", "#") or not {"+", "#"} & set(level) for level in levels)
     return bool(topic_filter) and alone and "#" not in levels[:-1]
@@ -95,7 +95,7 @@ def is_valid_filter(topic_filter: str) -> bool:
 
 @dataclass(eq=False)
 class Client:
-    """``patience_s``: so long it may say nothing; None: for ever."""
+    """One connection. ``patience_s``: how long it may be silent; None: no limit."""
 
     writer: asyncio.StreamWriter
     id: str = ""
@@ -114,7 +114,7 @@ class Client:
 
 
 class Broker:
-    """Listens on the loopback. ``mute``: it is there and says nothing (a broker that hangs)."""
+    """The broker, listening on the loopback. ``mute``: it is connected and sends nothing (a broker that hangs)."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -137,11 +137,11 @@ class Broker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def attach_subscriber(self, topic_filter: str, heard: Heard) -> None:
-        """A subscriber in this process."""
+        """Add a subscriber in this process."""
         self._attached.append((topic_filter, heard))
 
     def publish_message(self, topic: str, payload: bytes, retain: bool = False, qos: int = 1) -> None:
-        """From whomever, to all that want it."""
+        """Deliver a message to all subscribers of its topic."""
         if retain:
             self._retained[topic] = payload, qos
             if not payload:
@@ -166,7 +166,7 @@ class Broker:
         try:
             await self._serve_client(client, reader)
         except (OSError, EOFError, Malformed):  # a TimeoutError is an OSError
-            pass  # gone without a word: its will is read out
+            pass  # gone without DISCONNECT: its will is published
         finally:
             self._tasks.discard(task)
             self._clients.discard(client)
@@ -210,7 +210,7 @@ class Broker:
         return first >> 4, first & 0x0F, await reader.readexactly(length)
 
     def _handle_connect(self, client: Client, fields: Fields) -> None:
-        """Every session is a clean one. Who comes by a name takes the place of who was there by it (3.1.4)."""
+        """Accept a CONNECT. Every session is clean. A client replaces an older one of the same name (3.1.4)."""
         name, level, flags, keep_alive_s = (
             fields.take_text(),
             fields.take_number(1),

@@ -1,4 +1,4 @@
-"""Far end of a power-fail input: a folder as the kernel's power_supply class shows a mains supply."""
+"""Far end of a power-fail input: a folder like that of the kernel's power_supply class for a mains supply."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class PowerSupply:
-    """``mains`` writes what a read of ``online`` shows next. In place: whoever has the file open sees it too."""
+    """The folder. ``set_online`` rewrites the file ``online`` in place, so that a reader that holds it open sees it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

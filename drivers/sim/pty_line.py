@@ -1,4 +1,4 @@
-"""A serial line as a pseudo terminal. The far end stays when the agent goes: the slave side is held open here too."""
+"""A serial line as a pseudo terminal. The slave side is held open here too, so the line survives the agent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 Heard = Callable[[bytes], bytes]
-"""Bytes that came in to bytes that go out at once."""
+"""Takes the received bytes, returns the bytes to send at once."""
 
 
 class PtyLine:
-    """``link`` is a stable name for the changing ``/dev/pts/N``. ``heard`` None: what comes in is thrown away."""
+    """The line. ``link`` is a stable name for the changing ``/dev/pts/N``. ``heard`` None: discard received bytes."""
 
     def __init__(self, link: Path, heard: Heard | None = None) -> None:
         self.link = link
@@ -37,7 +37,7 @@ class PtyLine:
         beside.replace(self.link)
 
     def hang_up(self) -> None:
-        """The device loses power: whoever has the line open gets a hang-up, and the name is gone."""
+        """Hang up, as when the device loses power: a process with the line open gets a hang-up. The name is removed."""
         if not self.is_up:
             return
         self.link.unlink(missing_ok=True)
@@ -47,7 +47,7 @@ class PtyLine:
         self._master = self._slave = -1
 
     def send(self, data: bytes) -> None:
-        """Bytes that nobody fetches are lost when the line's buffer is full, as on a real line."""
+        """Send bytes. Unread bytes are lost when the line's buffer is full, as on a real line."""
         if not self.is_up:
             return
         try:
@@ -56,7 +56,7 @@ class PtyLine:
             pass
 
     def discard_unread(self) -> None:
-        """Throw away what was sent and not fetched."""
+        """Discard the bytes that were sent and not read."""
         if self.is_up:
             termios.tcflush(self._slave, termios.TCIFLUSH)
 

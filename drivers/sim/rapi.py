@@ -1,7 +1,7 @@
 """Far end of an OpenEVSE board: its own program over the outlet's model, and RAPI on a pseudo terminal.
 
-After what its firmware (8.2) does: it has states of its own, locks itself when a vehicle leaves and when it starts,
-lowers its offer to an ampere value when no beat comes, and offers its maximum again after an over-temperature.
+It behaves like the firmware 8.2: it has states of its own, locks itself when a vehicle leaves and when it starts,
+lowers its offer to a set current when no heartbeat comes, and offers its maximum again after an over-temperature.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STATES: dict[Fault, int] = {
     Fault.DIODE_FAULT: 0x05,
     Fault.VENTILATION_REFUSED: 0x04,
 }
-"""What this board can say is wrong, the first that applies. It has no words for the rest."""
+"""The faults that this board can report; the first that applies is reported. It has no codes for the others."""
 _HARD_FAULTS = frozenset({0x04, 0x05, 0x09, 0x0A, 0x0B})
 
 
@@ -45,7 +45,7 @@ class Mode(Enum):
 
 @dataclass
 class Build:
-    """How the firmware was built and set up. ``flags``: settings as ``$GE`` tells them."""
+    """How the firmware was built and set up. ``flags``: settings as ``$GE`` reports them."""
 
     auth_lock: bool = True
     boot_lock: bool = True
@@ -56,7 +56,7 @@ class Build:
 
 
 class RapiBoard:
-    """``address``: the line. ``spoil``: what the wire does to bytes that go out."""
+    """The board. ``address``: its line. ``spoil``: changes the bytes that it sends, for tests."""
 
     def __init__(self, evse: Evse, link: Path, build: Build | None = None) -> None:
         self.address = str(link)
@@ -90,7 +90,7 @@ class RapiBoard:
         self._line.hang_up()
 
     def reboot(self) -> None:
-        """As after a dip of its supply: everything volatile is gone, the line stays."""
+        """Restart as after a dip of the supply: the volatile state is lost, the line stays up."""
         self._reset_state()
         self._boots_s = BOOT_S
 
@@ -250,7 +250,7 @@ class RapiBoard:
             self._told = now
             self._send_rapi_text(f"AT {self.state_code:02x} {self._pilot:02x} {self.offer_a} {self.state_flags:04x}")
 
-    # --- what it says of itself -----------------------------------------------------------------------------------
+    # --- its reports ----------------------------------------------------------------------------------------------
 
     @property
     def fault_code(self) -> int | None:
@@ -283,7 +283,7 @@ class RapiBoard:
 
     @property
     def _offer_ceiling_a(self) -> int:
-        """The cable's rating counts while a vehicle is looked at."""
+        """The greatest offer. The cable's rating counts while a vehicle is connected."""
         reads = self.build.flags & 0x0040 and self.mode is Mode.AWAKE and self._evse.car is not None
         cable_a = self._evse.cable_rating_a if reads else 0
         return min(self.build.configured_a, cable_a) if cable_a else self.build.configured_a

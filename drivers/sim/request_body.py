@@ -1,4 +1,4 @@
-"""Bodies of the control API: JSON objects, judged key by key. Every error names the key and says what it must be."""
+"""Bodies of the control API: JSON objects, checked key by key. Every error names the key and says what it must be."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from agent.model import json_limits
 Json: TypeAlias = dict[str, Any]
 REQUIRED: Any = object()
 MOST = 1e300
-"""Greater numbers, infinity and what is no number are none."""
+"""Greater numbers, infinity and NaN are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``judge`` returns the value or raises ``ValueError`` with what it must be; a missing one is ``default``."""
+    """A key. ``check`` returns the value or raises ``ValueError`` that says what it must be. A missing key is
+    ``default``."""
 
     name: str
     check: Callable[[Any], Any]
@@ -26,12 +27,12 @@ class Key:
 
 
 def key_names(raw: bytes) -> set[str]:
-    """The keys that are there. Raises ``ValueError`` with one line for a person."""
+    """Return the keys that are present. Raises ``ValueError`` with one line for a person."""
     return set(_parse_object(raw))
 
 
 def read_body(raw: bytes, *keys: Key) -> Json:
-    """All ``keys``, checked. An empty body is ``{}``. Raises ``ValueError`` with one line for a person."""
+    """Read a body and check all ``keys``. An empty body is ``{}``. Raises ``ValueError`` with one line for a person."""
     body = _parse_object(raw)
     known = [k.name for k in keys]
     for name in body:

@@ -1,6 +1,6 @@
 """Far ends of the meters that speak HTTP: they measure, keep a log book and really sign, with keys of their own.
 
-Nothing of the driver is used here: aiohttp serves, OCMF records are put together by hand, ``cryptography`` signs.
+They share no code with the driver: aiohttp serves, OCMF records are composed by hand, ``cryptography`` signs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DRIP_S = 0.05
 
 
 class Notary:
-    """A meter's own key. ``curve``, ``sa``: as the model signs."""
+    """The signing key of a meter. ``curve`` and ``sa``: the curve and the algorithm of the model."""
 
     def __init__(self, curve: ec.EllipticCurve | None = None, sa: str = "ECDSA-secp256r1-SHA256") -> None:
         self.key = ec.generate_private_key(curve or ec.SECP256R1())
@@ -35,14 +35,14 @@ class Notary:
         )
 
     def sign_payload(self, payload: dict[str, Any]) -> str:
-        """With blanks after colons: whoever parses a record and writes it anew breaks the signature."""
+        """Sign a record. It has blanks after colons, so that parsing and rewriting it breaks the signature."""
         text = json.dumps(payload, ensure_ascii=False)
         signature = self.key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
         return f'OCMF|{text}|{{"SA": "{self.sa}", "SD": "{signature.hex()}"}}'
 
 
 def format_ocmf_time(moment: datetime) -> str:
-    """As OCMF has it; synchronised."""
+    """Format a time as OCMF does, marked as synchronized."""
     return f"{moment:%Y-%m-%dT%H:%M:%S},{moment.microsecond // 1000:03}+0000 S"
 
 
@@ -58,7 +58,7 @@ def ocmf_payload(
     at: tuple[datetime, datetime] = AT,
     **more: Any,
 ) -> dict[str, Any]:
-    """``at``: begin and end, by the meter's own clock."""
+    """Compose the payload of a record. ``at``: begin and end by the meter's own clock."""
 
     def ocmf_reading(kind: str, wh: int) -> dict[str, Any]:
         return {
@@ -73,9 +73,11 @@ def ocmf_payload(
 
 
 class RestMeter:
-    """What both models have. ``ways``: what to do with the next requests instead of answering well: "lost" (done, and
-    the answer never arrives), "deaf" (not even done), "garbage", "error", "drips" (an octet now and then, for ever),
-    "= TEXT" (that text)."""
+    """The common part of both models.
+
+    ``ways`` holds the faults for the next requests: "lost" (carried out, but the answer never arrives), "deaf" (not
+    carried out), "garbage", "error", "drips" (an octet now and then, without end), "= TEXT" (that text).
+    """
 
     def __init__(self) -> None:
         self.notary = Notary()
@@ -85,9 +87,9 @@ class RestMeter:
         self.voltage_v, self.current_a = 401.2, 100.5
         self.full = False
         self.glitches: deque[float] = deque()
-        """What the register shows at the next looks, instead of what it holds; 0: what it holds."""
+        """Values that the next reads of the register return instead of its content; 0: its content."""
         self.not_before = 0
-        """So many requests for a record are answered with "not yet"."""
+        """Number of requests for a record that are answered with "not yet"."""
         self.clock: list[str] = []
         self._ahead = timedelta()
         self.asked: list[str] = []
@@ -153,7 +155,7 @@ class RestMeter:
         raise NotImplementedError
 
     def end_transaction(self) -> None:
-        """The meter ends its transaction: told so, or because its power went away."""
+        """End the transaction of the meter, by order or because its power failed."""
         if self.open is not None:
             name = self.open["name"]
             who = self.open["who"]
@@ -165,7 +167,7 @@ class RestMeter:
             self.open = None
 
     def power_cycle(self) -> None:
-        """Power gone and back."""
+        """Lose the power and get it back."""
         self.end_transaction()
 
     def begin_transaction(self, name: str, who: dict[str, Any]) -> None:
@@ -173,7 +175,7 @@ class RestMeter:
         self.open = {"name": name, "who": who, "wh": self.energy_wh, "at": self.meter_time()}
 
     def meter_time(self) -> datetime:
-        """By its own clock."""
+        """Return the time of the meter's own clock."""
         return datetime.now(UTC) + self._ahead
 
     def set_meter_clock(self, told: str) -> None:
@@ -281,7 +283,7 @@ class IemFar(RestMeter):
         return 404, {}
 
     def _meter_values(self) -> dict[str, Any]:
-        """The entries with WV count from the begin of a transaction: whoever bills them bills wrong."""
+        """Return the readings. The entries with WV count from the begin of a transaction and must not be billed."""
         here_wh = self.energy_wh - (self.open["wh"] if self.open else self.energy_wh)
 
         def format_kwh(wh: float) -> str:
@@ -301,7 +303,7 @@ class IemFar(RestMeter):
         }  # fmt: skip
 
     def _handle_receipt(self, what: str) -> tuple[int, Any]:
-        """None begins or ends while current flows."""
+        """Begin or end a transaction. Refused while current flows."""
         if self.current_a > 1 or not self.place or (what == "B") == (self.open is not None) or self.full:
             return 428, ""
         if what == "B":
@@ -321,7 +323,7 @@ class IemFar(RestMeter):
 
 
 class Wired(RestMeter):
-    """At an outlet of the simulated world: its register, and what flows."""
+    """A meter at an outlet of the simulated world: it shows the energy and the current of the outlet."""
 
     def __init__(self, evse: Evse) -> None:
         super().__init__()
@@ -346,4 +348,4 @@ class WiredIem(Wired, IemFar):
 
 
 WIRED: dict[str, type[Wired]] = {"lem_dcbm": WiredLem, "isabellenhuette_iem": WiredIem}
-"""By the model that the station file names."""
+"""The meters by the model in the station file."""

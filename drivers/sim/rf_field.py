@@ -1,4 +1,4 @@
-"""The field of one contactless reader: which card is held to it, and for how long."""
+"""The RF field of one contactless reader: which card is held to it, and for how long."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import cast
 from drivers.sim.card import Card
 
 _WAITS_S = 1.0
-"""So long nfcpy's ``udp`` reader waits for the answer to a request."""
+"""How long nfcpy's ``udp`` reader waits for the answer to a request."""
 _BETWEEN_S = 0.25
-"""From taking one card away to holding the next one to the reader."""
+"""Time between taking one card away and holding the next one to the reader."""
 _PATIENT_S = 2.0
-"""So much longer a card is held to a reader that is at work and has not found out yet which one it is."""
+"""How much longer a card is held to a reader that is at work and has not yet identified it."""
 _AGAIN_S = 0.02
 _SENS_REQ = b"\x26"
 
 
 class RfField(asyncio.DatagramProtocol):
-    """Cards come one after the other; the next one waits until the one before was taken away."""
+    """The field. Cards come one after the other; the next one waits until the one before was taken away."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -30,7 +30,7 @@ class RfField(asyncio.DatagramProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.DatagramTransport | None = None
         self._known = False
-        """The reader has found out which card is held to it."""
+        """The reader has identified the card that is held to it."""
         self._heard_s = 0.0
 
     async def start(self) -> None:
@@ -53,7 +53,7 @@ class RfField(asyncio.DatagramProtocol):
             self._present_next()
 
     def discard_cards(self) -> None:
-        """All cards are away."""
+        """Take all cards away."""
         self._waiting.clear()
         self.card = None
         if self._timer is not None:
@@ -95,7 +95,7 @@ class RfField(asyncio.DatagramProtocol):
             self._answer_frame(addr, frame)
 
     def error_received(self, exc: Exception) -> None:
-        """The reader closed its socket before our answer came: every mute does that."""
+        """Ignore that the reader closed its socket before our answer came: it does so each time it goes mute."""
 
     def _answer_frame(self, addr: tuple[str, int], frame: bytes) -> None:
         self._pending = None
@@ -110,7 +110,7 @@ class RfField(asyncio.DatagramProtocol):
 
 
 def _bind_unnamed_port() -> socket.socket:
-    """On a port without a name in /etc/services: nfcpy looks its port up by name and stumbles over one."""
+    """Bind a port without a name in /etc/services: nfcpy looks its port up by name and fails if there is one."""
     for _ in range(100):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)

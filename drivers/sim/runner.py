@@ -1,4 +1,4 @@
-"""A simulated station from start to end: which parts there are, in which order they come and go."""
+"""A simulated station from start to end: its parts and the order in which they start and end."""
 
 from __future__ import annotations
 
@@ -30,31 +30,33 @@ from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s
 from drivers.sim.world import World
 
 DEMO_SPEED = 10.0
-"""With the built-in central system: a session is worth looking at within a minute."""
+"""Speed with the built-in central system: a session shows something within a minute."""
 END_WITHIN_S = 7.5
 AGENT_ENDS_WITHIN_S = 4.0
 EXIT_REFUSED = 2
-"""Of the agent: its station file is wrong, or its store cannot be used. It says so each time that it is started."""
+"""Exit code of the agent: its station file is wrong, or its store cannot be used. A new start gives the same result."""
 NARRATE_EVERY_S = 0.1
 LONGEST_LINE = 1000
-"""Characters. A pipe that select(2) calls writable takes at least 4096 bytes (pipe(7), PIPE_BUF)."""
+"""In characters. A pipe that select(2) reports as writable takes at least 4096 bytes (pipe(7), PIPE_BUF)."""
 
 
 class Unusable(Exception):
-    """What was asked for cannot be done; one line for a person."""
+    """The command cannot be carried out. The message is one line for a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``port`` None: the file's. ``backend_url`` None: the file's, or a built-in central system. ``speed`` None: as
-    real time, or ``DEMO_SPEED`` with the built-in central system. Raises ``Unusable``."""
+    """What to run. Raises ``Unusable``."""
 
     file: StationFile
     port: int | None = None
+    """None: the port of the file."""
     with_agent: bool = True
     with_page: bool = True
     backend_url: str | None = None
+    """None: the backend of the file, or the built-in central system."""
     speed: float | None = None
+    """None: real time, or ``DEMO_SPEED`` with the built-in central system."""
     host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
@@ -68,12 +70,12 @@ class Plan:
 
     @property
     def named_backend_url(self) -> str:
-        """Of the backend that was named; empty if none was."""
+        """URL of the named backend; empty if none is named."""
         return self.backend_url or (self.file.backends[0].url if self.file.backends else "")
 
     @property
     def uses_built_in_central(self) -> bool:
-        """The central system is the one that comes along."""
+        """The station uses the built-in central system."""
         return self.with_agent and not self.named_backend_url
 
     @property
@@ -83,7 +85,7 @@ class Plan:
 
 @dataclass
 class AgentCommand:
-    """How the agent child is started. ``rtc_offset_s`` is used up by the next start."""
+    """The command line of the agent. ``rtc_offset_s`` applies to the next start only."""
 
     derived: Path
     pace: Pace
@@ -101,7 +103,7 @@ class AgentCommand:
 
 
 async def run_station(plan: Plan) -> None:
-    """Until SIGTERM or SIGINT. Raises ``Unusable``, ``InUse``."""
+    """Run the station until SIGTERM or SIGINT. Raises ``Unusable``, ``InUse``."""
     stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as stack:
         listener = stack.enter_context(
@@ -126,7 +128,7 @@ async def run_station(plan: Plan) -> None:
 
 
 def _open_access(plan: Plan, listener: socket.socket, folder: Path) -> Access:
-    """Says where the page is."""
+    """Open the access to the HTTP server and print its address."""
     what = "page" if plan.with_page else "control API"
     try:
         access = Access.for_host(plan.host, listener.getsockname()[1], folder)
@@ -139,7 +141,7 @@ def _open_access(plan: Plan, listener: socket.socket, folder: Path) -> Access:
 
 
 async def _supervise_agent(agent: Supervisor) -> None:
-    """Raises ``Unusable``: it has refused the station file at once, and no other start of it would do better."""
+    """Keep the agent running. Raises ``Unusable`` if it refuses the station file at its first start."""
     try:
         await agent.run()
     except Refused as e:
@@ -154,7 +156,7 @@ async def _build_control(
     pace: Pace,
     stop: asyncio.Event,
 ) -> Control:
-    """World, watch and narrator are running; the agent is ready to be started."""
+    """Start the world, the status client and the narrator, and prepare the start of the agent."""
     url = central.websocket_url if central is not None else plan.named_backend_url
     if plan.with_agent:
         print_line(f"backend: {url}{' (built in)' if central else ''}, time runs {pace.rate:g} times as fast")
@@ -181,7 +183,7 @@ async def _build_control(
 
 @dataclass
 class PaceSwitch:
-    """Lets the station's time run at another rate: the world at once, the agent from its next start, which is now."""
+    """Changes the rate of the station's time: in the world at once, in the agent by a restart."""
 
     file: StationFile
     world: World
@@ -228,15 +230,18 @@ def _agent_supervisor(
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Passwords of backends and PINs are in it: for its owner alone, whatever was there before."""
+    """Write a file that only its owner can read, because it holds passwords of backends and PINs."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def _demo_station_file(file: StationFile, access: Access) -> StationFile:
-    """The file for the built-in central system. Its payment page says what a charge costs, and the simulated displays
-    show it unless the file says no; a telephone is led to this machine."""
+    """Return the file for the built-in central system.
+
+    The simulated displays show the cost from its payment page unless the file disables that. The QR codes lead a
+    telephone to this machine.
+    """
     web_payment, shown = file.web_payment, {}
     if web_payment.dynamic:
         shown = {"cost_display": True}
@@ -249,7 +254,7 @@ def _demo_station_file(file: StationFile, access: Access) -> StationFile:
 async def _start_central(
     stack: contextlib.AsyncExitStack, folder: Path, stop: asyncio.Event, plan: Plan, access: Access, pace: Pace
 ) -> DemoCentral:
-    """A central system as a child, with a payment page for the station's QR codes."""
+    """Start the central system as a child process, with a payment page for the station's QR codes."""
     port = stack.enter_context(_reserve_local_port())
     euro_kwh = (plan.file.tariff or {}).get("kwh", 0.45)
     central = DemoCentral(port, folder, euro_kwh, access.network_url, pace)
@@ -264,7 +269,7 @@ def _print_addresses(world: World, folder: Path) -> None:
 
 
 async def narrate_changes(control: Control) -> None:
-    """One line per important event."""
+    """Print one line for each important event."""
     before, version = None, -1
     while True:
         await control.feed.wait_for_change(version, 60.0)
@@ -276,7 +281,7 @@ async def narrate_changes(control: Control) -> None:
 
 
 def print_line(line: str, out: TextIO | None = None) -> None:
-    """A line on stdout, unless nobody takes it: a full pipe or a closed terminal must not stop the station."""
+    """Print a line if stdout takes it at once: a full pipe or a closed terminal must not stop the station."""
     out = sys.stdout if out is None else out
     try:
         if select.select([], [out], [], 0)[1]:
@@ -287,7 +292,7 @@ def print_line(line: str, out: TextIO | None = None) -> None:
 
 @contextlib.asynccontextmanager
 async def running_beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
-    """``work`` beside what follows; its failure ends everything, and is raised at the end."""
+    """Run ``work`` beside the body. Its failure stops the station and is raised at the end."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda _: stop.set())
     try:
@@ -299,8 +304,11 @@ async def running_beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -
 
 
 def _stop_on_signals() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT. From then on the end is certain: what has not ended in time is left to the kernel,
-    which takes the children along."""
+    """Return an event that SIGTERM and SIGINT set.
+
+    From then on the process ends in bounded time: if the orderly end takes too long it exits, and the kernel ends the
+    children.
+    """
     stop = asyncio.Event()
 
     def begin_shutdown() -> None:
@@ -316,7 +324,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def bind_listener(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """Raises ``Unusable``: the port is taken, or the address is not one of this machine."""
+    """Bind and listen. Raises ``Unusable`` if the port is taken or the address is not one of this machine."""
     if not 0 <= port <= 65535:
         raise Unusable(f"--port: must be 0 to 65535, is {port}")
     listener = socket.socket()
@@ -340,7 +348,7 @@ def bind_listener(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 @contextlib.contextmanager
 def _reserve_local_port() -> Iterator[int]:
-    """For a child that listens on it later, or anew: the kernel gives it to nobody else meanwhile."""
+    """Reserve a port for a child that listens on it later or repeatedly: the kernel gives it to no other process."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", 0))

@@ -17,7 +17,7 @@ _RAW = {
 
 
 REST_S = 0.01
-"""A frame that is being written is not looked at: its memory has not changed for so long."""
+"""A frame is shown when its memory has not changed for this time, so that no half-written frame is shown."""
 MOST_LOOKS = 50
 
 
@@ -34,11 +34,11 @@ class Screen:
 
     @property
     def memory_size(self) -> int:
-        """Bytes."""
+        """Size of the panel's memory in bytes."""
         return -(-self.width * _RAW[self.format][2] // 8) * self.height
 
     def start(self) -> None:
-        """A new panel is black; one that was there keeps its picture."""
+        """Make the panel. A new panel is black, an existing one keeps its picture."""
         if not self.path.exists() or self.path.stat().st_size != self.memory_size:
             self.path.write_bytes(bytes(self.memory_size))
 

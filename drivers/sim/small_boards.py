@@ -1,5 +1,8 @@
-"""Far ends of charge controllers with one EVSE each. Registers as in the makers' tables, by protocol address; the
-physics behind them is that of every other board."""
+"""Far ends of charge controllers with one EVSE each.
+
+The registers are those of the makers' tables, by protocol address. The physics behind them is that of every other
+board.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,15 @@ _HOLDING, _INPUT = 3, 4
 
 
 class SmallBoard:
-    """``holding``, ``inputs`` and ``coils`` are what can be read, ``writes`` what can be written. ``Mute``: dead."""
+    """A board. ``holding_registers``, ``input_registers`` and ``coil_states`` can be read, ``register_writes`` written.
+
+    Raises ``Mute`` while its controller is dead.
+    """
 
     unit = 1
     line = "tcp"
     looks_feed = False
-    """A mere read keeps the watchdog quiet."""
+    """A read alone feeds the watchdog."""
 
     def __init__(self, evse: Evse, mains: Mains) -> None:
         self.evse = evse
@@ -90,7 +96,7 @@ class SmallBoard:
         return write_bounded
 
     def limit_is_release(self, amperes: float) -> None:
-        """No switch beside it: any current is permission to draw it, 0 is none."""
+        """Set a limit that is also the release: a current above 0 permits charging, 0 does not."""
         self.evse.set_current_limit(amperes)
         self.evse.set_release(amperes > 0)
 
@@ -105,8 +111,10 @@ def _image_entry(image: Mapping[int, V], address: int) -> V:
 
 
 class EvChargeControlBasic(SmallBoard):
-    """Phoenix Contact EV-CC-AC1-M3 on RS-485, user manual 106377_en_04. No watchdog: it does what it was told last.
-    Fresh from the factory its enable comes from an input that nobody has wired."""
+    """Phoenix Contact EV-CC-AC1-M3 on RS-485, user manual 106377_en_04.
+
+    It has no watchdog and keeps the last order. With factory settings its enable comes from an input that is not wired.
+    """
 
     line = "rtu"
 
@@ -149,7 +157,7 @@ class EvChargeControlBasic(SmallBoard):
         self._set_enabled(self._enabled)
 
     def _set_enabled(self, on: bool) -> None:
-        """The coil counts only where it is the source; source 0 is "always"."""
+        """Set the enable coil. It counts only if it is the source; source 0 means always enabled."""
         self._enabled = on
         source = self._sources[4000]
         self.evse.set_release(source == 0 or (source == 3 and on))
@@ -190,8 +198,11 @@ class EmCpPpEth(SmallBoard):
 
 
 class EnergyControl(SmallBoard):
-    """Heidelberg Energy Control on RS-485. Any request feeds its watchdog, and when the master is back the limit of
-    before holds again: the worst it could do. State F lasts ten seconds longer than the remote lock."""
+    """Heidelberg Energy Control on RS-485.
+
+    Any request feeds its watchdog. When the master is back the previous limit holds again, the worst case for the
+    agent. State F lasts ten seconds longer than the remote lock.
+    """
 
     line = "rtu"
     looks_feed = True
@@ -246,8 +257,10 @@ class EnergyControl(SmallBoard):
 
 
 class Cc61x(SmallBoard):
-    """Bender CC612/613: the limit of the energy management is the release. ``least_fallback_a`` 0: its safe current
-    may be none. Any request feeds its watchdog."""
+    """Bender CC612/613: the limit of the energy management is the release.
+
+    ``least_fallback_a`` 0: its safe current may be zero. Any request feeds its watchdog.
+    """
 
     unit = 255
     looks_feed = True
@@ -280,7 +293,7 @@ class Cc61x(SmallBoard):
 
 
 class PowerBrain(SmallBoard):
-    """cFos Power Brain: waiting, vehicle found, charging; tenths of an ampere."""
+    """cFos Power Brain. Its states are waiting, vehicle found and charging; its limit is in tenths of an ampere."""
 
     def holding_registers(self) -> Image:
         r = self.evse.registers

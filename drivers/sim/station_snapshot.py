@@ -1,6 +1,6 @@
-"""The picture of the whole station: the world's truth, and beside it what the agent says of itself.
+"""The picture of the whole station: the state of the world, and beside it what the agent reports of itself.
 
-Pure functions over plain JSON values. The shape is a public interface (``GET /api/v1/station``).
+These are pure functions over plain JSON values. The shape is a public interface (``GET /api/v1/station``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Truth(Protocol):
-    """What is needed of the world."""
+    """The part of the world that the picture needs."""
 
     evses: Mapping[int, Any]
     mains_on: bool
@@ -38,8 +38,11 @@ class Child:
 def station_picture(
     world: Truth, child: Child, said: Json | None, now: str, last_sessions: Mapping[int, Json] | None = None
 ) -> Json:
-    """``said``: the newest picture of the agent's status socket, None while it is down. ``now``: UTC, ISO 8601.
-    ``last_sessions``: by outlet, those that an earlier agent has seen end."""
+    """Compose the picture of the station.
+
+    ``said`` is the newest picture of the agent's status socket, None while it is down. ``now`` is UTC in ISO 8601.
+    ``last_sessions`` holds, by outlet, the sessions that ended in an earlier process of the agent.
+    """
     agent = {} if said is None else said.get("agent", {})
     own = {} if said is None else {e["number"]: e for e in said.get("evses", ())}
     return {
@@ -76,7 +79,7 @@ def is_agent_ready(said: Json | None) -> bool:
 
 
 def describe_changes(before: Json | None, after: Json) -> Iterator[str]:
-    """What a person at a terminal wants to know of a change, one line each."""
+    """Describe a change for a person at a terminal, one line for each event."""
     yield from _describe_backend((before or {}).get("backend") or {}, after["backend"] or {})
     yield from _describe_outage((before or {}).get("backend") or {}, after["backend"] or {}, after["links"])
     if before is None or not after["agent"]["up"] or not before["agent"]["up"]:
@@ -96,7 +99,7 @@ def _describe_backend(before: Json, after: Json) -> Iterator[str]:
 
 
 def _describe_outage(before: Json, after: Json, links: Mapping[str, Json]) -> Iterator[str]:
-    """Once in each outage, unless somebody has cut the road here."""
+    """Describe an outage once, unless the control API has cut the link."""
     road = next(iter(links.values()), {})
     cut = not road.get("up", True) or road.get("stall") or road.get("loss", 0) >= 1
     if after.get("trouble") and not before.get("trouble") and not cut:

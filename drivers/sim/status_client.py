@@ -1,6 +1,6 @@
-"""Client of the agent's status socket: its newest picture, and every OCPP frame that it sent or heard.
+"""Client of the agent's status socket: its newest picture, and every OCPP frame that it sent or received.
 
-Frames survive the agent: their ``seq`` goes on over its restarts.
+The frames outlive the agent: their ``seq`` continues over its restarts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Json: TypeAlias = dict[str, Any]
 RING = 20_000
 RETRY_S = 0.05
 FRESH_WITHIN_S = 2.0
-"""So long who looks waits for an agent that does not answer."""
+"""How long a reader of the picture waits for an agent that does not answer."""
 LINE_LIMIT = 8 * 1024 * 1024
-"""Bytes of one status line; a SOAP envelope or a local list of thousands of tokens fits."""
+"""Longest status line in bytes. A SOAP envelope or a local list of thousands of tokens fits."""
 
 
 class Trace:
-    """The last ``RING`` frames. ``seq`` counts from 1 for the life of the world, which ``run`` names."""
+    """The last ``RING`` frames. ``seq`` counts from 1 in each run of the world; ``run`` identifies the run."""
 
     def __init__(self, size: int = RING) -> None:
         self._frames: deque[Json] = deque(maxlen=size)
@@ -33,13 +33,13 @@ class Trace:
         self.run = secrets.token_hex(4)
 
     def add_frame(self, told: Json) -> None:
-        """A frame from before the agent trusts its clock has the time at which it is heard of here."""
+        """Add a frame. If the agent did not yet trust its clock, the frame gets the time of its arrival here."""
         self.last_seq += 1
         frame = {"seq": self.last_seq, **{key: told.get(key) for key in _FRAME_KEYS}}
         self._frames.append({**frame, "t": time.time() if frame["t"] is None else frame["t"]})
 
     def frames_since(self, seq: int) -> list[Json]:
-        """Frames newer than ``seq``, oldest first."""
+        """Return the frames newer than ``seq``, oldest first."""
         missing = self.last_seq - seq
         if missing <= 0:
             return []
@@ -50,8 +50,10 @@ _FRAME_KEYS = ("t", "dir", "link", "version", "frame")
 
 
 class Watch:
-    """``said`` is None while the agent is down. ``changed`` is called after every line that taught something.
-    ``last_sessions``: by outlet, the last one of which any agent has said that it ended."""
+    """The client. ``said`` is the newest picture, None while the agent is down.
+
+    ``changed`` is called after every line with news. ``last_sessions`` holds, by outlet, the last session that ended.
+    """
 
     def __init__(self, socket: Path, changed: Callable[[], None]) -> None:
         self.said: Json | None = None
@@ -65,12 +67,12 @@ class Watch:
         self._asking: deque[asyncio.Future[None]] = deque()
 
     async def wait_until_fresh(self) -> None:
-        """Until ``said`` and ``trace`` are as the agent sees itself now: what a backend has been told is in them."""
+        """Wait until ``said`` and ``trace`` show the present state of the agent, with all that it has sent."""
         if (answered := self.send_query("picture")) is not None:
             await asyncio.wait([answered], timeout=FRESH_WITHIN_S)
 
     def send_query(self, name: str, **question: Any) -> asyncio.Future[None] | None:
-        """A question to the agent, which answers one after the other. None: the agent is down."""
+        """Send a query to the agent, which answers in order. Return None if the agent is down."""
         if self._writer is None or self.said is None:
             return None
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -79,12 +81,12 @@ class Watch:
         return answered
 
     def agent_starts(self) -> None:
-        """A dead agent leaves its socket's file behind, and maybe its last picture in the socket."""
+        """Forget the last agent. A dead agent leaves the file of its socket, and maybe its last picture in it."""
         self._starts, self.said = self._starts + 1, None
         self._socket.unlink(missing_ok=True)
 
     async def follow_agents(self) -> None:
-        """Follow one agent after the other, for ever."""
+        """Follow one agent after the other, without end."""
         while True:
             try:
                 self._recognize_agent()
@@ -104,7 +106,7 @@ class Watch:
             await asyncio.sleep(RETRY_S)
 
     def _recognize_agent(self) -> None:
-        """Each agent makes its own socket, and counts its frames anew; the same one repeats what we know."""
+        """Recognize a new agent by its socket. It counts its frames from 0; the same agent repeats known frames."""
         stat = self._socket.stat()
         agent = (stat.st_ino, stat.st_mtime_ns)
         if agent != self._agent:

@@ -1,4 +1,4 @@
-"""Children of the simulation: started, watched, started again, and taken along when the parent dies."""
+"""Child processes of the simulation: started, watched, restarted, and ended when the parent dies."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ PR_SET_PDEATHSIG = 1
 LOG_CAP = 8 * 1024 * 1024
 LAST_LINES = 12
 BRIEF_S = 2.0
-"""A child that fails sooner than this is started again ever later, at most every ``SLOWEST_S``."""
+"""A child that fails sooner than this is restarted with growing pauses of at most ``SLOWEST_S``."""
 SLOWEST_S = 5.0
 
 
 class NotRunning(Exception):
-    """There is no process to kill now."""
+    """There is no running process."""
 
 
 class Refused(Exception):
-    """The child has never run: it ends with the exit code that says that it cannot."""
+    """The child ended at its first start with the exit code for wrong settings."""
 
 
 class Supervisor:
-    """Keeps one child running, as systemd would. One that ends with the exit code ``refusal`` stays down until
+    """Keeps one child running, as systemd would. A child that ends with the exit code ``refusal`` stays down until
     ``start``.
 
-    ``argv`` is asked before each start. ``before_start(again)`` runs just before the process exists. ``changed`` is
-    called whenever it starts or ends; ``say`` takes lines for a person. Output goes to ``log``.
+    ``argv`` is called before each start. ``before_start(again)`` runs just before the process is created. ``changed``
+    is called whenever it starts or ends; ``say`` prints lines for a person. Output goes to ``log``.
     """
 
     def __init__(
@@ -58,29 +58,29 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """None from the moment of a ``kill``: what the kernel still has to clear away is no process to anybody."""
+        """The process id. None from the moment of a ``kill``, even while the kernel still removes the process."""
         return self._process.pid if self._process and not self._killed else None
 
     def start(self) -> None:
-        """Wanted running; nothing happens if it is."""
+        """Start the child if it is not running."""
         self._wanted, self._failures = True, 0
         self._called.set()
 
     def stop(self) -> None:
-        """SIGTERM, and stay stopped."""
+        """End the child with SIGTERM and keep it stopped."""
         self._wanted = False
         self._called.set()
 
     def kill(self) -> None:
-        """SIGKILL; it is started again. Raises ``NotRunning``."""
+        """Kill the child with SIGKILL; it is started again. Raises ``NotRunning``."""
         if self.pid is None or self._process is None:
             raise NotRunning(f"{self.name} is not running")
         self._stopping = self._killed = True
         self._process.kill()
 
     def restart(self) -> None:
-        """SIGTERM, and SIGKILL if it takes longer than ``stop_within_s``; it is started again. Nothing happens if it is
-        not running."""
+        """End the child with SIGTERM, after ``stop_within_s`` with SIGKILL; it is started again. Nothing happens if it
+        is not running."""
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -89,7 +89,7 @@ class Supervisor:
         asyncio.get_running_loop().call_later(self._stop_within_s, _kill_process, process)
 
     async def run(self) -> None:
-        """Until cancelled; then the child is ended first. Raises ``Refused``."""
+        """Keep the child running until cancelled, then end it. Raises ``Refused``."""
         try:
             while True:
                 if not self._wanted:
@@ -104,7 +104,7 @@ class Supervisor:
             await self.end_process()
 
     async def end_process(self) -> None:
-        """SIGTERM, and SIGKILL if it takes longer than ``stop_within_s``."""
+        """End the child with SIGTERM, after ``stop_within_s`` with SIGKILL."""
         if self._process is None:
             return
         self._stopping = True
@@ -121,7 +121,7 @@ class Supervisor:
         self._changed()
 
     async def _run_process(self) -> int:
-        """One life of the child. Returns its exit code."""
+        """Run the child once. Return its exit code."""
         self._before_start(self._starts > 0)
         with self._open_log_file() as log:
             begin = log.tell()
@@ -188,7 +188,7 @@ class Supervisor:
         return log
 
     def _report_end(self, code: int, begin: int) -> None:
-        """An end that nobody asked for, with the last lines of what the child had to say."""
+        """Report the end of the child. If it was unexpected, add the last lines of its output."""
         if self._stopping:
             self._say(f"{self.name}: ended as asked")
         elif code == 0:
@@ -212,7 +212,8 @@ def _last_log_lines(log: Path, begin: int) -> list[str]:
 
 
 def _die_with_parent(parent: int) -> Callable[[], None]:
-    """For the child, between fork and exec: the kernel ends it when ``parent`` dies (prctl(2), PR_SET_PDEATHSIG)."""
+    """Return a function for the child, between fork and exec: the kernel then ends it when ``parent`` dies (prctl(2),
+    PR_SET_PDEATHSIG)."""
     libc = ctypes.CDLL(None)
 
     def arm_death_signal() -> None:

@@ -1,5 +1,8 @@
-"""A payment terminal of the station: a process (``drivers.sim.apollo``) that has power or not, and what the world does
-to it. Its bank's books are a file of the world."""
+"""A payment terminal of the station: a process (``drivers.sim.apollo``) with or without power, and what the world does
+to it.
+
+Its bank's books are a file of the world.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,14 @@ NO_LEDGER: Json = {"holds": [], "captures": [], "voids": []}
 
 
 class Terminal:
-    """``place``: the EVSE it stands at, 0 for the station's. ``picture`` and ``ledger``: as it has told them last."""
+    """A terminal. ``place``: its EVSE, 0 for the station's. ``picture`` and ``ledger``: as last received from it."""
 
     def __init__(self, folder: Path, place: int, rate: float) -> None:
         self.place = place
         self.picture: Json = DARK
         self.ledger: Json = NO_LEDGER
         self.known = False
-        """It has told its ledger."""
+        """Its ledger was received."""
         self._place_holder = _reserve_port()
         self.port = int(self._place_holder.getsockname()[1])
         self._books = folder / f"terminal-{place}.json"
@@ -75,7 +78,7 @@ class Terminal:
             self._process.stop()
 
     def perform_action(self, action: str) -> None:
-        """Raises ``NotRunning`` for the power cycle of a terminal that has no power."""
+        """Perform an action of the control API. Raises ``NotRunning`` for a power cycle without power."""
         if action == "power_cycle":
             if not self._powered:
                 raise NotRunning(f"terminal {self.place} has no power: a fault takes it away")
@@ -85,7 +88,7 @@ class Terminal:
         self._start_task(self._send_command({"do": "online", "online": self._online}))
 
     def tap_bank_card(self, last4: str, behaviour: str) -> None:
-        """A card is held to it for a moment; without power nobody sees it."""
+        """Hold a card to the terminal for a moment. Without power the card is not seen."""
         self._start_task(self._send_command({"do": "card", "last4": last4, "behaviour": behaviour}))
 
     def _command_line(self) -> list[str]:
@@ -99,7 +102,7 @@ class Terminal:
         task.add_done_callback(self._tasks.discard)
 
     async def _send_command(self, what: Json) -> None:
-        """As long as a card is held somebody may be there to see it."""
+        """Send a command to the process. Try for as long as a card is held, because the process may still start."""
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(HOLD_S):
                 reader, writer = await self._connect_control()
@@ -130,13 +133,13 @@ class Terminal:
 
 
 def merge_ledgers(terminals: Iterable[Terminal]) -> Json:
-    """All banks' books in one."""
+    """Return the books of all banks in one."""
     terminals = list(terminals)
     return {name: [row for t in terminals for row in t.ledger[name]] for name in NO_LEDGER}
 
 
 def _reserve_port() -> socket.socket:
-    """Keeps the port free for the process also while that has no power; nobody is answered on it."""
+    """Reserve the port for the process while it has no power. Connections to it are not answered then."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     holder.bind(("127.0.0.1", 0))

@@ -1,7 +1,7 @@
-"""How fast a simulated station's time runs, and the change of it while the station lives.
+"""The rate of a simulated station's time, and its change while the station runs.
 
-The physics of the world changes at once. The agent is started again with the new rate, and its time goes on from where
-it was: what began before the change has not begun in the future. The built-in central system is told.
+The physics of the world changes at once. The agent is restarted with the new rate, and its time continues from where it
+was, so that nothing that began before the change lies in the future. The built-in central system gets the new rate.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ log = logging.getLogger(__name__)
 
 SLOWEST, FASTEST = 0.1, 1000.0
 PLUG_IN_REAL_S = 120.0
-"""A person at the page has so long between card and cable, whatever the rate."""
+"""Real time between card and cable for a person at the page, at every rate."""
 _PLUG_IN_MOST_S = 86_400
 _PLUG_IN_NAMES = ("connection_timeout_s", "ConnectionTimeOut", "TxCtrlr.EVConnectionTimeOut")
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """At ``real_s`` (CLOCK_BOOTTIME of the kernel boot ``boot``) the station's time was ``scaled_s``; since then it
-    runs ``rate`` times as fast. ``name``: of all rates since the first one, for the agent's stamps."""
+    """The rate and its origin. At ``real_s`` (CLOCK_BOOTTIME of the kernel boot ``boot``) the station's time was
+    ``scaled_s``; since then it runs ``rate`` times as fast. ``name`` identifies the series of rates in the agent's
+    stamps."""
 
     rate: float
     boot: str
@@ -42,17 +43,17 @@ class Pace:
         return cls(rate, kernel_boot_id(), f"{rate:g}")
 
     def with_rate(self, rate: float, now_s: float) -> Pace:
-        """The same time, which runs at ``rate`` from now on."""
+        """Return the same time, running at ``rate`` from now on."""
         scaled_s = self.scaled_s + (now_s - self.real_s) * self.rate
         return replace(self, rate=rate, real_s=now_s, scaled_s=scaled_s)
 
     @property
     def is_unchanged(self) -> bool:
-        """It has never been changed."""
+        """The rate has never been changed."""
         return self.real_s == 0.0
 
     def agent_arguments(self) -> list[str]:
-        """For the command line of the agent; none for a station whose time is everybody's."""
+        """Return the arguments for the agent's command line; none for a station in real time."""
         if self.is_unchanged:
             return ["--clock-rate", _rate_text(self.rate)] if self.rate != 1.0 else []
         scale = f"{self.name},{self.real_s!r},{self.scaled_s!r}"
@@ -60,13 +61,13 @@ class Pace:
 
 
 class PaceMemory:
-    """The pace outlives the simulation, as the agent's stamps do."""
+    """Stores the pace, because it outlives the simulation as the agent's stamps do."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "pace.json"
 
     def resume_pace(self, rate: float, now_s: float) -> Pace:
-        """A station that was stopped goes on at ``rate``; one of another kernel boot begins anew."""
+        """Return the pace of a start. A stopped station continues at ``rate``; after a kernel boot it begins again."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             known = Pace(**json.loads(self._path.read_text("utf-8")))
             if known.boot == kernel_boot_id() and known.real_s <= now_s:
@@ -96,7 +97,7 @@ def kernel_boot_id() -> str:
 
 
 def with_plug_in_window(file: StationFile, rate: float) -> StationFile:
-    """The station gives a person at the page two real minutes to plug in, unless the file says how long."""
+    """Give a person at the page two real minutes to plug in, unless the file sets a time."""
     if _setting_names(file.settings) & set(_PLUG_IN_NAMES):
         return file
     window_s = min(_PLUG_IN_MOST_S, max(1, round(PLUG_IN_REAL_S * rate)))

@@ -1,4 +1,4 @@
-"""Writing TOML, as far as station files need it. What is nested deeper than a table becomes an inline table."""
+"""A writer of TOML, as far as station files need it. Values nested deeper than a table become inline tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def format_document(tables: Mapping[str, Any]) -> str:
-    """Mappings become ``[tables]``, lists of mappings ``[[tables]]``; None is left out."""
+    """Format a document. Mappings become ``[tables]``, lists of mappings ``[[tables]]``; None is left out."""
     lines: list[str] = []
     for name, value in tables.items():
         if isinstance(value, Mapping):

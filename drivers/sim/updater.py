@@ -1,9 +1,9 @@
-"""The far end of ``updater_command``: a board with two systems, in one JSON file. A program of its own:
+"""The far end of ``updater_command``: a board with two systems, kept in one JSON file. It is a program of its own:
 
   python -m drivers.sim.updater FILE install IMAGE | running | commit | reboot
 
 An image is a file whose first line is ``CHARGY-FW`` and whose second is a JSON object with ``version``; ``"boots":
-false`` in it is one that does not come up, ``"reboot": false`` one that needs no boot.
+false`` marks a system that does not start, ``"reboot": false`` one that needs no reboot.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _install_image(path: Path, slots: dict[str, Any], image: Path) -> int:
 
 
 def _boot_system(path: Path, slots: dict[str, Any]) -> None:
-    """The boot loader: the new system if it comes up, otherwise the old one again."""
+    """Boot as a boot loader does: the new system if it starts, otherwise the old one again."""
     if slots["other"] is None:
         return
     if slots["boots"]:

@@ -1,7 +1,7 @@
-"""One physical truth of a simulated station, and what people can do to it.
+"""The physical state of a simulated station, and what people can do to it.
 
-Between two steps of 50 ms the world stands still: calls change it at once and return, the next step draws the
-consequences. ``speed`` makes the physics run faster; conversations on wires and the board's watchdog stay real.
+Between two steps of 50 ms the world stands still: calls change it at once and return, and the next step computes the
+consequences. ``speed`` makes the physics run faster; communication on wires and the board's watchdog use real time.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from drivers.sim.world_state import Memory
 
 STEP_US = 50_000
 TELL_EVERY = 2
-"""Steps between two looks for a visible change: 100 ms."""
+"""Steps between two checks for a visible change: 100 ms."""
 _CATCH_UP_S = 10.0
 _LONGEST_TOKEN = 36
 _MOST_WH = 10**12
 
 
 class Impossible(Exception):
-    """Physically impossible as things stand."""
+    """Physically impossible in the present state."""
 
 
 class Unknown(Exception):
-    """There is no such thing in this station."""
+    """This station has no such part."""
 
 
 class World:
-    """Without ``open`` it is a model without wires that is stepped by hand."""
+    """The world. Without ``open`` it is a model without far ends, advanced by calls of ``step``."""
 
     def __init__(self, file: StationFile, *, speed: float = 1.0, memory: Memory | None = None) -> None:
         self.file = file
@@ -70,7 +70,7 @@ class World:
     async def open(
         cls, file: StationFile, *, speed: float = 1.0, backend_url: str = "", status_socket: Path
     ) -> AsyncIterator[World]:
-        """All far ends up and time running. Raises ``ValueError`` (a device that cannot be simulated), ``InUse``."""
+        """Open all far ends and let time run. Raises ``ValueError`` (a device that cannot be simulated), ``InUse``."""
         memory = Memory(file.simulation.state_dir)
         try:
             world = cls(file, speed=speed, memory=memory)
@@ -91,7 +91,7 @@ class World:
     # --- time -----------------------------------------------------------------------------------------------------
 
     def step(self, real_us: int = STEP_US) -> None:
-        """One step of the physics: ``real_us`` times ``speed``."""
+        """Advance the physics by ``real_us`` times ``speed``."""
         dt_us = round(real_us * self.speed)
         self._mains.step(dt_us / 1e6)
         for evse in self.evses.values():
@@ -101,7 +101,7 @@ class World:
 
     @asynccontextmanager
     async def _time_running(self) -> AsyncIterator[None]:
-        """Time runs inside. A fault of this program in a step ends the body too, and is raised at its end."""
+        """Let time run inside. An error in a step ends the body too and is raised at its end."""
         owner = asyncio.current_task()
         assert owner is not None
         task = asyncio.create_task(self._step_in_real_time(), name="world")
@@ -144,7 +144,7 @@ class World:
             listener()
 
     def add_change_listener(self, callback: Callable[[], None]) -> None:
-        """Called at most every 100 ms, when something visible has changed."""
+        """Call ``callback`` when something visible has changed, at most every 100 ms."""
         self._listeners.append(callback)
 
     # --- memory ---------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class World:
     # --- what can be seen -----------------------------------------------------------------------------------------
 
     def evse_picture(self, n: int) -> dict[str, Any]:
-        """The world's part of one EVSE in the picture of the control API."""
+        """Return the world's part of one EVSE in the picture of the control API."""
         e = self._evse_by_number(n)
         return {
             "number": n,
@@ -205,16 +205,16 @@ class World:
 
     @property
     def max_a(self) -> float | None:
-        """The limit that the site's energy management has set."""
+        """The limit set by the site's energy management."""
         return self._max_a
 
     def lamp_colors(self) -> dict[str, str]:
-        """What is seen at each outlet: the agent's lamp, or the one that a board drives by itself."""
+        """Return the visible color at each outlet: of the agent's lamp, or of the lamp that the board drives."""
         fitted = self._wires.lamps if self._wires is not None else {}
         return {str(n): fitted[n].seen_color() if n in fitted else _board_lamp_color(e) for n, e in self.evses.items()}
 
     def buzzer_tones(self) -> list[int]:
-        """What the buzzer has sounded, in Hz; 0 where a tone ended."""
+        """Return the tones of the buzzer in Hz; 0 marks the end of a tone."""
         buzzer = self._wires.buzzer if self._wires is not None else None
         return list(buzzer.heard) if buzzer is not None else []
 
@@ -222,7 +222,7 @@ class World:
         return {name: road.condition_picture() for name, road in self._wires.roads.items()} if self._wires else {}
 
     def bank_ledger(self) -> dict[str, list[Any]]:
-        """What the banks behind the payment terminals have booked."""
+        """Return the bookings of the banks behind the payment terminals."""
         terminals = self._wires.terminals if self._wires is not None else {}
         if any(t.known for t in terminals.values()):
             self._ledger = merge_ledgers(terminals.values())
@@ -232,12 +232,12 @@ class World:
         return self.bank_ledger(), self.terminal_pictures()
 
     def terminal_pictures(self) -> list[dict[str, Any]]:
-        """What is seen of each payment terminal; ``evse`` 0: the station's."""
+        """Return the picture of each payment terminal; ``evse`` 0: the station's."""
         terminals = self._wires.terminals if self._wires is not None else {}
         return [{"evse": place, **t.picture} for place, t in sorted(terminals.items())]
 
     def derived_station_file(self) -> str:
-        """The station file for the agent, as TOML text."""
+        """Return the station file for the agent as TOML text."""
         return derived_file.derive_station_file(
             self.file, self._opened_wires().far_ends, self._backend_url, self._socket
         )
@@ -246,7 +246,7 @@ class World:
         return dict(self._opened_wires().addresses)
 
     def display_panels(self) -> list[dict[str, Any]]:
-        """Each simulated panel, by the outlets that it serves."""
+        """Return the outlets that each simulated panel serves."""
         screens = self._opened_wires().screens if self._wires is not None else {}
         served: dict[Path, list[int]] = {}
         for n, screen in sorted(screens.items()):
@@ -263,7 +263,7 @@ class World:
     # --- cable and car --------------------------------------------------------------------------------------------
 
     def plug_in_vehicle(self, n: int, ready: bool = True, car: Mapping[str, Any] | None = None) -> None:
-        """Cable into socket and car. A cable that is still in the socket is taken again."""
+        """Plug the cable into socket and car. A cable that is still in the socket is used again."""
         e = self._evse_by_number(n)
         if car is not None and not isinstance(car, Mapping):
             raise ValueError(f"car: must be an object, is {car!r}")
@@ -274,8 +274,11 @@ class World:
         self._save_state()
 
     def unplug_vehicle(self, n: int, side: str = "station") -> None:
-        """``station``: the plug is pulled out of the socket, with both hands: at the car first where that opens the
-        lock. ``ev``: the cable stays there. At a fixed cable both mean the car's side."""
+        """Unplug the vehicle.
+
+        ``station``: pull the plug out of the socket, after unplugging the car if that opens the lock. ``ev``: unplug
+        the car only. At a fixed cable both mean the car's side.
+        """
         e = self._evse_by_number(n)
         checked_choice(side, "side", ("station", "ev"))
         at_socket = side == "station" and not e.has_fixed_cable
@@ -292,7 +295,7 @@ class World:
         self._save_state()
 
     def set_vehicle_demand(self, n: int, ready: bool | None = None, max_a: float | None = None) -> None:
-        """The car asks for energy or pauses; its charger takes more or less."""
+        """Let the car request energy or pause, and set the limit of its charger."""
         e = self._evse_by_number(n)
         wants = None if ready is None else checked_flag(ready, "ready")
         takes_a = None if max_a is None else checked_number(max_a, "max_a", 6, 500)
@@ -317,7 +320,7 @@ class World:
         self._save_state()
 
     def set_meter_register(self, n: int, wh: int) -> None:
-        """Sets the lifetime register, as if another meter had been fitted."""
+        """Set the lifetime register, as if another meter had been fitted."""
         e = self._evse_by_number(n)
         e.energy_nws = e.session_from_nws = checked_integer(wh, "wh", 0, _MOST_WH) * NWS_PER_WH
         if self._memory is not None:
@@ -328,7 +331,7 @@ class World:
         self._save_state()
 
     def set_mains_power(self, mains: bool) -> None:
-        """Without mains the coils drop; boards and meters live on from the back-up supply."""
+        """Switch mains. Without it the contactors open; boards and meters keep running on the back-up supply."""
         self.mains_on = mains
         if self._wires is not None and self._wires.supply is not None:
             self._wires.supply.set_online(mains)
@@ -349,7 +352,7 @@ class World:
     def tap_contactless_card(
         self, uid: str, evse: int | None = None, card: str = "desfire_ev1", hold_s: float = 0.5
     ) -> None:
-        """A card is held to the contactless reader for so long, then taken away."""
+        """Hold a card to the contactless reader for ``hold_s``, then take it away."""
         kind = checked_choice(card, "card", cards.KINDS)
         seconds = checked_number(hold_s, "hold_s", 0.0, 3600.0)
         number_ = cards.parse_card_uid(uid, kind)
@@ -360,7 +363,7 @@ class World:
         field.present_card(listed.make_card(self._rng) if listed else cards.Card(number_, kind, self._rng), seconds)
 
     def tap_serial_token(self, token: str, evse: int | None = None) -> None:
-        """The serial reader sends this text as a line."""
+        """Let the serial reader send this text as a line."""
         if not isinstance(token, str) or not 1 <= len(token) <= _LONGEST_TOKEN or not token.isprintable():
             raise ValueError(f"token: must be a printable text of 1 to {_LONGEST_TOKEN} characters, is {token!r}")
         readers = self._opened_wires().line_readers
@@ -370,18 +373,18 @@ class World:
         reader.send_token(token)
 
     def tap_bank_card(self, pan_last4: str, behaviour: str = "approve", evse: int | None = None) -> None:
-        """A bank card is held to the payment terminal for a moment."""
+        """Hold a bank card to the payment terminal for a moment."""
         asked = checked_choice(behaviour, "behaviour", CARD_BEHAVIOURS)
         self._find_terminals(evse)[0].tap_bank_card(pan_last4, asked)
 
     def act_on_terminals(self, action: str, evse: int | None = None) -> None:
-        """What happens to the terminals themselves, or to the one of an EVSE."""
+        """Perform an action on all terminals, or on the one of an EVSE."""
         asked = checked_choice(action, "action", ACTIONS)
         for terminal in self._find_terminals(evse):
             terminal.perform_action(asked)
 
     def _find_terminals(self, evse: int | None) -> list[Terminal]:
-        """The EVSE's own or the station's; without an EVSE all of them, the station's first."""
+        """Return the EVSE's own terminal or the station's; without an EVSE all of them, the station's first."""
         found = self._opened_wires().terminals
         places = sorted(found) if evse is None else [p for p in [self._device_place(evse, found)] if p in found]
         if not places:
@@ -397,12 +400,12 @@ class World:
         buttons.press_button(button)
 
     def button_names(self) -> list[str]:
-        """The names of those that can be pressed."""
+        """Return the names of the buttons."""
         buttons = self._wires.buttons if self._wires is not None else None
         return list(buttons.keys) if buttons is not None else []
 
     def agent_restarted(self) -> None:
-        """Taps and presses from the time when no agent was there were never heard."""
+        """Discard the taps and presses from the time without an agent."""
         if self._wires is not None:
             self._wires.discard_inputs()
 
@@ -419,7 +422,7 @@ class World:
         return self._wires
 
     def _device_place(self, evse: int | None, readers: Mapping[int, Any]) -> int:
-        """Which reader a tap goes to: the EVSE's own one if it has one."""
+        """Return the place of the device: the EVSE's own if it has one, else the station's."""
         if evse is None:
             return STATION
         self._evse_by_number(evse)
@@ -430,7 +433,7 @@ class World:
             evse.external_a = self._max_a
 
     def _apply_silences(self) -> None:
-        """A shared reader is silent when it is so for any EVSE that it serves."""
+        """Apply the silences of readers and terminals. A shared reader is silent if any EVSE that it serves says so."""
         if self._wires is not None:
             own = [n for n in self.evses if n in self._wires.line_readers]
             for n in own:

@@ -1,7 +1,7 @@
 """What outlives the world's process: cables, cars, faults and the ledger as JSON, the meters' registers as numbers.
 
-The registers are written in place at every step, so that a meter never runs backwards after a kill; the rest is
-replaced as a whole whenever it changed.
+The registers are written in place at every step, so that a meter never runs backwards after a kill. The rest is
+replaced as a whole when it changes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _REGISTER_BYTES = 16
 
 
 class InUse(Exception):
-    """Another simulated station lives in this folder."""
+    """Another simulated station uses this folder."""
 
 
 class Memory:
-    """A folder. Raises ``InUse``, ``OSError``."""
+    """The folder of a world. Raises ``InUse``, ``OSError``."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "world.json"
@@ -44,7 +44,7 @@ class Memory:
         os.close(self._fd)
 
     def load_state(self) -> dict[str, Any] | None:
-        """None at the first start. A file that cannot be read is set aside."""
+        """Return the stored world, or None at the first start. An unreadable file is renamed and kept."""
         try:
             found = json.loads(self._file.read_text("utf-8"))
             if isinstance(found, dict):
@@ -54,7 +54,7 @@ class Memory:
         except ValueError:
             pass
         aside = self._file.with_suffix(".unreadable")
-        log.warning("%s cannot be read; it is kept as %s and the world begins anew", self._file, aside.name)
+        log.warning("%s cannot be read; it is kept as %s and the station file is used", self._file, aside.name)
         self._file.replace(aside)
         return None
 
@@ -68,7 +68,7 @@ class Memory:
         self._saved = text
 
     def stored_register(self, evse: int) -> int | None:
-        """Energy of the EVSE's meter in nWs; None if it has never been written."""
+        """Return the energy of the EVSE's meter in nWs; None if it was never written."""
         raw = os.pread(self._fd, _REGISTER_BYTES, evse * _REGISTER_BYTES)
         return int.from_bytes(raw, "big") - 1 if len(raw) == _REGISTER_BYTES and any(raw) else None
 

@@ -56,7 +56,7 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
     with visited(browser, simulation) as page:
         has(page, "backend", "Accepted")
         for n in (1, 2):
-            has(page, f"told-{n}", "Available")
+            has(page, f"reported-{n}", "Available")
         yield page
 
 
@@ -93,13 +93,13 @@ def test_what_is_folded(page: Any) -> None:
 def test_a_question_a_session_and_its_end(page: Any) -> None:
     for n in (1, 2):
         at(page, f"plug-{n}").click()
-        has(page, f"told-{n}", "Preparing")
+        has(page, f"reported-{n}", "Preparing")
     judged(page, "plugged")
     at(page, "card-alice").click()
     for n in (1, 2):
         page.wait_for_selector(f"[data-testid=bay-{n}].asked")
     at(page, "outlet-button-1").click()
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     judged(page, "charging")
     at(page, "unplug-1").click()
     page.wait_for_selector("#toast.shown")
@@ -107,14 +107,14 @@ def test_a_question_a_session_and_its_end(page: Any) -> None:
     judged(page, "a toast")
     page.evaluate("document.getElementById('toast').classList.remove('shown')")
     at(page, "ready-1").click()
-    has(page, "told-1", "SuspendedEV")
+    has(page, "reported-1", "SuspendedEV")
     judged(page, "suspended")
     at(page, "card-alice").click()
     page.wait_for_selector("[data-testid=bay-1].over")
     judged(page, "over")
     for n in (1, 2):
         at(page, f"unplug-{n}").click()
-        has(page, f"told-{n}", "Available")
+        has(page, f"reported-{n}", "Available")
 
 
 def test_the_question(page: Any) -> None:
@@ -130,14 +130,14 @@ def test_the_question(page: Any) -> None:
 def test_faults(page: Any) -> None:
     page.locator("[data-testid=bay-2] .more summary").click()
     at(page, "fault-ContactorWelded-2").click()
-    has(page, "told-2", "Faulted")
+    has(page, "reported-2", "Faulted")
     at(page, "clear-latched-2").wait_for()
     judged(page, "a weld")
     at(page, "fault-ContactorWelded-2").click()
     page.get_by_text("out of service until").wait_for()
     judged(page, "a weld that is over")
     at(page, "clear-latched-2").click()
-    has(page, "told-2", "Available")
+    has(page, "reported-2", "Available")
 
 
 def test_an_enlarged_screen(page: Any) -> None:
@@ -168,7 +168,7 @@ def test_what_is_away(page: Any) -> None:
     at(page, "agent-start").click()
     has(page, "backend", "Accepted")
     for n in (1, 2):
-        has(page, f"told-{n}", "Available")
+        has(page, f"reported-{n}", "Available")
 
 
 def test_the_payment_page(page: Any) -> None:
@@ -197,7 +197,7 @@ NEXT_STOP = """() => { const e = document.activeElement;
 def test_every_control_is_reached_by_the_tab_key(page: Any) -> None:
     """Each once; what belongs together by one stop: a group of choices, the conversation."""
     page.reload()  # the tab key begins at the top
-    has(page, "told-2", "Available")
+    has(page, "reported-2", "Available")
     frame(page, "BootNotification", "out")
     stops = []
     page.keyboard.press("Tab")

@@ -32,7 +32,7 @@ def page(browser: Any, folder: Path) -> Iterator[Any]:
     ):
         has(page, "backend", "Accepted")
         for n in (1, 2):
-            has(page, f"told-{n}", "Available")
+            has(page, f"reported-{n}", "Available")
         yield page
 
 
@@ -83,21 +83,21 @@ def shows_the_last_session(page: Any, n: int) -> None:
 
 def leave(page: Any, n: int) -> None:
     at(page, f"unplug-{n}").click()
-    has(page, f"told-{n}", "Available")
+    has(page, f"reported-{n}", "Available")
 
 
 def test_two_cables_one_card_and_the_question_is_answered(page: Any) -> None:
     for n in (1, 2):
         at(page, f"plug-{n}").click()
-        has(page, f"told-{n}", "Preparing")
+        has(page, f"reported-{n}", "Preparing")
     at(page, "card-alice").click()
     for n in (1, 2):
         has(page, f"says-{n}", "which outlet?")
         page.wait_for_selector(f"[data-testid=bay-{n}].asked")
     at(page, "outlet-button-1").click()  # without an answer the newest cable, which is the other one
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     has(page, "says-2", "free")
-    assert "Charging" not in at(page, "told-2").text_content()
+    assert "Charging" not in at(page, "reported-2").text_content()
     grows(page, "energy-1", 0.3)
     at(page, "card-alice").click()  # her own session ends, although outlet 2 still waits
     another(page, "StopTransaction", 0)
@@ -113,14 +113,14 @@ def test_a_weld_is_cleared(page: Any) -> None:
     at(page, "bay-2").locator(".more summary").click()
     weld = at(page, "fault-ContactorWelded-2")
     weld.click()
-    has(page, "told-2", "Faulted")
+    has(page, "reported-2", "Faulted")
     hint = at(page, "bay-2").locator(".latched .hint")
     hint.get_by_text("switch the fault off").wait_for()
     weld.click()
     hint.get_by_text("out of service until").wait_for()
-    assert "Faulted" in at(page, "told-2").text_content()
+    assert "Faulted" in at(page, "reported-2").text_content()
     at(page, "clear-latched-2").click()
-    has(page, "told-2", "Available")
+    has(page, "reported-2", "Available")
     at(page, "clear-latched-2").wait_for(state="hidden")
 
 
@@ -136,7 +136,7 @@ def test_a_web_payment_by_the_link_of_the_code(page: Any, folder: Path) -> None:
     phone.get_by_text("Please plug in.").wait_for()
     has(page, "says-1", "plug in now")
     at(page, "socket-1").click()
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     grows(page, "energy-1", 0.3)
     grows(page, "cost-1")
     at(page, "unplug-ev-1").click()
@@ -164,13 +164,13 @@ def test_time_runs_as_the_page_says_and_can_be_switched(page: Any) -> None:
     at(page, "card-bob").click()
     has(page, "says-1", "plug in now")
     at(page, "plug-1").click()
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     grows(page, "energy-1", 0.1)
     boots = answered(page, "BootNotification")
     at(page, "speed-1").click()
     another(page, "BootNotification", boots)
     assert at(page, "time").text_content() == "time ×1"
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     before = number(page, "energy-1")
     grows(page, "energy-1", before)
     at(page, "card-bob").click()
@@ -195,7 +195,7 @@ def test_a_bank_card_is_charged_what_the_page_says(browser: Any, tmp_path: Path)
         at(page, "card-pays").click()
         has(page, "ledger", "held 1 (60.00 €)")
         at(page, "plug-1").click()
-        has(page, "told-1", "Charging")
+        has(page, "reported-1", "Charging")
         grows(page, "energy-1", 3.0)
         at(page, "unplug-ev-1").click()
         shows_the_last_session(page, 1)

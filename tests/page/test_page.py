@@ -39,13 +39,13 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
 
 
 def test_a_whole_session_by_clicks(page: Any) -> None:
-    has(page, "told-1", "Available")
+    has(page, "reported-1", "Available")
     at(page, "tap-at-1").click()
     at(page, "card-alice").click()
     assert "04A1B2C3D4E5F6" in frame(page, "Authorize", "out").last.text_content()
     assert "Accepted" in frame(page, "Authorize", "in", "result").last.text_content()
     at(page, "socket-1").click()
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     has(page, "lock-1", "locked")
     has(page, "contactor-1", "closed")
     frame(page, "StartTransaction", "out")
@@ -68,7 +68,7 @@ def test_a_whole_session_by_clicks(page: Any) -> None:
 def _goes(page: Any) -> None:
     has(page, "lock-1", "unlocked")
     at(page, "unplug-1").click()
-    has(page, "told-1", "Available")
+    has(page, "reported-1", "Available")
     has(page, "cp-1", "no car")
 
 
@@ -79,12 +79,12 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
         simulation.wait_healthy()
         with visited(browser, simulation) as page:
             has(page, "backend", "OCPP 2.0.1 Accepted")
-            has(page, "told-1", "Available")
+            has(page, "reported-1", "Available")
             at(page, "tap-at-1").click()
             at(page, "card-alice").click()
             assert "04A1B2C3D4E5F6" in frame(page, "Authorize", "out").last.text_content()
             at(page, "socket-1").click()
-            has(page, "told-1", "Occupied")
+            has(page, "reported-1", "Occupied")
             has(page, "contactor-1", "closed")
             frame(page, "TransactionEvent", "out")
             page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
@@ -112,18 +112,18 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
             at(page, "card-pays").click()
             has(page, "ledger", "held 1 (60.00 €)")
             at(page, "plug-1").click()
-            has(page, "told-1", "Charging")
+            has(page, "reported-1", "Charging")
             page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]').textContent) > 50")
             assert "150 kW" in page.locator("[data-testid=bay-1] .limit").text_content()
             page.wait_for_timeout(BEGUN_S * 1000)  # a card that is held too long ends nothing
             has(page, "pay-screen-0", "60.00")
             at(page, "card-pays").click()
-            has(page, "told-1", "Finishing")
+            has(page, "reported-1", "Finishing")
             has(page, "ledger", "held 0")
             (capture,) = wait_for(lambda: simulation.station()["ledger"]["captures"], "the charge", 60)
             has(page, "ledger", f"charged 1 ({capture['cents'] / 100:.2f} €)")
             at(page, "unplug-1").click()
-            has(page, "told-1", "Available")
+            has(page, "reported-1", "Available")
 
 
 def test_the_screen_is_the_stations_own(page: Any, simulation: Simulation) -> None:
@@ -151,7 +151,7 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     phone.get_by_text("Pay and charge").click()
     phone.get_by_text("Please plug in.").wait_for()
     at(page, "socket-1").click()
-    has(page, "told-1", "Charging")
+    has(page, "reported-1", "Charging")
     phone.get_by_role("heading", name="Charging").wait_for()
     page.wait_for_function("() => Number(document.querySelector('[data-testid=cost-1]').textContent) > 0")
     at(page, "unplug-ev-1").click()
@@ -204,10 +204,10 @@ def test_a_fault_is_switched_on_and_off(page: Any) -> None:
     page.locator("[data-testid=bay-2] summary").click()
     button = at(page, "fault-GroundFailure-2")
     button.click()
-    has(page, "told-2", "Faulted")
+    has(page, "reported-2", "Faulted")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
-    has(page, "told-2", "Available")
+    has(page, "reported-2", "Available")
 
 
 def test_the_conversation_can_be_filtered(page: Any) -> None:

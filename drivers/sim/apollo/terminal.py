@@ -27,7 +27,7 @@ DECLINES = {
 }  # fmt: skip
 BEHAVIOURS = ("approve", "decline", "partial", "timeout", "slow", "cross", *DECLINES)
 READ_S, SLOW_S, HOLD_S, SHOW_S, OFFLINE_S = 0.1, 90.0, 3.0, 3.0, 0.5
-"""Time to read a card, of a slow bank, for which a person holds a card, of a result on the screen, to give up offline."""
+"""Time to read a card, of a slow bank, a card is held, a result stays on the screen, and an offline bank gives up."""
 DETECT_S = 60.0
 Sending = Callable[[int, bytes], None]
 Later = Callable[[float, Callable[[], None]], None]

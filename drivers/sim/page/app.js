@@ -8,7 +8,7 @@ const CARDS = [
   { id: "bob", name: "Bob", say: "subscriber", uid: "04B0B123456780", card: "desfire_ev1", look: "blue" },
   { id: "fleet", name: "Fleet", say: "one of a group", uid: "F1EE7A01", card: "classic", look: "violet" },
   { id: "blocked", name: "Blocked", say: "was reported lost", uid: "B10C0C0D", card: "classic", look: "red" },
-  { id: "unknown", name: "Unknown", say: "of nobody", uid: "BAD0CA4D", card: "classic", look: "grey" },
+  { id: "unknown", name: "Unknown", say: "on no list", uid: "BAD0CA4D", card: "classic", look: "grey" },
   { id: "random", name: "Phone", say: "random UID", uid: "08C0FFEE", card: "random_uid", look: "amber" },
 ];
 const BANK_CARDS = [
@@ -86,7 +86,7 @@ class Bay {
   wire() {
     const n = this.number;
     this.q(".scene").setAttribute("aria-label", `Outlet ${n}: station, cable and car`);
-    for (const name of ["told", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart",
+    for (const name of ["reported", "power", "energy", "plug", "unplug", "unplug-ev", "ready", "cp", "lock", "contactor", "cost", "meter", "chart",
       "says", "outlet-button", "code", "clear-latched"]) {
       this.q(`.${name}`).dataset.testid = `${name}-${n}`;
     }
@@ -176,7 +176,7 @@ class Bay {
     this.root.style.setProperty("--flow-time", `${Math.max(0.25, 1.6 - evse.power_w / 12000)}s`);
     this.cable(evse);
     this.battery(evse);
-    this.told(evse);
+    this.reported(evse);
     this.screen(evse, whole);
     this.figures(evse);
     this.chips(evse);
@@ -198,10 +198,10 @@ class Bay {
     this.q(".soc").textContent = soc == null ? "" : `${Math.round(soc)} %`;
   }
 
-  told({ told }) {
-    const tag = this.q(".told");
-    tag.textContent = told ? told.status + (told.error && told.error !== "NoError" ? ` · ${told.error}` : "") : "–";
-    tag.dataset.status = told ? told.status : "";
+  reported({ told: status }) {
+    const tag = this.q(".reported");
+    tag.textContent = status ? status.status + (status.error && status.error !== "NoError" ? ` · ${status.error}` : "") : "–";
+    tag.dataset.status = status ? status.status : "";
   }
 
   // What the picture of the screen says, for those who do not see it; and what a finger or a telephone does there.
@@ -260,7 +260,7 @@ class Bay {
     if (!latched.length) return;
     const there = latched.filter((name) => faults.includes(name));
     const hint = there.length ? `${there.join(", ")}: switch the fault off below, then clear it.`
-      : `${latched.join(", ")}: the outlet stays out of service until somebody has looked at it.`;
+      : `${latched.join(", ")}: the outlet stays out of service until a person has checked it.`;
     if (this.q(".latched .hint").textContent !== hint) this.q(".latched .hint").textContent = hint;
   }
 
