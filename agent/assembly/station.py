@@ -178,7 +178,7 @@ class Station:
             password=lambda: self._backend_password(backend),
             access=lambda: self.site.access(backend.name),
             pki=self.keys.pki,
-            spoken=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
+            last_version=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
         )
 
     def _trace_frame(self, direction: str, link: str, version: str, text: str) -> None:

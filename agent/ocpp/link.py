@@ -79,7 +79,7 @@ class Link:
         primary: bool = True,
         access: Callable[[], ConnectionProfile] | None = None,
         pki: PkiPort | None = None,
-        spoken: str = "",  # its version before the restart: in force until there is a connection
+        last_version: str = "",  # its version before the restart: in force until there is a connection
     ) -> None:
         self.name = backend.name
         self._dialects, self._clock, self._settings, self._post_event = tuple(dialects), clock, settings, post_event
@@ -91,7 +91,7 @@ class Link:
         self._ctx = RowContext(backend.name, outbox, clock, settings, identity, tuple(evse_numbers), primary=primary)
         self._channel = CallChannel(
             self._ctx,
-            next((d for d in self._dialects if d.name == spoken), self._dialects[0]),
+            next((d for d in self._dialects if d.name == last_version), self._dialects[0]),
             self.url,
             trace,
             self._take_late_answer,
@@ -158,10 +158,10 @@ class Link:
             if self.boot_status != "Accepted" and not message.forced:
                 return  # all statuses are sent once the boot is accepted
             settle_s = float(self._settings.int_value("minimum_status_duration_s"))
-            told, now_s = self._present_dialect.project_status(message), self._clock.now().t_s
-            self._statuses.add(
+            projection, now_s = self._present_dialect.project_status(message), self._clock.now().t_s
+            self._statuses.add_status(
                 message,
-                told,
+                projection,
                 now_s,
                 settle_s,
                 self._queues.transactions.status_barrier() if self._is_up else 0,
@@ -183,7 +183,7 @@ class Link:
         if not self._is_up:
             self._post_event(TokenAuthorized(order.request, order.token, None))
             return
-        self._authorizations.add(order)
+        self._authorizations.add_request(order)
         self._work_arrived.set()
 
     def respond(self, order: Response) -> None:
@@ -275,7 +275,7 @@ class Link:
             self._post_event(LinkChanged(self.name, True))
 
     def _go_down(self) -> None:
-        self._authorizations.fail_all()
+        self._authorizations.fail_all_requests()
         if self._is_up:
             self._is_up, self._down_since_s = False, self._clock.now().t_s
             self._progressed.set()
@@ -302,7 +302,7 @@ class Link:
                 data = await ws.receive_message()
                 finding = self._channel.receive_frame(data)
                 if isinstance(finding, Called | SendNow):
-                    self._channel.exchanged_s = self._channel.received_s
+                    self._channel.last_exchange_s = self._channel.last_received_s
                     await self._inbox.put(finding, len(data))
                 elif isinstance(finding, Answered | Errored):
                     self._connector.backend_answered()
@@ -312,12 +312,12 @@ class Link:
         except Closed:
             self._channel.log_seldom(f"{self.url}: connection ended (code {ws.close_code}): trying again")
 
-    def _take_late_answer(self, subject: Any, heard: ResponseEffects | None) -> None:
+    def _take_late_answer(self, subject: Any, effects: ResponseEffects | None) -> None:
         if isinstance(subject, OutboxRow):
-            for event in self._queues.take_late_answer(subject, heard):
+            for event in self._queues.take_late_answer(subject, effects):
                 self._post_event(event)
-        elif heard is not None and heard.boot is not None and self.boot_status != "Accepted":
-            self._boot_answered(heard.boot)
+        elif effects is not None and effects.boot is not None and self.boot_status != "Accepted":
+            self._boot_answered(effects.boot)
         self._work_arrived.set()
 
     async def _answer_requests(self) -> None:
@@ -345,10 +345,10 @@ class Link:
         try:
             while True:
                 self._work_arrived.clear()
-                said = await self._send_next()
+                is_sent = await self._send_next()
                 self._progressed.set()
-                if not said:
-                    await wait_for_event(self._work_arrived, self._idle_s())
+                if not is_sent:
+                    await wait_for_event(self._work_arrived, self._idle_time_s())
         except ConnectionLost:
             self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
 
@@ -390,7 +390,7 @@ class Link:
             self._clock.now().t_s, self._queues.transactions.settled_for_status(), self.boot_status == "Pending"
         )
 
-    def _idle_s(self) -> float:
+    def _idle_time_s(self) -> float:
         """Return the seconds until the next message is due by time alone."""
         now_s = time.monotonic()
         if self.boot_status != "Accepted":
@@ -409,9 +409,9 @@ class Link:
         return None
 
     async def _send_boot(self) -> bool:
-        heard = await self._send_and_wait(BootWanted())
-        if heard is not None and heard.boot is not None:
-            self._boot_answered(heard.boot)
+        effects = await self._send_and_wait(BootWanted())
+        if effects is not None and effects.boot is not None:
+            self._boot_answered(effects.boot)
         elif self.boot_status != "Accepted":
             wait_s = self._registration.boot_unanswered()
             self._channel.log_seldom(f"{self.url}: no useful answer to BootNotification: sent again in {wait_s:.0f} s")
@@ -428,8 +428,8 @@ class Link:
         self._go_down()
 
     async def _send_message(self, message: Message) -> bool:
-        heard = await self._send_and_wait(message)
-        for event in heard.events if heard else ():
+        effects = await self._send_and_wait(message)
+        for event in effects.events if effects else ():
             self._post_event(event)
         if isinstance(message, HeartbeatWanted):
             self._heartbeat.heartbeat_sent()
@@ -457,7 +457,7 @@ class Link:
         while True:
             self._ping_changed.clear()
             interval_s = self._settings.int_value("ping_interval_s")
-            quiet_s = time.monotonic() - self._channel.received_s
+            quiet_s = time.monotonic() - self._channel.last_received_s
             if interval_s == 0 or quiet_s < interval_s:
                 await wait_for_event(self._ping_changed, interval_s - quiet_s if interval_s else None)
             elif not await self._channel.ping_or_abort():

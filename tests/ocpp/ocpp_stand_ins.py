@@ -301,7 +301,7 @@ def build(
         primary=primary,
         access=access,
         pki=pki,
-        spoken=spoken,
+        last_version=spoken,
     )
     room = Room(link, outbox, clock, settings, central)
     return room

@@ -145,7 +145,7 @@ class Wire:
         self.books, self.desk, self.dialect = books, desk, dialect
         self.fate, self.refusal_code = "answered", ""
         self.unknown_actions: set[tuple[str, bool]] = set()
-        self.answered_s = 0.0
+        self.last_answer_s = 0.0
 
     async def send_call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
         self.refusal_code = "InternalError" if self.fate == "refused" else ""

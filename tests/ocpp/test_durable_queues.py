@@ -42,7 +42,7 @@ class Backend:
     time-out."""
 
     def __init__(self, desk_: Any) -> None:
-        self.fate, self.refusal_code, self.answered_s = "taken", "", 0.0
+        self.fate, self.refusal_code, self.last_answer_s = "taken", "", 0.0
         self.unknown_actions: set[tuple[str, bool]] = set()
         self.sent: list[OutboxRow] = []
         self.ended: Counter[int] = Counter()

@@ -177,7 +177,7 @@ async def heartbeat(value: Value) -> Any:
     line = CallChannel(where, quirky("heartbeat", value), "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
     beats = Heartbeat(where.settings, where, line, where.clock)
     beats.boot_accepted(300)
-    due_s, line.exchanged_s = beats.due_s(), time.monotonic() + 100
+    due_s, line.last_exchange_s = beats.due_s(), time.monotonic() + 100
     return beats.due_s() > due_s
 
 

@@ -145,8 +145,8 @@ def test_the_memory_of_answers_is_small() -> None:
         rpc.encode_result(str(n), {})
         rpc.begin_call(f"o{n}", "Heartbeat", {}, 0.0)
         rpc.expire_call(1.0)
-    assert len(rpc._answers) <= 32
-    assert len(rpc._sent) <= 64
+    assert len(rpc._responses) <= 32
+    assert len(rpc._sent_actions) <= 64
 
 
 def test_odd_characters_leave_as_ascii() -> None:

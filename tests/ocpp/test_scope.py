@@ -9,7 +9,7 @@ import pytest
 
 from agent.assembly.dialects import backend_and_dialects
 from agent.model.types import Fault
-from agent.ocpp.dialects.billing_scope import ALLOWED, Leaves, billing_only, filter_payload, restrict_calls
+from agent.ocpp.dialects.billing_scope import ALLOWED, AllowedFields, billing_only, filter_payload, restrict_calls
 from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, find_gaps
 from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import build_dialects
@@ -64,7 +64,7 @@ def test_meter_values_without_energy_are_not_said() -> None:
 
 
 def test_a_path_on_the_list_brings_what_is_below_and_what_leads_to_it() -> None:
-    leaves = Leaves(frozenset({"a.b"}))
+    leaves = AllowedFields(frozenset({"a.b"}))
     assert filter_payload("X", {"a": {"b": {"c": 1}, "d": 2}, "ab": 3}, leaves) == {"a": {"b": {"c": 1}}}
 
 

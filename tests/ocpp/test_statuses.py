@@ -24,7 +24,7 @@ def changed(evse: int, charging: ChargingState, **more: Any) -> StatusChanged:
 
 
 def add(queue: StatusQueue, message: StatusChanged, now_s: float = 0.0, settle_s: float = 0.0, **more: Any) -> None:
-    queue.add(message, project_status(message), now_s, settle_s, more.get("barrier", 0), more.get("live", True))
+    queue.add_status(message, project_status(message), now_s, settle_s, more.get("barrier", 0), more.get("live", True))
 
 
 def drain(queue: StatusQueue, now_s: float = 1e9, settled: int = 2**62) -> list[tuple[int, str]]:

@@ -27,47 +27,47 @@ from agent.ocpp.dialects.dialect import (
 )
 from agent.ocpp.wire.rpc import Code
 
-Said = dict[str, Any]
+JsonObject = dict[str, Any]
 
 MEASURANDS = frozenset({"Energy.Active.Import.Register", "Energy.Active.Import.Interval"})
 """The first one is meant by a value without a measurand (1.6 7.32, 2.0.1 3.50)."""
-FAULTY = frozenset({"problem", "overload", "tripped", "temperature", "faulted"})
+FAULT_VARIABLES = frozenset({"problem", "overload", "tripped", "temperature", "faulted"})
 """Variables of the device model that report faults. Names have no case (2.0.1 part 1, 4)."""
 _WHY_NOT = "this backend sees billing only"
 
 
 @frozen
-class Leaves:
+class AllowedFields:
     """What may be sent of an action. ``fields``: paths that may be sent, with everything below
     them; None: all. ``words``: by path, how the value is replaced, given the value and the
     payload."""
 
     fields: frozenset[str] | None = None
-    words: Mapping[str, Callable[[Any, Said], Any]] = field(default_factory=dict)
+    replacements: Mapping[str, Callable[[Any, JsonObject], Any]] = field(default_factory=dict)
 
 
-def _only_fields(*fields: str) -> Leaves:
-    return Leaves(frozenset(fields))
+def _only_fields(*fields: str) -> AllowedFields:
+    return AllowedFields(frozenset(fields))
 
 
-def _word_or(words: Collection[str], otherwise: str) -> Callable[[Any, Said], Any]:
+def _word_or_default(words: Collection[str], otherwise: str) -> Callable[[Any, JsonObject], Any]:
     return lambda value, payload: value if value in words else otherwise
 
 
-def _coarse_error_code(value: Any, payload: Said) -> str:
+def _coarse_error_code(value: Any, payload: JsonObject) -> str:
     """Return the error code without its cause; 1.6 demands a word."""
     return "OtherError" if payload["status"] == "Faulted" else "NoError"
 
 
-WHOLE = Leaves()
-_REASONS_16 = _word_or(
+ALL_FIELDS = AllowedFields()
+_REASONS_16 = _word_or_default(
     frozenset({
         "DeAuthorized", "EVDisconnected", "HardReset", "Local", "Other", "PowerLoss", "Reboot", "Remote", "SoftReset",
         "UnlockCommand",
     }),
     "Other",
 )  # fmt: skip
-_REASONS_2 = _word_or(
+_REASONS_2 = _word_or_default(
     frozenset({
         "DeAuthorized", "EVDisconnected", "EnergyLimitReached", "ImmediateReset", "Local", "LocalOutOfCredit",
         "MasterPass", "Other", "PowerLoss", "Reboot", "Remote", "SOCLimitReached", "StoppedByEV", "TimeLimitReached",
@@ -80,27 +80,27 @@ _TRANSACTION = (
     "transactionInfo.remoteStartId", "transactionInfo.timeSpentCharging",
 )  # fmt: skip
 
-BOTH: dict[str, Leaves] = {
-    "BootNotification": WHOLE,
-    "Heartbeat": WHOLE,
-    "Authorize": WHOLE,
-    "SignCertificate": WHOLE,
+BOTH: dict[str, AllowedFields] = {
+    "BootNotification": ALL_FIELDS,
+    "Heartbeat": ALL_FIELDS,
+    "Authorize": ALL_FIELDS,
+    "SignCertificate": ALL_FIELDS,
     "DataTransfer": _only_fields("vendorId", "messageId", "data"),
     "MeterValues": _only_fields("connectorId", "evseId", "transactionId", "meterValue"),
 }
-ALLOWED: dict[str, dict[str, Leaves]] = {
+ALLOWED: dict[str, dict[str, AllowedFields]] = {
     "1.6": {
         **BOTH,
-        "StartTransaction": WHOLE,
-        "StopTransaction": Leaves(words={"reason": _REASONS_16}),
-        "StatusNotification": Leaves(
+        "StartTransaction": ALL_FIELDS,
+        "StopTransaction": AllowedFields(replacements={"reason": _REASONS_16}),
+        "StatusNotification": AllowedFields(
             frozenset({"connectorId", "status", "errorCode", "timestamp"}),
             {"errorCode": _coarse_error_code},
         ),
     },
     "2.0.1": {
         **BOTH,
-        "TransactionEvent": Leaves(
+        "TransactionEvent": AllowedFields(
             frozenset({
                 "eventType", "timestamp", "triggerReason", "seqNo", "offline", "reservationId", "idToken", "evse",
                 "meterValue", *_TRANSACTION,
@@ -109,9 +109,9 @@ ALLOWED: dict[str, dict[str, Leaves]] = {
         ),
         "StatusNotification": _only_fields("timestamp", "connectorStatus", "evseId", "connectorId"),
         "ReservationStatusUpdate": _only_fields("reservationId", "reservationUpdateStatus"),
-        "NotifyReport": WHOLE,
-        "ReportChargingProfiles": WHOLE,
-        "NotifyCustomerInformation": WHOLE,
+        "NotifyReport": ALL_FIELDS,
+        "ReportChargingProfiles": ALL_FIELDS,
+        "NotifyCustomerInformation": ALL_FIELDS,
     },
 }  # fmt: skip
 """What the station sends of its own accord, by version. Other actions are not sent. Responses
@@ -123,7 +123,7 @@ NOT_FOR_BILLING = frozenset({
 })  # fmt: skip
 """Requests for what is not for a billing backend."""
 
-READS = frozenset({
+READ_ONLY_REQUESTS = frozenset({
     "DataTransfer", "ExtendedTriggerMessage", "GetBaseReport", "GetChargingProfiles",
     "GetCompositeSchedule", "GetConfiguration", "GetDiagnostics", "GetInstalledCertificateIds", "GetLocalListVersion",
     "GetLog", "GetMonitoringReport", "GetReport", "GetTransactionStatus", "GetVariables", "TriggerMessage",
@@ -143,7 +143,7 @@ def billing_only(dialect: Dialect) -> Dialect:
     return replace(dialect, rows=rows, project_status=_coarse_projection(dialect.project_status))
 
 
-def _narrow_row(row: Row, says: Mapping[str, Leaves], muted: frozenset[str]) -> Row:
+def _narrow_row(row: Row, says: Mapping[str, AllowedFields], muted: frozenset[str]) -> Row:
     if isinstance(row, Out):
         kept = [o for o in (row, row.other) if o and o.action in says]
         if not kept or row.message is ListConflicted:
@@ -154,8 +154,8 @@ def _narrow_row(row: Row, says: Mapping[str, Leaves], muted: frozenset[str]) -> 
     return row
 
 
-def _narrow_out_row(row: Out, says: Mapping[str, Leaves]) -> Out:
-    def encode_allowed(message: Any, ctx: RowContext) -> Said | None:
+def _narrow_out_row(row: Out, says: Mapping[str, AllowedFields]) -> Out:
+    def encode_allowed(message: Any, ctx: RowContext) -> JsonObject | None:
         leaves = says.get(row.action)
         payload = None if leaves is None else row.encode(message, ctx)
         return None if leaves is None or payload is None else filter_payload(row.action, payload, leaves)
@@ -163,37 +163,39 @@ def _narrow_out_row(row: Out, says: Mapping[str, Leaves]) -> Out:
     return replace(row, encode=encode_allowed, other=_narrow_out_row(row.other, says) if row.other else None)
 
 
-def filter_payload(action: str, payload: Said, leaves: Leaves) -> Said | None:
+def filter_payload(action: str, payload: JsonObject, leaves: AllowedFields) -> JsonObject | None:
     """Return what of this payload may be sent; None for nothing of it."""
-    said: Said = _filter_value(payload, leaves, "", payload)
-    if "reportData" in said:
-        kept = [r for r in said.pop("reportData") if not _is_faulty(r)]
-        said |= {"reportData": kept} if kept else {}  # an empty list breaks the schema, but the last part must be sent
+    allowed: JsonObject = _filter_value(payload, leaves, "", payload)
+    if "reportData" in allowed:
+        kept = [r for r in allowed.pop("reportData") if not _is_faulty(r)]
+        allowed |= (
+            {"reportData": kept} if kept else {}
+        )  # an empty list breaks the schema, but the last part must be sent
     for name in ("meterValue", "transactionData"):
-        if name in said:
-            said[name] = _billed_values(said[name])
-            if not said[name]:
-                del said[name]
-    return None if action == "MeterValues" and "meterValue" not in said else said
+        if name in allowed:
+            allowed[name] = _billed_values(allowed[name])
+            if not allowed[name]:
+                del allowed[name]
+    return None if action == "MeterValues" and "meterValue" not in allowed else allowed
 
 
-def _filter_value(value: Any, leaves: Leaves, path: str, payload: Said) -> Any:
+def _filter_value(value: Any, leaves: AllowedFields, path: str, payload: JsonObject) -> Any:
     if isinstance(value, list):
         return [_filter_value(v, leaves, path, payload) for v in value]
     if not isinstance(value, dict):
-        return leaves.words[path](value, payload) if path in leaves.words else value
+        return leaves.replacements[path](value, payload) if path in leaves.replacements else value
     inner = {k: f"{path}.{k}".lstrip(".") for k in value}
     return {k: _filter_value(v, leaves, inner[k], payload) for k, v in value.items() if _may_leave(inner[k], leaves)}
 
 
-def _may_leave(path: str, leaves: Leaves) -> bool:
+def _may_leave(path: str, leaves: AllowedFields) -> bool:
     """Return whether the path is on the list, below an entry, or above one."""
     if leaves.fields is None:
         return True
     return any(path == f or path.startswith(f + ".") or f.startswith(path + ".") for f in leaves.fields)
 
 
-def _billed_values(values: list[Said]) -> list[Said]:
+def _billed_values(values: list[JsonObject]) -> list[JsonObject]:
     """Return only what is billed. A moment without such a value is left out."""
     default = "Energy.Active.Import.Register"
     kept = [
@@ -210,10 +212,10 @@ def _coarse_projection(
     sent twice."""
 
     def project_coarsely(message: StatusChanged) -> StatusProjection:
-        told = project(message)
-        if not told.error:
-            return told
-        return StatusProjection(told.status, "OtherError" if told.status == "Faulted" else "NoError")
+        projection = project(message)
+        if not projection.error:
+            return projection
+        return StatusProjection(projection.status, "OtherError" if projection.status == "Faulted" else "NoError")
 
     return project_coarsely
 
@@ -235,29 +237,29 @@ def _narrow_in_row(row: In, muted: frozenset[str]) -> In:
     )
 
 
-def _without_fault_queries(payload: Payload) -> Said:
+def _without_fault_queries(payload: Payload) -> JsonObject:
     """Return a GetReport request without queries for faults: the number of results alone would
     reveal them."""
     wanted = dict(payload)
     if "componentCriteria" in payload:
-        wanted["componentCriteria"] = [c for c in payload["componentCriteria"] if c.lower() not in FAULTY]
+        wanted["componentCriteria"] = [c for c in payload["componentCriteria"] if c.lower() not in FAULT_VARIABLES]
     if "componentVariable" in payload:
         wanted["componentVariable"] = [v for v in payload["componentVariable"] if not _is_faulty(v)]
     return wanted
 
 
 def _is_faulty(entry: Payload) -> bool:
-    return entry.get("variable", {}).get("name", "").lower() in FAULTY
+    return entry.get("variable", {}).get("name", "").lower() in FAULT_VARIABLES
 
 
-def _without_faults(answer: Said) -> Said:
+def _without_faults(answer: JsonObject) -> JsonObject:
     found = answer.get("getVariableResult")
     if not isinstance(found, list):
         return answer
     return {**answer, "getVariableResult": [_reject_reading(r) if _is_faulty(r) else r for r in found]}
 
 
-def _reject_reading(result: Said) -> Said:
+def _reject_reading(result: JsonObject) -> JsonObject:
     return {**{k: v for k, v in result.items() if k != "attributeValue"}, "attributeStatus": "Rejected"}
 
 
@@ -268,7 +270,7 @@ def restrict_calls(dialect: Dialect, calls: Collection[str]) -> Dialect:
     """Return the dialect for a backend that is not the first: it may read, and order only what
     ``calls`` lists."""
     why = "this backend may only look; list the call in `calls` of its table"
-    may = READS | set(calls)
+    may = READ_ONLY_REQUESTS | set(calls)
     rows = (
         NotOffered(r.action, why, Code.NOT_SUPPORTED) if isinstance(r, In) and r.action not in may else r
         for r in dialect.rows

@@ -184,7 +184,7 @@ _STATES = "Available,Occupied,Reserved,Unavailable,Faulted"
 _MEASURED = ",".join(MEASURANDS)
 
 
-def _of_part(component: str, of: Of) -> tuple[Name, ...]:
+def _part_variables(component: str, of: Of) -> tuple[Name, ...]:
     return (
         Name(component, "Available", of=of, value=_fixed("true"), kind="boolean", constant=True),
         Name(component, "AvailabilityState", of=of, value=_evse_fact("status"), kind="OptionList", choices=_STATES),
@@ -233,15 +233,15 @@ def _lamp_is_lit(facts: ReportFacts, evse: int) -> str:
 
 
 NAMES: tuple[Name, ...] = (
-    *_of_part("ChargingStation", Of.STATION),
+    *_part_variables("ChargingStation", Of.STATION),
     Name("ChargingStation", "Model", value=lambda f, n: f.identity.model, kind="string", constant=True),
     Name("ChargingStation", "VendorName", value=lambda f, n: f.identity.vendor, kind="string", constant=True),
     Name("ChargingStation", "SerialNumber", value=lambda f, n: f.identity.serial, kind="string", constant=True),
     Name("ChargingStation", "FirmwareVersion", value=lambda f, n: f.identity.firmware, kind="string", constant=True),
-    *_of_part("EVSE", Of.EVSE),
+    *_part_variables("EVSE", Of.EVSE),
     Name("EVSE", "AllowReset", of=Of.EVSE, value=_fixed("true"), kind="boolean", constant=True),
     Name("EVSE", "Power", of=Of.EVSE, value=_present_power, kind="decimal", unit="W", high=_most_power),
-    *_of_part("Connector", Of.CONNECTOR),
+    *_part_variables("Connector", Of.CONNECTOR),
     Name("Connector", "ConnectorType", of=Of.CONNECTOR, value=_connector_type, kind="string", constant=True),
     Name(LOCK, "Available", of=Of.CONNECTOR, value=_has_lock, kind="boolean", constant=True),
     Name(LOCK, "Problem", of=Of.CONNECTOR, value=_has_lock_problem, kind="boolean"),
@@ -430,7 +430,7 @@ def parse_settings_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[s
             problems.append(f"settings.ocpp2.{key}: no such OCPP 2.x variable can be set")
             continue
         try:
-            values[name.setting] = parse_value(name.own_variable, _as_text(given))
+            values[name.setting] = parse_value(name.own_variable, _format_given(given))
         except WrongValue as e:
             problems.append(f"settings.ocpp2.{key}: {e}")
     return values, problems
@@ -448,7 +448,7 @@ def _accepted_spellings(name: Name) -> set[str]:
     return {plain, f"{plain}[{name.instance.lower()}]"}
 
 
-def _as_text(given: Any) -> str:
+def _format_given(given: Any) -> str:
     if isinstance(given, bool):
         return "true" if given else "false"
     return ",".join(map(str, given)) if isinstance(given, list) else str(given)

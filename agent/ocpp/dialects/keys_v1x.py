@@ -27,7 +27,7 @@ from agent.domain.variables import (
 )
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
-from agent.ocpp.dialects.price_keys import Parts, default_price, price_text
+from agent.ocpp.dialects.price_keys import JsonParts, default_price, price_text
 
 # --- settings --------------------------------------------------------------------------------------------------------
 
@@ -47,7 +47,7 @@ class Key:
     setting: str
     profile: str = CORE
     count_of: bool = False
-    parts: Parts | None = None
+    parts: JsonParts | None = None
     language: str = ""
     blank: bool = False
     """A secret that is listed as an empty text: so the list shows that the key exists."""

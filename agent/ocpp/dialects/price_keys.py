@@ -19,7 +19,7 @@ _PRICES = {"kWhPrice": "offline_kwh_price", "hourPrice": "offline_hour_price", "
 
 
 @frozen
-class Parts:
+class JsonParts:
     """The settings behind one key. ``split``: turns a received value into texts of these
     settings; raises ``WrongValue``. ``join``: the other way. ``settings``: their names."""
 
@@ -28,17 +28,17 @@ class Parts:
     join: Callable[[Mapping[str, Value]], str]
 
 
-def default_price() -> Parts:
+def default_price() -> JsonParts:
     texts = {"priceText": "tariff_fallback", "priceTextOffline": "tariff_fallback_offline"}
     return _build_parts(texts, _PRICES)
 
 
-def price_text(language: str) -> Parts:
+def price_text(language: str) -> JsonParts:
     texts = {"priceText": f"tariff_fallback_{language}", "priceTextOffline": f"tariff_fallback_offline_{language}"}
     return _build_parts(texts, {})
 
 
-def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
+def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> JsonParts:
     def split_value(value: str) -> dict[str, str]:
         try:
             found = _split_price_json(value, texts, prices)
@@ -48,7 +48,7 @@ def _build_parts(texts: Mapping[str, str], prices: Mapping[str, str]) -> Parts:
             raise WrongValue(f'must be like {{"priceText": "0.45 €/kWh"}} ({e})') from None
         return found
 
-    return Parts(
+    return JsonParts(
         (*texts.values(), *prices.values()), split_value, lambda values: _join_price_json(values, texts, prices)
     )
 
@@ -95,8 +95,10 @@ def _format_amount(amount_micro: int) -> str:
 def _join_price_json(values: Mapping[str, Value], texts: Mapping[str, str], prices: Mapping[str, str]) -> str:
     """Join the parts, at most ``VALUE_MAX`` characters. Another version may set longer texts;
     then the last part is left out."""
-    said = {part: values.get(name, "") for part, name in texts.items()}
-    parts = [f"{_encode_json(part)}:{_encode_json(text)}" for part, text in said.items() if text or part == "priceText"]
+    chosen = {part: values.get(name, "") for part, name in texts.items()}
+    parts = [
+        f"{_encode_json(part)}:{_encode_json(text)}" for part, text in chosen.items() if text or part == "priceText"
+    ]
     amounts = [
         f"{_encode_json(p)}:{_format_amount(parse_micro_amount(values[n]))}" for p, n in prices.items() if values.get(n)
     ]
@@ -104,7 +106,7 @@ def _join_price_json(values: Mapping[str, Value], texts: Mapping[str, str], pric
     while len(parts) > 1 and len(",".join(parts)) + 2 > VALUE_MAX:
         parts.pop()
     whole = "{" + ",".join(parts) + "}"
-    return "" if not any(said.values()) and not amounts else whole if len(whole) <= VALUE_MAX else "{}"
+    return "" if not any(chosen.values()) and not amounts else whole if len(whole) <= VALUE_MAX else "{}"
 
 
 def _encode_json(value: object) -> str:

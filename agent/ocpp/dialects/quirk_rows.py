@@ -12,7 +12,7 @@ from agent.domain.messages import SecurityHappened, StatusChanged
 from agent.domain.requests import RemoteStartRequest
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Payload, RowContext, StatusProjection
-from agent.ocpp.dialects.wrapping import Said, wrap_received, wrap_sent
+from agent.ocpp.dialects.wrapping import JsonObject, wrap_received, wrap_sent
 
 # --- what is received -------------------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ def _decode_with_asks(row: In, asks: bool) -> Callable[[Payload, RowContext], An
 def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
     spelt = str.upper if choice == "upper" else str.lower
 
-    def respell_token(action: str, payload: Said) -> Said:
+    def respell_token(action: str, payload: JsonObject) -> JsonObject:
         if isinstance(payload.get("idTag"), str):
             return {**payload, "idTag": spelt(payload["idTag"])}
         token = payload.get("idToken")
@@ -93,10 +93,10 @@ def _reword_status(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
     before = dialect.project_status
 
     def project_reworded(message: StatusChanged) -> StatusProjection:
-        told = before(message)
-        return replace(told, status=words.get(told.status, told.status))
+        projection = before(message)
+        return replace(projection, status=words.get(projection.status, projection.status))
 
-    def replace_status(action: str, payload: Said) -> Said:
+    def replace_status(action: str, payload: JsonObject) -> JsonObject:
         if action != "StatusNotification":
             return payload
         return {**payload, "status": words.get(payload["status"], payload["status"])}
@@ -124,7 +124,7 @@ def _cut_fractions(value: Any) -> Any:
 
 
 def without_transaction_data(dialect: Dialect, choice: object) -> Dialect:
-    def drop_transaction_data(action: str, payload: Said) -> Said:
+    def drop_transaction_data(action: str, payload: JsonObject) -> JsonObject:
         return {k: v for k, v in payload.items() if action != "StopTransaction" or k != "transactionData"}
 
     return wrap_sent(dialect, drop_transaction_data)

@@ -39,7 +39,7 @@ _FIELDS = {
 """Values that do not belong to a phase."""
 
 
-def _per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
+def _values_per_phase(measurand: str, reading: Reading) -> tuple[float, ...]:
     if measurand == "Voltage":
         return reading.voltage_v
     return reading.current_a if measurand == "Current.Import" else reading.power_phase_w
@@ -64,9 +64,9 @@ def measured_values(name: str, reading: Reading) -> Iterator[Measured]:
             yield Measured(measurand, "", value)
         return
     if reading.dc:
-        for value in _per_phase(measurand, reading)[:1] if wanted is _PHASES else ():
+        for value in _values_per_phase(measurand, reading)[:1] if wanted is _PHASES else ():
             yield Measured(measurand, "", value)
         return
-    for label, value in zip(_PHASES, _per_phase(measurand, reading), strict=False):
+    for label, value in zip(_PHASES, _values_per_phase(measurand, reading), strict=False):
         if label in wanted:
             yield Measured(measurand, f"{label}-N" if measurand == "Voltage" else label, value)

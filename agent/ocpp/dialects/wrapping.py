@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, Out, Payload, RowContext
 
-Said = dict[str, Any]
-Change: TypeAlias = Callable[[str, Said], Said]
+JsonObject = dict[str, Any]
+Change: TypeAlias = Callable[[str, JsonObject], JsonObject]
 
 
 def wrap_sent(dialect: Dialect, change: Change) -> Dialect:
@@ -24,15 +24,15 @@ def _wrap_row(row: Any, change: Change) -> Any:
     return replace(row, answer=_wrap_answer(row, change)) if isinstance(row, In) else row
 
 
-def _wrap_encode(row: Out, change: Change) -> Callable[[Any, RowContext], Said | None]:
-    def encode_changed(message: Any, ctx: RowContext) -> Said | None:
+def _wrap_encode(row: Out, change: Change) -> Callable[[Any, RowContext], JsonObject | None]:
+    def encode_changed(message: Any, ctx: RowContext) -> JsonObject | None:
         payload = row.encode(message, ctx)
         return None if payload is None else change(row.action, payload)
 
     return encode_changed
 
 
-def _wrap_answer(row: In, change: Change) -> Callable[[Any, Payload, RowContext], Said]:
+def _wrap_answer(row: In, change: Change) -> Callable[[Any, Payload, RowContext], JsonObject]:
     return lambda reply, payload, ctx: change(row.action, row.answer(reply, payload, ctx))
 
 

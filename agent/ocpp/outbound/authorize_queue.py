@@ -14,7 +14,7 @@ from agent.ocpp.dialects.dialect import ResponseEffects
 
 
 @mutable
-class _Question:
+class _OpenRequest:
     order: AuthorizeToken
     timer: asyncio.TimerHandle
     sent: bool = False
@@ -23,11 +23,11 @@ class _Question:
 class AuthorizeQueue:
     def __init__(self, post_event: Callable[[Event], None], timeout_s: float) -> None:
         self._post_event, self._timeout_s = post_event, timeout_s
-        self._open: OrderedDict[str, _Question] = OrderedDict()
+        self._open: OrderedDict[str, _OpenRequest] = OrderedDict()
 
-    def add(self, order: AuthorizeToken) -> None:
+    def add_request(self, order: AuthorizeToken) -> None:
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self.settle_request, order, None)
-        self._open[order.request] = _Question(order, timer)
+        self._open[order.request] = _OpenRequest(order, timer)
 
     def next_unsent(self) -> AuthorizeToken | None:
         """Return the oldest request that has not been sent yet."""
@@ -37,17 +37,17 @@ class AuthorizeQueue:
                 return question.order
         return None
 
-    def settle_request(self, order: AuthorizeToken, heard: ResponseEffects | None) -> None:
+    def settle_request(self, order: AuthorizeToken, effects: ResponseEffects | None) -> None:
         """Report the answer to the domain, or (None) that there was none. A second call does
         nothing."""
         question = self._open.pop(order.request, None)
         if question is None:
             return
         question.timer.cancel()
-        for event in heard.events if heard else (TokenAuthorized(order.request, order.token, None),):
+        for event in effects.events if effects else (TokenAuthorized(order.request, order.token, None),):
             self._post_event(event)
 
-    def fail_all(self) -> None:
+    def fail_all_requests(self) -> None:
         """Report every open request as unanswered: the connection is down."""
         for question in list(self._open.values()):
             self.settle_request(question.order, None)

@@ -49,36 +49,36 @@ async def deliver_row(
     out, payload, known = prepared
     is_unknown = action_key(out, row) in channel.unknown_actions
     if is_unknown and not known and not queue.outlives_refusals(row, is_unknown=True):
-        await run_to_the_end(queue.delivered(row, ResponseEffects()))
+        await run_to_the_end(queue.row_delivered(row, ResponseEffects()))
         return
     if not known and not await run_to_the_end(queue.record_sending(row)):
         return
     try:
-        heard: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
+        effects: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
     except NoAnswer:
         if earlier := queue.pop_late_answer(row):
             await run_to_the_end(_settle_row(row, earlier, queue, post_event))
         else:
-            await run_to_the_end(queue.row_unanswered(row, dialect.silence_is_attempt, channel.answered_s))
+            await run_to_the_end(queue.row_unanswered(row, dialect.silence_is_attempt, channel.last_answer_s))
     except NotExpressibleError as e:
         await run_to_the_end(queue.move_to_dead_letters(row, str(e)))
     else:
-        heard = heard or queue.pop_late_answer(row)
-        await run_to_the_end(_settle_row(row, heard, queue, post_event, "" if known else channel.refusal_code))
+        effects = effects or queue.pop_late_answer(row)
+        await run_to_the_end(_settle_row(row, effects, queue, post_event, "" if known else channel.refusal_code))
 
 
 async def _settle_row(
     row: OutboxRow,
-    heard: ResponseEffects | None,
+    effects: ResponseEffects | None,
     queue: TransactionQueue,
     post_event: Callable[[Event], None],
     refusal: str = "",
 ) -> None:
     """Settle a row by the effects of its answer. ``refusal``: the error code of the backend."""
-    if heard is None:
+    if effects is None:
         await queue.row_refused(row, "no valid answer", refusal)
         return
-    events = queue.events_of_answer(row, heard)
-    if await queue.delivered(row, heard):
+    events = queue.events_of_answer(row, effects)
+    if await queue.row_delivered(row, effects):
         for event in events:
             post_event(event)

@@ -35,9 +35,9 @@ class DurableQueues:
                 return row, queue
         return None
 
-    def take_late_answer(self, row: OutboxRow, heard: ResponseEffects | None) -> tuple[Event, ...]:
+    def take_late_answer(self, row: OutboxRow, effects: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer to a CALL that has timed out."""
-        return next(queue for queue in self if queue.queue == row.link).take_late_answer(row.seq, heard)
+        return next(queue for queue in self if queue.queue == row.link).take_late_answer(row.seq, effects)
 
     def connection_opened(self, dialect: Dialect) -> None:
         for queue in self:

@@ -33,13 +33,13 @@ class Heartbeat:
     def heartbeat_sent(self) -> None:
         """Note that a heartbeat was sent, answered or not: the next one follows at the next
         interval."""
-        self._sent_s = self._channel.exchanged_s = self._channel.clock_heard_s = time.monotonic()
+        self._sent_s = self._channel.last_exchange_s = self._channel.last_clock_s = time.monotonic()
 
     def due_s(self) -> float:
         given = self.interval_in_force()
         interval_s = float(given) if isinstance(given, int) and given > 0 else DAY_S
-        daily_s = self._channel.clock_heard_s + DAY_S / self._clock.rate
-        since_s = self._sent_s if self._channel.dialect.heartbeat_always else self._channel.exchanged_s
+        daily_s = self._channel.last_clock_s + DAY_S / self._clock.rate
+        since_s = self._sent_s if self._channel.dialect.heartbeat_always else self._channel.last_exchange_s
         return min(since_s + max(0.05, interval_s / self._clock.rate), daily_s)
 
     def interval_in_force(self) -> object:

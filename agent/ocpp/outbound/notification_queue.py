@@ -47,15 +47,15 @@ class UnbilledQueue(TransactionQueue):
     ) -> None:
         kind = type(row.message).__name__
         log.warning("%s: a %s is given up: %s", self._ctx.link, kind, ascii(reason)[1:-1][:200])
-        await self.delivered(row, ResponseEffects())
+        await self.row_delivered(row, ResponseEffects())
 
     def connection_opened(self, dialect: Dialect) -> None:
         super().connection_opened(dialect)
         self._kind_rests.clear()
 
-    def take_late_answer(self, seq: int, heard: ResponseEffects | None) -> tuple[Event, ...]:
+    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
         self._kind_rests.clear()  # the backend answers again
-        return super().take_late_answer(seq, heard)
+        return super().take_late_answer(seq, effects)
 
     # --- order of the rows --------------------------------------------------------------------------------------
 

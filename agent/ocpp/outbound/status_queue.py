@@ -34,7 +34,7 @@ class StatusQueue:
         self._latest: dict[int, StatusChanged] = {}
         self._queue: list[QueuedStatus] = []
 
-    def add(
+    def add_status(
         self,
         message: StatusChanged,
         projection: StatusProjection,

@@ -24,7 +24,7 @@ _STATE = TransactionUpdated.__name__
 _OPENING = (TransactionStarted.__name__, TransactionAuthorised.__name__, _STATE)
 
 
-def is_opening(message: Any) -> bool:
+def is_opening_message(message: Any) -> bool:
     return type(message).__name__ in _OPENING
 
 
@@ -70,7 +70,7 @@ class TransactionRecord:
     def with_transaction_id(self, id_: str, version: str) -> TransactionRecord:
         return replace(self, id=id_, ids={**self.ids, version: id_})
 
-    def has_left(self, row: OutboxRow, version: str) -> bool:
+    def has_left_queue(self, row: OutboxRow, version: str) -> bool:
         return any(k.seq == row.seq and version in k.left for k in self.opening)
 
     def unsent_messages(self, version: str) -> tuple[OpeningMessage, ...]:
@@ -89,7 +89,7 @@ class TransactionRecord:
         """Return the record after a row has left the queue. Of the charging states only the
         latest is kept."""
         is_state = type(row.message).__name__ == _STATE
-        if not is_opening(row.message) or (
+        if not is_opening_message(row.message) or (
             is_state and not self.opening
         ):  # a dead letter that was resent after the end
             return self
@@ -113,11 +113,11 @@ def decode_record(value: Mapping[str, Any], session: str) -> TransactionRecord:
     kept = [k for r in _decompress_messages(value.get("opening")) if (k := _decode_message(r))]
     ending, asked = str(value.get("ending", "")), value.get("asked") is True
     ids = _decode_ids(value, session)
-    told = value.get("told") if isinstance(value.get("told"), list) else ids
+    sent_in = value.get("told") if isinstance(value.get("told"), list) else ids
     mute, refused = str(value.get("mute", "")), str(value.get("refused", ""))
-    told = tuple(map(str, told or ()))
+    sent_in = tuple(map(str, sent_in or ()))
     closed = value.get("closed") is True
-    return TransactionRecord(str(value.get("id", "")), ids, tuple(kept), ending, asked, told, mute, refused, closed)
+    return TransactionRecord(str(value.get("id", "")), ids, tuple(kept), ending, asked, sent_in, mute, refused, closed)
 
 
 def compress_messages(records: list[Any]) -> str:

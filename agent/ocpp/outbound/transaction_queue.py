@@ -49,7 +49,7 @@ class TransactionQueue:
         self._ctx, self._store_retry_s = ctx, store_retry_s
         self._rows: deque[OutboxRow] = deque()
         self._not_before_s = 0.0
-        self._heard: dict[int, ResponseEffects] = {}
+        self._effects: dict[int, ResponseEffects] = {}
         self._late_answers: OrderedDict[int, ResponseEffects | None] = OrderedDict()
         self._dead_letters: OrderedDict[int, OutboxRow] = OrderedDict()
         self._late_to_dead_letters: tuple[tuple[OutboxRow, ResponseEffects], ...] = ()
@@ -90,24 +90,24 @@ class TransactionQueue:
         self._backend_numbers, self._version = dialect.backend_assigns_ids, dialect.name
         self._handover_due = self.queue == self._ctx.link
 
-    def take_late_answer(self, seq: int, heard: ResponseEffects | None) -> tuple[Event, ...]:
+    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer that arrived after its time-out. It counts as an answer; None is a
         refusal, which never replaces a good answer. Return the events to report at once: those
         about a row that is a dead letter."""
         if seq in self._dead_letters:
-            self._late_to_dead_letters += ((self._dead_letters[seq], heard),) if heard else ()
-            return heard.events if heard else ()
-        self._late_answers[seq] = heard or self._late_answers.get(seq)
+            self._late_to_dead_letters += ((self._dead_letters[seq], effects),) if effects else ()
+            return effects.events if effects else ()
+        self._late_answers[seq] = effects or self._late_answers.get(seq)
         while len(self._late_answers) > LATE_KEPT:
             self._late_answers.popitem(last=False)
-        if heard and self._sent and self._sent[0] == seq:
+        if effects and self._sent and self._sent[0] == seq:
             self._not_before_s = 0.0
         return ()
 
     def pop_late_answer(self, row: OutboxRow) -> ResponseEffects | None:
         """Return the late answer to an earlier CALL of this row."""
         late = self._late_answers.pop(row.seq, None)
-        is_old = late is not None and self._handover.has_left(row, late.version)  # it is sent again elsewhere
+        is_old = late is not None and self._handover.has_left_queue(row, late.version)  # it is sent again elsewhere
         return None if is_old else late
 
     async def next_row(self) -> OutboxRow | None:
@@ -127,10 +127,10 @@ class TransactionQueue:
     async def _store_late_answers(self) -> bool:
         """Store late answers to dead letters. A start that got its number after all is no dead
         letter: to resend it would begin a second transaction."""
-        for row, heard in self._late_to_dead_letters:
-            if not await self._try_store(self._ctx.outbox.noted(self._handover.facts_of_late_answers((heard,)))):
+        for row, effects in self._late_to_dead_letters:
+            if not await self._try_store(self._ctx.outbox.noted(self._handover.facts_of_late_answers((effects,)))):
                 return False
-            is_start = self._backend_numbers and heard.version == self._version and is_first_with_token(row.message)
+            is_start = self._backend_numbers and effects.version == self._version and is_first_with_token(row.message)
             if is_start and not await self._try_store(self._ctx.outbox.put_back([row])):
                 return False
             self._late_to_dead_letters = self._late_to_dead_letters[1:]
@@ -182,8 +182,8 @@ class TransactionQueue:
         behind."""
         self._dead_letters.pop(row.seq, None)  # it was requeued
         known: list[ResponseEffects | None] = []
-        if row.seq in self._heard:
-            known = [self._heard[row.seq]]
+        if row.seq in self._effects:
+            known = [self._effects[row.seq]]
         elif row.seq in self._late_answers:
             was_refused = self._late_answers[row.seq] is None
             late = self.pop_late_answer(row)
@@ -196,12 +196,12 @@ class TransactionQueue:
         if await self._needs_handover(row):
             return None
         if self._backend_numbers and is_first_with_token(row.message) and not self._is_unnumbered_start(row):
-            await self.delivered(
+            await self.row_delivered(
                 row, ResponseEffects()
             )  # it has a number: a late answer came while it was a dead letter
             return None
         if isinstance(out, NotExpressible):
-            await self.delivered(row, ResponseEffects())
+            await self.row_delivered(row, ResponseEffects())
             return None
         if out is None:
             await self.move_to_dead_letters(row, "unreadable record")
@@ -212,8 +212,8 @@ class TransactionQueue:
     async def _needs_handover(self, row: OutboxRow) -> bool:
         """Handle a session that began in another version. Return True if this row is not sent
         now, or other rows go first."""
-        if self._handover.has_left(row, self._version):
-            await self.delivered(row, ResponseEffects())
+        if self._handover.has_left_queue(row, self._version):
+            await self.row_delivered(row, ResponseEffects())
         elif doubt := self._handover.doubt_about_end(row, self._version):
             await self.move_to_dead_letters(row, doubt)
         elif owed := self._handover.messages_owed_before(row, self._version):
@@ -242,9 +242,9 @@ class TransactionQueue:
         facts = self._handover.facts_of_sending(row, self._version)
         return not facts or await self._try_store(self._ctx.outbox.noted(facts))
 
-    def events_of_answer(self, row: OutboxRow, heard: ResponseEffects) -> list[Event]:
+    def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
         """Return the events to report to the domain."""
-        return self._handover.events_of_answer(row, heard)
+        return self._handover.events_of_answer(row, effects)
 
     async def _encode_row(self, row: OutboxRow, out: Out, dialect: Dialect) -> dict[str, Any] | None:
         if self._sent and self._sent[:2] == (row.seq, dialect.name):
@@ -270,24 +270,24 @@ class TransactionQueue:
             await self.move_to_dead_letters(row, f"breaks the schema of {out.action} at {broken}")
             return None
         if payload is None:
-            await self.delivered(row, ResponseEffects())
+            await self.row_delivered(row, ResponseEffects())
             return None
         self._sent = (row.seq, dialect.name, payload)
         return payload
 
-    async def delivered(self, row: OutboxRow, heard: ResponseEffects) -> bool:
+    async def row_delivered(self, row: OutboxRow, effects: ResponseEffects) -> bool:
         """Remove the row from the queue and store the facts of its answer. Return False if the
         store did not accept them: the row comes again, but is not sent again."""
-        if not heard.version:
-            heard = replace(heard, version=self._version)
+        if not effects.version:
+            effects = replace(effects, version=self._version)
         if self._has_no_number(row) and isinstance(row.message, TransactionEnded) and row.message.authorised:
-            return await self._end_without_number(row, heard)
-        self._heard[row.seq] = heard
+            return await self._end_without_number(row, effects)
+        self._effects[row.seq] = effects
         self._silences = 0
-        if not await self._try_store(self._ctx.outbox.done(row, self._handover.facts_of_delivery(row, heard))):
+        if not await self._try_store(self._ctx.outbox.done(row, self._handover.facts_of_delivery(row, effects))):
             return False
-        del self._heard[row.seq]
-        self._drop_rows(row)
+        del self._effects[row.seq]
+        self._forget_rows(row)
         return True
 
     def is_billed(self, row: OutboxRow) -> bool:
@@ -307,26 +307,26 @@ class TransactionQueue:
 
     def _has_no_number(self, row: OutboxRow) -> bool:
         named = self._ctx.outbox.transaction_id(self._ctx.link, row.session, self._version) is not None
-        return self._backend_numbers and not named and self._handover.is_refused(row, self._version)
+        return self._backend_numbers and not named and self._handover.is_start_refused(row, self._version)
 
-    async def _end_without_number(self, row: OutboxRow, heard: ResponseEffects) -> bool:
+    async def _end_without_number(self, row: OutboxRow, effects: ResponseEffects) -> bool:
         """Move a delivered end to the dead letters: the backend has it, but cannot make a bill
         of it."""
         reason = (
             "accepted without a transaction id, since its start was refused: resend it when the backend accepts starts"
         )
-        self._heard[row.seq] = heard
+        self._effects[row.seq] = effects
         if not await self._try_store(self._ctx.outbox.bury([row], reason, self._handover.facts_of_unnumbered_end(row))):
             return False
-        del self._heard[row.seq]
-        self._drop_rows(row)
+        del self._effects[row.seq]
+        self._forget_rows(row)
         return True
 
     async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
         """Count one attempt more. The pause grows with the attempts (domain time). ``code``: the
         error code with which the backend refused the message, so it does not have it."""
         if not self.outlives_refusals(row, code in NOT_OFFERED):
-            await self.delivered(row, ResponseEffects())
+            await self.row_delivered(row, ResponseEffects())
             return
         no = bool(code)
         self._silences = 0
@@ -337,7 +337,7 @@ class TransactionQueue:
             if running is None:
                 return
             if not running:
-                await self._give_up(row, f"refused {attempts} times, at last: {why}", no)
+                await self._give_up_row(row, f"refused {attempts} times, at last: {why}", no)
                 return
             pause_s = growing_pause_s(interval_s, attempts, LEAST_PAUSE_S)
             self._log_row_once(
@@ -347,10 +347,10 @@ class TransactionQueue:
             self._rows.clear()
             self._pause_sending(pause_s)
 
-    async def _give_up(self, row: OutboxRow, reason: str, no: bool) -> None:
+    async def _give_up_row(self, row: OutboxRow, reason: str, no: bool) -> None:
         """Move the row to the dead letters, with the rest of its session unless that was done
         before. The queue goes on."""
-        if not self._is_unnumbered_start(row) or self._handover.keeps_together(row, self._version):
+        if not self._is_unnumbered_start(row) or self._handover.is_start_required(row, self._version):
             await self.move_to_dead_letters(row, reason, no)
             return
         log.error(
@@ -359,7 +359,7 @@ class TransactionQueue:
         )  # fmt: skip
         facts = self._handover.facts_of_refused_start(row, self._version)
         if await self._try_store(self._ctx.outbox.bury([row], reason, facts)):
-            self._drop_rows(row)
+            self._forget_rows(row)
             self._rows.clear()
             self._remember_dead_letters([row])
 
@@ -387,7 +387,7 @@ class TransactionQueue:
             await self.move_to_dead_letters(row, reason)
             return
         log.warning("%s: a %s is given up: %s", self._ctx.link, type(row.message).__name__, reason)
-        await self.delivered(row, ResponseEffects())
+        await self.row_delivered(row, ResponseEffects())
 
     def _retry_interval_s(self) -> float:
         return float(self._ctx.settings.int_value("message_retry_interval_s"))
@@ -440,7 +440,7 @@ class TransactionQueue:
         log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
         facts = self._handover.facts_of_dead_letters(rows, self._version, elsewhere)
         if await self._try_store(self._ctx.outbox.bury(rows, reason, facts)):
-            self._drop_rows(row, len(rows))
+            self._forget_rows(row, len(rows))
             self._remember_dead_letters(rows)
 
     def _remember_dead_letters(self, rows: Sequence[OutboxRow]) -> None:
@@ -451,7 +451,7 @@ class TransactionQueue:
         while len(self._dead_letters) > LATE_KEPT:
             self._dead_letters.popitem(last=False)
 
-    def _drop_rows(self, row: OutboxRow, count: int = 1) -> None:
+    def _forget_rows(self, row: OutboxRow, count: int = 1) -> None:
         self.settled += count
         self._sent = None
         self._late_answers.pop(row.seq, None)

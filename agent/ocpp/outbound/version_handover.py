@@ -19,7 +19,7 @@ from agent.ocpp.outbound.transaction_openings import (
     TransactionRecord,
     decode_record,
     encode_record,
-    is_opening,
+    is_opening_message,
 )
 from agent.ports.store import OutboxRow, Put
 
@@ -87,8 +87,8 @@ class VersionHandover:
 
     # --- what was sent already ---------------------------------------------------------------------------------------
 
-    def has_left(self, row: OutboxRow, version: str) -> bool:
-        return bool(row.session) and self._record_of(row.session).has_left(row, version)
+    def has_left_queue(self, row: OutboxRow, version: str) -> bool:
+        return bool(row.session) and self._record_of(row.session).has_left_queue(row, version)
 
     def doubt_about_end(self, row: OutboxRow, version: str) -> str:
         """Return why this end must not be sent here without a person; "" if it may be sent, or
@@ -125,12 +125,12 @@ class VersionHandover:
             return why
         return f"{why}; it was sent in OCPP {ending} and not answered: look there first"
 
-    def is_refused(self, row: OutboxRow, version: str) -> bool:
+    def is_start_refused(self, row: OutboxRow, version: str) -> bool:
         """Return whether the backend has refused the session's start for good, so that the rest
         is sent without a number."""
         return bool(row.session) and self._record_of(row.session).refused == version
 
-    def keeps_together(self, row: OutboxRow, version: str) -> bool:
+    def is_start_required(self, row: OutboxRow, version: str) -> bool:
         """Return whether the rest of the session must not be sent without this start: the
         backend has the end without a number already, or may have it in another version."""
         known = self._record_of(row.session)
@@ -161,30 +161,30 @@ class VersionHandover:
         self._first_sent = row.seq
         return [encode_record(self._link, row.session, replace(known, ending=version, left_to_person=False))]
 
-    def events_of_answer(self, row: OutboxRow, heard: ResponseEffects) -> list[Event]:
+    def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
         """Return the events to report to the domain."""
-        if not heard.events:
+        if not effects.events:
             return []
-        is_retold = any(version != heard.version for version in self._record_of(row.session).sent_in_versions)
-        return [_without_own_conflict(e) if is_retold else e for e in heard.events]
+        is_retold = any(version != effects.version for version in self._record_of(row.session).sent_in_versions)
+        return [_without_own_conflict(e) if is_retold else e for e in effects.events]
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
-    def facts_of_delivery(self, row: OutboxRow, heard: ResponseEffects) -> list[Put]:
+    def facts_of_delivery(self, row: OutboxRow, effects: ResponseEffects) -> list[Put]:
         """Return the facts of a row that leaves the queue: those of its answer, and what is kept
         of it."""
-        if not is_opening(row.message) and not heard.facts:
+        if not is_opening_message(row.message) and not effects.facts:
             return []
-        return self._collect_facts((heard,), row)
+        return self._collect_facts((effects,), row)
 
-    def facts_of_late_answers(self, heard: Sequence[ResponseEffects]) -> list[Put]:
+    def facts_of_late_answers(self, effects: Sequence[ResponseEffects]) -> list[Put]:
         """Return the facts of late answers to rows that are dead letters."""
-        return self._collect_facts(heard)
+        return self._collect_facts(effects)
 
-    def _collect_facts(self, heard: Sequence[ResponseEffects], leaving: OutboxRow | None = None) -> list[Put]:
+    def _collect_facts(self, effects: Sequence[ResponseEffects], leaving: OutboxRow | None = None) -> list[Put]:
         changed: dict[str, TransactionRecord] = {}
         puts: list[Put] = []
-        for one in heard:
+        for one in effects:
             for fact in one.facts:
                 session = fact.key.removeprefix(self._link + "/")
                 if fact.kind != FACT or fact.value is None:
@@ -194,7 +194,7 @@ class VersionHandover:
                     changed[session] = known.with_transaction_id(str(fact.value["id"]), one.version)
         if leaving is not None and leaving.session:
             known = changed.get(leaving.session) or self._record_of(leaving.session)
-            changed[leaving.session] = known.with_message_left(leaving, heard[0].version)
+            changed[leaving.session] = known.with_message_left(leaving, effects[0].version)
         return puts + [
             encode_record(self._link, s, known) for s, known in changed.items() if known != self._record_of(s)
         ]

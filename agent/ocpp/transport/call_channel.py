@@ -50,10 +50,10 @@ def action_key(out: Out, subject: Any) -> tuple[str, bool]:
 class CallChannel:
     """Sends and receives frames, one CALL at a time. Times are real seconds of the monotonic clock.
 
-    ``late(subject, heard)``: an answer came after its time-out (None: a refusal, or nothing
+    ``late(subject, effects)``: an answer came after its time-out (None: a refusal, or nothing
     useful). ``refusal_code``: the error code of the answer to the latest CALL, "" for none.
     ``unknown_actions``: what the backend does not offer (``action_key``), as far as it has said
-    so since its latest accepted boot. ``answered_s``: when the latest answer in time came."""
+    so since its latest accepted boot. ``last_answer_s``: when the latest answer in time came."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class CallChannel:
         self.rpc = Rpc()
         self.refusal_code = ""
         self.unknown_actions: set[tuple[str, bool]] = set()
-        self.received_s = self.answered_s = self.exchanged_s = self.clock_heard_s = 0.0
+        self.last_received_s = self.last_answer_s = self.last_exchange_s = self.last_clock_s = 0.0
         self._ctx, self._trace, self._late_answer = ctx, trace, late
         self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
         prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
@@ -83,7 +83,7 @@ class CallChannel:
         self.ws, self.dialect = ws, dialect
         self.rpc.codes = dialect.codes
         self.rpc.connection_opened()
-        self.received_s = self.exchanged_s = time.monotonic()
+        self.last_received_s = self.last_exchange_s = time.monotonic()
 
     # --- frames ----------------------------------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class CallChannel:
 
     def receive_frame(self, data: str | bytes) -> Finding:
         """Read a frame. Answers to our CALLs are resolved here."""
-        self.received_s = time.monotonic()
+        self.last_received_s = time.monotonic()
         try:
             finding = self.rpc.receive_frame(data)
         except Exception:  # no frame may end the agent, and with it the charging sessions
@@ -187,18 +187,18 @@ class CallChannel:
             raise
         except TimeoutError:
             self.rpc.expire_call(float("inf"))
-            if self.received_s <= began_s and not await self.ping_or_abort():
+            if self.last_received_s <= began_s and not await self.ping_or_abort():
                 raise ConnectionLost from None
             self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
             raise NoAnswer from None
-        self.exchanged_s = self.answered_s = time.monotonic()
+        self.last_exchange_s = self.last_answer_s = time.monotonic()
         self.refusal_code = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
-        heard = self._interpret_answer(out, subject, finding)
-        if heard is not None and heard.utc_s is not None:
-            self.clock_heard_s = self.exchanged_s
+        effects = self._interpret_answer(out, subject, finding)
+        if effects is not None and effects.utc_s is not None:
+            self.last_clock_s = self.last_exchange_s
             if self._ctx.primary:  # a second backend must not move billed times
-                self._ctx.clock.heard_utc(heard.utc_s, self.exchanged_s - began_s)
-        return heard
+                self._ctx.clock.heard_utc(effects.utc_s, self.last_exchange_s - began_s)
+        return effects
 
     def _remember_call(self, id_: str, out: Out, subject: Any) -> None:
         self._sent_calls[id_] = (out, subject)
@@ -229,11 +229,11 @@ class CallChannel:
     ) -> ResponseEffects | None:
         message = subject.message if isinstance(subject, OutboxRow) else subject
         try:
-            heard = take(message, payload, self._ctx)
+            effects = take(message, payload, self._ctx)
         except Exception as e:  # noqa: BLE001  an answer is foreign data, whatever a row trips over in it
             self.log_seldom(f"{self.url}: answer to {out.action} cannot be understood ({type(e).__name__})")
             return None
-        return None if heard is None else replace(heard, version=self.dialect.name)
+        return None if effects is None else replace(effects, version=self.dialect.name)
 
     def _was_refused(self, action: str, key: tuple[str, bool], code: str) -> None:
         consequence = ""
@@ -256,7 +256,7 @@ class CallChannel:
         except (TimeoutError, Closed):
             ws.transport.abort()
             return False
-        self.received_s = time.monotonic()
+        self.last_received_s = time.monotonic()
         return True
 
     # --- for people ------------------------------------------------------------------------------------------------

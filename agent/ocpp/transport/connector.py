@@ -298,5 +298,5 @@ def _describe_failure(backend: Backend, error: Exception) -> str:
         return f"{where}: hung up before it answered: check {_describe_address(backend)}, and that the backend runs"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
-    said = without_user_info(str(error))[:120]
-    return f"{where}: no WebSocket connection ({type(error).__name__}: {said!a}): check [backend] url"
+    reason = without_user_info(str(error))[:120]
+    return f"{where}: no WebSocket connection ({type(error).__name__}: {reason!a}): check [backend] url"

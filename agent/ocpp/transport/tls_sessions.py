@@ -26,7 +26,7 @@ class KeptSession:
     verified_s: float
 
     @property
-    def is_young(self) -> bool:
+    def is_fresh(self) -> bool:
         return time.monotonic() - self.verified_s < SESSION_MAX_S
 
 
@@ -47,7 +47,7 @@ class ResumingContext(ssl.SSLContext):
     def is_spent(self) -> bool:
         """Whether a full handshake is due although the key shares have been narrowed: Python
         cannot widen them again."""
-        return self._is_narrow and not any(kept.is_young for kept in self._sessions.values())
+        return self._is_narrow and not any(kept.is_fresh for kept in self._sessions.values())
 
     def wrap_bio(
         self,
@@ -61,7 +61,7 @@ class ResumingContext(ssl.SSLContext):
         host = str(server_hostname)
         self._offered.pop(host, None)  # left by a failed handshake: irrelevant for this one
         kept = self._sessions.pop(host, None)
-        if kept is not None and kept.is_young and self.failures.get(host, 0) < RESUMPTION_ATTEMPTS:
+        if kept is not None and kept.is_fresh and self.failures.get(host, 0) < RESUMPTION_ATTEMPTS:
             session, self._offered[host] = kept.session, kept
             self.failures[host] = self.failures.get(host, 0) + 1  # until it succeeds
             if self._tls_1_3:

@@ -121,7 +121,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._protocol.send_close(code, reason)
             self._write_pending()
         if not self._ended.is_set():
-            self._end_soon()
+            self._start_close_timer()
             if self._paused:  # the other side's close frame is behind messages that are no longer read
                 self._paused = False
                 self.transport.resume_reading()
@@ -151,7 +151,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._handle_event(event)
         self._write_pending()
         if self._protocol.close_expected():
-            self._end_soon()
+            self._start_close_timer()
         if self._protocol.handshake_exc is not None:
             self._handshake_done()
 
@@ -190,7 +190,7 @@ class WebSocket(asyncio.BufferedProtocol):
         else:  # TLS cannot be closed in one direction
             self.transport.close()
 
-    def _end_soon(self) -> None:
+    def _start_close_timer(self) -> None:
         if self._deadline is None:
             self._deadline = self._loop.call_later(self._close_timeout_s, self.transport.abort)
 

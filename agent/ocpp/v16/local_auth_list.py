@@ -27,8 +27,8 @@ def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListR
     entries = payload.get("localAuthorizationList") or ()
     if not all(e["idTag"] and is_plain(e["idTag"]) for e in entries):
         return {"status": "Failed"}
-    told = tuple((e["idTag"], decode_id_tag_info(e["idTagInfo"]) if "idTagInfo" in e else None) for e in entries)
-    return SendLocalListRequest(int(payload["listVersion"]), payload["updateType"] == "Full", told)
+    decoded = tuple((e["idTag"], decode_id_tag_info(e["idTagInfo"]) if "idTagInfo" in e else None) for e in entries)
+    return SendLocalListRequest(int(payload["listVersion"]), payload["updateType"] == "Full", decoded)
 
 
 def _answer_send_local_list(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

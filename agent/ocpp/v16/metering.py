@@ -35,12 +35,12 @@ def format_decimal(value: float, digits: int = 1) -> str:
 
 
 def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, str]]:
-    found, told, context = [], set(), sample.context.value
+    found, encoded, context = [], set(), sample.context.value
     for name in sample.measurands:
         for one in measured_values(name, sample.reading):
-            if one in told:  # both Voltage and Voltage.L1 are configured
+            if one in encoded:  # both Voltage and Voltage.L1 are configured
                 continue
-            told.add(one)
+            encoded.add(one)
             measurand, phase, value = one
             entry = {
                 "value": format_decimal(value, one.decimal_places),

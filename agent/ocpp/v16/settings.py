@@ -25,8 +25,8 @@ from agent.ocpp.wire.text import is_plain
 def is_key_offered(key: Key, ctx: RowContext) -> bool:
     """Return whether this station has the key. Keys of a profile exist only where the profile
     does, those of a language where the display has the language."""
-    spoken = not key.language or key.language in ctx.settings.list_value("languages")
-    return spoken and (key.profile == CORE or ctx.settings.offers_part(key.profile))
+    is_language_offered = not key.language or key.language in ctx.settings.list_value("languages")
+    return is_language_offered and (key.profile == CORE or ctx.settings.offers_part(key.profile))
 
 
 def find_offered_key(name: str, ctx: RowContext) -> Key | None:

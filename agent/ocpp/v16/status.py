@@ -43,18 +43,18 @@ def project_status(message: StatusChanged) -> StatusProjection:
 
 
 def _encode_status_notification(message: StatusChanged, ctx: RowContext) -> dict[str, Any]:
-    told = project_status(message)
+    projection = project_status(message)
     payload: dict[str, Any] = {
         "connectorId": message.evse,
-        "errorCode": told.error,
-        "status": told.status,
+        "errorCode": projection.error,
+        "status": projection.status,
         "timestamp": format_rfc3339(ctx.clock.utc_s(message.at)),
     }
-    if told.info:
-        payload["info"] = told.info[:50]
-    if told.vendor_code:
-        payload["vendorId"] = error_vendor_id(told.vendor_code)
-        payload["vendorErrorCode"] = told.vendor_code[:50]
+    if projection.info:
+        payload["info"] = projection.info[:50]
+    if projection.vendor_code:
+        payload["vendorId"] = error_vendor_id(projection.vendor_code)
+        payload["vendorErrorCode"] = projection.vendor_code[:50]
     return payload
 
 

@@ -27,23 +27,23 @@ def decode_message_content(content: Payload | None) -> tuple[MessageContent, ...
     return (MessageContent(text, content.get("language", ""), content["format"]),)
 
 
-def _find_receipt_url(said: tuple[MessageContent, ...]) -> str:
-    found = (m.content for m in said if m.format == "URI" and m.content.lower().startswith(("https://", "http://")))
+def _find_receipt_url(messages: tuple[MessageContent, ...]) -> str:
+    found = (m.content for m in messages if m.format == "URI" and m.content.lower().startswith(("https://", "http://")))
     return next((url for url in found if " " not in url), "")
 
 
 def decode_token_message(token: Token, info: Payload, ctx: RowContext) -> tuple[Event, ...]:
     """Decode the personal message of an IdTokenInfoType."""
-    said = decode_message_content(info.get("personalMessage"))
-    return (DriverMessageReceived(ctx.link, said, token=token),) if said else ()
+    messages = decode_message_content(info.get("personalMessage"))
+    return (DriverMessageReceived(ctx.link, messages, token=token),) if messages else ()
 
 
 def decode_session_cost(session: str, final: bool, payload: Payload, ctx: RowContext) -> Iterator[Event]:
     """Decode a TransactionEventResponse. An invalid amount is skipped: the answer to the
     transaction counts all the same."""
-    said = decode_message_content(payload.get("updatedPersonalMessage"))
-    if said and not final:
-        yield DriverMessageReceived(ctx.link, said, session=session)
+    messages = decode_message_content(payload.get("updatedPersonalMessage"))
+    if messages and not final:
+        yield DriverMessageReceived(ctx.link, messages, session=session)
     if payload.get("totalCost") is None:
         return
     try:
@@ -51,7 +51,7 @@ def decode_session_cost(session: str, final: bool, payload: Payload, ctx: RowCon
     except ValueError:
         return
     yield CostReceived(
-        ctx.link, session, Cost(total_micro, final, texts=said, qr=_find_receipt_url(said) if final else "")
+        ctx.link, session, Cost(total_micro, final, texts=messages, qr=_find_receipt_url(messages) if final else "")
     )
 
 

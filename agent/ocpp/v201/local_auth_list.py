@@ -26,9 +26,9 @@ def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListR
     tokens = [e["idToken"]["idToken"] for e in entries]
     if not all(t and is_plain(t) for t in tokens):
         return {"status": "Failed"}
-    said = (decode_id_token_info(e["idTokenInfo"]) if "idTokenInfo" in e else None for e in entries)
-    told = tuple(zip(tokens, said, strict=True))
-    return SendLocalListRequest(int(payload["versionNumber"]), payload["updateType"] == "Full", told)
+    infos = (decode_id_token_info(e["idTokenInfo"]) if "idTokenInfo" in e else None for e in entries)
+    decoded = tuple(zip(tokens, infos, strict=True))
+    return SendLocalListRequest(int(payload["versionNumber"]), payload["updateType"] == "Full", decoded)
 
 
 def _answer_send_local_list(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

@@ -40,12 +40,12 @@ def round_value(value: float, digits: int) -> int | float:
 
 def _encode_sampled_values(sample: Sample, ctx: RowContext) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    told = set()
+    encoded = set()
     for name in sample.measurands:
         for one in measured_values(name, sample.reading):
-            if one in told:  # both Voltage and Voltage.L1 are configured
+            if one in encoded:  # both Voltage and Voltage.L1 are configured
                 continue
-            told.add(one)
+            encoded.add(one)
             entry: dict[str, Any] = {
                 "value": round_value(one.value, one.decimal_places),
                 "context": sample.context.value,
@@ -82,12 +82,12 @@ def encode_signed_value(record: SignedReading, ctx: RowContext) -> dict[str, dic
     """Encode ``signedMeterValue`` with its SignedMeterValueType: the record byte for byte, in
     base64. Empty where the record is longer than the standard allows: a bill must not be refused
     because of its record."""
-    told = ctx.settings.bool_value("public_key_told")
+    with_key = ctx.settings.bool_value("public_key_told")
     value = {
         "signedMeterData": _encode_base64(record.data.encode("utf-8")),
         "signingMethod": record.method,
         "encodingMethod": record.encoding,
-        "publicKey": _encode_base64(bytes.fromhex(record.public_key)) if told else "",
+        "publicKey": _encode_base64(bytes.fromhex(record.public_key)) if with_key else "",
     }
     if long := [name for name, text in value.items() if len(text) > MOST[name]]:
         log.error("a signed record is not sent: %s is longer than OCPP 2.0.1 allows", long[0])

@@ -107,13 +107,13 @@ def _answer_get_report(reply: Response, payload: Payload, ctx: RowContext) -> di
     known = collect_facts(reply, ctx)
     every = list(list_entries(ctx))
     wanted, criteria = payload.get("componentVariable"), payload.get("componentCriteria")
-    chosen = [e for e in every if wanted is None or any(_is_wanted(e, w) for w in wanted)]
+    chosen = [e for e in every if wanted is None or any(_is_requested(e, w) for w in wanted)]
     if criteria:
         chosen = [e for e in chosen if any(_meets_criterion(e, c, every, known) for c in criteria)]
     return _answer_with_report(chosen, known, payload, ctx)
 
 
-def _is_wanted(entry: Entry, wanted: Payload) -> bool:
+def _is_requested(entry: Entry, wanted: Payload) -> bool:
     """Return whether the entry was requested. B08.FR.20-23: what is left out means all of them."""
     variable = wanted.get("variable")
     return is_component(entry, wanted["component"], loosely=True) and (

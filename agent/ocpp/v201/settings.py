@@ -91,10 +91,14 @@ def _decode_set_variables(payload: Payload, ctx: RowContext) -> SetVariablesRequ
 
 def _answer_set_variables(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     items = payload["setVariableData"]
-    return {"setVariableResult": [{"attributeStatus": _set_status(i, reply, ctx), **_echo_variable(i)} for i in items]}
+    return {
+        "setVariableResult": [
+            {"attributeStatus": _status_of_setting(i, reply, ctx), **_echo_variable(i)} for i in items
+        ]
+    }
 
 
-def _set_status(item: Payload, reply: Response, ctx: RowContext) -> str:
+def _status_of_setting(item: Payload, reply: Response, ctx: RowContext) -> str:
     found = _find_attribute(item, ctx)
     if isinstance(found, str):
         return found
@@ -108,7 +112,7 @@ def mask_secrets(action: str, payload: Payload) -> Payload:
     items = payload.get("setVariableData")
     if action == "SetVariables" and isinstance(items, list):
         return {**payload, "setVariableData": [_masked_item(item) for item in items]}
-    return _without_keys(payload) if action == "SetNetworkProfile" else payload
+    return _mask_network_secrets(payload) if action == "SetNetworkProfile" else payload
 
 
 def _masked_item(item: Any) -> Any:
@@ -116,14 +120,14 @@ def _masked_item(item: Any) -> Any:
     return {**item, "attributeValue": HIDDEN} if is_secret else item
 
 
-def _without_keys(value: Any) -> Any:
+def _mask_network_secrets(value: Any) -> Any:
     """Mask the secrets of an APN or a VPN, wherever they are."""
     if isinstance(value, dict):
-        return {n: HIDDEN if _is_key(n) else _without_keys(item) for n, item in value.items()}
-    return [_without_keys(item) for item in value] if isinstance(value, list) else value
+        return {n: HIDDEN if _is_secret_name(n) else _mask_network_secrets(item) for n, item in value.items()}
+    return [_mask_network_secrets(item) for item in value] if isinstance(value, list) else value
 
 
-def _is_key(name: str) -> bool:
+def _is_secret_name(name: str) -> bool:
     return "password" in name.lower() or name.lower() in ("simpin", "key")
 
 

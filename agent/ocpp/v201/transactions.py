@@ -189,10 +189,10 @@ def _decode_malformed_response(message: Any, payload: Payload, ctx: RowContext) 
     """Decode a malformed answer. An answer is no refusal: the backend has the event. Only the
     status of the token may be readable."""
     verdict = decode_status_alone(payload.get("idTokenInfo"))
-    heard = _decode_event_response(message, {}, ctx)
+    effects = _decode_event_response(message, {}, ctx)
     if verdict is None:
-        return heard
-    return replace(heard, events=(TransactionAcknowledged(ctx.link, message.session, message.session, verdict),))
+        return effects
+    return replace(effects, events=(TransactionAcknowledged(ctx.link, message.session, message.session, verdict),))
 
 
 _LOOSE = Out(MeterSampled, "MeterValues", encode_meter_values, decode_empty_response)

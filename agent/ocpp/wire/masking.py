@@ -39,7 +39,7 @@ def _mask_request(text: str, called: Called, dialect: Dialect) -> str:
     names, addressed = escaped or names_secret(text), escaped or _may_have_url(text)
     if (names or addressed) and len(text) > LOOKED_THROUGH:
         return HIDDEN
-    if names and _is_broken(called, dialect) and names_secret(encode_frame([called.payload])):
+    if names and _breaks_schema(called, dialect) and names_secret(encode_frame([called.payload])):
         return HIDDEN
     shown = dialect.mask_secrets(called.action, called.payload)
     if addressed:
@@ -68,7 +68,7 @@ def _may_have_url(text: str) -> bool:
     return "//" in text or "\\/" in text
 
 
-def _is_broken(called: Called, dialect: Dialect) -> bool:
+def _breaks_schema(called: Called, dialect: Dialect) -> bool:
     check = dialect.schemas.request_check(called.action) if dialect.schemas else None
     return check is not None and check(called.payload) is not None
 

@@ -119,7 +119,7 @@ Finding: TypeAlias = Called | Answered | Errored | SendNow | Dropped
 
 
 @mutable
-class _Sent:
+class _OutstandingCall:
     id: str
     action: str
     deadline_s: float
@@ -161,45 +161,45 @@ class Rpc:
     codes: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[Kind] = PLAIN
     dropped: int = 0
-    _out: _Sent | None = None
-    _sent: OrderedDict[str, str] = field(default_factory=OrderedDict)
-    _answers: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
+    _outstanding: _OutstandingCall | None = None
+    _sent_actions: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    _responses: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
     """Id of a CALL of the other side -> a hash of its text, and the response."""
 
     # --- our CALLs -----------------------------------------------------------------------------------------------
 
     @property
     def outstanding_id(self) -> str | None:
-        return self._out.id if self._out else None
+        return self._outstanding.id if self._outstanding else None
 
     def begin_call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
         """Return the text of a CALL, which is outstanding from now on. Raises ``RuntimeError``
         if another one is."""
-        if self._out is not None:
-            raise RuntimeError(f"CALL {self._out.id} is still outstanding")
+        if self._outstanding is not None:
+            raise RuntimeError(f"CALL {self._outstanding.id} is still outstanding")
         if not 0 < len(id_) <= ID_MAX:
             raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
         text = encode_frame([Kind.CALL, id_, action, payload])
-        self._out = _Sent(id_, action, deadline_s)
-        self._sent[id_] = action
-        self._sent.move_to_end(id_)
-        while len(self._sent) > SENT_KEPT:
-            self._sent.popitem(last=False)
+        self._outstanding = _OutstandingCall(id_, action, deadline_s)
+        self._sent_actions[id_] = action
+        self._sent_actions.move_to_end(id_)
+        while len(self._sent_actions) > SENT_KEPT:
+            self._sent_actions.popitem(last=False)
         return text
 
     def expire_call(self, now_s: float) -> str | None:
         """Return the id of the outstanding CALL if its time is over; a late answer is still
         welcome."""
-        if self._out is None or now_s < self._out.deadline_s:
+        if self._outstanding is None or now_s < self._outstanding.deadline_s:
             return None
-        id_, self._out = self._out.id, None
+        id_, self._outstanding = self._outstanding.id, None
         return id_
 
     def connection_opened(self) -> None:
         """Start with a new connection: the outstanding CALL is lost, and the message ids of the
         other side start again."""
-        self._out = None
-        self._answers.clear()
+        self._outstanding = None
+        self._responses.clear()
 
     # --- their CALLs ---------------------------------------------------------------------------------------------
 
@@ -212,8 +212,8 @@ class Rpc:
         return self._keep_answer(id_, encode_frame(frame))
 
     def _keep_answer(self, id_: str, text: str) -> str:
-        if id_ in self._answers:
-            self._answers[id_] = (self._answers[id_][0], text)
+        if id_ in self._responses:
+            self._responses[id_] = (self._responses[id_][0], text)
         return text
 
     def receive_frame(self, data: str | bytes) -> Finding:
@@ -249,7 +249,7 @@ class Rpc:
         kind, id_ = json_limits.frame_head(text) or (0, "")
         if kind == Kind.CALL and 0 < len(id_) <= ID_READABLE:
             return self._find_repetition(id_, text) or SendNow(self.encode_error(id_, Code.FORMAT, why))
-        action = self._sent.get(id_)
+        action = self._sent_actions.get(id_)
         if kind not in (Kind.CALLRESULT, Kind.CALLERROR) or action is None:
             return self._drop_frame(why)
         return Errored(id_, action, "Unreadable", why, self._is_late(id_))
@@ -261,13 +261,13 @@ class Rpc:
     def _find_repetition(self, id_: str, text: str) -> Finding | None:
         """Return the response to a CALL that came before; None if it is new. A new one is
         remembered."""
-        known, fingerprint = self._answers.get(id_), hash(text)
+        known, fingerprint = self._responses.get(id_), hash(text)
         if known is not None and known[0] == fingerprint:
             return SendNow(known[1]) if known[1] is not None else self._drop_frame("repeated while being worked on")
-        self._answers[id_] = (fingerprint, None)
-        self._answers.move_to_end(id_)
-        while len(self._answers) > ANSWERS_KEPT:
-            self._answers.popitem(last=False)
+        self._responses[id_] = (fingerprint, None)
+        self._responses.move_to_end(id_)
+        while len(self._responses) > ANSWERS_KEPT:
+            self._responses.popitem(last=False)
         return None
 
     def _read_call(self, id_: str, frame: list[Any], text: str) -> Finding:
@@ -287,15 +287,15 @@ class Rpc:
     def _is_late(self, id_: str) -> bool:
         """Return whether our CALL ``id_`` no longer waits for its answer. If it waits, it is
         answered now."""
-        if self._out is None or self._out.id != id_:
+        if self._outstanding is None or self._outstanding.id != id_:
             return True
-        self._out = None
+        self._outstanding = None
         return False
 
     def _read_response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
         """Read an answer. An invalid character becomes a question mark: a transaction id is not
         thrown away for it."""
-        action = self._sent.get(id_)
+        action = self._sent_actions.get(id_)
         if action is None:
             return self._drop_frame("answer to a message id that was never sent")
         if not is_whole(frame, text):

@@ -275,14 +275,14 @@ _DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 @functools.cache
-def _date_time() -> re.Pattern[str]:
+def _date_time_pattern() -> re.Pattern[str]:
     return re.compile(_DATE_TIME, re.ASCII)
 
 
 def is_date_time(text: str) -> bool:
     """Return whether the text is a date and time by RFC 3339 5.6: any offset, any number of
     fractional digits; the leap day depends on the year."""
-    match = _date_time().fullmatch(text)
+    match = _date_time_pattern().fullmatch(text)
     if match is None:
         return False
     year, month, day = int(text[:4]), int(match[1]), int(match[2])
