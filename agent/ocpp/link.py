@@ -132,6 +132,7 @@ class Link:
 
     @property
     def ocpp_version(self) -> str:
+        """The OCPP version in use."""
         return self._present_dialect.name
 
     @property
@@ -145,6 +146,7 @@ class Link:
 
     @property
     def reported_statuses(self) -> dict[int, dict[str, str]]:
+        """The latest status sent for each EVSE."""
         return {n: {"status": t.status, "error": t.error} for n, t in self._statuses.last_sent.items()}
 
     @property
@@ -187,6 +189,7 @@ class Link:
         self._work_arrived.set()
 
     def respond(self, order: Response) -> None:
+        """Pass on the domain's answer to a request of the backend."""
         self._requests.resolve_request(order)
 
     async def drain_queues(self, timeout_s: float) -> bool:

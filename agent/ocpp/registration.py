@@ -47,6 +47,8 @@ class Registration:
         return self.is_accepted
 
     def boot_answered(self, boot: BootAnswer, version: str, url: str) -> None:
+        """Take the backend's answer, and schedule the next BootNotification if it did not
+        accept."""
         self._ctx.boot, self._ctx.triggered = boot.status, False
         self._with = version, url
         if self.is_accepted:

@@ -251,10 +251,12 @@ class Dialect:
         object.__setattr__(self, "_outs", {r.message: r for r in self.rows if isinstance(r, Out | NotExpressible)})
 
     def request_row(self, action: str) -> In | NotOffered | None:
+        """Return the row for a request of the backend."""
         found: In | NotOffered | None = self.__dict__["_ins"].get(action)
         return found
 
     def message_row(self, message: type[Any]) -> Out | NotExpressible | None:
+        """Return the row for a message of the domain."""
         found: Out | NotExpressible | None = self.__dict__["_outs"].get(message)
         return found
 

@@ -54,10 +54,12 @@ class Key:
 
     @property
     def own_variable(self) -> Variable:
+        """The setting behind this key."""
         return VARIABLES[self.setting]
 
     @property
     def is_readonly(self) -> bool:
+        """Whether a backend must not change this key."""
         return self.count_of or not self.own_variable.writable
 
 

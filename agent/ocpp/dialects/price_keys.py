@@ -29,11 +29,13 @@ class JsonParts:
 
 
 def default_price() -> JsonParts:
+    """Return the settings behind ``DefaultPrice``."""
     texts = {"priceText": "tariff_fallback", "priceTextOffline": "tariff_fallback_offline"}
     return _build_parts(texts, _PRICES)
 
 
 def price_text(language: str) -> JsonParts:
+    """Return the settings behind ``DefaultPriceText,<language>``."""
     texts = {"priceText": f"tariff_fallback_{language}", "priceTextOffline": f"tariff_fallback_offline_{language}"}
     return _build_parts(texts, {})
 

@@ -18,6 +18,7 @@ from agent.ocpp.dialects.wrapping import JsonObject, wrap_received, wrap_sent
 
 
 def nulls_absent(dialect: Dialect, choice: object) -> Dialect:
+    """Read a field with the value null as a missing field."""
     return wrap_received(dialect, lambda action, is_answer, payload: _without_nulls(payload))
 
 
@@ -28,10 +29,13 @@ def _without_nulls(value: Any) -> Any:
 
 
 def unknown_fields_ignored(dialect: Dialect, choice: object) -> Dialect:
+    """Accept requests with unknown fields."""
     return replace(dialect, tolerates_unknown=True)
 
 
 def start_without_verdict(dialect: Dialect, choice: object) -> Dialect:
+    """Read an answer to StartTransaction without idTagInfo as Accepted."""
+
     def add_id_tag_info(action: str, is_answer: bool, payload: Payload) -> Payload:
         if action != "StartTransaction" or not is_answer or "idTagInfo" in payload:
             return payload
@@ -41,6 +45,8 @@ def start_without_verdict(dialect: Dialect, choice: object) -> Dialect:
 
 
 def connector_0_is_any(dialect: Dialect, choice: object) -> Dialect:
+    """Read connector 0 of a remote start as no connector."""
+
     def drop_connector_0(action: str, is_answer: bool, payload: Payload) -> Payload:
         if action != "RemoteStartTransaction" or is_answer or payload.get("connectorId") != 0:
             return payload
@@ -50,6 +56,7 @@ def connector_0_is_any(dialect: Dialect, choice: object) -> Dialect:
 
 
 def remote_start_asks(dialect: Dialect, choice: object) -> Dialect:
+    """Fix whether the token of a remote start is authorized first."""
     rows = (dialect.request_row(action) for action in ("RemoteStartTransaction", "RequestStartTransaction"))
     asking = (replace(row, decode=_decode_with_asks(row, choice == "always")) for row in rows if isinstance(row, In))
     return dialect.with_rows(*asking)
@@ -67,6 +74,7 @@ def _decode_with_asks(row: In, asks: bool) -> Callable[[Payload, RowContext], An
 
 
 def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
+    """Send tokens in capital or small letters."""
     spelt = str.upper if choice == "upper" else str.lower
 
     def respell_token(action: str, payload: JsonObject) -> JsonObject:
@@ -81,10 +89,12 @@ def id_tag_case(dialect: Dialect, choice: object) -> Dialect:
 
 
 def suspended_as_charging(dialect: Dialect, choice: object) -> Dialect:
+    """Send SuspendedEV and SuspendedEVSE as Charging."""
     return _reword_status(dialect, {"SuspendedEV": "Charging", "SuspendedEVSE": "Charging"})
 
 
 def finishing_as_preparing(dialect: Dialect, choice: object) -> Dialect:
+    """Send Finishing as Preparing."""
     return _reword_status(dialect, {"Finishing": "Preparing"})
 
 
@@ -105,6 +115,7 @@ def _reword_status(dialect: Dialect, words: Mapping[str, str]) -> Dialect:
 
 
 def security_events_kept(dialect: Dialect, choice: object) -> Dialect:
+    """Send no SecurityEventNotification."""
     return dialect.with_rows(NotExpressible(SecurityHappened, "quirk: this backend has no security extension"))
 
 
@@ -112,6 +123,7 @@ _FRACTION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
 
 
 def whole_seconds(dialect: Dialect, choice: object) -> Dialect:
+    """Send times in whole seconds, cut."""
     return wrap_sent(dialect, lambda action, payload: dict(_cut_fractions(payload)))
 
 
@@ -124,6 +136,8 @@ def _cut_fractions(value: Any) -> Any:
 
 
 def without_transaction_data(dialect: Dialect, choice: object) -> Dialect:
+    """Send StopTransaction without transactionData."""
+
     def drop_transaction_data(action: str, payload: JsonObject) -> JsonObject:
         return {k: v for k, v in payload.items() if action != "StopTransaction" or k != "transactionData"}
 
@@ -131,4 +145,5 @@ def without_transaction_data(dialect: Dialect, choice: object) -> Dialect:
 
 
 def heartbeat_always(dialect: Dialect, choice: object) -> Dialect:
+    """Send heartbeats also while other messages are exchanged."""
     return replace(dialect, heartbeat_always=True)

@@ -25,6 +25,7 @@ class InboundQueue:
         return not self._items or (len(self._items) < self.maxsize and self.bytes + size <= self.max_bytes)
 
     async def put(self, item: Called | SendNow, size: int) -> None:
+        """Add a request; waits while the queue is full."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._has_room(size))
             self._items.append((item, size))

@@ -54,6 +54,7 @@ class InboundRequests:
         return bool(self._waiting or self._unsent)
 
     async def wait_until_sent(self) -> None:
+        """Wait until every response is written."""
         await self._flushed.wait()
 
     async def serve_request(self, called: Called, dialect: Dialect) -> str:

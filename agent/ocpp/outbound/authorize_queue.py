@@ -26,6 +26,7 @@ class AuthorizeQueue:
         self._open: OrderedDict[str, _OpenRequest] = OrderedDict()
 
     def add_request(self, order: AuthorizeToken) -> None:
+        """Queue a request and start its time-out."""
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self.settle_request, order, None)
         self._open[order.request] = _OpenRequest(order, timer)
 

@@ -17,6 +17,8 @@ KEPT_MAX = 200
 
 @frozen
 class QueuedStatus:
+    """A status that waits to be sent. ``projection``: its words in the present version."""
+
     message: StatusChanged
     projection: StatusProjection
     due_s: float

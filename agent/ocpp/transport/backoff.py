@@ -29,6 +29,7 @@ class Backoff:
     _step: int = 0
 
     def next_wait_s(self) -> float:
+        """Return the next wait in seconds."""
         base_s = self.minimum_s * 2.0**self._step
         self._step = min(self._step + 1, self.repeats)
         return base_s + self.jitter.uniform(0.0, self.random_s)
@@ -40,4 +41,5 @@ class Backoff:
         self.repeats = settings.int_value("backoff_repeats")
 
     def reset(self) -> None:
+        """Start again with the shortest wait."""
         self._step = 0

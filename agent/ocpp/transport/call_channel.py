@@ -80,6 +80,7 @@ class CallChannel:
         self._logged: dict[str, float] = {}
 
     def attach_connection(self, ws: WebSocket, dialect: Dialect) -> None:
+        """Use a new connection and the dialect that was agreed on it."""
         self.ws, self.dialect = ws, dialect
         self.rpc.codes = dialect.codes
         self.rpc.connection_opened()
@@ -88,6 +89,7 @@ class CallChannel:
     # --- frames ----------------------------------------------------------------------------------------------------
 
     async def send_frame(self, text: str) -> None:
+        """Send a frame and trace it. A lost connection is left to the reader to report."""
         if self.ws is None:
             return
         self._trace("out", self._ctx.link, self.dialect.name, mask_urls_in_json(text))

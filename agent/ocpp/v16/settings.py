@@ -30,11 +30,13 @@ def is_key_offered(key: Key, ctx: RowContext) -> bool:
 
 
 def find_offered_key(name: str, ctx: RowContext) -> Key | None:
+    """Return the key of this name, if this station has it."""
     key = find_key_16(name)
     return key if key is not None and is_key_offered(key, ctx) else None
 
 
 def mask_secrets(action: str, payload: Payload) -> Payload:
+    """Return the payload with ``HIDDEN`` for a secret value of ChangeConfiguration."""
     name = payload.get("key")
     if action != "ChangeConfiguration" or not isinstance(name, str):
         return payload

@@ -38,6 +38,7 @@ def _derive_status(message: StatusChanged) -> str:
 
 
 def project_status(message: StatusChanged) -> StatusProjection:
+    """Return the status and the error in the words of 1.6."""
     error = ERRORS_16[message.faults[0]] if message.faults else Error16("NoError")
     return StatusProjection(_derive_status(message), error.code, error.info, error.vendor_code)
 

@@ -21,6 +21,7 @@ class Entry(NamedTuple):
 
     @property
     def component_type(self) -> dict[str, Any]:
+        """ComponentType of this entry."""
         component: dict[str, Any] = {"name": self.name.component}
         if self.name.of is Of.EVSE:
             component["evse"] = {"id": self.evse}
@@ -30,6 +31,7 @@ class Entry(NamedTuple):
 
     @property
     def variable_type(self) -> dict[str, Any]:
+        """VariableType of this entry."""
         instance = {"instance": self.name.instance} if self.name.instance else {}
         return {"name": self.name.variable, **instance}
 
@@ -70,6 +72,8 @@ def is_component(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
 
 
 def is_variable(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
+    """Return whether this entry is the variable that a request names. ``loosely``: a variable
+    without instance means all instances."""
     if wanted["name"].lower() != entry.name.variable.lower():
         return False
     instance = wanted.get("instance", "")

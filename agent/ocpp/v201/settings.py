@@ -109,6 +109,7 @@ def _status_of_setting(item: Payload, reply: Response, ctx: RowContext) -> str:
 
 
 def mask_secrets(action: str, payload: Payload) -> Payload:
+    """Return the payload with ``HIDDEN`` for each secret of SetVariables and SetNetworkProfile."""
     items = payload.get("setVariableData")
     if action == "SetVariables" and isinstance(items, list):
         return {**payload, "setVariableData": [_masked_item(item) for item in items]}

@@ -18,6 +18,7 @@ from agent.ocpp.wire.timestamps import format_rfc3339
 
 
 def project_status(message: StatusChanged) -> StatusProjection:
+    """Return the status in the words of 2.0.1."""
     return StatusProjection(message.connector.value, "NoError")
 
 

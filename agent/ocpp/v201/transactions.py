@@ -44,6 +44,7 @@ _OF_CONTEXT = {
 
 
 def trigger_reason(reason: TriggerReason) -> str:
+    """Return the trigger reason. TxResumed does not exist before 2.1."""
     return "ChargingStateChanged" if reason is TriggerReason.TX_RESUMED else reason.value
 
 

@@ -170,6 +170,7 @@ class Rpc:
 
     @property
     def outstanding_id(self) -> str | None:
+        """The id of the outstanding CALL, if there is one."""
         return self._outstanding.id if self._outstanding else None
 
     def begin_call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
@@ -204,6 +205,7 @@ class Rpc:
     # --- their CALLs ---------------------------------------------------------------------------------------------
 
     def encode_result(self, id_: str, payload: Mapping[str, Any]) -> str:
+        """Encode a CALLRESULT."""
         return self._keep_answer(id_, encode_frame([Kind.CALLRESULT, id_, payload]))
 
     def encode_error(self, id_: str, code: str, description: str = "") -> str:
