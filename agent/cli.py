@@ -1,4 +1,4 @@
-"""The command line: arguments in, an exit code out. No logic lives here, and nothing heavy is imported for ``run``."""
+"""The command line: arguments in, exit code out. No logic is here, and nothing heavy is imported for ``run``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMANDS = "chargy_agent.commands"
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) == 2 and arguments[0] == "run" and not arguments[1].startswith("-"):
-        _configure_logging(verbose=False)  # what systemd says: a station starts without argparse
+        _configure_logging(verbose=False)  # the call of systemd: a station starts without argparse
         return _exit_code_of(lambda: _run_station(Path(arguments[1])))
     parser = _build_parser(arguments)
     options = parser.parse_args(arguments)
@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         return _exit_code_of(lambda: _run_and_flush(options))
     except BrokenPipeError:
         if options.do is _run_with_options:
-            raise  # of a station it would be a defect
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it (head) has seen enough
+            raise  # in a station it would be a defect
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of the output (head) has ended
         return EXIT_PIPE
 
 
@@ -72,7 +72,7 @@ def _build_parser(arguments: list[str]) -> argparse.ArgumentParser:
 
 
 def _parser_builders(wanted: str) -> list[Callable[[Any], None]]:
-    """Who asks for one command does not wait for what the others import."""
+    """Return the functions that add the parsers. For one command the imports of the others are not loaded."""
     ours: dict[str, Callable[[Any], None]] = {
         "run": _add_run, "check": _add_check, "drivers": _add_drivers, "probe": _add_probe, "verify": _add_verify,
         "dead": _add_dead, "payments": _add_payments, "faults": _add_faults, "csms": _add_csms,
@@ -91,7 +91,7 @@ def _add_command_parser(commands: Any, name: str, text: str, about: str) -> argp
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command.add_argument("-v", "--verbose", action="store_true", help="say more on the log")
+    command.add_argument("-v", "--verbose", action="store_true", help="write more to the log")
     return command
 
 
@@ -108,7 +108,7 @@ def _add_run(commands: Any) -> None:
     command.add_argument(
         "--clock-scale",
         metavar="NAME,REAL_S,SCALED_S",
-        help="simulation: the rate has been another one; the station's time was SCALED_S when the machine's was REAL_S",
+        help="simulation: the rate has changed; the station's time was SCALED_S when the machine's was REAL_S",
     )
     command.add_argument(
         "--rtc-offset", type=float, default=0.0, metavar="S", help="simulation: the real-time clock is off by S seconds"
@@ -166,7 +166,7 @@ def _print_errors(group: BaseExceptionGroup[Any], path: Path) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    text = "Is this station file right? Every mistake with line, column and path, and what was meant."
+    text = "Check a station file: every mistake with line, column and key, and a suggestion."
     command = _add_command_parser(commands, "check", text, CHECK)
     command.add_argument("station", type=Path, metavar="STATION.toml")
     command.add_argument("--json", action="store_true", help="for machines, on standard output")
@@ -181,7 +181,7 @@ def _run_check(options: argparse.Namespace) -> int:
 
 def _add_drivers(commands: Any) -> None:
     command = _add_command_parser(
-        commands, "drivers", "The drivers that are installed: role, package, settings with defaults.", DRIVERS
+        commands, "drivers", "List the installed drivers: role, package, settings with defaults.", DRIVERS
     )
     command.add_argument("--json", action="store_true", help="for machines")
     command.set_defaults(do=_run_drivers)
@@ -194,13 +194,13 @@ def _run_drivers(options: argparse.Namespace) -> int:
 
 
 def _add_probe(commands: Any) -> None:
-    text = "Look at the devices of a station, meters and boards above all: a page of evidence."
+    text = "Identify the devices of a station, meters and boards above all: a page of evidence."
     command = _add_command_parser(commands, "probe", text, PROBE)
     command.add_argument("station", type=Path, metavar="STATION.toml")
+    command.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long each meter is read (10)")
     command.add_argument(
-        "--seconds", type=float, default=10.0, metavar="S", help="how long each meter is looked at (10)"
+        "--only", action="append", default=[], metavar="DEVICE", help="a device by its name on the page; repeatable"
     )
-    command.add_argument("--only", action="append", default=[], metavar="DEVICE", help="as the page names it; repeats")
     command.add_argument("--json", default="", metavar="FILE", help="the page for machines; - for standard output")
     command.set_defaults(do=_run_probe)
 
@@ -217,7 +217,7 @@ def _run_probe(options: argparse.Namespace) -> int:
 def _add_verify(commands: Any) -> None:
     from agent.commands.verify import command as verify
 
-    text = "The conformance checks of every device, on the real hardware: a report."
+    text = "Run the conformance checks of every device on the real hardware and write a report."
     command = _add_command_parser(commands, "verify", text, verify.ABOUT)
     verify.add_arguments(command)
     command.set_defaults(do=_run_verify)
@@ -231,17 +231,19 @@ def _run_verify(options: argparse.Namespace) -> int:
 
 
 def _add_dead(commands: Any) -> None:
-    command = _add_command_parser(commands, "dead", "What could not be delivered: list, show, resend, drop.", DEAD)
+    command = _add_command_parser(
+        commands, "dead", "Messages that could not be delivered: list, show, resend, drop.", DEAD
+    )
     command.add_argument("action", choices=("list", "show", "resend", "drop"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
-    command.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="as the list names them")
-    command.add_argument("--all", action="store_true", help="every dead letter (list and show do so by themselves)")
+    command.add_argument("numbers", type=int, nargs="*", metavar="NUMBER", help="from the list")
+    command.add_argument("--all", action="store_true", help="every dead letter (the default of list and show)")
     command.set_defaults(do=_run_dead_letters)
 
 
 def _run_dead_letters(options: argparse.Namespace) -> int:
     if options.action in ("resend", "drop") and bool(options.numbers) == options.all:
-        print(f"dead {options.action}: say which (numbers of the list), or --all", file=sys.stderr)
+        print(f"dead {options.action}: name the numbers from the list, or give --all", file=sys.stderr)
         return EXIT_WRONG_FILE
     file = _load_station_file(options.station)
     if file is None:
@@ -257,13 +259,13 @@ def _add_payments(commands: Any) -> None:
     )
     command.add_argument("action", choices=("list", "show", "review"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
-    command.add_argument("names", nargs="*", metavar="REFERENCE", help="as the list names them")
+    command.add_argument("names", nargs="*", metavar="REFERENCE", help="from the list")
     command.set_defaults(do=_run_payments)
 
 
 def _run_payments(options: argparse.Namespace) -> int:
     if options.action == "review" and not options.names:
-        print("payments review: say which (references of the list)", file=sys.stderr)
+        print("payments review: name the references from the list", file=sys.stderr)
         return EXIT_WRONG_FILE
     file = _load_station_file(options.station)
     if file is None:
@@ -277,7 +279,9 @@ def _add_faults(commands: Any) -> None:
     command = _add_command_parser(commands, "faults", "What is wrong with the station: list, clear.", FAULTS)
     command.add_argument("action", choices=("list", "clear"))
     command.add_argument("station", type=Path, metavar="STATION.toml")
-    command.add_argument("evses", type=int, nargs="*", metavar="EVSE", help="numbers of outlets; all without one")
+    command.add_argument(
+        "evses", type=int, nargs="*", metavar="EVSE", help="numbers of outlets; without one all outlets"
+    )
     command.set_defaults(do=_run_faults)
 
 
@@ -310,13 +314,15 @@ def _print_problems(path: Path, error: SettingsError) -> None:
 def _add_csms(commands: Any) -> None:
     from agent.csms import central_system
 
-    command = _add_command_parser(commands, "csms", "A central system of our own, for tests and demonstrations.", CSMS)
+    command = _add_command_parser(
+        commands, "csms", "Start a small central system (CSMS) for tests and demonstrations.", CSMS
+    )
     central_system.add_arguments(command)
     command.set_defaults(do=central_system.main)
 
 
 def _add_installed(entry: EntryPoint, commands: Any) -> None:
-    """A command of another package (the simulated station)."""
+    """Add the command of another package (the simulated station)."""
     found = entry.load()
     command = _add_command_parser(commands, found.name, found.help, getattr(found, "about", "") or found.help)
     found.add_arguments(command)

@@ -1,4 +1,4 @@
-"""Is a station file right? All that can be said of one before an agent runs with it."""
+"""``chargy-agent check``: everything that can be checked of a station file before an agent runs with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GOOD, WRONG = 0, 2
 
 
 def run(path: Path, as_json: bool) -> int:
-    """The command."""
+    """Run the command. Returns the exit code."""
     file, problems = check_station_file(path)
     if as_json:
         listed = [{"line": p.line, "column": p.column, "path": p.path, "message": p.message} for p in problems]
@@ -44,7 +44,7 @@ def run(path: Path, as_json: bool) -> int:
 
 
 def check_station_file(path: Path) -> tuple[StationFile | None, list[Problem]]:
-    """Whatever could be read of the file, and all its mistakes, those of every stage."""
+    """Return what could be read of the file, and its mistakes of every stage."""
     complaints: list[str] = []
     try:
         file: StationFile | None = load_station_file(path)
@@ -61,12 +61,15 @@ def check_station_file(path: Path) -> tuple[StationFile | None, list[Problem]]:
 
 
 def _follows_from_earlier(path: str, told: Sequence[str]) -> bool:
-    """A value that was not accepted is replaced by its default, and what that leads to is no mistake of its own."""
+    """Return whether a problem is a consequence of an earlier one.
+
+    A value that was refused is replaced by its default. What follows from the default is not a mistake of its own.
+    """
     return any(path == t or path.startswith((f"{t}.", f"{t}[")) for t in told)
 
 
 def complaints_after_loading(file: StationFile) -> Iterable[str]:
-    """Complaints about a station file that loading it does not find: settings, drivers and their own settings."""
+    """Return the complaints that loading the file does not find: settings, drivers and their own settings."""
     from agent.ports.zone import NoZone, load_time_zone
 
     wrong: list[str] = []
@@ -93,7 +96,7 @@ def complaints_after_loading(file: StationFile) -> Iterable[str]:
 
 
 def _language_complaints(file: StationFile) -> Iterator[str]:
-    """What a screen can say: there are texts of each language, and the currency is one."""
+    """Check that there are texts for each language, and that the currency exists."""
     from agent.services.devices.configured import config_dirs
 
     folders = [folder / "texts" for folder in config_dirs(file)]
@@ -110,7 +113,7 @@ def _language_complaints(file: StationFile) -> Iterator[str]:
 
 
 def _secret_complaints(file: StationFile) -> Iterator[str]:
-    """Files that only the agent's user may read."""
+    """Check the files that only the agent's user may read."""
     for backend in file.backends:
         if said := secret_file.secret_text_problem(backend.password_file):
             yield f"backend {backend.name}: password_file: {said}"
@@ -140,7 +143,7 @@ def _sink_complaints(file: StationFile) -> Iterator[str]:
 
 
 LONGEST_SOCKET = 107
-"""Bytes of the path of a unix socket (unix(7))."""
+"""The most bytes that the path of a Unix socket may have (unix(7))."""
 
 
 def _socket_complaints(file: StationFile) -> Iterator[str]:
@@ -150,7 +153,7 @@ def _socket_complaints(file: StationFile) -> Iterator[str]:
 
 
 def device_complaints(file: StationFile) -> list[str]:
-    """Of the devices alone, also of a file in which something else is wrong."""
+    """Return the complaints about the devices alone, also for a file with other mistakes."""
     from agent.services.devices.configured import compose_devices
 
     try:
@@ -161,7 +164,7 @@ def device_complaints(file: StationFile) -> list[str]:
 
 
 def _serial_line_complaints(file: StationFile, composed: Sequence[ComposedDevice]) -> list[str]:
-    """All devices on one serial line speak at its speed."""
+    """Check that all devices on one serial line use the same speed and parity."""
     from agent.services.devices.configured import verify_kit_of
 
     wrong: list[str] = []

@@ -1,7 +1,7 @@
-"""``chargy-agent dead``: what could not be delivered, looked at and decided upon by a person.
+"""``chargy-agent dead``: a person reviews messages that could not be delivered, and decides about them.
 
-A running agent is asked over its status socket; while it is stopped the store itself is opened (which no second process
-can do: the store is locked by whoever has it).
+A running agent is asked over its status socket. While it is stopped, the store itself is opened. Two processes cannot
+open the store at once: the first one locks it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.station_file.settings import StationFile
 
 
 def run(file: StationFile, do: str, seqs: Sequence[int] | None) -> int:
-    """The command. Prints; 0 done, 1 nothing of it was there, 2 it cannot be done."""
+    """Run the command and print the result. Returns 0: done, 1: a number is not there, 2: it cannot be done."""
     try:
         question = {"do": do, "seqs": None if seqs is None else list(seqs)}
         said = asyncio.run(query_agent_or_store(file, ASK, question, answer_dead_letters))

@@ -1,4 +1,4 @@
-"""``chargy-agent drivers``: what is installed here, who brought it, what its table in the station file may say."""
+"""``chargy-agent drivers``: the installed drivers, their packages, and the keys of their tables in a station file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ SOME_BROKEN = 1
 
 @frozen
 class Setting:
-    """A key of the device's table. ``default`` None: must be given (``required``), or nothing. ``rules``: its range or
-    its choices, in words."""
+    """A key of the device's table.
+
+    ``default`` None: the key is ``required``, or its default is nothing. ``rules``: its range or choices, in words.
+    """
 
     name: str
     type: str
@@ -33,8 +35,11 @@ class Setting:
 
 @frozen
 class Row:
-    """``missing``: requirements of the driver's extras that are not installed. ``trouble``: why it cannot be used;
-    ``lacks``: the module that is not installed, and the command that installs it."""
+    """One driver.
+
+    ``missing``: requirements of the driver's extras that are not installed. ``trouble``: why it cannot be used.
+    ``lacks``: the module that is not installed, and the command that installs it.
+    """
 
     name: str
     role: str = ""
@@ -47,17 +52,17 @@ class Row:
 
 
 def run(as_json: bool) -> int:
-    """The command. 0, or 1 when a driver is installed that cannot be used."""
+    """Run the command. Returns 0, or 1 if an installed driver cannot be used."""
     rows = installed_drivers()
     if as_json:
         print(json.dumps({"v": 1, "drivers": [_json_row(r) for r in rows]}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(_text_lines(rows)))
-    return SOME_BROKEN if any(r.trouble or r.missing for r in rows) else 0  # an extra that nobody uses is no defect
+    return SOME_BROKEN if any(r.trouble or r.missing for r in rows) else 0  # an unused extra is not a defect
 
 
 def installed_drivers() -> list[Row]:
-    """Every registered driver by name. One that is broken is a row as well, and spoils no other."""
+    """Return a row for every registered driver, by name. A broken driver has a row too and does not affect others."""
     return [driver_row(e) for e in sorted(entry_points(group=GROUP), key=lambda e: e.name)]
 
 
@@ -85,7 +90,7 @@ def _setting_row(settings: type[Any], f: Field[Any]) -> Setting:
 
 
 def _type_name(hint: Any) -> str:
-    """The type without its rules, as it is written."""
+    """Return the type as it is written, without its rules."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " | ".join(_type_name(a) for a in typing.get_args(hint))
     base, _ = split_type_and_rules(hint)
@@ -96,7 +101,7 @@ def _type_name(hint: Any) -> str:
 
 
 def _missing_requirements(entry: EntryPoint) -> Iterator[str]:
-    """Requirements of the extras that the entry point names (``name = "module:DRIVER [extra]"``)."""
+    """Yield missing requirements of the entry point's extras (``name = "module:DRIVER [extra]"``)."""
     for requirement in _requirements_of_extras(entry.dist, entry.extras) if entry.dist and entry.extras else ():
         try:
             version(requirement)

@@ -1,5 +1,7 @@
-"""Faults for a technician: what it is and what to do about it. ``docs/faults.md`` and ``chargy-agent faults`` say the
-same; the screen has words of its own, for drivers."""
+"""Texts of the faults for a technician: what it is and what to do about it.
+
+``docs/faults.md`` and ``chargy-agent faults`` show the same texts. The screen has texts of its own, for drivers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ MREC_SYNONYMS = {
     Fault.MREC19: Fault.PLUG_HOT,
     Fault.MREC23: Fault.PROXIMITY_FAULT,
 }
-"""The MREC names of boards are the same conditions."""
+"""The MREC names of boards mean the same conditions."""
 
 FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
     Fault.EMERGENCY_STOP: ("the emergency stop is pressed", "find out why, release the button"),
@@ -91,7 +93,7 @@ FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
         "wiring, address, supply, map of the meter; the log says what was tried",
     ),
     Fault.METER_IMPLAUSIBLE: (
-        "the meter tells what cannot be",
+        "the meter reports impossible values",
         "wiring, termination, map of the meter; line and load, or a transformer, the wrong way round: see the log",
     ),
     Fault.METER_EXCHANGED: (
@@ -122,9 +124,9 @@ FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
     Fault.BOARD_CONFIG: ("the board is set up otherwise", "the board's own settings; the log says which"),
     Fault.STORE_FAILED: ("the disk takes nothing", "disk: see [operations](operations.md)"),
     Fault.RECORD_POISONED: ("a record on disk cannot be read", "see [operations](operations.md)"),
-    Fault.PAYMENT_UNCERTAIN: ("a payment nobody is sure of", "see [payments](payments.md)"),
+    Fault.PAYMENT_UNCERTAIN: ("a payment whose outcome is uncertain", "see [payments](payments.md)"),
     Fault.WEAK_SIGNAL: ("weak radio signal", "antenna"),
-    Fault.RESET_FAILURE: ("a reset has not helped", "a reset did not clear what is told beside it"),
+    Fault.RESET_FAILURE: ("a reset has not helped", "a reset did not clear the fault that is reported with it"),
     Fault.INTERNAL_ERROR: ("an error of the station's own", "the log"),
     Fault.MREC10: ("the vehicle is in a mode that cannot be", "another vehicle; with every vehicle: the board"),
     Fault.MREC20: ("the plug is not all the way in", "the driver pushes it in; contacts of the socket"),
@@ -136,12 +138,12 @@ FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
 
 
 def describe_fault(fault: Fault) -> tuple[str, str]:
-    """What it is, and what to do."""
+    """Return what the fault is, and what to do about it."""
     return FAULT_TEXTS[MREC_SYNONYMS.get(fault, fault)]
 
 
 def without_markdown(text: str) -> str:
-    """As people read it who have no page with links before them."""
+    """Return the text without Markdown, for a terminal."""
     import re
 
     return re.sub(r"\[([^\]]*)\]\(([^)]*)\)", r"\1 (docs/\2)", text.replace("**", "").replace("`", ""))

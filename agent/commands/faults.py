@@ -1,7 +1,7 @@
-"""``chargy-agent faults``: what is wrong, in words, and what somebody who has looked at it may clear.
+"""``chargy-agent faults``: list the faults in words, and clear the latched ones after a review.
 
-A running agent is asked over its status socket. While it is stopped only what is latched is known, and nothing is
-cleared: the board has to show that it is over.
+A running agent is asked over its status socket. While it is stopped, only the latched faults are known, and nothing is
+cleared: the board has to show that a fault is over.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from agent.station_file.settings import StationFile
 
 LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0
-"""The board is looked at five seconds after it was told, and again as often as ``reset_retries`` says."""
+"""The board is read five seconds after the reset order, and again as often as ``reset_retries`` says."""
 
 
 async def _answer_from_store(store: Store, question: dict[str, Any]) -> dict[str, Any]:
-    """What the store remembers."""
+    """Answer from the store of a stopped agent: only latched faults are known."""
     if question["do"] == "clear":
         return {"error": "the agent is not running: start it, so that the board can show that it is over"}
     kept = (await store.facts()).get("latched", {})
@@ -40,7 +40,10 @@ async def _answer_from_store(store: Store, question: dict[str, Any]) -> dict[str
 
 
 def run(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> int:
-    """Prints. 0: nothing is wrong, or everything latched was cleared; 1: something is; 2: it cannot be done."""
+    """Run the command and print the result.
+
+    Returns 0: nothing is wrong, or all that was latched is cleared; 1: something is wrong; 2: it cannot be done.
+    """
     unknown = sorted(set(evses or ()) - {e.number for e in file.evses})
     try:
         if unknown:
@@ -94,7 +97,7 @@ async def _clear_faults(file: StationFile, evses: Sequence[EvseId] | None) -> in
     if not before:
         print("nothing is latched; what else is wrong goes by itself when its cause does: chargy-agent faults list")
         return 0
-    print("the boards are told, and looked at for some seconds")
+    print("resetting the boards and reading them for some seconds")
     left = await _wait_for_boards(file, sorted({r["evse"] for r in before}))
     for row in before:
         stays = (row["evse"], row["fault"]) in left
@@ -104,12 +107,12 @@ async def _clear_faults(file: StationFile, evses: Sequence[EvseId] | None) -> in
 
 
 async def _wait_for_boards(file: StationFile, evses: Sequence[EvseId]) -> set[tuple[EvseId, str]]:
-    """What is latched once nobody looks any more."""
+    """Wait until the boards have been read. Returns the faults that are still latched."""
     until_s = time.monotonic() + PATIENCE_S
     while True:
         latched = [r for r in (await _query_faults(file, "list", evses))["faults"] if r["latched"]]
         if not any(r["waits"] for r in latched):
             return {(r["evse"], r["fault"]) for r in latched}
         if time.monotonic() > until_s:
-            raise CannotDo("a board has not answered yet; it is looked at as soon as it does: chargy-agent faults list")
+            raise CannotDo("a board has not answered yet; it is read as soon as it does: chargy-agent faults list")
         await asyncio.sleep(LOOK_EVERY_S)

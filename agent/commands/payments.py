@@ -1,6 +1,6 @@
-"""``chargy-agent payments``: the journal of bank card payments, for the reconciliation and for what nobody is sure of.
+"""``chargy-agent payments``: the journal of bank card payments, for reconciliation and for uncertain payments.
 
-A running agent is asked over its status socket; while it is stopped the store itself is opened.
+A running agent is asked over its status socket. While it is stopped, the store itself is opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOWHERE = " (its terminal is not in the station file)"
 
 
 def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
-    """The command. Prints; 0 done, 1 nothing of it was there, 2 it cannot be done."""
+    """Run the command and print the result. Returns 0: done, 1: a payment is not there, 2: it cannot be done."""
     try:
         said = asyncio.run(
             query_agent_or_store(

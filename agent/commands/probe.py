@@ -1,7 +1,8 @@
-"""``chargy-agent probe``: looks at the devices of a station file through their drivers, gives no release, and writes a
-page of evidence: who each is, and of meters and boards what was proven, what failed, what nobody can prove from here.
+"""``chargy-agent probe``: read the devices of a station file through their drivers and write a page of evidence.
 
-It holds the store's lock meanwhile: a running agent and a probe never share a line.
+The page shows the identity of each device. For meters and boards it shows what was proven, what failed, and what cannot
+be proven from here. Release is never given. The probe holds the store's lock: a running agent and a probe never share a
+line.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ ALL_PROVEN, SOMETHING_FAILED, WRONG_FILE, NOT_ALL_PROVEN = 0, 1, 2, 3
 
 @frozen
 class Options:
-    """``seconds``: how long each meter is looked at; ``only``: names of devices (all, when empty); ``json``: where the
-    page goes for machines ("-": standard output, instead of the text)."""
+    """``seconds``: how long each meter is read. ``only``: names of devices, empty for all. ``json``: the file for the
+    page as JSON; "-" for standard output, instead of the text."""
 
     seconds: float = 10.0
     only: tuple[str, ...] = ()
@@ -52,7 +53,7 @@ class Options:
 
 @frozen
 class ProbedDevice:
-    """One device and what was found."""
+    """One device and the findings about it."""
 
     device: ComposedDevice
     identity: MeterIdentity | TerminalIdentity | None
@@ -65,13 +66,13 @@ class ProbedDevice:
 
 
 def run(file: StationFile, options: Options) -> int:
-    """The command. 0: everything proven, 1: something failed, 2: cannot be done, 3: nothing failed, not all proven."""
+    """Run the command. Returns 0: everything proven, 1: something failed, 2: cannot be done, 3: not all proven."""
     try:
         seen = asyncio.run(_probe_station(file, options, _print_progress))
     except SettingsError as e:
         return _print_refusal(str(e))
     except (StoreError, StoreRefused) as e:
-        return _print_refusal(f"{e} (stop the agent while you probe: two programs on one line read wrong)")
+        return _print_refusal(f"{e} (stop the agent while you probe: two programs on one line get wrong readings)")
     if not seen:
         return _print_refusal(
             f"{file.path}: names no device to look at; write its board, meter ... into it, or, without hardware, start "
@@ -96,7 +97,7 @@ def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# --- looking --------------------------------------------------------------------------------------------------------
+# --- probing --------------------------------------------------------------------------------------------------------
 
 
 async def _probe_station(file: StationFile, options: Options, say: Callable[[str], None]) -> list[ProbedDevice]:
@@ -111,7 +112,7 @@ async def _probe_station(file: StationFile, options: Options, say: Callable[[str
 
 
 def _choose_devices(devices: list[ComposedDevice], only: Sequence[str]) -> list[ComposedDevice]:
-    """Raises ``SettingsError`` for a name that is none."""
+    """Return the chosen devices. Raises ``SettingsError`` for an unknown name."""
     names = [d.name for d in devices]
     if unknown := [n for n in only if n not in names]:
         raise SettingsError(
@@ -121,7 +122,7 @@ def _choose_devices(devices: list[ComposedDevice], only: Sequence[str]) -> list[
 
 
 async def _open_locked_store(file: StationFile) -> Store | None:
-    """The agent's store, which nobody else can open meanwhile. None: there is none yet, and none is made."""
+    """Open the agent's store, so that no other process can. Returns None if there is none; none is created."""
     path = file.station.state_dir / "agent.db"
     return await Store.open(path, file.station.store_max_mb) if path.exists() else None
 
@@ -181,7 +182,7 @@ async def _probe_board(port: Any, say: Callable[[str], None], name: str) -> list
 
 
 async def _self_description(port: Any, role: str, identity: TerminalIdentity | None) -> str:
-    """Who a device without evidence of its own says that it is; nothing is switched, shown or asked of a card."""
+    """Return what a device without evidence of its own says about itself. Nothing is switched, shown or read."""
     if identity is not None:
         told = (f"{what} {value}" for what, value in asdict(identity).items() if value)
         return ", ".join(told) or "opened; it says nothing of itself"
@@ -206,7 +207,7 @@ def _monotonic_stamp() -> tuple[int, float]:
 
 
 def machine_page(file: StationFile, seen: Sequence[ProbedDevice]) -> dict[str, Any]:
-    """What the audit embeds; ``v`` changes when a key changes its meaning."""
+    """Return the page as data. The audit embeds it. ``v`` changes when a key changes its meaning."""
     verdicts = [s.verdict for s in seen]
     order = (Verdict.FAILED, Verdict.UNPROVEN, Verdict.PROVEN)
     return {

@@ -21,14 +21,13 @@ Answer = Callable[[Store, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class CannotDo(Exception):
-    """``str()`` says what to do."""
+    """The question cannot be answered. ``str()`` says what to do."""
 
 
 async def query_agent_or_store(
     file: StationFile, name: str, question: dict[str, Any], answer: Answer
 ) -> dict[str, Any]:
-    """The answer of the running agent, otherwise that of its store. Raises ``CannotDo``, ``StoreError``,
-    ``StoreRefused``."""
+    """Ask the running agent, otherwise its store. Raises ``CannotDo``, ``StoreError``, ``StoreRefused``."""
     path = (file.station.state_dir / "agent.db").resolve()
     question = {"v": VERSION, "type": "ask", "ask": name, "store": str(path), **question}
     for socket in _candidate_sockets(file):
@@ -45,14 +44,14 @@ async def query_agent_or_store(
 
 
 def _candidate_sockets(file: StationFile) -> list[Path]:
-    """Where the agent of this file may listen: as it chooses itself, and as systemd makes it choose."""
+    """Return where the agent of this file may listen: by its own choice, and by that of systemd."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     candidates = [file.station.status_socket, Path(given) / "status.sock" if given else None, SYSTEM_SOCKET]
     return [p for p in (*candidates, file.station.state_dir / "status.sock") if p is not None and p.exists()]
 
 
 async def _query_agent(socket: Path, question: dict[str, Any]) -> dict[str, Any] | None:
-    """None: nobody is there, or nobody who knows this question."""
+    """Ask the agent at this socket. Returns None if none listens there, or if it does not know the question."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_unix_connection(str(socket), limit=LINE_BYTES)

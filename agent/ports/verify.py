@@ -20,12 +20,14 @@ T = TypeVar("T")
 
 
 class Skipped(Exception):
-    """The check cannot be made here; ``str()`` is the reason and what it would take."""
+    """The check cannot run here. ``str()`` gives the reason and what is needed."""
 
 
 class Action(StrEnum):
-    """What a hand does: a person's, or a robot's. Each is a level: who finds it so does nothing. ``CAR_ASKS``: a
-    vehicle (or a test box in its stead) on the cable that asks for energy as soon as it is offered any."""
+    """What an operator does, a person or a robot. Each is a state to reach: if it is reached, nothing is done.
+
+    ``CAR_ASKS``: a vehicle, or a test box, is on the cable and asks for energy as soon as some is offered.
+    """
 
     CAR_AWAY = "car_away"
     CAR_ASKS = "car_asks"
@@ -37,8 +39,10 @@ class Action(StrEnum):
 
 
 class FaultMode(StrEnum):
-    """What the bus shim does with replies of the device: hand them on; swallow them; no line at all; other octets
-    instead; the first half only; too late."""
+    """What the bus shim does with the replies of the device.
+
+    Pass them; drop them; close the line; send other octets; send the first half only; send them too late.
+    """
 
     PASS = "pass"
     SILENT = "silent"
@@ -50,7 +54,7 @@ class FaultMode(StrEnum):
 
 @frozen
 class Wire:
-    """Where the device is: ``kind`` "tcp" (``host``, ``port``) or "serial" (``device`` and how it is spoken to)."""
+    """Address of the device: ``kind`` "tcp" (``host``, ``port``) or "serial" (``device`` and line parameters)."""
 
     kind: str
     host: str = ""
@@ -66,7 +70,7 @@ class Wire:
 
 
 def wire_of_settings(settings: Any, where: Where) -> Wire | None:
-    """By the customary keys: ``device`` (with ``baud``, ``parity``) or ``host`` and ``port``; ``line`` says which."""
+    """Return the wire by the usual keys: ``device`` (``baud``, ``parity``) or ``host`` and ``port``, by ``line``."""
     device, host = getattr(settings, "device", ""), getattr(settings, "host", "")
     line = getattr(settings, "line", "")
     if device and line in ("", "rtu"):
@@ -77,7 +81,7 @@ def wire_of_settings(settings: Any, where: Where) -> Wire | None:
 
 
 def move_to_wire(settings: Any, wire: Wire) -> Any:
-    """The settings with the device at another place. A pseudo terminal knows no parity."""
+    """Return the settings with the device at another address. A pseudo terminal has no parity."""
     from dataclasses import replace
 
     if wire.kind == "tcp":
@@ -99,38 +103,38 @@ class VerifyKit:
 
 
 class FaultProxy(Protocol):
-    """A proxy between driver and device."""
+    """A proxy between a driver and its device."""
 
     async def set_fault_mode(self, mood: FaultMode) -> None:
-        """From now on. ``PASS`` brings the line back after a ``CUT``."""
+        """Change what happens to replies from now on. ``PASS`` opens the line again after a ``CUT``."""
         ...
 
 
 class DeviceUnderTest(Protocol):
-    """One device. Everything that it gives and that holds something is a context manager, and what was given to the
-    device (release above all) is taken back on every way out."""
+    """One device. Whatever it opens is a context manager. On every way out the device's state is restored, above all
+    release is withdrawn."""
 
     name: str
     evse: EvseId
     settings: Any
     where: Where
     samples: int
-    """How often something is measured whose 95th percentile is told."""
+    """Number of measurements for a 95th percentile."""
     reads: int
-    """Of the memory check; 0 leaves it out."""
+    """Number of reads of the memory check; 0 skips it."""
     patience_s: float
-    """How long a hand may take."""
+    """How long an operator may take."""
 
     def open_port(self) -> AbstractAsyncContextManager[Any]:
-        """The opened port."""
+        """Open the port."""
         ...
 
     def open_through_proxy(self) -> AbstractAsyncContextManager[tuple[Any, FaultProxy]]:
-        """The port, opened through the shim, and the shim. Raises ``Skipped``: this driver's line takes none."""
+        """Open the port through a fault proxy. Yields both. Raises ``Skipped`` if the driver's line takes none."""
         ...
 
     def vehicle_charging(self) -> AbstractAsyncContextManager[None]:
-        """A vehicle draws energy through this EVSE's board. Raises ``Skipped`` without a board, a hand or consent."""
+        """Let a vehicle charge at this EVSE. Raises ``Skipped`` without a board, an operator or consent."""
         ...
 
     async def request_action(self, deed: Action, what: str = "") -> None:
@@ -138,37 +142,37 @@ class DeviceUnderTest(Protocol):
         ...
 
     async def reference_value(self, key: str, question: str) -> str:
-        """What somebody else measures or reads: the meter's own display, the number on the card. Raises ``Skipped``."""
+        """Return an independent value: from the meter's display, the number on the card. Raises ``Skipped``."""
         ...
 
     async def expect_observation(self, what: str, expected: str, question: str) -> None:
-        """Somebody looks at it. Raises ``AssertionError`` when it is otherwise, ``Skipped`` when nobody can."""
+        """Ask for an observation. Raises ``AssertionError`` if it differs, ``Skipped`` if it cannot be made."""
         ...
 
     def require_consent(self) -> None:
-        """Raises ``Skipped`` unless the technician has said yes to release."""
+        """Raise ``Skipped`` unless the technician has allowed release."""
         ...
 
     async def finish_uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
-        """What must not stay half done: Ctrl-C and the check's own patience wait for it."""
+        """Finish work that must not stay half done. Ctrl-C and the time-out of the check wait for it."""
         ...
 
     def panel_image(self) -> bytes:
-        """What the display shows, as PNG. Raises ``Skipped``."""
+        """Return the picture on the display as PNG. Raises ``Skipped``."""
         ...
 
     def show_progress(self, text: str) -> None:
-        """Progress."""
+        """Show progress."""
         ...
 
     def record_figure(self, name: str, value: float | str) -> None:
-        """For the report; units in the name."""
+        """Record a figure for the report. The unit is part of the name."""
         ...
 
 
 @frozen
 class Check:
-    """``role`` is the port's (``Driver.role``)."""
+    """A check of all devices with this ``role`` (``Driver.role``)."""
 
     role: str
     name: str

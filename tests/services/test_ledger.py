@@ -94,7 +94,7 @@ async def test_one_that_was_looked_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "why"), [(["review"], "say which"), (["list"], "there is no store"), (["show", "X"], "there is no store")]
+    ("words", "why"), [(["review"], "name the"), (["list"], "there is no store"), (["show", "X"], "there is no store")]
 )
 def test_what_cannot_be_done_says_why_and_makes_no_store(tmp_path: Path, words: list[str], why: str) -> None:
     file = tmp_path / "station.toml"

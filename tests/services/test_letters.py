@@ -152,7 +152,7 @@ async def test_a_store_that_somebody_has_open_without_answering_is_left_alone(tm
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [(["resend"], "say which"), (["drop", "7", "--all"], "say which"), (["list"], "there is no store")],
+    [(["resend"], "name the"), (["drop", "7", "--all"], "name the"), (["list"], "there is no store")],
 )
 def test_what_cannot_be_done_says_why_and_makes_no_store(tmp_path: Path, words: list[str], why: str) -> None:
     file = station(tmp_path)

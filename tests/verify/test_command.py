@@ -66,7 +66,7 @@ async def test_a_report_for_people_and_one_for_machines(tmp_path: Path) -> None:
     outcomes = {c["check"]: (c["outcome"], c["says"]) for c in device["checks"]}
     assert {c for c, (o, _) in outcomes.items() if o == "left out"} == {"vehicle", "release", "watchdog"}
     assert "--yes" in outcomes["release"][1]
-    assert "needs a hand" in outcomes["vehicle"][1]
+    assert "needs an operator" in outcomes["vehicle"][1]
     assert outcomes["garbled"][0] == "passed"
     assert "evse[1].board: timing ..." in err, "progress"
 
@@ -113,7 +113,7 @@ async def test_an_end_in_the_middle_withdraws_release(tmp_path: Path, number: si
         await person
         assert world.evses[1].registers.release is False
     assert any("release ..." in line for line in heard)
-    assert "ended before its end; release was withdrawn\n" in heard
+    assert "interrupted; release was withdrawn\n" in heard
     assert not any("Traceback" in line for line in heard)
 
 
@@ -185,7 +185,7 @@ async def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
     assert board.count("check address, port and network cable") <= 2, board
     assert "failed    contract     the same as traits" in board
     assert meter.count("did you mean 'carlo_gavazzi_em340'?") == 1
-    assert meter.count("its settings are wrong (above): mend them first") >= 8
+    assert meter.count("its settings are wrong (see above): correct them first") >= 8
     assert "failed" not in meter.split("failed    settings")[1].split("verdict")[0]
 
 

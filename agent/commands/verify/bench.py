@@ -1,4 +1,4 @@
-"""One device of the station as its checks see it: ``agent.ports.verify.DeviceUnderTest``."""
+"""One device of the station for its checks: ``agent.ports.verify.DeviceUnderTest``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ WITHDRAW_TRIES = 3
 
 @frozen
 class Options:
-    """``consent``: release may be given; ``references``: values by "NAME.key"; ``reads``: of the memory check."""
+    """``consent``: release may be given. ``references``: values by "NAME.key". ``reads``: number of reads of the memory
+    check."""
 
     consent: bool = False
     references: Mapping[str, str] = field(default_factory=dict)
@@ -39,12 +40,12 @@ class Options:
 
 
 def normalized_name(name: str) -> str:
-    """``evse[1].reader[0]`` and ``evse.1.reader.0`` are the same."""
+    """Return the name in one spelling: ``evse[1].reader[0]`` and ``evse.1.reader.0`` mean the same."""
     return name.replace("[", ".").replace("]", "")
 
 
 class DeviceUnderTest:
-    """``board``: of the same EVSE, for a load."""
+    """``board``: the board of the same EVSE, for a load."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class DeviceUnderTest:
     async def open_through_proxy(self) -> AsyncIterator[tuple[Any, FaultProxy]]:
         wire = self.verify_kit.wire(self.settings, self.where)
         if wire is None:
-            raise Skipped("the bus shim cannot go between this driver and its device: unplug it by hand")
+            raise Skipped("the bus shim does not fit between this driver and its device: unplug it by hand")
         async with open_fault_proxy(wire) as (between, here):
             settings = self.verify_kit.moved(self.settings, here)
             shimmed = functools.partial(self._device.driver.open, settings, self.where)
@@ -78,7 +79,7 @@ class DeviceUnderTest:
     async def vehicle_charging(self) -> AsyncIterator[None]:
         self.require_consent()
         if self._board is None:
-            raise Skipped("no load: this EVSE has no board that could give one")
+            raise Skipped("no load: this EVSE has no board")
         async with open_withdrawing_release(self._board.opening) as port:
             await self.request_action(Action.CAR_ASKS)
             try:
@@ -122,7 +123,7 @@ class DeviceUnderTest:
         if seen is not None:
             return seen
         if self.verify_kit.panel is None:
-            raise Skipped("nobody can see the panel: the driver has no way to read its memory back")
+            raise Skipped("the panel cannot be seen: the driver cannot read its memory back")
         return self.verify_kit.panel(self.settings)
 
     async def finish_uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
@@ -140,9 +141,11 @@ Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
 
 @asynccontextmanager
 async def open_withdrawing_release(opening: Opening, between: Any = None) -> AsyncIterator[Any]:
-    """Whatever happens inside, a board's release is withdrawn before its driver closes (which does it once more). A
-    shim lets everything through again first. A driver that has lost its board is closed and opened anew: it comes up
-    withdrawn."""
+    """Open a device and withdraw release on every way out, before the driver closes.
+
+    The driver withdraws release once more when it closes. A fault proxy first passes everything again. A driver
+    that has lost its board is closed and opened again: it comes up with release withdrawn.
+    """
     from agent.ports.verify import FaultMode
 
     lost = ""
@@ -167,7 +170,7 @@ async def open_withdrawing_release(opening: Opening, between: Any = None) -> Asy
 
 
 async def _finish_uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """No cancellation hinders it, also not a second and a third one: who presses Ctrl-C again wants it all the more."""
+    """Finish the work before a cancellation takes effect, also a second and a third one (Ctrl-C again)."""
     task, ended = asyncio.ensure_future(work), False
     while not task.done():
         try:
@@ -176,13 +179,13 @@ async def _finish_uninterrupted(work: Coroutine[Any, Any, T]) -> T:
             ended = True
     if not ended:
         return task.result()
-    if (failed := task.exception()) is not None:  # there will be no report to say it
+    if (failed := task.exception()) is not None:  # no report will show it
         log.error("%s", failed)
     raise asyncio.CancelledError
 
 
 async def _withdraw_release(port: Any) -> str:
-    """Why it could not be; empty: it is."""
+    """Withdraw release. Returns why that failed, or "" if it is withdrawn."""
     why = ""
     for _ in range(WITHDRAW_TRIES):
         try:
@@ -200,12 +203,12 @@ async def _reopen_board(opening: Opening, why: str) -> None:
         async with asyncio.timeout(OPEN_S), opening():
             pass
     except (DeviceError, TimeoutError) as e:
-        log.error("release could not be withdrawn: switch the outlet off by hand (%s; opened anew: %s)", why, e)
+        log.error("release could not be withdrawn: switch the outlet off by hand (%s; opened again: %s)", why, e)
 
 
 @asynccontextmanager
 async def watchdog_fed(port: Any) -> AsyncIterator[None]:
-    """The board's watchdog is fed inside."""
+    """Feed the watchdog of the board inside the block."""
 
     async def send_beats() -> None:
         while True:

@@ -21,52 +21,58 @@ from agent.station_file.settings import SettingsError, StationFile
 ALL_PASSED, SOMETHING_FAILED, CANNOT, SOMETHING_SKIPPED = 0, 1, 2, 3
 EXIT = {runner.PASSED: ALL_PASSED, runner.FAILED: SOMETHING_FAILED, runner.SKIPPED: SOMETHING_SKIPPED}
 ENDED = 130
-"""As of a command that Ctrl-C ends."""
+"""The exit code of a command that was ended by Ctrl-C."""
 WAYS_OUT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 YES = "yes"
 
 ABOUT = """\
-Runs the conformance checks of every device of a station, on the real hardware: what it is, speed (p95), disconnect and
-reconnect through a bus shim, old values, garbled replies, units and scale against a reference value, lock, contactor,
-repeated taps, the display's QR code, memory. Stop the agent first.
+Run the conformance checks of every device of a station on the real hardware: identity, speed (p95), disconnect and
+reconnect through a bus shim, stale values, corrupted replies, units and scale against a reference value, lock,
+contactor, repeated taps, the QR code of the display, memory. Stop the agent first.
 
-  chargy-agent verify station.toml                        asks for a hand where one is needed (a cable, a card)
-  chargy-agent verify station.toml --no-hands             what can be done alone; the rest is left out and says why
-  chargy-agent verify station.toml --port evse.1.board    one device (repeats)
-  chargy-agent verify station.toml --yes                  release may be given: OUTLETS MAY BECOME LIVE
-  chargy-agent verify station.toml --reference evse.1.meter.energy_kwh=1234.56    as its own display shows it
+  chargy-agent verify station.toml                        asks you to act where necessary (cable, card)
+  chargy-agent verify station.toml --no-hands             only unattended checks; the others are skipped
+  chargy-agent verify station.toml --port evse.1.board    one device (repeatable)
+  chargy-agent verify station.toml --yes                  release is allowed: OUTLETS MAY BECOME LIVE
+  chargy-agent verify station.toml --reference evse.1.meter.energy_kwh=1234.56    as on its display
   chargy-agent verify station.toml --hands http://127.0.0.1:8080    a robot: the control API of chargy-agent bench
-  chargy-agent verify station.toml --report evidence      JSON and text into this folder
+  chargy-agent verify station.toml --report evidence      write JSON and text into this folder
 
-Exit code: 0 everything passed, 1 something failed, 2 it cannot be done, 3 nothing failed but something was left out.
+Exit code: 0 everything passed, 1 something failed, 2 it cannot be done, 3 nothing failed but something was skipped.
 """
 
 
 @frozen
 class VerifyRequest:
-    """``only``: names of devices (all, when empty); ``folder``: of the report, none is written without it."""
+    """``only``: names of devices, empty for all. ``folder``: of the report; without it none is written."""
 
     options: Options
     only: tuple[str, ...] = ()
     folder: Path | None = None
-    hands: str = "nobody"
+    hands: str = "none"
     robot: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("station", type=Path, metavar="STATION.toml")
-    parser.add_argument("--port", action="append", default=[], metavar="DEVICE", help="as the report names it; repeats")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="JSON and text go into this folder")
-    parser.add_argument("--yes", action="store_true", help="release may be given: outlets may become live")
-    parser.add_argument("--no-hands", action="store_true", help="nobody is there; nothing is asked")
-    parser.add_argument("--hands", default="", metavar="URL", help="of a robot that lends them (control API)")
-    parser.add_argument("--reference", action="append", default=[], metavar="DEVICE.KEY=VALUE", help="repeats")
-    parser.add_argument("--reads", type=int, default=10_000, metavar="N", help="of the memory check (10000; 0: none)")
-    parser.add_argument("--samples", type=int, default=40, metavar="N", help="of the time measurements (40)")
+    parser.add_argument(
+        "--port", action="append", default=[], metavar="DEVICE", help="a device by its name in the report; repeatable"
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write JSON and text into this folder")
+    parser.add_argument("--yes", action="store_true", help="allow release: outlets may become live")
+    parser.add_argument("--no-hands", action="store_true", help="run unattended, ask nothing")
+    parser.add_argument("--hands", default="", metavar="URL", help="the control API of a robot that acts")
+    parser.add_argument(
+        "--reference", action="append", default=[], metavar="DEVICE.KEY=VALUE", help="a reference value; repeatable"
+    )
+    parser.add_argument(
+        "--reads", type=int, default=10_000, metavar="N", help="reads of the memory check (10000; 0: none)"
+    )
+    parser.add_argument("--samples", type=int, default=40, metavar="N", help="samples of each time measurement (40)")
 
 
 def parse_request(args: argparse.Namespace) -> VerifyRequest:
-    """Raises ``SettingsError``."""
+    """Return the request of the command line. Raises ``SettingsError``."""
     references: dict[str, str] = {}
     for text in args.reference:
         name, equals, value = text.partition("=")
@@ -74,23 +80,23 @@ def parse_request(args: argparse.Namespace) -> VerifyRequest:
             raise SettingsError([f"--reference {text}: must be DEVICE.KEY=VALUE, as evse.1.meter.energy_kwh=1234.5"])
         references[normalized_name(name)] = value
     options = Options(args.yes, references, max(args.reads, 0), max(args.samples, 1))
-    hands = "robot" if args.hands else "nobody" if args.no_hands else "person"
+    hands = "robot" if args.hands else "none" if args.no_hands else "person"
     return VerifyRequest(options, tuple(args.port), getattr(args, "report", None), hands, args.hands)
 
 
 def run(file: StationFile, args: argparse.Namespace) -> int:
-    """The command."""
+    """Run the command. Returns the exit code."""
     try:
         wanted = parse_request(args)
         done = asyncio.run(_verify_station(file, wanted))
     except SettingsError as e:
         return _print_refusal(str(e))
     except (StoreError, StoreRefused) as e:
-        return _print_refusal(f"{e} (stop the agent while you verify: it would fight for the devices)")
+        return _print_refusal(f"{e} (stop the agent while you verify: it uses the same devices)")
     except DeviceBusy as e:
         return _print_refusal(str(e))
     except asyncio.CancelledError:
-        print("ended before its end; release was withdrawn", file=sys.stderr)
+        print("interrupted; release was withdrawn", file=sys.stderr)
         return ENDED
     if not done:
         return _print_refusal(
@@ -121,7 +127,7 @@ def print_progress(text: str) -> None:
 
 
 async def _verify_station(file: StationFile, wanted: VerifyRequest) -> list[report.Verified]:
-    """Ctrl-C, SIGTERM and the end of the terminal unwind, and so withdraw release."""
+    """Verify all devices. Ctrl-C, SIGTERM and SIGHUP cancel the task, and so withdraw release."""
     task = asyncio.current_task()
     assert task is not None
     for number in WAYS_OUT:
@@ -151,7 +157,7 @@ def operator_for(wanted: VerifyRequest) -> Operator:
 
 
 async def _ask_for_consent(made: list[runner.DeviceChecks], wanted: VerifyRequest, hands: Operator) -> Options:
-    """A technician who is there is asked once, and has to write the whole word."""
+    """Ask a technician who is present once. The whole word is needed."""
     from dataclasses import replace
 
     boards = [r.device.name for r in made if r.device.role == "board" or r.board is not None]

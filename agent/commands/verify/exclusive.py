@@ -1,4 +1,4 @@
-"""Nobody else on the wires: two programs on one line read wrong, and two that give release are a danger."""
+"""Exclusive use of the devices. Two programs on one line get wrong readings, and two may give release: a danger."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _ESTABLISHED = "01"
 
 
 class DeviceBusy(Exception):
-    """Somebody else has a device open; ``str()`` says who, and what to do."""
+    """Another program has a device open. ``str()`` says which, and what to do."""
 
 
 @asynccontextmanager
 async def exclusive_access(file: StationFile, wires: Iterable[Wire]) -> AsyncIterator[None]:
-    """Holds the agent's store meanwhile, so that no agent starts on this state. Raises ``StoreRefused``, ``StoreError``
-    (an agent runs on it), ``DeviceBusy`` (another program of this machine is on a wire)."""
+    """Hold the agent's store inside the block, so that no agent starts with it.
+
+    Raises ``StoreRefused`` or ``StoreError`` if an agent uses it, ``DeviceBusy`` if another program of this machine
+    uses a wire.
+    """
     path = file.station.state_dir / "agent.db"
     store = await Store.open(path, file.station.store_max_mb) if path.exists() else None
     try:
@@ -33,7 +36,9 @@ async def exclusive_access(file: StationFile, wires: Iterable[Wire]) -> AsyncIte
                 who = ", ".join(
                     f"{_process_name(pid)} (process {pid})" if pid else "another user's program" for pid in others
                 )
-                raise DeviceBusy(f"{wire.name} is in use by {who}: stop it first, two programs on one line read wrong")
+                raise DeviceBusy(
+                    f"{wire.name} is in use by {who}: stop it first, two programs on one line get wrong readings"
+                )
         yield
     finally:
         if store is not None:
@@ -41,8 +46,10 @@ async def exclusive_access(file: StationFile, wires: Iterable[Wire]) -> AsyncIte
 
 
 def processes_using(wire: Wire) -> Iterator[int]:
-    """Processes of this machine that have the wire open; 0: one that cannot be named. Pseudo terminals are passed over:
-    their far end may hold them open itself."""
+    """Yield the processes of this machine that have the wire open; 0 stands for one that cannot be identified.
+
+    Pseudo terminals are not examined: their far end may hold them open itself.
+    """
     if wire.kind == "serial":
         target = os.path.realpath(wire.device)
         if not target.startswith("/dev/pts/"):
@@ -55,7 +62,7 @@ def processes_using(wire: Wire) -> Iterator[int]:
 
 def _processes_with_open(targets: set[str]) -> Iterator[int]:
     for folder in PROC.glob("[0-9]*/fd"):
-        with suppress(OSError):  # ended meanwhile, or somebody else's
+        with suppress(OSError):  # the process has ended, or belongs to another user
             if any(_link_target(fd) in targets for fd in folder.iterdir()):
                 yield int(folder.parent.name)
 
@@ -68,7 +75,7 @@ def _link_target(fd: Path) -> str:
 
 
 def _connection_inodes(host: str, port: int) -> Iterator[str]:
-    """Inodes of established connections from here to there (proc(5), net/tcp)."""
+    """Yield the inodes of established connections to this address (proc(5), net/tcp)."""
     with suppress(OSError):
         there = {a[4][0] for a in socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)}
         for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:

@@ -1,5 +1,7 @@
-"""The bus shim: a proxy between a driver and its device, which may be the real one, that loses, delays and garbles
-what the device says. What the driver says goes through untouched."""
+"""The bus shim: a proxy between a driver and its device, which may be the real one.
+
+It loses, delays and corrupts the replies of the device. Requests of the driver pass unchanged.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from agent.ports import Unreachable
 from agent.ports.verify import FaultMode, Wire
 
 LATE_S = 1.2
-"""Longer than a driver waits by default; the answer then comes to somebody who has asked something else."""
+"""Longer than a driver waits by default. The late answer then meets another question."""
 _CHUNK = 4096
 
 
 class ReplySpoiler:
-    """What becomes of a reply. ``seed``: garbled in the same way every time."""
+    """Decides what happens to a reply. ``seed``: the same corruption in every run."""
 
     def __init__(self, seed: int = 1) -> None:
         self.mood = FaultMode.PASS
@@ -36,14 +38,14 @@ class ReplySpoiler:
     def spoil_reply(self, data: bytes) -> bytes:
         if self.mood in (FaultMode.SILENT, FaultMode.CUT):
             return b""
-        if self.mood is FaultMode.NOISE:  # line ends stay: also a driver of text lines shall get something to read
+        if self.mood is FaultMode.NOISE:  # line ends stay, so that a driver of text lines gets something to read
             return bytes(b if b in b"\r\n" else b ^ self._random.randrange(1, 256) for b in data)
         return data[: len(data) // 2] if self.mood is FaultMode.SHORT else data
 
 
 @asynccontextmanager
 async def open_fault_proxy(wire: Wire) -> AsyncIterator[tuple[TcpFaultProxy | SerialFaultProxy, Wire]]:
-    """The running shim, and where the driver finds it. Raises ``Unreachable``: no such device."""
+    """Run a fault proxy. Yields it and the wire for the driver. Raises ``Unreachable`` if there is no such device."""
     made = TcpFaultProxy(wire) if wire.kind == "tcp" else SerialFaultProxy(wire)
     await made.open()
     try:
@@ -95,13 +97,13 @@ class TcpFaultProxy:
             if self._spoiler.mood is not FaultMode.CUT:
                 await self._relay_both_ways(reader, writer)
         except OSError:
-            pass  # the device is not there: the driver sees its own connection end
+            pass  # the device cannot be reached: the driver sees its own connection end
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
 
     async def _relay_both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until one of both sides ends it."""
+        """Relay until one side ends the connection."""
         device, to_device = await asyncio.open_connection(self._wire.host, self._wire.port)
         self._writers.add(to_device)
 
@@ -199,7 +201,7 @@ class SerialFaultProxy:
 
     def _from_device(self) -> None:
         data = _read_available(self._port.fileno())
-        if data is None:  # the device has gone for good: silence is what the driver gets
+        if data is None:  # the device is gone for good: the driver gets silence
             asyncio.get_running_loop().remove_reader(self._port.fileno())
         elif data:
             task = asyncio.ensure_future(self._spoiler.deliver_reply(data, self._to_driver))
@@ -208,12 +210,12 @@ class SerialFaultProxy:
 
     def _to_driver(self, data: bytes) -> None:
         if self._master >= 0:
-            with contextlib.suppress(BlockingIOError):  # nobody fetches it: lost, as on a real line
+            with contextlib.suppress(BlockingIOError):  # the driver does not read: the data is lost, as on a real line
                 os.write(self._master, data)
 
 
 def _read_available(fd: int) -> bytes | None:
-    """None: hung up."""
+    """Read what is available. Returns None if the other side has closed."""
     try:
         return os.read(fd, _CHUNK)
     except BlockingIOError:

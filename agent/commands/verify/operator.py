@@ -1,5 +1,8 @@
-"""Who plugs a cable in, holds a card to the reader, and says what a lamp shows: nobody, a person, or a robot that takes
-the calls of the simulated station's control API (docs/control-api.md). A bench with relays can offer the same calls."""
+"""Operators plug in a cable, hold a card to the reader, and report what a lamp shows.
+
+There is a person, a robot, or none. The robot takes the calls of the simulated station's control API
+(docs/control-api.md). A test bench with relays can offer the same calls.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,11 @@ class Operator(Protocol):
         ...
 
     async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
-        """What there is to see, in the word ``expected`` if it is that. Raises ``Skipped``."""
+        """Return the observation, the word ``expected`` if it is as expected. Raises ``Skipped``."""
         ...
 
     def panel_image(self, evse: EvseId) -> bytes | None:
-        """PNG; None: look into the panel's own memory."""
+        """Return a PNG of the panel, or None if the panel's own memory has to be read."""
         ...
 
 
@@ -47,7 +50,7 @@ class NoOperator:
     patience_s = 0.0
 
     async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
-        raise Skipped(f"needs a hand ({_instruction(deed, evse, what)}): repeat it without --no-hands")
+        raise Skipped(f"needs an operator ({_instruction(deed, evse, what)}): repeat it without --no-hands")
 
     async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
         device = question.partition(":")[0]
@@ -74,27 +77,25 @@ def _instruction(deed: Action, evse: EvseId, what: str) -> str:
 
 
 class HumanOperator:
-    """Asks on standard error, listens on standard input. An empty line (or s) leaves a question out."""
+    """Asks on standard error and reads the answers from standard input. An empty line (or s) skips a question."""
 
     def __init__(self, say: Callable[[str], None], patience_s: float = PERSON_S) -> None:
         self.patience_s = patience_s
         self._say = say
 
     async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
-        self._say(
-            f">>> please {_instruction(deed, evse, what)} (within {self.patience_s:g} s; it is noticed by itself)"
-        )
+        self._say(f">>> please {_instruction(deed, evse, what)} (within {self.patience_s:g} s; no key is needed)")
 
     async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
-        answer = await self.ask_question(f"{question} (nothing: leave it out)")
+        answer = await self.ask_question(f"{question} (empty: skip)")
         if answer in ("", "s"):
-            raise Skipped(f"nobody said it: {question}")
+            raise Skipped(f"not answered: {question}")
         return answer
 
     async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
-        answer = (await self.ask_question(f"{question} (y, n; nothing: leave it out)")).lower()
+        answer = (await self.ask_question(f"{question} (y, n; empty: skip)")).lower()
         if answer in ("", "s"):
-            raise Skipped(f"nobody looked: {question}")
+            raise Skipped(f"not observed: {question}")
         return expected if answer.startswith(("y", "j", "o")) else "otherwise, says the technician"
 
     def panel_image(self, evse: EvseId) -> bytes | None:
@@ -110,7 +111,7 @@ class HumanOperator:
 
 
 async def read_input_line() -> str:
-    """The next line of standard input. Not in a thread: one that waits in ``input()`` cannot be ended."""
+    """Read the next line of standard input. A thread is not used: one that waits in ``input()`` cannot be ended."""
     fd, loop, ready = sys.stdin.fileno(), asyncio.get_running_loop(), asyncio.Event()
     try:
         loop.add_reader(fd, ready.set)
@@ -159,7 +160,7 @@ class RobotOperator:
             case Action.CAR_AWAY:
                 return [(f"/evses/{n}/unplug", {"side": "ev"}), (f"/evses/{n}/unplug", {"side": "station"})]
             case Action.CARD:
-                place = evse or None  # whichever kind of reader there is; the other call says 409
+                place = evse or None  # the call for the other kind of reader returns 409
                 return [
                     ("/cards/tap", {"uid": CARD, "evse": place, "hold_s": 0.5}),
                     ("/cards/tap", {"token": CARD, "evse": place}),
@@ -171,14 +172,14 @@ class RobotOperator:
         return [("/power", {"mains": deed is Action.MAINS_ON})]
 
     def _post_call(self, path: str, body: dict[str, Any]) -> None:
-        """409: it is so already, or the plug is locked; what follows is seen at the device."""
+        """Send a command. 409 is accepted: the state is reached, or the plug is locked (the device shows it)."""
         data = json.dumps(body).encode()
         asked = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method="POST")
         try:
             urllib.request.urlopen(asked, timeout=ROBOT_S).close()
         except urllib.error.HTTPError as e:
             if e.code != 409:
-                raise Skipped(f"the robot cannot do it: {path}: {e.read(300).decode('utf-8', 'replace')}") from e
+                raise Skipped(f"the robot cannot do this: {path}: {e.read(300).decode('utf-8', 'replace')}") from e
         except OSError as e:
             raise Skipped(f"the robot at {self._url} does not answer ({e}); does it run?") from e
 

@@ -1,7 +1,7 @@
-"""The checks of ``chargy-agent verify`` as tests: ``pytest --station STATION.toml``. Comes with the package as a pytest
-plugin, and does nothing without that option.
+"""The checks of ``chargy-agent verify`` as tests: ``pytest --station STATION.toml``.
 
-Nobody is asked: a robot lends its hands (``--station-hands URL``), or what needs one is skipped, with the reason.
+The package contains this pytest plugin. It does nothing without that option. No questions are asked: a robot acts
+(``--station-hands URL``), or the checks that need an operator are skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("chargy-agent", "checks of a charging station's devices")
     group.addoption("--station", type=Path, metavar="STATION.toml", help="verify the devices of this station")
-    group.addoption("--station-port", action="append", default=[], metavar="DEVICE", help="one device; repeats")
-    group.addoption("--station-yes", action="store_true", help="release may be given: outlets may become live")
-    group.addoption("--station-hands", default="", metavar="URL", help="of a robot (control API)")
-    group.addoption("--station-reference", action="append", default=[], metavar="DEVICE.KEY=VALUE", help="repeats")
-    group.addoption("--station-reads", type=int, default=10_000, metavar="N", help="of the memory check (10000)")
-    group.addoption("--station-samples", type=int, default=40, metavar="N", help="of the time measurements (40)")
+    group.addoption("--station-port", action="append", default=[], metavar="DEVICE", help="one device; repeatable")
+    group.addoption("--station-yes", action="store_true", help="allow release: outlets may become live")
+    group.addoption("--station-hands", default="", metavar="URL", help="the control API of a robot that acts")
+    group.addoption(
+        "--station-reference",
+        action="append",
+        default=[],
+        metavar="DEVICE.KEY=VALUE",
+        help="a reference value; repeatable",
+    )
+    group.addoption("--station-reads", type=int, default=10_000, metavar="N", help="reads of the memory check (10000)")
+    group.addoption(
+        "--station-samples", type=int, default=40, metavar="N", help="samples of each time measurement (40)"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among them too
@@ -110,4 +118,4 @@ class DeviceCheck(pytest.Item):
 
 
 class Failed(AssertionError):
-    """The check says everything itself; a traceback through the bench helps nobody."""
+    """A failed check. Its message is complete, so no traceback is shown."""

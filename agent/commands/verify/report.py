@@ -1,5 +1,7 @@
-"""The report: for machines (JSON) and for people (text). It holds versions, serial numbers and figures, and no key of a
-device's table: there a PIN or a password may be."""
+"""The report as JSON and as text.
+
+It holds versions, serial numbers and figures. It holds no key of a device's table, which may contain a PIN or password.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,15 @@ from agent.services.devices.configured import ComposedDevice, verify_kit_of
 from agent.station_file.settings import StationFile
 
 WORDS = {
-    PASSED: "everything that was checked here is as it must be",
-    SKIPPED: "nothing failed, but not all was checked: what was left out needs what it says",
-    FAILED: "something failed: this must not go into service before it is mended",
+    PASSED: "everything that was checked is correct",
+    SKIPPED: "nothing failed, but some checks were skipped: see their reasons",
+    FAILED: "something failed: repair it before the station goes into service",
 }
 
 
 @frozen
 class Verified:
-    """One device with what came of its checks."""
+    """One device with the outcomes of its checks."""
 
     device: ComposedDevice
     figures: dict[str, float | str]
@@ -39,7 +41,7 @@ def worst_outcome(done: Sequence[Verified]) -> str:
 
 
 def report_page(file: StationFile, done: Sequence[Verified], consent: bool, hands: str) -> dict[str, Any]:
-    """``v`` changes when a key changes its meaning."""
+    """Return the report as data. ``v`` changes when a key changes its meaning."""
     return {
         "v": 1,
         "program": f"chargy-agent {__version__}",
@@ -57,7 +59,7 @@ def report_page(file: StationFile, done: Sequence[Verified], consent: bool, hand
 
 
 def source_commit() -> str | None:
-    """Of the tree this program runs from; None when it was installed from a wheel."""
+    """Return the commit of the source tree, or None if the program was installed from a wheel."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
@@ -116,7 +118,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _without_repetition(checks: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What each says; a device that does not answer says it once."""
+    """Yield the text of each check. A failure that repeats (a silent device) is written once."""
     first: dict[str, str] = {}
     for c in checks:
         before = first.setdefault(c["says"], c["check"])
@@ -124,7 +126,7 @@ def _without_repetition(checks: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def write_report(report: dict[str, Any], folder: Path) -> Path:
-    """Both files; the path of the text. Raises ``OSError``."""
+    """Write both files. Returns the path of the text. Raises ``OSError``."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"verify-{report['at'].replace(':', '').replace('-', '')}"
     (folder / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Which checks there are for a station, and how one of them is made."""
+"""Find the checks for a station, and run them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from agent.station_file.settings import SettingsError, StationFile
 GROUP = "chargy_agent.checks"
 PASSED, FAILED, SKIPPED = "passed", "failed", "left out"
 CHECK_S = 900.0
-"""No check takes longer, but the reads of the memory check, which add ``READ_S`` each."""
+"""The most time for a check. Each read of the memory check adds ``READ_S``."""
 READ_S = 2.0
 
 
 @frozen
 class Outcome:
-    """One check of one device. ``says``: what was seen; or what, where, what to do; or why it was left out."""
+    """The outcome of one check of one device.
+
+    ``says``: what was seen; or what failed, where, and what to do; or why it was skipped.
+    """
 
     check: str
     outcome: str
@@ -44,7 +47,7 @@ class DeviceChecks:
 
 
 def installed_checks() -> tuple[Check, ...]:
-    """All that are installed, in the order of their groups' names."""
+    """Return all installed checks, in the order of the names of their entry points."""
     from importlib.metadata import entry_points
 
     found: list[Check] = []
@@ -54,7 +57,7 @@ def installed_checks() -> tuple[Check, ...]:
 
 
 def device_rounds(file: StationFile, only: Sequence[str] = ()) -> list[DeviceChecks]:
-    """Raises ``SettingsError``: for the file, and for a name that is none."""
+    """Return the chosen devices with their checks. Raises ``SettingsError`` for the file or an unknown name."""
     devices = _with_unique_names(compose_devices(file, _monotonic_stamp))
     chosen = [d for d in devices if not only or normalized_name(d.name) in map(normalized_name, only)]
     names = {normalized_name(d.name) for d in devices}
@@ -67,7 +70,7 @@ def device_rounds(file: StationFile, only: Sequence[str] = ()) -> list[DeviceChe
 
 
 def _with_unique_names(devices: list[ComposedDevice]) -> list[ComposedDevice]:
-    """A shared board is one device at each EVSE."""
+    """Give a shared board one name per EVSE."""
     paths = [d.name for d in devices]
     return [replace(d, name=f"evse[{d.evse}].{d.name}") if paths.count(d.name) > 1 else d for d in devices]
 
@@ -86,14 +89,16 @@ def device_under_test(
 
 
 async def check_outcomes(r: DeviceChecks, bench: DeviceUnderTest) -> AsyncIterator[Outcome]:
-    """One after the other; a failure spoils none of the others."""
+    """Run the checks one after the other. A failure does not affect the others."""
     yield _settings_outcome(r.device)
     if r.device.complaints:
         for check in r.checks:
-            yield Outcome(check.name, SKIPPED, "its settings are wrong (above): mend them first")
+            yield Outcome(check.name, SKIPPED, "its settings are wrong (see above): correct them first")
         return
     if not r.checks:
-        yield Outcome("checks", SKIPPED, f"nobody has checks for a {r.device.driver.role} (entry points {GROUP})")
+        yield Outcome(
+            "checks", SKIPPED, f"no checks are installed for the role {r.device.driver.role} (entry points {GROUP})"
+        )
     for check in r.checks:
         bench.show_progress(f"{check.name} ...")
         made = await run_check(check, bench)
@@ -119,13 +124,16 @@ async def _check_result(check: Check, bench: DeviceUnderTest) -> tuple[str, str]
     except Skipped as e:
         return SKIPPED, str(e)
     except AssertionError as e:
-        return FAILED, str(e) or "without a reason: the check has to say one"
+        return FAILED, str(e) or "without a reason: the check has to give one"
     except DeviceError as e:
         return FAILED, f"{type(e).__name__}: {e}"
     except TimeoutError as e:
-        return FAILED, str(e) or f"{bench.name}: no end of it; does the device answer, did somebody lend a hand?"
-    except Exception as e:  # noqa: BLE001  (a driver is judged here: what no driver may raise is a finding, not our defect)
-        return FAILED, f"{bench.name}: raised {type(e).__name__} ({e}), a driver raises DeviceErrors only; mend it"
+        return FAILED, str(e) or f"{bench.name}: time-out; does the device answer, did the operator act?"
+    except Exception as e:  # noqa: BLE001  (the driver is under test: an error that a driver may not raise is a finding)
+        return (
+            FAILED,
+            f"{bench.name}: raised {type(e).__name__} ({e}), a driver may raise DeviceErrors only; correct it",
+        )
 
 
 def _monotonic_stamp() -> tuple[int, float]:
@@ -133,6 +141,6 @@ def _monotonic_stamp() -> tuple[int, float]:
 
 
 def meter_identity(port: Any) -> dict[str, Any]:
-    """Of a meter; others do not say who they are."""
+    """Return the identity of a meter. Other devices have none."""
     i = getattr(port, "identity", None)
     return {"vendor": i.vendor, "model": i.model, "serial": i.serial, "firmware": i.firmware} if i is not None else {}
