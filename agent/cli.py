@@ -139,7 +139,9 @@ def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | N
     from agent.services.store.store import Store, StoreRefused
     from agent.station_file.settings import SettingsError
 
-    store = Store.begun(file.station.state_dir / "agent.db", file.station.store_max_mb)  # while the rest is loaded
+    store = Store.begin_opening(
+        file.station.state_dir / "agent.db", file.station.store_max_mb
+    )  # while the rest is loaded
     from agent.assembly import station
     from agent.services.clock import Scale
 

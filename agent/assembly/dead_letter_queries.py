@@ -28,12 +28,12 @@ async def answer_dead_letters(store: Store, question: dict[str, Any], resent: An
     if do not in ACTIONS or not (seqs is None or (isinstance(seqs, list) and all(map(_is_seq, seqs)))):
         return {"error": f"do must be one of {', '.join(ACTIONS)}, seqs a list of numbers"}
     try:
-        letters = await store.dead()
+        letters = await store.list_dead_letters()
         wanted = [x.seq for x in letters] if seqs is None else seqs
         if do in ("list", "show"):
             chosen = [x for x in letters if x.seq in set(wanted)]
-            return {"letters": [x.whole() if do == "show" else x.line() for x in chosen]}
-        done = await (store.revive(wanted) if do == "resend" else store.drop(wanted))
+            return {"letters": [x.to_details() if do == "show" else x.to_summary() for x in chosen]}
+        done = await (store.requeue_dead_letters(wanted) if do == "resend" else store.drop_dead_letters(wanted))
     except StoreError as e:
         return {"error": str(e)}
     if done and do == "resend":

@@ -156,7 +156,7 @@ class Diagnostics:
                 "settings.json": as_json(settings),
                 "picture.json": as_json(picture),
                 "store.json": as_json(store),
-                "agent.log": self._ring.text(oldest, latest).encode(),
+                "agent.log": self._ring.text_between(oldest, latest).encode(),
                 "wire.jsonl": frame_lines(traced, oldest, latest).encode(),
             }
         )

@@ -159,7 +159,7 @@ def _weak_roots(path: Path | None) -> list[str]:
     from agent.services.keys import x509_certificates
 
     try:
-        roots = x509_certificates.read(path.read_bytes()) if path is not None else []
+        roots = x509_certificates.read_certificates(path.read_bytes()) if path is not None else []
     except (OSError, ValueError):
         return []
     found = [(n, x509_certificates.key_problem(root)) for n, root in enumerate(roots, 1)]
@@ -286,9 +286,9 @@ def record_signer(file: StationFile) -> Callable[[str], SignedReading | None]:
 
     def sign_record(payload: str) -> SignedReading | None:
         if not made:
-            from agent.services.keys.ocmf_signer import Signer
+            from agent.services.keys.ocmf_signer import OcmfSigner
 
-            made.append(Signer(file.station.state_dir / "ocmf.key"))
+            made.append(OcmfSigner(file.station.state_dir / "ocmf.key"))
         record: SignedReading | None = made[0].sign(payload)
         return record
 

@@ -12,7 +12,7 @@ from agent.domain.orders import SendLog
 from agent.services.clock import Clock
 from agent.services.engine import Engine
 from agent.services.files.orders import FileOrders
-from agent.services.keys.key_store import NamedFiles, Pki
+from agent.services.keys.key_store import KeyStore, NamedFiles
 from agent.services.keys.orders import KeyOrders
 from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
@@ -52,9 +52,9 @@ def files_of(station: Station) -> FileOrders:
             file,
             station.site.settings,
             station.ring,
-            lambda: station.status.frames,
+            lambda: station.status.frame_lines,
             station.status_snapshot,
-            station.store.summary,
+            station.store.usage_summary,
             lambda: security_log(station.site, station.clock),
             lambda: station.clock.now().utc_s,
         ).collect_parts(order)
@@ -79,8 +79,8 @@ def keys_of(station: Station) -> KeyOrders:
         (CertificateUse.MANUFACTURER_ROOT, b.manufacturer_ca) for b in file.backends if b.manufacturer_ca is not None
     ]
     own = tuple(b.client_cert for b in file.backends if b.client_cert is not None)
-    pki = Pki(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
-    site.certificates, site.roots = pki.entries, lambda: len(pki.trusted_pems(CertificateUse.CSMS_ROOT))
+    pki = KeyStore(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
+    site.certificates, site.roots = pki.count_trusted_roots, lambda: len(pki.trusted_pems(CertificateUse.CSMS_ROOT))
     return KeyOrders(pki, station.engine.post_event, file.station.serial or file.station.id)
 
 

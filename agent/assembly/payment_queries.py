@@ -29,7 +29,7 @@ async def answer_payments(store: Store, question: dict[str, Any], reviewed: Revi
     if do not in ACTIONS or not (names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names))):
         return {"error": f"do must be one of {', '.join(ACTIONS)}, names a list of texts"}
     try:
-        facts = await store.facts()
+        facts = await store.read_facts()
         records = {k: r for k, r in facts.get("payment", {}).items() if _is_wanted(k, _payment_reference(r), names)}
         aside = {k.partition("/")[2]: r for k, r in facts.get("poisoned", {}).items() if k.startswith("payment/")}
         unread = {k: r for k, r in aside.items() if _is_wanted(k, payment_reference("", k), names)}

@@ -13,7 +13,7 @@ from agent.model.types import EvseId
 from agent.ocpp.link import Link
 from agent.services.devices.supervisor import DeviceSupervisor
 from agent.services.engine import Engine
-from agent.services.status import Asked
+from agent.services.status import QuestionHandler
 from agent.services.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Station(Protocol):
     def keepers(self) -> Sequence[DeviceSupervisor]: ...
 
 
-def status_socket_queries(station: Station) -> dict[str, Asked]:
+def status_socket_queries(station: Station) -> dict[str, QuestionHandler]:
     async def query_dead_letters(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import dead_letter_queries
 

@@ -46,7 +46,7 @@ def station_snapshot(station: Station) -> dict[str, Any]:
         "agent": {
             "version": __version__,
             "pid": os.getpid(),
-            "queue": sum(station.store.waiting(name) for name in links),
+            "queue": sum(station.store.queued_count(name) for name in links),
             "screen_language": station.site.language,
         },
         "backend": {
@@ -59,11 +59,11 @@ def station_snapshot(station: Station) -> dict[str, Any]:
         "ready": station.ready,
         "store": {
             "set_aside": str(station.store.set_aside) if station.store.set_aside else None,
-            "ailing": station.store.ailing or None,
+            "ailing": station.store.disk_problem or None,
             "lost": station.store.lost or None,
         },
         "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
-        **({"sinks": station.sinks.picture()} if station.sinks else {}),
+        **({"sinks": station.sinks.status_summary()} if station.sinks else {}),
         "evses": [_evse_snapshot(station, e, link) for e in station.site.evses.values()],
     }
 

@@ -98,7 +98,7 @@ class Station:
             facts.get("boot", {}),
             options.clock_rate,
             rtc=lambda: time.time() + options.rtc_offset_s,
-            above=max(_highest_unreadable_boot(facts), store.boots),
+            above=max(_highest_unreadable_boot(facts), store.highest_boot),
             scale=options.clock_scale,
         )
         self._boot_reason = self._find_boot_reason()
@@ -182,7 +182,7 @@ class Station:
         )
 
     def _trace_frame(self, direction: str, link: str, version: str, text: str) -> None:
-        self.status.frame(direction, link, version, text)
+        self.status.add_frame(direction, link, version, text)
         if direction == "in":
             self._answered.set()
 
@@ -333,7 +333,7 @@ class Station:
         if alone:
             freeze_garbage_collection()
         self.ready = True
-        self.status.changed()
+        self.status.mark_changed()
         notify_systemd("READY=1\nSTATUS=in service")
 
     def _clock_changed(self, boot: Boot) -> None:
@@ -384,11 +384,11 @@ class Station:
         elif isinstance(order, SetLamp):
             self.lamps[order.evse] = order.lamp
         elif isinstance(order, Send) and self.sinks is not None and order.link == self.site.links[0]:
-            self.sinks.hear(order.message)
+            self.sinks.accept_message(order.message)
         elif isinstance(order, ReadMeter) and order.billing:
             self._record_uptime()  # goes with what is billed of it: a later boot is then never put before this bill
         elif order is None:
-            self.status.changed()
+            self.status.mark_changed()
 
     def status_snapshot(self) -> dict[str, Any]:
         """Return the agent's half of the control API's picture."""
@@ -423,9 +423,9 @@ async def run(file: StationFile, options: Options, begun: Store) -> int:
     """Run a station until it is ordered to end. Returns 0 if the end was ordered (SIGTERM, Reset)."""
     if any(b.url for b in file.backends):
         connector.preload_library()  # while the disk works
-    store = await begun.opened()
+    store = await begun.finish_opening()
     try:
-        station = Station(file, options, store, await store.facts())
+        station = Station(file, options, store, await store.read_facts())
         station.mask.install_filter()
         return await station.run()
     finally:

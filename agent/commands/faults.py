@@ -30,7 +30,7 @@ async def _answer_from_store(store: Store, question: dict[str, Any]) -> dict[str
     """Answer from the store of a stopped agent: only latched faults are known."""
     if question["do"] == "clear":
         return {"error": "the agent is not running: start it, so that the board can show that it is over"}
-    kept = (await store.facts()).get("latched", {})
+    kept = (await store.read_facts()).get("latched", {})
     rows = [
         {"evse": int(number), "fault": fault, "latched": True, "shown": False, "waits": False, "trouble": []}
         for number, record in sorted(kept.items())

@@ -104,7 +104,7 @@ async def _probe_station(file: StationFile, options: Options, say: Callable[[str
     devices = _choose_devices(compose_devices(file, _monotonic_stamp), options.only)
     store = await _open_locked_store(file)
     try:
-        facts = await store.facts() if store is not None else {}
+        facts = await store.read_facts() if store is not None else {}
         return [await _probe_device(file, d, facts, options, say) for d in devices]
     finally:
         if store is not None:

@@ -24,14 +24,14 @@ NO_ROOTS = TrustedRoots()
 class PkiPort(Protocol):
     """What a link needs to know of them, and says. All answer from memory."""
 
-    def trusted(self) -> TrustedRoots:
+    def trusted_roots(self) -> TrustedRoots:
         """Roots of central systems."""
         ...
 
-    def client(self, certificate: str) -> tuple[Path, Path] | None:
+    def client_certificate(self, certificate: str) -> tuple[Path, Path] | None:
         """Chain and private key of this client certificate; None: not there."""
         ...
 
-    def used(self, link: str, root: bytes | None) -> None:
+    def root_used(self, link: str, root: bytes | None) -> None:
         """This link's present connection hangs on this root (DER); None: on none; b"": nobody knows on which."""
         ...

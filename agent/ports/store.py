@@ -64,58 +64,58 @@ class OutboxPort(Protocol):
     Raises ``StoreError`` when the disk does not take it; the row then stays where it was.
     """
 
-    def waiting(self, link: str) -> int:
+    def queued_count(self, link: str) -> int:
         """How many rows wait (kept in memory)."""
         ...
 
-    async def is_waiting(self, link: str, session: str) -> bool:
+    async def is_queued(self, link: str, session: str) -> bool:
         """Does a row of this session wait?"""
         ...
 
-    async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
+    async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
         """The oldest rows, oldest first."""
         ...
 
-    async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+    async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         """The backend has it: remove the row and put facts (the transaction id it brought) in one transaction."""
         ...
 
-    async def noted(self, facts: Sequence[Put]) -> None:
+    async def put_facts(self, facts: Sequence[Put]) -> None:
         """Put facts about what is told."""
         ...
 
-    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+    async def count_attempt(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         """Count one refused attempt."""
         ...
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
+    async def dead_letter(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         """Move rows to the dead-letter list: kept, shown, re-sendable; the queue goes on."""
         ...
 
-    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
+    async def requeue_rows(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         """Rows of one session that have left already wait again at their old places. With ``facts`` they have new
         numbers, because where they go now nothing of the session is known: the others of it follow them."""
         ...
 
-    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+    async def requeue_session(self, link: str, session: str, facts: Sequence[Put]) -> None:
         """Start and end of this session are no dead letters any more: they wait at their old places."""
         ...
 
-    async def going_on(self, link: str) -> list[str]:
+    async def open_sessions(self, link: str) -> list[str]:
         """The open sessions that the backend has heard of: their end neither waits nor is a dead letter."""
         ...
 
-    async def of_session(self, link: str, session: str) -> list[OutboxRow]:
+    async def rows_of_session(self, link: str, session: str) -> list[OutboxRow]:
         """All waiting rows of a session, oldest first."""
         ...
 
-    def transaction(self, link: str, session: str) -> Mapping[str, Any]:
+    def transaction_record(self, link: str, session: str) -> Mapping[str, Any]:
         """What is known of this session at the backend as long as it has not heard of its end (kept in memory, durable
         through facts: kind ``transaction``, key ``link/session``; ``ocpp/outbound/transaction_openings.py`` says what
         is in it)."""
         ...
 
-    def transactions(self, link: str) -> Mapping[str, Mapping[str, Any]]:
+    def transaction_records(self, link: str) -> Mapping[str, Mapping[str, Any]]:
         """All of them, by session."""
         ...
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 Frame: TypeAlias = tuple[int, float | None, str, str, str, str]
 """Number, UTC, direction, link, version, text."""
-Asked: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+QuestionHandler: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 VERSION = 1
 RING = 2000
@@ -41,12 +41,13 @@ BACKLOG_BYTES = 4 * 1024 * 1024
 
 
 class StatusSocket:
-    """``picture`` builds the present one; ``changed()`` says that it may have changed; ``frame(...)`` adds a frame.
+    """``picture`` builds the present snapshot. Call ``mark_changed()`` when it may have changed, ``add_frame(...)``
+    for a frame.
     ``asks``: name of a question -> who answers it. ``still``: inside of it nothing that is shown is half done."""
 
     def __init__(self, path: Path, picture: Callable[[], dict[str, Any]], utc_s: Callable[[], float | None]) -> None:
         self._path = path
-        self.asks: dict[str, Asked] = {"picture": self._ask_picture}
+        self.asks: dict[str, QuestionHandler] = {"picture": self._answer_snapshot}
         self.still: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._picture = picture
         self._utc_s = utc_s
@@ -64,7 +65,7 @@ class StatusSocket:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
-            self._server = await asyncio.start_unix_server(self._connected, self._path)
+            self._server = await asyncio.start_unix_server(self._serve_watcher, self._path)
             os.chmod(self._path, 0o660)
         except OSError as e:
             log.error("status socket %s: %s; set [station] status_socket to a shorter, writable path", self._path, e)
@@ -79,54 +80,54 @@ class StatusSocket:
                 client.close()
             self._path.unlink(missing_ok=True)
 
-    def frame(self, direction: str, link: str, version: str, text: str) -> None:
+    def add_frame(self, direction: str, link: str, version: str, text: str) -> None:
         """Becomes a line when somebody watches, or asks for it later."""
         self._count += 1
-        frame = (self._count, self._utc_s(), direction, link, version, _cut(text))
+        frame = (self._count, self._utc_s(), direction, link, version, _cut_frame(text))
         self._frames.append(frame)
-        self._ring_bytes += _weight(frame)
+        self._ring_bytes += _frame_weight(frame)
         while len(self._frames) > RING or self._ring_bytes > RING_BYTES:
-            self._ring_bytes -= _weight(self._frames.popleft())
+            self._ring_bytes -= _frame_weight(self._frames.popleft())
         if self._clients:
             line = _frame_line(frame)
             for client in list(self._clients):
-                self._write(client, line)
-        self.changed()  # what is told to the backend is part of the picture, and no event of the engine
+                self._write_line(client, line)
+        self.mark_changed()  # what is told to the backend is part of the picture, and no event of the engine
 
     @property
-    def frames(self) -> Iterator[bytes]:
+    def frame_lines(self) -> Iterator[bytes]:
         """The newest frames of now, oldest first, as a watcher gets them; each is written when it is asked for, in any
         thread."""
         return map(_frame_line, tuple(self._frames))
 
-    def changed(self) -> None:
+    def mark_changed(self) -> None:
         if self._handle is None and self._clients:
-            self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._due)
+            self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._send_due_snapshot)
 
-    async def _ask_picture(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def _answer_snapshot(self, question: dict[str, Any]) -> dict[str, Any]:
         """Who waits a tenth of a second may have missed what a backend knows already. What is due all the same is told
         when it is due: the change that it is about may be still to come."""
         async with self.still():
-            self._tell()
+            self._send_snapshot()
         return {}
 
-    def _due(self) -> None:
+    def _send_due_snapshot(self) -> None:
         self._handle = None
-        self._tell()
+        self._send_snapshot()
 
-    def _tell(self) -> None:
-        line = _line("picture", self._picture())
+    def _send_snapshot(self) -> None:
+        line = _json_line("picture", self._picture())
         if line != self._last:
             self._last = line
             for client in list(self._clients):
-                self._write(client, line)
+                self._write_line(client, line)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_watcher(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._newcomers.add(writer)
         try:
-            await self._greet(writer)
+            await self._greet_watcher(writer)
             while line := await reader.readline():
-                writer.write(_line("answer", await self._answer(line)))
+                writer.write(_json_line("answer", await self._answer_question(line)))
                 await writer.drain()  # who does not read is not asked again
         except (OSError, ValueError):
             pass  # the watcher died, or sent more than a line may have: its business
@@ -135,7 +136,7 @@ class StatusSocket:
             self._clients.discard(writer)
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer_question(self, line: bytes) -> dict[str, Any]:
         try:
             question = json_limits.read_json(line)
             name = question["ask"]
@@ -145,7 +146,7 @@ class StatusSocket:
             return {"error": f"nothing is known of {str(name)[:40]!r}; known: {', '.join(sorted(self.asks))}"}
         return await self.asks[name](question)
 
-    async def _greet(self, writer: asyncio.StreamWriter) -> None:
+    async def _greet_watcher(self, writer: asyncio.StreamWriter) -> None:
         """The ring at the watcher's own pace: it is no backlog. A very slow one misses what the ring lost meanwhile."""
         told = 0
         while told < self._count:
@@ -153,12 +154,12 @@ class StatusSocket:
             writer.writelines(_frame_line(frame) for frame in batch)
             told = batch[-1][0]
             await writer.drain()
-        self._tell()  # all have the same one: a change back to an older one is a change for each of them
+        self._send_snapshot()  # all have the same one: a change back to an older one is a change for each of them
         writer.write(self._last)
         self._newcomers.discard(writer)
         self._clients.add(writer)
 
-    def _write(self, client: asyncio.StreamWriter, line: bytes) -> None:
+    def _write_line(self, client: asyncio.StreamWriter, line: bytes) -> None:
         """A watcher that does not read is cut off: it must not cost memory."""
         if client.transport.get_write_buffer_size() > BACKLOG_BYTES:
             self._clients.discard(client)
@@ -167,21 +168,21 @@ class StatusSocket:
             client.write(line)
 
 
-def _line(kind: str, body: dict[str, Any]) -> bytes:
+def _json_line(kind: str, body: dict[str, Any]) -> bytes:
     return json.dumps({"v": VERSION, "type": kind, **body}, separators=(",", ":")).encode() + b"\n"
 
 
-def _weight(frame: Frame) -> int:
+def _frame_weight(frame: Frame) -> int:
     """In the worst case: a character may be four bytes in memory."""
     return OVERHEAD_BYTES + len(frame[5]) * (1 if frame[5].isascii() else 4)
 
 
 def _frame_line(frame: Frame) -> bytes:
     names = ("n", "t", "dir", "link", "version", "frame")
-    return _line("frame", dict(zip(names, frame, strict=True)))
+    return _json_line("frame", dict(zip(names, frame, strict=True)))
 
 
-def _cut(text: str) -> str:
+def _cut_frame(text: str) -> str:
     if len(text) * 4 <= FRAME_BYTES:  # no character is longer
         return text
     raw = text.encode("utf-8", "backslashreplace")

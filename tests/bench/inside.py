@@ -247,7 +247,7 @@ async def main() -> int:
         slow_down(args.slow_disk)
     file = load_station_file(args.station)
     database = await store.Store.open(file.station.state_dir / "agent.db")
-    station = compose.Station(file, compose.Options(), database, await database.facts())
+    station = compose.Station(file, compose.Options(), database, await database.read_facts())
     if args.held:
         on_signals(note_holding(), args.held)
     tapping = args.taps and asyncio.ensure_future(

@@ -194,5 +194,11 @@ async def fill(state: Path, count: int, make: Callable[[int], Any], of_session: 
     with contextlib.closing(sqlite3.connect(state / "agent.db")) as db, db:
         for number in range(count):
             row = make(number)
-            what = ("chargy", row.session, type(row).__name__, forms.text(dump_record(row)), number % of_session)
+            what = (
+                "chargy",
+                row.session,
+                type(row).__name__,
+                forms.to_json_text(dump_record(row)),
+                number % of_session,
+            )
             db.execute("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", what)

@@ -71,7 +71,7 @@ class Life:
                 self.books.facts[put.kind, put.key] = put.value
                 self.books.ever.add((put.kind, put.key, repr(put.value)))
         if messages:
-            rows = await self.store.head(LINK, -1)
+            rows = await self.store.oldest_rows(LINK, -1)
             for row in rows:
                 if row.seq > before:
                     self.books.messages[row.seq] = row.message
@@ -84,8 +84,8 @@ class Life:
         outlet = self.dice.choice((1, 2))
         session = self._running.get(outlet)
         if self.books.waiting and self.dice.random() < self._online:
-            (row,) = await self.store.head(LINK)
-            await self.store.done(row)
+            (row,) = await self.store.oldest_rows(LINK)
+            await self.store.remove_delivered(row)
             self.books.waiting.remove(row.seq)
             self.books.delivered.add(row.seq)
         elif session is None:
@@ -113,7 +113,7 @@ class Life:
 
     async def copy(self, to: Path, *tails: str) -> Path:
         """The files as a kill or a power cut leaves them."""
-        await self.store.head(LINK)  # no merge runs meanwhile: a copy takes longer than a kill
+        await self.store.oldest_rows(LINK)  # no merge runs meanwhile: a copy takes longer than a kill
         to.mkdir(exist_ok=True)  # noqa: ASYNC240
         for name in (*(self.path.name + t for t in tails), "agent.witness"):
             if (self.path.parent / name).exists():
@@ -230,13 +230,13 @@ async def found_in(path: Path, caplog: pytest.LogCaptureFixture) -> Found:
     caplog.clear()
     store = await Store.open(path)
     try:
-        rows = {r.seq: r.message for r in await store.head(LINK, -1)}
-        letters = {x.seq: x.reason for x in await store.dead()}
-        facts = await store.facts()
+        rows = {r.seq: r.message for r in await store.oldest_rows(LINK, -1)}
+        letters = {x.seq: x.reason for x in await store.list_dead_letters()}
+        facts = await store.read_facts()
         said = store.lost or str(store.set_aside or "")
         said += "".join(r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR)
         await store.commit([], [(LINK, TransactionStarted("new", 1, Token("A"), Stamp(2, 1.0), 1))])
-        newest = (await store.head(LINK, -1))[-1]
+        newest = (await store.oldest_rows(LINK, -1))[-1]
         assert newest.message.session == "new", "a new message is not the last one"
         assert newest.seq > max([0, *rows, *letters])
     finally:

@@ -64,13 +64,13 @@ class Outbox:
         self.rows.append(row)
         return row
 
-    def waiting(self, link: str) -> int:
+    def queued_count(self, link: str) -> int:
         return sum(r.link == link for r in self.rows)
 
-    async def is_waiting(self, link: str, session: str) -> bool:
+    async def is_queued(self, link: str, session: str) -> bool:
         return any((r.link, r.session) == (link, session) for r in self.rows)
 
-    async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
+    async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
         return [r for r in self.rows if r.link == link][:count]
 
     def _write(self) -> None:
@@ -78,7 +78,7 @@ class Outbox:
             self.broken -= 1
             raise StoreError("disk full: make room")
 
-    async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+    async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._write()
         self.rows = [r for r in self.rows if r.seq != row.seq]
         self._put(facts)
@@ -87,50 +87,50 @@ class Outbox:
         for put in facts:
             self.facts[put.kind, put.key] = put.value
 
-    async def noted(self, facts: Sequence[Put]) -> None:
+    async def put_facts(self, facts: Sequence[Put]) -> None:
         self._put(facts)
 
-    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+    async def count_attempt(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._write()
         self._put(facts)
         self.rows = [replace(r, attempts=r.attempts + 1) if r.seq == row.seq else r for r in self.rows]
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
+    async def dead_letter(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         self._write()
         self._put(facts)
         gone = {r.seq for r in rows}
         self.dead += [(r, reason) for r in self.rows if r.seq in gone]
         self.rows = [r for r in self.rows if r.seq not in gone]
 
-    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
+    async def requeue_rows(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         self._write()
         there, back_again = {r.seq for r in self.rows}, {r.seq for r in rows}
         self.dead = [(r, why) for r, why in self.dead if r.seq not in back_again]
         back = [r for r in rows if r.seq not in there]
         self.rows = sorted((*self.rows, *back), key=lambda r: r.seq)
 
-    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+    async def requeue_session(self, link: str, session: str, facts: Sequence[Put]) -> None:
         self._put(facts)
 
-    async def going_on(self, link: str) -> list[str]:
-        return [s for s in self.transactions(link) if await self.is_waiting(link, s)]
+    async def open_sessions(self, link: str) -> list[str]:
+        return [s for s in self.transaction_records(link) if await self.is_queued(link, s)]
 
-    async def of_session(self, link: str, session: str) -> list[OutboxRow]:
+    async def rows_of_session(self, link: str, session: str) -> list[OutboxRow]:
         return [r for r in self.rows if (r.link, r.session) == (link, session)]
 
-    def transaction(self, link: str, session: str) -> Any:
+    def transaction_record(self, link: str, session: str) -> Any:
         return self.facts.get(("transaction", f"{link}/{session}")) or {}
 
-    def transactions(self, link: str) -> dict[str, Any]:
+    def transaction_records(self, link: str) -> dict[str, Any]:
         known = [k.removeprefix(link + "/") for kind, k in self.facts if kind == "transaction" and k.startswith(link)]
-        return {s: value for s in known if (value := self.transaction(link, s))}
+        return {s: value for s in known if (value := self.transaction_record(link, s))}
 
     def transaction_id(self, link: str, session: str, version: str) -> str | None:
-        known = self.transaction(link, session)
+        known = self.transaction_record(link, session)
         return known["ids"].get(version) if "ids" in known else known.get("id")
 
     def session_of(self, link: str, transaction_id: str) -> str | None:
-        known = self.transactions(link)
+        known = self.transaction_records(link)
         return next((s for s, k in known.items() if transaction_id in (k["id"], *k.get("ids", {}).values())), None)
 
 

@@ -168,11 +168,11 @@ class Stuck(Store):
 
     fails = 0
 
-    async def _call(self, work: Callable[..., T], *args: Any) -> T:
-        if self.fails and work.__name__ != "_select":
+    async def _run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        if self.fails and work.__name__ != "_select_rows":
             self.fails -= 1
             raise StoreError("the disk is full")
-        return await super()._call(work, *args)
+        return await super()._run_in_thread(work, *args)
 
 
 class Station:
@@ -281,13 +281,13 @@ class Station:
         """A person looks at the dead letters, and where it is said to be in doubt, into the books. What is missing of a
         bill goes to where the rest of it is."""
         elsewhere = self.billed("2.0.1" if self.version == "1.6" else "1.6")
-        for letter in await self.store.dead():
+        for letter in await self.store.list_dead_letters():
             if letter.kind != "TransactionEnded" and letter.session in elsewhere:
                 continue
             if "sent without a request" in letter.reason and self.version == "1.6":
                 continue
             told = "not answered" in letter.reason and letter.session in self.billed()
-            await (self.store.drop if told else self.store.revive)([letter.seq])
+            await (self.store.drop_dead_letters if told else self.store.requeue_dead_letters)([letter.seq])
 
     async def send(self, fate: str) -> bool:
         self.wire.fate = fate
@@ -302,7 +302,7 @@ class Station:
         except ConnectionLost:
             self.connect()
         self.store.fails = 0
-        self.dead.update(letter.session for letter in await self.store.dead())
+        self.dead.update(letter.session for letter in await self.store.list_dead_letters())
         self.billing._not_before_s = 0.0  # a pause is over
         return True
 
@@ -324,12 +324,12 @@ class Station:
     async def settle(self) -> None:
         await self.end()
         for _ in range(4):
-            most = 3 * self.store.waiting("chargy") + 10
+            most = 3 * self.store.queued_count("chargy") + 10
             while await self.send("answered"):
                 most -= 1
                 assert most > 0, "goes round and round"
             await self.resend()
-            if not self.store.waiting("chargy") and await self.store.dead():
+            if not self.store.queued_count("chargy") and await self.store.list_dead_letters():
                 await self.switch()
                 await self.resend()
 
@@ -373,9 +373,9 @@ async def _play(deeds: Sequence[str]) -> Station:
         await station.do(*deeds)
         await station.settle()
         station.check()
-        assert await station.store.dead() == []
-        assert station.store.waiting("chargy") == 0
-        facts = await station.store.facts()
+        assert await station.store.list_dead_letters() == []
+        assert station.store.queued_count("chargy") == 0
+        facts = await station.store.read_facts()
         assert facts.get("transaction", {}) == {}
         await station.store.close()
         return station
@@ -437,7 +437,7 @@ async def test_a_number_is_given_once_to_dead_letters_too() -> None:
 async def test_a_start_that_2_0_1_refused_is_tried_again_when_it_comes_back() -> None:
     """It was no dead letter any more: the other version has had it."""
     async with station("card", *["refused"] * 3, "switch", "answered", "switch", "end") as s:
-        assert (await s.store.dead(), list(s.books.numbered)) == ([], [100])
+        assert (await s.store.list_dead_letters(), list(s.books.numbered)) == ([], [100])
         await s.settle()
         assert (s.billed("2.0.1"), numbers(s)) == (["session-0"], [0, 1])
 
@@ -468,14 +468,14 @@ async def test_the_latest_charging_state_is_told_and_no_other() -> None:
 async def test_an_end_that_was_refused_is_told_as_a_whole_elsewhere() -> None:
     """A refusal is no doubt."""
     async with station("card", "answered", "end", "refused", "switch", "answered", "answered", "answered") as s:
-        assert (s.billed("1.6"), await s.store.dead()) == (["session-0"], [])
+        assert (s.billed("1.6"), await s.store.list_dead_letters()) == (["session-0"], [])
 
 
 async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
     async with station("card", "answered", "end", "unsent", "switch") as s:
         while await s.send("answered"):
             pass
-        (letter,) = await s.store.dead()
+        (letter,) = await s.store.list_dead_letters()
         assert letter.reason.endswith("it was sent in OCPP 2.0.1 and not answered: look there first")
         assert s.books.numbered == {}, "not even its start"
         await s.settle()  # somebody has looked: it had not
@@ -485,34 +485,34 @@ async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
 async def test_a_doubt_ends_when_the_version_comes_back() -> None:
     """There the same message may be repeated; no person is needed."""
     async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
-        assert [x.kind for x in await s.store.dead()] == ["TransactionEnded"]
+        assert [x.kind for x in await s.store.list_dead_letters()] == ["TransactionEnded"]
         await s.do("kill", "answered", "switch", "answered")
-        assert (await s.store.dead(), s.billed(), s.books.numbered) == ([], ["session-0"], {})
+        assert (await s.store.list_dead_letters(), s.billed(), s.books.numbered) == ([], ["session-0"], {})
 
 
 async def test_a_doubt_that_came_back_and_went_again_is_one() -> None:
     async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
         await s.do("switch", "unsent", "switch", *["answered"] * 3)
-        assert ([x.kind for x in await s.store.dead()], s.books.numbered) == (["TransactionEnded"], {})
+        assert ([x.kind for x in await s.store.list_dead_letters()], s.books.numbered) == (["TransactionEnded"], {})
 
 
 async def test_a_doubt_outlives_a_start_that_is_refused_when_the_end_is_resent() -> None:
     """The end was not sent here: it may still have arrived where it was, and is repeated there."""
     async with station("card", "answered", "end", "lost", "switch", *["answered"] * 3) as s:
-        await s.store.revive([letter.seq for letter in await s.store.dead()])
+        await s.store.requeue_dead_letters([letter.seq for letter in await s.store.list_dead_letters()])
         await s.do(*["refused"] * 5)
-        letters = await s.store.dead()
+        letters = await s.store.list_dead_letters()
         assert [x.kind for x in letters] == ["TransactionStarted", "TransactionEnded"]
         assert all("it was sent in OCPP 2.0.1 and not answered" in x.reason for x in letters)
         await s.do("kill", "switch", *["answered"] * 3)
         assert (s.billed(), s.books.numbered, s.books.wrong) == (["session-0"], {}, [])
-        assert await s.store.dead() == []
+        assert await s.store.list_dead_letters() == []
 
 
 @pytest.mark.parametrize(("last", "said"), [("refused", False), ("nonsense", True), ("silent", True)])
 async def test_a_letter_says_whether_it_may_have_arrived(last: str, said: bool) -> None:
     async with station("card", "answered", "end", "refused", "refused", last) as s:
-        (letter,) = await s.store.dead()
+        (letter,) = await s.store.list_dead_letters()
         assert ("it was sent in OCPP 2.0.1 and not answered" in letter.reason) is said
 
 
@@ -520,7 +520,11 @@ async def test_of_what_ended_elsewhere_nothing_is_told() -> None:
     async with station("card", "answered", "end", "answered", "switch") as s:
         await s.tell(ConnectorUnplugged("session-0", 1, s.at()), False)
         await s.do("answered")
-        assert ("DataTransfer" in str(s.books.seen), await s.store.dead(), s.store.waiting("chargy")) == (False, [], 0)
+        assert (
+            "DataTransfer" in str(s.books.seen),
+            await s.store.list_dead_letters(),
+            s.store.queued_count("chargy"),
+        ) == (False, [], 0)
 
 
 async def test_a_number_is_given_once_when_a_version_goes_in_the_middle_of_the_opening() -> None:
@@ -534,7 +538,7 @@ async def test_a_number_is_given_once_when_a_version_goes_in_the_middle_of_the_o
 async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
     """The first of two attempts is answered when the second has been: not in place of the other version's answer."""
     async with station("switch", "card", "silent", "answered") as s:
-        (kept,) = decode_record(s.store.transaction("chargy", "session-0"), "session-0").opening
+        (kept,) = decode_record(s.store.transaction_record("chargy", "session-0"), "session-0").opening
         row = OutboxRow(kept.seq, "chargy", "session-0", load_record(kept.body), 0)
         out = DIALECTS["1.6"].message_row(TransactionStarted)
         assert isinstance(out, Out)
@@ -560,7 +564,7 @@ async def test_nothing_is_begun_where_a_person_has_the_end(then: Sequence[str]) 
 async def test_letters_of_what_has_ended_elsewhere_begin_nothing() -> None:
     """Start and values had been refused; resent while the version changes."""
     async with station(*("card", "sample"), *["refused"] * 6, "end", "answered") as s:
-        await s.store.revive([letter.seq for letter in await s.store.dead()])
+        await s.store.requeue_dead_letters([letter.seq for letter in await s.store.list_dead_letters()])
         await s.do("answered", "switch")
         while await s.send("answered"):
             pass
@@ -570,11 +574,11 @@ async def test_letters_of_what_has_ended_elsewhere_begin_nothing() -> None:
 async def test_many_ends_that_wait_are_told_in_turn_and_not_all_before() -> None:
     """At each change of the version only what is open is put back at once: a disk has to write it."""
     async with station(*("card", "answered", "end", "refused", "refused", "refused") * 20) as s:
-        await s.store.revive([letter.seq for letter in await s.store.dead()])
+        await s.store.requeue_dead_letters([letter.seq for letter in await s.store.list_dead_letters()])
         for _ in range(3):
             await s.do("switch")
             await s.billing.next_row()
-            assert s.store.waiting("chargy") == 20
+            assert s.store.queued_count("chargy") == 20
         await s.settle()
         s.check()
         assert [t["start"]["idTag"] for t in s.books.numbered.values()] == [f"T{n}" for n in range(20)]
@@ -584,13 +588,13 @@ async def test_where_nobody_had_the_right_there_is_no_bill_to_doubt() -> None:
     async with station("plug", "answered", "end", "lost", "switch") as s:
         while await s.send("answered"):
             pass
-        assert (s.books.numbered, await s.store.dead(), s.store.waiting("chargy")) == ({}, [], 0)
+        assert (s.books.numbered, await s.store.list_dead_letters(), s.store.queued_count("chargy")) == ({}, [], 0)
 
 
 async def test_the_same_version_again_asks_nobody() -> None:
     async with station("card", "answered", "end", "lost", "kill") as s:
         await s.settle()
-        assert (s.billed(), s.books.numbered, await s.store.dead()) == (["session-0"], {}, [])
+        assert (s.billed(), s.books.numbered, await s.store.list_dead_letters()) == (["session-0"], {}, [])
 
 
 async def test_a_token_that_1_6_cannot_say_waits_for_2_0_1_with_all_of_its_session() -> None:
@@ -599,13 +603,15 @@ async def test_a_token_that_1_6_cannot_say_waits_for_2_0_1_with_all_of_its_sessi
         await s.do("card", "answered", "end", "switch")
         while await s.send("answered"):
             pass
-        assert [x.kind for x in await s.store.dead()] == ["TransactionStarted", "TransactionEnded"]
-        assert all("sent without a request" in x.reason for x in await s.store.dead()), "a person need not do anything"
+        assert [x.kind for x in await s.store.list_dead_letters()] == ["TransactionStarted", "TransactionEnded"]
+        assert all("sent without a request" in x.reason for x in await s.store.list_dead_letters()), (
+            "a person need not do anything"
+        )
         await s.do("kill", "switch")
         while await s.send("answered"):
             pass
         s.check()
-        assert (await s.store.dead(), s.billed()) == ([], ["session-0"])
+        assert (await s.store.list_dead_letters(), s.billed()) == ([], ["session-0"])
 
 
 async def test_one_that_began_in_1_6_is_billed_as_soon_as_2_0_1_is_spoken() -> None:
@@ -613,7 +619,7 @@ async def test_one_that_began_in_1_6_is_billed_as_soon_as_2_0_1_is_spoken() -> N
     async with station("switch") as s:
         s.tokens = "TWENTY-CHARACTERS-AND-MORE-"
         await s.do("card", "answered", "sample", "answered")
-        assert (s.books.numbered, s.store.waiting("chargy")) == ({}, 0)
+        assert (s.books.numbered, s.store.queued_count("chargy")) == ({}, 0)
         await s.do("end", "answered", "kill", "switch", "switch")
         while await s.send("answered"):
             pass
@@ -622,7 +628,7 @@ async def test_one_that_began_in_1_6_is_billed_as_soon_as_2_0_1_is_spoken() -> N
         while await s.send("answered"):
             pass
         assert s.billed() == ["session-0"]
-        assert [x.kind for x in await s.store.dead()] == ["MeterSampled"]
+        assert [x.kind for x in await s.store.list_dead_letters()] == ["MeterSampled"]
 
 
 async def test_it_is_told_in_the_middle_of_its_session_too() -> None:
@@ -632,7 +638,7 @@ async def test_it_is_told_in_the_middle_of_its_session_too() -> None:
         while await s.send("answered"):
             pass
         s.check()
-        assert (s.billed(), await s.store.dead()) == (["session-0"], [])
+        assert (s.billed(), await s.store.list_dead_letters()) == (["session-0"], [])
 
 
 async def test_who_stops_it_is_not_said_where_that_is_too_long() -> None:
@@ -665,21 +671,23 @@ async def test_a_session_is_not_its_own_rival(status: str, heard: AuthorizationS
 async def test_letters_of_an_older_release_can_be_resent() -> None:
     """It kept the id alone: in 2.0.1 its end is told, in 1.6 it comes back and says what is missing."""
     async with station("card", "answered", "end", "switch") as s:
-        (row,) = await s.store.head("chargy")
-        await s.store.bury([row], "cannot be said in OCPP 1.6: the transaction id comes from another OCPP version")
+        (row,) = await s.store.oldest_rows("chargy")
+        await s.store.dead_letter(
+            [row], "cannot be said in OCPP 1.6: the transaction id comes from another OCPP version"
+        )
         await s.store.commit([Put("transaction", "chargy/session-0", {"id": "session-0"})])
         await s.do("kill", "resend")
         assert not [True for _ in range(5) if await s.send("answered")][2:]
-        (letter,) = await s.store.dead()
+        (letter,) = await s.store.list_dead_letters()
         assert "its start was sent in another OCPP version, and is not kept here" in letter.reason
         await s.do("switch", "resend")
         await s.settle()
-        assert (s.billed(), await s.store.dead()) == (["session-0"], [])
+        assert (s.billed(), await s.store.list_dead_letters()) == (["session-0"], [])
 
 
 async def test_a_damaged_opening_stops_nobody_else() -> None:
     async with station("card", "answered", "end", "answered", "card", "answered", "end") as s:
-        known = dict(s.store.transaction("chargy", "session-1"))
+        known = dict(s.store.transaction_record("chargy", "session-1"))
         opening = [{"seq": 5, "number": 0, "left": ["2.0.1"], "message": {"$": "TransactionStarted"}}, 7]
         known["opening"] = compress_messages(opening)
         await s.store.commit([Put("transaction", "chargy/session-1", known)])
@@ -688,7 +696,7 @@ async def test_a_damaged_opening_stops_nobody_else() -> None:
         while await s.send("answered"):
             pass
         assert s.billed() == ["session-2", "session-0"]
-        assert [x.session for x in await s.store.dead()] == ["session-1"]
+        assert [x.session for x in await s.store.list_dead_letters()] == ["session-1"]
 
 
 PROFILE = {

@@ -493,7 +493,7 @@ async def test_a_store_that_fails_in_every_way_does_not_end_the_link() -> None:
     async with linked(central) as room:
         room.settings.put_value("message_attempts", 1)
         room.settings.put_value("message_retry_interval_s", 0)
-        fails = {"head": 2, "of_session": 3}
+        fails = {"oldest_rows": 2, "rows_of_session": 3}
 
         def failing(name: str, method: Any) -> Any:
             async def call(*arguments: Any) -> Any:
@@ -511,7 +511,7 @@ async def test_a_store_that_fails_in_every_way_does_not_end_the_link() -> None:
         room.outbox.put(ended())
         room.link.queue_changed()
         await until(lambda: len(room.outbox.dead) == 2)
-        assert fails == {"head": 0, "of_session": 0}
+        assert fails == {"oldest_rows": 0, "rows_of_session": 0}
 
 
 async def test_a_row_that_cannot_be_said_is_set_aside() -> None:
@@ -582,14 +582,14 @@ async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
 
 async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle() -> None:
     async with linked() as room:
-        done, writing = room.outbox.done, asyncio.Event()
+        done, writing = room.outbox.remove_delivered, asyncio.Event()
 
         async def slow(row: Any, facts: Any = ()) -> None:
             await done(row, facts)
             writing.set()
             await asyncio.sleep(0.2)
 
-        room.outbox.done = slow  # type: ignore[method-assign]
+        room.outbox.remove_delivered = slow  # type: ignore[method-assign]
         room.outbox.put(started())
         room.link.queue_changed()
         await asyncio.wait_for(writing.wait(), stretched(5.0))

@@ -15,7 +15,7 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.domain.certificates import CertificateUse
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted
-from agent.services.keys.key_store import NamedFiles, Pki
+from agent.services.keys.key_store import KeyStore, NamedFiles
 from agent.station_file.settings import load_station_file
 from tests.ocpp.test_link_tls import connects, trouble
 from tests.support.certificate_authorities import Authority, OddAuthority, RootKind, pem, tls
@@ -26,15 +26,15 @@ SERIAL = "SN-1"
 
 def accepted_as_root(authority: Authority, folder: Path) -> dict[str, str]:
     """Why it is not, by who judges it; "" where it is accepted."""
-    pki = Pki(folder / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, authority.root),)))
-    signed = authority.sign(pki.request(SERIAL, ""))
+    pki = KeyStore(folder / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, authority.root),)))
+    signed = authority.sign(pki.make_request(SERIAL, ""))
     signer = authority.certify(
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Firmware")]),
         ec.generate_private_key(ec.SECP256R1()).public_key(),
     )
     return {
-        "InstallCertificate": Pki(folder / "other").install(CertificateUse.CSMS_ROOT, authority.pem, 5, None),
-        "CertificateSigned": pki.take(signed, SERIAL, None).why,
+        "InstallCertificate": KeyStore(folder / "other").install_root(CertificateUse.CSMS_ROOT, authority.pem, 5, None),
+        "CertificateSigned": pki.take_chain(signed, SERIAL, None).why,
         "firmware": signer_accepted(pem(signer), [authority.pem.encode()]),
     }
 

@@ -155,7 +155,7 @@ async def run_of(path: Path, seconds: float) -> list[DeviceError]:
     file = load_station_file(path)
     store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
     try:
-        station = Station(file, Options(), store, await store.facts())
+        station = Station(file, Options(), store, await store.read_facts())
         task = asyncio.create_task(station.run())
         until = asyncio.get_running_loop().time() + seconds
         while not station.ready and not task.done() and asyncio.get_running_loop().time() < until:

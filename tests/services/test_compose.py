@@ -37,7 +37,7 @@ async def running(folder: Path, **keys) -> AsyncIterator[Station]:
     file = station_file(folder, status_socket=str(folder / "s"), **keys)
     store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
     try:
-        station = Station(file, Options(), store, await store.facts())
+        station = Station(file, Options(), store, await store.read_facts())
         task = asyncio.create_task(station.run())
         await until(lambda: station.ready or task.done())
         assert not task.done(), task.exception()
@@ -75,12 +75,12 @@ async def test_a_full_store_starts_and_is_told_and_recovers(tmp_path: Path):
     await fill(tmp_path / "state" / "agent.db")
     async with running(tmp_path) as station:
         await until(lambda: not station.site.store_ok)
-        rows = await station.store.head("chargy", 400)
+        rows = await station.store.oldest_rows("chargy", 400)
         for row in rows:
-            await station.store.done(row)
+            await station.store.remove_delivered(row)
         station.engine._retry_save()
         await until(lambda: station.site.store_ok)
-        assert str(station.clock.boot.number) in (await station.store.facts())["boot"]
+        assert str(station.clock.boot.number) in (await station.store.read_facts())["boot"]
 
 
 async def test_a_damaged_store_is_said_and_blocks_nothing(tmp_path: Path, caplog):
@@ -126,13 +126,13 @@ async def test_an_unreadable_boot_is_set_aside(tmp_path: Path, body: str):
     for _ in (1, 2):
         async with running(tmp_path) as station:
             assert station.clock.boot.number == 5
-            facts = await station.store.facts()
+            facts = await station.store.read_facts()
             assert set(facts["boot"]) == {"5"}
             assert set(facts["poisoned"]) == {"boot/4"}
 
 
 async def last_utc_s(station: Station) -> float:
-    boot = (await station.store.facts())["boot"][str(station.clock.boot.number)]
+    boot = (await station.store.read_facts())["boot"][str(station.clock.boot.number)]
     return float(boot["last_utc_s"])
 
 
@@ -149,7 +149,7 @@ async def test_the_latest_time_of_a_boot_is_kept_now_and_then_and_at_the_end(tmp
         await asyncio.sleep(0.1)
         before = station.clock.now().utc_s
     store = await Store.open(tmp_path / "state" / "agent.db")
-    assert before <= (await store.facts())["boot"]["1"]["last_utc_s"]
+    assert before <= (await store.read_facts())["boot"]["1"]["last_utc_s"]
     await store.close()
 
 
@@ -184,7 +184,7 @@ async def test_what_was_not_expected_of_a_file_or_a_key_does_not_end_the_process
         raise RuntimeError("a defect")
 
     async with running(tmp_path) as station:
-        station.files._parts = station.keys.pki.installed = broken
+        station.files._parts = station.keys.pki.installed_roots = broken
         station.hands.dispatch_order(order)
         await until(lambda: "not done: RuntimeError" in caplog.text)
         await station.engine.wait_until_handled()

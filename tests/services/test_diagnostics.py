@@ -126,7 +126,7 @@ def test_a_frame_that_is_nested_without_end_is_left_out(text: str) -> None:
 def test_half_a_character_in_a_line_keeps_no_archive_from_being_made() -> None:
     ring = LogRing(Clock({}))
     ring.handle(logging.LogRecord("a", logging.WARNING, "", 0, "meter M\ud800-1", None, None))
-    assert b"M\\ud800-1" in ring.text(None, None).encode()
+    assert b"M\\ud800-1" in ring.text_between(None, None).encode()
 
 
 def test_the_ring_keeps_the_newest_lines() -> None:
@@ -134,12 +134,12 @@ def test_the_ring_keeps_the_newest_lines() -> None:
     clock.heard_utc(1_800_000_000.0, 0.0)
     ring = LogRing(clock, lines=3)
     logged(ring, 5)
-    lines = ring.text(None, None).splitlines()
+    lines = ring.text_between(None, None).splitlines()
     assert [line.split("line ")[1][0] for line in lines] == ["2", "3", "4"]
     assert all(len(line) <= LINE_MAX + 21 for line in lines)
     assert all(line.startswith("2027-01-15T08:00:0") for line in lines)
-    assert ring.text(None, 0.0) == ring.text(1_900_000_000.0, None) == ""
-    assert ring.text(1_799_999_000.0, 1_800_001_000.0).splitlines() == lines
+    assert ring.text_between(None, 0.0) == ring.text_between(1_900_000_000.0, None) == ""
+    assert ring.text_between(1_799_999_000.0, 1_800_001_000.0).splitlines() == lines
 
 
 def test_lines_from_before_the_time_was_known_have_none_and_get_it() -> None:
@@ -148,6 +148,6 @@ def test_lines_from_before_the_time_was_known_have_none_and_get_it() -> None:
     clock = Clock({}, boot_id="a", boottime=lambda: next(seconds))
     ring = LogRing(clock)
     logged(ring, 1)
-    assert ring.text(1_799_999_000.0, None).startswith("boot+10.0s WARNING ring-test: line 0")
+    assert ring.text_between(1_799_999_000.0, None).startswith("boot+10.0s WARNING ring-test: line 0")
     clock.heard_utc(1_800_000_000.0, 0.0)
-    assert ring.text(1_799_999_000.0, None).startswith("2027-01-15T07:59:40Z WARNING ring-test: line 0")
+    assert ring.text_between(1_799_999_000.0, None).startswith("2027-01-15T07:59:40Z WARNING ring-test: line 0")

@@ -43,7 +43,7 @@ from agent.model.types import Token
 from agent.ports.updater import Running
 from agent.services.clock import Clock
 from agent.services.files.orders import FileOrders, UpdaterSupervisor
-from agent.services.keys.key_store import Pki
+from agent.services.keys.key_store import KeyStore
 from agent.services.keys.orders import KeyOrders
 from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
@@ -101,7 +101,7 @@ def test_the_log_is_read_while_another_thread_writes_it(busy_threads: None) -> N
     ring = LogRing(clock, lines=300)
     with beside(lambda n: ring.handle(line(n))):
         for _ in range(50):
-            numbers = [int(text.rsplit(" ", 1)[1]) for text in ring.text(None, None).splitlines()]
+            numbers = [int(text.rsplit(" ", 1)[1]) for text in ring.text_between(None, None).splitlines()]
             assert numbers == sorted(numbers)
 
 
@@ -163,10 +163,10 @@ FILE_ORDERS: list[tuple[Order, Event | None]] = [
     (SendLog("s", "http://127.0.0.1:1/x", name="log.zip"), LogSent("s", "UploadFailure")),
 ]
 FILE_WORK = (
-    "agent.services.keys.firmware_signature.signer_accepted", "agent.services.files.transfer.fetch",
+    "agent.services.keys.firmware_signature.signer_accepted", "agent.services.files.transfer.fetch_file",
     "agent.services.keys.firmware_signature.signed_by",
-    "agent.services.files.transfer.partial_file.forget", "agent.services.files.zip_file.pack",
-    "agent.services.files.transfer.send",
+    "agent.services.files.transfer.partial_file.forget_file", "agent.services.files.zip_file.pack_zip",
+    "agent.services.files.transfer.send_file",
 )  # fmt: skip
 
 
@@ -261,8 +261,8 @@ async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monke
 # --- keys and certificates --------------------------------------------------------------------------------------------
 
 
-class BrokenPki(Pki):
-    request = take = install = installed = delete = keep = broken
+class BrokenPki(KeyStore):
+    make_request = take_chain = install_root = installed_roots = delete_root = keep_certificates = broken
 
 
 NAMED = HashData("SHA256", "00", "00", "1")

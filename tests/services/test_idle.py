@@ -38,7 +38,7 @@ async def test_a_connected_station_without_polled_devices_sets_no_timer_that_is_
         }
         file = parse_station_file(raw, tmp_path / "station.toml")
         store = await Store.open(file.station.state_dir / "agent.db", 1)
-        station = Station(file, Options(), store, await store.facts())
+        station = Station(file, Options(), store, await store.read_facts())
         running = asyncio.create_task(station.run())
         await until(lambda: station.ready and all(link.is_up for link in station.links.values()))
         await backend.wait_heard("StatusNotification", 2)

@@ -86,7 +86,7 @@ async def test_one_that_was_looked_at(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "(reviewed)" in command("list", file, "bb").stdout
     store = await Store.open(tmp_path / "state" / "agent.db")
-    records = (await store.facts())["payment"]
+    records = (await store.read_facts())["payment"]
     await store.close()
     assert Payment.from_record("bb", records["bb"]).reviewed
     assert records["bb"]["state"] == "Uncertain"

@@ -28,7 +28,7 @@ async def buried(path: Path, *sessions: str, id_: str = "") -> Store:
     for session in sessions:
         puts = [Put("transaction", f"chargy/{session}", {"id": id_})] if id_ else []
         await store.commit(puts, [("chargy", m(session=session)) for m in (started, sampled, ended)])
-    await store.bury(await store.head("chargy", -1), "NotSupported: no such thing")
+    await store.dead_letter(await store.oldest_rows("chargy", -1), "NotSupported: no such thing")
     return store
 
 
@@ -38,11 +38,11 @@ def kinds(rows: Sequence[Any]) -> list[str]:
 
 async def test_an_end_that_is_resent_takes_its_start_along(tmp_path: Path) -> None:
     store = await buried(tmp_path / "agent.db", "s1", "s2")
-    all_ = [x.seq for x in await store.dead()]
-    assert await store.revive([all_[2]]) == [all_[0], all_[2]]
-    assert kinds(await store.head("chargy", 9)) == ["TransactionStarted", "TransactionEnded"]
-    assert store.waiting("chargy") == 2
-    assert await store.revive([all_[2], 999]) == []
+    all_ = [x.seq for x in await store.list_dead_letters()]
+    assert await store.requeue_dead_letters([all_[2]]) == [all_[0], all_[2]]
+    assert kinds(await store.oldest_rows("chargy", 9)) == ["TransactionStarted", "TransactionEnded"]
+    assert store.queued_count("chargy") == 2
+    assert await store.requeue_dead_letters([all_[2], 999]) == []
     await store.close()
 
 
@@ -60,21 +60,21 @@ async def test_a_start_takes_the_end_along_that_was_sent_without_a_number(
 ) -> None:
     """Told again alone it would be a transaction that nothing ends."""
     store = await buried(tmp_path / "agent.db", "s1", "s2")
-    first, _, end, other, *_ = [x.seq for x in await store.dead()]
-    await store.noted([Put("transaction", "chargy/s1", {"id": "", **known})])
-    assert await store.revive([other]) == [other]
-    assert await store.revive([first]) == [first, end][: 1 + goes_along]
+    first, _, end, other, *_ = [x.seq for x in await store.list_dead_letters()]
+    await store.put_facts([Put("transaction", "chargy/s1", {"id": "", **known})])
+    assert await store.requeue_dead_letters([other]) == [other]
+    assert await store.requeue_dead_letters([first]) == [first, end][: 1 + goes_along]
     await store.close()
 
 
 async def test_a_session_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
     store = await buried(tmp_path / "agent.db", "s1", id_="42")
-    seqs = [x.seq for x in await store.dead()]
-    await store.drop(seqs[:2])
+    seqs = [x.seq for x in await store.list_dead_letters()]
+    await store.drop_dead_letters(seqs[:2])
     assert store.transaction_id("chargy", "s1", "1.6") == "42", "the end may still be resent"
-    assert await store.drop(seqs) == seqs[2:]
+    assert await store.drop_dead_letters(seqs) == seqs[2:]
     assert store.transaction_id("chargy", "s1", "1.6") is None
-    assert "transaction" not in await store.facts()
+    assert "transaction" not in await store.read_facts()
     await store.close()
 
 
@@ -82,7 +82,7 @@ async def test_a_session_that_is_given_up_leaves_nothing_behind(tmp_path: Path) 
 async def test_an_open_session_or_transaction_keeps_the_backends_id(tmp_path: Path, open_: str) -> None:
     store = await buried(tmp_path / "agent.db", "s1", id_="42")
     await store.commit([Put(open_, "s1", {"evse": 1})])
-    await store.drop([x.seq for x in await store.dead()])
+    await store.drop_dead_letters([x.seq for x in await store.list_dead_letters()])
     assert store.transaction_id("chargy", "s1", "1.6") == "42"
     await store.close()
 
@@ -93,7 +93,7 @@ async def test_the_list_is_bounded_and_a_bill_outlives_values(
     monkeypatch.setattr(dead_letters, "VALUES_MAX", 3)
     monkeypatch.setattr(dead_letters, "BILLS_MAX", 6)
     store = await buried(tmp_path / "agent.db", *(f"s{n}" for n in range(5)), id_="1")
-    left = await store.dead()
+    left = await store.list_dead_letters()
     assert [x.session for x in left if x.kind == "MeterSampled"] == ["s2", "s3", "s4"]
     assert [x.session for x in left if x.kind != "MeterSampled"] == ["s2", "s2", "s3", "s3", "s4", "s4"]
     assert "4 starts and ends of sessions are given up" in caplog.text
@@ -134,8 +134,8 @@ async def test_while_the_agent_is_stopped(tmp_path: Path) -> None:
         f"{s}: in the queue again" for s in (seqs[0], seqs[2])
     ]
     store = await Store.open(tmp_path / "state" / "agent.db")
-    assert kinds(await store.head("chargy", 9)) == ["TransactionStarted", "TransactionEnded"]
-    assert [str(x.seq) for x in await store.dead()] == [seqs[1], seqs[4], seqs[5]]
+    assert kinds(await store.oldest_rows("chargy", 9)) == ["TransactionStarted", "TransactionEnded"]
+    assert [str(x.seq) for x in await store.list_dead_letters()] == [seqs[1], seqs[4], seqs[5]]
     await store.close()
     assert command("resend", file, "--all").returncode == 0
     assert command("list", file).stdout == "no dead letters\n"
@@ -146,7 +146,7 @@ async def test_a_store_that_somebody_has_open_without_answering_is_left_alone(tm
     said = command("drop", station(tmp_path), "--all")
     assert said.returncode == 2
     assert "another agent is running" in said.stderr
-    assert len(await store.dead()) == 3
+    assert len(await store.list_dead_letters()) == 3
     await store.close()
 
 
@@ -175,5 +175,5 @@ async def test_a_number_that_no_letter_has_is_refused(tmp_path: Path) -> None:
         for do in ("drop", "resend", "list"):
             question = {"do": do, "seqs": [seq], "store": str(store.path.resolve())}
             assert "seqs" in (await answer_dead_letters(store, question)).get("error", "")
-    assert len(await store.dead()) > 0
+    assert len(await store.list_dead_letters()) > 0
     await store.close()

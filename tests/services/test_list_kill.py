@@ -41,7 +41,7 @@ async def main():
     site = StationState({{1: EvseRecord(1)}}, Settings())
     engine = Engine(Blocks([LocalAuthListBlock(site)]), store, Clock({{}}))
     backend = engine.links["chargy"] = Backend()
-    await engine.handle_event(Started(await store.facts()))
+    await engine.handle_event(Started(await store.read_facts()))
     for backend.version in itertools.count(site.local_list.version + 1):
         verdict = Verdict(AuthorizationStatus.ACCEPTED, str(backend.version))
         first = backend.version * 200  # half of the cards of the last list are on the next one too
@@ -78,7 +78,7 @@ async def test_the_old_list_or_the_new_one(tmp_path: Path) -> None:
         assert {line.split()[1] for line in said} == {"Accepted"}
         promised = int(said[-1].split()[0])
         store = await Store.open(path)
-        facts = await store.facts()
+        facts = await store.read_facts()
         await store.close()
         site = StationState({1: EvseRecord(1)}, Settings())
         Blocks([LocalAuthListBlock(site)]).handle_event(Started(facts), Moment(Stamp(1, 1.0)))

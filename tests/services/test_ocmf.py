@@ -37,7 +37,7 @@ from agent.model.types import MeterIdentity, ReadingContext, SignedReading
 from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.services.keys.ocmf_signer import Signer
+from agent.services.keys.ocmf_signer import OcmfSigner
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, charging, make_site, wh
 from tests.ocpp.ocpp_stand_ins import Outbox, desk
 
@@ -71,8 +71,8 @@ def golden_key(path: Path) -> Path:
 
 
 @pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return Signer(tmp_path / "ocmf.key")
+def signer(tmp_path: Path) -> OcmfSigner:
+    return OcmfSigner(tmp_path / "ocmf.key")
 
 
 def verified(record: SignedReading) -> bool:
@@ -80,25 +80,25 @@ def verified(record: SignedReading) -> bool:
 
 
 def test_a_signature_is_that_of_the_golden_vector(tmp_path: Path) -> None:
-    record = Signer(golden_key(tmp_path / "ocmf.key")).sign(GOLDEN_PAYLOAD)
+    record = OcmfSigner(golden_key(tmp_path / "ocmf.key")).sign_payload(GOLDEN_PAYLOAD)
     assert record is not None
     assert record.public_key == GOLDEN_KEY
     assert record.data.split("|")[1] == GOLDEN_PAYLOAD
     assert json.loads(record.data.split("|")[2])["SD"] == GOLDEN_SIGNATURE
 
 
-def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path, signer: Signer) -> None:
-    first = signer.sign("{}")
+def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path, signer: OcmfSigner) -> None:
+    first = signer.sign_payload("{}")
     assert stat.S_IMODE((tmp_path / "ocmf.key").stat().st_mode) == 0o600
-    assert Signer(tmp_path / "ocmf.key").sign("{}") == first
+    assert OcmfSigner(tmp_path / "ocmf.key").sign_payload("{}") == first
     assert [p.name for p in tmp_path.iterdir()] == ["ocmf.key"]
 
 
 def test_a_key_that_cannot_be_used_signs_nothing_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "ocmf.key").write_text("not a key")
-    assert Signer(tmp_path / "ocmf.key").sign("{}") is None
+    assert OcmfSigner(tmp_path / "ocmf.key").sign_payload("{}") is None
     assert "no OCMF record is made" in caplog.text
-    assert Signer(tmp_path / "nowhere" / "ocmf.key").sign("{}") is None
+    assert OcmfSigner(tmp_path / "nowhere" / "ocmf.key").sign_payload("{}") is None
 
 
 @pytest.mark.parametrize("kind", ["locked", "rsa", "ed25519", "public"])
@@ -110,17 +110,17 @@ def test_a_key_of_another_kind_signs_nothing(tmp_path: Path, kind: str) -> None:
     if kind == "public":
         pem = made.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "ocmf.key").write_bytes(pem)
-    assert Signer(tmp_path / "ocmf.key").sign("{}") is None
+    assert OcmfSigner(tmp_path / "ocmf.key").sign_payload("{}") is None
 
 
-def station(signer: Signer, wanted: bool = True, **more: Any) -> Playbook:
+def station(signer: OcmfSigner, wanted: bool = True, **more: Any) -> Playbook:
     settings = {"sign_readings": wanted, **more}
-    play = Playbook(lambda: make_site(settings=settings, sign=signer.sign, version="0.1", number="LU-1"))
+    play = Playbook(lambda: make_site(settings=settings, sign=signer.sign_payload, version="0.1", number="LU-1"))
     play.feed(MeterKnown(1, SDM))
     return play.skip()
 
 
-def session(signer: Signer, wanted: bool = True, **more: Any) -> Playbook:
+def session(signer: OcmfSigner, wanted: bool = True, **more: Any) -> Playbook:
     return charging(station(signer, wanted, **more))
 
 
@@ -143,7 +143,7 @@ def payload_of(record: SignedReading) -> dict[str, object]:
     return dict(json.loads(record.data.split("|")[1]))
 
 
-def test_a_station_signs_its_bill_where_that_is_wanted(signer: Signer) -> None:
+def test_a_station_signs_its_bill_where_that_is_wanted(signer: OcmfSigner) -> None:
     record = ended(session(signer)).signed
     assert record is not None
     assert (record.maker, record.encoding) == ("station", "OCMF")
@@ -157,17 +157,17 @@ def test_a_station_signs_its_bill_where_that_is_wanted(signer: Signer) -> None:
     assert begin["TM"] == "2027-01-15T08:00:00,000+0000 S"
 
 
-def test_a_changed_digit_is_found(signer: Signer) -> None:
+def test_a_changed_digit_is_found(signer: OcmfSigner) -> None:
     record = ended(session(signer)).signed
     assert record is not None
     assert not verified(replace(record, data=record.data.replace('"RV":5000', '"RV":4000')))
 
 
-def test_nothing_is_signed_where_nobody_wants_it(signer: Signer) -> None:
+def test_nothing_is_signed_where_nobody_wants_it(signer: OcmfSigner) -> None:
     assert ended(session(signer, wanted=False)).signed is None
 
 
-def test_records_are_numbered_without_a_gap_over_a_restart(signer: Signer) -> None:
+def test_records_are_numbered_without_a_gap_over_a_restart(signer: OcmfSigner) -> None:
     play = session(signer)
     first = ended(play).signed
     play.restart(5, state=EMPTY)
@@ -176,7 +176,7 @@ def test_records_are_numbered_without_a_gap_over_a_restart(signer: Signer) -> No
     assert [payload_of(r)["PG"] for r in (first, second) if r] == ["T1", "T2"]
 
 
-def test_a_register_that_was_not_read_at_the_end_is_marked(signer: Signer) -> None:
+def test_a_register_that_was_not_read_at_the_end_is_marked(signer: OcmfSigner) -> None:
     message = ended(session(signer), None)
     assert message.signed is not None
     _, end = payload_of(message.signed)["RD"]  # type: ignore[misc]
@@ -186,7 +186,7 @@ def test_a_register_that_was_not_read_at_the_end_is_marked(signer: Signer) -> No
 METERS_OWN = SignedReading('OCMF|{"FV" : "1.0", "RV":12345.60 , "x":"é"}|{"SD":"00"}', method="", public_key="")
 
 
-def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: Signer) -> None:
+def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: OcmfSigner) -> None:
     """Blanks, decimals and letters are part of what was signed."""
     message = ended(session(signer), signed=METERS_OWN)
     assert message.signed == METERS_OWN
@@ -199,7 +199,7 @@ def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: Signer) -> Non
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("later_wh", [5000, 5001])
 def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
-    signer: Signer, own: bool, killed: bool, later_wh: int
+    signer: OcmfSigner, own: bool, killed: bool, later_wh: int
 ) -> None:
     """Stop point EVConnected. A register that moves afterwards is billed, and the end's reading is not told for it."""
     play = session(signer, tx_stop_points=("EVConnected",))
@@ -220,7 +220,7 @@ def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
     assert told.signed == METERS_OWN if own else verified(told.signed)
 
 
-def test_what_is_never_told_takes_no_number(signer: Signer) -> None:
+def test_what_is_never_told_takes_no_number(signer: OcmfSigner) -> None:
     """Stop before energy flowed, start point EnergyTransfer: the next bill's record is the first."""
     play = station(signer, tx_start_points=("EnergyTransfer",))
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenAuthorized("token:1", A, ACCEPTED)):
@@ -258,7 +258,7 @@ def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSample
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_both_versions_carry_it(signer: Signer, told: bool) -> None:
+def test_both_versions_carry_it(signer: OcmfSigner, told: bool) -> None:
     message = ended(session(signer))
     record = message.signed
     assert record is not None
@@ -279,7 +279,9 @@ def test_both_versions_carry_it(signer: Signer, told: bool) -> None:
     assert all(len(signed[k]) <= most for k, most in (("signedMeterData", 2500), ("publicKey", 2500)))
 
 
-def test_a_record_that_is_too_long_does_not_hold_up_its_bill(signer: Signer, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_record_that_is_too_long_does_not_hold_up_its_bill(
+    signer: OcmfSigner, caplog: pytest.LogCaptureFixture
+) -> None:
     """An EM580 has room for 4062 octets, 2.0.1 for 2500 characters of base64."""
     long = SignedReading('OCMF|{"x":"' + "y" * 2000 + '"}|{"SD":"00"}')
     message = ended(session(signer), signed=long)

@@ -51,7 +51,7 @@ def copy_of(name: str, folder: Path) -> Path:
 @pytest.mark.parametrize("name", ["c7df3ff-ac", "c7df3ff-dc"])
 async def test_every_record_is_understood(tmp_path: Path, name: str) -> None:
     store = await Store.open(copy_of(name, tmp_path), 64)
-    facts = await store.facts()
+    facts = await store.read_facts()
     await store.close()
     assert "poisoned" not in facts, facts["poisoned"]
     assert {"boot", "meter", "ended", "security"} <= set(facts)

@@ -166,7 +166,7 @@ class Life:
 
     async def run(self) -> bool:
         """True: there is nothing left to do. False: it was ended."""
-        facts = await self._store.facts()
+        facts = await self._store.read_facts()
         self.records = {k: dict(v) for k, v in facts.get("payment", {}).items()}
         self.engine.post_event(Started(facts))
         self.engine.post_event(BoardOpened(1, self.street.board, TRAITS))

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from agent.domain.certificates import CertificateUse, HashData
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_accepted
-from agent.services.keys.key_store import NamedFiles, Pki
+from agent.services.keys.key_store import KeyStore, NamedFiles
 from tests.support.certificate_authorities import Authority, pem
 
 CPO = Authority(name="CPO root")
@@ -36,17 +36,17 @@ DAYS_S = 30 * 86400.0
 
 
 @pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    made = Pki(tmp_path / "state" / "pki")
-    assert made.install(CertificateUse.CSMS_ROOT, CPO.pem, 5, None) == ""
+def pki(tmp_path: Path) -> KeyStore:
+    made = KeyStore(tmp_path / "state" / "pki")
+    assert made.install_root(CertificateUse.CSMS_ROOT, CPO.pem, 5, None) == ""
     return made
 
 
-def folder(pki: Pki) -> Path:
+def folder(pki: KeyStore) -> Path:
     return pki._folder
 
 
-def names(pki: Pki, tail: str) -> set[str]:
+def names(pki: KeyStore, tail: str) -> set[str]:
     return {p.name for p in folder(pki).iterdir() if p.name.endswith(tail)}
 
 
@@ -61,8 +61,8 @@ def leaf(chain: str) -> x509.Certificate:
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_says_who_the_station_is_and_its_key_fits(pki: Pki) -> None:
-    request = x509.load_pem_x509_csr(pki.request("SN-1", "Chargy").encode())
+def test_a_request_says_who_the_station_is_and_its_key_fits(pki: KeyStore) -> None:
+    request = x509.load_pem_x509_csr(pki.make_request("SN-1", "Chargy").encode())
     assert request.is_signature_valid
     assert [(a.oid, a.value) for a in request.subject] == [
         (NameOID.COMMON_NAME, "SN-1"),
@@ -77,36 +77,36 @@ def test_a_request_says_who_the_station_is_and_its_key_fits(pki: Pki) -> None:
     assert stat.S_IMODE(folder(pki).stat().st_mode) == 0o700
 
 
-def test_every_request_has_a_new_key_and_takes_the_one_that_was_never_answered(pki: Pki) -> None:
-    first = pki.request("SN-1", "")
+def test_every_request_has_a_new_key_and_takes_the_one_that_was_never_answered(pki: KeyStore) -> None:
+    first = pki.make_request("SN-1", "")
     (before,) = names(pki, ".key")
-    taken = pki.take(CPO.sign(first), "SN-1", None)
-    second, third = pki.request("SN-1", ""), pki.request("SN-1", "")
+    taken = pki.take_chain(CPO.sign(first), "SN-1", None)
+    second, third = pki.make_request("SN-1", ""), pki.make_request("SN-1", "")
     assert first != second != third
     assert before == f"{taken.id}.key"
     assert len(names(pki, ".key")) == 2  # the one in use, and the last one that was asked for
-    assert pki.take(CPO.sign(second), "SN-1", None).why == "it is of no key that this station has made"
-    assert pki.take(CPO.sign(third), "SN-1", None).why == ""
+    assert pki.take_chain(CPO.sign(second), "SN-1", None).why == "it is of no key that this station has made"
+    assert pki.take_chain(CPO.sign(third), "SN-1", None).why == ""
 
 
 # --- chains ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("with_middle", [False, True])
-def test_a_good_chain_becomes_a_client_certificate(pki: Pki, with_middle: bool) -> None:
+def test_a_good_chain_becomes_a_client_certificate(pki: KeyStore, with_middle: bool) -> None:
     signer = SUB if with_middle else CPO
-    chain = signer.sign(pki.request("SN-1", "Chargy")) + (SUB.pem if with_middle else "")
-    taken = pki.take(chain, "SN-1", None)
+    chain = signer.sign(pki.make_request("SN-1", "Chargy")) + (SUB.pem if with_middle else "")
+    taken = pki.take_chain(chain, "SN-1", None)
     assert taken.why == ""
     assert abs(taken.expires_utc_s - time.time() - DAYS_S) < 100
-    files = pki.client(taken.id)
+    files = pki.client_certificate(taken.id)
     assert files is not None
     assert files[0].read_text().count("BEGIN CERTIFICATE") == 1 + with_middle
     key = load_pem_private_key(files[1].read_bytes(), None)
     assert key.public_key() == leaf(chain).public_key()
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
-    assert Pki(folder(pki)).client(taken.id) == files  # another process finds it
-    assert pki.client("nobody") is None
+    assert KeyStore(folder(pki)).client_certificate(taken.id) == files  # another process finds it
+    assert pki.client_certificate("nobody") is None
 
 
 def _late(csr: str) -> str:
@@ -148,40 +148,40 @@ BAD = {
 
 
 @pytest.mark.parametrize("how", BAD)
-def test_a_chain_that_does_not_fit_is_not_taken_and_says_why(pki: Pki, how: str) -> None:
-    old = pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None)
+def test_a_chain_that_does_not_fit_is_not_taken_and_says_why(pki: KeyStore, how: str) -> None:
+    old = pki.take_chain(CPO.sign(pki.make_request("SN-1", "")), "SN-1", None)
     make, why = BAD[how]
-    taken = pki.take(make(pki.request("SN-1", "")), "SN-1", None)
+    taken = pki.take_chain(make(pki.make_request("SN-1", "")), "SN-1", None)
     assert why in taken.why
     assert taken.id == ""
-    assert pki.client(old.id) is not None
+    assert pki.client_certificate(old.id) is not None
     assert names(pki, ".pem") == {f"{old.id}.pem", pki.installed_files(CertificateUse.CSMS_ROOT)[0].name}
 
 
 def test_roots_of_the_station_file_are_as_good_as_installed_ones(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(STRANGER.pem)
-    pki = Pki(tmp_path / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, ca),)))
-    assert pki.take(STRANGER.sign(pki.request("SN-1", "")), "SN-1", None).why == ""
+    pki = KeyStore(tmp_path / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, ca),)))
+    assert pki.take_chain(STRANGER.sign(pki.make_request("SN-1", "")), "SN-1", None).why == ""
 
 
-def test_the_time_is_the_station_s(pki: Pki) -> None:
-    chain = CPO.sign(pki.request("SN-1", ""))
-    assert "is valid from" in pki.take(chain, "SN-1", time.time() + 2 * DAYS_S).why
-    assert pki.take(chain, "SN-1", time.time()).why == ""
+def test_the_time_is_the_station_s(pki: KeyStore) -> None:
+    chain = CPO.sign(pki.make_request("SN-1", ""))
+    assert "is valid from" in pki.take_chain(chain, "SN-1", time.time() + 2 * DAYS_S).why
+    assert pki.take_chain(chain, "SN-1", time.time()).why == ""
 
 
-def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
-    ids = [pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).id for _ in range(3)]
-    pki.request("SN-1", "")
-    pki.keep((ids[0], ids[2], ""))
+def test_what_is_not_needed_any_more_goes_with_its_key(pki: KeyStore) -> None:
+    ids = [pki.take_chain(CPO.sign(pki.make_request("SN-1", "")), "SN-1", None).id for _ in range(3)]
+    pki.make_request("SN-1", "")
+    pki.keep_certificates((ids[0], ids[2], ""))
     assert names(pki, ".pem") == {
         f"{ids[0]}.pem",
         f"{ids[2]}.pem",
         pki.installed_files(CertificateUse.CSMS_ROOT)[0].name,
     }
     assert len(names(pki, ".key")) == 3  # and the one that waits for its answer
-    assert pki.client(ids[1]) is None
+    assert pki.client_certificate(ids[1]) is None
 
 
 # --- roots -----------------------------------------------------------------------------------------------------------
@@ -198,17 +198,17 @@ def test_what_is_not_needed_any_more_goes_with_its_key(pki: Pki) -> None:
         ("certificate", "no PEM"),
     ],
 )
-def test_what_is_no_root_is_not_installed(pki: Pki, pem: str, why: str) -> None:
-    assert why in pki.install(CertificateUse.CSMS_ROOT, pem, 5, None)
+def test_what_is_no_root_is_not_installed(pki: KeyStore, pem: str, why: str) -> None:
+    assert why in pki.install_root(CertificateUse.CSMS_ROOT, pem, 5, None)
     assert len(pki.installed_files(CertificateUse.CSMS_ROOT)) == 1
 
 
-def test_so_many_and_no_more_but_the_same_again(pki: Pki) -> None:
-    assert pki.install(CertificateUse.MANUFACTURER_ROOT, CPO.pem, 2, None) == ""
-    assert pki.entries() == 2
-    assert "2 roots are installed" in pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 2, None)
-    assert pki.install(CertificateUse.CSMS_ROOT, CPO.pem, 2, None) == ""
-    assert [r.use for _, r in pki.installed(tuple(CertificateUse))] == [
+def test_so_many_and_no_more_but_the_same_again(pki: KeyStore) -> None:
+    assert pki.install_root(CertificateUse.MANUFACTURER_ROOT, CPO.pem, 2, None) == ""
+    assert pki.count_trusted_roots() == 2
+    assert "2 roots are installed" in pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 2, None)
+    assert pki.install_root(CertificateUse.CSMS_ROOT, CPO.pem, 2, None) == ""
+    assert [r.use for _, r in pki.installed_roots(tuple(CertificateUse))] == [
         CertificateUse.CSMS_ROOT,
         CertificateUse.MANUFACTURER_ROOT,
     ]
@@ -228,36 +228,38 @@ def test_hashes_are_those_of_another_implementation(name: str, algorithm: type[h
 
 
 @pytest.mark.parametrize("algorithm", x509_certificates.ALGORITHMS)
-def test_a_root_goes_by_its_hashes_once(pki: Pki, algorithm: str) -> None:
+def test_a_root_goes_by_its_hashes_once(pki: KeyStore, algorithm: str) -> None:
     named = x509_certificates.hash_data(CPO.certificate, CPO.certificate, algorithm)
-    assert pki.delete(named, True) == "Failed"  # the last one that the connection hangs on
-    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
-    pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
-    assert pki.delete(named, True) == "Accepted"
-    assert pki.delete(named, False) == "NotFound"
+    assert pki.delete_root(named, True) == "Failed"  # the last one that the connection hangs on
+    pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
+    pki.root_used("a", STRANGER.certificate.public_bytes(Encoding.DER))
+    assert pki.delete_root(named, True) == "Accepted"
+    assert pki.delete_root(named, False) == "NotFound"
     assert len(pki.installed_files(CertificateUse.CSMS_ROOT)) == 1
-    assert len(Pki(folder(pki)).installed_files(CertificateUse.CSMS_ROOT)) == 1
+    assert len(KeyStore(folder(pki)).installed_files(CertificateUse.CSMS_ROOT)) == 1
 
 
 @pytest.mark.parametrize("spare_last", [True, False])
-def test_the_root_that_a_connection_hangs_on_stays(pki: Pki, spare_last: bool) -> None:
-    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
+def test_the_root_that_a_connection_hangs_on_stays(pki: KeyStore, spare_last: bool) -> None:
+    pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     ours, other = (x509_certificates.hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
-    pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
-    pki.used("b", STRANGER.certificate.public_bytes(Encoding.DER))
-    assert [pki.delete(root, spare_last) for root in (ours, other)] == ["Failed", "Failed"]
-    pki.used("b", CPO.certificate.public_bytes(Encoding.DER))
-    assert [pki.delete(root, spare_last) for root in (ours, other)] == ["Failed", "Accepted"]
+    pki.root_used("a", CPO.certificate.public_bytes(Encoding.DER))
+    pki.root_used("b", STRANGER.certificate.public_bytes(Encoding.DER))
+    assert [pki.delete_root(root, spare_last) for root in (ours, other)] == ["Failed", "Failed"]
+    pki.root_used("b", CPO.certificate.public_bytes(Encoding.DER))
+    assert [pki.delete_root(root, spare_last) for root in (ours, other)] == ["Failed", "Accepted"]
 
 
 @pytest.mark.parametrize("roots", [(), (b"",), (None,)])
-def test_while_nobody_knows_which_root_it_is_all_stay(pki: Pki, roots: tuple[bytes | None, ...]) -> None:
-    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
+def test_while_nobody_knows_which_root_it_is_all_stay(pki: KeyStore, roots: tuple[bytes | None, ...]) -> None:
+    pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     for root in roots:
-        pki.used("a", root)
+        pki.root_used("a", root)
     for authority in (CPO, STRANGER):
-        assert pki.delete(x509_certificates.hash_data(authority.certificate, authority.certificate), True) == "Failed"
-    assert pki.delete(x509_certificates.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
+        assert (
+            pki.delete_root(x509_certificates.hash_data(authority.certificate, authority.certificate), True) == "Failed"
+        )
+    assert pki.delete_root(x509_certificates.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
 
 
 def hashes_of(authority: Authority) -> HashData:
@@ -273,36 +275,36 @@ def test_a_root_of_the_station_file_is_listed_deleted_and_comes_back_by_installi
     file = tmp_path / "ca.pem"
     file.write_text(STRANGER.pem + CPO.pem)
     named = NamedFiles(((use, file),))
-    pki = Pki(tmp_path / "pki", named)
+    pki = KeyStore(tmp_path / "pki", named)
     if installed_too:
-        assert pki.install(use, CPO.pem, 5, None) == ""
-    assert {r.hashes.serial for _, r in pki.installed((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
-    assert pki.entries() == 2
-    pki.used("a", CPO.certificate.public_bytes(Encoding.DER))
-    assert pki.delete(hashes_of(CPO), True) == ("Failed" if use is CertificateUse.CSMS_ROOT else "Accepted")
-    pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
+        assert pki.install_root(use, CPO.pem, 5, None) == ""
+    assert {r.hashes.serial for _, r in pki.installed_roots((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
+    assert pki.count_trusted_roots() == 2
+    pki.root_used("a", CPO.certificate.public_bytes(Encoding.DER))
+    assert pki.delete_root(hashes_of(CPO), True) == ("Failed" if use is CertificateUse.CSMS_ROOT else "Accepted")
+    pki.root_used("a", STRANGER.certificate.public_bytes(Encoding.DER))
     if use is CertificateUse.CSMS_ROOT:
-        assert pki.delete(hashes_of(CPO), True) == "Accepted"
-    for again in (pki, Pki(tmp_path / "pki", named)):
-        assert again.delete(hashes_of(CPO), True) == "NotFound"
-        assert [r.hashes for _, r in again.installed((use,))] == [hashes_of(STRANGER)]
+        assert pki.delete_root(hashes_of(CPO), True) == "Accepted"
+    for again in (pki, KeyStore(tmp_path / "pki", named)):
+        assert again.delete_root(hashes_of(CPO), True) == "NotFound"
+        assert [r.hashes for _, r in again.installed_roots((use,))] == [hashes_of(STRANGER)]
         assert again.trusted_pems(use) == [STRANGER.pem.strip()]
-    assert pki.install(use, CPO.pem, 5, None) == ""
-    assert {r.hashes.serial for _, r in pki.installed((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
-    assert (pki.trusted().withdrawn, pki.entries()) == (frozenset(), 2)
+    assert pki.install_root(use, CPO.pem, 5, None) == ""
+    assert {r.hashes.serial for _, r in pki.installed_roots((use,))} == {hashes_of(a).serial for a in (STRANGER, CPO)}
+    assert (pki.trusted_roots().withdrawn, pki.count_trusted_roots()) == (frozenset(), 2)
 
 
 def test_the_last_root_stays_whether_a_file_names_it_or_not(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text(CPO.pem)
-    pki = Pki(tmp_path / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, file),)))
-    pki.used("a", b"")
-    assert pki.delete(hashes_of(CPO), True) == "Failed"
-    pki.install(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
-    assert pki.delete(hashes_of(CPO), True) == "Failed", "it is not known which one is used"
-    pki.used("a", STRANGER.certificate.public_bytes(Encoding.DER))
-    assert pki.delete(hashes_of(CPO), True) == "Accepted"
-    assert pki.delete(hashes_of(STRANGER), True) == "Failed"
+    pki = KeyStore(tmp_path / "pki", NamedFiles(((CertificateUse.CSMS_ROOT, file),)))
+    pki.root_used("a", b"")
+    assert pki.delete_root(hashes_of(CPO), True) == "Failed"
+    pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
+    assert pki.delete_root(hashes_of(CPO), True) == "Failed", "it is not known which one is used"
+    pki.root_used("a", STRANGER.certificate.public_bytes(Encoding.DER))
+    assert pki.delete_root(hashes_of(CPO), True) == "Accepted"
+    assert pki.delete_root(hashes_of(STRANGER), True) == "Failed"
 
 
 @pytest.mark.parametrize("issuer_is_known", [False, True])
@@ -310,27 +312,27 @@ def test_the_own_certificate_of_the_station_file_cannot_be_deleted(tmp_path: Pat
     own = CPO.certify(named("SN-1"), STRANGER.key.public_key())
     file = tmp_path / "client.pem"
     file.write_text(pem(own))
-    pki = Pki(tmp_path / "pki", NamedFiles(own=(file,)))
+    pki = KeyStore(tmp_path / "pki", NamedFiles(own=(file,)))
     if issuer_is_known:
-        pki.install(CertificateUse.CSMS_ROOT, CPO.pem, 5, None)
-    assert pki.delete(x509_certificates.hash_data(own, CPO.certificate), False) == "Failed"
+        pki.install_root(CertificateUse.CSMS_ROOT, CPO.pem, 5, None)
+    assert pki.delete_root(x509_certificates.hash_data(own, CPO.certificate), False) == "Failed"
     other = CPO.certify(named("SN-2"), STRANGER.key.public_key())
-    assert pki.delete(x509_certificates.hash_data(other, CPO.certificate), False) == "NotFound"
+    assert pki.delete_root(x509_certificates.hash_data(other, CPO.certificate), False) == "NotFound"
 
 
 @pytest.mark.parametrize("signer", [CPO, SUB])
-def test_its_own_certificate_cannot_be_deleted(pki: Pki, signer: Authority) -> None:
-    chain = signer.sign(pki.request("SN-1", "")) + (SUB.pem if signer is SUB else "")
-    taken = pki.take(chain, "SN-1", None)
-    assert pki.delete(x509_certificates.hash_data(leaf(chain), signer.certificate), False) == "Failed"
-    assert pki.client(taken.id) is not None
+def test_its_own_certificate_cannot_be_deleted(pki: KeyStore, signer: Authority) -> None:
+    chain = signer.sign(pki.make_request("SN-1", "")) + (SUB.pem if signer is SUB else "")
+    taken = pki.take_chain(chain, "SN-1", None)
+    assert pki.delete_root(x509_certificates.hash_data(leaf(chain), signer.certificate), False) == "Failed"
+    assert pki.client_certificate(taken.id) is not None
 
 
-def test_a_damaged_root_is_left_out_and_told(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_root_is_left_out_and_told(pki: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
     pki.installed_files(CertificateUse.CSMS_ROOT)[0].write_text("damaged")
-    assert pki.installed(tuple(CertificateUse)) == []
+    assert pki.installed_roots(tuple(CertificateUse)) == []
     assert "cannot be read" in caplog.text
-    assert "no installed root" in pki.take(CPO.sign(pki.request("SN-1", "")), "SN-1", None).why
+    assert "no installed root" in pki.take_chain(CPO.sign(pki.make_request("SN-1", "")), "SN-1", None).why
 
 
 # --- against a model, and kill -9 ------------------------------------------------------------------------------------
@@ -346,32 +348,32 @@ STEPS = st.lists(
 def test_whatever_is_done_what_is_there_is_complete(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
-    pki = Pki(tmp_path_factory.mktemp("pki"))
+    pki = KeyStore(tmp_path_factory.mktemp("pki"))
     roots: set[int] = set()
     own: list[str] = []
     for what, n in steps:
         if what == "install":
             full = len(roots) >= 2 and n not in roots
-            assert (pki.install(CertificateUse.CSMS_ROOT, MADE[n].pem, 2, None) == "") is not full
+            assert (pki.install_root(CertificateUse.CSMS_ROOT, MADE[n].pem, 2, None) == "") is not full
             roots |= set() if full else {n}
         elif what == "delete":
             named = x509_certificates.hash_data(MADE[n].certificate, MADE[n].certificate)
-            assert pki.delete(named, False) == ("Accepted" if n in roots else "NotFound")
+            assert pki.delete_root(named, False) == ("Accepted" if n in roots else "NotFound")
             roots -= {n}
         elif what == "sign":
-            taken = pki.take(MADE[n].sign(pki.request("SN-1", "")), "SN-1", None)
+            taken = pki.take_chain(MADE[n].sign(pki.make_request("SN-1", "")), "SN-1", None)
             assert (taken.why == "") is (n in roots)
             own += [taken.id] if taken.id else []
         elif what == "keep":
             own = own[-1:]
-            pki.keep(tuple(own))
+            pki.keep_certificates(tuple(own))
         else:
-            pki = Pki(folder(pki))
+            pki = KeyStore(folder(pki))
         assert len(pki.installed_files(CertificateUse.CSMS_ROOT)) == len(roots)
-        assert all(pki.client(id_) for id_ in own)
-        assert pki.entries() == len(roots)
+        assert all(pki.client_certificate(id_) for id_ in own)
+        assert pki.count_trusted_roots() == len(roots)
         for id_ in own:
-            files = pki.client(id_)
+            files = pki.client_certificate(id_)
             assert files is not None
             key = load_pem_private_key(files[1].read_bytes(), None)
             assert key.public_key() == leaf(files[0].read_text()).public_key()
@@ -391,11 +393,11 @@ def test_whatever_a_backend_sends_is_an_answer_and_no_end(changes: list[tuple[in
         changed[at] = byte
     text = "-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(bytes(changed)).decode() + "-----END CERTIFICATE-----\n"
     with tempfile.TemporaryDirectory() as folder:
-        pki = Pki(Path(folder))
+        pki = KeyStore(Path(folder))
         same = bytes(changed) == DER
-        assert (pki.install(CertificateUse.CSMS_ROOT, text, 5, None) == "") is same
+        assert (pki.install_root(CertificateUse.CSMS_ROOT, text, 5, None) == "") is same
         assert (signer_accepted(text, [CPO.pem.encode()]) == "") is same
-        assert pki.take(text, "SN-1", None).why
+        assert pki.take_chain(text, "SN-1", None).why
 
 
 WRITER = """
@@ -404,14 +406,14 @@ from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
 from authorities import Authority, pem
 from agent.domain.certificates import CertificateUse
-from agent.services.keys.key_store import NamedFiles, Pki
-root, pki = Authority(), Pki(Path(sys.argv[1]))
-pki.install(CertificateUse.CSMS_ROOT, root.pem, 5, None)
+from agent.services.keys.key_store import NamedFiles, KeyStore
+root, pki = Authority(), KeyStore(Path(sys.argv[1]))
+pki.install_root(CertificateUse.CSMS_ROOT, root.pem, 5, None)
 print(flush=True)
 while True:
-    taken = pki.take(root.sign(pki.request("SN-1", "O")), "SN-1", None)
+    taken = pki.take_chain(root.sign(pki.make_request("SN-1", "O")), "SN-1", None)
     print(taken.id, flush=True)  # it is promised
-    pki.keep((taken.id,))
+    pki.keep_certificates((taken.id,))
 """
 
 
@@ -428,22 +430,22 @@ def test_kill_9_never_leaves_half_a_key_or_certificate(tmp_path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         promised += writer.stdout.read().decode().splitlines()
-        pki = Pki(path)
+        pki = KeyStore(path)
         for key in path.glob("*.key"):
             load_pem_private_key(key.read_bytes(), None)
         for chain in path.glob("*.pem"):
             x509.load_pem_x509_certificates(chain.read_bytes())
-        whole = [p.stem for p in path.glob("*.pem") if pki.client(p.stem)]
+        whole = [p.stem for p in path.glob("*.pem") if pki.client_certificate(p.stem)]
         assert promised[-1] in whole  # the one that is in use; perhaps the one before, or the next
         assert len(whole) <= 2
-        pki.request("SN-1", "O")
+        pki.make_request("SN-1", "O")
         assert not list(path.glob("*.new"))
         writer.stdout.close()
 
 
-def test_nothing_of_a_key_is_said(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_a_key_is_said(pki: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    pki.take(STRANGER.sign(pki.request("SN-1", "")), "SN-1", None)
+    pki.take_chain(STRANGER.sign(pki.make_request("SN-1", "")), "SN-1", None)
     secrets = [line for p in folder(pki).glob("*.key") for line in p.read_text().splitlines()[1:-1]]
     said = caplog.text + json.dumps(repr(pki.__dict__))
     assert secrets

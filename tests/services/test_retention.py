@@ -34,7 +34,7 @@ CHARGING = ChargingState.CHARGING
 async def fast(path: Path) -> Store:
     """The real store, without waiting for the disk."""
     store = await Store.open(path)
-    await store._call(lambda: store._db.execute("PRAGMA synchronous=OFF"))
+    await store._run_in_thread(lambda: store._db.execute("PRAGMA synchronous=OFF"))
     return store
 
 
@@ -53,10 +53,10 @@ async def test_delivered_sessions_leave_nothing(tmp_path: Path) -> None:
         name = f"{n:08d}-0000-0000-0000-000000000000"
         await store.commit([Put("session", name, {"evse": 1, "n": n})], [("chargy", started(name))])
         await store.commit([Put("session", name, None)], [("chargy", sampled(n, name)), ("chargy", ended(name))])
-        start, value, end = await store.head("chargy", 3)
-        await store.done(start, [Put("transaction", f"chargy/{name}", {"id": str(n)})])
-        await store.done(value)
-        await store.done(end)
+        start, value, end = await store.oldest_rows("chargy", 3)
+        await store.remove_delivered(start, [Put("transaction", f"chargy/{name}", {"id": str(n)})])
+        await store.remove_delivered(value)
+        await store.remove_delivered(end)
     assert store._ids._running == {}
     await store.close()
     assert look(path) == {"outbox": 0, "dead": 0, "numbers": 0, "meta": 1, "ended": ENDED_KEPT}
@@ -71,7 +71,7 @@ async def test_refused_sessions_are_kept_up_to_the_bound(tmp_path: Path) -> None
         puts = [Put("transaction", f"chargy/{name}", {"id": name}) for name in names]
         told = [("chargy", m) for name in names for m in (started(name), sampled(0, name), ended(name))]
         await store.commit(puts, told)
-        await store.bury(await store.head("chargy", -1), "NotSupported: never heard of it")
+        await store.dead_letter(await store.oldest_rows("chargy", -1), "NotSupported: never heard of it")
     kept = len(store._ids._running)
     await store.close()
     counts = look(path)
@@ -89,7 +89,7 @@ async def test_boots_and_poisoned_records_are_bounded(tmp_path: Path) -> None:
     bills = ("session/s1", "s2", "payment/p1")
     await store.commit([Put("poisoned", key, {"why": "a bill"}) for key in bills])
     await store.commit([Put("poisoned", f"zone/{n}", {"why": "x"}) for n in range(dead_letters.POISONED_MAX)])
-    facts = await store.facts()
+    facts = await store.read_facts()
     assert len(facts["boot"]) == dead_letters.BOOTS_MAX
     assert str(dead_letters.BOOTS_MAX + 49) in facts["boot"]
     assert "0" not in facts["boot"]
@@ -127,14 +127,14 @@ async def test_a_damaged_file_of_every_schema_keeps_queue_dead_letters_and_numbe
     old_file(path, schema)
     store = await Store.open(path)
     assert store.set_aside is not None
-    rows = await store.head("chargy", 9)
+    rows = await store.oldest_rows("chargy", 9)
     assert [r.message for r in rows] == [started(), sampled(), ended()]
     if schema < 3:
         assert [r.number for r in rows] == [0, 1, 2]
         await store.commit([], [("chargy", sampled(1))])
-        assert (await store.head("chargy", 9))[-1].number == 3
-    assert [(x.seq, x.attempts) for x in await store.dead()] == [(9, 3)]
-    assert len((await store.facts())["setting"]) > 100
+        assert (await store.oldest_rows("chargy", 9))[-1].number == 3
+    assert [(x.seq, x.attempts) for x in await store.list_dead_letters()] == [(9, 3)]
+    assert len((await store.read_facts())["setting"]) > 100
     await store.close()
 
 
@@ -146,16 +146,16 @@ async def test_no_message_id_is_given_twice_after_one_salvage_more(tmp_path: Pat
     store, before = await Store.open(path), 0
     for n in range(3):
         await store.commit([Put("session", f"s{n}", {"open": True})], [("chargy", started(f"s{n}"))])
-        (row,) = await store.head("chargy", 9)
+        (row,) = await store.oldest_rows("chargy", 9)
         assert before + (recovery.AHEAD if n else 1) <= row.seq < 2**32
         before = row.seq
         kept = TransactionRecord(f"s{n}").with_message_left(row, "2.0.1")
-        await store.done(row, [encode_record("chargy", f"s{n}", kept)])
+        await store.remove_delivered(row, [encode_record("chargy", f"s{n}", kept)])
         await store.close()
         with contextlib.closing(sqlite3.connect(path)) as db, db:
             if counter != "whole":
                 db.execute("UPDATE sqlite_sequence SET seq=?", (counter,))
-        recovery.replace(path)
+        recovery.replace_corrupt_file(path)
         store = await Store.open(path)
     await store.close()
 
@@ -166,7 +166,7 @@ async def test_no_place_is_given_twice_after_a_salvage(tmp_path: Path) -> None:
     old_file(path, 3)
     store = await Store.open(path)
     await store.commit([], [("chargy", started("s2"))])
-    new = (await store.head("chargy", 9))[-1]
+    new = (await store.oldest_rows("chargy", 9))[-1]
     assert new.seq > 9 + recovery.AHEAD - 1
     await store.close()
 
@@ -181,7 +181,7 @@ async def test_an_undamaged_file_of_the_first_schema_gets_its_numbers_too(tmp_pa
     db.close()
     store = await Store.open(tmp_path / "whole.db")
     assert store.set_aside is None
-    assert [r.number for r in await store.head("chargy", 9)] == [0, 0, 1]
+    assert [r.number for r in await store.oldest_rows("chargy", 9)] == [0, 0, 1]
     await store.close()
 
 

@@ -64,8 +64,8 @@ def test_two_queues_that_know_nothing_of_each_other(tmp_path: Path, steps: list[
                 store = await fast(path)
             elif what in ("done", "paid"):
                 queue = NOTES if what == "done" else "chargy"
-                for row in await store.head(queue, count):
-                    await store.done(row)
+                for row in await store.oldest_rows(queue, count):
+                    await store.remove_delivered(row)
                 wanted[queue] = wanted[queue][count:]
             else:
                 queue = "chargy" if what == "bill" else NOTES
@@ -73,8 +73,8 @@ def test_two_queues_that_know_nothing_of_each_other(tmp_path: Path, steps: list[
                 await store.commit([], [(queue, made)])
                 wanted[queue].append(made)
             for queue, messages in wanted.items():
-                assert [r.message for r in await store.head(queue, -1)] == messages
-                assert store.waiting(queue) == len(messages)
+                assert [r.message for r in await store.oldest_rows(queue, -1)] == messages
+                assert store.queued_count(queue) == len(messages)
         await store.close()
 
     asyncio.run(play())
@@ -91,9 +91,9 @@ async def test_a_month_off_line_leaves_the_newest_and_no_bill_is_touched(tmp_pat
             for n in range(first, first + 50)
         ]
         await store.commit(puts, [(NOTES, e) for e in events])
-    assert [r.message.info for r in await store.head(NOTES, -1)] == [str(n) for n in range(100, most + 100)]
-    assert (store.waiting(NOTES), store.waiting("chargy")) == (most, 1)
-    kept = (await store.facts())["security"]
+    assert [r.message.info for r in await store.oldest_rows(NOTES, -1)] == [str(n) for n in range(100, most + 100)]
+    assert (store.queued_count(NOTES), store.queued_count("chargy")) == (most, 1)
+    kept = (await store.read_facts())["security"]
     assert sorted(map(int, kept)) == list(range(most + 100 - LOG_MAX, most + 100))
     await store.close()
 
@@ -115,17 +115,17 @@ async def test_a_month_of_meter_values_outside_a_transaction_is_kept(tmp_path: P
     store = await fast(tmp_path / "agent.db")
     for _ in range(12):
         await store.commit([], [(readings_of("chargy"), sampled())] * 50)
-    assert store.waiting(readings_of("chargy")) == 600 > NOTES_MAX
-    assert store.waiting("chargy") == 0
+    assert store.queued_count(readings_of("chargy")) == 600 > NOTES_MAX
+    assert store.queued_count("chargy") == 0
     await store.close()
 
 
 async def test_dead_letters_know_nothing_of_it(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [(NOTES, event(1)), (NOTES, FirmwareStatus("Installed", 1, True))])
-    assert [type(r.message) for r in await store.head(NOTES, 9)] == [SecurityHappened, FirmwareStatus]
-    assert store.summary()["waiting"] == {NOTES: 2}
-    assert await store.dead() == []
+    assert [type(r.message) for r in await store.oldest_rows(NOTES, 9)] == [SecurityHappened, FirmwareStatus]
+    assert store.usage_summary()["waiting"] == {NOTES: 2}
+    assert await store.list_dead_letters() == []
     await store.close()
 
 

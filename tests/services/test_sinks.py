@@ -16,8 +16,8 @@ import pytest
 from agent.domain.messages import MeterSampled, Sample, SecurityHappened, TransactionStarted
 from agent.model.types import Reading, ReadingContext, SignedReading, Stamp, Token
 from agent.services.clock import Clock
-from agent.services.sinks.mqtt import open_outlet
-from agent.services.sinks.sinks import FileOutlet, Sink, SinkError, Sinks
+from agent.services.sinks.mqtt import open_connection
+from agent.services.sinks.sinks import FileConnection, Sink, SinkError, Sinks
 from agent.station_file.settings import SettingsError, SinkTable, parse_station_file
 from drivers.sim.mqtt import Broker as SimBroker
 from tests.support.busy_machine import deadline
@@ -39,7 +39,7 @@ class Far:
             raise SinkError("away")
         return self
 
-    async def send(self, kind: str, line: str) -> None:
+    async def send_line(self, kind: str, line: str) -> None:
         if not self.takes.is_set():
             raise SinkError("away")
         self.lines.append(line)
@@ -69,15 +69,15 @@ async def test_in_order_and_after_a_break_nothing_is_missing() -> None:
     far = Far()
     sink = Sink("x", 100, far.opened, retry_s=0.01)
     async with at_work(sink):
-        sink.put("A", "1")
+        sink.put_line("A", "1")
         await until(lambda: far.lines == ["1"])
         far.takes.clear()
         for n in "234":
-            sink.put("A", n)
+            sink.put_line("A", n)
         await until(lambda: not sink.up)
         far.takes.set()
         await until(lambda: far.lines == ["1", "2", "3", "4"])
-    assert (sink.waiting, sink.dropped) == (0, 0)
+    assert (sink.queued_count, sink.dropped) == (0, 0)
 
 
 async def test_what_does_not_fit_is_counted_and_the_newest_is_kept() -> None:
@@ -86,8 +86,8 @@ async def test_what_does_not_fit_is_counted_and_the_newest_is_kept() -> None:
     sink = Sink("x", 3, far.opened, retry_s=0.01)
     async with at_work(sink):
         for n in range(10):
-            sink.put("A", str(n))
-        assert (sink.waiting, sink.dropped) == (3, 7)
+            sink.put_line("A", str(n))
+        assert (sink.queued_count, sink.dropped) == (3, 7)
         far.takes.set()
         await until(lambda: far.lines == ["7", "8", "9"])
 
@@ -102,22 +102,22 @@ async def test_one_that_hangs_delays_no_other() -> None:
     stuck, good = Sink("stuck", 5, never), Sink("good", 5, far.opened)
     async with at_work(stuck, good):
         for sink in (stuck, good):
-            sink.put("A", "1")
+            sink.put_line("A", "1")
         await until(lambda: far.lines == ["1"])
-        assert stuck.waiting == 1
+        assert stuck.queued_count == 1
 
 
 async def test_a_file_turns_over_and_stays_small(tmp_path: Path) -> None:
-    outlet = FileOutlet(tmp_path / "alerts.jsonl", max_mb=0.002)
+    outlet = FileConnection(tmp_path / "alerts.jsonl", max_mb=0.002)
     for n in range(100):
-        await outlet.send("A", json.dumps({"n": n, "pad": "x" * 50}))
+        await outlet.send_line("A", json.dumps({"n": n, "pad": "x" * 50}))
     kept = [tmp_path / "alerts.jsonl.1", tmp_path / "alerts.jsonl"]
     assert sum(f.stat().st_size for f in kept) <= 2000
     lines = [json.loads(line)["n"] for f in kept for line in f.read_text().splitlines()]
     assert lines == list(range(lines[0], 100))
     (tmp_path / "no").write_text("")
     with pytest.raises(SinkError, match="Not a directory"):
-        await FileOutlet(tmp_path / "no" / "alerts", 1).send("A", "x")
+        await FileConnection(tmp_path / "no" / "alerts", 1).send_line("A", "x")
 
 
 def table(**keys: Any) -> SinkTable:
@@ -133,9 +133,11 @@ async def test_nobody_is_named(tmp_path: Path) -> None:
     reading = Reading(at=AT, energy_wh=1234, signed=SignedReading("OCMF", "OCMF|04AABBCC|x"))
     async with at_work(sinks):
         await until(lambda: sinks.sinks[0].up)
-        sinks.hear(TransactionStarted("s", 1, Token("04AABBCC"), AT, 1))
-        sinks.hear(MeterSampled("s", 1, (Sample(ReadingContext.PERIODIC, reading, ("Power.Active.Import",)),)))
-        sinks.hear(SecurityHappened("TamperDetectionActivated", AT, "door"))
+        sinks.accept_message(TransactionStarted("s", 1, Token("04AABBCC"), AT, 1))
+        sinks.accept_message(
+            MeterSampled("s", 1, (Sample(ReadingContext.PERIODIC, reading, ("Power.Active.Import",)),))
+        )
+        sinks.accept_message(SecurityHappened("TamperDetectionActivated", AT, "door"))
         logging.getLogger("agent.x").warning("board: %s", "silent")
         await until(lambda: path.exists() and path.read_text().count("\n") == 3)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -166,14 +168,14 @@ async def test_what_no_encoding_has_ends_no_sink(tmp_path: Path) -> None:
 async def test_files_that_are_no_use_are_a_trouble_of_the_sink(
     tmp_path: Path, file: str, content: bytes | None
 ) -> None:
-    from agent.services.sinks.mqtt import open_outlet
+    from agent.services.sinks.mqtt import open_connection
 
     path = tmp_path / "file"
     if content is not None:
         path.write_bytes(content)
     far = table(kind="mqtt", host="127.0.0.1", port=1, **{file: str(path)})
     with pytest.raises(SinkError, match=file):
-        await open_outlet(far, "CP-1")
+        await open_connection(far, "CP-1")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_table_that_cannot_be(keys: dict[str, Any], wrong: str) -> None:
 @pytest.mark.parametrize("host", ["a" * 253, "a..b"])
 async def test_a_broker_that_cannot_be_ends_no_agent(host: str) -> None:
     with pytest.raises(SinkError):
-        await open_outlet(table(kind="mqtt", host=host), "CP-1")
+        await open_connection(table(kind="mqtt", host=host), "CP-1")
 
 
 @pytest.mark.parametrize("station", ["LU*CHY#1", "CP+1", "a/b", "CP \u00e9"])
@@ -203,8 +205,8 @@ async def test_any_station_has_a_topic(station: str) -> None:
     far, heard = SimBroker(), list[str]()
     far.attach_subscriber("#", lambda topic, data: heard.append(topic))
     await far.start()
-    outlet = await open_outlet(table(kind="mqtt", host="127.0.0.1", port=far.port), station)
-    await outlet.send("Log", "{}")
+    outlet = await open_connection(table(kind="mqtt", host="127.0.0.1", port=far.port), station)
+    await outlet.send_line("Log", "{}")
     await outlet.close()
     await far.close()
     begin = f"chargy/{station.replace('#', '-').replace('+', '-')}"
@@ -260,21 +262,21 @@ async def test_alerts_reach_a_broker_and_wait_while_it_is_away(tmp_path: Path, p
             async for message in client.messages:
                 heard.append((str(message.topic), bytes(message.payload).decode()))  # noqa: PERF401  it never ends
 
-    sinks.hear(SecurityHappened("A", AT))  # nobody is there yet
+    sinks.accept_message(SecurityHappened("A", AT))  # nobody is there yet
     async with at_work(sinks):
         async with broker(tmp_path, port):
             listener = asyncio.create_task(listen())
             await until(lambda: ("st/1/online", "true") in heard and sink.up)
-            sinks.hear(SecurityHappened("B", AT))
+            sinks.accept_message(SecurityHappened("B", AT))
             await until(lambda: any('"B"' in text for _, text in heard))
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
-        await until(lambda: not sink.up or (not sinks.hear(SecurityHappened("C", AT)) and sink.waiting))
+        await until(lambda: not sink.up or (not sinks.accept_message(SecurityHappened("C", AT)) and sink.queued_count))
         heard.clear()
         async with broker(tmp_path, port):
             listener = asyncio.create_task(listen())
             await until(lambda: ("ready", "") in heard)  # or it is told before anybody listens
-            sinks.hear(SecurityHappened("D", AT))
+            sinks.accept_message(SecurityHappened("D", AT))
             await until(lambda: any('"D"' in text for _, text in heard))
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)

@@ -31,8 +31,8 @@ async def connect(path: Path):
 async def test_a_frame_up_to_the_cap_is_exact_above_it_says_what_is_missing(tmp_path: Path):
     whole, long = "ä" * (FRAME_BYTES // 2), "ä" * FRAME_BYTES + "\ud800"
     async with opened(tmp_path / "s") as socket:
-        socket.frame("in", "a", "1.6", whole)
-        socket.frame("in", "a", "1.6", long)
+        socket.add_frame("in", "a", "1.6", whole)
+        socket.add_frame("in", "a", "1.6", long)
         reader, writer = await connect(tmp_path / "s")
         first, second, _ = await lines(reader)
         writer.close()
@@ -47,8 +47,8 @@ async def test_a_frame_up_to_the_cap_is_exact_above_it_says_what_is_missing(tmp_
 async def test_the_ring_is_bounded_in_bytes_and_keeps_the_newest(tmp_path: Path):
     async with opened(tmp_path / "s") as socket:
         for n in range(1500):
-            socket.frame("in", "a", "1.6", f"{n} " + "y" * FRAME_BYTES)
-        assert sum(len(line) for line in socket.frames) <= RING_BYTES
+            socket.add_frame("in", "a", "1.6", f"{n} " + "y" * FRAME_BYTES)
+        assert sum(len(line) for line in socket.frame_lines) <= RING_BYTES
         reader, writer = await connect(tmp_path / "s")
         heard = await lines(reader)
         writer.close()
@@ -62,14 +62,14 @@ async def test_a_new_watcher_of_a_long_ring_is_not_cut_off(tmp_path: Path, monke
     monkeypatch.setattr(module, "BACKLOG_BYTES", 300_000)
     async with opened(tmp_path / "s") as socket:
         for n in range(200):
-            socket.frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
+            socket.add_frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
         reader, writer = await connect(tmp_path / "s")
         first = json.loads(await asyncio.wait_for(reader.readline(), stretched(10)))
         for n in range(20):  # the traffic goes on while the watcher is still reading the past
-            socket.frame("in", "a", "1.6", f"late {n}")
+            socket.add_frame("in", "a", "1.6", f"late {n}")
             await asyncio.sleep(0)
         heard = [first, *await lines(reader)]
-        socket.frame("in", "a", "1.6", "last")
+        socket.add_frame("in", "a", "1.6", "last")
         while heard[-1].get("n") != 221:
             heard += await lines(reader, "frame")
         writer.close()
@@ -83,7 +83,7 @@ async def test_a_watcher_that_never_reads_costs_little_and_stops_nobody(tmp_path
         reader, writer = await connect(tmp_path / "s")
         await lines(reader)
         for n in range(300):
-            socket.frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
+            socket.add_frame("in", "a", "1.6", f"{n} " + "y" * 10_000)
             await lines(reader, "frame")
         assert len(socket._clients) == 1
         writer.close()
@@ -96,7 +96,7 @@ async def test_a_newcomer_does_not_keep_a_change_from_the_others(tmp_path: Path)
         reader, writer = await connect(tmp_path / "s")
         assert (await lines(reader))[-1]["x"] == 1
         now["x"] = 2
-        socket.changed()
+        socket.mark_changed()
         newcomer, other = await connect(tmp_path / "s")
         assert (await lines(newcomer))[-1]["x"] == 2
         assert (await lines(reader))[-1]["x"] == 2
@@ -111,7 +111,7 @@ async def test_a_frame_may_have_changed_what_is_told(tmp_path: Path):
         reader, writer = await connect(tmp_path / "s")
         await lines(reader)
         now["told"] = "Available"
-        socket.frame("out", "a", "1.6", "[2,...]")
+        socket.add_frame("out", "a", "1.6", "[2,...]")
         assert [h["type"] for h in await lines(reader)] == ["frame", "picture"]
         writer.close()
 
@@ -123,7 +123,7 @@ async def test_who_asks_for_the_picture_gets_the_present_one_and_what_is_due_is_
         reader, writer = await connect(tmp_path / "s")
         await lines(reader)
         now["queue"] = 1
-        socket.frame("in", "a", "1.6", "[3,...]")
+        socket.add_frame("in", "a", "1.6", "[3,...]")
         writer.write(b'{"ask": "picture"}\n')
         heard = await lines(reader, "answer")
         assert [h["type"] for h in heard] == ["frame", "picture", "answer"]
@@ -160,13 +160,13 @@ async def test_a_change_back_to_what_an_earlier_watcher_was_told_is_told(tmp_pat
         reader, writer = await connect(tmp_path / "s")
         await lines(reader)
         now["x"] = 2
-        socket.changed()
+        socket.mark_changed()
         assert (await lines(reader))[-1]["x"] == 2
         writer.close()
         while socket._clients:
             await asyncio.sleep(0)
         now["x"] = 3
-        socket.changed()
+        socket.mark_changed()
         reader, writer = await connect(tmp_path / "s")
         assert (await lines(reader))[-1]["x"] == 3
         now["x"] = 2

@@ -41,34 +41,34 @@ async def test_facts_and_queue_survive_a_reopening(tmp_path: Path):
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([Put("session", "s1", {"evse": 1})], [("chargy", started()), ("chargy", ended())])
     await store.commit([Put("session", "s1", None), Put("setting", "x", {"text": "1"})])
-    first = await store.head("chargy", 10)
+    first = await store.oldest_rows("chargy", 10)
     await store.close()
 
     store = await Store.open(tmp_path / "agent.db")
-    assert (await store.facts())["setting"] == {"x": {"text": "1"}}
-    assert "session" not in await store.facts()
-    rows = await store.head("chargy", 10)
+    assert (await store.read_facts())["setting"] == {"x": {"text": "1"}}
+    assert "session" not in await store.read_facts()
+    rows = await store.oldest_rows("chargy", 10)
     assert rows == first
     assert [r.message for r in rows] == [started(), ended()]
     assert len({r.seq for r in rows}) == 2
-    assert store.waiting("chargy") == 2
+    assert store.queued_count("chargy") == 2
     await store.close()
 
 
 async def test_done_brings_the_transaction_id_and_keeps_it_for_a_while_after_the_end(tmp_path: Path):
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", started()), ("chargy", ended())])
-    start, end = await store.head("chargy", 2)
-    await store.done(start, [Put("transaction", "chargy/s1", {"id": "42"})])
+    start, end = await store.oldest_rows("chargy", 2)
+    await store.remove_delivered(start, [Put("transaction", "chargy/s1", {"id": "42"})])
     assert store.transaction_id("chargy", "s1", "1.6") == "42"
     assert store.session_of("chargy", "42") == "s1"
     await store.close()
 
     store = await Store.open(tmp_path / "agent.db")
     assert store.transaction_id("chargy", "s1", "1.6") == "42"
-    await store.done(end)
-    assert store.waiting("chargy") == 0
-    assert (await store.facts()).get("transaction") is None
+    await store.remove_delivered(end)
+    assert store.queued_count("chargy") == 0
+    assert (await store.read_facts()).get("transaction") is None
     await store.close()
 
     store = await Store.open(tmp_path / "agent.db")  # what the place costs may still be told
@@ -81,8 +81,8 @@ async def test_the_ids_of_the_latest_sessions_only(tmp_path: Path):
     store = await Store.open(tmp_path / "agent.db")
     for n in range(ENDED_KEPT + 2):
         await store.commit([Put("transaction", f"chargy/s{n}", {"id": str(n % 65)})], [("chargy", ended(f"s{n}"))])
-        await store.done((await store.head("chargy"))[0])
-    assert len((await store.facts())["ended"]) == ENDED_KEPT
+        await store.remove_delivered((await store.oldest_rows("chargy"))[0])
+    assert len((await store.read_facts())["ended"]) == ENDED_KEPT
     assert [store.transaction_id("chargy", s, "1.6") for s in ("s0", "s1", "s2")] == [None, None, "2"]
     assert store.session_of("chargy", "0") == "s65"  # the backend has begun to count anew
     await store.close()
@@ -91,20 +91,20 @@ async def test_the_ids_of_the_latest_sessions_only(tmp_path: Path):
 async def test_dead_letters_are_kept_shown_and_revived_in_their_place(tmp_path: Path):
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", started()), ("chargy", sampled()), ("chargy", ended())])
-    rows = await store.head("chargy", 3)
-    await store.attempted(rows[0])
-    await store.attempted(rows[0])
-    assert (await store.head("chargy"))[0].attempts == 2
-    await store.bury(rows[:2], "refused three times")
-    assert [r.message for r in await store.head("chargy", 9)] == [ended()]
-    letters = await store.dead()
+    rows = await store.oldest_rows("chargy", 3)
+    await store.count_attempt(rows[0])
+    await store.count_attempt(rows[0])
+    assert (await store.oldest_rows("chargy"))[0].attempts == 2
+    await store.dead_letter(rows[:2], "refused three times")
+    assert [r.message for r in await store.oldest_rows("chargy", 9)] == [ended()]
+    letters = await store.list_dead_letters()
     assert [(x.kind, x.reason) for x in letters] == [
         ("TransactionStarted", "refused three times"),
         ("MeterSampled", "refused three times"),
     ]
-    await store.revive([x.seq for x in letters])
-    assert [r.seq for r in await store.head("chargy", 9)] == [r.seq for r in rows]
-    assert await store.dead() == []
+    await store.requeue_dead_letters([x.seq for x in letters])
+    assert [r.seq for r in await store.oldest_rows("chargy", 9)] == [r.seq for r in rows]
+    assert await store.list_dead_letters() == []
     await store.close()
 
 
@@ -127,9 +127,9 @@ async def test_an_old_schema_is_migrated_with_its_content(tmp_path: Path):
     db.commit()
     db.close()
     store = await Store.open(path)
-    assert (await store.facts())["setting"]["x"] == {"text": "7"}
-    assert (await store.head("chargy"))[0].message == started()
-    assert (await store.dead())[0].session == "s0"
+    assert (await store.read_facts())["setting"]["x"] == {"text": "7"}
+    assert (await store.oldest_rows("chargy"))[0].message == started()
+    assert (await store.list_dead_letters())[0].session == "s0"
     await store.close()
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
@@ -147,7 +147,7 @@ async def test_a_newer_schema_is_refused_with_advice(tmp_path: Path):
 
 def _witness_of_a_newer_program(path: Path):
     witness = Witness(path)
-    witness.write(replace(witness.last(), schema=99))
+    witness.write_state(replace(witness.read_last(), schema=99))
     witness.close()
 
 
@@ -161,7 +161,7 @@ async def test_an_unreadable_message_travels_as_what_it_is(tmp_path: Path):
     db.commit()
     db.close()
     store = await Store.open(path)
-    assert isinstance((await store.head("chargy"))[0].message, UnreadableRecord)
+    assert isinstance((await store.oldest_rows("chargy"))[0].message, UnreadableRecord)
     await store.close()
 
 
@@ -185,7 +185,7 @@ async def test_a_damaged_file_is_set_aside_and_what_can_be_read_is_saved(tmp_pat
     assert store.set_aside is not None
     assert store.set_aside.exists()
     await store.commit([Put("setting", "new", {"text": "1"})])
-    assert (await store.facts())["setting"]["new"] == {"text": "1"}
+    assert (await store.read_facts())["setting"]["new"] == {"text": "1"}
     await store.close()
 
 
@@ -208,7 +208,7 @@ from agent.model.types import Stamp, Token
 
 async def main():
     store = await Store.open(Path(sys.argv[1]))
-    first = int((await store.facts()).get("n", {}).get("n", {"n": 0})["n"]) + 1
+    first = int((await store.read_facts()).get("n", {}).get("n", {"n": 0})["n"]) + 1
     print("from", first, flush=True)
     for n in range(first, 100000):
         message = TransactionStarted(f"s{n}", 1, Token("A"), Stamp(1, float(n)), n)
@@ -240,7 +240,7 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path):
 async def _look(path: Path):
     store = await Store.open(path)
     assert store.set_aside is None
-    facts, rows = await store.facts(), await store.head("chargy", -1)
+    facts, rows = await store.read_facts(), await store.oldest_rows("chargy", -1)
     await store.close()
     return facts["n"]["n"]["n"], rows
 
@@ -249,14 +249,14 @@ async def test_thinning_takes_as_much_of_each_session_of_each_link(tmp_path: Pat
     store = await Store.open(tmp_path / "agent.db")
     for n in range(20):
         await store.commit([], [("a", sampled(n)), ("b", sampled(n)), ("a", sampled(n, "s2"))])
-    assert await store._call(store._thin)
+    assert await store._run_in_thread(store._thin_queue)
     for link, session in (("a", "s1"), ("a", "s2"), ("b", "s1")):
-        assert [r.number for r in await store.of_session(link, session)] == [0, 4, 8, 12, 16]
-    assert (store.waiting("a"), store.waiting("b")) == (10, 5)
-    await store._call(lambda: store._db.execute("DELETE FROM outbox WHERE link='b'"))
-    await store._call(store._thin)
-    assert store.waiting("b") == 0  # a link that loses its last row is not said to have one
-    assert await store.head("b") == []
+        assert [r.number for r in await store.rows_of_session(link, session)] == [0, 4, 8, 12, 16]
+    assert (store.queued_count("a"), store.queued_count("b")) == (10, 5)
+    await store._run_in_thread(lambda: store._db.execute("DELETE FROM outbox WHERE link='b'"))
+    await store._run_in_thread(store._thin_queue)
+    assert store.queued_count("b") == 0  # a link that loses its last row is not said to have one
+    assert await store.oldest_rows("b") == []
     await store.close()
 
 
@@ -264,13 +264,13 @@ async def test_thinning_takes_as_much_of_each_session_of_each_link(tmp_path: Pat
 async def test_rows_that_thinning_took_from_under_the_link_are_not_counted_twice(tmp_path: Path, how: str):
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [*(("chargy", sampled(n)) for n in range(20)), ("chargy", ended())])
-    cached = await store.head("chargy", 10)
-    await store._call(store._thin)
+    cached = await store.oldest_rows("chargy", 10)
+    await store._run_in_thread(store._thin_queue)
     for row in cached:
-        await (store.done(row) if how == "done" else store.bury([row], "no"))
-    left = await store.head("chargy", 99)
+        await (store.remove_delivered(row) if how == "done" else store.dead_letter([row], "no"))
+    left = await store.oldest_rows("chargy", 99)
     assert type(left[-1].message) is TransactionEnded
-    assert store.waiting("chargy") == len(left)
+    assert store.queued_count("chargy") == len(left)
     await store.close()
 
 
@@ -279,16 +279,16 @@ async def test_half_a_character_is_stored_and_leaves_no_transaction_open(tmp_pat
     odd = "x\ud800"
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([Put("cache", odd, {"text": odd, odd: 1})], [("chargy", started(odd))])
-    row = (await store.head("chargy"))[0]
+    row = (await store.oldest_rows("chargy"))[0]
     assert row.message.session == odd
-    await store.done(row, [Put("transaction", f"chargy/{odd}", {"id": odd})])
+    await store.remove_delivered(row, [Put("transaction", f"chargy/{odd}", {"id": odd})])
     await store.commit([], [("chargy", ended(odd))])
-    await store.bury(await store.head("chargy"), odd)
-    assert store.waiting("chargy") == 0
+    await store.dead_letter(await store.oldest_rows("chargy"), odd)
+    assert store.queued_count("chargy") == 0
     await store.commit([Put("cache", odd, {"text": "2"})])
-    assert [list(v.values()) for v in (await store.facts())["cache"].values()] == [["2"]]
+    assert [list(v.values()) for v in (await store.read_facts())["cache"].values()] == [["2"]]
     await store.commit([Put("cache", odd, None)])
-    assert "cache" not in await store.facts()
+    assert "cache" not in await store.read_facts()
     await store.close()
 
 
@@ -301,7 +301,7 @@ async def test_whatever_breaks_a_commit_is_rolled_back(tmp_path: Path):
     with pytest.raises(TypeError):
         await store.commit([Put("a", "kept", {"n": 1}), Put("a", "b", {"n": object()})])
     await store.commit([Put("a", "c", {"n": 2})])
-    assert (await store.facts())["a"] == {"c": {"n": 2}}
+    assert (await store.read_facts())["a"] == {"c": {"n": 2}}
     await store.close()
 
 
@@ -332,7 +332,7 @@ async def test_one_bad_record_is_set_aside_and_the_rest_lives(tmp_path: Path, bo
     db.commit()
     db.close()
     store = await Store.open(path)
-    facts = await store.facts()
+    facts = await store.read_facts()
     assert facts["setting"]["y"] == {"text": "2"}
     if place[0] != "setting" or body != "'{}'":  # what a setting must hold is not the store's to judge
         aside = facts["poisoned"]["/".join(place)]
@@ -340,7 +340,7 @@ async def test_one_bad_record_is_set_aside_and_the_rest_lives(tmp_path: Path, bo
         assert "record" in aside
         assert place[1] not in facts.get(place[0], {})
         assert place[1] == "s1" or place[0] != "transaction" or store.transaction_id("chargy", "s1", "1.6") is None
-    row = (await store.head("chargy"))[0]
+    row = (await store.oldest_rows("chargy"))[0]
     assert row.message == started("s2")
     await store.close()
 
@@ -349,17 +349,17 @@ async def test_a_key_that_is_no_text_is_set_aside_too(tmp_path: Path):
     path = tmp_path / "agent.db"
     store = await Store.open(path)
     await store.commit([Put("setting", "y", {"text": "2"})])
-    await store._call(
+    await store._run_in_thread(
         lambda: store._db.execute("INSERT INTO facts VALUES('setting', CAST(x'ff' AS TEXT), '{\"a\":1}')")
     )
     row = "INSERT INTO outbox(link, session, kind, body) VALUES('chargy', 's', 'X', CAST(x'ff' AS TEXT))"
-    await store._call(lambda: store._db.execute(row))
+    await store._run_in_thread(lambda: store._db.execute(row))
     await store.close()
     store = await Store.open(path)
-    facts = await store.facts()
+    facts = await store.read_facts()
     assert facts["setting"] == {"y": {"text": "2"}}
     assert list(facts["poisoned"]) == ["setting/\\xff"]
-    assert isinstance((await store.head("chargy"))[0].message, UnreadableRecord)
+    assert isinstance((await store.oldest_rows("chargy"))[0].message, UnreadableRecord)
     await store.close()
 
 

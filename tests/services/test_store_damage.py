@@ -26,14 +26,18 @@ async def filled(path: Path) -> None:
     for n in range(SESSIONS):
         told = [started(f"s{n}", n), *(sampled(k, f"s{n}") for k in range(4)), ended(f"s{n}", n)]
         await store.commit([Put("cache", f"CARD-{n:06d}", {"status": "Accepted"})], [("chargy", m) for m in told])
-    await store.bury((await store.head("chargy", 60)), "refused for good")
+    await store.dead_letter((await store.oldest_rows("chargy", 60)), "refused for good")
     await store.close()
 
 
 async def content(path: Path) -> tuple[int, int, int]:
     """How many rows wait, are dead, and how many facts there are. The store works."""
     store = await Store.open(path)
-    rows, letters, facts = await store.head("chargy", -1), await store.dead(), await store.facts()
+    rows, letters, facts = (
+        await store.oldest_rows("chargy", -1),
+        await store.list_dead_letters(),
+        await store.read_facts(),
+    )
     assert [r.seq for r in rows] == sorted({r.seq for r in rows})
     await store.commit([Put("setting", "x", {"text": "1"})], [("chargy", started("new"))])
     await store.close()
@@ -93,20 +97,20 @@ async def test_what_was_committed_and_not_yet_merged_is_saved_too(tmp_path: Path
     path.write_bytes(data)
     store = await Store.open(path)
     assert store.set_aside is not None
-    assert (await store.head("chargy", -1))[-1].session == "newest"
+    assert (await store.oldest_rows("chargy", -1))[-1].session == "newest"
     await store.close()
 
 
 @pytest.mark.parametrize("moved", [False, True])
 async def test_a_power_cut_in_the_middle_of_a_salvage_is_finished(tmp_path: Path, moved: bool) -> None:
     path, corrupt = tmp_path / "agent.db", b"\x00 no database" * 3000
-    await filled(migrations.salvaged(path))
+    await filled(migrations.salvaged_path(path))
     if not moved:
         path.write_bytes(corrupt)
     else:
         path.with_suffix(".corrupt-1").write_bytes(corrupt)
     assert (await content(path))[0] == SESSIONS * 6 - 60
-    assert not migrations.salvaged(path).exists()
+    assert not migrations.salvaged_path(path).exists()
     assert path.with_suffix(".corrupt-1").read_bytes() == corrupt
 
 
@@ -136,7 +140,13 @@ def of_schema(path: Path, version: int) -> None:
     db.execute("INSERT INTO facts VALUES('session', 's1', '{\"evse\":1}')")
     place = ", number" if version >= 3 else ""
     for n, message in enumerate((started(), sampled(1), ended())):
-        row = ("chargy", "s1", type(message).__name__, encoding.text(dump_record(message)), *([n] if place else []))
+        row = (
+            "chargy",
+            "s1",
+            type(message).__name__,
+            encoding.to_json_text(dump_record(message)),
+            *([n] if place else []),
+        )
         marks = ",".join("?" * len(row))
         db.execute(f"INSERT INTO outbox(link, session, kind, body{place}) VALUES({marks})", row)
     columns, row = "seq, link, session, kind, body, attempts", "90, 'chargy', 's0', 'TransactionEnded', '{}', 3"
@@ -151,19 +161,19 @@ async def test_every_older_schema_is_brought_forward_with_its_content(tmp_path: 
         of_schema(path, version)
     store = await Store.open(path)
     if version:
-        facts = await store.facts()
+        facts = await store.read_facts()
         assert (facts["setting"], facts["session"]) == ({"x": {"text": "7"}}, {"s1": {"evse": 1}})
-        rows = await store.head("chargy", 9)
+        rows = await store.oldest_rows("chargy", 9)
         assert [r.message for r in rows] == [started(), sampled(1), ended()]
         assert [r.number for r in rows] == [0, 1, 2]
-        assert [x.seq for x in await store.dead()] == [90]
+        assert [x.seq for x in await store.list_dead_letters()] == [90]
     await store.commit([], [("chargy", started("s2"))])
-    assert (await store.head("chargy", 9))[-1].number == 0
+    assert (await store.oldest_rows("chargy", 9))[-1].number == 0
     await store.close()
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     shape = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
-    assert db.execute(shape).fetchall() == recovery.in_memory(tmp_path / "none").execute(shape).fetchall()
+    assert db.execute(shape).fetchall() == recovery.salvage_in_memory(tmp_path / "none").execute(shape).fetchall()
     db.close()
 
 
@@ -184,5 +194,5 @@ async def test_a_power_cut_in_a_migration_changes_nothing(
     db.close()
     monkeypatch.undo()
     store = await Store.open(path)
-    assert store.waiting("chargy") == (3 if version else 0)
+    assert store.queued_count("chargy") == (3 if version else 0)
     await store.close()

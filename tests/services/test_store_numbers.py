@@ -43,17 +43,17 @@ async def _play(steps: list[str]) -> None:
                 queued += 1
                 if step == "end" and queued > 1:
                     session, queued = session + 1, 0
-            elif rows := await store.head("chargy"):
+            elif rows := await store.oldest_rows("chargy"):
                 if step == "refuse":
-                    await store.attempted(rows[0])
+                    await store.count_attempt(rows[0])
                     continue
-                await (store.done(rows[0]) if step == "send" else store.bury(rows, "no"))
+                await (store.remove_delivered(rows[0]) if step == "send" else store.dead_letter(rows, "no"))
                 left[rows[0].link, rows[0].session].append(rows[0].number)
         for link in LINKS:
-            for row in await store.head(link, -1):
+            for row in await store.oldest_rows(link, -1):
                 left[row.link, row.session].append(row.number)
-            assert store.waiting(link) == len(await store.head(link, -1))
-            assert await store.is_waiting(link, f"s{session}") == bool(await store.of_session(link, f"s{session}"))
+            assert store.queued_count(link) == len(await store.oldest_rows(link, -1))
+            assert await store.is_queued(link, f"s{session}") == bool(await store.rows_of_session(link, f"s{session}"))
         assert all(numbers == list(range(len(numbers))) for numbers in left.values()), left
         await store.close()
 
@@ -61,20 +61,20 @@ async def _play(steps: list[str]) -> None:
 async def test_a_revived_letter_keeps_its_number(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "a.db")
     await store.commit([], [("chargy", started("s")), ("chargy", sampled(session="s"))])
-    rows = await store.head("chargy", 2)
-    await store.done(rows[0])
-    await store.bury(rows[1:], "refused")
-    await store.revive([rows[1].seq])
-    (row,) = await store.head("chargy")
+    rows = await store.oldest_rows("chargy", 2)
+    await store.remove_delivered(rows[0])
+    await store.dead_letter(rows[1:], "refused")
+    await store.requeue_dead_letters([rows[1].seq])
+    (row,) = await store.oldest_rows("chargy")
     assert row.number == 1
-    assert await store.is_waiting("chargy", "s")
+    assert await store.is_queued("chargy", "s")
     await store.close()
 
 
 async def test_idle_values_have_no_number(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "a.db")
     await store.commit([], [("chargy", sampled(session="")), ("chargy", sampled(session=""))])
-    assert [r.number for r in await store.head("chargy", 2)] == [0, 0]
+    assert [r.number for r in await store.oldest_rows("chargy", 2)] == [0, 0]
     await store.close()
 
 
@@ -90,7 +90,7 @@ async def test_a_queue_of_before_gets_its_numbers(tmp_path: Path) -> None:
     db.close()
     store = await Store.open(path)
     await store.commit([], [("chargy", sampled(session="s1"))])
-    assert [(r.session, r.number) for r in await store.head("chargy", 9)] == [
+    assert [(r.session, r.number) for r in await store.oldest_rows("chargy", 9)] == [
         ("s1", 0), ("s2", 0), ("s1", 1), ("", 0), ("s1", 2),
     ]  # fmt: skip
     await store.close()

@@ -26,19 +26,19 @@ def sampled(session: str = "s1") -> MeterSampled:
 
 def test_it_opens_while_nobody_waits_for_it(tmp_path: Path) -> None:
     """Not even an event loop is there yet."""
-    opened, open_it = threading.Event(), Store._open
+    opened, open_it = threading.Event(), Store._open_file
 
     class Noting(Store):
-        def _open(self) -> None:
+        def _open_file(self) -> None:
             open_it(self)
             opened.set()
 
-    store = Noting.begun(tmp_path / "agent.db")
+    store = Noting.begin_opening(tmp_path / "agent.db")
     assert opened.wait(30.0)
 
     async def use() -> int:
-        await (await store.opened()).commit([], [("chargy", started())])
-        waiting = store.waiting("chargy")
+        await (await store.finish_opening()).commit([], [("chargy", started())])
+        waiting = store.queued_count("chargy")
         await store.close()
         return waiting
 
@@ -47,9 +47,9 @@ def test_it_opens_while_nobody_waits_for_it(tmp_path: Path) -> None:
 
 async def test_what_is_wrong_with_it_is_said_to_who_waits(tmp_path: Path) -> None:
     first = await Store.open(tmp_path / "agent.db")
-    second = Store.begun(tmp_path / "agent.db")
+    second = Store.begin_opening(tmp_path / "agent.db")
     with pytest.raises(StoreRefused, match="another agent"):
-        await second.opened()
+        await second.finish_opening()
     await first.close()
 
 
@@ -58,13 +58,13 @@ async def test_a_long_queue_is_counted_without_being_read(tmp_path: Path) -> Non
     await store.commit([], [("chargy", sampled(f"s{n}")) for n in range(300)])
     await store.commit([], [("other", started())])
     said: list[str] = []
-    await store._call(lambda: store._db.set_trace_callback(said.append))
-    await store._call(store._count)
-    await store._call(lambda: store._db.set_trace_callback(None))
-    (plan,) = await store._call(lambda: store._db.execute(f"EXPLAIN QUERY PLAN {said[0]}").fetchall())
+    await store._run_in_thread(lambda: store._db.set_trace_callback(said.append))
+    await store._run_in_thread(store._count_queued)
+    await store._run_in_thread(lambda: store._db.set_trace_callback(None))
+    (plan,) = await store._run_in_thread(lambda: store._db.execute(f"EXPLAIN QUERY PLAN {said[0]}").fetchall())
     assert "USING COVERING INDEX" in plan[3]
-    assert (store.waiting("chargy"), store.waiting("other"), store.waiting("none")) == (300, 1, 0)
-    assert store.summary()["waiting"] == {"chargy": 300, "other": 1}
+    assert (store.queued_count("chargy"), store.queued_count("other"), store.queued_count("none")) == (300, 1, 0)
+    assert store.usage_summary()["waiting"] == {"chargy": 300, "other": 1}
     await store.close()
 
 
@@ -72,22 +72,22 @@ async def test_what_is_known_of_a_session_goes_with_its_last_message(tmp_path: P
     """The end was given up, then what was told before it is told again: nothing of it is remembered after that."""
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([Put("session", "s1", {"evse": 1})], [("chargy", started()), ("chargy", sampled())])
-    start, value = await store.head("chargy", 2)
-    await store.done(start, [RUNNING])
-    await store.done(value)
-    assert store.transaction("chargy", "s1") == {"id": "42"}  # it goes on
+    start, value = await store.oldest_rows("chargy", 2)
+    await store.remove_delivered(start, [RUNNING])
+    await store.remove_delivered(value)
+    assert store.transaction_record("chargy", "s1") == {"id": "42"}  # it goes on
     await store.commit([Put("session", "s1", None)], [("chargy", sampled()), ("chargy", sampled())])
-    one, other = await store.head("chargy", 2)
-    await store.done(one)
-    assert store.transaction("chargy", "s1") == {"id": "42"}  # the other one is told of it
-    await store.done(other)
-    assert store.transaction("chargy", "s1") == {}
-    assert "transaction" not in await store.facts()
+    one, other = await store.oldest_rows("chargy", 2)
+    await store.remove_delivered(one)
+    assert store.transaction_record("chargy", "s1") == {"id": "42"}  # the other one is told of it
+    await store.remove_delivered(other)
+    assert store.transaction_record("chargy", "s1") == {}
+    assert "transaction" not in await store.read_facts()
     await store.close()
 
 
 def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> None:
-    new = migrations.fresh()
+    new = migrations.create_in_memory()
     want = new.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
     for version in range(len(MIGRATIONS)):
         path = tmp_path / f"{version}.db"
@@ -96,7 +96,7 @@ def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> No
             old.executescript(MIGRATIONS[number])
         old.execute(f"PRAGMA user_version={version}")
         old.close()
-        db = migrations.connect(path)
+        db = migrations.connect_store(path)
         assert db.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall() == want
         assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         db.close()
@@ -104,4 +104,4 @@ def test_a_file_of_any_age_is_becomes_of_the_present_shape(tmp_path: Path) -> No
 
 def test_the_shape_is_that_of_the_migrations() -> None:
     """After a new migration, put the new value into ``schema.SHAPE``."""
-    assert migrations.shape(migrations.fresh()) == migrations.SHAPE
+    assert migrations.schema_checksum(migrations.create_in_memory()) == migrations.SHAPE

@@ -18,7 +18,7 @@ from agent.model.fastclass import replace
 from agent.ports.store import Put, StoreError, notes_of
 from agent.services.store import content_loss, encoding, migrations
 from agent.services.store.store import Store
-from agent.services.store.witness import SLOT_BYTES, Seen, Witness
+from agent.services.store.witness import SLOT_BYTES, Witness, WitnessedState
 from tests.services.test_store import ended, sampled, started
 
 PAGE = 4096
@@ -52,8 +52,8 @@ async def life(folder: Path, deliver: bool = True) -> tuple[Path, Path]:
     before = copied(path, folder / "before")
     await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1", 5000))])
     await store.commit([session("bbbbbbbb-2", 5000)], [("chargy", started("bbbbbbbb-2", 5000))])
-    while deliver and store.waiting("chargy"):
-        await store.done((await store.head("chargy"))[0])
+    while deliver and store.queued_count("chargy"):
+        await store.remove_delivered((await store.oldest_rows("chargy"))[0])
     after = copied(path, folder / "after")
     await store.close()
     return before, after
@@ -93,11 +93,11 @@ async def test_lost_content_is_reported_until_the_agent_has_heard_of_it(
     for _ in range(2):  # who looks first may be another command
         store = await Store.open(path)
         assert "check the disk" in store.lost
-        (fact,) = (await store.facts())["lost"].values()
+        (fact,) = (await store.read_facts())["lost"].values()
         assert fact["text"] in store.lost
         await store.close()
     store = await Store.open(path)
-    await store.noted([Put("lost", key, None) for key in (await store.facts())["lost"]])
+    await store.put_facts([Put("lost", key, None) for key in (await store.read_facts())["lost"]])
     await store.close()
     store = await Store.open(path)
     assert store.lost == ""
@@ -107,16 +107,16 @@ async def test_lost_content_is_reported_until_the_agent_has_heard_of_it(
 async def test_what_had_been_delivered_does_not_leave_again(tmp_path: Path) -> None:
     """The older store has start and meter values of the first driver in its queue, and his session as open."""
     store = await Store.open(put_back(*await life(tmp_path)))
-    facts = await store.facts()
-    assert store.waiting("chargy") == 0
-    assert [(x.kind, x.reason.split(":")[0]) for x in await store.dead()] == [
+    facts = await store.read_facts()
+    assert store.queued_count("chargy") == 0
+    assert [(x.kind, x.reason.split(":")[0]) for x in await store.list_dead_letters()] == [
         ("TransactionStarted", "the store was put back to an older state"),
         ("MeterSampled", "the store was put back to an older state"),
     ]
     assert "session" not in facts, "its end was delivered: another one would change the bill"
     (fact,) = facts["lost"].values()
     assert (fact["ended"], fact["registers"]) == ({}, {"aaaaaaaa-1": 5000}), "what a bank card pays"
-    assert store.boots == 7
+    assert store.highest_boot == 7
     await store.close()
 
 
@@ -131,13 +131,13 @@ async def test_an_end_that_was_delivered_is_not_sent_again_while_others_wait(tmp
     await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1"))])
     for n in range(since):
         await store.commit([], [("chargy", ended(f"{n:08x}-0"))])
-    while store.waiting("chargy"):
-        await store.done((await store.head("chargy"))[0])
+    while store.queued_count("chargy"):
+        await store.remove_delivered((await store.oldest_rows("chargy"))[0])
     await store.commit([session("bbbbbbbb-2")], [("chargy", started("bbbbbbbb-2"))])
     after = copied(path, tmp_path / "after")
     await store.close()
     store = await Store.open(put_back(before, after))
-    facts = await store.facts()
+    facts = await store.read_facts()
     (fact,) = facts["lost"].values()
     assert (fact["ended"], "session" in facts) == ({}, False)
     await store.close()
@@ -145,8 +145,11 @@ async def test_an_end_that_was_delivered_is_not_sent_again_while_others_wait(tmp
 
 async def test_what_had_not_been_delivered_is_ended_as_it_is_on_disk(tmp_path: Path) -> None:
     store = await Store.open(put_back(*await life(tmp_path, deliver=False)))
-    facts = await store.facts()
-    assert [r.message for r in await store.head("chargy", 9)] == [started("aaaaaaaa-1"), sampled(1, "aaaaaaaa-1")]
+    facts = await store.read_facts()
+    assert [r.message for r in await store.oldest_rows("chargy", 9)] == [
+        started("aaaaaaaa-1"),
+        sampled(1, "aaaaaaaa-1"),
+    ]
     (fact,) = facts["lost"].values()
     assert fact["ended"] == {"aaaaaaaa-1": 5000}
     assert facts["session"]["aaaaaaaa-1"]["last_wh"] == 1400
@@ -164,7 +167,7 @@ async def test_a_session_that_was_open_to_the_last_is_not_taken_for_ended(tmp_pa
     await store.close()
     store = await Store.open(put_back(before, after))
     assert store.lost
-    (fact,) = (await store.facts())["lost"].values()
+    (fact,) = (await store.read_facts())["lost"].values()
     assert fact["ended"] == {}
     await store.close()
 
@@ -180,8 +183,8 @@ async def test_the_store_of_another_board_keeps_its_bills(tmp_path: Path) -> Non
     await store.close()
     store = await Store.open(put_back(brought, after))
     assert "another one" in store.lost
-    assert [r.message for r in await store.head("chargy", 9)] == [started("cccccccc-3")]
-    (fact,) = (await store.facts())["lost"].values()
+    assert [r.message for r in await store.oldest_rows("chargy", 9)] == [started("cccccccc-3")]
+    (fact,) = (await store.read_facts())["lost"].values()
     assert fact["ended"] == {"cccccccc-3": 0}, "as it is on disk: the register of now is not its own"
     await store.close()
 
@@ -198,7 +201,7 @@ async def test_a_copy_of_an_older_program_is_not_empty(tmp_path: Path) -> None:
     shutil.copyfile(before, after)
     store = await Store.open(after)
     assert "another one" in store.lost
-    (fact,) = (await store.facts())["lost"].values()
+    (fact,) = (await store.read_facts())["lost"].values()
     assert fact["ended"] == {"aaaaaaaa-1": 5000}
     await store.close()
 
@@ -206,11 +209,11 @@ async def test_a_copy_of_an_older_program_is_not_empty(tmp_path: Path) -> None:
 async def test_no_place_is_given_twice(tmp_path: Path) -> None:
     before, after = await life(tmp_path, deliver=False)
     last = (await Store.open(copied(after, tmp_path / "whole")),)[0]
-    places = {r.seq for r in await last.head("chargy", 99)}
+    places = {r.seq for r in await last.oldest_rows("chargy", 99)}
     await last.close()
     store = await Store.open(put_back(before, after))
     await store.commit([], [("chargy", started("new"))])
-    assert (await store.head("chargy", 99))[-1].seq > max(places)
+    assert (await store.oldest_rows("chargy", 99))[-1].seq > max(places)
     await store.close()
 
 
@@ -220,12 +223,12 @@ async def test_notices_that_had_been_sent_are_no_dead_letters(tmp_path: Path) ->
     store = await Store.open(path)
     await store.commit([], [(notes_of("chargy"), started())])
     before = copied(path, tmp_path / "before")
-    await store.done((await store.head(notes_of("chargy")))[0])
+    await store.remove_delivered((await store.oldest_rows(notes_of("chargy")))[0])
     after = copied(path, tmp_path / "after")
     await store.close()
     store = await Store.open(put_back(before, after))
     assert "1 messages wait again" in store.lost
-    assert (store.waiting(notes_of("chargy")), await store.dead()) == (0, [])
+    assert (store.queued_count(notes_of("chargy")), await store.list_dead_letters()) == (0, [])
     await store.close()
 
 
@@ -237,13 +240,13 @@ async def test_at_most_one_session_lives_in_the_wal_only(tmp_path: Path) -> None
         await store.commit([session(name)], [("chargy", started(name))])
         await store.commit([session(name)], [("chargy", sampled(n, name))] * 4)
         await store.commit([Put("session", name, None)], [("chargy", ended(name))])
-    await store.head("chargy")  # behind the checkpoint
+    await store.oldest_rows("chargy")  # behind the checkpoint
     assert wal(path).stat().st_size < 64 * PAGE
     without = copied(path, tmp_path / "without")
     wal(without).unlink()
     await store.close()
     store = await Store.open(without)
-    assert (store.lost, store.waiting("chargy")) == ("", 40 * 6)
+    assert (store.lost, store.queued_count("chargy")) == ("", 40 * 6)
     await store.close()
 
 
@@ -253,14 +256,14 @@ async def test_a_wal_that_is_lost_while_it_is_merged_leaves_no_silent_mixture(tm
     path.parent.mkdir()
     store = await Store.open(path)
     await store.commit([session("s0")], [("chargy", started("s0")), ("chargy", ended("s0"))])
-    await store.head("chargy")
+    await store.oldest_rows("chargy")
     await store.commit([session("s1")], [("chargy", started("s1"))])
     cut = copied(path, tmp_path / "cut")
     await store.close()
     frames, salts = migrations.wal_frames(cut)
     merge_page_of_counts(cut)
     witness = Witness(cut)
-    witness.write(replace(witness.last() or Seen(), merging=frames, salts=salts))
+    witness.write_state(replace(witness.read_last() or WitnessedState(), merging=frames, salts=salts))
     witness.close()
     wal(cut).unlink()
     store = await Store.open(cut)
@@ -274,17 +277,17 @@ async def test_a_kill_at_any_write_of_the_witness_is_no_loss(tmp_path: Path) -> 
     path.parent.mkdir()
     store = await Store.open(path)
     killed: list[Path] = []
-    write = store._witness.write
+    write = store._witness.write_state
 
-    def noting(seen: Seen) -> None:
+    def noting(seen: WitnessedState) -> None:
         killed.append(copied(path, tmp_path / f"before-{len(killed)}"))
         write(seen)
         killed.append(copied(path, tmp_path / f"behind-{len(killed)}"))
 
-    store._witness.write = noting  # type: ignore[method-assign]
+    store._witness.write_state = noting  # type: ignore[method-assign]
     await store.commit([session("aaaaaaaa-1")], [("chargy", started("aaaaaaaa-1"))])
     await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1"))])
-    await store.head("chargy")  # behind the merge
+    await store.oldest_rows("chargy")  # behind the merge
     await store.commit([session("bbbbbbbb-2")], [("chargy", started("bbbbbbbb-2"))])
     await store.close()
     for left in killed:
@@ -300,24 +303,24 @@ async def test_a_kill_while_the_wal_is_begun_again_is_no_loss(tmp_path: Path) ->
     store = await Store.open(path)
     await store.commit([session("s1")], [("chargy", started("s1"))])
     cut: list[Path] = []
-    write = store._witness.write
+    write = store._witness.write_state
 
-    def noting(seen: Seen) -> None:
-        if not seen.merging and Witness(path).last() != store._seen:  # after the merge
+    def noting(seen: WitnessedState) -> None:
+        if not seen.merging and Witness(path).read_last() != store._seen:  # after the merge
             cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
         write(seen)
 
-    await store.head("chargy")
-    store._witness.write = noting  # type: ignore[method-assign]
+    await store.oldest_rows("chargy")
+    store._witness.write_state = noting  # type: ignore[method-assign]
     await store.commit([Put("session", "s1", None)], [("chargy", ended("s1"))])
-    await store.head("chargy")
+    await store.oldest_rows("chargy")
     await store.close()
-    merged = [left for left in cut if (seen := Witness(left).last()) is not None and seen.merging]
+    merged = [left for left in cut if (seen := Witness(left).read_last()) is not None and seen.merging]
     assert merged
     for left in merged:
         os.truncate(wal(left), 32)
         store = await Store.open(left)
-        assert (store.lost, store.waiting("chargy")) == ("", 2)
+        assert (store.lost, store.queued_count("chargy")) == ("", 2)
         await store.close()
 
 
@@ -330,26 +333,26 @@ async def test_what_was_rolled_back_is_no_part_of_a_merge(tmp_path: Path) -> Non
     with pytest.raises(StoreError):
         await store.commit([Put("cache", f"CARD-{n}", {"x": "y" * 3000}) for n in range(600)])
     cut: list[Path] = []
-    write = store._witness.write
+    write = store._witness.write_state
 
-    def noting(seen: Seen) -> None:
+    def noting(seen: WitnessedState) -> None:
         write(seen)
         if seen.merging:
             cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
 
-    store._witness.write = noting  # type: ignore[method-assign]
+    store._witness.write_state = noting  # type: ignore[method-assign]
     await store.commit([Put("session", "s1", None)], [("chargy", ended("s1"))])
     await store.close()
     assert cut
     for left in cut:
         store = await Store.open(left)
-        assert (store.lost, store.waiting("chargy")) == ("", 2)
+        assert (store.lost, store.queued_count("chargy")) == ("", 2)
         await store.close()
 
 
 def merge_page_of_counts(path: Path) -> None:
     """What a merge has done when it is cut off: one page is in the file."""
-    root = (Witness(path).last() or Seen()).roots["sqlite_sequence"]
+    root = (Witness(path).read_last() or WitnessedState()).roots["sqlite_sequence"]
     data, newest = wal(path).read_bytes(), b""
     for at in range(32, 32 + migrations.wal_frames(path)[0] * (24 + PAGE), 24 + PAGE):
         if int.from_bytes(data[at : at + 4], "big") == root:
@@ -383,13 +386,13 @@ async def test_a_store_that_is_taken_away_while_it_runs_is_written_again(
     deed(path)
     await store.commit([session("s1", 1400)], [("chargy", sampled(1, "s1"))])
     await store.commit([], [("chargy", ended("s1"))])
-    await store.head("chargy")  # behind the merge
+    await store.oldest_rows("chargy")  # behind the merge
     assert (path.stat().st_mode & 0o777) == 0o600
     after = copied(path, tmp_path / "after")  # and killed
     await store.close()
     store = await Store.open(after)
-    assert [r.message for r in await store.head("chargy", 9)] == [started("s1"), sampled(1, "s1"), ended("s1")]
-    assert (await store.facts())["session"]["s1"]["last_wh"] == 1400
+    assert [r.message for r in await store.oldest_rows("chargy", 9)] == [started("s1"), sampled(1, "s1"), ended("s1")]
+    assert (await store.read_facts())["session"]["s1"]["last_wh"] == 1400
     assert store.lost == ""
     await store.close()
 
@@ -409,19 +412,19 @@ async def test_a_letter_that_flips_inside_a_record_is_found(tmp_path: Path) -> N
         data = data.replace(old, new)
     path.write_bytes(data)
     store = await Store.open(path)
-    start, end = await store.head("chargy", 9)
+    start, end = await store.oldest_rows("chargy", 9)
     assert start.message == started("s1", 1000)
     assert isinstance(end.message, UnreadableRecord)
     assert "checksum" in str(end.message)
-    assert "checksum" in (await store.facts())["poisoned"]["session/s1"]["why"]
+    assert "checksum" in (await store.read_facts())["poisoned"]["session/s1"]["why"]
     await store.close()
 
 
 def test_a_record_of_an_older_program_that_looks_like_sealed_is_read() -> None:
     """Eight characters behind a ``#`` end it, and they are no checksum: a colour."""
-    text = encoding.text({"value": "green #00ff00"})
-    assert encoding.unsealed(text, "settings", "x") == text
-    assert encoding.unsealed(encoding.sealed(text, "settings", "x"), "settings", "x") == text
+    text = encoding.to_json_text({"value": "green #00ff00"})
+    assert encoding.unseal_text(text, "settings", "x") == text
+    assert encoding.unseal_text(encoding.seal_text(text, "settings", "x"), "settings", "x") == text
 
 
 @pytest.mark.parametrize("witness", [True, False])
@@ -441,8 +444,8 @@ async def test_a_damaged_first_page_costs_nothing(tmp_path: Path, witness: bool,
         path.with_suffix(".witness").unlink()
     store = await Store.open(path)
     assert store.set_aside is not None
-    assert store.waiting("chargy") == 100
-    assert len((await store.facts())["cache"]) == 50
+    assert store.queued_count("chargy") == 100
+    assert len((await store.read_facts())["cache"]) == 50
     await store.close()
 
 
@@ -451,18 +454,18 @@ async def test_a_damaged_first_page_costs_nothing(tmp_path: Path, witness: bool,
 
 def test_a_write_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:
     witness = Witness(tmp_path / "agent.db")
-    assert witness.last() is None
+    assert witness.read_last() is None
     for n in range(5):
-        witness.write(Seen("abcd", 3, n))
+        witness.write_state(WitnessedState("abcd", 3, n))
     witness.close()
     data = bytearray(witness.path.read_bytes())
-    assert Witness(tmp_path / "agent.db").last() == Seen("abcd", 3, 4)
+    assert Witness(tmp_path / "agent.db").read_last() == WitnessedState("abcd", 3, 4)
     newest = max((0, SLOT_BYTES), key=lambda at: b'"place":4' in data[at : at + SLOT_BYTES])
     data[newest + 20] ^= 1
     witness.path.write_bytes(data)
-    assert Witness(tmp_path / "agent.db").last() == Seen("abcd", 3, 3)
+    assert Witness(tmp_path / "agent.db").read_last() == WitnessedState("abcd", 3, 3)
     witness.path.write_bytes(b"\xff" * 9000)
-    assert Witness(tmp_path / "agent.db").last() is None
+    assert Witness(tmp_path / "agent.db").read_last() is None
 
 
 async def test_a_witness_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -470,7 +473,7 @@ async def test_a_witness_that_cannot_be_written_stops_nothing(tmp_path: Path, ca
     store = await Store.open(tmp_path / "agent.db")
     for n in range(3):
         await store.commit([], [("chargy", started(f"s{n}"))])
-    assert store.waiting("chargy") == 3
+    assert store.queued_count("chargy") == 3
     await store.close()
     assert caplog.text.count("cannot be written") == 1
 
@@ -482,7 +485,7 @@ async def test_a_store_without_a_witness_is_no_loss(tmp_path: Path, caplog: pyte
     await store.close()
     path.with_suffix(".witness").unlink()
     store = await Store.open(path)
-    assert (store.lost, store.waiting("chargy")) == ("", 1)
+    assert (store.lost, store.queued_count("chargy")) == ("", 1)
     assert "witness is gone" in caplog.text
     await store.close()
 
@@ -495,11 +498,11 @@ async def test_the_loop_is_not_held_by_what_is_new(tmp_path: Path) -> None:
     def noting(*args: object) -> None:
         threads.add(threading.current_thread().name)
 
-    store._witness.write = noting  # type: ignore[method-assign]
-    store._merge = noting  # type: ignore[method-assign]
+    store._witness.write_state = noting  # type: ignore[method-assign]
+    store._merge_wal = noting  # type: ignore[method-assign]
     await store.commit([], [("chargy", ended())])
     await asyncio.sleep(0)
-    await store.head("chargy")
+    await store.oldest_rows("chargy")
     assert all(name.startswith("store") for name in threads)
     assert threads
     await store.close()
@@ -510,17 +513,17 @@ async def test_letters_that_are_sent_again_are_no_loss(tmp_path: Path) -> None:
     path = tmp_path / "agent.db"
     store = await Store.open(path)
     await store.commit([], [("chargy", started("s1")), ("chargy", started("s2"))])
-    await store.bury((await store.head("chargy")), "refused for good")
-    before = Witness(path).last()
-    await store.revive([1])
+    await store.dead_letter((await store.oldest_rows("chargy")), "refused for good")
+    before = Witness(path).read_last()
+    await store.requeue_dead_letters([1])
     await store.close()
     assert before is not None
     witness = Witness(path)
-    witness.last()
-    witness.write(before)  # the newest write counts
+    witness.read_last()
+    witness.write_state(before)  # the newest write counts
     witness.close()
     store = await Store.open(path)
-    assert (store.lost, store.waiting("chargy"), await store.dead()) == ("", 2, [])
+    assert (store.lost, store.queued_count("chargy"), await store.list_dead_letters()) == ("", 2, [])
     await store.close()
 
 
@@ -530,12 +533,12 @@ async def test_what_is_committed_is_committed_whatever_the_witness_does(
     """An error after the commit would have it said again: a second bill."""
     store = await Store.open(tmp_path / "agent.db")
 
-    def broken(*args: object) -> Seen:
+    def broken(*args: object) -> WitnessedState:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("agent.services.store.content_loss.seen", broken)
+    monkeypatch.setattr("agent.services.store.content_loss.describe_state", broken)
     await store.commit([], [("chargy", started())])
-    assert store.waiting("chargy") == 1
+    assert store.queued_count("chargy") == 1
     await store.close()
 
 
@@ -546,7 +549,7 @@ async def test_the_older_slot_of_the_witness_is_no_alarm(tmp_path: Path, closed:
     path.parent.mkdir()
     store = await Store.open(path)
     await store.commit([], [("chargy", started("s1")), ("chargy", ended("s1"))])
-    await store.head("chargy")
+    await store.oldest_rows("chargy")
     if not closed:
         cut = copied(path, tmp_path / "cut")
     await store.close()
@@ -557,7 +560,7 @@ async def test_the_older_slot_of_the_witness_is_no_alarm(tmp_path: Path, closed:
     data[max(numbers, key=lambda at: numbers[at]) + 20] ^= 1
     witness.write_bytes(data)
     store = await Store.open(cut)
-    assert (store.lost, store.waiting("chargy")) == ("", 2)
+    assert (store.lost, store.queued_count("chargy")) == ("", 2)
     await store.close()
 
 
@@ -571,15 +574,15 @@ async def test_no_place_in_a_session_is_given_twice(tmp_path: Path) -> None:
     numbers = {0}
     for n in range(3):
         await store.commit([session("aaaaaaaa-1", 1400 + n)], [("chargy", sampled(n, "aaaaaaaa-1"))])
-    while store.waiting("chargy"):
-        (row,) = await store.head("chargy")
+    while store.queued_count("chargy"):
+        (row,) = await store.oldest_rows("chargy")
         numbers.add(row.number)
-        await store.done(row)
+        await store.remove_delivered(row)
     after = copied(path, tmp_path / "after")
     await store.close()
     store = await Store.open(put_back(before, after))
     await store.commit([], [("chargy", ended("aaaaaaaa-1"))])
-    (row,) = await store.head("chargy", 9)
+    (row,) = await store.oldest_rows("chargy", 9)
     assert row.number > max(numbers)
     await store.close()
 
@@ -590,7 +593,7 @@ async def test_a_witness_that_is_deleted_while_the_store_is_in_use_is_written_ag
     await store.commit([session("s1")], [("chargy", started("s1"))])
     path.with_suffix(".witness").unlink()
     await store.commit([], [("chargy", ended("s1"))])
-    last = Witness(path).last()
+    last = Witness(path).read_last()
     assert last is not None
     assert last.heads == {"chargy": 1}
     await store.close()
@@ -603,22 +606,25 @@ async def test_a_loss_is_seen_on_a_disk_that_takes_nothing(
     """The card that loses a WAL is the one that is read-only then: the session that has ended since is not resumed."""
     path = put_back(*await life(tmp_path, deliver=False))
     witness = Witness(path)
-    witness.write(replace(witness.last() or Seen(), merging=merging))
+    witness.write_state(replace(witness.read_last() or WitnessedState(), merging=merging))
     witness.close()
-    connect = migrations.connect
+    connect = migrations.connect_store
 
     def refused(*args: object) -> sqlite3.Connection:
         raise sqlite3.OperationalError("attempt to write a readonly database")
 
-    monkeypatch.setattr(migrations, "connect", refused)
+    monkeypatch.setattr(migrations, "connect_store", refused)
     store = await Store.open(path)
-    assert store.ailing
-    (fact,) = (await store.facts())["lost"].values()
+    assert store.disk_problem
+    (fact,) = (await store.read_facts())["lost"].values()
     assert fact["ended"] == {"aaaaaaaa-1": 5000}
-    monkeypatch.setattr(migrations, "connect", connect)
-    await store.commit([Put("lost", key, None) for key in (await store.facts())["lost"]])
-    assert (store.ailing, (await store.facts()).get("lost", {})) == ("", {})
-    assert [r.message for r in await store.head("chargy", 9)] == [started("aaaaaaaa-1"), sampled(1, "aaaaaaaa-1")]
+    monkeypatch.setattr(migrations, "connect_store", connect)
+    await store.commit([Put("lost", key, None) for key in (await store.read_facts())["lost"]])
+    assert (store.disk_problem, (await store.read_facts()).get("lost", {})) == ("", {})
+    assert [r.message for r in await store.oldest_rows("chargy", 9)] == [
+        started("aaaaaaaa-1"),
+        sampled(1, "aaaaaaaa-1"),
+    ]
     await store.close()
 
 
@@ -626,14 +632,14 @@ async def test_a_disk_that_is_full_when_a_loss_is_written_down_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put_back(*await life(tmp_path, deliver=False))
-    settle, full = content_loss.settle, True
+    settle, full = content_loss.settle_loss, True
 
     def settled(db: sqlite3.Connection, *args: Any) -> dict[str, int]:
         if full and db.execute("PRAGMA database_list").fetchone()[2]:
             raise sqlite3.OperationalError("database or disk is full")
         return settle(db, *args)
 
-    monkeypatch.setattr(content_loss, "settle", settled)
+    monkeypatch.setattr(content_loss, "settle_loss", settled)
     store = await Store.open(path)
     for _ in range(3):
         with pytest.raises(StoreError, match="is full"):
@@ -641,5 +647,5 @@ async def test_a_disk_that_is_full_when_a_loss_is_written_down_is_tried_again(
     assert store.lost
     full = False
     await store.commit([], [("chargy", started("new"))])
-    assert (store.ailing, store.waiting("chargy")) == ("", 3)
+    assert (store.disk_problem, store.queued_count("chargy")) == ("", 3)
     await store.close()

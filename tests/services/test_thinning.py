@@ -24,7 +24,7 @@ def updated(session: str = "s1", n: int = 0) -> TransactionUpdated:
 async def fast(path: Path, max_mb: int = 1) -> Store:
     """The real store, without waiting for the disk."""
     store = await Store.open(path, max_mb)
-    await store._call(lambda: store._db.execute("PRAGMA synchronous=OFF"))
+    await store._run_in_thread(lambda: store._db.execute("PRAGMA synchronous=OFF"))
     return store
 
 
@@ -38,7 +38,7 @@ async def test_a_long_session_off_line_keeps_values_evenly_over_its_whole_length
     for n in range(0, 15_000, 50):
         await store.commit([], [("chargy", sampled(k)) for k in range(n, n + 50)])
     await store.commit([], [("chargy", ended())])
-    rows = await store.head("chargy", -1)
+    rows = await store.oldest_rows("chargy", -1)
     assert (kinds(rows)[0], kinds(rows)[-1]) == ("TransactionStarted", "TransactionEnded")
     values = [r.number for r in rows[1:-1]]
     assert len(values) > 300  # a megabyte is not thrown away
@@ -47,7 +47,7 @@ async def test_a_long_session_off_line_keeps_values_evenly_over_its_whole_length
     assert len(set(old[1:-1])) == 1, "what was thinned has one distance, from the first hour on"
     assert set(gaps[len(old) :]) == {1}, "what has come since is all there"
     assert values[0] <= old[-1]
-    assert store.waiting("chargy") == len(rows)
+    assert store.queued_count("chargy") == len(rows)
     await store.close()
 
 
@@ -55,10 +55,10 @@ async def test_meter_values_go_first_then_changes_of_state_and_who_had_the_right
     store = await Store.open(tmp_path / "agent.db")
     for n in range(40):
         await store.commit([], [("chargy", updated(n=n)), ("chargy", sampled(n))])
-    before = kinds(await store.head("chargy", -1)).count("TransactionUpdated")
+    before = kinds(await store.oldest_rows("chargy", -1)).count("TransactionUpdated")
     seen = []
-    while await store._call(store._thin):
-        now = kinds(await store.head("chargy", -1))
+    while await store._run_in_thread(store._thin_queue):
+        now = kinds(await store.oldest_rows("chargy", -1))
         seen.append((now.count("MeterSampled"), now.count("TransactionUpdated")))
     values_last = next(i for i, (_, updates) in enumerate(seen) if updates < before)
     assert seen[values_last - 1][0] == seen[values_last][0] <= 1, "no change of state went while a value could go"
@@ -69,8 +69,8 @@ async def test_meter_values_go_first_then_changes_of_state_and_who_had_the_right
 async def test_values_out_of_sessions_are_thinned_by_their_order(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", sampled(n, "")) for n in range(64)])
-    await store._call(store._thin)
-    assert store.waiting("chargy") == pytest.approx(16, abs=1)
+    await store._run_in_thread(store._thin_queue)
+    assert store.queued_count("chargy") == pytest.approx(16, abs=1)
     await store.close()
 
 
@@ -81,8 +81,8 @@ async def test_a_session_whose_values_all_have_odd_places_does_not_lose_all(tmp_
     await store.commit(
         [], [*first, *(m for n in range(30) for m in (("chargy", updated(n=n)), ("chargy", sampled(n))))]
     )
-    await store._call(store._thin)
-    assert kinds(await store.head("chargy", -1)).count("MeterSampled") == pytest.approx(7, abs=2)
+    await store._run_in_thread(store._thin_queue)
+    assert kinds(await store.oldest_rows("chargy", -1)).count("MeterSampled") == pytest.approx(7, abs=2)
     await store.close()
 
 
@@ -136,31 +136,31 @@ async def test_a_store_full_of_bills_can_be_emptied(tmp_path: Path) -> None:
     """Delivering a start means to write down what the backend calls it: that must fit, or the queue stands for ever."""
     store, n = await full_of_bills(tmp_path / "agent.db")
     delivered = 0
-    while rows := await store.head("chargy", 50):
+    while rows := await store.oldest_rows("chargy", 50):
         for row in rows:
             known = [Put("transaction", f"chargy/{row.session}", {"id": f"{delivered:036d}"})]
-            await store.done(row, known if kinds([row]) == ["TransactionStarted"] else ())
+            await store.remove_delivered(row, known if kinds([row]) == ["TransactionStarted"] else ())
             delivered += 1
     assert delivered >= n
-    assert store.waiting("chargy") == 0
+    assert store.queued_count("chargy") == 0
     await store.commit([], [("chargy", started("new"))])
     await store.close()
 
 
 async def test_a_store_full_of_bills_can_bury_them(tmp_path: Path) -> None:
     store, _ = await full_of_bills(tmp_path / "agent.db")
-    rows = await store.head("chargy", -1)
+    rows = await store.oldest_rows("chargy", -1)
     for row in rows[:200]:
-        await store.bury([row], "refused five times " * 5)
-    assert len(await store.dead()) == 200
+        await store.dead_letter([row], "refused five times " * 5)
+    assert len(await store.list_dead_letters()) == 200
     await store.close()
 
 
 async def test_dead_values_make_room_before_a_session_is_refused(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", started()), *(("chargy", sampled(n)) for n in range(10)), ("chargy", ended())])
-    await store.bury(await store.head("chargy", -1), "refused")
-    assert await store._call(lambda: thinning.thin(store._db)) == 10
-    assert [x.kind for x in await store.dead()] == ["TransactionStarted", "TransactionEnded"]
-    assert await store._call(lambda: thinning.thin(store._db)) == 0
+    await store.dead_letter(await store.oldest_rows("chargy", -1), "refused")
+    assert await store._run_in_thread(lambda: thinning.thin_queue(store._db)) == 10
+    assert [x.kind for x in await store.list_dead_letters()] == ["TransactionStarted", "TransactionEnded"]
+    assert await store._run_in_thread(lambda: thinning.thin_queue(store._db)) == 0
     await store.close()

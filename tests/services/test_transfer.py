@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from agent.domain.events import Event, FirmwareChecked, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.orders import CheckFirmware, FetchFirmware, JudgeSigner, Order, SendLog
 from agent.services.files.orders import FileOrders
-from agent.services.files.transfer import Failed, Going, fetch, send
-from agent.services.files.transfer.address import Address, parse
-from agent.services.files.transfer.partial_file import SPARE_BYTES, forget
+from agent.services.files.transfer import TransferControl, TransferFailed, fetch_file, send_file
+from agent.services.files.transfer.address import Address, parse_address
+from agent.services.files.transfer.partial_file import SPARE_BYTES, forget_file
 from agent.services.files.transfer.progress import CHUNK
 from tests.support.busy_machine import Deadline, stretched
 from tests.support.file_servers import (
@@ -51,18 +51,18 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def trusting(pem: Path) -> Going:
-    return Going(5.0, context=lambda: ssl.create_default_context(cafile=str(pem)))
+def trusting(pem: Path) -> TransferControl:
+    return TransferControl(5.0, context=lambda: ssl.create_default_context(cafile=str(pem)))
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
 
 
 def test_an_address_never_shows_its_secrets() -> None:
-    address = parse(f"ftp://{USER}:{QUOTED}@host:2121/a%20b/?signature=abc")
+    address = parse_address(f"ftp://{USER}:{QUOTED}@host:2121/a%20b/?signature=abc")
     assert address.secret == (USER, PASSWORD)
-    assert (address.file, address.port) == ("/a b/", 2121)
-    for text in (repr(address), str(address), address.shown):
+    assert (address.file_path, address.port) == ("/a b/", 2121)
+    for text in (repr(address), str(address), address.shown_url):
         assert PASSWORD not in text
         assert QUOTED not in text
         assert "signature" not in text
@@ -81,7 +81,7 @@ def test_an_address_never_shows_its_secrets() -> None:
     ],
 )
 def test_where_a_file_goes(location: str, path: str) -> None:
-    assert parse(location).with_name("x.zip").path == path
+    assert parse_address(location).with_name("x.zip").path == path
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_where_a_file_goes(location: str, path: str) -> None:
     ],
 )
 def test_what_is_no_address(location: str) -> None:
-    with pytest.raises(Failed) as e:
-        parse(location)
+    with pytest.raises(TransferFailed) as e:
+        parse_address(location)
     assert e.value.status == "BadMessage"
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     for location in (text, "ftp://h/" + text, "http://" + text):
-        with contextlib.suppress(Failed):
-            assert isinstance(parse(location), Address)
+        with contextlib.suppress(TransferFailed):
+            assert isinstance(parse_address(location), Address)
 
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
 def test_fetched_by_http(web: WebServer, tmp_path: Path) -> None:
     web.files["/fw.bin"] = CONTENT
     target = tmp_path / "in" / "firmware"
-    fetch(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/fw.bin", target, Going())
+    fetch_file(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/fw.bin", target, TransferControl())
     assert target.read_bytes() == CONTENT
     assert [p.name for p in target.parent.iterdir()] == ["firmware"]
     assert web.asked[0]["Authorization"].startswith("Basic ")
@@ -120,10 +120,10 @@ def test_what_broke_off_goes_on_where_it_was(web: WebServer, tmp_path: Path) -> 
     web.files["/fw.bin"], web.cut_at = CONTENT, 200_000
     target = tmp_path / "firmware"
     location = f"http://127.0.0.1:{web.port}/fw.bin"
-    with pytest.raises(Failed):
-        fetch(location, target, Going())
+    with pytest.raises(TransferFailed):
+        fetch_file(location, target, TransferControl())
     assert not target.exists()
-    fetch(location, target, Going())
+    fetch_file(location, target, TransferControl())
     assert target.read_bytes() == CONTENT
     assert int(web.asked[1]["Range"].removeprefix("bytes=").rstrip("-")) > 0
     assert web.asked[1]["If-Range"] == '"v1"'
@@ -132,18 +132,18 @@ def test_what_broke_off_goes_on_where_it_was(web: WebServer, tmp_path: Path) -> 
 def test_another_address_begins_anew(web: WebServer, tmp_path: Path) -> None:
     web.files |= {"/a": CONTENT, "/b": b"other"}
     web.cut_at = 200_000
-    with pytest.raises(Failed):
-        fetch(f"http://127.0.0.1:{web.port}/a", tmp_path / "f", Going())
-    fetch(f"http://127.0.0.1:{web.port}/b", tmp_path / "f", Going())
+    with pytest.raises(TransferFailed):
+        fetch_file(f"http://127.0.0.1:{web.port}/a", tmp_path / "f", TransferControl())
+    fetch_file(f"http://127.0.0.1:{web.port}/b", tmp_path / "f", TransferControl())
     assert (tmp_path / "f").read_bytes() == b"other"
     assert "Range" not in web.asked[1]
 
 
 def test_sent_by_put_and_by_form_where_put_is_unknown(web: WebServer, source: Path) -> None:
-    send(f"http://127.0.0.1:{web.port}/logs/", source, source.name, Going())
+    send_file(f"http://127.0.0.1:{web.port}/logs/", source, source.name, TransferControl())
     assert web.got == [("PUT", f"/logs/{source.name}", CONTENT)]
     web.puts = False
-    send(f"http://127.0.0.1:{web.port}/upload?station=1", source, source.name, Going())
+    send_file(f"http://127.0.0.1:{web.port}/upload?station=1", source, source.name, TransferControl())
     method, path, body = web.got[1]
     assert (method, path) == ("POST", "/upload?station=1")
     assert body.count(CONTENT) == 1
@@ -156,8 +156,8 @@ def test_sent_by_put_and_by_form_where_put_is_unknown(web: WebServer, source: Pa
 )
 def test_what_a_server_refuses_has_a_word(web: WebServer, source: Path, code: int, status: str) -> None:
     web.status = code
-    with pytest.raises(Failed) as e:
-        send(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/x", source, source.name, Going())
+    with pytest.raises(TransferFailed) as e:
+        send_file(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/x", source, source.name, TransferControl())
     assert e.value.status == status
     assert PASSWORD not in str(e.value)
 
@@ -166,34 +166,34 @@ def test_a_password_does_not_follow_to_another_server(web: WebServer, tmp_path: 
     with web_server() as other:
         other.files["/fw"] = b"there"
         web.moved["/fw"] = f"http://127.0.0.1:{other.port}/fw"
-        fetch(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/fw", tmp_path / "f", Going())
+        fetch_file(f"http://{USER}:{QUOTED}@127.0.0.1:{web.port}/fw", tmp_path / "f", TransferControl())
         assert "Authorization" not in other.asked[0]
     assert (tmp_path / "f").read_bytes() == b"there"
 
 
 def test_going_round_in_circles_ends(web: WebServer, tmp_path: Path) -> None:
     web.moved["/a"] = "/a"
-    with pytest.raises(Failed, match="too often"):
-        fetch(f"http://127.0.0.1:{web.port}/a", tmp_path / "f", Going())
+    with pytest.raises(TransferFailed, match="too often"):
+        fetch_file(f"http://127.0.0.1:{web.port}/a", tmp_path / "f", TransferControl())
 
 
 def test_tls_is_checked(tmp_path: Path, source: Path) -> None:
     pem = certificate(tmp_path)
     with web_server(pem) as web:
-        with pytest.raises(Failed, match="certificate"):
-            send(f"https://127.0.0.1:{web.port}/x", source, source.name, Going())
+        with pytest.raises(TransferFailed, match="certificate"):
+            send_file(f"https://127.0.0.1:{web.port}/x", source, source.name, TransferControl())
         assert web.got == []
-        send(f"https://127.0.0.1:{web.port}/x", source, source.name, trusting(pem))
+        send_file(f"https://127.0.0.1:{web.port}/x", source, source.name, trusting(pem))
         assert len(web.got) == 1
         web.moved["/y.bin"] = "http://127.0.0.1:1/plain"
-        with pytest.raises(Failed, match="out of TLS"):
-            fetch(f"https://127.0.0.1:{web.port}/y.bin", tmp_path / "f", trusting(pem))
+        with pytest.raises(TransferFailed, match="out of TLS"):
+            fetch_file(f"https://127.0.0.1:{web.port}/y.bin", tmp_path / "f", trusting(pem))
 
 
 def test_a_file_that_is_too_long_is_not_fetched(web: WebServer, tmp_path: Path) -> None:
     web.files["/fw"] = CONTENT
-    with pytest.raises(Failed, match="more than"):
-        fetch(f"http://127.0.0.1:{web.port}/fw", tmp_path / "f", Going(most_bytes=1000))
+    with pytest.raises(TransferFailed, match="more than"):
+        fetch_file(f"http://127.0.0.1:{web.port}/fw", tmp_path / "f", TransferControl(most_bytes=1000))
     assert not (tmp_path / "f").exists()
 
 
@@ -210,20 +210,20 @@ def test_what_says_no_length_leaves_the_disk_its_spare(
         return SimpleNamespace(free=SPARE_BYTES + len(CONTENT) // 2 - have)
 
     monkeypatch.setattr("agent.services.files.transfer.partial_file.shutil.disk_usage", disk)
-    with pytest.raises(Failed, match="disk"):
-        fetch(f"http://127.0.0.1:{web.port}/fw", target, Going(5.0))
+    with pytest.raises(TransferFailed, match="disk"):
+        fetch_file(f"http://127.0.0.1:{web.port}/fw", target, TransferControl(5.0))
     assert part.stat().st_size <= len(CONTENT) // 2 + CHUNK
 
 
 def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
     web.files["/fw"] = CONTENT
     web.hold.clear()
-    going, failed = Going(60.0), []
+    going, failed = TransferControl(60.0), []
 
     def work() -> None:
         try:
-            fetch(f"http://127.0.0.1:{web.port}/fw", tmp_path / "f", going)
-        except Failed as e:
+            fetch_file(f"http://127.0.0.1:{web.port}/fw", tmp_path / "f", going)
+        except TransferFailed as e:
             failed.append(str(e))
 
     thread = threading.Thread(target=work)
@@ -231,7 +231,7 @@ def test_stopped_from_outside_at_once(web: WebServer, tmp_path: Path) -> None:
     patience = Deadline(10)
     while not web.asked and not patience.over:
         time.sleep(0.01)
-    going.stop()
+    going.stop_transfer()
     thread.join(10)
     assert failed == ["stopped"]
 
@@ -241,10 +241,10 @@ LONG_NAME = "http://" + "a" * 64 + ".example/fw"
 
 @pytest.mark.parametrize("location", [LONG_NAME, "http://127.0.0.1:1/?\u00e9", "http://127.0.0.1:1/\ud800"])
 def test_what_the_libraries_choke_on_is_a_failed_transfer(tmp_path: Path, source: Path, location: str) -> None:
-    with pytest.raises(Failed):
-        fetch(location, tmp_path / "firmware", Going(5.0))
-    with pytest.raises(Failed):
-        send(location, source, source.name, Going(5.0))
+    with pytest.raises(TransferFailed):
+        fetch_file(location, tmp_path / "firmware", TransferControl(5.0))
+    with pytest.raises(TransferFailed):
+        send_file(location, source, source.name, TransferControl(5.0))
 
 
 @pytest.mark.parametrize("location", [LONG_NAME, "ftp://127.0.0.1:1/a%0d%0aDELE%20x", "nonsense"])
@@ -268,8 +268,8 @@ async def test_every_order_is_answered(tmp_path: Path, location: str) -> None:
 
 
 def test_nobody_there(source: Path) -> None:
-    with pytest.raises(Failed, match="refused"):
-        send("http://127.0.0.1:1/x", source, source.name, Going(2.0))
+    with pytest.raises(TransferFailed, match="refused"):
+        send_file("http://127.0.0.1:1/x", source, source.name, TransferControl(2.0))
 
 
 # --- FTP, FTPS, SFTP -------------------------------------------------------------------------------------------------
@@ -279,15 +279,15 @@ def test_ftp_both_ways(tmp_path: Path, source: Path) -> None:
     root = tmp_path / "root"
     (root / "logs").mkdir(parents=True)
     with ftp_server(root) as port:
-        send(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/logs", source, source.name, Going(5.0))
+        send_file(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/logs", source, source.name, TransferControl(5.0))
         assert (root / "logs" / source.name).read_bytes() == CONTENT
-        fetch(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/logs/{source.name}", tmp_path / "f", Going(5.0))
+        fetch_file(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/logs/{source.name}", tmp_path / "f", TransferControl(5.0))
         assert (tmp_path / "f").read_bytes() == CONTENT
-        with pytest.raises(Failed) as e:
-            send(f"ftp://{USER}:wrong@127.0.0.1:{port}/logs", source, source.name, Going(5.0))
+        with pytest.raises(TransferFailed) as e:
+            send_file(f"ftp://{USER}:wrong@127.0.0.1:{port}/logs", source, source.name, TransferControl(5.0))
         assert e.value.status == "PermissionDenied"
-        with pytest.raises(Failed):
-            fetch(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/does_not_exist", tmp_path / "g", Going(5.0))
+        with pytest.raises(TransferFailed):
+            fetch_file(f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/does_not_exist", tmp_path / "g", TransferControl(5.0))
 
 
 def test_ftp_goes_on_where_it_broke_off(tmp_path: Path) -> None:
@@ -296,34 +296,34 @@ def test_ftp_goes_on_where_it_broke_off(tmp_path: Path) -> None:
     (root / "fw").write_bytes(CONTENT)
     with ftp_server(root) as port:
         location = f"ftp://{USER}:{QUOTED}@127.0.0.1:{port}/fw"
-        with pytest.raises(Failed):
-            fetch(location, tmp_path / "f", Stopping(300_000))
+        with pytest.raises(TransferFailed):
+            fetch_file(location, tmp_path / "f", Stopping(300_000))
         have = (tmp_path / "f.part").stat().st_size
         assert have > 0
         (tmp_path / "f.part").write_bytes(b"\0" * have)  # to see that the rest was fetched only
-        fetch(location, tmp_path / "f", Going(5.0))
+        fetch_file(location, tmp_path / "f", TransferControl(5.0))
     assert (tmp_path / "f").read_bytes() == b"\0" * have + CONTENT[have:]
 
 
-class Stopping(Going):
+class Stopping(TransferControl):
     def __init__(self, at: int) -> None:
         super().__init__(5.0)
         self._at = at
 
-    def check(self, done_bytes: int = 0) -> None:
+    def check_limits(self, done_bytes: int = 0) -> None:
         if self._at < done_bytes < len(CONTENT):
-            raise Failed("UploadFailure", "cut")
+            raise TransferFailed("UploadFailure", "cut")
 
 
 def test_ftps(tmp_path: Path, source: Path) -> None:
     pem, root = certificate(tmp_path), tmp_path / "root"
     root.mkdir()
     with ftp_server(root, pem) as port:
-        with pytest.raises(Failed, match=r"certificate|CERTIFICATE"):
-            send(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/", source, source.name, Going(5.0))
-        send(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/", source, source.name, trusting(pem))
+        with pytest.raises(TransferFailed, match=r"certificate|CERTIFICATE"):
+            send_file(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/", source, source.name, TransferControl(5.0))
+        send_file(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/", source, source.name, trusting(pem))
         assert (root / source.name).read_bytes() == CONTENT
-        fetch(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/{source.name}", tmp_path / "f", trusting(pem))
+        fetch_file(f"ftps://{USER}:{QUOTED}@127.0.0.1:{port}/{source.name}", tmp_path / "f", trusting(pem))
     assert (tmp_path / "f").read_bytes() == CONTENT
 
 
@@ -333,7 +333,7 @@ def again(deed: Callable[[], object]) -> None:
         try:
             deed()
             return
-        except Failed as e:
+        except TransferFailed as e:
             if "No existing session" not in str(e):
                 raise
     deed()
@@ -344,14 +344,18 @@ def test_sftp_only_to_a_server_that_is_known(tmp_path: Path, source: Path) -> No
     root.mkdir()
     with sftp_server(root) as (port, line):
         location = f"sftp://{USER}:{QUOTED}@127.0.0.1:{port}"
-        with pytest.raises(Failed) as e:
-            send(f"{location}/", source, source.name, Going(5.0))
+        with pytest.raises(TransferFailed) as e:
+            send_file(f"{location}/", source, source.name, TransferControl(5.0))
         assert e.value.status == "PermissionDenied"
         known.write_text(line + "\n")
-        going = Going(5.0, known_hosts=str(known))
-        again(lambda: send(f"{location}/", source, source.name, going))
+        going = TransferControl(5.0, known_hosts=str(known))
+        again(lambda: send_file(f"{location}/", source, source.name, going))
         assert (root / source.name).read_bytes() == CONTENT
-        again(lambda: fetch(f"{location}/{source.name}", tmp_path / "f", Going(5.0, known_hosts=str(known))))
+        again(
+            lambda: fetch_file(
+                f"{location}/{source.name}", tmp_path / "f", TransferControl(5.0, known_hosts=str(known))
+            )
+        )
     assert (tmp_path / "f").read_bytes() == CONTENT
 
 
@@ -373,12 +377,12 @@ def test_known_hosts_that_cannot_be_read_are_a_failed_transfer(tmp_path: Path, s
     pytest.importorskip("paramiko")
     known = tmp_path / "known_hosts"
     known.write_text("h ssh-rsa AAAA!!!x\n")
-    with pytest.raises(Failed):
-        send("sftp://127.0.0.1:1/", source, source.name, Going(5.0, known_hosts=str(known)))
+    with pytest.raises(TransferFailed):
+        send_file("sftp://127.0.0.1:1/", source, source.name, TransferControl(5.0, known_hosts=str(known)))
 
 
 def test_forgotten(tmp_path: Path) -> None:
     for name in ("f", "f.part", "f.part.json", "other"):
         (tmp_path / name).write_text("{}")
-    forget(tmp_path / "f")
+    forget_file(tmp_path / "f")
     assert [p.name for p in tmp_path.iterdir()] == ["other"]

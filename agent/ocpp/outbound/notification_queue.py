@@ -37,7 +37,7 @@ class UnbilledQueue(TransactionQueue):
         attempts = row.attempts + 1
         if attempts >= NOTICE_ATTEMPTS:
             await self.move_to_dead_letters(row, f"no answer to {attempts} CALLs")
-        elif await self._try_store(self._ctx.outbox.attempted(row)):
+        elif await self._try_store(self._ctx.outbox.count_attempt(row)):
             self._rows.clear()
             pause_s = growing_pause_s(NOTICE_RETRY_S, attempts) / self._ctx.clock.rate
             self._kind_rests[type(row.message)] = time.monotonic() + pause_s

@@ -63,7 +63,7 @@ class TransactionQueue:
 
     @property
     def waiting_count(self) -> int:
-        return self._ctx.outbox.waiting(self.queue)
+        return self._ctx.outbox.queued_count(self.queue)
 
     def status_barrier(self) -> int:
         """Return the count that ``settled`` must reach before a status that is queued now may be
@@ -128,10 +128,10 @@ class TransactionQueue:
         """Store late answers to dead letters. A start that got its number after all is no dead
         letter: to resend it would begin a second transaction."""
         for row, effects in self._late_to_dead_letters:
-            if not await self._try_store(self._ctx.outbox.noted(self._handover.facts_of_late_answers((effects,)))):
+            if not await self._try_store(self._ctx.outbox.put_facts(self._handover.facts_of_late_answers((effects,)))):
                 return False
             is_start = self._backend_numbers and effects.version == self._version and is_first_with_token(row.message)
-            if is_start and not await self._try_store(self._ctx.outbox.put_back([row])):
+            if is_start and not await self._try_store(self._ctx.outbox.requeue_rows([row])):
                 return False
             self._late_to_dead_letters = self._late_to_dead_letters[1:]
             self._rows.clear()
@@ -139,7 +139,7 @@ class TransactionQueue:
 
     async def _fetch_rows(self, count: int) -> None:
         try:
-            self._rows = deque(await self._ctx.outbox.head(self.queue, count))
+            self._rows = deque(await self._ctx.outbox.oldest_rows(self.queue, count))
         except StoreError as e:
             self._pause_for_store(str(e))
             return
@@ -153,7 +153,7 @@ class TransactionQueue:
         and ends that this version may have received and may receive again."""
         try:
             for session, facts in self._handover.resolved_doubts(self._version).items():
-                await self._ctx.outbox.call_back(self._ctx.link, session, facts)
+                await self._ctx.outbox.requeue_session(self._ctx.link, session, facts)
             for rows in await self._handover.unsent_openings(self._version):
                 await self._requeue_opening(rows)
         except StoreError as e:
@@ -166,7 +166,7 @@ class TransactionQueue:
         facts: Sequence[Put] = ()
         if not self._backend_numbers and self._handover.is_new_to_version(rows[0].session, self._version):
             rows, facts = self._handover.renumber_opening(rows)
-        await self._ctx.outbox.put_back(rows, facts)
+        await self._ctx.outbox.requeue_rows(rows, facts)
         self._rows.clear()
         self._sent = None
         log.warning(
@@ -232,15 +232,15 @@ class TransactionQueue:
         person has it, or another version has sent it: a start sent here would be a transaction
         without an end. Raises ``StoreError``."""
         link = self._ctx.link
-        rows = await self._ctx.outbox.of_session(link, row.session)
+        rows = await self._ctx.outbox.rows_of_session(link, row.session)
         is_here = any(isinstance(r.message, TransactionEnded) for r in rows)
-        return is_here or row.session in await self._ctx.outbox.going_on(link)
+        return is_here or row.session in await self._ctx.outbox.open_sessions(link)
 
     async def record_sending(self, row: OutboxRow) -> bool:
         """Record that this message may reach the backend, where delivery cannot be verified
         later. Return False if the store did not accept the record."""
         facts = self._handover.facts_of_sending(row, self._version)
-        return not facts or await self._try_store(self._ctx.outbox.noted(facts))
+        return not facts or await self._try_store(self._ctx.outbox.put_facts(facts))
 
     def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
         """Return the events to report to the domain."""
@@ -284,7 +284,9 @@ class TransactionQueue:
             return await self._end_without_number(row, effects)
         self._effects[row.seq] = effects
         self._silences = 0
-        if not await self._try_store(self._ctx.outbox.done(row, self._handover.facts_of_delivery(row, effects))):
+        if not await self._try_store(
+            self._ctx.outbox.remove_delivered(row, self._handover.facts_of_delivery(row, effects))
+        ):
             return False
         del self._effects[row.seq]
         self._forget_rows(row)
@@ -316,7 +318,9 @@ class TransactionQueue:
             "accepted without a transaction id, since its start was refused: resend it when the backend accepts starts"
         )
         self._effects[row.seq] = effects
-        if not await self._try_store(self._ctx.outbox.bury([row], reason, self._handover.facts_of_unnumbered_end(row))):
+        if not await self._try_store(
+            self._ctx.outbox.dead_letter([row], reason, self._handover.facts_of_unnumbered_end(row))
+        ):
             return False
         del self._effects[row.seq]
         self._forget_rows(row)
@@ -343,7 +347,9 @@ class TransactionQueue:
             self._log_row_once(
                 row, f"refused {attempts} times ({why}), but its session still runs: sent again without limit"
             )
-        if await self._try_store(self._ctx.outbox.attempted(row, self._handover.facts_of_refusal(row) if no else ())):
+        if await self._try_store(
+            self._ctx.outbox.count_attempt(row, self._handover.facts_of_refusal(row) if no else ())
+        ):
             self._rows.clear()
             self._pause_sending(pause_s)
 
@@ -358,7 +364,7 @@ class TransactionQueue:
             self._ctx.link, row.session, ascii(reason)[1:-1][:200],
         )  # fmt: skip
         facts = self._handover.facts_of_refused_start(row, self._version)
-        if await self._try_store(self._ctx.outbox.bury([row], reason, facts)):
+        if await self._try_store(self._ctx.outbox.dead_letter([row], reason, facts)):
             self._forget_rows(row)
             self._rows.clear()
             self._remember_dead_letters([row])
@@ -403,7 +409,7 @@ class TransactionQueue:
         if not self._is_unnumbered_start(row) or not self._ctx.settings.bool_value("retry_start_while_charging"):
             return False
         try:
-            rows = await self._ctx.outbox.of_session(link, row.session)
+            rows = await self._ctx.outbox.rows_of_session(link, row.session)
         except StoreError as e:
             self._pause_for_store(str(e))
             return None
@@ -432,14 +438,14 @@ class TransactionQueue:
         link = self._ctx.link
         if self._is_unnumbered_start(row):
             try:
-                rows = await self._ctx.outbox.of_session(link, row.session) or rows
+                rows = await self._ctx.outbox.rows_of_session(link, row.session) or rows
             except StoreError as e:
                 self._pause_for_store(str(e))
                 return
         reason = self._handover.dead_letter_reason(rows, reason, no, self._version if elsewhere else "")
         log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
         facts = self._handover.facts_of_dead_letters(rows, self._version, elsewhere)
-        if await self._try_store(self._ctx.outbox.bury(rows, reason, facts)):
+        if await self._try_store(self._ctx.outbox.dead_letter(rows, reason, facts)):
             self._forget_rows(row, len(rows))
             self._remember_dead_letters(rows)
 

@@ -36,7 +36,7 @@ class VersionHandover:
 
     def _record_of(self, session: str) -> TransactionRecord:
         """Return the record of a session. Each row asks for the latest one several times."""
-        value = self._outbox.transaction(self._link, session)
+        value = self._outbox.transaction_record(self._link, session)
         if not value:
             return NOTHING
         if value is not self._read[0]:
@@ -54,7 +54,7 @@ class VersionHandover:
     async def unsent_openings(self, version: str) -> list[list[OutboxRow]]:
         """Return the openings of the running sessions that this version has not sent. Raises
         ``StoreError``."""
-        going_on = await self._outbox.going_on(self._link)
+        going_on = await self._outbox.open_sessions(self._link)
         return [rows for s in going_on if (rows := self._rows_to_resend(s, self._unsent_messages(s, version)))]
 
     def _unsent_messages(self, session: str, version: str) -> Sequence[OpeningMessage]:
@@ -104,7 +104,7 @@ class VersionHandover:
         version came into use and may be sent now. It was sent in this version, where it may be
         repeated, or the other version could not express its token."""
         found = {}
-        for session, value in self._outbox.transactions(self._link).items():
+        for session, value in self._outbox.transaction_records(self._link).items():
             if not (value.get("asked") or value.get("mute")):  # decoding costs, and there may be thousands
                 continue
             known = self._record_of(session)

@@ -66,7 +66,7 @@ class Reconnector:
     async def connect(self) -> WebSocket:
         """Open a connection and report the result to the domain. Raises ``NoConnection``."""
         access = self._used = self._access()
-        roots = self._pki.trusted() if self._pki else NO_ROOTS
+        roots = self._pki.trusted_roots() if self._pki else NO_ROOTS
         try:
             secret = self._basic_auth_password(access)
             ws = await self._dialer.connect(self._effective_backend(access), self._subprotocols, secret, roots)
@@ -80,7 +80,7 @@ class Reconnector:
         self._is_retry = False
         root = tls.root_of(ws.transport.get_extra_info("ssl_object"))
         if self._pki:
-            self._pki.used(self._backend.name, root)
+            self._pki.root_used(self._backend.name, root)
         self._post_event(Connected(self._backend.name, access))
         return ws
 
@@ -114,7 +114,7 @@ class Reconnector:
         made = self._effective_address(access)
         if not access.certificate or access.profile != 3:
             return made
-        files = self._pki.client(access.certificate) if self._pki else None
+        files = self._pki.client_certificate(access.certificate) if self._pki else None
         if files is None:
             raise connector.NoConnection("the client certificate in use is missing: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])

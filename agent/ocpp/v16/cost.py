@@ -200,7 +200,7 @@ def _parse_price_texts(data: Mapping[str, Any]) -> tuple[MessageContent, ...]:
 
 def _encode_connector_unplugged(message: ConnectorUnplugged, ctx: RowContext) -> dict[str, Any] | None:
     known = ctx.outbox.transaction_id(ctx.link, message.session, VERSION)
-    if known is None and not ctx.outbox.transaction(ctx.link, message.session):
+    if known is None and not ctx.outbox.transaction_record(ctx.link, message.session):
         return None  # all of it was sent in another version
     data = {
         "transactionId": transaction_id(message.session, ctx),

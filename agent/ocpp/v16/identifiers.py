@@ -24,7 +24,7 @@ def transaction_id(session: str, ctx: RowContext) -> int:
     """Return the backend's id of a session. Raises ``NotExpressibleError`` if its
     StartTransaction was never answered."""
     known = ctx.outbox.transaction_id(ctx.link, session, VERSION)
-    if known is None and ctx.outbox.transaction(ctx.link, session).get("refused") == VERSION:
+    if known is None and ctx.outbox.transaction_record(ctx.link, session).get("refused") == VERSION:
         return NO_TRANSACTION_ID
     if known is None:
         raise NotExpressibleError("the backend never gave this session a transactionId")

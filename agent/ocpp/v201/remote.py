@@ -130,9 +130,9 @@ def _decode_get_transaction_status(payload: Payload, ctx: RowContext) -> DeviceR
 async def _look_up_queued_messages(payload: Payload, ctx: RowContext) -> Payload:
     named = payload.get("transactionId")
     if named is None:
-        return {"waiting": ctx.outbox.waiting(ctx.link) > 0}
+        return {"waiting": ctx.outbox.queued_count(ctx.link) > 0}
     session = session_of(named, ctx)
-    return {"waiting": bool(session) and await ctx.outbox.is_waiting(ctx.link, session)}
+    return {"waiting": bool(session) and await ctx.outbox.is_queued(ctx.link, session)}
 
 
 def _answer_get_transaction_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:

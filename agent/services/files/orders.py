@@ -41,7 +41,7 @@ from agent.services.devices.supervisor import DeviceSupervisor, Opening
 from agent.services.ordered_jobs import describe_defect
 
 if TYPE_CHECKING:
-    from agent.services.files.transfer import Going
+    from agent.services.files.transfer import TransferControl
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class FileOrders:
         self._firmware: asyncio.Task[None] | None = None
         self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
-        self._going: dict[str, Going] = {}
+        self._going: dict[str, TransferControl] = {}
         self.updater: UpdaterSupervisor | None = None
         self.known = asyncio.Event()
         """The updater has said what runs, or could not."""
@@ -133,7 +133,7 @@ class FileOrders:
     def _stop_transfer(self, job: str) -> None:
         going = self._going.pop(job, None)
         if going is not None:
-            going.stop()
+            going.stop_transfer()
 
     def close(self) -> None:
         """The process ends: what is on its way stops and is done again after the start."""
@@ -147,11 +147,11 @@ class FileOrders:
     # --- firmware ----------------------------------------------------------------------------------------------
 
     async def _judge_signer(self, job: str, certificate: str) -> None:
-        from agent.services.files.transfer.thread import beside
+        from agent.services.files.transfer.thread import run_in_thread
         from agent.services.keys.firmware_signature import signer_accepted
 
         try:
-            why = await beside(signer_accepted, certificate, self._roots())
+            why = await run_in_thread(signer_accepted, certificate, self._roots())
         except OSError as e:
             why = f"the manufacturers' root certificates cannot be read ({e})"
         if why:
@@ -159,33 +159,33 @@ class FileOrders:
         self._post(SignerJudged(job, not why))
 
     async def _fetch_firmware(self, job: str, location: str) -> None:
-        from agent.services.files.transfer import Failed, fetch
-        from agent.services.files.transfer.thread import beside
+        from agent.services.files.transfer import TransferFailed, fetch_file
+        from agent.services.files.transfer.thread import run_in_thread
 
         going = self._going[job] = self._new_transfer()
         try:
-            await beside(fetch, location, self.firmware_image, going)
+            await run_in_thread(fetch_file, location, self.firmware_image, going)
             ok = True
-        except Failed as e:
+        except TransferFailed as e:
             log.warning("firmware: not fetched: %s", e)
             ok = False
         if self._going.pop(job, None) is not None:
             self._post(FirmwareFetched(job, ok))
 
     async def _check_firmware(self, job: str, certificate: str, signature: str) -> None:
-        from agent.services.files.transfer.thread import beside
+        from agent.services.files.transfer.thread import run_in_thread
         from agent.services.keys.firmware_signature import signed_by
 
-        why = await beside(signed_by, self.firmware_image, certificate, signature)
+        why = await run_in_thread(signed_by, self.firmware_image, certificate, signature)
         if why:
             log.warning("firmware: the signature does not fit: %s", why)
         self._post(FirmwareChecked(job, not why))
 
     async def _forget_firmware(self) -> None:
-        from agent.services.files.transfer.partial_file import forget
+        from agent.services.files.transfer.partial_file import forget_file
 
         try:
-            forget(self.firmware_image)
+            forget_file(self.firmware_image)
         except OSError as e:
             log.warning("firmware: %s: cannot be removed: %s", self.firmware_image, e.strerror)
 
@@ -198,18 +198,18 @@ class FileOrders:
     # --- logs --------------------------------------------------------------------------------------------------
 
     async def _send_log(self, order: SendLog) -> None:
-        from agent.services.files.transfer import Failed, send
-        from agent.services.files.transfer.thread import beside
-        from agent.services.files.zip_file import pack
+        from agent.services.files.transfer import TransferFailed, send_file
+        from agent.services.files.transfer.thread import run_in_thread
+        from agent.services.files.zip_file import pack_zip
 
         going = self._going[order.job] = self._new_transfer()
         file = self._folder / order.name
         status = "Uploaded"
         try:
-            await beside(_pack_parts, pack, file, self._parts(order))
-            await beside(send, order.location, file, order.name, going)
-        except (Failed, OSError) as e:
-            status = e.status if isinstance(e, Failed) else "UploadFailure"
+            await run_in_thread(_pack_parts, pack_zip, file, self._parts(order))
+            await run_in_thread(send_file, order.location, file, order.name, going)
+        except (TransferFailed, OSError) as e:
+            status = e.status if isinstance(e, TransferFailed) else "UploadFailure"
             log.warning("log %s: not sent: %s", order.name, e)
         finally:
             with contextlib.suppress(OSError):
@@ -218,10 +218,10 @@ class FileOrders:
         if not stopped:
             self._post(LogSent(order.job, status))
 
-    def _new_transfer(self) -> Going:
-        from agent.services.files.transfer import Going
+    def _new_transfer(self) -> TransferControl:
+        from agent.services.files.transfer import TransferControl
 
-        return Going(context=self._tls_context, known_hosts=str(self._folder / "known_hosts"))
+        return TransferControl(context=self._tls_context, known_hosts=str(self._folder / "known_hosts"))
 
     def _tls_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def pack(file: Path, parts: Mapping[str, bytes]) -> None:
+def pack_zip(file: Path, parts: Mapping[str, bytes]) -> None:
     """Raises ``OSError``."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:

@@ -17,15 +17,15 @@ def signer_accepted(certificate: str, roots: list[bytes]) -> str:
     from agent.services.keys import x509_certificates
 
     try:
-        chain = x509_certificates.read(certificate)
-        trusted = [c for pem in roots for c in x509_certificates.read(pem)]
+        chain = x509_certificates.read_certificates(certificate)
+        trusted = [c for pem in roots for c in x509_certificates.read_certificates(pem)]
     except (ValueError, UnicodeEncodeError):
         return "it is no PEM certificate"
     if not trusted:
         return "no manufacturer's root certificate is installed"
     if not x509_certificates.signs_code(chain[0]):
         return "it is for other things than signing firmware (its key usage)"
-    return x509_certificates.leads_to(chain, trusted, x509_certificates.utc(None))
+    return x509_certificates.leads_to(chain, trusted, x509_certificates.station_time(None))
 
 
 def signed_by(file: Path, certificate: str, signature: str) -> str:
@@ -36,9 +36,9 @@ def signed_by(file: Path, certificate: str, signature: str) -> str:
     from agent.services.keys import x509_certificates
 
     try:
-        key = x509_certificates.read(certificate)[0].public_key()
+        key = x509_certificates.read_certificates(certificate)[0].public_key()
         said = base64.b64decode(signature, validate=False)
-        digest = _digest(file)
+        digest = _file_digest(file)
     except (ValueError, UnicodeEncodeError, binascii.Error) as e:
         return f"certificate or signature cannot be read ({e})"
     except OSError as e:
@@ -47,7 +47,7 @@ def signed_by(file: Path, certificate: str, signature: str) -> str:
         if isinstance(key, rsa.RSAPublicKey):
             _verify_rsa(key, said, digest)
         elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(said, digest, ec.ECDSA(_prehashed()))
+            key.verify(said, digest, ec.ECDSA(_prehashed_sha256()))
         else:
             return f"keys of this kind are not spoken ({type(key).__name__})"
     except InvalidSignature:
@@ -65,19 +65,19 @@ def _verify_rsa(key: Any, said: bytes, digest: bytes) -> None:
 
     try:
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO)
-        key.verify(said, digest, pss, _prehashed())
+        key.verify(said, digest, pss, _prehashed_sha256())
     except InvalidSignature:
-        key.verify(said, digest, padding.PKCS1v15(), _prehashed())
+        key.verify(said, digest, padding.PKCS1v15(), _prehashed_sha256())
 
 
-def _prehashed() -> Any:
+def _prehashed_sha256() -> Any:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
     return Prehashed(hashes.SHA256())
 
 
-def _digest(file: Path) -> bytes:
+def _file_digest(file: Path) -> bytes:
     from hashlib import sha256
 
     digest = sha256()

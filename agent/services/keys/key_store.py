@@ -49,16 +49,16 @@ class Taken:
     why: str = ""
 
 
-class Pki:
+class KeyStore:
     """``folder``: ``state_dir/pki``. ``named``: what the station file names."""
 
     def __init__(self, folder: Path, named: NamedFiles | None = None) -> None:
         self._folder, self._named = folder, named or NamedFiles()
         self._names: frozenset[str] = frozenset()
         self._used: dict[str, str] = {}
-        self._look()
+        self._list_files()
 
-    def _look(self) -> None:
+    def _list_files(self) -> None:
         try:
             self._names = frozenset(os.listdir(self._folder))
         except FileNotFoundError:
@@ -66,24 +66,26 @@ class Pki:
 
     # --- from memory ---------------------------------------------------------------------------------------------
 
-    def trusted(self) -> TrustedRoots:
-        return TrustedRoots(self.installed_files(CertificateUse.CSMS_ROOT), self._withdrawn(CertificateUse.CSMS_ROOT))
+    def trusted_roots(self) -> TrustedRoots:
+        return TrustedRoots(
+            self.installed_files(CertificateUse.CSMS_ROOT), self._withdrawn_roots(CertificateUse.CSMS_ROOT)
+        )
 
     def installed_files(self, use: CertificateUse) -> tuple[Path, ...]:
         """PEM files that a backend has installed."""
         names = sorted(n for n in self._names if n.startswith(HEADS[use]) and n.endswith(".pem"))
         return tuple(self._folder / n for n in names)
 
-    def _withdrawn(self, use: CertificateUse) -> frozenset[str]:
+    def _withdrawn_roots(self, use: CertificateUse) -> frozenset[str]:
         head = HEADS[use]
         marks = (n for n in self._names if n.startswith(head) and n.endswith(WITHDRAWN))
         return frozenset(n.removeprefix(head).removesuffix(WITHDRAWN) for n in marks)
 
-    def client(self, certificate: str) -> tuple[Path, Path] | None:
+    def client_certificate(self, certificate: str) -> tuple[Path, Path] | None:
         names = f"{certificate}.pem", f"{certificate}.key"
         return (self._folder / names[0], self._folder / names[1]) if self._names.issuperset(names) else None
 
-    def entries(self) -> int:
+    def count_trusted_roots(self) -> int:
         """How many roots are trusted."""
         return sum(len(self.trusted_pems(use)) for use in CertificateUse)
 
@@ -92,17 +94,17 @@ class Pki:
         return [pem for _, pem in self._trusted_texts(use)]
 
     def _trusted_texts(self, use: CertificateUse) -> list[tuple[Path, str]]:
-        withdrawn, found = self._withdrawn(use), dict[str, tuple[Path, str]]()
+        withdrawn, found = self._withdrawn_roots(use), dict[str, tuple[Path, str]]()
         for path in self.installed_files(use):
-            for pem in _texts(path)[:1]:
+            for pem in _pem_texts(path)[:1]:
                 found[certificate_fingerprint(pem)] = path, pem
         for path in (path for named_use, path in self._named.roots if named_use is use):
-            for pem in _texts(path):
+            for pem in _pem_texts(path):
                 if (mark := certificate_fingerprint(pem)) not in withdrawn:
                     found.setdefault(mark, (path, pem))
         return list(found.values())
 
-    def used(self, link: str, root: bytes | None) -> None:
+    def root_used(self, link: str, root: bytes | None) -> None:
         """It stays remembered until the next connection: that will want it again."""
         self._used = {name: digest for name, digest in self._used.items() if name != link}
         if root is not None:
@@ -110,7 +112,7 @@ class Pki:
 
     # --- own keys and certificates ---------------------------------------------------------------------------------
 
-    def request(self, name: str, organisation: str) -> str:
+    def make_request(self, name: str, organisation: str) -> str:
         """A new key and its signing request (PEM) for the subject ``CN=name, O=organisation``; the key of a request
         that was never answered goes. Raises ``OSError``."""
         from cryptography import x509
@@ -125,17 +127,17 @@ class Pki:
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         secret = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
         unanswered = [n for n in self._names if n.endswith(".key") and f"{n[:-4]}.pem" not in self._names]
-        self._write(f"{_id_of(key.public_key())}.key", secret)
-        self._remove(unanswered)
+        self._write_file(f"{_id_of(key.public_key())}.key", secret)
+        self._remove_files(unanswered)
         return made.public_bytes(pem).decode("ascii")
 
-    def take(self, chain: str, name: str, utc_s: float | None) -> Taken:
+    def take_chain(self, chain: str, name: str, utc_s: float | None) -> Taken:
         """A signed chain, the station's own certificate first, becomes a file beside its key. Raises ``OSError``."""
         from agent.services.keys import x509_certificates
 
-        now = x509_certificates.utc(utc_s)
+        now = x509_certificates.station_time(utc_s)
         try:
-            certificates = x509_certificates.read(chain)
+            certificates = x509_certificates.read_certificates(chain)
             own = certificates[0]
             id_ = _id_of(own.public_key())
         except (ValueError, UnicodeEncodeError):
@@ -144,40 +146,40 @@ class Pki:
             return Taken(why="it is of no key that this station has made")
         if x509_certificates.common_name(own) != name:
             return Taken(why=f"its common name is not the serial number {name}")
-        if why := x509_certificates.leads_to(certificates, list(self._trusted()), now):
+        if why := x509_certificates.leads_to(certificates, list(self._trusted_certificates()), now):
             return Taken(why=why)
-        self._write(f"{id_}.pem", b"".join(map(_pem, certificates)))
+        self._write_file(f"{id_}.pem", b"".join(map(_to_pem, certificates)))
         return Taken(id_, own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
 
-    def keep(self, ids: tuple[str, ...]) -> None:
+    def keep_certificates(self, ids: tuple[str, ...]) -> None:
         """Certificates other than these are not needed any more, nor are their keys. Raises ``OSError``."""
         chains = [n for n in self._names if n.endswith(".pem") and not n.startswith(tuple(HEADS.values()))]
         old = [n[:-4] for n in chains if n[:-4] not in ids]
-        self._remove([f"{id_}{tail}" for id_ in old for tail in (".pem", ".key")])
+        self._remove_files([f"{id_}{tail}" for id_ in old for tail in (".pem", ".key")])
 
     # --- roots -------------------------------------------------------------------------------------------------------
 
-    def install(self, use: CertificateUse, pem: str, most: int, utc_s: float | None) -> str:
+    def install_root(self, use: CertificateUse, pem: str, most: int, utc_s: float | None) -> str:
         """Why it was not, or "". ``most``: so many roots may be here. Raises ``OSError``."""
         from agent.services.keys import x509_certificates
 
         try:
-            chain = x509_certificates.read(pem)
+            chain = x509_certificates.read_certificates(pem)
         except (ValueError, UnicodeEncodeError):
             return "it is no PEM certificate"
-        if why := x509_certificates.root_problem(chain, x509_certificates.utc(utc_s)):
+        if why := x509_certificates.root_problem(chain, x509_certificates.station_time(utc_s)):
             return why
-        mark = f"{HEADS[use]}{_fingerprint(chain[0])}"
+        mark = f"{HEADS[use]}{_certificate_fingerprint(chain[0])}"
         if f"{mark}.pem" not in self._names and self._installed_count() >= most:
             return f"{most} roots are installed already"
-        self._write(f"{mark}.pem", _pem(chain[0]))
-        self._remove([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
+        self._write_file(f"{mark}.pem", _to_pem(chain[0]))
+        self._remove_files([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
         return ""
 
     def _installed_count(self) -> int:
         return sum(len(self.installed_files(use)) for use in CertificateUse)
 
-    def installed(
+    def installed_roots(
         self, uses: tuple[CertificateUse, ...], algorithm: str = "SHA256"
     ) -> list[tuple[str, InstalledCertificate]]:
         """Roots that are trusted for these uses, each with its fingerprint. A file that cannot be read is left out, and
@@ -191,28 +193,28 @@ class Pki:
             )
             for use in uses
             for path, pem in self._trusted_texts(use)
-            for root in _certificates(path, pem)
+            for root in _parse_certificates(path, pem)
         ]
 
-    def delete(self, named: HashData, spare_last: bool) -> str:
+    def delete_root(self, named: HashData, spare_last: bool) -> str:
         """DeleteCertificateStatusEnumType. A root that a connection uses stays. ``spare_last``: the last one of central
         systems too, and all of them while it is not known which one is used. Raises ``OSError``."""
         if self._is_own(named):
             return "Failed"
-        for mark, root in self.installed(tuple(CertificateUse), named.algorithm):
+        for mark, root in self.installed_roots(tuple(CertificateUse), named.algorithm):
             if root.hashes.names_same_certificate(named):
                 if root.use is CertificateUse.CSMS_ROOT and self._is_needed(mark, spare_last):
                     return "Failed"
-                self._withdraw(root.use, mark)
+                self._withdraw_root(root.use, mark)
                 return "Accepted"
         return "NotFound"
 
-    def _withdraw(self, use: CertificateUse, mark: str) -> None:
+    def _withdraw_root(self, use: CertificateUse, mark: str) -> None:
         """The mark is on the disk before the file goes: a root of both is never trusted again after a power cut."""
-        named = [pem for named_use, path in self._named.roots if named_use is use for pem in _texts(path)]
+        named = [pem for named_use, path in self._named.roots if named_use is use for pem in _pem_texts(path)]
         if any(certificate_fingerprint(pem) == mark for pem in named):
-            self._write(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
-        self._remove([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
+            self._write_file(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
+        self._remove_files([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
 
     def _is_needed(self, mark: str, spare_last: bool) -> bool:
         used = frozenset(self._used.values())
@@ -227,26 +229,26 @@ class Pki:
 
         heads = tuple(HEADS.values())
         chains = [self._folder / n for n in self._names if n.endswith(".pem") and not n.startswith(heads)]
-        trusted = list(self._trusted())
-        for chain in filter(None, map(_read, (*chains, *self._named.own))):
-            issuers = [c for c in (*chain[1:], *trusted) if x509_certificates.issued(chain[0], c)]
+        trusted = list(self._trusted_certificates())
+        for chain in filter(None, map(_read_certificates, (*chains, *self._named.own))):
+            issuers = [c for c in (*chain[1:], *trusted) if x509_certificates.is_issued_by(chain[0], c)]
             if x509_certificates.is_named(chain[0], issuers[0] if issuers else None, named):
                 return True
         return False
 
-    def _trusted(self) -> Iterator[Certificate]:
+    def _trusted_certificates(self) -> Iterator[Certificate]:
         for path, pem in self._trusted_texts(CertificateUse.CSMS_ROOT):
-            yield from _certificates(path, pem)
+            yield from _parse_certificates(path, pem)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write_file(self, name: str, content: bytes) -> None:
         """Beside its place, synced, renamed, and the folder synced: then it may be named."""
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, parents=True)
-            _sync(self._folder.parent)
+            _sync_folder(self._folder.parent)
         os.chmod(self._folder, 0o700)
-        self._remove([n for n in self._names if n.endswith(".new")])  # of a write that was cut off
+        self._remove_files([n for n in self._names if n.endswith(".new")])  # of a write that was cut off
         beside = self._folder / f"{name}.new"
         file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -257,18 +259,18 @@ class Pki:
             os.replace(beside, self._folder / name)
         finally:
             beside.unlink(missing_ok=True)
-        _sync(self._folder)
-        self._look()
+        _sync_folder(self._folder)
+        self._list_files()
 
-    def _remove(self, names: list[str]) -> None:
+    def _remove_files(self, names: list[str]) -> None:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
         if names:
-            _sync(self._folder)
-            self._look()
+            _sync_folder(self._folder)
+            self._list_files()
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -276,7 +278,7 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _texts(path: Path) -> list[str]:
+def _pem_texts(path: Path) -> list[str]:
     """The certificates of a PEM file. A file without one is named in the log."""
     try:
         found = pem_certificates(path.read_text("ascii"))
@@ -288,27 +290,27 @@ def _texts(path: Path) -> list[str]:
     return found
 
 
-def _read(path: Path) -> list[Certificate]:
-    return [certificate for pem in _texts(path) for certificate in _certificates(path, pem)]
+def _read_certificates(path: Path) -> list[Certificate]:
+    return [certificate for pem in _pem_texts(path) for certificate in _parse_certificates(path, pem)]
 
 
-def _certificates(path: Path, pem: str) -> list[Certificate]:
+def _parse_certificates(path: Path, pem: str) -> list[Certificate]:
     from agent.services.keys import x509_certificates
 
     try:
-        return x509_certificates.read(pem)
+        return x509_certificates.read_certificates(pem)
     except ValueError as e:
         log.error("%s: cannot be read (%s): not trusted", path, e)
         return []
 
 
-def _pem(cert: Certificate) -> bytes:
+def _to_pem(cert: Certificate) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
     return cert.public_bytes(serialization.Encoding.PEM)
 
 
-def _fingerprint(cert: Certificate) -> str:
+def _certificate_fingerprint(cert: Certificate) -> str:
     from cryptography.hazmat.primitives import hashes
 
     return cert.fingerprint(hashes.SHA256()).hex()[:ID_DIGITS]

@@ -16,21 +16,21 @@ from agent.model.types import SignedReading
 log = logging.getLogger(__name__)
 
 
-class Signer:
-    """``sign`` is a function of the payload and the key: the same payload gives the same record."""
+class OcmfSigner:
+    """``sign_payload`` is a function of the payload and the key: the same payload gives the same record."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._key: Any = None
 
-    def sign(self, payload: str) -> SignedReading | None:
+    def sign_payload(self, payload: str) -> SignedReading | None:
         """None: the key cannot be read or made; the bill goes out unsigned, and the log says why."""
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
         try:
-            key = self._loaded()
+            key = self._load_key()
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as e:  # TypeError: it wants a password
             log.error("%s: no OCMF record is made: %s", self._path, e)
             return None
@@ -38,28 +38,28 @@ class Signer:
         return SignedReading(ocmf_record_text(payload, signature.hex()), public_key=self.public_key(), maker="station")
 
     def public_key(self) -> str:
-        """DER, as hexadecimal digits. Raises what ``_loaded`` does."""
+        """DER, as hexadecimal digits. Raises what ``_load_key`` does."""
         from cryptography.hazmat.primitives import serialization as form
 
-        public = self._loaded().public_key()
+        public = self._load_key().public_key()
         der: bytes = public.public_bytes(form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
         return der.hex()
 
-    def _loaded(self) -> Any:
+    def _load_key(self) -> Any:
         """Raises ``OSError``, ``ValueError``, ``TypeError``, ``UnsupportedAlgorithm``."""
         if self._key is None:
             from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
             if not self._path.exists():
-                self._make()
+                self._make_key()
             key = load_pem_private_key(self._path.read_bytes(), None)
             if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
                 raise ValueError("is no key of secp256r1")
             self._key = key
         return self._key
 
-    def _make(self) -> None:
+    def _make_key(self) -> None:
         """Whole or not at all: a half-written key would be a new one at every start."""
         from cryptography.hazmat.primitives import serialization as form
         from cryptography.hazmat.primitives.asymmetric import ec

@@ -23,14 +23,14 @@ from agent.domain.certificate_orders import (
 )
 from agent.domain.events import Event
 from agent.domain.orders import Order
-from agent.services.keys.key_store import Pki, Taken
+from agent.services.keys.key_store import KeyStore, Taken
 from agent.services.ordered_jobs import describe_defect
 
 log = logging.getLogger(__name__)
 
 
 class KeyOrders:
-    def __init__(self, pki: Pki, post: Callable[[Event], None], serial: str) -> None:
+    def __init__(self, pki: KeyStore, post: Callable[[Event], None], serial: str) -> None:
         """``serial``: of the station, as its BootNotification says it."""
         self.pki, self._post, self._serial = pki, post, serial
         self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task
@@ -55,12 +55,12 @@ class KeyOrders:
             self._task.cancel()
 
     async def _carry_out_orders(self) -> None:
-        from agent.services.files.transfer.thread import beside
+        from agent.services.files.transfer.thread import run_in_thread
 
         while True:
             order = await self._queue.get()
             try:
-                event = await beside(self._carry_out_order, order)
+                event = await run_in_thread(self._carry_out_order, order)
             except Exception as e:  # noqa: BLE001 - foreign certificates, the disk: the station goes on
                 log.error("pki: %s: not done: %s", type(order).__name__, describe_defect(e))
                 event = _failure_event(order)
@@ -70,25 +70,25 @@ class KeyOrders:
     def _carry_out_order(self, order: Any) -> Event | None:
         match order:
             case MakeRequest(job, organisation):
-                return RequestMade(job, self._unless_disk_fails(self.pki.request, "", self._serial, organisation))
+                return RequestMade(job, self._unless_disk_fails(self.pki.make_request, "", self._serial, organisation))
             case TakeChain(job, chain, utc_s):
                 taken = self._unless_disk_fails(
-                    self.pki.take, Taken(why="the disk does not take it"), chain, self._serial, utc_s
+                    self.pki.take_chain, Taken(why="the disk does not take it"), chain, self._serial, utc_s
                 )
                 if taken.why:
                     log.warning("the certificate that the backend has had signed is not taken: %s", taken.why)
                 return ChainTaken(job, taken.id, taken.begins_utc_s, taken.expires_utc_s, taken.why)
             case InstallRoot(job, use, certificate, most, utc_s):
-                why = self._unless_disk_fails(self.pki.install, None, use, certificate, most, utc_s)
+                why = self._unless_disk_fails(self.pki.install_root, None, use, certificate, most, utc_s)
                 if why:
                     log.warning("a %s of the backend is not installed: %s", use.value, why)
                 return RootInstalled(job, "Failed" if why is None else "Rejected" if why else "Accepted", why or "")
             case DeleteRoot(job, named, spare_last):
-                return RootDeleted(job, self._unless_disk_fails(self.pki.delete, "Failed", named, spare_last))
+                return RootDeleted(job, self._unless_disk_fails(self.pki.delete_root, "Failed", named, spare_last))
             case ListRoots(job, uses):
-                return RootsListed(job, tuple(root for _, root in self.pki.installed(uses)))
+                return RootsListed(job, tuple(root for _, root in self.pki.installed_roots(uses)))
             case KeepCertificates(ids):
-                self._unless_disk_fails(self.pki.keep, None, ids)
+                self._unless_disk_fails(self.pki.keep_certificates, None, ids)
         return None
 
     def _unless_disk_fails(self, work: Callable[..., Any], otherwise: Any, *args: Any) -> Any:

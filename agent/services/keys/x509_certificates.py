@@ -19,7 +19,7 @@ E = TypeVar("E", bound="ExtensionType")
 ALGORITHMS = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hashlib.sha512}
 
 
-def read(pem: str | bytes) -> list[Certificate]:
+def read_certificates(pem: str | bytes) -> list[Certificate]:
     """All certificates of a PEM text, in their order. Raises ``ValueError`` where one cannot be read as a whole."""
     from cryptography import x509
 
@@ -28,11 +28,11 @@ def read(pem: str | bytes) -> list[Certificate]:
     except x509.InvalidVersion as e:
         raise ValueError(str(e)) from e
     for cert in chain:
-        _look(cert)
+        _check_readable(cert)
     return chain
 
 
-def _look(cert: Certificate) -> None:
+def _check_readable(cert: Certificate) -> None:
     """The library reads a certificate's parts when they are asked for: here, so that nobody trips over them later."""
     try:
         cert.public_key()
@@ -47,12 +47,12 @@ def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: 
     for i, cert in enumerate(chain):
         if wrong := out_of_date(cert, now) or key_problem(cert):
             return f"certificate {i + 1} of its chain {wrong}"
-        roots = [root for root in trusted if issued(cert, root, i)]
+        roots = [root for root in trusted if is_issued_by(cert, root, i)]
         if any(not (out_of_date(root, now) or key_problem(root)) for root in roots):
             return ""
         if weak := next(filter(None, map(key_problem, roots)), ""):
             return f"its root {weak}"
-        if i + 1 == len(chain) or not issued(cert, chain[i + 1], i):
+        if i + 1 == len(chain) or not is_issued_by(cert, chain[i + 1], i):
             break
     return "no installed root certificate has signed it"
 
@@ -63,7 +63,7 @@ def out_of_date(cert: Certificate, now: datetime) -> str:
     return f"is valid from {cert.not_valid_before_utc} to {cert.not_valid_after_utc} only"
 
 
-def issued(cert: Certificate, issuer: Certificate, between: int = 0) -> bool:
+def is_issued_by(cert: Certificate, issuer: Certificate, between: int = 0) -> bool:
     """Signed by this one, which is an authority. ``between``: so many authorities stand between it and the end."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
@@ -80,7 +80,7 @@ def is_authority(cert: Certificate, between: int = 0) -> bool:
     are none; or it is a root of X.509 version 1, which has neither."""
     from cryptography import x509
 
-    basic, usage = _extension(cert, x509.BasicConstraints), _extension(cert, x509.KeyUsage)
+    basic, usage = _extension_value(cert, x509.BasicConstraints), _extension_value(cert, x509.KeyUsage)
     if usage is not None and not usage.key_cert_sign:
         return False
     if basic is None:
@@ -113,13 +113,13 @@ def signs_code(cert: Certificate) -> bool:
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    usage, purposes = _extension(cert, x509.KeyUsage), _extension(cert, x509.ExtendedKeyUsage)
+    usage, purposes = _extension_value(cert, x509.KeyUsage), _extension_value(cert, x509.ExtendedKeyUsage)
     if usage is not None and not usage.digital_signature:
         return False
     return purposes is None or ExtendedKeyUsageOID.CODE_SIGNING in purposes
 
 
-def _extension(cert: Certificate, kind: type[E]) -> E | None:
+def _extension_value(cert: Certificate, kind: type[E]) -> E | None:
     from cryptography import x509
 
     try:
@@ -133,7 +133,7 @@ def root_problem(chain: Sequence[Certificate], now: datetime) -> str:
     if len(chain) != 1:
         return f"one certificate is wanted, {len(chain)} came"
     (root,) = chain
-    if not issued(root, root):
+    if not is_issued_by(root, root):
         return "it is no root: not an authority that has signed itself"
     return out_of_date(root, now) or key_problem(root)
 
@@ -163,14 +163,14 @@ def _key_bits(cert: Certificate) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
     info = cert.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    _, inside, _ = _element(info)
-    _, _, after_algorithm = _element(inside)
-    tag, bits, _ = _element(after_algorithm)
+    _, inside, _ = _der_element(info)
+    _, _, after_algorithm = _der_element(inside)
+    tag, bits, _ = _der_element(after_algorithm)
     assert tag == 3, "a SubjectPublicKeyInfo ends with a BIT STRING"
     return bits[1:]  # how many bits of the last byte are unused
 
 
-def _element(data: bytes) -> tuple[int, bytes, bytes]:
+def _der_element(data: bytes) -> tuple[int, bytes, bytes]:
     """Tag, content and what follows of the first DER element."""
     tag, first, at = data[0], data[1], 2
     if first & 0x80:
@@ -179,6 +179,6 @@ def _element(data: bytes) -> tuple[int, bytes, bytes]:
     return tag, data[at : at + first], data[at + first :]
 
 
-def utc(utc_s: float | None) -> datetime:
+def station_time(utc_s: float | None) -> datetime:
     """The station's idea of now; where it has none, the board's."""
     return datetime.now(UTC) if utc_s is None else datetime.fromtimestamp(utc_s, UTC)

@@ -7,7 +7,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 from agent.ports.clock import ClockPort
-from agent.services.store.encoding import safe
+from agent.services.store.encoding import escape_surrogates
 
 LINES = 3000
 LINE_MAX = 2000
@@ -25,11 +25,11 @@ class LogRing(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append((self._clock.now().t_s, safe(self.format(record)[:LINE_MAX])))
+            self._lines.append((self._clock.now().t_s, escape_surrogates(self.format(record)[:LINE_MAX])))
         except (ValueError, TypeError, KeyError):
             self.handleError(record)
 
-    def text(self, oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
+    def text_between(self, oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
         """Lines between two times; all of them while the time is not known (``boot+seconds``)."""
         self.acquire()
         try:
@@ -41,8 +41,8 @@ class LogRing(logging.Handler):
             return "".join(f"boot+{t_s:.1f}s {line}\n" for t_s, line in lines)
         offset = now.utc_s - now.t_s
         low, high = oldest_utc_s or 0.0, latest_utc_s if latest_utc_s is not None else float("inf")
-        return "".join(f"{_named(offset + t)} {line}\n" for t, line in lines if low <= offset + t <= high)
+        return "".join(f"{_utc_text(offset + t)} {line}\n" for t, line in lines if low <= offset + t <= high)
 
 
-def _named(utc_s: float) -> str:
+def _utc_text(utc_s: float) -> str:
     return f"{datetime.fromtimestamp(utc_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -9,9 +9,10 @@ class SinkError(Exception):
     """The far side did not take it: one line for a technician."""
 
 
-class Outlet(Protocol):
-    """One connection to the far side. ``send`` raises ``SinkError``, and takes a line again that it may have taken."""
+class SinkConnection(Protocol):
+    """One connection to the far side. ``send_line`` raises ``SinkError``. It accepts a line again that it may
+    have sent already."""
 
-    async def send(self, kind: str, line: str) -> None: ...
+    async def send_line(self, kind: str, line: str) -> None: ...
 
     async def close(self) -> None: ...

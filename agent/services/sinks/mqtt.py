@@ -7,17 +7,17 @@ import re
 import ssl
 from typing import Any
 
-from agent.services.sinks.base import Outlet, SinkError
+from agent.services.sinks.base import SinkConnection, SinkError
 from agent.station_file.settings import SinkTable
 
 TIMEOUT_S = 10.0
 
 
-class MqttOutlet:
+class MqttConnection:
     def __init__(self, client: Any, topic: str) -> None:
         self._client, self._topic = client, topic
 
-    async def send(self, kind: str, line: str) -> None:
+    async def send_line(self, kind: str, line: str) -> None:
         from aiomqtt import MqttError
 
         try:
@@ -36,7 +36,7 @@ class MqttOutlet:
             pass  # it is gone anyway
 
 
-async def open_outlet(table: SinkTable, station: str) -> Outlet:
+async def open_connection(table: SinkTable, station: str) -> SinkConnection:
     """Raises ``SinkError``."""
     try:
         from aiomqtt import Client, MqttError, Will
@@ -51,12 +51,12 @@ async def open_outlet(table: SinkTable, station: str) -> Outlet:
         table.host,
         table.port,
         username=table.username or None,
-        password=_password(table),
+        password=_read_password(table),
         tls_context=context,
         timeout=TIMEOUT_S,
         will=Will(f"{topic}/online", "false", qos=1, retain=True),
     )
-    outlet = MqttOutlet(client, topic)
+    outlet = MqttConnection(client, topic)
     try:
         await client.__aenter__()
     except (MqttError, OSError, ValueError) as e:  # a host that cannot be a name is a ValueError
@@ -69,7 +69,7 @@ async def open_outlet(table: SinkTable, station: str) -> Outlet:
     return outlet
 
 
-def _password(table: SinkTable) -> str | None:
+def _read_password(table: SinkTable) -> str | None:
     if table.password_file is None:
         return None
     try:

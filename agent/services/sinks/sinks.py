@@ -26,7 +26,7 @@ from agent.domain.messages import (
 )
 from agent.domain.serialization import dump_record
 from agent.ports.clock import ClockPort
-from agent.services.sinks.base import Outlet, SinkError
+from agent.services.sinks.base import SinkConnection, SinkError
 from agent.station_file.settings import SinkTable
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ class Sink:
         self._new = asyncio.Event()
 
     @property
-    def waiting(self) -> int:
+    def queued_count(self) -> int:
         return len(self._queue)
 
-    def put(self, kind: str, line: str) -> None:
+    def put_line(self, kind: str, line: str) -> None:
         if len(self._queue) >= self._most:
             self._queue.popleft()
             self.dropped += 1
@@ -61,21 +61,21 @@ class Sink:
     async def run(self) -> None:
         while True:
             try:
-                await self._work()
+                await self._send_queued_lines()
             except SinkError as e:
                 if self.up or not self.dropped:
                     log.debug("sink %s: %s; tried again", self.name, e)
                 self.up = False
             await asyncio.sleep(self._retry_s)
 
-    async def _work(self) -> None:
-        outlet: Outlet = await self._opening()
+    async def _send_queued_lines(self) -> None:
+        outlet: SinkConnection = await self._opening()
         try:
             self.up = True
             while True:
                 while self._queue:
                     head = self._queue[0]
-                    await outlet.send(*head)
+                    await outlet.send_line(*head)
                     if self._queue and self._queue[0] is head:  # it may have been pushed out meanwhile
                         self._queue.popleft()
                 self._new.clear()
@@ -89,13 +89,13 @@ class Sinks(logging.Handler):
 
     def __init__(self, tables: Sequence[SinkTable], station: str, clock: ClockPort) -> None:
         super().__init__(logging.WARNING)
-        self.sinks = [Sink(t.name, t.queue, opening_of(t, station)) for t in tables]
+        self.sinks = [Sink(t.name, t.queue, opener_of(t, station)) for t in tables]
         self._station, self._clock = station, clock
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def hear(self, message: Message) -> None:
+    def accept_message(self, message: Message) -> None:
         if isinstance(message, TOLD):
-            self._put(type(message).__name__, _plain(dump_record(message)))
+            self._put_line(type(message).__name__, _without_personal_data(dump_record(message)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """The filters have masked it already. A line of another thread (store, transfer) is put on the loop."""
@@ -106,15 +106,15 @@ class Sinks(logging.Handler):
             asyncio.get_running_loop()
         except RuntimeError:
             with contextlib.suppress(RuntimeError):  # the loop is closed: the station has ended
-                self._loop.call_soon_threadsafe(self._put, "Log", what)
+                self._loop.call_soon_threadsafe(self._put_line, "Log", what)
         else:
-            self._put("Log", what)
+            self._put_line("Log", what)
 
-    def _put(self, kind: str, what: dict[str, Any]) -> None:
+    def _put_line(self, kind: str, what: dict[str, Any]) -> None:
         now = self._clock.now()
         line = json.dumps({"station": self._station, "message": kind, "utc_s": now.utc_s, **what})
         for sink in self.sinks:
-            sink.put(kind, line)
+            sink.put_line(kind, line)
 
     async def run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -126,43 +126,43 @@ class Sinks(logging.Handler):
         finally:
             logging.getLogger().removeHandler(self)
 
-    def picture(self) -> dict[str, Any]:
-        return {s.name: {"up": s.up, "waiting": s.waiting, "dropped": s.dropped} for s in self.sinks}
+    def status_summary(self) -> dict[str, Any]:
+        return {s.name: {"up": s.up, "waiting": s.queued_count, "dropped": s.dropped} for s in self.sinks}
 
 
-def _plain(value: Any) -> Any:
+def _without_personal_data(value: Any) -> Any:
     """Without what names a driver (tokens, signed records) and without our own marks."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if k not in _HIDDEN}
-    return [_plain(v) for v in value] if isinstance(value, list) else value
+        return {k: _without_personal_data(v) for k, v in value.items() if k not in _HIDDEN}
+    return [_without_personal_data(v) for v in value] if isinstance(value, list) else value
 
 
-def opening_of(table: SinkTable, station: str) -> Callable[[], Any]:
-    async def open_file() -> Outlet:
+def opener_of(table: SinkTable, station: str) -> Callable[[], Any]:
+    async def open_file() -> SinkConnection:
         assert table.path is not None  # the station file was judged
-        return FileOutlet(table.path, table.max_mb)
+        return FileConnection(table.path, table.max_mb)
 
-    async def open_mqtt() -> Outlet:
-        from agent.services.sinks.mqtt import open_outlet
+    async def open_mqtt() -> SinkConnection:
+        from agent.services.sinks.mqtt import open_connection
 
-        return await open_outlet(table, station)
+        return await open_connection(table, station)
 
     return open_mqtt if table.kind == "mqtt" else open_file
 
 
-class FileOutlet:
+class FileConnection:
     """JSON lines; the file before the present one is kept as ``NAME.1``, together they have ``max_mb``."""
 
     def __init__(self, path: Path, max_mb: float) -> None:
         self._path, self._half = path, int(max_mb * 500_000)
 
-    async def send(self, kind: str, line: str) -> None:
+    async def send_line(self, kind: str, line: str) -> None:
         try:
-            await asyncio.to_thread(self._append, line)
+            await asyncio.to_thread(self._append_line, line)
         except OSError as e:
             raise SinkError(f"{self._path}: {e.strerror or e}") from e
 
-    def _append(self, line: str) -> None:
+    def _append_line(self, line: str) -> None:
         data = line.encode() + b"\n"
         with self._path.open("ab") as file:
             size = file.tell()

@@ -14,7 +14,7 @@ from agent.ports.store import link_of
 from agent.services.store import dead_letters, encoding, migrations, witness
 from agent.services.store import facts as records
 from agent.services.store.recovery import AHEAD, LAST
-from agent.services.store.witness import Seen
+from agent.services.store.witness import WitnessedState
 
 COMMITS, QUEUE = "commits", "outbox"
 """Rows of ``sqlite_sequence``."""
@@ -31,23 +31,25 @@ class Loss:
     ended: dict[str, int] = field(default_factory=dict)
 
 
-def seen(db: sqlite3.Connection, identity: str, boots: int, open_: Iterable[str], roots: Mapping[str, int]) -> Seen:
+def describe_state(
+    db: sqlite3.Connection, identity: str, boots: int, open_: Iterable[str], roots: Mapping[str, int]
+) -> WitnessedState:
     """The present state, for the witness."""
-    counts = _counts(db)
+    counts = _read_counters(db)
     ids = tuple(sorted(session[: witness.ID_DIGITS] for session in open_))
-    return Seen(
+    return WitnessedState(
         identity,
         counts.get(COMMITS, 0),
         counts.get(QUEUE, 0),
         boots,
-        _heads(db),
+        _queue_heads(db),
         ids,
         roots=roots,
         schema=len(migrations.MIGRATIONS),
     )
 
 
-def _counts(db: sqlite3.Connection) -> dict[str, int]:
+def _read_counters(db: sqlite3.Connection) -> dict[str, int]:
     return {
         name: seq
         for name, seq in db.execute("SELECT name, seq FROM sqlite_sequence")
@@ -55,27 +57,27 @@ def _counts(db: sqlite3.Connection) -> dict[str, int]:
     }
 
 
-def commits(db: sqlite3.Connection) -> int:
-    return _counts(db).get(COMMITS, 0)
+def commit_count(db: sqlite3.Connection) -> int:
+    return _read_counters(db).get(COMMITS, 0)
 
 
-def begin_again(db: sqlite3.Connection) -> None:
+def restart_wal(db: sqlite3.Connection) -> None:
     """Write one page, of which nothing hangs on what is changed: an equal one would not be written."""
     number = db.execute("PRAGMA application_id").fetchone()[0]
     db.execute(f"PRAGMA application_id={(number + 1) % 2**31}")
 
 
-def count(db: sqlite3.Connection) -> None:
+def count_commit(db: sqlite3.Connection) -> None:
     """One commit more, in its transaction."""
     db.execute("UPDATE sqlite_sequence SET seq=seq+1 WHERE name=?", (COMMITS,))
 
 
-def roots(db: sqlite3.Connection) -> dict[str, int]:
+def root_pages(db: sqlite3.Connection) -> dict[str, int]:
     names = ",".join("?" * len(TABLES))
     return dict(db.execute(f"SELECT name, rootpage FROM sqlite_master WHERE name IN ({names})", TABLES))
 
 
-def _heads(db: sqlite3.Connection) -> dict[str, int]:
+def _queue_heads(db: sqlite3.Connection) -> dict[str, int]:
     """One step in the index per queue, however long they are."""
     heads: dict[str, int] = {}
     sql = "SELECT link, seq FROM outbox INDEXED BY outbox_link WHERE link > ? ORDER BY link, seq LIMIT 1"
@@ -86,14 +88,16 @@ def _heads(db: sqlite3.Connection) -> dict[str, int]:
     return heads
 
 
-def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
+def detect_loss(db: sqlite3.Connection, before: WitnessedState) -> Loss | None:
     """None: all that the witness has seen is there."""
     if before.merging and _is_half_merged(db, before):
         text = "a part of the WAL was lost while it was merged: some records may be older than others"
-        return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
-    identity = _identity(db)
-    made = commits(db)
-    returned = _returned(db, before) if made <= before.commits else []  # a newer store may have put letters back
+        return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended_sessions(db, before))
+    identity = _read_identity(db)
+    made = commit_count(db)
+    returned = (
+        _returned_messages(db, before) if made <= before.commits else []
+    )  # a newer store may have put letters back
     if identity == before.identity and made >= before.commits and not returned:
         return None
     if identity == before.identity and made:
@@ -106,22 +110,22 @@ def judge(db: sqlite3.Connection, before: Seen) -> Loss | None:
         text = f"it is another one, or what could be saved of it; {before.commits} commits had been made"
     else:
         text = f"it is empty; {before.commits} commits had been made"
-    return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended(db, before))
+    return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended_sessions(db, before))
 
 
-def _is_half_merged(db: sqlite3.Connection, before: Seen) -> bool:
+def _is_half_merged(db: sqlite3.Connection, before: WitnessedState) -> bool:
     """A WAL with other salts was begun after the merge was done, if it can be read at all."""
     name = db.execute("PRAGMA database_list").fetchone()[2]
     if not name:
         return False  # in memory: read with the WAL that was there
     _, salts = migrations.wal_frames(Path(name))
-    if _follows(salts, before.salts):
+    if _is_next_wal(salts, before.salts):
         return False  # begun again, though nothing may be in it yet
     frames = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     return bool(frames < (before.merging if salts == before.salts else 1))
 
 
-def _follows(salts: str, before: str) -> bool:
+def _is_next_wal(salts: str, before: str) -> bool:
     """SQLite begins a WAL again, when all of it is merged, with the next first salt and another second one."""
     if not salts or not before:
         return False
@@ -129,40 +133,40 @@ def _follows(salts: str, before: str) -> bool:
     return first == (int(before[:8], 16) + 1) % 2**32 and second != before[8:]
 
 
-def _returned(db: sqlite3.Connection, before: Seen) -> list[tuple[int, str]]:
+def _returned_messages(db: sqlite3.Connection, before: WitnessedState) -> list[tuple[int, str]]:
     """Place and queue of what waits and had left: per queue, what stands before the first one that waited."""
     found: list[tuple[int, str]] = []
-    for queue in _heads(db):
+    for queue in _queue_heads(db):
         head = before.heads.get(queue, before.place + 1)
         found += db.execute("SELECT seq, link FROM outbox WHERE link=? AND seq<?", (queue, head)).fetchall()
     return found
 
 
-def _identity(db: sqlite3.Connection) -> str:
-    facts, _ = records.read(db, "meta")
+def _read_identity(db: sqlite3.Connection) -> str:
+    facts, _ = records.read_facts(db, "meta")
     return str(facts.get("meta", {}).get("identity", {}).get("text", ""))
 
 
-def _ended(db: sqlite3.Connection, before: Seen) -> dict[str, int]:
+def _ended_sessions(db: sqlite3.Connection, before: WitnessedState) -> dict[str, int]:
     keys = [key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")]
-    return {k: before.end_of(k)[0] or _told(db, k) for k in keys if not before.is_open(k)}
+    return {k: before.end_of(k)[0] or _highest_queued_register(db, k) for k in keys if not before.is_open(k)}
 
 
-def _told(db: sqlite3.Connection, session: str) -> int:
+def _highest_queued_register(db: sqlite3.Connection, session: str) -> int:
     """The highest register among what waits to be told of it: the end of a bill is not below its meter values."""
     sql = "SELECT link, session, kind, body FROM outbox WHERE session=? AND kind=?"
     rows = db.execute(sql, (session, MeterSampled.__name__)).fetchall()
-    messages = [m for *keys, body in rows if isinstance(m := encoding.message(body, *keys), MeterSampled)]
+    messages = [m for *keys, body in rows if isinstance(m := encoding.decode_message(body, *keys), MeterSampled)]
     return max((sample.reading.energy_wh for m in messages for sample in m.samples), default=0)
 
 
-def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[str, int]:
+def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str, int]) -> dict[str, int]:
     """In one transaction: places and counts go on beyond what was seen; what had left the queue does not leave it
     again; what had ended, and was delivered, is forgotten. Returns the sessions of ``ended`` that are left."""
-    _go_on(db, before)
-    if _identity(db) not in ("", before.identity):
+    _advance_counters(db, before)
+    if _read_identity(db) not in ("", before.identity):
         return ended  # of another station: its places say nothing of what was delivered
-    for place, queue in _returned(db, before):
+    for place, queue in _returned_messages(db, before):
         if queue == link_of(queue):  # a notice that had been sent is in the security log
             db.execute(
                 "INSERT OR REPLACE INTO dead "
@@ -173,7 +177,7 @@ def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[
     dead_letters.bound_dead(db)
     waiting = min((place for queue, place in before.heads.items() if queue == link_of(queue)), default=LAST)
     delivered = [session for session in ended if waiting == LAST or 0 < before.end_of(session)[1] < waiting]
-    for session in map(encoding.safe, delivered):
+    for session in map(encoding.escape_surrogates, delivered):
         db.execute("DELETE FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,))
         db.execute(
             "DELETE FROM facts WHERE kind='transaction' AND substr(key, -?)=?", (len(session) + 1, f"/{session}")
@@ -181,10 +185,10 @@ def settle(db: sqlite3.Connection, before: Seen, ended: dict[str, int]) -> dict[
     return {session: wh for session, wh in ended.items() if session not in delivered}
 
 
-def _go_on(db: sqlite3.Connection, before: Seen) -> None:
+def _advance_counters(db: sqlite3.Connection, before: WitnessedState) -> None:
     """Of the places in each session as many are left out as messages may be missing: a backend takes what comes with a
     place that it knows for what it has."""
-    counts = _counts(db)
+    counts = _read_counters(db)
     place = counts.get(QUEUE, 0)
     places = max(before.place, place) + AHEAD
     made = max(before.commits, counts.get(COMMITS, 0))

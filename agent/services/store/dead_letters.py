@@ -33,7 +33,7 @@ _COLUMNS = "seq, link, session, kind, reason, attempts, number, body"
 
 
 @frozen
-class Letter:
+class DeadLetter:
     """A message in the dead-letter list. ``body``: the stored text of the message."""
 
     seq: int
@@ -45,7 +45,7 @@ class Letter:
     number: int = 0
     body: str = ""
 
-    def line(self) -> dict[str, Any]:
+    def to_summary(self) -> dict[str, Any]:
         """For the list: without the message itself."""
         names = ("seq", "link", "session", "kind", "attempts", "number")
         return {**{name: getattr(self, name) for name in names}, "reason": self._masked_reason()}
@@ -57,34 +57,34 @@ class Letter:
             reason = re.sub(re.escape(value), "…" + value[-4:] if len(value) > 6 else "…", reason, flags=re.IGNORECASE)
         return reason
 
-    def whole(self) -> dict[str, Any]:
+    def to_details(self) -> dict[str, Any]:
         """For a technician: with the message, card numbers masked."""
         try:
-            message = masked(json.loads(encoding.unsealed(self.body, self.link, self.session, self.kind)))
+            message = mask_tokens(json.loads(encoding.unseal_text(self.body, self.link, self.session, self.kind)))
         except ValueError:
             message = f"cannot be read ({len(self.body)} characters)"  # not repeated: a card number may be in it
-        return {**self.line(), "message": message}
+        return {**self.to_summary(), "message": message}
 
 
-def masked(value: Any) -> Any:
+def mask_tokens(value: Any) -> Any:
     """A stored message with its tokens as ``Token.masked`` shows them."""
     if isinstance(value, dict):
         if value.get("$") == "Token":
             text = str(value.get("value", ""))
             return {**value, "value": "…" + text[-4:] if len(text) > 6 else "…"}
-        return {k: masked(v) for k, v in value.items()}
-    return [masked(v) for v in value] if isinstance(value, list) else value
+        return {k: mask_tokens(v) for k, v in value.items()}
+    return [mask_tokens(v) for v in value] if isinstance(value, list) else value
 
 
-def listed(db: sqlite3.Connection) -> list[Letter]:
+def list_dead_letters(db: sqlite3.Connection) -> list[DeadLetter]:
     """Oldest first."""
-    return [Letter(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM dead ORDER BY seq")]
+    return [DeadLetter(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM dead ORDER BY seq")]
 
 
-def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+def requeue_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Back into the queue at their old places with a fresh count of attempts; what nothing of a session can be told
     without, its start, goes along, and the end that was sent without a number, taken or not. Returns what went."""
-    found = _known(db, seqs) | _starts_of(db, seqs)
+    found = _existing_places(db, seqs) | _starts_of(db, seqs)
     going = sorted(found | _ends_without_number(db, found))
     for seq in going:
         db.execute(
@@ -96,27 +96,27 @@ def revive(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     return going
 
 
-def call_back(db: sqlite3.Connection, link: str, session: str) -> None:
+def requeue_session(db: sqlite3.Connection, link: str, session: str) -> None:
     """What the bill of this session is made of."""
     sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind IN (?,?,?)"
-    revive(db, [seq for (seq,) in db.execute(sql, (link, session, *_BILLS)).fetchall()])
+    requeue_dead_letters(db, [seq for (seq,) in db.execute(sql, (link, session, *_BILLS)).fetchall()])
 
 
-def drop(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
+def drop_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Given up for good. Returns what was there and is gone."""
-    gone = sorted(_known(db, seqs))
+    gone = sorted(_existing_places(db, seqs))
     sessions = {db.execute("SELECT link, session FROM dead WHERE seq=?", (seq,)).fetchone() for seq in gone}
-    _delete(db, gone, sessions)
+    _delete_dead_letters(db, gone, sessions)
     return gone
 
 
-def _delete(db: sqlite3.Connection, seqs: Sequence[int], sessions: Iterable[tuple[str, str]]) -> None:
+def _delete_dead_letters(db: sqlite3.Connection, seqs: Sequence[int], sessions: Iterable[tuple[str, str]]) -> None:
     db.executemany("DELETE FROM dead WHERE seq=?", [(seq,) for seq in seqs])
     for link, session in sessions:
-        forget(db, link, session)
+        forget_transaction(db, link, session)
 
 
-def _known(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+def _existing_places(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     return {s for s in seqs if db.execute("SELECT 1 FROM dead WHERE seq=?", (s,)).fetchone()}
 
 
@@ -140,7 +140,7 @@ def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int
     return {row[0] for seq in seqs for row in db.execute(sql, (seq, *_STARTS))}
 
 
-def forget(db: sqlite3.Connection, link: str, session: str) -> bool:
+def forget_transaction(db: sqlite3.Connection, link: str, session: str) -> bool:
     """What the backend has heard of a session is kept as long as something of it may be told, or it is open, or its
     transaction is (decision 9). True: nothing is kept any more."""
     if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
@@ -167,7 +167,7 @@ def bound_dead(db: sqlite3.Connection) -> bool:
         bills = [kind for *_, kind in rows if kind in _BILLS]
         if bills:
             log.error("more than %d dead letters: %d starts and ends of sessions are given up", most, len(bills))
-        _delete(db, [seq for seq, *_ in rows], {(link, session) for _, link, session, _ in rows})
+        _delete_dead_letters(db, [seq for seq, *_ in rows], {(link, session) for _, link, session, _ in rows})
         gone += len(rows)
     return gone > 0
 

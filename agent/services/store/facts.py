@@ -24,17 +24,17 @@ class Damaged:
     instead: Put
 
 
-def put(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
+def put_facts(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
     for one in puts:
         if one.value is None:
-            db.execute("DELETE FROM facts WHERE kind=? AND key=?", (one.kind, encoding.safe(one.key)))
+            db.execute("DELETE FROM facts WHERE kind=? AND key=?", (one.kind, encoding.escape_surrogates(one.key)))
         else:
-            kind, key = one.kind, encoding.safe(one.key)
-            row = (kind, key, encoding.sealed(encoding.text(one.value), kind, key))
+            kind, key = one.kind, encoding.escape_surrogates(one.key)
+            row = (kind, key, encoding.seal_text(encoding.to_json_text(one.value), kind, key))
             db.execute("INSERT OR REPLACE INTO facts VALUES(?,?,?)", row)
 
 
-def read(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
+def read_facts(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
     """Everything, or all of a kind, with what takes the place of the damaged ones."""
     out: Facts = {}
     damaged: list[Damaged] = []
@@ -42,9 +42,9 @@ def read(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
     sql = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(body AS BLOB) FROM facts"
     rows = db.execute(f"{sql} WHERE kind=?", (kind,)) if kind else db.execute(sql)
     for raw in rows.fetchall():
-        kind, key, body = map(encoding.decoded, raw)
+        kind, key, body = map(encoding.decode_bytes, raw)
         try:
-            value = encoding.judged(raw, kind)
+            value = encoding.decode_fact(raw, kind)
         except ValueError as e:
             instead = Put("poisoned", f"{kind}/{key}", {"record": body, "why": str(e)})
             damaged.append(Damaged(tuple(raw), kind, str(e), instead))
@@ -53,6 +53,6 @@ def read(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
     return out, damaged
 
 
-def set_aside(db: sqlite3.Connection, one: Damaged) -> None:
+def set_aside_damaged(db: sqlite3.Connection, one: Damaged) -> None:
     db.execute("DELETE FROM facts WHERE kind=CAST(? AS TEXT) AND key=CAST(? AS TEXT)", one.raw[:2])
-    put(db, [one.instead])
+    put_facts(db, [one.instead])

@@ -14,13 +14,13 @@ PAGE_BYTES = 4096
 _VERSIONS, _PAGES, _WAL = slice(18, 20), slice(28, 32), b"\x02\x02"
 
 
-def restore(copy: Path, roots: Mapping[str, int]) -> bool:
+def restore_first_page(copy: Path, roots: Mapping[str, int]) -> bool:
     """Write one over the first page of this file, which is there to be read from only. ``roots``: name -> first page of
     tables and indexes; those of a new store where it has none. False: that is no file of pages."""
     pages = copy.stat().st_size // PAGE_BYTES
     if pages < 2:
         return False
-    page = bytearray(_fresh(copy.parent, {name: root for name, root in roots.items() if 1 < root <= pages}))
+    page = bytearray(_build_first_page(copy.parent, {name: root for name, root in roots.items() if 1 < root <= pages}))
     page[_PAGES] = pages.to_bytes(4, "big")
     if migrations.wal_of(copy).exists():
         page[_VERSIONS] = _WAL
@@ -29,13 +29,13 @@ def restore(copy: Path, roots: Mapping[str, int]) -> bool:
     return True
 
 
-def _fresh(folder: Path, roots: Mapping[str, int]) -> bytes:
+def _build_first_page(folder: Path, roots: Mapping[str, int]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="page-", dir=folder) as place:
         path = Path(place) / "new.db"
         db = sqlite3.connect(path, isolation_level=None)
         try:
             db.execute(f"PRAGMA page_size={PAGE_BYTES}")
-            migrations.migrate(db, path)
+            migrations.migrate_schema(db, path)
             db.execute("PRAGMA writable_schema=ON")
             for name, root in roots.items():
                 db.execute("UPDATE sqlite_master SET rootpage=? WHERE name=?", (root, name))

@@ -46,7 +46,7 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 SHAPE = 0xB1ABA12F
-"""``shape`` of the present schema: a bit that flips in the name of a column is found before it is missed."""
+"""``schema_checksum`` of the present schema: a bit that flips in the name of a column is found before it is missed."""
 PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "cache_size=-256")
 """256 KiB of pages in memory: a queue is used at its two ends, and a long one that is checked fills what it may."""
 
@@ -55,13 +55,13 @@ class StoreRefused(Exception):
     """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
 
 
-def connect(path: Path, least: int = 0) -> sqlite3.Connection:
+def connect_store(path: Path, least: int = 0) -> sqlite3.Connection:
     """Open or create, judged and of the present shape. ``least``: the schema that its witness has seen, 0 without one.
     Raises ``StoreRefused``, ``OSError``, ``sqlite3.Error``."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # the WAL gets the mode that the file has now
     os.chmod(path, 0o600)
     db = sqlite3.connect(path, isolation_level=None, timeout=1.0)
-    db.text_factory = encoding.decoded
+    db.text_factory = encoding.decode_bytes
     try:
         for pragma in PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
@@ -71,9 +71,9 @@ def connect(path: Path, least: int = 0) -> sqlite3.Connection:
         check = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if check != "ok":
             raise sqlite3.DatabaseError(check)
-        _judge_version(db, least)
-        migrate(db, path)
-        if shape(db) != SHAPE:
+        _check_schema_version(db, least)
+        migrate_schema(db, path)
+        if schema_checksum(db) != SHAPE:
             raise sqlite3.DatabaseError("its tables are not those that this program makes")
     except UnicodeDecodeError as e:  # the driver's, over what SQLite says of a damaged schema
         db.close()
@@ -84,21 +84,21 @@ def connect(path: Path, least: int = 0) -> sqlite3.Connection:
     return db
 
 
-def fresh() -> sqlite3.Connection:
+def create_in_memory() -> sqlite3.Connection:
     """An empty one in memory."""
     db = sqlite3.connect(":memory:", isolation_level=None)
-    db.text_factory = encoding.decoded
-    migrate(db, Path(":memory:"))
+    db.text_factory = encoding.decode_bytes
+    migrate_schema(db, Path(":memory:"))
     return db
 
 
-def shape(db: sqlite3.Connection) -> int:
+def schema_checksum(db: sqlite3.Connection) -> int:
     """A checksum over what its tables are made by."""
     sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
     return zlib.crc32("\n".join(text for (text,) in db.execute(sql)).encode())
 
 
-def _judge_version(db: sqlite3.Connection, least: int) -> None:
+def _check_schema_version(db: sqlite3.Connection, least: int) -> None:
     """A bit of the version that has flipped is damage, no other program: the witness knows better."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
@@ -106,7 +106,7 @@ def _judge_version(db: sqlite3.Connection, least: int) -> None:
         raise sqlite3.DatabaseError(f"its version is damaged ({version}, it was {least})")
 
 
-def migrate(db: sqlite3.Connection, path: Path) -> None:
+def migrate_schema(db: sqlite3.Connection, path: Path) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise StoreRefused(
@@ -123,7 +123,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
     db.execute("COMMIT")
 
 
-def salvaged(path: Path) -> Path:
+def salvaged_path(path: Path) -> Path:
     """Where a new file lies that is whole and has not yet taken the place of the corrupt one."""
     return path.with_suffix(".salvaged")
 
@@ -147,14 +147,14 @@ def wal_frames(path: Path) -> tuple[int, str]:
     return committed, head[16:24].hex()
 
 
-def is_of_the_disk(e: OSError | sqlite3.Error) -> bool:
+def is_disk_problem(e: OSError | sqlite3.Error) -> bool:
     """The disk may be well again without anybody changing the file or its rights."""
     if isinstance(e, OSError):
         return e.errno in (errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT)
     return isinstance(e, sqlite3.OperationalError) and any(w in str(e) for w in ("disk", "readonly"))
 
 
-def refusal(path: Path, e: sqlite3.OperationalError) -> str:
+def describe_refusal(path: Path, e: sqlite3.OperationalError) -> str:
     if "locked" in str(e):
         return f"{path}: another agent is running on this file; stop it first"
     return f"{path}: cannot be opened: {e}; check that the folder exists and is writable"

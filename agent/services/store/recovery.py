@@ -43,7 +43,7 @@ NUMBER_ANEW = """
 NUMBERED_COLUMNS = 7
 
 
-def replace(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Path:
+def replace_corrupt_file(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Path:
     """A new file with what can be read takes the place of the corrupt one; returns where that is now. The new one is
     whole and on disk before the old one moves: a power cut or a full disk in between loses nothing.
 
@@ -51,21 +51,21 @@ def replace(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Path:
     making = path.with_suffix(".salvaging")
     for old in (making, wal_of(making)):
         old.unlink(missing_ok=True)
-    db = migrations.connect(making)
+    db = migrations.connect_store(making)
     try:
-        write(db, read(path, roots))
+        write_tables(db, salvage_tables(path, roots))
     finally:
         db.close()  # merges the -wal, durably
-    making.rename(migrations.salvaged(path))
-    aside = finish(path)
+    making.rename(migrations.salvaged_path(path))
+    aside = finish_replacement(path)
     assert aside is not None
     return aside
 
 
-def finish(path: Path) -> Path | None:
-    """The rest of ``replace``, also after a power cut in the middle of it: where the file is now that was there; None
-    where none was, or nothing is to be finished."""
-    new = migrations.salvaged(path)
+def finish_replacement(path: Path) -> Path | None:
+    """Finish ``replace_corrupt_file``, also after a power cut in the middle of it. Returns where the corrupt file is
+    now, or None if there was none or nothing is left to finish."""
+    new = migrations.salvaged_path(path)
     if not new.exists():
         return None
     number = 1
@@ -79,52 +79,53 @@ def finish(path: Path) -> Path | None:
     return aside if aside.exists() else None
 
 
-def copy(path: Path, db: sqlite3.Connection) -> None:
-    """The open store ``db``, whose file is no longer under its name, as a whole new file that ``finish`` puts there."""
+def copy_open_store(path: Path, db: sqlite3.Connection) -> None:
+    """Copy the open store ``db``, whose file is no longer under its name, into a whole new file.
+    ``finish_replacement`` puts it in its place."""
     making = path.with_suffix(".salvaging")
     making.unlink(missing_ok=True)
     db.execute("VACUUM INTO ?", (str(making),))
     making.chmod(0o600)
     with making.open("rb") as file:
         os.fsync(file.fileno())
-    making.rename(migrations.salvaged(path))
+    making.rename(migrations.salvaged_path(path))
 
 
-def in_memory(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> sqlite3.Connection:
+def salvage_in_memory(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> sqlite3.Connection:
     """What can be read, in a store that nothing can be written to for good."""
-    db = migrations.fresh()
-    write(db, read(path, roots))
+    db = migrations.create_in_memory()
+    write_tables(db, salvage_tables(path, roots))
     return db
 
 
-def read(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Saved:
+def salvage_tables(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Saved:
     """Table by table, from both ends until it breaks off, so that one bad page costs what is on it. Newest first: what
     has been committed but not yet merged into the file (its ``-wal``) counts. ``roots``: where the tables begin, as the
     witness has it, for a file whose first page no longer says so."""
-    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="store-", dir=_room()) as folder:
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="store-", dir=_copy_folder()) as folder:
         for file in (path, wal_of(path)):
             if file.exists():
                 shutil.copyfile(file, Path(folder) / file.name)
         file = Path(folder) / path.name
-        saved = _tables(f"file:{file}")
-        if first_page.restore(file, roots):
-            again = _tables(f"file:{file}")
+        saved = _read_tables(f"file:{file}")
+        if first_page.restore_first_page(file, roots):
+            again = _read_tables(f"file:{file}")
             saved = {table: max(rows, again[table], key=len) for table, rows in saved.items()}
         if any(saved.values()):
             return saved
-    return _tables(f"file:{path}?mode=ro&immutable=1")
+    return _read_tables(f"file:{path}?mode=ro&immutable=1")
 
 
-def _room() -> str | None:
+def _copy_folder() -> str | None:
     """For a copy: systemd's runtime directory lies in memory."""
     return os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
 
 
-def _tables(uri: str) -> Saved:
+def _read_tables(uri: str) -> Saved:
     saved: Saved = {table: [] for table in TABLES}
     try:
         db = sqlite3.connect(uri, uri=True)
-        db.text_factory = encoding.decoded
+        db.text_factory = encoding.decode_bytes
     except sqlite3.Error:
         return saved
     for table, key in TABLES.items():
@@ -140,7 +141,7 @@ def _tables(uri: str) -> Saved:
     return saved
 
 
-def write(db: sqlite3.Connection, saved: Saved) -> None:
+def write_tables(db: sqlite3.Connection, saved: Saved) -> None:
     """One transaction into a file of the present schema; rows of an older one have fewer columns."""
     columns = {t: [c[1] for c in db.execute(f"PRAGMA table_info({t})")] for t in saved}
     db.execute("BEGIN IMMEDIATE")
@@ -152,16 +153,16 @@ def write(db: sqlite3.Connection, saved: Saved) -> None:
     if any(len(row) < NUMBERED_COLUMNS for row in saved["outbox"]):
         for statement in NUMBER_ANEW.split(";"):
             db.execute(statement)
-    _bury_damaged(db)
-    _go_ahead(db)
+    _dead_letter_damaged(db)
+    _skip_places(db)
     db.execute("COMMIT")
 
 
-def _bury_damaged(db: sqlite3.Connection) -> None:
+def _dead_letter_damaged(db: sqlite3.Connection) -> None:
     """A message whose text or keys are not what they were: whose it is cannot be known, so a person decides."""
     for seq, *keys, body in db.execute("SELECT seq, link, session, kind, body FROM outbox").fetchall():
         try:
-            encoding.unsealed(body, *keys)
+            encoding.unseal_text(body, *keys)
         except ValueError as e:
             columns = "seq, link, session, kind, body, attempts, number"
             why = f"damaged in the store: {e}"
@@ -180,7 +181,7 @@ _COMMITS = "SELECT seq FROM sqlite_sequence WHERE name = 'commits'"
 _OPENINGS = "SELECT body FROM facts WHERE kind='transaction'"
 
 
-def _go_ahead(db: sqlite3.Connection) -> None:
+def _skip_places(db: sqlite3.Connection) -> None:
     """From the last place that is known of: the counter's, a row's, or that of a message that may come back."""
     places = [seq for (seq,) in db.execute(_PLACES) if isinstance(seq, int) and seq < LAST]
     for (body,) in db.execute(_OPENINGS):

@@ -13,25 +13,25 @@ from agent.services.store import encoding
 _OTHERS = "link=? AND session=? AND seq NOT IN ({})"
 
 
-def put_back(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> None:
+def requeue_rows(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> None:
     """At their old places. One that waits already stays as it is; a dead letter lives again."""
     for row in rows:
         db.execute("DELETE FROM dead WHERE seq=?", (row.seq,))
-        keys = (row.link, encoding.safe(row.session), type(row.message).__name__)
-        body = encoding.sealed(encoding.text(dump_record(row.message)), *keys)
+        keys = (row.link, encoding.escape_surrogates(row.session), type(row.message).__name__)
+        body = encoding.seal_text(encoding.to_json_text(dump_record(row.message)), *keys)
         db.execute(
             "INSERT OR IGNORE INTO outbox(seq, link, session, kind, body, number) VALUES(?,?,?,?,?,?)",
             (row.seq, *keys, body, row.number),
         )
     if anew and rows:
-        _number_anew(db, rows)
+        _renumber_session(db, rows)
 
 
-def _number_anew(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
+def _renumber_session(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
     """These first, as they are numbered, then the others without a gap; a place is given once, to dead letters too."""
     for row in rows:
         db.execute("UPDATE outbox SET number=? WHERE seq=?", (row.number, row.seq))
-    where = (rows[0].link, encoding.safe(rows[0].session))
+    where = (rows[0].link, encoding.escape_surrogates(rows[0].session))
     others = _OTHERS.format(",".join(str(row.seq) for row in rows))
     first = db.execute(
         f"SELECT min(number) FROM (SELECT number FROM outbox WHERE {others} UNION ALL "
@@ -46,8 +46,9 @@ def _number_anew(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
     db.execute("UPDATE numbers SET next=next-? WHERE link=? AND session=?", (less, *where))
 
 
-def still_open(db: sqlite3.Connection, link: str) -> set[str]:
-    """The sessions (``forms.safe``) that are not over yet: here, and in what this backend was or is to be told."""
+def open_session_keys(db: sqlite3.Connection, link: str) -> set[str]:
+    """Return the sessions (as ``encoding.escape_surrogates`` writes them) that are not over: neither here nor in what
+    this backend has or is to receive."""
     keys = {key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")}
     ends = "SELECT 1 FROM {} WHERE link=? AND session=? AND kind='TransactionEnded'"
     both = f"{ends.format('outbox')} UNION ALL {ends.format('dead')}"

@@ -30,13 +30,13 @@ _APART = f"""
 """How far apart the oldest ones are: thinned before, they set the measure for those that have come since."""
 
 
-def thin(db: sqlite3.Connection) -> int:
+def thin_queue(db: sqlite3.Connection) -> int:
     """How many messages went; 0: there is nothing that may go. Dead letters go last."""
     kinds = (gone for kind in GIVEN_UP if (gone := _thin_kind(db, kind)))
-    return next(kinds, 0) or _dead_values(db)
+    return next(kinds, 0) or _delete_dead_values(db)
 
 
-def _dead_values(db: sqlite3.Connection) -> int:
+def _delete_dead_values(db: sqlite3.Connection) -> int:
     return int(db.execute(f"DELETE FROM dead WHERE kind IN ({','.join('?' * len(GIVEN_UP))})", GIVEN_UP).rowcount)
 
 

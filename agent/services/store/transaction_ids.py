@@ -14,18 +14,18 @@ ended ones also a running number ``n``."""
 ENDED_KEPT = 64
 
 
-class Ids:
-    """A copy in memory of what the store holds; ``learn`` keeps it so."""
+class TransactionIds:
+    """A copy in memory of what the store holds; ``learn_facts`` keeps it so."""
 
     def __init__(self) -> None:
         self._running: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._ended: dict[tuple[str, str], Mapping[str, Any]] = {}
 
-    def learn(self, puts: Iterable[Put]) -> None:
+    def learn_facts(self, puts: Iterable[Put]) -> None:
         for put in puts:
             link, _, session = put.key.partition("/")
             if put.kind == RUNNING:
-                before = self.known(link, session)
+                before = self.running_record(link, session)
                 if put.value is None or put.value["id"] != before.get("id"):  # the latest start is the last one here
                     self._running.pop((link, session), None)
                 if put.value is not None:
@@ -35,7 +35,7 @@ class Ids:
                 if put.value is not None and isinstance(put.value.get("n"), int):
                     self._ended[link, session] = put.value
 
-    def over(self, link: str, session: str) -> list[Put]:
+    def facts_of_end(self, link: str, session: str) -> list[Put]:
         """The backend has the end of it: what its place costs may still be told for a while."""
         puts = [Put(RUNNING, f"{link}/{session}", None)]
         known = self._running.get((link, session))
@@ -48,14 +48,14 @@ class Ids:
         kept = {name: known[name] for name in ("id", "ids") if name in known}
         return [*puts, Put(ENDED, f"{link}/{session}", {**kept, "n": number})]
 
-    def known(self, link: str, session: str) -> Mapping[str, Any]:
+    def running_record(self, link: str, session: str) -> Mapping[str, Any]:
         """Of a running one."""
         return self._running.get((link, session), {})
 
-    def running(self, link: str) -> dict[str, Mapping[str, Any]]:
+    def running_records(self, link: str) -> dict[str, Mapping[str, Any]]:
         return {session: known for (name, session), known in self._running.items() if name == link}
 
-    def of(self, link: str, session: str, version: str) -> str | None:
+    def transaction_id(self, link: str, session: str, version: str) -> str | None:
         for known in (self._running.get((link, session)), self._ended.get((link, session))):
             ids = known.get("ids") if known else None
             found = ids.get(version) if isinstance(ids, Mapping) else known["id"] if known else None
@@ -66,21 +66,21 @@ class Ids:
     def session_of(self, link: str, id_: str) -> str | None:
         """The latest one with this id: a backend may begin to count anew."""
         for (name, session), known in reversed(self._running.items()):
-            if name == link and id_ in _all_of(known):
+            if name == link and id_ in _all_ids(known):
                 return session
         ended = [
             (int(known["n"]), session)
             for (name, session), known in self._ended.items()
-            if name == link and id_ in _all_of(known)
+            if name == link and id_ in _all_ids(known)
         ]
         return max(ended)[1] if ended else None
 
-    def keep(self, keys: set[str]) -> None:
-        """Only these running ones are left (``forms.safe`` keys)."""
-        for link, session in [k for k in self._running if encoding.safe("/".join(k)) not in keys]:
+    def keep_running(self, keys: set[str]) -> None:
+        """Only these running ones are left (``encoding.escape_surrogates`` keys)."""
+        for link, session in [k for k in self._running if encoding.escape_surrogates("/".join(k)) not in keys]:
             del self._running[link, session]
 
 
-def _all_of(known: Mapping[str, Any]) -> set[str]:
+def _all_ids(known: Mapping[str, Any]) -> set[str]:
     ids = known.get("ids")
     return {str(known["id"]), *map(str, ids.values() if isinstance(ids, Mapping) else ())}

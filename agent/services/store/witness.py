@@ -1,7 +1,8 @@
 """What the store had with its last commit, in a file beside it: a store that has less has lost something (decision 31).
 
 Two slots are written in turns, each with a checksum, so that a write that was cut off leaves the one before. The
-page cache of the kernel has it at once, also when the process is killed; the disk has it with ``flush``, or within half
+page cache of the kernel has it at once, also when the process is killed; the disk has it with
+``flush_to_disk``, or within half
 a minute.
 """
 
@@ -28,7 +29,7 @@ ENDS = 16
 
 
 @frozen
-class Seen:
+class WitnessedState:
     """The store after a commit. ``commits``: how many there were, ``place``: the last one of the queue that was given,
     ``heads``: the first one that waits of each queue that is not empty, ``open``: sessions, their ids shortened,
     ``ends``: the register (Wh) with which each of the latest ended, and the last place of the queue then, ``roots``:
@@ -68,44 +69,44 @@ class Witness:
         self._count = 0
         self._ailing = False
 
-    def last(self) -> Seen | None:
+    def read_last(self) -> WitnessedState | None:
         """What it says; None where there is none that can be read."""
         try:
             data = self.path.read_bytes()
         except OSError:
             return None
-        slots = [s for at in (0, SLOT_BYTES) if (s := _read(data[at : at + SLOT_BYTES])) is not None]
+        slots = [s for at in (0, SLOT_BYTES) if (s := _read_slot(data[at : at + SLOT_BYTES])) is not None]
         number, seen = max(slots, key=lambda slot: slot[0], default=(0, None))
         self._count = max(self._count, number)
         return seen
 
-    def write(self, seen: Seen) -> None:
+    def write_state(self, seen: WitnessedState) -> None:
         self._count += 1
         what = {"number": self._count, **{name: getattr(seen, name) for name in _NAMES}}
         text = json.dumps(what, separators=(",", ":")).encode()
         slot = b"%08x%s\n" % (zlib.crc32(text), text)
         if len(slot) > SLOT_BYTES:
-            self._failed("it does not fit")
+            self._report_failure("it does not fit")
             return
         try:
-            os.pwrite(self._opened(), slot.ljust(SLOT_BYTES), self._count % 2 * SLOT_BYTES)
+            os.pwrite(self._open_file(), slot.ljust(SLOT_BYTES), self._count % 2 * SLOT_BYTES)
         except OSError as e:
-            self._failed(str(e.strerror))
+            self._report_failure(str(e.strerror))
 
-    def flush(self) -> None:
+    def flush_to_disk(self) -> None:
         """To the disk, now."""
         try:
-            os.fdatasync(self._opened())
+            os.fdatasync(self._open_file())
         except OSError as e:
-            self._failed(str(e.strerror))
+            self._report_failure(str(e.strerror))
 
     def close(self) -> None:
         if self._file >= 0:
-            self.flush()
+            self.flush_to_disk()
             os.close(self._file)
             self._file = -1
 
-    def _opened(self) -> int:
+    def _open_file(self) -> int:
         """Made again where it was deleted or exchanged meanwhile."""
         if self._file >= 0 and not self._is_in_place():
             os.close(self._file)
@@ -120,7 +121,7 @@ class Witness:
         except FileNotFoundError:
             return False
 
-    def _failed(self, why: str) -> None:
+    def _report_failure(self, why: str) -> None:
         if not self._ailing:
             self._ailing = True
             log.warning("%s: cannot be written (%s): a loss of the store would not be seen", self.path, why)
@@ -129,7 +130,7 @@ class Witness:
 _NAMES = ("identity", "commits", "place", "boots", "heads", "open", "ends", "roots", "schema", "merging", "salts")
 
 
-def _read(slot: bytes) -> tuple[int, Seen] | None:
+def _read_slot(slot: bytes) -> tuple[int, WitnessedState] | None:
     """The running number of the write, and what was written."""
     text = slot.rstrip()
     try:
@@ -137,6 +138,6 @@ def _read(slot: bytes) -> tuple[int, Seen] | None:
             return None
         body: dict[str, Any] = json.loads(text[8:])
         ends = {name: (int(wh), int(place)) for name, (wh, place) in body["ends"].items()}
-        return int(body.pop("number")), Seen(**{**body, "open": tuple(body["open"]), "ends": ends})
+        return int(body.pop("number")), WitnessedState(**{**body, "open": tuple(body["open"]), "ends": ends})
     except (ValueError, TypeError, KeyError):
         return None

@@ -6,7 +6,7 @@ import hashlib
 from urllib.parse import quote, unquote, urlsplit
 
 from agent.model.fastclass import frozen
-from agent.services.files.transfer.progress import Failed
+from agent.services.files.transfer.progress import TransferFailed
 
 PORTS = {"ftp": 21, "ftps": 21, "http": 80, "https": 443, "sftp": 22}
 
@@ -24,27 +24,27 @@ class Address:
     secret: tuple[str, str] | None = None
 
     def __repr__(self) -> str:
-        return self.shown
+        return self.shown_url
 
     @property
-    def shown(self) -> str:
+    def shown_url(self) -> str:
         """For logs: no user, no password, no query (there may be a signature in it)."""
         return f"{self.scheme}://{self.host}:{self.port}{self.path}"
 
     @property
-    def target(self) -> str:
+    def request_target(self) -> str:
         """What follows a request line's method."""
         return self.path + (f"?{self.query}" if self.query else "")
 
     @property
-    def file(self) -> str:
+    def file_path(self) -> str:
         """The path, decoded."""
         return unquote(self.path)
 
     @property
-    def digest(self) -> str:
+    def address_digest(self) -> str:
         """Equal for equal addresses, and says nothing about them."""
-        return hashlib.sha256(repr((self.shown, self.query)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.shown_url, self.query)).encode()).hexdigest()
 
     def with_name(self, name: str) -> Address:
         last = self.path.rpartition("/")[2]
@@ -54,17 +54,17 @@ class Address:
         return Address(self.scheme, self.host, self.port, path, self.query, self.secret)
 
 
-def parse(location: str) -> Address:
+def parse_address(location: str) -> Address:
     """Raises ``Failed`` (BadMessage): not a URL that a file can have."""
     try:
         url = urlsplit(location.strip())
         scheme, host, port = url.scheme.lower(), url.hostname, url.port
         user, password = unquote(url.username or ""), unquote(url.password or "")
     except ValueError as e:
-        raise Failed("BadMessage", "the location is no URL") from e
+        raise TransferFailed("BadMessage", "the location is no URL") from e
     controls = any(ord(c) < 32 or ord(c) == 127 for c in unquote(url.path))
     if scheme not in PORTS or not host or controls or any(ord(c) < 33 for c in url.path + url.query + user + password):
-        raise Failed("BadMessage", "the location is no URL of a file server")
+        raise TransferFailed("BadMessage", "the location is no URL of a file server")
     secret = (user, password) if url.username is not None else None
     path = quote(url.path or "/", safe="/%:@!$&'()*+,;=~-._")
     return Address(scheme, host, port or PORTS[scheme], path, url.query, secret)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.services.files.transfer.address import Address
-from agent.services.files.transfer.partial_file import Part
-from agent.services.files.transfer.progress import CHUNK, Failed, Going
+from agent.services.files.transfer.partial_file import PartialFile
+from agent.services.files.transfer.progress import CHUNK, TransferControl, TransferFailed
 
 IMPLICIT = 990
 _DENIED = ("530", "532", "550", "553")
@@ -40,21 +40,21 @@ class _Implicit(_Tls):
         return self.welcome
 
 
-def fetch(address: Address, part: Part, going: Going) -> None:
+def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> None:
     """Goes on where an earlier attempt broke off if the file still has the same length and time. Raises ``Failed``."""
-    with _session(address, going) as ftp:
+    with _open_session(address, going) as ftp:
         ftp.voidcmd("TYPE I")
-        size, tag = _known(ftp, address.file)
+        size, tag = _size_and_tag(ftp, address.file_path)
         begin = part.have if tag and tag == part.tag and size is not None and part.have <= size else 0
-        data = ftp.transfercmd(f"RETR {address.file}", begin or None)
+        data = ftp.transfercmd(f"RETR {address.file_path}", begin or None)
         try:
-            part.write(iter(lambda: data.recv(CHUNK), b""), going, size, begin, tag)
+            part.write_chunks(iter(lambda: data.recv(CHUNK), b""), going, size, begin, tag)
         finally:
             data.close()
         ftp.voidresp()
 
 
-def _known(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
+def _size_and_tag(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
     """Length and a tag of the file, as far as the server says them (RFC 3659)."""
     size, time = None, ""
     with contextlib.suppress(ftplib.error_perm):
@@ -64,20 +64,20 @@ def _known(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
     return size, f"{size} {time}" if size is not None and time else ""
 
 
-def send(address: Address, source: Path, going: Going) -> None:
+def send_file(address: Address, source: Path, going: TransferControl) -> None:
     """Raises ``Failed``."""
-    with _session(address, going) as ftp, source.open("rb") as file:
-        ftp.storbinary(f"STOR {address.file}", file, CHUNK, lambda _: going.check())
+    with _open_session(address, going) as ftp, source.open("rb") as file:
+        ftp.storbinary(f"STOR {address.file_path}", file, CHUNK, lambda _: going.check_limits())
 
 
 @contextlib.contextmanager
-def _session(address: Address, going: Going) -> Iterator[ftplib.FTP]:
+def _open_session(address: Address, going: TransferControl) -> Iterator[ftplib.FTP]:
     """A logged-in connection. Raises ``Failed``."""
-    ftp = _client(address, going)
+    ftp = _new_client(address, going)
     try:
         ftp.connect(address.host, address.port, going.silence_s)
         sock = ftp.sock
-        going.connected(lambda: _shut(sock))
+        going.set_hang_up(lambda: _shut_socket(sock))
         user, password = address.secret or ("anonymous", "")
         ftp.login(user, password)
         if isinstance(ftp, ftplib.FTP_TLS):
@@ -86,27 +86,29 @@ def _session(address: Address, going: Going) -> Iterator[ftplib.FTP]:
         with contextlib.suppress(*ftplib.all_errors):
             ftp.quit()
     except ftplib.Error as e:
-        going.check()
-        raise Failed("PermissionDenied" if str(e)[:3] in _DENIED else "UploadFailure", _line(address, e)) from e
+        going.check_limits()
+        raise TransferFailed(
+            "PermissionDenied" if str(e)[:3] in _DENIED else "UploadFailure", _error_line(address, e)
+        ) from e
     except (OSError, EOFError) as e:
-        going.check()
-        raise Failed("UploadFailure", _line(address, e)) from e
+        going.check_limits()
+        raise TransferFailed("UploadFailure", _error_line(address, e)) from e
     finally:
         ftp.close()
 
 
-def _client(address: Address, going: Going) -> ftplib.FTP:
+def _new_client(address: Address, going: TransferControl) -> ftplib.FTP:
     if address.scheme == "ftp":
         return ftplib.FTP(encoding="utf-8")
     kind = _Implicit if address.port == IMPLICIT else _Tls
     return kind(context=going.context(), encoding="utf-8")
 
 
-def _shut(sock: Any) -> None:
+def _shut_socket(sock: Any) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _line(address: Address, error: Exception) -> str:
+def _error_line(address: Address, error: Exception) -> str:
     said = str(error).splitlines()
-    return f"{address.shown}: {type(error).__name__}: {said[0][:120] if said else ''}"
+    return f"{address.shown_url}: {type(error).__name__}: {said[0][:120] if said else ''}"

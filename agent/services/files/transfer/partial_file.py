@@ -9,38 +9,40 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from agent.services.files.transfer.address import Address
-from agent.services.files.transfer.progress import Failed, Going
+from agent.services.files.transfer.progress import TransferControl, TransferFailed
 
 SPARE_BYTES = 16 * 1024 * 1024
 """The disk keeps so much for the store, whatever is fetched."""
 
 
-class Part:
+class PartialFile:
     """``have``: bytes of ``target`` that an earlier attempt left. ``tag``: the server's word for that very version."""
 
     def __init__(self, target: Path, address: Address) -> None:
-        self._target, self._of = target, address.digest
+        self._target, self._of = target, address.address_digest
         self.file = target.with_name(target.name + ".part")
         self._about = target.with_name(target.name + ".part.json")
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.tag, self.have = "", 0
-        known = self._known()
+        known = self._read_description()
         if known.get("of") == self._of and self.file.exists():
             self.tag, self.have = str(known.get("tag", "")), self.file.stat().st_size
 
-    def _known(self) -> dict[str, object]:
+    def _read_description(self) -> dict[str, object]:
         try:
             known = json.loads(self._about.read_text("utf-8"))
         except (OSError, ValueError):
             return {}
         return known if isinstance(known, dict) else {}
 
-    def write(self, chunks: Iterable[bytes], going: Going, whole: int | None, begin: int, tag: str) -> None:
+    def write_chunks(
+        self, chunks: Iterable[bytes], going: TransferControl, whole: int | None, begin: int, tag: str
+    ) -> None:
         """Append from ``begin`` on. ``whole``: length of all of it, if it is known. Raises ``Failed``, ``OSError``."""
-        going.check(whole or 0)
+        going.check_limits(whole or 0)
         free = shutil.disk_usage(self.file.parent).free
         if whole is not None and whole - begin > free - SPARE_BYTES:
-            raise Failed("UploadFailure", f"{whole - begin} bytes do not fit on the disk ({free} free)")
+            raise TransferFailed("UploadFailure", f"{whole - begin} bytes do not fit on the disk ({free} free)")
         self._about.write_text(json.dumps({"of": self._of, "tag": tag}))
         done = begin
         with self.file.open("r+b" if begin else "wb") as out:
@@ -49,13 +51,13 @@ class Part:
             for chunk in chunks:
                 out.write(chunk)
                 done += len(chunk)
-                going.check(done)
+                going.check_limits(done)
                 if shutil.disk_usage(self.file.parent).free < SPARE_BYTES:  # a server need not say how long it is
-                    raise Failed("UploadFailure", f"the disk has no room after {done} bytes")
+                    raise TransferFailed("UploadFailure", f"the disk has no room after {done} bytes")
         if whole is not None and done != whole:
-            raise Failed("UploadFailure", f"broke off after {done} of {whole} bytes")
+            raise TransferFailed("UploadFailure", f"broke off after {done} of {whole} bytes")
 
-    def finish(self) -> None:
+    def finish_file(self) -> None:
         """Complete: durable, and under its name."""
         with self.file.open("rb") as f:
             os.fsync(f.fileno())
@@ -68,7 +70,7 @@ class Part:
         self._about.unlink(missing_ok=True)
 
 
-def forget(target: Path) -> None:
+def forget_file(target: Path) -> None:
     """The file and whatever part of it is there."""
     for name in (target.name, target.name + ".part", target.name + ".part.json"):
         target.with_name(name).unlink(missing_ok=True)

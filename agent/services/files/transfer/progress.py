@@ -11,7 +11,7 @@ CHUNK = 64 * 1024
 FETCH_MAX = 1024 * 1024 * 1024
 
 
-class Failed(Exception):
+class TransferFailed(Exception):
     """``status``: UploadLogStatusEnumType of OCPP 2.x. ``str()``: one line for a technician."""
 
     def __init__(self, status: str, text: str) -> None:
@@ -19,8 +19,9 @@ class Failed(Exception):
         self.status = status
 
 
-class Going:
-    """``stop()`` from any thread; the transfer ends at its next chunk, or at once where its connection is known.
+class TransferControl:
+    """``stop_transfer()`` may be called from any thread. The transfer ends at its next chunk, or at once when its
+    connection is known.
     ``silence_s``: how long the other side may say nothing. ``context``: TLS, made when it is needed."""
 
     def __init__(
@@ -34,19 +35,19 @@ class Going:
         self._stopped = threading.Event()
         self._hang_up: Callable[[], object] = lambda: None
 
-    def stop(self) -> None:
+    def stop_transfer(self) -> None:
         self._stopped.set()
         self._hang_up()
 
-    def connected(self, hang_up: Callable[[], object]) -> None:
+    def set_hang_up(self, hang_up: Callable[[], object]) -> None:
         """``hang_up`` makes a blocked read or write fail."""
         self._hang_up = hang_up
         if self._stopped.is_set():
             hang_up()
 
-    def check(self, done_bytes: int = 0) -> None:
+    def check_limits(self, done_bytes: int = 0) -> None:
         """Raises ``Failed``: stopped, or longer than any file of this kind."""
         if self._stopped.is_set():
-            raise Failed("UploadFailure", "stopped")
+            raise TransferFailed("UploadFailure", "stopped")
         if done_bytes > self.most_bytes:
-            raise Failed("UploadFailure", f"more than {self.most_bytes} bytes")
+            raise TransferFailed("UploadFailure", f"more than {self.most_bytes} bytes")

@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from agent.services.files.transfer.address import Address
-from agent.services.files.transfer.partial_file import Part
-from agent.services.files.transfer.progress import CHUNK, Failed, Going
+from agent.services.files.transfer.partial_file import PartialFile
+from agent.services.files.transfer.progress import CHUNK, TransferControl, TransferFailed
 
 
-def fetch(address: Address, part: Part, going: Going) -> None:
+def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> None:
     """Raises ``Failed``."""
-    with _session(address, going) as sftp:
-        about = sftp.stat(address.file)
+    with _open_session(address, going) as sftp:
+        about = sftp.stat(address.file_path)
         tag = f"{about.st_size} {about.st_mtime}"
         begin = part.have if tag == part.tag and part.have <= (about.st_size or 0) else 0
-        with sftp.open(address.file, "rb") as remote:
+        with sftp.open(address.file_path, "rb") as remote:
             remote.seek(begin)
-            part.write(iter(lambda: remote.read(CHUNK), b""), going, about.st_size, begin, tag)
+            part.write_chunks(iter(lambda: remote.read(CHUNK), b""), going, about.st_size, begin, tag)
 
 
-def send(address: Address, source: Path, going: Going) -> None:
+def send_file(address: Address, source: Path, going: TransferControl) -> None:
     """Raises ``Failed``."""
-    with _session(address, going) as sftp:
-        sftp.put(str(source), address.file, callback=lambda done, whole: going.check())
+    with _open_session(address, going) as sftp:
+        sftp.put(str(source), address.file_path, callback=lambda done, whole: going.check_limits())
 
 
 @contextlib.contextmanager
-def _session(address: Address, going: Going) -> Iterator[Any]:
+def _open_session(address: Address, going: TransferControl) -> Iterator[Any]:
     import paramiko
 
     user, password = address.secret or ("", "")
@@ -43,20 +43,21 @@ def _session(address: Address, going: Going) -> Iterator[Any]:
             address.host, address.port, user, password,
             timeout=going.silence_s, allow_agent=False, look_for_keys=False,
         )  # fmt: skip
-        going.connected(client.close)
+        going.set_hang_up(client.close)
         sftp = client.open_sftp()
         channel = sftp.get_channel()
         if channel is not None:
             channel.settimeout(going.silence_s)
         yield sftp
     except PermissionError as e:
-        raise Failed("PermissionDenied", f"{address.shown}: {e}") from e
+        raise TransferFailed("PermissionDenied", f"{address.shown_url}: {e}") from e
     except (OSError, EOFError, paramiko.SSHException, paramiko.hostkeys.InvalidHostKey) as e:
-        going.check()
+        going.check_limits()
         denied = isinstance(e, paramiko.AuthenticationException | paramiko.BadHostKeyException)
         unknown = "not found in known_hosts" in str(e)
-        raise Failed(
-            "PermissionDenied" if denied or unknown else "UploadFailure", f"{address.shown}: {type(e).__name__}: {e}"
+        raise TransferFailed(
+            "PermissionDenied" if denied or unknown else "UploadFailure",
+            f"{address.shown_url}: {type(e).__name__}: {e}",
         ) from e
     finally:
         client.close()

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def beside(work: Callable[..., T], *args: Any) -> T:
+async def run_in_thread(work: Callable[..., T], *args: Any) -> T:
     """The result, or what it raised. A cancelled wait leaves the thread alone: stop its work by its own means."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def set_outcome(result: T | None, error: BaseException | None) -> None:
         if done.done():
             return
         if error is not None:
@@ -23,16 +23,16 @@ async def beside(work: Callable[..., T], *args: Any) -> T:
         else:
             done.set_result(result)  # type: ignore[arg-type]
 
-    def run() -> None:
+    def run_work() -> None:
         result, error = None, None
         try:
             result = work(*args)
         except BaseException as e:  # noqa: BLE001 - it is raised where it is waited for
             error = e
         try:
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(set_outcome, result, error)
         except RuntimeError:
             pass  # the loop is closed: nobody waits any more
 
-    threading.Thread(target=run, daemon=True, name="transfer").start()
+    threading.Thread(target=run_work, daemon=True, name="transfer").start()
     return await done
