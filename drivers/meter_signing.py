@@ -1,7 +1,7 @@
 """The steps that all meters share that sign transactions themselves: begin one, end it, have its record.
 
-A record stays in the meter until the next transaction begins: whoever was killed between reading it and putting it on
-disk reads it again. Nothing here reads or writes inside a record; it is only asked whether it names the transaction.
+A record stays in the meter until the next transaction begins: a process killed between reading and storing it
+reads it again. Nothing here reads or writes inside a record; it is only asked whether it names the transaction.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TransactionSigner:
         log.error("%s: %s: %s", self.name, NOT_SIGNED, why)
 
     async def _is_already_open(self, name: str) -> bool:
-        """Is it open already? Any other is ended: nobody charges on it."""
+        """Return whether this transaction is open already. End any other one: no session belongs to it."""
         open_one = await self.meter.open_transaction()
         if open_one is None:
             return False

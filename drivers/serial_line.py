@@ -56,7 +56,7 @@ class SerialLine:
             try:
                 os.write(self._fd, data)
             except BlockingIOError:
-                pass  # nobody takes anything off this line: it will not be answered either
+                pass  # the other end reads nothing from this line: it will not answer either
             except OSError as e:
                 self._hang_up(e.strerror or str(e))
 

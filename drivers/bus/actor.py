@@ -2,7 +2,7 @@
 
 A caller that goes away takes its answer with it, never the transfer: a half-made transfer would hand its late answer
 to the next request. After a time-out a serial line is left alone for as long again, since RTU frames carry no
-transaction number and a late answer to the same question cannot be told from a timely one.
+transaction number and a late answer to the same question cannot be distinguished from a timely one.
 
 A device that goes on saying that it is busy has refused nothing: what could not be read now is not missing.
 """
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def is_abandoned(self) -> bool:
-        """Nobody waits for what it would read. A write is an order: it is carried out all the same."""
+        """No caller waits for the values of this read. A write is an order and is carried out all the same."""
         return self.answer.done() and not self.request.is_write
 
     @property

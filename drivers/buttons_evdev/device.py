@@ -40,7 +40,7 @@ class EvdevButtons:
         while True:
             told = await self._told.get()
             if isinstance(told, DeviceError):
-                self._told.put_nowait(told)  # whoever asks again gets the same answer
+                self._told.put_nowait(told)  # the next caller gets the same error
                 raise told
             yield told
 

@@ -70,7 +70,7 @@ class Framebuffer:
     def show(self, image: Image.Image) -> int:
         """Writes what has changed of ``image`` (RGB, as large as the panel); returns the bytes written."""
         boxes = changed_boxes(self._before, image)
-        self._before = None  # until all of it is written, nobody knows what the panel shows
+        self._before = None  # until all of it is written, the content of the panel is unknown
         written = 0
         for box in boxes:
             if self.depth == 1:

@@ -1,4 +1,4 @@
-"""One picture, one file, replaced as a whole. Not synced: after a power cut the screen is drawn anew."""
+"""One picture, one file, replaced as a whole. Not synced: after a power cut the screen is drawn again."""
 
 from __future__ import annotations
 

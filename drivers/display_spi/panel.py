@@ -95,7 +95,7 @@ class _Changed:
 
     def redraw(self, image: Image.Image) -> Iterator[tuple[Image.Image, Box]]:
         colours = image.convert("RGB")
-        before, self._before = self._before, None  # until all of it is written, nobody knows what the panel shows
+        before, self._before = self._before, None  # until all of it is written, the content of the panel is unknown
         for box in changed_boxes(before, colours):
             yield image.crop(box), box
         self._before = colours

@@ -30,7 +30,7 @@ class EverestSettings:
     authorisation numbers it (0: as the station does); ``connector``: to unlock. ``timeout_s``: of one request.
     ``confirm_s``: how long EVerest may take to enforce a limit. ``silent_s``: so long without a heartbeat, and EVerest
     is away. ``stop_s``: how long an orderly stop may take. ``least_w``: a DC limit below this is raised to it, since a
-    vehicle takes no limit of 0 W as a pause; ``pausable``: this charger really pauses in its loop when told, and does
+    vehicle takes no limit of 0 W as a pause; ``pausable``: this charger really pauses in its loop on command, and does
     that instead."""
 
     host: HostName

@@ -43,7 +43,7 @@ NOMINAL_V = 230.0
 LEAST_A = 6.0
 MOST_DC_V = 1000.0
 FIRST_S = 5.0
-"""How long the first ``session_info`` may take: EVerest tells it with each reading of its own meter."""
+"""How long the first ``session_info`` may take: EVerest publishes it with each reading of its own meter."""
 _TICK_S = 0.25
 _END_S = 2.0
 _KEPT, _ASKED = 8, 50
@@ -93,7 +93,7 @@ class EverestBoard:
                 await self._stop_transaction()
             elif self._seen.spent:
                 self._released = False
-                raise Refused(f"{self._name}: this vehicle has had its session; it must be plugged anew")
+                raise Refused(f"{self._name}: this vehicle has had its session; it must be plugged in again")
             elif not self._paused:
                 await self._provide_token()
 
@@ -113,7 +113,7 @@ class EverestBoard:
         return wanted
 
     async def _wait_for_confirmation(self) -> None:
-        """The broker has it; only what EVerest enforces afterwards shows that EVerest has."""
+        """Wait until EVerest enforces the limit: the broker's acknowledgement does not show that EVerest has it."""
         try:
             async with asyncio.timeout(self._settings.confirm_s):
                 await self._wait_until(lambda: self._enforced.confirmed)
@@ -131,7 +131,7 @@ class EverestBoard:
                 MANAGER, "enable_disable", {"connector_id": 0, "source": source}
             )
             if enabled is not on:
-                raise Refused(f"{self._name}: EVerest is {'on' if enabled else 'off'} by somebody else's order")
+                raise Refused(f"{self._name}: EVerest is {'on' if enabled else 'off'} by another client's order")
 
     async def set_hold(self, on: bool) -> None:
         """EVerest frees a plug by itself when its session ends."""
@@ -155,8 +155,8 @@ class EverestBoard:
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
-        """After an answer of EVerest's. A connection that was lost is made anew, with release withdrawn; so is one that
-        was silent: nobody knows what was told meanwhile."""
+        """Return the state after EVerest has answered a request. Reconnect first, with release withdrawn, if the
+        connection was lost or silent: events may have been missed."""
         with self._named_errors():
             if self._link is None or self._link.lost or self._silent_s > self._settings.silent_s:
                 await self.start_board()
@@ -202,7 +202,7 @@ class EverestBoard:
         return evse_state(self._seen, self._release_stands(), self._offered_w(), frozenset(self._errors.values()))
 
     def _release_stands(self) -> bool | None:
-        """Whether release stands. A vehicle that has ended by itself has taken it with it: nobody can tell."""
+        """Return whether release is in effect. None: the vehicle ended its session itself, so it is unknown."""
         if not self._released:
             return None if self._seen.transaction else False
         if self._seen.transaction:
@@ -212,10 +212,10 @@ class EverestBoard:
     def _offered_w(self) -> float | None:
         return self._offered if self.traits.dc else None
 
-    # --- what EVerest tells ---------------------------------------------------------------------------------------
+    # --- what EVerest sends ---------------------------------------------------------------------------------------
 
     def _receive_variable(self, kind: str, name: str, value: Any, kept: bool) -> None:
-        """What the broker has kept is no sign of life, and only a state is true for longer than it is said."""
+        """Take a variable of EVerest. A retained message is no sign of life, and only a retained state is valid."""
         if kept and name != "session_info":
             return
         if kind == MANAGER and not kept:
@@ -249,7 +249,7 @@ class EverestBoard:
             self._first_state_known.set()
 
     def _note_vehicle_left(self) -> None:
-        """What was released was for the vehicle that has gone. The next one may be there before anybody looks."""
+        """End the release that was given for this vehicle: the next one may arrive before the next poll."""
         self._token, self._parted = "", True
         self._between = [*self._between[-_KEPT:], self._current_state()]
 
@@ -261,7 +261,7 @@ class EverestBoard:
             self._errors.pop(id_, None)
 
     def _queue_token_question(self, request: Any) -> None:
-        """EVerest asks whether a token is good."""
+        """Queue EVerest's question whether a token is valid."""
         try:
             topic, value = request["headers"]["replyTo"], str(request["payload"]["id_token"]["value"])
         except (KeyError, TypeError) as e:
@@ -271,7 +271,7 @@ class EverestBoard:
         self._questions = [*self._questions[-_ASKED:], (topic, value)]
 
     async def _answer_questions(self) -> None:
-        """Only what stands for our release, and only as long as it is wanted. Whoever else is there (a vehicle's own
+        """Accept only the token of our release, and only while release is wanted. Any other token (a vehicle's own
         identity, a reader of EVerest's) has not been judged by any backend."""
         while self._questions:
             topic, value = self._questions.pop(0)
@@ -302,7 +302,7 @@ class EverestBoard:
             self._seen = replace(self._seen, transaction=True, stopping=True)
         await self._wait_for_first_state()
         await self._wait_until_stopped()
-        if self._seen.plugged and not self._seen.spent:  # it has not begun: whoever has charged here has left
+        if self._seen.plugged and not self._seen.spent:  # no session has begun: the previous vehicle has left
             self._between = [replace(self._current_state(), pilot=Pilot.A, cable=False)]
         for error in await self._active_errors():
             self._apply_error(error, True)
@@ -318,11 +318,11 @@ class EverestBoard:
             async with asyncio.timeout(FIRST_S):
                 await self._first_state_known.wait()
         except TimeoutError:
-            raise Unreachable(f"EVerest does not tell session_info within {FIRST_S:g} s; does it have a meter, or "
+            raise Unreachable(f"EVerest has not sent session_info within {FIRST_S:g} s; does it have a meter, or "
                               "cfg_retain_variables?") from None  # fmt: skip
 
     async def _wait_until_stopped(self) -> None:
-        """What was running has stopped: no picture tells of energy that nobody released."""
+        """Wait until the transaction has stopped, so that no state shows energy without our release."""
         try:
             async with asyncio.timeout(self._settings.stop_s):
                 await self._wait_until(lambda: not self._seen.transaction)
@@ -362,8 +362,9 @@ class EverestBoard:
         return self._link
 
     async def _provide_token(self) -> None:
-        """Said twice it does no harm: a transaction that runs is not authorised anew. Nor is a vehicle that is not
-        there: EVerest would keep it for the next one. The token is nobody's: who pays is not EVerest's affair."""
+        """Provide our token to EVerest. A repeat does no harm: a running transaction is not authorized again. Without
+        a vehicle no token is sent: EVerest would keep it for the next one. The token names no driver: who pays is not
+        EVerest's affair."""
         if self._seen.transaction or not self._released or self._parted or not self._seen.plugged:
             return
         self._seen = replace(self._seen, stopped_for="")
@@ -375,7 +376,7 @@ class EverestBoard:
         })  # fmt: skip
 
     async def _stop_transaction(self) -> bool:
-        """Did one run? It does until its contactors are open."""
+        """Stop the transaction. Return whether one was running; it runs until its contactors are open."""
         stopped = await self._connected_link.request_reply(MANAGER, "stop_transaction", {"reason": "Local"}) is True
         if not stopped and self._seen.transaction:
             raise Refused(f"{self._name}: EVerest did not stop its transaction")
@@ -386,7 +387,7 @@ class EverestBoard:
         return self._seen.flows and not self._seen.stopping
 
     async def _pause_or_resume(self, on: bool) -> None:
-        """EVerest pauses nobody who does not draw, and lets him begin later: then he is paused."""
+        """EVerest does not pause a vehicle that draws nothing, and lets it start later. It is paused then."""
         self._paused = on
         async with self._pausing:  # said twice it would be refused
             if on and self._can_pause_now:
@@ -399,7 +400,7 @@ class EverestBoard:
                 await self._provide_token()
 
     def _limit_to_send(self, limit: Limit) -> float:
-        """Watts on DC, amperes on AC; 0: pause."""
+        """Return the limit to send: watts on DC, amperes on AC, 0 to pause."""
         t = self.traits
         if not t.dc:
             bounds = [t.max_a, *([limit.current_a] if limit.current_a is not None else [])]

@@ -1,4 +1,4 @@
-"""From what EVerest tells of a session to the picture of an EVSE."""
+"""Convert EVerest's session events to the state of an EVSE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.ports import Garbled
 
 _PULLED = "EVDisconnected"
 OF_THE_VEHICLE = frozenset({"StoppedByEV", _PULLED, "SOCLimitReached", "EnergyLimitReached", "TimeLimitReached"})
-"""Reasons for which a transaction ends without anybody having withdrawn anything."""
+"""Reasons for which a transaction ends although release was not withdrawn."""
 
 _FAULTS = {
     "isolation_monitor/DeviceFault": Fault.GROUND_FAILURE,
@@ -29,7 +29,7 @@ _LOW = "Low"
 
 @dataclass(frozen=True, slots=True)
 class EverestSession:
-    """What is known. ``plugged`` None: not told yet. ``prepares``: cable check, precharge.
+    """What is known. ``plugged`` None: not reported yet. ``prepares``: cable check, precharge.
     ``held``: paused by the station's side. ``spent``: this vehicle has had its transaction."""
 
     plugged: bool | None = None
@@ -64,8 +64,8 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "Enabled": {"disabled": False},
     "Disabled": {"disabled": True},
 }
-"""Session events that change the picture. Of what it remembers after a power cut EVerest tells SessionResumed, and that
-its transaction is over: neither says that a vehicle is there."""
+"""Session events that change the picture. After a power cut EVerest reports SessionResumed and the end of
+its transaction: neither says that a vehicle is there."""
 
 _UNTOLD, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
 _BEGUN = (
@@ -83,7 +83,7 @@ def apply_session_event(seen: EverestSession, event: Any) -> EverestSession:
     name = event["event"]
     changed = replace(seen, **_CHANGES.get(name, {}))
     if name == "SessionStarted" and _event_reason(event, "session_started") == "Authorized":
-        changed = replace(changed, plugged=seen.plugged)  # somebody is expected
+        changed = replace(changed, plugged=seen.plugged)  # authorized before plug-in
     if name == "TransactionFinished":
         changed = replace(changed, stopped_for=_event_reason(event, "transaction_finished") or "Other")
         if seen.transaction:
@@ -94,7 +94,7 @@ def apply_session_event(seen: EverestSession, event: Any) -> EverestSession:
 
 
 def paused_by_station(seen: EverestSession) -> EverestSession:
-    """EVerest has paused it, and will tell."""
+    """Return the session as paused by the station; EVerest's own event follows."""
     return replace(seen, **_CHANGES["ChargingPausedEVSE"])
 
 
@@ -114,7 +114,7 @@ def apply_session_info(seen: EverestSession, info: Any) -> EverestSession:
 
 
 def soc_of(info: Any) -> int | None:
-    """Of ``ev_info``; a vehicle need not tell it."""
+    """Return the state of charge from ``ev_info``; not every vehicle reports it."""
     soc = info.get("soc") if isinstance(info, dict) else None
     if isinstance(soc, bool) or not isinstance(soc, (int, float)):
         return None
@@ -122,13 +122,13 @@ def soc_of(info: Any) -> int | None:
 
 
 def failure_reason(told: Any) -> str:
-    """Of ``hlc_session_failed``: for whoever reads the log."""
+    """Return the reason in ``hlc_session_failed``, for the log."""
     reason = told.get("reason") if isinstance(told, dict) else None
     return reason[:80] if isinstance(reason, str) and reason.isprintable() else "no reason is given"
 
 
 def fault_of(error: Any) -> Fault | None:
-    """What an error of EVerest's is to the station; None: of no consequence."""
+    """Return the station's fault for an error of EVerest; None: it has no consequence."""
     if not isinstance(error, dict) or not isinstance(error.get("type"), str):
         return None
     type_, tail = error["type"], error["type"].rpartition("/")[2]
@@ -145,7 +145,7 @@ def fault_of(error: Any) -> Fault | None:
 def evse_state(
     seen: EverestSession, released: bool | None, offered_w: float | None, faults: frozenset[Fault]
 ) -> EvseState:
-    """The API does not tell the pilot: C is a vehicle that is in its charging loop."""
+    """Build the state of the EVSE. The API does not report the pilot state: C is a vehicle in its charging loop."""
     return EvseState(
         pilot=_pilot_state(seen),
         pwm=not seen.held,
@@ -170,7 +170,7 @@ def _pilot_state(seen: EverestSession) -> Pilot:
 
 
 def _contactor_closed(seen: EverestSession) -> bool | None:
-    """While it prepares, and in a pause, nobody says."""
+    """Return None during preparation and in a pause: the API does not report the contactor then."""
     if seen.flows:
         return True
     return None if seen.transaction else False

@@ -1,4 +1,4 @@
-"""What EVerest is told to offer at most, and what it says that it enforces (``enforced_limits``, told each second)."""
+"""The limit sent to EVerest, and the limit that it reports as enforced (``enforced_limits``, sent each second)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.model.types import Limit
 from agent.ports import Garbled, Unreachable
 
 OVER_S = 5.0
-"""So long EVerest may enforce more than it was told, until it has heard it: it reckons anew each second."""
+"""How long EVerest may enforce more than the limit sent to it: it recalculates each second."""
 _DC, _AC, _PHASES = "total_power_W", "ac_max_current_A", "ac_max_phase_count"
 _ROUNDED = 1.001
 """Numbers of EVerest's have 24 bits."""
@@ -24,11 +24,11 @@ class EnforcedLimits:
         self._phases: int | None = None
         self._over_s: float | None = None
         self.confirmed = False
-        """It was told since then that no more than this is enforced."""
+        """EVerest has reported since then that it enforces no more than this."""
         self.says = ""
 
     def note_limit_sent(self, most: float, limit: Limit) -> None:
-        """A bound that is not lower is kept by whoever keeps the one before."""
+        """Note a limit sent to EVerest. A limit that is not lower stays confirmed if the one before was."""
         phases = limit.phases if self._key == _AC else None
         lower = self._sent is None or most < self._sent or (phases or 3) < (self._phases or 3)
         self._sent, self._phases = most, phases
@@ -50,13 +50,13 @@ class EnforcedLimits:
             self._over_s = time.monotonic()
 
     def check_enforced(self) -> None:
-        """It may have forgotten what it was told, or never have taken it. Raises ``Unreachable``."""
+        """Raise ``Unreachable`` if EVerest enforces more than the limit: it may have lost it or never have taken it."""
         if self._over_s is not None and time.monotonic() - self._over_s > OVER_S:
             raise Unreachable(self.problem_text)
 
     @property
     def problem_text(self) -> str:
-        said = f"it enforces {self.says}" if self.says else "it tells no enforced_limits"
+        said = f"it enforces {self.says}" if self.says else "it sends no enforced_limits"
         return (
             f"EVerest does not confirm the limit of {self._sent:g} {self._unit} ({said}); is the module of `limits` on "
             "an energy node above this EVSE, and does an EnergyManager run?"

@@ -30,7 +30,7 @@ Hear = Callable[[str, str, Any, bool], None]
 
 class EverestLink:
     """One connection. ``news`` is set by whatever comes, and when it is ``lost`` (why; "" while it holds). EVerest puts
-    the prefix before every topic that it is told of, so none that is told has it."""
+    the prefix before every topic that it gets from us, so these topics are sent without it."""
 
     def __init__(self, settings: EverestSettings, modules: dict[str, str], hear: Hear) -> None:
         self.name = f"EVerest at {settings.host}:{settings.port}"
@@ -87,7 +87,7 @@ class EverestLink:
         await self._publish_json(topic, payload)
 
     def is_reply(self, kind: str, topic: Any) -> bool:
-        """Is this where EVerest waits for an answer? Whoever asks does not choose what else is said there."""
+        """Return whether EVerest waits for an answer on this topic. A requester cannot make us publish elsewhere."""
         begin = f"{self._module_topic(kind)}/m2e/reply/"
         named = isinstance(topic, str) and len(topic) < _MOST_TOPIC and topic.isprintable()
         return named and topic.startswith(begin) and not any(c in topic for c in "+#")

@@ -31,7 +31,7 @@ class BoardSettings:
     parking bay is occupied. ``input_faults``: faults (values of ``agent.model.types.Fault``) that contacts at the
     digital
     inputs report, the lowest bit first: ``""`` none, ``"!EmergencyStop"`` one whose contact is closed as long as all is
-    well, so that a broken wire is told too. ``extra_fault_names``: likewise, in registers of the station's own wiring
+    well, so that a broken wire is seen too. ``extra_fault_names``: likewise, in registers of the station's own wiring
     from ``extra_fault_base``, 16 to a register."""
 
     map: Annotated[str, Text(100, 1)]

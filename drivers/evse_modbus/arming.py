@@ -1,4 +1,4 @@
-"""What a board must be told once, before it may release anything: its settings, and what to do without us."""
+"""Settings that a board needs once, before it may release anything: its own, and what to do without the agent."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def _verify_hand_setting(board: BoardRegisters, setting: Setting) -> None:
     try:
         found = await board.read_value(setting.at)
     except Refused as e:
-        log.warning("%s: does not tell whether it is set up: %s (%s)", board.name, setting.hand, e)
+        log.warning("%s: does not report whether it is set up: %s (%s)", board.name, setting.hand, e)
         return
     if found != setting.value:
         raise Broken(f"register {setting.at} says {found} instead of {setting.value}: {setting.hand}")
 
 
 async def write_if_different(board: BoardRegisters, at: int, value: int) -> None:
-    """Written only when it differs (such registers may be kept in a memory that wears out), and read back.
+    """Write a register only if its value differs (its memory may wear out), and read it back.
     Raises ``Refused``."""
     if await board.read_value(at) == value:
         return
@@ -50,8 +50,8 @@ async def write_if_different(board: BoardRegisters, at: int, value: int) -> None
 
 
 async def arm_watchdog(board: BoardRegisters, watchdog_s: float) -> bool:
-    """What the board does by itself when the agent falls silent. False: it goes on with a small current, or with
-    what it was told last. Raises ``Refused`` when it takes none of the two, or not the time."""
+    """Set what the board does when the agent falls silent. Return False if it goes on with a small current, or with
+    the last limit. Raises ``Refused`` when it takes neither of the two, or not the time."""
     dog = board.map.watchdog
     if dog is None:
         log.warning("%s: %s", board.name, NO_WATCHDOG)
@@ -74,7 +74,7 @@ async def _set_fallback_current(board: BoardRegisters, dog: Watchdog) -> bool:
 
 
 def watchdog_registers(board: BoardRegisters, poll: Poll) -> tuple[int, ...]:
-    """The watchdog's registers as the poll shows them; empty where it does not cover them."""
+    """Return the watchdog's registers from the poll; empty where the poll does not cover them."""
     dog = board.map.watchdog
     places = (dog.fallback_at, dog.seconds_at) if dog is not None else ()
     return tuple(poll.words[HOLDING, at] for at in places if (HOLDING, at) in poll.words)
@@ -87,7 +87,7 @@ async def read_traits(board: BoardRegisters, traits: EvseTraits) -> EvseTraits:
     try:
         words = await board.read_registers(HOLDING, place.address, place.count, Priority.IDENTITY)
     except Refused as e:
-        log.info("%s: does not tell its traits: %s", board.name, e)
+        log.info("%s: does not report its traits: %s", board.name, e)
         return traits
     if place.tethered is not None:
         at, value = place.tethered

@@ -31,7 +31,7 @@ _END_S = 2.0
 
 
 class _OffersTooMuch(Refused):
-    """The board offers more than it was told."""
+    """The board offers more than the limit sent to it."""
 
 
 class ModbusBoard:
@@ -82,9 +82,9 @@ class ModbusBoard:
         self._nudge.set()
 
     async def set_limit(self, limit: Limit) -> float:
-        """Rounded down to what the board can be told. No current withdraws release on these boards, so resuming gives
+        """Round down to a step of the board. A limit of 0 withdraws release on these boards, so resuming gives
         it again. A limit that the board does not confirm is an error; where the board may offer more than that, there
-        is no current at all until a limit is confirmed, whoever orders release: a cable or a fuse may depend on it."""
+        is no current at all until a limit is confirmed, even on a release: a cable or a fuse may depend on it."""
         wanted_a = self._limit_amperes(limit)
         resumes = wanted_a > 0 and not self._limit_a
         less = wanted_a < self._taken_a
@@ -144,7 +144,7 @@ class ModbusBoard:
 
     async def beat(self) -> None:
         """Any write feeds the watchdog: the limit as it stands, so that a lost one is put right at the same time.
-        Nobody listens on a board without one, and its memory is spared."""
+        A board without a watchdog gets no such write, which spares its memory."""
         self._beat_at = asyncio.get_running_loop().time()
         with self._registers.name_errors():
             level = self._limit_register_level()
@@ -181,7 +181,7 @@ class ModbusBoard:
             await self._wait_next_poll(next_s - loop.time())
 
     async def _wait_next_poll(self, seconds: float) -> None:
-        """Until the next poll; an order of ours shows its effect sooner."""
+        """Wait for the next poll, or less after an order, to see its effect."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.0)):
                 await self._nudge.wait()
@@ -263,7 +263,7 @@ class ModbusBoard:
         return told_a if told_a >= self.traits.min_a else 0.0
 
     def _limit_register_level(self) -> int | None:
-        """What the register of the limit has to hold now; None: it stays as it is."""
+        """Return what the limit register has to hold now; None: it stays as it is."""
         limit = self._map.limit
         offered = self._limit_a > 0 and (self._released or self._map.release is not None)
         if not offered:
@@ -271,7 +271,7 @@ class ModbusBoard:
         return round(self._limit_a * limit.per_a)
 
     async def _apply_limit(self, wanted_a: float) -> float:
-        """Written and read back. Returns what the board has taken; less is accepted, more is not."""
+        """Write the limit and read it back. Return what the board has taken; less is accepted, more is not."""
         limit, level = self._map.limit, self._limit_register_level()
         if not wanted_a and limit.pause is None and self._map.release is not None:
             await self._registers.write_switch(self._map.release, False, Priority.WITHDRAW)
@@ -282,7 +282,7 @@ class ModbusBoard:
             return wanted_a
         if kept > level or kept < limit.least * limit.per_a:
             kind = _OffersTooMuch if kept > level else Refused
-            raise kind(f"was told {level} in register {limit.at}, but the board says {kept}")
+            raise kind(f"{level} was written to register {limit.at}, but the board says {kept}")
         return kept / limit.per_a
 
     async def _write_limit(self, level: int) -> bool:
@@ -309,7 +309,7 @@ class ModbusBoard:
             await self._registers.write_value(limit.at, (limit.pause or 0) * limit.per_a, Priority.WITHDRAW)
 
     async def _send_release(self) -> None:
-        """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one in the queue."""
+        """Give release. It is not sent, or not repeated, once withdrawn: that order overtakes this one in the queue."""
         release, limit = self._map.release, self._map.limit
 
         def release_wanted() -> bool:

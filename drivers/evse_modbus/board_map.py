@@ -42,7 +42,7 @@ class Block:
 
 @frozen
 class Code:
-    """What a state word of the board means. ``pwm`` None: the word does not tell whether current is offered.
+    """What a state word of the board means. ``pwm`` None: the word does not say whether current is offered.
     ``power``: the board closes its contactor in this state, while released. ``fault``: what the word says beside."""
 
     pilot: Pilot

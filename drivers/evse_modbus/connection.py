@@ -52,7 +52,7 @@ def line_settings(settings: BoardSettings, board_map: BoardMap) -> LineSettings:
 
 
 def list_complaints(settings: BoardSettings, where: Where) -> list[str]:
-    """What is wrong with the station file, without touching the line."""
+    """List what is wrong with the station file, without touching the line."""
     try:
         board_map = find_board_map(settings.map, where.config_dirs)
     except MapError as e:
@@ -69,7 +69,7 @@ def list_complaints(settings: BoardSettings, where: Where) -> list[str]:
 
 
 def _watchdog_complaints(settings: BoardSettings, board_map: BoardMap) -> list[str]:
-    """The board has to notice our silence, or somebody has decided to do without."""
+    """Check that the board notices our silence, or that the station file accepts a board without watchdog."""
     dog = board_map.watchdog
     most_s = _MOST_WORD // dog.per_s if dog is not None else _MOST_WORD
     if settings.watchdog_s > most_s:

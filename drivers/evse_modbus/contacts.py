@@ -1,4 +1,4 @@
-"""Contacts of the station's own wiring: which fault each of them tells, and how."""
+"""Contacts of the station's own wiring: which fault each of them reports, and how."""
 
 from __future__ import annotations
 

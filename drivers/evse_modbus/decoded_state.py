@@ -1,4 +1,4 @@
-"""The registers of one poll as the picture of an EVSE."""
+"""Decode the registers of one poll to the state of an EVSE."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PollDecoder:
     extra: tuple[Contact, ...] = ()
 
     def register_value(self, poll: Poll, name: str) -> int | None:
-        """A named place as an unsigned number; None where the board has no such register."""
+        """Return a named register as an unsigned number; None where the board has none."""
         place = self.map.picture.get(name)
         return None if place is None else _join_registers(poll, place)
 
@@ -42,7 +42,7 @@ class PollDecoder:
         return None if place is None or value is None or value == place.absent else value / place.per
 
     def decode_state(self, poll: Poll, turning: bool = False) -> EvseState:
-        """``turning``: the lock was just told to open, so that the board's doubts about it are no fault."""
+        """Build the state of the EVSE. ``turning``: the lock was just ordered to open: its doubts are no fault."""
         code = self._state_code(poll)
         known = code or _UNKNOWN
         faults = self.decode_faults(poll, turning) | ({known.fault} if known.fault else frozenset())
@@ -64,7 +64,7 @@ class PollDecoder:
         )
 
     def error_bits(self, poll: Poll) -> frozenset[int]:
-        """Error bits that are set, known or not."""
+        """Return the error bits that are set, known or not."""
         mask = self.register_value(poll, "errors") or 0
         return frozenset(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
 
@@ -83,7 +83,7 @@ class PollDecoder:
         return self.map.codes.get({"number": str(word), "letter": text[1:]}.get(self.map.state_word, text))
 
     def _contactor_closed(self, poll: Poll, code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
-        """As the board sees it, where it looks; a welded one is neither open nor closed at will."""
+        """Return the board's feedback, if it has any. A welded contactor is reported neither open nor closed."""
         if "contactor" not in self.map.picture:
             return _derive_contactor(code, released, faults)
         return None if Fault.CONTACTOR_WELDED in faults else bool(self.register_value(poll, "contactor"))
@@ -111,7 +111,7 @@ def _join_registers(poll: Poll, place: Place) -> int:
 
 
 def _pwm_offered(code: Code | None, vehicle: bool, released: bool) -> bool | None:
-    """A board whose state word does not tell whether current is offered does so while it is released."""
+    """Return whether PWM is offered. If the state word does not say so, the board offers it while released."""
     if code is None or code.pwm is not None:
         return None if code is None else code.pwm
     return vehicle and released
@@ -123,13 +123,13 @@ def _derive_contactor(code: Code | None, released: bool, faults: frozenset[Fault
     if code is None or Fault.CONTACTOR_WELDED in faults:
         return None
     if code.power and not released:
-        return None  # on its way open, or the board was released by somebody else
+        return None  # on its way open, or the board was released by another master
     return code.power
 
 
 def states_to_report(before: EvseState | None, now: EvseState) -> tuple[EvseState, ...]:
-    """The pictures to tell. The count of connected seconds alone is no news; but if it began anew, another vehicle came
-    between two polls, and the port's contract wants it seen as one that left and one that came."""
+    """Return the states to report. The count of connected seconds alone is no change; but if it restarted, another
+    vehicle came between two polls, and the port's contract wants one that left and one that came."""
     if before is None:
         return (now,)
     if (

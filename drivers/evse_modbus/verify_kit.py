@@ -26,7 +26,7 @@ VERIFY_KIT = VerifyKit(
     on_hardware=(
         "The board takes its orders from Modbus alone (its own release mode, load management and web page are set so).",
         "With a vehicle tester: states A to F, diode fault and short circuit of the pilot are seen as the map says.",
-        "Pull the plug under load, press the emergency stop, trip the RCD: the contactor opens, and it is told.",
+        "Pull the plug under load, press the emergency stop, trip the RCD: the contactor opens, and it is reported.",
         "Switch the agent's computer off under load: the contactor opens after watchdog_s.",
         "Lock: a plug cannot be pulled while it is locked; with the mains off it can be freed as the maker says.",
         "A real vehicle charges at the smallest and the greatest current, is paused, and goes on.",

@@ -205,14 +205,14 @@ class OpenEvseBoard:
             notice = self._line.notices.popleft()
             if notice.words[0] == "AB":
                 self._restarted = True
-                raise Unreachable(f"the board has started anew ({' '.join(notice.words[1:])[:20]})")
-            with contextlib.suppress(Garbled):  # of another firmware; the poll tells
+                raise Unreachable(f"the board has restarted ({' '.join(notice.words[1:])[:20]})")
+            with contextlib.suppress(Garbled):  # of another firmware; the poll shows it
                 self._seen = _apply_notice(self._seen, notice)
                 yield self._seen
 
     async def _handle_relock(self, seen: BoardStatus, told: bool) -> list[EvseState]:
         """The board locks itself when a vehicle leaves. If the lock is on although we have opened it and a vehicle is
-        there, it is another one: that is told first, and what is still wanted then is given at the next look."""
+        there, it is another one: report its arrival first, and give release at the next poll if it is still wanted."""
         if not seen.vehicle_present or told:
             self._parted = True
         elif not self._parted:
@@ -239,7 +239,7 @@ class OpenEvseBoard:
     async def _clear_boot_lock(self, seen: BoardStatus) -> None:
         if self._boot_unlocked:
             self._restarted = True
-            raise Unreachable("the board has started anew")
+            raise Unreachable("the board has restarted")
         if not seen.has_fault:
             self._boot_unlocked = await fw.clear_boot_lock(self._line)
 
@@ -281,7 +281,7 @@ class OpenEvseBoard:
         self._seen = await self._read_status()
 
     async def stop_board(self) -> None:
-        """Best effort, and it stays asleep: nobody looks at it any more. So it is tried as long as there is time."""
+        """Withdraw release, best effort: retry while there is time. The board stays asleep, since polling ends."""
         self._released = False
         why = ""
         try:

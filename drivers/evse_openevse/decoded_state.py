@@ -23,7 +23,7 @@ _FAULTS = {
     0x0A: Fault.HIGH_TEMPERATURE,
     0x0B: Fault.OVER_CURRENT,
     0x0C: Fault.PILOT_FAULT,
-    0x0D: Fault.HIGH_TEMPERATURE,  # a sensor is dead: nobody knows how hot it is
+    0x0D: Fault.HIGH_TEMPERATURE,  # a sensor is dead: the temperature is unknown
     0x0E: Fault.CONTACTOR_STUCK_OPEN,
     0x0F: Fault.PROXIMITY_FAULT,
     0x10: Fault.PROXIMITY_FAULT,
@@ -61,7 +61,7 @@ class BoardStatus:
 
     @property
     def vehicle_present(self) -> bool:
-        """With the pilot at -12 V nobody can tell, and the flag is that of before."""
+        """Return whether a vehicle is connected. With the pilot at -12 V it is unknown, and the flag is an old one."""
         return self.has_flag(CONNECTED) and self.state != DISABLED
 
     @property

@@ -1,4 +1,4 @@
-"""Is this a firmware that may stand in a street? A stock one charges whoever plugs in, without being asked."""
+"""Check that a firmware is fit for public use. A stock one charges any vehicle, without being asked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def check_firmware(line: RapiLine, socket: bool) -> Found:
         not (await line.send_command("S4 1", urgent=True, no=True))[0]
         or not (await line.send_command("G4", no=True))[0]
     ):
-        raise Broken(f"{line.name}: the firmware has no AUTH_LOCK: it would charge whoever plugs in; build it with "
+        raise Broken(f"{line.name}: the firmware has no AUTH_LOCK: it would charge any vehicle; build it with "
                      "AUTH_LOCK=1")  # fmt: skip
     _, words = await line.send_command("GE")
     _, settings = parse_numbers(words, (10, 16))
@@ -68,5 +68,5 @@ async def clear_boot_lock(line: RapiLine) -> bool:
     """False: it stays locked while a fault is there. Raises ``Broken``: the firmware has no such lock."""
     ok, words = await line.send_command("SB", no=True)
     if not ok:
-        raise Broken(f"{line.name}: the firmware has no BOOTLOCK: after a restart it would charge whoever plugs in")
+        raise Broken(f"{line.name}: the firmware has no BOOTLOCK: after a restart it would charge any vehicle")
     return words[:1] != ("1",)

@@ -96,7 +96,7 @@ class RapiLine:
         finally:
             self._asked = None
             if answer.done() and not answer.cancelled():
-                answer.exception()  # seen: the line may have hung up before anybody waited
+                answer.exception()  # retrieved: the line may have hung up before the answer was awaited
 
     def _write_bytes(self, data: bytes) -> None:
         self._line.write_now(data)

@@ -29,7 +29,7 @@ class MeterSettings:
     ``baud``, ``parity`` and ``unit`` default to the map's. ``coarsest_wh``: a billing register with coarser steps is
     refused; a bill is wrong by up to two of them. ``serial``: the meter that was put into service; another one bills
     nothing. ``timeout_s``: how long the meter may think. Of a meter that signs: ``signature_required``: without a
-    signature nobody charges (otherwise the register is billed all the same); ``record_s``: how long the end of a
+    signature no session is started (otherwise the register is billed all the same); ``record_s``: how long the end of a
     transaction waits for the record."""
 
     map: Annotated[str, Text(100, 1)]

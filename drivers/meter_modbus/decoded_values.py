@@ -64,8 +64,8 @@ def check_plausible(values: Values, phases: int, dc: bool = False) -> None:
     volts = values.get("voltage_v", ())[:phases]
     least_v, most_v = (-MOST_DC_V, MOST_DC_V) if dc else VOLTAGE_V
     if any(volts) and not (least_v <= max(volts) <= most_v and (dc or min(volts) >= 0)):
-        told = ", ".join(f"{float(v):.4g}" for v in volts)
-        raise Garbled(f"a voltage of {told} V is not between {least_v} and {most_v} V: wrong unit or word order?")
+        shown = ", ".join(f"{float(v):.4g}" for v in volts)
+        raise Garbled(f"a voltage of {shown} V is not between {least_v} and {most_v} V: wrong unit or word order?")
     for ampere in values.get("current_a", ()):
         if abs(ampere) > MOST_A:
             raise Garbled(f"current {float(ampere):.4g} A is more than {MOST_A} A: wrong word order or unit?")

@@ -1,5 +1,5 @@
 """The signing side of a Carlo Gavazzi EM580 (registers 0x6900 to 0x7900 of its protocol; one source, unproven on
-hardware): it is told who charges, begins and ends a transaction, and shows the record as text in its registers.
+hardware): it takes the driver's idToken, begins and ends a transaction, and shows the record as text in registers.
 
 Our name of a transaction stands behind the price in its tariff text, which is written while none is open: so it can be
 read back. The record stays until it is confirmed, which is done when the next transaction begins.
@@ -101,7 +101,7 @@ class Em580:
         return SignedReading(data, method=method, public_key=key)
 
     async def _read_record_text(self, words: int) -> str:
-        """Read twice: RTU cannot tell a late answer from a timely one, and nobody but the backend checks the record."""
+        """Read the record twice: RTU cannot distinguish late answers, and only the backend checks the record."""
         if not 0 < words <= MOST_WORDS:
             raise Garbled(f"{self._place_name}: its record has {words} registers, at most {MOST_WORDS} are there")
         first, second = await self._read_record_words(words), await self._read_record_words(words)

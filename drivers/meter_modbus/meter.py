@@ -257,18 +257,18 @@ class ModbusMeter:
             await self._verify_identity(priority)
 
     async def _verify_identity(self, priority: Priority) -> None:
-        told = await self._read_identity_registers(priority)
-        anew = told != (self._seen or told) or (self._pinned and told.get("serial") != self._pinned)
-        if anew or self._is_other_model(told):
-            told = await self._read_identity_registers(
+        found = await self._read_identity_registers(priority)
+        anew = found != (self._seen or found) or (self._pinned and found.get("serial") != self._pinned)
+        if anew or self._is_other_model(found):
+            found = await self._read_identity_registers(
                 priority
             )  # what slips through a checksum once must not end it for good
-        self._seen = told
-        if self._is_other_model(told):
+        self._seen = found
+        if self._is_other_model(found):
             raise Broken(
-                f"{self._name}: says it is model {told['model']!r}; the map {self._map.name!r} is for another meter"
+                f"{self._name}: says it is model {found['model']!r}; the map {self._map.name!r} is for another meter"
             )
-        serial = told.get("serial") or ""
+        serial = found.get("serial") or ""
         if self._pinned and not serial:
             raise Broken(f"{self._name}: serial number not readable, expected {self._pinned!r}; check map and firmware")
         if self._pinned and serial != self._pinned:
@@ -282,8 +282,8 @@ class ModbusMeter:
         if step_wh > self._settings.coarsest_wh:
             raise Broken(f"{self._name}: {_too_coarse(self._map, step_wh, self._settings)}")
         self.identity = MeterIdentity(
-            self._map.vendor, self._map.model, serial, told.get("firmware") or "", step_wh,
-            self._map.classes, self._is_mid_variant(told.get("mid") or ""),
+            self._map.vendor, self._map.model, serial, found.get("firmware") or "", step_wh,
+            self._map.classes, self._is_mid_variant(found.get("mid") or ""),
             tuple(f"{fact} ({why})" for fact, why in self._map.unproven.items()), self._signer is not None,
             self._map.reset,
         )  # fmt: skip
@@ -292,15 +292,15 @@ class ModbusMeter:
     async def _read_identity_registers(self, priority: Priority) -> dict[str, str]:
         return {name: await self._read_identity_register(mark, priority) for name, mark in self._map.identity.items()}
 
-    def _is_other_model(self, told: dict[str, str]) -> bool:
+    def _is_other_model(self, found: dict[str, str]) -> bool:
         """Does it say itself that the map is for another model?"""
         model = self._map.identity.get("model")
-        return bool(model and model.accept and told["model"] and not _matches_accepted(told["model"], model))
+        return bool(model and model.accept and found["model"] and not _matches_accepted(found["model"], model))
 
-    def _is_mid_variant(self, told: str) -> bool | None:
+    def _is_mid_variant(self, found: str) -> bool | None:
         """Does the meter itself say that it is of the MID variant? None: it has no such register."""
         mark = self._map.identity.get("mid")
-        return _matches_accepted(told, mark) if mark and told else None
+        return _matches_accepted(found, mark) if mark and found else None
 
     async def _read_identity_register(self, mark: IdentityRegister, priority: Priority) -> str:
         """An identity register as text; empty when the meter does not have it."""
@@ -336,5 +336,5 @@ class ModbusMeter:
         return type(error)(text if text.startswith(self._name) else f"{self._name}: {text}")
 
 
-def _matches_accepted(told: str, model: IdentityRegister) -> bool:
-    return any(told.startswith(a) if isinstance(a, str) else told == str(a) for a in model.accept)
+def _matches_accepted(found: str, model: IdentityRegister) -> bool:
+    return any(found.startswith(a) if isinstance(a, str) else found == str(a) for a in model.accept)

@@ -48,7 +48,7 @@ class Block:
 @frozen
 class IdentityRegister:
     """An identity register: who the meter is. ``accept``: the values of the models that the map is for.
-    ``zero_counts``: 0 is a word of its own here; elsewhere it means that nobody has written the register."""
+    ``zero_counts``: 0 is a word of its own here; elsewhere it means that the register was never written."""
 
     function: int
     address: int

@@ -18,7 +18,7 @@ MODELS = ("lem_dcbm", "isabellenhuette_iem")
 class RestSettings:
     """``model``: "lem_dcbm" (LEM DCBM 400/600) or "isabellenhuette_iem" (IEM-DCR, IEM-DCC). ``serial``: the meter that
     was put into service; another one bills nothing. ``timeout_s``: of one request. ``signature_required``: without a
-    signature nobody charges; otherwise the register is billed all the same. ``record_s``: how long the end of a
+    signature no session is started; otherwise the register is billed all the same. ``record_s``: how long the end of a
     transaction waits for the signed record. ``cable``, ``tariff``: numbers in the LEM's own tables."""
 
     model: Annotated[str, OneOf(MODELS)]

@@ -88,8 +88,8 @@ class MeterHttpClient:
 
 
 class _RunningRequest:
-    """A request in its thread, which waits for nobody who drips: ``stop`` hangs up, now or as soon as there is a
-    line."""
+    """A request in its thread, which does not wait for a slow sender: ``hang_up`` closes the socket, now or as soon as
+    there is one."""
 
     def __init__(self) -> None:
         self._line: list[socket.socket] = []

@@ -91,9 +91,7 @@ class Iem:
 
     async def _set_charge_point(self, point: str, utc_s: float | None) -> None:
         if utc_s is None:
-            raise Refused(
-                f"{self._web.name}: nobody knows the time, which the meter wants before its first transaction"
-            )
+            raise Refused(f"{self._web.name}: the time is unknown, and the meter wants it before its first transaction")
         await self._post_object("gw", {"CT": "CBIDC", "CI": point, "TM": _meter_timestamp(utc_s)})
 
     async def stop_transaction(self, name: str) -> None:

@@ -193,7 +193,7 @@ def fit_text(text: str, width: int, height: int, style: Type) -> tuple[int, tupl
         if fits and len(lines) <= room and round(size * _LEADING) <= height - _GAP:
             return size, tuple(lines), True
         if size <= style.smallest:
-            size = max(1, min(size, int(height / _LEADING)))  # never beyond its box, even if nobody can read it
+            size = max(1, min(size, int(height / _LEADING)))  # never beyond its box, even if it is too small to read
             return size, tuple(_cut_lines(lines, room, width, size, style.bold)), False
         px = max(style.smallest, min(px * _STEP, size - 1))
 

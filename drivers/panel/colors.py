@@ -9,7 +9,7 @@ Colour: TypeAlias = tuple[int, int, int]
 
 
 class Tone(StrEnum):
-    """Colour of the state, to be told apart from across the street."""
+    """Colour of the state, to be recognized from across the street."""
 
     FREE = "free"
     ACTIVE = "active"

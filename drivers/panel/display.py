@@ -82,7 +82,7 @@ class PanelDisplay:
                 self._anew.set()
 
     async def _turn_faces(self) -> None:
-        """What does not fit at once takes turns. A panel that fails meanwhile is told by the next ``show``."""
+        """What does not fit at once takes turns. A panel that fails meanwhile is reported by the next ``show``."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._anew.wait(), self._mounting.turn_s)
@@ -121,7 +121,7 @@ class PanelDisplay:
         return self._texts[language]
 
     def _draw_screens(self, screens: tuple[Screen, ...]) -> bool:
-        """Tells whether something was brought to the front, whose turn begins now."""
+        """Draw the screens. Return whether one was brought to the front, whose turn begins now."""
         pages = tuple(page_of_screen(s, self._texts_of_language(s.language), self._where.facts) for s in screens)
         act = (pages[0].evse, screens[0].acts)
         if self._output is None or (pages == self._pages and act == self._act):

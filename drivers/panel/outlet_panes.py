@@ -20,7 +20,7 @@ _LARGE_PX = 6
 
 
 def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int = 0, dry: bool = False) -> Canvas:
-    """One page in each pane. ``dry``: only tells what would stand where."""
+    """One page in each pane. ``dry``: only records what would stand where."""
     s, body = paint_frame(_common_page(shown), layout, size, margin, (FOOT, WHITE), dry)
     s.c.fill_box(Box(0, body.y0, s.c.whole_box.x1, body.y1), FOOT)  # the gap between the panes stays as it is
     for page, pane in zip(shown, _pane_boxes(body, s.unit, layout), strict=False):

@@ -315,7 +315,7 @@ def _countdown_text(seconds: float) -> str:
 
 def _clock_text(utc_s: float | None, offset_min: object, timezone: str) -> str:
     if utc_s is None:
-        return ""  # nobody has told the time yet: better none than 1970
+        return ""  # the time is not known yet: better none than 1970
     there = wall_time(utc_s, offset_min, timezone or "UTC")
     if there is None:
         return ""

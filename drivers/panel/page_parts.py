@@ -17,7 +17,7 @@ from drivers.panel.page import Page
 from drivers.panel.paint import paint_frame, paint_page, state_share
 
 Face: TypeAlias = Callable[..., Canvas]
-"""Draws one picture; with ``dry`` it only tells what would stand where."""
+"""Draws one picture; with ``dry`` it only records what would stand where."""
 
 CODE_TURNS = 4
 CODE_S = 8.0
@@ -51,8 +51,8 @@ def languages_below(page: Page) -> Page:
 
 
 def turns_of_faces(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int, ...]:
-    """For how many turns of ``turn_s`` each face stands: a code that is not on all of them for longer, since nobody
-    aims a telephone within one."""
+    """For how many turns of ``turn_s`` each face stands: longer for a code that is not on all of
+    them, since aiming a telephone takes more than one turn."""
     codes = [face(dry=True).has_kind("qr") for face in shown]
     code_turns = max(CODE_TURNS, ceil(CODE_S / turn_s))
     return tuple(code_turns if code and not all(codes) else 1 for code in codes)

@@ -35,7 +35,7 @@ class Sheet:
 
 def paint_page(page: Page, layout: Layout, size: Size, margin: int = 0, band: float = 1.0, dry: bool = False) -> Canvas:
     """Draws all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
-    ``band``: share of the body for the state at most. ``dry``: only tells whether it fits."""
+    ``band``: share of the body for the state at most. ``dry``: only records whether it fits."""
     s, body = paint_frame(page, layout, size, margin, COLOURS[page.tone], dry)
     body, page = paint_code(s, body, page)
     _paint_state_and_content(s, body, page, margin, min(band, state_share(page, layout)))

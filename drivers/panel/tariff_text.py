@@ -29,8 +29,8 @@ def is_billed(values: Values) -> bool:
     return any(name.startswith("bill_") for name in values)
 
 
-def price_notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> tuple[str, ...]:
-    """What else there is to know; some may be empty. ``anybody``: it is not known who will pay."""
+def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool) -> tuple[str, ...]:
+    """What else there is to know; some may be empty. ``payer_unknown``: it is not known who will pay."""
     rate = _vat_rate_text(values, texts)
     if is_billed(values):
         vat = _amount_text(values, "bill_vat", texts, "currency")
@@ -39,7 +39,7 @@ def price_notes(values: Values, texts: Texts, timezone: str, anybody: bool) -> t
     grace_min = values.get("tariff_grace_min") if values.get("tariff_occupancy_micro") else None
     bounds = (("tariff_minimum", "least"), ("tariff_maximum", "most"))
     return (
-        f"{texts('price.no_contract')}, {terms}" if anybody else terms,
+        f"{texts('price.no_contract')}, {terms}" if payer_unknown else terms,
         texts("price.grace", minutes=grace_min) if grace_min else "",
         _next_price_text(values, texts, timezone),
         ", ".join(

@@ -17,7 +17,7 @@ from agent.ports.power import PowerPort
 @dataclass(frozen=True, slots=True)
 class PowerSettings:
     """``path``: ``/sys/class/power_supply/NAME`` (its ``online`` is read), or a file. ``lost``: the number in it that
-    says that mains is lost. ``backup``: power_supply folder of the battery or capacitor, "" if it tells nothing;
+    says that mains is lost. ``backup``: power_supply folder of the battery or capacitor, "" if there is none;
     ``backup_min_percent``: with less charge than this (or without being ``present``) it carries nothing. ``poll_s``:
     seconds between two looks."""
 

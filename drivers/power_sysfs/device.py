@@ -1,4 +1,4 @@
-"""The files of a power supply, read anew at every look (sysfs tells no change of ``online`` to a reader that waits).
+"""The files of a power supply, read again at every poll (sysfs does not report a change of ``online``).
 
 Source: Linux Documentation/ABI/testing/sysfs-class-power (``online``, ``present``, ``capacity``).
 """

@@ -37,7 +37,7 @@ class Card:
 
 
 def tap_of(card: Card, settings: NfcSettings) -> Tap:
-    """A card as the agent sees it; a UID that identifies nobody never becomes a token."""
+    """Convert a card to a tap. A UID that identifies no card (a random one) never becomes a token."""
     if card.has_random_uid:
         return Tap(None, RANDOM)
     if len(card.uid) not in (4, 7, 10) or not any(card.uid):
@@ -48,14 +48,14 @@ def tap_of(card: Card, settings: NfcSettings) -> Tap:
 
 
 def format_number(number: bytes, settings: NfcSettings) -> str:
-    """In hex, in the order and letter case that the network wants."""
+    """Format a card number in hex, in the order and letter case that the network wants."""
     value = (number[::-1] if settings.uid_order == "reversed" else number).hex()
     return value.upper() if settings.uid_case == "upper" else value
 
 
 class Debounce:
-    """The same card counts again once ``holdoff_s`` have passed since its told presence ended; another card counts at
-    once. A presence that was not told does not prolong the wait: somebody who taps every second is heard in the end.
+    """The same card counts again once ``holdoff_s`` have passed since its reported presence ended; another card
+    counts at once. A presence that was not reported does not prolong the wait: repeated taps succeed in the end.
     Cards that are no token (a phone shows a new random UID each time) share one memory per reason."""
 
     def __init__(self, holdoff_s: float) -> None:
@@ -68,7 +68,7 @@ class Debounce:
         return MappingProxyType(self._last_s)
 
     def is_new_tap(self, tap: Tap, now_s: float) -> bool:
-        """A card was found at ``now_s``: is it to be told?"""
+        """Return whether a card found at ``now_s`` is a new tap."""
         self._last_s = {k: t for k, t in self._last_s.items() if now_s - t < self._holdoff_s}
         counts = _card_key(tap) not in self._last_s
         self._ignored = "" if counts else _card_key(tap)
@@ -76,7 +76,7 @@ class Debounce:
         return counts
 
     def note_presence(self, tap: Tap, now_s: float) -> None:
-        """The card is (still) there at ``now_s``."""
+        """Note that the card is (still) there at ``now_s``."""
         if _card_key(tap) != self._ignored:
             self._last_s[_card_key(tap)] = now_s
 

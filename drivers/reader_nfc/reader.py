@@ -1,6 +1,6 @@
 """The reader's thread, and the port that the agent sees.
 
-Thread: open, then sense, tell, hold (until the card is taken away), again. Loop side: a queue, and a watch on the
+Thread: open, then sense, report, hold (until the card is taken away), again. Loop side: a queue, and a watch on the
 thread's heartbeat, because a thread that is stuck in a USB or serial driver cannot be ended, only given up.
 """
 
@@ -78,7 +78,7 @@ class NfcReader:
             raise first
 
     async def stop_thread(self) -> None:
-        """The thread closes its reader itself; one that does not come back is left behind (it is a daemon)."""
+        """Stop the thread, which closes its reader. A thread that does not come back is abandoned (it is a daemon)."""
         self._stop.set()
         if not self._thread.is_alive():
             return
@@ -141,7 +141,7 @@ class NfcReader:
                 card = self._wait_for_removal(field, card, awake, partial(_note_presence, debounce, tap))
 
     def _identify_card(self, field: RfField, card: Card) -> tuple[Card | None, Tap, bool | None]:
-        """The card (None: it is gone again), what it is worth, and whether it was activated (None: not tried)."""
+        """Return the card (None: it is gone again), its tap, and whether it was activated (None: not tried)."""
         if self._talk is None:
             return card, tap_of(card, self._settings), None
         for _ in range(_TRIES):
@@ -165,7 +165,7 @@ class NfcReader:
     def _wait_for_removal(
         self, field: RfField, card: Card, awake: bool | None, present: Callable[[], None]
     ) -> Card | None:
-        """Until ``card`` is taken away. Returns another card that has taken its place, if one was seen."""
+        """Wait until ``card`` is taken away. Return another card that has taken its place, if one was seen."""
         if awake is None:
             awake = card.speaks_iso_dep and field.activate_card()
         pause_s = (self._settings.presence_ms if awake else max(self._settings.presence_ms, _POWER_CYCLE_MS)) / 1000
@@ -193,11 +193,11 @@ class NfcReader:
         try:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:
-            pass  # the loop is closed: nobody is left to be told
+            pass  # the loop is closed: there is no receiver any more
 
 
 def _open_talk(settings: NfcSettings) -> CardTalk | None:
-    """None: anticollision alone tells what is asked for. Raises ``Broken``."""
+    """Return None if anticollision alone gives what is asked for. Raises ``Broken``."""
     if settings.mode != "secure" and settings.accept != EV1_4K:
         return None
     from drivers.reader_nfc.secure import CardTalk

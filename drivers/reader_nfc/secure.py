@@ -1,6 +1,6 @@
 """A talk with a card: is it of the right make, does it know its key, what does its file say.
 
-There is no way back to the UID: whoever cannot prove what he is, is nobody.
+There is no fallback to the UID: a card that cannot prove its identity gets no token.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _input_complaints(s: SecureSettings) -> Iterator[str]:
 
 
 def _proof_complaints(s: SecureSettings) -> Iterator[str]:
-    """Where somebody between card and reader could write what he likes, a genuine card of his own would do for all."""
+    """Check that the file is protected: else an attacker in between could replace it, with any genuine card."""
     if s.auth == "legacy" and s.token == "file" and s.communication in ("plain", "auto"):
         yield f"communication: must be enciphered or maced with auth = legacy, is {s.communication!r}: no proof"
 

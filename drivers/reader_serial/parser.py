@@ -15,7 +15,7 @@ LINE_MAX_BYTES = 512
 
 
 class LineParser:
-    """CR, LF or both end a line; blank lines mean nothing. What cannot be a token is told as ``unreadable``: too
+    """CR, LF or both end a line; blank lines mean nothing. What cannot be a token is reported as ``unreadable``: too
     short, too long, undecodable, or with control characters inside."""
 
     def __init__(self, settings: SerialReaderSettings) -> None:

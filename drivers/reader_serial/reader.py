@@ -26,7 +26,7 @@ class SerialReader:
 
     @asynccontextmanager
     async def open_reader(self) -> AsyncIterator[Self]:
-        """A card from before the agent was there is nobody who waits now. Raises ``Unreachable``, ``Broken``."""
+        """Open the line. Drop earlier cards: their holders do not wait now. Raises ``Unreachable``, ``Broken``."""
         line = await SerialLine.open_device(
             "reader", self._settings.device, self._settings.baud, self._receive_chunk, self._told.put_nowait
         )
@@ -39,7 +39,7 @@ class SerialReader:
         while True:
             told = await self._told.get()
             if isinstance(told, DeviceError):
-                self._told.put_nowait(told)  # whoever asks again gets the same answer
+                self._told.put_nowait(told)  # the next caller gets the same error
                 raise told
             yield told
 

@@ -28,9 +28,9 @@ Tags: TypeAlias = Annotated[str, Text(254, form="([0-9A-Fa-f]{2})*", like="tags 
 @dataclass(frozen=True, slots=True)
 class PayterSettings:
     """``line``: ``tcp``, ``tls`` (needs ``ca_file``; ``tls_name``: the name in its certificate, "" = any) or ``serial``
-    (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids by
-    itself what nobody settled. ``bank_s``: how long a bank that somebody before us has asked is waited for.
-    ``serial``: the number on its back, for one that does not tell its own; whoever exchanges it changes this.
+    (``device``; ``baud`` 0 = tried one after the other). ``session_timeout_s``: after so long the terminal voids
+    an unsettled session. ``bank_s``: how long to wait for a bank that an earlier process has asked.
+    ``serial``: the number on its back, for one that does not report its own; change it with the terminal.
     ``salt_file``: secret that card marks are made with; without it one is kept in the state directory."""
 
     host: HostName = ""

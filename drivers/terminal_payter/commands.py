@@ -22,7 +22,7 @@ class To(IntEnum):
 
 class From(IntEnum):
     RESULT = 0x00
-    """And the answer to Get Status: only the request tells them apart."""
+    """And the answer to Get Status: only the request distinguishes them."""
     SYNCHRONIZE = 0x24
     IDS = 0x27
     APPROVED = 0x31
@@ -43,13 +43,13 @@ class State(IntEnum):
 
 
 UNPREPARED = (State.OFFLINE, State.ONLINE, State.DISABLED)
-"""It has lost what it was told at the start."""
+"""It has lost the settings of the start."""
 
 PROTOCOL_VERSION = 3
 OPTION_EVENTS, OPTION_DOL, OPTION_EXTENDED, OPTION_DETAILS, OPTION_DECLINED_DOL = 0x01, 0x02, 0x04, 0x08, 0x10
 
 VOID_ON_TIMEOUT = 0x01
-"""What becomes of a session that nobody settled. 0x00 would charge the whole amount held; it is never sent."""
+"""What becomes of a session that was not settled. 0x00 would charge the whole amount held; it is never sent."""
 
 OK = -1
 """Of a result; otherwise its detail, 0 without one."""

@@ -54,7 +54,7 @@ class Dialogue:
             raise Refused(f"terminal {self.link.name}: {what}: {result_text(code)}")
 
     async def request_status(self) -> messages.Status:
-        """Asked once more if there is no answer. A result that came late is told apart and dropped."""
+        """Request the status, twice if there is no answer. A late result is recognized and dropped."""
         for _ in range(2):
             try:
                 frame = await self.link.request_answer(
@@ -91,7 +91,7 @@ class Dialogue:
     async def request_identity(self) -> TerminalIdentity:
         """What it says of itself; if it does not know the question, or not the answer, what the station file or its
         certificate says. Asked once more if there is no answer: its money is its own by the serial number. Silence is
-        no reason to know it by its certificate: what it holds by the number that it told before would be another's."""
+        no reason to know it by its certificate: what it holds under the number reported before would be another's."""
         wanted = frozenset({From.IDS, From.RESULT})
         found = TerminalIdentity("Payter")
         for _ in range(2):
@@ -107,7 +107,7 @@ class Dialogue:
 
     async def synchronize_terminal(self, patience_s: float) -> None:
         """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are
-        tried in turn, since nobody knows which one it is in."""
+        tried in turn, since the present one is unknown."""
         end_s = asyncio.get_running_loop().time() + patience_s
         tries = 0
         while not await self._echoes_synchronize(tries):
@@ -152,4 +152,4 @@ def result_text(code: int) -> str:
 
 
 def garbled_error(name: str, what: str) -> Garbled:
-    return Garbled(f"terminal {name}: {what}; its own time-out voids what was held; the connection is made anew")
+    return Garbled(f"terminal {name}: {what}; its own time-out voids what was held; the agent reconnects")

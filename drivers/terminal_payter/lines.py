@@ -62,7 +62,7 @@ class TcpLine(asyncio.Protocol):
 
     def close(self) -> None:
         if self._transport is not None:
-            self._transport.abort()  # nothing is on its way that somebody waits for
+            self._transport.abort()  # no caller waits for anything that is on its way
 
 
 async def _connect_tcp(settings: PayterSettings, received: Received, lost: Lost) -> TcpLine:

@@ -1,4 +1,4 @@
-"""One request at a time over a line; what the terminal tells in between goes to ``heard``, in order.
+"""One request at a time over a line; messages that come in between go to ``heard``, in order.
 
 A result and a status look alike and carry no number, so an answer belongs to the one request that waits. An answer
 that did not come in time may still come: until it is ruled out the link is ``unsure``, and ``terminal`` asks for the
@@ -56,7 +56,7 @@ class TerminalLink:
             self._line.close()
 
     def fail_link(self, error: DeviceError) -> None:
-        """The line is of no use any more; whoever waits or asks is told."""
+        """Fail the link: the waiting request and later ones raise ``error``."""
         if not self.failed.done():
             self.failed.set_result(error)
         for timer in (self._gap, self._late):
@@ -66,7 +66,7 @@ class TerminalLink:
             self._answer.set_exception(error)
 
     def raise_if_failed(self) -> None:
-        """Raises what ended the line."""
+        """Raise the error that ended the line."""
         if self.failed.done():
             raise self.failed.result()
 
@@ -118,7 +118,7 @@ class TerminalLink:
                 self._take_answer(frame)
                 continue
             if frame.header in (From.RESULT, From.SYNCHRONIZE):
-                log.debug("terminal %s: an answer that nobody waits for is dropped", self.name)
+                log.debug("terminal %s: an unexpected answer is dropped", self.name)
                 continue
             if waits and frame.header in self._signs:
                 self._finish_after_grace()

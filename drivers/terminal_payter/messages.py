@@ -29,7 +29,7 @@ def protocol_payload(options: int) -> bytes:
 
 
 def setup_payload(timeout_s: int) -> bytes:
-    """A session that nobody settles within ``timeout_s`` is voided."""
+    """Build the Setup message. A session not settled within ``timeout_s`` is voided."""
     return uint32_bytes(timeout_s) + bytes([commands.VOID_ON_TIMEOUT])
 
 

@@ -59,9 +59,9 @@ class PayterTerminal:
         self._watching = asyncio.create_task(self._keep_alive(), name=f"terminal {self._link.name}")
 
     async def wait_for_earlier_session(self) -> None:
-        """What somebody before us has begun (a process that died, on a line that did not): a card that was read is sent
-        away. A bank that is being asked cannot be stopped; its answer is waited for and told, since nobody would ever
-        hear of its hold once the terminal is prepared anew."""
+        """End what an earlier process has begun (it died, its line did not): a card that was read is sent away.
+        A bank that is being asked cannot be stopped. Wait for its answer and report it, since its hold would be lost
+        once the terminal is prepared again."""
         status = await self._dialogue.probe_status()
         if status is None or status.state != State.WAIT_AUTH:
             return
@@ -118,7 +118,7 @@ class PayterTerminal:
         async with self._exclusive_request():
             code = await self._send_order(To.CANCEL, b"", _ENDED, State.ENABLED)
             if code == commands.OK or not self._offered:
-                return  # the end of the offer is told, or will be
+                return  # the end of the offer is reported, or will be
             status = await self._dialogue.request_status()
             if status.state in commands.UNPREPARED:
                 await self._restore_after_restart(status)
@@ -166,7 +166,7 @@ class PayterTerminal:
         return await self._send_order(To.START, payload, _STARTED, State.WAIT_CARD, State.WAIT_AUTH)
 
     async def _send_order(self, header: int, payload: bytes, signs: frozenset[int], *states: State) -> int:
-        """A request that may have a result of its own, or only its effect: then the state tells."""
+        """Send a request that has a result of its own, or only an effect: then the state shows it."""
         if self._settings.orders_answer == "result" and header != To.CANCEL:
             return await self._dialogue.request_result(header, payload)
         if self._link.unsure:
@@ -204,14 +204,16 @@ class PayterTerminal:
         return Settlement.REFUSED
 
     async def _restore_after_restart(self, status: Status | None = None) -> bool:
-        """It had lost its state: prepare it anew and say so. False: its state is as it should be."""
+        """Prepare the terminal again if it has lost its state, and report it. Return False if its state is right."""
         status = status or await self._dialogue.request_status()
         if status.state not in commands.UNPREPARED:
             return False
         log.warning("terminal %s: it was restarted", self._link.name)
         await self._dialogue.synchronize_terminal(self._settings.sync_s)
         if await self._dialogue.request_identity() != self.identity:
-            raise Unreachable(f"terminal {self._link.name}: another one is there")  # opened anew, it says who it is
+            raise Unreachable(
+                f"terminal {self._link.name}: another one is there"
+            )  # opened again, it reports its identity
         self._end_offer(Restarted())
         return True
 
@@ -238,10 +240,10 @@ class PayterTerminal:
     def _minor_units(self, amount_cents: int) -> int:
         return amount_cents * self._settings.amount_scale
 
-    # --- what it tells -----------------------------------------------------------------------------------------------
+    # --- what it reports ---------------------------------------------------------------------------------------------
 
     def receive_event(self, frame: Frame) -> None:
-        """A message that is no answer."""
+        """Take a message that is no answer."""
         match frame.header:
             case From.CARD_READ if self._offered:
                 self._read = self._bank_card(frame, 0)
@@ -257,7 +259,7 @@ class PayterTerminal:
                 log.debug("terminal %s: message %02X says nothing new", self._link.name, frame.header)
 
     def _receive_approval(self, frame: Frame) -> None:
-        """Told in every case: what nobody asked for has to be voided."""
+        """Report every approval: one without an offer has to be voided."""
         partial = frame.header == From.PARTIAL
         at = 8 if partial else 4
         if len(frame.payload) < at:
@@ -285,7 +287,7 @@ class PayterTerminal:
         return BankCard(mark or read.mark, told.last4 or read.last4, told.brand or read.brand)
 
     def _end_offer(self, news: TerminalNews) -> None:
-        """Of the offer, if there was one."""
+        """End the offer, if there is one."""
         self._offered, self._misses = False, 0
         self._report_news(news)
 

@@ -354,7 +354,7 @@ async def test_a_vehicle_has_one_session_on_its_plug(kind: str) -> None:
         await seen.port.set_release(False)
         await until(lambda: seen.last.spent)
         told = len(far.said("provided_token"))
-        with pytest.raises(Refused, match="plugged anew"):
+        with pytest.raises(Refused, match="plugged in again"):
             await seen.port.set_release(True)
         assert len(far.said("provided_token")) == told, "it would wait there, for the next vehicle"
         await far.pilot(Pilot.A)

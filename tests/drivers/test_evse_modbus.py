@@ -216,7 +216,7 @@ async def test_a_firmware_that_does_not_tell_its_release_mode(
 ) -> None:
     charx.bank.holes = {POINT + 120}
     async with DRIVER.open(settings(tcp), place()):
-        assert "does not tell whether" in caplog.text
+        assert "does not report whether" in caplog.text
         assert "release mode" in caplog.text
 
 

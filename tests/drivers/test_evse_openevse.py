@@ -427,7 +427,7 @@ async def test_a_spurious_restart_gives_no_energy_and_ends_the_pictures(rig: Rig
         await anext(states)
         rig.board.reboot()
         await until(lambda: not rig.evse.contactor.closed)
-        with pytest.raises(Unreachable, match="started anew"):
+        with pytest.raises(Unreachable, match="has restarted"):
             async with deadline(30):
                 async for _ in states:
                     pass

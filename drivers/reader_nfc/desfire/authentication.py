@@ -43,7 +43,7 @@ def _prove_chained(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> byte
 
 
 def _prove_legacy(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
-    """The station only ever deciphers, the card only ever enciphers; each block starts anew."""
+    """The station only ever deciphers, the card only ever enciphers; each block starts a new chain."""
     b = cipher.decrypt_blocks(challenge)
     first = cipher.decrypt_blocks(a)
     token = first + cipher.decrypt_blocks(xor_bytes(rotate_left(b), first))

@@ -52,7 +52,7 @@ class CardVersion:
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
-    """``rights``: key numbers to read, write, read and write, change; E is everybody, F nobody."""
+    """``rights``: key numbers to read, write, read and write, change; E is free access, F none."""
 
     kind: int
     communication: int
