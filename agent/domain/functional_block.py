@@ -40,10 +40,11 @@ _MARKED: dict[type[Any], Marks] = {}
 
 
 def _marked_handlers(cls: type[Any]) -> Marks:
-    """Name of a method, what it handles, what it answers."""
+    """Name of a method, what it handles, what it answers, in the order of definition: two methods that handle the same
+    event are called in that order."""
     if cls not in _MARKED:
         own = {name: m for c in reversed(cls.__mro__) if c is not object for name, m in vars(c).items()}
-        found = [(n, *m.marks) for n, m in sorted(own.items()) if isinstance(m, FunctionType) and hasattr(m, "marks")]
+        found = [(n, *m.marks) for n, m in own.items() if isinstance(m, FunctionType) and hasattr(m, "marks")]
         _MARKED[cls] = tuple(found)
     return _MARKED[cls]
 

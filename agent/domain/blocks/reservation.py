@@ -139,15 +139,6 @@ class Reservations:
             yield from self._forget_reservation(session.reservation, now)
 
     @handles_events(SituationChanged)
-    def refresh_other_evses(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
-        """Refresh EVSEs that are kept or free now: an event at one EVSE may make another one the
-        last that is left for a reservation."""
-        now_kept = tuple(e.number for e in self._site.evses.values() if is_reserved(self._site, e))
-        changed, self._kept_evses = set(self._kept_evses) ^ set(now_kept), now_kept
-        for number in changed - {event.evse} if event.evse != STATION else ():
-            yield SituationChanged(number)
-
-    @handles_events(SituationChanged)
     def end_unusable_reservations(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         """End a reservation whose EVSE is faulty or closed (2.x H01.FR.09). What may pass in
         seconds (a silent board, a reset) ends none."""
@@ -156,6 +147,15 @@ class Reservations:
             if evse is not None and self._is_out_of_use(evse):
                 yield from self._forget_reservation(reservation.id, now)
                 yield from self._report_reservation_ended(reservation, expired=False)
+
+    @handles_events(SituationChanged)
+    def refresh_other_evses(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
+        """Refresh EVSEs that are kept or free now: an event at one EVSE may make another one the
+        last that is left for a reservation."""
+        now_kept = tuple(e.number for e in self._site.evses.values() if is_reserved(self._site, e))
+        changed, self._kept_evses = set(self._kept_evses) ^ set(now_kept), now_kept
+        for number in changed - {event.evse} if event.evse != STATION else ():
+            yield SituationChanged(number)
 
     def _is_out_of_use(self, evse: EvseRecord) -> bool:
         return not self._site.is_operative(evse) or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults)
