@@ -1,8 +1,9 @@
 """kill -9 of the agent at every step of a session: no transaction lost, doubled, or with a register running backwards;
 settings, availability, cache and queue are there afterwards.
 
-Steps are every OCPP message of a session (before its answer left and after), and the moments after each thing a person
-does. The world lives on, as it does in a street: the car stays on the cable, the meter counts.
+Steps are every OCPP message of a session (before its answer left and after; ``make test``: one of both), and the
+moments after each thing a person does. The world lives on, as it does in a street: the car stays on the cable, the
+meter counts.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from tests.support.strict_csms import StrictCsms
 
 CARD = "04A1B2C3D4E5F6"
 SEED = 20261125
+LOOK_S = 0.1
 WAIT_S, LONGER_S = 1.0, 6.0
 """So long a person waits at most for what a card does; after some taps in vain longer. On a loaded machine the
 simulated card can be too slow for RATS; then the reader looks for it by sensing, which waits for 1 s on this wire, and
@@ -104,7 +106,7 @@ class Driver:
                     evse = await self.station.evse()
                     if evse["told"] and await self._act(evse):
                         return
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(LOOK_S)
         except TimeoutError:
             closed = list(self.csms.transactions.values())[self.before :]
             raise AssertionError(
@@ -136,7 +138,7 @@ class Driver:
         try:
             async with deadline(most_s):
                 while (await self.station.evse())["screen"] in (*screens, None):
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(LOOK_S)
         except TimeoutError:
             pass
 
@@ -148,8 +150,10 @@ class Driver:
 
 
 def steps(version: str) -> list[tuple[tuple[str, ...], float]]:
-    dice = random.Random(SEED)
-    messages = [(moment, *step) for step in STEPS[version] for moment in ("before", "after")]
+    dice = random.Random(f"{SEED}-{version}")
+    moments = ("before", "after")
+    some = [dice.sample(moments, 2 if CAMPAIGN else 1) for _ in STEPS[version]]
+    messages = [(moment, *step) for step, own in zip(STEPS[version], some, strict=True) for moment in own]
     out: list[tuple[tuple[str, ...], float]] = [(m, 0.0) for m in messages]
     for name in DEEDS:
         delays = [dice.uniform(0, 1.2) for _ in range(40 if CAMPAIGN else 1)]

@@ -17,6 +17,7 @@ import aiohttp
 
 from tests.support.busy_machine import busy_factor, deadline, stretched
 
+LOOK_S, SELDOM_S = 0.05, 0.15
 ONE_EVSE = """
 [station]
 id = "CP-1"
@@ -121,9 +122,19 @@ class Simulated:
     async def evse(self, number: int = 1) -> dict[str, Any]:
         return dict((await self.picture())["evses"][number - 1])
 
+    def pauses(self) -> Iterator[float]:
+        """Between two looks at the picture, each of which costs three processes some milliseconds: soon again at first,
+        seldom later, and never more than two seconds of the station's: a screen of four is not missed."""
+        most_s = max(LOOK_S, min(SELDOM_S, 2 / self.speed))
+        pause_s = LOOK_S
+        while True:
+            yield pause_s
+            pause_s = min(most_s, pause_s * 1.25)
+
     async def until(self, what: Callable[[dict[str, Any]], Any], timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait until the picture satisfies ``what``; the failure shows the last one and the log."""
         picture: dict[str, Any] = {}
+        pauses = self.pauses()
         try:
             async with deadline(timeout_s):
                 while True:
@@ -133,7 +144,7 @@ class Simulated:
                             return picture
                     except (KeyError, TypeError):
                         pass  # the agent's half is null while it is down
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(next(pauses))
         except TimeoutError:
             raise AssertionError(f"not reached: {picture}\n{self.said()}") from None
 
