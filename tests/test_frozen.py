@@ -152,7 +152,7 @@ def test_replaced_and_looked_at_without_a_class_made_for_it():
     assert (spec["name"].name, spec["name"].type, spec["name"].default) == ("name", str, "x")
     assert spec["values"].default_factory is dict
     assert (is_record_class(Never), is_record_class(Twin), is_record_class(int)) == (True, True, False)
-    assert not isinstance(vars(Never)["__dataclass_fields__"], dict)  # nobody has asked ``dataclasses``
+    assert not isinstance(vars(Never)["__dataclass_fields__"], dict)  # ``dataclasses`` was not used
     assert replace(Twin(1), name="z") == Twin(1, "z")
     assert list(field_specs(Twin)) == ["evse", "name"]
 

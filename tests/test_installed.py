@@ -49,7 +49,7 @@ def test_whoever_reads_may_have_seen_enough() -> None:
 
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of somebody else, as pip leaves it: one driver is good, one needs an extra, two are broken."""
+    """A package of another maker, as pip leaves it: one driver is good, one needs an extra, two are broken."""
     (tmp_path / "acme.py").write_text(
         "from drivers.blueprint import DRIVER\nNO_DRIVER = 1\nclass Wallbox: pass\n", "utf-8"
     )

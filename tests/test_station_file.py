@@ -173,7 +173,7 @@ def test_mistakes_in_devices_are_told_beside_those_in_tables(tmp_path: Path) -> 
 
 
 def mangled(chance: random.Random) -> str:
-    """One of the station files of ours after somebody has been at it."""
+    """One of the station files of ours after a person has edited it."""
     lines = chance.choice(sorted(STATIONS.glob("*.toml"))).read_text("utf-8").splitlines()
     for _ in range(chance.randint(1, 4)):
         n = chance.randrange(len(lines))

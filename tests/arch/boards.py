@@ -1,4 +1,4 @@
-"""docs/boards.md: what the board maps say, as a page for whoever chooses or buys a charge controller."""
+"""docs/boards.md: what the board maps say, as a page for a person who chooses or buys a charge controller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/faults.md: what can be wrong, who is told what, and what a person has to do."""
+"""docs/faults.md: what can be wrong, which party gets which report, and what a person has to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/meters.md: what the meter maps say, as a page for whoever chooses or buys a meter."""
+"""docs/meters.md: what the meter maps say, as a page for a person who chooses or buys a meter."""
 
 from __future__ import annotations
 

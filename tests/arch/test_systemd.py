@@ -176,7 +176,7 @@ def test_the_journal_is_bounded() -> None:
     assert {"SystemMaxUse", "SystemKeepFree"} <= set(said)
 
 
-# --- what operators are told to write --------------------------------------------------------------------------------
+# --- what operators are asked to write --------------------------------------------------------------------------------
 
 
 def test_the_drop_in_of_the_manual_is_a_good_one(tmp_path: Path) -> None:

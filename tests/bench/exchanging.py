@@ -1,4 +1,4 @@
-"""The agent's link alone, telling MeterValues one after the other: ``python -m tests.bench.exchanging URL COUNT``.
+"""The agent's link alone, sending MeterValues one after the other: ``python -m tests.bench.exchanging URL COUNT``.
 
 Link, dialect, validation both ways, message ids, retries: as in the agent. The queue is in memory.
 """

@@ -1,4 +1,4 @@
-"""A queue that has grown off line, on loopback: how fast it is told, in order, once each and durably removed."""
+"""A queue that has grown off line, on loopback: how fast it is sent, in order, once each and durably removed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def replay(backend: Backend, figures: Figures, rounds: int) -> None:
 
 
 def removals_per_s(queue: Path, alone: Path) -> float:
-    """Of a copy of this queue, each on disk before the next, as the store's PRAGMAs have it; nobody is told."""
+    """Of a copy of this queue, each on disk before the next, as the store's PRAGMAs have it; nothing is sent."""
     shutil.copy(queue, alone)
     with contextlib.closing(sqlite3.connect(alone, isolation_level=None)) as db:
         for pragma in PRAGMAS:

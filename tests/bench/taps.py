@@ -65,7 +65,7 @@ def p99(found: list[float]) -> float:
 
 
 async def show_taps(name: str, descriptor: int, backend: Backend, figures: Figures) -> None:
-    """Of a line that somebody writes to the reader's serial line."""
+    """Of a line that is written to the reader's serial line."""
     await asyncio.sleep(1.0)
     delays = []
     for n in range(TAPS):

@@ -1,7 +1,7 @@
 """Every official certification case that concerns a charge point: 107 of OCPP 1.6, 432 of OCPP 2.0.1.
 
 The lists are data (``cases-VERSION.toml``). Whether a case is claimed follows from what the station declares
-(``declared.py``); nobody can leave out a case without taking back a feature. A claimed case has a test, or stands in
+(``declared.py``); no case can be left out without taking back a feature. A claimed case has a test, or stands in
 ``OPEN`` for as long as it is being built.
 """
 

@@ -1,7 +1,7 @@
 """What the station declares towards certification, in the codes of the certification profiles of OCPP 2.0.1 (Part 5).
 
 A code is either here (offered) or there (not offered, and why); which cases concern the station follows from that.
-Where a variable of the device model tells the same, it stands beside it, and a test holds the two together: who offers
+Where a variable of the device model says the same, it stands beside it, and a test holds the two together: who offers
 ``AuthCacheCtrlr.LifeTime`` declares C-53, and thereby owes its cases.
 """
 
@@ -66,7 +66,7 @@ OFFERED: dict[str, tuple[str, str]] = {
     "socket": ("detachable cable", ""),
     "tethered": ("fixed cable", ""),
 }
-"""Code -> what it is, and the variable that tells it."""
+"""Code -> what it is, and the variable that shows it."""
 
 OPTIONAL = ("SC", "R-2", "C-09.5")
 """Offered, and left out where a station file (``features_off``) or a setting says so: cases of both are claimed."""
@@ -101,7 +101,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "fewer-priorities": ("messages of the backend are not shown", "DisplayMessageCtrlr.Available"),
     "elsewhere": ("not in the certification matrix; only its title is public", ""),
 }
-"""Code -> why it is not offered, and the variable (or action) that would tell that it is."""
+"""Code -> why it is not offered, and the variable (or action) that would show that it is."""
 
 
 def lacking(needs: str) -> str:

@@ -7,7 +7,7 @@
         >> VehicleConnected(1) << ReadMeter(1, "begin:1", True)
     )
 
-Feeding while orders are unclaimed fails, and so does the truth of a play whose last orders nobody claimed. Screens,
+Feeding while orders are unclaimed fails, and so does the truth of a play whose last orders are unclaimed. Screens,
 lamps, timers and status messages are not claimed but looked at: ``screens``, ``lamps``, ``statuses``, ``timers``
 (``status=True``: status messages are claimed as well). Security events are not claimed either: ``noticed()``.
 """
@@ -261,7 +261,7 @@ class Playbook:
         return [m for m in self.told if type(m).__name__ == "TransactionEnded"]
 
     def noticed(self, link: str = LINK) -> list[str]:
-        """Kinds of the security events that this link was told of so far."""
+        """Kinds of the security events that this link has got so far."""
         tells = [o for o in self.log if isinstance(o, Send) and o.link == link]
         return [o.message.kind for o in tells if isinstance(o.message, SecurityHappened)]
 

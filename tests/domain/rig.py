@@ -100,7 +100,7 @@ class Crash(Exception):
 class Outlet:
     """The truth of one EVSE. ``car`` is who is on the cable; energy flows when release is given and the car asks, and
     until the contactor has opened: ``stuck`` opens late. ``dc``: a vehicle takes one session per plug, which the board
-    begins with the release; whoever ends it, it is ``spent``."""
+    begins with the release; however it ends, it is ``spent``."""
 
     car: int | None = None
     cable: bool = False
@@ -120,7 +120,7 @@ class Outlet:
     begun: bool = False
     spent: bool = False
     well_s: float = -1e9
-    """When the board last told that something which blocks is gone."""
+    """When the board last reported that something which blocks is gone."""
 
     def settle(self, now_s: float) -> None:
         """The contactor follows: closes at once, opens a little later."""
@@ -164,7 +164,7 @@ class Config:
     counts: bool = True
     tethered: bool = False
     kinds: tuple[str, ...] = ("AC",)
-    """Of ``KINDS``, outlet by outlet, then anew."""
+    """Of ``KINDS``, outlet by outlet, then again."""
     feed_a: float | None = None
     bays: bool = False
     free_vending: bool = False
@@ -412,7 +412,7 @@ class Rig:
             self.post(self.queue.pop(0))
 
     def _say(self, n: int) -> bool:
-        """Queue the board's picture if it is a new one. A contactor that closes is told at once (in truth within half
+        """Queue the board's picture if it is a new one. A closing contactor is reported at once (in truth within half
         a second: what flows in between is below the register's step)."""
         outlet = self.outlets[n]
         picture = outlet.picture(self.t_s, self.config.counts)
@@ -427,7 +427,7 @@ class Rig:
         return True
 
     def _car_followed(self, n: int, came: bool) -> None:
-        """A session that is to survive the unplug at the car goes on with whoever plugs in next."""
+        """A session that is to survive the unplug at the car goes on with the next driver who plugs in."""
         evse, car = self.site.evses[n], self.outlets[n].car
         if came and evse.session and evse.state is SessionState.ACTIVE and car is not None:
             self.session_car[evse.session.id] = car
@@ -500,7 +500,7 @@ class Rig:
                 f for f in evse.faults if blocks_charging(f) and (session.id not in self.begun or f not in GRACE_S)
             }
             assert not heavy, f"release with {heavy}"
-            forgotten = self.t_s - self.started_s < LASTING_S  # what a board showed before nobody knows
+            forgotten = self.t_s - self.started_s < LASTING_S  # what a board showed before is unknown
             assert forgotten or self.t_s - outlet.well_s >= LASTING_S, "release a moment after a fault"
             known = self.session_car.setdefault(session.id, outlet.car)
             if known != outlet.car:
@@ -513,7 +513,7 @@ class Rig:
             self._say(n)
 
     def _check_told(self, id_: str, token: Token) -> None:
-        """On disk and told, but for a transaction that begins with the energy; and it is of this very token."""
+        """On disk and sent, but for a transaction that begins with the energy; and it is of this very token."""
         own = [m for link, m in self.told if getattr(m, "session", "") == id_ and link == self.links[0]]
         if not self.store["session"][id_]["told"]:
             assert own == []
@@ -560,7 +560,7 @@ class Rig:
         assert drawn_a <= max(min(most, default=drawn_a), kept_a) + 1e-6, f"{drawn_a} A of {most} A"
 
     def _check_levels(self, n: int, evse: EvseRecord) -> None:
-        """The domain's idea of release is the board's, and nobody charges for long with what ends sessions."""
+        """The domain's idea of release is the board's, and no vehicle charges for long with what ends sessions."""
         if n in self.opened and self.outlets[n].here:
             assert evse.release == self.outlets[n].release, "release is not what the session believes"
         if evse.state is not SessionState.ACTIVE:
@@ -573,7 +573,7 @@ class Rig:
             assert self.t_s - since_s <= GRACE_S.get(fault, -1.0), f"charging on with {fault}"
 
     def check_books(self) -> None:
-        """What was told adds up, for every link by itself."""
+        """What was sent adds up, for every link by itself."""
         for link in self.links:
             messages = [m for to, m in self.told if to == link]
             starts: dict[str, TransactionStarted] = {}

@@ -1,5 +1,5 @@
 """Random days on which a backend talks of money all the time: the promises of a session hold as ever, every place that
-was left is told once, and nobody is shown what somebody else has paid."""
+was left is sent once, and no driver is shown what another driver has paid."""
 
 from __future__ import annotations
 

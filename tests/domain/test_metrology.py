@@ -113,7 +113,7 @@ OTHER = replace(SDM, serial="4712")
 def test_who_may_take_the_place_of_the_pinned_meter(
     now: MeterIdentity, billing: bool, policy: MeterPolicy, taken: bool
 ) -> None:
-    """In a bill nobody; otherwise whom the station file names, and without a declared class anybody. A word of the map
+    """In a bill no meter; otherwise the one of the station file, without a declared class any. A word of the map
     (the model) that an upgrade changed is no exchange."""
     assert (why_exchange_refused(MeterWatch(policy, pinned=SDM), now, billing) == "") == taken
 
@@ -386,7 +386,7 @@ def test_what_no_meter_counts_is_no_load() -> None:
 
 
 def test_what_the_station_takes_behind_its_meter_is_no_disagreement() -> None:
-    """60 W that are counted, while the power is told as 0 or as 60 W; but not a register that runs by itself."""
+    """60 W that are counted, while the power is reported as 0 or as 60 W; but not a register that runs by itself."""
     for told_w in (0.0, 60.0):
         play, energy_wh = play_of(), 1000.0
         for _ in range(12_000):

@@ -37,7 +37,7 @@ TARIFF = Tariff(kwh=Decimal("0.50"), minute=Decimal("0.01"))
 
 
 class ClockRig(PayRig):
-    """``clock_s``: how far the clock was set ahead; time itself goes on as it does. ``away``: when nobody watched."""
+    """``clock_s``: how far the clock was set ahead; time itself goes on as it does. ``away``: when no agent watched."""
 
     clock_s, left_s = 0.0, 0.0
 
@@ -77,7 +77,7 @@ class ClockStreet(PayStreet):
         self.rig.clock_s += by_s
 
     def set_meanwhile(self, pick: int, card: BankCard, by_s: float) -> None:
-        """While somebody charges, between two readings."""
+        """While a vehicle charges, between two readings."""
         self.paid(pick, card, "approve")
         for step_s in (by_s, 0.0):
             self.wait(10.0)
@@ -117,8 +117,8 @@ WALK = Walks(ClockStreet, DEEDS, PAY_GONE)
 @pytest.mark.campaign
 @pytest.mark.timeout(0)
 def test_minutes_are_charged_by_time_itself(record_property: Callable[[str, object], None]) -> None:
-    """As in the walks of payments, and the clock is set at random: nobody pays for a minute that has not passed, or
-    that nobody watched."""
+    """As in the walks of payments, and the clock is set at random: no one pays for a minute that has not passed, or
+    that was not watched."""
     charged = 0
     for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         charged += sum(1 for r in street.rig.store.get("payment", {}).values() if r["owed_cents"])

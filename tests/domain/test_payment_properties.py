@@ -1,5 +1,5 @@
 """Whatever happens in whatever order, also to money: what a card is charged is what its session cost, once, or nothing
-and somebody is told (decision 21). The promises of the session (``test_session_properties.py``) hold beside it.
+and it is reported (decision 21). The promises of the session (``test_session_properties.py``) hold beside it.
 
 A walk is a list of deeds drawn from a seed, on a street with a payment terminal and a bank that keeps books of its own.
 The process may end before the disk has what an event remembers, after that, and between any two of its orders. A hold
@@ -61,7 +61,7 @@ def _hold(record: dict[str, Any]) -> Hold:
 
 @dataclass
 class Terminal:
-    """What is true of the terminal and the bank, whoever listens. A hold is known by the terminal that made it and by
+    """What is true of terminal and bank, even if the agent is away. A hold is known by the terminal that made it and by
     its number there: another terminal counts from 1 as well."""
 
     here: bool = True
@@ -156,7 +156,7 @@ class PayRig(Rig):
             super()._carry_out(order, saved)
 
     def _read(self, order: Order) -> None:
-        """Somebody reads the total off the screen."""
+        """A driver reads the total off the screen."""
         if isinstance(order, Show) and order.screen.values.get("cost_final"):
             bill = self.site.evses[order.evse].bill
             assert bill is not None
@@ -213,7 +213,7 @@ class PayRig(Rig):
     # --- the terminal ------------------------------------------------------------------------------------------------
 
     def serve(self, how: str) -> None:
-        """The terminal does the next thing that it was told, and its keeper says so."""
+        """The terminal carries out its next order, and its keeper says so."""
         t = self.terminal
         if not (self.alive and t.here and t.queue):
             return
@@ -246,7 +246,7 @@ class PayRig(Rig):
             self.post(BankCardRead(0, t.payment, card))
 
     def bank(self, how: str) -> None:
-        """The bank's word; the terminal passes it on if somebody listens."""
+        """The bank's word; the terminal passes it on if the agent listens."""
         t = self.terminal
         if t.phase != "auth":
             return
@@ -323,7 +323,7 @@ class PayStreet(Street):
         self.rig.serve(how)
 
     def paid(self, pick: int, card: BankCard, how: str, tariff: Tariff = TARIFF) -> None:
-        """Most of what can go wrong goes wrong while somebody pays; the price changes while the bank thinks."""
+        """Most of what can go wrong goes wrong during a payment; the price changes while the bank thinks."""
         self.plug(pick, True)
         self.served()
         self.tap(card)
@@ -372,7 +372,7 @@ class PayStreet(Street):
             self.rig.post(ButtonPressed(f"outlet-{1 + pick % len(self.rig.outlets)}"))
 
     def reprice(self, tariff: Tariff) -> None:
-        """Somebody sets another price: for who comes, not for who has shown a card."""
+        """Another price is set: for who comes, not for who has shown a card."""
         self.rig.config.offer = AdhocTariff(tariff)
         for evse in self.rig.site.evses.values():
             evse.offer = self.rig.config.offer
@@ -428,7 +428,7 @@ class PayStreet(Street):
         assert record["owed_cents"] in (None, due), "the ceiling was passed"
 
     def _due_cents(self, session: str, key: str) -> int:
-        """By what the backend was told, at the price that its driver has seen, half up."""
+        """By what the backend has got, at the price that its driver has seen, half up."""
         told = [m for _, m in self.rig.told if getattr(m, "session", None) == session]
         begun = [m.meter_wh for m in told if isinstance(m, TransactionStarted)]
         ended = [m.meter_wh for m in told if isinstance(m, TransactionEnded)]
@@ -487,7 +487,7 @@ WALK = Walks(PayStreet, PAY_DEEDS, PAY_GONE)
 @pytest.mark.timeout(0)
 def test_what_is_captured_is_what_was_owed(record_property: Callable[[str, object], None]) -> None:
     """Agent, terminal, line, disk and bank fail at random, the process at every order: each card is charged what its
-    session cost, once, or nothing and somebody is told; nothing stays held that the terminal has told us of."""
+    session cost, once, or nothing and it is reported; no hold that the terminal has reported stays."""
     ends: Counter[str] = Counter()
     for street in WALK.all(SEED, WALKS, STEPS, shape_of):
         ends.update(r["state"] for r in street.rig.store.get("payment", {}).values())

@@ -1,4 +1,4 @@
-"""Life time and room of the cache, stations that ask nobody, and the master pass."""
+"""Life time and room of the cache, stations that request no authorization, and the master pass."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ALIVE = {"local_pre_authorize": True, "auth_cache_lifetime_s": 100}
         (UTC0_S - 101, {}, False),
         (UTC0_S - 99, {"expires_utc_s": UTC0_S - 1}, False),  # the backend may be stricter
         (UTC0_S - 101, {"expires_utc_s": UTC0_S + 999}, False),
-        (None, {}, False),  # nobody knew the time when it was used
+        (None, {}, False),  # the time was unknown when it was used
     ],
 )
 def test_an_entry_lives_so_long_after_its_last_use(used_s: float | None, more: dict[str, Any], known: bool) -> None:
@@ -170,7 +170,7 @@ def test_a_stranger_still_stops_nothing() -> None:
 
 
 def test_it_ends_a_transaction_without_a_session() -> None:
-    """Begun with the cable; nobody has the right yet."""
+    """Begun with the cable; no one has the right yet."""
     play = mastered(tx_start_points=("EVConnected",))
     for event in (CablePlugged(1), VehicleConnected(1), MeterRead(1, "tx:1", wh(500))):
         play.feed(event)

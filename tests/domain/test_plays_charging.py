@@ -75,7 +75,7 @@ class Play(Playbook):
 
 
 def profile(purpose: Purpose, *steps: tuple[int, float], number: int = 1, level: int = 0, **more: Any) -> Profile:
-    """``steps``: second and ampere. Absolute from ``UTC0_S`` on, unless told otherwise."""
+    """``steps``: second and ampere. Absolute from ``UTC0_S`` on, unless given otherwise."""
     schedule = Schedule(
         more.pop("unit", Unit.A),
         tuple(Period(s, float(a)) for s, a in steps),
@@ -104,7 +104,7 @@ def schedule(play: Play, evse: int = 1, duration_s: int = 300, unit: Unit | None
 
 
 def limit(play: Play, evse: int = 1) -> float:
-    """What the board was told last."""
+    """What was last ordered of the board."""
     orders = [o for o in play.log if isinstance(o, SetLimit) and o.evse == evse]
     return orders[-1].limit.current_a or 0.0
 
@@ -142,7 +142,7 @@ def test_a_thin_cable_leaves_its_share_of_the_station_to_the_others() -> None:
 
 
 def test_a_default_profile_holds_from_the_first_moment_on_and_changes_at_its_edges() -> None:
-    """By a timer for the next edge: nobody polls."""
+    """By a timer for the next edge, without polling."""
     play = Play()
     assert put(play, profile(DEFAULT, (0, 16), (60, 10), (90, 8), lasts_s=120)) == "Accepted"
     play.skip()
@@ -395,7 +395,7 @@ def test_a_station_maximum_without_a_start_begins_when_it_is_set() -> None:
     assert schedule(play, 0, 100) == [(0, 20.0), (30, 10.0)]
 
 
-# --- cleared and told ------------------------------------------------------------------------------------------------
+# --- cleared, reported -----------------------------------------------------------------------------------------------
 
 
 def stocked() -> Play:
@@ -536,7 +536,7 @@ def test_the_second_waits_until_the_first_has_come_down() -> None:
 
 
 def test_nobody_gets_what_another_vehicle_may_still_draw() -> None:
-    """The first one was told to come down a moment ago; whatever is told meanwhile makes its car no faster."""
+    """The first one got a lower limit a moment ago; no order in between makes its car no faster."""
     play = two(30.0)
     charging(play.skip())
     plugged_and_begun(play, 2)
@@ -616,7 +616,7 @@ def fed(feed_a: float, *rotations: str) -> Play:
     ("feed_a", "rotations", "shares"),
     [
         (40.0, ("RST", "STR"), (20.0, 20.0)),  # two of three phases share each
-        (40.0, ("R", "S"), (32.0, 32.0)),  # different phases: nobody waits for anybody
+        (40.0, ("R", "S"), (32.0, 32.0)),  # different phases: none waits for the other
         (40.0, ("R", "R"), (20.0, 20.0)),
         (40.0, ("R", "STR"), (20.0, 20.0)),
         (10.0, ("RST", "RST"), (10.0, 0.0)),  # not enough for both
@@ -637,7 +637,7 @@ def test_an_outlet_of_one_phase_that_nobody_named_counts_on_all() -> None:
 
 
 def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> None:
-    """One without a watchdog went on charging: the feed is not somebody else's before release is withdrawn there."""
+    """One without a watchdog went on charging: no other vehicle gets the feed before release is withdrawn there."""
     play = fed(40.0, "RST", "RST")
     assert given(play) == (20.0, 20.0)
     play.skip().restart(2)
@@ -653,7 +653,7 @@ def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> 
 
 
 def test_an_outlet_that_cannot_be_switched_off_keeps_its_share() -> None:
-    """Its vehicle goes on drawing although its session is over: what it takes is nobody else's."""
+    """Its vehicle goes on drawing although its session is over: no other vehicle gets what it takes."""
     play = fed(40.0, "RST", "RST")
     assert given(play) == (20.0, 20.0)
     play.skip().feed(StopWanted(2, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))

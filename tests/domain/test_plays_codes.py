@@ -1,4 +1,4 @@
-"""No QR code leads where nobody may be led, whoever has set its address: one gate before any is painted."""
+"""No QR code leads to a forbidden address, wherever the address was set: one gate before any is painted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A contactor that is closed although nobody has release: it is told, nobody begins there, and no plug is unlocked."""
+"""A contactor closed without release: it is reported, no session begins there, and no plug is unlocked."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def over(play: Playbook, *, contactor: bool) -> Playbook:
     return play.skip()
 
 
-# --- told ------------------------------------------------------------------------------------------------------------
+# --- sent ------------------------------------------------------------------------------------------------------------
 
 
 def test_one_that_is_still_closed_when_the_agent_comes_back_is_told_and_cleared_when_it_opens() -> None:
@@ -320,7 +320,7 @@ def test_a_fault_that_is_raised_again_is_not_cleared_by_the_time_that_ran_before
 
 
 def test_pictures_that_were_on_their_way_when_it_was_withdrawn_count_once() -> None:
-    """Some boards tell every change at once: several pictures of one look are older than the withdrawal."""
+    """Some boards report every change at once: several pictures of one look are older than the withdrawal."""
     play = Playbook(state=PLUGGED).skip()
     for asks in (True, False, True, False):
         play.feed(BoardChanged(1, replace(RELEASED, pilot=Pilot.C if asks else Pilot.B)))

@@ -1,4 +1,4 @@
-"""What charging costs: told by the backend, carried on in between, kept over a restart; what it asks of the meter."""
+"""What charging costs: sent by the backend, carried on in between, kept over a restart; what it asks of the meter."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_less_than_six_amperes_of_the_feed_is_no_pause() -> None:
 
 
 def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
-    """0 W would end its session; the backend is told the truth."""
+    """0 W would end its session; the backend gets the truth."""
     play = running(play_of())
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     assert watts(play) == pytest.approx(LEAST_W)
@@ -123,7 +123,7 @@ def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
 
 
 def test_the_schedule_says_what_such_a_vehicle_takes() -> None:
-    """Told for both versions alike; the station's schedule has the losses in it."""
+    """Reported for both versions alike; the station's schedule has the losses in it."""
     play = running(play_of(EvseRecord(2)))
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     put(play, profile(DEFAULT, (0, 0.0), unit=Unit.W, number=2), 2)
@@ -309,7 +309,7 @@ def test_a_vehicle_that_has_had_its_session_needs_no_share() -> None:
     assert (given(play)[1], play.evse().charging) == (8.0, ChargingState.SUSPENDED_EV)
 
 
-# --- what is told --------------------------------------------------------------------------------------------------
+# --- what is sent --------------------------------------------------------------------------------------------------
 
 
 def test_cable_check_and_precharge_are_no_suspension() -> None:
@@ -411,7 +411,7 @@ def test_an_end_that_the_board_has_made_is_not_the_vehicles() -> None:
 
 
 def test_a_board_that_refuses_release_leaves_no_session_behind() -> None:
-    """Its vehicle was spent a moment before anybody knew: nobody opens the board anew for that."""
+    """Its vehicle was spent a moment before that was known: the board is not opened again for that."""
     play = begun(play_of())
     play.feed(BoardChanged(1, replace(SPENT, released=False)))
     play.feed(MeterRead(1, "end:1", wh(1000)))

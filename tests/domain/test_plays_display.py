@@ -176,7 +176,7 @@ def test_no_whole_token_is_shown() -> None:
 
 
 def test_a_notice_hidden_by_a_question_comes_back_when_the_question_is_over() -> None:
-    """Found by the street of ``test_session_properties``: the answer changed nothing else, so nobody looked again."""
+    """Found by the street of ``test_session_properties``: the answer changed nothing else, so nothing looked again."""
     play = charging(Playbook())
     friend = Verdict(AuthorizationStatus.ACCEPTED, group="G")
     play.feed(TransactionAcknowledged(LINK, "s1", "42", friend))

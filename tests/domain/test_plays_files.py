@@ -1,4 +1,4 @@
-"""Firmware and logs: what is on disk, what is told, and that nobody charges while firmware is installed."""
+"""Firmware and logs: what is on disk, what is reported, and that no vehicle charges while firmware is installed."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_a_signer_judged_during_an_installation_replaces_nothing(outcome: Instal
     play = (play >> SignerJudged("q2", True)).skip()
     assert replies(play) == ["Accepted", "Rejected"]
     assert DropFirmware(first) not in play.log
-    assert play.site.updating is True  # nobody begins to charge
+    assert play.site.updating is True  # no charge begins
 
 
 def test_who_charges_may_finish_and_nobody_begins() -> None:

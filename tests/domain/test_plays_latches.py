@@ -1,4 +1,4 @@
-"""Faults that somebody has to look at: what outlives a restart, and what it takes to be in order again. All that block
+"""Faults that need a person: what outlives a restart, and what it takes to be in order again. All that block
 are over when the board has not shown them for a while."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def welded() -> Playbook:
 
 
 def reset(play: Playbook, ask: ResetRequest) -> Playbook:
-    """The station starts anew, as the order that ended it says."""
+    """The station starts again, as the order that ended it says."""
     assert play >> RequestReceived(LINK, "9", ask) << Like(Response) << Like(Restart, hard=ask.hard)
     play.store.setdefault("restart", {})["ordered"] = {"reason": "RemoteReset", "hard": ask.hard}
     return play.restart(5, state=EMPTY).skip()
@@ -64,7 +64,7 @@ def test_a_hard_reset_acknowledges_what_the_board_no_longer_shows() -> None:
 
 
 def test_a_hard_reset_does_not_talk_away_what_is_there() -> None:
-    """And what goes by itself an hour later was looked at by nobody."""
+    """And what goes by itself an hour later was acknowledged by no one."""
     play = welded()
     assert play >> RequestReceived(LINK, "9", ResetRequest(hard=True)) << Like(Response) << Like(Restart)
     play.store.setdefault("restart", {})["ordered"] = {"reason": "RemoteReset", "hard": True}
@@ -115,7 +115,7 @@ def test_what_blocks_is_over_when_the_board_has_not_shown_it_for_five_seconds() 
 
 
 def test_what_flickers_is_one_fault() -> None:
-    """Nobody hears of it twice, and nobody may start in between."""
+    """It is not reported twice, and no session may start in between."""
     play = Playbook().skip()
     began = len(play.log)
     play = play >> BoardChanged(1, HOT)
@@ -140,7 +140,7 @@ def test_what_only_warns_goes_at_once() -> None:
 
 
 def test_a_reset_that_helped_is_none_that_failed() -> None:
-    """The board drops its fault a moment after it was told to: that counts, without a second try."""
+    """The board drops its fault a moment after the order: that counts, without a second try."""
     play = Playbook(settings={"reset_retries": 0}) >> BoardChanged(1, HOT)
     play = play >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
     play = (play.wait(1) >> BoardChanged(1, EMPTY)).wait(5.1)
@@ -164,7 +164,7 @@ def test_a_reset_makes_nothing_start_between_two_looks_at_a_loose_wire() -> None
 
 @pytest.mark.parametrize("gone_s", [None, 0.0, 4.0], ids=["still shown", "just gone", "gone for 4 s"])
 def test_a_restart_does_not_make_it_over(gone_s: float | None) -> None:
-    """Nobody starts between two looks at a loose wire because the agent was killed in between."""
+    """No session starts between two looks at a loose wire because the agent was killed in between."""
     play = Playbook() >> BoardChanged(1, HOT)
     if gone_s is not None:
         play = (play >> BoardChanged(1, EMPTY)).wait(gone_s)

@@ -22,7 +22,7 @@ from agent.model.types import Fault, Reading
 from tests.domain.playbook import CHARGING, EMPTY, PLUGGED, Playbook, charging
 
 IDLE_S = 10.0
-"""How often the keeper looks at a meter that nobody asks."""
+"""How often the keeper looks at a meter that has no queries."""
 EMPTY_OUTLET = replace(EMPTY, contactor=False)
 
 
@@ -128,7 +128,7 @@ def test_whoever_acknowledges_it_while_the_current_flows_has_not_mended_it() -> 
 
 
 def test_nor_by_a_reset_of_the_station() -> None:
-    """A meter that nobody asks is looked at only later."""
+    """A meter without queries is looked at only later."""
     play = looked(Playbook() >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
     play.store["restart"] = {"ordered": {"reason": "RemoteReset", "hard": True}}
     play.restart(state=EMPTY_OUTLET)

@@ -145,7 +145,7 @@ def test_it_survives_a_restart() -> None:
 
 @pytest.mark.parametrize("record", [{"status": "Nonsense"}, {}, {"status": "Accepted", "group": 5}, {"status": []}])
 def test_a_damaged_list_says_version_0(record: dict[str, Any]) -> None:
-    """The backend sends it anew; the entries that are whole still count."""
+    """The backend sends it again; the entries that are whole still count."""
     play = listing(Playbook(), 5, **of(A, GOOD), **of(B, GOOD))
     play.store["list"][B.value.casefold()] = record
     play.restart().skip()
@@ -232,7 +232,7 @@ def test_what_is_listed_is_not_cached_and_a_contradiction_is_told() -> None:
     play = listing(Playbook(), **of(A, GOOD))
     play >> CardPresented(1, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play.feed(TokenAuthorized("token:1", A, GOOD))
-    assert play  # they agree: nothing to tell
+    assert play  # they agree: nothing to report
 
 
 def test_an_answer_to_the_start_may_contradict_too() -> None:

@@ -101,7 +101,7 @@ def test_an_attempt_that_fell_into_the_absence_of_the_board_is_made_up_for() -> 
 
 
 def test_a_right_that_came_to_nothing_leaves_no_cable_behind() -> None:
-    """Whoever is kept from going shows the card again, and the cable is still in."""
+    """A driver who cannot leave shows the card again, and the cable is still in."""
     play = ended(charging(Playbook()))
     play = play >> UnlockTried(1, "", False)
     play = (play.skip() >> BoardChanged(1, replace(EMPTY, cable=True, locked=True))).skip() >> CardPresented(1, A)

@@ -198,7 +198,7 @@ def test_the_screen_follows_the_meter() -> None:
 
 
 def test_values_for_the_end_may_have_an_interval_of_their_own() -> None:
-    """2.x TxEndedInterval: what is told every 60 s is not kept; what is kept every 100 s is not told."""
+    """2.x TxEndedInterval: what is sent every 60 s is not kept; what is kept every 100 s is not sent."""
     play = Playbook(settings={
         "sample_interval_s": 60, "stop_sample_interval_s": 100, "stop_sampled_measurands": ("Voltage",),
         "clock_aligned_interval_s": 0, "stop_clock_interval_s": 900, "stop_aligned_measurands": ("Current.Import",),

@@ -99,7 +99,7 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
 
 
 def offer(play: Playbook) -> str:
-    """The id of the payment that the terminal was told last."""
+    """The id of the payment that the terminal got last."""
     return [o for o in play.log if isinstance(o, OfferPayment)][-1].payment
 
 
@@ -356,7 +356,7 @@ def test_two_cards_two_outlets() -> None:
 
 
 def test_a_card_at_a_station_that_is_full() -> None:
-    """The terminal waits for the cards that may stop; any other is told that there is no room."""
+    """The terminal waits for the cards that may stop; any other driver is shown that there is no room."""
     play = till()
     paid(play)
     payment = offer(play)
@@ -657,7 +657,7 @@ def test_a_bill_that_is_not_charged_is_told_before_the_terminal_lets_go(restarte
 
 
 def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_and_told_in_the_end() -> None:
-    """Its connection is made anew after each; asked at once each time it would do nothing else, for ever."""
+    """Its connection is made again after each; asked at once each time it would do nothing else, for ever."""
     play, payment = committing()
     began_s = play.t_s
     while record(play, payment)["state"] != "Uncertain" and play.t_s < began_s + 20 * 86400:
@@ -757,7 +757,7 @@ def test_a_bill_for_a_terminal_that_is_away_waits_for_it() -> None:
     )
 
 
-# --- answers that nobody waits for -----------------------------------------------------------------------------------
+# --- answers that no one waits for -----------------------------------------------------------------------------------
 
 
 def test_an_approval_after_the_line_was_lost_for_a_moment_is_as_good() -> None:
@@ -835,7 +835,7 @@ def test_a_bank_that_never_answers() -> None:
 
 @pytest.mark.parametrize("blinked", [False, True])
 def test_a_terminal_that_was_prepared_anew_asks_no_bank_and_takes_the_next_card(blinked: bool) -> None:
-    """It lost power, or its line: it tells at once what it had heard, or nothing any more."""
+    """It lost power, or its line: it reports at once what it had got, or nothing any more."""
     play = till()
     payment = offer(play)
     (play >> BankCardRead(0, payment, CARD)).skip()
@@ -847,7 +847,7 @@ def test_a_terminal_that_was_prepared_anew_asks_no_bank_and_takes_the_next_card(
 
 
 def test_another_card_than_the_one_that_was_read_pays_for_nobody() -> None:
-    """The late answer for somebody who was there before: his hold is let go, and the bank of this one is waited for."""
+    """The late answer for an earlier driver: his hold is let go, and the bank of this one is waited for."""
     play = till()
     payment = offer(play)
     (play >> BankCardRead(0, payment, CARD)).skip()
@@ -963,7 +963,7 @@ def test_a_hold_is_not_sought_at_another_terminal_than_its_bank_was_asked_at() -
 
 
 def test_a_hold_that_is_told_of_while_a_guess_is_under_way_is_let_go_all_the_same() -> None:
-    """The guess came before the hold was there; its answer is heard after the hold was told."""
+    """The guess came before the hold was there; its answer is heard after the hold was reported."""
     play = till()
     payment = unheard(play)
     play.wait(ANSWER_S + 1).skip()
@@ -974,7 +974,7 @@ def test_a_hold_that_is_told_of_while_a_guess_is_under_way_is_let_go_all_the_sam
 
 
 def test_what_is_sought_again_is_uncertain_until_it_is_found() -> None:
-    """Nobody is told that all is well, and the contrary a moment later, each time that the terminal is opened."""
+    """It is not reported that all is well, and the contrary a moment later, each time that the terminal is opened."""
     play = till()
     payment = unheard(play)
     play.wait(ANSWER_S + 1).skip()
@@ -1013,7 +1013,7 @@ def test_a_guess_under_way_is_forgotten_with_the_process() -> None:
     play.restart(state=EMPTY).skip()
     assert record(play, payment)["state"] == "Uncertain"
     assert play >> OPENED << kept("payment", payment, reservation=8) << VoidPayment(0, payment, 8) << OfferPayment
-    play >> PaymentApproved(0, payment, 8, AMOUNT)  # the terminal tells it after all: no guess any more
+    play >> PaymentApproved(0, payment, 8, AMOUNT)  # the terminal reports it after all: no guess any more
     assert play << kept("payment", payment, guessed=False)
     play >> PaymentSettled(0, payment, None)
     assert play << kept("payment", payment, state="VoidPending", reservation=8)

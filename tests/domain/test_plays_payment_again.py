@@ -47,7 +47,7 @@ def test_a_card_that_was_held_too_long_does_not_end_what_it_has_begun() -> None:
 
 @pytest.mark.parametrize("energy", [False, True])
 def test_before_energy_it_takes_half_a_minute(energy: bool) -> None:
-    """A vehicle of direct current that is stopped while it prepares has to be plugged in anew."""
+    """A vehicle of direct current that is stopped while it prepares has to be plugged in again."""
     play = till()
     (play >> PLUG).skip()
     tapped(play)

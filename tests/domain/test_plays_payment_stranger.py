@@ -84,7 +84,7 @@ def test_a_right_that_moves_late_takes_its_hold_along() -> None:
 
 
 def test_a_session_ends_before_the_terminal_lets_go_of_its_money() -> None:
-    """Who parks for days: what nobody has settled in time the terminal gives back by itself."""
+    """Who parks for days: what is not settled in time the terminal gives back by itself."""
     play = till(hold_s=48 * 3600.0)
     payment = paid(play)
     charge(play, 3000, 3600)
@@ -127,7 +127,7 @@ def settlements(play: Playbook) -> list[Any]:
 
 
 def test_another_terminal_is_never_asked_for_money_that_it_does_not_hold() -> None:
-    """Its number 7 is somebody else's."""
+    """Its number 7 belongs to another payment."""
     play = known_terminal()
     payment = paid(play)
     play.skip() >> TerminalLost(0)
@@ -170,7 +170,7 @@ def test_the_same_terminal_and_one_that_says_no_serial_number_are_asked() -> Non
 
 
 def test_a_number_that_the_terminal_has_given_again_is_the_newer_ones() -> None:
-    """A charge was not answered, the terminal starts its numbers anew, and the next card's hold has the same one."""
+    """A charge was not answered, the terminal starts its numbers again, and the next card's hold has the same one."""
     play = till()
     payment = paid(play)
     unplugged(play.skip(), 3000).skip()
@@ -208,7 +208,7 @@ def remote(play: Playbook, evse: int, payment: str, answer: str = "Accepted") ->
 
 
 def test_a_remote_start_with_a_waiting_cards_token_takes_its_right_along() -> None:
-    """Otherwise the right that stays behind would be a second session, which nobody pays."""
+    """Otherwise the right that stays behind would be a second session, which is not paid."""
     play = till(evses=2)
     payment = tapped(play)
     assert play.state(1) is SessionState.AUTHORIZED
@@ -278,7 +278,7 @@ def test_no_session_runs_on_a_payment_that_is_over(state: str) -> None:
 
 
 def test_the_ceiling_is_kept_by_a_meter_that_is_silent_after_a_restart() -> None:
-    """What flowed after the last record counts as well: up to a minute of full power, which no meter tells now."""
+    """What flowed after the last record counts as well: up to a minute of full power, which no meter shows now."""
     play = till()
     paid(play, amount_cents=200)
     charge(play, 3000, 61)  # on disk; 1 EUR is left

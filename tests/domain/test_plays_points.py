@@ -134,7 +134,7 @@ def test_begins_with_the_cable_and_the_right_follows() -> None:
 
 
 def test_begins_with_the_card() -> None:
-    """E_10: the card first; the cable is told as an update."""
+    """E_10: the card first; the cable is sent as an update."""
     p = opened(card(play((RIGHT,)))) << told(
         TransactionStarted, token=A, evse=1, trigger=TriggerReason.AUTHORIZED, charging=ChargingState.IDLE
     )
@@ -266,7 +266,7 @@ def test_the_evse_never_becomes_known() -> None:
 
 
 def test_begins_when_energy_flows() -> None:
-    """E_02: on disk before release, told with the first energy and the register of the begin."""
+    """E_02: on disk before release, sent with the first energy and the register of the begin."""
     p = card(plug(play((ENERGY,)))) << ReadMeter(1, "begin:1", True)
     p = p >> MeterRead(1, "begin:1", wh(500)) << kept("session", told=False) << Like(object) << SetRelease(1, True)
     assert p
@@ -285,7 +285,7 @@ def test_begins_when_energy_flows() -> None:
 
 @pytest.mark.parametrize(("end_wh", "wanted"), [(500, []), (501, ["Started", "Ended"])])
 def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
-    """Without energy nothing; energy that nobody saw flowing is billed all the same."""
+    """Without energy nothing; energy that was not seen flowing is billed all the same."""
     p = card(plug(play((ENERGY,)))).skip() >> MeterRead(1, "begin:1", wh(500))
     p = p.skip() >> CardPresented(1, A)
     p = p.skip() >> MeterRead(1, "end:1", wh(end_wh))
@@ -504,7 +504,7 @@ def test_what_outlives_its_right_survives_too() -> None:
 
 
 def test_its_register_never_runs_back_over_a_kill() -> None:
-    """Energy flowed on although the right has ended (a contactor that does not open), and was told."""
+    """Energy flowed on although the right has ended (a contactor that does not open), and was sent."""
     p = lingering(play(stops=(EV,), traits=COUNTS, settings={"sample_interval_s": 60})).skip()
     p = p >> MeterRead(1, "sample", wh(1016)) << kept("tx", "s1", last_wh=1016)
     p.skip().restart(state=_plugged_for(5.0)).skip()

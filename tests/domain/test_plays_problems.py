@@ -1,4 +1,4 @@
-"""What a backend is told of faults: each once, when it comes and when it is over, and nothing while it cannot hear."""
+"""What a backend gets of faults: each once, when it comes and when it is over, and nothing while it cannot hear."""
 
 from __future__ import annotations
 

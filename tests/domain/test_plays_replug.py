@@ -72,14 +72,14 @@ def told(play: Playbook) -> list[str]:
     ]
 
 
-# --- before energy has flowed: nobody has lost the right -------------------------------------------------------------
+# --- before energy has flowed: no one has lost the right -------------------------------------------------------------
 
 
 @AC_AND_DC
 @pytest.mark.parametrize("free", [False, True], ids=["card", "free"])
 @pytest.mark.parametrize("after_s", [0.0, 0.5])
 def test_a_plug_that_was_not_quite_in_ends_nothing(traits: EvseTraits, free: bool, after_s: float) -> None:
-    """The right was for whoever plugs in; a transaction of 0 Wh helps neither driver nor backend."""
+    """The right was for the next driver who plugs in; a transaction of 0 Wh helps neither driver nor backend."""
     play = begun(traits, free_vending=free)
     play.feed(BoardChanged(1, GONE))
     assert not play.evse().release, "nobody is there: no release for whoever comes"

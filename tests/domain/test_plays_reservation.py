@@ -114,7 +114,7 @@ def test_promised_when_durable() -> None:
 def test_another_card_is_turned_away_and_its_own_uses_it() -> None:
     play = reserved()
     assert (connectors(play), play.screens[1].name) == (["Reserved"], ScreenName.RESERVED)
-    assert play >> CardPresented(1, B)  # nobody is asked
+    assert play >> CardPresented(1, B)  # no authorization is requested
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.REFUSED, "reserved")
     play.wait(10)
     assert tap(play, A)
@@ -445,7 +445,7 @@ def test_a_right_that_may_move_does_not_move_to_what_is_kept() -> None:
 
 
 def test_a_right_that_may_move_leaves_what_it_had() -> None:
-    """One of two is wanted by somebody: whoever waits at the first may still plug in at the second."""
+    """One of two is wanted by another driver: the one who waits at the first may still plug in at the second."""
     play = reserved(Playbook(evses=2), evse=0)
     assert tap(play, B, 0)
     assert connectors(play) == ["Available", "Reserved"]

@@ -203,7 +203,7 @@ def test_the_meter_does_not_come_back() -> None:
 
 
 def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
-    """The contactor of a board that nobody has seen may still be closed: its picture, or ten seconds, come first."""
+    """The contactor of a board that was not seen yet may still be closed: its picture, or ten seconds, come first."""
     play = counting().restart(5) >> CardPresented(1, A) << kept("session")
     play = play >> BoardOpened(1, there(plugged_s=105.0), COUNTS) << ReadMeter(1, "end:1", True)
     assert (
@@ -240,7 +240,7 @@ def test_crash_after_crash_ends_once() -> None:
     for _ in range(3):
         play.restart(5, state=there(plugged_s=500.0)) << ReadMeter
     play = play >> MeterRead(1, "end:1", wh(1800)) << Persist << told(TransactionEnded) << Unlock
-    assert play.restart(5, state=there()) << Unlock  # nobody has heard of the first one
+    assert play.restart(5, state=there()) << Unlock  # the first one was lost
     assert len(play.ended()) == 1
 
 

@@ -43,7 +43,7 @@ LAW_WORDS = "0.59 EUR/kWh, 0.15 EUR/min parked after 10 min, VAT 17% incl."
 
 
 def claims(play: Playbook) -> Signing:
-    """What a meter that signs was told of the begin."""
+    """What a meter that signs got of the begin."""
     begun = [o.signing for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("begin:")]
     assert begun[-1] is not None
     return begun[-1]
@@ -75,7 +75,7 @@ def test_a_card_that_the_backend_was_asked_about() -> None:
 
 @pytest.mark.parametrize("online", [True, False])
 def test_a_card_that_the_cache_knows(online: bool) -> None:
-    """On line as well: nobody was asked for this session."""
+    """On line as well: no authorization was requested for this session."""
     play = station(settings={"local_pre_authorize": True, "auth_cache_enabled": True, "local_authorize_offline": True})
     tapped(play)
     play = play.restart(state=EMPTY)

@@ -122,7 +122,7 @@ def test_a_record_that_is_due_is_waited_for() -> None:
 
 
 def unpaid(unread: bool) -> Playbook:
-    """The bill is told, the record is owed."""
+    """The bill is sent, the record is owed."""
     play = stopped(begun(charging()))
     for n in (1, 2, 3):
         due = replace(wh(5000, at=play.now.stamp), record_due=True)

@@ -163,7 +163,7 @@ def test_pulled_before_the_session_is_on_disk_the_right_stays() -> None:
 
 
 def test_the_cable_of_the_last_car_is_taken_out_while_the_next_driver_fetches_his() -> None:
-    """Found by a walk: the socket was told as occupied until the next plug."""
+    """Found by a walk: the socket was reported as occupied until the next plug."""
     play = Playbook() >> CablePlugged(1) >> ask_start() << Response(LINK, "q1", "Accepted") >> CableRemoved(1)
     assert play
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE

@@ -76,7 +76,7 @@ def lost() -> object:
 
 
 def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: object) -> Playbook:
-    """From withdrawn release and remembered reason to the end that is told, contactor first."""
+    """From withdrawn release and remembered reason to the end that is sent, contactor first."""
     assert play.state() is SessionState.ENDING
     if play.evse().contactor_closed:
         play = play >> ContactorOpened(1)
@@ -308,7 +308,7 @@ def test_a_contactor_that_does_not_close_is_the_stations_pause() -> None:
 
 
 def test_a_board_without_contactor_feedback_charges_when_the_car_asks() -> None:
-    """Decision table: contactor confirmed closed, or the pilot in C where nobody can tell."""
+    """Decision table: contactor confirmed closed, or the pilot in C where that is not known."""
     blind = EvseTraits(contactor_feedback=False)
     play = Playbook(traits=blind, state=EvseState(Pilot.A))
     play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) >> CardPresented(1, A)

@@ -82,7 +82,7 @@ def test_the_voltage_of_direct_current_is_the_vehicles() -> None:
 
 
 def test_what_the_board_takes_back_is_told_again_while_the_meter_sees_it() -> None:
-    """Board and meter told the same; a board looks at what it is wired to."""
+    """Board and meter reported the same; a board looks at what it is wired to."""
     low = 230.0, 229.0, 20.0
     play = Playbook() >> BoardChanged(1, EvseState(faults=frozenset({Fault.UNDER_VOLTAGE})))
     play = looked(play.skip(), 20, *low) >> BoardChanged(1, EvseState())

@@ -97,7 +97,7 @@ class Street:
     def plug(self, pick: int, ready: bool) -> None:
         outlet = self.rig.outlets[self._number(pick)]
         if outlet.car is None:
-            self.rig.pass_time(3.0)  # nobody is faster
+            self.rig.pass_time(3.0)  # no person is faster
             outlet.car, outlet.cable, outlet.ready = next(self.rig.cars), not self.rig.config.tethered, ready
             outlet.since_s, outlet.bay = self.rig.t_s, True
             self.rig.look()
@@ -109,7 +109,7 @@ class Street:
         self.rig.look()
 
     def bounce(self, pick: int) -> None:
-        """A plug makes and breaks contact, faster than anybody could exchange it."""
+        """A plug makes and breaks contact, faster than a person could exchange it."""
         outlet = self.rig.outlets[self._number(pick)]
         car, outlet.car = outlet.car, None
         self.rig.look()
@@ -163,7 +163,7 @@ class Street:
         number = self._number(pick)
         self.rig.outlets[number].stuck = on
         if on:
-            self.rig.meter_failed.add(number)  # what flows after the end was read is nobody's
+            self.rig.meter_failed.add(number)  # what flows after the end was read belongs to no session
 
     def poll(self, pick: int) -> None:
         number = self._number(pick)
@@ -230,7 +230,7 @@ class Street:
         self.rig.ask(SetVariablesRequest({"master_group": group}))
 
     def master(self, pick: int) -> None:
-        """The service comes while somebody charges."""
+        """The service comes while a vehicle charges."""
         self.session(pick, STRANGER)
         self.ask_master("G")
         self.card(0, FRIEND)
@@ -294,7 +294,7 @@ class Street:
     # --- the end of a walk ---------------------------------------------------------------------------------------
 
     def calm_down(self) -> None:
-        """Everything is answered, nobody is here any more, and the station is as new."""
+        """Everything is answered, no vehicle is here any more, and the station is as new."""
         rig = self.rig
         rig.disk_full, rig.crash_at = False, ""
         self.mains(True, None)
@@ -330,7 +330,7 @@ class Street:
         for n in (0, *rig.outlets):
             rig.ask(ChangeAvailabilityRequest(n, True))
         for n in rig.outlets:
-            rig.ask(ResetRequest(hard=True, evse=n))  # somebody has looked at what is latched
+            rig.ask(ResetRequest(hard=True, evse=n))  # the latched faults are acknowledged
         rig.ask(ClearChargingProfilesRequest())
         for n in (0, 1, 2):
             rig.ask(CancelReservationRequest(n))

@@ -1,4 +1,4 @@
-"""One-time tokens against the published vectors, addresses, and the plays of an outlet that somebody pays for."""
+"""One-time tokens against the published vectors, addresses, and the plays of an outlet that is paid for."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
 
 
 def paid() -> Playbook:
-    """Somebody has paid at the page of outlet 1, and the remote start has come."""
+    """A driver has paid at the page of outlet 1, and the remote start has come."""
     play = begun(street())
     play.evse(1).offer = AdhocTariff(Tariff(kwh=parse_rate("0.45")))
     play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("WEB-1"), "77", asks=False)))
@@ -301,7 +301,7 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
 
 
 def charging(tariff: Tariff, wh_now: int = 3000, seconds: float = 60.0) -> Playbook:
-    """The session of somebody who has paid at the page has drawn so much."""
+    """The session of a driver who has paid at the page has drawn so much."""
     play = paid()
     play.evse(1).offer = AdhocTariff(tariff)
     for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), OfferChanged(1, True), VehicleReady(1),

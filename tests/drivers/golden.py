@@ -1,6 +1,6 @@
 """Golden pictures: the screens that matter most, one panel of each layout, byte for byte as they were looked at.
 
-``python -m tests.drivers.golden`` writes them anew, and the poster of docs/displays.md: look at each before it is
+``python -m tests.drivers.golden`` writes them again, and the poster of docs/displays.md: look at each before it is
 committed."""
 
 from __future__ import annotations

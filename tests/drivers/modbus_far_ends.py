@@ -152,7 +152,7 @@ class PtyLine:
         except BlockingIOError:
             return
         except OSError:
-            self._buffer = b""  # nobody has the other end open
+            self._buffer = b""  # no process has the other end open
             asyncio.get_running_loop().remove_reader(self._fd)
             asyncio.get_running_loop().call_later(0.005, self._listen_again)
             return

@@ -18,14 +18,14 @@ class Panel:
 
     def __init__(self, width: int, height: int) -> None:
         self.size = width, height
-        self.memory = bytearray(b"\x63" * (3 * width * height))  # nobody knows what a panel wakes up with
+        self.memory = bytearray(b"\x63" * (3 * width * height))  # the content of a new panel is undefined
         self.on = False
 
     def image(self) -> Image.Image:
         return Image.frombytes("RGB", self.size, bytes(self.memory))
 
     def put(self, x: int, y: int, pixels: bytes) -> None:
-        """Side by side from ``x``, ``y`` on; what is beside the panel is seen by nobody."""
+        """Side by side from ``x``, ``y`` on; what is beside the panel is not seen."""
         pixels = pixels[: 3 * (self.size[0] - x)]
         if x >= 0 and 0 <= y < self.size[1]:
             start = 3 * (y * self.size[0] + x)

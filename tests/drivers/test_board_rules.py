@@ -54,7 +54,7 @@ async def board(tcp: TcpLine) -> AsyncIterator[EvsePort]:
 
 
 async def charging(world: World) -> Evse:
-    """Released by somebody before, and the vehicle takes what it gets."""
+    """Released by another client before, and the vehicle takes what it gets."""
     world.plug_in_vehicle(1)
     evse = released(world)
     await until(lambda: evse.contactor.closed)
@@ -212,7 +212,7 @@ async def test_9_a_reduction_that_is_refused_withdraws_release(board: EvsePort, 
 async def test_9_a_reduction_that_is_not_answered_withdraws_release_within_two_seconds(
     tcp: TcpLine, charx: Charx
 ) -> None:
-    """A board that thinks for longer than anybody waits: the order is given up, the withdrawal goes first."""
+    """A board that thinks for longer than the agent waits: the order is given up, the withdrawal goes first."""
 
     def deaf_for_limits(asked: Asked, good: bytes) -> list[Part]:
         return silent(asked, good) if asked.address == POINT + 301 else [(0, good)]
@@ -248,10 +248,10 @@ async def test_9_a_rise_beyond_what_was_told_withdraws_release(board: EvsePort, 
 
 @pytest.mark.parametrize("how", ["kept", "locked"])
 async def test_9_nothing_is_released_after_a_pause_at_a_limit_in_doubt(board: EvsePort, charx: Charx, how: str) -> None:
-    """Neither by the end of the pause nor by whoever orders release after it: the board has another limit."""
+    """Neither by the end of the pause nor by an order of release after it: the board has another limit."""
     await board.set_release(True)
     await board.set_limit(Limit(current_a=0))
-    charx.put(301, 32)  # a board that has no value for a pause keeps what it was told before
+    charx.put(301, 32)  # a board that has no value for a pause keeps its previous value
     if how == "kept":
         keeps(charx, 301, lambda _: 32)
     else:
@@ -326,7 +326,7 @@ async def test_10_a_withdrawal_is_never_refused(board: EvsePort, charx: Charx) -
 
 
 async def test_10_a_board_that_forgets_is_given_up_rather_than_worn_out(tcp: TcpLine, charx: Charx) -> None:
-    """Its watchdog is gone after every look. Opening it anew does not start the count anew."""
+    """Its watchdog is gone after every look. Opening it again does not restart the count."""
     answer = charx.bank.answer
 
     def forgetful(asked: Asked) -> bytes:

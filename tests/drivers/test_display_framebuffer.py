@@ -138,7 +138,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     first = Image.new("RGB", (320, 240), (10, 20, 30))
     assert buffer.show(first) == 320 * 240 * 2
     assert buffer.show(first.copy()) == 0
-    os.pwrite(os.open(path, os.O_RDWR), b"\xaa\xaa", 0)  # somebody else's pixel, far from the change
+    os.pwrite(os.open(path, os.O_RDWR), b"\xaa\xaa", 0)  # another program's pixel, far from the change
     second = first.copy()
     second.paste((255, 0, 0), (100, 50, 110, 55))
     assert buffer.show(second) == 10 * 5 * 2

@@ -61,7 +61,7 @@ async def test_a_reader_never_sees_half_a_picture(tmp_path: Path) -> None:
 
 
 async def test_what_takes_turns_is_seen_in_turn(tmp_path: Path) -> None:
-    """On 128x64: title, figures, hint and so on, half a second each; and figures that go on do not begin anew."""
+    """On 128x64: title, figures, hint and so on, half a second each; and figures that go on do not begin again."""
     path = tmp_path / "screen.png"
     seen: list[bytes] = []
     whole = said((CHARGING.name, "", dict(CHARGING.values)), "fr")

@@ -100,7 +100,7 @@ class Far:
         (self.evse.faults.add if on else self.evse.faults.discard)(Fault.BOARD_SILENT)
 
     def tell(self, name: str, value: Any, kind: str = "evse_manager_consumer/evse_manager_1", **more: Any) -> None:
-        """Whoever may publish on this broker says it."""
+        """A client that may publish on this broker says it."""
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.broker.publish_message(f"{self.prefix}everest_api/1/{kind}/e2m/{name}", data, **more)
 
@@ -193,7 +193,7 @@ async def test_a_dc_session_by_the_topics(tmp_path: Path) -> None:
 
 
 async def test_a_limit_that_everest_does_not_enforce_is_no_limit() -> None:
-    """The broker has it; nobody behind the broker does. Nothing may be released under it."""
+    """The broker has it; no client behind the broker does. Nothing may be released under it."""
     far = Far()
     async with far.running(), far.open(confirm_s=1.5) as port:
         far.everest.api._commands = {
@@ -214,7 +214,7 @@ async def test_an_everest_that_says_nothing_of_limits_is_not_opened() -> None:
 
 
 async def test_a_limit_that_is_not_lower_needs_no_word_of_its_own() -> None:
-    """What was confirmed is no more than this either: nobody's session ends for a slow EVerest that shall give more."""
+    """What was confirmed is no more than this either: no session ends for a slow EVerest that shall give more."""
     far = Far()
     async with far.running(), far.open(confirm_s=1.0) as port:
         await port.set_limit(Limit(power_w=50_000))
@@ -248,7 +248,7 @@ async def test_what_is_no_limit_confirms_none(said: Any) -> None:
 
 
 async def test_nothing_is_authorised_without_release() -> None:
-    """Whoever provides a token: EVerest asks us, and we say no."""
+    """A token from any provider: EVerest asks us, and we say no."""
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await far.pilot(Pilot.C)
@@ -325,7 +325,7 @@ async def test_at_the_opening_it_says_who_has_had_his_session() -> None:
 
 
 async def test_the_events_of_a_stop_are_a_first_picture_too() -> None:
-    """EVerest tells session_info with each reading of its meter: a stop may be quicker."""
+    """EVerest sends session_info with each reading of its meter: a stop may be quicker."""
     far = Far()
     async with charging(far):
         far.everest._publish_session_info = lambda: None  # type: ignore[method-assign]
@@ -368,7 +368,7 @@ async def test_a_vehicle_has_one_session_on_its_plug(kind: str) -> None:
 
 
 async def test_a_cable_that_was_pulled_is_no_session_that_its_vehicle_has_ended() -> None:
-    """EVerest tells the end of the transaction a moment before that of its session: the reason says what is true."""
+    """EVerest sends the end of the transaction a moment before that of its session: the reason says what is true."""
     far = Far()
     async with charging(far) as seen:
         far.everest._finish_transaction("EVDisconnected")
@@ -421,7 +421,7 @@ async def test_an_ac_point_pauses_below_six_amperes_and_unlocks_when_it_is_open(
 
 
 async def test_who_does_not_draw_yet_is_paused_when_he_does() -> None:
-    """EVerest refuses the pause then, and lets the vehicle begin later: its share of the feed is somebody else's."""
+    """EVerest refuses the pause then, and lets the vehicle begin later: another vehicle gets its share of the feed."""
     far = Far("AC")
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await until(lambda: bool(seen.pictures))
@@ -494,7 +494,7 @@ KINDS = {"validate_token": "auth_token_validator/token_validator_1", "error_rais
 
 
 async def test_nothing_that_is_said_on_the_broker_ends_the_driver() -> None:
-    """Whoever can publish there could have ended the agent, or had us publish wherever he likes."""
+    """A client that can publish there could have ended the agent, or had us publish wherever it likes."""
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await until(lambda: bool(seen.pictures))
@@ -560,7 +560,7 @@ async def test_one_car_never_passes_for_another() -> None:
 
 @pytest.mark.parametrize("exchanged", [False, True])
 async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> None:
-    """EVerest has asked nobody for the one that has charged; one that waits to be authorised is another one."""
+    """EVerest has asked no validator for the one that has charged; one that waits to be authorised is another one."""
     far = Far("AC")
     async with charging(far):
         pass
@@ -576,7 +576,7 @@ async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> 
 
 
 async def test_what_everest_clears_up_after_a_power_cut_is_no_car() -> None:
-    """It tells of the session that it remembers, and that its transaction is over; the car may have left long ago."""
+    """It reports the session that it remembers, and that its transaction is over; the car may have left long ago."""
     far = Far()
     async with far.running(), far.open() as port, Watched(port).running() as seen:
         await until(lambda: bool(seen.pictures))

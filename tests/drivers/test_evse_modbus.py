@@ -412,7 +412,7 @@ async def test_a_plug_that_was_pulled_was_free_even_if_the_next_one_is_locked_al
 
 
 async def test_it_is_enough_that_anybody_has_seen_the_socket_empty(tcp: TcpLine, charx: Charx) -> None:
-    """The next plug was in before the lock was looked at again: it was told as one that could not be freed."""
+    """The next plug was in before the lock was looked at again: it was reported as one that could not be freed."""
     await charx.set_pilot(Pilot.B)
     async with DRIVER.open(settings(tcp, poll_s=0.02), place()) as board:
         seen: list[EvseState] = []
@@ -537,7 +537,7 @@ async def test_faults_of_the_wiring(tcp: TcpLine, charx: Charx) -> None:
 
 
 async def test_faults_at_the_digital_inputs(tcp: TcpLine, charx: Charx) -> None:
-    """A contact that is closed as long as all is well tells a broken wire, too."""
+    """A contact that is closed as long as all is well shows a broken wire, too."""
     more = {"input_faults": ["", "!EmergencyStop", "DoorOpen"], "bay_input": 0}
     async with DRIVER.open(settings(tcp, **more), place()) as board:
         for word, faults in (
@@ -627,7 +627,7 @@ async def test_three_missed_polls_end_the_states(board: EvsePort, charx: Charx) 
 
 
 async def test_a_foreign_release_is_withdrawn(board: EvsePort, charx: Charx) -> None:
-    """Somebody else (the board's web page) gave release: no energy without a session."""
+    """Another client (the board's web page) gave release: no energy without a session."""
     states = board.states()
     await anext(states)
     charx.put(300, 1)
@@ -694,7 +694,7 @@ async def test_a_board_on_a_serial_line_is_written_with_function_16(charx: Charx
 
 
 async def test_a_board_and_a_meter_share_one_line(charx: Charx) -> None:
-    """One RS-485 line: whoever is silent on it does not keep energy on, and begin and end go before looks."""
+    """One RS-485 line: a device that is silent on it does not keep energy on, and begin and end go before looks."""
     charx.bank.floats(2, 0, 230.0, 231.0, 229.0, 16.0, 15.8, 16.1, 3680.0, 3650.0, 3687.0)
     charx.bank.floats(2, 52, 11017.0)
     charx.bank.floats(2, 70, 50.0, 1234.567, 0.5)

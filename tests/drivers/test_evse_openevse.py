@@ -263,7 +263,7 @@ async def test_a_session(rig: Rig) -> None:
         await until(lambda: not rig.evse.lock.locked)
         rig.evse.disconnect_vehicle(cable_too=True)
         await until(lambda: pictures[-1].pilot is Pilot.A)
-        # held it is awake: it tests its relay, and tells a vehicle that asks
+        # held it is awake: it tests its relay, and reports a vehicle that requests energy
         await until(lambda: rig.board.state_code == 0x01)
         assert rig.board.auth_locked
 
@@ -322,7 +322,7 @@ async def test_limits_are_read_back(rig: Rig) -> None:
         assert board.traits.max_a == 20.0
         assert await board.set_limit(Limit(current_a=32.0)) == 20.0
         await charging(rig, board, 16.0)
-        rig.board.build.configured_a = 10  # somebody at its menu
+        rig.board.build.configured_a = 10  # a person at its menu
         assert await board.set_limit(Limit(current_a=16.0)) == 10.0
         state = await seen(board, lambda s: s.offered_a == 10.0)
         assert state.released
@@ -596,7 +596,7 @@ async def test_released_by_somebody_else_in_a_pause_is_withdrawn(rig: Rig) -> No
 
 
 async def test_a_bad_moment_of_the_line_at_the_end_leaves_no_release_behind(rig: Rig) -> None:
-    """Nobody looks at the board any more, and it falls back to 6 A, not to nothing."""
+    """No agent looks at the board any more, and it falls back to 6 A, not to nothing."""
     lost = 0
     obey = rig.board._handle_line
 
@@ -658,7 +658,7 @@ async def test_a_hard_fault_is_cleared_by_the_self_test_of_a_restart(rig: Rig) -
         rig.evse.faults = {Fault.RCD_TEST_FAILED}
         await seen(board, lambda s: bool(s.faults))
         await board.clear_fault()
-        await until(lambda: rig.board.boot_locked)  # it was started anew
+        await until(lambda: rig.board.boot_locked)  # it was started again
         rig.evse.faults = set()
     await until(lambda: not rig.board._is_mute)
     async with rig.open() as board:

@@ -36,7 +36,7 @@ FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 READS = int(os.environ.get("CHARGY_METER_READS", "1000000")) if FULL else 2 * len(METERS)
 OF_ONE_METER = 400 if FULL else 2
-"""Readings before a meter is opened anew."""
+"""Readings before a meter is opened again."""
 WORKERS = (os.cpu_count() or 1) if FULL else 1
 ABREAST = 24
 """Lines that one process serves at a time: most of a line's time is silence."""

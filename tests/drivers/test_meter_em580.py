@@ -98,7 +98,7 @@ class Em580Far(Bank):
             self.end()
 
     def end(self) -> None:
-        """Told so, or because its power went away."""
+        """By order, or because its power went away."""
         if self.units[1][STATE] == 1 and self.slow > 0:
             self.slow = -self.slow
         elif self.units[1][STATE] == 1:
@@ -291,7 +291,7 @@ async def test_a_record_that_is_not_ready_is_due(far: Em580Far) -> None:
 
 @pytest.mark.parametrize("lost", range(0, 24, 2))
 async def test_a_lost_answer_begins_nothing_twice(far: Em580Far, lost: int) -> None:
-    """On a serial line, whichever answer it is: said again, and the state tells what became of it."""
+    """On a serial line, whichever answer it is: said again, and the state shows what became of it."""
     async with opened(far, rtu=True, timeout_s=0.3) as meter:
         far.script.extend([modbus.fine] * lost + [modbus.silent])
         await meter.read_signed(BEGIN)
@@ -356,7 +356,7 @@ async def test_an_unsigned_session_gets_no_other_ones_record(far: Em580Far) -> N
 
 
 async def test_a_record_that_is_owed_stays_until_nobody_asks_for_it(far: Em580Far) -> None:
-    """Whoever is killed before it is on disk reads it again; this meter has room for one."""
+    """An agent that is killed before it is on disk reads it again; this meter has room for one."""
     async with opened(far) as meter:
         await meter.read_signed(BEGIN)
         await meter.read_signed(END)

@@ -81,7 +81,7 @@ class Truth:
     serial: int = 21_060_001
 
     def of(self, row: Row, phases: int) -> float | None:
-        """The value that a register tells, in the row's unit; None: the register tells something else."""
+        """The value of a register, in the row's unit; None: the register holds something else."""
         line = int(row.phase[1:]) - 1 if row.phase else None
         values: dict[str, float] = {
             IMPORT: self.energy_wh,

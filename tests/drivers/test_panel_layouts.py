@@ -300,7 +300,7 @@ def test_qr_code_is_exact_on_the_panel(panel: tuple[int, int, int]) -> None:
 
 @panels
 def test_a_code_stays_while_the_words_take_turns(panel: tuple[int, int, int]) -> None:
-    """Nobody aims a telephone in two seconds and a half: it is there all the time, or at least for ten seconds."""
+    """No one aims a telephone in two seconds and a half: it is there all the time, or at least for ten seconds."""
     for language in LANGUAGES:
         for case in (c for c in CASES if "qr_url" in c[2]):
             shown = faces_of_page(said(case, language), panel[:2], panel[2])

@@ -135,7 +135,7 @@ def test_a_false_preamble_with_a_big_length_hides_nothing() -> None:
         Frame(0, b"\0")
     ]  # the magic is judged at once
     parser = FrameParser()
-    assert parser.feed_chunk(bytes.fromhex("AA F0 3C") + good) == []  # here only the silence tells
+    assert parser.feed_chunk(bytes.fromhex("AA F0 3C") + good) == []  # here only the silence shows it
     assert parser.flush_partial() == [Frame(0, b"\0")]
 
 

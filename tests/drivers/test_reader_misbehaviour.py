@@ -1,5 +1,5 @@
-"""Cards that misbehave: silent, torn away, garbled, endless, lying. Whatever a card does, the reader lives on, nobody
-becomes somebody by it, and the next honest badge is read."""
+"""Cards that misbehave: silent, torn away, garbled, endless, lying. Whatever a card does, the reader lives on, no
+card passes for another, and the next honest badge is read."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def told(port: ReaderPort, timeout_s: float) -> Tap | None:
 async def read(
     port: ReaderPort, text: str, allowed: tuple[str, ...], field: RfField | None = None, card: Card | None = None
 ) -> int:
-    """Until this badge is told; what is told before it may only be refusals and ``allowed``. On a machine that is busy
+    """Until this badge is reported; before it only refusals and ``allowed`` may come. On a machine that is busy
     for longer than a talk may take (``TALK_S``) it is refused once; then its owner holds ``card`` there again. Returns
     how often."""
     again = 0
@@ -161,7 +161,7 @@ async def test_whatever_a_card_does_the_next_badge_is_read(
     field: RfField, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """10,000 cards that misbehave at a random frame in a random way, each followed by an honest badge: the honest one
-    is always read, the other is itself or nobody, and the reader's thread is the same all along."""
+    is always read, the other is itself or none, and the reader's thread is the same all along."""
     seen: Counter[str] = Counter()
     one_by_one = asyncio.Lock()
 

@@ -389,7 +389,7 @@ async def test_a_stuck_driver_is_noticed_by_its_heartbeat(monkeypatch: pytest.Mo
 
 
 async def test_a_driver_that_hangs_is_not_asked_by_one_thread_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can end a thread in a stuck USB driver; a new one every few seconds would take the station with it."""
+    """No program can end a thread in a stuck USB driver; a new one every few seconds would take the station with it."""
     release, opened = threading.Event(), []
 
     def stuck(path: str) -> RfField:
@@ -434,7 +434,7 @@ def test_the_package_costs_nothing_to_import() -> None:
 
 
 def test_tapping_every_second_is_heard_after_the_holdoff() -> None:
-    """A presence that was not told used to restart the wait: an impatient driver was never heard again."""
+    """A presence that was not reported used to restart the wait: an impatient driver was never heard again."""
     debounce, tap = Debounce(1.5), Tap(Token("04A1B2C3D4E5F6"))
     heard = []
     for second in range(6):

@@ -122,7 +122,7 @@ class Pn532:
             return b"\x32\x01\x06\x07"
         if command == 0x10:  # SetSerialBaudRate
             self._next_baud = SPEEDS[data[0]]
-        if command == 0x06:  # ReadRegister; the FIFO still holds SENS_REQ when nobody answered
+        if command == 0x06:  # ReadRegister; the FIFO still holds SENS_REQ when no card answered
             return bytes(0x26 if data[i : i + 2] == b"\x63\x39" else 0 for i in range(0, len(data), 2))
         if command == 0x32 and data[:1] == b"\x01" and not data[1] & 1:  # RFConfiguration: field off
             self._active = False

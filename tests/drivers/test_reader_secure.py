@@ -135,7 +135,7 @@ async def test_a_hidden_uid_without_the_shared_key_is_nobody(field: RfField, sec
         assert await told(port) == Tap(None, "random_uid")
 
 
-# --- who cannot prove himself is nobody --------------------------------------------------------------------------
+# --- a card without proof has no token ---------------------------------------------------------------------------
 
 
 IMPOSTORS: dict[str, Callable[[], Card]] = {
@@ -155,13 +155,13 @@ async def test_there_is_no_way_back_to_the_uid(field: RfField, secure: SecureSet
         assert tap.token is None
         assert tap.reason in ("not_genuine", "unreadable", "random_uid")
         with pytest.raises(TimeoutError):
-            await told(port, 0.3)  # told once
+            await told(port, 0.3)  # reported once
         field.present_card(badge(), 5)
         assert (await told(port)).token == TOKEN
 
 
 async def test_a_key_of_ones_own_does_not_prove_the_uid_of_another(field: RfField, secure: SecureSettings) -> None:
-    """Somebody has got his own badge's key out and shows what he likes under it, behind a random UID."""
+    """A driver has got the key out of his own badge and shows what he likes under it, behind a random UID."""
 
     class Emulator(Chip):
         def _get_card_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:

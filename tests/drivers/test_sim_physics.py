@@ -355,7 +355,7 @@ def test_dc_car_follows_its_curve(tmp_path: Path) -> None:
 
 
 def test_who_comes_to_a_dc_outlet_has_a_battery(tmp_path: Path) -> None:
-    """Where nobody says more; at an AC one a charger of its own."""
+    """Without further keys; at an AC one a charger of its own."""
     evses = [{"number": 1, "kind": "DC", "outlet": "tethered", "max_a": 200, "power_kw": 80.0}, {"number": 2}]
     world = model(tmp_path, evse=evses)
     for n in (1, 2):

@@ -172,7 +172,7 @@ async def test_not_ready_after_power_up_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
-    """The state is lost, the hold is not: it is prepared anew, said, and the hold is settled."""
+    """The state is lost, the hold is not: it is prepared again, reported, and the hold is settled."""
     async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, sync_every_s=0.02) as port:
         told, news = await hold(apollo, port), port.news()
         await port.offer(100)
@@ -192,7 +192,7 @@ async def test_a_commit_right_after_a_restart(tmp_path: Path) -> None:
 
 
 async def test_another_terminal_at_the_same_serial_line_is_not_charged(tmp_path: Path) -> None:
-    """Exchanged so quickly that no question went unanswered: it is told as another one before it is asked for money."""
+    """Exchanged so quickly that no question went unanswered: it is reported as another before it is asked for money."""
     async with running(tmp_path, "serial") as apollo:
         async with apollo.opened() as port:
             told = await hold(apollo, port)
@@ -248,7 +248,7 @@ async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path
 
 @pytest.mark.parametrize("keys", [{}, {"extended": True}])
 async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, keys: dict[str, Any]) -> None:
-    """The line did not notice that it died: were the terminal prepared anew, nobody would ever know of the hold."""
+    """The line did not notice that it died: were the terminal prepared again, the hold would stay unknown."""
     async with running(tmp_path, "serial") as apollo:
         async with apollo.opened(**keys) as port:
             news = port.news()
@@ -296,7 +296,7 @@ async def test_an_approval_that_repeats_nothing_of_the_card_is_for_the_card_that
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_the_card_of_an_approval_is_told_as_it_is_said(tmp_path: Path, trusted: bool) -> None:
-    """Whoever is told of another one than was read lets its hold go; unless hashes differ at this terminal anyway."""
+    """An approval for another card than was read is voided; unless hashes differ at this terminal anyway."""
     async with running(tmp_path) as apollo, apollo.opened(approval_hash=trusted) as port:
         mine = await hold(apollo, port, last4="1111")
         late = await hold(apollo, port, last4="1111", said_as="2222")
@@ -415,7 +415,7 @@ async def test_one_that_does_not_answer_for_once_gets_no_second_name(tmp_path: P
 async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_not_told_as_cancelled(
     tmp_path: Path,
 ) -> None:
-    """Something may be held: the connection ends, and whoever waits is told so."""
+    """Something may be held: the connection ends, and the waiting call gets the error."""
     async with running(tmp_path, "serial", "--bank-s", "0.05") as apollo:
         async with apollo.opened(reply_s=1.0, gap_ms=60) as port:
             news = port.news()
@@ -431,7 +431,7 @@ async def test_a_bank_of_which_neither_the_asking_nor_the_answer_was_heard_is_no
 
 
 async def test_an_approval_for_another_card_does_not_end_the_waiting_of_this_one(tmp_path: Path) -> None:
-    """If its own answer does not come either, that is told with the next looks, not after minutes."""
+    """If its own answer does not come either, that is reported with the next looks, not after minutes."""
     async with running(tmp_path, "tcp", "--bank-s", "0.05") as apollo, apollo.opened(keep_alive_s=0.1) as port:
         news = port.news()
         await port.offer(5000)

@@ -80,7 +80,7 @@ def test_every_fault_says_something(language: str) -> None:
         assert all(said.lines)
         assert said.lines
     assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, {}).lines == (generic,)
-    for fault in Fault:  # what takes an outlet out of service, save what nobody outside can make anything of
+    for fault in Fault:  # what takes an outlet out of service, save what means nothing to a driver
         if blocks_charging(fault) and fault not in (
             Fault.STORE_FAILED,
             Fault.RECORD_POISONED,

@@ -116,7 +116,7 @@ async def test_it_stops_within_its_watchdog_time(killed: Killed, name: str) -> N
 
 @pytest.mark.parametrize("name", GOES_ON)
 async def test_one_without_watchdog_goes_on(killed: Killed, name: str) -> None:
-    """This is why it is refused until somebody accepts it."""
+    """This is why it is refused until an operator accepts it."""
     assert killed.open_after_s[name] is None
     n = BOARDS.index(name) + 1
     await killed.s.until(lambda e: e["contactor"] and e["meter_wh"] > killed.meters_wh[name], n)

@@ -28,7 +28,7 @@ INL = "https://chargex.inl.gov"
 
 @dataclass(frozen=True)
 class Row:
-    """``code``, ``vendor``: as 1.6 tells it; ``tech``: as 2.0.1 does. ``limit_a``: of a fault that only warns, what is
+    """``code``, ``vendor``: as 1.6 sends it; ``tech``: as 2.0.1 does. ``limit_a``: of a fault that only warns, what is
     offered from now on."""
 
     fault: Fault

@@ -1,4 +1,4 @@
-"""A real disk that is full, and one that can only be read: the station tells it, starts nothing, loses nothing that is
+"""A real disk that is full, and one that is read-only: the station reports it, starts nothing, loses nothing that is
 billed, and goes on by itself when the disk is well again. Needs the right to mount; says so where it has none."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 async def remount(folder: Path, how: str) -> None:
-    """As soon as nobody writes any more."""
+    """As soon as no process writes any more."""
     words = ("mount", "-o", f"remount,{how}", str(folder / "state"))
     async with deadline(60):
         while await (await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)).wait():

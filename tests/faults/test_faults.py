@@ -1,4 +1,4 @@
-"""What breaks in a station, by the fault catalogue: energy stops where it must, the backend is told in its own words,
+"""What breaks in a station, by the fault catalogue: energy stops where it must, the backend gets it in its own words,
 and the station comes back when the cause is gone."""
 
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ async def s(opened: Street) -> AsyncIterator[Street]:
 
 
 def errors(s: Street) -> list[tuple[str, str, str]]:
-    """Status, error code and vendor's code, as they were told on outlet 1."""
+    """Status, error code and vendor's code, as they were sent for outlet 1."""
     told = [p for p in s.payloads("StatusNotification") if p["connectorId"] == 1]
     return [(p["status"], p["errorCode"], p.get("vendorErrorCode", "")) for p in told]
 
@@ -52,7 +52,7 @@ async def test_a_fault_in_a_session(s: Street, fault: str, code: str, vendor_cod
     assert evse["told"]["error"] == code
     # the session is gone from memory a commit before the screen changes: a slow disk shows the moment between them
     await s.until(lambda e: (e["session"], e["screen"]) == (None, "out_of_service"))
-    await s.tap("CARD-A")  # nobody may start now
+    await s.tap("CARD-A")  # no session may start now
     await s.screen("refused")
     assert len(s.payloads("Authorize")) == 1
     await s.fault(fault, False)

@@ -1,4 +1,4 @@
-"""``chargy-agent faults``: somebody stands before the station and wants to know what is wrong."""
+"""``chargy-agent faults``: a person stands before the station and wants to know what is wrong."""
 
 from __future__ import annotations
 

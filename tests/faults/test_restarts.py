@@ -96,7 +96,7 @@ async def test_the_car_left_while_nobody_looked(s: Street) -> None:
 
 @pytest.mark.parametrize("step_s", [-1e9, -86400.0, 86400.0])
 async def test_a_real_time_clock_that_lies_is_not_believed(s: Street, step_s: float) -> None:
-    """Off line, so that nobody can put it right: the session before and the one after keep true times."""
+    """Off line, so that no backend can put it right: the session before and the one after keep true times."""
     began = datetime.now(UTC)
     number = await s.charge("CARD-A")
     await s.station.post("/links/backend", {"up": False})

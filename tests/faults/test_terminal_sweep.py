@@ -78,7 +78,7 @@ class Cashier:
         self._task = asyncio.create_task(self._keeper.run())
 
     async def end(self) -> None:
-        """As by SIGKILL: nobody says good-bye, and what was not read yet is lost."""
+        """As by SIGKILL: without a farewell, and what was not read yet is lost."""
         self._keeper.prepare_to_stop()
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -120,7 +120,7 @@ class Cashier:
     async def settle(self, reservation: int, cents: int) -> None:
         cents = self.decided.setdefault(reservation, cents)
         if reservation in self.outcomes:
-            return  # the same approval, told twice
+            return  # the same approval, reported twice
         told: Counter[str] = Counter()
         end_s = asyncio.get_running_loop().time() + SETTLE_S
         while reservation not in self.outcomes:

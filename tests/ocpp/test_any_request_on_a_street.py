@@ -138,7 +138,7 @@ class Talk:
     def _follow(self, asked: object, resetting: bool) -> None:
         rig = self.street.rig
         if isinstance(asked, ResetRequest) and rig.alive and not rig.site.stopping:
-            rig.resetting = resetting  # of one EVSE, or when nobody charges any more
+            rig.resetting = resetting  # of one EVSE, or when no vehicle charges any more
         rig.config.settings["offline_tx_for_unknown_id"] |= rig.site.settings.bool_value("offline_tx_for_unknown_id")
         for name, (low, high) in KEPT.items():
             rig.site.settings.put_value(name, min(max(rig.site.settings.int_value(name), low), high))

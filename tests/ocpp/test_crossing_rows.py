@@ -71,7 +71,7 @@ class Books:
     order: list[str] = field(default_factory=list)
     repeated: int = 0
     torn: dict[str, list[str]] = field(default_factory=dict)
-    """What may only be where something was a dead letter for a while: this version tells the rest without it."""
+    """What may only be where something was a dead letter for a while: this version sends the rest without it."""
 
     def hear(self, action: str, said: dict[str, Any]) -> dict[str, Any]:
         said = json.loads(json.dumps(said))
@@ -218,7 +218,7 @@ class Station:
             await (self.send(deed) if deed in FATES else getattr(self, deed)())
 
     async def plug(self) -> None:
-        """A transaction that begins before anybody has the right."""
+        """A transaction that begins before any driver has the right."""
         await self._begin(None)
 
     async def card(self) -> None:
@@ -443,14 +443,14 @@ async def test_a_start_that_2_0_1_refused_is_tried_again_when_it_comes_back() ->
 
 
 async def test_a_version_is_told_nothing_again() -> None:
-    """The other one came and went before it could be told."""
+    """The other one came and went before it could be sent."""
     async with station("card", "answered", "switch", "unsent", "switch", "end") as s:
         await s.settle()
         assert (s.billed("2.0.1"), numbers(s), s.books.repeated) == (["session-0"], [0, 1], 0)
 
 
 async def test_what_was_told_elsewhere_is_a_gap_where_the_transaction_was_known() -> None:
-    """Closing it would give a number twice: the last message may have arrived although nobody heard so."""
+    """Closing it would give a number twice: the last message may have arrived although no answer came."""
     there = ("switch", "answered", "answered", "sample", "answered", "switch")
     async with station("card", "answered", "sample", "lost", *there, "sample", "end") as s:
         await s.settle()
@@ -478,7 +478,7 @@ async def test_an_end_that_may_have_arrived_waits_for_a_person() -> None:
         (letter,) = await s.store.list_dead_letters()
         assert letter.reason.endswith("it was sent in OCPP 2.0.1 and not answered: look there first")
         assert s.books.numbered == {}, "not even its start"
-        await s.settle()  # somebody has looked: it had not
+        await s.settle()  # an operator has looked: it had not
         assert (s.billed(), list(s.books.numbered)) == (["session-0"], [100])
 
 
@@ -615,7 +615,7 @@ async def test_a_token_that_1_6_cannot_say_waits_for_2_0_1_with_all_of_its_sessi
 
 
 async def test_one_that_began_in_1_6_is_billed_as_soon_as_2_0_1_is_spoken() -> None:
-    """Off line, with a card that is too long for the version that came: nothing of it is told, and nothing lost."""
+    """Off line, with a card that is too long for the version that came: nothing of it is sent, and nothing lost."""
     async with station("switch") as s:
         s.tokens = "TWENTY-CHARACTERS-AND-MORE-"
         await s.do("card", "answered", "sample", "answered")
@@ -669,7 +669,7 @@ async def test_a_session_is_not_its_own_rival(status: str, heard: AuthorizationS
 
 
 async def test_letters_of_an_older_release_can_be_resent() -> None:
-    """It kept the id alone: in 2.0.1 its end is told, in 1.6 it comes back and says what is missing."""
+    """It kept the id alone: in 2.0.1 its end is sent, in 1.6 it comes back and says what is missing."""
     async with station("card", "answered", "end", "switch") as s:
         (row,) = await s.store.oldest_rows("chargy")
         await s.store.dead_letter(

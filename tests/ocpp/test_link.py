@@ -98,7 +98,7 @@ async def test_pending_answers_but_says_nothing_but_boots() -> None:
 
 
 async def test_a_status_of_before_the_boot_is_not_told_twice() -> None:
-    """The domain tells the whole situation when the boot is accepted; what was queued before used to go out too."""
+    """The domain reports the whole situation when the boot is accepted; what was queued before used to go out too."""
     central = Central()
     async with served(central) as serving:
         room = build(serving)
@@ -647,7 +647,7 @@ async def test_a_status_that_did_not_get_through_is_told_again() -> None:
 
 
 async def test_a_status_that_met_silence_is_told_again() -> None:
-    """It counted as told: the backend showed the old status for the rest of the session."""
+    """It counted as sent: the backend showed the old status for the rest of the session."""
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=0.05, rate=1000.0) as room:
         room.link.send(status(ChargingState.CHARGING))
@@ -748,7 +748,7 @@ async def test_flush_waits_for_the_reply_on_the_wire() -> None:
 
 @dataclass
 class Slow(Central):
-    """Answers what follows the boot only when told so."""
+    """Answers what follows the boot only when ordered."""
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -116,7 +116,7 @@ async def test_an_answer_that_comes_after_the_row_has_left_changes_nothing() -> 
 
 class Forgetful(Central):
     """Answers a CALL now, later, with an error, or never; the connection may end before or after it. Numbers every
-    StartTransaction anew, as a central system does that looks at message ids alone."""
+    StartTransaction again, as a central system does that looks at message ids alone."""
 
     def __init__(self, seed: int, calm_after: int) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ def register(payload: dict[str, Any]) -> int:
 
 
 def transactions(central: Central) -> dict[int, set[int]]:
-    """The transaction ids that the values and the end of each session were told with, by the register of its start."""
+    """The transaction ids that the values and the end of each session were sent with, by the register of its start."""
     found: dict[int, set[int]] = {}
     for _, action, payload in central.calls:
         if action in ("MeterValues", "StopTransaction"):

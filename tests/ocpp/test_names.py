@@ -53,7 +53,7 @@ def test_every_fault_has_a_code_of_the_standard() -> None:
     assert ERRORS_16.keys() == set(Fault)
     assert {e.code for e in ERRORS_16.values()} <= set(codes) - {"NoError", "LocalListConflict"}
     assert all(len(e.info) <= 50 and len(e.vendor_code) <= 50 for e in ERRORS_16.values())
-    for fault in Fault:  # a name of the standard is told as itself
+    for fault in Fault:  # a name of the standard is sent as itself
         if fault.value in codes:
             assert ERRORS_16[fault].code == fault.value
 

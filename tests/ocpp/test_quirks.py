@@ -194,7 +194,7 @@ async def transaction_data(value: Value) -> Any:
 
 
 def same(*words: str) -> list[tuple[str, str]]:
-    """Told, and compared with what was told."""
+    """Sent, and compared with what was sent."""
     return [(w, w) for w in words]
 
 

@@ -77,7 +77,7 @@ def test_minimum_duration() -> None:
     drain(queue)
     add(queue, changed(1, ChargingState.SUSPENDED_EV), 10.0, 5.0)
     assert queue.next_due_s(10.0) == 15.0
-    add(queue, changed(1, ChargingState.CHARGING), 12.0, 5.0)  # back again before it lasted: nothing to tell
+    add(queue, changed(1, ChargingState.CHARGING), 12.0, 5.0)  # back again before it lasted: nothing to send
     assert drain(queue, 100.0) == []
     add(queue, changed(1, ChargingState.SUSPENDED_EV), 20.0, 5.0)
     assert drain(queue, 24.9) == []

@@ -307,7 +307,7 @@ def test_stop_heard() -> None:
     assert heard(ENDED, answer, known()).events == (TransactionAcknowledged("chargy", "s1", "42", verdict),)
 
 
-# --- details of what is told -----------------------------------------------------------------------------------------
+# --- details of what is sent -----------------------------------------------------------------------------------------
 
 
 def test_boot_fields_are_cut_and_left_out() -> None:

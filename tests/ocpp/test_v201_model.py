@@ -1,4 +1,4 @@
-"""The device model: every setting has a name or an excuse, what is required is there, what is told works."""
+"""The device model: every setting has a name or an excuse, what is required is there, what is announced works."""
 
 from __future__ import annotations
 

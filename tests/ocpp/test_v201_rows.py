@@ -397,7 +397,7 @@ def test_transaction_heard() -> None:
     assert heard(MeterSampled("s1", 1, (sample(REGISTER),)), {}) == ResponseEffects()
 
 
-# --- details of what is told -----------------------------------------------------------------------------------------
+# --- details of what is sent -----------------------------------------------------------------------------------------
 
 
 def test_boot_fields_are_cut_and_the_reason_is_told() -> None:

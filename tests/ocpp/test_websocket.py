@@ -87,7 +87,7 @@ async def test_what_came_before_the_end_is_still_read() -> None:
 
 
 async def test_nobody_takes_so_nobody_reads() -> None:
-    """A flood stays in the kernel, and is all there when somebody takes it."""
+    """A flood stays in the kernel, and is all there when it is read."""
     count = 200
 
     async def attend(connection: ServerConnection) -> None:

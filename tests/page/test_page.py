@@ -73,7 +73,7 @@ def _goes(page: Any) -> None:
 
 
 def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> None:
-    """The demonstration with its own central system, told to speak the newer version."""
+    """The demonstration with its own central system, made to speak the newer version."""
     path = write_station(tmp_path)
     with simulated(str(path), "--port", "0", "--speed", "20", "--ocpp", "2.0.1") as simulation:
         simulation.wait_healthy()

@@ -97,7 +97,7 @@ async def every_fault(s: Street, noticed: set[str], look_s: float) -> None:
 
 
 async def every_setting(s: Street) -> None:
-    """Read, and written anew with what was read."""
+    """Read, and written again with what was read."""
     if isinstance(s, Street201):
         reports = [
             await s.report("GetBaseReport", reportBase=base)

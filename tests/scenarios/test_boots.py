@@ -1,5 +1,5 @@
 """A backend that says Pending or Rejected, and people who want to charge meanwhile, on both versions: what off line is
-allowed is allowed now (OCPP 1.6 4.2 and 2.0.1 B02 leave it to the operator), nothing of it is told before the boot is
+allowed is allowed now (OCPP 1.6 4.2 and 2.0.1 B02 leave it to the operator), nothing of it is sent before the boot is
 accepted, and then all of it is, with the energy to the Wh. The backend itself starts nothing meanwhile."""
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ KEPT = set(
     reboot extra_fault_names extra_fault_base green red blue yellow folder
     """.split()  # noqa: SIM905
 )
-"""Where a device is, and how the parts of the file belong together: nobody could answer at another address."""
+"""Where a device is, and how the parts of the file belong together: no device could answer at another address."""
 
 
 def values(hint: Any) -> st.SearchStrategy[Any] | None:

@@ -95,7 +95,7 @@ async def test_twenty_kills_in_a_row_are_twenty_restarts(tmp_path: Path) -> None
 
 
 async def test_the_killed_one_is_gone_at_once(tmp_path: Path) -> None:
-    """Nobody may see it alive, or kill it twice, until the kernel has told its parent."""
+    """No caller may see it alive, or kill it twice, until the kernel has informed its parent."""
     async with supervised(SLEEPER, tmp_path) as (child, _):
         await wait_until(lambda: child.pid, "a start")
         child.kill()
@@ -218,7 +218,7 @@ async def test_the_last_words_of_one_agent_are_not_those_of_the_next(tmp_path: P
 
 
 async def test_who_asks_gets_no_picture_of_before(tmp_path: Path) -> None:
-    """What was told last may be a tenth of a second old, or older where nobody said that something had changed."""
+    """What was reported last may be a tenth of a second old, or older without a report of a change."""
     now = {"agent": {"queue": 0}}
     async with watching(tmp_path / "s") as watch, StatusSocket(tmp_path / "s", lambda: dict(now), lambda: None):
         await wait_until(lambda: watch.said, "a picture")

@@ -67,7 +67,7 @@ async def begun(s: Street201, version: str) -> Transaction:
 
 
 async def told_in(s: Street201, version: str, begun: Transaction) -> Transaction:
-    """The same session in this version: its real start (with each boot the clock is set anew, a little). The station
+    """The same session in this version: its real start (with each boot the clock is set again, a little). The station
     has heard by which name it goes there."""
     await s.heard(lambda: of(s, version, begun))
     await s.empty()
@@ -100,7 +100,7 @@ async def dead(s: Street201, *words: str) -> str:
 
 @ways
 async def test_a_session_that_runs_goes_on_in_the_other_version(s: Street201, first: str, then: str) -> None:
-    """It is told there at once, so that it can be ended from there by the name that it has there."""
+    """It is reported there at once, so that it can be ended from there by the name that it has there."""
     before = await begun(s, first)
     await spoken(s, then)
     after = await told_in(s, then, before)
@@ -164,7 +164,7 @@ async def test_what_a_version_has_set_holds_in_the_other(s: Street201, first: st
 @pytest.mark.campaign
 @ways
 async def test_killed_at_each_step_of_the_crossing(s: Street201, first: str, then: str, record_property: Any) -> None:
-    """The session ends while nobody listens; on the way home in the other version the agent is killed: before and after
+    """The session ends off line; on the way home in the other version the agent is killed: before and after
     the answer to each message of the bill."""
     steps = KILLS[then] if CAMPAIGN else SAMPLE[then]
     for moment, step in steps:
@@ -207,8 +207,8 @@ async def kill(s: Street201, done: list[str]) -> None:
 
 
 async def test_an_end_that_may_have_arrived_is_left_to_a_person(s: Street201) -> None:
-    """The agent is killed before the answer to an end, and the backend comes back in another version: to tell it there
-    could bill it twice, not to tell it could lose it."""
+    """The agent is killed before the answer to an end, and the backend comes back in another version: to send it there
+    could bill it twice, not to send it could lose it."""
     before = await begun(s, "2.0.1")
     ended: list[str] = []
     killed: list[str] = []

@@ -1,5 +1,5 @@
 """The stations of ``config/stations`` that charge with direct current, played as people find them: from the bank card
-to the bank's books, the screen, the journal and what the backend is told."""
+to the bank's books, the screen, the journal and what the backend gets."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def shown(s: Simulated, words: str, n: int = 1) -> None:
 
 
 async def journal(s: Simulated, word: str = "") -> list[list[str]]:
-    """What ``payments list`` says, row by row; once ``word`` is in it: the bank knows what it was told before the agent
+    """What ``payments list`` says, row by row; once ``word`` is in it: the bank knows what it was sent before the agent
     has heard its answer."""
     async with deadline(60):
         while True:
@@ -267,7 +267,7 @@ async def test_the_terminal_loses_power_meanwhile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("comes_back", ["at once", "later"])
 async def test_the_agent_is_killed_meanwhile(tmp_path: Path, comes_back: str) -> None:
-    """EVerest ends its transaction when nobody speaks to it any more, or when the agent is back and says so; a DC
+    """EVerest ends its transaction when no client speaks to it any more, or when the agent is back and says so; a DC
     vehicle takes no second one on the same plug. What flowed until then is billed once."""
     async with played(tmp_path, "dc-ccs") as s:
         first = (await s.until(waits))["evses"][0]["meter_wh"]
@@ -336,7 +336,7 @@ async def test_one_terminal_sells_both_kinds_of_current(tmp_path: Path) -> None:
         await s.until(at(2, lambda e: e["cp"] == "B"))
         await tap(s, "1111")
         await charged(s, 50, 2)
-        await tap(s, "2222")  # somebody else's, or the same driver's second one?
+        await tap(s, "2222")  # another driver's, or the same driver's second one?
         await s.until(at(1, lambda e: e["screen"] == "choose_outlet"))
         assert len((await s.picture())["ledger"]["holds"]) == 1
         await plug(s, 1)

@@ -52,7 +52,7 @@ DEEDS = ["plug", "tap", "tap_again", "unplug"]
 
 
 def words(action: str, payload: dict[str, Any]) -> list[str]:
-    """What tells one message of an action from another."""
+    """What distinguishes one message of an action from another."""
     if action == "StatusNotification":
         return [payload.get("status") or payload["connectorStatus"]]
     return [payload["eventType"], payload["triggerReason"]] if action == "TransactionEvent" else [""]
@@ -88,7 +88,7 @@ class Trap:
 
 @dataclass
 class Driver:
-    """A patient person: looks at the station and does what comes next, whatever happens to the agent. Nobody has to
+    """A patient person: looks at the station and does what comes next, whatever happens to the agent. He need not
     pull at the car first: a plug that stays locked after its session is a station that is stuck. Comes again if the
     step did not come: a tap more than was needed is a right for the next one, who then asks for none."""
 
@@ -128,7 +128,7 @@ class Driver:
             await self._do("unplug", "/evses/1/unplug", {"side": "station"})
         over = bool(closed) and not evse["cable"] and evse["told"]["status"] == "Available"
         if over and not self.trap.springs:
-            await asyncio.sleep(WAIT_S)  # what has been told is known here a moment before it has been answered
+            await asyncio.sleep(WAIT_S)  # what has been sent is known here a moment before it has been answered
             if not self.trap.springs:
                 self.before = len(self.csms.transactions)
         return over and self.trap.sprung

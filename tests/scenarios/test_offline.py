@@ -96,7 +96,7 @@ async def test_stopped_while_the_road_is_closed(s: Street, how: dict[str, bool])
     assert stop is not None
     assert stop["meterStop"] == (await s.station.evse())["meter_wh"]
     since_s = (datetime.fromisoformat(stop["timestamp"]) - at).total_seconds()
-    assert tapped_s - after_s - 1 < since_s < finished_s - before_s + 1  # when it happened, not when it was told
+    assert tapped_s - after_s - 1 < since_s < finished_s - before_s + 1  # when it happened, not when it was sent
     in_order(s)
 
 

@@ -61,7 +61,7 @@ async def test_a_fault_of_the_board_ends_it(s: Street) -> None:
 
 async def test_the_agent_is_killed_while_it_charges(s: Street) -> None:
     """This board cannot fall back to nothing: it gives 6 A to the vehicle that was released until the agent is back,
-    and what was drawn meanwhile is in the bill. Nobody else gets anything (the driver's own tests)."""
+    and what was drawn meanwhile is in the bill. No other driver gets anything (the driver's own tests)."""
     number = await s.charge("CARD-A")
     evse = await s.until(lambda e: e["limit_a"] == 32 and e["power_w"] > 7000)
     await s.station.post("/agent", {"action": "kill"})

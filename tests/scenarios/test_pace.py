@@ -30,7 +30,7 @@ def clock_of(pace: Pace, boots: dict[str, Any], now: list[float]) -> Clock:
 
 @given(RATES, st.floats(1, 1e6), STEPS)
 def test_time_goes_on_over_every_switch(first: float, begin_s: float, steps: list[tuple[float, float, bool]]) -> None:
-    """Neither stamps nor UTC go back or leap, whether the simulation was started anew in between or not."""
+    """Neither stamps nor UTC go back or leap, whether the simulation was started again in between or not."""
     now, pace = [begin_s], Pace.first_pace(first)
     clock = clock_of(pace, {}, now)
     clock.heard_utc(BUILT_UTC_S + 1e6, 0.0)

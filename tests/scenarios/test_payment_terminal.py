@@ -26,7 +26,9 @@ async def test_the_terminal_of_a_station(tmp_path: Path) -> None:
         for body in ({}, {"action": "explode"}):
             await s.post("/terminal", body, 400)
         await s.post("/terminal/card", {"evse": 2}, 404)
-        await s.post("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": 1})  # nobody is asking
+        await s.post(
+            "/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": 1}
+        )  # no session waits for it
         await s.post("/terminal", {"action": "offline"})
         await s.until(lambda p: p["terminals"][0]["online"] is False)
         await s.post("/terminal", {"action": "power_cycle"})

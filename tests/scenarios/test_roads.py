@@ -129,7 +129,7 @@ async def test_a_session_on_a_bad_road(s: Street201, road: str) -> None:
 
 @pytest.mark.parametrize(("opened", "step_s"), LIES, indirect=["opened"])
 async def test_a_clock_that_lies_after_a_restart(s: Street201, step_s: float) -> None:
-    """Off line, so that nobody can put it right before the session has ended."""
+    """Off line, so that no backend can put it right before the session has ended."""
     number = await charge(s)
     began = asyncio.get_running_loop().time()
     at = await station_time(s)
@@ -149,8 +149,8 @@ async def test_a_clock_that_lies_after_a_restart(s: Street201, step_s: float) ->
 
 @pytest.mark.parametrize("opened", ["1.6", "2.0.1"], indirect=True)
 async def test_a_session_before_the_first_contact(s: Street201) -> None:
-    """First power-up without a network, and a real-time clock of 1970: nobody has ever told the time. What happened is
-    dated when the backend at last tells it, also what happened before a power cut."""
+    """First power-up without a network, and a real-time clock of 1970: the time was never set. What happened is
+    dated when the backend at last sends it, also what happened before a power cut."""
     await s.off_line()
     await s.station.post("/agent", {"action": "stop"})
     await s.station.until(lambda p: p["agent"]["pid"] is None)

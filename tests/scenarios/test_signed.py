@@ -1,5 +1,5 @@
 """A meter that signs, a whole station and a central system: what the meter has signed arrives byte for byte and is
-verified there by somebody else's verifier, although the agent is killed in the middle of the session."""
+verified there by a foreign verifier, although the agent is killed in the middle of the session."""
 
 from __future__ import annotations
 

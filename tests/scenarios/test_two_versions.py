@@ -66,7 +66,7 @@ async def test_a_card_that_the_backend_could_not_be_told_is_refused_off_line_too
 
 
 async def test_a_backend_that_changes_its_version(tmp_path: Path) -> None:
-    """A session each way that begins and ends while nobody listens; the other version brings it home."""
+    """A session each way that begins and ends while no backend listens; the other version brings it home."""
     text = station_text(1, backend=BOTH, settings="offline_tx_for_unknown_id = true")
     async with Backend(speaks=("1.6",)) as csms, Simulated(tmp_path, text, csms.url, 20.0) as station:
         s = Street201(station, csms)
@@ -113,7 +113,7 @@ async def central(port: int, version: str, journal: Path) -> AsyncIterator[Centr
 
 @pytest.mark.parametrize(("first", "then"), [("2.0.1", "1.6"), ("1.6", "2.0.1")])
 async def test_one_book_for_both_versions(tmp_path: Path, first: str, then: str) -> None:
-    """Before a central system that shares no codec with us and is installed anew in the middle of a session: one bill,
+    """Before a central system that shares no codec with us and is installed again in the middle of a session: one bill,
     and nothing in it that a station must not do."""
     journal = tmp_path / "journal.jsonl"
     text = station_text(1, backend=BOTH, settings="sample_interval_s = 5")

@@ -65,7 +65,7 @@ def test_a_customer_and_a_signed_address_are_hidden() -> None:
 
 
 def test_tokens_in_the_data_of_a_vendor() -> None:
-    """SetUserPrice names the driver in a JSON text; what is no JSON may name anybody."""
+    """SetUserPrice names the driver in a JSON text; what is no JSON may contain any name."""
     price = {"vendorId": "v", "data": '{"idToken": "04A1B2C3D4E5F6", "priceText": "0.30 €/kWh"}'}
     told = json.dumps(without_tokens([price, {"data": "04A1B2C3D4E5F6"}, {"data": "12345678"}]), ensure_ascii=False)
     assert "04A1B2" not in told

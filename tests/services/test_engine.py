@@ -266,7 +266,7 @@ async def test_a_link_is_told_to_connect_anew():
 
 
 async def test_who_looks_sees_nothing_half_done():
-    """Whoever finds no session any more and an empty queue has the bill."""
+    """A reader that finds no session and an empty queue has the bill."""
     engine, disk, _ = make()
     running = asyncio.create_task(engine.run())
     disk.gate.clear()
@@ -285,7 +285,7 @@ async def test_who_looks_sees_nothing_half_done():
     for _ in range(20):
         await asyncio.sleep(0)
     assert seen == []
-    gone.cancel()  # who does not wait for it any more holds nobody up
+    gone.cancel()  # a caller that has left delays no other
     engine.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
     disk.gate.set()
     await asyncio.wait_for(asyncio.gather(*looks), stretched(10))

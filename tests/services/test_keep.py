@@ -1,4 +1,4 @@
-"""Keepers: open, use, fail, back off, tell. The ports here are small and honest; real drivers have their own tests."""
+"""Supervisors: open, use, fail, back off, report. Ports here are small; real drivers have their own tests."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -254,7 +254,7 @@ async def test_a_withdrawal_is_confirmed_when_the_board_shows_an_open_contactor(
 
 
 async def test_a_look_that_is_lost_after_a_withdrawal_is_no_failure_three_are():
-    """Two noisy answers must not open a board anew under a session that only pauses."""
+    """Two noisy answers must not open a board again under a session that only pauses."""
     board = Board()
     k, events, task = await opened(board)
     board.lost_looks = [Unreachable("lost"), Garbled("noise")]
@@ -383,7 +383,7 @@ async def test_but_not_for_ever_then_it_is_told(monkeypatch):
     assert events.count(ReleaseRefused(1)) == 1
     assert board.did.count(("open",)) == 1
     board.refuse_release = 0
-    for on in (False, True):  # a new wish begins anew
+    for on in (False, True):  # a new order begins again
         k.accept_order(SetRelease(1, on))
         await asyncio.sleep(0)
     await until(lambda: k._release.given)
@@ -408,7 +408,7 @@ async def test_a_release_that_is_withdrawn_meanwhile_is_not_asked_for_again(monk
 
 @pytest.mark.parametrize("lower", [Limit(8.0), Limit(16.0, 1), Limit(0.0)])
 async def test_who_cannot_be_bounded_lower_gets_nothing(lower):
-    """What he does not give up is somebody else's by now: the board is opened anew, with release withdrawn."""
+    """What he does not give up belongs to another by now: the board is opened again, with release withdrawn."""
     board = Board()
     k, _, task = await opened(board)
     k.accept_order(SetLimit(1, Limit(16.0, 3)))
@@ -423,7 +423,7 @@ async def test_who_cannot_be_bounded_lower_gets_nothing(lower):
 
 
 async def test_without_a_confirmed_limit_nothing_is_released():
-    """The board may offer what it was told long ago: it is opened anew."""
+    """The board may offer what was ordered long ago: it is opened again."""
     board = Board()
     k, _, task = await opened(board)
     board.refuse_limit = True

@@ -106,7 +106,7 @@ def test_what_cannot_be_done_says_why_and_makes_no_store(tmp_path: Path, words: 
 
 
 def test_a_station_whose_file_has_no_terminal_any_more_still_knows_its_payments(tmp_path: Path) -> None:
-    """Once they were on disk and nobody told of them."""
+    """Once they were on disk and not reported."""
     file = tmp_path / "station.toml"
     file.write_text('[station]\nstate_dir = "state"\n[[evse]]\nnumber = 1\n')
     facts = {"payment": {"c": payment("c", PayState.VOID_PENDING).to_record()}}

@@ -58,7 +58,7 @@ async def test_an_end_that_is_resent_takes_its_start_along(tmp_path: Path) -> No
 async def test_a_start_takes_the_end_along_that_was_sent_without_a_number(
     tmp_path: Path, known: dict[str, Any], goes_along: bool
 ) -> None:
-    """Told again alone it would be a transaction that nothing ends."""
+    """Sent again alone it would be a transaction that nothing ends."""
     store = await buried(tmp_path / "agent.db", "s1", "s2")
     first, _, end, other, *_ = [x.seq for x in await store.list_dead_letters()]
     await store.put_facts([Put("transaction", "chargy/s1", {"id": "", **known})])

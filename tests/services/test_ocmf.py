@@ -61,7 +61,7 @@ GOLDEN_SIGNATURE = (
 
 
 def golden_key(path: Path) -> Path:
-    """The key whose scalar is the SHA-256 of a text: anybody can make it again, so it signs nothing else."""
+    """The key whose scalar is the SHA-256 of a text: everyone can make it again, so it signs nothing else."""
     scalar = int.from_bytes(hashlib.sha256(b"chargy-agent ocmf test key").digest(), "big")
     pem = ec.derive_private_key(scalar, ec.SECP256R1()).private_bytes(
         form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
@@ -201,7 +201,7 @@ def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: OcmfSigner) ->
 def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
     signer: OcmfSigner, own: bool, killed: bool, later_wh: int
 ) -> None:
-    """Stop point EVConnected. A register that moves afterwards is billed, and the end's reading is not told for it."""
+    """Stop point EVConnected. A register that moves afterwards is billed, and the end's reading is not sent for it."""
     play = session(signer, tx_stop_points=("EVConnected",))
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
     play.feed(ContactorOpened(1))

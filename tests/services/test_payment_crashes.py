@@ -328,7 +328,7 @@ def drawn(draw: random.Random) -> list[tuple[int, str]]:
 @pytest.mark.timeout(0)
 async def test_whoever_dies_when(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """The agent's process ends and the terminal loses power at random points of a payment, up to three times: captured
-    is what the meter says, once, or nothing and somebody is told."""
+    is what the meter says, once, or nothing and it is reported."""
     runs = [drawn(random.Random(f"{SEED}:{n}")) for n in range(RUNS)]
     ends = await _all(tmp_path, runs)
     record_property("runs", RUNS)

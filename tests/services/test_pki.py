@@ -126,7 +126,7 @@ def _of_another_name(csr: str) -> str:
 
 
 def _by_a_leaf(csr: str) -> str:
-    """Somebody's certificate is no authority, whoever has signed it."""
+    """A leaf certificate is no authority, whatever has signed it."""
     somebody = Authority(name="Somebody")
     middle = pem(CPO.certify(named("Somebody"), somebody.key.public_key()))
     return somebody.sign(csr) + middle

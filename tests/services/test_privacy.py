@@ -1,4 +1,4 @@
-"""The mask on the journal: whoever writes a line, no whole card number and no secret is in it."""
+"""The mask on the journal: whatever writes a line, no whole card number and no secret is in it."""
 
 from __future__ import annotations
 

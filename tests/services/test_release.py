@@ -93,7 +93,7 @@ class BoardModel:
         self.refuses: dict[str, int] = {"give": 0, "limit": 0, "unlock": 0, "hold": 0}
         self.lost = False
         self.forgets = True
-        """Somebody else's release is taken away by a withdrawal; False: the board obeys no withdrawal."""
+        """Another client's release is taken away by a withdrawal; False: the board obeys no withdrawal."""
         self._transfers_s = itertools.cycle(shape.transfers_s)
         self._unlocks_s = itertools.cycle(shape.unlocks_s)
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []

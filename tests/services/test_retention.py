@@ -102,7 +102,7 @@ async def test_boots_and_poisoned_records_are_bounded(tmp_path: Path) -> None:
 
 
 def old_file(path: Path, schema: int) -> None:
-    """A store as the program of that time wrote it, with a page that nobody can read."""
+    """A store as the program of that time wrote it, with an unreadable page."""
     db = sqlite3.connect(path)
     for script in MIGRATIONS[:schema]:
         db.executescript(script)
@@ -186,7 +186,7 @@ async def test_an_undamaged_file_of_the_first_schema_gets_its_numbers_too(tmp_pa
 
 
 async def test_what_is_kept_of_openings_fills_neither_the_store_nor_the_memory(tmp_path: Path) -> None:
-    """The ends of 10,000 sessions (here a tenth) are dead letters: their openings wait for whoever resends them
+    """The ends of 10,000 sessions (here a tenth) are dead letters: their openings wait for an operator to resend them
     (decision 8). A fact of more than a quarter of a page takes a page more."""
     at = Stamp(12, 123456.789)
     reading = Reading(at, 123456, 10987.6, (229.8, 230.4, 231.9), (15.9, 15.7, 16.1), (3650.0, 3601.5, 3736.1), 50.02)

@@ -144,7 +144,7 @@ number = 1
 
 
 class Central:
-    """Accepts a boot when it may, and writes down what is told."""
+    """Accepts a boot when it may, and writes down what is sent."""
 
     def __init__(self) -> None:
         self.accepts = False
@@ -193,7 +193,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_every_start_is_told_once_however_they_were_killed(tmp_path: Path) -> None:
-    """Agents that are killed while nobody accepts them; the last one tells of each start that got to the disk."""
+    """Agents that are killed while no backend accepts them; the last one reports each start that got to the disk."""
     central = Central()
     async with serve(central.serve, "127.0.0.1", 0, subprotocols=["ocpp1.6"]) as server:  # type: ignore[list-item]
         port = next(iter(server.sockets)).getsockname()[1]

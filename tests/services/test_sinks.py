@@ -1,4 +1,4 @@
-"""Alerts to files and to a real MQTT broker: bounded, each on its own, naming nobody."""
+"""Alerts to files and to a real MQTT broker: bounded, each on its own, without names of drivers."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ async def test_alerts_reach_a_broker_and_wait_while_it_is_away(tmp_path: Path, p
             async for message in client.messages:
                 heard.append((str(message.topic), bytes(message.payload).decode()))  # noqa: PERF401  it never ends
 
-    sinks.accept_message(SecurityHappened("A", AT))  # nobody is there yet
+    sinks.accept_message(SecurityHappened("A", AT))  # no subscriber is there yet
     async with at_work(sinks):
         async with broker(tmp_path, port):
             listener = asyncio.create_task(listen())
@@ -275,7 +275,7 @@ async def test_alerts_reach_a_broker_and_wait_while_it_is_away(tmp_path: Path, p
         heard.clear()
         async with broker(tmp_path, port):
             listener = asyncio.create_task(listen())
-            await until(lambda: ("ready", "") in heard)  # or it is told before anybody listens
+            await until(lambda: ("ready", "") in heard)  # or it is sent before any subscriber listens
             sinks.accept_message(SecurityHappened("D", AT))
             await until(lambda: any('"D"' in text for _, text in heard))
             listener.cancel()

@@ -71,7 +71,7 @@ async def test_done_brings_the_transaction_id_and_keeps_it_for_a_while_after_the
     assert (await store.read_facts()).get("transaction") is None
     await store.close()
 
-    store = await Store.open(tmp_path / "agent.db")  # what the place costs may still be told
+    store = await Store.open(tmp_path / "agent.db")  # what the place costs may still be sent
     assert (store.transaction_id("chargy", "s1", "1.6"), store.session_of("chargy", "42")) == ("42", "s1")
     assert store.session_of("owner", "42") is None
     await store.close()
@@ -84,7 +84,7 @@ async def test_the_ids_of_the_latest_sessions_only(tmp_path: Path):
         await store.remove_delivered((await store.oldest_rows("chargy"))[0])
     assert len((await store.read_facts())["ended"]) == ENDED_KEPT
     assert [store.transaction_id("chargy", s, "1.6") for s in ("s0", "s1", "s2")] == [None, None, "2"]
-    assert store.session_of("chargy", "0") == "s65"  # the backend has begun to count anew
+    assert store.session_of("chargy", "0") == "s65"  # the backend has begun to count again
     await store.close()
 
 
@@ -377,7 +377,7 @@ async def test_nobody_else_can_read_the_store(tmp_path: Path):
 
 
 async def test_what_is_added_to_a_running_session_makes_it_no_newer(tmp_path: Path):
-    """A backend that has begun to count anew means the latest start, not what a charging state was kept of last."""
+    """A backend that has begun to count again means the latest start, not what a charging state was kept of last."""
     store = await Store.open(tmp_path / "agent.db")
     for session in ("s1", "s2"):
         await store.commit([Put("transaction", f"chargy/{session}", {"id": "7", "ids": {"1.6": "7"}})])

@@ -69,7 +69,7 @@ async def test_a_long_queue_is_counted_without_being_read(tmp_path: Path) -> Non
 
 
 async def test_what_is_known_of_a_session_goes_with_its_last_message(tmp_path: Path) -> None:
-    """The end was given up, then what was told before it is told again: nothing of it is remembered after that."""
+    """The end was given up, then what was sent before it is sent again: nothing of it is remembered after that."""
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([Put("session", "s1", {"evse": 1})], [("chargy", started()), ("chargy", sampled())])
     start, value = await store.oldest_rows("chargy", 2)
@@ -79,7 +79,7 @@ async def test_what_is_known_of_a_session_goes_with_its_last_message(tmp_path: P
     await store.commit([Put("session", "s1", None)], [("chargy", sampled()), ("chargy", sampled())])
     one, other = await store.oldest_rows("chargy", 2)
     await store.remove_delivered(one)
-    assert store.transaction_record("chargy", "s1") == {"id": "42"}  # the other one is told of it
+    assert store.transaction_record("chargy", "s1") == {"id": "42"}  # the other one gets it
     await store.remove_delivered(other)
     assert store.transaction_record("chargy", "s1") == {}
     assert "transaction" not in await store.read_facts()

@@ -209,7 +209,7 @@ async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
 
 
 async def test_a_card_whose_bank_was_never_asked_is_told_as_that(tmp_path: Path) -> None:
-    """The terminal lost its state between the card and the order to ask: nobody waits for an answer."""
+    """The terminal lost its state between the card and the order to ask: no call waits for an answer."""
     async with running(tmp_path, "serial") as apollo, kept(lambda: apollo.opened(keep_alive_s=15)) as it:
         await it.next(TerminalOpened)
         it.keeper.accept_order(OFFER)
@@ -222,7 +222,7 @@ async def test_a_card_whose_bank_was_never_asked_is_told_as_that(tmp_path: Path)
 
 
 class Port:
-    """A terminal that holds what nobody has offered, and one that goes while it tells."""
+    """A terminal that holds what was not offered, and one that goes while it reports."""
 
     identity = TerminalIdentity()
 

@@ -116,7 +116,7 @@ async def test_a_store_full_of_bills_still_takes_the_ends_of_what_runs(tmp_path:
 
 
 async def test_a_store_full_of_bills_still_takes_what_became_of_money(tmp_path: Path) -> None:
-    """What was charged and is not written down is asked again after a restart, and nobody is sure of it any more."""
+    """What was charged and is not written down is asked again after a restart, and it is no longer certain."""
     path, ids = tmp_path / "agent.db", [f"p{n}" for n in range(40)]
     store = await fast(path)
     await store.commit([Put("payment", id_, {"state": "Active"}) for id_ in ids])

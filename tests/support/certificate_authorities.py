@@ -218,7 +218,7 @@ def common_name(der: bytes) -> str:
 def tls(
     server: Path, clients: Path | None = None, version: str = "", ciphers: str = "", want: bool = True
 ) -> ssl.SSLContext:
-    """A server with this certificate. ``clients``: who signs the certificates that it takes; ``want``: it takes nobody
+    """A server with this certificate. ``clients``: who signs the certificates that it takes; ``want``: it refuses all
     without one. ``version``: the only one that it speaks, "1.1", "1.2" or "1.3"; ``ciphers`` of TLS 1.2."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if version:

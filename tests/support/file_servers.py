@@ -1,4 +1,4 @@
-"""File servers for whoever sends or fetches: pyftpdlib, paramiko, the standard library's. Certificates are made when
+"""File servers for uploads and downloads: pyftpdlib, paramiko, the standard library's. Certificates are made when
 they are needed."""
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ ANSWER_WITHIN_S = 3
 
 
 class Ledger:
-    """Transactions by id as they were told, and everything that the package had to complain about."""
+    """Transactions by id as they were sent, and everything that the package had to complain about."""
 
     def __init__(self) -> None:
         self.violations: list[str] = []

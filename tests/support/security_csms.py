@@ -53,7 +53,7 @@ class SecureBackend(Backend):
         await super().__aexit__(*exc)
 
     def become(self, tls: ssl.SSLContext | None, key: bytes | None = None) -> None:
-        """The same address from now on, another server; whoever is connected is cut."""
+        """The same address from now on, another server; open connections are cut."""
         self.tls, self.key = tls, key
         self.users.clear()
         self.front.become(tls)
@@ -70,7 +70,7 @@ class SecureBackend(Backend):
         return None
 
     def events(self) -> list[str]:
-        """Security events that were told, in their order."""
+        """Security events that were sent, in their order."""
         calls = [json.loads(text) for direction, text in self.frames if direction == "in"]
         return [c[3]["type"] for c in calls if c[0] == 2 and c[2] == "SecurityEventNotification"]
 

@@ -40,7 +40,7 @@ state_dir = "world"
 
 @contextmanager
 def held_port() -> Iterator[int]:
-    """A port for somebody who listens on it later, or now and then: nobody else is given it meanwhile."""
+    """A port for a process that listens on it later, or now and then: no other process gets it meanwhile."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", 0))

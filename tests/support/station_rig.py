@@ -26,7 +26,7 @@ map = "carlo_gavazzi_em340"
 """
 """For an outlet. The usual meter wants a tenth of a second before each question: the reading that begins a session and
 the one that ends it take half a second each. With this one they take nothing, and people can be quicker than a poll of
-the board: not for tests in which cars follow one another while nobody looks."""
+the board: not for tests in which cars follow one another while no test looks."""
 
 
 def station_text(
@@ -59,7 +59,7 @@ state_dir = "world"
 
 @dataclass
 class Backend(StrictCsms):
-    """The strict central system, which may be told to behave otherwise. ``infos``: token -> idTagInfo. ``instead``:
+    """The strict central system, which can be made to behave otherwise. ``infos``: token -> idTagInfo. ``instead``:
     action -> what is sent instead of its answer, made of the message id (None: nothing at all). ``brings``: type of a
     transaction event of 2.0.1 -> what its answer brings besides."""
 
@@ -159,7 +159,7 @@ class Street:
         return dict(picture["evses"][n - 1])
 
     async def told(self, status: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Until the backend has been told, and has heard, this status of outlet ``n``."""
+        """Until the backend has got this status of outlet ``n``."""
         evse = await self.until(lambda e: e["told"]["status"] == status, n, timeout_s)
         await self.heard(lambda: self.csms.statuses.get(str(n)) == status, timeout_s)
         return evse
@@ -177,7 +177,7 @@ class Street:
             raise AssertionError(f"not heard: {self.story()}\n{self.station.said()}") from None
 
     async def booted(self) -> None:
-        """Until the station has been accepted, and has told how each part of it is: nothing more comes by itself."""
+        """Until the station has been accepted, and has reported each of its parts: nothing more comes by itself."""
         picture = await self.station.until(lambda p: p["backend"]["boot"] == "Accepted")
         parts = len(picture["evses"]) + (picture["backend"]["ocpp"] == "1.6")
         await self.heard(lambda: len(self.csms.since_boot) == parts)

@@ -89,7 +89,7 @@ class Street201(Street):
         return str(answer["status"])
 
     async def rebooted(self, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Until the station has booted anew since the mark; its BootNotification."""
+        """Until the station has booted again since the mark; its BootNotification."""
         await self.heard(lambda: self.payloads("BootNotification"), timeout_s)
         await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["link"] == "up", timeout_s)
         await self.station.healthy()

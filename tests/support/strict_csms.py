@@ -28,7 +28,7 @@ REQUEST = {"1.6": "", "2.0.1": "Request"}
 ENERGY = "Energy.Active.Import.Register"
 BILLED = ("StartTransaction", "StopTransaction", "TransactionEvent")
 CLOCK_SET = timedelta(seconds=10)
-"""By how much less the same instant is told differently after a restart."""
+"""By how much less the same instant is reported differently after a restart."""
 
 
 def exact(value: Any) -> Any:
@@ -52,7 +52,7 @@ class Transaction:
 
     @property
     def version(self) -> str:
-        """A session that crosses versions is told in both, and ended in one."""
+        """A session that crosses versions is sent in both, and ended in one."""
         return "1.6" if isinstance(self.id, int) else "2.0.1"
 
 
@@ -68,7 +68,7 @@ class StrictCsms:
     frames: list[tuple[str, str]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     since_boot: set[str] = field(default_factory=set)
-    """Connectors or EVSEs whose status was told since the latest boot that was accepted."""
+    """Connectors or EVSEs whose status was sent since the latest boot that was accepted."""
     boot: str = "Accepted"
     interval_s: int = 300
     refuse: set[str] = field(default_factory=set)
@@ -362,7 +362,7 @@ class StrictCsms:
             self.violations.append(f"{t.id} ends without a register")
 
     def _elsewhere(self, t: Transaction) -> bool:
-        """It was told anew in another version, and goes on there."""
+        """It was sent again in another version, and goes on there."""
         others = (o for o in self.transactions.values() if o.version != t.version)
         return any((o.connector, o.start_wh, o.token) == (t.connector, t.start_wh, t.token) for o in others)
 

@@ -1,4 +1,4 @@
-"""A simulated payment terminal for tests: its own process, killed for a power cut, and a line to tell it what to do."""
+"""A simulated payment terminal for tests: its own process, killed for a power cut, and a socket for its orders."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def pairs_swapped(text: str) -> str:
 
 
 def once(world: World) -> None:
-    """The line tells the first card and never another one."""
+    """The line sends the first card and never another one."""
     honest, told = world.tap_serial_token, []
 
     def tap(text: str, *a: Any, **k: Any) -> None:

@@ -34,7 +34,7 @@ class Seen:
 
 
 class Viewer(Seen):
-    """Reads the file anew whenever somebody looks; half a picture would not decode."""
+    """Reads the file again at each look; half a picture would not decode."""
 
     async def __aenter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()

@@ -86,7 +86,7 @@ async def test_release_is_not_given_without_a_yes(tmp_path: Path) -> None:
 
 
 async def obey(child: asyncio.subprocess.Process, world: World, heard: list[str]) -> None:
-    """A person who does what he is asked to, until there is nobody who asks."""
+    """A person who does what he is asked to, until there are no more questions."""
     assert child.stderr is not None
     async for raw in child.stderr:
         heard.append(raw.decode())
@@ -98,8 +98,8 @@ async def obey(child: asyncio.subprocess.Process, world: World, heard: list[str]
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_an_end_in_the_middle_withdraws_release(tmp_path: Path, number: signal.Signals) -> None:
-    """Also of somebody who is impatient and presses twice."""
-    board = BOARD | {"watchdog_s": 600}  # so that nobody but verify itself withdraws it
+    """Also of a person who is impatient and presses twice."""
+    board = BOARD | {"watchdog_s": 600}  # so that only verify itself withdraws it
     async with written(tmp_path, board=board) as (world, file):
         argv = (str(file), "--yes", "--port", "evse.1.board", *QUICK)
         child = await started(*argv, stdin=asyncio.subprocess.PIPE)
@@ -145,7 +145,7 @@ async def test_a_running_agent_is_not_disturbed(tmp_path: Path) -> None:
 
 
 async def test_an_agent_on_the_same_wires_is_noticed(tmp_path: Path) -> None:
-    """Another state folder, the same board: somebody has a connection to it."""
+    """Another state folder, the same board: another process has a connection to it."""
     async with written(tmp_path, board=BOARD) as (world, file):
         assert world._wires is not None
         port = world._wires.far_ends.evses[1]["board"]["port"]

@@ -29,7 +29,7 @@ WITHIN_S = 90.0
 _BLOCK = re.compile(r"(?:^`([^`\n]+)`\n\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
 _MARK = "--- ended with "
 _DESK = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-"""A newcomer has the wheel, not the tree of whoever runs the tests."""
+"""A newcomer has the wheel, not the tree of the person who runs the tests."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ async def delete(s: Play, hashes: dict[str, str]) -> str:
 
 
 async def listed(s: Play, kind: str = CSMS) -> list[dict[str, str]]:
-    """Hash data of what is installed; an empty list is told as NotFound."""
+    """Hash data of what is installed; an empty list is answered as NotFound."""
     answer: dict[str, Any] = await s.answer("GetInstalledCertificateIds", certificateType=kind)
     assert (answer["status"] == "Accepted") is bool(answer.get("certificateHashData"))
     return list(answer.get("certificateHashData", []))

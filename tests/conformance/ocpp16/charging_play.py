@@ -59,7 +59,7 @@ async def composite(s: Play, n: int = 1, duration: int = 300, unit: str = "A") -
 
 
 def expected(asked: int, *edges: tuple[float, float]) -> list[tuple[int, float]]:
-    """What must be told at ``asked`` of limits that hold from these moments on."""
+    """What must be reported at ``asked`` of limits that hold from these moments on."""
     passed = [limit for at, limit in edges if at <= asked]
     return [(asked, passed[-1]), *((round(at), limit) for at, limit in edges if at > asked)]
 

@@ -149,7 +149,7 @@ class Play(Street):
         await self.station.until(lambda p: p["backend"]["boot"] == "Accepted")
 
     async def rebooted(self, timeout_s: float = 60.0) -> dict[str, Any]:
-        """Until the station has booted anew since the mark and is at work; its BootNotification."""
+        """Until the station has booted again since the mark and is at work; its BootNotification."""
         await self.heard(lambda: self.payloads("BootNotification"), timeout_s)
         await self.station.until(lambda p: p["agent"]["up"] and p["backend"]["boot"] == "Accepted", timeout_s)
         await self.station.healthy()
@@ -292,8 +292,8 @@ async def reset_in_a_session(s: Play, kind: str) -> None:
 
 
 async def begun_off_line_and_refused(s: Play) -> int:
-    """037_2, 037_3: a card of the cache begins off line; the start is told, and its answer refuses the card.
-    The register before anybody knew."""
+    """037_2, 037_3: a card of the cache begins off line; the start is sent, and its answer refuses the card.
+    The register before that was known."""
     await s.known(CARD)
     await s.off_line()
     await s.plug()
@@ -307,7 +307,7 @@ async def begun_off_line_and_refused(s: Play) -> int:
 
 
 async def station_time(s: Play) -> datetime:
-    """By a status that is told on request."""
+    """By a status that is sent on request."""
     told = len(s.payloads("StatusNotification"))
     assert await s.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=1) == "Accepted"
     await s.heard(lambda: any(p["connectorId"] == 1 for p in s.payloads("StatusNotification")[told:]))

@@ -20,7 +20,7 @@ async def test_silence_while_rejected(s: Play) -> None:
 
     s.csms.boot, s.csms.interval_s, s.csms.hook = "Rejected", WAIT_S, hook
     await s.kill()
-    await s.plug()  # not even this is told now
+    await s.plug()  # not even this is reported now
     await s.heard(lambda: len(boots) == 2)
     assert boots[1] - boots[0] >= 0.9 * WAIT_S / SPEED
     await s.told("Preparing")

@@ -1,4 +1,4 @@
-"""A remote start that nobody follows with a cable within ConnectionTimeOut."""
+"""A remote start that no cable follows within ConnectionTimeOut."""
 
 from tests.conformance.ocpp16.play import APP, Play
 

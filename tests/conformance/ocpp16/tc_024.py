@@ -1,4 +1,4 @@
-"""A plug that cannot be locked: told as ConnectorLockFailure, and no transaction."""
+"""A plug that cannot be locked: reported as ConnectorLockFailure, and no transaction."""
 
 from tests.conformance.ocpp16.play import CARD, Play
 

@@ -1,4 +1,4 @@
-"""A session that began off line is told afterwards, with the time at which it began."""
+"""A session that began off line is sent afterwards, with the time at which it began."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A whole transaction while the network is gone: told afterwards, the end with the id that the start was just given."""
+"""A whole transaction while the network is gone: sent afterwards, the end with the id that the start was just given."""
 
 from tests.conformance.ocpp16.play import CARD, Play
 

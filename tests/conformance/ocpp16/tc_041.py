@@ -1,4 +1,4 @@
-"""A connector that becomes faulty: told with its error, no start, available again when it is repaired."""
+"""A connector that becomes faulty: reported with its error, no start, available again when it is repaired."""
 
 from tests.conformance.ocpp16.play import APP, CARD, Play
 

@@ -1,4 +1,4 @@
-"""UpdateFirmware with a good file: downloaded, installed, booted, and told step by step."""
+"""UpdateFirmware with a good file: downloaded, installed, booted, and reported step by step."""
 
 from tests.conformance.ocpp16.files_play import firmware, update
 from tests.conformance.ocpp16.play import Play

@@ -1,4 +1,4 @@
-"""UpdateFirmware of a file that does not exist: told, and the station stays in service."""
+"""UpdateFirmware of a file that does not exist: reported, and the station stays in service."""
 
 from tests.conformance.ocpp16.files_play import firmware, update
 from tests.conformance.ocpp16.play import Play

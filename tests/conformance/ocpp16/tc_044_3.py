@@ -1,4 +1,4 @@
-"""UpdateFirmware with a file that is no firmware: told, nothing installed, the station stays in service."""
+"""UpdateFirmware with a file that is no firmware: reported, nothing installed, the station stays in service."""
 
 from tests.conformance.ocpp16.files_play import firmware, update
 from tests.conformance.ocpp16.play import Play

@@ -1,4 +1,4 @@
-"""GetDiagnostics: the name is in the answer, the progress is told, and the file arrives."""
+"""GetDiagnostics: the name is in the answer, the progress is reported, and the file arrives."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""GetDiagnostics to a server that refuses: told as failed."""
+"""GetDiagnostics to a server that refuses: reported as failed."""
 
 from tests.conformance.ocpp16.play import Play
 from tests.support.file_servers import web_server

@@ -1,4 +1,4 @@
-"""DataTransfer of a vendor whom nobody here knows."""
+"""DataTransfer of an unknown vendor."""
 
 from tests.conformance.ocpp16.play import Play
 

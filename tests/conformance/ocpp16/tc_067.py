@@ -1,4 +1,4 @@
-"""Profiles are cleared by id, by criteria, all at once; clearing nothing is told as Unknown. The schedule follows."""
+"""Profiles are cleared by id, by criteria, all at once; clearing nothing gives Unknown. The schedule follows."""
 
 from tests.conformance.ocpp16.charging_play import DEFAULT, FREE_A, MAX, composite, offered, profile
 from tests.conformance.ocpp16.play import Play

@@ -1,4 +1,4 @@
-"""A signed certificate that cannot be accepted: Rejected, told as a security event, and the old one stays in use."""
+"""A signed certificate that is not acceptable: Rejected, reported as a security event, and the old one stays in use."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The server's certificate is of an unknown authority: no connection; told once the right server is back."""
+"""The server's certificate is of an unknown authority: no connection; reported once the right server is back."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""GetLog of the security log, and of diagnostics: the name is in the answer, the progress is told, the file arrives."""
+"""GetLog of the security log, and of diagnostics: the name is in the answer, the progress is sent, the file arrives."""
 
 import io
 import json

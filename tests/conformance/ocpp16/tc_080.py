@@ -1,4 +1,4 @@
-"""SignedUpdateFirmware, all good: downloaded, verified, installed, booted, and told step by step, with its id."""
+"""SignedUpdateFirmware, all good: downloaded, verified, installed, booted, and reported step by step, with its id."""
 
 from pathlib import Path
 

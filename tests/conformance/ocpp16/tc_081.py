@@ -1,4 +1,4 @@
-"""SignedUpdateFirmware whose signature belongs to other bytes, or to a stranger: told, and nothing is installed."""
+"""SignedUpdateFirmware whose signature belongs to other bytes, or to a stranger: reported, and nothing is installed."""
 
 from pathlib import Path
 

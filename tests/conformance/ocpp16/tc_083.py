@@ -31,7 +31,7 @@ async def test_raised_with_a_reset(tmp_path: Path) -> None:
 
 
 async def test_a_raise_that_does_not_work_is_taken_back_and_one_that_does_needs_no_reset(tmp_path: Path) -> None:
-    """Whitepaper A05.FR.06-08: the first server takes nobody's certificate, late (TLS 1.3) or early."""
+    """Whitepaper A05.FR.06-08: the first server refuses all certificates, late (TLS 1.3) or early."""
     other = tmp_path / "other"
     other.mkdir()
     foreign = Authority(other, "Foreign Root").root

@@ -1,4 +1,4 @@
-"""Block A, the station's own certificate: a new one on request, a bad one refused, a request that nobody answers."""
+"""Block A, the station's own certificate: a new one on request, a bad one refused, a request without an answer."""
 
 from __future__ import annotations
 

@@ -335,7 +335,7 @@ async def test_TC_B_56_CS(s: Street201) -> None:
 
 
 async def test_TC_B_51_CS_and_TC_B_52_CS(s: Street201) -> None:
-    """Off line longer than OfflineThreshold: every connector is told again; less long: the one that changed."""
+    """Off line longer than OfflineThreshold: every connector is reported again; less long: the one that changed."""
     for threshold, told in (("600", {1}), ("1", {1, 2})):
         assert await s.put("OCPPCommCtrlr.OfflineThreshold", threshold) == "Accepted"
         await s.off_line()
@@ -400,7 +400,7 @@ async def test_TC_B_57_CS(tmp_path: Path) -> None:
 
 
 async def attempts(csms: Backend, count: int) -> list[float]:
-    """The central system is gone: when that was, and when somebody has knocked since."""
+    """The central system is gone: when that was, and when a connection was tried since."""
     csms._server.close()
     await csms._server.wait_closed()
     now_s = asyncio.get_running_loop().time

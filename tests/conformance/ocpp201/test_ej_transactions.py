@@ -243,7 +243,7 @@ async def test_given_up(s: Street201, answer: str | None) -> None:
     assert all(wait_s >= interval_s * n for n, wait_s in enumerate(waits_s, 1)), waits_s
     assert await s.put("OCPPCommCtrlr.MessageAttemptInterval@TransactionEvent", "1") == "Accepted"
     (t,) = [t for t in s.csms.transactions.values() if t.stop is None]
-    t.events.append({})  # the one that nobody has: its number is gone
+    t.events.append({})  # an unknown event: its number is gone
     await s.tap(CARD)
     await s.ended()
 

@@ -47,7 +47,7 @@ async def test_TC_F_04_CS(s: Street201) -> None:
 
 
 async def test_a_remote_start_for_whoever_is_there(s: Street201) -> None:
-    """NoAuthorization: nobody is asked about, whatever AuthorizeRemoteStart says, and no card stops it."""
+    """NoAuthorization: no authorization is requested, whatever AuthorizeRemoteStart says, and no card stops it."""
     assert await s.put("AuthCtrlr.AuthorizeRemoteStart", "true") == "Accepted"
     try:
         await s.occupy()
@@ -255,7 +255,7 @@ async def test_each_evse_keeps_its_own_word_beside_the_station(s: Street201) -> 
 
 
 async def test_TC_G_20_CS(s: Street201) -> None:
-    """The plug cannot be locked: told as a problem of the retention lock, and no energy; told again when it is over."""
+    """The plug cannot be locked: a problem of the retention lock is reported, also its end, and no energy flows."""
     await s.occupy()
     await s.fault("ConnectorLockFailure")
     await s.heard(lambda: s.payloads("NotifyEvent"))

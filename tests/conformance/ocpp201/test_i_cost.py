@@ -1,4 +1,4 @@
-"""Block I: what charging costs, told by the central system and shown to the driver."""
+"""Block I: what charging costs, sent by the central system and shown to the driver."""
 
 from collections.abc import AsyncIterator
 

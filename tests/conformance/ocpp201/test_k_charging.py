@@ -213,7 +213,7 @@ async def test_TC_K_15_CS(s: Street201) -> None:
 
 
 async def test_TC_K_19_CS(s: Street201) -> None:
-    """Every day anew."""
+    """Again every day."""
     start = await now(s) - 3 * 86400
     daily = profile(1, DEFAULT, (0, 10), (200, 7), (86300, 9), start=start, duration=86400)
     daily |= {"chargingProfileKind": "Recurring", "recurrencyKind": "Daily"}
@@ -236,7 +236,7 @@ async def test_TC_K_21_CS_TC_K_22_CS_TC_K_23_CS(s: Street201) -> None:
 
 
 async def test_TC_K_29_CS_to_TC_K_36_CS(s: Street201) -> None:
-    """TC_K_30_CS TC_K_31_CS TC_K_32_CS TC_K_33_CS TC_K_34_CS TC_K_35_CS: told by every criterion."""
+    """TC_K_30_CS TC_K_31_CS TC_K_32_CS TC_K_33_CS TC_K_34_CS TC_K_35_CS: reported by every criterion."""
     start = await now(s)
     for n, wanted in (
         (0, profile(1, MAX, (0, 30), start=start)),

@@ -1,4 +1,4 @@
-"""Block N, logs: made, sent, told; a newer request takes the place of a running one."""
+"""Block N, logs: made, sent, reported; a newer request takes the place of a running one."""
 
 from __future__ import annotations
 
