@@ -35,7 +35,7 @@ here**. What rests on a single source or on memory stands below, board by board.
 
 ## Boards without a watchdog
 
-{dogless}: when the agent's process or its computer dies while a vehicle charges, nothing tells the board. It goes on
+{dogless}: when the agent's process or its computer dies while a vehicle charges, the board does not notice. It goes on
 as long as the vehicle wants, until the agent runs again: opening the board withdraws release before anything else,
 and the energy of the time between is in the meter's count and is billed to the session if it can be resumed, or
 closed with it. With systemd as delivered (`Restart=always`) that takes seconds after a crash; after a dead computer
@@ -54,7 +54,7 @@ that closes the session.
 
 ## Emergency stop, door and other contacts
 
-An emergency stop is wired into the supply of the contactor's coil; the agent is told of it, it is not needed for it.
+An emergency stop is wired into the supply of the contactor's coil; the agent gets a report, but does not take part.
 Where the board has digital inputs ({inputs}) the station file says which fault each of them is, the lowest bit first:
 
 ```toml
@@ -62,7 +62,7 @@ input_faults = ["", "!EmergencyStop", "DoorOpen"]
 ```
 
 `""` is not used (or the bay's sensor, `bay_input`); with `!` the contact is closed as long as all is well, so that a
-broken wire is told, too. Any name of [faults](faults.md) may stand there. Registers that a station's own wiring fills
+broken wire is reported, too. Any name of [faults](faults.md) may stand there. Registers that a station's own wiring fills
 are named likewise: `extra_fault_names` from `extra_fault_base` on.
 
 ## Rules that hold for every board

@@ -48,7 +48,7 @@ def _version(title: str, dialect: Dialect) -> list[str]:
     actions = sorted((dialect.schemas.known_actions() if dialect.schemas else frozenset()) - dialect.station_actions)
     lines = [f"## OCPP {title}", "", "### Requests of the central system", "", "| action | here |", "|---|---|"]
     lines += [f"| {a} | {_request(dialect.request_row(a))} |" for a in actions]
-    lines += ["", "### What the station tells", "", "| fact | as |", "|---|---|"]
+    lines += ["", "### What the station sends", "", "| fact | as |", "|---|---|"]
     return lines + [f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, AuthorizeToken)]
 
 
@@ -92,7 +92,7 @@ def _request(row: In | NotOffered | None) -> str:
 
 def _told(row: Out | NotExpressible | None) -> str:
     if isinstance(row, NotExpressible):
-        return f"not told: {row.reason}"
+        return f"not sent: {row.reason}"
     if row is None:
         return "MISSING"
     return f"{row.action} or {row.other.action}" if row.other else row.action

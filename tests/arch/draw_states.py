@@ -46,7 +46,7 @@ SAID: dict[str, str] = {
     SessionState.BEGINNING: "register is read",
     SessionState.ACTIVE: "session on disk, release",
     SessionState.ENDING: "release withdrawn",
-    SessionState.ENDED: "told; cable still there",
+    SessionState.ENDED: "reported; cable still there",
 }
 COLUMN, HEAD, RUNG, LEFT, TOP = 148, 56, 46, 16, 64
 

@@ -27,8 +27,8 @@ Generated from `config/meters/*.toml` by `make docs`; what the keys mean is in
 [config/meters/README.md](../config/meters/README.md). A meter is named in the station file by its map:
 `map = "eastron_sdm630"`.
 
-* **step**: the least that the billed register can tell. A bill is wrong by up to one step at each end. A float32 grows
-  coarser with its value: in kWh it tells 1 Wh at 10 MWh and 8 Wh at 100 MWh, in Wh exactly 1 Wh up to 16.7 MWh.
+* **step**: the resolution of the billed register. A bill is wrong by up to one step at each end. A float32 grows
+  coarser with its value: in kWh it resolves 1 Wh at 10 MWh and 8 Wh at 100 MWh, in Wh exactly 1 Wh up to 16.7 MWh.
 * **sources**: how many independent sources agree on the billed register. Every register was read right from a far end
   built from those sources (`tests/drivers/test_meter_maps.py`); none of these meters was on a bench here.
 * **status**: *confirmed*: two sources or more. *one source*: compare a day's count with the meter's own display before
@@ -42,7 +42,7 @@ Generated from `config/meters/*.toml` by `make docs`; what the keys mean is in
 SIGNING = """
 ## Meters that sign
 
-They are told of each transaction, and their OCMF records are passed on byte for byte
+They get each transaction, and their OCMF records are passed on byte for byte
 ([decision 23](decisions/0023-signing-meters.md)). None of them was on a bench here: what is known comes from documents
 and other projects.
 
