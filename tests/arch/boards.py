@@ -62,7 +62,7 @@ input_faults = ["", "!EmergencyStop", "DoorOpen"]
 ```
 
 `""` is not used (or the bay's sensor, `bay_input`); with `!` the contact is closed as long as all is well, so that a
-broken wire is reported, too. Any name of [faults](faults.md) may stand there. Registers that a station's own wiring fills
+broken wire is reported. Any name of [faults](faults.md) may stand there. Registers that a station's own wiring fills
 are named likewise: `extra_fault_names` from `extra_fault_base` on.
 
 ## Rules that hold for every board

@@ -21,12 +21,12 @@ Generated from `agent/domain/faults.py` and `agent/ocpp/dialects/keys_v1x.py` by
 follows the conditions of a board from its registers to the contactor, the screen and both versions of OCPP.
 
 * **blocks**: the session ends with the reason, the contactor opens, and the outlet is out of service until it is over.
-  *session*: the session ends, the next one may try. *warns*: it is reported, and charging goes on; a derating goes on with
+  *session*: the session ends, the next one may try. *warns*: it is reported, and charging goes on; a derating with
   less current.
 * **over**: *by itself*: when the device says so no more; what a board shows and what blocks, {lasting:g} s after that.
   *hard reset*: latched on disk; neither a restart nor a power cut forgets it. OCPP 1.6 Reset Hard, 2.0.1 Reset
   Immediate, one of the EVSE, or `chargy-agent faults clear` on the spot acknowledges it, and the board must not show
-  it five seconds later; otherwise `ResetFailure` is reported and it stays. *{jams} times*: a lock that has not caught so
+  it five seconds later, else `ResetFailure` is reported and it stays. *{jams} times*: a lock that has not caught so
   often, without one time in between that it held, is latched likewise. *restart*: of the agent.
 * `chargy-agent faults list STATION.toml` says at the station what is wrong, where, and the last column of this table.
 * **1.6**: errorCode and vendorErrorCode of the StatusNotification (vendorId `https://chargex.inl.gov` for CXnnn and
