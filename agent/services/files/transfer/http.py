@@ -102,7 +102,7 @@ class _FormBody(_PlainBody):
         self._tail = f"\r\n--{_BOUNDARY}--\r\n".encode()
         self.size += len(self._head) + len(self._tail)
 
-    def chunks(self, going: TransferControl) -> Iterator[bytes]:
+    def body_chunks(self, going: TransferControl) -> Iterator[bytes]:
         yield self._head
         yield from super().body_chunks(going)
         yield self._tail
