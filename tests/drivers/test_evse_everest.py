@@ -208,7 +208,7 @@ async def test_an_everest_that_says_nothing_of_limits_is_not_opened() -> None:
     far = Far()
     far.everest._publish_enforced_limits = lambda: None  # type: ignore[method-assign]
     async with far.running():
-        with pytest.raises(Unreachable, match="tells no enforced_limits"):
+        with pytest.raises(Unreachable, match="sends no enforced_limits"):
             async with far.open(confirm_s=0.5):
                 pass
 
