@@ -39,19 +39,19 @@ class SerialLine:
         *,
         dtr: bool = True,
     ) -> Self:
-        """What is on the line already is dropped. Raises ``Unreachable``, ``Broken``."""
+        """Open the line. Drop what is on it already. Raises ``Unreachable``, ``Broken``."""
         return cls(
             what, await asyncio.to_thread(_open_serial_port, f"{what} {device}: ", device, baud, dtr), received, lost
         )
 
     def write(self, data: bytes) -> None:
-        """In order, as soon as the line takes it."""
+        """Write in order, as soon as the line takes it."""
         if self._open:
             self._waiting += data
             self._flush_waiting()
 
     def write_now(self, data: bytes) -> None:
-        """Or never: what is an order may not arrive late."""
+        """Write now or never: an order must not arrive late."""
         if self._open:
             try:
                 os.write(self._fd, data)

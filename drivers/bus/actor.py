@@ -122,7 +122,8 @@ class LineActor:
                 job.deliver_error(Unreachable(f"{self.settings.name}: the line has been closed"))
 
     async def _take_next_job(self) -> Job:
-        """The most urgent job, once the line has been silent long enough for it; a more urgent one may come first."""
+        """Return the most urgent job, once the line has been silent long enough for it; a more urgent one may
+        overtake."""
         while True:
             self._arrived.clear()
             if not self._queue:
@@ -164,7 +165,7 @@ class LineActor:
             job.deliver_registers(registers)
 
     def _admit_job(self, job: Job) -> None:
-        """Raises ``Refused`` for an order that a newer one has overtaken, ``Unreachable`` during a device's pause."""
+        """Raise ``Refused`` for an order that a newer one has overtaken, ``Unreachable`` during a device's pause."""
         if job.wanted is not None and not job.wanted():
             raise Refused(f"{self.settings.name}: {job.request}: not sent, a newer order has overtaken it")
         silence = self._silences[job.request.unit]
@@ -213,7 +214,7 @@ class LineActor:
         self._misses = 0
 
     def _retry_or_fail(self, error: DeviceError, job: Job, sensible: bool) -> None:
-        """Another attempt goes to the end of its class, so that a dead device does not hold up the living."""
+        """Queue another attempt at the end of its class, so that a dead device does not delay the others, or fail."""
         if sensible and job.attempts < ATTEMPTS[job.priority] and not job.is_abandoned:
             self._enqueue_job(job)
         else:

@@ -17,7 +17,7 @@ _READS = (READ_HOLDING, READ_INPUT, *BITS)
 
 
 def modbus_crc16(data: bytes) -> bytes:
-    """CRC of RTU frames (polynomial 0xA001, start 0xFFFF), in the order in which it is sent."""
+    """Compute the CRC of RTU frames (polynomial 0xA001, start 0xFFFF), in the order in which it is sent."""
     crc = 0xFFFF
     for byte in data:
         crc ^= byte
@@ -38,7 +38,7 @@ class ExpectedAnswer:
 
     @classmethod
     def for_request(cls, packet: bytes, rtu: bool) -> ExpectedAnswer:
-        """The answer that fits a request, from the request's own bytes as they went out."""
+        """Build the answer expected for a request, from the request's own bytes as they went out."""
         pdu = packet[1:-2] if rtu else packet[_MBAP:]
         body = _answer_head(pdu)
         length = _answer_length(pdu)
@@ -55,7 +55,7 @@ class ExpectedAnswer:
         )
 
     def find_frame(self, heard: bytes) -> bytes | None:
-        """The complete answer or refusal in what was heard so far; None: not (yet) there."""
+        """Return the complete answer or refusal in the bytes received so far; None: not (yet) there."""
         return self._find_matching(heard, self.head, self.size) or self._find_matching(
             heard, self.refusal_head, self.refusal_size
         )
@@ -77,7 +77,7 @@ def _answer_head(pdu: bytes) -> bytes:
 
 
 def _answer_length(pdu: bytes) -> int:
-    """Registers take two octets each, eight bits take one."""
+    """Return the length of the answer: two octets for a register, one for eight bits."""
     count = int.from_bytes(pdu[3:5], "big")
     if pdu[0] in BITS:
         return 2 + -(-count // 8)

@@ -45,14 +45,14 @@ class LineSettings:
 
     @property
     def connection_key(self) -> tuple[str, ...]:
-        """The physical line: two names of one serial port are one line."""
+        """Return the key of the physical line: two names of one serial port are one line."""
         if self.kind == "rtu":
             return ("rtu", os.path.realpath(self.device))
         return (self.kind, self.host, str(self.port))
 
     @property
     def name(self) -> str:
-        """For people and logs."""
+        """Name of the line for people and logs."""
         return self.device if self.kind == "rtu" else f"{self.host}:{self.port}"
 
     @property
@@ -61,21 +61,22 @@ class LineSettings:
 
     @property
     def is_serial(self) -> bool:
-        """Without transaction numbers: a late answer looks like a timely one."""
+        """True for a line without transaction numbers: a late answer looks like a timely one."""
         return self.kind != "tcp"
 
     def line_time_s(self, octets: int) -> float:
-        """How long so many octets travel (11 bits each, as with parity or a second stop bit)."""
+        """Return how long so many octets travel (11 bits each, as with parity or a second stop bit)."""
         return octets * 11 / self.baud if self.is_serial else 0.0
 
     def silence_s(self) -> float:
-        """Silence before a frame: 3.5 characters, fixed 1.75 ms above 19200 baud (Modbus over serial line, 2.5.1.1)."""
+        """Return the silence before a frame: 3.5 characters, fixed 1.75 ms above 19200 baud (Modbus over serial line,
+        2.5.1.1)."""
         if not self.is_serial:
             return 0.0
         return max(self.gap_s, 0.00175 if self.baud > 19200 else self.line_time_s(4))
 
     def list_complaints(self) -> list[str]:
-        """What a person has to correct in the station file."""
+        """List what a person has to correct in the station file."""
         if self.kind not in KINDS:
             return [f"line: must be one of {', '.join(KINDS)}, is {self.kind!r}"]
         if self.kind == "rtu" and not self.device:
@@ -104,7 +105,7 @@ class Request:
 
     @property
     def octets_on_line(self) -> int:
-        """Of question and answer together, in RTU framing."""
+        """Octets of request and answer together, in RTU framing."""
         return 8 + 9 + 2 * self.count if self.is_write else 8 + 5 + 2 * self.count
 
     def __str__(self) -> str:

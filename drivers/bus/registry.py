@@ -29,7 +29,7 @@ class ModbusLine:
     async def read_registers(
         self, unit: int, function: int, address: int, count: int, priority: Priority = Priority.POLL
     ) -> list[int]:
-        """``count`` registers (0-65535, function 3 or 4) or bits (0 or 1, function 1 or 2) from the 0-based
+        """Read ``count`` registers (0-65535, function 3 or 4) or bits (0 or 1, function 1 or 2) from the 0-based
         ``address``.
         Raises ``Unreachable``, ``Garbled``, ``Refused``, ``Broken``."""
         return await self._queue_transfer(Request(unit, function, address, count), priority, None)

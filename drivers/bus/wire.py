@@ -63,7 +63,8 @@ class PymodbusConnection:
         return self._client is not None and bool(self._client.connected)
 
     async def open_connection(self) -> None:
-        """(Re)open the line. Raises ``Unreachable``; ``Broken`` when a person has to allow or configure it."""
+        """Open the line, or open it again. Raises ``Unreachable``; ``Broken`` when a person has to allow or configure
+        it."""
         self.close_connection()
         try:
             self._client = _create_client(self._settings, self._filter_packet)
@@ -86,7 +87,8 @@ class PymodbusConnection:
             self._client = None
 
     async def transfer_request(self, request: Request, timeout_s: float) -> list[int]:
-        """The registers read (empty for a write). Raises ``Unreachable``, ``Garbled``, ``Exceptional``."""
+        """Make one transfer. Return the registers read (none for a write). Raises ``Unreachable``, ``Garbled``,
+        ``ExceptionResponse``."""
         self._noise = False
         where = f"{self._settings.name}: {request}"
         try:
@@ -102,7 +104,7 @@ class PymodbusConnection:
         return _check_response(response, request, where)
 
     def _filter_packet(self, sending: bool, data: bytes) -> bytes:
-        """Both directions of the wire: learns the expected answer from the request, hides everything else."""
+        """Filter both directions: learn the expected answer from the request, and hide everything else."""
         if sending:
             self._answer = ExpectedAnswer.for_request(data, rtu=self._settings.is_serial)
             return data

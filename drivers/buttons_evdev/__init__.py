@@ -28,7 +28,7 @@ class ButtonsSettings:
 
 
 def list_complaints(settings: ButtonsSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/input/event0"')
@@ -55,7 +55,7 @@ def _is_box(box: object) -> bool:
 
 @asynccontextmanager
 async def open_buttons(settings: ButtonsSettings, where: Where) -> AsyncIterator[ButtonsPort]:
-    """Yields the buttons. Raises ``Unreachable`` (no such device), ``Broken`` (settings)."""
+    """Yield the buttons. Raises ``Unreachable`` (no such device), ``Broken`` (settings)."""
     from drivers.buttons_evdev.device import EvdevButtons
 
     if wrong := list_complaints(settings):

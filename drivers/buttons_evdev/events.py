@@ -24,7 +24,7 @@ class EventParser:
         self._dropped = False
 
     def feed_chunk(self, chunk: bytes) -> list[tuple[int, int, int]]:
-        """(type, code, value) of what is valid in ``chunk``, in order."""
+        """Return (type, code, value) of the valid events in ``chunk``, in order."""
         data = self._rest + chunk
         whole = len(data) - len(data) % RECORD.size
         self._rest = data[whole:]

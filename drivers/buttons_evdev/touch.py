@@ -24,7 +24,8 @@ class Touch:
         self._came = False
 
     def feed_event(self, kind: int, code: int, value: int) -> str | None:
-        """The name of the field that was pressed, once its report is complete: x and y may come after the finger."""
+        """Return the name of the field that was pressed, once its report is complete: x and y may come after the
+        finger."""
         if kind == EV_ABS and code in _AXES:
             self._at[_AXES[code]] = value
         elif kind == EV_KEY and code == BTN_TOUCH:

@@ -23,7 +23,7 @@ class BuzzerSettings:
 
 
 def list_complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     return (
         settings_problems(settings) if settings.path else ['path: is missing, for example path = "/dev/input/event1"']
     )
@@ -31,7 +31,7 @@ def list_complaints(settings: BuzzerSettings, where: Where | None = None) -> lis
 
 @asynccontextmanager
 async def open_buzzer(settings: BuzzerSettings, where: Where) -> AsyncIterator[BuzzerPort]:
-    """Yields the buzzer, silent. Raises ``Unreachable`` (no such device, no access), ``Broken`` (settings)."""
+    """Yield the buzzer, silent. Raises ``Unreachable`` (no such device, no access), ``Broken`` (settings)."""
     from drivers.buzzer_evdev.device import EvdevBuzzer
 
     if wrong := list_complaints(settings):

@@ -38,7 +38,7 @@ class FramebufferSettings:
 
 
 def list_complaints(settings: FramebufferSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.path:
         wrong.append('path: is missing, for example path = "/dev/fb0"')
@@ -55,7 +55,7 @@ def _mounting_of(settings: FramebufferSettings) -> Mounting:
 
 @asynccontextmanager
 async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIterator[DisplayPort]:
-    """Yields the display. Raises ``Unreachable`` (no such device), ``Broken`` (settings, texts)."""
+    """Yield the display. Raises ``Unreachable`` (no such device), ``Broken`` (settings, texts)."""
     if wrong := list_complaints(settings):
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 

@@ -68,7 +68,7 @@ class Framebuffer:
             self._fd = -1
 
     def show(self, image: Image.Image) -> int:
-        """Writes what has changed of ``image`` (RGB, as large as the panel); returns the bytes written."""
+        """Write what has changed of ``image`` (RGB, as large as the panel). Return the bytes written."""
         boxes = changed_boxes(self._before, image)
         self._before = None  # until all of it is written, the content of the panel is unknown
         written = 0
@@ -102,8 +102,9 @@ def _row_bytes(width: int, pixel_format: str) -> int:
 
 
 def pack_pixels(image: Image.Image, pixel_format: str) -> bytes:
-    """RGB pixels as the panel wants them, little endian. Pillow has no packer for RGB565: look-up tables make the low
-    byte (green's lower three bits, blue) and the high byte (red, green's upper three), merged as two bands."""
+    """Pack RGB pixels as the panel wants them, little endian. Pillow has no packer for RGB565: look-up tables make
+    the low byte (green's lower three bits, blue) and the high byte (red, green's upper three), merged as two
+    bands."""
     if pixel_format == "XRGB8888":
         return image.tobytes("raw", "BGRX")
     if pixel_format == "RGB888":
@@ -123,7 +124,7 @@ _BLUE = [v >> 3 for v in range(256)]
 
 
 def _read_geometry(fd: int, s: FramebufferSettings) -> Geometry:
-    """The kernel's word, except where it has none and the settings say everything."""
+    """Read the geometry from the kernel, or from the settings where the kernel has none."""
     device = stat.S_ISCHR(os.fstat(fd).st_mode)
     found = (_geometry_by_ioctl(fd) or _geometry_by_sysfs(s.path)) if device else None
     if found is None and s.width and s.height and s.format in BITS_PER_PIXEL:
@@ -140,7 +141,7 @@ def _read_geometry(fd: int, s: FramebufferSettings) -> Geometry:
 
 
 def _geometry_by_ioctl(fd: int) -> Geometry | None:
-    """What the kernel says by ioctl."""
+    """Ask the kernel by ioctl."""
     try:
         var = fcntl.ioctl(fd, _FBIOGET_VSCREENINFO, bytes(160))
         fix = fcntl.ioctl(fd, _FBIOGET_FSCREENINFO, bytes(80))

@@ -9,7 +9,7 @@ _RAW = {"RGB565": "BGR;16", "RGB888": "BGR", "XRGB8888": "BGRX", "MONO": "1;R"}
 
 
 def read_panel_png(settings: FramebufferSettings) -> bytes:
-    """PNG of what lies in the memory now. Raises ``Unreachable``, ``Broken``."""
+    """Return the content of the memory as PNG. Raises ``Unreachable``, ``Broken``."""
     import io
     from pathlib import Path
 

@@ -33,7 +33,7 @@ class PngSettings:
 
 
 def list_complaints(settings: PngSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a file."""
+    """List what is wrong with the settings, one line each, without touching a file."""
     wrong = [] if settings.path else ['path: is missing, for example path = "/run/chargy-agent/screen-1.png"']
     return wrong + settings_problems(settings) + size_complaints(settings.width, settings.height, "")
 
@@ -44,7 +44,7 @@ def _mounting_of(settings: PngSettings) -> Mounting:
 
 @asynccontextmanager
 async def open_display(settings: PngSettings, where: Where) -> AsyncIterator[DisplayPort]:
-    """Yields the display. Raises ``Unreachable`` (the folder takes no file), ``Broken`` (settings, texts)."""
+    """Yield the display. Raises ``Unreachable`` (the folder takes no file), ``Broken`` (settings, texts)."""
     if wrong := list_complaints(settings):
         raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 

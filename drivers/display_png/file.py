@@ -31,7 +31,7 @@ class PngFile:
         """The last picture stays."""
 
     def show(self, image: Image.Image) -> int:
-        """Returns the bytes written: none if the file would be the same."""
+        """Write the picture. Return the bytes written: none if the file would be the same."""
         data = self._encode_png(image)
         if data == self._before:
             return 0

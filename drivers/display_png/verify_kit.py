@@ -10,7 +10,7 @@ from drivers.display_png import PngSettings
 
 
 def read_panel_png(settings: PngSettings) -> bytes:
-    """PNG that is shown now. Raises ``Unreachable``."""
+    """Return the PNG that is shown now. Raises ``Unreachable``."""
     try:
         return Path(settings.path).read_bytes()
     except OSError as e:

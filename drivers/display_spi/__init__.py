@@ -42,7 +42,7 @@ class SpiSettings:
 
 
 def list_complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if settings.dc < 1:
         wrong.append(f"dc: is the number of the GPIO line data/command, 1 or more, is {settings.dc}")
@@ -58,7 +58,7 @@ def mounting_of(settings: SpiSettings) -> Mounting:
 
 @asynccontextmanager
 async def open_display(settings: SpiSettings, where: Where) -> AsyncIterator[DisplayPort]:
-    """Yields the display. Raises ``Unreachable`` (no such bus or line), ``Broken`` (settings, texts, no library)."""
+    """Yield the display. Raises ``Unreachable`` (no such bus or line), ``Broken`` (settings, texts, no library)."""
     if wrong := list_complaints(settings):
         raise Broken(f"display {settings.chip}: " + "; ".join(wrong))
 

@@ -43,7 +43,7 @@ class SpiPanel:
         self._lines.close()
 
     def show(self, image: Image.Image) -> int:
-        """Returns the bytes written on the wire."""
+        """Write what has changed. Return the bytes written on the wire."""
         picture = self._convert_image(image)
         if self._before is not None and not changed_boxes(self._before, picture):
             return 0
@@ -57,14 +57,14 @@ class SpiPanel:
         return self._bus.written - before
 
     def _convert_image(self, image: Image.Image) -> Image.Image:
-        """RGB; of one colour, black and white, as the panel has them."""
+        """Convert a picture to RGB; for a panel of one colour, to its black and white."""
         if self._chip.depth > 1:
             return image
         mono = image.convert("1", dither=Image.Dither.NONE).convert("RGB")
         return ImageOps.invert(mono) if self._chip.dark else mono
 
     def _start_device(self, serial: Any) -> Any:
-        """luma's device: initialised, black, and never cleared when the process ends."""
+        """Start luma's device: initialised, black, and never cleared when the process ends."""
         chip, s = self._chip, self._settings
         module = importlib.import_module(f"luma.{chip.family}.device")
         more: dict[str, Any] = {"framebuffer": _Changed()} if chip.partial else {}

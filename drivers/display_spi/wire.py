@@ -51,20 +51,20 @@ class GpioLines:
         self._request = gpiod.request_lines(path, consumer="chargy-agent display", config=config)
 
     def setup(self, pin: int, mode: int) -> None:
-        """Nothing: the lines were requested as outputs."""
+        """Do nothing: the lines were requested as outputs."""
 
     def output(self, pin: int, value: int) -> None:
         self._request.set_value(pin, self._values[bool(value)])
 
     def cleanup(self, pins: Any = None) -> None:
-        """Nothing: ``close`` gives all of them back."""
+        """Do nothing: ``close`` releases all of them."""
 
     def close(self) -> None:
         self._request.release()
 
 
 def opened_wire(settings: SpiSettings) -> tuple[SpiBus, GpioLines, Any]:
-    """Bus, lines and luma's serial interface over both; the panel has been reset. Raises ``Unreachable``,
+    """Open bus, lines and luma's serial interface over both, and reset the panel. Raises ``Unreachable``,
     ``Broken``."""
     try:
         from luma.core.interface.serial import spi

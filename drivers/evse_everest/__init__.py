@@ -59,7 +59,7 @@ class EverestSettings:
 
 
 def list_complaints(settings: EverestSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.host:
         wrong.append('host: is missing, for example host = "127.0.0.1" (EVerest\'s MQTT broker)')
@@ -74,7 +74,7 @@ def _everest_address(settings: EverestSettings, where: Where) -> tuple[object, .
 
 @asynccontextmanager
 async def open_board(settings: EverestSettings, where: Where) -> AsyncIterator[EvsePort]:
-    """Comes up with release withdrawn: a transaction that EVerest still runs is stopped, in order, and waited for.
+    """Open the EVSE with release withdrawn: stop a transaction that EVerest still runs, in order, and wait for it.
     Raises ``Unreachable``, ``Garbled``, ``Broken`` (settings, a package that is missing)."""
     from drivers.evse_everest.board import EverestBoard
 

@@ -342,7 +342,7 @@ class EverestBoard:
         return found
 
     async def stop_board(self) -> None:
-        """Best effort: without our beats EVerest stops by itself."""
+        """Withdraw release, best effort: without our beats EVerest stops by itself."""
         if self._link is None or self._link.lost:
             return
         try:
@@ -414,7 +414,7 @@ class EverestBoard:
 
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Errors name the EVSE."""
+        """Name the EVSE in the errors of the block."""
         try:
             yield
         except DeviceError as e:
@@ -422,7 +422,7 @@ class EverestBoard:
 
 
 def _external_limits(wanted: float, traits: EvseTraits, phases: int | None) -> dict[str, Any]:
-    """The first entry holds at once."""
+    """Build EVerest's message of limits; its first entry is valid at once."""
     value = {"value": wanted, "source": SOURCE}
     root: dict[str, Any] = {"total_power_W": value} if traits.dc else {"ac_max_current_A": value}
     if not traits.dc and phases is not None:

@@ -77,7 +77,7 @@ runs, and after it none will."""
 
 
 def apply_session_event(seen: EverestSession, event: Any) -> EverestSession:
-    """Raises ``Garbled``."""
+    """Return the session after this event. Raises ``Garbled``."""
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         raise Garbled("a session event without a name")
     name = event["event"]
@@ -104,7 +104,7 @@ def _event_reason(event: Mapping[str, Any], of: str) -> str:
 
 
 def apply_session_info(seen: EverestSession, info: Any) -> EverestSession:
-    """Raises ``Garbled``."""
+    """Return the first known session after ``session_info``. Raises ``Garbled``."""
     if not isinstance(info, dict) or not isinstance(info.get("state"), str):
         raise Garbled("session_info without a state")
     state = info["state"]

@@ -35,7 +35,7 @@ class EnforcedLimits:
         self.confirmed = self.confirmed and not lower
 
     def receive_enforced(self, value: Any) -> None:
-        """Raises ``Garbled``."""
+        """Take the limits that EVerest enforces. Raises ``Garbled``."""
         if not isinstance(value, dict) or not isinstance(root := value.get("limits_root_side"), dict):
             raise Garbled("enforced_limits without limits_root_side")
         most, phases = _plain_number(root.get(self._key)), _plain_number(root.get(_PHASES))
@@ -64,6 +64,6 @@ class EnforcedLimits:
 
 
 def _plain_number(value: Any) -> float | None:
-    """Plain, or with its source beside it."""
+    """Return a number, plain or with its source beside it."""
     found = value.get("value") if isinstance(value, dict) else value
     return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None

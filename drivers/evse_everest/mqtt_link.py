@@ -44,7 +44,7 @@ class EverestLink:
         self._pump: asyncio.Task[None] | None = None
 
     async def open_connection(self) -> None:
-        """Raises ``Unreachable``, ``Broken``."""
+        """Connect to the broker and subscribe. Raises ``Unreachable``, ``Broken``."""
         try:
             from aiomqtt import Client, MqttError
         except ModuleNotFoundError as e:
@@ -79,11 +79,11 @@ class EverestLink:
                 pass  # it is gone anyway
 
     async def publish_variable(self, kind: str, name: str, payload: Any) -> None:
-        """Returns when the broker has it. Raises ``Unreachable``."""
+        """Publish to EVerest; return when the broker has it. Raises ``Unreachable``."""
         await self._publish_json(f"{self._module_topic(kind)}/m2e/{name}", payload)
 
     async def send_answer(self, topic: str, payload: Any) -> None:
-        """To a request of EVerest's. Raises ``Unreachable``."""
+        """Answer a request of EVerest. Raises ``Unreachable``."""
         await self._publish_json(topic, payload)
 
     def is_reply(self, kind: str, topic: Any) -> bool:
@@ -93,7 +93,7 @@ class EverestLink:
         return named and topic.startswith(begin) and not any(c in topic for c in "+#")
 
     async def request_reply(self, kind: str, name: str, payload: Any = None) -> Any:
-        """The reply to a request. Raises ``Unreachable``, ``Garbled``."""
+        """Send a request and return the reply. Raises ``Unreachable``, ``Garbled``."""
         topic = f"{self._module_topic(kind)}/e2m/{name}/{uuid4().hex}"
         self._asked[topic] = reply = asyncio.get_running_loop().create_future()
         request = {"headers": {"replyTo": topic}} | ({} if payload is None else {"payload": payload})
@@ -109,7 +109,7 @@ class EverestLink:
                 reply.exception()  # it came while the request was still being sent
 
     def check_connection(self) -> None:
-        """Raises ``Unreachable`` when the connection is lost; a fault of this program is raised as it is."""
+        """Raise ``Unreachable`` when the connection is lost; a fault of this program is raised as it is."""
         if self._pump is not None and self._pump.done() and not self._pump.cancelled():
             self._pump.result()
         if self.lost:
@@ -183,6 +183,6 @@ def _read_password(settings: EverestSettings) -> str | None:
 
 
 def as_device_error(name: str, error: DeviceError) -> DeviceError:
-    """The same, and the EVSE named."""
+    """Return the same error with the name of the EVSE."""
     text = str(error)
     return error if text.startswith(name) else type(error)(f"{name}: {text}")

@@ -21,7 +21,8 @@ NO_WATCHDOG = (
 
 
 async def apply_setup(board: BoardRegisters) -> None:
-    """Raises ``Refused`` when the board does not take what the map needs, ``Broken`` when a person has to set it."""
+    """Write or check the setup of the map. Raises ``Refused`` if the board does not take it, ``Broken`` when a person
+    has to set it."""
     for setting in board.map.setup:
         if setting.hand:
             await _verify_hand_setting(board, setting)

@@ -119,7 +119,7 @@ class ModbusBoard:
         self._nudge.set()
 
     async def unlock(self) -> bool:
-        """True when the board neither reports a failure nor still shows the cable locked."""
+        """Unlock the plug. Return True when the board neither reports a failure nor still shows the cable locked."""
         if self.traits.tethered:
             raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
         if self._map.unlock is None:
@@ -143,7 +143,7 @@ class ModbusBoard:
         self._nudge.set()
 
     async def beat(self) -> None:
-        """Any write feeds the watchdog: the limit as it stands, so that a lost one is put right at the same time.
+        """Feed the watchdog by writing the present limit, so that a lost one is corrected at the same time.
         A board without a watchdog gets no such write, which spares its memory."""
         self._beat_at = asyncio.get_running_loop().time()
         with self._registers.name_errors():

@@ -78,7 +78,7 @@ class BoardRegisters:
 
     @contextlib.contextmanager
     def name_errors(self) -> Iterator[None]:
-        """Errors name the EVSE."""
+        """Name the EVSE in the errors of the block."""
         try:
             yield
         except DeviceError as e:

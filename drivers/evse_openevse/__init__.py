@@ -36,7 +36,7 @@ class OpenEvseSettings:
 
 
 def list_complaints(settings: OpenEvseSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     missing = [] if settings.device else ['device: is missing, for example device = "/dev/ttyUSB0"']
     return missing + settings_problems(settings)
 

@@ -379,7 +379,7 @@ class OpenEvseBoard:
 
     @contextlib.contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Errors name the EVSE."""
+        """Name the EVSE in the errors of the block."""
         try:
             yield
         except DeviceError as e:

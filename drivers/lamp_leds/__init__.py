@@ -28,7 +28,7 @@ class LampSettings:
 
 
 def list_complaints(settings: LampSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     colours = {c: n for c in ("green", "red", "blue", "yellow") if (n := getattr(settings, c))}
     names = list(colours.values())
     wrong = [] if names else ['no LED is named, for example green = "charger:green:status"']
@@ -44,7 +44,7 @@ def list_complaints(settings: LampSettings, where: Where | None = None) -> list[
 
 @asynccontextmanager
 async def open_lamp(settings: LampSettings, where: Where) -> AsyncIterator[LampPort]:
-    """Yields the lamp, off. Raises ``Unreachable`` (no such LED, no access), ``Broken`` (settings)."""
+    """Yield the lamp, off. Raises ``Unreachable`` (no such LED, no access), ``Broken`` (settings)."""
     from drivers.lamp_leds.device import LedLamp
 
     if wrong := list_complaints(settings):

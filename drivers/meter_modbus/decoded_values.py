@@ -23,7 +23,8 @@ MOST_EXPONENT = 6
 
 
 def decode_block(block: Block, registers: list[int], marks_missing: bool) -> Values:
-    """Raises ``Garbled`` for NaN, infinities, numbers over a register's bound and a billing register without value."""
+    """Decode one block. Raises ``Garbled`` for NaN, infinities, numbers over a register's bound and a billing
+    register without value."""
     found: Values = {}
     for name, places in block.values.items():
         numbers = [_decode_number(name, r, block, registers, marks_missing) for r in places]
@@ -48,7 +49,7 @@ def _decode_number(name: str, r: Register, block: Block, registers: list[int], m
 
 
 def scale_of(r: Register, block: Block, registers: list[int]) -> Fraction:
-    """What one step of a register is worth. Raises ``Garbled``."""
+    """Return what one step of a register is worth. Raises ``Garbled``."""
     if r.exponent_at is None:
         return r.scale
     word = registers[r.exponent_at - block.address]
@@ -89,7 +90,7 @@ def check_against_copy(values: Values, step_wh: Fraction) -> None:
 
 
 def energy_wh(values: Values) -> int:
-    """The billing register, floored. Its parts (whole kWh, Wh) are added before."""
+    """Return the billing register, floored. Its parts (whole kWh, Wh) are added before."""
     return sum(values[ENERGY], Fraction(0)) // 1
 
 

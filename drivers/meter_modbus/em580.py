@@ -76,7 +76,7 @@ class Em580:
         )
 
     async def _confirm_last_record(self) -> None:
-        """The last record has been taken."""
+        """Confirm that the last record has been taken."""
         if (await self._read_state())[0] != IDLE:
             await self._write_registers(STATE, [IDLE])
             await self._wait_for_state(IDLE, "it holds on to its last transaction")
@@ -110,7 +110,7 @@ class Em580:
         return _check_whole_record(first, self._place_name)
 
     async def _read_record_words(self, count: int) -> list[int]:
-        """No two blocks of the same length: the late answer to one cannot pass for the other."""
+        """Read the record in blocks of different lengths: the late answer to one cannot pass for the other."""
         found: list[int] = []
         longest = LONGEST
         while len(found) < count:
@@ -138,7 +138,8 @@ class Em580:
         raise Refused(f"{self._place_name}: {otherwise}")
 
     async def _read_state(self) -> tuple[int, int]:
-        """And how many registers the record has. The third one makes the read one of its own length."""
+        """Read the state and the length of the record in registers. The third register makes the length of this read
+        unique."""
         state, size, _ = await self._read_registers(STATE, 3)
         return state, size
 
@@ -154,7 +155,7 @@ class Em580:
 
 
 def _signing_registers(signing: Signing) -> list[tuple[int, list[int]]]:
-    """Field by field, as the meter is known to take them."""
+    """Return the registers to write before a begin, field by field, as the meter is known to take them."""
     return [
         (ASSIGNED, [int(signing.assigned)]),
         (LEVEL, [LEVELS.index(signing.level)]),
@@ -169,7 +170,7 @@ def _signing_registers(signing: Signing) -> list[tuple[int, list[int]]]:
 
 
 def text_words(text: str, most: int) -> list[int]:
-    """Two characters in a register, a zero behind the last; what is longer is cut."""
+    """Convert a text to registers: two characters in each, a zero behind the last; a longer text is cut."""
     raw = text.encode("ascii", "replace")[: 2 * most - 1] + b"\0"
     raw += b"\0" * (len(raw) % 2)
     return [int.from_bytes(raw[i : i + 2], "big") for i in range(0, len(raw), 2)]

@@ -66,7 +66,7 @@ def line_settings(settings: MeterSettings, meter_map: MeterMap) -> LineSettings:
 
 
 def list_complaints(settings: MeterSettings, where: Where) -> list[str]:
-    """What is wrong with the station file, without touching the line."""
+    """List what is wrong with the station file, without touching the line."""
     try:
         meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError as e:
@@ -80,7 +80,7 @@ def list_complaints(settings: MeterSettings, where: Where) -> list[str]:
 
 
 def bus_address(settings: MeterSettings, where: Where) -> tuple[object, ...]:
-    """The line and the unit on it, however they are spelt."""
+    """Return the line and the unit on it, however they are spelt."""
     try:
         meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError:
@@ -102,7 +102,7 @@ def _too_coarse(meter_map: MeterMap, step_wh: float, settings: MeterSettings) ->
 def transaction_signer(
     s: MeterSettings, meter_map: MeterMap, line: ModbusLine, unit: int, name: str
 ) -> TransactionSigner | None:
-    """How this meter signs; None: it does not."""
+    """Return the signer of this meter; None: it does not sign."""
     if not meter_map.signing:
         return None
     from drivers.meter_modbus.em580 import Em580
@@ -185,7 +185,7 @@ class ModbusMeter:
             raise self._named_error(e) from e
 
     async def _read_live_values(self) -> Values:
-        """Power, voltages ... for the same moment; the bill does not depend on them."""
+        """Read power, voltages ... for the same moment; the bill does not depend on them."""
         values: Values = {}
         try:
             for block in self._map.blocks[1:]:
@@ -240,13 +240,13 @@ class ModbusMeter:
             raise Broken(f"{e}; does the map {self._map.name!r} fit this meter and its firmware?") from e
 
     def _is_plausible_step(self, one: BillingLook, later: BillingLook, most_w: float) -> bool:
-        """Not backwards, and no faster than so much power explains (and one step of the register)."""
+        """Return whether the register went not backwards, and no faster than this power explains (and one step)."""
         passed_s = max(later[1].t_s - one[1].t_s, 0.0)
         explained_wh = most_w * passed_s / 3600 + self.identity.register_step_wh + 1
         return 0 <= energy_wh(later[0]) - energy_wh(one[0]) <= explained_wh
 
     def _readings_agree(self, looks: list[BillingLook], others: Values) -> bool:
-        """The last look follows from one of the earlier ones."""
+        """Return whether the last reading follows from one of the earlier ones."""
         measured_w = 2 * max((abs(float(w)) for w in others.get("power_w", ())), default=0.0)
         return any(self._is_plausible_step(look, looks[-1], max(self._most_w, measured_w)) for look in looks[:-1])
 
@@ -293,17 +293,17 @@ class ModbusMeter:
         return {name: await self._read_identity_register(mark, priority) for name, mark in self._map.identity.items()}
 
     def _is_other_model(self, found: dict[str, str]) -> bool:
-        """Does it say itself that the map is for another model?"""
+        """Return whether the meter itself says that the map is for another model."""
         model = self._map.identity.get("model")
         return bool(model and model.accept and found["model"] and not _matches_accepted(found["model"], model))
 
     def _is_mid_variant(self, found: str) -> bool | None:
-        """Does the meter itself say that it is of the MID variant? None: it has no such register."""
+        """Return whether the meter says that it is of the MID variant; None: it has no such register."""
         mark = self._map.identity.get("mid")
         return _matches_accepted(found, mark) if mark and found else None
 
     async def _read_identity_register(self, mark: IdentityRegister, priority: Priority) -> str:
-        """An identity register as text; empty when the meter does not have it."""
+        """Read an identity register as text; empty when the meter does not have it."""
         try:
             words = await self._line.read_registers(self.unit, mark.function, mark.address, mark.count, priority)
         except Refused:
@@ -316,7 +316,7 @@ class ModbusMeter:
         return str(raw) if (raw or mark.zero_counts) and not mark.type.marks_unavailable(raw) else ""
 
     async def _register_step_wh(self, priority: Priority) -> float:
-        """Step of the billing register: a float register grows coarser with its value."""
+        """Return the step of the billing register: a float register grows coarser with its value."""
         block, step = self._map.billing_block, self._map.step_wh
         registers = await self._read_registers(block, priority)
         for r in block.values[ENERGY]:

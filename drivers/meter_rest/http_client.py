@@ -27,7 +27,7 @@ class MeterHttpClient:
         self._host, self._port, self._timeout_s = host, port, timeout_s
 
     async def send_request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, bytes]:
-        """Status and answer. Raises ``Unreachable``, ``Garbled``."""
+        """Send a request. Return status and answer. Raises ``Unreachable``, ``Garbled``."""
         going = _RunningRequest()
         try:
             async with asyncio.timeout(WHOLE * self._timeout_s):
@@ -70,8 +70,8 @@ class MeterHttpClient:
     async def request_object(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, good: int = 200
     ) -> dict[str, Any]:
-        """The JSON object of an answer with this status, its numbers exact. Raises ``Unreachable``, ``Garbled``, and
-        ``Refused`` for every other status."""
+        """Return the JSON object of an answer with this status, its numbers exact. Raises ``Unreachable``,
+        ``Garbled``, and ``Refused`` for every other status."""
         status, octets = await self.send_request(method, path, body)
         if status != good:
             raise Refused(f"{self.name}: {method} {_path_without_query(path)}: answered with HTTP {status}, not {good}")

@@ -121,7 +121,7 @@ class RestMeter:
         raise Garbled("the billing register jumps: two looks gave different values")
 
     async def _read_values(self) -> TimedLook:
-        """A lost answer is asked for once more: nothing of a look changes anything."""
+        """Read the values; repeat once after a lost answer, since a read changes nothing."""
         for left in range(ATTEMPTS - 1, -1, -1):
             try:
                 look = await self._api.read_values()
@@ -141,7 +141,7 @@ class RestMeter:
         return seen
 
     def _is_plausible_step(self, one: TimedLook, later: TimedLook) -> bool:
-        """Not backwards, and no faster than the hardware explains (and one step)."""
+        """Return whether the register went not backwards, and no faster than the hardware explains (and one step)."""
         passed_s = max(later[1].t_s - one[1].t_s, 0.0)
         return 0 <= later[0].energy_wh - one[0].energy_wh <= self._most_w * passed_s / 3600 + STEP_WH + 1
 

@@ -61,7 +61,7 @@ def object_value(outer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def number_value(table: Mapping[str, Any], key: str) -> Decimal:
-    """Exact. Raises ``Garbled``."""
+    """Return an exact number. Raises ``Garbled``."""
     value = table.get(key)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Garbled(f"{key} is {value!r}, a number is wanted")
@@ -69,14 +69,14 @@ def number_value(table: Mapping[str, Any], key: str) -> Decimal:
 
 
 def bounded_number(value: Decimal, what: str) -> Decimal:
-    """A number of a size that can be reckoned with. Raises ``Garbled``."""
+    """Return the number if its size is plausible. Raises ``Garbled``."""
     if not value.is_finite() or (value and not -DIGITS < value.adjusted() < DIGITS):
         raise Garbled(f"{what} is {str(value)[:40]}, which no meter shows")
     return value
 
 
 def whole_wh(kwh: Decimal, what: str) -> int:
-    """Floored. Raises ``Garbled``."""
+    """Convert kWh to Wh, floored. Raises ``Garbled``."""
     if kwh < 0:
         raise Garbled(f"{what} is {kwh}, which no register shows")
     return int(kwh * 1000 // 1)
@@ -95,7 +95,7 @@ def check_plausible(look: Look) -> Look:
 
 
 def public_key_hex(key: str) -> str:
-    """A public key that others can read; "" for anything else."""
+    """Return a public key as lower-case hex; "" for anything else."""
     try:
         return bytes.fromhex(key).hex()
     except ValueError:

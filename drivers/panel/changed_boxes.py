@@ -15,7 +15,7 @@ _ANY = [0] + [255] * 255
 
 
 def changed_boxes(before: Image.Image | None, now: Image.Image) -> list[Box]:
-    """The changed boxes of ``now`` (RGB), from the top; all of it if there is no picture before."""
+    """Return the changed boxes of ``now`` (RGB), from the top; all of it if there is no picture before."""
     if before is None or before.size != now.size:
         return [Box(0, 0, *now.size)]
     red, green, blue = ImageChops.difference(before, now).split()
@@ -47,7 +47,7 @@ def _exact_box(differs: Image.Image, coarse: Box) -> Box:
 
 
 def _add_box(found: list[Box], box: Box) -> None:
-    """Joins what lies right below and is as wide: one box costs less than two."""
+    """Add a box; join what lies right below and is as wide: one box costs less than two."""
     for n, above in enumerate(found):
         if above.y1 == box.y0 and (above.x0, above.x1) == (box.x0, box.x1):
             found[n] = Box(above.x0, above.y0, above.x1, box.y1)

@@ -175,7 +175,7 @@ class PanelDisplay:
 
 @asynccontextmanager
 async def open_display(output: Callable[[], Output], mounting: Mounting, where: Where) -> AsyncIterator[PanelDisplay]:
-    """Yields the port over ``output`` and closes both. Raises ``Unreachable`` (no such device), ``Broken`` (settings,
+    """Yield the port over ``output`` and closes both. Raises ``Unreachable`` (no such device), ``Broken`` (settings,
     texts)."""
     display = PanelDisplay(mounting, where)
     try:

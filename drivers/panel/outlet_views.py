@@ -46,7 +46,7 @@ class Panel:
 
 
 def views_of_pages(pages: Sequence[Page], panel: Panel) -> tuple[View, ...]:
-    """In the order of the outlets' numbers. ``pages``: one per outlet."""
+    """Return the views in the order of the outlets' numbers. ``pages``: one per outlet."""
     ordered = sorted(pages, key=lambda page: page.evse)
     if len({replace(page, outlet="", evse=0) for page in ordered}) == 1:
         only = ordered[0] if len(ordered) == 1 else replace(ordered[0], outlet="")
@@ -81,7 +81,7 @@ def _single_view(page: Page, panel: Panel, numbered: bool) -> View:
 
 
 def _lengthen_last_face(view: View, turn_s: float) -> View:
-    """Long enough to be read before another view takes its place: the last face stands longer."""
+    """Lengthen the last face, so that a view can be read before another one takes its place."""
     code = any(page.qr for page in view.pages)
     missing = ceil((CODE_S if code else OUTLET_S) / turn_s) - sum(view.turns)
     return replace(view, turns=(*view.turns[:-1], view.turns[-1] + max(0, missing)))

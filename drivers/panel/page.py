@@ -129,7 +129,7 @@ def _idle_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said
 
 
 def qr_code_slots(screen: Screen, texts: Texts, caption: str) -> _Said:
-    """The slots of a QR code; empty if the screen has none. ``caption``: a key of the labels."""
+    """Return the slots of a QR code; empty if the screen has none. ``caption``: a key of the labels."""
     url = str(screen.values.get("qr_url") or "")
     if not url:
         return {}
@@ -139,7 +139,7 @@ def qr_code_slots(screen: Screen, texts: Texts, caption: str) -> _Said:
 
 
 def _typeable_address(url: str) -> str:
-    """What a person can type; of a long address its host."""
+    """Return an address that a person can type; of a long one its host."""
     plain = url.partition("://")[2] or url
     return plain if len(plain) <= _TYPED else plain.partition("/")[0]
 

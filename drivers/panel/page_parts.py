@@ -29,8 +29,9 @@ _NOTHING: dict[str, Any] = {
 
 
 def faces_of_page(page: Page, size: Size, depth: int, margin: int = 0, numbered: bool = False) -> tuple[Face, ...]:
-    """The pictures of ``page`` in the order in which they take turns; one if everything fits. ``size``: of the panel
-    as people see it, ``depth``: its bits per pixel. ``numbered``: other outlets have their turn on this panel."""
+    """Return the pictures of ``page`` in the order in which they take turns; one if everything fits. ``size``: of the
+    panel as people see it, ``depth``: its bits per pixel. ``numbered``: other outlets have their turn on this
+    panel."""
     layout = layout_for(size, depth)
     if layout is TINY:
         badge = str(page.evse) if numbered else ""
@@ -51,7 +52,7 @@ def languages_below(page: Page) -> Page:
 
 
 def turns_of_faces(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int, ...]:
-    """For how many turns of ``turn_s`` each face stands: longer for a code that is not on all of
+    """Return for how many turns of ``turn_s`` each face stands: longer for a code that is not on all of
     them, since aiming a telephone takes more than one turn."""
     codes = [face(dry=True).has_kind("qr") for face in shown]
     code_turns = max(CODE_TURNS, ceil(CODE_S / turn_s))
@@ -59,8 +60,9 @@ def turns_of_faces(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int
 
 
 def split_page(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ...]:
-    """As many slots on each as fit, in their order; the title is on all of them. So is a code, if each slot fits beside
-    it: who has taken out a telephone does not wait for it to come round. ``measured`` places a page without drawing."""
+    """Split a page: as many slots on each part as fit, in their order; the title is on all of them. So is a code, if
+    each slot fits beside it: who has taken out a telephone does not wait for it to come round. ``measured`` places a
+    page without drawing."""
 
     def fits_on_panel(part: Page) -> bool:
         return measured(part).is_complete

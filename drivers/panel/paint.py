@@ -34,7 +34,7 @@ class Sheet:
 
 
 def paint_page(page: Page, layout: Layout, size: Size, margin: int = 0, band: float = 1.0, dry: bool = False) -> Canvas:
-    """Draws all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
+    """Draw all of ``page`` on a panel of ``size`` (width, height); ``margin`` pixels at each side stay free of ink.
     ``band``: share of the body for the state at most. ``dry``: only records whether it fits."""
     s, body = paint_frame(page, layout, size, margin, COLOURS[page.tone], dry)
     body, page = paint_code(s, body, page)
@@ -45,7 +45,7 @@ def paint_page(page: Page, layout: Layout, size: Size, margin: int = 0, band: fl
 def paint_frame(
     page: Page, layout: Layout, size: Size, margin: int, colours: tuple[Colour, Colour], dry: bool
 ) -> tuple[Sheet, Box]:
-    """Header and foot; returns what is between them. ``colours``: ground and ink of the header."""
+    """Paint header and foot; return the box between them. ``colours``: ground and ink of the header."""
     unit = layout.unit_px((size[0] - 2 * margin, size[1] - 2 * margin))
     s = Sheet(Canvas(size, WHITE, layout.smallest * unit, dry=dry), layout, unit)
     inner = s.c.whole_box.shrink_by(margin)
@@ -61,7 +61,7 @@ def paint_frame(
 
 
 def paint_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
-    """Draws the code of ``page``; returns what is left of ``body``, and what is still to be said there."""
+    """Draw the code of ``page``; return what is left of ``body``, and what is still to be said there."""
     if qr := _qr_room(s, page, body):
         _paint_qr(s, qr, page)
         return qr.rest, replace(
@@ -71,7 +71,7 @@ def paint_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
 
 
 def state_share(page: Page, layout: Layout) -> float:
-    """Of the body, for the state: less where there is more to say below."""
+    """Return the share of the body for the state: less where there is more to say below."""
     if page.figures or len(page.prices) > 1:
         return layout.band
     below = (page.lines, page.price, page.prices, page.price_notes, page.countdown, page.hint)
@@ -79,8 +79,8 @@ def state_share(page: Page, layout: Layout) -> float:
 
 
 def _paint_header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour], rows: float) -> None:
-    """The mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off line, the
-    languages of the button."""
+    """Paint the mark on the left, clock on the right, the outlet between or below them, a crossed cloud when off
+    line, the languages of the button."""
     box, below = box.split_top(box.height_px / rows)
     rest = _paint_mark(s, box, page.mark, colours) if page.mark else box
     if page.clock:
@@ -99,7 +99,7 @@ def _paint_header(s: Sheet, box: Box, page: Page, colours: tuple[Colour, Colour]
 
 
 def _paint_mark(s: Sheet, box: Box, mark: str, colours: tuple[Colour, Colour]) -> Box:
-    """Returns what is left of ``box``."""
+    """Paint the mark; return what is left of ``box``."""
     pill, rest = box.split_left(
         max(box.height_px * 1.45 + s.c.least_width(mark), min(box.height_px * 4.1, box.width_px * 0.4))
     )
@@ -178,7 +178,7 @@ def paint_content(s: Sheet, box: Box, page: Page) -> None:
 
 
 def _row_height(s: Sheet, box: Box, units: float, others: int) -> float:
-    """Pixels for one row beside ``others``."""
+    """Return the pixels for one row beside ``others``."""
     return min(units * s.unit, box.height_px / (1 + others))
 
 
@@ -194,7 +194,7 @@ def _paint_lines(s: Sheet, box: Box, lines: list[str]) -> None:
 
 
 def _paint_prices(s: Sheet, box: Box, page: Page) -> None:
-    """Rows of name and amount in one size, so that none seems to weigh more, and the notes below."""
+    """Paint rows of name and amount in one size, so that none seems to weigh more, and the notes below."""
     shares: list[float] = [1] * len(page.prices)
     shares += [
         (1.1 if n == 0 else 0.9) + 0.9 * (s.c.least_width(t) // box.width_px) for n, t in enumerate(page.price_notes)
@@ -233,7 +233,7 @@ def _names_part(s: Sheet, page: Page) -> float:
 
 
 def _paint_figures(s: Sheet, box: Box, page: Page) -> None:
-    """The first figure large; the others one below the other, label left, value right."""
+    """Paint the first figure large; the others one below the other, label left, value right."""
     first, *others = page.figures
     unit = s.unit
     if page.battery is not None:
@@ -273,7 +273,7 @@ def _paint_main_figure(s: Sheet, box: Box, figure: Figure) -> None:
 
 
 def _paint_battery_bar(s: Sheet, box: Box, percent: float, label: str) -> None:
-    """The battery of the car: its name, a bar, the number."""
+    """Paint the battery of the car: its name, a bar, the number."""
     name, rest = box.split_left(s.c.least_width(label) * 1.1 + 2 * s.unit)
     s.c.draw_text(label, name, (SOFT, WHITE), s.type_of_units(s.layout.label, bold=False))
     bar, number = rest.split_left(rest.width_px - s.c.least_width("100 %") * 1.2)
@@ -285,7 +285,7 @@ def _paint_battery_bar(s: Sheet, box: Box, percent: float, label: str) -> None:
 
 
 def _split_rows(box: Box, shares: list[int] | list[float]) -> list[Box]:
-    """``box`` cut into rows, as high as their shares."""
+    """Cut ``box`` into rows, as high as their shares."""
     rows = []
     for n, share in enumerate(shares):
         row, box = box.split_top(box.height_px * share / sum(shares[n:]))
@@ -313,7 +313,8 @@ def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
 
 
 def _qr_tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
-    """None if there is no code, or no room at 4 pixels per module. The caption gets room if the modules stay large."""
+    """Return the place of the code; None if there is no code, or no room at 4 pixels per module. The caption gets
+    room if the modules stay large."""
     n, caption = modules_per_side(page.qr, quality), round(1.2 * s.layout.hint * s.unit) if page.qr_caption else 0
     if not n:
         return None
@@ -332,7 +333,7 @@ def _qr_tile(s: Sheet, page: Page, body: Box, quality: str) -> _Tile | None:
 
 
 def _paint_qr(s: Sheet, room: _Tile, page: Page) -> None:
-    """The code and its caption above, which may stand in the outer half of its quiet zone."""
+    """Paint the code and its caption above, which may stand in the outer half of its quiet zone."""
     tile, px = room.box, room.px
     side = px * modules_per_side(page.qr, room.quality)
     x, y = tile.x0 + (tile.width_px - side) // 2, tile.y0 + (tile.height_px - side + room.caption) // 2

@@ -33,8 +33,8 @@ class Slide:
 
 
 def slides_of_page(page: Page, size: Size, margin: int = 0, badge: str = "") -> list[Slide]:
-    """In the order in which they take turns: what it is, the figures, the price, what to do, whom to call. ``badge``:
-    the number of the outlet that stands beside each, where several take turns."""
+    """Return the slides in the order in which they take turns: what it is, the figures, the price, what to do, whom
+    to call. ``badge``: the number of the outlet that stands beside each, where several take turns."""
     whole = _inner_box(size, margin)
     inner, unit = whole.split_left(_badge_width(whole, badge))[1], TINY.unit_px((whole.width_px, whole.height_px))
     figures = [f"{f.value} {f.unit}".strip() for f in page.figures if not f.spare]
@@ -79,8 +79,8 @@ def paint_slide(slide: Slide, size: Size, depth: int, margin: int = 0, badge: st
 
 
 def _slide_colours(tone: Tone | None, depth: int) -> tuple[Colour, Colour]:
-    """Ground and ink. In one colour a panel is dark with lit words, and what has gone wrong is said the other way
-    round."""
+    """Return ground and ink. In one colour a panel is dark with lit words, and what has gone wrong is said the other
+    way round."""
     if depth == 1:
         return (WHITE, BLACK) if tone is Tone.STOP else (BLACK, WHITE)
     return COLOURS[tone] if tone else (WHITE, INK)
@@ -103,7 +103,7 @@ def _title_slide(page: Page, badge: str) -> Slide:
 
 
 def _price_slide(name: str, amount: str, inner: Box, unit: float) -> Slide:
-    """A long name has two lines."""
+    """Return the slide of a price; a long name has two lines."""
     px = int(TINY.smallest * unit)
     return Slide((name, amount), (min(2, len(wrap_text(drawable_text(name), inner.width_px, px, True))), 1))
 
@@ -141,7 +141,7 @@ def _text_slides(text: str, inner: Box, unit: float) -> Iterator[Slide]:
 
 
 def split_sentences(text: str) -> list[str]:
-    """In their order. A point within an abbreviation ends none."""
+    """Split a text into its sentences. A point within an abbreviation ends none."""
     found: list[str] = [""]
     for word in text.split():
         found[-1] = f"{found[-1]} {word}".lstrip()
@@ -152,7 +152,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _code_slides(page: Page, inner: Box, unit: float) -> Iterator[Slide]:
-    """The code if there is room for it, otherwise where it leads."""
+    """Return the code if there is room for it, otherwise its address."""
     if not page.qr:
         return
     if (px := _module_px(page.qr, inner)) >= MODULE_MIN_PX:

@@ -16,7 +16,7 @@ _ADJUSTED = ("minimum", "maximum")
 
 
 def price_rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
-    """Name and amount of each price; at the end what each has come to."""
+    """Return name and amount of each price; after the end, what each has come to."""
     if is_billed(values):
         parts = ((kind, _amount_text(values, f"bill_{kind}", texts, "currency")) for kind in (*PER, *_ADJUSTED))
         return tuple((_price_name(kind, values, texts), amount) for kind, amount in parts if amount)
@@ -25,12 +25,12 @@ def price_rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
 
 
 def is_billed(values: Values) -> bool:
-    """It is over: what it has come to, no prices."""
+    """True after the end: the values are amounts, not prices."""
     return any(name.startswith("bill_") for name in values)
 
 
 def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool) -> tuple[str, ...]:
-    """What else there is to know; some may be empty. ``payer_unknown``: it is not known who will pay."""
+    """Return the notes on the tariff; some may be empty. ``payer_unknown``: it is not known who will pay."""
     rate = _vat_rate_text(values, texts)
     if is_billed(values):
         vat = _amount_text(values, "bill_vat", texts, "currency")
@@ -49,7 +49,7 @@ def price_notes(values: Values, texts: Texts, timezone: str, payer_unknown: bool
 
 
 def _next_price_text(values: Values, texts: Texts, timezone: str) -> str:
-    """What costs something else, and from when."""
+    """Return which price changes next, and when."""
     at_utc_s = values.get("tariff_next_at_utc_s")
     prices = ", ".join(_next_prices(values, texts))
     if not prices or not isinstance(at_utc_s, int | float):
@@ -71,7 +71,7 @@ def _price_name(kind: str, values: Values, texts: Texts) -> str:
 def _amount_text(
     values: Values, name: str, texts: Texts, currency: str = "tariff_currency", exact: bool = False
 ) -> str:
-    """Empty if there is none."""
+    """Format an amount; empty if there is none."""
     micro = values.get(f"{name}_micro")
     if not isinstance(micro, int) or isinstance(micro, bool):
         return ""

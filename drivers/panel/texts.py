@@ -40,7 +40,7 @@ class Texts:
         return f"{sign}{whole}{self('decimal') or '.'}{part:0{decimals}d}" if decimals else f"{sign}{whole}"
 
     def format_energy(self, energy_wh: float) -> str:
-        """kWh, never rounded up: three decimals below 10 kWh, two above."""
+        """Format kWh, never rounded up: three decimals below 10 kWh, two above."""
         wh = int(energy_wh)
         return self.format_decimal(wh, 3) if abs(wh) < 10_000 else self.format_decimal(int(wh / 10), 2)
 
@@ -55,19 +55,19 @@ class Texts:
         return f"{text} {SYMBOLS.get(currency, currency)}".strip()
 
     def format_power(self, power_w: float) -> str:
-        """kW with one decimal."""
+        """Format kW with one decimal."""
         return self.format_decimal(round(power_w / 100), 1)
 
 
 def format_duration(seconds: float) -> str:
-    """h:mm:ss."""
+    """Format seconds as h:mm:ss."""
     minutes, s = divmod(max(0, int(seconds)), 60)
     h, m = divmod(minutes, 60)
     return f"{h}:{m:02}:{s:02}"
 
 
 def wall_time(utc_s: float, offset_min: object, timezone: str) -> datetime.datetime | None:
-    """What the clock on the wall says: by the offset that a backend has set (minutes east of UTC), otherwise in the
+    """Return the local time: by the offset that a backend has set (minutes east of UTC), otherwise in the
     station file's zone. None: no calendar has this time."""
     try:
         if isinstance(offset_min, int):

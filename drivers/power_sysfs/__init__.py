@@ -29,14 +29,14 @@ class PowerSettings:
 
 
 def list_complaints(settings: PowerSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     missing = [] if settings.path else ['path: is missing, for example path = "/sys/class/power_supply/mains"']
     return missing + settings_problems(settings)
 
 
 @asynccontextmanager
 async def open_power(settings: PowerSettings, where: Where) -> AsyncIterator[PowerPort]:
-    """Yields the input. Raises ``Unreachable`` (no such file), ``Garbled``, ``Broken`` (settings)."""
+    """Yield the input. Raises ``Unreachable`` (no such file), ``Garbled``, ``Broken`` (settings)."""
     from drivers.power_sysfs.device import SysfsPower
 
     if wrong := list_complaints(settings):

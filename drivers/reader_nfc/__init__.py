@@ -53,7 +53,7 @@ _PATHS = (
 
 
 def list_complaints(settings: NfcSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not any(p.fullmatch(settings.path) for p in _PATHS):
         wrong.append(
@@ -73,7 +73,7 @@ def _secure_complaints(settings: NfcSettings) -> list[str]:
 
 @asynccontextmanager
 async def open_reader(settings: NfcSettings, where: Where) -> AsyncIterator[ReaderPort]:
-    """Yields the reader once it has answered. Raises ``Unreachable`` (no reader), ``Broken`` (settings)."""
+    """Yield the reader once it has answered. Raises ``Unreachable`` (no reader), ``Broken`` (settings)."""
     from drivers.reader_nfc.reader import NfcReader
 
     if wrong := list_complaints(settings):

@@ -58,7 +58,7 @@ class RfField:
 
     @classmethod
     def open_reader(cls, path: str) -> RfField:
-        """Raises ``Unreachable`` or ``Broken``."""
+        """Open the reader. Raises ``Unreachable`` or ``Broken``."""
         load_later(*_UNUSED)
         import nfc
         import nfc.clf
@@ -94,13 +94,13 @@ class RfField:
         return Card(bytes(target.sdd_res or b""), (target.sel_res or b"\0")[0])
 
     def activate_card(self) -> bool:
-        """RATS: from here on the card can be asked for its presence without losing power. False: it did not answer."""
+        """Send RATS: after it the card's presence can be checked without a power cycle. False: it did not answer."""
         fsd = 0x70 if self._frontend.max_recv_data_size < 256 else 0x80
         self._ats = self._exchange_frame(bytes((0xE0, fsd)), RATS_TIMEOUT_S)
         return bool(self._ats)
 
     def preload_protocol(self) -> None:
-        """nfcpy's block protocol is imported before a card waits for it."""
+        """Import nfcpy's block protocol before a card waits for it."""
         from nfc.tag import tt4
 
         assert tt4.IsoDepInitiator
@@ -123,7 +123,8 @@ class RfField:
         return exchange_apdu
 
     def card_is_present(self) -> bool:
-        """Presence check of ISO/IEC 14443-4 (7.5.5.1): R(NAK) makes the card repeat itself, a random UID included."""
+        """Make the presence check of ISO/IEC 14443-4 (7.5.5.1): R(NAK) makes the card repeat itself, a random UID
+        included."""
         return bool(self._exchange_frame(b"\xb2", PRESENCE_TIMEOUT_S))
 
     @property
@@ -168,7 +169,8 @@ class _DeadlineFrontend:
 
 
 def frame_limits(ats: bytes) -> tuple[int, float]:
-    """Longest frame in bytes and frame waiting time in seconds, of an answer to select (ISO/IEC 14443-4, 5.2)."""
+    """Return the longest frame in bytes and frame waiting time in seconds, of an answer to select (ISO/IEC 14443-4,
+    5.2)."""
     form = ats[1] if len(ats) > 1 else 0x02
     at = 3 if form & 0x10 else 2
     waiting = ats[at] >> 4 if form & 0x20 and len(ats) > at else 4
@@ -177,7 +179,7 @@ def frame_limits(ats: bytes) -> tuple[int, float]:
 
 
 def to_device_error(e: Exception, path: str) -> DeviceError:
-    """A foreign exception as one line for a technician."""
+    """Convert a foreign exception to one line for a technician."""
     if isinstance(e, DeviceError):
         return e
     what = f"reader {path}: "
@@ -231,7 +233,7 @@ def _lengthen_timeouts(line: Any) -> None:
 
 
 def _serial_port(path: str) -> str | None:
-    """Device file of a PN532 on a serial line."""
+    """Return the device file of a PN532 on a serial line."""
     if not (m := re.fullmatch(r"tty:(.+):pn532", path)):
         return None
     name = m[1]

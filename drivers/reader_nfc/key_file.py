@@ -11,7 +11,7 @@ _SIZES = {"aes": (16,), "iso": (16, 24), "legacy": (16,)}
 
 
 def read_key(path: Path, auth: str) -> bytes:
-    """16 or 24 bytes for the scheme ``auth``. Raises ``Unfit``."""
+    """Read the key: 16 or 24 bytes for the scheme ``auth``. Raises ``Unfit``."""
     raw = secret_file.read_secret(path)
     sizes = _SIZES.get(auth, (16, 24))
     if len(raw) in sizes:
@@ -26,7 +26,7 @@ def read_key(path: Path, auth: str) -> bytes:
 
 
 def key_file_problem(path: Path, auth: str) -> str:
-    """For ``check``: what is wrong, or nothing."""
+    """Return what is wrong with the file, for ``check``; "": nothing."""
     try:
         if not secret_file.is_credential_to_come(path):
             read_key(path, auth)

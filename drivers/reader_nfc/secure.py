@@ -40,13 +40,13 @@ class CardTalk:
         self._keys = _MasterKeys(settings.secure) if settings.secure else None
 
     def preload_ciphers(self) -> None:
-        """What is imported at the first use is imported before a card waits for it."""
+        """Import the ciphers before a card waits for them."""
         if self._keys is not None:
             self._keys.key_of_card(bytes(_UID_BYTES))
             Cipher(bytes(16), aes=True).encrypt_blocks(bytes(16))
 
     def identify_card(self, exchange: Exchange, card: Card) -> Tap:
-        """Raises ``Gone``: the card was taken away too soon, or fell silent."""
+        """Identify an activated card. Raises ``Gone``: the card was taken away too soon, or fell silent."""
         try:
             return self._identify_by_settings(Picc(exchange), card)
         except (Refusal, NotGenuine) as e:
@@ -54,7 +54,7 @@ class CardTalk:
             return Tap(None, NOT_GENUINE)
 
     def identify_without_talk(self, card: Card) -> Tap:
-        """A card that cannot be talked to."""
+        """Return the tap of a card that does not speak ISO/IEC 14443-4."""
         return Tap(None, RANDOM if card.has_random_uid else UNREADABLE)
 
     def _identify_by_settings(self, picc: Picc, card: Card) -> Tap:

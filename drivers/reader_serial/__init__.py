@@ -38,7 +38,7 @@ class SerialReaderSettings:
 
 
 def list_complaints(settings: SerialReaderSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     wrong = settings_problems(settings)
     if not settings.device:
         wrong.append('device: is missing, for example device = "/dev/ttyUSB0"')
@@ -53,7 +53,7 @@ def list_complaints(settings: SerialReaderSettings, where: Where | None = None) 
 
 @asynccontextmanager
 async def open_reader(settings: SerialReaderSettings, where: Where) -> AsyncIterator[ReaderPort]:
-    """Yields the reader with its line open. Raises ``Unreachable`` (no such line), ``Broken`` (settings)."""
+    """Yield the reader with its line open. Raises ``Unreachable`` (no such line), ``Broken`` (settings)."""
     from drivers.reader_serial.reader import SerialReader
 
     if wrong := list_complaints(settings):

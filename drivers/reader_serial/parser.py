@@ -24,7 +24,7 @@ class LineParser:
         self._skip = False
 
     def feed_chunk(self, chunk: bytes) -> list[Tap]:
-        """The taps that ``chunk`` completes, in order."""
+        """Return the taps that ``chunk`` completes, in order."""
         *lines, self._rest = _END.split(self._rest + chunk)
         taps = []
         for line in lines:

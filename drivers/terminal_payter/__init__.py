@@ -67,7 +67,7 @@ class PayterSettings:
 
 
 def list_complaints(settings: PayterSettings, where: Where | None = None) -> list[str]:
-    """What is wrong with the settings, one line each, without touching a device."""
+    """List what is wrong with the settings, one line each, without touching a device."""
     return (
         settings_problems(settings)
         + _line_complaints(settings)
@@ -109,7 +109,7 @@ def _file_complaints(settings: PayterSettings) -> list[str]:
 
 @asynccontextmanager
 async def open_terminal(settings: PayterSettings, where: Where) -> AsyncIterator[TerminalPort]:
-    """Yields the terminal once it is enabled. Raises ``Unreachable`` (no terminal), ``Broken`` (settings)."""
+    """Yield the terminal once it is enabled. Raises ``Unreachable`` (no terminal), ``Broken`` (settings)."""
     from drivers.terminal_payter.card import salt_of
     from drivers.terminal_payter.connection import open_terminal
 

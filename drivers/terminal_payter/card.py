@@ -61,7 +61,7 @@ def _read_salt(path: Path) -> bytes:
 
 
 def _create_salt(path: Path) -> bytes:
-    """Written beside and linked: never half there, and the first one wins."""
+    """Write the salt beside and link it: it is never half there, and the first one wins."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}")

@@ -19,7 +19,7 @@ PROBE_S = 2.0
 
 
 async def open_terminal(settings: PayterSettings, salt: bytes) -> PayterTerminal:
-    """Raises ``Unreachable``, ``Refused``, ``Broken``."""
+    """Connect to the terminal and prepare it. Raises ``Unreachable``, ``Refused``, ``Broken``."""
     if settings.line != "serial" or settings.baud:
         return await _open_at_baud(settings, salt, settings.baud, settings.sync_s)
     for baud in PROBED:

@@ -32,7 +32,7 @@ class Dialogue:
     async def request_result(
         self, header: int, payload: bytes = b"", wait_s: float = 0.0, signs: frozenset[int] = frozenset()
     ) -> int:
-        """``words.OK`` or the detail of a refusal."""
+        """Send a request and return ``commands.OK`` or the detail of a refusal."""
         if self.link.unsure:
             await self.request_status()
         code = commands.OK
@@ -44,7 +44,7 @@ class Dialogue:
         return code
 
     async def require_ok(self, header: int, payload: bytes, what: str) -> None:
-        """A step of the start. A terminal that is not ready is given time."""
+        """Make a step of the start. A terminal that is not ready is given time."""
         end_s = asyncio.get_running_loop().time() + NOT_READY_S
         while (code := await self.request_result(header, payload)) == commands.NOT_READY:
             if asyncio.get_running_loop().time() > end_s:
@@ -73,7 +73,7 @@ class Dialogue:
         raise self._no_answer_error("Get Status")
 
     async def probe_status(self) -> messages.Status | None:
-        """How it is before anything is asked of it: both frame formats are tried. None: it does not say."""
+        """Request the status before anything else, in both frame formats. None: no answer."""
         for extended in {self._settings.extended: None, False: None}:
             self.link.extended = extended
             try:
@@ -106,8 +106,8 @@ class Dialogue:
         return replace(found, serial=self._settings.serial)
 
     async def synchronize_terminal(self, patience_s: float) -> None:
-        """From any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable. Both frame formats are
-        tried in turn, since the present one is unknown."""
+        """Bring the terminal from any state to ENABLED: Synchronize until it echoes, then Protocol, Setup, Enable.
+        Both frame formats are tried in turn, since the present one is unknown."""
         end_s = asyncio.get_running_loop().time() + patience_s
         tries = 0
         while not await self._echoes_synchronize(tries):

@@ -32,7 +32,7 @@ class Frame:
 
 
 def encode_frame(header: int, payload: bytes = b"", extended: bool = False) -> bytes:
-    """A frame for the terminal. Raises ``TooLong``."""
+    """Encode a frame for the terminal. Raises ``TooLong``."""
     length = len(payload) + 2
     if length > (LONGEST_EXTENDED if extended else LONGEST_PLAIN):
         raise TooLong(f"a message of {length} bytes does not fit a frame")
@@ -52,7 +52,7 @@ class FrameParser:
 
     @property
     def has_partial_frame(self) -> bool:
-        """Bytes wait for more."""
+        """True if a frame is incomplete."""
         return bool(self._held)
 
     def feed_chunk(self, chunk: bytes) -> list[Frame]:
@@ -60,7 +60,7 @@ class FrameParser:
         return list(self._take_complete())
 
     def flush_partial(self) -> list[Frame]:
-        """What began is not going on: look for frames behind it. Nothing is held afterwards."""
+        """Give up an incomplete frame and look for frames behind it. Nothing is held afterwards."""
         found: list[Frame] = []
         while self._held:
             del self._held[0]

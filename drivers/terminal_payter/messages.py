@@ -34,7 +34,7 @@ def setup_payload(timeout_s: int) -> bytes:
 
 
 def start_payload(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> bytes:
-    """``amount`` in minor units. ``extras``: see ``apollo``; they need ``tags`` before them."""
+    """``amount`` in minor units. ``extras``: see ``apollo_extras``; they need ``tags`` before them."""
     if not tags and not extras:
         return uint32_bytes(amount) + uint32_bytes(number)
     return uint32_bytes(amount) + uint32_bytes(number) + bytes([len(tags)]) + tags + extras
@@ -57,14 +57,14 @@ def is_result(frame: Frame) -> bool:
 
 
 def parse_result(payload: bytes) -> int:
-    """``words.OK``, or the detail of a refusal (0: none was given)."""
+    """Return ``commands.OK``, or the detail of a refusal (0: none was given)."""
     if payload[:1] == b"\0":
         return commands.OK
     return payload[1] if len(payload) > 1 else 0
 
 
 def parse_status(payload: bytes) -> Status | None:
-    """None for what can be no status: a result that came late."""
+    """Parse a status; None for what can be none: a late result."""
     if len(payload) < 2 or payload[1] > 1:
         return None
     try:

@@ -54,7 +54,7 @@ class PayterTerminal:
         self._watching: asyncio.Task[None] | None = None
 
     async def start_watching(self) -> None:
-        """The line is synchronised: learn who it is and keep it awake."""
+        """Read the identity of the synchronised terminal and keep the connection alive."""
         self.identity = await self._dialogue.request_identity()
         self._watching = asyncio.create_task(self._keep_alive(), name=f"terminal {self._link.name}")
 
@@ -142,7 +142,8 @@ class PayterTerminal:
 
     @contextlib.asynccontextmanager
     async def _exclusive_request(self) -> AsyncIterator[None]:
-        """One at a time. Silence is the end of this connection: only a new one cannot bring a late answer."""
+        """Make one request at a time. Close the connection after a silence: only a new one cannot bring a late
+        answer."""
         async with self._lock:
             self._link.raise_if_failed()
             try:
@@ -218,7 +219,7 @@ class PayterTerminal:
         return True
 
     async def _keep_alive(self) -> None:
-        """Keeps the connection open, and notices a restart and an end that was never heard."""
+        """Keep the connection open, and notice a restart and an end of the offer that was not reported."""
         try:
             while True:
                 await asyncio.sleep(self._settings.keep_alive_s)

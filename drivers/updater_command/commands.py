@@ -49,7 +49,7 @@ class CommandUpdater:
         return said
 
     async def _run_command(self, name: str, words: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
-        """Exit code, and what it printed: the first line, or what it complained of last."""
+        """Run a command. Return its exit code, and what it printed: the first line, or what it complained of last."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,

@@ -41,7 +41,7 @@ class CardVersion:
 
     @property
     def is_desfire(self) -> bool:
-        """Of NXP, and of this family on whatever carrier."""
+        """True for a card of NXP and of this family, on any carrier."""
         return self.vendor == 0x04 and self.kind & 0x0F == 1
 
     @property
@@ -93,7 +93,7 @@ class Picc:
         self._session = authenticate_card(self._exchange_frame, scheme, key, number, self._random)
 
     def get_card_uid(self) -> bytes:
-        """The card's true UID, which a random one hides. Needs an authentication."""
+        """Return the card's true UID, which a random one hides. Needs an authentication."""
         return self._session.decipher_data(self._send_command(b"\x51"), _UID_BYTES)
 
     def get_file_settings(self, file: int) -> FileSettings:
@@ -113,7 +113,7 @@ class Picc:
     # --- frames ------------------------------------------------------------------------------------------------------
 
     def _send_command(self, command: bytes) -> bytes:
-        """The whole answer. Continuations are not part of what is signed."""
+        """Send a command and return the whole answer. Continuations are not part of what is signed."""
         self._session.note_command(command)
         status, data = self._exchange_frame(command)
         whole = data
@@ -128,7 +128,7 @@ class Picc:
         return whole
 
     def _exchange_frame(self, command: bytes) -> tuple[int, bytes]:
-        """One native command in an APDU of ISO/IEC 7816-4."""
+        """Send one native command in an APDU of ISO/IEC 7816-4."""
         body = bytes((len(command) - 1,)) + command[1:] if len(command) > 1 else b""
         answer = self._exchange(b"\x90" + command[:1] + b"\0\0" + body + b"\0")
         if len(answer) < 2 or answer[-2] != 0x91:
