@@ -1,6 +1,6 @@
-"""The authorisation cache: what the backend said of tokens, for when it cannot or need not be asked (OCPP 1.6 3.5.1;
-2.x C10-C12). Entries live as long as the backend says, and no longer than ``auth_cache_lifetime_s`` after their last
-use (0: no such bound)."""
+"""The authorization cache: the backend's verdicts on tokens, for when it cannot or need not be
+asked (OCPP 1.6 3.5.1; 2.x C10-C12). Entries live as long as the backend says, and no longer than
+``auth_cache_lifetime_s`` after their last use (0: no such bound)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CACHE_MAX = 1000
 
 @mutable
 class CacheEntry:
-    """``used_utc_s`` None: nobody knew the time then."""
+    """``used_utc_s`` None: the time was not known then."""
 
     verdict: Verdict
     used_utc_s: float | None = None
@@ -42,7 +42,7 @@ class AuthorizationCache:
         return self._settings.int_value("auth_cache_lifetime_s")
 
     def load_remembered(self, remembered: Mapping[str, Mapping[str, Any]]) -> Iterator[Persist]:
-        """After a start: what is on disk; what cannot be read is forgotten."""
+        """Load the entries from disk after a start; what cannot be read is forgotten."""
         for name, record in remembered.items():
             try:
                 used_utc_s = record.get("used_utc_s")
@@ -52,7 +52,8 @@ class AuthorizationCache:
                 yield Persist("cache", name, None)
 
     def find_valid(self, token: Token, now: Moment) -> Verdict | None:
-        """What is not used for too long is as good as gone: without trusted time, too."""
+        """Return the verdict of this token. An entry that was not used for too long is as good as
+        gone, without trusted time too."""
         entry = self._entries.get(normalized_token(token.value)) if self.is_enabled else None
         return entry.verdict if entry is not None and not self._is_too_old(entry, now) else None
 
@@ -62,7 +63,7 @@ class AuthorizationCache:
         return now.utc_s is None or entry.used_utc_s is None or now.utc_s - entry.used_utc_s > self._lifetime_s
 
     def mark_used(self, token: Token, now: Moment) -> Iterator[Persist]:
-        """Its life begins anew."""
+        """Restart the lifetime of this token's entry."""
         entry = self._entries.get(normalized_token(token.value)) if self.is_enabled else None
         if entry is not None and self._lifetime_s and now.utc_s is not None:
             entry.used_utc_s = now.utc_s
@@ -82,14 +83,14 @@ class AuthorizationCache:
         yield Persist("cache", name, self._entries[name].to_record())
 
     def _evict_entry(self) -> Persist:
-        """What would have to be asked about anyway goes first, then the oldest."""
+        """Remove an entry: first one that would have to be asked about anyway, then the oldest."""
         bad = (name for name, entry in self._entries.items() if not entry.verdict.is_accepted)
         name = next(bad, next(iter(self._entries)))
         del self._entries[name]
         return Persist("cache", name, None)
 
     def stored_verdict(self, token: Token) -> Verdict | None:
-        """What is on disk, in use or not."""
+        """Return the verdict on disk, in use or not."""
         entry = self._entries.get(normalized_token(token.value))
         return entry.verdict if entry else None
 

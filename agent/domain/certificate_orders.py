@@ -14,7 +14,7 @@ from agent.model.fastclass import frozen
 
 @frozen
 class PkiOrder(Order):
-    """``job`` tells the event that answers it."""
+    """``job``: the event that answers the order has the same one."""
 
     job: str
 

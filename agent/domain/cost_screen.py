@@ -12,7 +12,8 @@ Values: TypeAlias = dict[str, str | int | float | bool | None]
 
 
 def tariff_line(site: StationState) -> str:
-    """The price for whoever comes, in the language of the screen; without the display of cost the station file's."""
+    """Return the price for the next driver, in the language of the screen. Without the display of
+    cost it is the station file's."""
     settings = site.settings
     if not settings.bool_value("cost_display"):
         return site.price_line
@@ -45,7 +46,7 @@ def running_cost_values(site: StationState, evse: EvseRecord, energy_wh: int, no
 
 
 def unknown_cost_values(site: StationState) -> Values:
-    """Off line at the end: nobody says what it costs."""
+    """Return the text for a session that ends off line, while the backend cannot report the cost."""
     text = "" if site.backend_online else site.settings.text_value("cost_fallback")
     return {"cost_final": True, "cost_text": text} if text else {}
 

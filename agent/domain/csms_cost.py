@@ -1,6 +1,7 @@
-"""What a session costs, as the backend tells it (2.x I02-I04; OCPP & California Pricing Requirements for 1.6), and how
-that is carried on between two of its words. Amounts are whole millionths of the currency's unit (``_micro``), never
-floats; what is billed is computed by the backend alone."""
+"""What a session costs, as the backend reports it (2.x I02-I04; OCPP & California Pricing
+Requirements for 1.6), and how that is carried on between two of its words. Amounts are whole
+millionths of the currency's unit (``_micro``), never floats; what is billed is computed by the
+backend alone."""
 
 from __future__ import annotations
 

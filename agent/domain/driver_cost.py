@@ -1,4 +1,5 @@
-"""What a driver is to know of the price of one session, from its begin until somebody else charges."""
+"""The price and cost of one session as its driver sees it, from its begin until the next driver
+charges."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 
 @mutable
 class DriverCost:
-    """``message``: the price as this driver was told it. ``over``: the session has ended, with ``energy_wh``;
-    ``told``: a backend knows of it. ``unplugged_s``: when the vehicle was gone after that (None: it is there, or nobody
-    has seen it go)."""
+    """``message``: the price as it was shown to this driver. ``session_over``: the session has
+    ended, with ``energy_wh``; ``reported``: the session is reported to a backend. ``unplugged_s``:
+    when the vehicle was gone after that (None: it is there, or its leaving was not seen)."""
 
     session: str
     evse: EvseId
@@ -44,7 +45,8 @@ class DriverCost:
         }
 
     def persist_while_plugged(self) -> Iterator[Persist]:
-        """On disk as long as its vehicle is there; after that nobody could be shown it by another process."""
+        """Persist the cost as long as the vehicle is there. After that a new process has no driver
+        to show it to."""
         if self.unplugged_s is None:
             yield Persist("account", self.session, self.to_record())
 
@@ -65,9 +67,10 @@ class DriverCost:
 
 @frozen
 class DriverBill:
-    """Of the latest session that a bank card pays for: what it costs by now, or in the end (``final``), and what the
-    bank holds for it. ``receipt``: an address to show as QR code. ``parts``: what it is made of, in the end; they add
-    up to ``cents``. ``estimated``: somebody else charges, the station only reckons."""
+    """The bill of the latest session that a bank card pays for: what it costs by now, or in the end
+    (``final``), and what the bank holds for it. ``receipt``: an address to show as QR code.
+    ``parts``: what it is made of, in the end; they add up to ``cents``. ``estimated``: the backend
+    charges, the station only estimates."""
 
     session: str
     cents: int

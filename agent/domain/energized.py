@@ -12,7 +12,7 @@ FRESH_S = 15.0
 
 
 def describe_flow(reading: Reading) -> str:
-    """What flows, in words; "" if nothing does."""
+    """Return the current or power that flows, as text; "" if nothing does."""
     most_a = max(reading.current_a, default=0.0)
     if most_a > LEAST_A:
         return f"{most_a:.1f} A flow"
@@ -22,7 +22,7 @@ def describe_flow(reading: Reading) -> str:
 
 
 def draws_current(s: StationState, evse: EvseRecord, now: Moment) -> bool:
-    """The meter has just shown a current."""
+    """Return whether the meter has just shown a current."""
     reading = evse.reading
     if reading is None or reading.at.boot != now.stamp.boot or now.t_s - reading.at.t_s > FRESH_S * s.io_s:
         return False

@@ -176,7 +176,7 @@ class FaultGone(EvseEvent):
 
 @frozen
 class FaultsAcknowledged(EvseEvent):
-    """Somebody at the station has looked at what is latched."""
+    """A person at the station has acknowledged the latched faults."""
 
 
 @frozen
@@ -292,8 +292,9 @@ class ClockTrusted(Event):
 
 @frozen
 class TokenAuthorized(Event):
-    """Answer to ``AuthorizeToken``. ``verdict`` None: nobody could be asked (offline, time-out, error). ``remembered``
-    False: the answer was malformed, and is no word for the next time."""
+    """Answer to ``AuthorizeToken``. ``verdict`` None: the backend could not be asked (offline,
+    time-out, error). ``remembered`` False: the answer was malformed, and is no word for the next
+    time."""
 
     request: str
     token: Token
@@ -366,14 +367,15 @@ class FirmwareChecked(FileEvent):
 
 
 class InstallOutcome(StrEnum):
-    """How an installation went. ``REBOOT``: it is in the other slot, and the board has to be booted. ``UNFIT``: the
-    file is no firmware for this board. ``NOBODY``: no updater is composed, or it cannot be reached."""
+    """How an installation went. ``REBOOT``: it is in the other slot, and the board has to be
+    booted. ``UNFIT``: the file is no firmware for this board. ``NO_UPDATER``: no updater is
+    composed, or it cannot be reached."""
 
     DONE = "done"
     REBOOT = "reboot"
     FAILED = "failed"
     UNFIT = "unfit"
-    NOBODY = "nobody"
+    NO_UPDATER = "nobody"
 
 
 @frozen
@@ -399,12 +401,13 @@ class LogSent(FileEvent):
     status: str
 
 
-# --- facts that blocks tell each other ------------------------------------------------------------------------------
+# --- facts that blocks exchange ------------------------------------------------------------------------------
 
 
 @frozen
 class TokenAccepted(EvseEvent):
-    """Somebody may charge here. ``movable``: the driver has not chosen the outlet; the first cable decides."""
+    """A driver may charge here. ``movable``: the driver has not chosen the outlet; the first cable
+    decides."""
 
     token: Token
     verdict: Verdict | None
@@ -417,13 +420,13 @@ class TokenAccepted(EvseEvent):
     """How long the right waits for a vehicle, if not as long as others."""
     judged_by: Judge = Judge.NOBODY
     tariff: Tariff | None = None
-    """Agreed with somebody who pays without a contract."""
+    """The tariff agreed with a driver who pays without a contract."""
 
 
 @frozen
 class StopWanted(EvseEvent):
-    """Somebody who may do so (or a rule) wants the running session ended. ``note`` distinguishes what 2.1's words
-    do not (soft/hard)."""
+    """A person with the right to do so, or a rule, wants the running session ended. ``note``
+    distinguishes what 2.1's words do not (soft/hard)."""
 
     reason: str
     trigger: str
@@ -438,8 +441,8 @@ class LimitChanged(EvseEvent):
 
 @frozen
 class VehicleSessionUsed(EvseEvent):
-    """The vehicle has had its one session, and takes no other one before it is plugged anew. ``by_itself``: neither we
-    nor the board ended it."""
+    """The vehicle has had its one session, and takes no other one before it is plugged in again.
+    ``by_itself``: neither we nor the board ended it."""
 
     by_itself: bool = True
 
@@ -467,7 +470,7 @@ class TransactionOpened(EvseEvent):
 
 @frozen
 class TransactionAbandoned(EvseEvent):
-    """Somebody wants the transaction ended that is open without a session."""
+    """The transaction that is open without a session is to end."""
 
     reason: str
     trigger: str
@@ -524,7 +527,7 @@ class OutletMeant(EvseEvent):
 
 @frozen
 class OutletChosen(EvseEvent):
-    """Somebody has pressed the button of this outlet."""
+    """The button of this outlet was pressed."""
 
 
 @frozen
@@ -537,7 +540,7 @@ class CardRefused(EvseEvent):
 
 @frozen
 class CostChanged(EvseEvent):
-    """The backend has said anew what the latest session here costs."""
+    """The backend has reported a new cost of the latest session here."""
 
 
 @frozen

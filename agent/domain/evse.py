@@ -1,4 +1,5 @@
-"""What the domain knows of one EVSE. Each field is written by one room, named beside it; everybody may read."""
+"""The state of the station and of each EVSE, as the blocks share it. The comment above a group of
+fields names the block that writes them; every block may read them."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ class SessionState(StrEnum):
 
 
 class ServiceState(StrEnum):
-    """The service region: may anybody start here at all?"""
+    """The service region: may a session start here at all?"""
 
     IN_SERVICE = "InService"
     RESERVED = "Reserved"
@@ -70,17 +71,17 @@ class EvseRecord:
     efficiency: float = 1.0
     """Of what is drawn from the feed, how much reaches the vehicle."""
     rotation: str = ""
-    """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": nobody has said so."""
+    """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": not known."""
     # blocks/board_state.py
     board_known: bool = False
     board_not_seen: bool = False
-    """It charged when the agent went away; its board has not been opened since."""
+    """It charged when the agent stopped; its board has not been opened since."""
     cable_plugged: bool = False
     vehicle_connected: bool = False
     requests_energy: bool = False
     contactor_closed: bool = False
     released: bool | None = None
-    """As the board shows it; ``release`` is what was ordered."""
+    """As the board reports it; ``release`` is what was ordered."""
     withdrawn: bool = False
     """The board has confirmed the last withdrawal (written by ``session/common.py`` too)."""
     sees_contactor: bool = True
@@ -100,7 +101,8 @@ class EvseRecord:
     faults: set[Fault] = field(default_factory=set)
     latched: set[Fault] = field(default_factory=set)
     acknowledged: bool = False
-    """Somebody has looked at what is latched; whether the board still shows it is looked at now."""
+    """A person has acknowledged the latched faults; the board is now asked whether it still shows
+    them."""
     bay_occupied: bool | None = None
     cable_a: float | None = None
     board_a: float | None = None
@@ -128,7 +130,7 @@ class EvseRecord:
     vehicle_replaced: bool = False
     """The vehicle came while the last session was being ended: it has had nothing of it."""
     resumed: bool = False
-    """It goes on after a time in which nobody saw it."""
+    """It goes on after a time in which the agent did not run."""
     # blocks/kept_cables.py
     kept: KeptCable | None = None
     """A cable whose car has left."""
@@ -151,7 +153,7 @@ class EvseRecord:
     allowed_phases: int | None = None
     # blocks/web_payment.py
     payer_until_s: float | None = None
-    """The outlet is kept so long for somebody who pays at its web page."""
+    """Until then the outlet is kept for a driver who pays at its web page."""
     # blocks/session_cost.py
     account: DriverCost | None = None
     offer: AdhocTariff | None = None
@@ -194,7 +196,8 @@ class EvseRecord:
 
     @property
     def loaded_feed_phases(self) -> tuple[str, ...]:
-        """The phases of the feed that may be loaded: all, where less are used and nobody has said which."""
+        """The phases of the feed that may be loaded: all, where fewer are used and it is not known
+        which."""
         return FEED if not self.rotation or self.used_phases >= len(FEED) else tuple(self.rotation[: self.used_phases])
 
     @property
@@ -204,7 +207,7 @@ class EvseRecord:
 
     @property
     def open_transaction_id(self) -> str:
-        """The open transaction that a backend has been told of, "" if there is none."""
+        """The id of the open transaction that is reported to a backend; "" if there is none."""
         if self.session is not None:
             return self.session.id if self.session.reported else ""
         return self.tx.id if self.tx is not None else ""
@@ -225,7 +228,8 @@ class EvseRecord:
 
     @property
     def can_unlock_plug(self) -> bool:
-        """Whether it can be told to unlock: there is a plug, and the board does not see to its lock alone."""
+        """Whether the board unlocks on order: there is a plug, and the board does not control its
+        lock alone."""
         return self.unlockable and not self.tethered
 
     @property
@@ -237,12 +241,12 @@ class EvseRecord:
 
     @property
     def is_vacant(self) -> bool:
-        """Nobody and nothing is here, as far as is known, and nobody is paying for it from afar."""
+        """The outlet is empty as far as is known, and no driver is paying for it at a web page."""
         return self.board_known and self.state is SessionState.FREE and self.payer_until_s is None
 
     @property
     def accepts_authorization(self) -> bool:
-        """Somebody could be given the right to charge here."""
+        """An authorization to charge could be given here."""
         return self.state in (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED) and not self.session_used
 
     @property
@@ -293,7 +297,7 @@ class StationState:
     store_ok: bool = True
     stopping: bool = False
     draining: bool = False
-    """A reset waits for the running sessions: nobody else may start."""
+    """A reset waits for the running sessions: no other session may start."""
     dark: bool = False
     """Mains is lost for good, a back-up supply carries the board (``blocks/mains_loss.py``)."""
     mains_hold_s: float = 0.3
@@ -322,11 +326,11 @@ class StationState:
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False
-    """Firmware waits for the running sessions, or is being installed: nobody else may start."""
+    """Firmware waits for the running sessions, or is being installed: no other session may start."""
     certificates: Callable[[], int] = lambda: 0
     security: SecurityLog = field(default_factory=SecurityLog.new_empty_log)
     boot_reason: str = "Unknown"
-    """BootReasonEnumType of 2.x: why the agent runs anew."""
+    """BootReasonEnumType of 2.x: why the agent has started."""
 
     @property
     def backend_online(self) -> bool:
@@ -381,7 +385,7 @@ SERVICES: tuple[ServiceRow, ...] = (
         "set inoperative: connector, EVSE or station; or a reset or new firmware waits",
         _is_unavailable,
     ),
-    ServiceRow(ServiceState.RESERVED, "reserved for somebody", is_reserved),
+    ServiceRow(ServiceState.RESERVED, "reserved for a driver", is_reserved),
     ServiceRow(ServiceState.IN_SERVICE, "otherwise", lambda s, e: True),
 )
-"""In the order in which it matters to a driver: broken, closed, kept for somebody, open."""
+"""In the order in which it matters to a driver: broken, closed, reserved, open."""

@@ -1,11 +1,11 @@
 """Faults once: what each means for charging and for a person. How an OCPP version names it:
 ``ocpp/dialects/keys_v1x.py``.
 
-``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION stops the session,
-the next one may try; WARN is told and charging goes on. ``latched``: stays until a hard reset acknowledges it and the
-board does not show it any more (``blocks/fault_latching.py``). ``alert`` False: a driver's matter, no event for a
-backend.
-Severity after the MREC catalogue (ChargeX/INL) and what open stations found workable.
+``severity``: BLOCK stops the session and takes the EVSE out of service until it is gone; SESSION
+stops the session, the next one may try; WARN is reported and charging goes on. ``latched``: stays
+until a hard reset acknowledges it and the board does not show it any more
+(``blocks/fault_latching.py``). ``alert`` False: a driver's matter, no event for a backend. Severity
+after the MREC catalogue (ChargeX/INL) and what open stations found workable.
 """
 
 from __future__ import annotations
@@ -103,13 +103,14 @@ the meter's, the setting ``meter_grace_s`` says how long."""
 
 
 KEPT = frozenset(f for f, row in CATALOGUE.items() if row.latched) - {Fault.METER_EXCHANGED}
-"""Latched ones that a restart must not forget; whether the meter is another one is found out anew at each start."""
+"""Latched faults that a restart must not forget; whether the meter was exchanged is checked again
+at each start."""
 
 JAMS, JAMS_MOST = frozenset((Fault.LOCK_FAILURE, Fault.MREC1)), 3
 """The lock did not catch; from so many times on, without one in between that it held, this is latched too."""
 
 LIVE = frozenset((Fault.CONTACTOR_WELDED, Fault.MREC17, Fault.CONTACTOR_STUCK_CLOSED))
-"""Nobody can switch the outlet off."""
+"""With these the outlet cannot be switched off."""
 
 LASTING_S = 5.0
 """What blocks is over when the board has not shown it for so long."""

@@ -1,7 +1,8 @@
 """A functional block answers to events; a board of blocks is the domain.
 
-``@on(Event)`` marks a generator method ``(event, now)`` that yields orders, and facts for the other blocks. ``@answers
-(AskX)`` marks the one method that replies to a request of the backend: two answerers are a start-up error.
+``@handles_events(Event)`` marks a generator method ``(event, now)`` that yields orders, and facts
+for the other blocks. ``@answers_requests(XRequest)`` marks the one method that replies to a request
+of the backend: a second method for the same request is a start-up error.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def handles_events(*kinds: type[Event]) -> Callable[[Any], Any]:
 
 
 def answers_requests(*asks: type[Any]) -> Callable[[Any], Any]:
-    """Mark a method as the answerer of these requests."""
+    """Mark a method as the one that answers these requests."""
     return lambda method: _mark_handler(method, (), asks)
 
 
@@ -40,8 +41,8 @@ _MARKED: dict[type[Any], Marks] = {}
 
 
 def _marked_handlers(cls: type[Any]) -> Marks:
-    """Name of a method, what it handles, what it answers, in the order of definition: two methods that handle the same
-    event are called in that order."""
+    """Return the name of each marked method, the events it handles and the requests it answers, in
+    the order of definition: two methods that handle the same event are called in that order."""
     if cls not in _MARKED:
         own = {name: m for c in reversed(cls.__mro__) if c is not object for name, m in vars(c).items()}
         found = [(n, *m.marks) for n, m in own.items() if isinstance(m, FunctionType) and hasattr(m, "marks")]
@@ -54,8 +55,9 @@ class DuplicateHandler(Exception):
 
 
 class Blocks:
-    """All blocks of a station. ``handle`` is the whole domain: an event in, orders out, in the order they were
-    yielded; facts that blocks yield are handled after the event that caused them."""
+    """All blocks of a station. ``handle_event`` is the whole domain: an event in, orders out, in
+    the order they were yielded; facts that blocks yield are handled after the event that caused
+    them."""
 
     def __init__(self, blocks: Sequence[object]) -> None:
         self._handlers: dict[type[Any], list[Handler]] = {}

@@ -1,4 +1,5 @@
-"""A cable that stays locked in the socket after its car has left, until whoever may has come back for it."""
+"""A cable that stays locked in the socket after its car has left, until a driver with the right
+token comes back for it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from agent.model.fastclass import frozen
 from agent.model.types import Token, TokenType
 
 CARDLESS = frozenset((TokenType.NO_AUTHORIZATION, TokenType.DIRECT_PAYMENT))
-"""Drivers who have nothing to show at a reader."""
+"""Token types of drivers who have no card to hold to a reader."""
 ENDED_BY_DRIVER = frozenset((StopReason.LOCAL, StopReason.REMOTE, StopReason.MASTER_PASS))
 """Who ends a session like this wants to go, also where the car has left before."""
 

@@ -1,4 +1,5 @@
-"""The local authorisation list as the station holds it: tokens that may (or may not) charge without asking anybody."""
+"""The local authorization list as the station holds it: tokens that may (or may not) charge without
+a request to the backend."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from agent.model.types import Token, Verdict
 
 @mutable
 class LocalAuthList:
-    """Written by ``blocks/local_auth_list.py`` only. ``version`` 0: there is no list, or one that has to be sent
-    anew."""
+    """Written by ``blocks/local_auth_list.py`` only. ``version`` 0: there is no list, or one that
+    has to be sent again."""
 
     version: int = 0
     entries: dict[str, Verdict] = field(default_factory=dict)
@@ -26,5 +27,6 @@ class LocalAuthList:
 
 
 def normalized_token(value: str) -> str:
-    """Tokens compare without regard to case (CiString), however a reader spells them."""
+    """Return the token in the form that is compared: without regard to case (CiString), however a
+    reader spells it."""
     return value.casefold()

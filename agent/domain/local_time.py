@@ -35,7 +35,7 @@ def local_offset(settings: Settings, utc_s: float, zone: Callable[[float], Local
 
 
 def offset_min(settings: Settings, utc_s: float | None) -> int | None:
-    """Minutes east of UTC; None: nobody has set it, the time zone of the station file holds."""
+    """Minutes east of UTC; None: not set by a backend, the time zone of the station file holds."""
     offset = settings.text_value("time_offset")
     at_utc_s = parse_utc_seconds(settings.text_value("time_offset_next_at"))
     if utc_s is not None and at_utc_s is not None and utc_s >= at_utc_s:

@@ -1,4 +1,5 @@
-"""What the station tells a backend, in no version's words. A dialect has a row for each, or says why it is mute.
+"""The messages that the station sends to a backend, in no version's words. A dialect has a row for
+each, or says why it cannot express it.
 
 Messages are stored as they are (``services/store/store.py``) and encoded when they leave, so everything in here is
 frozen and
@@ -78,12 +79,13 @@ class TriggerReason(StrEnum):
 
 @frozen
 class Message:
-    """Something to tell. What is ``billed`` travels in the durable first-in-first-out queue."""
+    """A message to a backend. What is billed travels in the durable first-in-first-out queue."""
 
 
 @frozen
 class Sample:
-    """A reading and what of it is to be told: ``measurands`` are OCPP names, optionally with ``.L1`` and the like."""
+    """A reading and what of it is to be sent: ``measurands`` are OCPP names, optionally with
+    ``.L1`` and the like."""
 
     context: ReadingContext
     reading: Reading
@@ -92,7 +94,8 @@ class Sample:
 
 @frozen
 class TransactionStarted(Message):
-    """``token`` None: nobody has the right yet. ``evse`` 0: not chosen yet, and the register says nothing."""
+    """``token`` None: no driver is authorized yet. ``evse`` 0: not chosen yet, and the register
+    says nothing."""
 
     session: str
     evse: EvseId
@@ -112,8 +115,8 @@ class TransactionStarted(Message):
 
 @frozen
 class TransactionAuthorised(Message):
-    """Somebody has got the right in a transaction that began without, or its EVSE is known by now (``placed``).
-    ``meter_wh``: the register of the transaction's begin."""
+    """A driver is authorized in a transaction that began without authorization, or its EVSE is
+    known by now (``placed``). ``meter_wh``: the register of the transaction's begin."""
 
     session: str
     evse: EvseId
@@ -152,9 +155,9 @@ class TransactionUpdated(Message):
 
 @frozen
 class TransactionEnded(Message):
-    """``token``: who ended it, None if nobody did. ``note``: "soft" or "hard" after a reset. ``evse`` 0: never chosen,
-    and the register says nothing. ``authorised`` False: nobody ever had the right. ``plugged``: is the vehicle still
-    there? None: the trigger says it."""
+    """``token``: who ended it, None if it ended without a token. ``note``: "soft" or "hard" after a
+    reset. ``evse`` 0: never chosen, and the register says nothing. ``authorised`` False: no driver
+    was ever authorized. ``plugged``: is the vehicle still there? None: the trigger says it."""
 
     session: str
     evse: EvseId
@@ -176,9 +179,10 @@ class TransactionEnded(Message):
 
 @frozen
 class MeterSampled(Message):
-    """Values of a running transaction (``session``) or of an idle meter (""). ``authorised`` False: nobody has the
-    right yet. ``late``: a record of a transaction that is over. ``at``: its place among the events of the transaction,
-    which may be a moment after the reading; None: of one that lies in the queue since before this was said."""
+    """Values of a running transaction (``session``) or of an idle meter (""). ``authorised`` False:
+    no driver is authorized yet. ``late``: a record of a transaction that is over. ``at``: its place
+    among the events of the transaction, which may be a moment after the reading; None: of one that
+    lies in the queue since before this was said."""
 
     session: str
     evse: EvseId
@@ -203,8 +207,8 @@ class ConnectorUnplugged(Message):
 class StatusChanged(Message):
     """The whole situation of an EVSE (0: of the station), for a dialect to project.
 
-    ``authorised``: somebody has the right to charge and no energy flows yet; ``ended``: a session is over and the cable
-    is still there. ``faults`` are ordered by weight, blocking ones first.
+    ``authorised``: a driver is authorized and no energy flows yet; ``ended``: a session is over and
+    the cable is still there. ``faults`` are ordered by weight, blocking ones first.
     """
 
     evse: EvseId
@@ -215,7 +219,7 @@ class StatusChanged(Message):
     ended: bool = False
     faults: tuple[Fault, ...] = ()
     forced: bool = False
-    """Told although nothing changed (after a boot, on request)."""
+    """Sent although nothing changed (after a boot, on request)."""
 
 
 @frozen
@@ -241,7 +245,8 @@ class ListConflicted(Message):
 
 @frozen
 class ReservationEnded(Message):
-    """A reservation is gone without having been used: its time was over, or its EVSE can serve nobody."""
+    """A reservation is gone without having been used: its time was over, or its EVSE cannot serve a
+    driver."""
 
     reservation: str
     expired: bool
@@ -259,9 +264,9 @@ class BootWanted(Message):
 
 @frozen
 class FirmwareStatus(Message):
-    """``status``: FirmwareStatusEnumType of 2.x; Idle on request only. ``request_id`` None: there was none.
-    ``signed``: it belongs to the signed procedure, which has a message of its own in 1.6. ``forced``: told on request,
-    although nothing has changed."""
+    """``status``: FirmwareStatusEnumType of 2.x; Idle on request only. ``request_id`` None: there
+    was none. ``signed``: it belongs to the signed procedure, which has a message of its own in 1.6.
+    ``forced``: sent on request, although nothing has changed."""
 
     status: str = "Idle"
     request_id: int | None = None
@@ -317,8 +322,8 @@ def is_reading_outside_transaction(message: Message) -> bool:
 
 
 def is_noted_message(message: Message) -> bool:
-    """Does it travel in the other durable queue, beside what is billed? It has happened, and must be heard of even if
-    the station starts anew before it was told."""
+    """Does it travel in the other durable queue, beside what is billed? It has happened, and must
+    be reported even if the station restarts before it was sent."""
     if isinstance(message, FirmwareStatus | LogStatus):
         return not message.forced
     return isinstance(message, SecurityHappened)

@@ -1,9 +1,10 @@
 """What a meter must be, and what of its words may be billed (decision 18). Pure arithmetic over identities, readings.
 
-Always: an identified meter is the one that the bill began with, a reading is not older than the last, a register does
-not count in steps that no bill can bear. Where the station file declares an accuracy class (``strict``), moreover: the
-model is sold in that class. There, and wherever something is sold (``plausible``): the register moves as far as the
-hardware's current explains, and it moves when there is power.
+Always: an identified meter is the one that the bill began with, a reading is not older than the
+last, a register does not count in steps that no bill can bear. Where the station file declares an
+accuracy class (``declares_class``), moreover: the model is sold in that class. There, and wherever
+something is sold (``checks_plausibility``): the register moves as far as the hardware's current
+explains, and it moves when there is power.
 
 Directive 2014/32/EU, annexes II and V (MI-003); EN 50470-3 for AC, EN 50470-4 for DC meters.
 """
@@ -25,7 +26,7 @@ COMPARED_WH = 1000.0
 """Energy after which register and integrated power are compared (class B measures within 2 %, sampling adds some)."""
 APART = 0.03
 GAP_S = 30.0
-"""Power that was not looked at for longer is unknown: the comparison begins anew."""
+"""Power that was not read for longer is unknown: the comparison starts again."""
 FROZEN_WH = 100.0
 LOAD_W = 100.0
 """Every meter counts this (three phases at their starting current take a third of it). Less may be noise that it does
@@ -63,7 +64,7 @@ class MeterWatch:
         self.restart_comparison(reading)
 
     def restart_comparison(self, reading: Reading | None) -> None:
-        """Begin the comparison of register and power anew."""
+        """Restart the comparison of register and power."""
         self.since, self.seen, self.power_wh, self.load_wh = reading, reading, 0.0, 0.0
         self.idle_wh, self.idle_most_wh = 0, 0.0
 
@@ -112,7 +113,7 @@ def identity_to_pin(old: MeterIdentity | None, now: MeterIdentity) -> MeterIdent
 
 
 def has_same_serial(one: MeterIdentity | None, other: MeterIdentity) -> bool:
-    """Surely: both tell the same serial number."""
+    """Return whether it is surely the same meter: both report the same serial number."""
     return one is not None and bool(one.serial) and (one.vendor, one.serial) == (other.vendor, other.serial)
 
 
@@ -130,8 +131,8 @@ def _has_changed(old: str, now: str) -> bool:
 
 def describe_exchange(old: MeterIdentity, now: MeterIdentity) -> str:
     return (
-        f"it was {old.model} {old.serial or 'without a serial number'} (firmware {old.firmware or 'not told'}), "
-        f"is {now.model} {now.serial or 'without a serial number'} (firmware {now.firmware or 'not told'})"
+        f"it was {old.model} {old.serial or 'without a serial number'} (firmware {old.firmware or 'not reported'}), "
+        f"is {now.model} {now.serial or 'without a serial number'} (firmware {now.firmware or 'not reported'})"
     )
 
 
@@ -148,7 +149,7 @@ def why_reading_untrue(watch: MeterWatch, reading: Reading, most_w: float) -> st
     if more_wh < 0:
         return f"the register went back by {-more_wh} Wh"
     if reading.at.boot != base.at.boot:
-        return ""  # nobody knows how long the station was away
+        return ""  # it is unknown how long the station was away
     explained_wh = most_w * (reading.at.t_s - base.at.t_s) / 3600 + 2 * watch.step_wh + 1
     if more_wh > explained_wh:
         return f"the register moved by {more_wh} Wh, the outlet can deliver {explained_wh:.0f} Wh in that time"

@@ -1,8 +1,10 @@
-"""A record of a transaction in the Open Charge Metering Format (OCMF 1.4, SAFE e.V.), as the station can make one: the
-text that is signed. An aid to integrity: it shows that nobody changed the bill on its way, not that a meter signed it.
-It says so by itself (``GI``, and ``UL``, a field of our own as the format allows).
+"""A record of a transaction in the Open Charge Metering Format (OCMF 1.4, SAFE e.V.), as the
+station can make one: the text that is signed. An aid to integrity: it shows that the bill was not
+changed on its way, not that a meter signed it. It says so by itself (``GI``, and ``UL``, a field of
+our own as the format allows).
 
 A record that a meter has signed is never built, read or changed here: it travels as it is (``types.SignedReading``).
+
 """
 
 from __future__ import annotations
@@ -91,8 +93,9 @@ def ocmf_record_text(signed: str, signature_hex: str) -> str:
 
 
 def identification_fields(holder: Holder) -> dict[str, Any]:
-    """Nothing is claimed but what has happened: a UID that was read is hearsay, the word of a backend or a bank of this
-    very session is trusted (OCMF, identification level). Nobody is assigned where anybody may charge."""
+    """Nothing is claimed but what has happened: a UID that was read is hearsay, the word of a
+    backend or a bank of this very session is trusted (OCMF, identification level). No user is
+    assigned where charging needs no authorization."""
     token, judge = holder.token, holder.judged_by
     flags = [_FLAGS[judge]] if judge in _FLAGS else []
     if token is None or token.type is TokenType.NO_AUTHORIZATION:
@@ -109,7 +112,7 @@ def identification_fields(holder: Holder) -> dict[str, Any]:
 
 
 def signing_instructions(id_: str, ends: bool, point: str, holder: Holder, now: Moment, owed: str = "") -> Signing:
-    """What a meter that signs by itself is told of the transaction ``id_``."""
+    """Return what a meter that signs by itself needs to know of the transaction ``id_``."""
     told = identification_fields(holder)
     return Signing(
         id_, ends, point, told["ID"], told["IT"], told["IL"], tuple(told["IF"]), now.stamp, now.utc_s, owed,

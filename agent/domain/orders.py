@@ -1,4 +1,5 @@
-"""What the domain wants done, in the imperative. Orders to hardware are levels: they say what is wanted."""
+"""Orders: what the domain wants done, in the imperative. Orders to hardware are levels: they say
+what is wanted."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ class Feedback(Order):
 
 @frozen
 class LogNote(Order):
-    """For the journal: why the meter of this EVSE may not bill, or why a reading was not believed; or another part."""
+    """A line for the log: why the meter of this EVSE may not bill, or why a reading was not
+    believed; or of another part."""
 
     evse: EvseId
     text: str
@@ -113,7 +115,8 @@ class AuthorizeToken(Order):
 
 @frozen
 class Response(Order):
-    """Answer an ``Asked``. ``status`` is the neutral word (2.1's where it exists), ``data`` what else is asked for."""
+    """Answer a ``RequestReceived``. ``status`` is the neutral word (2.1's where it exists),
+    ``data`` what else is asked for."""
 
     link: str
     request: str
@@ -129,7 +132,7 @@ class Send(Order):
 
 @frozen
 class Reconnect(Order):
-    """Connect anew if something else is to be dialled with than the present connection was."""
+    """Reconnect if the connection profile now in force differs from that of the present connection."""
 
     link: str
 
@@ -172,7 +175,7 @@ class Shutdown(Order):
 
 @frozen
 class FileOrder(Order):
-    """``job`` tells the events that answer it."""
+    """``job``: the events that answer the order have the same one."""
 
     job: str
 

@@ -51,13 +51,14 @@ UNKEPT = frozenset((PayState.NEW, PayState.CARD_READ))
 
 @frozen
 class PaymentTerms:
-    """What the station file says. ``amount_cents``: held by the bank before anybody charges (0: nobody pays here any
-    more, what was begun is finished); ``least_cents``: a bank
-    that holds less is let go. ``prefix``: of the token that a backend is told. ``reserve_s``: how far ahead of the
-    ceiling energy ends, for the delay of meter and contactor (real seconds). ``hold_s``: a session ends no later than
-    so long after its card, since the terminal lets go by itself what nobody settles. ``terminals``: the number of each
-    terminal's EVSE (0: of the station) and the EVSEs that it serves. ``keep_s``: how long what is finished is kept, for
-    receipts and the reconciliation."""
+    """What the station file says. ``amount_cents``: held by the bank before a session starts (0: no
+    new payments here, what was begun is finished); ``least_cents``: a bank that holds less is let
+    go. ``prefix``: of the token that is sent to a backend. ``reserve_s``: how far ahead of the
+    ceiling energy ends, for the delay of meter and contactor (real seconds). ``hold_s``: a session
+    ends no later than so long after its card, since the terminal releases by itself what is not
+    settled. ``terminals``: the number of each terminal's EVSE (0: of the station) and the EVSEs
+    that it serves. ``keep_s``: how long what is finished is kept, for receipts and the
+    reconciliation."""
 
     amount_cents: int
     terminals: Mapping[EvseId, tuple[EvseId, ...]]
@@ -88,10 +89,11 @@ class Payment:
     more. ``guessed``: it is not known whether the bank holds something; ``reservation`` is the number that the
     hold would have, and it is let go if it is there.
 
-    Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile; ``turn_s``, when the
-    schedule asks next; ``again_s``, when it was asked again out of turn, or may be sought again; ``bank_until_s``, when
-    its bank must have answered; ``prices``, of each outlet when its card was read; ``kept``, it is on disk;
-    ``crossed``, its hold was told of while a guess at it was under way."""
+    Of this process only: ``under_way``, an answer is to come, nothing else is asked meanwhile;
+    ``turn_s``, when the schedule asks next; ``again_s``, when it was asked again out of turn, or
+    may be sought again; ``bank_until_s``, when its bank must have answered; ``prices``, of each
+    outlet when its card was read; ``kept``, it is on disk; ``crossed``, its hold was reported while
+    a guess at it was under way."""
 
     id: str
     terminal: EvseId
@@ -225,7 +227,7 @@ class PaymentPlaced(PaymentFact):
 
 @frozen
 class PaymentWithdrawn(PaymentFact):
-    """Nobody needs it any more. ``why``: for the journal."""
+    """The payment is not needed any more. ``why``: for the journal."""
 
     why: str
 

@@ -15,11 +15,12 @@ from agent.model.types import EvseId, Moment, Token
 AUTH_S = 180.0
 """How long a bank (and a driver at the keys of the terminal) may take to answer (real seconds)."""
 ANSWER_S = 2.0
-"""How long a terminal that was prepared anew may take to tell what it had heard of a bank before (real seconds)."""
+"""How long a reopened terminal may take to report what it had received from a bank before (real
+seconds)."""
 CANCEL_S = 30.0
 """How long a terminal may take to give an offer back (real seconds)."""
 UNUSED_S = 60.0
-"""Beyond the connection time-out, which alone should end a right that nobody uses (real seconds)."""
+"""Beyond the connection time-out, which alone should end an unused authorization (real seconds)."""
 _CLOSED = (PayState.COMMITTED, PayState.VOIDED)
 
 
@@ -56,14 +57,16 @@ class PaymentBook:
         return [p for p in self.payments.values() if p.terminal == terminal and p.state in states]
 
     def why_hold_is_foreign(self, p: Payment) -> str:
-        """Why its number would be of somebody else's money at the terminal that is there; "": it is of its own."""
+        """Return why its number would refer to another payment's hold at the present terminal; "":
+        it is its own."""
         if p.serial and self.open.get(p.terminal, "") not in ("", p.serial):
             return "another terminal is there"
         newer = (o for o in self.all_payments() if o.terminal == p.terminal and o.serial == p.serial and o.at > p.at)
         return "its number was given again" if any(o.reservation == p.reservation for o in newer) else ""
 
     def payments_without_answer(self, terminal: EvseId) -> list[Payment]:
-        """Of which nobody has heard what the bank said, at the terminal that is there; the latest first."""
+        """Return the payments at the present terminal whose answer of the bank never arrived, the
+        latest first."""
         lost = (p for p in self.done.values() if p.state is PayState.UNCERTAIN and p.reservation is None)
         here = (p for p in lost if p.terminal == terminal and p.serial in ("", self.open.get(terminal)))
         return sorted((p for p in here if not p.reviewed), key=lambda p: p.at, reverse=True)
@@ -74,14 +77,15 @@ class PaymentBook:
         return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in told)
 
     def unreported_hold_numbers(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
-        """Numbers that holds may have of which the terminal could tell nobody: after the latest that is known, or
-        before the one that it has given now. A terminal counts, as far as is known; if it does not, nobody has such a
-        number. None while a bank is being asked there, which may give it the next moment."""
+        """Yield reservation ids of holds that may exist at the terminal without a record here:
+        after the latest known one, or before the one that it has given now. A terminal counts up,
+        as far as is known; if it does not, no hold has such a number. None while a bank is being
+        asked there, which may use it the next moment."""
         serial = self.open.get(terminal)
         held = [p for p in self.all_payments() if p.reservation is not None]
         here = [p for p in held if not (serial and p.serial not in ("", serial))]
         known = {p.reservation for p in here}  # wherever the station file has the terminal now
-        known |= {p.reservation for p in held if p.state not in _CLOSED}  # one terminal may have told two names
+        known |= {p.reservation for p in held if p.state not in _CLOSED}  # one terminal may have reported two names
         ours = [p for p in here if p.terminal == terminal]
         if serial is None or not ours or self.blind or self.payments_at_terminal(terminal, PayState.AUTH_PENDING):
             return

@@ -3,9 +3,9 @@
 A rule is a generator ``(journal, payment, event, now)`` that yields orders and may change ``payment.state`` to one of
 the states it declares with ``@to``. The table is total: a missing entry is a defect, never a silent surprise.
 
-What holds whatever comes (tests/domain/test_payment_properties.py): an amount is decided once and on disk before it is
-sent; one commit or void is under way per payment; a commit that was answered is never sent again; what nobody knows is
-reported and never charged again.
+What holds whatever comes (tests/domain/test_payment_properties.py): an amount is decided once and
+on disk before it is sent; one commit or void is under way per payment; a commit that was answered
+is never sent again; what is not known is reported and never charged again.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def card_read(j: PaymentBook, p: Payment, event: BankCardRead, now: Moment) -> I
 
 @leads_to_states(PayState.AUTH_PENDING)
 def ask_bank(j: PaymentBook, p: Payment, event: PaymentPlaced, now: Moment) -> Iterator[Yielded]:
-    """On disk before the bank is asked: an answer that finds nobody is then at least looked for."""
+    """On disk before the bank is asked: an answer that arrives while the agent is down is then at
+    least looked for."""
     p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
     p.at, p.utc_s, p.serial = now.stamp, now.utc_s, j.open.get(p.terminal, "")
     p.bank_until_s = now.t_s + AUTH_S * j.io_s
@@ -78,7 +79,7 @@ def ask_bank(j: PaymentBook, p: Payment, event: PaymentPlaced, now: Moment) -> I
 
 
 def cancel_offer(j: PaymentBook, p: Payment, event: PaymentWithdrawn, now: Moment) -> Iterator[Yielded]:
-    """The answer tells whether it came in time."""
+    """Cancel the offer. The terminal's answer shows whether that came in time."""
     if p.withdrawn:
         return
     p.withdrawn, p.why = True, event.why
@@ -116,7 +117,7 @@ def _discard_payment(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
 
 @leads_to_states(PayState.AUTHORIZED, PayState.VOID_PENDING)
 def bank_approved(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-    """The bank holds something; on disk before anybody is given a right for it."""
+    """The bank holds something; on disk before an authorization is given for it."""
     j.record_hold(p, event)
     if event.card is not None:
         p.card = event.card
@@ -134,11 +135,11 @@ def bank_approved(j: PaymentBook, p: Payment, event: PaymentApproved, now: Momen
 
 @leads_to_states(PayState.VOID_PENDING)
 def void_unwanted_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-    """Nobody has asked for it, or nobody believed in it any more."""
+    """Void a hold that was not asked for, or not expected any more."""
     j.record_hold(p, event)
     for kind in ("auth", "cancel"):
         yield WakeMe(payment_timer_key(kind, p), None)
-    yield from _void_hold(j, p, now, "nobody waits for it")
+    yield from _void_hold(j, p, now, "no driver waits for it")
 
 
 @leads_to_states(PayState.VOID_PENDING)
@@ -150,14 +151,15 @@ def void_late_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Mome
 
 @leads_to_states(PayState.UNCERTAIN)
 def authorization_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    """Nobody knows whether something is held. If so, the terminal's own time-out releases it."""
+    """It is unknown whether something is held. If so, the terminal's own time-out releases it."""
     if event.key == payment_timer_key("auth", p):
         yield from _mark_uncertain(j, p, NEVER_CAME)
 
 
 @leads_to_states(PayState.VOID_PENDING)
 def try_sought_hold(j: PaymentBook, p: Payment, event: HoldSought, now: Moment) -> Iterator[Yielded]:
-    """Whatever is held under a number that nobody knows is nobody's. Not while anybody else's bank is being asked."""
+    """Void what is held under a number without a record here: it belongs to no payment. Never while
+    the bank of another payment is being asked."""
     p.state, p.reservation, p.serial, p.guessed = PayState.VOID_PENDING, event.number, j.open[p.terminal], True
     p.again_s = None
     yield WakeMe(payment_timer_key("seek", p), None)
@@ -165,13 +167,13 @@ def try_sought_hold(j: PaymentBook, p: Payment, event: HoldSought, now: Moment) 
 
 
 def terminal_opened_while_pending(j: PaymentBook, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
-    """It was prepared anew, so no bank is asked there any more: what it has heard comes now, or never. Nobody waits
-    longer for the next card."""
+    """Wait shortly for a late answer. The terminal was reopened, so no bank is asked there any
+    more: what it has received comes now, or never. The next card does not wait longer."""
     yield WakeMe(payment_timer_key("auth", p), now.t_s + ANSWER_S * j.io_s)
 
 
 def resume_pending_authorization(j: PaymentBook, p: Payment, event: PaymentResumed, now: Moment) -> Iterator[Yielded]:
-    """The driver has seen the station start anew; an answer that still comes is not used."""
+    """The driver has seen the station restart; an answer that still comes is not used."""
     p.withdrawn, p.why = True, "the agent was away"
     asked_s = p.at.t_s if p.at.boot == now.stamp.boot else now.t_s
     p.bank_until_s = asked_s + AUTH_S * j.io_s
@@ -265,8 +267,9 @@ def _wait_for_next_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yie
 
 @leads_to_states(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
 def settle_at_opened_terminal(j: PaymentBook, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
-    """What was not answered, or could not be asked, is asked at once: no turn of the schedule. Not again and again: a
-    terminal that falls silent at this very order, and is opened anew, would do nothing else."""
+    """What was not answered, or could not be asked, is asked at once: no turn of the schedule. Not
+    again and again: a terminal that falls silent at this very order, and is reopened, would do
+    nothing else."""
     if p.under_way or (p.again_s is not None and now.t_s < p.again_s + MINUTE_S):
         return
     p.again_s = now.t_s if p.asked else None
@@ -304,18 +307,19 @@ def commit_answered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Mome
 
 
 def sought_hold_found(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-    """It is told after all: no guess any more. What is under way may have been answered before the hold was there."""
+    """The terminal has reported the hold after all: it is no guess any more. What is under way may
+    have been answered before the hold was there."""
     if p.guessed and event.reservation == p.reservation:
         p.guessed, p.crossed = False, p.under_way
         yield j.persist_payment(p)
 
 
 def _sought_hold_not_found(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
-    """Nothing under that number, or no answer: nobody knows, as before. It is sought again when its bank must have
-    answered (the guess may have come before the hold), and then each hour."""
+    """Nothing under that number, or no answer: it stays unknown. It is sought again when its bank
+    must have answered (the guess may have come before the hold), and then each hour."""
     p.under_way, p.guessed, p.reservation = False, False, None
     yield from _mark_uncertain(j, p, NEVER_CAME)
-    if p.bank_until_s is None:  # asked by a process of long ago: nobody knows how long
+    if p.bank_until_s is None:  # asked by an earlier process: the time is unknown
         p.bank_until_s = now.t_s + AUTH_S * j.io_s
     yield WakeMe(payment_timer_key("seek", p), p.bank_until_s if now.t_s < p.bank_until_s else now.t_s + HOUR_S)
 
@@ -421,8 +425,9 @@ class PaymentJournal(PaymentBook):
     """The book, and what becomes of its payments."""
 
     def seek_unreported_holds(self, terminal: EvseId, now: Moment, below: int | None = None) -> Iterator[Yielded]:
-        """Holds that nobody was told of are let go, if they are where they must be. At a terminal that fell silent at
-        that it is tried again when the next number is known, or by the timer: it would do nothing else."""
+        """Release holds that were never reported, if they are where they must be. At a terminal
+        that fell silent at that it is tried again when the next number is known, or by the timer:
+        it would do nothing else."""
         lost = self.payments_without_answer(terminal)
         if below is None:
             lost = [p for p in lost if (p.again_s is None or now.t_s >= p.again_s) and not self.is_overtaken(p)]

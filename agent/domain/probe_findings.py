@@ -1,7 +1,8 @@
 """What a look at a meter or a board proves: findings over identities and readings, for ``chargy-agent probe``. Pure.
 
-Each rule answers one question of an auditor. ``PROVEN`` is what was seen here, ``FAILED`` what must not be,
-``UNPROVEN`` what nobody can say from here: a label that only a person can read, a load that was not there.
+Each rule answers one question of an auditor. ``PROVEN`` is what was seen here, ``FAILED`` what must
+not be, ``UNPROVEN`` what cannot be decided from here: a label that only a person can read, a load
+that was not there.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def _judge_mid_marking(m: MeterObservation) -> Judged:
     if m.policy.mid_year is not None:
         return P, f"MID marking M{m.policy.mid_year % 100:02d} is declared; attach a photograph of the label.{said}"
     wanted = "certificate (EN 50470-4) or mid_year" if m.dc else "mid_year"
-    return U, f"{wanted} is missing in the meter's table; no meter tells it.{said}"
+    return U, f"{wanted} is missing in the meter's table; no meter reports it.{said}"
 
 
 def _judge_meter_map(m: MeterObservation) -> Judged:
@@ -144,7 +145,7 @@ def _judge_freshness(m: MeterObservation) -> Judged:
     if len(stamps) < 2:
         return U, f"{len(stamps)} reading"
     if any(not a < b for a, b in pairwise(stamps)):
-        return F, "a value was told again with an old or the same time"
+        return F, "a value was repeated with an old or the same time"
     return P, f"{len(stamps)} readings in {stamps[-1].t_s - stamps[0].t_s:.1f} s, each with a time of its own"
 
 
@@ -170,7 +171,7 @@ def _judge_grid_values(m: MeterObservation) -> Judged:
     volts = [v for r in m.readings for v in r.voltage_v[: m.phases]]
     hertz = [r.frequency_hz for r in m.readings if r.frequency_hz is not None]
     if not volts and not hertz:
-        return U, "the map tells neither voltage nor frequency"
+        return U, "the map has neither voltage nor frequency"
     said = ", ".join(f"{min(x):.1f} to {max(x):.1f} {unit}" for x, unit in ((volts, "V"), (hertz, "Hz")) if x)
     low = not m.dc and any(not GRID_V[0] <= v <= GRID_V[1] for v in volts)
     off = any(not GRID_HZ[0] <= h <= GRID_HZ[1] for h in hertz)
@@ -186,7 +187,7 @@ def _judge_power(m: MeterObservation) -> Judged:
     if r.power_w < 0:
         return F, f"{r.power_w:.0f} W while current flows: line and load, or a transformer, are the wrong way round"
     if not r.voltage_v:
-        return U, f"{r.power_w:.0f} W; the map tells no voltage to compare it with"
+        return U, f"{r.power_w:.0f} W; the map has no voltage to compare it with"
     apparent = sum(v * a for v, a in zip(r.voltage_v, r.current_a, strict=False))
     said = f"{r.power_w:.0f} W, {apparent:.0f} VA by voltage and current"
     return (P, said) if 0.5 * apparent <= r.power_w <= 1.05 * apparent + 20 else (F, f"{said}: scale or word order?")

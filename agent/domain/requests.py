@@ -145,7 +145,8 @@ class GetVariablesRequest(BackendRequest):
 
 @frozen
 class SetNetworkProfileRequest(BackendRequest):
-    """SetNetworkProfile of 2.x: what to dial, once this slot is asked for and the station has started anew."""
+    """SetNetworkProfile of 2.x: what to dial, once this slot is asked for and the station has
+    restarted."""
 
     slot: int
     url: str
@@ -159,8 +160,8 @@ class DeviceReportRequest(BackendRequest):
 
 @frozen
 class CustomerInformationRequest(BackendRequest):
-    """What is known of this customer (``report``), and forget it (``clear``). ``token`` None: somebody whom this
-    station has no name for."""
+    """What is known of this customer (``report``), and forget it (``clear``). ``token`` None: a
+    person this station has no token for."""
 
     token: Token | None
     report: bool
@@ -178,7 +179,7 @@ class DataTransferRequest(BackendRequest):
 
 @frozen
 class WebPaymentStartedRequest(BackendRequest):
-    """Somebody pays at the web page of this EVSE: keep it for ``timeout_s`` (0: no more)."""
+    """A driver pays at the web page of this EVSE: keep it for ``timeout_s`` (0: no more)."""
 
     evse: EvseId
     timeout_s: int
@@ -250,9 +251,10 @@ class CompositeScheduleRequest(BackendRequest):
 
 @frozen
 class UpdateFirmwareRequest(BackendRequest):
-    """UpdateFirmware. ``location``: a URL, perhaps with a password. Times are UTC seconds since 1970; ``install_utc_s``
-    None: as soon as nobody charges. ``request_id`` None: the request had none (1.x). ``certificate`` (PEM) and
-    ``signature`` (Base64) of the signed procedure, "" without."""
+    """UpdateFirmware. ``location``: a URL, perhaps with a password. Times are UTC seconds since
+    1970; ``install_utc_s`` None: as soon as no session runs. ``request_id`` None: the request had
+    none (1.x). ``certificate`` (PEM) and ``signature`` (Base64) of the signed procedure, ""
+    without."""
 
     location: str = field(repr=False)
     retrieve_utc_s: float

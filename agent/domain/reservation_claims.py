@@ -1,8 +1,8 @@
 """Reservations, and what follows from them: whom is an outlet kept for? (OCPP 1.6 3.13, 5.13; 2.x block H)
 
-A reservation of one EVSE keeps that one. One without EVSE keeps none in particular: as long as more outlets are free
-than are wanted anybody may take one, then each of them is kept for those who have reserved (2.x: of the connector type
-that they want).
+A reservation of one EVSE keeps that one. One without EVSE keeps none in particular: as long as more
+outlets are free than are wanted any driver may take one, then each of them is kept for those who
+have reserved (2.x: of the connector type that they want).
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def count_served_wishes(free: Sequence[str], wanted: Sequence[str]) -> int:
 
 
 def evses_without_reservation(site: StationState, but: EvseRecord | None = None) -> list[EvseRecord]:
-    """Where somebody without a reservation of the very EVSE could begin. ``but``: this one counts, whatever it is."""
+    """Return the EVSEs where a driver without a reservation of that EVSE could begin. ``but``: this
+    one counts, whatever it is."""
     kept = {r.evse for r in site.reservations.values()}
     return [
         e for e in site.evses.values() if e is but or (e.is_vacant and site.is_in_order(e) and e.number not in kept)
@@ -98,8 +99,9 @@ def claim_reservation(
     group: str | None = None,
     leaving: EvseRecord | None = None,
 ) -> str | None:
-    """Which reservation this token (of that group) would use here; "": it needs none; None: this outlet is kept for
-    somebody else. ``leaving``: a right that waits at this other outlet is the one that would move here."""
+    """Which reservation this token (of that group) would use here; "": it needs none; None: this
+    outlet is reserved for another driver. ``leaving``: a right that waits at this other outlet is
+    the one that would move here."""
     if not site.reservations:
         return ""
     unused = unclaimed_reservations(site, leaving)
@@ -120,7 +122,8 @@ def claim_reservation(
 
 
 def is_reserved(site: StationState, evse: EvseRecord) -> bool:
-    """Is this outlet kept for somebody? It stays so until the one that it is kept for has begun."""
+    """Return whether this outlet is reserved. It stays so until the driver it is reserved for has
+    begun."""
     if not site.reservations:
         return False
     if any(r.evse == evse.number for r in site.reservations.values()) or (

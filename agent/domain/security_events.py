@@ -42,7 +42,7 @@ CAUSES: dict[SecurityEvent, str] = {
     E.SETTING_SYSTEM_TIME: "a known time was corrected by the backend's; learning it after a start is no change",
     E.STARTUP: "every start of the agent that no reset or new firmware ordered",
     E.RESET_OR_REBOOT: "the start after an ordered reset or after new firmware was booted",
-    E.LOG_CLEARED: "cannot occur: nobody can clear the security log, its oldest records make room",
+    E.LOG_CLEARED: "cannot occur: the security log cannot be cleared, its oldest records make room",
     E.RECONFIGURATION: "a key, a certificate, a root or the security profile was changed by the backend",
     E.MEMORY_EXHAUSTION: "the store does not take a record (disk or its share full, or broken), or has lost some",
     E.INVALID_MESSAGES: "a frame is no OCPP message, or a request breaks its schema; once per connection",

@@ -1,4 +1,5 @@
-"""Somebody's right to charge here: given, and waiting (``Grant``); with a vehicle, and on disk (``Session``)."""
+"""A driver's right to charge here: given, and waiting (``Authorization``); with a vehicle, and on
+disk (``Session``)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # of stations that sell without a contract
 
 @mutable
 class Authorization:
-    """Somebody's right to charge here, before a session exists."""
+    """A driver's right to charge here, before a session exists."""
 
     token: Token
     verdict: Verdict | None = None
@@ -31,7 +32,7 @@ class Authorization:
     wait_s: float | None = None
     """For a vehicle, if not as long as others."""
     tariff: Tariff | None = None
-    """What was agreed with somebody who pays without a contract."""
+    """What was agreed with a driver who pays without a contract."""
     judged_by: Judge = Judge.NOBODY
     web: bool = False
     """The remote start that an outlet was kept for: its driver has paid at a web page."""
@@ -39,8 +40,9 @@ class Authorization:
 
 @mutable
 class Session:
-    """A right and a vehicle: energy. ``last_wh`` is the newest register that is on disk or better. ``told`` False: its
-    transaction begins later (decision 9). ``spent``: its vehicle is full and the tariff asks for the place."""
+    """A right and a vehicle: energy. ``last_wh`` is the newest register that is on disk or better.
+    ``reported`` False: its transaction begins later (decision 9). ``spent``: its vehicle is full
+    and the tariff asks for the place."""
 
     id: str
     evse: EvseId
@@ -69,7 +71,7 @@ class Session:
     """Paid at a web page: there is no card."""
     judged_by: Judge = Judge.NOBODY
     price: str = ""
-    """What was agreed with somebody who pays without a contract, in the words of signed records."""
+    """What was agreed with a driver who pays without a contract, in the words of signed records."""
 
     def to_record(self) -> dict[str, Any]:
         """For ``Persist("session", id, ...)``."""
@@ -129,7 +131,8 @@ class Session:
 
 @frozen
 class EndedSession:
-    """The latest session of an outlet, as its end was told to the backends: ``energy_wh`` is what is billed."""
+    """The latest session of an outlet, as its end was reported to the backends: ``energy_wh`` is
+    what is billed."""
 
     id: str
     token: Token

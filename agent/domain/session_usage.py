@@ -13,7 +13,8 @@ from agent.model.fastclass import frozen, replace
 from agent.model.types import Stamp
 
 GAP_S = 300
-"""Between two points further apart nobody watched: no time counts there. The energy does."""
+"""Between two points further apart the session was not watched: no time counts there. The energy
+does."""
 WEEK_MIN = 7 * 24 * 60
 _WEEK_MS = WEEK_MIN * 60_000
 _MONDAY_MS = 3 * 24 * 60 * 60_000
@@ -121,7 +122,8 @@ class Usage:
         return replace(grown, sums=tuple(sums), stretch_ms=0 if charging else stretch_ms)
 
     def advance_over_absence(self, stamp: Stamp, most_s: float) -> Usage:
-        """Somebody was away until now: what held at the last point went on for at most so long, then nothing did."""
+        """Advance over a time in which the agent did not run: what held at the last point went on
+        for at most so long, then nothing did."""
         if self.at_ms is None or self.stamp is None or self.stamp[0] != stamp.boot:
             return self
         passed_s = min(stamp.t_s - self.stamp[1] / 1000, most_s)

@@ -1,4 +1,5 @@
-"""Why something is being ended: on disk before anything is told, so that a crash cannot change the reason."""
+"""Why something is being ended: on disk before anything is reported, so that a crash cannot change
+the reason."""
 
 from __future__ import annotations
 

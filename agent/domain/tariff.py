@@ -1,6 +1,6 @@
-"""The ad-hoc price of the station: what somebody without a contract pays (Regulation (EU) 2023/1804, article 5(4)).
-Rates are decimal, VAT included; a cost is exact until it is rounded, once, to whole hundredths of the currency's unit
-(``cents``). Nothing here is a float but seconds."""
+"""The ad-hoc price of the station: what a driver without a contract pays (Regulation (EU)
+2023/1804, article 5(4)). Rates are decimal, VAT included; a cost is exact until it is rounded,
+once, to whole hundredths of the currency's unit (``cents``). Nothing here is a float but seconds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class Tariff:
         return tuple(_window_rates(w.rates, always) for w in self.windows) or (always,)
 
     def start_usage(self, local: LocalOffset | None = None) -> Usage:
-        """Where a session begins. ``local``: the clock on the wall (``localtime.local``); only windows need it."""
+        """Where a session begins. ``local``: the clock on the wall (``local_time.local_offset``);
+        only windows need it."""
         rates = self.rates_by_window()
         return Usage(
             TariffPlan(self.grace_min * 60_000, _week_edges(self.windows), local or LocalOffset()),

@@ -22,7 +22,7 @@ _WEEK_MS = 7 * 24 * 3600 * 1000
 
 
 def adhoc_tariff_values(site: StationState, evse: EvseRecord, now: Moment) -> Values:
-    """The price for whoever comes without a contract; nothing where nothing is sold."""
+    """Return the price for the next driver without a contract; nothing where nothing is sold."""
     tariff = evse.offer.tariff_for_new_driver(site.settings) if evse.offer is not None else None
     return tariff_values(site, tariff, now) if tariff is not None and not site.free_vending else {}
 
@@ -83,7 +83,7 @@ def cap_bill_parts(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tupl
 
 def tariff_values(site: StationState, tariff: Tariff, now: Moment) -> Values:
     """All that a session at this tariff may cost. Prices by the time of day: those of now, and from
-    ``tariff_next_at_utc_s`` on the ``tariff_next_...`` ones; nothing while nobody knows what time it is."""
+    ``tariff_next_at_utc_s`` on the ``tariff_next_...`` ones; nothing while the time is unknown."""
     rates, values = tariff.rates_by_window(), _once_values(tariff)
     if not tariff.windows:
         return values | _rate_values("tariff_", rates[0], tariff)

@@ -1,6 +1,6 @@
-"""What is asked of a payment terminal and what it tells, in the domain's words (decision 21). ``terminal``: number of
-the EVSE that it belongs to, 0 for one that serves the station; ``payment``: our id of a payment, the key of its record
-in the journal (``Persist("payment", id, ...)``)."""
+"""What is asked of a payment terminal and what it reports, in the domain's words (decision 21).
+``terminal``: number of the EVSE that it belongs to, 0 for one that serves the station; ``payment``:
+our id of a payment, the key of its record in the journal (``Persist("payment", id, ...)``)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PaymentSettled(TerminalEvent):
 
 @frozen
 class PaymentReviewed(Event):
-    """A person has looked at a payment of which nobody knows what became."""
+    """A person has looked at a payment whose outcome is unknown."""
 
     payment: str
 
@@ -107,8 +107,9 @@ class CancelPayment(TerminalOrder):
 
 @frozen
 class CommitPayment(TerminalOrder):
-    """``PaymentSettled`` comes back. The amount is on disk before this is said: it may have waited for the disk, and
-    another terminal than the one with this serial number is not asked ("": nobody knows it)."""
+    """``PaymentSettled`` comes back. The amount is on disk before this is said: it may have waited
+    for the disk, and another terminal than the one with this serial number is not asked ("": not
+    known)."""
 
     reservation: int
     amount_cents: int

@@ -25,8 +25,9 @@ class TxPoint(StrEnum):
 
 @mutable
 class Transaction:
-    """An open transaction that began before its session, or outlives it. ``placed`` False: the EVSE is not chosen yet,
-    the registers say nothing. ``token`` None: nobody has had the right yet. ``stop``: the right has ended, and how."""
+    """An open transaction that began before its session, or outlives it. ``placed`` False: the EVSE
+    is not chosen yet, the registers say nothing. ``token`` None: no driver is authorized yet.
+    ``stop``: the right has ended, and how."""
 
     id: str
     evse: EvseId

@@ -63,7 +63,8 @@ def _make_variable(name: str, default: Value, low: int = 0, high: int = 2**31 - 
 POINTS = ("ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer")
 """Where a transaction may begin or end (2.x; decision 9)."""
 AS_UPDATED = -1
-"""Values for the end of a transaction are those that are told while it lasts (1.x knows nothing else); 0: none."""
+"""Values for the end of a transaction are those that are sent while it lasts (1.x knows nothing
+else); 0: none."""
 ENERGY = ("Energy.Active.Import.Register",)
 LANGUAGES = ("fr", "de", "lb", "en")
 """Those that texts of the screen are shipped for."""

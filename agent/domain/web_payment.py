@@ -76,8 +76,9 @@ def template_problem(template: str, hosts: Collection[str]) -> str:
 
 
 def address_problem(url: str, hosts: Collection[str]) -> str:
-    """Why nobody may be led there, "" if they may. ``hosts``: those that are allowed; none given: any. Plain http only
-    on this very machine, or to a host that is given as ``http://HOST`` (a demonstration on a local network)."""
+    """Return why people may not be led there; "" if they may. ``hosts``: those that are allowed;
+    none given: any. Plain http only on this very machine, or to a host that is given as
+    ``http://HOST`` (a demonstration on a local network)."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

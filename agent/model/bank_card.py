@@ -10,15 +10,16 @@ from agent.model.fastclass import frozen
 
 @frozen
 class BankCard:
-    """A bank card as far as it may be known: ``mark`` is a keyed hash of the terminal's own word for it (the same card
-    has the same mark at this station, nobody can go back from it), ``last4`` and ``brand`` are for receipts."""
+    """A bank card as far as it may be known: ``mark`` is a keyed hash of the terminal's own word
+    for it (the same card has the same mark at this station, it cannot be reversed), ``last4`` and
+    ``brand`` are for receipts."""
 
     mark: str = field(repr=False)
     last4: str = ""
     brand: str = ""
 
     def is_another(self, read: BankCard) -> bool:
-        """Surely; without a mark nobody can tell."""
+        """Return whether it is surely the same card; without a mark it is not known."""
         return bool(self.mark and read.mark) and self.mark != read.mark
 
 
@@ -37,6 +38,6 @@ class Settlement(StrEnum):
 
     DONE = "done"
     CLOSED = "closed"
-    """The terminal knows no such open reservation: it was settled before, and nobody can tell how."""
+    """The terminal knows no such open reservation: it was settled before, and it is not known how."""
     REFUSED = "refused"
     """It said no and the reservation stands: try again later."""

@@ -1,4 +1,4 @@
-"""What a charge controller board tells of its EVSE, and what it can do. Words as in IEC 61851-1."""
+"""What a charge controller board reports of its EVSE, and what it can do. Words as in IEC 61851-1."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Pilot(StrEnum):
 
 @frozen
 class EvseState:
-    """The full picture a board gives of one EVSE, cheap to compare; ``None`` = the board cannot tell.
+    """The full picture a board gives of one EVSE, cheap to compare; ``None`` = the board does not
+    know.
 
     ``plugged_s`` is the board's own count of seconds since the present vehicle was connected: the proof of an
     uninterrupted plug after the agent was away.
@@ -43,9 +44,9 @@ class EvseState:
     offered_w: float | None = None
     """What a DC outlet offers."""
     soc_percent: int | None = None
-    """As the vehicle tells it (ISO 15118, DIN 70121)."""
+    """As the vehicle reports it (ISO 15118, DIN 70121)."""
     spent: bool = False
-    """The vehicle has had its one session: it takes no energy before it is plugged anew."""
+    """The vehicle has had its one session: it takes no energy before it is plugged in again."""
 
     @property
     def vehicle_connected(self) -> bool:
@@ -60,13 +61,14 @@ class EvseState:
 
 @frozen
 class EvseTraits:
-    """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``lockable``: unlocks when told;
-    False also for a board that sees to the lock of its socket alone. ``counts_plugged``: delivers
-    ``EvseState.plugged_s``. ``holds``: can keep a plug whose vehicle has left. ``fallback_stop``: its
-    watchdog withdraws release when the agent goes silent. ``dc``: a DC outlet: its limits are ``min_w`` to
-    ``max_w``, and below that it pauses only where it is ``pausable``; otherwise it gives ``min_w``. ``one_release``:
-    withdrawing release ends the vehicle's session for good, so that a pause is said by the limit alone.
-    ``tells_pilot`` False: that a vehicle asks is seen only once it is released. ``sees_contactor`` False: it has no
+    """What a board can do. ``tethered``: fixed cable (case C), nothing to unlock. ``lockable``:
+    unlocks on order; False also for a board that sees to the lock of its socket alone.
+    ``counts_plugged``: delivers ``EvseState.plugged_s``. ``holds``: can keep a plug whose vehicle
+    has left. ``fallback_stop``: its watchdog withdraws release when the agent goes silent. ``dc``:
+    a DC outlet: its limits are ``min_w`` to ``max_w``, and below that it pauses only where it is
+    ``pausable``; otherwise it gives ``min_w``. ``one_release``: withdrawing release ends the
+    vehicle's session for good, so that a pause is said by the limit alone. ``tells_pilot`` False:
+    that a vehicle asks is seen only once it is released. ``sees_contactor`` False: it has no
     register for it, that it is closed is concluded from release and pilot."""
 
     tethered: bool = False

@@ -53,7 +53,7 @@ if not TYPE_CHECKING:
 
 
 class _Fields:
-    """``__dataclass_fields__``, made when somebody asks for it."""
+    """``__dataclass_fields__``, made when it is first asked for."""
 
     def __get__(self, instance: object, owner: type[Any]) -> dict[str, Field[Any]]:
         types, defaults = owner.__frozen_types__, owner.__frozen_defaults__

@@ -1,4 +1,5 @@
-"""Modules that somebody else imports and we do not need: they cost nothing until something of them is wanted."""
+"""Modules that other libraries import and the agent does not need: they are loaded only when a name
+of theirs is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a meter that signs by itself is told (``ports/meter.py``)."""
+"""What a meter that signs by itself is given (``ports/meter.py``)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ def named_in(text: str) -> str:
 
 @frozen
 class Signing:
-    """What a meter that signs is told of a transaction that begins or ends with a reading, in the words of OCMF.
+    """What a meter that signs is given of a transaction that begins or ends with a reading, in the
+    words of OCMF.
 
-    ``id``: the station's own name of it (36 characters at most); ``point``: station and EVSE; ``owed``: an earlier one
-    whose record is still wanted. ``price``: what was agreed with the driver, "" if the station does not know it;
-    ``assigned`` False: anybody may charge. ``utc_s``: the time at ``asked``; None: nobody knows it, the meter's clock
-    is left alone."""
+    ``id``: the station's own name of it (36 characters at most); ``point``: station and EVSE;
+    ``owed``: an earlier one whose record is still wanted. ``price``: what was agreed with the
+    driver, "" if the station does not know it; ``assigned`` False: charging needs no authorization.
+    ``utc_s``: the time at ``asked``; None: unknown, the meter's clock is left alone."""
 
     id: str
     ends: bool

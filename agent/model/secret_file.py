@@ -1,5 +1,5 @@
-"""Files with a secret in them: nobody but their owner may get at them. Credentials that systemd hands over are as it
-makes them: in memory, for this service alone. No error says what is in a file."""
+"""Files with a secret in them: only their owner may read them. Credentials that systemd hands over
+are as it makes them: in memory, for this service alone. No error says what is in a file."""
 
 from __future__ import annotations
 

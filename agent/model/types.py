@@ -118,7 +118,7 @@ class Token:
 
 
 FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
-"""Nobody: energy for whoever is there."""
+"""No user: energy for every vehicle that is plugged in."""
 
 
 class AuthorizationStatus(StrEnum):
@@ -137,7 +137,7 @@ class AuthorizationStatus(StrEnum):
 
 
 class Judge(StrEnum):
-    """Who has said that somebody may charge here."""
+    """Who has decided that a driver may charge here."""
 
     NOBODY = ""
     AUTHORIZE = "Authorize"
@@ -185,9 +185,9 @@ class MessageContent:
 
 @frozen
 class SignedReading:
-    """A signed record of a transaction, byte for byte as its maker wrote it: never parsed, never written anew.
-    ``public_key``: DER as hexadecimal digits, "" if it is known elsewhere. ``maker``: "meter", or "station" for the aid
-    to integrity that the agent makes where no meter signs."""
+    """A signed record of a transaction, byte for byte as its maker wrote it: never parsed, never
+    rewritten. ``public_key``: DER as hexadecimal digits, "" if it is known elsewhere. ``maker``:
+    "meter", or "station" for the aid to integrity that the agent makes where no meter signs."""
 
     data: str
     encoding: str = "OCMF"
@@ -240,11 +240,11 @@ class ReadingContext(StrEnum):
 
 @frozen
 class MeterIdentity:
-    """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing. ``classes``: the accuracy
-    classes (Directive 2014/32/EU, annex V) that this model is sold in; ``mid``: the meter says that it is of the MID
-    variant (None: no register says so); ``doubts``: facts of the driver's own description that are not proven;
-    ``signs``: it signs transactions that it is told of (``Signing``); ``reset``: what is known to set its count
-    back."""
+    """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing.
+    ``classes``: the accuracy classes (Directive 2014/32/EU, annex V) that this model is sold in;
+    ``mid``: the meter says that it is of the MID variant (None: no register says so); ``doubts``:
+    facts of the driver's own description that are not proven; ``signs``: it signs transactions that
+    it is given (``Signing``); ``reset``: what is known to set its count back."""
 
     vendor: str = ""
     model: str = ""
@@ -296,8 +296,8 @@ class Limit:
 
 @frozen
 class Supply:
-    """What feeds the station. ``mains``: the grid is there; ``backup``: a back-up supply carries the board without it
-    (None: nobody knows)."""
+    """What feeds the station. ``mains``: the grid is there; ``backup``: a back-up supply carries
+    the board without it (None: unknown)."""
 
     mains: bool
     backup: bool | None = None

@@ -1,8 +1,9 @@
 """Which web pages may use an HTTP server of ours: the pages that this server has sent itself.
 
-A browser lets every page send requests to every address. It adds the page's ``Origin`` to each POST and to each
-WebSocket upgrade, and sends the name that it was given as ``Host``. A page of a foreign name that was bound to our
-address (DNS rebinding) has the right Origin, but a Host that can belong to somebody else.
+A browser lets every page send requests to every address. It adds the page's ``Origin`` to each POST
+and to each WebSocket upgrade, and sends the name that it was given as ``Host``. A page of a foreign
+name that was bound to our address (DNS rebinding) has the right Origin, but a Host that can belong
+to another site.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from typing import Protocol
 
 
 class ButtonsPort(Protocol):
-    """Must: one press = one name (``language``, ``stop``, ``outlet-1`` ...), told at the press, not at release; no
-    repeats while held. Raises (out of ``presses``): ``Unreachable``, ``Broken``."""
+    """Must: one press = one name (``language``, ``stop``, ``outlet-1`` ...), reported at the press,
+    not at release; no repeats while held. Raises (out of ``presses``): ``Unreachable``, ``Broken``."""
 
     @property
     def names(self) -> Collection[str]:

@@ -47,8 +47,9 @@ class EvsePort(Protocol):
         ...
 
     async def set_hold(self, on: bool) -> None:
-        """On: the plug stays locked when the vehicle leaves, until ``unlock`` (which also ends this). A board that
-        frees its cable by itself and cannot be told otherwise ignores it (``traits.holds`` False)."""
+        """On: the plug stays locked when the vehicle leaves, until ``unlock`` (which also ends
+        this). A board that frees its cable by itself and has no setting for that ignores it
+        (``traits.holds`` False)."""
         ...
 
     async def unlock(self) -> bool:
@@ -57,7 +58,7 @@ class EvsePort(Protocol):
         ...
 
     async def clear_fault(self) -> None:
-        """Try to acknowledge latched faults; the next state tells."""
+        """Try to acknowledge latched faults; the next state shows the result."""
         ...
 
     async def beat(self) -> None:

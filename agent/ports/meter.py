@@ -31,10 +31,11 @@ class MeterPort(Protocol):
 class SigningMeter(MeterPort, Protocol):
     """A meter that signs transactions; its identity says ``signs``.
 
-    Must: begin and end its own transaction with the reading, as one that is said twice does no harm; pass a record on
-    byte for byte; set the meter's clock before a begin and never in between; tell a record that does not come in time
-    as ``record_due``. Must not: fail a reading because nothing can be signed (unless the station file demands a
-    record); put a record of one transaction under another; forget one that nobody has taken.
+    Must: begin and end its own transaction with the reading, as one that is said twice does no
+    harm; pass a record on byte for byte; set the meter's clock before a begin and never in between;
+    report a record that does not come in time as ``record_due``. Must not: fail a reading because
+    nothing can be signed (unless the station file demands a record); put a record of one
+    transaction under another; forget one that was not taken.
     """
 
     async def read_signed(self, signing: Signing) -> Reading:

@@ -33,5 +33,6 @@ class PkiPort(Protocol):
         ...
 
     def root_used(self, link: str, root: bytes | None) -> None:
-        """This link's present connection hangs on this root (DER); None: on none; b"": nobody knows on which."""
+        """This link's present connection hangs on this root (DER); None: on none; b"": it is
+        unknown on which."""
         ...

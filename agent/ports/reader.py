@@ -11,15 +11,16 @@ from agent.model.types import Token
 
 @frozen
 class Tap:
-    """One card held to the reader. ``token`` is None for a card that cannot identify anybody (``reason``:
-    ``random_uid``, ``unreadable``, ``not_genuine``, ``too_many_cards``)."""
+    """One card held to the reader. ``token`` is None for a card that cannot identify a driver
+    (``reason``: ``random_uid``, ``unreadable``, ``not_genuine``, ``too_many_cards``)."""
 
     token: Token | None
     reason: str = ""
 
 
 class ReaderPort(Protocol):
-    """Must: one card presence = one ``Tap``, told at once, not at removal. Must not: use a random UID as a token; log a
-    whole UID; block the event loop. Raises (out of ``taps``): ``Unreachable``, ``Broken``."""
+    """Must: one card presence = one ``Tap``, reported at once, not at removal. Must not: use a
+    random UID as a token; log a whole UID; block the event loop. Raises (out of ``taps``):
+    ``Unreachable``, ``Broken``."""
 
     def taps(self) -> AsyncIterator[Tap]: ...

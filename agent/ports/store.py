@@ -81,7 +81,7 @@ class OutboxPort(Protocol):
         ...
 
     async def put_facts(self, facts: Sequence[Put]) -> None:
-        """Put facts about what is told."""
+        """Put facts about what is sent."""
         ...
 
     async def count_attempt(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:

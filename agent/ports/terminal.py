@@ -18,8 +18,8 @@ class CardRead:
 
 @frozen
 class Approved:
-    """The bank holds ``amount_cents``; ``reservation`` is the terminal's number of it. ``partial``: less than asked.
-    ``card`` as far as the terminal tells it here."""
+    """The bank holds ``amount_cents``; ``reservation`` is the terminal's number of it. ``partial``:
+    less than asked. ``card`` as far as the terminal reports it here."""
 
     reservation: int
     amount_cents: int
@@ -49,10 +49,11 @@ TerminalNews = CardRead | Approved | Declined | Cancelled | Restarted
 
 
 class TerminalPort(Protocol):
-    """Must: have one offer at a time; keep reservations over its own power cycle and ours, under their number. Void
-    what times out by itself (never commit it). Must not: hold money that nobody asked for; tell a whole card
-    number. Raises: ``Unreachable`` when no answer came (a commit or void may then have happened: ask again with the
-    same number, never with another amount), ``Garbled``, ``Refused`` (not in this state), ``Broken``."""
+    """Must: have one offer at a time; keep reservations over its own power cycle and ours, under
+    their number. Void what times out by itself (never commit it). Must not: hold money that was not
+    asked for; report a whole card number. Raises: ``Unreachable`` when no answer came (a commit or
+    void may then have happened: ask again with the same number, never with another amount),
+    ``Garbled``, ``Refused`` (not in this state), ``Broken``."""
 
     identity: TerminalIdentity
 

@@ -83,8 +83,8 @@ def _zone_or_none(name: str) -> tzinfo | None:
 
 
 def local_time(utc_s: float, name: str) -> datetime:
-    """What a clock on the wall says. Where nobody knows the zone it is UTC (its ``tzname()`` says so, and the log,
-    once): a station with a wrong clock on its screen charges all the same."""
+    """What a clock on the wall says. Where the zone is unknown it is UTC (its ``tzname()`` says so,
+    and the log, once): a station with a wrong clock on its screen charges all the same."""
     return datetime.fromtimestamp(utc_s, _zone_or_none(name) or UTC)
 
 

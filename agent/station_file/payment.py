@@ -41,7 +41,8 @@ class PaymentTable:
 
 
 def payment_terms(file: StationFile, wrong: list[str]) -> PaymentTerms | None:
-    """None: nobody can pay here. One line per mistake is added to ``wrong``."""
+    """Return the payment terms; None: this station takes no payments. One line per mistake is added
+    to ``wrong``."""
     served = _evses_by_terminal(file)
     if not served:
         if file.payment is not None:
@@ -90,7 +91,8 @@ def uncovered_holds(file: StationFile, offers: Mapping[EvseId, AdhocTariff]) -> 
 
 
 def remaining_terms(file: StationFile) -> PaymentTerms:
-    """Nobody can pay here (any more); what was begun is brought to its end by the terminals that are still there."""
+    """Return the terms of a station that takes no payments (any more). What was begun is brought to
+    its end by the terminals that are still there."""
     return PaymentTerms(0, _evses_by_terminal(file))
 
 
@@ -104,9 +106,9 @@ def unused_terminals(file: StationFile) -> list[str]:
     """Complaints of a file with which a terminal would never wait for a card."""
     if not _evses_by_terminal(file):
         return []
-    missing = [] if file.payment is not None else ["terminal: nobody can pay without [payment] amount_cents"]
+    missing = [] if file.payment is not None else ["terminal: no card can be charged without [payment] amount_cents"]
     priced = file.tariff is not None or any(e.tariff is not None for e in file.evses)
-    return missing if priced else [*missing, "terminal: nobody can pay without a price: add [tariff]"]
+    return missing if priced else [*missing, "terminal: no card can be charged without a price: add [tariff]"]
 
 
 def meters_without_class(file: StationFile) -> list[str]:
@@ -134,5 +136,7 @@ def _currency_conflict(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
     """What is wrong with the prices at one terminal; "": nothing."""
     tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
     named = (t.get("currency", "EUR") for t in tariffs if isinstance(t, Mapping))
-    found = sorted({c for c in named if isinstance(c, str) and c in HUNDREDTHS})  # of the others the tariff tells
+    found = sorted(
+        {c for c in named if isinstance(c, str) and c in HUNDREDTHS}
+    )  # the others are reported with the tariff
     return "" if len(found) < 2 else f"terminal: it charges in one currency, and its outlets sell in {', '.join(found)}"

@@ -246,7 +246,7 @@ def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
 @pytest.mark.parametrize(
     ("outcome", "word"),
     [
-        (InstallOutcome.FAILED, "InstallationFailed"), (InstallOutcome.NOBODY, "InstallationFailed"),
+        (InstallOutcome.FAILED, "InstallationFailed"), (InstallOutcome.NO_UPDATER, "InstallationFailed"),
         (InstallOutcome.UNFIT, "InstallVerificationFailed"),
     ],
 )  # fmt: skip

@@ -1,1 +1,2 @@
-"""Charging profiles: what they are, when they speak, and what they add up to. Pure arithmetic, no orders."""
+"""Charging profiles: what they are, when they are in force, and what they add up to. Pure
+arithmetic, no orders."""

@@ -4,8 +4,8 @@ For an EVSE: the least of what the hardware can, what the station maximum leaves
 else the TxDefaultProfile (one of the EVSE's own before one of the station; among those the highest stack level). For
 the station: its maximum, or the sum of its EVSEs where that is less.
 
-Without trusted UTC nobody knows whether a profile with a date or a time of day speaks. The cautious answer holds then:
-the least limit that may be in force.
+Without trusted UTC it is unknown whether a profile with a date or a time of day is in force. The
+cautious answer holds then: the lowest limit that may be in force.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class Span:
 
 
 def profiles_by_rank(table: ProfileTable, purpose: Purpose, outlet: Outlet | None = None) -> list[Profile]:
-    """Profiles of this purpose that are meant for the outlet (None: the station), the first one that speaks wins."""
+    """Return the profiles of this purpose for the outlet (None: the station). The first one in
+    force wins."""
     numbers = (STATION,) if outlet is None else (outlet.number, STATION)
     session = outlet.session if outlet is not None else ""
     found = [i for i in table.installed if i.profile.purpose is purpose and i.evse in numbers]
@@ -99,7 +100,8 @@ def profiles_by_rank(table: ProfileTable, purpose: Purpose, outlet: Outlet | Non
 def _possible_bounds(
     table: ProfileTable, profiles: Iterable[Profile], phases: int, began_s: float, at_s: float, switches: bool
 ) -> Iterator[Bound]:
-    """Of the first profile that surely speaks, and of those before it that may."""
+    """Yield the bound of the first profile that is surely in force, and of those before it that may
+    be."""
     for profile in profiles:
         if not table.trusted and needs_utc(profile):
             yield min(
@@ -112,13 +114,14 @@ def _possible_bounds(
 
 
 def _bound_of_period(profile: Profile, period: Period, phases: int, switches: bool) -> Bound:
-    """An outlet that cannot do with fewer phases uses all it has, whatever the profile hopes for."""
+    """Return the bound of a period. An outlet that cannot charge on fewer phases uses all it has,
+    whatever the profile asks for."""
     used = min(period.phases or phases, phases) if switches else phases
     return Bound(period.limit, profile.schedule.unit, used, profile.schedule.least_rate or 0.0)
 
 
 def bound_of_evse(table: ProfileTable, outlet: Outlet, at_s: float) -> Bound:
-    """What hardware and transaction profiles allow at this EVSE, in A."""
+    """Return what hardware and transaction profiles allow at this EVSE, in A."""
     order = [*profiles_by_rank(table, Purpose.TX, outlet), *profiles_by_rank(table, Purpose.TX_DEFAULT, outlet)]
     switches = table.switches and not outlet.fixed
     found = list(_possible_bounds(table, order, outlet.phases, outlet.began_s, at_s, switches))
@@ -131,7 +134,7 @@ def bound_of_evse(table: ProfileTable, outlet: Outlet, at_s: float) -> Bound:
 
 
 def bound_of_station(table: ProfileTable, phases: int, at_s: float) -> Bound | None:
-    """The station maximum in force, in its own unit; None: there is none."""
+    """Return the station maximum in force, in its own unit; None: there is none."""
     found = list(
         _possible_bounds(table, profiles_by_rank(table, Purpose.STATION_MAX), phases, at_s, at_s, table.switches)
     )
@@ -139,7 +142,7 @@ def bound_of_station(table: ProfileTable, phases: int, at_s: float) -> Bound | N
 
 
 def next_change_s(table: ProfileTable, outlets: Sequence[Outlet], at_s: float) -> float:
-    """When anything of what these outlets are bound by may change; infinity: never by itself."""
+    """Return when a bound of these outlets may change next; infinity: not with time."""
     edges = [_next_profile_edge_s(table, p, at_s, at_s) for p in profiles_by_rank(table, Purpose.STATION_MAX)]
     for outlet in outlets:
         for purpose in (Purpose.TX, Purpose.TX_DEFAULT):
@@ -159,8 +162,9 @@ def _next_profile_edge_s(table: ProfileTable, profile: Profile, began_s: float, 
 def composite_schedule(
     table: ProfileTable, outlets: Sequence[Outlet], evse: EvseId, start_s: float, duration_s: int, unit: Unit
 ) -> tuple[int, list[Span]]:
-    """The schedule of an EVSE (0: of the station) from ``start_s`` on. Returns how many seconds it covers, which is
-    less than was asked for only after ``STEPS_MAX`` changes, and its spans; equal neighbours are one."""
+    """Return the composite schedule of an EVSE (0: of the station) from ``start_s`` on. Returns how
+    many seconds it covers, which is less than was asked for only after ``STEPS_MAX`` changes, and
+    its spans; equal neighbours are one."""
     outlet = next((o for o in outlets if o.number == evse), None)
     spans: list[Span] = []
     at_s = start_s
@@ -176,7 +180,7 @@ def composite_schedule(
 
 
 def _append_span(spans: list[Span], span: Span) -> None:
-    """Two changes within the same second are told as the later one."""
+    """Append a span. Of two changes within the same second the later one replaces the earlier."""
     if spans and spans[-1].start_s == span.start_s:
         spans.pop()
     if not spans or (spans[-1].limit, spans[-1].phases) != (span.limit, span.phases):
@@ -207,12 +211,12 @@ def _surely_drawn(table: ProfileTable, outlet: Outlet, unit: Unit) -> float:
 
 
 def _station_wide_bounds(table: ProfileTable, phases: int, at_s: float) -> list[Bound]:
-    """What binds the station as a whole: its feed, and a maximum that was set."""
+    """Return the bounds of the station as a whole: its feed, and a maximum that was set."""
     feed = [] if table.feed_a is None else [Bound(table.feed_a, Unit.A, phases)]
     station = bound_of_station(table, phases, at_s)
     return feed if station is None else [*feed, station]
 
 
 def round_down_to_tenth(value: float) -> float:
-    """OCPP tells rates to a tenth; never more than is allowed."""
+    """Round down to a tenth, as OCPP writes rates, so that it is never more than allowed."""
     return math.floor(value * 10 + 1e-6) / 10

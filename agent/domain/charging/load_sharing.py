@@ -1,8 +1,8 @@
 """What a station may draw is split among its EVSEs: fairly by need, never above any of the bounds.
 
-IEC 61851-1 knows nothing between 0 and 6 A, so when there is not enough for everybody some wait: who asks for energy
-goes before who does not, then who came first. What is left is filled up evenly, first to those who ask; who stands at
-a full bound stays there, the others go on rising.
+IEC 61851-1 knows nothing between 0 and 6 A, so when there is not enough for all, some wait:
+vehicles that ask for energy go first, then those that came first. What is left is filled up evenly,
+first to those that ask. A vehicle at a full bound stays there, the others go on rising.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _NONE = 1e-9
 
 @frozen
 class Budget:
-    """Something that is shared: watts of the station, amperes of a phase. ``weights``: how much of it an ampere of
-    each EVSE takes; who is missing takes none."""
+    """Something that is shared: watts of the station, amperes of a phase. ``weights``: how much of
+    it an ampere of each EVSE takes; an EVSE that is missing takes none."""
 
     amount: float
     weights: Mapping[EvseId, float]
@@ -70,7 +70,7 @@ def room_a(budgets: Iterable[Budget], taken_a: Mapping[EvseId, float], evse: Evs
 def _fill_up_evenly(
     left: list[float], budgets: Sequence[Budget], claims: Sequence[Claim], given: dict[EvseId, float]
 ) -> None:
-    """Raise the lowest ones first, together."""
+    """Raise the lowest claims first, together."""
     open_ = list(claims)
     while open_ := [c for c in open_ if given[c.evse] < c.most_a and _has_room(c, budgets, left)]:
         floor_a = min(given[c.evse] for c in open_)

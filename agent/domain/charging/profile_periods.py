@@ -1,7 +1,8 @@
-"""When a profile speaks, and what it says then.
+"""When a profile is in force, and what it allows then.
 
-One axis of seconds for everything: UTC once the clock is trusted. Until then the axis is the stamp clock's; then only
-profiles that begin with the session can be placed on it. Of the others nobody knows whether they speak: ``may_speak``.
+One axis of seconds for everything: UTC once the clock is trusted. Until then the axis is the stamp
+clock's; then only profiles that begin with the session can be placed on it. Whether the others are
+in force is unknown (``needs_utc``).
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ CYCLE_S = {Recurrency.DAILY: 86400, Recurrency.WEEKLY: 7 * 86400}
 
 
 def needs_utc(profile: Profile) -> bool:
-    """Does it depend on the time of day or the date?"""
+    """Return whether the profile depends on the time of day or the date."""
     validity = (profile.valid_from_utc_s, profile.valid_to_utc_s)
     return any(v is not None for v in validity) or not begins_with_session(profile)
 
 
 def begins_with_session(profile: Profile) -> bool:
-    """Relative ones, and absolute ones without a start of their own (1.6 7.13)."""
+    """Return whether the schedule begins with the session: relative profiles, and absolute ones
+    without a start of their own (1.6 7.13)."""
     return profile.kind is Kind.RELATIVE or profile.schedule.start_utc_s is None
 
 
@@ -32,7 +34,7 @@ def _beginning_s(profile: Profile, began_s: float) -> float:
 
 
 def _schedule_run_s(profile: Profile, began_s: float, at_s: float) -> tuple[float, float]:
-    """Beginning and end of the run of the schedule that ``at_s`` lies in or after."""
+    """Return beginning and end of the run of the schedule that ``at_s`` lies in or after."""
     start_s, duration_s = _beginning_s(profile, began_s), profile.schedule.duration_s
     if profile.kind is not Kind.RECURRING or profile.recurrency is None:
         return start_s, math.inf if duration_s is None else start_s + duration_s
@@ -42,7 +44,7 @@ def _schedule_run_s(profile: Profile, began_s: float, at_s: float) -> tuple[floa
 
 
 def period_at(profile: Profile, began_s: float, at_s: float) -> Period | None:
-    """The period in force, None if the profile says nothing at that moment."""
+    """Return the period in force; None if the profile is not in force at that moment."""
     since_s, until_s = profile.valid_from_utc_s, profile.valid_to_utc_s
     if (since_s is not None and at_s < since_s) or (until_s is not None and at_s >= until_s):
         return None
@@ -54,7 +56,8 @@ def period_at(profile: Profile, began_s: float, at_s: float) -> Period | None:
 
 
 def next_edge_s(profile: Profile, began_s: float, at_s: float) -> float:
-    """The first moment after ``at_s`` at which it may say something else; infinity if there is none."""
+    """Return the first moment after ``at_s`` at which the profile may change; infinity if there is
+    none."""
     return min((e for e in _edges_s(profile, began_s, at_s) if e > at_s), default=math.inf)
 
 

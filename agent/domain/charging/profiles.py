@@ -62,8 +62,8 @@ class Period:
 
 @frozen
 class Schedule:
-    """``duration_s`` None: without end. ``start_utc_s`` None: it begins with the session. ``number``: the id that 2.x
-    gives a schedule, told back as it came."""
+    """``duration_s`` None: without end. ``start_utc_s`` None: it begins with the session.
+    ``number``: the id that 2.x gives a schedule, reported as it came."""
 
     unit: Unit
     periods: tuple[Period, ...]
@@ -106,7 +106,8 @@ class ProfileRefusal:
 
 
 def profile_problem(profile: Profile, settings: Settings) -> ProfileRefusal | None:
-    """What is wrong with the profile itself. Of what it is set for, ``placement_problem`` judges."""
+    """Return what is wrong with the profile itself. Of what it is set for, ``placement_problem``
+    judges."""
     return _shape_problem(profile) or _limits_problem(profile, settings) or _periods_problem(profile.schedule)
 
 
@@ -156,12 +157,14 @@ def placement_problem(evse: EvseId, profile: Profile) -> ProfileRefusal | None:
 
 
 def have_same_priority(a: Profile, b: Profile) -> bool:
-    """Neither goes before the other: purpose, stack level and transaction are the same."""
+    """Return whether neither goes before the other: purpose, stack level and transaction are the
+    same."""
     return (a.purpose, a.stack_level, a.session) == (b.purpose, b.stack_level, b.session)
 
 
 def profiles_conflict(a: InstalledProfile, b: InstalledProfile) -> bool:
-    """Both would speak at the same time with the same right (2.x K01): at the same EVSE, or one of them at all."""
+    """Return whether both would be in force at the same time with the same priority (2.x K01): at
+    the same EVSE, or one of them at all."""
     shared = a.evse == b.evse or STATION in (a.evse, b.evse)
     return shared and have_same_priority(a.profile, b.profile) and _validity_overlaps(a.profile, b.profile)
 

@@ -1,4 +1,5 @@
-"""A running session: what the vehicle and the board do is told, and what survives a pulled plug."""
+"""A running session: it reports what the vehicle and the board do, and decides what survives a
+pulled plug."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def update_charging_state(s: StationState, evse: EvseRecord, event: Event, now: 
 
 
 def energy_possible(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
-    """Vehicle or board is ready for energy: the contactor has ``SETTLE_S`` before its silence is told."""
+    """Start the time that the contactor has (``SETTLE_S``) before its silence is reported: vehicle
+    or board is ready for energy."""
     if not evse.contactor_closed:
         yield from restart_settle_timer(s, evse, now)
     yield from report_charging_state(s, evse, now)
@@ -81,8 +83,9 @@ def cable_removed(s: StationState, evse: EvseRecord, event: EvseEvent, now: Mome
 def vehicle_session_used(
     s: StationState, evse: EvseRecord, event: VehicleSessionUsed, now: Moment
 ) -> Iterator[Yielded]:
-    """So ends the transaction, unless its tariff asks for the place that is still taken. What a withdrawal has ended
-    stays as long as it was meant to; what the board has ended, or has not begun, cannot go on."""
+    """End the transaction, unless its tariff charges for occupancy. A session that a withdrawal of
+    release has ended stays open as it was meant to; one that the board has ended, or has not begun,
+    cannot go on."""
     if not event.by_itself:
         if evse.release:
             reason = StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION
@@ -101,9 +104,10 @@ def vehicle_session_used(
 
 @leads_to_states(SessionState.ENDING)
 def vehicle_left(s: StationState, evse: EvseRecord, event: VehicleLeft, now: Moment) -> Iterator[Yielded]:
-    """The driver pulled at the car: ends the session, unless the backend wants it to survive (1.6 test case 005_3);
-    then nobody gets energy until the vehicle is back. A fixed cable does not show who holds it: the right waits no
-    longer than for a first plug (2.x E10). Before there was energy a plug has a moment to be pushed in for good."""
+    """End the session because the driver pulled the plug at the car, unless the backend wants it to
+    survive (1.6 test case 005_3); then no energy is given until the vehicle is back. A fixed cable
+    does not show who holds it: the authorization waits no longer than for a first plug (2.x E10).
+    Before there was energy a plug has a moment to be pushed in for good."""
     ends = s.settings.bool_value("stop_on_ev_disconnect") or bool(s.tx_stop_points() & UNPLUGGING)
     if ends and _energy_had_or_lost(evse):
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
@@ -118,8 +122,9 @@ def vehicle_left(s: StationState, evse: EvseRecord, event: VehicleLeft, now: Mom
 
 
 def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, now: Moment) -> Iterator[Yielded]:
-    """Another bound. Below the least the session pauses: release is withdrawn, nothing ends; with current again it is
-    given to whom it was meant for. Where release is given once only, the limit alone says it."""
+    """Apply another limit. Below the minimum the session pauses: release is withdrawn, and nothing
+    ends. With current again release is given back where it was requested. Where release is given
+    once only, the limit alone carries the pause."""
     yield SetLimit(evse.number, evse.charging_limit)
     if evse.one_release and evse.release:
         if not evse.paused_by_limit:
@@ -138,8 +143,9 @@ def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, 
 
 
 def release_refused(s: StationState, evse: EvseRecord, event: ReleaseRefused, now: Moment) -> Iterator[Yielded]:
-    """The session goes on without energy, and says so, until the vehicle is plugged anew or the board is opened anew:
-    nobody may believe in a release that is not there, and nobody tries it all night."""
+    """Let the session go on without energy, and report that, until the vehicle is plugged in again
+    or the board is reopened: a release that is not there must not be reported, and it is not
+    retried all night."""
     if evse.release:
         yield from set_release(s, evse, False)
         yield WakeMe(timer_key("settle", evse), None)
@@ -147,7 +153,8 @@ def release_refused(s: StationState, evse: EvseRecord, event: ReleaseRefused, no
 
 
 def _stop_for_unplug(evse: EvseRecord) -> StopWanted:
-    """One picture may show both: a pilot that is short-circuited hides the vehicle. The fault is the reason then."""
+    """Return the stop for a pulled plug. One board state may show plug and fault at once: a
+    short-circuited pilot hides the vehicle. The fault is the reason then."""
     why = next((f for f in most_severe_first(frozenset(evse.faults)) if ends_session(f) and f not in GRACE_S), None)
     if why is not None:
         return StopWanted(evse.number, CATALOGUE[why].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
@@ -155,7 +162,8 @@ def _stop_for_unplug(evse: EvseRecord) -> StopWanted:
 
 
 def _energy_had_or_lost(evse: EvseRecord) -> bool:
-    """Energy, or a fault that takes it away for good; otherwise it is nobody's yet."""
+    """Return whether the session has had energy, or a fault has taken it away for good; otherwise
+    it is not settled yet."""
     session = evse.session
     assert session is not None
     drawn = evse.energy_delivered or session.last_wh > session.start_wh
@@ -189,15 +197,16 @@ def update_register(s: StationState, evse: EvseRecord, event: MeterRead, now: Mo
 
 
 def mark_session_alive(evse: EvseRecord, now: Moment) -> None:
-    """The session lives and its vehicle is there, as far as the board can be asked: neither a register alone nor a
-    session that waits for its board proves anything of the plug."""
+    """Note that the session lives and its vehicle is there, if the board answers. Neither a
+    register alone nor a session that waits for its board proves anything of the plug."""
     if evse.session is not None and evse.state is SessionState.ACTIVE and Fault.BOARD_SILENT not in evse.faults:
         evse.session.alive_at = now.stamp
 
 
 def limit_invalid_token_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """The token turned out to be bad and the session is to stay open (StopTransactionOnInvalidId false): so many more
-    watt-hours as MaxEnergyOnInvalidId allows (1.6 9.1; 2.x C15), from the newest register on, then none."""
+    """Limit a session whose token turned out to be invalid and that is to stay open
+    (StopTransactionOnInvalidId false). It gets as many more watt-hours as MaxEnergyOnInvalidId
+    allows (1.6 9.1; 2.x C15), from the newest register on, then none."""
     session = evse.session
     more_wh = s.settings.int_value("max_energy_on_invalid_wh")
     if session is None or session.until_wh is not None:
@@ -210,7 +219,7 @@ def limit_invalid_token_energy(s: StationState, evse: EvseRecord, now: Moment) -
 
 
 def withhold_energy(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """No more energy, and the session stays open: release withdrawn until somebody ends it."""
+    """Withdraw release until the session is ended; the session stays open."""
     session = evse.session
     if session is None or session.held or evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING):
         return

@@ -1,4 +1,5 @@
-"""From an empty socket to a session on disk: rights, the wait for a vehicle, the register of the begin."""
+"""From an empty socket to a session on disk: authorization, the wait for a vehicle, the register of
+the begin."""
 
 from __future__ import annotations
 
@@ -43,14 +44,16 @@ from agent.model.types import Moment
 
 @leads_to_states(SessionState.OCCUPIED)
 def occupy_evse(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
-    """Something is in the socket, or a new vehicle on what was left there."""
+    """Mark the EVSE as occupied: a cable is in the socket, or a new vehicle on the cable that was
+    left there."""
     evse.state = state_without_session(evse)
     yield situation_changed(evse)
 
 
 @leads_to_states(SessionState.FREE)
 def vacate_evse(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
-    """Free is where neither cable nor vehicle is; until then everything stays (Finishing as well)."""
+    """Mark the EVSE as free when neither cable nor vehicle is there; until then everything stays
+    (Finishing as well)."""
     if not (evse.cable_plugged or evse.vehicle_connected):
         evse.state = SessionState.FREE
     yield situation_changed(evse)
@@ -84,7 +87,7 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
 
 @leads_to_states(SessionState.BEGINNING)
 def begin_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
-    """Vehicle and right are there: take the register before anything else."""
+    """Read the register before anything else: vehicle and authorization are there."""
     evse.state = SessionState.BEGINNING
     evse.begin_try += 1
     yield WakeMe(timer_key("connect", evse), None)
@@ -94,7 +97,8 @@ def begin_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) 
 
 @leads_to_states(SessionState.BEGINNING, SessionState.AUTHORIZED)
 def begin_session_again(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-    """The board was away for a moment; nothing is on disk yet, the right is seconds old."""
+    """Begin again after the board was away for a moment. Nothing is on disk yet, the authorization
+    is seconds old."""
     if evse.vehicle_connected and not evse.session_used:
         yield from begin_session(s, evse, event, now)
     elif evse.state is SessionState.BEGINNING:
@@ -126,19 +130,20 @@ def connection_timed_out(s: StationState, evse: EvseRecord, event: TimeCame, now
 
 @leads_to_states(SessionState.AUTHORIZED)
 def vehicle_left_before_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
-    """Pulled before the session was on disk: the right stays for another connection time-out."""
+    """Wait for the vehicle again: it was unplugged before the session was on disk. The
+    authorization stays for another connection time-out."""
     yield from _await_vehicle(s, evse, now)
 
 
 @leads_to_states(SessionState.ACTIVE, SessionState.AUTHORIZED, SessionState.FREE, SessionState.OCCUPIED)
 def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
-    """The register is known: session on disk, then told, then release."""
+    """Put the session on disk, then report it, then give release: the register is known."""
     if event.purpose != f"begin:{evse.begin_try}":
         return
     if s.stopping or s.service_state(evse) is ServiceState.FAULTED:
         yield from drop_authorization(s, evse, event, now)
         return
-    if evse.session_used:  # told since: the right waits until the vehicle is plugged anew
+    if evse.session_used:  # known since: the authorization waits until the vehicle is plugged in again
         yield from _await_vehicle(s, evse, now)
         return
     right, reading = evse.authorization, event.reading
@@ -188,6 +193,6 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
 
 @leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
 def begin_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
-    """Without a register there is no transaction (and no energy)."""
+    """Drop the authorization: without a register there is no transaction (and no energy)."""
     if event.purpose == f"begin:{evse.begin_try}":
         yield from drop_authorization(s, evse, event, now)

@@ -1,4 +1,5 @@
-"""What all rules of the session table share: what they are, and the small things that they say."""
+"""What all rules of the session table share: their type, and the small steps that several of them
+take."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from agent.model.types import Moment, Reading
 Rule: TypeAlias = Callable[[StationState, EvseRecord, Any, Moment], Iterator[Yielded]]
 
 SETTLE_S = 5.0
-"""How long after the start a vehicle may take before its silence is told as suspended (decision table, row 4)."""
+"""How long after the start a vehicle may take before its silence is reported as suspended (decision
+table, row 4)."""
 
 
 def leads_to_states(*states: SessionState) -> Callable[[Rule], Rule]:
@@ -42,8 +44,9 @@ def situation_changed(evse: EvseRecord) -> SituationChanged:
 
 
 def set_release(s: StationState, evse: EvseRecord, on: bool) -> Iterator[Yielded]:
-    """A level: withdrawing is said whatever we believe of the board; giving only once, and never on a broken EVSE. In a
-    pause the wish is kept: ``active.apply_changed_limit`` gives release when there is current again."""
+    """Give or withdraw release, which is a level. Withdrawing is ordered whatever the board is
+    believed to do; giving is ordered only once, and never on a broken EVSE. In a pause the request
+    is kept: ``active.apply_changed_limit`` gives release when there is current again."""
     if on and (evse.release or s.stopping or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults)):
         return
     evse.release_requested = on
@@ -54,14 +57,15 @@ def set_release(s: StationState, evse: EvseRecord, on: bool) -> Iterator[Yielded
 
 
 def set_limit_before_release(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """Before release is given: the board learns what it may offer at most."""
+    """Compute the limit and send it to the board, before release is given."""
     s.bound(evse, now)
     yield SetLimit(evse.number, evse.charging_limit)
 
 
 def with_offered_limit(evse: EvseRecord, reading: Reading) -> Reading:
-    """The limit in force is no matter of the meter: as the board tells it, otherwise as it was ordered. Nor is the
-    battery: as the vehicle has told the board."""
+    """Return the reading with the limit in force and the battery's state of charge, which a meter
+    does not know. The limit is as the board reports it, otherwise as it was ordered; the state of
+    charge is as the vehicle has reported it to the board."""
     if evse.dc:
         ordered_w = evse.charging_limit.power_w if evse.offered_w is None else evse.offered_w
         offered_w = (ordered_w or 0.0) if evse.release else 0.0
@@ -74,14 +78,15 @@ def with_offered_limit(evse: EvseRecord, reading: Reading) -> Reading:
 
 
 def state_without_session(evse: EvseRecord) -> SessionState:
-    """Where an EVSE without a session and without a grant belongs."""
+    """Return the state of an EVSE that has neither session nor authorization."""
     return SessionState.OCCUPIED if evse.cable_plugged or evse.vehicle_connected else SessionState.FREE
 
 
 def charging_state(evse: EvseRecord) -> ChargingState:
-    """The decision table of a running session (IEC 61851-1 pilot to OCPP charging state). The station's own pause
-    wins over the vehicle's, unless that takes nothing any more; between release and the first sign of the vehicle the
-    old word stays for ``SETTLE_S``."""
+    """Return the charging state of a running session (decision table from the IEC 61851-1 pilot to
+    the OCPP charging state). The station's own pause wins over the vehicle's, unless the vehicle
+    takes nothing any more. Between release and the first sign of the vehicle the old state stays
+    for ``SETTLE_S``."""
     session = evse.session
     if session is not None and session.spent and evse.session_used and not session.held:
         return ChargingState.SUSPENDED_EV
@@ -99,7 +104,7 @@ def charging_state(evse: EvseRecord) -> ChargingState:
 
 
 def report_charging_state(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    """Tell a changed charging state."""
+    """Report a changed charging state."""
     session = evse.session
     new = charging_state(evse)
     if session is None or new is evse.charging:
@@ -132,7 +137,8 @@ def report_transaction_update(
 
 
 def ends_without_energy(s: StationState, evse: EvseRecord) -> bool:
-    """The vehicle has had energy, and the transaction ends when it takes no more (stop point EnergyTransfer)."""
+    """Return whether the transaction ends when the vehicle, which has had energy, takes no more
+    (stop point EnergyTransfer)."""
     return evse.energy_delivered and TxPoint.ENERGY in s.tx_stop_points()
 
 
@@ -143,10 +149,10 @@ def restart_settle_timer(s: StationState, evse: EvseRecord, now: Moment) -> Iter
 
 
 def ignore_event(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
-    """This event changes nothing here."""
+    """Do nothing: this event changes nothing in this state."""
     return iter(())
 
 
 def report_situation(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
-    """The socket looks different, nothing else has changed."""
+    """Report that the socket looks different; nothing else has changed."""
     yield situation_changed(evse)

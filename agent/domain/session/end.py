@@ -1,4 +1,5 @@
-"""The end of a session: release withdrawn, reason on disk, confirmed by the board, register read, told. Once."""
+"""The end of a session: release withdrawn, reason on disk, confirmed by the board, register read,
+reported. Once."""
 
 from __future__ import annotations
 
@@ -67,9 +68,10 @@ def read_end_register_when_open(s: StationState, evse: EvseRecord, now: Moment) 
 
 
 def _current_may_flow(evse: EvseRecord) -> bool:
-    """Until the board has confirmed that release is withdrawn, its last picture may be older than its contactor; one
-    that was not seen yet may be on its way to open. A register that a meter signs is read once: where the board does
-    not see its contactor, the vehicle has to stop asking first."""
+    """Return whether current may still flow. Until the board has confirmed that release is
+    withdrawn, its last state may be older than its contactor; a board that was not seen yet may
+    still be about to open it. A register that a meter signs is read once: where the board does not
+    see its contactor, the vehicle has to stop asking first."""
     session = evse.session
     if session is not None and session.signing and not evse.sees_contactor and evse.requests_energy:
         return True
@@ -84,7 +86,7 @@ def read_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterato
 def vehicle_changed_during_end(
     s: StationState, evse: EvseRecord, event: VehicleConnected | VehicleLeft, now: Moment
 ) -> Iterator[Yielded]:
-    """Whoever comes now has had nothing of the session that is being ended."""
+    """Note whether a vehicle came now: it has had nothing of the session that is being ended."""
     evse.vehicle_replaced = isinstance(event, VehicleConnected)
     yield situation_changed(evse)
     if not evse.vehicle_connected:  # it asks for nothing any more
@@ -92,7 +94,7 @@ def vehicle_changed_during_end(
 
 
 def end_condition_met(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
-    """One of the things that were waited for has come."""
+    """Read the end register if all conditions that were waited for are met now."""
     if evse.end_try == 0 and not _current_may_flow(evse):  # otherwise the timer is that of the next try
         yield WakeMe(timer_key("end", evse), None)
         yield from read_end_register(s, evse, now)
@@ -119,16 +121,16 @@ def finish_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Mom
 
 
 def _vehicle_still_draws(evse: EvseRecord, reading: Reading) -> bool:
-    """A board that does not see its contactor opens it some seconds after release, under load; one that has confirmed
-    nothing within ``CONTACTOR_S`` is late, or silent until its watchdog opens. What a meter has signed as the end is
-    the end."""
+    """Return whether the vehicle still draws current. A board that does not see its contactor opens
+    it some seconds after release, under load; one that has confirmed nothing within ``CONTACTOR_S``
+    is late, or silent until its watchdog opens. What a meter has signed as the end is the end."""
     unseen = not evse.sees_contactor or _current_may_flow(evse)
     return unseen and evse.vehicle_connected and reading.signed is None and bool(describe_flow(reading))
 
 
 @leads_to_states(SessionState.ENDED, SessionState.OCCUPIED, SessionState.FREE)
 def end_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
-    """Try again; after that the last good register is billed: never zero, never invented."""
+    """Retry; after the last try bill the last good register: never zero, never invented."""
     session = evse.session
     assert session is not None
     if event.purpose != f"end:{evse.end_try}":
@@ -140,7 +142,8 @@ def end_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, n
 
 
 def end_session_from_disk(s: StationState, evse: EvseRecord, register_wh: int, now: Moment) -> Iterator[Yielded]:
-    """End it as it is on disk: with this register or its last one there, and with its last sign of life."""
+    """End the session as it is on disk: with this register or its last stored one, and with its
+    last sign of life."""
     session = evse.session
     assert session is not None
     if session.stop is None:
@@ -156,7 +159,8 @@ def _retry_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Itera
 def _close_session(
     s: StationState, evse: EvseRecord, meter_wh: int, now: Moment, reading: Reading | None = None
 ) -> Iterator[Yielded]:
-    """The stop is on disk (the told message and the forgotten session are one transaction), then told."""
+    """Close the session. The stop is on disk (the queued message and the deleted session are one
+    transaction) before it is sent."""
     session = evse.session
     assert session is not None
     assert session.stop is not None
@@ -189,8 +193,8 @@ def _close_session(
 def _signed_session_record(
     s: StationState, evse: EvseRecord, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
 ) -> Generator[Yielded, None, SignedReading | None]:
-    """The meter's own record as it is; otherwise, where it is wanted, one of the station. Its number is on disk with
-    the bill, before either leaves."""
+    """Return the meter's own signed record as it is; otherwise, where the settings ask for it, one
+    signed by the station. Its number is on disk with the bill, before either leaves."""
     if reading is not None and reading.signed is not None:
         return reading.signed
     if not (

@@ -42,9 +42,10 @@ def plug_is_uninterrupted(
 ) -> bool:
     """Is the vehicle on the cable the one that the session began with?
 
-    With a board that counts the seconds since the plug: the count must cover the whole time since we saw the plug (it
-    is floored to a second, and we saw the plug after it happened, so one second is all the benefit of the doubt).
-    Without a counter: the time away must be short. A kernel that was booted anew proves nothing."""
+    With a board that counts the seconds since the plug: the count must cover the whole time since
+    we saw the plug (it is floored to a second, and we saw the plug after it happened, so one second
+    is all the benefit of the doubt). Without a counter: the time away must be short. A rebooted
+    kernel proves nothing."""
     if not evse.vehicle_connected or session.plugged_at is None:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
@@ -57,7 +58,8 @@ def plug_is_uninterrupted(
 
 @leads_to_states(SessionState.ACTIVE, SessionState.ENDING)
 def recover_session(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-    """The board is there (again): go on with proof, otherwise close with the register of now."""
+    """Resume the session when the board is there (again) and the plug is proven uninterrupted;
+    otherwise end it with the present register."""
     session = evse.session
     assert session is not None
     yield WakeMe(timer_key("recover", evse), None)
@@ -76,8 +78,8 @@ def recover_session(s: StationState, evse: EvseRecord, event: BoardOpened, now: 
 
 @leads_to_states(SessionState.ENDING)
 def resume_ending(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
-    """The board is there again and the end was meant already: whatever vehicle is there, the reason stays. An end that
-    waits already waits no longer for it: a board may come and go."""
+    """Go on with an end that had begun before the board came back. The reason stays, whatever
+    vehicle is there. An end that waits already does not wait longer: a board may come and go."""
     if evse.state is SessionState.ENDING:
         yield from end_condition_met(s, evse, event, now)
         return
@@ -86,7 +88,8 @@ def resume_ending(s: StationState, evse: EvseRecord, event: BoardOpened, now: Mo
 
 
 def _has_lasting_fault(evse: EvseRecord, event: BoardOpened) -> bool:
-    """A fault in the new picture that ends sessions, or a blocking one from elsewhere and without grace."""
+    """Return whether the new board state has a fault that ends sessions, or a blocking fault
+    without grace comes from elsewhere."""
     lasting = {f for f in evse.faults if blocks_charging(f) and f not in GRACE_S}
     return bool(lasting) or any(ends_session(f) for f in event.state.faults)
 

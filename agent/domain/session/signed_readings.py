@@ -1,7 +1,8 @@
 """The meter's own, signed transaction beside a session: begun before energy may flow, ended when none does any more.
 
-It has a name of its own that is on disk with the session, so that an agent that was killed ends the right one. A record
-that is not to be had when the bill leaves is owed: asked for again with the next begin, and told after its bill then.
+It has a name of its own that is on disk with the session, so that an agent that was killed ends the
+right one. A record that is not to be had when the bill leaves is owed: asked for again with the
+next begin, and sent after its bill then.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from agent.model.types import MeterIdentity, Moment, Reading, ReadingContext, Si
 
 
 def signing_at_begin(s: StationState, evse: EvseRecord, now: Moment) -> Signing | None:
-    """For the reading that a session begins with; None: the meter does not sign."""
+    """Return the signing order for the reading that a session begins with; None: the meter does not
+    sign."""
     evse.signing = ""
     grant, present = evse.authorization, evse.meter.present
     if grant is None or present is None or not present.signs:
@@ -48,7 +50,7 @@ def signing_at_end(s: StationState, evse: EvseRecord, now: Moment) -> Signing | 
 
 
 def record_holder(evse: EvseRecord) -> Holder:
-    """Who charges, or is about to."""
+    """Return who charges, or is about to."""
     session, grant = evse.session, evse.authorization
     if session is not None:
         return Holder(session.token, session.judged_by, session.price, session.id)
@@ -72,7 +74,7 @@ def _charge_point_label(s: StationState, evse: EvseRecord) -> str:
 def owe_meter_record(
     evse: EvseRecord, session: Session, meter_wh: int, at: Stamp, reading: Reading | None
 ) -> Iterator[Yielded]:
-    """The session is closed: does the meter keep a record of it?"""
+    """Note that the meter still has a record of the closed session, if it has."""
     if (
         not session.signing
         or (reading is not None and not reading.record_due)
@@ -89,13 +91,14 @@ def owe_meter_record(
 
 
 def take_owed_record(s: StationState, evse: EvseRecord, reading: Reading) -> Generator[Yielded, None, Reading]:
-    """With a begin: what was owed has come, and is told; or the meter does not have it. The reading goes on without."""
+    """Take an owed record out of the reading of a begin: send it, or note that the meter does not
+    have it. Returns the reading without it."""
     owed = evse.owed_record
     if owed and not reading.record_due:
         if reading.signed is not None:
             yield from _send_late_record(s, evse, owed, reading.signed)
         else:
-            yield LogNote(evse.number, f"the meter has no record of session {owed.get('session')}: none will be told")
+            yield LogNote(evse.number, f"the meter has no record of session {owed.get('session')}: none will be sent")
         yield Persist("owed", str(evse.number), None)
         evse.owed_record = {}
     return replace(reading, signed=None, record_due=False)

@@ -4,8 +4,9 @@ A rule is a generator ``(s, evse, event, now)`` that yields orders and facts and
 states it declares with ``@to``; they are in ``rules/``, a module per part of a session's life. The table is total: a
 missing entry is an ``IllegalEvent``, never a silent surprise.
 
-Three things hold whatever comes (tests/domain/test_session_properties.py): release is given only after the session
-is on disk and only with a grant; every start told has exactly one end told; release is withdrawn before the lock opens.
+Three things hold whatever comes (tests/domain/test_session_properties.py): release is given only
+after the session is on disk and only with an authorization; every reported start has exactly one
+reported end; release is withdrawn before the lock opens.
 """
 
 from __future__ import annotations

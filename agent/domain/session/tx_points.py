@@ -1,5 +1,5 @@
-"""What the start and stop points do to what is told (decision 9). Energy is none of their business: the session table
-decides about that, and asks here when a session begins, charges and ends."""
+"""What the start and stop points do to what is reported (decision 9). They do not decide about
+energy: the session table decides about that, and asks here when a session begins, charges and ends."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ RIGHT_ENDED = frozenset(
         StopReason.TIMEOUT,
     )
 )
-"""Reasons that a transaction may outlive. Everything else is a fault, a reset, an unlock, a lost proof."""
+"""Stop reasons that a transaction may outlive. Everything else is a fault, a reset, an unlock, a
+lost proof."""
 OUTLASTING = frozenset((TxPoint.EV_CONNECTED, TxPoint.BAY))
-"""Stop points that may come after the right has ended."""
+"""Stop points that may come after the authorization has ended."""
 UNPLUGGING = frozenset((TxPoint.EV_CONNECTED, TxPoint.POWER_PATH, TxPoint.ENERGY))
-"""Stop points that come with the vehicle's end of the cable, whether or not the right ends."""
+"""Stop points that come with the vehicle's end of the cable, whether or not the authorization ends."""
 
 
 def send_to_backends(s: StationState, message: Message) -> Iterator[Yielded]:
@@ -68,7 +69,8 @@ def may_open_transaction(s: StationState, evse: EvseRecord) -> bool:
 
 
 def reached_start_point(s: StationState, evse: EvseRecord) -> TriggerReason | None:
-    """The early start point that holds right now: the right first, for its token is worth telling."""
+    """Return the early start point that holds right now: authorization first, for its token is
+    worth reporting."""
     starts = s.tx_start_points()
     if evse.authorization is not None and (
         TxPoint.AUTHORIZED in starts or (evse.vehicle_connected and TxPoint.EV_CONNECTED in starts)
@@ -82,7 +84,8 @@ def reached_start_point(s: StationState, evse: EvseRecord) -> TriggerReason | No
 def open_transaction(
     s: StationState, evse: EvseRecord, trigger: TriggerReason, now: Moment, reading: Reading | None = None
 ) -> Iterator[Yielded]:
-    """On disk and told. Without ``reading``: the EVSE is not chosen yet."""
+    """Put the transaction on disk and report its start. Without ``reading``: the EVSE is not chosen
+    yet."""
     grant = evse.authorization
     at, meter_wh = (reading.at, reading.energy_wh) if reading else (now.stamp, 0)
     evse.tx_asked = ""
@@ -107,7 +110,7 @@ def open_transaction(
 
 
 def authorize_transaction(s: StationState, evse: EvseRecord, tx: Transaction, now: Moment) -> Iterator[Yielded]:
-    """The right has come."""
+    """Report that the open transaction is authorized now."""
     grant = evse.authorization
     assert grant is not None
     tx.token = grant.token
@@ -119,21 +122,22 @@ def authorize_transaction(s: StationState, evse: EvseRecord, tx: Transaction, no
 
 
 def session_begun(
-    s: StationState, evse: EvseRecord, session: Session, told: TransactionStarted, now: Moment
+    s: StationState, evse: EvseRecord, session: Session, start: TransactionStarted, now: Moment
 ) -> Iterator[Yielded]:
-    """A session is on disk. ``told``: the start as it is told where nothing is open and no late point is waited for."""
+    """Report a session that is on disk. ``start``: the message to send where no transaction is open
+    and no late start point is waited for."""
     tx = evse.tx
     evse.tx_asked = ""
     if tx is None:
         if session.reported:
-            yield from send_to_backends(s, told)
+            yield from send_to_backends(s, start)
     elif not tx.placed:
-        tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, told.meter_wh, evse.plugged_at
+        tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, start.meter_wh, evse.plugged_at
         yield persist_transaction(tx)
         yield from send_to_backends(s, TransactionAuthorised(
             tx.id, evse.number, session.token, now.stamp, tx.start_wh, TriggerReason.CABLE_PLUGGED_IN,
-            ChargingState.EV_CONNECTED, offline=told.offline, remote_id=told.remote_id, placed=True,
-            reading=told.reading, reservation=told.reservation,
+            ChargingState.EV_CONNECTED, offline=start.offline, remote_id=start.remote_id, placed=True,
+            reading=start.reading, reservation=start.reservation,
         ))  # fmt: skip
 
 
@@ -142,7 +146,7 @@ def transaction_starts_late(s: StationState, evse: EvseRecord) -> bool:
 
 
 def start_late_transaction(s: StationState, evse: EvseRecord, session: Session, at: Stamp) -> Iterator[Yielded]:
-    """A late transaction begins: now, with the register of the session's begin."""
+    """Start a late transaction now, with the register of the session's begin."""
     session.reported, session.started = True, at
     trigger, state = TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING
     yield Persist("session", session.id, session.to_record())
@@ -156,7 +160,8 @@ def start_late_transaction(s: StationState, evse: EvseRecord, session: Session, 
 
 
 def outlasts_authorization(s: StationState, evse: EvseRecord) -> bool:
-    """None of the stop points has come although nobody has the right (any more)."""
+    """Return whether the transaction goes on without authorization: none of its stop points has
+    come."""
     stops = s.tx_stop_points()
     if not stops <= OUTLASTING:
         return False
@@ -166,20 +171,20 @@ def outlasts_authorization(s: StationState, evse: EvseRecord) -> bool:
 
 
 def _stop_point_reached(s: StationState, stop: PendingStop) -> bool:
-    """A stop point was the very reason, whatever has come back since."""
+    """Return whether a stop point was the reason of the stop, whatever has come back since."""
     unplugged = stop.trigger == TriggerReason.EV_COMMUNICATION_LOST and TxPoint.EV_CONNECTED in s.tx_stop_points()
     return unplugged or (stop.trigger == TriggerReason.EV_DEPARTED and TxPoint.BAY in s.tx_stop_points())
 
 
 def is_transaction_reported(session: Session, meter_wh: int) -> bool:
-    """Of a late transaction without energy nothing ever is."""
+    """Return whether the transaction is reported. A late transaction without energy never is."""
     return session.reported or meter_wh > session.start_wh
 
 
 def session_ended(
     s: StationState, evse: EvseRecord, session: Session, ended: TransactionEnded, now: Moment
 ) -> Iterator[Yielded]:
-    """The session has been closed: its transaction ends with it, or goes on without."""
+    """End the transaction with its closed session, or keep it open without."""
     tx, stop = evse.tx, session.stop
     assert stop is not None
     if not is_transaction_reported(session, ended.meter_wh):
@@ -205,7 +210,7 @@ def session_ended(
 
 
 def keep_transaction_open(s: StationState, evse: EvseRecord, tx: Transaction, now: Moment) -> Iterator[Yielded]:
-    """The right has ended and the transaction has not."""
+    """Keep a transaction open whose authorization has ended."""
     assert tx.stop is not None
     tx.alive_at, tx.plugged_at = now.stamp, evse.plugged_at
     yield persist_transaction(tx)
@@ -227,7 +232,7 @@ def report_open_transaction(
 def authorization_ended(
     s: StationState, evse: EvseRecord, tx: Transaction, stop: PendingStop, now: Moment
 ) -> Iterator[Yielded]:
-    """The right was dropped before there was a session."""
+    """End or keep the transaction whose authorization was dropped before there was a session."""
     if stop.reason in RIGHT_ENDED and tx.placed and outlasts_authorization(s, evse):
         tx.stop = stop
         yield from keep_transaction_open(s, evse, tx, now)
@@ -238,8 +243,8 @@ def authorization_ended(
 def close_transaction(
     s: StationState, evse: EvseRecord, tx: Transaction, now: Moment, reason: str, trigger: str, note: str = ""
 ) -> Iterator[Yielded]:
-    """A transaction without a session ends: told with the reason that set its end going, and with the last register
-    (since its session, or since ever, nobody got energy)."""
+    """End a transaction without a session. It is reported with the reason that started its end, and
+    with the last register (no energy was given since its session, or ever)."""
     stop = tx.stop
     at = now.stamp if now.stamp > tx.started else tx.started
     yield Persist("tx", tx.id, None)

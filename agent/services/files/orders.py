@@ -191,7 +191,7 @@ class FileOrders:
 
     def _install_firmware(self, job: str) -> None:
         if self.updater is None:
-            self._post(FirmwareInstalled(job, InstallOutcome.NOBODY))
+            self._post(FirmwareInstalled(job, InstallOutcome.NO_UPDATER))
         else:
             self.updater.install_firmware(job, self.firmware_image)
 
@@ -253,7 +253,7 @@ class UpdaterSupervisor(DeviceSupervisor):
 
     def install_firmware(self, job: str, file: Path) -> None:
         loop = asyncio.get_running_loop()
-        self._waiting[job] = loop.call_later(UPDATER_S, self._report_outcome, job, InstallOutcome.NOBODY)
+        self._waiting[job] = loop.call_later(UPDATER_S, self._report_outcome, job, InstallOutcome.NO_UPDATER)
         self._orders.put_nowait((job, file))
 
     def commit_firmware(self) -> None:
