@@ -23,7 +23,7 @@ G6 = Goal(
     "CPU of a MeterValues exchange",
     1.8,
     "x floor",
-    why="the floor sends one fixed dictionary in 0.17 M instructions; to build, validate and encode nine values anew "
+    why="the floor sends one fixed dictionary in 0.17 M instructions; to build, validate and encode nine values again "
     "takes 0.36 M, the library's frames 0.09 M, the queue's and the connection's bookkeeping the rest",
 )
 G7_16 = Goal("G7", "instructions of a MeterValues (1.6)", 0.6, "M")
@@ -41,7 +41,7 @@ G8_DISK = Goal(
     "longest hold, each commit 200 ms",
     5.0,
     "ms",
-    why="real time: on a machine with other work its turns are in it; not told apart yet",
+    why="real time: on a machine with other work its turns are in it; not separated yet",
 )
 WARM, CALLS, TRIGGERS = 200, 2000, 200
 EXCHANGING = [sys.executable, "-m", "tests.bench.exchanging"]

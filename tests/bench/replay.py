@@ -21,8 +21,8 @@ from tests.bench.starts import fill
 from tests.bench.stations import FLOORS, booted, floor_command, folder_of
 
 WHY = "a durable commit per message: each is off the disk before the next one goes, so that none goes twice"
-G18 = Goal("G18", "offline queue told, beside the floor's rate", 0.5, "x floor", least=True, why=WHY)
-G18_RATE = Goal("G18", "offline queue told", 3000, "messages/s", least=True, why=WHY)
+G18 = Goal("G18", "offline queue sent, beside the floor's rate", 0.5, "x floor", least=True, why=WHY)
+G18_RATE = Goal("G18", "offline queue sent", 3000, "messages/s", least=True, why=WHY)
 QUEUED, OF_SESSION = 2_000, 50
 
 
@@ -62,7 +62,7 @@ async def replay(backend: Backend, figures: Figures, rounds: int) -> None:
         left = sqlite3.connect(folder / "state" / "agent.db").execute("SELECT count(*) FROM outbox").fetchone()[0]
     registers = [p["meterValue"][0]["sampledValue"][0]["value"] for p in values]
     if left or registers != sorted(set(registers), key=int):
-        raise Skipped(f"not right: {left} left, {len(registers)} told, {len(set(registers))} different ones")
+        raise Skipped(f"not right: {left} left, {len(registers)} sent, {len(set(registers))} different ones")
     beside = f"floor {rates['floor (own frames)']:.0f}, with a durable removal of each {both:.0f}"
     figures.judge(G18, told / rates["floor (own frames)"], f"{told:.0f} messages/s", beside)
     figures.judge(
