@@ -1,4 +1,4 @@
-"""Time: stamps of CLOCK_BOOTTIME now, UTC when somebody trustworthy has said it.
+"""Time: stamps of CLOCK_BOOTTIME at once, UTC as soon as a trusted source has given it.
 
 The real-time clock of a board may say 1970; nothing billed is stamped from it. Each kernel boot has a number and, once
 known, an offset ``utc = offset + t``. The table of offsets is durable, so that an event of an earlier boot gets its UTC

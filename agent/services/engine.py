@@ -2,8 +2,8 @@
 
 Orders of one event: withdrawing release waits for nothing; then everything to remember, every billed message and all
 else that must be heard of becomes one durable transaction, the only thing that is awaited; then the rest, in the order
-it was yielded. If the disk does not take the transaction, release is not given, nobody is promised anything of it
-(``PROMISES``), and the batch is kept and tried again: nothing that was billed is dropped while the process lives.
+it was yielded. If the disk does not take the transaction, release is not given, no promise that depends on it is
+made (``PROMISES``), and the batch is kept and tried again: nothing that was billed is dropped while the process lives.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ log = logging.getLogger(__name__)
 RETRY_S = 5.0
 
 PROMISES = (Response, Reconnect, KeepCertificates, AuthorizePayment, CommitPayment, VoidPayment)
-"""What waits for the disk where an event has something to remember. A backend whose answer waits too long is told
-that there was no decision (``InboundRequests``); money does not move on what could be forgotten."""
+"""Orders that wait for the disk if their event has something to store. A backend whose answer waits too long gets the
+answer that there was no decision (``InboundRequests``); money does not move on what could be
+forgotten."""
 
 
 class LinkRoom(Protocol):
@@ -81,7 +82,7 @@ class DurableStore(Protocol):
 
 @mutable
 class Batch:
-    """One event's durable transaction, until the disk has it; ``told``: queue and message."""
+    """One event's durable transaction, until the disk has it. ``messages``: queue and message."""
 
     puts: list[Put]
     messages: list[tuple[str, Any]]
@@ -89,7 +90,7 @@ class Batch:
 
 
 class Pause:
-    """In the queue: the engine waits here for somebody who looks."""
+    """An entry of the queue at which the engine waits while a reader looks at the state."""
 
     def __init__(self) -> None:
         self.reached, self.over = asyncio.Event(), asyncio.Event()
@@ -117,15 +118,15 @@ class Engine:
         self._retry: asyncio.TimerHandle | None = None
 
     def post_event(self, event: Event) -> None:
-        """Say what has happened. From the event loop's thread only."""
+        """Queue an event. Call it from the event loop's thread only."""
         self._queue.put_nowait(event)
 
     def remember_fact(self, kind: str, key: str, value: dict[str, Any]) -> None:
-        """Keep a fact of the services themselves; it goes with the next event's transaction."""
+        """Store a fact of the services themselves with the next event's transaction."""
         self._own.append(Put(kind, key, value))
 
     async def wait_until_handled(self) -> None:
-        """Returns when the engine has handled everything that was posted before: the proof that it lives."""
+        """Return when the engine has handled everything that was posted before: the proof that it is alive."""
         async with self.hold_still():
             pass
 

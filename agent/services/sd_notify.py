@@ -7,7 +7,7 @@ import socket
 
 
 def notify_systemd(text: str) -> bool:
-    """Send; False when nobody listens."""
+    """Send ``text`` to systemd. Return False if no socket takes it."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False

@@ -61,7 +61,7 @@ class StatusSocket:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> StatusSocket:
-        """A path that cannot be used is told and does not stop the station."""
+        """Open the socket. A path that cannot be used is logged and does not stop the station."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ class StatusSocket:
             self._path.unlink(missing_ok=True)
 
     def add_frame(self, direction: str, link: str, version: str, text: str) -> None:
-        """Becomes a line when somebody watches, or asks for it later."""
+        """Add an OCPP frame. It becomes a line when a watcher is connected, or asks for it later."""
         self._count += 1
         frame = (self._count, self._utc_s(), direction, link, version, _cut_frame(text))
         self._frames.append(frame)
@@ -92,7 +92,7 @@ class StatusSocket:
             line = _frame_line(frame)
             for client in list(self._clients):
                 self._write_line(client, line)
-        self.mark_changed()  # what is told to the backend is part of the picture, and no event of the engine
+        self.mark_changed()  # what the backend was sent is part of the snapshot, and no event of the engine
 
     @property
     def frame_lines(self) -> Iterator[bytes]:
@@ -105,8 +105,8 @@ class StatusSocket:
             self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._send_due_snapshot)
 
     async def _answer_snapshot(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Who waits a tenth of a second may have missed what a backend knows already. What is due all the same is told
-        when it is due: the change that it is about may be still to come."""
+        """Send the snapshot at once: a watcher that waits a tenth of a second could miss what a backend knows already.
+        The one that is due is sent all the same: the change that it is about may be still to come."""
         async with self.still():
             self._send_snapshot()
         return {}

@@ -16,7 +16,7 @@ PATIENCE_S = 5.0
 
 async def feed_watchdogs(engine: Engine, alive: LivenessSignal, boards: bool) -> None:
     """Runs for ever. With boards the question is asked often enough for their watchdogs; without, only as often as
-    systemd asks for it, and not at all where nobody wants to know (an idle agent sleeps)."""
+    systemd asks for it, and not at all without a watchdog (an idle agent sleeps)."""
     systemd_s = watchdog_s()
     periods = ([alive.period_s] if boards else []) + ([systemd_s] if systemd_s else [])
     if not periods:

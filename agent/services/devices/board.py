@@ -1,4 +1,4 @@
-"""The keeper of a charge controller board, and the proof of life that feeds the board's watchdog."""
+"""The supervisor of a charge controller board, and the liveness signal that feeds the board's watchdog."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 async def _run_together(*works: Awaitable[None]) -> None:
-    """All of them, until one fails."""
+    """Run all of them until one fails."""
     async with asyncio.TaskGroup() as group:
         for work in works:
             group.create_task(_as_coroutine(work))
@@ -63,7 +63,7 @@ class BoardSupervisor(DeviceSupervisor):
 
     @property
     def has_pending_orders(self) -> bool:
-        """Something that was ordered has not reached the board."""
+        """True if an order has not reached the board."""
         return self.open and (self._release.has_pending_order or bool(self._others))
 
     def accept_order(self, order: Order) -> None:
@@ -81,18 +81,18 @@ class BoardSupervisor(DeviceSupervisor):
         self._wanted.set()
 
     def _order_release(self, on: bool) -> None:
-        """Release that was meant for the board as it was before it was opened anew is void: the domain has not yet
-        heard that the vehicle may be another one."""
+        """Order release. An order to give it that was meant for the board before it was reopened is void: the domain
+        does not know yet that the vehicle may be another one."""
         if self._heard or not on:
             self._release.order_release(on)
 
     def before_event(self, event: Event) -> None:
-        """The domain is about to learn of this opening: what it orders from now on is meant for this board."""
+        """Note that the domain is about to learn of this opening: later orders are meant for this board."""
         if event is self._opening_told:
             self._heard = True
 
     async def operate_device(self, port: Any) -> None:
-        # Levels of before are void: the board came up released from everything, the domain says anew what it wants.
+        # Earlier levels are void: the board starts without release, and the domain orders again what it wants.
         self._release.reset_for_opened_board()
         self._limit = self._service = self._hold = None
         self._heard = self._paused = False
@@ -151,8 +151,8 @@ class BoardSupervisor(DeviceSupervisor):
                 self._wanted.set()
 
     async def _apply_next_level(self, port: Any) -> bool:
-        """The most urgent wanted level; False when nothing is wanted. A level that the board refuses is told, not
-        fatal: the next picture shows what is."""
+        """Write the most urgent wanted level. Return False if none is wanted. A level that the board refuses is logged
+        and not fatal: the next board state shows what is true."""
         try:
             return await self._write_next_level(port)
         except Refused as e:
@@ -185,8 +185,9 @@ class BoardSupervisor(DeviceSupervisor):
         self._post(ReleaseRefused(self.evse))
 
     async def _write_limit(self, port: Any, limit: Limit) -> None:
-        """Nothing is released at a limit that the board has not confirmed: it may offer what it was told long ago. Nor
-        does it stay released at one that is to be lower: the rest is somebody else's by now."""
+        """Write the limit. Release is not given at a limit that the board has not confirmed: the board may still offer
+        an old one. Release is not kept either if the limit is to be lowered: the difference already belongs to
+        another EVSE."""
         before, self._paused = self._paused, True
         try:
             before = await port.set_limit(limit) == 0
@@ -238,7 +239,7 @@ def _unlock_failure(evse: EvseId) -> Event:
 
 class LivenessSignal:
     """The proof of life that feeds the boards' watchdogs: ``ok`` is set by the health service only. A single beat may
-    miss (the polls tell whether the board is there); three in a row, within a watchdog's patience, are a failure."""
+    miss (the polls show whether the board is there); three in a row, within a watchdog's patience, are a failure."""
 
     def __init__(self, period_s: float = 2.0) -> None:
         self.period_s = period_s

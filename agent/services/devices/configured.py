@@ -68,7 +68,7 @@ def configured_devices(file: StationFile) -> list[tuple[EvseId, str, str, Device
                 out.append((evse.number, role, f"evse[{evse.number}].{role}", own))
             elif shared is not None and role != "display":
                 out.append((evse.number, role, role, shared))
-        readers = ((i, d) for i, d in enumerate(evse.reader) if d)  # one that is no table was told, and is none
+        readers = ((i, d) for i, d in enumerate(evse.reader) if d)  # an entry that is no table is reported already
         out += [(evse.number, "reader", f"evse[{evse.number}].reader[{i}]", d) for i, d in readers]
     if file.display is not None:
         out.append((0, "display", "display", file.display))
@@ -184,7 +184,8 @@ def _bind_opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[
 
 
 def _with_point_number(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
-    """A board that serves several EVSEs numbers its points as the station numbers its EVSEs, unless told otherwise."""
+    """Return the options of the driver. The points of a board that serves several EVSEs have the numbers of the EVSEs
+    unless the station file gives others."""
     options = dict((device.without_keys(*OWN_METER) if driver.role == "meter" else device).options)
     if path == "board" and "point" in {f.name for f in fields(driver.settings)}:
         options.setdefault("point", evse)
@@ -212,7 +213,7 @@ def _device_context(file: StationFile, evse: EvseId, role: str, now: Callable[[]
 
 
 def _hold_hours(payment: Any) -> float:
-    """How long a bank may have to hold something; nobody pays here: 0."""
+    """How many hours a bank may have to hold an amount. 0: the station takes no payments."""
     hours = payment.get("hold_hours", HOLD_HOURS) if isinstance(payment, Mapping) else 0.0
     return float(hours) if isinstance(hours, (int, float)) and 0 <= hours < 1e6 else 0.0  # others judge payments
 

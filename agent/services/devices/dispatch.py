@@ -1,4 +1,4 @@
-"""Orders to hardware find their keeper."""
+"""Passes orders for hardware to the supervisor of the device."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ log = logging.getLogger(__name__)
 
 
 class OrderDispatch:
-    """Orders to hardware find their keeper. An order for a device that is not composed is answered, never lost."""
+    """Passes orders for hardware to the supervisor of the device. An order for a device that is not configured is
+    answered, never lost."""
 
     def __init__(self, post: Callable[[Event], None]) -> None:
         self.boards: dict[EvseId, BoardSupervisor] = {}
@@ -105,8 +106,8 @@ class OrderDispatch:
             self.buzzer.accept_order(order)
 
     async def wait_until_settled(self, patience_s: float) -> None:
-        """Wait until the boards have what was ordered and the terminals have answered for money, or the patience is
-        over."""
+        """Wait until the boards have their orders and the terminals have answered every settlement, at most
+        ``patience_s``."""
         end_s = asyncio.get_running_loop().time() + patience_s
         while any(b.has_pending_orders for b in self.boards.values()) or any(
             t.has_pending_settlement for t in self.terminals.values()

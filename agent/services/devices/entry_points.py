@@ -42,7 +42,9 @@ def _metadata_folders(folder: str) -> list[Path]:
 
 def _parse_entry_points(file: Path, group: str) -> list[tuple[str, str]]:
     try:
-        lines = file.read_text("utf-8", "replace").splitlines()  # of somebody else's, all but that counts
+        lines = file.read_text(
+            "utf-8", "replace"
+        ).splitlines()  # foreign files: damaged text in other lines does no harm
     except OSError:
         return []
     found, inside = [], False

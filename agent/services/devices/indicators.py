@@ -1,4 +1,4 @@
-"""Keepers of the small devices: the power-fail input, lamps, the buzzer. Nobody waits for any of them."""
+"""Supervisors of the small devices: the power-fail input, lamps, the buzzer. No other part waits for any of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from agent.model.types import EvseId, Fault, Lamp, Light, Sign
 from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 BLINK_S = 0.25
-"""Real seconds of light, and of darkness, when a lamp blinks: 2 Hz is seen, and far from what harms anybody."""
+"""Real seconds of light, and of darkness, when a lamp blinks: 2 Hz is visible, and far from frequencies that do
+harm."""
 COLOURS = {Sign.ACCEPTED: Lamp.GREEN, Sign.REFUSED: Lamp.RED, Sign.FAULT: Lamp.RED}
 PATTERNS: dict[Sign, tuple[tuple[int, float], ...]] = {
     Sign.ACCEPTED: ((2400, 0.12),),
@@ -31,7 +32,7 @@ class PowerSupervisor(DeviceSupervisor):
 
 
 class LampSupervisor(DeviceSupervisor):
-    """A level that is kept through every re-opening, and now and then some blinking over it."""
+    """The lamp's level is kept when the device is reopened. A signal blinks over it for a moment."""
 
     fault = Fault.INDICATOR_SILENT
 
@@ -49,7 +50,7 @@ class LampSupervisor(DeviceSupervisor):
         self._new.set()
 
     async def operate_device(self, port: Any) -> None:
-        self._take_signal()  # what was to be said while nobody could is said no more
+        self._take_signal()  # a signal from before the device was open is out of date
         while True:
             if (sign := self._take_signal()) is not None:
                 await self._blink_lamp(port, sign)
@@ -69,7 +70,7 @@ class LampSupervisor(DeviceSupervisor):
 
 
 class BuzzerSupervisor(DeviceSupervisor):
-    """One pattern at a time; of those that come meanwhile the newest is played."""
+    """Plays one pattern at a time. Of the signals that arrive meanwhile only the newest is played."""
 
     fault = Fault.INDICATOR_SILENT
 

@@ -17,7 +17,8 @@ from agent.ports import Garbled, Refused, Unreachable
 log = logging.getLogger(__name__)
 
 ASKED_TIMES, AGAIN_S = 3, 2.0
-"""A release that the board refuses: it may not be done yet with what was before. Then it is told, and left alone."""
+"""How often, and after how long, a refused release is ordered again: the board may still be busy with an earlier order.
+After that the refusal is reported."""
 LOOK_S, LOOK_MOST_S = 0.1, 0.4
 """Between two looks at a board that has not confirmed a withdrawal: twice as long each time, but less than a poll."""
 LOST_LOOKS = 3
@@ -78,7 +79,7 @@ class Release:
         self._look.clear()
 
     def observe_state(self, state: EvseState) -> None:
-        """A picture of the board: release that is not wanted is withdrawn at once, whoever gave it."""
+        """Take a state of the board. Release that is not wanted is withdrawn at once, no matter where it came from."""
         self._shown = bool(state.released)
         if self._shown and not self.wanted:
             self._order_withdrawal()

@@ -1,5 +1,5 @@
-"""Keepers: open a device, use it, and when it fails close it, back off and open it again. What a device cannot do
-becomes a fault of its EVSE; what no device may do (any other exception) ends the process."""
+"""Supervisors: open a device, use it, and when it fails close it, back off and open it again. A ``DeviceError``
+becomes a fault of the EVSE; any other exception is a defect and ends the process."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class DeviceSupervisor:
         self._leaving = False
 
     def prepare_to_stop(self) -> None:
-        """Say before the task is cancelled: a ``TaskGroup`` whose device fails at the same moment swallows the
-        cancellation (Python 3.11), and the keeper would go on."""
+        """Call before the task is cancelled: a ``TaskGroup`` whose device fails at the same moment swallows the
+        cancellation (Python 3.11), and the supervisor would go on."""
         self._leaving = True
 
     async def run(self) -> None:
@@ -128,7 +128,7 @@ def _first_error(group: BaseExceptionGroup[DeviceError]) -> DeviceError:
 
 
 class MeterSupervisor(DeviceSupervisor):
-    """A meter and its requests. Begin and end readings come first; a live look is dropped when one waits already."""
+    """A meter and its requests. Readings for the bill come first. A live request is dropped if one is queued."""
 
     fault = Fault.METER_SILENT
     WAIT_OPEN_S = 5.0
@@ -159,7 +159,7 @@ class MeterSupervisor(DeviceSupervisor):
             group.create_task(self._refuse_while_closed())
 
     async def _refuse_while_closed(self) -> None:
-        """Nobody waits for ever for a meter that is not there."""
+        """Answer requests that have waited too long for a meter that is not open."""
         while True:
             await asyncio.sleep(1.0 if not self.open else self.IDLE_POLL_S)
             late = asyncio.get_running_loop().time() - self.WAIT_OPEN_S
@@ -182,7 +182,7 @@ class MeterSupervisor(DeviceSupervisor):
             await self._answer_request(port, order)
 
     def _report_identity(self, identity: MeterIdentity) -> None:
-        """Said once for each meter that answers: before its first reading, and when it turns out to be another one."""
+        """Report each meter once: before its first reading, and when another meter answers."""
         if identity != self.identity:
             self.identity = identity
             self._post(MeterKnown(self.evse, identity))
@@ -206,8 +206,8 @@ class MeterSupervisor(DeviceSupervisor):
         self._post(RawMeterReading(self.evse, order.purpose, reading))
 
     def _count_garbled(self, error: Garbled) -> None:
-        """One impossible value is dropped; three in a row are a fault, and the meter is opened anew: what it was
-        compared with may be what is wrong."""
+        """Drop one impossible value. Three in a row are a fault, and the meter is reopened: the value it was compared
+        with may be the wrong one."""
         self._garbled += 1
         if self._garbled == 1:
             log.warning("%s: %s", self.name, error)

@@ -1,5 +1,5 @@
-"""Keeper of a payment terminal: orders in the domain's words become calls of the port, what it tells becomes facts with
-the payment's id (decision 21)."""
+"""Supervisor of a payment terminal: orders of the domain become calls of the port, news of the terminal become events
+with the payment's id (decision 21)."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ from agent.services.devices.supervisor import DeviceSupervisor, Opening
 log = logging.getLogger(__name__)
 
 REST_S = 0.5
-"""For what a terminal had told before it went."""
+"""How long to read news that a terminal sent before its connection failed."""
 REFUSALS = 20
-"""Offers in a row that a terminal refuses before that is told: it sells nothing, as if it did not answer."""
+"""How many offers in a row a terminal may refuse before a fault is raised: such a terminal sells nothing, as if it did
+not answer."""
 
 
 class TerminalSupervisor(DeviceSupervisor):
     """Orders are carried out one after the other. Each commit and each void gets its ``PaymentSettled``, whatever
-    becomes of the terminal; an offer that cannot be made is cancelled. Money that nobody here has asked for is told
-    with the payment ""."""
+    becomes of the terminal; an offer that cannot be made is cancelled. Money that no offer
+    of ours asked for is reported with the payment ""."""
 
     fault = Fault.TERMINAL_SILENT
 
@@ -53,9 +54,9 @@ class TerminalSupervisor(DeviceSupervisor):
         self._payment = ""
         """The one that was offered last: an approval may cross the end of its offer."""
         self._offered = self._asked = False
-        """Its end has not been told; its card is with the bank."""
+        """Its end has not been reported; its card is being authorized by the bank."""
         self._ended = ""
-        """The one whose end was told last: a restart of the terminal takes an offer away without that."""
+        """The one whose end was reported last: a restart of the terminal ends an offer without a report."""
         self._card = BankCard("")
         self._settling = self._refusals = 0
 
@@ -87,7 +88,7 @@ class TerminalSupervisor(DeviceSupervisor):
             self._post(TerminalLost(self.evse))
 
     async def _receive_last_news(self, port: TerminalPort) -> None:
-        """An approval that came before the line went must not be lost with it."""
+        """Read on for a moment: an approval that came before the connection failed must not be lost with it."""
         try:
             async with asyncio.timeout(REST_S):
                 await self._receive_news(port)
@@ -95,12 +96,12 @@ class TerminalSupervisor(DeviceSupervisor):
             pass
 
     def _answer_queued_orders(self) -> None:
-        """What nobody carries out any more."""
+        """Answer the queued orders, which can no longer be carried out."""
         self._settling = 0
         while not self._orders.empty():
             self.accept_order(self._orders.get_nowait())
 
-    # --- what it tells -----------------------------------------------------------------------------------------------
+    # --- news of the terminal ----------------------------------------------------------------------------------------
 
     async def _receive_news(self, port: TerminalPort) -> None:
         async for news in port.news():
@@ -125,13 +126,13 @@ class TerminalSupervisor(DeviceSupervisor):
                 self._post(TerminalOpened(self.evse, port.identity, restarted=True))
 
     def _end_offer(self, event: PaymentDeclined | PaymentCancelled) -> None:
-        """Of an offer, once."""
+        """Report the end of an offer, once."""
         if self._offered:
             self._offered = self._asked = False
             self._ended = self._payment
             self._post(event)
 
-    # --- what it is told to do ---------------------------------------------------------------------------------------
+    # --- orders to the terminal --------------------------------------------------------------------------------------
 
     async def _carry_out_orders(self, port: TerminalPort) -> None:
         while True:
@@ -142,7 +143,7 @@ class TerminalSupervisor(DeviceSupervisor):
                 await self._carry_out_offer(port, order)
 
     async def _settle_payment(self, port: TerminalPort, order: CommitPayment | VoidPayment) -> None:
-        """No answer is told too: it may have happened."""
+        """Settle a payment. A missing answer is reported as well: the settlement may have happened."""
         outcome: Settlement | None = None
         try:
             if order.serial and port.identity.serial not in ("", order.serial):
@@ -174,7 +175,7 @@ class TerminalSupervisor(DeviceSupervisor):
             self._asked = True
             if not await self._unless_refused(port.authorize()):
                 await self._abandon_offer(port)
-                if self._ended != order.payment:  # no bank was asked, and whoever waits for one is told
+                if self._ended != order.payment:  # no bank was asked: the domain must not wait for one
                     self._post(PaymentCancelled(self.evse, order.payment))
 
     def _count_refusals(self, taken: bool) -> None:
@@ -186,7 +187,7 @@ class TerminalSupervisor(DeviceSupervisor):
             self._post(FaultRaised(self.evse, self.fault))
 
     async def _abandon_offer(self, port: TerminalPort) -> None:
-        """It did not do what it was told: whatever it is doing instead ends too."""
+        """End an offer that the terminal refused, and whatever it does instead."""
         await self._unless_refused(port.cancel())
         self._end_offer(PaymentCancelled(self.evse, self._payment))
 
@@ -200,7 +201,7 @@ class TerminalSupervisor(DeviceSupervisor):
 
 
 def answer_unserved(order: TerminalOrder, post: Callable[[Event], None]) -> None:
-    """Nothing is there that could carry it out: it is answered all the same."""
+    """Answer an order that no terminal can carry out."""
     if isinstance(order, CommitPayment | VoidPayment):
         post(PaymentSettled(order.terminal, order.payment, None))
     else:

@@ -76,6 +76,6 @@ class OcmfSigner:
         fresh.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # a record that is told has a key that is still there after a power cut
+            os.fsync(folder)  # the key of a record that was sent must still exist after a power cut
         finally:
             os.close(folder)

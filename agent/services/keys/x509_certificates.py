@@ -33,7 +33,7 @@ def read_certificates(pem: str | bytes) -> list[Certificate]:
 
 
 def _check_readable(cert: Certificate) -> None:
-    """The library reads a certificate's parts when they are asked for: here, so that nobody trips over them later."""
+    """Raise ``ValueError`` if a part cannot be read. The library parses parts on first use only."""
     try:
         cert.public_key()
         _ = cert.subject, cert.issuer, cert.extensions, cert.not_valid_before_utc, cert.not_valid_after_utc

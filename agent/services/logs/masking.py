@@ -1,6 +1,6 @@
-"""No whole card number and no secret in the journal, whoever wrote the line: a backend's error text, a traceback, us.
+"""Keeps whole card numbers and secrets out of the journal: in our lines, a backend's error texts and tracebacks.
 
-What identifies a person passes through the engine as an event before anybody logs it, so the newest tokens are known;
+What identifies a person passes through the engine as an event before it can be logged, so the newest tokens are known;
 a filter on the log's handlers replaces them by their last four characters.
 """
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 KEPT = 500
 """Tokens that are remembered, the newest."""
 SHORTEST = 4
-"""Characters: what is shorter identifies nobody, and replacing it would make lines unreadable."""
+"""Characters: a shorter token identifies no person, and replacing it would make lines unreadable."""
 
 
 class LogMask(logging.Filter):

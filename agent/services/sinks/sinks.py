@@ -85,7 +85,7 @@ class Sink:
 
 
 class Sinks(logging.Handler):
-    """All sinks of a station: hears what is told to the first backend, and the warnings of the log."""
+    """All sinks of a station: they take the messages to the first backend and the warnings of the log."""
 
     def __init__(self, tables: Sequence[SinkTable], station: str, clock: ClockPort) -> None:
         super().__init__(logging.WARNING)

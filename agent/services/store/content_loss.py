@@ -153,7 +153,7 @@ def _ended_sessions(db: sqlite3.Connection, before: WitnessedState) -> dict[str,
 
 
 def _highest_queued_register(db: sqlite3.Connection, session: str) -> int:
-    """The highest register among what waits to be told of it: the end of a bill is not below its meter values."""
+    """Return the highest register in its queued messages: the end of a bill is not below its meter values."""
     sql = "SELECT link, session, kind, body FROM outbox WHERE session=? AND kind=?"
     rows = db.execute(sql, (session, MeterSampled.__name__)).fetchall()
     messages = [m for *keys, body in rows if isinstance(m := encoding.decode_message(body, *keys), MeterSampled)]

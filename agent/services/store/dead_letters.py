@@ -82,8 +82,9 @@ def list_dead_letters(db: sqlite3.Connection) -> list[DeadLetter]:
 
 
 def requeue_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
-    """Back into the queue at their old places with a fresh count of attempts; what nothing of a session can be told
-    without, its start, goes along, and the end that was sent without a number, taken or not. Returns what went."""
+    """Move dead letters back into the queue, at their old places and with no attempts counted. The start of their
+    session goes along, since nothing can be sent without it, and so does an end that was sent without a transaction
+    id, accepted or not. Returns what was moved."""
     found = _existing_places(db, seqs) | _starts_of(db, seqs)
     going = sorted(found | _ends_without_number(db, found))
     for seq in going:
@@ -129,7 +130,7 @@ def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
 
 
 def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
-    """A start that is told again without them would be a transaction without an end. One that may have arrived in
+    """Without them a start that is sent again would be a transaction without an end. An end that may have arrived in
     another version (``ending``) is left to a person."""
     sql = (
         "SELECT e.seq FROM dead AS d JOIN dead AS e ON e.link=d.link AND e.session=d.session "
@@ -141,8 +142,8 @@ def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int
 
 
 def forget_transaction(db: sqlite3.Connection, link: str, session: str) -> bool:
-    """What the backend has heard of a session is kept as long as something of it may be told, or it is open, or its
-    transaction is (decision 9). True: nothing is kept any more."""
+    """Forget what the backend knows of a session, unless a message of it may still be sent, or the session or its
+    transaction is open (decision 9). Returns True if nothing is kept any more."""
     if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
         return False
     if is_in("outbox", db, link, session) or is_in("dead", db, link, session):

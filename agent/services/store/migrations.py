@@ -148,7 +148,7 @@ def wal_frames(path: Path) -> tuple[int, str]:
 
 
 def is_disk_problem(e: OSError | sqlite3.Error) -> bool:
-    """The disk may be well again without anybody changing the file or its rights."""
+    """True if the disk may recover without a change of the file or its rights."""
     if isinstance(e, OSError):
         return e.errno in (errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT)
     return isinstance(e, sqlite3.OperationalError) and any(w in str(e) for w in ("disk", "readonly"))

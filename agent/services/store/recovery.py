@@ -29,7 +29,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 AHEAD = 1_000_000
 """Places of the queue that are left out: what could not be read had some of them, and a place is never given twice."""
 LAST = 2**48
-"""Nobody gets there: a counter beyond is damaged."""
+"""No counter reaches this: one beyond it is damaged."""
 
 NO_ROOTS: Mapping[str, int] = {}
 

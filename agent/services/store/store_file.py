@@ -193,8 +193,8 @@ class StoreFile:
         self._places = ()
 
     def _fall_back_to_memory(self, why: Exception) -> None:
-        """The disk takes nothing: the station lives with what can be read, tells it, and starts nothing new. Nothing of
-        the queue is sent either, since it could not be written down that it has been."""
+        """The disk takes nothing: the station uses what can be read, reports the problem and starts nothing new.
+        Nothing of the queue is sent either, since its delivery could not be recorded."""
         self._ailing = str(why)
         log.error(
             "%s: %s: nothing can be written, what is there is read; tried again with every record", self.path, why
@@ -219,7 +219,7 @@ class StoreFile:
         self._load_state()
 
     def _make_identity(self) -> str:
-        """Tells this store from another one that is put in its place."""
+        """Make the identity that distinguishes this store from another one put in its place."""
         identity = secrets.token_hex(6)
         try:
             self._run_transaction(lambda: records.put_facts(self._db, [Put("meta", "identity", {"text": identity})]))

@@ -36,7 +36,8 @@ class TransactionIds:
                     self._ended[link, session] = put.value
 
     def facts_of_end(self, link: str, session: str) -> list[Put]:
-        """The backend has the end of it: what its place costs may still be told for a while."""
+        """Return the facts to store when the backend has the end of a session. Its id is kept for a while: the cost
+        of the occupied place may still be reported."""
         puts = [Put(RUNNING, f"{link}/{session}", None)]
         known = self._running.get((link, session))
         if known is None or not known["id"]:
@@ -64,7 +65,7 @@ class TransactionIds:
         return None
 
     def session_of(self, link: str, id_: str) -> str | None:
-        """The latest one with this id: a backend may begin to count anew."""
+        """Return the latest session with this id: a backend may start counting again from the beginning."""
         for (name, session), known in reversed(self._running.items()):
             if name == link and id_ in _all_ids(known):
                 return session

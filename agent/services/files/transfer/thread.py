@@ -32,7 +32,7 @@ async def run_in_thread(work: Callable[..., T], *args: Any) -> T:
         try:
             loop.call_soon_threadsafe(set_outcome, result, error)
         except RuntimeError:
-            pass  # the loop is closed: nobody waits any more
+            pass  # the loop is closed: no task waits any more
 
     threading.Thread(target=run_work, daemon=True, name="transfer").start()
     return await done
