@@ -11,7 +11,7 @@ from agent.model.types import Fault
 from drivers.sim.evse import LEAST_A, MOST_A, NWS_PER_WH, Evse
 from drivers.sim.faults import charx_error_mask, extra_fault_words
 from drivers.sim.mains import Mains
-from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Exceptional, Mute
+from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusException, NoAnswer
 
 EXTRA_BASE = 900
 _AREAS = (range(100, 123), range(232, 309))
@@ -20,7 +20,7 @@ _MOST_U32 = 0xFFFF_FFFF
 
 
 class ChargeController:
-    """The registers of all charging points. Raises ``Mute`` for a point whose controller is dead."""
+    """The registers of all charging points. Raises ``NoAnswer`` for a point whose controller is dead."""
 
     def __init__(self, evses: Mapping[int, Evse], mains: Mains) -> None:
         self._evses = evses
@@ -43,17 +43,17 @@ class ChargeController:
         point, at = divmod(address, 1000)
         evse = self._evse_at_point(point)
         if any(a not in _WRITES for a in range(at, at + len(values))):
-            raise Exceptional(ILLEGAL_ADDRESS)
+            raise ModbusException(ILLEGAL_ADDRESS)
         for k, value in enumerate(values):
             _WRITES[at + k](evse, value)
         evse.registers.fed_s = 0.0
 
     def _evse_at_point(self, point: int) -> Evse:
         if point not in self._evses:
-            raise Exceptional(ILLEGAL_ADDRESS)
+            raise ModbusException(ILLEGAL_ADDRESS)
         evse = self._evses[point]
         if Fault.BOARD_SILENT in evse.faults:
-            raise Mute
+            raise NoAnswer
         return evse
 
     def _station_registers(self) -> dict[int, int]:
@@ -89,7 +89,7 @@ class ChargeController:
 
 def _check_range(wanted: range, areas: tuple[range, ...]) -> None:
     if not any(wanted[0] in area and wanted[-1] in area for area in areas):
-        raise Exceptional(ILLEGAL_ADDRESS)
+        raise ModbusException(ILLEGAL_ADDRESS)
 
 
 def encode_u32(address: int, value: int) -> dict[int, int]:
@@ -109,7 +109,7 @@ def encode_text(address: int, value: str, registers: int) -> dict[int, int]:
 
 def _decode_flag(value: int) -> bool:
     if value not in (0, 1):
-        raise Exceptional(ILLEGAL_VALUE)
+        raise ModbusException(ILLEGAL_VALUE)
     return value == 1
 
 
@@ -127,7 +127,7 @@ def _write_outputs(evse: Evse, value: int) -> None:
 
 def _write_fallback(evse: Evse, value: int) -> None:
     if value != 0 and not LEAST_A <= value <= MOST_A:
-        raise Exceptional(ILLEGAL_VALUE)
+        raise ModbusException(ILLEGAL_VALUE)
     evse.registers.fallback_a = value
 
 

@@ -21,7 +21,7 @@ _FILE_KEYS = {"number", "text", "hex", "communication", "key"}
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedCard:
     """One card of the list. All taps of the card share ``application``, which nothing here changes."""
 
     uid: bytes
@@ -34,7 +34,7 @@ class Listed:
         return Card(self.uid, "random_uid" if self.random_uid else "desfire_ev1", rng, chip)
 
 
-def read_card_list(path: Path) -> dict[bytes, Listed]:
+def read_card_list(path: Path) -> dict[bytes, ListedCard]:
     """Return the cards by UID. Raises ``ValueError`` that names file, card and key."""
     try:
         tables = tomllib.loads(path.read_text("utf-8")).get("card", [])
@@ -53,7 +53,7 @@ def read_card_list(path: Path) -> dict[bytes, Listed]:
     return found
 
 
-def _parse_card(table: dict[str, Any]) -> Listed:
+def _parse_card(table: dict[str, Any]) -> ListedCard:
     _check_keys(table, _KEYS)
     uid, keys = bytes.fromhex(table["uid"]), [bytes.fromhex(k) for k in table["keys"]]
     des = bool(table.get("des", False))
@@ -63,7 +63,7 @@ def _parse_card(table: dict[str, Any]) -> Listed:
         raise ValueError("keys: must be 32 hex digits each, or 48 with des = true")
     files = dict(map(_parse_file, table.get("files", [])))
     application = Application(keys, files, not des)
-    return Listed(uid, bool(table.get("random_uid", False)), int(table["application"], 16), application)
+    return ListedCard(uid, bool(table.get("random_uid", False)), int(table["application"], 16), application)
 
 
 def _parse_file(table: dict[str, Any]) -> tuple[int, File]:

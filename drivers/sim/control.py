@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from drivers.sim import request_body, station_snapshot
-from drivers.sim.status_client import Watch
+from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
 from drivers.sim.time_rate import FASTEST, SLOWEST
@@ -35,7 +35,7 @@ HEADERS = {
 }
 
 
-class Feed:
+class ChangeFeed:
     """Wakes all tasks that wait for the next change."""
 
     def __init__(self) -> None:
@@ -62,8 +62,8 @@ class Control:
     def __init__(
         self,
         world: World,
-        watch: Watch,
-        feed: Feed,
+        watch: StatusClient,
+        feed: ChangeFeed,
         agent: Supervisor | None,
         set_clock: Callable[[float], None],
         set_pace: Callable[[float], None] = lambda rate: None,

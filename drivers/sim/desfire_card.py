@@ -25,7 +25,7 @@ _VERSION = (bytes.fromhex("04010101001805"), bytes.fromhex("04010101041805"))
 _PRODUCED = bytes.fromhex("ba112233441215")
 
 
-class No(Exception):
+class CardRefusal(Exception):
     """The card answers with this status."""
 
     def __init__(self, status: int) -> None:
@@ -76,11 +76,11 @@ class Chip:
             if code == b"\xaf":
                 following, self._next = self._next, None
                 if following is None:
-                    raise No(0xCA)
+                    raise CardRefusal(0xCA)
                 return following(rest)
             self._next = None
             return self._run_command(code[0] if code else 0, rest)
-        except No as e:
+        except CardRefusal as e:
             self._session = self._next = None
             return e.status, b""
 
@@ -96,10 +96,10 @@ class Chip:
             0xBD: (7, self._read_data),
         }
         if code not in commands:
-            raise No(0x1C)
+            raise CardRefusal(0x1C)
         length, answer = commands[code]
         if len(rest) != length:
-            raise No(0x7E)
+            raise CardRefusal(0x7E)
         if self._session is not None and code not in (0x5A, _LEGACY, _ISO, _AES):
             self._session.update_cmac(bytes((code,)) + rest)
         return answer(code, rest)
@@ -109,7 +109,7 @@ class Chip:
         number = int.from_bytes(rest, "little")
         self._application = None if number == 0 else self.applications.get(number)
         if number and self._application is None:
-            raise No(0xA0)
+            raise CardRefusal(0xA0)
         return 0, b""
 
     def _get_version(self, code: int, rest: bytes) -> tuple[int, bytes]:
@@ -119,12 +119,12 @@ class Chip:
 
     def _get_card_uid(self, code: int, rest: bytes) -> tuple[int, bytes]:
         if self._session is None:
-            raise No(0xAE)
+            raise CardRefusal(0xAE)
         return 0, self._session.encipher_data(self.uid)
 
     def _file_by_number(self, number: int) -> File:
         if self._application is None or number not in self._application.files:
-            raise No(0xF0)
+            raise CardRefusal(0xF0)
         return self._application.files[number]
 
     def _get_file_settings(self, code: int, rest: bytes) -> tuple[int, bytes]:
@@ -137,7 +137,7 @@ class Chip:
         file = self._file_by_number(rest[0])
         offset, length = int.from_bytes(rest[1:4], "little"), int.from_bytes(rest[4:7], "little")
         if offset + length > len(file.content) or offset >= len(file.content):
-            raise No(0xBE)
+            raise CardRefusal(0xBE)
         data = file.content[offset : offset + length] if length else file.content[offset:]
         told = self._secure_content(file, data, bool(length))
         return self._send_frames([told[i : i + _FRAME] for i in range(0, len(told), _FRAME)])
@@ -147,7 +147,7 @@ class Chip:
         if file.key == EVERYBODY:
             return session.with_cmac(data) if session else data
         if session is None or session.key not in (file.key, 0):
-            raise No(0xAE)
+            raise CardRefusal(0xAE)
         if file.communication == ENCIPHERED:
             return session.encipher_data(data, known)
         return session.with_cmac(data) if file.communication == PLAIN else session.with_mac(data)
@@ -166,11 +166,11 @@ class Chip:
         application = self._application
         keys = application.keys if application else [bytes(16)]
         if rest[0] >= len(keys):
-            raise No(0x40)
+            raise CardRefusal(0x40)
         key, aes = keys[rest[0]], application.aes if application else False
         if aes != (code == _AES) or (code == _LEGACY and len(key) == 24):
-            raise No(0xAE)
-        blocks = Blocks(key, aes)
+            raise CardRefusal(0xAE)
+        blocks = BlockCipher(key, aes)
         b = self.rng.randbytes(16 if aes or len(key) == 24 else 8)
         sent = blocks.encipher_chain(b, bytes(blocks.size))
         prove = self._finish_legacy_authentication if code == _LEGACY else self._finish_authentication
@@ -178,31 +178,31 @@ class Chip:
         return 0xAF, sent
 
     def _finish_authentication(
-        self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
+        self, number: int, blocks: BlockCipher, key: bytes, b: bytes, sent: bytes, answer: bytes
     ) -> tuple[int, bytes]:
         if len(answer) != 2 * len(b):
-            raise No(0x7E)
+            raise CardRefusal(0x7E)
         opened = blocks.decipher_chain(answer, sent[-blocks.size :])
         a, turned = opened[: len(b)], opened[len(b) :]
         if turned != b[1:] + b[:1]:
-            raise No(0xAE)
-        self._session = _Session(number, Blocks(_session_key(key, blocks.aes, a, b), blocks.aes), False)
+            raise CardRefusal(0xAE)
+        self._session = _Session(number, BlockCipher(_session_key(key, blocks.aes, a, b), blocks.aes), False)
         return 0, blocks.encipher_chain(a[1:] + a[:1], answer[-blocks.size :])
 
     def _finish_legacy_authentication(
-        self, number: int, blocks: Blocks, key: bytes, b: bytes, sent: bytes, answer: bytes
+        self, number: int, blocks: BlockCipher, key: bytes, b: bytes, sent: bytes, answer: bytes
     ) -> tuple[int, bytes]:
         """Check the station's answer. The station deciphers what it sends, so enciphering restores it."""
         if len(answer) != 16:
-            raise No(0x7E)
+            raise CardRefusal(0x7E)
         a = blocks.encipher_block(answer[:8])
         if _xor_bytes(blocks.encipher_block(answer[8:]), answer[:8]) != b[1:] + b[:1]:
-            raise No(0xAE)
-        self._session = _Session(number, Blocks(_session_key(key, False, a, b), False), True)
+            raise CardRefusal(0xAE)
+        self._session = _Session(number, BlockCipher(_session_key(key, False, a, b), False), True)
         return 0, blocks.encipher_block(a[1:] + a[:1])
 
 
-class Blocks:
+class BlockCipher:
     """A block cipher. The chaining of blocks is done by hand."""
 
     def __init__(self, key: bytes, aes: bool) -> None:
@@ -238,7 +238,7 @@ class _Session:
     """
 
     key: int
-    blocks: Blocks
+    blocks: BlockCipher
     legacy: bool
     before: bytes = b""
 

@@ -16,7 +16,7 @@ from agent.station_file.settings import Evse as Fitted
 from drivers.sim.car import POWER_FACTOR, Car
 from drivers.sim.faults import SAFETY
 from drivers.sim.mains import Mains
-from drivers.sim.moving_parts import Contactor, Heat, Lock
+from drivers.sim.moving_parts import Contactor, Lock, TemperatureSensor
 
 NWS_PER_WH = 3_600_000_000_000
 LEAST_A, MOST_A = 6, 80
@@ -97,8 +97,8 @@ class Evse:
     registers: Registers = field(default_factory=Registers)
     contactor: Contactor = field(default_factory=Contactor)
     lock: Lock = field(default_factory=Lock)
-    inside: Heat = field(default_factory=Heat)
-    plug: Heat = field(default_factory=Heat)
+    inside: TemperatureSensor = field(default_factory=TemperatureSensor)
+    plug: TemperatureSensor = field(default_factory=TemperatureSensor)
     over_s: float = 0.0
     """How long the car has drawn more than 120 % of the offer. At 10 s the board opens until the car is gone."""
     pwm: bool = False

@@ -29,16 +29,16 @@ from drivers.sim.external_far_ends import Place, installed_far_ends
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
-from drivers.sim.link_proxy import Road, parse_backend_target
+from drivers.sim.link_proxy import LinkProxy, parse_backend_target
 from drivers.sim.mains import Mains
 from drivers.sim.meter import Meter, meter_family
-from drivers.sim.modbus_slave import Device as SlaveDevice
 from drivers.sim.modbus_slave import NetworkSlave, RtuSlave
+from drivers.sim.modbus_slave import RegisterDevice as SlaveDevice
 from drivers.sim.mqtt import Broker
 from drivers.sim.power_supply import PowerSupply
 from drivers.sim.pty_line import PtyLine
 from drivers.sim.rapi import RapiBoard
-from drivers.sim.rest_meters import WIRED
+from drivers.sim.rest_meters import OUTLET_METERS
 from drivers.sim.rf_field import RfField
 from drivers.sim.screen import Screen
 from drivers.sim.small_boards import SMALL_BOARDS
@@ -52,7 +52,7 @@ _READERS = (Device("reader_nfc", {"same_card_holdoff_ms": 200}), Device("reader_
 tap of the same card counts."""
 
 
-class Wires:
+class StationFarEnds:
     """The open far ends. ``far_ends`` are the tables for the derived station file, ``addresses`` are for people."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Wires:
         self.lamps: dict[int, Lamp] = {}
         self.buzzer: Buzzer | None = None
         self.terminals: dict[int, Terminal] = {}
-        self.roads: dict[str, Road] = {}
+        self.roads: dict[str, LinkProxy] = {}
         self._foreign = AsyncExitStack()
         self._slaves: list[NetworkSlave] = []
         self._lines: list[PtyLine] = []
@@ -254,7 +254,7 @@ class Wires:
 
     async def _open_rest_meter(self, evse: Evse, device: Device) -> None:
         model = str(device.options["model"])
-        far = WIRED[model](self._evses[evse.number])
+        far = OUTLET_METERS[model](self._evses[evse.number])
         await self._foreign.enter_async_context(far)
         address: Table = {"host": "127.0.0.1", "port": far.port}
         self.far_ends.evses[evse.number]["meter"] = {"driver": "meter_rest", **chosen_options(device), **address}
@@ -262,7 +262,7 @@ class Wires:
 
     async def _open_meter(self, evse: Evse) -> None:
         device = evse.meter or self._file.meter
-        if device is not None and device.options.get("model") in WIRED and lacks_address(device, "meter_rest"):
+        if device is not None and device.options.get("model") in OUTLET_METERS and lacks_address(device, "meter_rest"):
             await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
             return
@@ -412,7 +412,7 @@ class Wires:
         backends = with_backend_url(self._file.backends, self._file.station.id, backend_url)
         for i, backend in enumerate(b for b in backends if b.url):
             host, port = _parse_via_address(backend.via) if backend.via else parse_backend_target(backend.url)
-            road = Road(host, port, self._file.simulation.seed + i)
+            road = LinkProxy(host, port, self._file.simulation.seed + i)
             await road.start()
             name = backend.name if i else "backend"
             self.roads[name] = road

@@ -59,7 +59,7 @@ def parse_backend_target(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port or _PORTS[parts.scheme]
 
 
-class Road:
+class LinkProxy:
     """The proxy. The agent connects to ``port``; host name, path and TLS stay those of the URL."""
 
     def __init__(self, host: str, port: int, seed: int = 0) -> None:

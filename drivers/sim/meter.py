@@ -12,7 +12,7 @@ from drivers.sim.board import encode_text, encode_u32, encode_u64
 from drivers.sim.car import POWER_FACTOR
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
-from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, Exceptional, Mute
+from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, ModbusException, NoAnswer
 
 SERIAL = 21_060_000
 """Serial number, to which the EVSE's number is added. An exchanged meter has another one."""
@@ -47,7 +47,7 @@ class Family:
 
 
 class Meter:
-    """The meter of one EVSE. Raises ``Mute`` while it is out of order."""
+    """The meter of one EVSE. Raises ``NoAnswer`` while it is out of order."""
 
     def __init__(self, family: Family, evse: Evse, mains: Mains) -> None:
         self._family = family
@@ -56,11 +56,11 @@ class Meter:
 
     def read_registers(self, function: int, address: int, count: int) -> list[int]:
         if Fault.METER_SILENT in self._evse.faults:
-            raise Mute
+            raise NoAnswer
         areas = self._family.areas.get(function, ())
         last = address + count - 1
         if count > self._family.longest or not any(address in a and last in a for a in areas):
-            raise Exceptional(ILLEGAL_ADDRESS)
+            raise ModbusException(ILLEGAL_ADDRESS)
         if self._family.alone is not None and (address, count) == (self._family.alone[0], 1):
             return [self._family.alone[1]]
         image = self._family.image(function, self._take_sample())
@@ -68,7 +68,7 @@ class Meter:
 
     def write_registers(self, address: int, values: list[int]) -> None:
         """Refuse every write: a billing meter is read-only."""
-        raise Exceptional(ILLEGAL_ADDRESS)
+        raise ModbusException(ILLEGAL_ADDRESS)
 
     def _take_sample(self) -> Sample:
         m, faults = self._evse.measured, self._evse.faults

@@ -16,7 +16,7 @@ _FRAME_GAP_S = 0.03
 """Silence after which a broken RTU frame is forgotten; the standard's 3.5 characters are 4 ms at 9600 baud."""
 
 
-class Exceptional(Exception):
+class ModbusException(Exception):
     """The slave refuses a request. ``code``: exception code of section 7 of the application protocol."""
 
     def __init__(self, code: int) -> None:
@@ -24,12 +24,12 @@ class Exceptional(Exception):
         self.code = code
 
 
-class Mute(Exception):
+class NoAnswer(Exception):
     """The slave gives no answer at all."""
 
 
-class Device(Protocol):
-    """Registers behind a slave address. Both methods may raise ``Exceptional`` and ``Mute``."""
+class RegisterDevice(Protocol):
+    """Registers behind a slave address. Both methods may raise ``ModbusException`` and ``NoAnswer``."""
 
     def read_registers(self, function: int, address: int, count: int) -> list[int]: ...
 
@@ -37,31 +37,31 @@ class Device(Protocol):
 
 
 @runtime_checkable
-class Coils(Protocol):
-    """Single bits of a device that has some. Both methods may raise ``Exceptional`` and ``Mute``."""
+class CoilDevice(Protocol):
+    """Single bits of a device that has some. Both methods may raise ``ModbusException`` and ``NoAnswer``."""
 
     def read_coils(self, address: int, count: int) -> list[bool]: ...
 
     def write_coil(self, address: int, on: bool) -> None: ...
 
 
-def answer_request(pdu: bytes, device: Device) -> bytes:
-    """Return the response to a request, or an exception response. Raises ``Mute``."""
+def answer_request(pdu: bytes, device: RegisterDevice) -> bytes:
+    """Return the response to a request, or an exception response. Raises ``NoAnswer``."""
     try:
         return _execute_request(pdu, device)
-    except Exceptional as e:
+    except ModbusException as e:
         return bytes((pdu[0] | 0x80, e.code))
 
 
-def _execute_request(pdu: bytes, device: Device) -> bytes:
+def _execute_request(pdu: bytes, device: RegisterDevice) -> bytes:
     function = pdu[0]
     if function in (READ_HOLDING, READ_INPUT):
         address, count = _parse_two_words(pdu, 5)
         if not 1 <= count <= 125:
-            raise Exceptional(ILLEGAL_VALUE)
+            raise ModbusException(ILLEGAL_VALUE)
         words = device.read_registers(function, address, count)
         return bytes((function, 2 * count)) + b"".join(w.to_bytes(2, "big") for w in words)
-    if function in (READ_COILS, WRITE_COIL) and isinstance(device, Coils):
+    if function in (READ_COILS, WRITE_COIL) and isinstance(device, CoilDevice):
         return _answer_coils(pdu, device)
     if function == WRITE_ONE:
         address, value = _parse_two_words(pdu, 5)
@@ -71,29 +71,29 @@ def _execute_request(pdu: bytes, device: Device) -> bytes:
         address, count = _parse_two_words(pdu[:5], 5)
         data = pdu[6:]
         if not 1 <= count <= 123 or len(data) != 2 * count or pdu[5] != 2 * count:
-            raise Exceptional(ILLEGAL_VALUE)
+            raise ModbusException(ILLEGAL_VALUE)
         device.write_registers(address, [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)])
         return pdu[:5]
-    raise Exceptional(ILLEGAL_FUNCTION)
+    raise ModbusException(ILLEGAL_FUNCTION)
 
 
-def _answer_coils(pdu: bytes, device: Coils) -> bytes:
+def _answer_coils(pdu: bytes, device: CoilDevice) -> bytes:
     address, second = _parse_two_words(pdu, 5)
     if pdu[0] == READ_COILS:
         if not 1 <= second <= 2000:
-            raise Exceptional(ILLEGAL_VALUE)
+            raise ModbusException(ILLEGAL_VALUE)
         packed = sum(1 << i for i, on in enumerate(device.read_coils(address, second)) if on)
         octets = (second + 7) // 8
         return bytes((READ_COILS, octets)) + packed.to_bytes(octets, "little")
     if second not in (0x0000, 0xFF00):
-        raise Exceptional(ILLEGAL_VALUE)
+        raise ModbusException(ILLEGAL_VALUE)
     device.write_coil(address, second == 0xFF00)
     return pdu
 
 
 def _parse_two_words(pdu: bytes, length: int) -> tuple[int, int]:
     if len(pdu) != length:
-        raise Exceptional(ILLEGAL_VALUE)
+        raise ModbusException(ILLEGAL_VALUE)
     return int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
 
 
@@ -113,7 +113,7 @@ def frame_checksum(frame: bytes) -> bytes:
 class RtuSlave:
     """Cuts a byte stream into frames by length and checksum. Bytes that do not fit are noise and are discarded."""
 
-    def __init__(self, unit: int, device: Device) -> None:
+    def __init__(self, unit: int, device: RegisterDevice) -> None:
         self._unit = unit
         self._device = device
         self._heard = b""
@@ -130,7 +130,7 @@ class RtuSlave:
             if frame[0] == self._unit:
                 try:
                     reply = frame[:1] + answer_request(frame[1:-2], self._device)
-                except Mute:
+                except NoAnswer:
                     continue
                 out += reply + frame_checksum(reply)
         return out
@@ -156,10 +156,10 @@ def _rtu_request_size(heard: bytes) -> int | None:
     return 8 if heard[1] in _SHORT else len(heard)
 
 
-class _Front(asyncio.Protocol):
+class _SlaveConnection(asyncio.Protocol):
     """One connection. It adds itself to ``open_`` so that closing the server closes it too."""
 
-    def __init__(self, unit: int, device: Device, open_: set[_Front]) -> None:
+    def __init__(self, unit: int, device: RegisterDevice, open_: set[_SlaveConnection]) -> None:
         self._unit = unit
         self._device = device
         self._open = open_
@@ -178,7 +178,7 @@ class _Front(asyncio.Protocol):
             self.transport.write(data)
 
 
-class TcpFront(_Front):
+class ModbusTcpConnection(_SlaveConnection):
     """Modbus TCP. A stream that lost its framing cannot be repaired: the connection is closed."""
 
     _heard = b""
@@ -201,13 +201,13 @@ class TcpFront(_Front):
             return
         try:
             pdu = answer_request(frame[7:], self._device)
-        except Mute:
+        except NoAnswer:
             return
         self.send(frame[:4] + (len(pdu) + 1).to_bytes(2, "big") + frame[6:7] + pdu)
 
 
-class RtuOverTcpFront(_Front):
-    def __init__(self, unit: int, device: Device, open_: set[_Front]) -> None:
+class RtuOverTcpConnection(_SlaveConnection):
+    def __init__(self, unit: int, device: RegisterDevice, open_: set[_SlaveConnection]) -> None:
         super().__init__(unit, device, open_)
         self._slave = RtuSlave(unit, device)
 
@@ -218,11 +218,11 @@ class RtuOverTcpFront(_Front):
 class NetworkSlave:
     """A listening slave on the loopback; ``line`` is "tcp" or "rtu_tcp"."""
 
-    def __init__(self, device: Device, unit: int = 1, line: str = "tcp") -> None:
+    def __init__(self, device: RegisterDevice, unit: int = 1, line: str = "tcp") -> None:
         self._device = device
         self._unit = unit
-        self._front = TcpFront if line == "tcp" else RtuOverTcpFront
-        self._fronts: set[_Front] = set()
+        self._front = ModbusTcpConnection if line == "tcp" else RtuOverTcpConnection
+        self._fronts: set[_SlaveConnection] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
 

@@ -55,7 +55,7 @@ _RISE_K, _RISE_A = 30.0, 32.0
 
 
 @dataclass
-class Heat:
+class TemperatureSensor:
     """The temperature of a place: the ambient, and what the current adds with a lag of 20 min.
 
     ``forced_c``: an injected temperature, like that of a heat gun at the sensor. The board lowers its offer from 70

@@ -21,7 +21,7 @@ from drivers.sim.evse import NWS_PER_WH, Evse
 DRIP_S = 0.05
 
 
-class Notary:
+class MeterSigner:
     """The signing key of a meter. ``curve`` and ``sa``: the curve and the algorithm of the model."""
 
     def __init__(self, curve: ec.EllipticCurve | None = None, sa: str = "ECDSA-secp256r1-SHA256") -> None:
@@ -80,7 +80,7 @@ class RestMeter:
     """
 
     def __init__(self) -> None:
-        self.notary = Notary()
+        self.notary = MeterSigner()
         self.serial = "M-1"
         self.energy_wh = 1_234_567.0
         self.export_wh = 12_000.0
@@ -183,7 +183,7 @@ class RestMeter:
         self._ahead = datetime.fromisoformat(told.replace(",", ".")) - datetime.now(UTC)
 
 
-class LemFar(RestMeter):
+class LemFarEnd(RestMeter):
     model = "lem_dcbm"
 
     def __init__(self, firmware: str = "0.1.2.3") -> None:
@@ -248,7 +248,7 @@ class LemFar(RestMeter):
         return (200, self.records[name]) if self.not_before < 0 else (503, "")
 
 
-class IemFar(RestMeter):
+class IemFarEnd(RestMeter):
     model = "isabellenhuette_iem"
 
     def __init__(self) -> None:
@@ -322,7 +322,7 @@ class IemFar(RestMeter):
         self.place = {}
 
 
-class Wired(RestMeter):
+class OutletMeter(RestMeter):
     """A meter at an outlet of the simulated world: it shows the energy and the current of the outlet."""
 
     def __init__(self, evse: Evse) -> None:
@@ -339,13 +339,13 @@ class Wired(RestMeter):
         return super().answer_request(method, path, query, body)
 
 
-class WiredLem(Wired, LemFar):
+class OutletLemMeter(OutletMeter, LemFarEnd):
     pass
 
 
-class WiredIem(Wired, IemFar):
+class OutletIemMeter(OutletMeter, IemFarEnd):
     pass
 
 
-WIRED: dict[str, type[Wired]] = {"lem_dcbm": WiredLem, "isabellenhuette_iem": WiredIem}
+OUTLET_METERS: dict[str, type[OutletMeter]] = {"lem_dcbm": OutletLemMeter, "isabellenhuette_iem": OutletIemMeter}
 """The meters by the model in the station file."""

@@ -19,12 +19,12 @@ from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from agent.station_file.settings import StationFile
-from drivers.sim.control import Control, Feed
+from drivers.sim.control import ChangeFeed, Control
 from drivers.sim.demo_central import DemoCentral
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.station_snapshot import describe_changes
-from drivers.sim.status_client import Watch
+from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import Refused, Supervisor
 from drivers.sim.time_rate import FASTEST, SLOWEST, Pace, PaceMemory, boottime_s, with_plug_in_window
 from drivers.sim.world import World
@@ -169,8 +169,8 @@ async def _build_control(
         )
     except ValueError as e:
         raise Unusable(f"{plan.file.path}: {e}") from e
-    feed = Feed()
-    watch = Watch(status, feed.notify_change)
+    feed = ChangeFeed()
+    watch = StatusClient(status, feed.notify_change)
     command = AgentCommand(folder / "derived.toml", pace)
     agent = _agent_supervisor(plan, world, watch, feed, command, folder)
     world.add_change_listener(feed.notify_change)
@@ -211,7 +211,7 @@ class PaceSwitch:
 
 
 def _agent_supervisor(
-    plan: Plan, world: World, watch: Watch, feed: Feed, command: AgentCommand, folder: Path
+    plan: Plan, world: World, watch: StatusClient, feed: ChangeFeed, command: AgentCommand, folder: Path
 ) -> Supervisor | None:
     _write_private(command.derived, world.derived_station_file())
     if not plan.with_agent:

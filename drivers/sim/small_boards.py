@@ -12,7 +12,7 @@ from typing import TypeVar
 from agent.model.types import Fault
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
-from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Exceptional, Mute
+from drivers.sim.modbus_slave import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ModbusException, NoAnswer
 
 V = TypeVar("V")
 Image = dict[int, int]
@@ -23,7 +23,7 @@ _HOLDING, _INPUT = 3, 4
 class SmallBoard:
     """A board. ``holding_registers``, ``input_registers`` and ``coil_states`` can be read, ``register_writes`` written.
 
-    Raises ``Mute`` while its controller is dead.
+    Raises ``NoAnswer`` while its controller is dead.
     """
 
     unit = 1
@@ -59,7 +59,7 @@ class SmallBoard:
             self.holding_registers() if function == _HOLDING else self.input_registers() if function == _INPUT else None
         )
         if image is None:
-            raise Exceptional(ILLEGAL_FUNCTION)
+            raise ModbusException(ILLEGAL_FUNCTION)
         return [_image_entry(image, a) for a in range(address, address + count)]
 
     def write_registers(self, address: int, values: list[int]) -> None:
@@ -81,7 +81,7 @@ class SmallBoard:
 
     def _accept_request(self, feeds: bool) -> None:
         if Fault.BOARD_SILENT in self.evse.faults:
-            raise Mute
+            raise NoAnswer
         if feeds:
             self.evse.registers.fed_s = 0.0
 
@@ -90,7 +90,7 @@ class SmallBoard:
     def bounded_write(self, low: int, high: int, then: Write) -> Write:
         def write_bounded(value: int) -> None:
             if not low <= value <= high:
-                raise Exceptional(ILLEGAL_VALUE)
+                raise ModbusException(ILLEGAL_VALUE)
             then(value)
 
         return write_bounded
@@ -106,7 +106,7 @@ class SmallBoard:
 
 def _image_entry(image: Mapping[int, V], address: int) -> V:
     if address not in image:
-        raise Exceptional(ILLEGAL_ADDRESS)
+        raise ModbusException(ILLEGAL_ADDRESS)
     return image[address]
 
 
@@ -241,7 +241,7 @@ class EnergyControl(SmallBoard):
     def _limit_write(self, then: Callable[[float], None]) -> Write:
         def write_limit(value: int) -> None:
             if value != 0 and not 60 <= value <= 160:
-                raise Exceptional(ILLEGAL_VALUE)
+                raise ModbusException(ILLEGAL_VALUE)
             then(value / 10)
 
         return write_limit

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 Json: TypeAlias = dict[str, Any]
 
 
-class Truth(Protocol):
+class WorldView(Protocol):
     """The part of the world that the picture needs."""
 
     evses: Mapping[int, Any]
@@ -36,7 +36,7 @@ class Child:
 
 
 def station_picture(
-    world: Truth, child: Child, said: Json | None, now: str, last_sessions: Mapping[int, Json] | None = None
+    world: WorldView, child: Child, said: Json | None, now: str, last_sessions: Mapping[int, Json] | None = None
 ) -> Json:
     """Compose the picture of the station.
 

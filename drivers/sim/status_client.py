@@ -49,7 +49,7 @@ class Trace:
 _FRAME_KEYS = ("t", "dir", "link", "version", "frame")
 
 
-class Watch:
+class StatusClient:
     """The client. ``said`` is the newest picture, None while the agent is down.
 
     ``changed`` is called after every line with news. ``last_sessions`` holds, by outlet, the last session that ended.

@@ -20,12 +20,12 @@ from drivers.sim import card_list, derived_file
 from drivers.sim.car import Car
 from drivers.sim.checked_values import checked_choice, checked_flag, checked_integer, checked_number
 from drivers.sim.evse import NWS_PER_WH, Evse
-from drivers.sim.far_ends import STATION, Wires
+from drivers.sim.far_ends import STATION, StationFarEnds
 from drivers.sim.faults import SAFETY, fault_by_name
 from drivers.sim.initial_situation import apply_first_situation, resume_situation, stored_situation
 from drivers.sim.mains import Mains
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS, Terminal, merge_ledgers
-from drivers.sim.world_state import Memory
+from drivers.sim.world_state import WorldStateFolder
 
 STEP_US = 50_000
 TELL_EVERY = 2
@@ -46,7 +46,7 @@ class Unknown(Exception):
 class World:
     """The world. Without ``open`` it is a model without far ends, advanced by calls of ``step``."""
 
-    def __init__(self, file: StationFile, *, speed: float = 1.0, memory: Memory | None = None) -> None:
+    def __init__(self, file: StationFile, *, speed: float = 1.0, memory: WorldStateFolder | None = None) -> None:
         self.file = file
         self.speed = checked_number(speed, "speed", 0.01, 10_000)
         self._memory = memory
@@ -57,7 +57,7 @@ class World:
         self._ledger: dict[str, list[Any]] = {"holds": [], "captures": [], "voids": []}
         self.evses: Mapping[int, Evse] = {e.number: Evse(e, random.Random(self._rng.random())) for e in file.evses}
         self._restore_situation()
-        self._wires: Wires | None = None
+        self._wires: StationFarEnds | None = None
         self._socket = Path()
         self._backend_url = ""
         self._listeners: list[Callable[[], None]] = []
@@ -71,11 +71,13 @@ class World:
         cls, file: StationFile, *, speed: float = 1.0, backend_url: str = "", status_socket: Path
     ) -> AsyncIterator[World]:
         """Open all far ends and let time run. Raises ``ValueError`` (a device that cannot be simulated), ``InUse``."""
-        memory = Memory(file.simulation.state_dir)
+        memory = WorldStateFolder(file.simulation.state_dir)
         try:
             world = cls(file, speed=speed, memory=memory)
             world._socket, world._backend_url = status_socket, backend_url
-            wires = Wires(file, world.evses, world._mains, file.simulation.state_dir.resolve() / "wires", speed)
+            wires = StationFarEnds(
+                file, world.evses, world._mains, file.simulation.state_dir.resolve() / "wires", speed
+            )
             try:
                 await wires.open(backend_url)
                 world._wires = wires
@@ -416,7 +418,7 @@ class World:
             raise Unknown(f"there is no EVSE {n!r}; this station has 1 to {len(self.evses)}")
         return self.evses[n]
 
-    def _opened_wires(self) -> Wires:
+    def _opened_wires(self) -> StationFarEnds:
         if self._wires is None:
             raise Impossible("this world has no wires: it was not opened")
         return self._wires

@@ -22,7 +22,7 @@ class InUse(Exception):
     """Another simulated station uses this folder."""
 
 
-class Memory:
+class WorldStateFolder:
     """The folder of a world. Raises ``InUse``, ``OSError``."""
 
     def __init__(self, folder: Path) -> None:

@@ -23,7 +23,7 @@ from agent.ports import DeviceError
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
 from drivers.meter_modbus import DRIVER, MeterSettings
-from drivers.sim.rest_meters import Notary, ocmf_payload
+from drivers.sim.rest_meters import MeterSigner, ocmf_payload
 from tests.drivers import modbus_far_ends as modbus
 from tests.drivers.modbus_far_ends import Asked, Bank, TcpLine
 from tests.drivers.test_meter_maps import CONFIG, Truth, far_end, words
@@ -42,7 +42,7 @@ STATE, SIZE, FILE = 0x7100, 0x7101, 0x7110
 class Em580Far(Bank):
     """``full``: it begins nothing. ``slow``: so many looks at the state say "running" after the end."""
 
-    def __init__(self, notary: Notary) -> None:
+    def __init__(self, notary: MeterSigner) -> None:
         self.truth = Truth()
         super().__init__(units=far_end(NAME, self.truth).units)
         self.notary, self.full, self.slow, self.page = notary, False, 0, 0
@@ -122,10 +122,10 @@ class Em580Far(Bank):
         self.units[1][STATE], self.units[1][SIZE] = 2, len(raw) // 2
 
 
-def notaries() -> list[Notary]:
+def notaries() -> list[MeterSigner]:
     return [
-        Notary(ec.BrainpoolP256R1(), "ECDSA-brainpoolP256r1-SHA256"),
-        Notary(ec.BrainpoolP384R1(), "ECDSA-brainpool384r1-SHA256"),
+        MeterSigner(ec.BrainpoolP256R1(), "ECDSA-brainpoolP256r1-SHA256"),
+        MeterSigner(ec.BrainpoolP384R1(), "ECDSA-brainpool384r1-SHA256"),
     ]
 
 
@@ -171,7 +171,7 @@ def verified(record: SignedReading) -> bool:
 
 @pytest.mark.parametrize("notary", notaries(), ids=["256 bits", "384 bits"])
 @pytest.mark.parametrize("rtu", [False, True])
-async def test_a_session_is_signed_by_the_meter(notary: Notary, rtu: bool) -> None:
+async def test_a_session_is_signed_by_the_meter(notary: MeterSigner, rtu: bool) -> None:
     far = Em580Far(notary)
     async with opened(far, rtu) as meter:
         assert meter.identity.signs

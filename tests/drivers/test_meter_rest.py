@@ -17,7 +17,7 @@ from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
 from drivers.meter_rest import DRIVER, RestSettings
-from drivers.sim.rest_meters import IemFar, LemFar, RestMeter
+from drivers.sim.rest_meters import IemFarEnd, LemFarEnd, RestMeter
 from drivers.testkit.meter import check_meter
 from tests.support.busy_machine import deadline
 
@@ -28,7 +28,7 @@ BEGIN = Signing(
 )  # fmt: skip
 END = replace(BEGIN, ends=True)
 NEXT = replace(BEGIN, id="11111111-2222-3333-4444-555555555555")
-MODELS = [LemFar, IemFar]
+MODELS = [LemFarEnd, IemFarEnd]
 
 pytestmark = pytest.mark.parametrize("kind", MODELS)
 
@@ -74,7 +74,7 @@ async def test_the_register_of_a_transaction_is_not_billed(kind: type[RestMeter]
 
 async def test_the_record_says_the_price(kind: type[RestMeter]) -> None:
     """LEM: with newer firmware only, the older has no field for it."""
-    far = LemFar("0.2.0.0") if kind is LemFar else kind()
+    far = LemFarEnd("0.2.0.0") if kind is LemFarEnd else kind()
     begin = replace(BEGIN, price="0.59 EUR/kWh, VAT 17% incl.", id_type="CARD_TXN_NR", flags=())
     async with far, opened(far) as meter:
         far.current_a = 0.0
@@ -84,7 +84,7 @@ async def test_the_record_says_the_price(kind: type[RestMeter]) -> None:
         assert verified(end.signed)
         said = json.loads(end.signed.data.split("|")[1])
         assert said["TT"] == f"{begin.price}; {begin.id}"
-        if kind is IemFar:
+        if kind is IemFarEnd:
             assert (said["IS"], said["IF"], said["IT"]) == (True, [], "CARD_TXN_NR")
 
 
@@ -124,7 +124,7 @@ async def test_one_wrong_look_does_not_count(kind: type[RestMeter], place: int) 
 
 
 def odd(kind: type[RestMeter], number: str) -> str:
-    if kind is IemFar:
+    if kind is IemFarEnd:
         return (
             f'{{"RD": [{{"RI": "1-b:1.8", "RU": "kWh", "RV": {number}}}], "P": {number}, "U2": 1, "I": 1, "MS": "M-1"}}'
         )
@@ -349,9 +349,9 @@ async def test_an_end_while_the_meter_is_away_owes_the_record(kind: type[RestMet
 
 
 async def test_newer_firmware_of_the_lem_has_another_interface(kind: type[RestMeter]) -> None:
-    if kind is not LemFar:
+    if kind is not LemFarEnd:
         return
-    async with LemFar("0.2.0.0") as far, opened(far) as meter:
+    async with LemFarEnd("0.2.0.0") as far, opened(far) as meter:
         await meter.read_signed(BEGIN)
         assert "POST /v2/legal" in far.asked
         assert (await meter.read_signed(END)).signed is not None

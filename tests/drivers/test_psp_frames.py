@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.bank_card import TerminalIdentity
-from drivers.sim.apollo.blocks import Ear, encode_block
+from drivers.sim.apollo.blocks import BlockParser, encode_block
 from drivers.terminal_payter import commands, messages, tlv
 from drivers.terminal_payter.card import bank_card_of_tags
 from drivers.terminal_payter.commands import From, State, To
@@ -148,7 +148,7 @@ def test_a_wrong_sum_is_no_frame_and_what_is_inside_it_is_looked_at() -> None:
 @given(st.integers(0, 255), st.binary(max_size=252))
 def test_the_far_end_reads_what_is_sent(header: int, payload: bytes) -> None:
     for extended in (False, True):
-        ear = Ear()
+        ear = BlockParser()
         ear.wide = extended
         (heard,) = ear.feed_bytes(encode_frame(header, payload, extended))
         assert (heard.code, heard.body, heard.intact) == (header, payload, True)

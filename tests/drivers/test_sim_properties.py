@@ -13,7 +13,7 @@ from agent.model.types import Fault
 from drivers.sim.board import ChargeController
 from drivers.sim.car import PROFILES
 from drivers.sim.faults import SAFETY
-from drivers.sim.modbus_slave import Exceptional
+from drivers.sim.modbus_slave import ModbusException
 from drivers.sim.world import Impossible, World
 from tests.drivers.sim_stations import station
 
@@ -69,7 +69,7 @@ class AnyDay(RuleBasedStateMachine):
         self.world.evses[1].faults.discard(Fault.BOARD_SILENT)
         try:
             self.board.write_registers(1000 + address, [value])
-        except Exceptional:
+        except ModbusException:
             pass
 
     @rule()

@@ -20,7 +20,7 @@ from agent.station_file.settings import Device, load_station_file, parse_station
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
 from drivers.sim.world import Impossible, Unknown, World
-from drivers.sim.world_state import InUse, Memory
+from drivers.sim.world_state import InUse, WorldStateFolder
 from tests.drivers.sim_stations import TWO, released, run, station, until
 
 ADDRESSED = """
@@ -270,7 +270,7 @@ async def test_two_worlds_cannot_share_a_memory(tmp_path: Path) -> None:
 
 
 def test_register_survives_a_kill_at_any_time(tmp_path: Path) -> None:
-    memory = Memory(tmp_path / "w")
+    memory = WorldStateFolder(tmp_path / "w")
     world = World(station(tmp_path), speed=100, memory=memory)
     world.plug_in_vehicle(1)
     released(world)
@@ -278,14 +278,14 @@ def test_register_survives_a_kill_at_any_time(tmp_path: Path) -> None:
     energy = world.evses[1].energy_nws
     assert energy > 0
     memory.close()  # nothing was saved in order
-    again = World(station(tmp_path), memory=Memory(tmp_path / "w"))
+    again = World(station(tmp_path), memory=WorldStateFolder(tmp_path / "w"))
     assert again.evses[1].energy_nws == energy
 
 
 def test_spoilt_memory_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "world.json").write_text("{nonsense")
-    world = World(station(tmp_path), memory=Memory(tmp_path / "w"))
+    world = World(station(tmp_path), memory=WorldStateFolder(tmp_path / "w"))
     assert world.evse_picture(1)["car"] is False
     assert (tmp_path / "w" / "world.unreadable").exists()
 

@@ -14,7 +14,7 @@ from agent.model.types import Limit
 from agent.services.devices import release
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from drivers.sim.board import ChargeController
-from drivers.sim.modbus_slave import ILLEGAL_VALUE, Exceptional
+from drivers.sim.modbus_slave import ILLEGAL_VALUE, ModbusException
 from tests.drivers.sim_stations import until
 from tests.verify.far_ends import BOARD, Spoilt, behind
 from tests.verify.rig import street
@@ -31,7 +31,7 @@ async def test_a_board_that_answers_no(tmp_path: Path, monkeypatch: pytest.Monke
         def write(address: int, values: list[int]) -> None:
             if address % 1000 == RELEASE and values[0]:
                 asked.append(values[0])
-                raise Exceptional(ILLEGAL_VALUE)
+                raise ModbusException(ILLEGAL_VALUE)
             device.write_registers(address, values)
 
         return Spoilt(device, None, write)

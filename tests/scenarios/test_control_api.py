@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from agent.station_file.settings import load_station_file
 from drivers.sim import request_body as body
-from drivers.sim.control import Control, Feed
+from drivers.sim.control import ChangeFeed, Control
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.runner import bind_listener, print_line
 from drivers.sim.station_snapshot import Child, describe_changes
 from drivers.sim.station_snapshot import station_picture as picture_of
-from drivers.sim.status_client import Trace, Watch
+from drivers.sim.status_client import StatusClient, Trace
 from drivers.sim.world import World
 from tests.scenarios.control_rig import write_station
 
@@ -55,10 +55,10 @@ async def opened(folder: Path) -> AsyncIterator[Rig]:
     with tempfile.TemporaryDirectory(dir="/tmp") as short, contextlib.closing(bind_listener(0)) as listener:
         status = Path(short) / "status"
         file = load_station_file(write_station(folder, "ws://127.0.0.1:9"))
-        feed, clock = Feed(), list[float]()
+        feed, clock = ChangeFeed(), list[float]()
         async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=status) as world:
             world.add_change_listener(feed.notify_change)
-            control = Control(world, Watch(status, feed.notify_change), feed, None, clock.append)
+            control = Control(world, StatusClient(status, feed.notify_change), feed, None, clock.append)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with serve_control_api(control, listener, True), aiohttp.ClientSession(url) as http:
                 yield Rig(control, http, clock)

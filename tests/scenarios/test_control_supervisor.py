@@ -18,7 +18,7 @@ import pytest
 
 from agent.services.status import StatusSocket
 from drivers.sim import status_client as watch_module
-from drivers.sim.status_client import Watch
+from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning, Supervisor
 from tests.support.busy_machine import Deadline, stretched
 
@@ -163,8 +163,8 @@ PICTURE = b'{"v": 1, "type": "picture", "agent": {}, "evses": [], "ready": true}
 
 
 @contextlib.asynccontextmanager
-async def watching(path: Path) -> AsyncIterator[Watch]:
-    watch = Watch(path, lambda: None)
+async def watching(path: Path) -> AsyncIterator[StatusClient]:
+    watch = StatusClient(path, lambda: None)
     task = asyncio.create_task(watch.follow_agents())
     try:
         yield watch
@@ -174,7 +174,7 @@ async def watching(path: Path) -> AsyncIterator[Watch]:
             await task
 
 
-def _frames(watch: Watch) -> list[str]:
+def _frames(watch: StatusClient) -> list[str]:
     return [f["frame"] for f in watch.trace.frames_since(0)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from pyocmf import OCMF
 
-from drivers.sim.rest_meters import LemFar, Notary
+from drivers.sim.rest_meters import LemFarEnd, MeterSigner
 from tests.drivers.modbus_far_ends import TcpLine
 from tests.drivers.test_meter_em580 import NAME, Em580Far
 from tests.support.station_rig import station_text, street
@@ -31,7 +31,7 @@ def verified(record: str, key: bytes) -> bool:
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_an_em580_on_1_6(tmp_path: Path, killed: bool) -> None:
-    far = Em580Far(Notary(ec.BrainpoolP256R1(), "ECDSA-brainpoolP256r1-SHA256"))
+    far = Em580Far(MeterSigner(ec.BrainpoolP256R1(), "ECDSA-brainpoolP256r1-SHA256"))
     async with TcpLine(far) as line:
         meter = f'driver = "meter_modbus", map = "{NAME}", line = "tcp", host = "127.0.0.1", port = {line.port}'
         text = station_text(1, settings=SETTINGS, outlet=f"meter = {{ {meter} }}")
@@ -61,7 +61,7 @@ async def test_an_em580_on_1_6(tmp_path: Path, killed: bool) -> None:
 
 async def test_a_lem_on_2_0_1(tmp_path: Path) -> None:
     """Direct current: one voltage, one current, no phase."""
-    async with LemFar() as far:
+    async with LemFarEnd() as far:
         meter = f'driver = "meter_rest", model = "lem_dcbm", host = "127.0.0.1", port = {far.port}'
         async with street201(tmp_path, 1, settings=SETTINGS, outlet=f"meter = {{ {meter} }}") as s:
             await s.session(CARD)

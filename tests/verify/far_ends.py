@@ -12,8 +12,8 @@ from typing import Any
 
 from drivers.sim.board import ChargeController
 from drivers.sim.meter import Meter
-from drivers.sim.modbus_slave import Mute
-from drivers.sim.rest_meters import LemFar
+from drivers.sim.modbus_slave import NoAnswer
+from drivers.sim.rest_meters import LemFarEnd
 from drivers.sim.world import World
 from tests.verify import panels
 
@@ -66,7 +66,7 @@ def behind(world: World, kind: type[Any], make: Callable[[Any], Any]) -> None:
 
 
 def mute(*_: Any) -> Any:
-    raise Mute
+    raise NoAnswer
 
 
 def swapped(device: Any) -> Spoilt:
@@ -250,7 +250,7 @@ def says(*words: str) -> dict[str, Any]:
 # --- a meter that is a server of its own ------------------------------------------------------------------------------
 
 
-class LemBeside(LemFar):
+class LemBeside(LemFarEnd):
     """Counts while the outlet's contactor is closed. ``counts`` False: it stands still."""
 
     counts = True

@@ -32,7 +32,7 @@ def parse_tag_list(raw: bytes) -> list[str]:
     return [raw[i : i + 3].hex().upper() for i in range(0, len(raw) - 2, 3)]
 
 
-class Ear:
+class BlockParser:
     """Cut a byte stream into blocks: wait for a preamble, then for as many bytes as the length field gives."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ NOISE = bytes.fromhex("00AAFF3CCCAA10AA023C9000")
 
 
 @dataclass
-class Mischief:
+class TerminalFaults:
     """The ordered faults, as tables.
 
     ``what`` is the kind, ``code`` the command that it applies to, ``s`` a delay, ``detail`` the reason of a refusal.

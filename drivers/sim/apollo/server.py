@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from drivers.sim.apollo.bank_records import Bank
-from drivers.sim.apollo.blocks import Ear, encode_block
-from drivers.sim.apollo.faults import Mischief
-from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, Card, Machine
+from drivers.sim.apollo.blocks import BlockParser, encode_block
+from drivers.sim.apollo.faults import TerminalFaults
+from drivers.sim.apollo.terminal import BAD_SUM, BEHAVIOURS, BankCard, TerminalMachine
 from drivers.sim.pty_line import PtyLine
 
 TICK_S = 0.1
@@ -27,11 +27,11 @@ class Server:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
-        self._ear, self._mischief = Ear(), Mischief()
+        self._ear, self._mischief = BlockParser(), TerminalFaults()
         self.bank = Bank(args.books, args.first)
         self.bank.online = not args.offline
         self._out: asyncio.Queue[tuple[list[bytes], float]] = asyncio.Queue()
-        self.machine = Machine(
+        self.machine = TerminalMachine(
             self.bank, self._ear, self._queue_reply, self._call_later,
             polls=args.polls, bank_s=args.bank_s, answers=not args.mute_orders, bare=args.bare,
             nameless=args.nameless,
@@ -225,7 +225,7 @@ class Server:
         if behaviour not in BEHAVIOURS:
             raise ValueError(f"behaviour: must be one of {', '.join(BEHAVIOURS)}, is {behaviour!r}")
         self.machine.present_card(
-            Card(asked.get("last4", "1234"), behaviour, asked.get("bank_s"), asked.get("said_as", ""))
+            BankCard(asked.get("last4", "1234"), behaviour, asked.get("bank_s"), asked.get("said_as", ""))
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.sim.apollo.bank_records import Bank
-from drivers.sim.apollo.blocks import Ear, encode_data_objects, parse_tag_list
+from drivers.sim.apollo.blocks import BlockParser, encode_data_objects, parse_tag_list
 
 OFFLINE, ONLINE, DISABLED, ENABLED, WAIT_CARD, WAIT_AUTH = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 NAMES = {1: "offline", 2: "online", 4: "disabled", 8: "enabled", 16: "wait_card", 32: "wait_auth"}
@@ -34,7 +34,7 @@ Later = Callable[[float, Callable[[], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class BankCard:
     """A bank card."""
 
     last4: str = "1234"
@@ -45,11 +45,11 @@ class Card:
     """Last digits of the card that the approval names, if it is a late approval for another card."""
 
 
-class Machine:
+class TerminalMachine:
     """The state machine of the terminal. ``send`` sends a message to the host, ``later`` starts a timer."""
 
     def __init__(
-        self, bank: Bank, ear: Ear, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool,
+        self, bank: Bank, ear: BlockParser, send: Sending, later: Later, *, polls: int, bank_s: float, answers: bool,
         bare: bool, nameless: bool = False,
     ) -> None:  # fmt: skip
         self.bank, self._ear, self._send, self._wait = bank, ear, send, later
@@ -57,7 +57,7 @@ class Machine:
         self._bare, self._nameless = bare, nameless
         self.qr = self.ui = self.last_word = ""
         self.language, self.serial = "", "APO0042SIM"
-        self._held: Card | None = None
+        self._held: BankCard | None = None
         self._life = 0
         self.lose_state()
 
@@ -76,7 +76,7 @@ class Machine:
     def _clear_transaction(self) -> None:
         """Forget the transaction. A request that is on its way to a bank is not stopped."""
         self._life += 1
-        self._card: Card | None = None
+        self._card: BankCard | None = None
         self._paying = self._reading = False
         self._amount = 0
         self._tags: list[str] = []
@@ -203,13 +203,13 @@ class Machine:
 
     # --- card and bank -----------------------------------------------------------------------------------------------
 
-    def present_card(self, card: Card) -> None:
+    def present_card(self, card: BankCard) -> None:
         """Hold a card to the reader for ``HOLD_S``. A session that waits for a card in that time reads it."""
         self._held = card
         self._wait(HOLD_S, lambda: self._remove_card(card))
         self._start_reading()
 
-    def _remove_card(self, card: Card) -> None:
+    def _remove_card(self, card: BankCard) -> None:
         if self._held is card:
             self._held = None
 
@@ -219,7 +219,7 @@ class Machine:
             self._send_event(0x01)
             self._call_in_transaction(READ_S, lambda: self._finish_reading(card))
 
-    def _finish_reading(self, card: Card) -> None:
+    def _finish_reading(self, card: BankCard) -> None:
         if card.behaviour == "timeout":
             self._end_session(0x32, b"\x02" if self.options & DETAILS else b"")
             return
@@ -227,7 +227,7 @@ class Machine:
         self._send_event(0x02)
         self._send(0x34, self._with_length(encode_data_objects(self._card_data_objects(card, self._tags))))
 
-    def _finish_authorization(self, card: Card, amount: int, life: int) -> None:
+    def _finish_authorization(self, card: BankCard, amount: int, life: int) -> None:
         """Take the bank's answer. If the transaction is over, the hold stays and the host gets no message."""
         here = life == self._life
         if not self.bank.online:
@@ -241,7 +241,7 @@ class Machine:
         held = amount // 2 if card.behaviour == "partial" else amount
         number = self.bank.place_hold(held, self._timeout_s or 86400, self._void)
         if here:
-            said = Card(card.said_as or card.last4)
+            said = BankCard(card.said_as or card.last4)
             more = [("DFCA02", b"00"), *self._card_data_objects(said, ["DFAA70", "DFCA0B", "DFCA0A"])]
             dol = self._with_length(encode_data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
@@ -249,7 +249,7 @@ class Machine:
             else:
                 self._end_session(0x31, struct.pack(">I", number) + dol, "Approved")
 
-    def _card_data_objects(self, card: Card, wanted: list[str]) -> list[tuple[str, bytes]]:
+    def _card_data_objects(self, card: BankCard, wanted: list[str]) -> list[tuple[str, bytes]]:
         pan = f"411111******{card.last4}"
         has = {
             "DFAA70": hashlib.sha256(f"a card of {pan}".encode()).digest(), "DFCA0B": pan.encode(), "DFCA0A": b"VISA",
@@ -309,17 +309,17 @@ class Machine:
 
 _SETTLING = DISABLED | ENABLED | WAIT_CARD | WAIT_AUTH
 _ANY = OFFLINE | ONLINE | _SETTLING
-_COMMANDS: dict[int, tuple[int, Callable[[Machine, bytes], None]]] = {
-    0x11: (DISABLED | ENABLED, Machine._disable_reader),
-    0x12: (DISABLED | ENABLED, Machine._enable_reader),
-    0x13: (ONLINE, Machine._set_protocol),
-    0x23: (ONLINE, Machine._set_up_sessions),
-    0x27: (_ANY & ~OFFLINE, Machine._send_identity),
-    0x28: (ENABLED | WAIT_CARD | WAIT_AUTH, Machine._set_idle_text),
-    0x33: (_SETTLING, Machine._void_session),
-    0x34: (ENABLED, Machine._start_session),
-    0x35: (_SETTLING, Machine._commit_session),
-    0x36: (WAIT_AUTH, Machine._authorize_session),
-    0x37: (WAIT_CARD | WAIT_AUTH, Machine._cancel_session),
-    0x41: (_ANY, Machine._set_language),
+_COMMANDS: dict[int, tuple[int, Callable[[TerminalMachine, bytes], None]]] = {
+    0x11: (DISABLED | ENABLED, TerminalMachine._disable_reader),
+    0x12: (DISABLED | ENABLED, TerminalMachine._enable_reader),
+    0x13: (ONLINE, TerminalMachine._set_protocol),
+    0x23: (ONLINE, TerminalMachine._set_up_sessions),
+    0x27: (_ANY & ~OFFLINE, TerminalMachine._send_identity),
+    0x28: (ENABLED | WAIT_CARD | WAIT_AUTH, TerminalMachine._set_idle_text),
+    0x33: (_SETTLING, TerminalMachine._void_session),
+    0x34: (ENABLED, TerminalMachine._start_session),
+    0x35: (_SETTLING, TerminalMachine._commit_session),
+    0x36: (WAIT_AUTH, TerminalMachine._authorize_session),
+    0x37: (WAIT_CARD | WAIT_AUTH, TerminalMachine._cancel_session),
+    0x41: (_ANY, TerminalMachine._set_language),
 }
