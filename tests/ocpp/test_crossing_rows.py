@@ -284,7 +284,7 @@ class Station:
         for letter in await self.store.list_dead_letters():
             if letter.kind != "TransactionEnded" and letter.session in elsewhere:
                 continue
-            if "sent without a request" in letter.reason and self.version == "1.6":
+            if "sent automatically" in letter.reason and self.version == "1.6":
                 continue
             told = "not answered" in letter.reason and letter.session in self.billed()
             await (self.store.drop_dead_letters if told else self.store.requeue_dead_letters)([letter.seq])
@@ -604,7 +604,7 @@ async def test_a_token_that_1_6_cannot_say_waits_for_2_0_1_with_all_of_its_sessi
         while await s.send("answered"):
             pass
         assert [x.kind for x in await s.store.list_dead_letters()] == ["TransactionStarted", "TransactionEnded"]
-        assert all("sent without a request" in x.reason for x in await s.store.list_dead_letters()), (
+        assert all("sent automatically" in x.reason for x in await s.store.list_dead_letters()), (
             "a person need not do anything"
         )
         await s.do("kill", "switch")

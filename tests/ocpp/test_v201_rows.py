@@ -750,7 +750,7 @@ def test_what_is_known_of_a_customer_in_parts() -> None:
     assert not parts[-1]["tbc"]
     lines = "".join(p["data"] for p in parts).splitlines()
     assert lines[:3] == [
-        f"authorisation cache: Blocked, group FAMILY, until {WHEN}", "local authorisation list: Accepted",
+        f"authorization cache: Blocked, group FAMILY, until {WHEN}", "local authorization list: Accepted",
         "reservation 0",
     ]  # fmt: skip
     assert lines[-1] == "EVSE 2: charges, or may"

@@ -45,7 +45,7 @@ SWITCHES: tuple[Switch, ...] = (
     Switch(
         "charge_point_id_in_url", ("encoded", "plain", "absent"),
         "`plain`: the id is appended to the address as it is, without percent-encoding; `absent`: the address is "
-        "dialled as it stands",
+        "used as it stands",
         "`plain`: ids with a blank, `?`, `#` or `/` make another address of it",
         "a CSMS compared the encoded id with its own (citrineos-core#1093); addresses with an opaque path per station "
         "(ocpp-cs#5)",
@@ -86,17 +86,17 @@ SWITCHES: tuple[Switch, ...] = (
     ),
     Switch(
         "remote_start_asks", ("as_set", "always", "never"),
-        "whether the token of a remote start is authorised first, whatever AuthorizeRemoteTxRequests says; a "
+        "whether the token of a remote start is authorized first, whatever AuthorizeRemoteTxRequests says; a "
         "reservation for a group is asked about in any case",
         "the setting can be changed and has no effect; `never`: a remote start needs no valid token",
-        "a switch of other stations' firmware; a CSMS that cannot authorise its own remote starts "
+        "a switch of other stations' firmware; a CSMS that cannot authorize its own remote starts "
         "(connectorio-addons#144)",
         alter=rows.remote_start_asks,
     ),
     Switch(
         "remote_start_connector_0", ("is_refused", "is_any"),
         "connectorId 0 of a remote start leaves the choice to the station",
-        "an outlet that the driver did not mean may be chosen",
+        "an EVSE that the driver did not mean may be chosen",
         "connector 0 for any (steve#1211, open-ocpp#161)", OLD, rows.connector_0_is_any,
     ),
     Switch(

@@ -119,7 +119,7 @@ class VersionHandover:
         may have arrived. ``no``: the backend has just refused the first of them. ``mute``: the
         version that cannot express them."""
         if mute or any(self._record_of(r.session).mute for r in rows if r.session):
-            why = f"{why}; sent without a request when the backend speaks another version"
+            why = f"{why}; sent automatically when the backend uses another version"
         ending = next((self._record_of(r.session).ending for r in rows if isinstance(r.message, TransactionEnded)), "")
         if not ending or (no and rows[0].seq == self._first_sent):
             return why

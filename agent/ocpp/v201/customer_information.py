@@ -57,7 +57,7 @@ def _answer_customer_information(reply: Response, payload: Payload, ctx: RowCont
 
 
 def _describe_customer(known: Mapping[str, Any]) -> Iterator[str]:
-    for what, name in (("cache", "authorisation cache"), ("list", "local authorisation list")):
+    for what, name in (("cache", "authorization cache"), ("list", "local authorization list")):
         if what in known:
             yield f"{name}: {_describe_token_info(known[what])}"
     for name in known.get("reservations", ()):

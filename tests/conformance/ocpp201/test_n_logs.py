@@ -114,7 +114,7 @@ async def test_TC_N_27_CS_TC_N_30_CS_TC_N_46_CS(s: Street201) -> None:
     assert await s.reserve(1, CARD) == "Accepted"
     data = await customer(s, CARD)
     assert data.splitlines() == [
-        "authorisation cache: Accepted", "local authorisation list: Accepted, group FAMILY", "reservation 7",
+        "authorization cache: Accepted", "local authorization list: Accepted, group FAMILY", "reservation 7",
     ]  # fmt: skip
     assert await customer(s, CARD.lower(), clear=True) == data
     assert await customer(s, CARD) == "reservation 7"
