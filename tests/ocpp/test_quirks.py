@@ -126,7 +126,7 @@ async def unknown_fields(value: Value) -> Any:
 
 async def start_without_verdict(value: Value) -> Any:
     heard = answered(quirky("start_without_verdict", value), START, {"transactionId": 0})
-    return heard.events[0].transaction_id, heard.events[0].verdict and heard.events[0].verdict.accepted
+    return heard.events[0].transaction_id, heard.events[0].verdict and heard.events[0].verdict.is_accepted
 
 
 async def id_tag_case(value: Value) -> Any:
