@@ -306,7 +306,7 @@ async def test_it_comes_up_withdrawn_whatever_everest_remembered() -> None:
         second = DRIVER.open(far.settings(), far.where)
         async with second as port:
             state = await port.state()
-            assert (state.released, state.contactor, state.vehicle) == (False, False, True)
+            assert (state.released, state.contactor, state.vehicle_connected) == (False, False, True)
             assert not far.evse.contactor.closed
         assert seen.last.released is False, "and the one that hung sees that its release is gone"
 
@@ -343,7 +343,7 @@ async def test_what_seems_to_stop_and_does_not_run_is_over(state: str) -> None:
         far.everest.step(0.0)
         async with deadline(30), far.open() as port:
             seen = await port.state()
-            assert (seen.spent, seen.vehicle, seen.contactor) == (True, True, False)
+            assert (seen.spent, seen.vehicle_connected, seen.contactor) == (True, True, False)
 
 
 @pytest.mark.parametrize("kind", ["DC", "AC"])

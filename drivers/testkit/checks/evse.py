@@ -115,7 +115,7 @@ async def check_watchdog(bench: DeviceUnderTest) -> str:
         if not board.traits.fallback_stop:
             raise Skipped("this board says that it does not stop by itself when the agent goes silent")
         await bench.request_action(Action.CAR_ASKS)
-        await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
+        await wait_state(bench, board, lambda s: s.vehicle_connected, "a vehicle is connected", bench.patience_s)
         await board.set_limit(Limit())
         await board.set_release(True)
         async with _watchdog_fed(board):
@@ -170,7 +170,7 @@ async def _charging_vehicle(bench: DeviceUnderTest) -> AsyncIterator[tuple[Any, 
     bench.require_consent()
     async with bench.open_port() as board:
         await bench.request_action(Action.CAR_ASKS)
-        await wait_state(bench, board, lambda s: s.vehicle, "a vehicle is connected", bench.patience_s)
+        await wait_state(bench, board, lambda s: s.vehicle_connected, "a vehicle is connected", bench.patience_s)
         await board.set_limit(Limit())
         began_s = time.monotonic()
         await board.set_release(True)
