@@ -2,7 +2,7 @@
 ``ENERGY_WH 123456 POWER_W 2300.5`` (serial servers and small converters speak like this).
 
 To make a driver of your own: copy this folder, name the role (evse, meter, reader, display), say what the station file
-may contain in the settings class, put the device's language into one module and its translation into the port's words
+may contain in ``settings.py``, put the device's language into one module and its translation into the port's words
 into another, register ``DRIVER`` under the entry points ``chargy_agent.drivers`` in ``pyproject.toml``, and let
 ``drivers/testkit`` check it. This file is imported at every start: heavy imports belong into ``_open_meter``.
 """
@@ -11,22 +11,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated
 
-from agent.model.key_rules import Between, HostName, TcpPort
 from agent.ports.driver import Driver, Where
 from agent.ports.meter import MeterPort
-
-
-@dataclass(frozen=True, slots=True)
-class TextMeterSettings:
-    """Keys of the device's table in the station file, each with its type, its range and perhaps a default: ``check``
-    and ``run`` judge a file by them. ``silent_s``: no answer for so long means that it is gone."""
-
-    host: HostName
-    port: TcpPort = 4001
-    silent_s: Annotated[float, Between(0.01, 60, "seconds")] = 3.0
+from drivers.blueprint.settings import TextMeterSettings
 
 
 @asynccontextmanager

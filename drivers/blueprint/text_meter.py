@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
-from drivers.blueprint import TextMeterSettings
 from drivers.blueprint.lines import QUESTION, MeterLine, parse_line
+from drivers.blueprint.settings import TextMeterSettings
 
 MOST_STEP_WH = 100
 

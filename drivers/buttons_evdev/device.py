@@ -10,8 +10,8 @@ import stat
 from collections.abc import AsyncIterator
 
 from agent.ports import Broken, DeviceError, Unreachable
-from drivers.buttons_evdev import ButtonsSettings
 from drivers.buttons_evdev.events import EV_KEY, PRESSED, RECORD, EventParser
+from drivers.buttons_evdev.settings import ButtonsSettings
 from drivers.buttons_evdev.touch import Touch
 
 _EVIOCGRAB = 0x40044590

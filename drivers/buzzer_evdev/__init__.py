@@ -5,21 +5,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-from agent.model.key_rules import DevicePath, settings_problems
+from agent.model.key_rules import settings_problems
 from agent.ports import Broken
 from agent.ports.buzzer import BuzzerPort
 from agent.ports.driver import Driver, Where
-
-
-@dataclass(frozen=True, slots=True)
-class BuzzerSettings:
-    """``path``: ``/dev/input/event1`` or a symlink in ``/dev/input/by-path``. ``bell``: the device has one pitch of its
-    own (SND_BELL, ``gpio-beeper``) instead of a tone of any frequency (SND_TONE)."""
-
-    path: DevicePath
-    bell: bool = False
+from drivers.buzzer_evdev.settings import BuzzerSettings
 
 
 def list_complaints(settings: BuzzerSettings, where: Where | None = None) -> list[str]:

@@ -8,7 +8,7 @@ import stat
 import struct
 
 from agent.ports import Broken, Unreachable
-from drivers.buzzer_evdev import BuzzerSettings
+from drivers.buzzer_evdev.settings import BuzzerSettings
 
 _RECORD = struct.Struct("llHHi")
 """struct input_event in the machine's own sizes; a device that is written to fills in the time itself."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 from agent.ports import Broken, Unreachable
-from drivers.display_framebuffer import FORMATS, FramebufferSettings
+from drivers.display_framebuffer.settings import FORMATS, FramebufferSettings
 from drivers.panel.canvas import Box
 from drivers.panel.changed_boxes import changed_boxes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.ports.verify import VerifyKit
-from drivers.display_framebuffer import FramebufferSettings
+from drivers.display_framebuffer.settings import FramebufferSettings
 
 _RAW = {"RGB565": "BGR;16", "RGB888": "BGR", "XRGB8888": "BGRX", "MONO": "1;R"}
 

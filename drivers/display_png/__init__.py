@@ -5,31 +5,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated
 
-from agent.model.key_rules import DevicePath, OneOf, settings_problems
+from agent.model.key_rules import settings_problems
 from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
-from drivers.panel.mounting import TURN_S, Margin, Mounting, PanelSide, Rotation, TurnTime, size_complaints
-
-DEPTHS = (1, 24)
-
-
-@dataclass(frozen=True, slots=True)
-class PngSettings:
-    """``path``: the file; it is replaced as a whole, so that no reader ever sees half a picture. ``width``, ``height``:
-    pixels. ``depth``: bits per pixel, 1 (black and white) or 24. ``rotate``, ``margin``, ``turn_s``: as of any
-    panel."""
-
-    path: DevicePath
-    width: PanelSide = 800
-    height: PanelSide = 480
-    depth: Annotated[int, OneOf(DEPTHS)] = 24
-    rotate: Rotation = 0
-    margin: Margin = 0
-    turn_s: TurnTime = TURN_S
+from drivers.display_png.settings import PngSettings
+from drivers.panel.mounting import Mounting, size_complaints
 
 
 def list_complaints(settings: PngSettings, where: Where | None = None) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from agent.ports import Unreachable
-from drivers.display_png import PngSettings
+from drivers.display_png.settings import PngSettings
 
 _FAST = 1
 """Of zlib's levels: screens are flat areas, more effort saves little."""

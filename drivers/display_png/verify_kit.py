@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.ports import Unreachable
 from agent.ports.verify import VerifyKit
-from drivers.display_png import PngSettings
+from drivers.display_png.settings import PngSettings
 
 
 def read_panel_png(settings: PngSettings) -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from agent.ports import Unreachable
-from drivers.display_spi import SpiSettings
 from drivers.display_spi.chips import CHIPS
+from drivers.display_spi.settings import SpiSettings
 from drivers.display_spi.wire import opened_wire
 from drivers.panel.canvas import Box
 from drivers.panel.changed_boxes import changed_boxes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.ports import Broken, Unreachable
-from drivers.display_spi import SpiSettings
+from drivers.display_spi.settings import SpiSettings
 
 
 class SpiBus:

@@ -21,7 +21,6 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from drivers.evse_everest import EverestSettings
 from drivers.evse_everest.decoded_state import (
     OF_THE_VEHICLE,
     EverestSession,
@@ -35,6 +34,7 @@ from drivers.evse_everest.decoded_state import (
 )
 from drivers.evse_everest.limits import EnforcedLimits
 from drivers.evse_everest.mqtt_link import ERRORS, LIMITS, MANAGER, PROVIDER, VALIDATOR, EverestLink, as_device_error
+from drivers.evse_everest.settings import EverestSettings
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from agent.model import json_limits, secret_file
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
-from drivers.evse_everest import EverestSettings
+from drivers.evse_everest.settings import EverestSettings
 
 log = logging.getLogger(__name__)
 

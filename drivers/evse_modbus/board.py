@@ -13,12 +13,12 @@ from agent.model.types import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import ModbusLine, Priority
-from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.arming import apply_setup, arm_watchdog, read_traits, watchdog_registers
 from drivers.evse_modbus.board_map import BoardMap, Unlock
 from drivers.evse_modbus.contacts import WORD_BITS, Contact
 from drivers.evse_modbus.decoded_state import PollDecoder, states_to_report
 from drivers.evse_modbus.registers import BoardRegisters
+from drivers.evse_modbus.settings import BoardSettings
 
 log = logging.getLogger(__name__)
 

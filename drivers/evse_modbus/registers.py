@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from agent.model.types import EvseId
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from drivers.bus import ModbusLine, Priority
-from drivers.evse_modbus import BoardSettings
 from drivers.evse_modbus.board_map import HOLDING, BoardMap, Switch
 from drivers.evse_modbus.decoded_state import Poll
+from drivers.evse_modbus.settings import BoardSettings
 from drivers.evse_modbus.write_wear import WRITE_WEAR
 
 _WRITE_COIL, _WRITE_MANY = 5, 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.ports.driver import Where
 from agent.ports.verify import VerifyKit, Wire
-from drivers.evse_modbus import BoardSettings
+from drivers.evse_modbus.settings import BoardSettings
 
 
 def wire_of_board(settings: BoardSettings, where: Where) -> Wire | None:

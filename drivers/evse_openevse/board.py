@@ -17,7 +17,6 @@ from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from drivers.evse_openevse import LEAST_A, OpenEvseSettings
 from drivers.evse_openevse import firmware as fw
 from drivers.evse_openevse.decoded_state import (
     AUTH_LOCKED,
@@ -33,6 +32,7 @@ from drivers.evse_openevse.decoded_state import (
 )
 from drivers.evse_openevse.frames import RapiMessage, parse_numbers
 from drivers.evse_openevse.line import RapiLine
+from drivers.evse_openevse.settings import LEAST_A, OpenEvseSettings
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from agent.ports import DeviceError, Garbled, Refused, Unreachable
-from drivers.evse_openevse import OpenEvseSettings
 from drivers.evse_openevse.frames import LineParser, RapiMessage, encode_command
+from drivers.evse_openevse.settings import OpenEvseSettings
 from drivers.serial_line import SerialLine
 
 TRIES = 2

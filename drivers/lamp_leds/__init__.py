@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated, TypeAlias
 
-from agent.model.key_rules import DevicePath, Text, settings_problems
+from agent.model.key_rules import settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Driver, Where
 from agent.ports.lamp import LampPort
-
-LedName: TypeAlias = Annotated[str, Text(255)]
-
-
-@dataclass(frozen=True, slots=True)
-class LampSettings:
-    """Names of the LEDs in ``folder``, "" for a colour that is not fitted: ``yellow`` is then red with green, every
-    other colour that is missing is shown by the one that is fitted and nearest in meaning."""
-
-    green: LedName = ""
-    red: LedName = ""
-    blue: LedName = ""
-    yellow: LedName = ""
-    folder: DevicePath = "/sys/class/leds"
+from drivers.lamp_leds.settings import LampSettings
 
 
 def list_complaints(settings: LampSettings, where: Where | None = None) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.model.types import Lamp, Light
 from agent.ports import Unreachable
-from drivers.lamp_leds import LampSettings
+from drivers.lamp_leds.settings import LampSettings
 
 _INSTEAD: dict[Lamp, tuple[tuple[str, ...], ...]] = {
     Lamp.OFF: ((),),

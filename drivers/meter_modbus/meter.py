@@ -13,7 +13,7 @@ from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, ModbusLine, Priority, open_line
-from drivers.meter_modbus import MeterSettings, register_numbers
+from drivers.meter_modbus import register_numbers
 from drivers.meter_modbus.decoded_values import (
     MOST_DC_V,
     Values,
@@ -26,6 +26,7 @@ from drivers.meter_modbus.decoded_values import (
 )
 from drivers.meter_modbus.meter_map import MapError, find_meter_map
 from drivers.meter_modbus.register_layout import ENERGY, Block, IdentityRegister, MeterMap
+from drivers.meter_modbus.settings import MeterSettings
 from drivers.meter_signing import TransactionSigner
 
 log = logging.getLogger(__name__)

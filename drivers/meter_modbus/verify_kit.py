@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.ports.driver import Where
 from agent.ports.verify import VerifyKit, Wire
-from drivers.meter_modbus import MeterSettings
+from drivers.meter_modbus.settings import MeterSettings
 
 
 def wire_of_meter(settings: MeterSettings, where: Where) -> Wire | None:

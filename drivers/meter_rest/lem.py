@@ -13,8 +13,8 @@ from urllib.parse import quote
 from agent.model.meter_signing import Signing, tariff_text
 from agent.model.types import SignedReading
 from agent.ports import Garbled, Refused
-from drivers.meter_rest import RestSettings
 from drivers.meter_rest.http_client import MeterHttpClient
+from drivers.meter_rest.settings import RestSettings
 from drivers.meter_rest.values import (
     DeviceIdentity,
     Look,

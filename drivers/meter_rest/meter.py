@@ -12,10 +12,10 @@ from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
-from drivers.meter_rest import RestSettings
 from drivers.meter_rest.http_client import MeterHttpClient
 from drivers.meter_rest.isabellenhuette import Iem
 from drivers.meter_rest.lem import Lem
+from drivers.meter_rest.settings import RestSettings
 from drivers.meter_rest.values import STEP_WH, DeviceIdentity, Look
 from drivers.meter_signing import MeterTransactions, TransactionSigner
 

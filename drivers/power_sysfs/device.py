@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.model.types import Supply
 from agent.ports import Garbled, Unreachable
-from drivers.power_sysfs import PowerSettings
+from drivers.power_sysfs.settings import PowerSettings
 
 _LONGEST = 32
 

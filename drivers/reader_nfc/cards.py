@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from agent.model.types import Token, TokenType
 from agent.ports.reader import Tap
-from drivers.reader_nfc import ISO14443A, NfcSettings
+from drivers.reader_nfc.settings import ISO14443A, NfcSettings
 
 ISO_DEP = 0x20
 """Bit of SEL_RES (SAK): the card speaks ISO/IEC 14443-4."""

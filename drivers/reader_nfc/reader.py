@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from agent.ports import DeviceError, Unreachable
 from agent.ports.reader import Tap
-from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import UNREADABLE, Card, Debounce, tap_of
 from drivers.reader_nfc.desfire import Gone
 from drivers.reader_nfc.field import RfField, to_device_error
+from drivers.reader_nfc.settings import EV1_4K, NfcSettings
 
 if TYPE_CHECKING:
     from drivers.reader_nfc.secure import CardTalk

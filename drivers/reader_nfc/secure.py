@@ -13,7 +13,6 @@ from agent.model.secret_file import Unfit
 from agent.model.types import Token, TokenType
 from agent.ports import Broken
 from agent.ports.reader import Tap
-from drivers.reader_nfc import EV1_4K, NfcSettings
 from drivers.reader_nfc.cards import NOT_GENUINE, RANDOM, UNREADABLE, Card, format_number, tap_of
 from drivers.reader_nfc.desfire import NotGenuine, Refusal
 from drivers.reader_nfc.desfire.ciphers import Cipher, Key
@@ -21,6 +20,7 @@ from drivers.reader_nfc.desfire.diversify import diversify_an10922, diversify_pl
 from drivers.reader_nfc.desfire.picc import ENCIPHERED, MACED, PLAIN, Picc
 from drivers.reader_nfc.key_file import read_key
 from drivers.reader_nfc.secure_settings import SecureSettings
+from drivers.reader_nfc.settings import EV1_4K, NfcSettings
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.ports.driver import Where
 from agent.ports.verify import VerifyKit
-from drivers.reader_nfc import NfcSettings
+from drivers.reader_nfc.settings import NfcSettings
 
 
 def wire_of_reader(settings: NfcSettings, where: Where) -> None:

@@ -7,7 +7,7 @@ import unicodedata
 
 from agent.model.types import Token, TokenType
 from agent.ports.reader import Tap
-from drivers.reader_serial import SerialReaderSettings
+from drivers.reader_serial.settings import SerialReaderSettings
 
 _END = re.compile(rb"[\r\n]+")
 LINE_MAX_BYTES = 512

@@ -10,8 +10,8 @@ from typing import Self
 
 from agent.ports import DeviceError
 from agent.ports.reader import Tap
-from drivers.reader_serial import SerialReaderSettings
 from drivers.reader_serial.parser import LineParser
+from drivers.reader_serial.settings import SerialReaderSettings
 from drivers.serial_line import SerialLine
 
 

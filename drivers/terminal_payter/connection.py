@@ -12,7 +12,7 @@ from drivers.terminal_payter.link import TerminalLink
 from drivers.terminal_payter.terminal import PayterTerminal
 
 if TYPE_CHECKING:
-    from drivers.terminal_payter import PayterSettings
+    from drivers.terminal_payter.settings import PayterSettings
 
 PROBED = (115200, 57600, 38400, 19200, 9600)
 PROBE_S = 2.0

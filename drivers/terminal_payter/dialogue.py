@@ -14,7 +14,7 @@ from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import NoAnswer, TerminalLink
 
 if TYPE_CHECKING:
-    from drivers.terminal_payter import PayterSettings
+    from drivers.terminal_payter.settings import PayterSettings
 
 AGAIN = 3
 """Times that a request is sent while the terminal says that its checksum was wrong."""

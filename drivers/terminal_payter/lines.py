@@ -13,7 +13,7 @@ from drivers.serial_line import SerialLine
 if TYPE_CHECKING:
     import ssl
 
-    from drivers.terminal_payter import PayterSettings
+    from drivers.terminal_payter.settings import PayterSettings
 
 CONNECT_S = 5.0
 Received = Callable[[bytes], None]

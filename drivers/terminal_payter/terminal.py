@@ -20,7 +20,7 @@ from drivers.terminal_payter.link import GRACE_S, NoAnswer, TerminalLink
 from drivers.terminal_payter.messages import Status, uint32_bytes
 
 if TYPE_CHECKING:
-    from drivers.terminal_payter import PayterSettings
+    from drivers.terminal_payter.settings import PayterSettings
 
 log = logging.getLogger(__name__)
 

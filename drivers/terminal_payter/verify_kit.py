@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.ports.driver import Where
 from agent.ports.verify import VerifyKit, Wire
-from drivers.terminal_payter import PayterSettings
+from drivers.terminal_payter.settings import PayterSettings
 
 
 def wire_of_terminal(settings: PayterSettings, where: Where) -> Wire | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.updater import Running
-from drivers.updater_command import CommandUpdaterSettings
+from drivers.updater_command.settings import CommandUpdaterSettings
 
 NO_BOOT, UNFIT = 10, 2
 _STATES = {"good": Running(), "pending": Running(pending=True), "fell-back": Running(fell_back=True)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from drivers.meter_modbus import meter_map
 from drivers.meter_modbus.register_layout import COARSEST_WH, ENERGY, NAMES, MeterMap
-from drivers.meter_rest import MODELS
+from drivers.meter_rest.settings import MODELS
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SHORT = {

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from agent.ports import Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.station_file.settings import build_table
-from drivers.blueprint import DRIVER, TextMeterSettings
+from drivers.blueprint import DRIVER
 from drivers.blueprint.lines import parse_line
+from drivers.blueprint.settings import TextMeterSettings
 from drivers.testkit.meter import MeterWorld, check_meter
 
 

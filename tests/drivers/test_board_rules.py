@@ -20,7 +20,8 @@ import pytest
 from agent.model.types import Limit
 from agent.ports import DeviceError, Refused
 from agent.ports.evse import EvsePort
-from drivers.evse_modbus import DRIVER, BoardSettings
+from drivers.evse_modbus import DRIVER
+from drivers.evse_modbus.settings import BoardSettings
 from drivers.evse_modbus.write_wear import DAY_S, MOST_A_DAY, WriteWear
 from drivers.sim.evse import Evse
 from drivers.sim.modbus_slave import NetworkSlave

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from agent.ports import Broken, Unreachable
 from agent.ports.buttons import ButtonsPort
 from agent.ports.driver import Where
-from drivers.buttons_evdev import DRIVER, ButtonsSettings
+from drivers.buttons_evdev import DRIVER
 from drivers.buttons_evdev.events import EventParser
+from drivers.buttons_evdev.settings import ButtonsSettings
 from drivers.testkit.buttons import check_buttons
 from tests.support.busy_machine import stretched
 

@@ -9,7 +9,8 @@ import pytest
 
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
-from drivers.buzzer_evdev import DRIVER, BuzzerSettings, list_complaints
+from drivers.buzzer_evdev import DRIVER, list_complaints
+from drivers.buzzer_evdev.settings import BuzzerSettings
 from drivers.sim.buzzer import Buzzer
 from drivers.testkit.buzzer import check_buzzer
 

@@ -19,8 +19,9 @@ from agent.model.types import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Where
-from drivers.display_framebuffer import DRIVER, FramebufferSettings
+from drivers.display_framebuffer import DRIVER
 from drivers.display_framebuffer.raster import Framebuffer, pack_pixels
+from drivers.display_framebuffer.settings import FramebufferSettings
 from drivers.panel.page import page_of_screen
 from drivers.panel.page_parts import faces_of_page
 from drivers.panel.texts import load_texts

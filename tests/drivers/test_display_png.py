@@ -15,7 +15,8 @@ from PIL import Image
 from agent.model.types import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
-from drivers.display_png import DRIVER, PngSettings
+from drivers.display_png import DRIVER
+from drivers.display_png.settings import PngSettings
 from drivers.panel.display import open_display
 from drivers.panel.mounting import Mounting
 from drivers.panel.page_parts import faces_of_page

@@ -12,8 +12,9 @@ from PIL import Image
 from agent.model.types import Screen, ScreenName
 from agent.ports import Broken, Unreachable
 from agent.ports.display import DisplayPort
-from drivers.display_spi import DRIVER, SpiSettings
+from drivers.display_spi import DRIVER
 from drivers.display_spi.chips import CHIPS
+from drivers.display_spi.settings import SpiSettings
 from drivers.panel.page_parts import faces_of_page
 from drivers.testkit.display import check_display
 from tests.drivers.screens import COMMON, COST, SESSION, said, where

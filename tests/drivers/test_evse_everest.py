@@ -20,8 +20,9 @@ from agent.model.types import Fault, Limit
 from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.station_file.settings import Evse as Fitted
-from drivers.evse_everest import DRIVER, EverestSettings, limits
+from drivers.evse_everest import DRIVER, limits
 from drivers.evse_everest.mqtt_link import MANAGER
+from drivers.evse_everest.settings import EverestSettings
 from drivers.sim.car import Car
 from drivers.sim.everest.api import NO_REPLY
 from drivers.sim.everest.station import Everest, Phase

@@ -17,9 +17,10 @@ from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.evse import EvsePort
 from agent.station_file.settings import build_table
-from drivers.evse_modbus import DRIVER, BoardSettings
+from drivers.evse_modbus import DRIVER
+from drivers.evse_modbus.settings import BoardSettings
 from drivers.meter_modbus import DRIVER as METER
-from drivers.meter_modbus import MeterSettings
+from drivers.meter_modbus.settings import MeterSettings
 from drivers.testkit.evse import EvseWorld, check_evse
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine

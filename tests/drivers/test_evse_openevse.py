@@ -21,7 +21,7 @@ from agent.model.types import Fault, Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.station_file.settings import Evse as Fitted
-from drivers.evse_openevse import DRIVER, OpenEvseSettings
+from drivers.evse_openevse import DRIVER
 from drivers.evse_openevse.board import OpenEvseBoard
 from drivers.evse_openevse.frames import (
     COMMAND_MAX_BYTES,
@@ -31,6 +31,7 @@ from drivers.evse_openevse.frames import (
     encode_command,
     parse_numbers,
 )
+from drivers.evse_openevse.settings import OpenEvseSettings
 from drivers.sim.car import Car
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains

@@ -11,7 +11,8 @@ from agent.model.types import Lamp as Colour
 from agent.model.types import Light
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
-from drivers.lamp_leds import DRIVER, LampSettings, list_complaints
+from drivers.lamp_leds import DRIVER, list_complaints
+from drivers.lamp_leds.settings import LampSettings
 from drivers.sim.lamp import MOST, Lamp
 from drivers.testkit.lamp import check_lamp
 

@@ -27,7 +27,8 @@ import pytest
 from agent.ports import DeviceError
 from agent.ports.driver import Where
 from agent.ports.meter import MeterPort
-from drivers.meter_modbus import DRIVER, MeterSettings
+from drivers.meter_modbus import DRIVER
+from drivers.meter_modbus.settings import MeterSettings
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, TcpLine, crc
 from tests.drivers.test_meter_maps import CONFIG, METERS, ROWS, Truth, far_end, image, step_wh

@@ -22,7 +22,8 @@ from agent.model.types import SignedReading, Stamp
 from agent.ports import DeviceError
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
-from drivers.meter_modbus import DRIVER, MeterSettings
+from drivers.meter_modbus import DRIVER
+from drivers.meter_modbus.settings import MeterSettings
 from drivers.sim.rest_meters import MeterSigner, ocmf_payload
 from tests.drivers import modbus_far_ends as modbus
 from tests.drivers.modbus_far_ends import Asked, Bank, TcpLine

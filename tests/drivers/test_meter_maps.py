@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Garbled
 from agent.ports.driver import Where
-from drivers.meter_modbus import DRIVER, MeterSettings, meter_map
+from drivers.meter_modbus import DRIVER, meter_map
 from drivers.meter_modbus.decoded_values import check_against_copy, check_plausible, decode_block, reading_of_values
 from drivers.meter_modbus.meter import list_complaints
 from drivers.meter_modbus.meter_map import MapError
+from drivers.meter_modbus.settings import MeterSettings
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 
 CONFIG = Path(__file__).parents[2] / "config"

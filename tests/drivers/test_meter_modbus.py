@@ -13,7 +13,8 @@ import pytest
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.station_file.settings import build_table
-from drivers.meter_modbus import DRIVER, MeterSettings
+from drivers.meter_modbus import DRIVER
+from drivers.meter_modbus.settings import MeterSettings
 from drivers.testkit.meter import MeterWorld, check_meter
 from tests.drivers import modbus_far_ends as far
 from tests.drivers.modbus_far_ends import Asked, Bank, Part, PtyLine, TcpLine

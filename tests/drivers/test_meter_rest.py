@@ -16,7 +16,8 @@ from agent.model.types import SignedReading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 from agent.ports.driver import Where
 from agent.ports.meter import SigningMeter
-from drivers.meter_rest import DRIVER, RestSettings
+from drivers.meter_rest import DRIVER
+from drivers.meter_rest.settings import RestSettings
 from drivers.sim.rest_meters import IemFarEnd, LemFarEnd, RestMeter
 from drivers.testkit.meter import check_meter
 from tests.support.busy_machine import deadline

@@ -10,7 +10,8 @@ import pytest
 from agent.model.types import Supply
 from agent.ports import Broken, Garbled, Unreachable
 from agent.ports.driver import Where
-from drivers.power_sysfs import DRIVER, PowerSettings, list_complaints
+from drivers.power_sysfs import DRIVER, list_complaints
+from drivers.power_sysfs.settings import PowerSettings
 from drivers.sim.power_supply import PowerSupply
 from drivers.testkit.power import check_power
 from tests.support.busy_machine import stretched

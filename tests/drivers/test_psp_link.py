@@ -9,11 +9,12 @@ import pytest
 
 from agent.ports import Unreachable
 from drivers.sim.apollo.blocks import encode_block
-from drivers.terminal_payter import PayterSettings, commands, messages
+from drivers.terminal_payter import commands, messages
 from drivers.terminal_payter.commands import From, State, To
 from drivers.terminal_payter.dialogue import Dialogue
 from drivers.terminal_payter.frames import Frame
 from drivers.terminal_payter.link import NoAnswer, TerminalLink
+from drivers.terminal_payter.settings import PayterSettings
 from tests.support.busy_machine import deadline
 
 OK, STATUS = encode_block(0x00, b"\x00", False), encode_block(0x00, b"\x08\x00", False)

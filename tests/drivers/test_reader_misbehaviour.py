@@ -17,10 +17,11 @@ import pytest
 from agent.model.types import Token, TokenType
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
-from drivers.reader_nfc import DRIVER, NfcSettings
+from drivers.reader_nfc import DRIVER
 from drivers.reader_nfc import field as field_module
 from drivers.reader_nfc import reader as reader_module
 from drivers.reader_nfc.secure_settings import SecureSettings
+from drivers.reader_nfc.settings import NfcSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import Application, Chip, File
 from drivers.sim.rf_field import RfField

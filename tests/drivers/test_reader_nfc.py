@@ -25,11 +25,12 @@ from agent.model.types import Token, TokenType
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
-from drivers.reader_nfc import DRIVER, NfcSettings
+from drivers.reader_nfc import DRIVER
 from drivers.reader_nfc import reader as reader_module
 from drivers.reader_nfc.cards import Card, Debounce, tap_of
 from drivers.reader_nfc.field import RfField, to_device_error
 from drivers.reader_nfc.reader import NfcReader
+from drivers.reader_nfc.settings import NfcSettings
 from drivers.testkit.reader import check_reader
 from tests.support.busy_machine import Deadline, stretched
 

@@ -23,8 +23,9 @@ from agent.ports import Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
 from agent.services.devices import supervisor
-from drivers.reader_nfc import DRIVER, NfcSettings
+from drivers.reader_nfc import DRIVER
 from drivers.reader_nfc.secure_settings import SecureSettings
+from drivers.reader_nfc.settings import NfcSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import Application, Chip, File
 from drivers.testkit.reader import check_reader

@@ -15,10 +15,11 @@ from agent.model.types import Token, TokenType
 from agent.ports import Broken
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
-from drivers.reader_nfc import DRIVER, NfcSettings, key_file
+from drivers.reader_nfc import DRIVER, key_file
 from drivers.reader_nfc.desfire.ciphers import Key
 from drivers.reader_nfc.desfire.diversify import diversify_an10922
 from drivers.reader_nfc.secure_settings import SecureSettings
+from drivers.reader_nfc.settings import NfcSettings
 from drivers.sim.card import Card
 from drivers.sim.desfire_card import MACED, PLAIN, Application, Chip, File
 from drivers.sim.rf_field import RfField

@@ -19,8 +19,9 @@ from agent.model.types import Token, TokenType
 from agent.ports import Broken, Unreachable
 from agent.ports.driver import Where
 from agent.ports.reader import ReaderPort, Tap
-from drivers.reader_serial import DRIVER, SerialReaderSettings
+from drivers.reader_serial import DRIVER
 from drivers.reader_serial.parser import LINE_MAX_BYTES, LineParser
+from drivers.reader_serial.settings import SerialReaderSettings
 from drivers.testkit.reader import check_reader
 from tests.support.busy_machine import stretched
 

@@ -15,8 +15,9 @@ from agent.ports import Broken, Refused, Unreachable
 from agent.ports.driver import Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.terminal import DECLINES
-from drivers.terminal_payter import DRIVER, PayterSettings, commands
+from drivers.terminal_payter import DRIVER, commands
 from drivers.terminal_payter.card import salt_file_problem
+from drivers.terminal_payter.settings import PayterSettings
 from drivers.testkit.terminal import check_terminal
 from tests.support.certificate_authorities import Authority
 from tests.support.terminal_process import Apollo, heard, running

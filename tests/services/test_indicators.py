@@ -16,11 +16,11 @@ from agent.services.devices import indicators
 from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor, PowerSupervisor
 from agent.services.devices.supervisor import DeviceSupervisor
 from drivers.buzzer_evdev import DRIVER as BUZZER
-from drivers.buzzer_evdev import BuzzerSettings
+from drivers.buzzer_evdev.settings import BuzzerSettings
 from drivers.lamp_leds import DRIVER as LEDS
-from drivers.lamp_leds import LampSettings
+from drivers.lamp_leds.settings import LampSettings
 from drivers.power_sysfs import DRIVER as POWER
-from drivers.power_sysfs import PowerSettings
+from drivers.power_sysfs.settings import PowerSettings
 from drivers.sim.buzzer import Buzzer
 from drivers.sim.lamp import Lamp as FarLamp
 from drivers.sim.power_supply import PowerSupply

@@ -16,7 +16,8 @@ from agent.domain.orders import ReadMeter
 from agent.model.types import Fault, MeterPolicy
 from agent.ports.driver import Where
 from agent.services.devices.supervisor import MeterSupervisor
-from drivers.meter_modbus import DRIVER, MeterSettings
+from drivers.meter_modbus import DRIVER
+from drivers.meter_modbus.settings import MeterSettings
 from tests.domain.playbook import Playbook, charging, make_site
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 from tests.support.busy_machine import Deadline

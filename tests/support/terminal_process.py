@@ -17,7 +17,8 @@ from typing import Any
 
 from agent.ports.driver import Where
 from agent.ports.terminal import TerminalNews, TerminalPort
-from drivers.terminal_payter import DRIVER, PayterSettings
+from drivers.terminal_payter import DRIVER
+from drivers.terminal_payter.settings import PayterSettings
 from drivers.testkit.terminal import BankRecords, TerminalWorld
 from tests.support.busy_machine import deadline
 from tests.support.certificate_authorities import Authority
