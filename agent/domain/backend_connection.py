@@ -34,12 +34,13 @@ class ConnectionProfile:
 
     @property
     def public_description(self) -> str:
-        """For people: which data these are, without saying them."""
+        """Return a text for people: which profile this is, without its data."""
         address = f"network profile {self.slot}" if self.url else "the station file's address"
         return f"{address}, security profile {self.profile}"
 
     def dials_like(self, other: ConnectionProfile | None) -> bool:
-        """Would dialling differ? A key matters only where it is shown, a certificate likewise."""
+        """Return whether dialling would be the same. A key matters only where it is presented, a
+        certificate likewise."""
         return other is not None and self._dialled_values() == other._dialled_values()
 
     def _dialled_values(self) -> tuple[Any, ...]:

@@ -23,14 +23,14 @@ def tariff_line(site: StationState) -> str:
 
 
 def agreed_price_values(site: StationState, message: tuple[MessageContent, ...]) -> Values:
-    """The price for the driver who is here, before energy flows."""
+    """Return the price for the driver who is here, before energy flows."""
     if not site.settings.bool_value("cost_display"):
         return {}
     return {"price_line": text_in_language(message, site.language) or tariff_line(site)}
 
 
 def running_cost_values(site: StationState, evse: EvseRecord, energy_wh: int, now: Moment) -> Values:
-    """The price and what it has come to so far. ``energy_wh``: the register."""
+    """Return the price and the cost so far. ``energy_wh``: the register."""
     account = evse.account
     if account is None or not site.settings.bool_value("cost_display"):
         return {}
@@ -52,7 +52,8 @@ def unknown_cost_values(site: StationState) -> Values:
 
 
 def cost_values(site: StationState, cost: Cost, energy_wh: int, now: Moment) -> Values:
-    """Amounts are millionths of ``currency``; ``cost_text`` and ``qr_url`` come with the final one."""
+    """Return the cost as screen values. Amounts are millionths of ``currency``; ``cost_text`` and
+    ``qr_url`` come with the final one."""
     values: Values = {
         "cost_micro": cost.cost_at_register(energy_wh, now.utc_s),
         "cost_decimals": site.settings.int_value("cost_decimals"),
@@ -68,7 +69,8 @@ def cost_values(site: StationState, cost: Cost, energy_wh: int, now: Moment) -> 
 
 
 def _idle_fee_values(cost: Cost, price: IdlePrice, now: Moment) -> Values:
-    """``idle_in_s``: when the place begins to cost; while energy flows, how long after that."""
+    """Return the idle fee as screen values. ``idle_in_s``: when the place begins to cost; while
+    energy flows, how long after that."""
     grace_s = 60 * price.grace_min
     passed_s = now.utc_s - cost.utc_s if cost.idle and now.utc_s is not None and cost.utc_s is not None else 0.0
     return {"idle": cost.idle, "idle_hour_micro": price.hour_micro, "idle_in_s": max(0, round(grace_s - passed_s))}

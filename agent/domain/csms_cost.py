@@ -17,8 +17,8 @@ _MOST = 10**9
 
 
 def parse_micro_amount(value: object) -> int:
-    """An amount of the wire (number, or text of one) in millionths, rounded half up. Raises ``ValueError`` for what is
-    no amount: negative, not finite, beyond all reason."""
+    """Parse an amount from the wire (number, or text of one) into millionths, rounded half up.
+    Raises ``ValueError`` for what is no amount: negative, not finite, beyond all reason."""
     from decimal import ROUND_HALF_UP, Decimal, DecimalException
 
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
@@ -89,8 +89,8 @@ class Cost:
     triggers: Triggers | None = None
 
     def cost_at_register(self, energy_wh: int, utc_s: float | None) -> int:
-        """What it comes to (millionths) at this register and time, for the screen. A part whose begin or price is not
-        known counts nothing."""
+        """Return the cost (millionths) at this register and time, for the screen. A part whose
+        begin or price is not known counts nothing."""
         if self.final:
             return self.total_micro
         passed_s = int(utc_s - self.utc_s) if utc_s is not None and self.utc_s is not None else 0
@@ -103,7 +103,7 @@ class Cost:
         return self.total_micro + energy_micro + max(0, passed_s) * (price.hour_micro or 0) // 3600
 
     def with_next_prices(self, energy_wh: int) -> Cost:
-        """The same once the next prices hold. Their flat fee is the backend's to add."""
+        """Return the cost once the next prices hold. Their flat fee is the backend's to add."""
         assert self.next is not None
         return replace(
             self,
@@ -117,7 +117,7 @@ class Cost:
 
 
 def text_in_language(texts: tuple[MessageContent, ...], language: str) -> str:
-    """The text in this language, otherwise the one without a language, otherwise the first."""
+    """Return the text in this language, otherwise the one without a language, otherwise the first."""
     fit = [t for t in texts if t.format in ("UTF8", "ASCII")]
     exact = [t for t in fit if t.language.partition("-")[0].lower() == language]
     neutral = [t for t in fit if not t.language]

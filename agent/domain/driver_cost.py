@@ -33,7 +33,7 @@ class DriverCost:
     unplugged_s: float | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("account", session, ...)``."""
+        """Return the value for ``Persist("account", session, ...)``."""
         return {
             "evse": self.evse,
             "start_wh": self.start_wh,
@@ -52,7 +52,8 @@ class DriverCost:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> DriverCost:
-        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``."""
+        """Read back what ``to_record`` made. Raises ``UnreadableRecord``, ``KeyError``,
+        ``TypeError``, ``ValueError``."""
         return cls(
             session=key,
             evse=int(r["evse"]),

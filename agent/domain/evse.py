@@ -334,7 +334,7 @@ class StationState:
 
     @property
     def backend_online(self) -> bool:
-        """The backend that authorises can be asked."""
+        """Return whether the backend that authorizes can be asked."""
         return self.link_up.get(self.links[0], False) if self.links else False
 
     def is_operative(self, evse: EvseRecord) -> bool:

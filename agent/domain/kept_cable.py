@@ -25,7 +25,7 @@ class KeptCable:
     group: str | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("kept_cable", EVSE, ...)``."""
+        """Return the value for ``Persist("kept_cable", EVSE, ...)``."""
         return {"token": dump_record(self.token), "group": self.group}
 
     @classmethod

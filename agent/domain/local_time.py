@@ -24,7 +24,8 @@ class LocalOffset:
 
 
 def local_offset(settings: Settings, utc_s: float, zone: Callable[[float], LocalOffset]) -> LocalOffset:
-    """The clock that the screen shows: as a backend has set it, otherwise that of the station file (``zone``)."""
+    """Return the offset of the clock that the screen shows: as a backend has set it, otherwise that
+    of the station file (``zone``)."""
     offset = offset_min(settings, utc_s)
     if offset is None:
         return zone(utc_s)

@@ -134,7 +134,8 @@ class TransactionAuthorised(Message):
 
 
 def is_first_with_token(message: Message) -> bool:
-    """Is it the message that first says who charges where? Where a backend numbers transactions, it is the start."""
+    """Return whether this message is the first to report who charges where. Where a backend numbers
+    transactions, it is the start."""
     if isinstance(message, TransactionStarted):
         return message.token is not None and message.evse != 0
     return isinstance(message, TransactionAuthorised)
@@ -312,18 +313,20 @@ BILLED: tuple[type[Message], ...] = (
 
 
 def is_billed_message(message: Message) -> bool:
-    """Does it travel in the queue of what is billed? Meter values outside a transaction do not."""
+    """Return whether the message travels in the queue of what is billed. Meter values outside a
+    transaction do not."""
     return isinstance(message, BILLED) and not is_reading_outside_transaction(message)
 
 
 def is_reading_outside_transaction(message: Message) -> bool:
-    """Is it a meter value outside a transaction? It travels in a durable queue that nothing billed waits for."""
+    """Return whether it is a meter value outside a transaction. It travels in a durable queue that
+    nothing billed waits for."""
     return isinstance(message, MeterSampled) and not message.session
 
 
 def is_noted_message(message: Message) -> bool:
-    """Does it travel in the other durable queue, beside what is billed? It has happened, and must
-    be reported even if the station restarts before it was sent."""
+    """Return whether the message travels in the other durable queue, beside what is billed. It has
+    happened, and must be reported even if the station restarts before it was sent."""
     if isinstance(message, FirmwareStatus | LogStatus):
         return not message.forced
     return isinstance(message, SecurityHappened)

@@ -69,13 +69,13 @@ class MeterWatch:
         self.idle_wh, self.idle_most_wh = 0, 0.0
 
     def moved_under_load_wh(self, reading: Reading) -> float:
-        """How far the register has moved under load since the comparison began."""
+        """Return how far the register has moved under load since the comparison began."""
         began_wh = self.since.energy_wh if self.since else reading.energy_wh
         return reading.energy_wh - began_wh - min(self.idle_wh, self.idle_most_wh + self.step_wh)
 
 
 def why_unfit_for_billing(meter: MeterIdentity, policy: MeterPolicy) -> str:
-    """Why this meter must not bill; "" if it may."""
+    """Return why this meter must not bill; "" if it may."""
     if meter.register_step_wh > COARSEST_WH:
         return f"its register counts in {meter.register_step_wh:g} Wh: nothing can be billed from it"
     if not policy.declares_class:
@@ -91,7 +91,8 @@ def why_unfit_for_billing(meter: MeterIdentity, policy: MeterPolicy) -> str:
 
 
 def why_exchange_refused(watch: MeterWatch, now: MeterIdentity, billing: bool) -> str:
-    """Why this meter may not take the place of the pinned one; "" if it may. ``billing``: a bill has begun."""
+    """Return why this meter may not take the place of the pinned one; "" if it may. ``billing``: a
+    bill has begun."""
     old, serial = watch.pinned, watch.policy.serial
     if serial and now.serial != serial:
         return f"its serial number is {now.serial!r}, the station file names {serial!r}"
@@ -105,8 +106,8 @@ def why_exchange_refused(watch: MeterWatch, now: MeterIdentity, billing: bool) -
 
 
 def identity_to_pin(old: MeterIdentity | None, now: MeterIdentity) -> MeterIdentity:
-    """What is pinned of the meter that answers now. Of the same meter, what could not be read this time is kept: a pin
-    must not lose its serial number to one refused register."""
+    """Return the identity to pin for the meter that answers now. Of the same meter, what could not
+    be read this time is kept: a pin must not lose its serial number to one refused register."""
     if old is None or _is_other_meter(old, now):
         return now
     return replace(now, serial=now.serial or old.serial, firmware=now.firmware or old.firmware)
@@ -118,14 +119,15 @@ def has_same_serial(one: MeterIdentity | None, other: MeterIdentity) -> bool:
 
 
 def _is_other_meter(old: MeterIdentity, now: MeterIdentity) -> bool:
-    """The serial number says it; where one of them is not known, the model has to."""
+    """Return whether it is another meter: by the serial number, or by the model where a serial
+    number is not known."""
     if old.serial and now.serial:
         return old.serial != now.serial
     return (old.vendor, old.model) != (now.vendor, now.model)
 
 
 def _has_changed(old: str, now: str) -> bool:
-    """A register that could not be read once says nothing."""
+    """Return whether the value has changed. A value that could not be read once proves nothing."""
     return bool(old and now) and old != now
 
 
@@ -137,7 +139,7 @@ def describe_exchange(old: MeterIdentity, now: MeterIdentity) -> str:
 
 
 def why_reading_untrue(watch: MeterWatch, reading: Reading, most_w: float) -> str:
-    """Why this reading cannot be true after the last believed one; "" if it can."""
+    """Return why this reading cannot be true after the last believed one; "" if it can."""
     base = watch.base
     if base is None:
         return ""
@@ -177,7 +179,8 @@ def integrate_power(watch: MeterWatch, reading: Reading) -> None:
 
 
 def why_register_frozen(watch: MeterWatch, reading: Reading) -> str:
-    """Why the register cannot be counting; "" if it does. There was power, and it stood still or moved by half."""
+    """Return why the register cannot be counting; "" if it does. There was power, and it stood
+    still or moved by half."""
     if watch.since is None:
         return ""
     moved_wh = watch.moved_under_load_wh(reading)
@@ -191,8 +194,8 @@ def why_register_frozen(watch: MeterWatch, reading: Reading) -> str:
 
 
 def power_disagrees(watch: MeterWatch, reading: Reading) -> bool | None:
-    """Do register and integrated power differ by more than class and sampling explain? None: too little energy yet.
-    Begins the next comparison."""
+    """Return whether register and integrated power differ by more than class and sampling explain;
+    None: too little energy yet. Starts the next comparison."""
     if watch.since is None:
         return None
     moved_wh = watch.moved_under_load_wh(reading)
@@ -204,11 +207,11 @@ def power_disagrees(watch: MeterWatch, reading: Reading) -> bool | None:
 
 
 def identity_to_record(meter: MeterIdentity) -> dict[str, str]:
-    """For ``Persist("meter", evse, ...)``."""
+    """Return the value for ``Persist("meter", evse, ...)``."""
     return {"vendor": meter.vendor, "model": meter.model, "serial": meter.serial, "firmware": meter.firmware}
 
 
 def identity_from_record(remembered: Mapping[str, object]) -> MeterIdentity:
-    """Read back what ``record`` made."""
+    """Read back what ``identity_to_record`` made."""
     told = {k: str(remembered.get(k, "")) for k in ("vendor", "model", "serial", "firmware")}
     return MeterIdentity(told["vendor"], told["model"], told["serial"], told["firmware"])

@@ -31,12 +31,12 @@ class NetworkProfiles:
 
     @property
     def minimum_security_profile(self) -> int:
-        """Nothing of a lower security profile is dialled."""
+        """Return the lowest security profile that may be dialled."""
         return self.worked.profile if self.worked is not None else 0
 
     @property
     def profile_in_turn(self) -> ConnectionProfile:
-        """Whose turn it is."""
+        """Return the connection profile whose turn it is."""
         return self.using or self.profiles_in_turn()[0]
 
     def wanted_profile(self, slot: int) -> ConnectionProfile:
@@ -44,7 +44,8 @@ class NetworkProfiles:
         return ConnectionProfile(slot, data.url, data.profile, self.key, self.certificate)
 
     def profiles_in_turn(self) -> list[ConnectionProfile]:
-        """All that may be dialled, in turns: what is wanted, then what worked. Never empty."""
+        """Return all profiles that may be dialled, in turn: the wanted ones, then the one that
+        worked. Never empty."""
         wanted = [
             self.wanted_profile(n)
             for n in self.order
@@ -55,14 +56,14 @@ class NetworkProfiles:
         return wanted or [ConnectionProfile(profile=self.given.profile, key=self.key, certificate=self.certificate)]
 
     def restart_attempts(self, at_once: bool = True) -> None:
-        """Key, certificate or profile of what is dialled has become another: it is tried from the start."""
+        """Restart the attempts, because key, certificate or profile of what is dialled has changed."""
         if at_once:
             slot = self.profile_in_turn.slot
             self.using = self.wanted_profile(slot) if slot in self.slots else self.profiles_in_turn()[0]
         self.tries, self.tried = 0, False
 
     def count_failed_attempt(self, access: ConnectionProfile, attempts: int) -> None:
-        """One attempt; after ``attempts`` of them it is the next one's turn."""
+        """Count a failed attempt; after ``attempts`` of them the next profile has its turn."""
         if not access.dials_like(self.profile_in_turn):
             return  # of before the change
         self.tried = self.tried or not access.dials_like(self.worked)
@@ -74,19 +75,20 @@ class NetworkProfiles:
         self.using, self.tries = row[(at + 1) % len(row)], 0
 
     def has_fallen_back(self, access: ConnectionProfile) -> bool:
-        """Is this what worked before, after what is wanted now did not?"""
+        """Return whether this profile worked before, and the wanted one has failed."""
         return self.tried and not self._is_wanted(access) and access.dials_like(self.worked)
 
     def _is_wanted(self, access: ConnectionProfile) -> bool:
         return any(access.dials_like(self.wanted_profile(n)) for n in self.order if n in self.slots)
 
     def restore_proven_profile(self, access: ConnectionProfile) -> None:
-        """What is wanted is what worked, again."""
+        """Make the profile that worked the wanted one again."""
         self.order, self.key, self.certificate = self.worked_order, access.key, access.certificate
         self.slots[access.slot] = self.set[access.slot] = NetworkProfile(access.url, access.profile)
 
     def confirm_connection(self, access: ConnectionProfile) -> None:
-        """A connection was agreed: this is what works, and nothing lower is wanted any more."""
+        """Note that a connection was made with this profile; no lower security profile is wanted
+        any more."""
         for slots in (self.slots, self.set):
             for n in [n for n, s in slots.items() if s.profile < access.profile]:
                 del slots[n]
@@ -99,7 +101,7 @@ class NetworkProfiles:
     # --- on disk -------------------------------------------------------------------------------------------------
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("access", link, ...)``."""
+        """Return the value for ``Persist("access", link, ...)``."""
         return {
             "file": [self.given.url, self.given.profile],
             "slots": {str(n): [s.url, s.profile] for n, s in self.set.items()},
@@ -109,7 +111,7 @@ class NetworkProfiles:
         }
 
     def load_record(self, record: Mapping[str, Any]) -> None:
-        """Take over what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``,
+        """Take over what ``to_record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``,
         ``AttributeError``, ``OverflowError``."""
         slots = {int(n): NetworkProfile(str(url), int(profile)) for n, (url, profile) in record["slots"].items()}
         worked = None if record["worked"] is None else _profile_from_record(record["worked"])
@@ -119,8 +121,8 @@ class NetworkProfiles:
 
 
 def belongs_to_station_file(record: Mapping[str, Any], given: BackendConfig) -> bool:
-    """Is the record of this very address and profile in the station file, or does the file now say what has come of
-    them over the air? The address may have got TLS with the profile."""
+    """Return whether the record belongs to this very address and profile of the station file, or
+    the file now has what was set over the air. The address may have got TLS with the profile."""
     if record.get("file") == [given.url, given.profile]:
         return True
     match record:

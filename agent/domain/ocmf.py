@@ -77,7 +77,7 @@ class OcmfBill:
 
 
 def ocmf_payload(bill: OcmfBill, now: Moment) -> str:
-    """The payload section: one line of JSON without "|" (which separates sections)."""
+    """Return the payload section: one line of JSON without "|" (which separates sections)."""
     record: dict[str, Any] = {
         "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{bill.number}",
         "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
@@ -88,7 +88,7 @@ def ocmf_payload(bill: OcmfBill, now: Moment) -> str:
 
 
 def ocmf_record_text(signed: str, signature_hex: str) -> str:
-    """The whole record of a payload and its DER signature."""
+    """Return the whole record of a payload and its DER signature."""
     return f'OCMF|{signed}|{{"SA":"ECDSA-secp256r1-SHA256","SD":"{signature_hex}"}}'
 
 
@@ -137,7 +137,7 @@ def _reading_fields(bill: OcmfBill, now: Moment) -> list[dict[str, Any]]:
 
 
 def _ocmf_time(at: Stamp, now: Moment) -> str:
-    """UTC by the clock of the backend (S), or unknown (U)."""
+    """Return the time in OCMF's form: UTC by the clock of the backend (S), or unknown (U)."""
     known = now.utc_s is not None and at.boot == now.stamp.boot
     utc_s = (now.utc_s or 0.0) - now.stamp.t_s + at.t_s if known else 0.0
     whole = int(utc_s)

@@ -71,12 +71,13 @@ class PaymentTerms:
 
     @property
     def released_s(self) -> float:
-        """So long after its card the terminal lets go by itself, or later: what the station file demands of it."""
+        """Return how long after its card the terminal releases the hold by itself at the earliest:
+        what the station file demands of it."""
         return 1.5 * self.hold_s
 
     @property
     def alarm_s(self) -> float:
-        """So long after its card a bill that is still not charged is reported."""
+        """Return how long after its card a bill that is still not charged is reported."""
         return self.released_s / 2
 
 
@@ -133,7 +134,7 @@ class Payment:
         return self.state in FINISHED
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("payment", id, ...)``."""
+        """Return the value for ``Persist("payment", id, ...)``."""
         return {
             "terminal": self.terminal,
             "token": dump_record(self.token),
@@ -161,7 +162,7 @@ class Payment:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Payment:
-        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``to_record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         from agent.domain.tariff import Tariff, Usage
 
@@ -199,8 +200,9 @@ def _optional_number(value: Any) -> int | None:
 
 
 def payment_reference(prefix: str, payment: str) -> str:
-    """What a backend knows the payment by: 60 bits of its id as digits and letters that are not mistaken for each other
-    (Crockford's base 32), behind the prefix; at most ``TOKEN_LENGTH`` characters."""
+    """Return the token by which a backend knows the payment: 60 bits of its id as digits and
+    letters that are not mistaken for each other (Crockford's base 32), behind the prefix; at most
+    ``TOKEN_LENGTH`` characters."""
     from hashlib import sha256
 
     number = int.from_bytes(sha256(payment.encode()).digest()[:8]) >> (64 - _BITS * _REFERENCE)

@@ -47,7 +47,7 @@ class PaymentBook:
         return (*self.payments.values(), *self.done.values())
 
     def payment_of_token(self, token: Token | None) -> Payment | None:
-        """The payment that this right to charge was made of."""
+        """Return the payment that this authorization to charge was made from."""
         return next((p for p in self.all_payments() if token is not None and token.matches_token(p.token)), None)
 
     def payment_of_session(self, session: str) -> Payment | None:
@@ -72,7 +72,8 @@ class PaymentBook:
         return sorted((p for p in here if not p.reviewed), key=lambda p: p.at, reverse=True)
 
     def is_overtaken(self, p: Payment) -> bool:
-        """A later card's hold has its number: one of this card would have a lower one."""
+        """Return whether a later card's hold has a number already: a hold of this card would have a
+        lower one."""
         told = (o for o in self.all_payments() if o.reservation is not None and not o.guessed)
         return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in told)
 
@@ -97,7 +98,7 @@ class PaymentBook:
             number += step
 
     def record_hold(self, p: Payment, event: PaymentApproved) -> None:
-        """The bank's yes, under the number of the terminal that is there."""
+        """Record the bank's hold, under the number that the present terminal has given."""
         p.reservation, p.held_cents = event.reservation, event.amount_cents
         p.serial = self.open.get(p.terminal, "")
 

@@ -68,8 +68,8 @@ def card_read(j: PaymentBook, p: Payment, event: BankCardRead, now: Moment) -> I
 
 @leads_to_states(PayState.AUTH_PENDING)
 def ask_bank(j: PaymentBook, p: Payment, event: PaymentPlaced, now: Moment) -> Iterator[Yielded]:
-    """On disk before the bank is asked: an answer that arrives while the agent is down is then at
-    least looked for."""
+    """Ask the bank for the hold. The payment is on disk before: an answer that arrives while the
+    agent is down is then at least looked for."""
     p.state, p.evse, p.movable = PayState.AUTH_PENDING, event.evse, event.movable
     p.at, p.utc_s, p.serial = now.stamp, now.utc_s, j.open.get(p.terminal, "")
     p.bank_until_s = now.t_s + AUTH_S * j.io_s
@@ -92,7 +92,7 @@ def cancel_offer(j: PaymentBook, p: Payment, event: PaymentWithdrawn, now: Momen
 
 @leads_to_states(PayState.VOIDED)
 def offer_ended(j: PaymentBook, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
-    """The offer is over: nothing is held, nothing is remembered."""
+    """End the offer: nothing is held, nothing is kept."""
     p.state = PayState.VOIDED
     yield from _discard_payment(j, p)
 
@@ -117,7 +117,7 @@ def _discard_payment(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
 
 @leads_to_states(PayState.AUTHORIZED, PayState.VOID_PENDING)
 def bank_approved(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-    """The bank holds something; on disk before an authorization is given for it."""
+    """Record the hold. It is on disk before an authorization is given for it."""
     j.record_hold(p, event)
     if event.card is not None:
         p.card = event.card
@@ -144,14 +144,15 @@ def void_unwanted_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: 
 
 @leads_to_states(PayState.VOID_PENDING)
 def void_late_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
-    """The bank's answer, after we had given it up."""
+    """Void a hold that the bank approved after the payment was given up."""
     if p.reservation is None:
         yield from void_unwanted_hold(j, p, event, now)
 
 
 @leads_to_states(PayState.UNCERTAIN)
 def authorization_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    """It is unknown whether something is held. If so, the terminal's own time-out releases it."""
+    """Mark the payment as uncertain: it is unknown whether something is held. If so, the terminal's
+    own time-out releases it."""
     if event.key == payment_timer_key("auth", p):
         yield from _mark_uncertain(j, p, NEVER_CAME)
 
@@ -173,7 +174,8 @@ def terminal_opened_while_pending(j: PaymentBook, p: Payment, event: TerminalOpe
 
 
 def resume_pending_authorization(j: PaymentBook, p: Payment, event: PaymentResumed, now: Moment) -> Iterator[Yielded]:
-    """The driver has seen the station restart; an answer that still comes is not used."""
+    """Wait for the bank's answer after a restart, without using it: the driver has seen the station
+    restart."""
     p.withdrawn, p.why = True, "the agent was away"
     asked_s = p.at.t_s if p.at.boot == now.stamp.boot else now.t_s
     p.bank_until_s = asked_s + AUTH_S * j.io_s
@@ -187,7 +189,7 @@ def resume_pending_authorization(j: PaymentBook, p: Payment, event: PaymentResum
 def void_unused_hold(
     j: PaymentBook, p: Payment, event: PaymentWithdrawn | PaymentResumed, now: Moment
 ) -> Iterator[Yielded]:
-    """No session was begun with it."""
+    """Void a hold that no session was begun with."""
     yield from _void_hold(j, p, now, event.why if isinstance(event, PaymentWithdrawn) else "no session was begun")
 
 
@@ -199,7 +201,8 @@ def unused_hold_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Mome
 
 @leads_to_states(PayState.ACTIVE)
 def session_begun(j: PaymentBook, p: Payment, event: PaymentSessionBegun, now: Moment) -> Iterator[Yielded]:
-    """In the same transaction as the session's own record: there is never one without the other."""
+    """Note the session that the payment pays for, in the same transaction as the session's own
+    record: there is never one without the other."""
     p.state, p.session = PayState.ACTIVE, event.session
     yield WakeMe(payment_timer_key("unused", p), None)
     yield j.persist_payment(p)
@@ -207,7 +210,7 @@ def session_begun(j: PaymentBook, p: Payment, event: PaymentSessionBegun, now: M
 
 @leads_to_states(PayState.FINAL_KNOWN, PayState.COMMIT_PENDING, PayState.VOID_PENDING, PayState.UNCERTAIN)
 def settle_session_cost(j: PaymentBook, p: Payment, event: PaymentSessionEnded, now: Moment) -> Iterator[Yielded]:
-    """What it costs is decided, once; never more than what is held."""
+    """Decide what the session costs, once, and settle it; never more than what is held."""
     p.owed_cents, p.why = event.owed_cents, event.why
     p.cents = min(event.owed_cents, p.held_cents)
     if p.cents:
@@ -227,7 +230,8 @@ def _void_hold(j: PaymentBook, p: Payment, now: Moment, why: str) -> Iterator[Yi
 
 
 def _next_settlement_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
-    """The next turn of the schedule. A terminal that is away is not asked: it is known that nothing has happened."""
+    """Take the next turn of the schedule. A terminal that is away is not asked: nothing can have
+    happened there."""
     p.tries, p.turn_s = p.tries + 1, None
     if p.terminal in j.open:
         yield from _send_settlement(j, p)
@@ -236,7 +240,7 @@ def _next_settlement_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Y
 
 
 def _send_settlement(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
-    """Amount and intention are on disk before the order is carried out."""
+    """Send the commit or void. Amount and intention are on disk before the order is carried out."""
     assert p.reservation is not None
     assert not p.under_way
     if why := j.why_hold_is_foreign(p):
@@ -255,7 +259,7 @@ def _send_settlement(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
 
 
 def _wait_for_next_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
-    """For the next turn, if there is one; what is asked before it does not put it off."""
+    """Wait for the next turn, if there is one. A request before it does not postpone it."""
     if p.tries > len(j.terms.schedule_s):
         yield from _mark_uncertain(j, p, "no answer within the schedule" if p.asked else "the terminal was never there")
         return
@@ -267,9 +271,9 @@ def _wait_for_next_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yie
 
 @leads_to_states(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
 def settle_at_opened_terminal(j: PaymentBook, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
-    """What was not answered, or could not be asked, is asked at once: no turn of the schedule. Not
-    again and again: a terminal that falls silent at this very order, and is reopened, would do
-    nothing else."""
+    """Ask at once what was not answered or could not be asked; this is no turn of the schedule. It
+    is not repeated at every opening: a terminal that falls silent at this very order, and is
+    reopened, would do nothing else."""
     if p.under_way or (p.again_s is not None and now.t_s < p.again_s + MINUTE_S):
         return
     p.again_s = now.t_s if p.asked else None
@@ -284,7 +288,8 @@ def settlement_timer_expired(j: PaymentBook, p: Payment, event: TimeCame, now: M
 
 @leads_to_states(PayState.UNCERTAIN)
 def resume_settlement(j: PaymentBook, p: Payment, event: PaymentResumed, now: Moment) -> Iterator[Yielded]:
-    """What was asked before the agent went away may have happened; asked again when the terminal is there."""
+    """Resume the settlement after a restart: what was asked before may have happened. It is asked
+    again when the terminal is there."""
     if p.guessed:
         yield from _sought_hold_not_found(j, p, now)
         return
@@ -315,8 +320,9 @@ def sought_hold_found(j: PaymentBook, p: Payment, event: PaymentApproved, now: M
 
 
 def _sought_hold_not_found(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yielded]:
-    """Nothing under that number, or no answer: it stays unknown. It is sought again when its bank
-    must have answered (the guess may have come before the hold), and then each hour."""
+    """Note that nothing was found under that number, or that no answer came: it stays unknown. It
+    is sought again when its bank must have answered (the guess may have come before the hold), and
+    then each hour."""
     p.under_way, p.guessed, p.reservation = False, False, None
     yield from _mark_uncertain(j, p, NEVER_CAME)
     if p.bank_until_s is None:  # asked by an earlier process: the time is unknown
@@ -435,8 +441,8 @@ class PaymentJournal(PaymentBook):
             yield from self.apply_payment_event(p, HoldSought(p.id, number), now)
 
     def seek_hold_again(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """Its time has come. Another card's bank that is being asked is waited for; a terminal that is away asks for
-        it when it is opened."""
+        """Seek the hold again when its timer expires. If another card's bank is being asked, wait
+        for it; at a terminal that is away the hold is sought when it is opened."""
         p.again_s = None
         yield from self.seek_unreported_holds(p.terminal, now)
         if p.state is PayState.UNCERTAIN:
@@ -444,7 +450,7 @@ class PaymentJournal(PaymentBook):
             yield WakeMe(payment_timer_key("seek", p), now.t_s + (MINUTE_S if busy else HOUR_S))
 
     def apply_payment_event(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
-        """One event of one payment. Raises ``IllegalEvent`` for what the table does not know."""
+        """Apply one event to one payment. Raises ``IllegalEvent`` for what the table does not know."""
         before = p.state
         try:
             rule = TABLE[before][type(event)]

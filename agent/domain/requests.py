@@ -34,8 +34,9 @@ class MessageTrigger(StrEnum):
 
 @frozen
 class RemoteStartRequest(BackendRequest):
-    """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of the session.
-    ``group``: whose the token is, if known. ``asks``: is the token authorised first? None: as the setting says."""
+    """RequestStartTransaction. ``evse`` None: the station may choose. ``profile``: the TxProfile of
+    the session. ``group``: whose the token is, if known. ``asks``: is the token authorized first?
+    None: as the setting says."""
 
     evse: EvseId | None
     token: Token
@@ -115,7 +116,7 @@ class CancelReservationRequest(BackendRequest):
 
 @frozen
 class LocalListVersionRequest(BackendRequest):
-    """Which version of the local authorisation list is here; ``data["version"]`` of the reply."""
+    """Which version of the local authorization list is here; ``data["version"]`` of the reply."""
 
 
 @frozen

@@ -42,7 +42,7 @@ class Reservation:
         return own or (self.group is not None and group is not None and self.group.casefold() == group.casefold())
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("reservation", id, ...)``."""
+        """Return the value for ``Persist("reservation", id, ...)``."""
         return {
             "evse": self.evse,
             "token": dump_record(self.token),
@@ -55,7 +55,7 @@ class Reservation:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Reservation:
-        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``to_record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         group = r.get("group")
         return cls(
@@ -71,7 +71,7 @@ class Reservation:
 
 
 def count_served_wishes(free: Sequence[str], wanted: Sequence[str]) -> int:
-    """How many of these wishes ("": any connector) these free connectors can fulfil."""
+    """Return how many of these wishes ("": any connector) these free connectors can fulfil."""
     have, want = Counter(free), Counter(w for w in wanted if w)
     typed = sum(min(have[kind], count) for kind, count in want.items())
     return typed + min(len(wanted) - want.total(), len(free) - typed)
@@ -87,7 +87,8 @@ def evses_without_reservation(site: StationState, but: EvseRecord | None = None)
 
 
 def unclaimed_reservations(site: StationState, leaving: EvseRecord | None = None) -> list[Reservation]:
-    """Those whose driver has not come yet; nor has the one whose right waits at ``leaving``."""
+    """Return the reservations whose driver has not come yet; the one whose authorization waits at
+    ``leaving`` counts among them."""
     taken = {e.authorization.reservation for e in site.evses.values() if e.authorization and e is not leaving}
     return [r for r in site.reservations.values() if r.id not in taken]
 
@@ -99,9 +100,9 @@ def claim_reservation(
     group: str | None = None,
     leaving: EvseRecord | None = None,
 ) -> str | None:
-    """Which reservation this token (of that group) would use here; "": it needs none; None: this
-    outlet is reserved for another driver. ``leaving``: a right that waits at this other outlet is
-    the one that would move here."""
+    """Return which reservation this token (of that group) would use here; "": it needs none; None:
+    this outlet is reserved for another driver. ``leaving``: an authorization that waits at this
+    other outlet is the one that would move here."""
     if not site.reservations:
         return ""
     unused = unclaimed_reservations(site, leaving)

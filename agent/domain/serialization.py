@@ -52,7 +52,7 @@ _AS_IT_IS = (str, int, float, bool, type(None))
 
 
 def dump_record(value: Any) -> Any:
-    """A JSON-able copy."""
+    """Return a copy that can be written as JSON."""
     cls: Any = type(value)
     if cls in _AS_IT_IS:
         return value
@@ -78,7 +78,8 @@ def _stored_fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def load_record(data: Any, wanted: type[Any] = object) -> Any:
-    """The object that ``dump_record`` was given, which must be a ``wanted``. Raises ``UnreadableRecord``."""
+    """Return the object that ``dump_record`` was given, which must be a ``wanted``. Raises
+    ``UnreadableRecord``."""
     try:
         cls = _CLASSES[data["$"]]
         if not issubclass(cls, wanted):

@@ -74,7 +74,7 @@ class Session:
     """What was agreed with a driver who pays without a contract, in the words of signed records."""
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("session", id, ...)``."""
+        """Return the value for ``Persist("session", id, ...)``."""
         return {
             "evse": self.evse,
             "token": dump_record(self.token),
@@ -101,7 +101,7 @@ class Session:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Session:
-        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``to_record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         return cls(
             id=key,

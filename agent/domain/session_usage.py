@@ -31,16 +31,17 @@ class TariffPlan:
     local: LocalOffset = field(default_factory=LocalOffset)
 
     def window_count(self) -> int:
-        """How many there are."""
+        """Return how many windows there are."""
         return 1 + max(window for _, window in self.edges)
 
     def window_at(self, at_ms: int) -> int:
-        """The one that holds at this time (ms since 1970)."""
+        """Return the window in force at this time (ms since 1970)."""
         position_ms = self._position_in_week(at_ms)
         return next(w for minute, w in reversed(self.edges) if minute * 60_000 <= position_ms)
 
     def next_edge_ms(self, at_ms: int) -> int:
-        """When another may hold: at the next edge, or when the clock on the wall is turned."""
+        """Return when another window may be in force: at the next edge, or when the clock on the
+        wall is turned."""
         position_ms = self._position_in_week(at_ms)
         next_ms = next((m * 60_000 for m, _ in self.edges if m * 60_000 > position_ms), _WEEK_MS)
         edge_ms = at_ms + next_ms - position_ms
@@ -57,7 +58,7 @@ class TariffPlan:
 
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> TariffPlan:
-        """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        """Read back what ``to_record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         edges = tuple((parse_unsigned(minute), parse_unsigned(window)) for minute, window in r["edges"])
         offset_min, turn_utc_s, after_min = r["local"]
         if not edges or edges[0][0] != 0:
@@ -98,8 +99,9 @@ class Usage:
         return sum(s.wh for s in self.sums)
 
     def advance_to(self, utc_s: float, wh: int, charging: bool | None, stamp: Stamp | None = None) -> Usage:
-        """Now the register stands at ``wh``, and from now on the vehicle is charging (True), does not draw although it
-        could (False: idle), or may not, because the station holds it back or is not in order (None: no time counts).
+        """Return the usage after this point: the register stands at ``wh``, and from now on the
+        vehicle is charging (True), does not draw although it could (False: idle), or may not,
+        because the station holds it back or is not in order (None: no time counts).
 
         ``stamp`` says how much time has passed: between two boots none, since a vehicle gets nothing then. ``utc_s``,
         seconds of the station's clock, says in which window; without stamps it says both. A clock that was set back
@@ -132,14 +134,14 @@ class Usage:
         )
 
     def _passed_ms(self, by_clock_ms: int, point: tuple[int, int] | None) -> int:
-        """How much time has passed since the last point (ms)."""
+        """Return how much time has passed since the last point (ms)."""
         if self.stamp is None or point is None:
             return by_clock_ms
         return point[1] - self.stamp[1] if self.stamp[0] == point[0] else 0
 
     def _window_pieces(self, begin_ms: int, passed_ms: int, used_wh: int) -> Iterator[tuple[int, int, int]]:
-        """Window, energy and time of each part of the time between two points. The energy is taken as drawn evenly, in
-        whole watt-hours; of a gap it all belongs to where the gap began."""
+        """Yield window, energy and time of each part of the time between two points. The energy is
+        taken as drawn evenly, in whole watt-hours; of a gap it all belongs to where the gap began."""
         end_ms = begin_ms + passed_ms
         if not 0 < passed_ms <= GAP_S * 1000:
             yield self.plan.window_at(begin_ms), used_wh, 0
@@ -165,7 +167,7 @@ class Usage:
 
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> Usage:
-        """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        """Read back what ``to_record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         plan = TariffPlan.from_record(r["plan"])
         sums = tuple(
             Sum(parse_unsigned(wh), parse_unsigned(charging_ms), parse_unsigned(idle_ms))
@@ -180,7 +182,7 @@ class Usage:
 
 
 def parse_unsigned(value: Any) -> int:
-    """A whole number from 0 on. Raises ``ValueError``."""
+    """Return a whole number from 0 on. Raises ``ValueError``."""
     if parse_integer(value) < 0:
         raise ValueError(f"{value} is below 0")
     return int(value)

@@ -51,7 +51,7 @@ from agent.model.types import EvseId
 def assemble_blocks(site: StationState) -> Blocks:
     """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
-    authorisation = AuthorizationBlock(site, choice, early)
+    authorization = AuthorizationBlock(site, choice, early)
     latches, lock = FaultLatching(site), CableLock(site)
     clearing = FaultReset(site, latches)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
@@ -67,8 +67,8 @@ def assemble_blocks(site: StationState) -> Blocks:
             Certificates(site),
             lists,
             choice,
-            authorisation,
-            FreeVending(site, authorisation.is_closed),
+            authorization,
+            FreeVending(site, authorization.is_closed),
             Sessions(site),
             KeptCables(site, lock),
             lock,
@@ -91,7 +91,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             RemoteControl(site, lock, status, firmware, logs, clearing),
             clearing,
             DeviceModel(site, status),
-            CustomerInformation(site, authorisation.cache, lists),
+            CustomerInformation(site, authorization.cache, lists),
             costs,
             *till,
             webpay,
@@ -100,7 +100,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             UserFeedback(site),
             Display(
                 site,
-                lambda evse: authorisation.is_authorizing_at(evse) or paying(evse),
+                lambda evse: authorization.is_authorizing_at(evse) or paying(evse),
                 costs.message_for,
                 webpay.idle_screen_values,
             ),

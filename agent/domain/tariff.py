@@ -65,13 +65,13 @@ class Tariff:
     vat_percent: Decimal | None = None
 
     def rates_by_window(self) -> tuple[Rates, ...]:
-        """Of each window, in their order; of the one that is always, without windows."""
+        """Return the rates of each window, in their order; without windows the one set of rates."""
         always = Rates(self.kwh, self.minute, self.occupancy)
         return tuple(_window_rates(w.rates, always) for w in self.windows) or (always,)
 
     def start_usage(self, local: LocalOffset | None = None) -> Usage:
-        """Where a session begins. ``local``: the clock on the wall (``local_time.local_offset``);
-        only windows need it."""
+        """Return the usage at the begin of a session. ``local``: the clock on the wall
+        (``local_time.local_offset``); only windows need it."""
         rates = self.rates_by_window()
         return Usage(
             TariffPlan(self.grace_min * 60_000, _week_edges(self.windows), local or LocalOffset()),
@@ -81,9 +81,10 @@ class Tariff:
     # --- what it costs -------------------------------------------------------------------------------------------
 
     def exact_parts(self, usage: Usage) -> tuple[tuple[str, Fraction], ...]:
-        """Kind and exact amount (cents) of everything that was used, in the order of the regulation: ``kwh``,
-        ``minute``, ``occupancy``, ``session``, ``other``; then ``minimum`` (what is added) or ``maximum`` (what is
-        taken off). Raises ``ValueError``: this usage was counted by another tariff."""
+        """Return kind and exact amount (cents) of everything that was used, in the order of the
+        regulation: ``kwh``, ``minute``, ``occupancy``, ``session``, ``other``; then ``minimum``
+        (what is added) or ``maximum`` (what is taken off). Raises ``ValueError``: this usage was
+        counted by another tariff."""
         if not usage.energy_wh:
             self._check_usage_plan(usage)
             return ()
@@ -96,11 +97,13 @@ class Tariff:
         return tuple(parts)
 
     def total_cents(self, usage: Usage) -> int:
-        """What it costs, VAT included; rounded half up, here and nowhere else. Raises ``ValueError`` as ``parts``."""
+        """Return what the usage costs, VAT included; rounded half up, here and nowhere else. Raises
+        ``ValueError`` as ``exact_parts``."""
         return _round_half_up(sum((amount for _, amount in self.exact_parts(usage)), start=_as_fraction(0)))
 
     def parts_in_cents(self, usage: Usage) -> tuple[tuple[str, int], ...]:
-        """``parts`` in whole cents that add up to ``cents``: each is what the sum so far, rounded, has grown by."""
+        """Return ``exact_parts`` in whole cents that add up to ``total_cents``: each is what the
+        sum so far, rounded, has grown by."""
         exact, before, made = _as_fraction(0), 0, []
         for kind, amount in self.exact_parts(usage):
             exact += amount
@@ -109,7 +112,7 @@ class Tariff:
         return tuple(made)
 
     def vat_cents(self, cents: int) -> int:
-        """The VAT that is in it, rounded half up; 0 if no rate is known."""
+        """Return the VAT in this amount, rounded half up; 0 if no rate is known."""
         rate = _as_fraction(self.vat_percent or 0)
         return _round_half_up(cents * rate / (100 + rate))
 
@@ -132,21 +135,22 @@ class Tariff:
     # --- under a ceiling -----------------------------------------------------------------------------------------
 
     def ceiling_wh(self, usage: Usage, ceiling_cents: int) -> int | None:
-        """How much more energy certainly costs no more than the ceiling, at the dearest rate and if no time counts;
-        None: any. Raises ``ValueError`` as ``parts``."""
+        """Return how much more energy certainly costs no more than the ceiling, at the dearest rate
+        and if no time counts; None: any. Raises ``ValueError`` as ``exact_parts``."""
         rate = max(_exact_cents(r.kwh) for r in self.rates_by_window())
         if self._is_capped_by(ceiling_cents) or not rate:
             return None
         return max(0, int(self._left_under_ceiling(usage, ceiling_cents) * 1000 / rate))
 
     def leaves_energy_under(self, ceiling_cents: int) -> bool:
-        """Is anything left for energy after what is due in any case?"""
+        """Return whether anything is left for energy after what is due in any case."""
         return self._is_capped_by(ceiling_cents) or self._left_under_ceiling(self.start_usage(), ceiling_cents) > 0
 
     def headroom_s(self, usage: Usage, ceiling_cents: int, power_w: float) -> float:
-        """How long from the last point of ``usage`` until more than the ceiling is due, at this power and if the
-        vehicle goes on as it is; ``inf``: longer than a week. Rather too short: before the first point, and for the
-        first watt-hour to come, everything is taken as due. Raises ``ValueError`` as ``parts``."""
+        """Return how long from the last point of ``usage`` until more than the ceiling is due, at
+        this power and if the vehicle goes on as it is; ``inf``: longer than a week. Rather too
+        short: before the first point, and for the first watt-hour to come, everything is taken as
+        due. Raises ``ValueError`` as ``exact_parts``."""
         left = self._left_under_ceiling(usage, ceiling_cents)
         if left < 0:
             return 0.0
@@ -169,7 +173,7 @@ class Tariff:
         return -_as_fraction(1) if (self.min_cents or 0) > ceiling_cents else ceiling_cents - due
 
     def _rates_ahead(self, usage: Usage) -> Iterator[tuple[Rates, int]]:
-        """The rates of the coming week and for how many ms each holds."""
+        """Yield the rates of the coming week and for how many ms each holds."""
         rates, at_ms = self.rates_by_window(), usage.at_ms
         if at_ms is None:
             dearest = (max((v for r in rates if (v := getattr(r, k)) is not None), default=None) for k in _KINDS)
@@ -183,7 +187,7 @@ class Tariff:
             at_ms = next_ms
 
     def _cents_per_ms(self, rates: Rates, usage: Usage, power_w: float, passed_ms: int) -> Fraction:
-        """Cents that one more ms costs."""
+        """Return the cents that one more ms costs."""
         wh, charging_ms, idle_ms = _as_fraction(power_w) / 3_600_000, 0, 0
         if usage.charging or (power_w > 0 and usage.charging is not False):
             charging_ms = 1
@@ -214,7 +218,7 @@ class Tariff:
 
     @classmethod
     def from_record(cls, r: Mapping[str, Any]) -> Tariff:
-        """Read back what ``record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
+        """Read back what ``to_record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         windows = tuple(
             Window(
                 tuple(parse_unsigned(d) for d in days),
@@ -240,8 +244,9 @@ _ONCE = (*_KINDS, "session", "other", "vat_percent")
 
 
 def parse_rate(value: object) -> Decimal:
-    """A rate as it is written: a text or a whole number, or a number with a point (what a person wrote is its shortest
-    form). Raises ``ValueError``: no number, below 0, beyond reason, or finer than ``DECIMALS``."""
+    """Parse a rate as it is written: a text or a whole number, or a number with a point (what a
+    person wrote is its shortest form). Raises ``ValueError``: no number, below 0, beyond reason, or
+    finer than ``DECIMALS``."""
     from decimal import Decimal, DecimalException
 
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
@@ -262,7 +267,8 @@ def _window_rates(window: Rates, always: Rates) -> Rates:
 
 
 def _week_edges(windows: tuple[Window, ...]) -> tuple[tuple[int, int], ...]:
-    """Minute of the week and window from there on. A window whose end is not after its begin goes through midnight."""
+    """Return each minute of the week at which a window begins, with that window. A window whose end
+    is not after its begin goes through midnight."""
     if not windows:
         return ((0, 0),)
     begins: dict[int, int] = {}
@@ -292,7 +298,7 @@ def _as_fraction(value: Any) -> Fraction:
 
 
 def _round_half_up(amount: Fraction) -> int:
-    """Half up; amounts are never below 0."""
+    """Round half up; amounts are never below 0."""
     return int((2 * amount + 1) // 2)
 
 

@@ -30,20 +30,22 @@ def adhoc_tariff_values(site: StationState, evse: EvseRecord, now: Moment) -> Va
 def agreed_tariff_values(
     site: StationState, evse: EvseRecord, message: tuple[MessageContent, ...], now: Moment
 ) -> Values:
-    """The price for the driver who is here, before energy flows: of who pays here the tariff, of others what the
-    backend says."""
+    """Return the price for the driver who is here, before energy flows: the tariff of a driver who
+    pays here, for others what the backend reports."""
     tariff = evse.authorization.tariff if evse.authorization is not None else None
     return agreed_price_values(site, message) if tariff is None else tariff_values(site, tariff, now)
 
 
 def session_cost_values(site: StationState, evse: EvseRecord, register_wh: int, now: Moment) -> Values:
-    """The price and what it has come to so far, likewise."""
+    """Return the price and the cost so far: of a driver who pays here by the bill, of others by the
+    backend."""
     bill = bill_of_session(evse, evse.session.id) if evse.session is not None else None
     return bill_values(site, bill, now) if bill is not None else running_cost_values(site, evse, register_wh, now)
 
 
 def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
-    """What a bank card is charged; or what the station reckons, as long as the backend says nothing of the cost."""
+    """Return the bill of a bank card; or the station's estimate, as long as the backend reports no
+    cost."""
     account = evse.account
     told = account is not None and account.session == session and account.cost is not None
     bills = (evse.bill, None if told else evse.reckoned)
@@ -51,8 +53,8 @@ def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
 
 
 def bill_values(site: StationState, bill: DriverBill, now: Moment) -> Values:
-    """The very amount that is settled; in the end with its parts (``bill_...``) and the VAT in it, before that with the
-    prices."""
+    """Return the very amount that is settled; in the end with its parts (``bill_...``) and the VAT
+    in it, before that with the prices."""
     values: Values = {
         "cost_micro": bill.cents * 10**4,
         "cost_decimals": 2,
@@ -73,7 +75,7 @@ def bill_values(site: StationState, bill: DriverBill, now: Moment) -> Values:
 
 
 def cap_bill_parts(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tuple[str, int], ...]:
-    """Parts that add up to less than they come to, because no more was held."""
+    """Cap the parts of a bill at ``cents``, because no more was held."""
     over = sum(part for _, part in parts) - cents
     if over <= 0:
         return parts
@@ -82,8 +84,9 @@ def cap_bill_parts(parts: tuple[tuple[str, int], ...], cents: int) -> tuple[tupl
 
 
 def tariff_values(site: StationState, tariff: Tariff, now: Moment) -> Values:
-    """All that a session at this tariff may cost. Prices by the time of day: those of now, and from
-    ``tariff_next_at_utc_s`` on the ``tariff_next_...`` ones; nothing while the time is unknown."""
+    """Return all that a session at this tariff may cost. Prices by the time of day: those of now,
+    and from ``tariff_next_at_utc_s`` on the ``tariff_next_...`` ones; nothing while the time is
+    unknown."""
     rates, values = tariff.rates_by_window(), _once_values(tariff)
     if not tariff.windows:
         return values | _rate_values("tariff_", rates[0], tariff)
@@ -101,7 +104,7 @@ def tariff_values(site: StationState, tariff: Tariff, now: Moment) -> Values:
 
 
 def _next_price_change(plan: TariffPlan, rates: tuple[Rates, ...], at_ms: int) -> int | None:
-    """When something costs something else; None: not within a week."""
+    """Return when a price changes next; None: not within a week."""
     here, turn_ms = rates[plan.window_at(at_ms)], plan.next_edge_ms(at_ms)
     while turn_ms < at_ms + _WEEK_MS:
         if rates[plan.window_at(turn_ms)] != here:

@@ -55,7 +55,7 @@ class Transaction:
         return self.token is None and self.stop is None
 
     def to_record(self) -> dict[str, Any]:
-        """For ``Persist("tx", id, ...)``."""
+        """Return the value for ``Persist("tx", id, ...)``."""
         return {
             "evse": self.evse,
             "started": dump_record(self.started),
@@ -73,7 +73,7 @@ class Transaction:
 
     @classmethod
     def from_record(cls, key: str, r: Mapping[str, Any]) -> Transaction:
-        """Read back what ``record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
+        """Read back what ``to_record`` made. Raises ``UnreadableRecord``, ``KeyError``, ``TypeError``, ``ValueError``,
         ``OverflowError``."""
         return cls(
             id=key,

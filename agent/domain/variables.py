@@ -96,7 +96,7 @@ def _web_payment_variables(n: int) -> tuple[Variable, ...]:
 VARIABLES: dict[str, Variable] = {
     v.name: v
     for v in (
-        # authorisation
+        # authorization
         _make_variable("authorize_remote_start", False),
         _make_variable("auth_cache_enabled", True),
         _make_variable("auth_cache_lifetime_s", 0),
