@@ -19,7 +19,7 @@ class BankCard:
     brand: str = ""
 
     def is_another(self, read: BankCard) -> bool:
-        """Return whether it is surely the same card; without a mark it is not known."""
+        """Return whether it is surely another card; without a mark that is not known."""
         return bool(self.mark and read.mark) and self.mark != read.mark
 
 

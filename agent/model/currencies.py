@@ -22,7 +22,7 @@ OTHERS = {
 
 
 def currency_problem(code: str) -> str:
-    """Why nothing can be sold in it; "": it can."""
+    """Return why prices cannot be in this currency; "": they can."""
     if code in HUNDREDTHS:
         return ""
     if code in OTHERS:

@@ -28,7 +28,7 @@ _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def why_excessive(text: str) -> str | None:
-    """Why this text is too much to be read; None: it is not. The text need not be JSON."""
+    """Return why this text is too much to be read; None: it is not. The text need not be JSON."""
     if _count_brackets(text) <= DEPTH_MAX and _count_brackets(text) + text.count(",") <= VALUES_MAX:
         return None
     if text.count('"') - text.count('\\"') > 4 * VALUES_MAX:  # a value may have a name, each of two quotation marks
@@ -42,7 +42,7 @@ def why_excessive(text: str) -> str | None:
 
 
 def read_json(text: str | bytes, **options: Any) -> Any:
-    """As ``json.loads``, within the limits. Raises ``ValueError``, and nothing else."""
+    """Read JSON as ``json.loads`` does, within the limits. Raises ``ValueError``, and nothing else."""
     if isinstance(text, bytes):
         text = text.decode("utf-8-sig")
     if (why := why_excessive(text)) is not None:
@@ -60,7 +60,7 @@ def _bracket_depth(bare: str) -> int:
 
 
 def frame_head(text: str) -> tuple[int, str] | None:
-    """Message type and id of a frame that is not read; None where there are none."""
+    """Return message type and id of a frame that is not read; None where there are none."""
     match = _HEAD.match(text)
     if match is None:
         return None

@@ -2,8 +2,9 @@
 
     port: Annotated[int, Between(1, 65535)] = 502
 
-The agent's own tables and the settings classes of drivers are judged by the same rules, by ``check`` and by ``run``.
-A rule is any object with ``problem(value)``: what is wrong with the value, or "".
+The agent's own tables and the settings classes of drivers are judged by the same rules, by
+``check`` and by ``run``. A rule is any object with ``value_problem(value)``: what is wrong with the
+value, or "".
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ ModbusUnit: TypeAlias = Annotated[int, Between(0, 255)]
 
 
 def key_type(cls: type[Any], key: Field[Any]) -> Any:
-    """The type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a file has few."""
+    """Return the type of one key; ``typing.get_type_hints`` compiles those of all keys, of which a
+    file has few."""
     if not isinstance(key.type, str):
         return key.type
     home = next(c for c in cls.__mro__ if key.name in getattr(c, "__annotations__", {}))
@@ -129,7 +131,7 @@ def key_type(cls: type[Any], key: Field[Any]) -> Any:
 
 
 def split_type_and_rules(hint: Any) -> tuple[Any, tuple[Rule, ...]]:
-    """A type without its rules and without None, and the rules."""
+    """Return a type without its rules and without None, and the rules."""
     origin = typing.get_origin(hint)
     if origin is Annotated:
         inner, *rules = typing.get_args(hint)
@@ -145,8 +147,8 @@ def first_problem(rules: tuple[Rule, ...], value: Any) -> str:
 
 
 def settings_problems(settings: Any) -> list[str]:
-    """What breaks the rules of the settings' class, one line each, the key first: for settings that no file was read
-    for."""
+    """Return what breaks the rules of the settings' class, one line each, the key first: for
+    settings that no file was read for."""
     return [f"{where}: {said}" for where, said in _broken_rules(settings, "")]
 
 

@@ -11,11 +11,13 @@ _PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.
 
 
 def pem_certificates(text: str) -> list[str]:
-    """The certificates of a PEM file, one text each, in their order. Other parts of the file are left out."""
+    """Return the certificates of a PEM file, one text each, in their order. Other parts of the file
+    are left out."""
     return _PEM.findall(text)
 
 
 def certificate_fingerprint(certificate: str | bytes) -> str:
-    """SHA-256 of a certificate (PEM text or DER), shortened. Raises ``ValueError`` where the PEM text is none."""
+    """Return the SHA-256 of a certificate (PEM text or DER), shortened. Raises ``ValueError`` where
+    the PEM text is none."""
     der = ssl.PEM_cert_to_DER_cert(certificate) if isinstance(certificate, str) else certificate
     return hashlib.sha256(der).hexdigest()[:FINGERPRINT_DIGITS]

@@ -16,7 +16,7 @@ class Unfit(Exception):
 
 
 def read_secret(path: Path) -> bytes:
-    """Raises ``Unfit``."""
+
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -28,7 +28,7 @@ def read_secret(path: Path) -> bytes:
 
 
 def read_secret_text(path: Path) -> str:
-    """Without blanks and line ends around it. Raises ``Unfit``."""
+    """Read a secret text, without blanks and line ends around it. Raises ``Unfit``."""
     try:
         return read_secret(path).decode("utf-8").strip()
     except UnicodeDecodeError:
@@ -36,7 +36,8 @@ def read_secret_text(path: Path) -> str:
 
 
 def secret_text_problem(path: Path | None) -> str:
-    """What is wrong with a file that holds a password; "": nothing, or it comes with the service."""
+    """Return what is wrong with a file that holds a password; "": nothing, or it comes with the
+    service."""
     if path is None or is_credential_to_come(path):
         return ""
     try:
@@ -47,12 +48,13 @@ def secret_text_problem(path: Path | None) -> str:
 
 
 def is_credential_to_come(path: Path) -> bool:
-    """A credential that is not there yet: it comes with the service."""
+    """Return whether it is a credential that is not there yet: it comes with the service."""
     return _is_credential(path) and not path.exists()
 
 
 def _is_credential(path: Path) -> bool:
-    """systemd gives the service its right by an access list, which shows as a right of the group."""
+    """Return whether it is a credential of systemd, which gives the service access by an access
+    list; that shows as a right of the group."""
     folders = [CREDENTIALS]
     if given := os.environ.get("CREDENTIALS_DIRECTORY"):
         folders.append(Path(given))

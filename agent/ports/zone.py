@@ -32,7 +32,7 @@ class NoZone(ValueError):
 
 
 def load_time_zone(name: str) -> tzinfo:
-    """Raises ``NoZone``."""
+    """Return the time zone of this name or rule. Raises ``NoZone``."""
     import zoneinfo
 
     try:
@@ -46,7 +46,8 @@ def load_time_zone(name: str) -> tzinfo:
 
 
 def _of_rule(rule: str) -> tzinfo:
-    """A zone file (RFC 8536) in which nothing has ever changed and this rule holds for what comes."""
+    """Return a time zone from a zone file (RFC 8536) in which nothing has ever changed and this
+    rule holds for what comes."""
     import io
     import zoneinfo
 
@@ -83,13 +84,14 @@ def _zone_or_none(name: str) -> tzinfo | None:
 
 
 def local_time(utc_s: float, name: str) -> datetime:
-    """What a clock on the wall says. Where the zone is unknown it is UTC (its ``tzname()`` says so,
-    and the log, once): a station with a wrong clock on its screen charges all the same."""
+    """Return what a clock on the wall shows. Where the zone is unknown it is UTC (its ``tzname()``
+    says so, and the log, once): a station with a wrong clock on its screen charges all the same."""
     return datetime.fromtimestamp(utc_s, _zone_or_none(name) or UTC)
 
 
 def next_offset_change(utc_s: float, name: str) -> tuple[int, int | None, int]:
-    """Minutes east of UTC; when they change within eight days (seconds since 1970; None: not), and to what."""
+    """Return minutes east of UTC; when they change within eight days (seconds since 1970; None:
+    not), and to what."""
     before = _offset_min(utc_s, name)
     for day in range(1, 9):
         low, high = int(utc_s) + (day - 1) * DAY_S, int(utc_s) + day * DAY_S

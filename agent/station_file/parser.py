@@ -33,7 +33,7 @@ class Device:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a PIN or a password
 
     def without_keys(self, *keys: str) -> Device:
-        """Without the keys that are the agent's own."""
+        """Return the device without the keys that are the agent's own."""
         return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
 
@@ -51,8 +51,9 @@ def build_table(
     base: Path = Path(),
     given: Mapping[str, Any] | None = None,
 ) -> T:
-    """A frozen dataclass from a TOML table. Problems are added to ``wrong``; a wrong value is replaced by the default
-    so that the rest of the file is judged too. Drivers' settings classes are built by the same rules."""
+    """Build a frozen dataclass from a TOML table. Problems are added to ``wrong``; a wrong value is
+    replaced by the default so that the rest of the file is judged too. Drivers' settings classes
+    are built by the same rules."""
     if not isinstance(raw, Mapping):
         wrong.append(f"[{where}]: must be a table")
         raw = {}
@@ -82,7 +83,7 @@ _EMPTY: dict[Any, Any] = {int: 0, float: 0.0, str: "", bool: False, Path: Path()
 
 
 def _convert_value(hint: Any, value: Any, where: str, wrong: list[str], base: Path) -> Any:
-    """Of the key's type, and within its rules. Raises ``ValueError``."""
+    """Convert a value to the key's type and check its rules. Raises ``ValueError``."""
     plain, rules = split_type_and_rules(hint)
     converted = _typed_value(plain, value, where, wrong, base)
     if said := first_problem(rules, converted):
@@ -129,12 +130,12 @@ def _list_entry(hint: Any, value: Any, index: int, where: str, wrong: list[str],
 
 
 def _stands_alone(item: Any, value: Any) -> bool:
-    """One device or one path needs no list."""
+    """Return whether the value needs no list: one device, or one path."""
     return item is Device or (item is Path and isinstance(value, str))
 
 
 def device_of(raw: Any, where: str, wrong: list[str]) -> Device | None:
-    """A device's table; None: there is none, or it names no driver (a problem)."""
+    """Return a device's table; None: there is none, or it names no driver (a problem)."""
     if raw is None:
         return None
     if not isinstance(raw, dict) or not isinstance(raw.get("driver"), str):
@@ -149,7 +150,8 @@ def devices_of(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
 
 
 def nearest_words(word: str, known: typing.Iterable[str]) -> list[str]:
-    """What was probably meant: the most alike, or else the ones of which ``word`` is a part."""
+    """Return what was probably meant: the word most alike, or else those of which ``word`` is a
+    part."""
     import difflib
 
     known = list(known)
@@ -157,11 +159,12 @@ def nearest_words(word: str, known: typing.Iterable[str]) -> list[str]:
 
 
 def did_you_mean_key(key: str, known: typing.Iterable[str]) -> str:
-    """For the end of a complaint about an unknown key."""
+    """Return the end of a complaint about an unknown key."""
     return did_you_mean(key, known, "known")
 
 
 def did_you_mean(word: str, known: typing.Iterable[str], others: str) -> str:
-    """For the end of a complaint about ``word``: what was probably meant, or (``others``: all that there is)."""
+    """Return the end of a complaint about ``word``: what was probably meant, or (``others``: all
+    that there is)."""
     near = nearest_words(word, known)
     return f" (did you mean {near[0]!r}?)" if near else f"; {others}: {', '.join(sorted(known))}"

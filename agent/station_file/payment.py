@@ -71,7 +71,8 @@ SOME_WH = 1000.0
 
 
 def uncovered_holds(file: StationFile, offers: Mapping[EvseId, AdhocTariff]) -> list[str]:
-    """With a hold that is eaten up by fees, minimum and reserve every card is taken, and every session ends at once."""
+    """Return complaints about holds that fees, minimum and reserve use up: every card would be
+    taken, and every session would end at once."""
     held = payment_terms(file, [])
     if held is None or held.amount_cents < 1:
         return []
@@ -97,13 +98,14 @@ def remaining_terms(file: StationFile) -> PaymentTerms:
 
 
 def stranded_payments(records: Mapping[str, Any], file: StationFile) -> list[str]:
-    """Ids of unfinished payments whose terminal the file has no more: nothing of them can be charged or let go."""
+    """Return the ids of unfinished payments whose terminal is no longer in the file: they can be
+    neither charged nor released."""
     there, finished = _evses_by_terminal(file), {s.value for s in FINISHED}
     return [k for k, r in records.items() if r.get("state") not in finished and r.get("terminal") not in there]
 
 
 def unused_terminals(file: StationFile) -> list[str]:
-    """Complaints of a file with which a terminal would never wait for a card."""
+    """Return complaints about a file with which a terminal would never wait for a card."""
     if not _evses_by_terminal(file):
         return []
     missing = [] if file.payment is not None else ["terminal: no card can be charged without [payment] amount_cents"]
@@ -112,7 +114,8 @@ def unused_terminals(file: StationFile) -> list[str]:
 
 
 def meters_without_class(file: StationFile) -> list[str]:
-    """Complaints about meters that bank cards pay by, and whose accuracy class the file does not say (decision 18)."""
+    """Return complaints about meters that bank cards pay by and whose accuracy class is not in the
+    file (decision 18)."""
     if file.payment is None:
         return []
     paid = {n for outlets in _evses_by_terminal(file).values() for n in outlets}
@@ -126,14 +129,14 @@ def meters_without_class(file: StationFile) -> list[str]:
 
 
 def _evses_by_terminal(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
-    """Each terminal and the outlets that it serves: its own, or all that have none."""
+    """Return each terminal and the outlets that it serves: its own, or all that have none."""
     own = {e.number: (e.number,) for e in file.evses if e.terminal is not None}
     shared = tuple(e.number for e in file.evses if e.terminal is None)
     return own | ({STATION: shared} if file.terminal is not None and shared else {})
 
 
 def _currency_conflict(file: StationFile, outlets: tuple[EvseId, ...]) -> str:
-    """What is wrong with the prices at one terminal; "": nothing."""
+    """Return what is wrong with the prices at one terminal; "": nothing."""
     tariffs = (e.tariff or file.tariff for e in file.evses if e.number in outlets)
     named = (t.get("currency", "EUR") for t in tariffs if isinstance(t, Mapping))
     found = sorted(

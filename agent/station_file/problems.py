@@ -34,13 +34,14 @@ class Problem:
     message: str
 
     def compiler_line(self, file: Path) -> str:
-        """As compilers write it, so that editors find the place."""
+        """Return the problem as compilers write it, so that editors find the place."""
         place = f"{file}:{self.line}:{self.column}" if self.line else str(file)
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 
 def place_problems(file: Path, complaints: Sequence[str]) -> list[Problem]:
-    """By their place in the file; one that is said twice counts once."""
+    """Return the complaints as problems, by their place in the file. A repeated complaint counts
+    once."""
     try:
         text = file.read_text("utf-8")
         raw, places = tomllib.loads(text), key_positions(text)
@@ -66,7 +67,7 @@ def _place_problem(raw: dict[str, Any], places: dict[toml_positions.Path, tuple[
 
 
 def _backend_path(raw: dict[str, Any], name: str) -> str:
-    """The path of a backend that a complaint calls by its name."""
+    """Return the path of a backend that a complaint calls by its name."""
     further = raw.get("backends", [])
     for number, table in enumerate(further if isinstance(further, list) else (), 1):
         if isinstance(table, dict) and table.get("name") == name:
@@ -75,7 +76,8 @@ def _backend_path(raw: dict[str, Any], name: str) -> str:
 
 
 def _with_key(raw: Any, path: str, message: str) -> tuple[str, str]:
-    """What is said of a table may begin with the key, or the keys, that it is about."""
+    """Return path and message with the key in the path. A message about a table may begin with the
+    key, or the keys, that it is about."""
     keys = re.match(rf"({_NAME}(?:, {_NAME})*): ", message)
     table = list(_path_steps(raw, path))[-1:]
     if keys is None or not table or not isinstance(table[0][1], dict):
@@ -88,7 +90,7 @@ def _with_key(raw: Any, path: str, message: str) -> tuple[str, str]:
 
 
 def _path_steps(raw: Any, path: str) -> Iterator[tuple[toml_positions.Path, Any]]:
-    """The part of the path that the file has, step by step from the top, and what is there."""
+    """Yield the part of the path that the file has, step by step from the top, and what is there."""
     done: toml_positions.Path = ()
     for step in re.finditer(r"([A-Za-z0-9_-]+)(?:\[(\d+)\])?", path):
         name, index = step.groups()

@@ -43,7 +43,7 @@ def load_station_file(path: Path) -> StationFile:
 
 
 def read_station_file(path: Path) -> dict[str, Any]:
-    """Not judged yet. Raises ``SettingsError``."""
+    """Read the tables of a station file without judging them. Raises ``SettingsError``."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as e:
@@ -108,7 +108,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
 
 
 def _parse_power(raw: Any, wrong: list[str]) -> Power | None:
-    """Two keys are the agent's own, the rest is the driver's."""
+    """Parse the ``[power]`` table: two keys are the agent's own, the rest is the driver's."""
     device = device_of(raw, "power", wrong)
     if device is None:
         return None
@@ -130,7 +130,7 @@ def _meter_policy(evse: Evse, raw: Mapping[str, Any], wrong: list[str]) -> Meter
 
 
 def meter_policy(device: Device, where: str, kind: str, wrong: list[str]) -> MeterPolicy:
-    """What a meter's table demands (docs/decisions/0018): class, and the evidence of it."""
+    """Return what a meter's table demands (docs/decisions/0018): class, and the evidence of it."""
     table = {("accuracy_class" if k == "class" else k): device.options[k] for k in OWN_METER if k in device.options}
     serial = device.options.get("serial", "")
     found: list[str] = []
@@ -213,7 +213,8 @@ def _parse_backend(raw: Any, where: str, station: Station, wrong: list[str], bas
 
 
 def _is_reported(wrong: Sequence[str], path: str) -> bool:
-    """A value that was not accepted is replaced by the default: what follows from that is no mistake of its own."""
+    """Return whether a problem of this path is reported already. A value that was not accepted is
+    replaced by the default: what follows from that is no mistake of its own."""
     return any(w.startswith((f"{path}:", f"{path}[")) for w in wrong)
 
 

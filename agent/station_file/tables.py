@@ -107,7 +107,7 @@ class Backend:
 
     @property
     def connection_url(self) -> str:
-        """``url`` with the charge point id appended, unless it ends with it already."""
+        """Return ``url`` with the charge point id appended, unless it ends with it already."""
         if self.charge_point_id_in_url == "absent":
             return self.url
         tail = self.url.rstrip("/").rsplit("/", 1)[-1]

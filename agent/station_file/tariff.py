@@ -76,7 +76,7 @@ class TariffTable:
 
 
 def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTariff]:
-    """What each outlet costs; one line per mistake is added to ``wrong``."""
+    """Return the ad-hoc tariff of each outlet; one line per mistake is added to ``wrong``."""
     station = _read_tariff(file.tariff, "tariff", wrong)
     made: dict[EvseId, AdhocTariff] = {}
     for evse in file.evses:
@@ -98,7 +98,8 @@ def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTari
 
 
 def without_a_terminal(file: StationFile, made: Mapping[EvseId, AdhocTariff]) -> list[str]:
-    """Regulation (EU) 2023/1804, 5(1): from 50 kW on a code to scan is not enough."""
+    """Return complaints about fast outlets without a card reader. From 50 kW on a code to scan is
+    not enough (Regulation (EU) 2023/1804, 5(1))."""
     if file.station.pool_terminal or file.terminal is not None:
         return []
     return [
@@ -116,7 +117,7 @@ def _unlawful_price_problem(where: str, evse: Evse, key: str) -> str:
 
 
 def _read_tariff(raw: Any, where: str, wrong: list[str]) -> tuple[Tariff | None, bool]:
-    """The tariff, and whether the backend's word comes first."""
+    """Read a tariff table. Returns the tariff, and whether the backend's price comes first."""
     if raw is None:
         return None, False
     found: list[str] = []
@@ -172,14 +173,14 @@ def _read_window(table: WindowTable, where: str, wrong: list[str]) -> Window | N
 
 
 def _minute_of_day(text: str) -> int | None:
-    """Of the day, 0 to 1440; None: no time."""
+    """Return the minute of the day, 0 to 1440; None: no time."""
     found = re.fullmatch(r"([01]?[0-9]|2[0-4]):([0-5][0-9])", text)
     minute = 60 * int(found[1]) + int(found[2]) if found else 1441
     return minute if minute <= 1440 else None
 
 
 def _conflicting_keys(tariff: Tariff, table: TariffTable, where: str) -> list[str]:
-    """What is right by itself but not together."""
+    """Return complaints about keys that are right alone but not together."""
     occupied = any(r.occupancy for r in tariff.rates_by_window())
     least, most = tariff.min_cents, tariff.max_cents
     priced = [getattr(r, k) for r in tariff.rates_by_window() for k in _PER] + [tariff.session, tariff.other]
@@ -194,7 +195,7 @@ def _conflicting_keys(tariff: Tariff, table: TariffTable, where: str) -> list[st
 
 
 def _week_coverage_problems(windows: tuple[Window, ...], where: str) -> list[str]:
-    """A minute of the week that no window has, or that two have."""
+    """Return a complaint about a minute of the week that no window has, or that two have."""
     if not windows:
         return []
     taken: dict[int, int] = {}

@@ -23,7 +23,8 @@ _OTHER = re.compile(r"[^,\]}#\n]+")
 
 
 def key_positions(text: str) -> dict[Path, tuple[int, int]]:
-    """Line and column, both from 1, by path. The same path twice (a table that is written in parts) keeps the first."""
+    """Return line and column, both from 1, by path. The same path twice (a table that is written in
+    parts) keeps the first."""
     return _Reader(text).read_positions()
 
 
@@ -65,7 +66,8 @@ class _Reader:
         return path
 
     def _enter_table(self, path: Path, at: int) -> Path:
-        """The table that a header means by a name above the last one: of a list of tables the newest."""
+        """Return the table that a header refers to by a name before the last one: of a list of
+        tables the newest."""
         self._note_position(path, at)
         return (*path, self._lengths[path] - 1) if path in self._lengths else path
 
@@ -78,7 +80,7 @@ class _Reader:
         self._read_value(path)
 
     def _read_key(self) -> list[tuple[str, int]]:
-        """The names of a dotted key and where each begins; stands at the character after it."""
+        """Read the names of a dotted key and where each begins; stop at the character after it."""
         names: list[tuple[str, int]] = []
         while True:
             begin = self._skip_blanks()
@@ -136,7 +138,7 @@ class _Reader:
         return found.group()
 
     def _skip_blanks(self) -> int:
-        """Over blanks, line ends and comments."""
+        """Skip blanks, line ends and comments."""
         found = _BLANK.match(self._text, self._at)
         self._at = found.end() if found else self._at
         return self._at
