@@ -337,7 +337,7 @@ class Station:
         notify_systemd("READY=1\nSTATUS=in service")
 
     def _clock_changed(self, boot: Boot) -> None:
-        off_s = self.clock.rtc_off_s
+        off_s = self.clock.rtc_deviation_s
         if off_s is not None and abs(off_s) > RTC_OFF_S and not self.clock.hurried:
             log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
         self.engine.remember_fact("boot", str(boot.number), boot.to_record())

@@ -115,7 +115,7 @@ class Clock:
         return min([guess, *later]) if not later or min(later) > low else low
 
     @property
-    def rtc_off_s(self) -> float | None:
+    def rtc_deviation_s(self) -> float | None:
         """How far the board's real-time clock is from trusted time: for a technician, never for a stamp."""
         offset = self.boot.offset_s
         return None if offset is None else self._rtc() - (offset + self._t_s())

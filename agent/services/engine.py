@@ -164,7 +164,7 @@ class Engine:
             if isinstance(order, SetRelease) and order.on and not saved:
                 self._refuse_release(order)
             elif order not in held and not (isinstance(order, SetRelease) and not order.on):
-                self._carry_out(order)
+                self._carry_out_order(order)
         self.after_event(None)
 
     # --- durability --------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Engine:
             for link in {link_of(queue) for queue, _ in batch.messages}:
                 self.links[link].queue_changed()
             for order in batch.promised:
-                self._carry_out(order)
+                self._carry_out_order(order)
         if self._failing:
             self._failing = False
             log.warning("the store takes records again")
@@ -225,7 +225,7 @@ class Engine:
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
-    def _carry_out(self, order: Order) -> None:
+    def _carry_out_order(self, order: Order) -> None:
         match order:
             case Send(link, message):
                 if not _durable_queue_of(link, message):

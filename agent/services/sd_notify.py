@@ -21,7 +21,7 @@ def notify_systemd(text: str) -> bool:
     return True
 
 
-def watchdog_s() -> float | None:
+def watchdog_period_s() -> float | None:
     """How often systemd wants to hear ``WATCHDOG=1`` (half of its patience), None if it does not."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

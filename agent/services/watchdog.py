@@ -7,7 +7,7 @@ import logging
 
 from agent.services.devices.board import LivenessSignal
 from agent.services.engine import Engine
-from agent.services.sd_notify import notify_systemd, watchdog_s
+from agent.services.sd_notify import notify_systemd, watchdog_period_s
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ PATIENCE_S = 5.0
 async def feed_watchdogs(engine: Engine, alive: LivenessSignal, boards: bool) -> None:
     """Runs for ever. With boards the question is asked often enough for their watchdogs; without, only as often as
     systemd asks for it, and not at all without a watchdog (an idle agent sleeps)."""
-    systemd_s = watchdog_s()
+    systemd_s = watchdog_period_s()
     periods = ([alive.period_s] if boards else []) + ([systemd_s] if systemd_s else [])
     if not periods:
         return

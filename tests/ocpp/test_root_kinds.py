@@ -14,7 +14,7 @@ from agent.assembly.domain_setup import unusable_certificates
 from agent.domain.backend_connection import ConnectFailure
 from agent.domain.certificates import CertificateUse
 from agent.services.keys import x509_certificates
-from agent.services.keys.firmware_signature import signer_accepted
+from agent.services.keys.firmware_signature import signer_problem
 from agent.services.keys.key_store import KeyStore, NamedFiles
 from agent.station_file.settings import load_station_file
 from tests.ocpp.test_link_tls import connects, trouble
@@ -35,7 +35,7 @@ def accepted_as_root(authority: Authority, folder: Path) -> dict[str, str]:
     return {
         "InstallCertificate": KeyStore(folder / "other").install_root(CertificateUse.CSMS_ROOT, authority.pem, 5, None),
         "CertificateSigned": pki.take_chain(signed, SERIAL, None).why,
-        "firmware": signer_accepted(pem(signer), [authority.pem.encode()]),
+        "firmware": signer_problem(pem(signer), [authority.pem.encode()]),
     }
 
 
@@ -105,7 +105,7 @@ def test_a_signer_of_firmware_with_a_weak_key_is_refused(tmp_path: Path, name: s
     authority = Authority(tmp_path)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Firmware")])
     weak = pem(authority.certify(subject, WEAK[name]().public_key()))
-    assert "certificate 1 of its chain has a" in signer_accepted(weak, [authority.pem.encode()])
+    assert "certificate 1 of its chain has a" in signer_problem(weak, [authority.pem.encode()])
 
 
 def test_other_keys_of_today_are_strong(tmp_path: Path) -> None:

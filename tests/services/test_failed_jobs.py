@@ -163,8 +163,8 @@ FILE_ORDERS: list[tuple[Order, Event | None]] = [
     (SendLog("s", "http://127.0.0.1:1/x", name="log.zip"), LogSent("s", "UploadFailure")),
 ]
 FILE_WORK = (
-    "agent.services.keys.firmware_signature.signer_accepted", "agent.services.files.transfer.fetch_file",
-    "agent.services.keys.firmware_signature.signed_by",
+    "agent.services.keys.firmware_signature.signer_problem", "agent.services.files.transfer.fetch_file",
+    "agent.services.keys.firmware_signature.signature_problem",
     "agent.services.files.transfer.partial_file.forget_file", "agent.services.files.zip_file.pack_zip",
     "agent.services.files.transfer.send_file",
 )  # fmt: skip

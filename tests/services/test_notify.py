@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.services.sd_notify import notify_systemd, watchdog_s
+from agent.services.sd_notify import notify_systemd, watchdog_period_s
 
 
 def test_a_datagram_reaches_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -37,6 +37,6 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch):
 def test_watchdog_half_of_the_patience_and_only_for_us(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    assert watchdog_s() == 15.0
+    assert watchdog_period_s() == 15.0
     monkeypatch.setenv("WATCHDOG_PID", "1")
-    assert watchdog_s() is None
+    assert watchdog_period_s() is None

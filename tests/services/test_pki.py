@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from agent.domain.certificates import CertificateUse, HashData
 from agent.services.keys import x509_certificates
-from agent.services.keys.firmware_signature import signer_accepted
+from agent.services.keys.firmware_signature import signer_problem
 from agent.services.keys.key_store import KeyStore, NamedFiles
 from tests.support.certificate_authorities import Authority, pem
 
@@ -218,7 +218,7 @@ def test_so_many_and_no_more_but_the_same_again(pki: KeyStore) -> None:
 def test_hashes_are_those_of_another_implementation(name: str, algorithm: type[hashes.HashAlgorithm]) -> None:
     own = CPO.certify(named("leaf"), STRANGER.key.public_key())
     request = ocsp.OCSPRequestBuilder().add_certificate(own, CPO.certificate, algorithm()).build()
-    ours = x509_certificates.hash_data(own, CPO.certificate, name)
+    ours = x509_certificates.certificate_hash_data(own, CPO.certificate, name)
     assert ours.issuer_name == request.issuer_name_hash.hex()
     assert ours.issuer_key == request.issuer_key_hash.hex()
     assert ours.serial == f"{request.serial_number:x}"
@@ -229,7 +229,7 @@ def test_hashes_are_those_of_another_implementation(name: str, algorithm: type[h
 
 @pytest.mark.parametrize("algorithm", x509_certificates.ALGORITHMS)
 def test_a_root_goes_by_its_hashes_once(pki: KeyStore, algorithm: str) -> None:
-    named = x509_certificates.hash_data(CPO.certificate, CPO.certificate, algorithm)
+    named = x509_certificates.certificate_hash_data(CPO.certificate, CPO.certificate, algorithm)
     assert pki.delete_root(named, True) == "Failed"  # the last one that the connection hangs on
     pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
     pki.root_used("a", STRANGER.certificate.public_bytes(Encoding.DER))
@@ -242,7 +242,7 @@ def test_a_root_goes_by_its_hashes_once(pki: KeyStore, algorithm: str) -> None:
 @pytest.mark.parametrize("spare_last", [True, False])
 def test_the_root_that_a_connection_hangs_on_stays(pki: KeyStore, spare_last: bool) -> None:
     pki.install_root(CertificateUse.CSMS_ROOT, STRANGER.pem, 5, None)
-    ours, other = (x509_certificates.hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
+    ours, other = (x509_certificates.certificate_hash_data(a.certificate, a.certificate) for a in (CPO, STRANGER))
     pki.root_used("a", CPO.certificate.public_bytes(Encoding.DER))
     pki.root_used("b", STRANGER.certificate.public_bytes(Encoding.DER))
     assert [pki.delete_root(root, spare_last) for root in (ours, other)] == ["Failed", "Failed"]
@@ -257,13 +257,16 @@ def test_while_nobody_knows_which_root_it_is_all_stay(pki: KeyStore, roots: tupl
         pki.root_used("a", root)
     for authority in (CPO, STRANGER):
         assert (
-            pki.delete_root(x509_certificates.hash_data(authority.certificate, authority.certificate), True) == "Failed"
+            pki.delete_root(x509_certificates.certificate_hash_data(authority.certificate, authority.certificate), True)
+            == "Failed"
         )
-    assert pki.delete_root(x509_certificates.hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
+    assert (
+        pki.delete_root(x509_certificates.certificate_hash_data(CPO.certificate, CPO.certificate), False) == "Accepted"
+    )
 
 
 def hashes_of(authority: Authority) -> HashData:
-    return x509_certificates.hash_data(authority.certificate, authority.certificate)
+    return x509_certificates.certificate_hash_data(authority.certificate, authority.certificate)
 
 
 @pytest.mark.parametrize("use", CertificateUse)
@@ -315,16 +318,16 @@ def test_the_own_certificate_of_the_station_file_cannot_be_deleted(tmp_path: Pat
     pki = KeyStore(tmp_path / "pki", NamedFiles(own=(file,)))
     if issuer_is_known:
         pki.install_root(CertificateUse.CSMS_ROOT, CPO.pem, 5, None)
-    assert pki.delete_root(x509_certificates.hash_data(own, CPO.certificate), False) == "Failed"
+    assert pki.delete_root(x509_certificates.certificate_hash_data(own, CPO.certificate), False) == "Failed"
     other = CPO.certify(named("SN-2"), STRANGER.key.public_key())
-    assert pki.delete_root(x509_certificates.hash_data(other, CPO.certificate), False) == "NotFound"
+    assert pki.delete_root(x509_certificates.certificate_hash_data(other, CPO.certificate), False) == "NotFound"
 
 
 @pytest.mark.parametrize("signer", [CPO, SUB])
 def test_its_own_certificate_cannot_be_deleted(pki: KeyStore, signer: Authority) -> None:
     chain = signer.sign(pki.make_request("SN-1", "")) + (SUB.pem if signer is SUB else "")
     taken = pki.take_chain(chain, "SN-1", None)
-    assert pki.delete_root(x509_certificates.hash_data(leaf(chain), signer.certificate), False) == "Failed"
+    assert pki.delete_root(x509_certificates.certificate_hash_data(leaf(chain), signer.certificate), False) == "Failed"
     assert pki.client_certificate(taken.id) is not None
 
 
@@ -357,7 +360,7 @@ def test_whatever_is_done_what_is_there_is_complete(
             assert (pki.install_root(CertificateUse.CSMS_ROOT, MADE[n].pem, 2, None) == "") is not full
             roots |= set() if full else {n}
         elif what == "delete":
-            named = x509_certificates.hash_data(MADE[n].certificate, MADE[n].certificate)
+            named = x509_certificates.certificate_hash_data(MADE[n].certificate, MADE[n].certificate)
             assert pki.delete_root(named, False) == ("Accepted" if n in roots else "NotFound")
             roots -= {n}
         elif what == "sign":
@@ -396,7 +399,7 @@ def test_whatever_a_backend_sends_is_an_answer_and_no_end(changes: list[tuple[in
         pki = KeyStore(Path(folder))
         same = bytes(changed) == DER
         assert (pki.install_root(CertificateUse.CSMS_ROOT, text, 5, None) == "") is same
-        assert (signer_accepted(text, [CPO.pem.encode()]) == "") is same
+        assert (signer_problem(text, [CPO.pem.encode()]) == "") is same
         assert pki.take_chain(text, "SN-1", None).why
 
 
@@ -404,7 +407,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path[:0] = [sys.argv[2]]
-from authorities import Authority, pem
+from tests.support.certificate_authorities import Authority, pem
 from agent.domain.certificates import CertificateUse
 from agent.services.keys.key_store import NamedFiles, KeyStore
 root, pki = Authority(), KeyStore(Path(sys.argv[1]))
@@ -419,7 +422,7 @@ while True:
 
 def test_kill_9_never_leaves_half_a_key_or_certificate(tmp_path: Path) -> None:
     draw = random.Random(12)
-    tests = str(Path(__file__).parents[1])
+    tests = str(Path(__file__).parents[2])
     for n in range(4):
         path = tmp_path / str(n)
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), tests], stdout=subprocess.PIPE)

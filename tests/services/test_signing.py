@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from agent.services.keys.firmware_signature import signed_by, signer_accepted
+from agent.services.keys.firmware_signature import signature_problem, signer_problem
 from tests.support.firmware_signers import Maker
 
 CONTENT = b"firmware" * 1000
@@ -30,11 +30,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_signed_by_elliptic_curve(maker: Maker, file: Path) -> None:
-    assert signed_by(file, maker.certificate, maker.sign(CONTENT)) == ""
-    assert "not signed" in signed_by(file, maker.certificate, maker.sign(CONTENT + b"!"))
-    assert "not signed" in signed_by(file, Maker().certificate, maker.sign(CONTENT))
-    assert signed_by(file, "nonsense", maker.sign(CONTENT))
-    assert signed_by(file.with_name("none"), maker.certificate, maker.sign(CONTENT))
+    assert signature_problem(file, maker.certificate, maker.sign(CONTENT)) == ""
+    assert "not signed" in signature_problem(file, maker.certificate, maker.sign(CONTENT + b"!"))
+    assert "not signed" in signature_problem(file, Maker().certificate, maker.sign(CONTENT))
+    assert signature_problem(file, "nonsense", maker.sign(CONTENT))
+    assert signature_problem(file.with_name("none"), maker.certificate, maker.sign(CONTENT))
 
 
 @pytest.mark.parametrize("salt", [padding.PSS.DIGEST_LENGTH, padding.PSS.MAX_LENGTH, None])
@@ -49,20 +49,20 @@ def test_signed_by_rsa(file: Path, salt: object) -> None:
     pem = built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt) if salt is not None else padding.PKCS1v15()  # type: ignore[arg-type]
     said = base64.b64encode(key.sign(CONTENT, pss, hashes.SHA256())).decode()
-    assert signed_by(file, pem, said) == ""
-    assert signed_by(file, pem, said[:-8] + "AAAAAAA=") != ""
+    assert signature_problem(file, pem, said) == ""
+    assert signature_problem(file, pem, said[:-8] + "AAAAAAA=") != ""
 
 
 def test_only_an_installed_manufacturer_may_sign(maker: Maker) -> None:
     root = maker.root.encode()
-    assert signer_accepted(maker.certificate, [root]) == ""
-    assert "no installed" in signer_accepted(Maker("Stranger").certificate, [root])
-    assert "is installed" in signer_accepted(maker.certificate, [])
-    assert "no PEM" in signer_accepted("nonsense", [root])
+    assert signer_problem(maker.certificate, [root]) == ""
+    assert "no installed" in signer_problem(Maker("Stranger").certificate, [root])
+    assert "is installed" in signer_problem(maker.certificate, [])
+    assert "no PEM" in signer_problem("nonsense", [root])
     # a leaf is no authority: what it signs is not accepted
     other = Maker()
     forged = other._certificate("forged", other.key, "Maker firmware", maker.key, ca=False)
-    assert signer_accepted(forged + maker.certificate, [root]) != ""
+    assert signer_problem(forged + maker.certificate, [root]) != ""
 
 
 def key_usage(*named: str) -> x509.KeyUsage:
@@ -85,7 +85,7 @@ CODE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageO
 def test_what_the_manufacturer_signed_for_something_else_signs_no_firmware(
     maker: Maker, uses: list[x509.ExtensionType], accepted: bool
 ) -> None:
-    why = signer_accepted(maker.certificate_for(*uses), [maker.root.encode()])
+    why = signer_problem(maker.certificate_for(*uses), [maker.root.encode()])
     assert (why == "") is accepted
     assert accepted or "key usage" in why
 
@@ -101,7 +101,7 @@ def test_an_authority_signs_as_far_down_as_it_may(
     key, name = top.root_key, "Top"
     root = top._certificate(name, key, name, key, True, *uses, path_length=path_length)
     between = top._certificate("Middle", middle.root_key, name, key, True)
-    why = signer_accepted(middle.certificate + between, [root.encode()])
+    why = signer_problem(middle.certificate + between, [root.encode()])
     assert why == ("" if accepted else "no installed root certificate has signed it")
-    direct = signer_accepted(top.certificate, [root.encode()])
+    direct = signer_problem(top.certificate, [root.encode()])
     assert (direct == "") is (SIGNS not in uses)

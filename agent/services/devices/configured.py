@@ -207,12 +207,12 @@ def _device_context(file: StationFile, evse: EvseId, role: str, now: Callable[[]
         "outlet": of_evse.outlet if of_evse else "",
         "evses": {e.number: {"outlet": e.outlet, "kind": e.kind} for e in file.evses},
         "state_dir": station.state_dir,
-        "hold_hours": _hold_hours(file.payment),
+        "hold_hours": _payment_hold_hours(file.payment),
     }
     return Where(evse, role, now, config_dirs(file), facts)
 
 
-def _hold_hours(payment: Any) -> float:
+def _payment_hold_hours(payment: Any) -> float:
     """How many hours a bank may have to hold an amount. 0: the station takes no payments."""
     hours = payment.get("hold_hours", HOLD_HOURS) if isinstance(payment, Mapping) else 0.0
     return float(hours) if isinstance(hours, (int, float)) and 0 <= hours < 1e6 else 0.0  # others judge payments

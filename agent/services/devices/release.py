@@ -112,7 +112,7 @@ class Release:
         while True:
             await self._look.wait()
             self._look.clear()
-            while self._in_doubt:
+            while self._withdrawal_unconfirmed:
                 number, state = self._acknowledged, None
                 try:
                     state, lost = await port.state(), 0
@@ -127,7 +127,7 @@ class Release:
                     pause_s = min(2 * pause_s, LOOK_MOST_S)
 
     @property
-    def _in_doubt(self) -> bool:
+    def _withdrawal_unconfirmed(self) -> bool:
         """The board has acknowledged the last withdrawal, and has not been seen to obey it."""
         return (
             not self.wanted
@@ -146,7 +146,7 @@ class Release:
         elif state.contactor is not True and self._confirmed != number:
             self._confirmed = number
             self._on_withdrawn()
-        return not self._in_doubt and not state.released
+        return not self._withdrawal_unconfirmed and not state.released
 
     async def give_release(self, port: Any) -> None:
         """Raises ``Refused`` after the refusal is reported, or the order is to be repeated."""

@@ -109,13 +109,13 @@ class DeviceSupervisor:
             self.trouble = str(error)
             log.warning("%s: %s", self.name, error)
         if (self._failures >= PATIENCE or isinstance(error, Broken)) and self._raised is None:
-            self._raised = self.fault_of(error)
+            self._raised = self.fault_for_error(error)
             self._post(FaultRaised(self.evse, self._raised))
         self.seen.set()
         wait_s = BROKEN_S if isinstance(error, Broken) else BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
         await asyncio.sleep(wait_s)
 
-    def fault_of(self, error: DeviceError) -> Fault:
+    def fault_for_error(self, error: DeviceError) -> Fault:
         return self.fault
 
 
@@ -220,7 +220,7 @@ class MeterSupervisor(DeviceSupervisor):
         self._live = self._live and order.purpose != "live"
         self._post(MeterFailed(self.evse, order.purpose))
 
-    def fault_of(self, error: DeviceError) -> Fault:
+    def fault_for_error(self, error: DeviceError) -> Fault:
         return Fault.METER_EXCHANGED if isinstance(error, Exchanged) else Fault.METER_SILENT
 
 

@@ -148,10 +148,10 @@ class FileOrders:
 
     async def _judge_signer(self, job: str, certificate: str) -> None:
         from agent.services.files.transfer.thread import run_in_thread
-        from agent.services.keys.firmware_signature import signer_accepted
+        from agent.services.keys.firmware_signature import signer_problem
 
         try:
-            why = await run_in_thread(signer_accepted, certificate, self._roots())
+            why = await run_in_thread(signer_problem, certificate, self._roots())
         except OSError as e:
             why = f"the manufacturers' root certificates cannot be read ({e})"
         if why:
@@ -174,9 +174,9 @@ class FileOrders:
 
     async def _check_firmware(self, job: str, certificate: str, signature: str) -> None:
         from agent.services.files.transfer.thread import run_in_thread
-        from agent.services.keys.firmware_signature import signed_by
+        from agent.services.keys.firmware_signature import signature_problem
 
-        why = await run_in_thread(signed_by, self.firmware_image, certificate, signature)
+        why = await run_in_thread(signature_problem, self.firmware_image, certificate, signature)
         if why:
             log.warning("firmware: the signature does not fit: %s", why)
         self._post(FirmwareChecked(job, not why))
@@ -285,11 +285,11 @@ class UpdaterSupervisor(DeviceSupervisor):
                     await _without_defect(port.commit())
                 elif order[0] in self._waiting:
                     self._waiting[order[0]].cancel()
-                    await self._do_install(port, *order)
+                    await self._run_installation(port, *order)
         finally:
             self._port = None
 
-    async def _do_install(self, port: Any, job: str, file: Path) -> None:
+    async def _run_installation(self, port: Any, job: str, file: Path) -> None:
         try:
             outcome = InstallOutcome.REBOOT if await _without_defect(port.install(file)) else InstallOutcome.DONE
         except Refused as e:

@@ -11,7 +11,7 @@ from typing import Any
 CHUNK = 1024 * 1024
 
 
-def signer_accepted(certificate: str, roots: list[bytes]) -> str:
+def signer_problem(certificate: str, roots: list[bytes]) -> str:
     """Is it a certificate of one of these authorities, directly or by the chain that comes with it, and
     for signing? An authority signs much else: clients, servers."""
     from agent.services.keys import x509_certificates
@@ -23,12 +23,12 @@ def signer_accepted(certificate: str, roots: list[bytes]) -> str:
         return "it is no PEM certificate"
     if not trusted:
         return "no manufacturer's root certificate is installed"
-    if not x509_certificates.signs_code(chain[0]):
+    if not x509_certificates.allows_code_signing(chain[0]):
         return "it is for other things than signing firmware (its key usage)"
-    return x509_certificates.leads_to(chain, trusted, x509_certificates.station_time(None))
+    return x509_certificates.chain_problem(chain, trusted, x509_certificates.station_time(None))
 
 
-def signed_by(file: Path, certificate: str, signature: str) -> str:
+def signature_problem(file: Path, certificate: str, signature: str) -> str:
     """SHA-256 over the whole file; RSA with PSS (any salt length) or PKCS#1 v1.5, or ECDSA."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa

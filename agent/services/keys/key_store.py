@@ -127,7 +127,7 @@ class KeyStore:
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         secret = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
         unanswered = [n for n in self._names if n.endswith(".key") and f"{n[:-4]}.pem" not in self._names]
-        self._write_file(f"{_id_of(key.public_key())}.key", secret)
+        self._write_file(f"{_public_key_id(key.public_key())}.key", secret)
         self._remove_files(unanswered)
         return made.public_bytes(pem).decode("ascii")
 
@@ -139,16 +139,16 @@ class KeyStore:
         try:
             certificates = x509_certificates.read_certificates(chain)
             own = certificates[0]
-            id_ = _id_of(own.public_key())
+            id_ = _public_key_id(own.public_key())
         except (ValueError, UnicodeEncodeError):
             return Taken(why="it is no PEM certificate")
         if f"{id_}.key" not in self._names:
             return Taken(why="it is of no key that this station has made")
         if x509_certificates.common_name(own) != name:
             return Taken(why=f"its common name is not the serial number {name}")
-        if why := x509_certificates.leads_to(certificates, list(self._trusted_certificates()), now):
+        if why := x509_certificates.chain_problem(certificates, list(self._trusted_certificates()), now):
             return Taken(why=why)
-        self._write_file(f"{id_}.pem", b"".join(map(_to_pem, certificates)))
+        self._write_file(f"{id_}.pem", b"".join(map(_certificate_pem, certificates)))
         return Taken(id_, own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
 
     def keep_certificates(self, ids: tuple[str, ...]) -> None:
@@ -172,7 +172,7 @@ class KeyStore:
         mark = f"{HEADS[use]}{_certificate_fingerprint(chain[0])}"
         if f"{mark}.pem" not in self._names and self._installed_count() >= most:
             return f"{most} roots are installed already"
-        self._write_file(f"{mark}.pem", _to_pem(chain[0]))
+        self._write_file(f"{mark}.pem", _certificate_pem(chain[0]))
         self._remove_files([n for n in (f"{mark}{WITHDRAWN}",) if n in self._names])
         return ""
 
@@ -189,7 +189,7 @@ class KeyStore:
         return [
             (
                 certificate_fingerprint(pem),
-                InstalledCertificate(use, x509_certificates.hash_data(root, root, algorithm)),
+                InstalledCertificate(use, x509_certificates.certificate_hash_data(root, root, algorithm)),
             )
             for use in uses
             for path, pem in self._trusted_texts(use)
@@ -199,11 +199,11 @@ class KeyStore:
     def delete_root(self, named: HashData, spare_last: bool) -> str:
         """DeleteCertificateStatusEnumType. A root that a connection uses stays. ``spare_last``: the last one of central
         systems too, and all of them while it is not known which one is used. Raises ``OSError``."""
-        if self._is_own(named):
+        if self._is_own_certificate(named):
             return "Failed"
         for mark, root in self.installed_roots(tuple(CertificateUse), named.algorithm):
             if root.hashes.names_same_certificate(named):
-                if root.use is CertificateUse.CSMS_ROOT and self._is_needed(mark, spare_last):
+                if root.use is CertificateUse.CSMS_ROOT and self._must_keep_root(mark, spare_last):
                     return "Failed"
                 self._withdraw_root(root.use, mark)
                 return "Accepted"
@@ -216,13 +216,13 @@ class KeyStore:
             self._write_file(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
         self._remove_files([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
 
-    def _is_needed(self, mark: str, spare_last: bool) -> bool:
+    def _must_keep_root(self, mark: str, spare_last: bool) -> bool:
         used = frozenset(self._used.values())
         if spare_last and (len(self.trusted_pems(CertificateUse.CSMS_ROOT)) == 1 or not used or "" in used):
             return True
         return mark in used
 
-    def _is_own(self, named: HashData) -> bool:
+    def _is_own_certificate(self, named: HashData) -> bool:
         """One of our own certificates, signed over the air or named by the station file? Its issuer is in its chain or
         among the roots; where it is in neither, name and serial number have to do."""
         from agent.services.keys import x509_certificates
@@ -232,7 +232,7 @@ class KeyStore:
         trusted = list(self._trusted_certificates())
         for chain in filter(None, map(_read_certificates, (*chains, *self._named.own))):
             issuers = [c for c in (*chain[1:], *trusted) if x509_certificates.is_issued_by(chain[0], c)]
-            if x509_certificates.is_named(chain[0], issuers[0] if issuers else None, named):
+            if x509_certificates.matches_hash_data(chain[0], issuers[0] if issuers else None, named):
                 return True
         return False
 
@@ -304,7 +304,7 @@ def _parse_certificates(path: Path, pem: str) -> list[Certificate]:
         return []
 
 
-def _to_pem(cert: Certificate) -> bytes:
+def _certificate_pem(cert: Certificate) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
     return cert.public_bytes(serialization.Encoding.PEM)
@@ -316,7 +316,7 @@ def _certificate_fingerprint(cert: Certificate) -> str:
     return cert.fingerprint(hashes.SHA256()).hex()[:ID_DIGITS]
 
 
-def _id_of(key: object) -> str:
+def _public_key_id(key: object) -> str:
     from cryptography.hazmat.primitives import serialization
 
     public: EllipticCurvePublicKey = key  # type: ignore[assignment]

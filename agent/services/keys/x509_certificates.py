@@ -42,7 +42,7 @@ def _check_readable(cert: Certificate) -> None:
         raise ValueError(f"a certificate cannot be read ({type(e).__name__})") from e
 
 
-def leads_to(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime) -> str:
+def chain_problem(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime) -> str:
     """Has one of these authorities signed the first of the chain, directly or by those that follow it?"""
     for i, cert in enumerate(chain):
         if wrong := out_of_date(cert, now) or key_problem(cert):
@@ -108,7 +108,7 @@ def key_problem(cert: Certificate) -> str:
     return ""
 
 
-def signs_code(cert: Certificate) -> bool:
+def allows_code_signing(cert: Certificate) -> bool:
     """Is it for signing programs, as far as it says what it is for? (RFC 5280 4.2.1.3, 4.2.1.12)"""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -145,16 +145,16 @@ def common_name(cert: Certificate) -> str:
     return str(names[0].value) if names else ""
 
 
-def hash_data(cert: Certificate, issuer: Certificate, algorithm: str = "SHA256") -> HashData:
+def certificate_hash_data(cert: Certificate, issuer: Certificate, algorithm: str = "SHA256") -> HashData:
     """Of RFC 6960 4.1.1: the issuer's name as it stands in the certificate, and the bits of the issuer's key."""
     digest = ALGORITHMS[algorithm]
     name = digest(cert.issuer.public_bytes()).hexdigest()
     return HashData(algorithm, name, digest(_key_bits(issuer)).hexdigest(), f"{cert.serial_number:x}")
 
 
-def is_named(cert: Certificate, issuer: Certificate | None, named: HashData) -> bool:
+def matches_hash_data(cert: Certificate, issuer: Certificate | None, named: HashData) -> bool:
     """Does this hash data name the certificate? Without the issuer: by its name and the serial number."""
-    own = hash_data(cert, cert if issuer is None else issuer, named.algorithm)
+    own = certificate_hash_data(cert, cert if issuer is None else issuer, named.algorithm)
     return own.names_same_certificate(named if issuer is not None else replace(named, issuer_key=own.issuer_key))
 
 

@@ -89,7 +89,7 @@ class Sinks(logging.Handler):
 
     def __init__(self, tables: Sequence[SinkTable], station: str, clock: ClockPort) -> None:
         super().__init__(logging.WARNING)
-        self.sinks = [Sink(t.name, t.queue, opener_of(t, station)) for t in tables]
+        self.sinks = [Sink(t.name, t.queue, connection_opener(t, station)) for t in tables]
         self._station, self._clock = station, clock
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -137,7 +137,7 @@ def _without_personal_data(value: Any) -> Any:
     return [_without_personal_data(v) for v in value] if isinstance(value, list) else value
 
 
-def opener_of(table: SinkTable, station: str) -> Callable[[], Any]:
+def connection_opener(table: SinkTable, station: str) -> Callable[[], Any]:
     async def open_file() -> SinkConnection:
         assert table.path is not None  # the station file was judged
         return FileConnection(table.path, table.max_mb)

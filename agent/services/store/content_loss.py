@@ -149,7 +149,9 @@ def _read_identity(db: sqlite3.Connection) -> str:
 
 def _ended_sessions(db: sqlite3.Connection, before: WitnessedState) -> dict[str, int]:
     keys = [key for (key,) in db.execute("SELECT key FROM facts WHERE kind IN ('session', 'tx')")]
-    return {k: before.end_of(k)[0] or _highest_queued_register(db, k) for k in keys if not before.is_open(k)}
+    return {
+        k: before.end_of_session(k)[0] or _highest_queued_register(db, k) for k in keys if not before.is_session_open(k)
+    }
 
 
 def _highest_queued_register(db: sqlite3.Connection, session: str) -> int:
@@ -174,9 +176,9 @@ def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str,
                 (GONE, place),
             )
         db.execute("DELETE FROM outbox WHERE seq=?", (place,))
-    dead_letters.bound_dead(db)
+    dead_letters.limit_dead_letters(db)
     waiting = min((place for queue, place in before.heads.items() if queue == link_of(queue)), default=LAST)
-    delivered = [session for session in ended if waiting == LAST or 0 < before.end_of(session)[1] < waiting]
+    delivered = [session for session in ended if waiting == LAST or 0 < before.end_of_session(session)[1] < waiting]
     for session in map(encoding.escape_surrogates, delivered):
         db.execute("DELETE FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,))
         db.execute(

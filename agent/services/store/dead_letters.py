@@ -85,7 +85,7 @@ def requeue_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[in
     """Move dead letters back into the queue, at their old places and with no attempts counted. The start of their
     session goes along, since nothing can be sent without it, and so does an end that was sent without a transaction
     id, accepted or not. Returns what was moved."""
-    found = _existing_places(db, seqs) | _starts_of(db, seqs)
+    found = _existing_places(db, seqs) | _starts_of_sessions(db, seqs)
     going = sorted(found | _ends_without_number(db, found))
     for seq in going:
         db.execute(
@@ -121,7 +121,7 @@ def _existing_places(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     return {s for s in seqs if db.execute("SELECT 1 FROM dead WHERE seq=?", (s,)).fetchone()}
 
 
-def _starts_of(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
+def _starts_of_sessions(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
     sql = (
         "SELECT s.seq FROM dead AS d JOIN dead AS s ON s.link=d.link AND s.session=d.session AND s.seq<d.seq "
         "WHERE d.seq=? AND s.kind IN (?,?) AND d.session<>''"
@@ -146,19 +146,19 @@ def forget_transaction(db: sqlite3.Connection, link: str, session: str) -> bool:
     transaction is open (decision 9). Returns True if nothing is kept any more."""
     if db.execute("SELECT 1 FROM facts WHERE kind IN ('session', 'tx') AND key=?", (session,)).fetchone():
         return False
-    if is_in("outbox", db, link, session) or is_in("dead", db, link, session):
+    if session_has_rows("outbox", db, link, session) or session_has_rows("dead", db, link, session):
         return False
     db.execute("DELETE FROM facts WHERE kind='transaction' AND key=?", (f"{link}/{session}",))
     return True
 
 
-def is_in(table: str, db: sqlite3.Connection, link: str, session: str) -> bool:
+def session_has_rows(table: str, db: sqlite3.Connection, link: str, session: str) -> bool:
     return (
         db.execute(f"SELECT 1 FROM {table} WHERE link=? AND session=? LIMIT 1", (link, session)).fetchone() is not None
     )
 
 
-def bound_dead(db: sqlite3.Connection) -> bool:
+def limit_dead_letters(db: sqlite3.Connection) -> bool:
     """The oldest go first, meter values long before a bill does. True: something went."""
     gone = 0
     marks = f"kind{{}} IN ({','.join('?' * len(_BILLS))})"
@@ -173,7 +173,7 @@ def bound_dead(db: sqlite3.Connection) -> bool:
     return gone > 0
 
 
-def bound_notes(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
+def limit_notifications(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
     """``queues`` that something was just added to. The oldest notes go first: they are in the security log as well.
     True: something went."""
     gone = 0
@@ -186,7 +186,7 @@ def bound_notes(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
     return gone > 0
 
 
-def bound_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
+def limit_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
     """``kinds``: those that something was just put of."""
     if "poisoned" in kinds:  # of sessions and payments longest: they may hold a bill
         db.execute(

@@ -22,7 +22,7 @@ def restore_first_page(copy: Path, roots: Mapping[str, int]) -> bool:
         return False
     page = bytearray(_build_first_page(copy.parent, {name: root for name, root in roots.items() if 1 < root <= pages}))
     page[_PAGES] = pages.to_bytes(4, "big")
-    if migrations.wal_of(copy).exists():
+    if migrations.wal_path(copy).exists():
         page[_VERSIONS] = _WAL
     with copy.open("r+b") as file:
         file.write(page)

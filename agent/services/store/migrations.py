@@ -128,7 +128,7 @@ def salvaged_path(path: Path) -> Path:
     return path.with_suffix(".salvaged")
 
 
-def wal_of(path: Path) -> Path:
+def wal_path(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
@@ -136,7 +136,7 @@ def wal_frames(path: Path) -> tuple[int, str]:
     """How many frames the WAL of this store has since it was begun again, up to the last one that ends a commit, and
     the salts of its header, which each of them has and no other beginning ("WAL File Format" of SQLite)."""
     count, committed, head = 0, 0, b""
-    with contextlib.suppress(OSError), wal_of(path).open("rb") as file:
+    with contextlib.suppress(OSError), wal_path(path).open("rb") as file:
         head = file.read(32)
         page_bytes = int.from_bytes(head[8:12], "big")
         while page_bytes and (frame := file.read(24))[8:16] == head[16:24]:

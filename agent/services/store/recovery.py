@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from agent.services.store import encoding, first_page, migrations
-from agent.services.store.migrations import wal_of
+from agent.services.store.migrations import wal_path
 
 Saved: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
@@ -49,7 +49,7 @@ def replace_corrupt_file(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Pat
 
     Raises ``OSError`` and ``sqlite3.Error``; then everything is as it was."""
     making = path.with_suffix(".salvaging")
-    for old in (making, wal_of(making)):
+    for old in (making, wal_path(making)):
         old.unlink(missing_ok=True)
     db = migrations.connect_store(making)
     try:
@@ -71,8 +71,8 @@ def finish_replacement(path: Path) -> Path | None:
     number = 1
     while (aside := path.with_suffix(f".corrupt-{number}")).exists():
         number += 1
-    if wal_of(path).exists():
-        wal_of(path).rename(wal_of(aside))
+    if wal_path(path).exists():
+        wal_path(path).rename(wal_path(aside))
     if path.exists():
         path.rename(aside)
     new.rename(path)
@@ -103,7 +103,7 @@ def salvage_tables(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Saved:
     has been committed but not yet merged into the file (its ``-wal``) counts. ``roots``: where the tables begin, as the
     witness has it, for a file whose first page no longer says so."""
     with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="store-", dir=_copy_folder()) as folder:
-        for file in (path, wal_of(path)):
+        for file in (path, wal_path(path)):
             if file.exists():
                 shutil.copyfile(file, Path(folder) / file.name)
         file = Path(folder) / path.name

@@ -62,10 +62,10 @@ class Store(StoreFile):
     def _insert_records(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
         """True: something else made room."""
         records.put_facts(self._db, puts)
-        dead_letters.bound_facts(self._db, [p.kind for p in puts if p.value is not None])
+        dead_letters.limit_facts(self._db, [p.kind for p in puts if p.value is not None])
         numbered = [(*row, self._next_number(*row[:3])) for row in rows]
         self._db.executemany("INSERT INTO outbox(link, session, kind, body, number) VALUES(?,?,?,?,?)", numbered)
-        return dead_letters.bound_notes(self._db, {link for link, *_ in rows})
+        return dead_letters.limit_notifications(self._db, {link for link, *_ in rows})
 
     def _next_number(self, link: str, session: str, kind: str) -> int:
         """The next place in the session, taken in the transaction that queues the message."""
@@ -87,7 +87,7 @@ class Store(StoreFile):
 
     async def is_queued(self, link: str, session: str) -> bool:
         return await self._run_in_thread(
-            lambda: dead_letters.is_in("outbox", self._db, link, encoding.escape_surrogates(session))
+            lambda: dead_letters.session_has_rows("outbox", self._db, link, encoding.escape_surrogates(session))
         )
 
     async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
@@ -183,7 +183,7 @@ class Store(StoreFile):
                     (reason, seq),
                 )
                 gone[seq] = self._db.execute("DELETE FROM outbox WHERE seq=?", (seq,)).rowcount
-            gone[0] = int(dead_letters.bound_dead(self._db))  # no row has this place
+            gone[0] = int(dead_letters.limit_dead_letters(self._db))  # no row has this place
 
         self._run_transaction(write_changes, reserve=True)
         for row in rows:

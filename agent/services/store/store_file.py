@@ -23,7 +23,7 @@ from agent.ports.store import Put, StoreError
 from agent.services.store import content_loss, migrations, thinning
 from agent.services.store import facts as records
 from agent.services.store.facts import Facts
-from agent.services.store.migrations import StoreRefused, wal_of
+from agent.services.store.migrations import StoreRefused, wal_path
 from agent.services.store.transaction_ids import ENDED, RUNNING, TransactionIds
 from agent.services.store.witness import ENDS, ID_DIGITS, Witness, WitnessedState
 
@@ -63,7 +63,7 @@ class StoreFile:
         self._open_sessions: set[str] = set()
         self._ends: dict[str, Sequence[int]] = {}
         self._roots: dict[str, int] = {}
-        self._names = str(path), str(wal_of(path))
+        self._names = str(path), str(wal_path(path))
         self._places: tuple[tuple[int, ...] | None, ...] = ()
         self._wal_bytes = 0
 
@@ -292,7 +292,7 @@ class StoreFile:
             self._merge_wal()
 
     def _make_room_and_run(self, work: Callable[[], None], reserve: bool) -> None:
-        while self._is_full(work):
+        while self._store_is_full(work):
             if not self._thin_queue():
                 break
         else:
@@ -302,7 +302,7 @@ class StoreFile:
         with self._open_reserve():
             self._run_at_once(work)
 
-    def _is_full(self, work: Callable[[], None]) -> bool:
+    def _store_is_full(self, work: Callable[[], None]) -> bool:
         """True: it was not done."""
         try:
             self._run_at_once(work)

@@ -32,7 +32,7 @@ _APART = f"""
 
 def thin_queue(db: sqlite3.Connection) -> int:
     """How many messages went; 0: there is nothing that may go. Dead letters go last."""
-    kinds = (gone for kind in GIVEN_UP if (gone := _thin_kind(db, kind)))
+    kinds = (gone for kind in GIVEN_UP if (gone := _thin_messages_of(db, kind)))
     return next(kinds, 0) or _delete_dead_values(db)
 
 
@@ -40,7 +40,7 @@ def _delete_dead_values(db: sqlite3.Connection) -> int:
     return int(db.execute(f"DELETE FROM dead WHERE kind IN ({','.join('?' * len(GIVEN_UP))})", GIVEN_UP).rowcount)
 
 
-def _thin_kind(db: sqlite3.Connection, kind: str) -> int:
+def _thin_messages_of(db: sqlite3.Connection, kind: str) -> int:
     total, last = db.execute(f"SELECT count(*), max({_PLACES}) FROM outbox WHERE kind = ?", (kind,)).fetchone()
     apart = db.execute(_APART, (kind,)).fetchone()[0]
     longest = int(last or 0).bit_length()

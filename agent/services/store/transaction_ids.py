@@ -67,12 +67,12 @@ class TransactionIds:
     def session_of(self, link: str, id_: str) -> str | None:
         """Return the latest session with this id: a backend may start counting again from the beginning."""
         for (name, session), known in reversed(self._running.items()):
-            if name == link and id_ in _all_ids(known):
+            if name == link and id_ in _ids_of_all_versions(known):
                 return session
         ended = [
             (int(known["n"]), session)
             for (name, session), known in self._ended.items()
-            if name == link and id_ in _all_ids(known)
+            if name == link and id_ in _ids_of_all_versions(known)
         ]
         return max(ended)[1] if ended else None
 
@@ -82,6 +82,6 @@ class TransactionIds:
             del self._running[link, session]
 
 
-def _all_ids(known: Mapping[str, Any]) -> set[str]:
+def _ids_of_all_versions(known: Mapping[str, Any]) -> set[str]:
     ids = known.get("ids")
     return {str(known["id"]), *map(str, ids.values() if isinstance(ids, Mapping) else ())}

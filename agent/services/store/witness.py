@@ -48,7 +48,7 @@ class WitnessedState:
     merging: int = 0
     salts: str = ""
 
-    def end_of(self, session: str) -> tuple[int, int]:
+    def end_of_session(self, session: str) -> tuple[int, int]:
         """Register (Wh) and place of its end; of one that ended before the latest the place of the oldest of them. 0:
         not known."""
         known = self.ends.get(session[:ID_DIGITS])
@@ -56,7 +56,7 @@ class WitnessedState:
             return known[0], known[1]
         return 0, min(place for _, place in self.ends.values()) if len(self.ends) >= ENDS else 0
 
-    def is_open(self, session: str) -> bool:
+    def is_session_open(self, session: str) -> bool:
         return session[:ID_DIGITS] in self.open
 
 
