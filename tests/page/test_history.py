@@ -114,7 +114,7 @@ def test_an_open_page_follows_a_simulation_that_is_started_again(browser: Any, t
 @contextlib.contextmanager
 def quiet(browser: Any, simulation: Simulation) -> Iterator[Any]:
     """A page whose server goes away complains of it, as it must."""
-    page = browser.new_page()
+    page = browser.new_page(reduced_motion="reduce")
     page.set_default_timeout(60_000)
     page.goto(simulation.url)
     page.wait_for_selector("[data-testid=bay-1]")

@@ -77,7 +77,7 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
     path = write_station(tmp_path)
     with simulated(str(path), "--port", "0", "--speed", "20", "--ocpp", "2.0.1") as simulation:
         simulation.wait_healthy()
-        with visited(browser, simulation) as page:
+        with visited(browser, simulation, reduced_motion="no-preference") as page:
             has(page, "backend", "OCPP 2.0.1 Accepted")
             has(page, "reported-1", "Available")
             at(page, "tap-at-1").click()
