@@ -13,13 +13,14 @@ SPEAKING_PREFIXES = (
     ("E8", Verdict(AuthorizationStatus.EXPIRED)),
     ("F1EE7", Verdict(AuthorizationStatus.ACCEPTED, group="F1EE7")),
 )
-"""Tokens that say by their beginning what becomes of them (all are hexadecimal, so a card can carry them):
-F1EE7... are two or more cards of one fleet, any of which may stop what another started."""
+"""Tokens whose prefix decides the answer. All are hexadecimal, so a card can carry them.
+
+F1EE7... are two or more cards of one fleet. Each may stop what another one started."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenTable:
-    """``known`` by token; then the speaking prefixes; anything else is accepted if ``accept_unknown``."""
+    """Decides by the ``known`` tokens, then by the prefixes. Others are accepted if ``accept_unknown``."""
 
     known: dict[str, Verdict] = field(default_factory=dict)
     accept_unknown: bool = True
@@ -34,7 +35,7 @@ class TokenTable:
 
 
 def parse_token(text: str) -> tuple[str, Verdict]:
-    """``TOKEN``, ``TOKEN=Blocked`` or ``TOKEN=Accepted:GROUP`` of the command line. Raises ``ValueError``."""
+    """Parse ``TOKEN``, ``TOKEN=Blocked`` or ``TOKEN=Accepted:GROUP`` of the command line. Raises ``ValueError``."""
     token, _, rest = text.partition("=")
     status, _, group = rest.partition(":")
     if not token:

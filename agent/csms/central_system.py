@@ -1,7 +1,7 @@
 """The test central system: ``chargy-agent csms``. The independent other side of the agent's OCPP link.
 
-Built on the ``ocpp`` package and the ``websockets`` server, so it shares no codec with the agent. It accepts any
-station, keeps the ledger that bills are checked against, and hands commands to stations. Run as a child process.
+It is built on the ``ocpp`` package and the ``websockets`` server, so it shares no codec with the agent. It accepts any
+station, keeps the ledger that bills are checked against, and sends commands to stations. It runs as a child process.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ SPOKEN = {
     "ocpp2.0.1": "agent.csms.station201:Station201",
     "ocpp1.6": "agent.csms.station16:Station16",
 }
-"""Subprotocol to the class that speaks it, in order of preference; loaded when the first station asks for it."""
+"""The class for each subprotocol, in order of preference. It is loaded when the first station asks for it."""
 
 STOP_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``port`` 0 takes a free one. ``passwords`` by station id: if any is given, every station needs one (HTTP Basic,
-    OCPP security profile 1). ``journal``: JSON lines, taken up again at the next start."""
+    """``port`` 0 takes a free one. ``passwords`` by station id: if there is any, every station needs one (HTTP Basic,
+    OCPP security profile 1). ``journal``: JSON lines, restored at the next start."""
 
     host: str = "127.0.0.1"
     port: int = 9000
@@ -57,13 +57,13 @@ class Options:
     journal: Path | None = None
     quiet: bool = False
     pay: float | None = None
-    """Euro per kWh at the payment page; None: there is no such page."""
+    """Euro per kWh at the payment page. None: there is no such page."""
     pay_at: str = ""
-    """Where the payment page is seen from outside; "": here."""
+    """Address of the payment page as seen from outside. "": this server."""
     clock_rate: float = 1.0
     clock_apart: bool = False
     versions: tuple[str, ...] = ()
-    """Of OCPP, that are spoken here; none given: all."""
+    """The versions of OCPP that are offered. Empty: all."""
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
@@ -81,12 +81,12 @@ class Station(Protocol):
         ...
 
     async def send_command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Ask the station. Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
+        """Send a command to the station. Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
         ...
 
 
 class Central:
-    """State of one running central system. ``port`` is the one it listens on."""
+    """One running central system. ``port`` is the port it listens on."""
 
     def __init__(self, options: Options, ledger: Ledger) -> None:
         self.options, self.ledger = options, ledger
@@ -97,7 +97,7 @@ class Central:
         ledger.on_violation = lambda v: self.print_line(f"{v.station} VIOLATION {v.kind}: {v.text}")
 
     async def send_command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Raises ``NotConnected``, ``ValueError``, ``TimeoutError``."""
+        """Send a command to a station. Raises ``NotConnected``, ``ValueError``, ``TimeoutError``."""
         if station not in self.connected:
             connected = ", ".join(sorted(self.connected)) or "none"
             raise NotConnected(f"station {station!r} is not connected (connected: {connected})")
@@ -105,7 +105,7 @@ class Central:
         return await self.connected[station][0].send_command(action, payload)
 
     async def serve_station(self, connection: ServerConnection) -> None:
-        """One connection of one station, from handshake to close. A newer connection of the same id replaces it."""
+        """Serve one connection of a station from handshake to close. A newer connection of the same id replaces it."""
         assert connection.request is not None
         station_id = _station_id(connection.request.path)
         if connection.subprotocol is None:
@@ -146,8 +146,11 @@ class Central:
             self.print_line(f"{station}: no payment codes: {e}")
 
     async def check_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        """A station's handshake goes on (None) or is refused; anything else is a person or a script at the page. No web
-        page of another server has a say: it could command a station, or take its place."""
+        """Check a request: None lets the handshake of a station go on.
+
+        Any other request comes from a person or a script and gets a page. Web pages of other servers are refused: they
+        could command a station, or take its place.
+        """
         upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         if why := self._foreign_origin_problem(request, upgrade):
             self.print_line(f"refused: {why}")
@@ -167,8 +170,10 @@ class Central:
         return None
 
     def _foreign_origin_problem(self, request: Request, upgrade: bool) -> str:
-        """What is wrong with the page that sends this; "" if nothing is. A station sends no Origin, and may know this
-        machine by any name."""
+        """Return what is wrong with the page that sends this request, or "".
+
+        A station sends no Origin, and may use any name of this machine.
+        """
         origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
         origin, host = next(iter(origins), None), next(iter(hosts), "")
         if len(origins) > 1 or len(hosts) > 1 or is_foreign_origin(origin, host):
@@ -178,7 +183,7 @@ class Central:
         return ""
 
     def choose_subprotocol(self, connection: ServerConnection, offered: Any) -> Any:
-        """None = none in common: the handshake completes without one and is closed then (OCPP-J 1.6, 3.1.2)."""
+        """Choose the subprotocol. None: none in common; the connection is closed afterwards (OCPP-J 1.6, 3.1.2)."""
         return next((s for s in self.options.subprotocols if s in offered), None)
 
     def print_line(self, line: str) -> None:
@@ -192,14 +197,14 @@ class Central:
 
 
 class Wire:
-    """A connection as the ``ocpp`` package wants it; on the way it notes what came and what had to be refused."""
+    """A connection in the form of the ``ocpp`` package. It records what was received and what was refused."""
 
     def __init__(self, connection: ServerConnection, station: str, central: Central) -> None:
         self._connection, self._station, self._central = connection, station, central
         self._asked: dict[str, str] = {}
 
     async def recv(self) -> str:
-        """The next frame of OCPP's form; anything else is written down and passed over."""
+        """Return the next OCPP frame. Anything else is recorded as a violation and skipped."""
         while True:
             raw = await self._connection.recv()
             text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
@@ -229,7 +234,7 @@ class Wire:
 
 @contextlib.asynccontextmanager
 async def open_central(options: Options) -> AsyncIterator[Central]:
-    """A listening central system. Raises ``OSError`` if the address or the journal cannot be had."""
+    """Open a listening central system. Raises ``OSError`` if the address or the journal cannot be used."""
     from websockets.asyncio.server import serve as listen
 
     from agent.csms.http_post import PostConnection
@@ -248,7 +253,7 @@ async def open_central(options: Options) -> AsyncIterator[Central]:
 
 
 async def serve_until_signal(options: Options) -> None:
-    """Listen until SIGTERM or SIGINT; commands as JSON lines on stdin, one JSON line per answer on stdout."""
+    """Listen until SIGTERM or SIGINT. Reads commands as JSON lines from stdin, writes one JSON line per answer."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -275,7 +280,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--accept-all", action="store_true", help="accept unknown tokens even where --token is given")
     parser.add_argument("--interval", type=int, default=300, metavar="S", help="heartbeat interval given to stations")
-    parser.add_argument("--journal", type=Path, metavar="FILE", help="write the ledger as JSON lines, and take it up")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="write the ledger as JSON lines; restore it at the start"
+    )
     parser.add_argument(
         "--ocpp", action="append", default=[], metavar="VERSION",
         help="speak this version of OCPP only (repeatable; default: all that are known, the newest first)",
@@ -300,7 +307,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 after an orderly end, 1 if it could not listen, 2 for a wrong argument."""
+    """Run the command. Returns 0 after an orderly end, 1 if it could not listen, 2 for a wrong argument."""
     try:
         options = options_of(args)
     except ValueError as e:
@@ -316,7 +323,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def options_of(args: argparse.Namespace) -> Options:
-    """Raises ``ValueError`` with one line for a person."""
+    """Return the options of the command line. Raises ``ValueError`` with one line for a person."""
     passwords = {}
     for pair in args.password:
         station, equals, password = pair.partition("=")

@@ -1,4 +1,4 @@
-"""HTTP POST on the port of the WebSocket server, whose library reads requests without a body only."""
+"""HTTP POST on the port of the WebSocket server. Its library reads only requests without a body."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*(?=\r\n)", re.IG
 
 
 class PostConnection(ServerConnection):
-    """``posted``: the body of a POST; None for any other request. The library is given the same request as a GET that
-    has no body."""
+    """``posted``: the body of a POST, None for any other request. The library gets the same request as a GET without
+    a body."""
 
     posted: bytes | None = None
     _begun: bytes | None = b""

@@ -1,5 +1,4 @@
-"""Where a person or a script looks at the test central system (HTTP GET) and gives it commands (HTTP POST, lines on
-stdin)."""
+"""The page of the test central system for people and scripts (HTTP GET), and its commands (HTTP POST, stdin)."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ HTTP_OF = {NotConnected: 409, ValueError: 400, TimeoutError: 504}
 
 
 async def answer_http_request(central: Central, connection: ServerConnection, request: Request) -> Response:
-    """``/`` the page, ``/ledger.json``, ``/pay/...``; by POST, from this machine only, ``/command`` and ``/clock``."""
+    """Answer ``/``, ``/ledger.json``, ``/pay/...``, and by POST from this machine only ``/command`` and ``/clock``."""
     path, posted = urlsplit(request.path).path, _posted_body(connection)
     match path:
         case "/":
@@ -52,13 +51,13 @@ async def answer_http_request(central: Central, connection: ServerConnection, re
 
 
 def _posted_body(connection: ServerConnection) -> bytes | None:
-    """Of a ``PostConnection``, whose module is loaded with the server only."""
+    """Return the body of a ``PostConnection``. Its module is loaded with the server only."""
     body: bytes | None = getattr(connection, "posted", None)
     return body
 
 
 def _page_or_redirect(connection: ServerConnection, status: int, text: str) -> Response:
-    """``text``: of status 303 the path of the page to look at."""
+    """Return a page, or for status 303 a redirect to the path ``text``."""
     response = _http_response(connection, status, "" if status == SEE_OTHER else text, HTML)
     if status == SEE_OTHER:
         response.headers["Location"] = text
@@ -67,12 +66,12 @@ def _page_or_redirect(connection: ServerConnection, status: int, text: str) -> R
 
 
 def ledger_snapshot(central: Central) -> dict[str, Any]:
-    """The ledger and who is connected now."""
+    """Return the ledger and the connected stations."""
     return {**central.ledger.as_json(), "connected": sorted(central.connected)}
 
 
 async def follow_stdin(central: Central) -> None:
-    """Lines ``{"station": .., "action": .., "payload": {..}}`` until end of file; the answer is one line on stdout."""
+    """Run command lines ``{"station": .., "action": .., "payload": {..}}`` from stdin. Writes one line per answer."""
     lines = _stdin_lines()
     while (line := await lines.get()) is not None:
         if line.strip():
@@ -80,7 +79,7 @@ async def follow_stdin(central: Central) -> None:
 
 
 async def run_line(central: Central, line: str) -> dict[str, Any]:
-    """One command line to its answer; a wrong one is answered by ``{"error": text}``."""
+    """Run one command line and return its answer. A wrong line is answered by ``{"error": text}``."""
     try:
         wish = json.loads(line)
         station, action, payload = wish["station"], wish["action"], wish.get("payload", {})
@@ -90,7 +89,7 @@ async def run_line(central: Central, line: str) -> dict[str, Any]:
 
 
 def _command_refusal(connection: ServerConnection, request: Request, posted: bytes | None) -> tuple[int, Any] | None:
-    """JSON as its type: a form of a web page cannot send that without being asked first (CORS)."""
+    """Return why a command is refused. The type must be JSON: a web form needs a preflight to send that (CORS)."""
     if not ipaddress.ip_address(connection.remote_address[0]).is_loopback:
         return 403, {"error": "commands are taken from this machine only"}
     if posted is None:
@@ -112,7 +111,7 @@ async def _answer_command(central: Central, posted: bytes) -> tuple[int, Any]:
 
 
 async def _answer_clock_rate(central: Central, posted: bytes) -> tuple[int, Any]:
-    """The stations' clocks run at another rate from now on (simulation)."""
+    """Set the rate at which the stations' clocks run (simulation)."""
     try:
         rate = float(json.loads(posted)["rate"])
     except (ValueError, RecursionError, TypeError, KeyError, OverflowError):
@@ -142,8 +141,10 @@ def _http_response(connection: ServerConnection, status: int, body: str, content
 
 
 def _stdin_lines() -> asyncio.Queue[str | None]:
-    """stdin may be a pipe, a file or a terminal; only a thread can read all three. It reads the descriptor itself,
-    because a lock of ``sys.stdin`` held at exit would abort the interpreter."""
+    """Read lines from stdin in a thread. stdin may be a pipe, a file or a terminal; only a thread can read all three.
+
+    The thread reads the descriptor itself: a lock of ``sys.stdin`` held at exit would abort the interpreter.
+    """
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     if sys.stdin is None or _in_background():
@@ -176,7 +177,7 @@ def _read_some() -> bytes:
 
 
 def _in_background() -> bool:
-    """A background job that reads its terminal would be stopped by the kernel (SIGTTIN)."""
+    """Return whether this is a background job. The kernel stops one that reads its terminal (SIGTTIN)."""
     try:
         return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
     except OSError:
@@ -184,7 +185,7 @@ def _in_background() -> bool:
 
 
 def render_page(central: Central) -> str:
-    """Plain HTML, no script; it reloads itself."""
+    """Return the page: plain HTML without script, which reloads itself."""
     data = central.ledger
     stations = "".join(_station_row(r, r.id in central.connected) for r in data.stations.values())
     bills = "".join(_bill_row(t) for t in reversed(data.transactions.values()))

@@ -1,8 +1,8 @@
-"""The demonstration's payment page: what a QR code on a display leads to (``chargy-agent csms --pay``).
+"""The payment page of the demonstration: the target of a QR code on a display (``chargy-agent csms --pay``).
 
-It sets up one-time codes at each OCPP 1.6 station that offers them, judges the codes by a reckoning of its own (of the
-present time slot and its neighbours, each code once), keeps the outlet while somebody pays, starts the charge and shows
-what it cost, at the page and on the station's display (the OCA's California pricing messages, the receipt as a code).
+It sets up one-time codes at each OCPP 1.6 station that offers them. It checks the codes by its own calculation: of the
+present time slot and its neighbours, each code once. It reserves the outlet during the payment, starts the charge and
+shows the cost, on the page and on the station's display (the OCA's California pricing messages, the receipt as a code).
 No money is involved.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VENDOR, PRICING = "cloud.charging.open", "org.openchargealliance.costmsg"
 VALIDITY_S, LENGTH, HOLD_S = 30, 8, 60
-"""Seconds of everybody's time; a simulation that is in a hurry has more of them."""
+"""Seconds of real time. A simulation that runs faster multiplies them by its rate."""
 SYMBOLS = "".join(map(chr, [*range(48, 58), *range(97, 123), *range(65, 91)]))
 OUTLETS_MOST = 4
 LOOK_S = 0.2
@@ -38,19 +38,19 @@ SEE_OTHER = 303
 
 @dataclass(slots=True)
 class Visit:
-    """Somebody at the page. ``tag``: the id tag of the charge that is started for him."""
+    """A visitor of the page. ``tag``: the idTag of the charge that is started for this visitor."""
 
     station: str
     connector: int
     tag: str
     paid: bool = False
     refusal: str = ""
-    """Why nothing comes of it."""
+    """Why the visit ended without a charge."""
 
 
 class PayDesk:
-    """``rate``: how fast the stations' clocks run. ``apart``: they are not this machine's clock, whatever the rate.
-    ``pay_at``: where this page is seen from outside; "": here."""
+    """``rate``: how fast the stations' clocks run. ``apart``: they differ from this machine's clock, whatever the rate.
+    ``pay_at``: the address of this page from outside; "": this server."""
 
     def __init__(
         self, central: Central, euro_kwh: float, rate: float = 1.0, apart: bool = False, pay_at: str = ""
@@ -71,7 +71,7 @@ class PayDesk:
         return min(300, round(HOLD_S * self._rate))
 
     def set_rate(self, rate: float) -> None:
-        """From now on. A station takes codes of the new length when it boots the next time."""
+        """Change the rate from now on. A station uses the new validity after its next boot."""
         for record in self._central.ledger.stations.values():
             record.clock = (self._station_time_s(record.id), time.time())
         self._rate, self._apart = rate, True
@@ -79,11 +79,11 @@ class PayDesk:
     # --- the stations ------------------------------------------------------------------------------------------------
 
     async def set_up_codes(self, station: str) -> None:
-        """Once it has booted: every outlet that offers codes gets a secret of its own."""
+        """Wait for the boot of the station and give every outlet that offers codes a secret of its own."""
         boots = self._central.ledger.station_record(station)
         before = boots.boots
         async with asyncio.timeout(60):
-            while boots.boots == before:  # noqa: ASYNC110  the ledger tells nobody
+            while boots.boots == before:  # noqa: ASYNC110  the ledger has no event for this
                 await asyncio.sleep(0.05)
         for number in range(OUTLETS_MOST + 1):
             await self._set_up_outlet(station, number)
@@ -120,8 +120,10 @@ class PayDesk:
     # --- what the display says ---------------------------------------------------------------------------------------
 
     async def _send_costs(self, number: str, visit: Visit) -> None:
-        """The cost of one charge with each reading that comes, and the total with its receipt, once. A station that
-        does not show what a backend says of costs (``cost_display``) refuses, which is well."""
+        """Send the cost of one charge with each new reading, and once the total with its receipt.
+
+        A station that does not show the costs of a backend (``cost_display``) refuses, which is correct.
+        """
         told: tuple[int, bool] | None = None
         while told is None or not told[1]:
             await asyncio.sleep(LOOK_S)
@@ -147,8 +149,10 @@ class PayDesk:
     # --- the page ----------------------------------------------------------------------------------------------------
 
     async def answer_page_request(self, path: str, post: bool) -> tuple[int, str]:
-        """Status and HTML of ``/pay/...``; status 303 comes with the path of the page to look at. Only a POST changes
-        something: what previews and reloads a page sends a GET."""
+        """Return status and HTML of ``/pay/...``. Status 303 comes with the path of the next page.
+
+        Only a POST changes something: previews and reloads send a GET.
+        """
         match [unquote(part) for part in path.strip("/").split("/")]:
             case ["pay", "do" | "not" as wish, number] if number in self._visits:
                 if post:
@@ -225,12 +229,12 @@ class PayDesk:
         )
 
     def _valid_codes(self, secret: str, station: str) -> list[bytes]:
-        """Of the present slot, of the one before and of the one after (clocks differ)."""
+        """Return the codes of the present slot, the one before and the one after (clocks differ)."""
         now = int(self._station_time_s(station)) // self._validity_s
         return [_one_time_code(secret, (now + step) & 0xFFFFFFFFFFFFFFFF).encode() for step in (-1, 0, 1)]
 
     def _station_time_s(self, station: str) -> float:
-        """Everybody's time. A station whose clock is apart has its own, which the last status tells."""
+        """Return the time of a station. If its clock differs, its last status shows its time."""
         if not self._apart:
             return time.time()
         told_utc_s, heard_s = self._central.ledger.station_record(station).clock
@@ -260,7 +264,7 @@ def _form_button(path: str, text: str, look: str = "pay") -> str:
 
 
 def _html_page(title: str, body: str, again: bool = False) -> str:
-    """``again``: it is loaded again every second."""
+    """Return a page. ``again``: it reloads every second."""
     reload = "<meta http-equiv=refresh content=1>" if again else ""
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8>{reload}<meta name=viewport content='width=device-width'>"

@@ -9,7 +9,7 @@ from ocpp.v16 import ChargePoint, call, call_result  # type: ignore[import-untyp
 from agent.csms.station_commands import ENERGY, TO_WH, ConnectedStation, as_wire, on, utc_now_text
 
 STATUS_16 = {"Accepted", "Blocked", "Expired", "ConcurrentTx"}
-"""AuthorizationStatus of 1.6 has these and Invalid, which stands for everything else that 2.x can say."""
+"""AuthorizationStatus of 1.6 has these and Invalid. Invalid stands for every other status of 2.x."""
 
 COMMANDS = frozenset({
     "CancelReservation", "CertificateSigned", "ChangeAvailability", "ChangeConfiguration", "ClearCache",
@@ -21,7 +21,7 @@ COMMANDS = frozenset({
 
 
 class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
-    """Answers what a station may ask."""
+    """Answers the requests of a station."""
 
     version, calls, commands = "1.6", call, COMMANDS
 
@@ -106,8 +106,10 @@ class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
 
 
 def _energy_registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    """The lifetime import register of every sample, in Wh. A missing measurand means this very register (OCPP 1.6,
-    section 7.43); per-phase registers are not billed."""
+    """Return the lifetime import register of every sample, in Wh.
+
+    A missing measurand means this register (OCPP 1.6, section 7.43). Per-phase registers are not billed.
+    """
     found = []
     for sample in meter_value:
         for value in sample["sampled_value"]:

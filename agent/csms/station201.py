@@ -26,12 +26,12 @@ NOTED = (
     "PublishFirmwareStatusNotification", "ReportChargingProfiles", "ReservationStatusUpdate",
     "SecurityEventNotification",
 )  # fmt: skip
-"""Answered with an empty payload, and no more than counted."""
+"""Requests that are counted and answered with an empty payload."""
 STATUSES = {str(s.value) for s in AuthorizationStatusEnumType}
 
 
 class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
-    """Answers what a station may ask."""
+    """Answers the requests of a station."""
 
     version, calls, commands = "2.0.1", call, COMMANDS
 
@@ -66,7 +66,7 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
     def _book_transaction_event(
         self, kind: str, number: str, info: dict[str, Any], message_id: str, event: dict[str, Any]
     ) -> None:
-        """A start without an EVSE is one of EVSE 0; that has no name of its own either (OCPP 2.0.1, E01)."""
+        """Record a TransactionEvent in the ledger. A start without an EVSE is recorded for EVSE 0 (OCPP 2.0.1, E01)."""
         evse, token = (event.get("evse") or {}).get("id", 0), (event.get("id_token") or {}).get("id_token", "")
         registers = _energy_registers(event.get("meter_value") or [])
         if kind == "Started":
@@ -75,7 +75,7 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
             registers = registers[1:]
         elif token:
             self.ledger.record_id_tag(number, token)
-        if kind == "Ended":  # it may repeat the samples before it
+        if kind == "Ended":  # it may repeat earlier samples
             last = [wh for context, _, wh in registers if context == "Transaction.End"] or [r[2] for r in registers]
             reason = info.get("stopped_reason")
             self.ledger.record_stop(self.id, number, last[-1] if last else None, event["timestamp"], reason)
@@ -137,8 +137,10 @@ for _note in map(_counted_only, NOTED):
 
 
 def _energy_registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """Context, instant and Wh of the lifetime import register in every sample. A missing measurand means this very
-    register (OCPP 2.0.1, SampledValueType); per-phase registers are not billed."""
+    """Return context, instant and Wh of the lifetime import register in every sample.
+
+    A missing measurand means this register (OCPP 2.0.1, SampledValueType). Per-phase registers are not billed.
+    """
     found = []
     for sample in meter_value:
         for value in sample["sampled_value"]:

@@ -1,5 +1,6 @@
-"""What the stations of every OCPP version share at the test central system: the ``ocpp`` package's charge-point class,
-asked with commands in wire form. Imported only when a station is there: the package costs more than everything else.
+"""The common base of connected stations of every OCPP version, beside the ``ocpp`` package's charge-point class.
+
+Commands have wire form. The module is imported when a station connects: the package costs more than everything else.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ TO_WH = {None: 1, "Wh": 1, "kWh": 1000}
 
 
 class Wire(Protocol):
-    """What the package needs of a connection."""
+    """The connection that the package needs."""
 
     async def recv(self) -> str: ...
     async def send(self, text: str) -> None: ...
 
 
 def on(action: str) -> Callable[[F], F]:
-    """The package's ``@on``, typed."""
+    """The package's ``@on`` with types."""
     return cast(Callable[[F], F], ocpp_on(action))
 
 
 class ConnectedStation:
-    """Beside the package's class of one version. Handlers run in the package's receive loop, so none of them waits."""
+    """A base class beside the package's class of one version. Handlers run in its receive loop, so none may wait."""
 
     version: ClassVar[str]
     calls: ClassVar[ModuleType]
@@ -58,8 +59,11 @@ class ConnectedStation:
         self.ledger, self.tokens, self.interval_s = ledger, tokens, interval_s
 
     async def send_command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Ask the station; its answer in wire form. A CALLERROR comes back as ``{"error": code, ...}``.
-        Raises ``ValueError`` for a wrong action or payload, ``TimeoutError``."""
+        """Send a command to the station and return its answer in wire form.
+
+        A CALLERROR is returned as ``{"error": code, ...}``. Raises ``ValueError`` for a wrong action or payload,
+        ``TimeoutError``.
+        """
         if action not in self.commands:
             raise ValueError(f"action {action!r} is not one that a central system sends in OCPP {self.version}")
         try:
@@ -70,14 +74,14 @@ class ConnectedStation:
         try:
             answer = await self.call(ready, suppress=False)  # type: ignore[attr-defined]
         except OCPPError as e:
-            if isinstance(e.details.get("ocpp_message"), CallResult):  # the answer itself is against the schema
+            if isinstance(e.details.get("ocpp_message"), CallResult):  # the answer violates the schema
                 self.ledger.record_violation(self.id, "schema", f"answer to {action}: {_error_cause(e)}")
             return {"error": getattr(e, "code", "InternalError"), "description": _error_cause(e)}
         return as_wire(remove_nones(serialize_as_dict(answer)))
 
 
 def as_wire(payload: dict[str, Any]) -> dict[str, Any]:
-    """Keys as on the wire."""
+    """Return the payload with the keys of the wire."""
     return cast(dict[str, Any], snake_to_camel_case(payload))
 
 
@@ -86,14 +90,14 @@ def utc_now_text() -> str:
 
 
 def _error_cause(error: Exception) -> str:
-    """One line of what was wrong. The package keeps it in ``details["cause"]``."""
+    """Return the cause of an error in one line. The package stores it in ``details["cause"]``."""
     details = getattr(error, "details", None)
     cause = details.get("cause") if isinstance(details, dict) else None
     return str(cause or getattr(error, "description", "") or error)
 
 
 def _package_logger() -> logging.Logger:
-    """The package logs each violation with its traceback; the ledger has them already, a handler's bug it has not."""
+    """Return the logger for the package. Violations are filtered out: the ledger has them. Bugs of handlers stay."""
     logger = logging.getLogger("central.ocpp")
     logger.setLevel(logging.ERROR)
     if not logger.filters:

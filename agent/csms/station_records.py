@@ -1,7 +1,7 @@
-"""What the test central system knows of its stations: bills, what was told, and what was wrong with it.
+"""The ledger of the test central system: the bills, reports and violations of its stations.
 
-Facts come in as plain values in base units (Wh), whatever OCPP version carried them. Each fact is one JSON line of the
-journal; a ledger restored from its journal gives the same transaction ids again.
+Facts are plain values in base units (Wh), independent of the OCPP version. Each fact is one JSON line of the journal. A
+ledger that is restored from its journal returns the same transaction ids again.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from typing import Any, TextIO, TypeAlias
 
 FIRST_TRANSACTION_ID = 1001
 CLOCK_SET_S = 10.0
-"""By how much less a station tells the same instant differently after a restart."""
+"""After a restart a station may report the same instant with a difference below this."""
 TransactionId: TypeAlias = int | str
-"""A number of ours, or what the station calls it, by version."""
+"""A number of this central system, or the id of the station, by version."""
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One bill. Registers in Wh, instants as the station wrote them; ``repeats`` counts lawful retransmissions.
-    ``unmeasured``: it began without a register, the first one that comes is its beginning. ``next_no``: of the message
-    that comes next, where a version numbers them. ``goes_on_as``: told anew under this id, in another version of OCPP;
-    it is not ended under its own."""
+    """One bill. Registers are in Wh, instants as the station wrote them.
+
+    ``repeats``: number of permitted retransmissions. ``unmeasured``: it began without a register; the first one that is
+    received is its begin. ``next_no``: number of the next message, in a version with numbers. ``goes_on_as``: it was
+    reported again under this id, in another version of OCPP; it does not end under its own id.
+    """
 
     transaction_id: TransactionId
     station: str
@@ -70,8 +72,11 @@ class Violation:
 
 @dataclass(slots=True)
 class StationRecord:
-    """One station: ``told`` is the last StatusNotification per connector (per EVSE where there are such), ``calls`` how
-    often each action came, ``version`` of OCPP on its latest connection, ``reports`` the entries by request."""
+    """One station.
+
+    ``told``: the last StatusNotification per connector (per EVSE in 2.x). ``calls``: how often each action came.
+    ``version``: of OCPP on the latest connection. ``reports``: the entries by request.
+    """
 
     id: str
     version: str = ""
@@ -82,7 +87,7 @@ class StationRecord:
     registers: dict[int, tuple[str, int]] = field(default_factory=dict)
     reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     clock: tuple[float, float] = (0.0, 0.0)
-    """What the station took the time for (UTC) in its last status, and when that came."""
+    """The station's time (UTC) in its last status, and when that was received."""
 
 
 class Ledger:
@@ -121,9 +126,12 @@ class Ledger:
         self, station: str, message_id: str, connector: int, id_tag: str, meter_start_wh: int | None, timestamp: str,
         given: str | None = None,
     ) -> TransactionId:  # fmt: skip
-        """The transaction's id: ``given`` by the station, or the next number. Sent twice (same message id, or same
-        connector, register and instant) it is one transaction: an answer may have been lost on the way. A repetition
-        has a message id of its own, and after a restart the station's clock may have been set a little."""
+        """Record a start. Returns the transaction's id: ``given`` by the station, or the next number.
+
+        A start that is sent twice (same message id, or same connector, register and instant) is one transaction: an
+        answer may have been lost. A repetition has a message id of its own, and after a restart the station's clock may
+        have been set a little.
+        """
         numbered = given is None
         keys = (
             ("message", station, message_id, numbered),
@@ -171,14 +179,14 @@ class Ledger:
     def _link_other_version(
         self, station: str, connector: int, transaction_id: TransactionId, meter_start_wh: int | None
     ) -> None:
-        """The same begin in another version of OCPP: one of the two is going to be ended."""
+        """Link a start to the same start in another version of OCPP. Only one of the two will end."""
         for t in self.running_transactions(station):
             same = (t.connector, t.meter_start_wh) == (connector, meter_start_wh)
             if same and type(t.transaction_id) is not type(transaction_id):
                 t.goes_on_as = transaction_id
 
     def _keep_ended_id(self, ended: Transaction) -> None:
-        """It was ended under the id that it had before: the other one is never ended."""
+        """Keep the id under which the transaction ended. The linked one never ends."""
         if ended.goes_on_as is not None:
             self.transactions[ended.goes_on_as].goes_on_as, ended.goes_on_as = ended.transaction_id, None
 
@@ -189,7 +197,7 @@ class Ledger:
             self.record_violation(station, "overlap", text, transaction_id)
 
     def check_sequence(self, station: str, transaction_id: TransactionId, number: int) -> bool:
-        """A numbered message of a transaction: is it a new one? The first has 0 and none is left out."""
+        """Return whether a numbered message is new. The numbers start with 0 and have no gaps."""
         transaction = self.transactions.get(transaction_id)
         if transaction is None:
             if number:
@@ -206,20 +214,20 @@ class Ledger:
         return True
 
     def record_sequence(self, transaction_id: TransactionId, number: int) -> None:
-        """The message has been booked."""
+        """Record that the message has been processed."""
         if transaction := self.transactions.get(transaction_id):
             transaction.next_no = number + 1
             self._write_fact("numbered", transaction_id=transaction_id, number=number)
 
     def record_id_tag(self, transaction_id: TransactionId, id_tag: str) -> None:
-        """Whose it is, where that becomes known after the start."""
+        """Record the token of a transaction that started without one."""
         transaction = self.transactions.get(transaction_id)
         if transaction and not transaction.id_tag:
             transaction.id_tag = id_tag
             self._write_fact("identify", transaction_id=transaction_id, id_tag=id_tag)
 
     def record_report(self, station: str, request: int, number: int, entries: list[dict[str, Any]]) -> None:
-        """One part of what a station reports about itself; the first one has number 0."""
+        """Record one part of a report of the station. The first part has number 0."""
         reports = self.station_record(station).reports
         if number == 0:
             reports[request] = []
@@ -231,8 +239,10 @@ class Ledger:
         self, station: str, transaction_id: TransactionId, meter_stop_wh: int | None, timestamp: str,
         reason: str | None = None,
     ) -> Transaction | None:  # fmt: skip
-        """The transaction, or None if this station never started one of that id. Without a register the last one that
-        it told is its end."""
+        """Record a stop. Returns the transaction, or None if this station never started one with that id.
+
+        Without a register the last one that was reported is its end.
+        """
         transaction = self._transaction_of(station, transaction_id, "stopped")
         if transaction is None:
             return None
@@ -254,7 +264,7 @@ class Ledger:
     def record_meter_values(
         self, station: str, connector: int, transaction_id: TransactionId | None, readings: list[tuple[str, int]]
     ) -> None:
-        """Energy registers as (instant, Wh); ``transaction_id`` None = measured outside of any transaction."""
+        """Record energy registers as (instant, Wh). ``transaction_id`` None: outside of any transaction."""
         transaction = None if transaction_id is None else self._transaction_of(station, transaction_id, "measured")
         self._write_fact(
             "meter", station=station, connector=connector, transaction_id=transaction_id, readings=readings
@@ -281,7 +291,7 @@ class Ledger:
         self._write_fact("violation", violation=asdict(violation))
 
     def restore_journal(self, lines: Iterable[str]) -> None:
-        """Take up what an earlier run wrote. A torn last line (power cut) is passed over."""
+        """Restore the journal of an earlier run. A torn last line (power cut) is skipped."""
         self._restoring = True
         for line in lines:
             try:
@@ -366,7 +376,7 @@ def _station_json(record: StationRecord) -> dict[str, Any]:
 
 
 def _parse_instant(text: str) -> datetime | None:
-    """None for what is no instant. Without an offset UTC is meant (OCPP 1.6 recommends UTC, section 3.13)."""
+    """Parse an instant. Returns None if it is none. No offset means UTC (OCPP 1.6 recommends UTC, section 3.13)."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
@@ -375,7 +385,7 @@ def _parse_instant(text: str) -> datetime | None:
 
 
 def _utc_s(text: str) -> float:
-    """An instant of RFC 3339; 0 for what is none."""
+    """Parse an instant of RFC 3339. Returns 0 if it is none."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -1,10 +1,12 @@
-"""Copy me: a whole driver, small. A meter that answers ``READ`` on a network socket with one line of text such as
-``ENERGY_WH 123456 POWER_W 2300.5`` (serial servers and small converters speak like this).
+"""A small, complete driver to copy.
 
-To make a driver of your own: copy this folder, name the role (evse, meter, reader, display), say what the station file
-may contain in ``settings.py``, put the device's language into one module and its translation into the port's words
-into another, register ``DRIVER`` under the entry points ``chargy_agent.drivers`` in ``pyproject.toml``, and let
-``drivers/testkit`` check it. This file is imported at every start: heavy imports belong into ``_open_meter``.
+The meter answers ``READ`` on a network socket with one line of text such as ``ENERGY_WH 123456 POWER_W 2300.5``.
+Serial servers and small converters use such lines.
+
+To write your own driver, copy this folder. Name the role (evse, meter, reader, display). Declare the keys of the
+station file in ``settings.py``. Put the device's language into one module, and its translation to the port into
+another. Register ``DRIVER`` under the entry points ``chargy_agent.drivers`` in ``pyproject.toml``. Check it with
+``drivers/testkit``. This file is imported at every start: heavy imports belong in ``_open_meter``.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ async def _open_meter(settings: TextMeterSettings, where: Where) -> AsyncIterato
 
 
 def _check_settings(settings: TextMeterSettings, where: Where) -> list[str]:
-    """What the ranges of the keys cannot say."""
+    """Check what the ranges of the keys cannot express."""
     return [] if settings.host else ['host: is missing, for example host = "192.168.1.5"']
 
 

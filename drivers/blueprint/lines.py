@@ -1,4 +1,4 @@
-"""The device's language: one line of text to numbers. No I/O, so that it can be tested with every nonsense."""
+"""The device's language: one line of text becomes numbers. No I/O, so that any nonsense can be tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MeterLine:
 
 
 def parse_line(raw: bytes) -> MeterLine:
-    """``ENERGY_WH 123456 POWER_W 2300.5``; further pairs are ignored. Raises ``Garbled``."""
+    """Parse ``ENERGY_WH 123456 POWER_W 2300.5``. Other pairs are ignored. Raises ``Garbled``."""
     words = raw.decode("ascii", "replace").split()
     pairs = dict(zip(words[::2], words[1::2], strict=False))
     energy = pairs.get("ENERGY_WH", "")

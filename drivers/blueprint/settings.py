@@ -10,8 +10,11 @@ from agent.model.key_rules import Between, HostName, TcpPort
 
 @dataclass(frozen=True, slots=True)
 class TextMeterSettings:
-    """Keys of the device's table in the station file, each with its type, its range and perhaps a default: ``check``
-    and ``run`` judge a file by them. ``silent_s``: no answer for so long means that it is gone."""
+    """Keys of the device's table in the station file, each with its type, its range and perhaps a default.
+
+    ``check`` and ``run`` validate the file with them. ``silent_s``: without an answer for this time the device
+    counts as gone.
+    """
 
     host: HostName
     port: TcpPort = 4001

@@ -1,4 +1,4 @@
-"""The device in the words of the port: foreign errors become the four of ``agent.ports``."""
+"""The device as a port: foreign errors become the four of ``agent.ports``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_STEP_WH = 100
 
 @asynccontextmanager
 async def open_text_meter(settings: TextMeterSettings, where: Where) -> AsyncIterator[TextMeter]:
-    """Raises ``Unreachable``, ``Garbled``. Closes the connection in every case."""
+    """Open the meter. Closes the connection in every case. Raises ``Unreachable``, ``Garbled``."""
     meter = TextMeter(settings, where)
     try:
         await meter.read()
@@ -47,7 +47,7 @@ class TextMeter:
             return Reading(Stamp(*self._now()), line.energy_wh, power_w=line.power_w)
 
     async def read_billing(self) -> Reading:
-        """Two answers in a row; a third if the register jumped in between."""
+        """Read twice, and a third time if the register jumped in between."""
         first = await self.read()
         second = await self.read()
         return second if second.energy_wh - first.energy_wh <= MOST_STEP_WH else await self.read()
@@ -58,7 +58,7 @@ class TextMeter:
             self._streams = None
 
     async def _request_line(self) -> MeterLine:
-        """After an error the connection is given up, so that a late answer never meets the next question."""
+        """Ask once. An error closes the connection, so that a late answer never meets the next question."""
         try:
             async with asyncio.timeout(self._settings.silent_s):
                 reader, writer = self._streams or await self._connect_socket()

@@ -1,4 +1,4 @@
-"""Conformance of drivers: ``check_<port>()`` raises ``AssertionError`` naming the broken clause of the port's contract.
+"""Conformance of drivers: ``check_<port>()`` raises ``AssertionError`` with the broken clause of the port's contract.
 
-No test framework inside: usable in tests, and by a manufacturer against real hardware.
+It uses no test framework, so it runs in tests and at a manufacturer's real hardware.
 """

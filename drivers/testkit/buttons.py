@@ -1,4 +1,4 @@
-"""What every buttons driver has to keep: ``check_buttons`` against any opened ``ButtonsPort``."""
+"""The contract of every buttons driver: ``check_buttons`` for any ``ButtonsPort``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def check_buttons(
     timeout_s: float = 2.0,
     quiet_s: float = 0.1,
 ) -> None:
-    """Each press must be told once, by its name, before the button is let go; letting go tells nothing."""
+    """Check that each press is reported once, by its name, before the button is released; a release reports nothing."""
     async with open_port() as port:
         missing = set(names) - set(port.names)
         assert not missing, f"port.names lacks {sorted(missing)}"
@@ -26,13 +26,13 @@ async def check_buttons(
         for name in (*names, *reversed(names)):
             await press(name)
             try:
-                told = await asyncio.wait_for(anext(presses), timeout_s)
+                reported = await asyncio.wait_for(anext(presses), timeout_s)
             except TimeoutError:
-                raise AssertionError(f"button {name!r} is down, nothing was told within {timeout_s} s") from None
-            assert told == name, f"button {name!r} was pressed, {told!r} was told"
+                raise AssertionError(f"button {name!r} is down, nothing was reported within {timeout_s} s") from None
+            assert reported == name, f"button {name!r} was pressed, {reported!r} was reported"
             await release(name)
         try:
             more = await asyncio.wait_for(anext(presses), quiet_s)
         except TimeoutError:
             return
-        raise AssertionError(f"all buttons are released, but {more!r} was told")
+        raise AssertionError(f"all buttons are released, but {more!r} was reported")

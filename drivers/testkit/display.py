@@ -1,4 +1,4 @@
-"""What every display driver has to keep: ``check_display`` against any opened ``DisplayPort``."""
+"""The contract of every display driver: ``check_display`` for any ``DisplayPort``."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from agent.model.types import Screen, ScreenName
 from agent.ports.display import DisplayPort
 
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
-"""Nanoseconds on a processor, nanoseconds in line for one, number of turns."""
+"""Nanoseconds on a processor, nanoseconds of waiting for one, number of time slices."""
 
 
 class LoopLag:
-    """``worst_s``: the longest that a task of 1 ms had to wait for the event loop. What the thread waited for a
-    processor is no part of it, where the system tells that (Linux: proc(5), ``schedstat``)."""
+    """``worst_s``: the longest delay of a task of 1 ms by the event loop.
+
+    Time in which the thread waited for a processor is not included, if the system reports it (Linux: proc(5),
+    ``schedstat``).
+    """
 
     worst_s: float = 0.0
 
 
 @asynccontextmanager
 async def loop_lag() -> AsyncIterator[LoopLag]:
-    """Watches how long the event loop is blocked while the block runs."""
+    """Measure how long the event loop is blocked while the block runs."""
     lag = LoopLag()
 
     async def measure_lag() -> None:
@@ -43,7 +46,7 @@ async def loop_lag() -> AsyncIterator[LoopLag]:
 
 
 def _in_line_s() -> float:
-    """How long this thread has been ready to run while others had the processors, since it began."""
+    """Return how long this thread has waited for a processor since it began."""
     try:
         return int(_SCHEDSTAT.read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -57,9 +60,11 @@ async def check_display(
     timeout_s: float = 10.0,
     lag_s: float = 0.02,
 ) -> None:
-    """``pixels`` tells what the panel shows, in bytes of any kind. Each screen in each language must be shown, a
-    repeated one must change nothing, the newest of a crowd must win, and none may block the loop for ``lag_s`` (the
-    contract says 5 ms; the rest is for the machine the check runs on, as is the best of five tries)."""
+    """Check that each screen is shown in each language, that a repeated one changes nothing, and that the newest wins.
+
+    ``pixels`` returns what the panel shows, in bytes of any kind. No screen may block the loop for ``lag_s``. The
+    contract says 5 ms; the rest, and the best of five tries, allow for the machine that runs the check.
+    """
     async with asyncio.timeout(timeout_s), open_port() as port:
         await port.show(Screen(ScreenName.IDLE, "fr"))
         for name in ScreenName:

@@ -1,4 +1,4 @@
-"""Does a charge controller driver keep its contract? For any driver, against any far end."""
+"""The contract of every charge controller driver: ``check_evse`` for any driver and any far end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ _AGAIN_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class EvseWorld:
-    """What a far end can be made to do; a check without its hook is left out. ``pilot``: a vehicle that is absent (A),
-    connected (B) or asks for energy (C); ``silence``: answers stop (True) or come again (False)."""
+    """Hooks of a far end. A check without its hook is skipped.
+
+    ``pilot``: a vehicle is absent (A), connected (B) or asks for energy (C). ``silence``: answers stop (True) or start
+    again (False).
+    """
 
     pilot: Callable[[Pilot], Awaitable[None]] | None = None
     silence: Callable[[bool], Awaitable[None]] | None = None
 
 
 async def check_evse(port: EvsePort, world: EvseWorld | None = None, *, service_s: float = SOON_S) -> None:
-    """Raises ``AssertionError`` that says which clause of ``EvsePort`` is broken. The port must be freshly opened.
-    ``service_s``: how long the board may take to come back into service."""
+    """Raise ``AssertionError`` with the broken clause of ``EvsePort``. The port must be freshly opened.
+
+    ``service_s``: how long the board may take to come back into service.
+    """
     world = world or EvseWorld()
     await _check_first_picture(port)
     await _check_limits(port)
@@ -139,7 +144,7 @@ async def _check_silence(port: EvsePort, silence: Callable[[bool], Awaitable[Non
 
 
 async def _wait_for_state(states: AsyncIterator[EvseState], true: Callable[[EvseState], bool], what: str) -> EvseState:
-    """The first picture with the property; pictures may skip, never be late."""
+    """Return the first state with the property. States may be skipped, never late."""
     last: EvseState | None = None
     try:
         async with asyncio.timeout(SOON_S):
@@ -152,7 +157,7 @@ async def _wait_for_state(states: AsyncIterator[EvseState], true: Callable[[Evse
 
 
 async def _poll_until(port: EvsePort, true: Callable[[EvseState], bool], what: str, within_s: float = SOON_S) -> None:
-    """For what may look like the last picture that was told."""
+    """Poll until the property holds. The state may equal the last one that was reported."""
     state = await port.state()
     try:
         async with asyncio.timeout(within_s):

@@ -1,4 +1,4 @@
-"""What every lamp driver has to keep: ``check_lamp`` against any ``LampPort``."""
+"""The contract of every lamp driver: ``check_lamp`` for any ``LampPort``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ async def check_lamp(
     seen: Callable[[], Lamp],
     brightness: Callable[[], float],
 ) -> None:
-    """Off at open, every colour (said twice), brightness as asked, off when closed. ``brightness``: 0 to 1."""
+    """Check the lamp: off at open, every colour (ordered twice), the brightness, off when closed.
+
+    ``brightness``: 0 to 1.
+    """
     async with open_port() as port:
         assert seen() is Lamp.OFF, "a lamp that was just opened is lit"
         for lamp in (*Lamp, *Lamp):
@@ -27,4 +30,4 @@ async def check_lamp(
             assert abs(shown - percent / 100) < 0.02, f"{percent} % were ordered, {shown:.0%} are seen"
             assert (shown > 0) is (percent > 0), f"{percent} % were ordered, {shown:.0%} are seen"
         await port.show(Light(Lamp.RED))
-    assert seen() is Lamp.OFF, "the lamp stays lit although nobody is there"
+    assert seen() is Lamp.OFF, "the lamp stays lit after closing"

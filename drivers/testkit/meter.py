@@ -1,4 +1,4 @@
-"""Does a meter driver keep its contract? For any driver, against any far end."""
+"""The contract of every meter driver: ``check_meter`` for any driver and any far end."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from agent.ports.meter import MeterPort
 
 @dataclass(frozen=True, slots=True)
 class MeterWorld:
-    """What a far end can be made to do; a check without its hook is left out. ``set_wh``: the lifetime register;
-    ``silence``: answers stop (True) or come again (False)."""
+    """Hooks of a far end. A check without its hook is skipped.
+
+    ``set_wh``: the lifetime register. ``silence``: answers stop (True) or start again (False).
+    """
 
     set_wh: Callable[[int], Awaitable[None]] | None = None
     silence: Callable[[bool], Awaitable[None]] | None = None
 
 
 async def check_meter(port: MeterPort, world: MeterWorld | None = None) -> None:
-    """Raises ``AssertionError`` that says which clause of ``MeterPort`` is broken. The register may have grown by
-    2000 Wh afterwards."""
+    """Raise ``AssertionError`` with the broken clause of ``MeterPort``. The register may grow by 2000 Wh."""
     world = world or MeterWorld()
     first = await port.read()
     _check_reading(first)
@@ -59,7 +60,7 @@ async def _check_register(port: MeterPort, set_wh: Callable[[int], Awaitable[Non
 
 async def _check_silence(port: MeterPort, silence: Callable[[bool], Awaitable[None]]) -> None:
     await silence(True)
-    await _must_fail(port.read, Unreachable, "a silent meter gave a reading: was an old one told as fresh?")
+    await _must_fail(port.read, Unreachable, "a silent meter gave a reading: was an old one returned as fresh?")
     await _must_fail(port.read_billing, Unreachable, "a silent meter gave a billing reading")
     await silence(False)
     await port.read_billing()

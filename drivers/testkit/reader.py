@@ -1,4 +1,4 @@
-"""What every reader driver has to keep: ``check_reader`` against any opened ``ReaderPort``."""
+"""The contract of every reader driver: ``check_reader`` for any ``ReaderPort``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ async def check_reader(
     quiet_s: float = 0.3,
     lag_s: float = 0.05,
 ) -> None:
-    """``tap(value)`` holds a card to the reader whose token is ``value``, and takes it away. Every tap must be told
-    once, unchanged and in order; waiting must not block the loop for ``lag_s``; closing must end within 1.5 s, also
-    while somebody waits for a tap; and the device must open again."""
+    """Check that every tap is reported once, unchanged and in order.
+
+    ``tap(value)`` holds a card with the token ``value`` to the reader and takes it away. Waiting must not block the
+    loop for ``lag_s``. Closing must end within 1.5 s, also while a caller waits for a tap. The device must open again.
+    """
     for n, value in enumerate(values):
         async with open_port() as port:
             taps = port.taps()
@@ -38,11 +40,13 @@ async def check_reader(
 
 async def _check_told(taps: AsyncIterator[Tap], value: str, timeout_s: float) -> None:
     try:
-        told = await asyncio.wait_for(anext(taps), timeout_s)
+        reported = await asyncio.wait_for(anext(taps), timeout_s)
     except TimeoutError:
-        raise AssertionError(f"a card was held to the reader, nothing was told within {timeout_s} s") from None
-    assert told.token is not None, f"the card {value!r} was told as {told.reason!r}"
-    assert told.token.value == value, f"told {told.token.value!r} for the card {value!r}: it must pass unchanged"
+        raise AssertionError(f"a card was held to the reader, nothing was reported within {timeout_s} s") from None
+    assert reported.token is not None, f"the card {value!r} was reported as {reported.reason!r}"
+    assert reported.token.value == value, (
+        f"reported {reported.token.value!r} for the card {value!r}: it must pass unchanged"
+    )
 
 
 async def _check_quiet(port: ReaderPort, taps: AsyncIterator[Tap], quiet_s: float, value: str) -> None:
@@ -50,4 +54,4 @@ async def _check_quiet(port: ReaderPort, taps: AsyncIterator[Tap], quiet_s: floa
         again = await asyncio.wait_for(anext(taps), quiet_s)
     except TimeoutError:
         return
-    raise AssertionError(f"one presence of {value!r} was told twice, the second time as {again}")
+    raise AssertionError(f"one presence of {value!r} was reported twice, the second time as {again}")

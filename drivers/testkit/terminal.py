@@ -1,4 +1,4 @@
-"""What every driver of a payment terminal has to keep: ``check_terminal`` against any opened ``TerminalPort``."""
+"""The contract of every payment terminal driver: ``check_terminal`` for any ``TerminalPort``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Opening = Callable[[], AbstractAsyncContextManager[TerminalPort]]
 
 @dataclass
 class BankRecords:
-    """The bank's: what is held, by reservation; what was charged and released, in order."""
+    """The records of the bank: what is held, by reservation; what was charged and released, in order."""
 
     holds: dict[int, int] = field(default_factory=dict)
     captures: list[tuple[int, int]] = field(default_factory=list)
@@ -29,8 +29,11 @@ class BankRecords:
 
 @dataclass(frozen=True, slots=True)
 class TerminalWorld:
-    """What a far end can be made to do; a check without its hook is left out. ``tap``: a card whose bank will
-    "approve", "decline" or hold only a part ("partial"). ``power_cycle`` returns when the terminal is up again."""
+    """Hooks of a far end. A check without its hook is skipped.
+
+    ``tap``: a card whose bank will "approve", "decline" or hold only a part ("partial"). ``power_cycle`` returns when
+    the terminal is up again.
+    """
 
     tap: Callable[[str], Awaitable[None]]
     books: Callable[[], Awaitable[BankRecords]] | None = None
@@ -40,8 +43,7 @@ class TerminalWorld:
 async def check_terminal(
     open_port: Opening, world: TerminalWorld, *, amount_cents: int = 5000, timeout_s: float = 10.0, lag_s: float = 0.05
 ) -> None:
-    """Raises ``AssertionError`` that says which clause of ``TerminalPort`` is broken. Charges the card of ``world`` a
-    few cents, once."""
+    """Raise ``AssertionError`` with the broken clause of ``TerminalPort``. Charges the card a few cents, once."""
     check = _TerminalCheck(world, amount_cents, timeout_s)
     async with open_port() as port:
         async with loop_lag() as lag:
@@ -75,15 +77,17 @@ class _TerminalCheck:
         await self._world.tap("approve")
         read = await self._next_news(news, CardRead)
         await port.authorize()
-        told = await self._next_news(news, Approved)
-        assert not told.partial, "all was held, it was told as partial"
-        assert told.amount_cents == self._amount, f"{self._amount} cents were asked for, {told.amount_cents} told"
+        reported = await self._next_news(news, Approved)
+        assert not reported.partial, "all was held, it was reported as partial"
+        assert reported.amount_cents == self._amount, (
+            f"{self._amount} cents were requested, {reported.amount_cents} reported"
+        )
         await self._same_card(port, news, read)
-        await self._check_books(held={told.reservation: self._amount})
-        return told
+        await self._check_books(held={reported.reservation: self._amount})
+        return reported
 
     async def _same_card(self, port: TerminalPort, news: AsyncIterator[TerminalNews], before: CardRead) -> None:
-        """Read once more, for its mark only."""
+        """Read the card once more, for its mark only."""
         assert before.card.mark not in repr(before) or not before.card.mark, "the mark of a card is in a repr"
         assert not before.card.last4 or (before.card.last4.isdigit() and len(before.card.last4) == 4), "more than 4"
         await port.offer(self._amount)
@@ -119,13 +123,15 @@ class _TerminalCheck:
         await self._world.tap("partial")
         await self._next_news(news, CardRead)
         await port.authorize()
-        told = await self._next_news(news, Approved)
-        assert told.partial, "a part was held, it was told as all"
-        assert 0 < told.amount_cents < self._amount, f"a part of {self._amount} cents was told as {told.amount_cents}"
-        await self._expect_settlement(
-            port.commit(told.reservation, told.amount_cents + 1), Settlement.REFUSED, "more than is held"
+        reported = await self._next_news(news, Approved)
+        assert reported.partial, "a part was held, it was reported as all"
+        assert 0 < reported.amount_cents < self._amount, (
+            f"a part of {self._amount} cents was reported as {reported.amount_cents}"
         )
-        await self._expect_settlement(port.void(told.reservation), Settlement.DONE, "void")
+        await self._expect_settlement(
+            port.commit(reported.reservation, reported.amount_cents + 1), Settlement.REFUSED, "more than is held"
+        )
+        await self._expect_settlement(port.void(reported.reservation), Settlement.DONE, "void")
 
     async def check_commit(self, port: TerminalPort, first: Approved) -> None:
         await self._expect_settlement(
@@ -141,9 +147,9 @@ class _TerminalCheck:
         await self._world.tap("approve")
         await self._next_news(news, CardRead)
         await port.authorize()
-        told = await self._next_news(news, Approved)
-        await self._expect_settlement(port.void(told.reservation), Settlement.DONE, "void")
-        await self._expect_settlement(port.void(told.reservation), Settlement.CLOSED, "a second void")
+        reported = await self._next_news(news, Approved)
+        await self._expect_settlement(port.void(reported.reservation), Settlement.DONE, "void")
+        await self._expect_settlement(port.void(reported.reservation), Settlement.CLOSED, "a second void")
         await self._check_books(held={})
 
     async def _expect_settlement(self, asked: Awaitable[Settlement], wanted: Settlement, what: str) -> None:
@@ -155,11 +161,13 @@ class _TerminalCheck:
 
     async def _next_news(self, news: AsyncIterator[TerminalNews], wanted: type[N]) -> N:
         try:
-            told = await asyncio.wait_for(anext(news), self._timeout_s)
+            reported = await asyncio.wait_for(anext(news), self._timeout_s)
         except TimeoutError:
-            raise AssertionError(f"{wanted.__name__} was expected, nothing was told in {self._timeout_s} s") from None
-        assert isinstance(told, wanted), f"{wanted.__name__} was expected, {told} was told"
-        return told
+            raise AssertionError(
+                f"{wanted.__name__} was expected, nothing was reported in {self._timeout_s} s"
+            ) from None
+        assert isinstance(reported, wanted), f"{wanted.__name__} was expected, {reported} was reported"
+        return reported
 
     async def _check_books(self, held: dict[int, int], charged: tuple[int, int] | None = None) -> None:
         if self._world.books is None:

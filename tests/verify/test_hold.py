@@ -70,7 +70,7 @@ async def test_a_bank_that_never_answers_is_told_with_what_to_do(
     monkeypatch.setattr(checks, "BANK_S", 0.5)
     async with checked(tmp_path, bank_s=60) as (_, task):
         [failure] = failures(await task)
-        assert "1.00 may still be held on the card: have whoever runs the terminals release it" in failure
+        assert "1.00 may still be held on the card: ask the operator of the terminals to release it" in failure
 
 
 async def test_a_hold_whose_void_was_done_and_not_answered_is_given_back(tmp_path: Path) -> None:

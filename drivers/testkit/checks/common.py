@@ -1,4 +1,4 @@
-"""What is asked of every device behind a bus, whatever it is: speed, silence, a cut, garbled replies, memory."""
+"""Checks of every device behind a bus: speed, silence, a cut line, corrupted replies, memory."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from agent.ports.verify import Check, DeviceUnderTest, FaultMode, FaultProxy, Sk
 T = TypeVar("T")
 Look: TypeAlias = Callable[[Any], Awaitable[Any]]
 Believable: TypeAlias = Callable[[Any, Any], str]
-"""From what was seen before and now to what is wrong with it, or ""."""
+"""Compares the value before with the value now. Returns what is wrong, or ""."""
 
 BACK_S = 30.0
-"""A device that answers again is served again within this."""
+"""The most time until a device that answers again is read again."""
 NOTICED_S = 20.0
 ROUNDS = 3
 GARBLED_LOOKS = {FaultMode.NOISE: 3, FaultMode.SHORT: 3, FaultMode.LATE: 1}
 MOST_GROWTH = 64 * 1024
-"""Octets that may be held more after the reads: what caches and counters take, far less than an octet per read."""
+"""Permitted growth in octets after the reads: caches and counters, far less than an octet per read."""
 TOLD = 20
 REMIND_S = 10.0
 
 
 def bus_checks(role: str, look: Look, believable: Believable, most_s: float) -> tuple[Check, ...]:
-    """``look``: one whole look at the port, which must not take longer than ``most_s`` (95 of 100)."""
+    """``look``: one complete read of the port. It must not take longer than ``most_s`` (95 of 100)."""
     return (
         Check(role, "timing", lambda bench: check_timing(bench, look, most_s)),
         Check(role, "silence", lambda bench: check_silence(bench, look)),
@@ -42,7 +42,7 @@ def bus_checks(role: str, look: Look, believable: Believable, most_s: float) -> 
 
 
 def percentile_95(values: Sequence[float]) -> float:
-    """The value that 95 of 100 do not exceed."""
+    """Return the value that 95 of 100 do not exceed."""
     return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
 
 
@@ -55,8 +55,10 @@ async def check_timing(bench: DeviceUnderTest, look: Look, most_s: float) -> str
 async def check_duration(
     bench: DeviceUnderTest, what: str, once: Callable[[int], Awaitable[object]], most_s: float
 ) -> str:
-    """How long ``once`` takes, given the number of each try. On a host with more to do than it has cores, what is slow
-    may be the host: another round is taken."""
+    """Measure how long ``once`` takes. It gets the number of each try.
+
+    If the host has more work than cores, the host may be slow: the measurement is repeated.
+    """
     took: list[float] = []
     for _ in range(ROUNDS):
         took.clear()
@@ -81,12 +83,12 @@ def _judge_durations(bench: DeviceUnderTest, what: str, took: Sequence[float], m
 
 
 async def check_silence(bench: DeviceUnderTest, look: Look) -> str:
-    """An old value must not be told as fresh, and a device that answers again must be served again."""
+    """Check that an old value is not returned as fresh, and that a device that answers again is read again."""
     async with bench.open_through_proxy() as (port, shim):
         await look(port)
         await shim.set_fault_mode(FaultMode.SILENT)
         await expect_unreachable(
-            bench, look, port, "the device is silent, and a value was told: an old one as if it were fresh"
+            bench, look, port, "the device is silent, and a value was returned: an old one as if it were fresh"
         )
         return f"silence is Unreachable; {await check_recovery(bench, look, port, shim)}"
 
@@ -96,14 +98,14 @@ async def check_disconnect(bench: DeviceUnderTest, look: Look) -> str:
         await look(port)
         await shim.set_fault_mode(FaultMode.CUT)
         await expect_unreachable(
-            bench, look, port, "the line is cut, and a value was told: an old one as if it were fresh"
+            bench, look, port, "the line is cut, and a value was returned: an old one as if it were fresh"
         )
         await shim.set_fault_mode(FaultMode.PASS)
     return f"a cut line is Unreachable; {await reopen_after_failure(bench, look)}"
 
 
 async def reopen_after_failure(bench: DeviceUnderTest, look: Look) -> str:
-    """The agent closes what failed and opens it again."""
+    """Close the device and open it again, as the agent does after a failure."""
     began_s, last = time.monotonic(), ""
     while time.monotonic() - began_s < BACK_S:
         try:
@@ -113,7 +115,7 @@ async def reopen_after_failure(bench: DeviceUnderTest, look: Look) -> str:
             last = str(e)
             await asyncio.sleep(0.05)
         else:
-            return f"opened anew, served again after {time.monotonic() - began_s:.1f} s"
+            return f"opened again, served again after {time.monotonic() - began_s:.1f} s"
     raise AssertionError(f"{bench.name}: the line is back, but it is not served again within {BACK_S:g} s ({last})")
 
 
@@ -145,7 +147,7 @@ async def check_recovery(bench: DeviceUnderTest, look: Look, port: Any, shim: Fa
 
 
 async def check_garbled(bench: DeviceUnderTest, look: Look, believable: Believable) -> str:
-    """A reply that was spoilt is noticed, or what is told is true all the same."""
+    """Check that a corrupted reply is noticed, or that the value is still true."""
     async with bench.open_through_proxy() as (port, shim):
         before, noticed, made = await look(port), 0, 0
         for mood, times in GARBLED_LOOKS.items():
@@ -158,15 +160,17 @@ async def check_garbled(bench: DeviceUnderTest, look: Look, believable: Believab
                     noticed += 1
                 else:
                     why = believable(before, now)
-                    assert not why, f"{bench.name}: a reply was spoilt ({mood}) and believed: {why}; check every reply"
-        assert noticed, f"{bench.name}: {made} spoilt replies, and not one was noticed; check every reply"
-        said = f"{noticed} of {made} looks at spoilt replies failed, none told nonsense"
+                    assert not why, (
+                        f"{bench.name}: a reply was corrupted ({mood}) and believed: {why}; check every reply"
+                    )
+        assert noticed, f"{bench.name}: {made} corrupted replies, and not one was noticed; check every reply"
+        said = f"{noticed} of {made} reads with corrupted replies failed, none returned nonsense"
         return f"{said}; {await check_recovery(bench, look, port, shim)}"
 
 
 async def check_memory(bench: DeviceUnderTest, look: Look) -> str:
     if not bench.reads:
-        raise Skipped("no reads were asked for (--reads)")
+        raise Skipped("no reads were requested (--reads)")
     async with bench.open_port() as port:
         tracemalloc.start()
         try:
@@ -175,14 +179,14 @@ async def check_memory(bench: DeviceUnderTest, look: Look) -> str:
             tracemalloc.stop()
     bench.record_figure("memory_growth_bytes", grown)
     assert grown <= MOST_GROWTH, (
-        f"{bench.name}: {grown} octets more are held after {bench.reads} reads ({grown / bench.reads:.0f} each): "
-        "something is kept for ever, and the agent runs for years"
+        f"{bench.name}: {grown} more octets are held after {bench.reads} reads ({grown / bench.reads:.0f} each): "
+        "memory leaks, and the agent runs for years"
     )
-    return f"{bench.reads} reads, {max(grown, 0)} octets more are held"
+    return f"{bench.reads} reads, {max(grown, 0)} more octets are held"
 
 
 async def _memory_growth(bench: DeviceUnderTest, look: Look, port: Any) -> int:
-    """One read in a hundred may fail: a long line is not without noise."""
+    """Return the growth in octets. One read in a hundred may fail: a long line has noise."""
     warm = max(bench.reads // 5, 1)
     held = lost = 0
     for n in range(1, bench.reads + warm + 1):
@@ -207,7 +211,7 @@ def _held_bytes() -> int:
 
 @asynccontextmanager
 async def progress_reminders(bench: DeviceUnderTest, what: str, within_s: float) -> AsyncIterator[None]:
-    """Says from time to time what is waited for, and how long still."""
+    """Show from time to time what the check waits for, and how much time is left."""
 
     async def print_reminders() -> None:
         until_s = time.monotonic() + within_s
@@ -224,7 +228,7 @@ async def progress_reminders(bench: DeviceUnderTest, what: str, within_s: float)
 
 
 async def wait_state(bench: DeviceUnderTest, port: Any, true: Callable[[T], bool], what: str, within_s: float) -> T:
-    """The first picture of ``port.states()`` of which it is true."""
+    """Return the first state of ``port.states()`` with the property."""
     last: Any = None
     try:
         async with (
@@ -242,7 +246,7 @@ async def wait_state(bench: DeviceUnderTest, port: Any, true: Callable[[T], bool
 
 
 class PortEvents(Generic[T]):
-    """What a port tells one after the other. Waiting in vain does not end it, as a cancelled ``anext`` would."""
+    """The events of a port, one after the other. A time-out does not end the source, as a cancelled ``anext`` would."""
 
     def __init__(self, bench: DeviceUnderTest, source: AsyncIterator[T]) -> None:
         self._bench = bench
@@ -260,18 +264,18 @@ class PortEvents(Generic[T]):
             await asyncio.wait([self._coming])
 
     async def next_event(self, what: str, within_s: float) -> T:
-        """Raises what the port raises."""
+        """Return the next event. Raises what the port raises."""
         coming = self._pending_event()
         async with progress_reminders(self._bench, what, within_s):
             await asyncio.wait([coming], timeout=within_s)
         if not coming.done():
-            why = f"{what}: nothing was told within {within_s:g} s; check wiring and settings"
+            why = f"{what}: nothing was reported within {within_s:g} s; check wiring and settings"
             raise AssertionError(f"{self._bench.name}: {why}")
         self._coming = None
         return coming.result()
 
     async def unexpected_event(self, for_s: float) -> T | None:
-        """What is told although nothing has happened."""
+        """Return an event that is reported although nothing has happened, or None."""
         coming = self._pending_event()
         await asyncio.wait([coming], timeout=for_s)
         return await self.next_event("", 0.0) if coming.done() else None

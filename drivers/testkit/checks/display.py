@@ -1,4 +1,4 @@
-"""Checks of a display, by what its panel shows."""
+"""Checks of a display, by the picture on its panel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drivers.testkit.display import check_display
 URL = "https://chargy.lu/verify/0001"
 SHOW_S = 0.5
 LAG_S = 0.1
-"""The port's contract says 5 ms; the rest is for a busy machine."""
+"""The contract of the port says 5 ms. The rest allows for a busy machine."""
 
 
 async def check_screens(bench: DeviceUnderTest) -> str:
@@ -24,7 +24,7 @@ async def check_screens(bench: DeviceUnderTest) -> str:
 
 
 async def check_qr_code(bench: DeviceUnderTest) -> str:
-    """Decoded from the panel's memory by a program that is not ours."""
+    """Decode the QR code from the panel's memory with a foreign program."""
     try:
         import zxingcpp
     except ImportError as e:

@@ -1,5 +1,7 @@
-"""Checks of a charge controller board. Release is given with the technician's consent only, and withdrawn on every way
-out by the bench."""
+"""Checks of a charge controller board.
+
+Release is given only with the technician's consent. The device under test withdraws it on every way out.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from drivers.testkit.checks.common import BACK_S, bus_checks, wait_state
 from drivers.testkit.evse import EvseWorld, check_evse
 
 LOOK_S = 0.5
-"""A picture is at most so old."""
+"""The most age of a state."""
 PWM_MOST_A, PWM_LEAST_A = 80.0, 6.0
 """IEC 61851-1, annex A: what a pilot can offer."""
 SHOWS_S = 5.0
@@ -28,9 +30,9 @@ DC_OPENS_S = 20.0
 BEAT_S = 0.5
 LATER_S = 2.0
 SERVICE_S = 20.0
-"""Some boards start anew when they come back into service."""
+"""Some boards restart when they come back into service."""
 FRESH_S = 30.0
-"""So much more than it really is may a fresh count of connected seconds say."""
+"""A fresh count of connected seconds may exceed the real time by this."""
 
 
 async def check_traits(bench: DeviceUnderTest) -> str:
@@ -59,7 +61,7 @@ async def check_contract(bench: DeviceUnderTest) -> str:
 
 
 async def check_vehicle(bench: DeviceUnderTest) -> str:
-    """What happens at the cable is seen, and nothing closes without release."""
+    """Check that events at the cable are seen, and that nothing closes without release."""
     async with bench.open_port() as board:
         await bench.request_action(Action.CAR_AWAY)
         await wait_state(bench, board, lambda s: s.pilot is Pilot.A, "the vehicle is away (A)", bench.patience_s)
@@ -81,7 +83,7 @@ async def check_vehicle(bench: DeviceUnderTest) -> str:
 
 
 async def check_release(bench: DeviceUnderTest) -> str:
-    """Contactor, lock and offered current with release, and without it again."""
+    """Check contactor, lock and offered current with release, and again without it."""
     async with _charging_vehicle(bench) as (board, closed, closed_s):
         state: EvseState = await board.state()
         wanted_a = board.traits.min_a
@@ -108,7 +110,7 @@ async def check_release(bench: DeviceUnderTest) -> str:
 
 
 async def check_watchdog(bench: DeviceUnderTest) -> str:
-    """Nobody feeds it: release must end by itself."""
+    """Check that release ends by itself when the watchdog is not fed."""
     bench.require_consent()
     within_s = float(getattr(bench.settings, "watchdog_s", 10)) + LATER_S
     async with bench.open_through_proxy() as (board, shim):
@@ -127,7 +129,7 @@ async def check_watchdog(bench: DeviceUnderTest) -> str:
         state = await _state_after_silence(board)
         # a board may show the old order again as soon as it is asked: what counts is that it had stopped
         assert state.contactor is False or state.released is not True, (
-            f"{bench.name}: nobody was heard for {within_s:g} s, and it goes on; is its watchdog armed?"
+            f"{bench.name}: the agent was silent for {within_s:g} s, and charging goes on; is its watchdog armed?"
         )
         await board.set_release(False)
         await bench.request_action(Action.CAR_AWAY)
@@ -148,7 +150,7 @@ async def _state_after_silence(board: Any) -> EvseState:
 
 @asynccontextmanager
 async def _watchdog_fed(board: Any) -> AsyncIterator[None]:
-    """The board's watchdog is fed inside."""
+    """Feed the watchdog of the board inside the block."""
 
     async def send_beats() -> None:
         while True:
@@ -166,7 +168,7 @@ async def _watchdog_fed(board: Any) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _charging_vehicle(bench: DeviceUnderTest) -> AsyncIterator[tuple[Any, EvseState, float]]:
-    """A vehicle draws through the board inside. Also the picture of the closed contactor, and how long that took."""
+    """Let a vehicle charge inside the block. Yields board, state of the closed contactor, and seconds until then."""
     bench.require_consent()
     async with bench.open_port() as board:
         await bench.request_action(Action.CAR_ASKS)
@@ -216,7 +218,7 @@ async def _wait_for_departure(bench: DeviceUnderTest, board: Any) -> None:
 
 
 async def check_withdrawn(bench: DeviceUnderTest) -> str:
-    """The last word: whatever the others did, release is not given."""
+    """Check at the end that release is not given, whatever the other checks did."""
     async with bench.open_port() as board:
         s = await board.state()
     assert s.released is not True, f"{bench.name}: RELEASE IS GIVEN: switch the outlet off by hand"

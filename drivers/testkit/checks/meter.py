@@ -12,14 +12,14 @@ from drivers.testkit.checks.common import bus_checks
 from drivers.testkit.meter import check_meter
 
 LOOK_S = 1.0
-"""A session begins with a reading: a driver waits for it."""
+"""A session begins with a reading, and the vehicle's driver waits for it."""
 GRID_V = (207.0, 253.0)
 """230 V and a tenth (EN 50160); between two phases it is times the root of 3, which is outside."""
 GRID_HZ = (49.0, 51.0)
 ENOUGH_WH = 6.0
 COUNT_S = 120.0
 APART = 0.1
-"""Register and integrated power: one look per fifth of a second is coarse."""
+"""Permitted difference of register and integrated power: one read per fifth of a second is coarse."""
 JUMP_WH = 1000
 
 
@@ -42,14 +42,14 @@ async def check_contract(bench: DeviceUnderTest) -> str:
 
 
 async def check_units(bench: DeviceUnderTest) -> str:
-    """Volt and hertz of the grid: a wrong scale or word order shows."""
+    """Compare volts and hertz with the grid. A wrong scale or word order shows here."""
     async with bench.open_port() as meter:
         r: Reading = await meter.read()
     if r.dc:
         raise Skipped("direct current: there is no grid to compare it with; give a reference")
     volts = [v for v in r.voltage_v if v > 0]
     if not volts and r.frequency_hz is None:
-        raise Skipped("this meter tells neither voltage nor frequency")
+        raise Skipped("this meter reports neither voltage nor frequency")
     said = ", ".join(f"{v:.1f} V" for v in volts) + (f", {r.frequency_hz:.2f} Hz" if r.frequency_hz is not None else "")
     why = f"{bench.name}: {said}: that is no grid; wrong scale, word order, map or wiring"
     assert all(GRID_V[0] <= v <= GRID_V[1] for v in volts), why
@@ -58,7 +58,7 @@ async def check_units(bench: DeviceUnderTest) -> str:
 
 
 async def check_reference(bench: DeviceUnderTest) -> str:
-    """The register against the meter's own display, as finely as that was read."""
+    """Compare the register with the meter's own display, with the precision of the reference value."""
     text = (await bench.reference_value("energy_kwh", "what does the meter's own display say now, in kWh?")).replace(
         ",", "."
     )
@@ -76,7 +76,7 @@ async def check_reference(bench: DeviceUnderTest) -> str:
 
 
 async def check_counting(bench: DeviceUnderTest) -> str:
-    """Under load the register moves, and as its own power says."""
+    """Check that under load the register moves in step with the meter's own power."""
     async with bench.vehicle_charging(), bench.open_port() as meter:
         first = last = await meter.read()
         made_wh, unsure_wh, until_s = 0.0, 0.0, time.monotonic() + COUNT_S
@@ -87,7 +87,9 @@ async def check_counting(bench: DeviceUnderTest) -> str:
             now = await meter.read()
             hours, powers_w = (now.at.t_s - last.at.t_s) / 3600, (last.power_w or 0.0, now.power_w or 0.0)
             made_wh += sum(powers_w) / 2 * hours
-            unsure_wh += abs(powers_w[1] - powers_w[0]) / 2 * hours  # when between the two looks it changed
+            unsure_wh += (
+                abs(powers_w[1] - powers_w[0]) / 2 * hours
+            )  # the moment of the change between the two reads is unknown
             last = now
     return _judge_counting(bench, first, last, made_wh, 2 * meter.identity.register_step_wh + unsure_wh)
 
@@ -95,13 +97,11 @@ async def check_counting(bench: DeviceUnderTest) -> str:
 def _judge_counting(bench: DeviceUnderTest, first: Reading, last: Reading, made_wh: float, unsure_wh: float) -> str:
     if last.power_w is None:
         assert last.energy_wh > first.energy_wh, f"{bench.name}: a vehicle charges and the register stands still"
-        return (
-            f"the register moved by {last.energy_wh - first.energy_wh} Wh; this meter tells no power to compare it with"
-        )
+        return f"the register moved by {last.energy_wh - first.energy_wh} Wh; this meter reports no power to compare"
     moved_wh = last.energy_wh - first.energy_wh
     said = f"the register moved by {moved_wh} Wh, its own power makes {made_wh:.1f} Wh"
     assert made_wh > 0, (
-        f"{bench.name}: a vehicle charges and the meter tells no power: frozen, or it measures elsewhere"
+        f"{bench.name}: a vehicle charges and the meter reports no power: frozen, or it measures elsewhere"
     )
     assert abs(moved_wh - made_wh) <= APART * made_wh + unsure_wh, f"{bench.name}: {said}: frozen, or a wrong scale"
     volts_amps = sum(v * a for v, a in zip(last.voltage_v, last.current_a, strict=False))

@@ -1,4 +1,4 @@
-"""Checks of what is small: buttons, lamp, buzzer, power-fail input, updater."""
+"""Checks of the small devices: buttons, lamp, buzzer, power-fail input, updater."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ QUIET_S = 0.3
 
 
 async def check_each_button(bench: DeviceUnderTest) -> str:
-    """Each button that the station file names, once each, and the first one again."""
+    """Press each button of the station file once, and the first one again."""
     names = list(getattr(bench.settings, "keys", {}))
     if not names:
         raise Skipped("the station file names no button")
     async with bench.open_port() as port, PortEvents(bench, port.presses()) as presses:
         for name in (*names, names[0]):
             await bench.request_action(Action.BUTTON, name)
-            told = await presses.next_event(f"button {name!r} was pressed", bench.patience_s)
-            assert told == name, f"{bench.name}: {name!r} was pressed, {told!r} was told; check keys"
+            reported = await presses.next_event(f"button {name!r} was pressed", bench.patience_s)
+            assert reported == name, f"{bench.name}: {name!r} was pressed, {reported!r} was reported; check keys"
         more = await presses.unexpected_event(QUIET_S)
-        assert more is None, f"{bench.name}: nothing was pressed, and {more!r} was told"
+        assert more is None, f"{bench.name}: nothing was pressed, and {more!r} was reported"
     return ", ".join(names)
 
 
@@ -31,7 +31,7 @@ async def check_lamp_colours(bench: DeviceUnderTest) -> str:
             await port.show(Light(colour))
             await bench.expect_observation("lamp", str(colour), f"is the lamp {colour} now?")
     await bench.expect_observation("lamp", str(Lamp.OFF), "is the lamp off now?")
-    return "green, blue, yellow, red, and off when nobody is there"
+    return "green, blue, yellow, red, and off after closing"
 
 
 async def check_buzzer_tone(bench: DeviceUnderTest) -> str:
@@ -40,22 +40,22 @@ async def check_buzzer_tone(bench: DeviceUnderTest) -> str:
         await port.tone(TONE_HZ)
         await bench.expect_observation("buzzer", "sounds", "does the buzzer sound?")
     await bench.expect_observation("buzzer", "silent", "is the buzzer silent again?")
-    return f"silent, {TONE_HZ} Hz, silent when nobody is there"
+    return f"silent, {TONE_HZ} Hz, silent after closing"
 
 
 async def check_mains_loss(bench: DeviceUnderTest) -> str:
     async with bench.open_port() as port, PortEvents(bench, port.supplies()) as supplies:
         first: Supply = await supplies.next_event("what the supply is", 5.0)
-        assert first.mains, f"{bench.name}: the mains is there, and told as lost; lost = {1 - _lost_level(bench)}?"
+        assert first.mains, f"{bench.name}: the mains is there, and reported as lost; lost = {1 - _lost_level(bench)}?"
         await bench.request_action(Action.MAINS_OFF)
         try:
             gone: Supply = await supplies.next_event("the mains was taken away", bench.patience_s)
-            assert not gone.mains, f"{bench.name}: the mains is gone, and told as there"
+            assert not gone.mains, f"{bench.name}: the mains is gone, and reported as there"
         finally:
             await bench.request_action(Action.MAINS_ON)
         back: Supply = await supplies.next_event("the mains is back", bench.patience_s)
-        assert back.mains, f"{bench.name}: the mains is back, and told as lost"
-    return "there, lost, back: each told once"
+        assert back.mains, f"{bench.name}: the mains is back, and reported as lost"
+    return "there, lost, back: each reported once"
 
 
 def _lost_level(bench: DeviceUnderTest) -> int:
@@ -65,7 +65,7 @@ def _lost_level(bench: DeviceUnderTest) -> int:
 async def check_running_firmware(bench: DeviceUnderTest) -> str:
     async with bench.open_port() as port:
         now = await port.running()
-    bench.record_figure("firmware", now.version or "not said")
+    bench.record_figure("firmware", now.version or "not reported")
     assert not now.pending, (
         f"{bench.name}: the running system is not committed: a boot would fall back; commit it first"
     )
@@ -75,7 +75,7 @@ async def check_running_firmware(bench: DeviceUnderTest) -> str:
 
 
 async def check_installation(bench: DeviceUnderTest) -> str:
-    raise Skipped("it would replace the firmware: send one from the back office to a station that may be lost")
+    raise Skipped("it would replace the firmware: send firmware from the CSMS to a spare station instead")
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""Checks of a payment terminal. Money is held on a card that somebody holds to it for that, and given back at once."""
+"""Checks of a payment terminal. Money is held on the technician's card and released at once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from drivers.testkit.checks.common import PortEvents, expect_unreachable, reopen
 CENTS = 100
 SOON_S = 10.0
 BANK_S = 120.0
-"""A bank that says nothing for so long has lost the question: terminals give up after half of it at most."""
+"""After this time the bank has lost the question: terminals give up after half of it at most."""
 HELD = (
-    f"{CENTS / 100:.2f} may still be held on the card: have whoever runs the terminals release it (it is in their list "
-    "of reservations); otherwise the card's bank does, in some days"
+    f"{CENTS / 100:.2f} may still be held on the card: ask the operator of the terminals to release it (it is in the "
+    "list of reservations); otherwise the card's bank does so in some days"
 )
 
 
@@ -26,11 +26,11 @@ async def check_identity(bench: DeviceUnderTest) -> str:
     for name in ("vendor", "model", "serial", "firmware"):
         if getattr(i, name, ""):
             bench.record_figure(name, getattr(i, name))
-    return f"{getattr(i, 'vendor', '')} {getattr(i, 'model', '')}, serial {getattr(i, 'serial', '') or 'not told'}"
+    return f"{getattr(i, 'vendor', '')} {getattr(i, 'model', '')}, serial {getattr(i, 'serial', '') or 'not reported'}"
 
 
 async def check_offer(bench: DeviceUnderTest) -> str:
-    """An offer that nobody takes is taken back, and the terminal is free again."""
+    """Make an offer and cancel it. The terminal must be free again."""
     async with bench.open_port() as port:
         for _ in range(2):
             await _offer_and_cancel(bench, port)
@@ -41,41 +41,49 @@ async def _offer_and_cancel(bench: DeviceUnderTest, port: Any) -> None:
     async with PortEvents[TerminalNews](bench, port.news()) as news:
         await port.offer(CENTS)
         await port.cancel()
-        told = await news.next_event("the offer was taken back", SOON_S)
-        assert isinstance(told, Cancelled), (
-            f"{bench.name}: the offer was taken back, and {type(told).__name__} was told"
+        reported = await news.next_event("the offer was taken back", SOON_S)
+        assert isinstance(reported, Cancelled), (
+            f"{bench.name}: the offer was cancelled, and {type(reported).__name__} was reported"
         )
 
 
 async def check_hold(bench: DeviceUnderTest) -> str:
-    """Read, hold, give back. What was held is given back on every way out that can know its number."""
+    """Read a card, hold an amount, release it. The hold is released on every way out that knows its number."""
     what = f"{CENTS / 100:.2f} are held on it and given back at once"
     async with bench.open_port() as port, PortEvents[TerminalNews](bench, port.news()) as news:
         await port.offer(CENTS)
         await bench.request_action(Action.BANK_CARD, what)
         read = await news.next_event("a card was held to the terminal", bench.patience_s)
-        assert isinstance(read, CardRead), f"{bench.name}: a card was held, and {type(read).__name__} was told"
+        assert isinstance(read, CardRead), f"{bench.name}: a card was held, and {type(read).__name__} was reported"
         return await bench.finish_uninterrupted(_hold_and_release(bench, port, news))
 
 
 async def _hold_and_release(bench: DeviceUnderTest, port: Any, news: PortEvents[TerminalNews]) -> str:
-    """From the question to the bank on somebody's money is at stake: an answer that is late, or that nobody waits for
-    any more, is waited for and given back all the same."""
+    """Ask the bank and release the hold.
+
+    From the question to the bank on, real money is at stake: an answer that is late, or no longer needed, is still
+    awaited, and the hold is released.
+    """
     try:
         await port.authorize()
-        told = await news.next_event("the bank was asked", BANK_S)
+        reported = await news.next_event("the bank was asked", BANK_S)
     except (AssertionError, DeviceError) as e:
         raise AssertionError(f"{e}; {HELD}") from e
-    assert isinstance(told, Approved), f"{bench.name}: the bank was asked, and {type(told).__name__} was told"
-    await _release_hold(bench, port, told.reservation)
-    wrong = f"{bench.name}: {CENTS} cents were asked for, {told.amount_cents} were held: amount_scale?"
-    assert told.amount_cents == CENTS, wrong
+    assert isinstance(reported, Approved), (
+        f"{bench.name}: the bank was asked, and {type(reported).__name__} was reported"
+    )
+    await _release_hold(bench, port, reported.reservation)
+    wrong = f"{bench.name}: {CENTS} cents were requested, {reported.amount_cents} were held: amount_scale?"
+    assert reported.amount_cents == CENTS, wrong
     return f"{CENTS} cents were held, and given back"
 
 
 async def _release_hold(bench: DeviceUnderTest, port: Any, reservation: int) -> None:
-    """Without an answer it may have happened: asked again with the same number, as the agent does, on a new line. Then
-    nothing is there any more, or it goes now."""
+    """Release a hold.
+
+    Without an answer it may be released: as the agent does, ask again with the same number on a new connection. Then
+    the hold is gone already, or it is released now.
+    """
     gone = {Settlement.DONE}
     try:
         try:
