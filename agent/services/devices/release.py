@@ -51,12 +51,12 @@ class Release:
 
     @property
     def can_be_given(self) -> bool:
-        """It is to be given now: what was withdrawn before has reached the board."""
+        """True if release is to be given now: every earlier withdrawal has reached the board."""
         return self.due and self._acknowledged == self._ordered
 
     @property
     def has_pending_order(self) -> bool:
-        """An order has not reached the board."""
+        """True if an order has not reached the board."""
         return self.due or self._acknowledged != self._ordered
 
     def order_release(self, on: bool) -> None:

@@ -62,7 +62,7 @@ class TerminalSupervisor(DeviceSupervisor):
 
     @property
     def has_pending_settlement(self) -> bool:
-        """A commit or void was ordered and not answered."""
+        """True if a commit or void was ordered and has not been answered."""
         return self._settling > 0
 
     def accept_order(self, order: TerminalOrder) -> None:

@@ -34,7 +34,7 @@ class Loss:
 def describe_state(
     db: sqlite3.Connection, identity: str, boots: int, open_: Iterable[str], roots: Mapping[str, int]
 ) -> WitnessedState:
-    """The present state, for the witness."""
+    """Return the present state, for the witness."""
     counts = _read_counters(db)
     ids = tuple(sorted(session[: witness.ID_DIGITS] for session in open_))
     return WitnessedState(
@@ -68,7 +68,7 @@ def restart_wal(db: sqlite3.Connection) -> None:
 
 
 def count_commit(db: sqlite3.Connection) -> None:
-    """One commit more, in its transaction."""
+    """Count one more commit, in its transaction."""
     db.execute("UPDATE sqlite_sequence SET seq=seq+1 WHERE name=?", (COMMITS,))
 
 
@@ -89,7 +89,7 @@ def _queue_heads(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def detect_loss(db: sqlite3.Connection, before: WitnessedState) -> Loss | None:
-    """None: all that the witness has seen is there."""
+    """Return what is missing, or None if everything is there that the witness has seen."""
     if before.merging and _is_half_merged(db, before):
         text = "a part of the WAL was lost while it was merged: some records may be older than others"
         return Loss(f"{text}; sessions, bills and settings may be lost: check the disk", _ended_sessions(db, before))

@@ -46,7 +46,7 @@ class DeadLetter:
     body: str = ""
 
     def to_summary(self) -> dict[str, Any]:
-        """For the list: without the message itself."""
+        """Return the row of the list: without the message itself."""
         names = ("seq", "link", "session", "kind", "attempts", "number")
         return {**{name: getattr(self, name) for name in names}, "reason": self._masked_reason()}
 
@@ -58,7 +58,7 @@ class DeadLetter:
         return reason
 
     def to_details(self) -> dict[str, Any]:
-        """For a technician: with the message, card numbers masked."""
+        """Return all of it for a technician: with the message, card numbers masked."""
         try:
             message = mask_tokens(json.loads(encoding.unseal_text(self.body, self.link, self.session, self.kind)))
         except ValueError:
@@ -77,7 +77,7 @@ def mask_tokens(value: Any) -> Any:
 
 
 def list_dead_letters(db: sqlite3.Connection) -> list[DeadLetter]:
-    """Oldest first."""
+    """Return the dead letters, oldest first."""
     return [DeadLetter(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM dead ORDER BY seq")]
 
 
@@ -98,13 +98,13 @@ def requeue_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[in
 
 
 def requeue_session(db: sqlite3.Connection, link: str, session: str) -> None:
-    """What the bill of this session is made of."""
+    """Move the start and end of this session, which its bill consists of, back into the queue."""
     sql = "SELECT seq FROM dead WHERE link=? AND session=? AND kind IN (?,?,?)"
     requeue_dead_letters(db, [seq for (seq,) in db.execute(sql, (link, session, *_BILLS)).fetchall()])
 
 
 def drop_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
-    """Given up for good. Returns what was there and is gone."""
+    """Delete dead letters for good. Returns the places of those that existed."""
     gone = sorted(_existing_places(db, seqs))
     sessions = {db.execute("SELECT link, session FROM dead WHERE seq=?", (seq,)).fetchone() for seq in gone}
     _delete_dead_letters(db, gone, sessions)

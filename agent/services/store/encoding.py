@@ -36,7 +36,7 @@ def _checksum_of(text: str, keys: Sequence[str]) -> str:
 
 
 def escape_surrogates(text: str) -> str:
-    """Half characters escaped: SQLite takes only what can be UTF-8."""
+    """Escape lone surrogates: SQLite accepts only text that can be UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

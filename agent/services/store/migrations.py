@@ -85,7 +85,7 @@ def connect_store(path: Path, least: int = 0) -> sqlite3.Connection:
 
 
 def create_in_memory() -> sqlite3.Connection:
-    """An empty one in memory."""
+    """Create an empty store in memory."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.text_factory = encoding.decode_bytes
     migrate_schema(db, Path(":memory:"))

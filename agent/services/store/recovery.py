@@ -117,7 +117,7 @@ def salvage_tables(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Saved:
 
 
 def _copy_folder() -> str | None:
-    """For a copy: systemd's runtime directory lies in memory."""
+    """Return the folder for a copy: systemd's runtime directory lies in memory."""
     return os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
 
 

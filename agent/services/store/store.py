@@ -60,7 +60,7 @@ class Store(StoreFile):
             self._waiting.pop(link, None)
 
     def _insert_records(self, puts: Sequence[Put], rows: Sequence[tuple[str, str, str, str]]) -> bool:
-        """True: something else made room."""
+        """Write facts and messages. Return True if older messages were deleted to make room."""
         records.put_facts(self._db, puts)
         dead_letters.limit_facts(self._db, [p.kind for p in puts if p.value is not None])
         numbered = [(*row, self._next_number(*row[:3])) for row in rows]
@@ -115,7 +115,7 @@ class Store(StoreFile):
         self._ids.learn_facts((*facts, Put(RUNNING, f"{row.link}/{row.session}", None)) if over else facts)
 
     def _remove_delivered(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
-        """True: it was resent after the end; nothing of its session is remembered."""
+        """Remove the row. Return True if it was resent after the end of its session, which is then forgotten."""
         gone, over = [0], [False]
         known = self._ids.running_record(row.link, row.session) or any(p.kind == RUNNING and p.value for p in facts)
         is_end = isinstance(row.message, TransactionEnded)  # its facts forget the session
@@ -200,7 +200,7 @@ class Store(StoreFile):
         return await self._run_in_thread(self._change_dead_letters, dead_letters.requeue_dead_letters, seqs)
 
     async def drop_dead_letters(self, seqs: Sequence[int]) -> list[int]:
-        """Given up for good. Returns what is gone."""
+        """Delete dead letters for good. Returns their places."""
         return await self._run_in_thread(self._change_dead_letters, dead_letters.drop_dead_letters, seqs)
 
     def _change_dead_letters(
@@ -213,7 +213,7 @@ class Store(StoreFile):
         return sorted_out
 
     def _refresh_transaction_ids(self) -> None:
-        """Those of sessions that are given up are gone."""
+        """Forget the transaction ids of sessions whose messages are deleted."""
         self._ids.keep_running({key for (key,) in self._db.execute("SELECT key FROM facts WHERE kind=?", (RUNNING,))})
 
     def transaction_record(self, link: str, session: str) -> Mapping[str, Any]:

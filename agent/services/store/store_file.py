@@ -69,7 +69,7 @@ class StoreFile:
 
     @classmethod
     def begin_opening(cls, path: Path, max_mb: int = 32) -> Self:
-        """Opening from now on, in its own thread: a large file is checked while the program is still being loaded."""
+        """Begin to open the file in the store's own thread: a large file is checked while the program loads."""
         store = cls(path, max_mb)
         store._opening = store._thread.submit(store._open_file)
         return store
@@ -174,7 +174,7 @@ class StoreFile:
 
     @property
     def highest_boot(self) -> int:
-        """The highest number of a boot that the store or its witness knows of."""
+        """The highest boot number that the store or its witness knows."""
         return self._boots
 
     def _count_queued(self) -> None:
@@ -204,7 +204,7 @@ class StoreFile:
         self._db = recovery.salvage_in_memory(self.path, self._before.roots if self._before else {})
 
     def _reopen_file(self) -> None:
-        """Opens the file again, or raises what is wrong with it now."""
+        """Open the file again, or raise what is wrong with it now."""
         memory = self._db
         try:
             self._open_or_recover()
@@ -267,7 +267,7 @@ class StoreFile:
         return found
 
     def usage_summary(self) -> dict[str, Any]:
-        """How full it is, for diagnostics; no content."""
+        """Return how full the store is, for diagnostics. It contains no records."""
         file_bytes = self.path.stat().st_size if self.path.exists() else 0
         return {"file_bytes": file_bytes, "waiting": dict(self._waiting)}
 
@@ -327,7 +327,7 @@ class StoreFile:
             self._db.execute(f"PRAGMA max_page_count={self._pages}")  # the present size, where it is more
 
     def _thin_queue(self) -> bool:
-        """Make room where nothing is billed."""
+        """Make room: delete queued messages that no bill needs."""
         if self._ailing:
             return False
         gone = thinning.thin_queue(self._db)
@@ -339,7 +339,7 @@ class StoreFile:
     # --- the witness and the place ------------------------------------------------------------------------------
 
     def _note_session_end(self, session: str, register_wh: int) -> None:
-        """For the witness, with the commit that queues the end."""
+        """Note the end of a session for the witness, which gets it with the commit that queues the end."""
         self._ends.pop(session[:ID_DIGITS], None)  # the latest is the last one here
         self._ends[session[:ID_DIGITS]] = register_wh, 0
         while len(self._ends) > ENDS:

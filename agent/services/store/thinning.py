@@ -31,7 +31,7 @@ _APART = f"""
 
 
 def thin_queue(db: sqlite3.Connection) -> int:
-    """How many messages went; 0: there is nothing that may go. Dead letters go last."""
+    """Delete messages and return how many. 0: there is none that may be deleted. Dead letters are deleted last."""
     kinds = (gone for kind in GIVEN_UP if (gone := _thin_messages_of(db, kind)))
     return next(kinds, 0) or _delete_dead_values(db)
 

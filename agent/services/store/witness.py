@@ -70,7 +70,7 @@ class Witness:
         self._ailing = False
 
     def read_last(self) -> WitnessedState | None:
-        """What it says; None where there is none that can be read."""
+        """Return the last state written, or None if none can be read."""
         try:
             data = self.path.read_bytes()
         except OSError:
@@ -94,7 +94,7 @@ class Witness:
             self._report_failure(str(e.strerror))
 
     def flush_to_disk(self) -> None:
-        """To the disk, now."""
+        """Write it to the disk now."""
         try:
             os.fdatasync(self._open_file())
         except OSError as e:
