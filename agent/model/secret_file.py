@@ -16,7 +16,7 @@ class Unfit(Exception):
 
 
 def read_secret(path: Path) -> bytes:
-
+    """Read a secret file. Raises ``Unfit``."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
