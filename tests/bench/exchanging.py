@@ -29,44 +29,44 @@ class Queue:
     def _made(self, seq: int) -> OutboxRow:
         return OutboxRow(seq, "chargy", "", message(seq, ""), 0, 0)
 
-    def waiting(self, link: str) -> int:
+    def queued_count(self, link: str) -> int:
         return self._left
 
-    async def is_waiting(self, link: str, session: str) -> bool:
+    async def is_queued(self, link: str, session: str) -> bool:
         return self._left > 0
 
-    async def head(self, link: str, count: int = 1) -> list[OutboxRow]:
+    async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
         return [self._row] if self._left else []
 
-    async def done(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+    async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._left -= 1
         self._row = self._made(row.seq + 1)
 
-    async def of_session(self, link: str, session: str) -> list[OutboxRow]:
+    async def rows_of_session(self, link: str, session: str) -> list[OutboxRow]:
         return []
 
-    async def attempted(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+    async def count_attempt(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         raise AssertionError("refused")
 
-    async def bury(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
+    async def dead_letter(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
         raise AssertionError(reason)
 
-    async def noted(self, facts: Sequence[Put]) -> None:
+    async def put_facts(self, facts: Sequence[Put]) -> None:
         raise AssertionError("an end")
 
-    async def put_back(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
+    async def requeue_rows(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         raise AssertionError("another version")
 
-    async def call_back(self, link: str, session: str, facts: Sequence[Put]) -> None:
+    async def requeue_session(self, link: str, session: str, facts: Sequence[Put]) -> None:
         raise AssertionError("another version")
 
-    async def going_on(self, link: str) -> list[str]:
+    async def open_sessions(self, link: str) -> list[str]:
         return []
 
-    def transaction(self, link: str, session: str) -> dict[str, Any]:
+    def transaction_record(self, link: str, session: str) -> dict[str, Any]:
         return {}
 
-    def transactions(self, link: str) -> dict[str, dict[str, Any]]:
+    def transaction_records(self, link: str) -> dict[str, dict[str, Any]]:
         return {}
 
     def transaction_id(self, link: str, session: str, version: str) -> str | None:
