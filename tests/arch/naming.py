@@ -22,6 +22,9 @@ TOLD = ("to" + "ld",)
 FORBIDDEN = re.compile(rf"\b({'|'.join((*INDEFINITE, *TOLD))})\b", re.IGNORECASE)
 """``told`` stands for sent, reported, shown and known at once; the others say that the writer did not say who."""
 
+QUOTED = re.compile(rf"`+[^`]*`+|\"({'|'.join((*INDEFINITE, *TOLD))})\"")
+"""Names in backticks, and stored or public keys: a text that is nothing but the word."""
+
 
 @dataclass(frozen=True)
 class NameCount:
@@ -66,14 +69,14 @@ def forbidden_words(path: Path) -> Iterator[str]:
     source = path.read_text("utf-8")
     lines = texts_of_code(source) if path.suffix == ".py" else enumerate(source.split("\n"), 1)
     for number, line in lines:
-        prose = re.sub(r"`[^`]*`|\"told\"", "", line)  # the control API's own word, quoted
+        prose = QUOTED.sub("", line)
         if FORBIDDEN.search(prose):
             yield f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
 
 
 def prose_files() -> list[Path]:
     """Where people read: the product, its configuration, the documents that are written by hand."""
-    found = [p for room in (*ROOMS, "config") for end in ("*.py", "*.toml") for p in (ROOT / room).rglob(end)]
+    found = [p for room in (*ROOMS, "config") for end in ("*.py", "*.toml", "*.md", "*.html") for p in (ROOT / room).rglob(end)]
     return sorted([*found, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
