@@ -76,7 +76,12 @@ def forbidden_words(path: Path) -> Iterator[str]:
 
 def prose_files() -> list[Path]:
     """Where people read: the product, its configuration, the documents that are written by hand."""
-    found = [p for room in (*ROOMS, "config") for end in ("*.py", "*.toml", "*.md", "*.html") for p in (ROOT / room).rglob(end)]
+    found = [
+        p
+        for room in (*ROOMS, "config")
+        for end in ("*.py", "*.toml", "*.md", "*.html")
+        for p in (ROOT / room).rglob(end)
+    ]
     return sorted([*found, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
