@@ -375,6 +375,7 @@ BEFORE_THE_DOMAIN_HAS_HEARD = [
     (3.0, ("cut", False)),
     *[(0.3, ("begin",))] * 12,
 ]
+WITH_THE_END_OF_ONE_SESSION_AND_THE_BEGIN_OF_THE_NEXT = [(0.0, ("unlock",)), (0.0, ("end",)), (0.0, ("begin",))]
 BETWEEN_TWO_PICTURES = [(0.11, ("other_master",))] * 15 + [(0.06, ("other_master",))] * 7
 
 
@@ -384,6 +385,7 @@ BETWEEN_TWO_PICTURES = [(0.11, ("other_master",))] * 15 + [(0.06, ("other_master
 @given(shapes(), deeds())
 @example(Shape(), WHILE_THE_PLUG_IS_BEING_FREED)
 @example(Shape(), TWO_UNLOCKS_AND_A_SESSION)
+@example(Shape(transfers_s=(0.002,), hears_s=0.0, resumes=True), WITH_THE_END_OF_ONE_SESSION_AND_THE_BEGIN_OF_THE_NEXT)
 @example(Shape(hears_s=2.0), BEFORE_THE_DOMAIN_HAS_HEARD)
 @example(Shape(transfers_s=(0.002,)), BETWEEN_TWO_PICTURES)
 def test_no_board_stays_released_without_a_session(shape: Shape, deeds: list[tuple[float, tuple[Any, ...]]]) -> None:

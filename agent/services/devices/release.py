@@ -46,6 +46,8 @@ class Release:
         self._shown = False
         """The last picture showed release."""
         self._send, self._look = asyncio.Event(), asyncio.Event()
+        self._all_acknowledged = asyncio.Event()
+        self._all_acknowledged.set()
         self._refusals = 0
         self._again: asyncio.TimerHandle | None = None
 
@@ -74,6 +76,7 @@ class Release:
         self.wanted = self.given = self.due = False
         self._refusals = 0
         self._acknowledged = self._confirmed = self._ordered
+        self._all_acknowledged.set()
         self._shown = False
         self._send.clear()
         self._look.clear()
@@ -87,7 +90,13 @@ class Release:
     def _order_withdrawal(self) -> None:
         self.given = False
         self._ordered += 1
+        self._all_acknowledged.clear()
         self._send.set()
+
+    async def wait_for_withdrawals(self) -> None:
+        """Return when every ordered withdrawal has reached the board: no plug is freed before."""
+        while self._acknowledged != self._ordered:
+            await self._all_acknowledged.wait()
 
     # --- tasks of an open board --------------------------------------------------------------------------------------
 
@@ -102,6 +111,8 @@ class Release:
     async def _send_withdrawal(self, port: Any, number: int) -> None:
         await port.set_release(False)
         self._acknowledged = max(self._acknowledged, number)
+        if self._acknowledged == self._ordered:
+            self._all_acknowledged.set()
         self._look.set()
         self._changed()
 
