@@ -10,7 +10,7 @@ from agent.domain.blocks.backend_connection import BackendConnectionBlock
 from agent.domain.blocks.board_state import BoardStateBlock
 from agent.domain.blocks.cable_lock import CableLock
 from agent.domain.blocks.certificates import Certificates
-from agent.domain.blocks.contactor import ContactorGuard
+from agent.domain.blocks.contactor_guard import ContactorGuard
 from agent.domain.blocks.cost_triggers import CostTriggers
 from agent.domain.blocks.customer_information import CustomerInformation
 from agent.domain.blocks.device_model import DeviceModel
