@@ -289,7 +289,7 @@ def record_signer(file: StationFile) -> Callable[[str], SignedReading | None]:
             from agent.services.keys.ocmf_signer import OcmfSigner
 
             made.append(OcmfSigner(file.station.state_dir / "ocmf.key"))
-        record: SignedReading | None = made[0].sign(payload)
+        record: SignedReading | None = made[0].sign_payload(payload)
         return record
 
     return sign_record

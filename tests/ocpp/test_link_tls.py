@@ -78,13 +78,13 @@ class Installed:
         self._trusted = TrustedRoots(paths, withdrawn)
         self.roots_used: list[bytes | None] = []
 
-    def trusted(self) -> TrustedRoots:
+    def trusted_roots(self) -> TrustedRoots:
         return self._trusted
 
-    def client(self, certificate: str) -> tuple[Path, Path] | None:
+    def client_certificate(self, certificate: str) -> tuple[Path, Path] | None:
         return None
 
-    def used(self, link: str, root: bytes | None) -> None:
+    def root_used(self, link: str, root: bytes | None) -> None:
         self.roots_used.append(root)
 
 

@@ -103,13 +103,13 @@ class Pki:
     def __init__(self) -> None:
         self.roots_used: list[bytes | None] = []
 
-    def trusted(self) -> TrustedRoots:
+    def trusted_roots(self) -> TrustedRoots:
         return NO_ROOTS
 
-    def client(self, certificate: str) -> tuple[Path, Path] | None:
+    def client_certificate(self, certificate: str) -> tuple[Path, Path] | None:
         return None
 
-    def used(self, link: str, root: bytes | None) -> None:
+    def root_used(self, link: str, root: bytes | None) -> None:
         self.roots_used.append(root)
 
 

@@ -21,7 +21,7 @@ from ocpp.routing import on
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.ocpp import v16, v201
+from ocpp import v16, v201
 
 ENERGY = "Energy.Active.Import.Register"
 ANSWER_WITHIN_S = 3
