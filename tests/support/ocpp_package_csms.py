@@ -15,13 +15,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from ocpp import v16, v201
 from ocpp.charge_point import camel_to_snake_case, remove_nones, serialize_as_dict, snake_to_camel_case
 from ocpp.exceptions import OCPPError
 from ocpp.routing import on
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-
-from ocpp import v16, v201
 
 ENERGY = "Energy.Active.Import.Register"
 ANSWER_WITHIN_S = 3
