@@ -14,7 +14,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -390,3 +390,25 @@ BETWEEN_TWO_PICTURES = [(0.11, ("other_master",))] * 15 + [(0.06, ("other_master
 @example(Shape(transfers_s=(0.002,)), BETWEEN_TWO_PICTURES)
 def test_no_board_stays_released_without_a_session(shape: Shape, deeds: list[tuple[float, tuple[Any, ...]]]) -> None:
     run_moving(play(shape, deeds))
+
+
+class HesitantLock(asyncio.Lock):
+    """Free, and still not had at once: as a lock is for which another task waits."""
+
+    async def acquire(self) -> Literal[True]:
+        await asyncio.sleep(0.01)
+        return await super().acquire()
+
+
+def test_an_order_that_was_withdrawn_while_the_lock_was_awaited_is_not_given() -> None:
+    async def begin_and_end() -> None:
+        async with playing(Shape(transfers_s=(0.002,), hears_s=0.0, resumes=False)) as domain:
+            await asyncio.sleep(2.0)
+            domain.keeper._unlocking = HesitantLock()
+            domain.begin()
+            await asyncio.sleep(0.008)
+            domain.end()
+            await asyncio.sleep(2.0)
+            assert domain.judge.wrong == []
+
+    run_moving(begin_and_end())

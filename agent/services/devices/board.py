@@ -169,11 +169,11 @@ class BoardSupervisor(DeviceSupervisor):
         elif self._hold is not None:
             on, self._hold = self._hold, None
             await port.set_hold(on)
-        elif (
-            self._release.can_be_given and not self._unlocking.locked()
-        ):  # the cable is being freed: no energy meanwhile
+        elif self._release.can_be_given and not self._unlocking.locked():
+            # while the cable is being freed no energy is given; the order may be withdrawn before the lock is had
             async with self._unlocking:
-                await self._release.give_release(port)
+                if self._release.can_be_given:
+                    await self._release.give_release(port)
         else:
             return False
         return True
