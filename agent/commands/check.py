@@ -53,19 +53,21 @@ def check_station_file(path: Path) -> tuple[StationFile | None, list[Problem]]:
     if file is None:
         return None, place_problems(path, complaints)
     problems = place_problems(path, complaints)
-    told = [p.path for p in problems if p.path]
+    reported_paths = [p.path for p in problems if p.path]
     later = [
-        p for p in place_problems(path, list(complaints_after_loading(file))) if not _follows_from_earlier(p.path, told)
+        p
+        for p in place_problems(path, list(complaints_after_loading(file)))
+        if not _follows_from_earlier(p.path, reported_paths)
     ]
     return file, sorted({*problems, *later}, key=lambda p: (p.line or 10**9, p.column, p.path, p.message))
 
 
-def _follows_from_earlier(path: str, told: Sequence[str]) -> bool:
+def _follows_from_earlier(path: str, reported_paths: Sequence[str]) -> bool:
     """Return whether a problem is a consequence of an earlier one.
 
     A value that was refused is replaced by its default. What follows from the default is not a mistake of its own.
     """
-    return any(path == t or path.startswith((f"{t}.", f"{t}[")) for t in told)
+    return any(path == t or path.startswith((f"{t}.", f"{t}[")) for t in reported_paths)
 
 
 def complaints_after_loading(file: StationFile) -> Iterable[str]:

@@ -124,11 +124,11 @@ class PayDesk:
 
         A station that does not show the costs of a backend (``cost_display``) refuses, which is correct.
         """
-        told: tuple[int, bool] | None = None
-        while told is None or not told[1]:
+        last_shown: tuple[int, bool] | None = None
+        while last_shown is None or not last_shown[1]:
             await asyncio.sleep(LOOK_S)
             charge = self._find_transaction(visit)
-            if charge is None or told == (now := (_energy_wh(charge), charge.stopped is not None)):
+            if charge is None or last_shown == (now := (_energy_wh(charge), charge.stopped is not None)):
                 continue
             cost = {"transactionId": charge.transaction_id, "cost": float(self._transaction_cost(charge))}
             with contextlib.suppress(NotConnected, TimeoutError, ValueError):
@@ -141,7 +141,7 @@ class PayDesk:
                     await self._send_data_transfer(
                         visit, "RunningCost", PRICING, **cost, **at, state="Charging", chargingPrice=price
                     )
-                told = now
+                last_shown = now
 
     def _find_transaction(self, visit: Visit) -> Transaction | None:
         return next((t for t in self._central.ledger.transactions.values() if t.id_tag == visit.tag), None)

@@ -49,13 +49,14 @@ from agent.model.types import EvseId
 
 
 def assemble_blocks(site: StationState) -> Blocks:
-    """The street first (it keeps the picture that the others read), the screen last (it shows what they made of it)."""
+    """Put the blocks in order: the state of the boards first, because all others read it; the screen last, because it
+    shows what the others have changed."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
     authorization = AuthorizationBlock(site, choice, early)
     latches, lock = FaultLatching(site), CableLock(site)
     clearing = FaultReset(site, latches)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
-    till, adhoc, paying = _payment_blocks(site, choice)
+    settlement, card_payments, is_paying = _payment_blocks(site, choice)
     webpay = WebPayments(site)
     return Blocks(
         (
@@ -93,18 +94,18 @@ def assemble_blocks(site: StationState) -> Blocks:
             DeviceModel(site, status),
             CustomerInformation(site, authorization.cache, lists),
             costs,
-            *till,
+            *settlement,
             webpay,
             WebPaymentEstimate(site),
             CostTriggers(site),
             UserFeedback(site),
             Display(
                 site,
-                lambda evse: authorization.is_authorizing_at(evse) or paying(evse),
+                lambda evse: authorization.is_authorizing_at(evse) or is_paying(evse),
                 costs.message_for,
                 webpay.idle_screen_values,
             ),
-            *adhoc,
+            *card_payments,
         )
     )
 
@@ -112,8 +113,8 @@ def assemble_blocks(site: StationState) -> Blocks:
 def _payment_blocks(
     site: StationState, choice: OutletSelection
 ) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
-    """The till, whose bill the screen shows; the offers, which speak the screen's language; and whether a bank is being
-    asked. Most stations have no terminal."""
+    """Return the settlement, whose bill the screen shows; the card payments, which use the language of the screen; and
+    whether a bank is being asked. Most stations have no terminal."""
     if site.terms is None:
         return (), (), lambda evse: False
     from agent.domain.blocks.card_payment import CardPayments
@@ -121,5 +122,5 @@ def _payment_blocks(
     from agent.domain.payment_table import PaymentJournal
 
     journal = PaymentJournal(site.terms, site.io_s)
-    adhoc = CardPayments(site, journal, choice)
-    return (PaymentSettlement(site, journal),), (adhoc,), adhoc.is_checking_payment
+    card_payments = CardPayments(site, journal, choice)
+    return (PaymentSettlement(site, journal),), (card_payments,), card_payments.is_checking_payment

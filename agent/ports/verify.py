@@ -137,8 +137,8 @@ class DeviceUnderTest(Protocol):
         """Let a vehicle charge at this EVSE. Raises ``Skipped`` without a board, an operator or consent."""
         ...
 
-    async def request_action(self, deed: Action, what: str = "") -> None:
-        """Ask for a deed and return; what comes of it is seen at the port within ``patience_s``. Raises ``Skipped``."""
+    async def request_action(self, action: Action, what: str = "") -> None:
+        """Ask for an action and return. Its effect is seen at the port within ``patience_s``. Raises ``Skipped``."""
         ...
 
     async def reference_value(self, key: str, question: str) -> str:

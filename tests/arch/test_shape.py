@@ -20,13 +20,11 @@ TO_BE_CUT = {
     "agent/ocpp/outbound/transaction_queue.py",
     "agent/services/store/store_file.py",
     "drivers/evse_everest/board.py",
-    "drivers/evse_modbus/board.py",
     "drivers/evse_openevse/board.py",
-    "drivers/sim/evse.py",
     "drivers/sim/far_ends.py",
     "drivers/sim/world.py",
 }
-"""Modules whose largest class is about as long as the limit or longer. The list only becomes shorter."""
+"""Modules with a class that is longer. The list only becomes shorter."""
 
 
 def modules() -> list[Path]:
@@ -60,7 +58,7 @@ def test_no_class_is_more_than_one_idea() -> None:
         for path in modules()
         for _ in longer_than(path.read_text("utf-8"), (ast.ClassDef,), CLASS_LINES)
     }
-    assert found - TO_BE_CUT == set()
+    assert found == TO_BE_CUT, "cut what is too long, and take off the list what was cut"
 
 
 def test_a_long_function_and_a_long_class_are_found() -> None:

@@ -99,8 +99,8 @@ class DeviceUnderTest:
                 if state.contactor:
                     return
 
-    async def request_action(self, deed: Action, what: str = "") -> None:
-        await self._hands.perform_action(deed, self.evse, what)
+    async def request_action(self, action: Action, what: str = "") -> None:
+        await self._hands.perform_action(action, self.evse, what)
 
     async def reference_value(self, key: str, question: str) -> str:
         given = self._options.references.get(f"{normalized_name(self.name)}.{key}")

@@ -27,7 +27,7 @@ CARD = "04A1B2C3D4E5F6"
 class Operator(Protocol):
     patience_s: float
 
-    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
+    async def perform_action(self, action: Action, evse: EvseId, what: str) -> None:
         """Raises ``Skipped``."""
         ...
 
@@ -49,8 +49,8 @@ class NoOperator:
 
     patience_s = 0.0
 
-    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
-        raise Skipped(f"needs an operator ({_instruction(deed, evse, what)}): repeat it without --no-hands")
+    async def perform_action(self, action: Action, evse: EvseId, what: str) -> None:
+        raise Skipped(f"needs an operator ({_instruction(action, evse, what)}): repeat it without --no-hands")
 
     async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
         device = question.partition(":")[0]
@@ -63,7 +63,7 @@ class NoOperator:
         return None
 
 
-def _instruction(deed: Action, evse: EvseId, what: str) -> str:
+def _instruction(action: Action, evse: EvseId, what: str) -> str:
     where = f" of EVSE {evse}" if evse else ""
     return {
         Action.CAR_AWAY: f"take the vehicle and its cable away from the outlet{where}",
@@ -73,7 +73,7 @@ def _instruction(deed: Action, evse: EvseId, what: str) -> str:
         Action.BUTTON: f"press the button {what!r} once",
         Action.MAINS_OFF: "take the mains away from the power-fail input (the station lives on its back-up supply)",
         Action.MAINS_ON: "give the mains back",
-    }[deed]
+    }[action]
 
 
 class HumanOperator:
@@ -83,8 +83,8 @@ class HumanOperator:
         self.patience_s = patience_s
         self._say = say
 
-    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
-        self._say(f">>> please {_instruction(deed, evse, what)} (within {self.patience_s:g} s; no key is needed)")
+    async def perform_action(self, action: Action, evse: EvseId, what: str) -> None:
+        self._say(f">>> please {_instruction(action, evse, what)} (within {self.patience_s:g} s; no key is needed)")
 
     async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
         answer = await self.ask_question(f"{question} (empty: skip)")
@@ -132,8 +132,8 @@ class RobotOperator:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/") + "/api/v1"
 
-    async def perform_action(self, deed: Action, evse: EvseId, what: str) -> None:
-        for path, body in self._control_api_calls(deed, evse, what):
+    async def perform_action(self, action: Action, evse: EvseId, what: str) -> None:
+        for path, body in self._control_api_calls(action, evse, what):
             await asyncio.to_thread(self._post_call, path, body)
 
     async def reference_value(self, key: str, evse: EvseId, question: str) -> str:
@@ -152,9 +152,9 @@ class RobotOperator:
         with urllib.request.urlopen(f"{self._url}/display/{evse or 1}.png", timeout=ROBOT_S) as said:
             return bytes(said.read())
 
-    def _control_api_calls(self, deed: Action, evse: EvseId, what: str) -> list[tuple[str, dict[str, Any]]]:
+    def _control_api_calls(self, action: Action, evse: EvseId, what: str) -> list[tuple[str, dict[str, Any]]]:
         n = evse or 1
-        match deed:
+        match action:
             case Action.CAR_ASKS:
                 return [(f"/evses/{n}/plug", {"ready": True, "car": {"max_a": 32}})]
             case Action.CAR_AWAY:
@@ -169,7 +169,7 @@ class RobotOperator:
                 return [("/terminal/card", {"pan_last4": "1234", "behaviour": "approve", "evse": evse or None})]
             case Action.BUTTON:
                 return [(f"/buttons/{what}", {})]
-        return [("/power", {"mains": deed is Action.MAINS_ON})]
+        return [("/power", {"mains": action is Action.MAINS_ON})]
 
     def _post_call(self, path: str, body: dict[str, Any]) -> None:
         """Send a command. 409 is accepted: the state is reached, or the plug is locked (the device shows it)."""
