@@ -27,6 +27,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.session.release import begin_without_release, confirm_withdrawal
 from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Fault, Moment, Stamp
 
@@ -51,8 +52,8 @@ class BoardStateBlock:
         evse.unlockable = event.traits.lockable
         evse.cable_plugged = _is_cable_present(evse, state)
         evse.vehicle_connected, evse.requests_energy = state.vehicle_connected, state.requests_energy
-        evse.locked, evse.release, evse.bay_occupied = state.locked, False, state.bay_occupied
-        evse.release_requested, evse.released, evse.withdrawn = False, state.released, not state.released
+        evse.locked, evse.released, evse.bay_occupied = state.locked, state.released, state.bay_occupied
+        begin_without_release(evse, state.released)
         self._take_board_ratings(evse, event.traits)
         self._take_board_currents(evse, state)
         evse.contactor_closed, evse.offering = _is_contactor_closed(evse, state), state.pwm is not False
@@ -122,8 +123,7 @@ class BoardStateBlock:
 
     @handles_events(ReleaseWithdrawn)
     def note_release_withdrawn(self, event: ReleaseWithdrawn, now: Moment) -> Iterator[Yielded]:
-        evse = self._site.evses[event.evse]
-        evse.withdrawn = not evse.release
+        confirm_withdrawal(self._site.evses[event.evse])
         return iter(())
 
     @handles_events(CablePlugged, CableRemoved)

@@ -23,9 +23,10 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events
-from agent.domain.orders import LogNote, SetRelease, WakeMe
+from agent.domain.orders import LogNote, WakeMe
 from agent.domain.session.common import timer_key
 from agent.domain.session.end import CONTACTOR_S
+from agent.domain.session.release import withdraw_stray_release
 from agent.domain.session.table import EVENTS
 from agent.model.types import EvseId, Fault, Moment
 
@@ -82,9 +83,7 @@ class ContactorGuard:
         if times == 0 or now.t_s - last_s >= again_s:
             times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
             self._stray_releases[n] = times, now.t_s
-        if evse.session is None:
-            evse.release = evse.release_requested = False
-        yield SetRelease(n, False)
+        yield from withdraw_stray_release(evse)
         yield WakeMe(timer_key("released", evse), now.t_s + again_s)
         if times >= WITHDRAWN_TIMES and n not in self._reported:
             self._reported.add(n)

@@ -19,11 +19,12 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Persist, SetRelease, WakeMe
+from agent.domain.orders import Persist, WakeMe
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import limit_invalid_token_energy, mark_session_alive
 from agent.domain.session.common import timer_key
 from agent.domain.session.end import end_session, end_session_from_disk
+from agent.domain.session.release import set_release
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session.table import EVENTS, apply_session_event
 from agent.domain.session_records import Session
@@ -100,8 +101,7 @@ class Sessions:
         self._site.stopping = True
         for evse in self._site.evses.values():
             if evse.release:
-                evse.release = evse.release_requested = evse.withdrawn = False
-                yield SetRelease(evse.number, False)
+                yield from set_release(self._site, evse, False)
             if evse.session is not None:
                 mark_session_alive(evse, now)
                 yield Persist("session", evse.session.id, evse.session.to_record())

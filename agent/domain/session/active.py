@@ -29,10 +29,10 @@ from agent.domain.session.common import (
     report_charging_state,
     report_transaction_update,
     restart_settle_timer,
-    set_release,
     timer_key,
 )
 from agent.domain.session.end import end_session
+from agent.domain.session.release import pause_release, set_release
 from agent.domain.session.tx_points import UNPLUGGING
 from agent.model.types import Fault, Moment
 
@@ -134,8 +134,7 @@ def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, 
             evse.state_settled = False
             yield WakeMe(timer_key("settle", evse), None)
     elif evse.paused_by_limit and evse.release:
-        yield from set_release(s, evse, False)
-        evse.release_requested = True
+        yield from pause_release(s, evse)
     elif evse.release_requested and not evse.release:
         yield from set_release(s, evse, True)
         yield from restart_settle_timer(s, evse, now)

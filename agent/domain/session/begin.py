@@ -26,11 +26,11 @@ from agent.domain.session.common import (
     leads_to_states,
     restart_settle_timer,
     set_limit_before_release,
-    set_release,
     situation_changed,
     state_without_session,
     timer_key,
 )
+from agent.domain.session.release import set_release
 from agent.domain.session.signed_readings import (
     add_station_signature,
     agreed_price_text,

@@ -8,10 +8,9 @@ from typing import Any, TypeAlias
 
 from agent.domain.events import Event, EvseEvent, SituationChanged
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.faults import GRACE_S, blocks_charging
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReason
-from agent.domain.orders import Send, SetLimit, SetRelease, WakeMe
+from agent.domain.orders import Send, SetLimit, WakeMe
 from agent.domain.session.tx_points import start_late_transaction
 from agent.domain.session_records import Session
 from agent.domain.transaction import TxPoint
@@ -41,19 +40,6 @@ def timer_key(kind: str, evse: EvseRecord) -> str:
 
 def situation_changed(evse: EvseRecord) -> SituationChanged:
     return SituationChanged(evse.number)
-
-
-def set_release(s: StationState, evse: EvseRecord, on: bool) -> Iterator[Yielded]:
-    """Give or withdraw release, which is a level. Withdrawing is ordered whatever the board is
-    believed to do; giving is ordered only once, and never on a broken EVSE. In a pause the request
-    is kept: ``active.apply_changed_limit`` gives release when there is current again."""
-    if on and (evse.release or s.stopping or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults)):
-        return
-    evse.release_requested = on
-    if on and evse.paused_by_limit:
-        return
-    evse.release, evse.withdrawn = on, False
-    yield SetRelease(evse.number, on)
 
 
 def set_limit_before_release(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:

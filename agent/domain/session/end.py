@@ -24,12 +24,12 @@ from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
 from agent.domain.orders import Persist, ReadMeter, WakeMe
 from agent.domain.session.common import (
     leads_to_states,
-    set_release,
     situation_changed,
     state_without_session,
     timer_key,
     with_offered_limit,
 )
+from agent.domain.session.release import set_release
 from agent.domain.session.signed_readings import owe_meter_record, signing_at_end
 from agent.domain.session.tx_points import is_transaction_reported, session_ended
 from agent.domain.session_records import EndedSession, Session

@@ -16,11 +16,11 @@ from agent.domain.session.common import (
     report_charging_state,
     restart_settle_timer,
     set_limit_before_release,
-    set_release,
     situation_changed,
     timer_key,
 )
 from agent.domain.session.end import end_condition_met, end_session, read_end_register, read_end_register_when_open
+from agent.domain.session.release import set_release
 from agent.domain.stop_reason import PendingStop
 from agent.model.types import Moment, Stamp
 
