@@ -1,23 +1,45 @@
 """A functional block answers to events; a board of blocks is the domain.
 
 ``@handles_events(Event)`` marks a generator method ``(event, now)`` that yields orders, and facts
-for the other blocks. ``@answers_requests(XRequest)`` marks the one method that replies to a request
-of the backend: a second method for the same request is a start-up error.
+for the other blocks. ``@answers_requests(XRequest)`` marks the one method ``(request, reply, now)``
+that answers a request of the backend, with ``yield reply("Accepted")``. The type checker holds its
+annotation against the decorator. A second method for the same request is a start-up error.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, overload
 
 from agent.domain.events import Event, RequestReceived
 from agent.domain.orders import Order, Response
+from agent.domain.requests import BackendRequest
+from agent.model.fastclass import frozen
 from agent.model.types import Moment
 
 Yielded: TypeAlias = Order | Event
 Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
+
+
+@frozen
+class Replier:
+    """Makes the response to one request. A block that can answer only later keeps it until then.
+    ``request_key`` is the ``request`` of ``RequestReceived`` and ``Response``."""
+
+    link: str
+    request_key: str
+
+    def __call__(self, status: str, data: Mapping[str, Any] | None = None) -> Response:
+        return Response(self.link, self.request_key, status, {} if data is None else data)
+
+
+Block = TypeVar("Block")
+R1 = TypeVar("R1", bound=BackendRequest)
+R2 = TypeVar("R2", bound=BackendRequest)
+Answerer: TypeAlias = Callable[[Block, R1, Replier, Moment], Iterator[Yielded]]
+AnswererOfTwo: TypeAlias = Callable[[Block, R1 | R2, Replier, Moment], Iterator[Yielded]]
 
 
 def handles_events(*kinds: type[Event]) -> Callable[[Any], Any]:
@@ -25,18 +47,25 @@ def handles_events(*kinds: type[Event]) -> Callable[[Any], Any]:
     return lambda method: _mark_handler(method, kinds, ())
 
 
-def answers_requests(*asks: type[Any]) -> Callable[[Any], Any]:
-    """Mark a method as the one that answers these requests."""
-    return lambda method: _mark_handler(method, (), asks)
+@overload
+def answers_requests(request: type[R1], /) -> Callable[[Answerer[Block, R1]], Answerer[Block, R1]]: ...
+@overload
+def answers_requests(
+    request: type[R1], other: type[R2], /
+) -> Callable[[AnswererOfTwo[Block, R1, R2]], AnswererOfTwo[Block, R1, R2]]: ...
+def answers_requests(*requests: type[BackendRequest]) -> Callable[[Any], Any]:
+    """Mark a method as the one that answers these requests. A method that answers two has their
+    union as the type of its request."""
+    return lambda method: _mark_handler(method, (), requests)
 
 
-def _mark_handler(method: Any, kinds: Sequence[type[Event]], asks: Sequence[type[Any]]) -> Any:
+def _mark_handler(method: Any, kinds: Sequence[type[Event]], requests: Sequence[type[BackendRequest]]) -> Any:
     before = getattr(method, "marks", ((), ()))
-    method.marks = (*before[0], *kinds), (*before[1], *asks)
+    method.marks = (*before[0], *kinds), (*before[1], *requests)
     return method
 
 
-Marks: TypeAlias = tuple[tuple[str, Sequence[type[Event]], Sequence[type[Any]]], ...]
+Marks: TypeAlias = tuple[tuple[str, Sequence[type[Event]], Sequence[type[BackendRequest]]], ...]
 _MARKED: dict[type[Any], Marks] = {}
 
 
@@ -61,37 +90,38 @@ class Blocks:
 
     def __init__(self, blocks: Sequence[object]) -> None:
         self._handlers: dict[type[Any], list[Handler]] = {}
-        self._answerers: dict[type[Any], Handler] = {}
+        self._answerers: dict[type[BackendRequest], Callable[[Any, Replier, Moment], Iterator[Yielded]]] = {}
         for block in blocks:
-            for name, kinds, asks in _marked_handlers(type(block)):
+            for name, kinds, requests in _marked_handlers(type(block)):
                 for kind in kinds:
                     self._handlers.setdefault(kind, []).append(getattr(block, name))
-                for ask in asks:
-                    if ask in self._answerers:
+                for request in requests:
+                    if request in self._answerers:
                         raise DuplicateHandler(
-                            f"{ask.__name__}: {type(block).__name__} is the second block to answer it"
+                            f"{request.__name__}: {type(block).__name__} is the second block to answer it"
                         )
-                    self._answerers[ask] = getattr(block, name)
+                    self._answerers[request] = getattr(block, name)
 
     def handle_event(self, event: Event, now: Moment) -> list[Order]:
         orders: list[Order] = []
         events: deque[Event] = deque([event])
         while events:
             current = events.popleft()
-            for handler in self._handlers_of(current):
-                for item in handler(current, now):
-                    if isinstance(item, Event):
-                        events.append(item)
-                    else:
-                        orders.append(item)
+            for item in self._handle_one(current, now):
+                if isinstance(item, Event):
+                    events.append(item)
+                else:
+                    orders.append(item)
         return orders
 
-    def _handlers_of(self, event: Event) -> list[Handler]:
+    def _handle_one(self, event: Event, now: Moment) -> Iterator[Yielded]:
         if isinstance(event, RequestReceived):
-            answerer = self._answerers.get(type(event.ask))
-            return [answerer] if answerer else [_answer_not_implemented]
-        return self._handlers.get(type(event), [])
+            answer = self._answerers.get(type(event.ask), _answer_not_implemented)
+            yield from answer(event.ask, Replier(event.link, event.request), now)
+            return
+        for handler in self._handlers.get(type(event), ()):
+            yield from handler(event, now)
 
 
-def _answer_not_implemented(event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-    yield Response(event.link, event.request, "NotImplemented")
+def _answer_not_implemented(request: BackendRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+    yield reply("NotImplemented")

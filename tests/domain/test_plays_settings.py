@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,7 +21,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import SessionState
-from agent.domain.functional_block import Blocks, DuplicateHandler, answers_requests
+from agent.domain.functional_block import Blocks, DuplicateHandler, Replier, Yielded, answers_requests
 from agent.domain.messages import (
     BootWanted,
     ConnectorStatus,
@@ -44,7 +45,7 @@ from agent.domain.requests import (
     TriggerMessageRequest,
 )
 from agent.domain.variables import VARIABLES
-from agent.model.types import ReadingContext, ScreenName
+from agent.model.types import Moment, ReadingContext, ScreenName
 from tests.domain.playbook import (
     ACCEPTED,
     CARD_A,
@@ -326,7 +327,8 @@ def test_a_request_that_nobody_answers_is_answered() -> None:
 def test_two_answerers_are_a_start_up_error() -> None:
     class Answerer:
         @answers_requests(DataTransferRequest)
-        def data(self) -> None: ...
+        def answer_data(self, request: DataTransferRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+            yield reply("Accepted")
 
     with pytest.raises(DuplicateHandler, match="DataTransferRequest: Answerer"):
         Blocks((Answerer(), Answerer()))

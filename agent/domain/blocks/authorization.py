@@ -25,7 +25,6 @@ from agent.domain.events import (
     CardPresented,
     CardRefused,
     OutletChosen,
-    RequestReceived,
     SessionClosed,
     SituationChanged,
     Started,
@@ -37,9 +36,9 @@ from agent.domain.events import (
     VehicleConnected,
 )
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
-from agent.domain.orders import AuthorizeToken, Persist, Response, Send
+from agent.domain.orders import AuthorizeToken, Persist, Send
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import ClearCacheRequest, RemoteStartRequest
 from agent.model.fastclass import replace
@@ -97,12 +96,12 @@ class AuthorizationBlock:
         yield from self.cache.store_verdict(token, verdict, now)
 
     @answers_requests(ClearCacheRequest)
-    def answer_clear_cache(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_clear_cache(self, request: ClearCacheRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         if not self.cache.is_enabled:
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
         yield from self.cache.clear_all()
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
 
     @handles_events(TransactionAcknowledged)
     def learn_from_transaction_response(self, event: TransactionAcknowledged, now: Moment) -> Iterator[Yielded]:
@@ -437,43 +436,47 @@ class AuthorizationBlock:
         )  # fmt: skip
 
     @answers_requests(RemoteStartRequest)
-    def answer_remote_start(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, RemoteStartRequest)
-        evse = self._select_evse_for_remote_start(ask)
-        master = bool(ask.group) and ask.group == self._master_group
-        nobody = evse and ask.token.type is TokenType.NO_AUTHORIZATION and why_closed_for(self._site, evse, ask.token)
-        too_long = len(ask.token.value) > self._site.max_token_length()
-        wrong = too_long or master or self._is_profile_impossible(ask.profile) or self._site.used_up(ask.token)
+    def answer_remote_start(self, request: RemoteStartRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        evse = self._select_evse_for_remote_start(request)
+        master = bool(request.group) and request.group == self._master_group
+        nobody = (
+            evse
+            and request.token.type is TokenType.NO_AUTHORIZATION
+            and why_closed_for(self._site, evse, request.token)
+        )
+        too_long = len(request.token.value) > self._site.max_token_length()
+        wrong = too_long or master or self._is_profile_impossible(request.profile) or self._site.used_up(request.token)
         if evse is None or nobody or wrong:
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
-        yield Response(event.link, event.request, "Accepted")
-        remote_id, group, profile = ask.remote_id or "remote", ask.group or None, ask.profile
+        yield reply("Accepted")
+        remote_id, group, profile = request.remote_id or "remote", request.group or None, request.profile
         doubtful = why_closed_for(
-            self._site, evse, ask.token, group
+            self._site, evse, request.token, group
         )  # the backend has to say whether it is of the group
-        asks = self._site.settings.bool_value("authorize_remote_start") if ask.asks is None else ask.asks
-        if (asks or doubtful) and ask.token.type is not TokenType.NO_AUTHORIZATION:
-            yield from self._authorize_token(Pending(evse.number, ask.token, remote_id=remote_id, profile=profile), now)
+        asks = self._site.settings.bool_value("authorize_remote_start") if request.asks is None else request.asks
+        if (asks or doubtful) and request.token.type is not TokenType.NO_AUTHORIZATION:
+            yield from self._authorize_token(
+                Pending(evse.number, request.token, remote_id=remote_id, profile=profile), now
+            )
         else:
             verdict = Verdict(AuthorizationStatus.ACCEPTED, group) if group else None
             judge = Judge.REMOTE_START
-            yield TokenAccepted(evse.number, ask.token, verdict, remote_id, profile=profile, judged_by=judge)
+            yield TokenAccepted(evse.number, request.token, verdict, remote_id, profile=profile, judged_by=judge)
 
     def _is_profile_impossible(self, profile: Profile | None) -> bool:
         return profile is not None and (
             profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
         )
 
-    def _select_evse_for_remote_start(self, ask: RemoteStartRequest) -> EvseRecord | None:
+    def _select_evse_for_remote_start(self, request: RemoteStartRequest) -> EvseRecord | None:
         """Select the EVSE: first one reserved for this token, then an open one, preferably with a
         vehicle."""
-        wanted = [e for e in self._site.evses.values() if ask.evse in (None, e.number)]
+        wanted = [e for e in self._site.evses.values() if request.evse in (None, e.number)]
         asked = [e for e in wanted if e.accepts_authorization and not self._has_pending_authorization(e)]
-        open_ = [e for e in asked if not why_closed_for(self._site, e, ask.token, ask.group or None)]
-        own = [e for e in open_ if self._is_reserved_for(e, ask.token)]
-        by_group = [] if ask.group else [e for e in asked if group_may_charge(self._site, e)]
+        open_ = [e for e in asked if not why_closed_for(self._site, e, request.token, request.group or None)]
+        own = [e for e in open_ if self._is_reserved_for(e, request.token)]
+        by_group = [] if request.group else [e for e in asked if group_may_charge(self._site, e)]
         return max(own or open_ or by_group, key=lambda e: e.vehicle_connected, default=None)
 
     def is_authorizing_at(self, evse: EvseId) -> bool:

@@ -11,7 +11,6 @@ from agent.domain.events import (
     CableRemoved,
     FaultCleared,
     FaultRaised,
-    RequestReceived,
     SessionClosed,
     SituationChanged,
     Started,
@@ -23,9 +22,9 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.faults import CATALOGUE, GRACE_S, ends_session
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Persist, Response, SetService, WakeMe
+from agent.domain.orders import Persist, SetService, WakeMe
 from agent.domain.requests import ChangeAvailabilityRequest
 from agent.model.types import STATION, Fault, Moment
 
@@ -46,36 +45,36 @@ class Availability:
         return iter(())
 
     @answers_requests(ChangeAvailabilityRequest)
-    def answer_change_availability(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_change_availability(
+        self, request: ChangeAvailabilityRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Store the change before it is accepted. A running session finishes first
         (``Scheduled``)."""
-        ask = event.ask
-        assert isinstance(ask, ChangeAvailabilityRequest)
-        if ask.evse != STATION and ask.evse not in self._site.evses:
-            yield Response(event.link, event.request, "Rejected")
+        if request.evse != STATION and request.evse not in self._site.evses:
+            yield reply("Rejected")
             return
-        touched = list(self._site.evses.values()) if ask.evse == STATION else [self._site.evses[ask.evse]]
-        if ask.evse == STATION:
-            self._site.operative = ask.operative
-            yield Persist("availability", str(STATION), {"operative": ask.operative})
-        if ask.evse != STATION or ask.every:  # 1.6 5.2: connector 0 stands for all connectors
+        touched = list(self._site.evses.values()) if request.evse == STATION else [self._site.evses[request.evse]]
+        if request.evse == STATION:
+            self._site.operative = request.operative
+            yield Persist("availability", str(STATION), {"operative": request.operative})
+        if request.evse != STATION or request.every:  # 1.6 5.2: connector 0 stands for all connectors
             for evse in touched:
-                yield self._set_operative(evse, ask)
+                yield self._set_operative(evse, request)
         busy = any(e.session is not None or e.tx is not None for e in touched)
-        yield Response(event.link, event.request, "Scheduled" if busy and not ask.operative else "Accepted")
+        yield reply("Scheduled" if busy and not request.operative else "Accepted")
         for evse in touched:
-            if evse.state in (SessionState.AUTHORIZED, SessionState.BEGINNING) and not ask.operative:
+            if evse.state in (SessionState.AUTHORIZED, SessionState.BEGINNING) and not request.operative:
                 yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="unavailable")
             yield from self._switch_board_service(evse)
         yield SituationChanged(STATION)
 
-    def _set_operative(self, evse: EvseRecord, ask: ChangeAvailabilityRequest) -> Persist:
+    def _set_operative(self, evse: EvseRecord, request: ChangeAvailabilityRequest) -> Persist:
         """Set an EVSE or its connector operative or not. An EVSE that becomes operative leaves its
         connector as it is, and the other way round (2.0.1 G03). 1.x has one state for both."""
-        if ask.every or not ask.connector:
-            evse.operative = ask.operative
-        if ask.every or ask.connector:
-            evse.connector_operative = ask.operative
+        if request.every or not request.connector:
+            evse.operative = request.operative
+        if request.every or request.connector:
+            evse.connector_operative = request.operative
         record = {"operative": evse.operative, "connector": evse.connector_operative}
         return Persist("availability", str(evse.number), record)
 

@@ -12,16 +12,15 @@ from agent.domain.events import (
     CertificateReady,
     Connected,
     ConnectFailed,
-    RequestReceived,
     SecurityNoticed,
     SettingChanged,
     Started,
     TimeCame,
 )
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.network_profiles import NetworkProfiles, belongs_to_station_file
-from agent.domain.orders import Persist, Reconnect, Response, WakeMe
+from agent.domain.orders import Persist, Reconnect, WakeMe
 from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.security_events import SecurityEvent
 from agent.domain.variables import VARIABLES, Value, format_value
@@ -186,26 +185,26 @@ class BackendConnectionBlock:
         yield Reconnect(event.link)
 
     @answers_requests(SetNetworkProfileRequest)
-    def answer_set_network_profile(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_set_network_profile(
+        self, request: SetNetworkProfileRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Store a network profile. It is used after the next start, if the priority contains its
         slot (B09, B10)."""
-        ask = event.ask
-        assert isinstance(ask, SetNetworkProfileRequest)
-        route = self._routes.get(event.link)
-        if route is None or event.link != self._first_link or not 1 <= ask.slot <= SLOTS_MAX:
-            yield Response(event.link, event.request, "Rejected")
+        route = self._routes.get(reply.link)
+        if route is None or reply.link != self._first_link or not 1 <= request.slot <= SLOTS_MAX:
+            yield reply("Rejected")
             return
-        slot = NetworkProfile(ask.url, ask.profile)
-        asked_for = str(ask.slot) in self._site.settings.list_value("network_priority")
-        if ask.profile < self._present_security_profile(route) or (
-            asked_for and not self._has_credentials_for(route, ask.profile)
+        slot = NetworkProfile(request.url, request.profile)
+        asked_for = str(request.slot) in self._site.settings.list_value("network_priority")
+        if request.profile < self._present_security_profile(route) or (
+            asked_for and not self._has_credentials_for(route, request.profile)
         ):
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
-        route.set[ask.slot] = slot
-        yield Persist("access", event.link, route.to_record())
-        yield Response(event.link, event.request, "Accepted")
-        yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"network profile {ask.slot}")
+        route.set[request.slot] = slot
+        yield Persist("access", reply.link, route.to_record())
+        yield reply("Accepted")
+        yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"network profile {request.slot}")
 
     # --- checks of a new value -------------------------------------------------------------------------------------
 

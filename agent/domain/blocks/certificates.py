@@ -31,15 +31,14 @@ from agent.domain.events import (
     CertificateReady,
     ClockTrusted,
     Connected,
-    RequestReceived,
     SecurityNoticed,
     Started,
     TimeCame,
 )
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import CertificateSigningWanted
-from agent.domain.orders import Persist, Response, Send, WakeMe
+from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import (
     CertificateSignedRequest,
     DeleteCertificateRequest,
@@ -76,7 +75,7 @@ class Certificates:
         self._site = site
         self._link = site.links[0] if site.links else ""
         self._own_certificate = _Own()
-        self._waiting_requests: dict[str, RequestReceived | None] = {}
+        self._waiting_requests: dict[str, Replier | None] = {}
         self._job_count = 0
         self._csr, self._signing_repeats = "", 0
 
@@ -122,38 +121,38 @@ class Certificates:
         yield WakeMe(REPEAT, None)
 
     @answers_requests(CertificateSignedRequest)
-    def answer_certificate_signed(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, CertificateSignedRequest)
-        if event.link != self._link:
-            yield Response(event.link, event.request, "Rejected")
+    def answer_certificate_signed(
+        self, request: CertificateSignedRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        if reply.link != self._link:
+            yield reply("Rejected")
             return
         yield from self._stop_signing_repeats()
-        if len(ask.chain) > (most := self._site.settings.int_value("chain_max_size")):
+        if len(request.chain) > (most := self._site.settings.int_value("chain_max_size")):
             yield from self._reject_chain(
-                event, f"the chain has {len(ask.chain)} characters, at most {most} are possible"
+                reply, f"the chain has {len(request.chain)} characters, at most {most} are possible"
             )
         else:
-            yield TakeChain(self._new_job(event), ask.chain, now.utc_s)
+            yield TakeChain(self._new_job(reply), request.chain, now.utc_s)
 
-    def _reject_chain(self, asked: RequestReceived, why: str) -> Iterator[Yielded]:
-        yield Response(asked.link, asked.request, "Rejected")
-        yield SecurityNoticed(SecurityEvent.INVALID_OWN_CERTIFICATE, why, asked.link)
+    def _reject_chain(self, reply: Replier, why: str) -> Iterator[Yielded]:
+        yield reply("Rejected")
+        yield SecurityNoticed(SecurityEvent.INVALID_OWN_CERTIFICATE, why, reply.link)
 
     @handles_events(ChainTaken)
     def use_signed_certificate(self, event: ChainTaken, now: Moment) -> Iterator[Yielded]:
-        asked = self._waiting_requests.pop(event.job, None)
-        if asked is None:
+        reply = self._waiting_requests.pop(event.job, None)
+        if reply is None:
             return
         if event.why:
-            yield from self._reject_chain(asked, event.why)
+            yield from self._reject_chain(reply, event.why)
             return
         life_s = event.expires_utc_s - event.begins_utc_s
         self._own_certificate = _Own(
             event.certificate, self._own_certificate.worked, event.expires_utc_s - min(RENEW_S, life_s / 3)
         )
         yield Persist("certificate", self._link, self._own_certificate.to_record())
-        yield Response(asked.link, asked.request, "Accepted")
+        yield reply("Accepted")
         yield KeepCertificates((self._own_certificate.id, self._own_certificate.worked))
         yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "client certificate")
         yield CertificateReady(self._link, event.certificate)
@@ -203,14 +202,14 @@ class Certificates:
     # --- roots -------------------------------------------------------------------------------------------------------
 
     @answers_requests(InstallCertificateRequest)
-    def answer_install_certificate(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, InstallCertificateRequest)
-        if event.link != self._link:
-            yield Response(event.link, event.request, "Rejected")
+    def answer_install_certificate(
+        self, request: InstallCertificateRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        if reply.link != self._link:
+            yield reply("Rejected")
             return
         most = self._site.settings.int_value("certificates_max")
-        yield InstallRoot(self._new_job(event), ask.use, ask.certificate, most, now.utc_s)
+        yield InstallRoot(self._new_job(reply), request.use, request.certificate, most, now.utc_s)
 
     @handles_events(RootInstalled)
     def reply_root_installed(self, event: RootInstalled, now: Moment) -> Iterator[Yielded]:
@@ -219,15 +218,15 @@ class Certificates:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate installed")
 
     @answers_requests(DeleteCertificateRequest)
-    def answer_delete_certificate(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_delete_certificate(
+        self, request: DeleteCertificateRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Delete a root. The root that the connection uses stays: without it the station would
         never connect again."""
-        ask = event.ask
-        assert isinstance(ask, DeleteCertificateRequest)
-        if event.link != self._link:
-            yield Response(event.link, event.request, "Failed")
+        if reply.link != self._link:
+            yield reply("Failed")
             return
-        yield DeleteRoot(self._new_job(event), ask.named, self._site.settings.int_value("security_profile") >= 2)
+        yield DeleteRoot(self._new_job(reply), request.named, self._site.settings.int_value("security_profile") >= 2)
 
     @handles_events(RootDeleted)
     def reply_root_deleted(self, event: RootDeleted, now: Moment) -> Iterator[Yielded]:
@@ -236,22 +235,22 @@ class Certificates:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, "root certificate deleted")
 
     @answers_requests(InstalledCertificatesRequest)
-    def answer_installed_certificate_ids(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, InstalledCertificatesRequest)
-        yield ListRoots(self._new_job(event), ask.uses if ask.uses is not None else tuple(CertificateUse))
+    def answer_installed_certificate_ids(
+        self, request: InstalledCertificatesRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        yield ListRoots(self._new_job(reply), request.uses if request.uses is not None else tuple(CertificateUse))
 
     @handles_events(RootsListed)
     def reply_roots_listed(self, event: RootsListed, now: Moment) -> Iterator[Yielded]:
         yield from self._reply_to_waiting_request(event, "Accepted" if event.roots else "NotFound", roots=event.roots)
 
     def _reply_to_waiting_request(self, event: PkiEvent, status: str, **data: Any) -> Iterator[Yielded]:
-        asked = self._waiting_requests.pop(event.job, None)
-        if asked is not None:
-            yield Response(asked.link, asked.request, status, data)
+        reply = self._waiting_requests.pop(event.job, None)
+        if reply is not None:
+            yield reply(status, data)
 
-    def _new_job(self, asked: RequestReceived | None) -> str:
+    def _new_job(self, reply: Replier | None) -> str:
         self._job_count += 1
         job = f"pki:{self._job_count}"
-        self._waiting_requests[job] = asked
+        self._waiting_requests[job] = reply
         return job

@@ -8,10 +8,8 @@ from typing import Any
 
 from agent.domain.authorization_cache import AuthorizationCache
 from agent.domain.blocks.local_auth_list import LocalAuthListBlock
-from agent.domain.events import RequestReceived
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, answers_requests
-from agent.domain.orders import Response
+from agent.domain.functional_block import Replier, Yielded, answers_requests
 from agent.domain.requests import CustomerInformationRequest
 from agent.model.types import Moment, Token
 
@@ -21,19 +19,19 @@ class CustomerInformation:
         self._site, self._cache, self._lists = site, cache, lists
 
     @answers_requests(CustomerInformationRequest)
-    def answer_customer_information(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_customer_information(
+        self, request: CustomerInformationRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Report and clear. ``cache``, ``list``: verdicts; ``reservations``: their numbers;
         ``evses``: where the token charges or may charge."""
-        ask = event.ask
-        assert isinstance(ask, CustomerInformationRequest)
-        if ask.clear and not self._site.store_ok:
-            yield Response(event.link, event.request, "Rejected")
+        if request.clear and not self._site.store_ok:
+            yield reply("Rejected")
             return
-        known = self._collect_known_data(ask.token) if ask.report and ask.token else {}
-        if ask.clear and ask.token:
-            yield from self._cache.forget_token(ask.token)
-            yield from self._lists.forget_token(ask.token)
-        yield Response(event.link, event.request, "Accepted", known)
+        known = self._collect_known_data(request.token) if request.report and request.token else {}
+        if request.clear and request.token:
+            yield from self._cache.forget_token(request.token)
+            yield from self._lists.forget_token(request.token)
+        yield reply("Accepted", known)
 
     def _collect_known_data(self, token: Token) -> dict[str, Any]:
         site = self._site

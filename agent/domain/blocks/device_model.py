@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.domain.blocks.evse_status import EvseStatus
-from agent.domain.events import RequestReceived
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import LOCKING
-from agent.domain.functional_block import Yielded, answers_requests
-from agent.domain.orders import Response
+from agent.domain.functional_block import Replier, Yielded, answers_requests
 from agent.domain.requests import DeviceReportRequest
 from agent.domain.variables import VARIABLES
 from agent.model.types import STATION, Moment
@@ -21,7 +19,7 @@ class DeviceModel:
         self._site, self._status = site, status
 
     @answers_requests(DeviceReportRequest)
-    def answer_inventory_report(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_inventory_report(self, request: DeviceReportRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Answer an inventory request. ``settings``: values by our own names, without secrets.
         ``evses``: number -> state; 0 is the station."""
         site = self._site
@@ -37,7 +35,7 @@ class DeviceModel:
         }
         sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
-        yield Response(event.link, event.request, "Accepted", data)
+        yield reply("Accepted", data)
 
     def _describe_evse(self, evse: EvseRecord, now: Moment) -> dict[str, Any]:
         reading = evse.reading if evse.session else None

@@ -20,7 +20,6 @@ from agent.domain.events import (
     FirmwareInstalled,
     InstallOutcome,
     LinkChanged,
-    RequestReceived,
     SecurityNoticed,
     SessionClosed,
     SignerJudged,
@@ -29,7 +28,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import SessionState, StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
     FIRMWARE_UPDATE,
@@ -40,7 +39,6 @@ from agent.domain.orders import (
     InstallFirmware,
     JudgeSigner,
     Persist,
-    Response,
     Restart,
     Send,
     WakeMe,
@@ -71,7 +69,7 @@ class Phase(StrEnum):
 class _Job:
     id: str
     link: str
-    ask: UpdateFirmwareRequest
+    request: UpdateFirmwareRequest
     phase: Phase = Phase.FETCH_LATER
     tries: int = 0
     told: str = ""
@@ -80,13 +78,13 @@ class _Job:
 
     def to_record(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in _OWN}
-        return own | {name: getattr(self.ask, name) for name in _KEPT}
+        return own | {name: getattr(self.request, name) for name in _KEPT}
 
     @classmethod
     def from_record(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        ask = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
-        job = cls(str(r["id"]), str(r["link"]), ask, Phase(r["phase"]), int(r["tries"]))
+        request = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
+        job = cls(str(r["id"]), str(r["link"]), request, Phase(r["phase"]), int(r["tries"]))
         job.told, job.before = str(r["told"]), str(r.get("before", ""))
         return job
 
@@ -102,7 +100,7 @@ class FirmwareUpdate:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._job: _Job | None = None
-        self._signer_check: tuple[RequestReceived, UpdateFirmwareRequest] | None = None
+        self._signer_check: tuple[Replier, UpdateFirmwareRequest] | None = None
         self._commit_pending = False
         self._running_version = ""
 
@@ -111,62 +109,60 @@ class FirmwareUpdate:
         job = self._job
         if job is None:
             return FirmwareStatus(signed=extended, forced=True)
-        signed = job.ask.request_id is not None or extended
-        return FirmwareStatus(job.told or "Idle", job.ask.request_id, signed, forced=True)
+        signed = job.request.request_id is not None or extended
+        return FirmwareStatus(job.told or "Idle", job.request.request_id, signed, forced=True)
 
     # --- requests ----------------------------------------------------------------------------------------------
 
     @answers_requests(UpdateFirmwareRequest)
-    def answer_update_firmware(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, UpdateFirmwareRequest)
-        able = self._site.updater and self._site.can_fetch(ask.location)
-        able = able and bool(ask.signature or not self._site.settings.bool_value("signed_firmware_required"))
+    def answer_update_firmware(self, request: UpdateFirmwareRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        able = self._site.updater and self._site.can_fetch(request.location)
+        able = able and bool(request.signature or not self._site.settings.bool_value("signed_firmware_required"))
         if self._is_installing() or not able or self._signer_check is not None:
-            yield from self._reject_update(event, ask)
+            yield from self._reject_update(reply, request)
             return
-        if ask.certificate:
-            self._signer_check = (event, ask)
-            yield JudgeSigner(event.request, ask.certificate)
+        if request.certificate:
+            self._signer_check = (reply, request)
+            yield JudgeSigner(reply.request_key, request.certificate)
             return
-        yield from self._accept_update(event, ask, now)
+        yield from self._accept_update(reply, request, now)
 
     @handles_events(SignerJudged)
     def continue_after_signer_check(self, event: SignerJudged, now: Moment) -> Iterator[Yielded]:
-        if self._signer_check is None or self._signer_check[0].request != event.job:
+        if self._signer_check is None or self._signer_check[0].request_key != event.job:
             return
-        (asked, ask), self._signer_check = self._signer_check, None
+        (reply, request), self._signer_check = self._signer_check, None
         if event.accepted:
-            yield from self._accept_update(asked, ask, now)
+            yield from self._accept_update(reply, request, now)
             return
-        yield Response(asked.link, asked.request, "InvalidCertificate")
-        yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=asked.link)
+        yield reply("InvalidCertificate")
+        yield SecurityNoticed(SecurityEvent.INVALID_SIGNING_CERTIFICATE, link=reply.link)
 
     def _is_installing(self) -> bool:
         """True while a system is written or booted. No other job may replace this one, and no
         session may start."""
         return self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
 
-    def _reject_update(self, event: RequestReceived, ask: UpdateFirmwareRequest) -> Iterator[Yielded]:
-        yield Response(event.link, event.request, "Rejected")
-        if ask.request_id is None:  # 1.x cannot reject in its answer
-            yield Send(event.link, FirmwareStatus("DownloadFailed"))
+    def _reject_update(self, reply: Replier, request: UpdateFirmwareRequest) -> Iterator[Yielded]:
+        yield reply("Rejected")
+        if request.request_id is None:  # 1.x cannot reject in its answer
+            yield Send(reply.link, FirmwareStatus("DownloadFailed"))
 
-    def _accept_update(self, event: RequestReceived, ask: UpdateFirmwareRequest, now: Moment) -> Iterator[Yielded]:
+    def _accept_update(self, reply: Replier, request: UpdateFirmwareRequest, now: Moment) -> Iterator[Yielded]:
         """Accept the update. A newer request replaces a job that is not being installed yet.
         Checking the signer takes a while: the earlier job may have got so far by then."""
         if self._is_installing():
-            yield from self._reject_update(event, ask)
+            yield from self._reject_update(reply, request)
             return
         replaced = self._job
-        yield Response(event.link, event.request, "AcceptedCanceled" if replaced else "Accepted")
+        yield reply("AcceptedCanceled" if replaced else "Accepted")
         if replaced:
             yield DropFirmware(replaced.id)
-        self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, ask)
+        self._job = _Job(f"{reply.request_key}@{now.t_s:.3f}", reply.link, request)
         yield from self._block_new_sessions(False)
-        if now.utc_s is not None and ask.retrieve_utc_s > now.utc_s + 1:
+        if now.utc_s is not None and request.retrieve_utc_s > now.utc_s + 1:
             yield from self._enter_phase(Phase.FETCH_LATER, "DownloadScheduled")
-            yield WakeMe(DUE, now.t_s + ask.retrieve_utc_s - now.utc_s)
+            yield WakeMe(DUE, now.t_s + request.retrieve_utc_s - now.utc_s)
         else:
             yield from self._start_download()
 
@@ -177,7 +173,7 @@ class FirmwareUpdate:
         self._job.tries += 1
         yield from self._enter_phase(Phase.FETCHING, "Downloading")
         yield WakeMe(DUE, None)
-        yield FetchFirmware(self._job.id, self._job.ask.location)
+        yield FetchFirmware(self._job.id, self._job.request.location)
 
     @handles_events(FirmwareFetched)
     def finish_download(self, event: FirmwareFetched, now: Moment) -> Iterator[Yielded]:
@@ -187,17 +183,17 @@ class FirmwareUpdate:
         if event.ok:
             yield from self._enter_phase(Phase.CHECKING, "Downloaded")
             yield from self._check_signature(now)
-        elif job.tries <= job.ask.retries:
-            yield WakeMe(DUE, now.t_s + max(job.ask.retry_interval_s, RETRY_LEAST_S))
+        elif job.tries <= job.request.retries:
+            yield WakeMe(DUE, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
             yield from self._enter_phase(Phase.FETCH_LATER)
         else:
             yield from self._end_job("DownloadFailed")
 
     def _check_signature(self, now: Moment) -> Iterator[Yielded]:
         assert self._job is not None
-        ask = self._job.ask
-        if ask.signature:
-            yield CheckFirmware(self._job.id, ask.certificate, ask.signature)
+        request = self._job.request
+        if request.signature:
+            yield CheckFirmware(self._job.id, request.certificate, request.signature)
         else:
             yield from self._await_install(now)
 
@@ -219,7 +215,7 @@ class FirmwareUpdate:
         """Install at the requested time, when no session runs. Running sessions may finish; no
         other one begins."""
         assert self._job is not None
-        at = self._job.ask.install_utc_s
+        at = self._job.request.install_utc_s
         if at is not None and now.utc_s is not None and at > now.utc_s + 1:
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
             yield WakeMe(DUE, now.t_s + at - now.utc_s)
@@ -328,7 +324,7 @@ class FirmwareUpdate:
             yield from self._end_job("")
         elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
             job.phase = Phase.FETCH_LATER
-            wait_s = 0.0 if now.utc_s is None else max(0.0, job.ask.retrieve_utc_s - now.utc_s)
+            wait_s = 0.0 if now.utc_s is None else max(0.0, job.request.retrieve_utc_s - now.utc_s)
             yield WakeMe(DUE, now.t_s + wait_s)
         elif job.phase is Phase.CHECKING:
             yield from self._check_signature(now)
@@ -355,7 +351,7 @@ class FirmwareUpdate:
         job = self._job
         if job is not None and status != job.told:
             job.told = status
-            yield Send(job.link, FirmwareStatus(status, job.ask.request_id, job.ask.request_id is not None))
+            yield Send(job.link, FirmwareStatus(status, job.request.request_id, job.request.request_id is not None))
 
     def _finish_successfully(self, job: _Job, now: Moment) -> Iterator[Yielded]:
         yield from self._end_job("Installed")

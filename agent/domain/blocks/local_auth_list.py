@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.events import RequestReceived, Started
+from agent.domain.events import Started
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.local_auth_list import normalized_token
-from agent.domain.orders import Persist, Response
+from agent.domain.orders import Persist
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Moment, Token, Verdict
 
@@ -41,28 +41,29 @@ class LocalAuthListBlock:
         ours.version = version if whole and isinstance(version, int) else 0
 
     @answers_requests(LocalListVersionRequest)
-    def answer_get_local_list_version(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_get_local_list_version(
+        self, request: LocalListVersionRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         on = self._site.settings.bool_value("local_list_enabled")
         data = {"version": self._site.local_list.version if on else 0}
-        yield Response(event.link, event.request, "Accepted" if on else "NotSupported", data)
+        yield reply("Accepted" if on else "NotSupported", data)
 
     @answers_requests(SendLocalListRequest)
-    def answer_send_local_list(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask, ours = event.ask, self._site.local_list
-        assert isinstance(ask, SendLocalListRequest)
-        new = {normalized_token(value): verdict for value, verdict in ask.entries}
-        refusal = self._update_refusal(ask, new)
+    def answer_send_local_list(self, request: SendLocalListRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        ours = self._site.local_list
+        new = {normalized_token(value): verdict for value, verdict in request.entries}
+        refusal = self._update_refusal(request, new)
         if refusal:
-            yield Response(event.link, event.request, refusal)
+            yield reply(refusal)
             return
-        for name in [n for n in ours.entries if n not in new] if ask.full else ():
+        for name in [n for n in ours.entries if n not in new] if request.full else ():
             del ours.entries[name]
             yield Persist(KIND, name, None)
         for name, verdict in new.items():
             yield from self._put_list_entry(name, verdict)
-        ours.version = ask.version if new or not ask.full else 0
+        ours.version = request.version if new or not request.full else 0
         yield Persist(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
 
     def _put_list_entry(self, name: str, verdict: Verdict | None) -> Iterator[Yielded]:
         entries = self._site.local_list.entries
@@ -83,21 +84,21 @@ class LocalAuthListBlock:
             yield from self._put_list_entry(normalized_token(token.value), None)
             yield Persist(ABOUT, "now", {"version": ours.version, "entries": len(ours.entries)})
 
-    def _update_refusal(self, ask: SendLocalListRequest, new: Mapping[str, Verdict | None]) -> str:
+    def _update_refusal(self, request: SendLocalListRequest, new: Mapping[str, Verdict | None]) -> str:
         """Return why this update is refused; "" if it is taken. A full list has a status for every
         token; tokens are unique; versions begin with 1, and a differential update is newer than the
         present list."""
         settings, ours = self._site.settings, self._site.local_list
         if not settings.bool_value("local_list_enabled"):
             return "NotSupported"
-        if not ask.full and ask.version <= ours.version:
+        if not request.full and request.version <= ours.version:
             return "VersionMismatch"
-        unworded = ask.full and None in new.values()
-        unversioned = ask.version < 1 and (bool(new) or not ask.full)
-        if unworded or unversioned or len(new) < len(ask.entries) or not self._site.store_ok:
+        unworded = request.full and None in new.values()
+        unversioned = request.version < 1 and (bool(new) or not request.full)
+        if unworded or unversioned or len(new) < len(request.entries) or not self._site.store_ok:
             return "Failed"
         gone = {n for n, v in new.items() if v is None}
-        after = len((set() if ask.full else ours.entries.keys()) | new.keys()) - len(gone)
+        after = len((set() if request.full else ours.entries.keys()) | new.keys()) - len(gone)
         too_many = after > settings.int_value("list_max_entries")
         return "Failed" if too_many or len(new) > settings.int_value("list_max_items") else ""
 

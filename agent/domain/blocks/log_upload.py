@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agent.domain.events import LogSent, RequestReceived, Started, TimeCame
+from agent.domain.events import LogSent, Started, TimeCame
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import LogStatus
-from agent.domain.orders import DropLog, Persist, Response, Send, SendLog, WakeMe
+from agent.domain.orders import DropLog, Persist, Send, SendLog, WakeMe
 from agent.domain.requests import GetLogRequest
 from agent.model.fastclass import mutable, replace
 from agent.model.types import Moment
@@ -25,25 +25,25 @@ class _Job:
     id: str
     link: str
     name: str
-    ask: GetLogRequest
+    request: GetLogRequest
     tries: int = 0
 
     def to_record(self) -> dict[str, Any]:
-        ask = {name: getattr(self.ask, name) for name in _KEPT}
-        return {"id": self.id, "link": self.link, "name": self.name, "tries": self.tries} | ask
+        kept = {name: getattr(self.request, name) for name in _KEPT}
+        return {"id": self.id, "link": self.link, "name": self.name, "tries": self.tries} | kept
 
     @classmethod
     def from_record(cls, r: Any) -> _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
-        ask = GetLogRequest(**{name: r[name] for name in _KEPT if name in r})
-        return cls(str(r["id"]), str(r["link"]), str(r["name"]), ask, int(r["tries"]))
+        request = GetLogRequest(**{name: r[name] for name in _KEPT if name in r})
+        return cls(str(r["id"]), str(r["link"]), str(r["name"]), request, int(r["tries"]))
 
     def status_message(self, word: str) -> LogStatus:
-        return LogStatus(word, self.ask.request_id, self.ask.request_id is not None)
+        return LogStatus(word, self.request.request_id, self.request.request_id is not None)
 
     def upload_order(self) -> SendLog:
-        a = self.ask
-        return SendLog(self.id, a.location, self.name, a.security, a.oldest_utc_s, a.latest_utc_s)
+        r = self.request
+        return SendLog(self.id, r.location, self.name, r.security, r.oldest_utc_s, r.latest_utc_s)
 
 
 _KEPT = ("location", "security", "request_id", "retries", "retry_interval_s", "oldest_utc_s", "latest_utc_s")
@@ -60,30 +60,28 @@ class LogUpload:
         return replace(told, forced=True)
 
     @answers_requests(GetLogRequest)
-    def answer_get_log(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_get_log(self, request: GetLogRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Accept a newer request in place of the running one, except from a backend that only
         observes."""
-        ask = event.ask
-        assert isinstance(ask, GetLogRequest)
-        taken = self._job is not None and event.link not in (self._job.link, self._site.links[0])
-        if taken or not self._site.can_fetch(ask.location):
-            yield Response(event.link, event.request, "Rejected")
+        taken = self._job is not None and reply.link not in (self._job.link, self._site.links[0])
+        if taken or not self._site.can_fetch(request.location):
+            yield reply("Rejected")
             return
-        name = self._log_file_name(ask, now)
+        name = self._log_file_name(request, now)
         before = self._job
-        job = self._job = _Job(f"{event.request}@{now.t_s:.3f}", event.link, name, ask)
+        job = self._job = _Job(f"{reply.request_key}@{now.t_s:.3f}", reply.link, name, request)
         yield Persist("log", "job", job.to_record())
-        yield Response(event.link, event.request, "AcceptedCanceled" if before else "Accepted", {"filename": name})
+        yield reply("AcceptedCanceled" if before else "Accepted", {"filename": name})
         if before is not None:
             yield DropLog(before.id)
             yield Send(before.link, before.status_message("AcceptedCanceled"))
         yield from self._start_upload(True)
 
-    def _log_file_name(self, ask: GetLogRequest, now: Moment) -> str:
+    def _log_file_name(self, request: GetLogRequest, now: Moment) -> str:
         """Return a file name that is unique per station and second, and valid on any file
         system."""
         plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.number)
-        kind = "security" if ask.security else "diagnostics"
+        kind = "security" if request.security else "diagnostics"
         return f"{plain or 'station'}-{kind}-{int(now.utc_s if now.utc_s is not None else now.t_s)}.zip"
 
     def _start_upload(self, report: bool) -> Iterator[Yielded]:
@@ -100,8 +98,8 @@ class LogUpload:
         job = self._job
         if job is None or job.id != event.job:
             return
-        if event.status != "Uploaded" and job.tries <= job.ask.retries:
-            yield WakeMe(AGAIN, now.t_s + max(job.ask.retry_interval_s, RETRY_LEAST_S))
+        if event.status != "Uploaded" and job.tries <= job.request.retries:
+            yield WakeMe(AGAIN, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
             return
         self._job = None
         yield Persist("log", "job", None)

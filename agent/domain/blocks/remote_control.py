@@ -13,7 +13,6 @@ from agent.domain.blocks.log_upload import LogUpload
 from agent.domain.certificate_orders import SigningWanted
 from agent.domain.events import (
     AuthorizationDropped,
-    RequestReceived,
     SessionClosed,
     SituationChanged,
     StopWanted,
@@ -23,7 +22,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import (
     BootWanted,
     HeartbeatWanted,
@@ -31,7 +30,7 @@ from agent.domain.messages import (
     StopReason,
     TriggerReason,
 )
-from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Response, Restart, Send, WakeMe
+from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Restart, Send, WakeMe
 from agent.domain.requests import (
     DataTransferRequest,
     MessageTrigger,
@@ -64,8 +63,7 @@ def _transaction_names(evse: EvseRecord) -> tuple[str, str]:
 
 @mutable
 class _Unlocking:
-    link: str
-    request: str
+    reply: Replier
     asked_for: bool = False
 
 
@@ -86,53 +84,51 @@ class RemoteControl:
         self._pending_evse_resets: set[int] = set()
 
     @answers_requests(RemoteStopRequest)
-    def answer_remote_stop(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, RemoteStopRequest)
+    def answer_remote_stop(self, request: RemoteStopRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         evse = next(
-            (e for e in self._site.evses.values() if ask.session and ask.session in _transaction_names(e)), None
+            (e for e in self._site.evses.values() if request.session and request.session in _transaction_names(e)), None
         )
         if evse is None or (
             evse.session is not None and evse.state not in (SessionState.ACTIVE, SessionState.RECOVERING)
         ):
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
         wanted = StopWanted if evse.session is not None or evse.authorization is not None else TransactionAbandoned
         yield wanted(evse.number, StopReason.REMOTE, TriggerReason.REMOTE_STOP)
 
     # --- unlock ------------------------------------------------------------------------------------------------
 
     @answers_requests(UnlockConnectorRequest)
-    def answer_unlock_connector(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, UnlockConnectorRequest)
-        evse = self._site.evses.get(ask.evse)
-        status = self._unlock_refusal(evse, ask)
+    def answer_unlock_connector(
+        self, request: UnlockConnectorRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        evse = self._site.evses.get(request.evse)
+        status = self._unlock_refusal(evse, request)
         if status or evse is None:
-            yield Response(event.link, event.request, status)
+            yield reply(status)
             return
-        self._unlocking[evse.number] = _Unlocking(event.link, event.request)
+        self._unlocking[evse.number] = _Unlocking(reply)
         if evse.state in (SessionState.ACTIVE, SessionState.RECOVERING, SessionState.BEGINNING):
             yield StopWanted(evse.number, StopReason.OTHER, TriggerReason.UNLOCK_COMMAND)
         if evse.session is None:
             yield from self._try_unlock(evse, now)
 
-    def _unlock_refusal(self, evse: EvseRecord | None, ask: UnlockConnectorRequest) -> str:
+    def _unlock_refusal(self, evse: EvseRecord | None, request: UnlockConnectorRequest) -> str:
         if evse is None:
             return "UnknownConnector"
         if not evse.can_unlock_plug:
             return "NotSupported"
         if evse.number in self._unlocking or not evse.board_known:
             return "UnlockFailed"
-        if (evse.session is not None or evse.state is SessionState.BEGINNING) and not ask.stop_first:
+        if (evse.session is not None or evse.state is SessionState.BEGINNING) and not request.stop_first:
             return "OngoingAuthorizedTransaction"
         return ""
 
     def _try_unlock(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking[evse.number]
         waiting.asked_for = True
-        yield from self._lock.unlock_if_safe(evse, now, waiting.request)
+        yield from self._lock.unlock_if_safe(evse, now, waiting.reply.request_key)
 
     @handles_events(SessionClosed)
     def continue_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
@@ -160,25 +156,23 @@ class RemoteControl:
     @handles_events(UnlockTried)
     def reply_unlock_outcome(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         waiting = self._unlocking.get(event.evse)
-        if waiting and event.request == waiting.request:
+        if waiting and event.request == waiting.reply.request_key:
             del self._unlocking[event.evse]
-            yield Response(waiting.link, waiting.request, "Unlocked" if event.freed else "UnlockFailed")
+            yield waiting.reply("Unlocked" if event.freed else "UnlockFailed")
 
     # --- reset -------------------------------------------------------------------------------------------------
 
     @answers_requests(ResetRequest)
-    def answer_reset(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_reset(self, request: ResetRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Accept the reset, end the sessions in order (once), then end the process."""
-        ask = event.ask
-        assert isinstance(ask, ResetRequest)
-        if ask.evse != STATION:
-            yield from self._reset_evse(event, ask, now)
+        if request.evse != STATION:
+            yield from self._reset_evse(reply, request, now)
             return
-        waiting = ask.on_idle and self._is_station_in_use()
-        yield Response(event.link, event.request, "Scheduled" if waiting else "Accepted")
+        waiting = request.on_idle and self._is_station_in_use()
+        yield reply("Scheduled" if waiting else "Accepted")
         if self._pending_reset is not None and (waiting or not self._pending_reset.on_idle):
             return
-        self._pending_reset = ask
+        self._pending_reset = request
         if waiting:
             self._site.draining = True
             yield SituationChanged(STATION)
@@ -186,28 +180,28 @@ class RemoteControl:
         self._site.stopping = True
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:
-                yield TransactionAbandoned(evse.number, *_RESET, note="hard" if ask.hard else "soft")
+                yield TransactionAbandoned(evse.number, *_RESET, note="hard" if request.hard else "soft")
         if not self._has_running_session():
             yield from self._restart_station()
             return
         yield WakeMe("reset:", now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
         for evse in self._site.evses.values():
-            yield StopWanted(evse.number, *_RESET, note="hard" if ask.hard else "soft")
+            yield StopWanted(evse.number, *_RESET, note="hard" if request.hard else "soft")
 
-    def _reset_evse(self, event: RequestReceived, ask: ResetRequest, now: Moment) -> Iterator[Yielded]:
+    def _reset_evse(self, reply: Replier, request: ResetRequest, now: Moment) -> Iterator[Yielded]:
         """Reset one EVSE: its session ends, and its board gets the order to acknowledge its
         faults."""
-        evse = self._site.evses.get(ask.evse)
+        evse = self._site.evses.get(request.evse)
         if evse is None:
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
         busy = evse.session is not None or evse.tx is not None
-        yield Response(event.link, event.request, "Scheduled" if busy and ask.on_idle else "Accepted")
+        yield reply("Scheduled" if busy and request.on_idle else "Accepted")
         if not busy:
             yield from self._fault_reset.reset_evse_faults(evse.number, now)
             return
         self._pending_evse_resets.add(evse.number)
-        if not ask.on_idle:
+        if not request.on_idle:
             wanted = StopWanted if evse.session is not None else TransactionAbandoned
             yield wanted(evse.number, *_RESET, note="soft")
 
@@ -237,45 +231,43 @@ class RemoteControl:
     # --- trigger, data -----------------------------------------------------------------------------------------
 
     @answers_requests(TriggerMessageRequest)
-    def answer_trigger_message(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, TriggerMessageRequest)
-        number = ask.evse
+    def answer_trigger_message(self, request: TriggerMessageRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        number = request.evse
         if number is not None and number != 0 and number not in self._site.evses:
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
         numbers = list(self._site.evses) if not number else [number]
-        if ask.what is MessageTrigger.SIGN:
-            yield Response(event.link, event.request, "Accepted" if event.link == self._site.links[0] else "Rejected")
-            if event.link == self._site.links[0]:
+        if request.what is MessageTrigger.SIGN:
+            yield reply("Accepted" if reply.link == self._site.links[0] else "Rejected")
+            if reply.link == self._site.links[0]:
                 yield SigningWanted()
             return
-        if ask.what is MessageTrigger.TRANSACTION:
+        if request.what is MessageTrigger.TRANSACTION:
             numbers = [n for n in numbers if self._site.evses[n].open_transaction_id]
             if not numbers:
-                yield Response(event.link, event.request, "Rejected")
+                yield reply("Rejected")
                 return
-        if ask.what in (MessageTrigger.METER_VALUES, MessageTrigger.STATUS, MessageTrigger.TRANSACTION):
-            yield Response(event.link, event.request, "Accepted")
-            if ask.what is MessageTrigger.STATUS:
-                yield from self._status.resend_status(event.link, number, now)
+        if request.what in (MessageTrigger.METER_VALUES, MessageTrigger.STATUS, MessageTrigger.TRANSACTION):
+            yield reply("Accepted")
+            if request.what is MessageTrigger.STATUS:
+                yield from self._status.resend_status(reply.link, number, now)
             else:
                 # an observing backend gets the values alone, on its own link
-                alone = "" if event.link == self._site.links[0] else f":{event.link}"
+                alone = "" if reply.link == self._site.links[0] else f":{reply.link}"
                 for n in numbers:
-                    yield ReadMeter(n, ("loose" if ask.loose else "trigger") + alone)
+                    yield ReadMeter(n, ("loose" if request.loose else "trigger") + alone)
             return
-        yield Response(event.link, event.request, "Accepted")
-        yield Send(event.link, self._triggered_message(ask))
+        yield reply("Accepted")
+        yield Send(reply.link, self._triggered_message(request))
 
-    def _triggered_message(self, ask: TriggerMessageRequest) -> Message:
-        if ask.what is MessageTrigger.FIRMWARE_STATUS:
-            return self._firmware.current_status(ask.extended)
-        if ask.what is MessageTrigger.LOG_STATUS:
-            return self._log_upload.current_status(ask.extended)
-        return _PLAIN[ask.what]
+    def _triggered_message(self, request: TriggerMessageRequest) -> Message:
+        if request.what is MessageTrigger.FIRMWARE_STATUS:
+            return self._firmware.current_status(request.extended)
+        if request.what is MessageTrigger.LOG_STATUS:
+            return self._log_upload.current_status(request.extended)
+        return _PLAIN[request.what]
 
     @answers_requests(DataTransferRequest)
-    def answer_data_transfer(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_data_transfer(self, request: DataTransferRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Answer that no vendor extension is supported yet."""
-        yield Response(event.link, event.request, "UnknownVendorId")
+        yield reply("UnknownVendorId")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import ClockTrusted, Event, RequestReceived, SessionOpened, SituationChanged, Started, TimeCame
+from agent.domain.events import ClockTrusted, Event, SessionOpened, SituationChanged, Started, TimeCame
 from agent.domain.evse import EvseRecord, ServiceState, StationState
 from agent.domain.faults import GRACE_S, blocks_charging
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import ReservationEnded
-from agent.domain.orders import Persist, Response, Send, WakeMe
+from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
 from agent.domain.reservation_claims import (
     Reservation,
@@ -48,51 +48,56 @@ class Reservations:
     # --- requests of the backend -------------------------------------------------------------------------------
 
     @answers_requests(ReserveNowRequest)
-    def answer_reserve_now(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_reserve_now(self, request: ReserveNowRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Reserve. The same number again replaces the reservation if the new one is possible;
         otherwise the old one stays."""
-        ask = event.ask
-        assert isinstance(ask, ReserveNowRequest)
-        name = f"{event.link}/{ask.number}"
+        name = f"{reply.link}/{request.number}"
         old = self._site.reservations.pop(name, None)
-        status = self._reserve_now_status(ask, now)
+        status = self._reserve_now_status(request, now)
         if status != "Accepted" or now.utc_s is None:
             if old is not None:
                 self._site.reservations[name] = old
-            yield Response(event.link, event.request, status)
+            yield reply(status)
             return
-        left_s = ask.expires_utc_s - now.utc_s
+        left_s = request.expires_utc_s - now.utc_s
         new = Reservation(
-            name, ask.evse, ask.token, ask.expires_utc_s, now.stamp, left_s, ask.group or None, ask.connector
+            name,
+            request.evse,
+            request.token,
+            request.expires_utc_s,
+            now.stamp,
+            left_s,
+            request.group or None,
+            request.connector,
         )
         self._unbind_authorization(name)
         self._site.reservations[name] = new
         yield Persist("reservation", name, new.to_record())
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
         yield from self._arm_expiry_timer(now)
         yield SituationChanged(STATION)
 
-    def _reserve_now_status(self, ask: ReserveNowRequest, now: Moment) -> str:
+    def _reserve_now_status(self, request: ReserveNowRequest, now: Moment) -> str:
         """Return the ReserveNowStatusEnumType. Without a known time the end of a reservation would
         be unknown."""
         site = self._site
         offered = site.settings.bool_value("reservation_enabled") and (
-            ask.evse or site.settings.bool_value("reserve_any")
+            request.evse or site.settings.bool_value("reserve_any")
         )
-        if not offered or site.stopping or now.utc_s is None or ask.expires_utc_s <= now.utc_s:
+        if not offered or site.stopping or now.utc_s is None or request.expires_utc_s <= now.utc_s:
             return "Rejected"
         fitting = [
             e
             for e in site.evses.values()
-            if ask.evse in (STATION, e.number) and ask.connector in ("", e.connector_type)
+            if request.evse in (STATION, e.number) and request.connector in ("", e.connector_type)
         ]
         if not fitting:
             return "Rejected"
-        if ask.evse:
+        if request.evse:
             return self._reserve_evse_status(fitting[0])
         open_ = [e.connector_type for e in evses_without_reservation(site)]
         pool = [r.connector for r in unclaimed_reservations(site) if not r.evse]
-        if count_served_wishes(open_, [*pool, ask.connector]) > count_served_wishes(open_, pool):
+        if count_served_wishes(open_, [*pool, request.connector]) > count_served_wishes(open_, pool):
             return "Accepted"
         states = {self._reserve_evse_status(e) for e in fitting} - {"Accepted"}
         return next((s for s in ("Occupied", "Faulted", "Unavailable") if s in states), "Occupied")
@@ -107,15 +112,15 @@ class Reservations:
         return "Accepted" if evse.is_vacant and claim_reservation(self._site, evse, None) == "" else "Occupied"
 
     @answers_requests(CancelReservationRequest)
-    def answer_cancel_reservation(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, CancelReservationRequest)
-        name = f"{event.link}/{ask.number}"
+    def answer_cancel_reservation(
+        self, request: CancelReservationRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        name = f"{reply.link}/{request.number}"
         if name not in self._site.reservations:
-            yield Response(event.link, event.request, "Rejected")
+            yield reply("Rejected")
             return
         yield from self._forget_reservation(name, now)
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
 
     # --- end of a reservation ----------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ from agent.domain.events import (
     DriverMessageReceived,
     Event,
     EvseEvent,
-    RequestReceived,
     SessionClosed,
     SessionOpened,
     SituationChanged,
@@ -29,9 +28,9 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.messages import ConnectorUnplugged
-from agent.domain.orders import Persist, Response, Send, WakeMe
+from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import CostUpdatedRequest, DriverMessageRequest
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session_records import Session
@@ -64,15 +63,13 @@ class SessionCosts:
     # --- costs and messages of the backend -----------------------------------------------------------------------
 
     @answers_requests(CostUpdatedRequest)
-    def answer_cost_updated(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, CostUpdatedRequest)
-        evse = self._evse_of_session(event.link, ask.session, now)
-        if evse is None or not self._may_replace_cost(evse, ask.cost):
-            yield Response(event.link, event.request, "Rejected")
+    def answer_cost_updated(self, request: CostUpdatedRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        evse = self._evse_of_session(reply.link, request.session, now)
+        if evse is None or not self._may_replace_cost(evse, request.cost):
+            yield reply("Rejected")
             return
-        yield from self._apply_cost(evse, ask.cost, now)
-        yield Response(event.link, event.request, "Accepted")
+        yield from self._apply_cost(evse, request.cost, now)
+        yield reply("Accepted")
 
     @handles_events(CostReceived)
     def apply_received_cost(self, event: CostReceived, now: Moment) -> Iterator[Yielded]:
@@ -110,14 +107,12 @@ class SessionCosts:
         yield SituationChanged(evse.number)
 
     @answers_requests(DriverMessageRequest)
-    def answer_driver_message(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, DriverMessageRequest)
-        if not self._site.settings.bool_value("cost_display") or event.link != self._site.links[0]:
-            yield Response(event.link, event.request, "Rejected")
+    def answer_driver_message(self, request: DriverMessageRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        if not self._site.settings.bool_value("cost_display") or reply.link != self._site.links[0]:
+            yield reply("Rejected")
             return
-        yield from self._show_driver_message(ask.token, ask.texts)
-        yield Response(event.link, event.request, "Accepted")
+        yield from self._show_driver_message(request.token, request.texts)
+        yield reply("Accepted")
 
     @handles_events(DriverMessageReceived)
     def apply_received_message(self, event: DriverMessageReceived, now: Moment) -> Iterator[Yielded]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import RequestReceived, SettingChanged, Started
+from agent.domain.events import SettingChanged, Started
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.local_time import parse_utc_seconds
-from agent.domain.orders import Persist, Response
+from agent.domain.orders import Persist
 from agent.domain.requests import GetVariablesRequest, SetVariablesRequest
 from agent.domain.transaction import TxPoint
 from agent.domain.variables import VARIABLES, Variable, WrongValue, format_value, parse_value
@@ -31,23 +31,19 @@ class SettingsBlock:
                 yield Persist("setting", name, None)  # the range has become narrower: back to the station file's value
 
     @answers_requests(GetVariablesRequest)
-    def answer_get_variables(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, GetVariablesRequest)
-        names = ask.names or tuple(VARIABLES)
+    def answer_get_variables(self, request: GetVariablesRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
+        names = request.names or tuple(VARIABLES)
         data = {n: self._site.settings[n] for n in names if n in VARIABLES and not VARIABLES[n].secret}
-        yield Response(event.link, event.request, "Accepted", data)
+        yield reply("Accepted", data)
 
     @answers_requests(SetVariablesRequest)
-    def answer_set_variables(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_set_variables(self, request: SetVariablesRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Store the settings before they are accepted. A setting that needs a restart is reported
         at once, and takes effect when its block starts."""
-        ask = event.ask
-        assert isinstance(ask, SetVariablesRequest)
-        results = {name: self._check_value(VARIABLES.get(name), text) for name, text in ask.values.items()}
-        if ask.whole and not set(results.values()) <= {"Accepted", "RebootRequired"}:
+        results = {name: self._check_value(VARIABLES.get(name), text) for name, text in request.values.items()}
+        if request.whole and not set(results.values()) <= {"Accepted", "RebootRequired"}:
             results = dict.fromkeys(results, "Rejected")
-        for name, text in ask.values.items():
+        for name, text in request.values.items():
             variable, status = VARIABLES.get(name), results[name]
             if variable is None or status == "Rejected" or status == "NotSupported":
                 continue
@@ -55,7 +51,7 @@ class SettingsBlock:
             self._site.settings.put_value(name, parse_value(variable, text))
             if status == "Accepted":
                 yield SettingChanged(name)
-        yield Response(event.link, event.request, "Accepted", results)
+        yield reply("Accepted", results)
 
     def _check_value(self, variable: Variable | None, text: str) -> str:
         if variable is None:

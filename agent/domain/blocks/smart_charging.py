@@ -38,7 +38,6 @@ from agent.domain.events import (
     FaultCleared,
     FaultRaised,
     LimitChanged,
-    RequestReceived,
     SessionClosed,
     SessionOpened,
     Started,
@@ -50,8 +49,8 @@ from agent.domain.events import (
 )
 from agent.domain.evse import FEED, EvseRecord, SessionState, StationState
 from agent.domain.faults import LIVE
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
-from agent.domain.orders import Persist, Response, WakeMe
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.orders import Persist, WakeMe
 from agent.domain.requests import (
     ChargingProfilesRequest,
     ClearChargingProfilesRequest,
@@ -114,25 +113,25 @@ class SmartCharging:
             yield Persist("charging_profile", str(number), None)
 
     @answers_requests(SetChargingProfileRequest)
-    def answer_set_charging_profile(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_set_charging_profile(
+        self, request: SetChargingProfileRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Store the profile before it is accepted."""
-        ask = event.ask
-        assert isinstance(ask, SetChargingProfileRequest)
-        new = InstalledProfile(ask.evse, self._bound_to_session(ask, now))
-        gone = self._displaced_profiles(new, ask.replaces)
+        new = InstalledProfile(request.evse, self._bound_to_session(request, now))
+        gone = self._displaced_profiles(new, request.replaces)
         if len(self._installed) - len(gone) >= self._profile_limit:
             gone |= self._expired_profiles(now)
-        refusal = self._profile_refusal(new, ask.replaces)
+        refusal = self._profile_refusal(new, request.replaces)
         if refusal is None and len(self._installed) - len(gone) >= self._profile_limit:
             refusal = ProfileRefusal(
                 "TooManyElements", f"{self._profile_limit} profiles are installed, which is the most"
             )
         if refusal is not None:
-            yield Response(event.link, event.request, "Rejected", {"reason": refusal})
+            yield reply("Rejected", {"reason": refusal})
             return
         yield from self._forget_profiles(*(gone - {new.profile.id}))
         yield from self._install_profile(new.evse, new.profile)
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
         yield from self._recompute_limits(now)
 
     @property
@@ -154,11 +153,11 @@ class SmartCharging:
         until = {n: i.profile.valid_to_utc_s for n, i in self._installed.items()}
         return {n for n, u in until.items() if u is not None and now.utc_s is not None and u <= now.utc_s}
 
-    def _bound_to_session(self, ask: SetChargingProfileRequest, now: Moment) -> Profile:
+    def _bound_to_session(self, request: SetChargingProfileRequest, now: Moment) -> Profile:
         """Bind the profile to a session. A TxProfile without a session is for the running one. A
         station maximum that would begin with a session (1.x allows it) begins now: the station has
         no session."""
-        profile, evse = ask.profile, self._site.evses.get(ask.evse)
+        profile, evse = request.profile, self._site.evses.get(request.evse)
         if profile.purpose is Purpose.TX and not profile.session and evse is not None and evse.session is not None:
             return replace(profile, session=evse.session.id)
         if profile.purpose is Purpose.STATION_MAX and begins_with_session(profile) and now.utc_s is not None:
@@ -182,56 +181,58 @@ class SmartCharging:
         return placement_problem(new.evse, profile) or profile_problem(profile, self._site.settings)
 
     @answers_requests(ClearChargingProfilesRequest)
-    def answer_clear_charging_profile(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, ClearChargingProfilesRequest)
-        if ask.id is not None:
-            found = [i for i in (ask.id,) if i in self._installed]
+    def answer_clear_charging_profile(
+        self, request: ClearChargingProfilesRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        if request.id is not None:
+            found = [i for i in (request.id,) if i in self._installed]
         else:
-            found = [i.profile.id for i in self._matching_profiles(ask)]
+            found = [i.profile.id for i in self._matching_profiles(request)]
         yield from self._forget_profiles(*found)
-        yield Response(event.link, event.request, "Accepted" if found else "Unknown")
+        yield reply("Accepted" if found else "Unknown")
         yield from self._recompute_limits(now)
 
-    def _matching_profiles(self, ask: ClearChargingProfilesRequest | ChargingProfilesRequest) -> list[InstalledProfile]:
+    def _matching_profiles(
+        self, request: ClearChargingProfilesRequest | ChargingProfilesRequest
+    ) -> list[InstalledProfile]:
         return [
             i
             for i in self._installed.values()
-            if ask.evse in (None, i.evse)
-            and ask.purpose in (None, i.profile.purpose)
-            and ask.stack_level in (None, i.profile.stack_level)
+            if request.evse in (None, i.evse)
+            and request.purpose in (None, i.profile.purpose)
+            and request.stack_level in (None, i.profile.stack_level)
         ]
 
     @answers_requests(ChargingProfilesRequest)
-    def answer_get_charging_profiles(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_get_charging_profiles(
+        self, request: ChargingProfilesRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Report profiles. ``profiles``: those installed that meet the criteria, by EVSE."""
-        ask = event.ask
-        assert isinstance(ask, ChargingProfilesRequest)
-        found = [i for i in self._matching_profiles(ask) if not ask.ids or i.profile.id in ask.ids]
+        found = [i for i in self._matching_profiles(request) if not request.ids or i.profile.id in request.ids]
         found.sort(key=lambda i: (i.evse, i.profile.id))
-        yield Response(event.link, event.request, "Accepted" if found else "NoProfiles", {"profiles": found})
+        yield reply("Accepted" if found else "NoProfiles", {"profiles": found})
 
     @answers_requests(CompositeScheduleRequest)
-    def answer_get_composite_schedule(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
+    def answer_get_composite_schedule(
+        self, request: CompositeScheduleRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
         """Report the composite schedule. It begins at the request, rounded up to the millisecond:
         never with an earlier limit (1.6 errata 3.28, 2.0.1 K08.FR.02)."""
-        ask = event.ask
-        assert isinstance(ask, CompositeScheduleRequest)
         units = self._site.settings.list_value("profile_rate_units")
-        unit = ask.unit or next((u for u in Unit if UNIT_WORDS[u] in units), Unit.A)
-        known = ask.evse == STATION or ask.evse in self._site.evses
-        if not known or UNIT_WORDS[unit] not in units or ask.duration_s <= 0 or now.utc_s is None:
-            yield Response(event.link, event.request, "Rejected")
+        unit = request.unit or next((u for u in Unit if UNIT_WORDS[u] in units), Unit.A)
+        known = request.evse == STATION or request.evse in self._site.evses
+        if not known or UNIT_WORDS[unit] not in units or request.duration_s <= 0 or now.utc_s is None:
+            yield reply("Rejected")
             return
         start_s = math.ceil(now.utc_s * 1000) / 1000
         outlets = [self._outlet_of_evse(e, now) for e in self._site.evses.values()]
         covered_s, spans = composite_schedule(
-            self._profile_table(now), outlets, ask.evse, start_s, ask.duration_s, unit
+            self._profile_table(now), outlets, request.evse, start_s, request.duration_s, unit
         )
-        meant = [e for e in self._site.evses.values() if ask.evse in (STATION, e.number)]
+        meant = [e for e in self._site.evses.values() if request.evse in (STATION, e.number)]
         data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
         data["dc"] = all(e.dc for e in meant)
-        yield Response(event.link, event.request, "Accepted", data)
+        yield reply("Accepted", data)
 
     # --- sessions ----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from agent.domain.events import (
     CardRefused,
     ClockTrusted,
     Event,
-    RequestReceived,
     SessionOpened,
     SettingChanged,
     SituationChanged,
@@ -24,8 +23,8 @@ from agent.domain.events import (
     TokenAccepted,
 )
 from agent.domain.evse import EvseRecord, ServiceState, StationState
-from agent.domain.functional_block import Yielded, answers_requests, handles_events
-from agent.domain.orders import Response, WakeMe
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.orders import WakeMe
 from agent.domain.requests import WebPaymentFailedRequest, WebPaymentStartedRequest
 from agent.domain.variables import OUTLETS_MOST, Value
 from agent.domain.web_payment import (
@@ -160,41 +159,41 @@ class WebPayments:
     # --- a driver is paying -------------------------------------------------------------------------------------------
 
     @answers_requests(WebPaymentStartedRequest)
-    def answer_web_payment_started(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, WebPaymentStartedRequest)
-        evse = self._site.evses.get(ask.evse)
-        if event.link != self._site.links[0]:  # another backend only observes: it keeps no driver away
-            yield Response(event.link, event.request, "Rejected", {"reason": "notAllowed"})
+    def answer_web_payment_started(
+        self, request: WebPaymentStartedRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        evse = self._site.evses.get(request.evse)
+        if reply.link != self._site.links[0]:  # another backend only observes: it keeps no driver away
+            yield reply("Rejected", {"reason": "notAllowed"})
         elif evse is None:
-            yield Response(event.link, event.request, "Rejected", {"reason": "invalidConnectorId"})
-        elif not 0 <= ask.timeout_s <= HOLD_MOST_S:
-            yield Response(event.link, event.request, "Rejected", {"reason": "invalidTimeout"})
-        elif ask.timeout_s and (
+            yield reply("Rejected", {"reason": "invalidConnectorId"})
+        elif not 0 <= request.timeout_s <= HOLD_MOST_S:
+            yield reply("Rejected", {"reason": "invalidTimeout"})
+        elif request.timeout_s and (
             not evse.accepts_authorization or self._site.service_state(evse) is not ServiceState.IN_SERVICE
         ):
-            yield Response(event.link, event.request, "Rejected", {"reason": "connectorNotAvailable"})
+            yield reply("Rejected", {"reason": "connectorNotAvailable"})
         else:
-            yield Response(event.link, event.request, "Accepted")
-            if ask.timeout_s:
-                evse.payer_until_s = now.t_s + ask.timeout_s
+            yield reply("Accepted")
+            if request.timeout_s:
+                evse.payer_until_s = now.t_s + request.timeout_s
                 yield from self._arm_countdown(evse, now)
             else:
                 yield from self._end_payer_hold(evse)
 
     @answers_requests(WebPaymentFailedRequest)
-    def answer_web_payment_failed(self, event: RequestReceived, now: Moment) -> Iterator[Yielded]:
-        ask = event.ask
-        assert isinstance(ask, WebPaymentFailedRequest)
-        evse = self._site.evses.get(ask.evse)
-        if evse is None or event.link != self._site.links[0]:
+    def answer_web_payment_failed(
+        self, request: WebPaymentFailedRequest, reply: Replier, now: Moment
+    ) -> Iterator[Yielded]:
+        evse = self._site.evses.get(request.evse)
+        if evse is None or reply.link != self._site.links[0]:
             reason = "invalidConnectorId" if evse is None else "notAllowed"
-            yield Response(event.link, event.request, "Rejected", {"reason": reason})
+            yield reply("Rejected", {"reason": reason})
             return
-        yield Response(event.link, event.request, "Accepted")
+        yield reply("Accepted")
         if evse.payer_until_s is not None:
             yield from self._end_payer_hold(evse)
-            yield CardRefused(evse.number, "web_failed", ask.message)
+            yield CardRefused(evse.number, "web_failed", request.message)
 
     @handles_events(TokenAccepted, SessionOpened)
     def end_hold_on_start(self, event: TokenAccepted | SessionOpened, now: Moment) -> Iterator[Yielded]:
