@@ -194,11 +194,10 @@ class EvseRecord:
         """Its vehicle cannot be paused any more: it takes the least that there is, or its session ends."""
         return self.release and not self.pausable
 
-    @property
-    def loaded_feed_phases(self) -> tuple[str, ...]:
-        """The phases of the feed that may be loaded: all, where fewer are used and it is not known
-        which."""
-        return FEED if not self.rotation or self.used_phases >= len(FEED) else tuple(self.rotation[: self.used_phases])
+    def feed_phases_loaded_by(self, used_phases: int) -> tuple[str, ...]:
+        """Return the phases of the feed that so many phases of the outlet may load: all, where fewer are
+        used and it is not known which."""
+        return FEED if not self.rotation or used_phases >= len(FEED) else tuple(self.rotation[:used_phases])
 
     @property
     def bay_counts_occupied(self) -> bool:

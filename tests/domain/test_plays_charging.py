@@ -600,9 +600,9 @@ def test_watts_are_shared_by_the_phases_of_the_outlets() -> None:
     assert 12.0 * 690 + 12.0 * 230 == 11040.0
 
 
-def fed(feed_a: float, *rotations: str) -> Play:
+def fed(feed_a: float, *rotations: str, **options: Any) -> Play:
     """Two outlets on a feed of so many amperes per phase; no profile."""
-    play = Play(evses=2, feed_a=feed_a)
+    play = Play(evses=2, feed_a=feed_a, **options)
     for number, rotation in enumerate(rotations, 1):
         play.evse(number).phases, play.evse(number).rotation = len(rotation) or 3, rotation
     charging(play.skip())
@@ -625,6 +625,78 @@ def fed(feed_a: float, *rotations: str) -> Play:
 )
 def test_the_feed_is_shared_phase_by_phase(feed_a: float, rotations: tuple[str, str], shares: Any) -> None:
     assert given(fed(feed_a, *rotations)) == shares
+
+
+def phases(play: Play, evse: int = 1) -> int | None:
+    orders = [o for o in play.log if isinstance(o, SetLimit) and o.evse == evse]
+    return orders[-1].limit.phases
+
+
+def with_phases(number_of_phases: int, amperes: float = 20.0) -> Profile:
+    period = Period(0, amperes, number_of_phases)
+    return replace(profile(DEFAULT, number=2), schedule=Schedule(Unit.A, (period,), None, UTC0_S, None))
+
+
+def fed_switching(feed_a: float, *rotations: str) -> Play:
+    """Like ``fed``, with outlets that can charge on fewer phases than they have."""
+    play = fed(feed_a, *rotations, settings={"phase_switching": True})
+    assert given(play) == (20.0, 20.0)
+    return play
+
+
+def test_fewer_phases_at_the_same_current_are_ordered_and_leave_room_only_later() -> None:
+    """The vehicle may draw from all phases until it has followed."""
+    play = fed_switching(40.0, "RST", "S")
+    put(play.skip(), with_phases(1), 1)
+    assert (phases(play), given(play)) == (1, (20.0, 20.0))
+    play.skip().wait(4)
+    assert given(play) == (20.0, 20.0)
+    play.skip().wait(1.5)
+    assert (phases(play), given(play)) == (1, (20.0, 32.0))
+
+
+def test_more_phases_wait_for_who_draws_from_them() -> None:
+    play = fed_switching(40.0, "RST", "S")
+    put(play.skip(), with_phases(1), 1)
+    play.skip().wait(6)
+    assert (phases(play), given(play)) == (1, (20.0, 32.0))
+    ask(play.skip(), ClearChargingProfilesRequest(2))
+    assert (phases(play), given(play)) == (1, (20.0, 20.0))
+    play.skip().wait(6)
+    assert (phases(play), given(play)) == (3, (20.0, 20.0))
+
+
+def test_who_begins_gets_nothing_of_a_phase_that_another_vehicle_may_still_draw_from() -> None:
+    play = Play(evses=2, feed_a=20.0, settings={"phase_switching": True})
+    for number, rotation in ((1, "RST"), (2, "S")):
+        play.evse(number).phases, play.evse(number).rotation = len(rotation), rotation
+    charging(play.skip())
+    put(play.skip(), with_phases(1), 1)
+    plugged_and_begun(play, 2)
+    assert (phases(play), given(play)) == (1, (20.0, 0.0))
+    play.skip().wait(5.1)
+    assert given(play) == (20.0, 20.0)
+
+
+def test_a_vehicle_that_is_about_to_close_its_contactor_counts_as_coming_down() -> None:
+    """Release is given and the vehicle asks for energy; the contactor was open when the board was read last."""
+    play = Play(evses=2)
+    put(play, profile(MAX, (0, 40)))
+    charging(play.skip())
+    plugged_and_begun(play, 2)
+    for event in (OfferChanged(2, True), VehicleReady(2), ContactorClosed(2)):
+        play.feed(event)
+    play.skip().wait(6)
+    put(play.skip(), profile(DEFAULT, (0, 10), number=2), 2)
+    play.skip().wait(6)
+    assert given(play) == (30.0, 10.0)
+    play.feed(ContactorOpened(1))
+    play.evse(1).requests_energy = True
+    put(play.skip(), profile(DEFAULT, (0, 10), number=3), 1)
+    ask(play.skip(), ClearChargingProfilesRequest(2))
+    assert given(play) == (10.0, 10.0)
+    play.skip().wait(6)
+    assert given(play) == (10.0, 30.0)
 
 
 def test_an_outlet_of_one_phase_that_nobody_named_counts_on_all() -> None:

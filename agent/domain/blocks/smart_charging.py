@@ -4,8 +4,8 @@ offer whenever something changes it (OCPP 1.6 3.13, 5.7, 5.16; 2.x block K)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 from agent.domain.charging.composite_schedule import (
     Bound,
@@ -67,6 +67,11 @@ TIMER = "limits:"
 YIELD_S = 5.0
 """How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A). Only then another one
 may get the current."""
+SAME_A = 1e-6
+"""Currents that differ by less are the same."""
+PhaseCurrents: TypeAlias = tuple[float, float, float]
+"""Amperes of L1, L2 and L3 of an outlet; 0: a phase that is not used."""
+NO_CURRENTS: PhaseCurrents = (0.0, 0.0, 0.0)
 LONG_AGO = Stamp(0, 0.0)
 EARLY_S = 0.001
 """A timer that fires this much too early counts as due."""
@@ -76,9 +81,8 @@ class SmartCharging:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._installed: dict[int, InstalledProfile] = {}
-        self._still_drawn: dict[EvseId, tuple[float, float]] = {}
-        """Amperes that a vehicle may still draw although it is offered less by now, and until
-        when."""
+        self._still_drawn: dict[EvseId, tuple[PhaseCurrents, float]] = {}
+        """What a vehicle may still draw although it is offered less by now, and until when."""
         site.bound = self.compute_starting_limit
         site.profiles = lambda: len(self._installed)
 
@@ -293,11 +297,13 @@ class SmartCharging:
         owns = {e.number: bound_of_evse(table, self._outlet_of_evse(e, now), at_s) for e in running}
         evse.allowed_phases = owns[evse.number].phases
         claims = [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running]
-        budgets = self._station_budgets(running, now)
-        fair_a = share_current(budgets, claims)
         others = [e for e in running if e is not evse]
+        drawn_a = {e.number: self._still_drawn_a(e, now) for e in others}
+        drawn_phases = {number: sum(a > 0 for a in currents_a) for number, currents_a in drawn_a.items()}
+        budgets = self._station_budgets(running, now, drawn_phases)
+        fair_a = share_current(budgets, claims)
         had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
-        taken_a = {e.number: max(had_a[e.number], self._still_drawn_a(e, now)) for e in others}
+        taken_a = {number: max(had_a[number], *currents_a) for number, currents_a in drawn_a.items()}
         allowed_a = min(fair_a[evse.number], room_a(budgets, taken_a, evse.number))
         least_a = next(c.least_a for c in claims if c.evse == evse.number)
         evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
@@ -308,20 +314,28 @@ class SmartCharging:
         running = [e for e in self._site.evses.values() if _may_draw_energy(e)]
         return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
 
-    def _station_budgets(self, running: list[EvseRecord], now: Moment) -> list[Budget]:
+    def _station_budgets(
+        self, running: list[EvseRecord], now: Moment, drawn_phases: Mapping[EvseId, int]
+    ) -> list[Budget]:
         """Return the station's feed and the maximum that a backend has set: amperes are per phase,
-        watts for all phases."""
+        watts for all phases. An EVSE loads ``drawn_phases`` where these are more than it is to use."""
+        phases = {e.number: max(e.used_phases, drawn_phases.get(e.number, 0)) for e in running}
         station = bound_of_station(self._profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
         per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
         if station is not None and station.unit is Unit.A:
             per_phase_a.append(station.limit)
         out = [
-            Budget(min(per_phase_a), {e.number: 1 / e.efficiency for e in running if phase in e.loaded_feed_phases})
+            Budget(
+                min(per_phase_a),
+                {e.number: 1 / e.efficiency for e in running if phase in e.feed_phases_loaded_by(phases[e.number])},
+            )
             for phase in FEED
             if per_phase_a
         ]
         if station is not None and station.unit is Unit.W:
-            out.append(Budget(station.limit, {e.number: e.watts_per_a / e.efficiency for e in running}))
+            out.append(
+                Budget(station.limit, {e.number: e.nominal_v * phases[e.number] / e.efficiency for e in running})
+            )
         return out
 
     def _recompute_limits(self, now: Moment) -> Iterator[Yielded]:
@@ -329,13 +343,15 @@ class SmartCharging:
         table, at_s = self._profile_table(now), _axis_s(now)
         outlets = [self._outlet_of_evse(e, now) for e in running]
         owns = {e.number: bound_of_evse(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
+        had_phases = {e.number: e.used_phases for e in running}
         for evse in running:
             evse.allowed_phases = owns[evse.number].phases
-        budgets = self._station_budgets(running, now)
+        budgets = self._station_budgets(running, now, {})
         wanted = share_current(budgets, [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running])
-        again_s = self._wait_for_room(wanted, running, now) if budgets else math.inf
+        again_s = self._wait_for_room(wanted, had_phases, running, now) if budgets else math.inf
         for evse in running:
-            if evse.allowed_a is None or abs(wanted[evse.number] - evse.allowed_a) > 1e-6:
+            switched = evse.used_phases != had_phases[evse.number]
+            if evse.allowed_a is None or switched or abs(wanted[evse.number] - evse.allowed_a) > SAME_A:
                 evse.allowed_a = wanted[evse.number]
                 yield LimitChanged(evse.number)
         ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
@@ -349,28 +365,34 @@ class SmartCharging:
         least_a = max(evse.minimum_a, own.least) if waits else evse.minimum_a
         return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
 
-    def _wait_for_room(self, wanted: dict[EvseId, float], running: list[EvseRecord], now: Moment) -> float:
+    def _wait_for_room(
+        self, wanted: dict[EvseId, float], had_phases: Mapping[EvseId, int], running: list[EvseRecord], now: Moment
+    ) -> float:
         """Hold raises back while another EVSE has to be lowered, except to what the vehicle may
-        draw anyway: vehicles take a moment to follow, whatever is reported in between. Return when
-        to look again."""
+        draw anyway: vehicles take a moment to follow, whatever is reported in between. A phase more
+        is a raise too, a phase less leaves room only when the vehicle has followed. Return when to
+        look again."""
         until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
+        had_a = {e.number: _phase_currents(e.allowed_a or 0.0, had_phases[e.number]) for e in running}
+        wanted_a = {e.number: _phase_currents(wanted[e.number], e.used_phases) for e in running}
         for e in running:
-            if (e.allowed_a or 0.0) > wanted[e.number] + 1e-6 and e.contactor_closed:
-                self._still_drawn[e.number] = max(e.allowed_a or 0.0, self._still_drawn_a(e, now)), until_s
-        down = [e for e in running if self._still_drawn_a(e, now)]
-        up = [e for e in running if (e.allowed_a or 0.0) < wanted[e.number] - 1e-6]
+            if _any_above(had_a[e.number], wanted_a[e.number]) and _may_draw_now(e):
+                self._still_drawn[e.number] = _highest(had_a[e.number], self._still_drawn_a(e, now)), until_s
+        down = [e for e in running if any(self._still_drawn_a(e, now))]
+        up = [e for e in running if _any_above(wanted_a[e.number], had_a[e.number])]
         again_s = math.inf
         for evse in up:
             if others := [self._still_drawn[e.number][1] - now.t_s for e in down if e is not evse]:
-                wanted[evse.number] = max(
-                    evse.allowed_a or 0.0, min(wanted[evse.number], self._still_drawn_a(evse, now))
-                )
+                may_draw_a = _highest(had_a[evse.number], self._still_drawn_a(evse, now))
+                if not all(may_draw_a[: evse.used_phases]):
+                    evse.allowed_phases = min(evse.used_phases, had_phases[evse.number])
+                wanted[evse.number] = min(wanted[evse.number], *may_draw_a[: evse.used_phases])
                 again_s = min(again_s, max(others))
         return again_s
 
-    def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> float:
-        amperes, until_s = self._still_drawn.get(evse.number, (0.0, 0.0))
-        return amperes if now.t_s < until_s and _may_draw_energy(evse) and evse.contactor_closed else 0.0
+    def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> PhaseCurrents:
+        currents_a, until_s = self._still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
+        return currents_a if now.t_s < until_s and _may_draw_energy(evse) and _may_draw_now(evse) else NO_CURRENTS
 
     # --- inputs of the calculation -------------------------------------------------------------------------------
 
@@ -413,6 +435,26 @@ def _may_draw_energy(evse: EvseRecord) -> bool:
         or evse.board_not_seen
         or (evse.vehicle_connected and bool(LIVE & evse.faults))
     )
+
+
+def _may_draw_now(evse: EvseRecord) -> bool:
+    """True if the contactor is closed, or is about to be: release is given and the vehicle asks for
+    energy. What the board reports of its contactor is up to one poll old."""
+    return evse.contactor_closed or (evse.release and evse.requests_energy)
+
+
+def _phase_currents(current_a: float, phases: int) -> PhaseCurrents:
+    first, second, third = (current_a if number < phases else 0.0 for number in range(len(NO_CURRENTS)))
+    return first, second, third
+
+
+def _highest(one_a: PhaseCurrents, other_a: PhaseCurrents) -> PhaseCurrents:
+    first, second, third = (max(pair) for pair in zip(one_a, other_a, strict=True))
+    return first, second, third
+
+
+def _any_above(some_a: PhaseCurrents, others_a: PhaseCurrents) -> bool:
+    return any(a > other_a + SAME_A for a, other_a in zip(some_a, others_a, strict=True))
 
 
 def _wants_energy(evse: EvseRecord) -> bool:
