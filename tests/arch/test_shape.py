@@ -18,7 +18,6 @@ TO_BE_CUT = {
     "agent/domain/blocks/smart_charging.py",
     "agent/ocpp/link.py",
     "agent/ocpp/outbound/transaction_queue.py",
-    "agent/services/store/store_file.py",
     "drivers/evse_everest/board.py",
     "drivers/evse_openevse/board.py",
     "drivers/sim/far_ends.py",

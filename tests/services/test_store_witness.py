@@ -306,7 +306,7 @@ async def test_a_kill_while_the_wal_is_begun_again_is_no_loss(tmp_path: Path) ->
     write = store._witness.write_state
 
     def noting(seen: WitnessedState) -> None:
-        if not seen.merging and Witness(path).read_last() != store._seen:  # after the merge
+        if not seen.merging and Witness(path).read_last() != store._attestation.seen:  # after the merge
             cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
         write(seen)
 
@@ -499,7 +499,7 @@ async def test_the_loop_is_not_held_by_what_is_new(tmp_path: Path) -> None:
         threads.add(threading.current_thread().name)
 
     store._witness.write_state = noting  # type: ignore[method-assign]
-    store._merge_wal = noting  # type: ignore[method-assign]
+    store._attestation.merge_wal = noting  # type: ignore[method-assign]
     await store.commit([], [("chargy", ended())])
     await asyncio.sleep(0)
     await store.oldest_rows("chargy")

@@ -24,6 +24,11 @@ class Damaged:
     instead: Put
 
 
+def meta_text(facts: Facts, key: str) -> str:
+    """Return a text of the kind ``meta``: what the store knows of itself."""
+    return str(facts.get("meta", {}).get(key, {}).get("text", ""))
+
+
 def put_facts(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
     for one in puts:
         if one.value is None:

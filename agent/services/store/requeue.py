@@ -13,7 +13,7 @@ from agent.services.store import encoding
 _OTHERS = "link=? AND session=? AND seq NOT IN ({})"
 
 
-def requeue_rows(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) -> None:
+def requeue_rows(db: sqlite3.Connection, rows: Sequence[OutboxRow], renumber: bool) -> None:
     """At their old places. One that waits already stays as it is; a dead letter lives again."""
     for row in rows:
         db.execute("DELETE FROM dead WHERE seq=?", (row.seq,))
@@ -23,7 +23,7 @@ def requeue_rows(db: sqlite3.Connection, rows: Sequence[OutboxRow], anew: bool) 
             "INSERT OR IGNORE INTO outbox(seq, link, session, kind, body, number) VALUES(?,?,?,?,?,?)",
             (row.seq, *keys, body, row.number),
         )
-    if anew and rows:
+    if renumber and rows:
         _renumber_session(db, rows)
 
 

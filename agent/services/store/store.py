@@ -16,9 +16,11 @@ from agent.domain.serialization import dump_record
 from agent.ports.store import OutboxRow, Put
 from agent.services.store import dead_letters, encoding, requeue
 from agent.services.store import facts as records
+from agent.services.store.commit_attestation import SESSIONS
+from agent.services.store.connection import RESERVE_PAGES
 from agent.services.store.dead_letters import DeadLetter
 from agent.services.store.migrations import MIGRATIONS, StoreRefused
-from agent.services.store.store_file import RESERVE_PAGES, SESSIONS, StoreFile
+from agent.services.store.store_file import StoreFile
 from agent.services.store.transaction_ids import RUNNING
 
 __all__ = ["MIGRATIONS", "RESERVE_PAGES", "Store", "StoreRefused"]
@@ -38,14 +40,14 @@ class Store(StoreFile):
         gone: list[bool] = []
         for _, message in messages:
             if isinstance(message, TransactionEnded):
-                self._note_session_end(message.session, message.meter_wh)
+                self._attestation.note_session_end(message.session, message.meter_wh)
         end = any(r[2] == TransactionEnded.__name__ for r in rows) or any(map(_ends_session, puts))
         self._run_transaction(lambda: gone.append(self._insert_records(puts, rows)), end, puts)
         if any(r[2] == TransactionEnded.__name__ for r in rows) or any(
             p.kind in SESSIONS and not p.value for p in puts
         ):
             with contextlib.suppress(RuntimeError):  # the store is being closed, which merges it too
-                self._thread.submit(self._merge_wal)  # behind the answer to this commit
+                self._thread.submit(self._attestation.merge_wal)  # behind the answer to this commit
         for link, *_ in rows:
             self._add_to_count(link, 1)
         if gone[-1]:
@@ -99,7 +101,7 @@ class Store(StoreFile):
         )
 
     def _select_rows(self, where: str, args: tuple[Any, ...], count: int) -> list[OutboxRow]:
-        if self._ailing:
+        if self.disk_problem:
             self._reopen_file()
         sql = f"SELECT seq, link, session, kind, body, attempts, number FROM outbox WHERE {where} ORDER BY seq LIMIT ?"
         rows = []
@@ -148,7 +150,7 @@ class Store(StoreFile):
     async def requeue_rows(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:
         def write_changes() -> None:
             records.put_facts(self._db, facts)
-            requeue.requeue_rows(self._db, rows, anew=bool(facts))
+            requeue.requeue_rows(self._db, rows, renumber=bool(facts))
 
         await self._run_in_thread(lambda: self._run_transaction(write_changes, reserve=True))
         await self._run_in_thread(self._count_queued)
@@ -242,4 +244,4 @@ def _ends_session(put: Put) -> bool:
     """A session, or a transaction that outlives it, with the reason of its end; a payment whose session is over."""
     if put.kind == "payment":
         return put.value is None or put.value.get("state") in _OVER
-    return put.kind in ("session", "tx") and bool(put.value and put.value.get("stop"))
+    return put.kind in SESSIONS and bool(put.value and put.value.get("stop"))

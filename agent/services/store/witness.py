@@ -67,7 +67,7 @@ class Witness:
         self.path = path.with_suffix(".witness")
         self._file = -1
         self._count = 0
-        self._ailing = False
+        self._failure_reported = False
 
     def read_last(self) -> WitnessedState | None:
         """Return the last state written, or None if none can be read."""
@@ -122,8 +122,8 @@ class Witness:
             return False
 
     def _report_failure(self, why: str) -> None:
-        if not self._ailing:
-            self._ailing = True
+        if not self._failure_reported:
+            self._failure_reported = True
             log.warning("%s: cannot be written (%s): a loss of the store would not be seen", self.path, why)
 
 
