@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from agent.domain.evse import StationState
-from agent.domain.orders import SetLamp, Show
-from agent.model.types import Lamp, Screen
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor, PowerSupervisor
@@ -33,24 +31,21 @@ class Station(Protocol):
     hands: OrderDispatch
     files: FileOrders
     alive: LivenessSignal
-    screens: dict[int, Screen]
-    lamps: dict[int, Lamp]
-    keepers: list[DeviceSupervisor]
 
 
-def add_supervisor(station: Station, device: ComposedDevice) -> None:
-    station.keepers.append(SUPERVISORS[device.role](station, device))
+def add_supervisors(station: Station, devices: Sequence[ComposedDevice]) -> None:
+    for device in devices:
+        own = {d.evse for d in devices if d.role == device.role}
+        without_own = [number for number in station.site.evses if number not in own]
+        station.hands.add_supervisor(SUPERVISORS[device.role](station, device), without_own)
 
 
 def _board_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    keeper = BoardSupervisor(d.evse, d.name, d.opening, station.engine.post_event, station.alive)
-    station.hands.boards[d.evse] = keeper
-    return keeper
+    return BoardSupervisor(d.evse, d.name, d.opening, station.engine.post_event, station.alive)
 
 
 def _meter_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    keeper = station.hands.meters[d.evse] = MeterSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
-    return keeper
+    return MeterSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
 def _reader_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
@@ -62,16 +57,11 @@ def _buttons_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor
 
 
 def _lamp_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    """Show the state that was ordered before the lamp was there. The display does the same."""
-    keeper = station.hands.lamps[d.evse] = LampSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
-    lamp = station.lamps.get(d.evse, Lamp.OFF)
-    keeper.accept_order(SetLamp(d.evse, lamp, station.site.settings.int_value("light_intensity")))
-    return keeper
+    return LampSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
 def _buzzer_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    keeper = station.hands.buzzer = BuzzerSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
-    return keeper
+    return BuzzerSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
 def _power_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
@@ -87,18 +77,11 @@ def _updater_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor
 def _terminal_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
     from agent.services.devices.terminal import TerminalSupervisor  # most stations have none
 
-    keeper = station.hands.terminals[d.evse] = TerminalSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
-    return keeper
+    return TerminalSupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
 def _display_supervisor(station: Station, d: ComposedDevice) -> DeviceSupervisor:
-    """Let the display of the station serve the outlets that have none of their own."""
-    keeper = DisplaySupervisor(d.evse, d.name, d.opening, station.engine.post_event)
-    for number in [d.evse] if d.evse else list(station.site.evses):
-        its_keeper = station.hands.displays.setdefault(number, keeper)
-        if its_keeper is keeper and number in station.screens:
-            keeper.accept_order(Show(number, station.screens[number]))
-    return keeper
+    return DisplaySupervisor(d.evse, d.name, d.opening, station.engine.post_event)
 
 
 SUPERVISORS: dict[str, Callable[[Station, ComposedDevice], DeviceSupervisor]] = {

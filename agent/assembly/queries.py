@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from agent.domain.events import FaultsAcknowledged
@@ -11,7 +11,7 @@ from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
-from agent.services.devices.supervisor import DeviceSupervisor
+from agent.services.devices.dispatch import OrderDispatch
 from agent.services.engine import Engine
 from agent.services.status import QuestionHandler
 from agent.services.store.store import Store
@@ -25,11 +25,10 @@ class Station(Protocol):
     site: StationState
     store: Store
     engine: Engine
+    hands: OrderDispatch
 
     @property
     def links(self) -> Mapping[str, Link]: ...
-    @property
-    def keepers(self) -> Sequence[DeviceSupervisor]: ...
 
 
 def status_socket_queries(station: Station) -> dict[str, QuestionHandler]:
@@ -60,7 +59,7 @@ def status_socket_queries(station: Station) -> dict[str, QuestionHandler]:
             await station.engine.wait_until_handled()
 
         def current_rows() -> list[fault_queries.Row]:
-            return fault_queries.fault_rows(station.site, station.keepers)
+            return fault_queries.fault_rows(station.site, station.hands.supervisors)
 
         return await fault_queries.answer_faults(station.store, question, current_rows, acknowledge_faults)
 

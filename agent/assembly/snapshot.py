@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent import __version__
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import identity_to_record
-from agent.model.types import Lamp, Screen
+from agent.domain.orders import SetLamp, Show
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
-from agent.services.devices.supervisor import DeviceSupervisor
+from agent.services.devices.dispatch import OrderDispatch
 from agent.services.store.store import Store
 
 if TYPE_CHECKING:
@@ -27,16 +27,11 @@ class Station(Protocol):
     store: Store
     clock: Clock
     ready: bool
+    hands: OrderDispatch
     sinks: Sinks | None
 
     @property
     def links(self) -> Mapping[str, Link]: ...
-    @property
-    def keepers(self) -> Sequence[DeviceSupervisor]: ...
-    @property
-    def screens(self) -> Mapping[int, Screen]: ...
-    @property
-    def lamps(self) -> Mapping[int, Lamp]: ...
 
 
 def station_snapshot(station: Station) -> dict[str, Any]:
@@ -62,18 +57,19 @@ def station_snapshot(station: Station) -> dict[str, Any]:
             "ailing": station.store.disk_problem or None,
             "lost": station.store.lost or None,
         },
-        "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.keepers],
+        "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.hands.supervisors],
         **({"sinks": station.sinks.status_summary()} if station.sinks else {}),
         "evses": [_evse_snapshot(station, e, link) for e in station.site.evses.values()],
     }
 
 
 def _evse_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any]:
-    screen, lamp = station.screens.get(evse.number), station.lamps.get(evse.number)
+    show, set_lamp = station.hands.newest_level(Show, evse.number), station.hands.newest_level(SetLamp, evse.number)
+    screen = show.screen if show is not None else None
     return {
         "number": evse.number,
         "screen": str(screen.name) if screen else None,
-        "lamp": str(lamp) if lamp else None,
+        "lamp": str(set_lamp.lamp) if set_lamp is not None else None,
         "told": link.reported_statuses.get(evse.number) if link else None,
         "session": _session_snapshot(station, evse, link),
         "last_session": _last_session_snapshot(station, evse, link),

@@ -35,19 +35,19 @@ from agent.assembly.snapshot import station_snapshot
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.metrology import identity_from_record
-from agent.domain.orders import Order, ReadMeter, Restart, Send, SetLamp, Show, Shutdown
+from agent.domain.orders import Order, ReadMeter, Restart, Send, Shutdown
 from agent.domain.station import assemble_blocks
 from agent.model.fastclass import frozen
-from agent.model.types import Fault, Lamp, Screen
+from agent.model.types import Fault
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.transport import connector
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock, Scale
-from agent.services.devices.board import LivenessSignal
+from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
-from agent.services.devices.supervisor import DeviceSupervisor
+from agent.services.devices.supervisor import MeterSupervisor
 from agent.services.engine import Engine
 from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
@@ -104,24 +104,19 @@ class Station:
         self._boot_reason = self._find_boot_reason()
         self.site = self._make_site()
         self.engine = Engine(assemble_blocks(self.site), store, self.clock)
-        self.hands = OrderDispatch(self.engine.post_event)
-        self.engine.order_dispatch = self.hands
         self.engine.restart = self._restart_or_shut_down
         self.mask = LogMask()
         self.engine.before_event = self.mask.before_event
         self.engine.after_event = self._observe_order
         self._spoken: dict[str, str] = {}
-        self.screens: dict[int, Screen] = {}
-        self.lamps: dict[int, Lamp] = {}
-        self.keepers: list[DeviceSupervisor] = []
         self.alive = LivenessSignal()
         self.ready = False
         self._answered = asyncio.Event()
         self.status = StatusSocket(self._socket_path(), self.status_snapshot, lambda: self.clock.now().utc_s)
         self.ring = LogRing(self.clock)
         self._trying, self._version = booting_firmware(facts), last_version(facts)
-        self.keys = self.hands.keys = keys_of(self)
-        self.files = self.hands.files = files_of(self)
+        self.keys, self.files = keys_of(self), files_of(self)
+        self.hands = self.engine.order_dispatch = OrderDispatch(self.engine.post_event, (self.keys, self.files))
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
         for b in file.backends:
@@ -210,7 +205,7 @@ class Station:
     def _station_identity(self) -> Identity:
         """Return the identity for BootNotification. Until the meter has been read, its last known identity is used."""
         station = self.file.station
-        meters = (k.identity for k in self.hands.meters.values() if k.identity)
+        meters = (k.identity for k in self.hands.supervisors_of(MeterSupervisor) if k.identity)
         meter = next(meters, None) or identity_from_record(self._facts.get("meter", {}).get("1", {}))
         return Identity(
             vendor=station.vendor,
@@ -256,7 +251,7 @@ class Station:
                 works.append(group.create_task(self._run_sinks()))
             code = await self._exit
             await self._shut_down()
-            for keeper in self.keepers:
+            for keeper in self.hands.supervisors:
                 keeper.prepare_to_stop()
             for work in (*works, *self._tasks):
                 work.cancel()
@@ -313,21 +308,22 @@ class Station:
         if any(b.url for b in self.file.backends):
             await wait_for_event(self._answered, HEAD_START_S)
         alone = resume_garbage_collection()
-        from agent.assembly.devices import add_supervisor
+        from agent.assembly.devices import add_supervisors
         from agent.services.devices.configured import compose_devices
 
-        for device in compose_devices(self.file, self.clock.boot_stamp):
-            for complaint in device.complaints:
-                log.warning("%s", complaint)
-            add_supervisor(self, device)
-        tasks = [group.create_task(k.run()) for k in self.keepers]
-        tasks.append(group.create_task(feed_watchdogs(self.engine, self.alive, bool(self.hands.boards))))
+        devices = compose_devices(self.file, self.clock.boot_stamp)
+        for complaint in (c for d in devices for c in d.complaints):
+            log.warning("%s", complaint)
+        add_supervisors(self, devices)
+        boards = {k.evse for k in self.hands.supervisors_of(BoardSupervisor)}
+        tasks = [group.create_task(k.run()) for k in self.hands.supervisors]
+        tasks.append(group.create_task(feed_watchdogs(self.engine, self.alive, bool(boards))))
         self._tasks = tuple(tasks)
         for number in self.site.evses:
-            if number not in self.hands.boards:
+            if number not in boards:
                 log.warning("EVSE %d has no board in the station file: it stays out of service", number)
                 self.engine.post_event(FaultRaised(number, Fault.BOARD_SILENT))
-        for keeper in self.keepers:
+        for keeper in self.hands.supervisors:
             await keeper.seen.wait()
         await self.engine.wait_until_handled()
         if alone:
@@ -379,11 +375,7 @@ class Station:
     # --- what is shown -----------------------------------------------------------------------------------------
 
     def _observe_order(self, order: Order | None) -> None:
-        if isinstance(order, Show):
-            self.screens[order.evse] = order.screen
-        elif isinstance(order, SetLamp):
-            self.lamps[order.evse] = order.lamp
-        elif isinstance(order, Send) and self.sinks is not None and order.link == self.site.links[0]:
+        if isinstance(order, Send) and self.sinks is not None and order.link == self.site.links[0]:
             self.sinks.accept_message(order.message)
         elif isinstance(order, ReadMeter) and order.billing:
             self._record_uptime()  # goes with what is billed of it: a later boot is then never put before this bill

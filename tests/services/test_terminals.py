@@ -289,9 +289,9 @@ async def test_an_agent_that_ends_waits_for_what_was_told_of_money(tmp_path: Pat
         await it.next(TerminalOpened)
         approved = await it.held(apollo)
         hands = OrderDispatch(it.events.append)
-        hands.terminals[0] = it.keeper
+        hands.add_supervisor(it.keeper)
         await apollo.spoil("delay_reply", s=0.3)
         hands.dispatch_order(CommitPayment(0, "p1", approved.reservation, 1234))
         await hands.wait_until_settled(10.0)
         assert (await it.next(PaymentSettled)).outcome is Settlement.DONE
-        assert not it.keeper.has_pending_settlement
+        assert not it.keeper.has_pending_orders

@@ -42,6 +42,7 @@ class BoardSupervisor(DeviceSupervisor):
     ``Release``."""
 
     fault = Fault.BOARD_SILENT
+    orders = (SetRelease, SetLimit, SetService, SetHold, Unlock, ClearFaults)
 
     def __init__(
         self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None], alive: LivenessSignal
@@ -63,7 +64,6 @@ class BoardSupervisor(DeviceSupervisor):
 
     @property
     def has_pending_orders(self) -> bool:
-        """True if an order has not reached the board."""
         return self.open and (self._release.has_pending_order or bool(self._others))
 
     def accept_order(self, order: Order) -> None:
@@ -87,7 +87,7 @@ class BoardSupervisor(DeviceSupervisor):
             self._release.order_release(on)
 
     def before_event(self, event: Event) -> None:
-        """Note that the domain is about to learn of this opening: later orders are meant for this board."""
+        # the domain is about to learn of this opening: later orders are meant for this board
         if event is self._opening_told:
             self._heard = True
 

@@ -1,11 +1,15 @@
-"""Passes orders for hardware to the supervisor of the device."""
+"""Passes the orders of the domain to those that carry them out: the supervisors of devices, files, keys.
+
+Two tables say where an order goes: ``ANSWERS_WITHOUT_DEVICE`` has every order for a device, and what answers it if the
+station has no such device; an ``OrderExecutor`` names the orders that need no device.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from agent.domain.events import BoardOpened, Event, MeterFailed, ReleaseWithdrawn, UnlockTried
 from agent.domain.orders import (
@@ -22,96 +26,145 @@ from agent.domain.orders import (
     Show,
     Unlock,
 )
-from agent.domain.terminal_messages import TerminalOrder
-from agent.model.types import STATION, EvseId
-from agent.services.devices.board import BoardSupervisor
-from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
-from agent.services.devices.supervisor import DisplaySupervisor, MeterSupervisor
-from agent.services.files.orders import FileOrders
-from agent.services.keys.orders import KeyOrders
-
-if TYPE_CHECKING:
-    from agent.services.devices.terminal import TerminalSupervisor
+from agent.domain.terminal_messages import (
+    AuthorizePayment,
+    CancelPayment,
+    CommitPayment,
+    OfferPayment,
+    TerminalOrder,
+    VoidPayment,
+)
+from agent.model.types import EvseId
+from agent.services.devices.supervisor import DeviceSupervisor
 
 log = logging.getLogger(__name__)
 
+Post: TypeAlias = Callable[[Event], None]
+S = TypeVar("S", bound=DeviceSupervisor)
+
+
+class OrderExecutor(Protocol):
+    """Carries out orders that need no device."""
+
+    @property
+    def orders(self) -> Collection[type[Order]]: ...
+    def accept_order(self, order: Any) -> None: ...
+
+
+def _answer_nothing(order: Order, post: Post) -> None:
+    """A level has no answer: the domain looks at what devices report."""
+
+
+def _answer_release(order: SetRelease, post: Post) -> None:
+    if not order.on:  # to give release has no answer: without a board the EVSE is out of service
+        post(ReleaseWithdrawn(order.evse))
+
+
+def _answer_unlock(order: Unlock, post: Post) -> None:
+    post(UnlockTried(order.evse, order.request, False))
+
+
+def _answer_reading(order: ReadMeter, post: Post) -> None:
+    post(MeterFailed(order.evse, order.purpose))
+
+
+def _answer_payment(order: TerminalOrder, post: Post) -> None:
+    from agent.services.devices.terminal import answer_unserved  # most stations have none
+
+    answer_unserved(order, post)
+
+
+ANSWERS_WITHOUT_DEVICE: dict[type[Order], Callable[[Any, Post], None]] = {
+    SetRelease: _answer_release,
+    SetLimit: _answer_nothing,
+    SetService: _answer_nothing,
+    SetHold: _answer_nothing,
+    Unlock: _answer_unlock,
+    ClearFaults: _answer_nothing,
+    ReadMeter: _answer_reading,
+    Show: _answer_nothing,
+    SetLamp: _answer_nothing,
+    Feedback: _answer_nothing,
+    OfferPayment: _answer_payment,
+    AuthorizePayment: _answer_payment,
+    CancelPayment: _answer_payment,
+    CommitPayment: _answer_payment,
+    VoidPayment: _answer_payment,
+}
+REPEATED_LEVELS = (Show, SetLamp)
+"""Levels that a device which comes late is given at once. A board starts without release, and the domain orders its
+levels again when it has opened."""
+
+
+class LogNotes:
+    """Writes the lines that the domain has for the log."""
+
+    orders = (LogNote,)
+
+    def accept_order(self, order: LogNote) -> None:
+        log.warning("EVSE %d: %s: %s", order.evse, order.part, order.text)
+
 
 class OrderDispatch:
-    """Passes orders for hardware to the supervisor of the device. An order for a device that is not configured is
-    answered, never lost."""
+    """Passes each order to its executor. An order that expects an answer gets one, also without a device for it."""
 
-    def __init__(self, post: Callable[[Event], None]) -> None:
-        self.boards: dict[EvseId, BoardSupervisor] = {}
-        self.meters: dict[EvseId, MeterSupervisor] = {}
-        self.displays: dict[EvseId, DisplaySupervisor] = {}
-        self.lamps: dict[EvseId, LampSupervisor] = {}
-        self.buzzer: BuzzerSupervisor | None = None
-        self.terminals: dict[EvseId, TerminalSupervisor] = {}
-        self.files: FileOrders | None = None
-        self.keys: KeyOrders | None = None
+    def __init__(self, post: Post, executors: Iterable[OrderExecutor] = ()) -> None:
+        self.supervisors: list[DeviceSupervisor] = []
         self._post = post
+        self._executors = {kind: e.accept_order for e in (LogNotes(), *executors) for kind in e.orders}
+        self._by_order: dict[tuple[type[Order], EvseId], list[DeviceSupervisor]] = {}
+        self._levels: dict[tuple[type[Order], EvseId], Order] = {}
+
+    def add_supervisor(self, supervisor: DeviceSupervisor, outlets: Collection[EvseId] = ()) -> None:
+        """Pass orders to this supervisor from now on. ``outlets``: the EVSEs that a device of the station serves."""
+        self.supervisors.append(supervisor)
+        for kind in supervisor.orders:
+            if kind not in ANSWERS_WITHOUT_DEVICE:
+                raise TypeError(f"{type(supervisor).__name__}.orders: {kind.__name__} is no order for a device")
+            for place in supervisor.places_of_orders(outlets):
+                self._by_order.setdefault((kind, place), []).append(supervisor)
+                if (kind, place) in self._levels:
+                    supervisor.accept_order(self._levels[kind, place])
+
+    def supervisors_of(self, kind: type[S]) -> list[S]:
+        return [s for s in self.supervisors if isinstance(s, kind)]
+
+    def newest_level(self, kind: type[Order], evse: EvseId) -> Any:
+        """Return the newest order of a kind in ``REPEATED_LEVELS``; None: there was none."""
+        return self._levels.get((kind, evse))
 
     def before_event(self, event: Event) -> None:
         """The engine is about to handle this event."""
-        if isinstance(event, BoardOpened) and event.evse in self.boards:
-            self.boards[event.evse].before_event(event)
+        if isinstance(event, BoardOpened):
+            for supervisor in self.supervisors:
+                if supervisor.evse == event.evse:
+                    supervisor.before_event(event)
 
     def dispatch_order(self, order: Order) -> None:
-        match order:
-            case Show(evse):
-                if evse in self.displays:
-                    self.displays[evse].accept_order(order)
-            case SetLamp(evse) if evse in self.lamps:
-                self.lamps[evse].accept_order(order)
-            case Feedback():
-                self._dispatch_signal(order)
-            case ReadMeter(evse, purpose):
-                if evse in self.meters:
-                    self.meters[evse].accept_order(order)
-                else:
-                    self._post(MeterFailed(evse, purpose))
-            case TerminalOrder(terminal):
-                self._dispatch_to_terminal(terminal, order)
-            case LogNote(evse, text, part):
-                log.warning("EVSE %d: %s: %s", evse, part, text)
-            case Unlock(evse, request) if evse not in self.boards:
-                self._post(UnlockTried(evse, request, False))
-            case SetRelease(evse, False) if evse not in self.boards:
-                self._post(ReleaseWithdrawn(evse))
-            case (
-                SetRelease(evse) | SetLimit(evse) | SetService(evse) | SetHold(evse) | Unlock(evse) | ClearFaults(evse)
-            ):
-                if evse in self.boards:
-                    self.boards[evse].accept_order(order)
-            case _ if self.keys is not None and self.keys.accept_order(order):
-                pass
-            case _ if self.files is not None:
-                self.files.accept_order(order)
-            case _:
-                pass
+        kind = type(order)
+        if kind in self._executors:
+            self._executors[kind](order)
+        elif kind in ANSWERS_WITHOUT_DEVICE:
+            self._dispatch_to_devices(kind, order)
+        else:
+            log.error("%s: a defect: it has no executor, nothing was done", kind.__name__)
 
-    def _dispatch_to_terminal(self, terminal: EvseId, order: TerminalOrder) -> None:
-        if terminal in self.terminals:
-            self.terminals[terminal].accept_order(order)
+    def _dispatch_to_devices(self, kind: type[Order], order: Any) -> None:
+        place: EvseId = order.terminal if isinstance(order, TerminalOrder) else order.evse
+        if kind in REPEATED_LEVELS:
+            self._levels[kind, place] = order
+        supervisors = self._by_order.get((kind, place))
+        if supervisors is None:
+            ANSWERS_WITHOUT_DEVICE[kind](order, self._post)
             return
-        from agent.services.devices.terminal import answer_unserved  # most stations have none
-
-        answer_unserved(order, self._post)
-
-    def _dispatch_signal(self, order: Feedback) -> None:
-        for number, lamp in self.lamps.items():
-            if order.evse in (STATION, number):
-                lamp.accept_order(order)
-        if self.buzzer is not None:
-            self.buzzer.accept_order(order)
+        for supervisor in supervisors:
+            supervisor.accept_order(order)
 
     async def wait_until_settled(self, patience_s: float) -> None:
         """Wait until the boards have their orders and the terminals have answered every settlement, at most
         ``patience_s``."""
         end_s = asyncio.get_running_loop().time() + patience_s
-        while any(b.has_pending_orders for b in self.boards.values()) or any(
-            t.has_pending_settlement for t in self.terminals.values()
-        ):
+        while any(s.has_pending_orders for s in self.supervisors):
             if asyncio.get_running_loop().time() > end_s:
                 return
             await asyncio.sleep(0.02)

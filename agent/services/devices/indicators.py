@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from agent.domain.events import Event, SupplyChanged
-from agent.domain.orders import Feedback, Order, SetLamp
-from agent.model.types import EvseId, Fault, Lamp, Light, Sign
+from agent.domain.orders import Feedback, SetLamp
+from agent.model.types import STATION, EvseId, Fault, Lamp, Light, Sign
 from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 BLINK_S = 0.25
@@ -35,6 +35,7 @@ class LampSupervisor(DeviceSupervisor):
     """The lamp's level is kept when the device is reopened. A signal blinks over it for a moment."""
 
     fault = Fault.INDICATOR_SILENT
+    orders = (SetLamp, Feedback)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
@@ -42,10 +43,13 @@ class LampSupervisor(DeviceSupervisor):
         self._sign: Feedback | None = None
         self._new = asyncio.Event()
 
-    def accept_order(self, order: Order) -> None:
+    def places_of_orders(self, outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
+        return (self.evse, STATION)  # a signal for the whole station blinks at every lamp
+
+    def accept_order(self, order: SetLamp | Feedback) -> None:
         if isinstance(order, SetLamp):
             self._light = Light(order.lamp, order.percent)
-        elif isinstance(order, Feedback):
+        else:
             self._sign = order if self.open and order.blinks else None
         self._new.set()
 
@@ -73,14 +77,15 @@ class BuzzerSupervisor(DeviceSupervisor):
     """Plays one pattern at a time. Of the signals that arrive meanwhile only the newest is played."""
 
     fault = Fault.INDICATOR_SILENT
+    orders = (Feedback,)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
         self._sign: Sign | None = None
         self._new = asyncio.Event()
 
-    def accept_order(self, order: Order) -> None:
-        if isinstance(order, Feedback) and self.open:
+    def accept_order(self, order: Feedback) -> None:
+        if self.open:
             self._sign = order.sign
             self._new.set()
 

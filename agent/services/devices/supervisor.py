@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -21,7 +21,7 @@ from agent.domain.events import (
     RawMeterReading,
 )
 from agent.domain.orders import Order, ReadMeter, Show
-from agent.model.types import EvseId, Fault, MeterIdentity, Reading, Screen
+from agent.model.types import STATION, EvseId, Fault, MeterIdentity, Reading, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class DeviceSupervisor:
     the device was opened, or could not be, for the first time."""
 
     fault = Fault.INTERNAL_ERROR
+    orders: tuple[type[Order], ...] = ()
+    """The orders for a device that ``accept_order`` takes."""
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         self.evse = evse
@@ -57,6 +59,22 @@ class DeviceSupervisor:
         self._raised: Fault | None = None
         self._clearing: asyncio.TimerHandle | None = None
         self._leaving = False
+
+    @property
+    def has_pending_orders(self) -> bool:
+        """True if an order is not carried out yet for which the end of the process waits."""
+        return False
+
+    def places_of_orders(self, outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
+        """Return the places whose orders this device takes. ``outlets``: the EVSEs that a device of the station
+        serves."""
+        return (self.evse,) if self.evse != STATION else (STATION, *outlets)
+
+    def before_event(self, event: Event) -> None:
+        """Note that the domain is about to learn that the board of this EVSE has opened."""
+
+    def accept_order(self, order: Any) -> None:
+        """Take one of ``orders``. Nothing of it blocks."""
 
     def prepare_to_stop(self) -> None:
         """Call before the task is cancelled: a ``TaskGroup`` whose device fails at the same moment swallows the
@@ -131,6 +149,7 @@ class MeterSupervisor(DeviceSupervisor):
     """A meter and its requests. Readings for the bill come first. A live request is dropped if one is queued."""
 
     fault = Fault.METER_SILENT
+    orders = (ReadMeter,)
     WAIT_OPEN_S = 5.0
     IDLE_POLL_S = 10.0
 
@@ -142,9 +161,7 @@ class MeterSupervisor(DeviceSupervisor):
         self._live = False
         self._garbled = 0
 
-    def accept_order(self, order: Order) -> None:
-        if not isinstance(order, ReadMeter):
-            return
+    def accept_order(self, order: ReadMeter) -> None:
         if order.purpose == "live":
             if self._live or not self.open:
                 return
@@ -254,19 +271,19 @@ class DisplaySupervisor(DeviceSupervisor):
     are skipped."""
 
     fault = Fault.DISPLAY_SILENT
+    orders = (Show,)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
         self._screens: dict[EvseId, Screen] = {}
         self._new = asyncio.Event()
 
-    def accept_order(self, order: Order) -> None:
-        if isinstance(order, Show):
-            before = self._screens.get(order.evse)
-            self._screens[order.evse] = order.screen
-            if before is not None and before.acts != order.screen.acts:
-                self._screens = {order.evse: order.screen, **self._screens}
-            self._new.set()
+    def accept_order(self, order: Show) -> None:
+        before = self._screens.get(order.evse)
+        self._screens[order.evse] = order.screen
+        if before is not None and before.acts != order.screen.acts:
+            self._screens = {order.evse: order.screen, **self._screens}
+        self._new.set()
 
     async def operate_device(self, port: Any) -> None:
         while True:

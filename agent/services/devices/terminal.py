@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from agent.domain.events import Event, FaultRaised
@@ -45,6 +45,7 @@ class TerminalSupervisor(DeviceSupervisor):
     of ours asked for is reported with the payment ""."""
 
     fault = Fault.TERMINAL_SILENT
+    orders = (OfferPayment, AuthorizePayment, CancelPayment, CommitPayment, VoidPayment)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
@@ -61,9 +62,11 @@ class TerminalSupervisor(DeviceSupervisor):
         self._settling = self._refusals = 0
 
     @property
-    def has_pending_settlement(self) -> bool:
-        """True if a commit or void was ordered and has not been answered."""
+    def has_pending_orders(self) -> bool:
         return self._settling > 0
+
+    def places_of_orders(self, outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
+        return (self.evse,)  # an order names the terminal, not the outlet that is paid for
 
     def accept_order(self, order: TerminalOrder) -> None:
         if self._serving:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,37 +80,62 @@ class FileOrders:
         self.updater: UpdaterSupervisor | None = None
         self.known = asyncio.Event()
         """The updater has said what runs, or could not."""
+        self._beginnings: dict[type[Order], Callable[[Any], None]] = {
+            JudgeSigner: self._begin_judging,
+            FetchFirmware: self._begin_fetching,
+            CheckFirmware: self._begin_checking,
+            DropFirmware: self._begin_dropping,
+            InstallFirmware: self._begin_installation,
+            CommitFirmware: self._commit_firmware,
+            SendLog: self._begin_sending,
+            DropLog: self._drop_log,
+        }
+
+    @property
+    def orders(self) -> Collection[type[Order]]:
+        return self._beginnings.keys()
 
     @property
     def firmware_image(self) -> Path:
         return self._folder / "firmware"
 
     def accept_order(self, order: Order) -> None:
-        if self._closed:
-            return
-        match order:
-            case JudgeSigner(job, certificate):
-                work = self._judge_signer(job, certificate)  # beside a running download
-                self._judging = self._start_in_turn(self._judging, work, SignerJudged(job, False))
-            case FetchFirmware(job, location):
-                work = self._fetch_firmware(job, location)
-                self._firmware = self._start_in_turn(self._firmware, work, FirmwareFetched(job, False))
-            case CheckFirmware(job, certificate, signature):
-                work = self._check_firmware(job, certificate, signature)
-                self._firmware = self._start_in_turn(self._firmware, work, FirmwareChecked(job, False))
-            case DropFirmware(job):
-                self._stop_transfer(job)
-                self._firmware = self._start_in_turn(self._firmware, self._forget_firmware(), None)
-            case SendLog(job):
-                self._sending = self._start_in_turn(self._sending, self._send_log(order), LogSent(job, "UploadFailure"))
-            case DropLog(job):
-                self._stop_transfer(job)
-            case InstallFirmware(job):
-                self._install_firmware(job)
-            case CommitFirmware() if self.updater is not None:
-                self.updater.commit_firmware()
-            case _:
-                pass
+        """Begin one of ``orders``."""
+        if not self._closed:
+            self._beginnings[type(order)](order)
+
+    def _begin_judging(self, order: JudgeSigner) -> None:
+        work = self._judge_signer(order.job, order.certificate)  # beside a running download
+        self._judging = self._start_in_turn(self._judging, work, SignerJudged(order.job, False))
+
+    def _begin_fetching(self, order: FetchFirmware) -> None:
+        work = self._fetch_firmware(order.job, order.location)
+        self._firmware = self._start_in_turn(self._firmware, work, FirmwareFetched(order.job, False))
+
+    def _begin_checking(self, order: CheckFirmware) -> None:
+        work = self._check_firmware(order.job, order.certificate, order.signature)
+        self._firmware = self._start_in_turn(self._firmware, work, FirmwareChecked(order.job, False))
+
+    def _begin_dropping(self, order: DropFirmware) -> None:
+        self._stop_transfer(order.job)
+        self._firmware = self._start_in_turn(self._firmware, self._forget_firmware(), None)
+
+    def _begin_installation(self, order: InstallFirmware) -> None:
+        if self.updater is None:
+            self._post(FirmwareInstalled(order.job, InstallOutcome.NO_UPDATER))
+        else:
+            self.updater.install_firmware(order.job, self.firmware_image)
+
+    def _commit_firmware(self, order: CommitFirmware) -> None:
+        if self.updater is not None:
+            self.updater.commit_firmware()
+
+    def _begin_sending(self, order: SendLog) -> None:
+        failed = LogSent(order.job, "UploadFailure")
+        self._sending = self._start_in_turn(self._sending, self._send_log(order), failed)
+
+    def _drop_log(self, order: DropLog) -> None:
+        self._stop_transfer(order.job)
 
     def _start_in_turn(
         self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None], failed: Event | None
@@ -188,12 +213,6 @@ class FileOrders:
             forget_file(self.firmware_image)
         except OSError as e:
             log.warning("firmware: %s: cannot be removed: %s", self.firmware_image, e.strerror)
-
-    def _install_firmware(self, job: str) -> None:
-        if self.updater is None:
-            self._post(FirmwareInstalled(job, InstallOutcome.NO_UPDATER))
-        else:
-            self.updater.install_firmware(job, self.firmware_image)
 
     # --- logs --------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 
 class KeyOrders:
+    orders = (MakeRequest, TakeChain, InstallRoot, DeleteRoot, ListRoots, KeepCertificates)
+
     def __init__(self, pki: KeyStore, post: Callable[[Event], None], serial: str) -> None:
         """``serial``: of the station, as its BootNotification says it."""
         self.pki, self._post, self._serial = pki, post, serial
@@ -38,16 +40,13 @@ class KeyOrders:
         self._queue: asyncio.Queue[Order] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
-    def accept_order(self, order: Order) -> bool:
-        """Taken? Its event follows."""
-        if self._closed or not isinstance(
-            order, MakeRequest | TakeChain | InstallRoot | DeleteRoot | ListRoots | KeepCertificates
-        ):
-            return False
+    def accept_order(self, order: Order) -> None:
+        """Queue one of ``orders``; its event follows."""
+        if self._closed:
+            return
         self._queue.put_nowait(order)
         if self._task is None:
             self._task = self.begin(self._carry_out_orders())
-        return True
 
     def close(self) -> None:
         self._closed = True
@@ -89,7 +88,8 @@ class KeyOrders:
                 return RootsListed(job, tuple(root for _, root in self.pki.installed_roots(uses)))
             case KeepCertificates(ids):
                 self._unless_disk_fails(self.pki.keep_certificates, None, ids)
-        return None
+                return None
+        raise TypeError(f"{type(order).__name__} is in orders and is not carried out here")
 
     def _unless_disk_fails(self, work: Callable[..., Any], otherwise: Any, *args: Any) -> Any:
         try:
