@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.ocpp.dialects.dialect import Dialect, In
-from agent.ocpp.versions import build_dialects
+from agent.ocpp.versions import GROUP, build_dialects
 from agent.station_file.settings import Backend, SettingsError, StationFile
 
 
@@ -14,7 +15,8 @@ def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
     wrong: list[str] = []
     spoken: tuple[Dialect, ...] = ()
     try:
-        spoken = build_dialects(backend.versions, file.station.features_off)
+        spoken = build_dialects(backend.versions, file.station.features_off, _installed_versions)
+        wrong += [f"{file.path}: station.vendor: {p}" for p in _vendor_problems(spoken, file.station.vendor)]
         if backend.scope == "billing" or backend is not file.backends[0]:
             spoken = _limit_scope(file, backend, spoken)
     except ValueError as e:
@@ -25,6 +27,22 @@ def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
     if wrong:
         raise SettingsError(wrong)
     return {"backend": made, "dialects": altered}
+
+
+def _installed_versions() -> Mapping[str, str]:
+    """Return the packages of the versions that other distributions add."""
+    from agent.services.devices.entry_points import list_entry_points
+
+    return dict(list_entry_points(GROUP))
+
+
+def _vendor_problems(spoken: Sequence[Dialect], vendor: str) -> list[str]:
+    """Return what is wrong with the name of the vendor in the first of these versions that has no room for it."""
+    short = [(d.name, d.vendor_length_max) for d in spoken if len(vendor) > (d.vendor_length_max or len(vendor))]
+    return [
+        f"must have at most {most} characters with OCPP {version}, has {len(vendor)}: {vendor!r}"
+        for version, most in short[:1]
+    ]
 
 
 def _with_quirks(

@@ -41,13 +41,13 @@ def initial_settings(file: StationFile) -> Settings:
     wrong: list[str] = []
     settings = Settings()
     for key, value in file.settings.items():
-        if key in versions.TABLES and isinstance(value, Mapping):
+        if key in versions.FAMILIES and isinstance(value, Mapping):
             values, problems = versions.parse_settings(key, value)
             wrong += problems
             for name, known in values.items():
                 settings.put_value(name, known)
         elif isinstance(value, Mapping):
-            wrong.append(f"settings.{key}: must be a value, is a table{did_you_mean(key, versions.TABLES, 'tables')}")
+            wrong.append(f"settings.{key}: must be a value, is a table{did_you_mean(key, versions.FAMILIES, 'tables')}")
         elif key in VARIABLES:
             try:
                 settings.put_value(key, parse_value(VARIABLES[key], _as_text(value)))
@@ -61,8 +61,6 @@ def initial_settings(file: StationFile) -> Settings:
             backend_and_dialects(file, backend)
         except SettingsError as e:
             wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
-        if said := versions.vendor_problem(backend.versions, file.station.vendor):
-            wrong.append(f"station.vendor: {said}")
     if settings.bool_value("cost_display") and not (file.display or any(e.display for e in file.evses)):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:

@@ -75,6 +75,7 @@ class Station(Protocol):
 
     id: str
     version: str
+    takes_payment_codes: bool
 
     async def start(self) -> None:
         """Receive until the connection ends (raises ``ConnectionClosed``)."""
@@ -125,7 +126,7 @@ class Central:
         self.print_line(f"{station_id} connected ({connection.subprotocol})")
         setting_up = (
             asyncio.create_task(self._set_up_payment_codes(station_id))
-            if self.desk and station.version == "1.6"
+            if self.desk and station.takes_payment_codes
             else None
         )
         try:

@@ -23,7 +23,7 @@ COMMANDS = frozenset({
 class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
     """Answers the requests of a station."""
 
-    version, calls, commands = "1.6", call, COMMANDS
+    version, calls, commands, takes_payment_codes = "1.6", call, COMMANDS, True
 
     @on("BootNotification")
     def boot_notification(self, **payload: Any) -> Any:

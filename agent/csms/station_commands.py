@@ -50,6 +50,8 @@ class ConnectedStation:
     """The package's requests of this version."""
     commands: ClassVar[frozenset[str]]
     """Actions that a central system sends."""
+    takes_payment_codes: ClassVar[bool] = False
+    """The payment page can set up its codes at a station of this version."""
     id: str
 
     def __init__(

@@ -1,56 +1,52 @@
-"""The dialects that a station file may name, in its order of preference. A version is imported
-when it is named."""
+"""The versions of OCPP that a station file may name, and the families that their settings belong to. A version is
+imported when it is named.
+
+A version is a package with ``build_dialect``. Another distribution may add one by an entry point of ``GROUP``."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from agent.domain.variables import Value
 from agent.ocpp.dialects.dialect import Dialect
 
-KNOWN = ("2.0.1", "1.6")
-VENDOR_MAX = {"1.6": 20}
-"""Characters of chargePointVendor (CiString20Type); other versions have room for every name that
-a station file accepts."""
-TABLES = ("ocpp16", "ocpp2")
-"""Sub-tables of ``[settings]`` that name settings in the words of a version."""
+GROUP = "chargy_agent.ocpp_versions"
+"""Name of the entry point: the version, as a station file has it. Value: the package."""
+VERSIONS: Mapping[str, str] = {"2.0.1": "agent.ocpp.v201", "1.6": "agent.ocpp.v16"}
+"""The package of each version of this program, the newest first."""
+FAMILIES: Mapping[str, str] = {
+    "ocpp16": "agent.ocpp.dialects.keys_v1x",
+    "ocpp2": "agent.ocpp.dialects.device_model_v2x",
+}
+"""The module of each family of versions that name settings alike (``Dialect.family``). The family is a sub-table of
+``[settings]``; the module has ``parse_settings``."""
 
 
-def build_dialects(versions: Sequence[str], features_off: Collection[str] = ()) -> tuple[Dialect, ...]:
-    """Return the dialects of these versions, the preferred one first. Raises ``ValueError`` for
-    an unknown version."""
-    unknown = [v for v in versions if v not in KNOWN]
+def build_dialects(
+    versions: Sequence[str],
+    features_off: Collection[str] = (),
+    installed_versions: Callable[[], Mapping[str, str]] = dict,
+) -> tuple[Dialect, ...]:
+    """Return the dialects of these versions, the preferred one first. ``installed_versions``
+    finds those that other distributions add. Raises ``ValueError`` for an unknown version."""
+    packages = VERSIONS
+    if not set(versions) <= VERSIONS.keys():
+        packages = {**VERSIONS, **{v: p for v, p in installed_versions().items() if v not in VERSIONS}}
+    unknown = [v for v in versions if v not in packages]
     if unknown or not versions:
-        raise ValueError(f"OCPP {', '.join(unknown) or '?'} is not supported; known: {', '.join(KNOWN)}")
-    return tuple(_build_dialect(v, features_off) for v in dict.fromkeys(versions))
+        raise ValueError(f"OCPP {', '.join(unknown) or '?'} is not supported; known: {', '.join(packages)}")
+    return tuple(_build_dialect(packages[v], features_off) for v in dict.fromkeys(versions))
 
 
-def vendor_problem(versions: Sequence[str], vendor: str) -> str:
-    """Return what is wrong with the name of the vendor; "" for nothing."""
-    for version in versions:
-        if len(vendor) > (most := VENDOR_MAX.get(version, len(vendor))):
-            return f"must have at most {most} characters with OCPP {version}, has {len(vendor)}: {vendor!r}"
-    return ""
+def _build_dialect(package: str, features_off: Collection[str]) -> Dialect:
+    dialect: Dialect = importlib.import_module(package).build_dialect(features_off)
+    return dialect
 
 
-def _build_dialect(version: str, features_off: Collection[str]) -> Dialect:
-    if version == "2.0.1":
-        from agent.ocpp import v201
-
-        return v201.build_dialect(features_off)
-    from agent.ocpp import v16
-
-    return v16.build_dialect(features_off)
-
-
-def parse_settings(table: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
-    """Parse settings from one of ``TABLES``: typed values by our own names, and one line per
+def parse_settings(family: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+    """Parse the sub-table of one of ``FAMILIES``: typed values by our own names, and one line per
     problem."""
-    if table == "ocpp2":
-        from agent.ocpp.dialects.device_model_v2x import parse_settings_2
-
-        return parse_settings_2(given)
-    from agent.ocpp.dialects.keys_v1x import parse_settings_16
-
-    return parse_settings_16(given)
+    parsed: tuple[dict[str, Value], list[str]] = importlib.import_module(FAMILIES[family]).parse_settings(given)
+    return parsed

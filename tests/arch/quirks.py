@@ -6,7 +6,9 @@ import tomllib
 from pathlib import Path
 
 from agent.ocpp.dialects.quirks import SWITCHES, Switch, Value, parse_switches
+from agent.ocpp.versions import VERSIONS, build_dialects
 
+DIALECTS = build_dialects(sorted(VERSIONS))
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "quirks"
 HEAD = """# Quirks of backends
 
@@ -38,7 +40,7 @@ def _row(switch: Switch) -> str:
     first, *others = map(_said, switch.choices)
     cells = (
         f"`{switch.name}`", "text" if isinstance(switch.standard_choice, str) else "boolean", first, ", ".join(others),
-        ", ".join(switch.versions), switch.changes, switch.breaks, switch.seen,
+        ", ".join(d.name for d in DIALECTS if switch.applies_to(d)), switch.changes, switch.breaks, switch.seen,
     )  # fmt: skip
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 

@@ -21,7 +21,7 @@ from agent.ocpp.dialects.keys_v1x import (
     find_key_16,
     format_value_16,
     is_authorization_key,
-    parse_settings_16,
+    parse_settings,
 )
 
 FOLDER = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations))) / "v16" / "schemas"
@@ -68,7 +68,7 @@ def test_minimum_required_error_codes() -> None:
 
 
 def test_initial_values_of_the_station_file() -> None:
-    values, problems = parse_settings_16({
+    values, problems = parse_settings({
         "HeartbeatInterval": "300", "localpreauthorize": True, "MeterValuesSampledData": "Voltage,SoC",
         "Nonsense": "1", "ConnectionTimeOut": "soon", "StopTxnSampledDataMaxLength": "5",
     })  # fmt: skip

@@ -25,7 +25,7 @@ from agent.domain.requests import (
 from agent.domain.variables import VARIABLES, Settings, Value, parse_value
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import In, RowContext
-from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings_16
+from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings
 from agent.ocpp.v16 import V16
 from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, desk
 
@@ -304,11 +304,9 @@ def test_other_keys(key: str, value: str, taken: bool) -> None:
 
 
 def test_the_station_file_may_give_them() -> None:
-    values, problems = parse_settings_16(
-        {"DefaultPrice": DEFAULT, "CustomDisplayCostAndPrice": True, "TimeOffset": "x"}
-    )
+    values, problems = parse_settings({"DefaultPrice": DEFAULT, "CustomDisplayCostAndPrice": True, "TimeOffset": "x"})
     assert (values["tariff_fallback"], values["offline_kwh_price"], values["cost_display"]) == (
         "0.15 €/kWh", "0.15", True,
     )  # fmt: skip
     assert [p.split(":")[0] for p in problems] == ["settings.ocpp16.TimeOffset"]
-    assert "DefaultPrice" in parse_settings_16({"DefaultPrice": "cheap"})[1][0]
+    assert "DefaultPrice" in parse_settings({"DefaultPrice": "cheap"})[1][0]

@@ -14,7 +14,7 @@ from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.domain.variables import VARIABLES, Settings, WrongValue, parse_value
 from agent.model.types import Fault, Moment, Stamp
-from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings_2
+from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings
 from agent.ocpp.dialects.dialect import Refused, RowContext
 from agent.ocpp.v201.reports import CHUNK, Report
 from tests.ocpp.ocpp_stand_ins import desk
@@ -141,7 +141,7 @@ def test_everything_that_is_required_is_there() -> None:
 
 
 def test_initial_values_of_the_station_file() -> None:
-    values, problems = parse_settings_2({
+    values, problems = parse_settings({
         "TxCtrlr": {
             "EVConnectionTimeOut": 30, "StopTxOnInvalidId": False, "TxStartPoint": "EVConnected",
             "TxStopPoint": ["Authorized", "DataSigned"],
@@ -161,7 +161,7 @@ def test_initial_values_of_the_station_file() -> None:
 
 def test_first_values_of_one_outlet() -> None:
     template = "https://pay.example/{chargingstationid}/{totp}/{version}"
-    values, problems = parse_settings_2({
+    values, problems = parse_settings({
         "WebPaymentsCtrlr.1.Enabled": True, "webpaymentsctrlr.2.urltemplate": template,
         "WebPaymentsCtrlr.ValidityTime": 60, "WebPaymentsCtrlr": {"2.QRCodeURL": "https://pay.example/2"},
         "WebPaymentsCtrlr.1.Nothing": 1,

@@ -46,111 +46,65 @@ class AllowedFields:
     replacements: Mapping[str, Callable[[Any, JsonObject], Any]] = field(default_factory=dict)
 
 
-def _only_fields(*fields: str) -> AllowedFields:
+@frozen
+class BackendScope:
+    """What a version sends to a backend that sees billing only, and what it lets a second
+    backend request.
+
+    ``sent``: what the station sends of its own accord. Other actions are not sent. Responses are
+    sent whole, without what reports faults. ``withheld``: requests for what is not for a billing
+    backend. ``read_only``: requests that change nothing at the station."""
+
+    sent: Mapping[str, AllowedFields] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
+    read_only: frozenset[str] = frozenset()
+
+
+def only_fields(*fields: str) -> AllowedFields:
     return AllowedFields(frozenset(fields))
 
 
-def _word_or_default(words: Collection[str], otherwise: str) -> Callable[[Any, JsonObject], Any]:
-    return lambda value, payload: value if value in words else otherwise
-
-
-def _coarse_error_code(value: Any, payload: JsonObject) -> str:
-    """Return the error code without its cause; 1.6 demands a word."""
-    return "OtherError" if payload["status"] == "Faulted" else "NoError"
+def word_or_other(*words: str) -> Callable[[Any, JsonObject], Any]:
+    """Return how a reason is replaced: one that is not among the words becomes Other."""
+    return lambda value, payload: value if value in words else "Other"
 
 
 ALL_FIELDS = AllowedFields()
-_REASONS_16 = _word_or_default(
-    frozenset({
-        "DeAuthorized", "EVDisconnected", "HardReset", "Local", "Other", "PowerLoss", "Reboot", "Remote", "SoftReset",
-        "UnlockCommand",
-    }),
-    "Other",
-)  # fmt: skip
-_REASONS_2 = _word_or_default(
-    frozenset({
-        "DeAuthorized", "EVDisconnected", "EnergyLimitReached", "ImmediateReset", "Local", "LocalOutOfCredit",
-        "MasterPass", "Other", "PowerLoss", "Reboot", "Remote", "SOCLimitReached", "StoppedByEV", "TimeLimitReached",
-        "Timeout",
-    }),
-    "Other",
-)  # fmt: skip
-_TRANSACTION = (
-    "transactionInfo.transactionId", "transactionInfo.chargingState", "transactionInfo.stoppedReason",
-    "transactionInfo.remoteStartId", "transactionInfo.timeSpentCharging",
-)  # fmt: skip
-
-BOTH: dict[str, AllowedFields] = {
+SENT_IN_EVERY_VERSION: Mapping[str, AllowedFields] = {
     "BootNotification": ALL_FIELDS,
     "Heartbeat": ALL_FIELDS,
     "Authorize": ALL_FIELDS,
     "SignCertificate": ALL_FIELDS,
-    "DataTransfer": _only_fields("vendorId", "messageId", "data"),
-    "MeterValues": _only_fields("connectorId", "evseId", "transactionId", "meterValue"),
+    "DataTransfer": only_fields("vendorId", "messageId", "data"),
+    "MeterValues": only_fields("connectorId", "evseId", "transactionId", "meterValue"),
 }
-ALLOWED: dict[str, dict[str, AllowedFields]] = {
-    "1.6": {
-        **BOTH,
-        "StartTransaction": ALL_FIELDS,
-        "StopTransaction": AllowedFields(replacements={"reason": _REASONS_16}),
-        "StatusNotification": AllowedFields(
-            frozenset({"connectorId", "status", "errorCode", "timestamp"}),
-            {"errorCode": _coarse_error_code},
-        ),
-    },
-    "2.0.1": {
-        **BOTH,
-        "TransactionEvent": AllowedFields(
-            frozenset({
-                "eventType", "timestamp", "triggerReason", "seqNo", "offline", "reservationId", "idToken", "evse",
-                "meterValue", *_TRANSACTION,
-            }),
-            {"transactionInfo.stoppedReason": _REASONS_2},
-        ),
-        "StatusNotification": _only_fields("timestamp", "connectorStatus", "evseId", "connectorId"),
-        "ReservationStatusUpdate": _only_fields("reservationId", "reservationUpdateStatus"),
-        "NotifyReport": ALL_FIELDS,
-        "ReportChargingProfiles": ALL_FIELDS,
-        "NotifyCustomerInformation": ALL_FIELDS,
-    },
-}  # fmt: skip
-"""What the station sends of its own accord, by version. Other actions are not sent. Responses
-are sent whole, without what reports faults."""
-
-NOT_FOR_BILLING = frozenset({
-    "GetDiagnostics", "GetLog", "UpdateFirmware", "SignedUpdateFirmware", "SetMonitoringBase", "SetMonitoringLevel",
-    "SetVariableMonitoring", "ClearVariableMonitoring", "GetMonitoringReport",
-})  # fmt: skip
-"""Requests for what is not for a billing backend."""
-
-READ_ONLY_REQUESTS = frozenset({
-    "DataTransfer", "ExtendedTriggerMessage", "GetBaseReport", "GetChargingProfiles",
-    "GetCompositeSchedule", "GetConfiguration", "GetDiagnostics", "GetInstalledCertificateIds", "GetLocalListVersion",
-    "GetLog", "GetMonitoringReport", "GetReport", "GetTransactionStatus", "GetVariables", "TriggerMessage",
-})  # fmt: skip
-"""Requests that change nothing at the station."""
 
 
 # --- billing only ----------------------------------------------------------------------------------------------------
 
 
 def billing_only(dialect: Dialect) -> Dialect:
-    """Return the dialect restricted to what ``ALLOWED`` lists."""
-    says = ALLOWED[dialect.name]
+    """Return the dialect restricted to what its scope lists."""
+    scope = _scope_of(dialect)
+    says = scope.sent
     outs = [r for r in dialect.rows if isinstance(r, Out)]
     muted = frozenset(o.action for r in outs for o in (r, r.other) if o and o.action not in says)
-    rows = tuple(_narrow_row(row, says, muted) for row in dialect.rows)
+    rows = tuple(_narrow_row(row, scope, muted) for row in dialect.rows)
     return replace(dialect, rows=rows, project_status=_coarse_projection(dialect.project_status))
 
 
-def _narrow_row(row: Row, says: Mapping[str, AllowedFields], muted: frozenset[str]) -> Row:
+def _scope_of(dialect: Dialect) -> BackendScope:
+    return dialect.scope() or BackendScope()
+
+
+def _narrow_row(row: Row, scope: BackendScope, muted: frozenset[str]) -> Row:
     if isinstance(row, Out):
-        kept = [o for o in (row, row.other) if o and o.action in says]
+        kept = [o for o in (row, row.other) if o and o.action in scope.sent]
         if not kept or row.message is ListConflicted:
             return NotExpressible(row.message, _WHY_NOT)
-        return _narrow_out_row(row, says)
+        return _narrow_out_row(row, scope.sent)
     if isinstance(row, In):
-        return NotOffered(row.action, _WHY_NOT) if row.action in NOT_FOR_BILLING else _narrow_in_row(row, muted)
+        return NotOffered(row.action, _WHY_NOT) if row.action in scope.withheld else _narrow_in_row(row, muted)
     return row
 
 
@@ -270,7 +224,7 @@ def restrict_calls(dialect: Dialect, calls: Collection[str]) -> Dialect:
     """Return the dialect for a backend that is not the first: it may read, and order only what
     ``calls`` lists."""
     why = "this backend may only look; list the call in `calls` of its table"
-    may = READ_ONLY_REQUESTS | set(calls)
+    may = _scope_of(dialect).read_only | set(calls)
     rows = (
         NotOffered(r.action, why, Code.NOT_SUPPORTED) if isinstance(r, In) and r.action not in may else r
         for r in dialect.rows

@@ -418,7 +418,7 @@ UNNAMED_2: Mapping[str, str] = {
 """Settings that have no name in 2.x, and why."""
 
 
-def parse_settings_2(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+def parse_settings(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """Parse ``[settings.ocpp2]`` of a station file: keys ``Component.Variable``
     (``Component.Variable[Instance]``; of EVSE 1 ``Component.1.Variable``), or a table per
     component. Return typed values by our own names, and one line per problem."""

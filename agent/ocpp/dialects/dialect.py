@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.domain.events import Event, TokenAuthorized
 from agent.domain.messages import MESSAGES, Message, StatusChanged
@@ -19,10 +19,13 @@ from agent.domain.requests import BackendRequest
 from agent.domain.variables import Settings, Value
 from agent.model.fastclass import frozen, mutable, replace
 from agent.model.types import AuthorizationStatus, Verdict
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.rpc import PLAIN, Code, Kind
 from agent.ocpp.wire.schema import Schemas
 from agent.ports.clock import ClockPort
 from agent.ports.store import OutboxPort, Put
+
+if TYPE_CHECKING:
+    from agent.ocpp.dialects.billing_scope import BackendScope
 
 Payload: TypeAlias = Mapping[str, Any]
 
@@ -221,6 +224,15 @@ class Dialect:
     subprotocol: str
     rows: tuple[Row, ...]
     project_status: Callable[[StatusChanged], StatusProjection]
+    family: str = ""
+    """The versions that share keys and variables of settings (``versions.FAMILIES``)."""
+    kinds: frozenset[Kind] = PLAIN
+    """The message types that this version has on the wire."""
+    scope: Callable[[], BackendScope | None] = lambda: None
+    """Return what a backend gets that sees billing only or is not the first; None: nothing. A
+    station that has no such backend does not load the table."""
+    vendor_length_max: int | None = None
+    """Characters of the vendor's name; None: room for every name of a station file."""
     schemas: Schemas | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
     max_token_length: int = 36

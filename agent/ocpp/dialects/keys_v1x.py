@@ -237,7 +237,7 @@ def parse_value_16(key: Key, text: str) -> dict[str, str]:
     return {key.setting: text} if key.parts is None else key.parts.split(text)
 
 
-def parse_settings_16(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
+def parse_settings(table: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
     """Parse ``[settings.ocpp16]`` of a station file: typed values by our own names, and one line
     per problem."""
     values: dict[str, Value] = {}

@@ -18,27 +18,32 @@ from agent.ocpp.dialects.dialect import Dialect
 from agent.station_file.settings import Backend, did_you_mean
 
 Value: TypeAlias = str | bool
-BOTH, OLD = ("1.6", "2.0.1"), ("1.6",)
+OF_OCPP_1 = ("ocpp16",)
+"""For switches about messages that only the versions of this family have."""
 
 
 @frozen
 class Switch:
     """One switch of a profile. ``choices``: the first one is the standard's way and changes
     nothing. ``changes``, ``breaks``: for the document. ``seen``: where a backend like that is on
-    record. ``alter`` makes the dialect for another choice; without it the choice is the
-    backend's field of the switch's name."""
+    record. ``families``: those of the versions that it alters; (): every version. ``alter`` makes
+    the dialect for another choice; without it the choice is the backend's field of the switch's
+    name."""
 
     name: str
     choices: tuple[Value, ...]
     changes: str
     breaks: str
     seen: str
-    versions: tuple[str, ...] = BOTH
+    families: tuple[str, ...] = ()
     alter: Callable[[Dialect, Value], Dialect] | None = None
 
     @property
     def standard_choice(self) -> Value:
         return self.choices[0]
+
+    def applies_to(self, dialect: Dialect) -> bool:
+        return not self.families or dialect.family in self.families
 
 
 SWITCHES: tuple[Switch, ...] = (
@@ -75,7 +80,7 @@ SWITCHES: tuple[Switch, ...] = (
         "start_without_verdict", ("is_unknown", "is_accepted"),
         "an answer to StartTransaction with a number and without idTagInfo counts as Accepted, and the token as known",
         "a token that the backend has not judged is good off line, too",
-        "idTagInfo missing (citrineos#166)", OLD, rows.start_without_verdict,
+        "idTagInfo missing (citrineos#166)", OF_OCPP_1, rows.start_without_verdict,
     ),
     Switch(
         "id_tag_case", ("as_read", "upper", "lower"),
@@ -97,25 +102,26 @@ SWITCHES: tuple[Switch, ...] = (
         "remote_start_connector_0", ("is_refused", "is_any"),
         "connectorId 0 of a remote start leaves the choice to the station",
         "an EVSE that the driver did not mean may be chosen",
-        "connector 0 for any (steve#1211, open-ocpp#161)", OLD, rows.connector_0_is_any,
+        "connector 0 for any (steve#1211, open-ocpp#161)", OF_OCPP_1, rows.connector_0_is_any,
     ),
     Switch(
         "suspended_told_as", ("suspended", "charging"),
         "SuspendedEV and SuspendedEVSE are sent as Charging",
         "the backend does not learn that a vehicle is full, or that a limit holds it",
-        "a CSMS that took suspended transactions for ended ones (citrineos-core#334)", OLD, rows.suspended_as_charging,
+        "a CSMS that took suspended transactions for ended ones (citrineos-core#334)", OF_OCPP_1,
+        rows.suspended_as_charging,
     ),
     Switch(
         "finishing_told_as", ("finishing", "preparing"),
         "Finishing is sent as Preparing: a vehicle that is still there may be started again",
         "the backend cannot distinguish a new vehicle from one that has charged",
-        "a controller that starts on Preparing alone (evcc#15552)", OLD, rows.finishing_as_preparing,
+        "a controller that starts on Preparing alone (evcc#15552)", OF_OCPP_1, rows.finishing_as_preparing,
     ),
     Switch(
         "security_events", ("told", "kept_here"),
         "no SecurityEventNotification is sent; the security log has the events all the same",
         "the backend does not learn of them until a log is fetched",
-        "a backend without the security extension refuses each one (open-ocpp#37, libocpp#460)", OLD,
+        "a backend without the security extension refuses each one (open-ocpp#37, libocpp#460)", OF_OCPP_1,
         rows.security_events_kept,
     ),
     Switch(
@@ -136,7 +142,7 @@ SWITCHES: tuple[Switch, ...] = (
         "transaction_data", (True, False),
         "StopTransaction has no transactionData, whatever StopTxnSampledData and StopTxnAlignedData say",
         "signed or sampled values of the whole session are not sent again at its end",
-        "messages too large for the other side (libocpp#651)", OLD, rows.without_transaction_data,
+        "messages too large for the other side (libocpp#651)", OF_OCPP_1, rows.without_transaction_data,
     ),
 )  # fmt: skip
 _BY_NAME: Mapping[str, Switch] = {s.name: s for s in SWITCHES}
@@ -209,5 +215,5 @@ def apply_quirks(
             backend = _with_backend_field(backend, switch.name, str(value))
         else:
             alter = switch.alter
-            made = tuple(alter(d, value) if d.name in switch.versions else d for d in made)
+            made = tuple(alter(d, value) if switch.applies_to(d) else d for d in made)
     return backend, made

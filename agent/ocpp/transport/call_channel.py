@@ -82,7 +82,7 @@ class CallChannel:
     def attach_connection(self, ws: WebSocket, dialect: Dialect) -> None:
         """Use a new connection and the dialect that was agreed on it."""
         self.ws, self.dialect = ws, dialect
-        self.rpc.codes = dialect.codes
+        self.rpc.codes, self.rpc.kinds = dialect.codes, dialect.kinds
         self.rpc.connection_opened()
         self.last_received_s = self.last_exchange_s = time.monotonic()
 

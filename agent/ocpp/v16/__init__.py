@@ -8,6 +8,7 @@ begin values of a transaction only the register; tokens above 20 characters
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import (
@@ -31,6 +32,9 @@ from agent.ocpp.v16 import (
 from agent.ocpp.wire.rpc import Code
 from agent.ocpp.wire.schema import load_package_schemas
 
+if TYPE_CHECKING:
+    from agent.ocpp.dialects.billing_scope import BackendScope
+
 CODES = {Code.FORMAT: "FormationViolation", Code.OCCURRENCE: "OccurenceConstraintViolation"}
 """1.6 spells two of them differently, one of them wrongly (JSON specification 4.2.3)."""
 
@@ -39,6 +43,13 @@ STATION_SAYS = frozenset({
     "LogStatusNotification", "MeterValues", "SecurityEventNotification", "SignCertificate",
     "SignedFirmwareStatusNotification", "StartTransaction", "StatusNotification", "StopTransaction",
 })  # fmt: skip
+
+
+def _load_scope() -> BackendScope:
+    from agent.ocpp.v16 import billing_scope
+
+    return billing_scope.SCOPE
+
 
 V16 = Dialect(
     name="1.6",
@@ -61,6 +72,9 @@ V16 = Dialect(
         *refusals.ROWS,
     ),
     project_status=status.project_status,
+    family="ocpp16",
+    scope=_load_scope,
+    vendor_length_max=boot.VENDOR_MAX,
     schemas=load_package_schemas("v16"),
     codes=CODES,
     max_token_length=identifiers.ID_TAG_MAX,

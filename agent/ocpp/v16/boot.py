@@ -13,13 +13,13 @@ INTERVAL_MAX_S = 7 * 86400
 """A longer interval is a mistake of the backend; it would silence the station for good."""
 
 
-SERIAL_MAX = 25
+VENDOR_MAX, SERIAL_MAX = 20, 25
 
 
 def _encode_boot_notification(message: BootWanted, ctx: RowContext) -> dict[str, Any]:
     who = ctx.identity()
     fields = {
-        "chargePointVendor": (who.vendor or "unknown", 20),
+        "chargePointVendor": (who.vendor or "unknown", VENDOR_MAX),
         "chargePointModel": (who.model or "unknown", 20),
         "chargePointSerialNumber": (who.serial, SERIAL_MAX),
         # deprecated since 1.6 (6.1), yet demanded by many central systems

@@ -6,6 +6,7 @@ DirectPayment came with 2.1. One connector per EVSE."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v201 import (
@@ -30,6 +31,9 @@ from agent.ocpp.v201 import (
 )
 from agent.ocpp.wire.schema import load_package_schemas
 
+if TYPE_CHECKING:
+    from agent.ocpp.dialects.billing_scope import BackendScope
+
 STATION_SAYS = frozenset({
     "Authorize", "BootNotification", "ClearedChargingLimit", "FirmwareStatusNotification", "Get15118EVCertificate",
     "GetCertificateStatus", "Heartbeat", "LogStatusNotification", "MeterValues", "NotifyChargingLimit",
@@ -38,6 +42,13 @@ STATION_SAYS = frozenset({
     "ReportChargingProfiles", "ReservationStatusUpdate", "SecurityEventNotification", "SignCertificate",
     "StatusNotification", "TransactionEvent",
 })  # fmt: skip
+
+
+def _load_scope() -> BackendScope:
+    from agent.ocpp.v201 import billing_scope
+
+    return billing_scope.SCOPE
+
 
 V201 = Dialect(
     name="2.0.1",
@@ -62,6 +73,8 @@ V201 = Dialect(
         *refusals.ROWS,
     ),
     project_status=status.project_status,
+    family="ocpp2",
+    scope=_load_scope,
     schemas=load_package_schemas("v201", "Request"),
     max_token_length=identifiers.TOKEN_MAX,
     station_actions=STATION_SAYS,
