@@ -1,12 +1,13 @@
-"""The OCPP versions and the quirks of each backend of the station file."""
+"""The OCPP versions, the quirks and the transports of each backend of the station file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.ocpp import versions
 from agent.ocpp.dialects.dialect import Dialect, In
-from agent.ocpp.versions import GROUP, build_dialects
+from agent.ocpp.transport import families
 from agent.station_file.settings import Backend, SettingsError, StationFile
 
 
@@ -15,7 +16,7 @@ def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
     wrong: list[str] = []
     spoken: tuple[Dialect, ...] = ()
     try:
-        spoken = build_dialects(backend.versions, file.station.features_off, _installed_versions)
+        spoken = versions.build_dialects(backend.versions, file.station.features_off, _installed_versions)
         wrong += [f"{file.path}: station.vendor: {p}" for p in _vendor_problems(spoken, file.station.vendor)]
         if backend.scope == "billing" or backend is not file.backends[0]:
             spoken = _limit_scope(file, backend, spoken)
@@ -31,9 +32,18 @@ def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
 
 def _installed_versions() -> Mapping[str, str]:
     """Return the packages of the versions that other distributions add."""
+    return _entry_points(versions.GROUP)
+
+
+def installed_transports() -> Mapping[str, str]:
+    """Return the transports that other distributions add, by the scheme of their addresses."""
+    return _entry_points(families.GROUP)
+
+
+def _entry_points(group: str) -> Mapping[str, str]:
     from agent.services.devices.entry_points import list_entry_points
 
-    return dict(list_entry_points(GROUP))
+    return dict(list_entry_points(group))
 
 
 def _vendor_problems(spoken: Sequence[Dialect], vendor: str) -> list[str]:

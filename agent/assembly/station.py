@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.assembly.dialects import backend_and_dialects
+from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import (
     backend_config,
     initial_evses,
@@ -41,7 +41,8 @@ from agent.model.fastclass import frozen
 from agent.model.types import Fault
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
-from agent.ocpp.transport import connector
+from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.transport.families import preload_libraries
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock, Scale
@@ -160,21 +161,21 @@ class Station:
         )
 
     def _make_link(self, backend: Backend) -> Link:
-        return Link(
+        config = LinkConfig(
             **backend_and_dialects(self.file, backend),
-            primary=backend is self.file.backends[0],
-            identity=self._station_identity,
-            outbox=self.store,
-            clock=self.clock,
-            settings=self.site.settings,
             evse_numbers=tuple(self.site.evses),
+            is_primary=backend is self.file.backends[0],
+            last_version=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
+        )
+        hooks = LinkHooks(
             post_event=self.engine.post_event,
+            identity=self._station_identity,
             trace=self._trace_frame,
             password=lambda: self._backend_password(backend),
             access=lambda: self.site.access(backend.name),
-            pki=self.keys.pki,
-            last_version=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
+            installed_transports=installed_transports,
         )
+        return Link(config, hooks, outbox=self.store, clock=self.clock, settings=self.site.settings, pki=self.keys.pki)
 
     def _trace_frame(self, direction: str, link: str, version: str, text: str) -> None:
         self.status.add_frame(direction, link, version, text)
@@ -413,8 +414,7 @@ def _highest_unreadable_boot(facts: Mapping[str, Mapping[str, Any]]) -> int:
 
 async def run(file: StationFile, options: Options, begun: Store) -> int:
     """Run a station until it is ordered to end. Returns 0 if the end was ordered (SIGTERM, Reset)."""
-    if any(b.url for b in file.backends):
-        connector.preload_library()  # while the disk works
+    preload_libraries([b.url for b in file.backends])  # while the disk works
     store = await begun.finish_opening()
     try:
         station = Station(file, options, store, await store.read_facts())

@@ -54,8 +54,8 @@ def main(version: str, count: int) -> None:
         assert payload is not None
         assert check is not None
         assert check(payload) is None
-        text = rpc.begin_call(f"abc{number:x}", out.action, payload, 0.0)
-        rpc.expire_call(1.0)
+        text = rpc.begin_call(f"abc{number:x}", out.action, payload)
+        rpc.abandon_call()
         assert text.count("measurand") == 9
 
 

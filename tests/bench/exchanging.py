@@ -13,6 +13,7 @@ from typing import Any
 from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
+from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.transport import connector
 from agent.ocpp.versions import build_dialects
 from agent.ports.store import OutboxRow, Put
@@ -79,16 +80,13 @@ class Queue:
 async def main(url: str, count: int) -> None:
     connector.preload_library()
     quiet: Any = lambda *args: None  # noqa: E731
+    backend = Backend(url=url, charge_point_id=url.rpartition("/")[2])
     await Link(
-        backend=Backend(url=url, charge_point_id=url.rpartition("/")[2]),
-        dialects=build_dialects(("1.6",)),
-        identity=lambda: Identity("Chargy", "Link"),
+        LinkConfig(backend, build_dialects(("1.6",)), (1,)),
+        LinkHooks(quiet, lambda: Identity("Chargy", "Link"), quiet),
         outbox=Queue(count),
         clock=Clock(),
         settings=Settings(),
-        evse_numbers=(1,),
-        post_event=quiet,
-        trace=quiet,
     ).run()
 
 

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,9 @@ from agent.domain.orders import Response
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
 from agent.ocpp.dialects.dialect import Dialect, Identity, RowContext
-from agent.ocpp.link import Link, Timeouts
+from agent.ocpp.link import Link
+from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
@@ -272,6 +274,7 @@ def build(
     access: Callable[[], ConnectionProfile] | None = None,
     pki: PkiPort | None = None,
     spoken: str = "",
+    transports: Callable[[], Mapping[str, str]] = dict,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -285,24 +288,24 @@ def build(
     )
     outbox, clock, settings = Outbox(), Clock(rate), Settings()
     room: Room
-    link = Link(
+    config = LinkConfig(
         backend=backend,
-        dialects=dialects,
-        identity=lambda: IDENTITY,
-        outbox=outbox,
-        clock=clock,
-        settings=settings,
+        dialects=tuple(dialects),
         evse_numbers=(1, 2),
+        is_primary=primary,
+        last_version=spoken,
+        timeouts=patience,
+        jitter=random.Random(1),
+    )
+    hooks = LinkHooks(
         post_event=lambda event: room.hear(event),
+        identity=lambda: IDENTITY,
         trace=lambda *frame: room.traced.append(frame),
         password=lambda: backend.password or None,
-        jitter=random.Random(1),
-        timeouts=patience,
-        primary=primary,
         access=access,
-        pki=pki,
-        last_version=spoken,
+        installed_transports=transports,
     )
+    link = Link(config, hooks, outbox=outbox, clock=clock, settings=settings, pki=pki)
     room = Room(link, outbox, clock, settings, central)
     return room
 

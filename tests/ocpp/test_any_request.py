@@ -134,8 +134,8 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
         data = ACCEPTED.get(type(event.ask), {}) if reply == "Accepted" else {}
         asking.resolve_request(Response(event.link, event.request, reply, data))
 
-    asking = InboundRequests(place, Rpc(), hear, 1.0)
-    text = asyncio.run(asking.serve_request(called, dialect))
+    asking = InboundRequests(place, hear, 1.0)
+    text = Rpc().encode_response(asyncio.run(asking.serve_request(called, dialect)))
     for message in place.messages_after_answer:  # what is owed after the answer can be said too
         row = dialect.message_row(type(message))
         assert isinstance(row, Out)

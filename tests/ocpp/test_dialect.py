@@ -147,8 +147,9 @@ async def _serve(action: str, payload: dict[str, Any], word: str, more: dict[str
         asking.resolve_request(Response("chargy", event.request, word, more))
 
     rpc = Rpc(CODES)
-    asking = InboundRequests(desk(Outbox()), rpc, hear, 5.0)
-    frame: list[Any] = json.loads(await asking.serve_request(Called("x", action, payload), V16))
+    asking = InboundRequests(desk(Outbox()), hear, 5.0)
+    response = await asking.serve_request(Called("x", action, payload), V16)
+    frame: list[Any] = json.loads(rpc.encode_response(response))
     return frame
 
 

@@ -135,7 +135,7 @@ def test_a_call_that_is_too_much_is_answered_once(data: str) -> None:
 @pytest.mark.parametrize("kind", [3, 4])
 def test_an_answer_that_is_too_much_is_one_and_says_nothing(kind: int) -> None:
     rpc = Rpc()
-    rpc.begin_call("n", "Heartbeat", {}, 10.0)
+    rpc.begin_call("n", "Heartbeat", {})
     data = f'[{kind},"n",{{"x":{nested(1000)}}}]'
     assert isinstance(rpc.receive_frame(data.replace('"n"', '"m"')), Dropped)
     found = rpc.receive_frame(data)

@@ -30,11 +30,11 @@ from agent.domain.messages import (
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import ResetRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialects.dialect import Out, ResponseEffects
+from agent.ocpp.dialects.dialect import Dialect, Out, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
 from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
-from agent.ocpp.wire.rpc import SendNow
+from agent.ocpp.wire.rpc import Answered, SendNow
 from agent.ports.store import OutboxRow, StoreError
 from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 from tests.support.busy_machine import Deadline, stretched
@@ -354,7 +354,7 @@ async def test_silence_on_a_live_line_is_no_attempt_and_a_late_answer_completes(
         room.outbox.put(started())
         room.outbox.put(sampled())
         room.link.queue_changed()
-        await until(lambda: room.link._queues.transactions.is_pausing)
+        await until(lambda: room.link._sender.queues.transactions.is_pausing)
         assert room.outbox.rows[0].attempts == 0
         await central.ws.send(json.dumps([3, central.calls[-1][0], TAKEN]))
         await until(lambda: not room.outbox.rows)
@@ -440,7 +440,7 @@ async def test_a_late_refusal_is_an_attempt() -> None:
         room.settings.put_value("message_retry_interval_s", 30)
         room.outbox.put(started())
         room.link.queue_changed()
-        await until(lambda: room.link._queues.transactions.is_pausing)
+        await until(lambda: room.link._sender.queues.transactions.is_pausing)
         await central.ws.send(REFUSED.replace("$ID", central.calls[-1][0]))
         await until(lambda: room.outbox.rows[0].attempts == 1)
         assert len(central.of("StartTransaction")) == 1
@@ -563,17 +563,41 @@ async def test_an_answer_just_before_the_end_of_the_line_counts() -> None:
         assert len(room.of(TransactionAcknowledged)) == 20
 
 
+class AnswersOnce:
+    """A transport without a wire: the latest call gets ``answer``."""
+
+    end_reason, tls_root = "", None
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.answer: dict[str, Any] = {}
+        self._sent = ("", "")
+
+    async def send_call(self, id_: str, action: str, payload: Any, timeout_s: float) -> None:
+        self._sent = id_, action
+
+    async def receive_message(self) -> tuple[Answered, int]:
+        return Answered(*self._sent, self.answer), 1
+
+    async def send_unanswered(self, id_: str, action: str, payload: Any) -> None: ...
+    async def send_response(self, response: Any) -> None: ...
+    async def close(self) -> None: ...
+    def abandon_call(self) -> None: ...
+    async def is_alive(self) -> bool:
+        return True
+
+
 async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
     late: list[tuple[Any, ResponseEffects]] = []
-    place = desk()
-    line = CallChannel(
-        place, V16, "ws://x", lambda *_: None, lambda subject, heard: late.append((subject, heard)), 5.0, 1.0
-    )
+    channel = CallChannel(desk(), V16, "ws://x", lambda subject, heard: late.append((subject, heard)), 5.0)
+    wire = AnswersOnce(V16)
+    channel.attach_connection(wire)
     row, out = OutboxRow(1, "chargy", "s1", started(), 0), V16.message_row(TransactionStarted)
     assert isinstance(out, Out)
-    calling = asyncio.create_task(line.send_call(out, row, {}))
+    calling = asyncio.create_task(channel.send_call(out, row, {}))
     await asyncio.sleep(0)
-    line.receive_frame(json.dumps([3, line.rpc.outstanding_id, TAKEN]))
+    wire.answer = TAKEN
+    await channel.receive_message()
     calling.cancel()
     await asyncio.wait([calling])
     assert calling.cancelled()
@@ -600,7 +624,7 @@ async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle(
         assert room.outbox.rows == []
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
         assert len(room.central.of("StartTransaction")) == 1
-        assert room.link._queues.transactions.settled == 1
+        assert room.link._sender.queues.transactions.settled == 1
 
 
 async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
@@ -661,7 +685,7 @@ async def test_a_newer_status_takes_the_place_of_the_one_that_met_silence() -> N
     central = Central(script={"StatusNotification": [None, {}]})
     async with linked(central, call_timeout_s=0.05) as room:
         room.link.send(status(ChargingState.CHARGING))
-        await until(lambda: room.link._statuses.next_due_s(room.clock.now().t_s))
+        await until(lambda: room.link._sender.statuses.next_due_s(room.clock.now().t_s))
         assert room.link.reported_statuses == {}
         room.outbox.put(sampled(""), "")  # what is billed does not wait for it
         room.link.queue_changed()
@@ -784,7 +808,7 @@ async def test_flush_does_not_wait_where_nothing_moves(how: str) -> None:
     central = Central(script={"StartTransaction": [REFUSED if how == "refusal" else TAKEN if how == "store" else None]})
     async with linked(central, call_timeout_s=0.1 if how == "silence" else 30.0, reconnect_s=30.0) as room:
         room.outbox.broken = 1 if how == "store" else 0
-        room.link._queues.transactions._store_retry_s = 30.0
+        room.link._sender.queues.transactions._store_retry_s = 30.0
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: central.of("StartTransaction"))

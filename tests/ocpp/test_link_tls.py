@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.events import Connected, ConnectFailed
 from agent.domain.variables import Settings
 from agent.model.root_certificates import certificate_fingerprint
-from agent.ocpp.transport.connector import NoConnection
-from agent.ocpp.transport.reconnect import Reconnector
+from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.reconnect import Reconnector
 from agent.ocpp.transport.tls import CIPHERS
+from agent.ocpp.transport.transport import NoConnection
 from agent.ocpp.v16 import V16
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
-from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, build, running, served, until
+from tests.ocpp.ocpp_stand_ins import IDENTITY, QUICK, Central, Room, build, running, served, until
 from tests.support.certificate_authorities import Authority, common_name, tls
 from tests.support.tls_terminator import TlsFront
 
@@ -264,6 +264,11 @@ async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours
 # --- addresses -------------------------------------------------------------------------------------------------------
 
 
+def reconnector(backend: Backend, access: ConnectionProfile, post_event: Any) -> Reconnector:
+    hooks = LinkHooks(post_event, lambda: IDENTITY, access=lambda: access)
+    return Reconnector(LinkConfig(backend, (V16,), (1,), timeouts=QUICK), hooks, Settings())
+
+
 @pytest.mark.parametrize(
     ("access", "given", "url", "via"),
     [
@@ -278,7 +283,7 @@ async def test_a_renewed_revocation_list_counts_from_the_next_connection_on(ours
 )
 def test_what_is_dialled(access: ConnectionProfile, given: dict[str, str], url: str, via: str) -> None:
     backend = Backend(url="ws://host", charge_point_id="CP-1", via="gate:1", **given)
-    made = Reconnector(backend, (V16,), Settings(), print, lambda: None, True, QUICK, random.Random(1), lambda: access)
+    made = reconnector(backend, access, print)
     assert made.url == url
     assert made._effective_address(access).via == via
 
@@ -287,9 +292,7 @@ async def test_a_certificate_that_is_not_there_any_more_is_a_failed_attempt() ->
     heard: list[Any] = []
     backend = Backend(url="wss://127.0.0.1:1", charge_point_id="CP-1")
     access = ConnectionProfile(profile=3, certificate="gone")
-    made = Reconnector(
-        backend, (V16,), Settings(), heard.append, lambda: None, True, QUICK, random.Random(1), lambda: access
-    )
+    made = reconnector(backend, access, heard.append)
     with pytest.raises(NoConnection, match="have a new one signed"):
         await made.connect()
     assert heard == [ConnectFailed("chargy", access, ConnectFailure.OTHER, heard[0].info)]

@@ -101,7 +101,7 @@ async def test_a_bill_that_rests_holds_up_no_notice() -> None:
         room.settings.put_value("message_retry_interval_s", 3600)
         room.outbox.put(start(1))
         room.link.queue_changed()
-        await until(lambda: room.link._queues.transactions.is_pausing)
+        await until(lambda: room.link._sender.queues.transactions.is_pausing)
         room.outbox.put(STARTUP, "", NOTES)
         room.link.queue_changed()
         await until(lambda: kinds(central))
@@ -129,7 +129,7 @@ async def test_no_kind_of_notice_waits_for_one_without_an_answer() -> None:
         await until(lambda: len(central.of("SignedFirmwareStatusNotification")) == 20)
         assert len(kinds(central)) == 1
         await until(lambda: len(room.outbox.rows) == 20)  # the last answer may be on its way
-        assert room.link._queues.notifications.is_pausing
+        assert room.link._sender.queues.notifications.is_pausing
         room.outbox.put(FirmwareStatus("Installed", 20, True), "", NOTES)
         room.link.queue_changed()
         await until(lambda: len(central.of("SignedFirmwareStatusNotification")) == 21)

@@ -80,8 +80,8 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
     rpc.codes = dialect.codes
     where = desk(known())
     where.boot = "Accepted"
-    asking = InboundRequests(where, rpc, hear, 3.0)
-    text = await asking.serve_request(Called("1", action, payload), dialect)
+    asking = InboundRequests(where, hear, 3.0)
+    text = rpc.encode_response(await asking.serve_request(Called("1", action, payload), dialect))
     frame = json.loads(text)
     return questions[0] if questions else frame[2]["status"] if frame[0] == 3 else frame[2]
 
@@ -89,7 +89,7 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
 def answered(dialect: Dialect, message: Any, payload: dict[str, Any]) -> Any:
     out = dialect.message_row(type(message))
     assert isinstance(out, Out)
-    line = CallChannel(desk(known()), dialect, "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
+    line = CallChannel(desk(known()), dialect, "ws://x", lambda *f: None, 1.0)
     return line._interpret_answer(out, message, Answered("1", out.action, payload))
 
 
@@ -174,7 +174,7 @@ async def security_events(value: Value) -> Any:
 async def heartbeat(value: Value) -> Any:
     """Does what is said in between put it off?"""
     where = desk(known())
-    line = CallChannel(where, quirky("heartbeat", value), "ws://x", lambda *f: None, lambda *f: None, 1.0, 1.0)
+    line = CallChannel(where, quirky("heartbeat", value), "ws://x", lambda *f: None, 1.0)
     beats = Heartbeat(where.settings, where, line, where.clock)
     beats.boot_accepted(300)
     due_s, line.last_exchange_s = beats.due_s(), time.monotonic() + 100

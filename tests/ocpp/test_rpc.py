@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ocpp.v16 import CODES
-from agent.ocpp.wire.rpc import Answered, Called, Code, Dropped, Errored, Rpc, SendNow
+from agent.ocpp.wire.rpc import Answered, Called, Code, Dropped, Errored, Kind, Rpc, SendNow
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -32,7 +32,7 @@ JSON = st.recursive(
 )
 def test_never_raises_and_what_it_says_is_json(data: str | bytes) -> None:
     rpc = Rpc(CODES)
-    rpc.begin_call("id", "Heartbeat", {}, 10.0)
+    rpc.begin_call("id", "Heartbeat", {})
     finding = rpc.receive_frame(data)
     assert isinstance(finding, Called | Answered | Errored | SendNow | Dropped)
     if isinstance(finding, SendNow):
@@ -97,19 +97,18 @@ def test_official_names_of_the_codes() -> None:
 
 def test_one_call_at_a_time() -> None:
     rpc = Rpc()
-    assert rpc.begin_call("a", "Heartbeat", {}, 10.0) == '[2,"a","Heartbeat",{}]'
+    assert rpc.begin_call("a", "Heartbeat", {}) == '[2,"a","Heartbeat",{}]'
     with pytest.raises(RuntimeError):
-        rpc.begin_call("b", "Heartbeat", {}, 10.0)
+        rpc.begin_call("b", "Heartbeat", {})
     assert rpc.receive_frame('[3,"a",{"currentTime":"x"}]') == Answered("a", "Heartbeat", {"currentTime": "x"})
-    rpc.begin_call("b", "Heartbeat", {}, 10.0)
+    rpc.begin_call("b", "Heartbeat", {})
 
 
 def test_a_late_answer_is_an_answer() -> None:
     rpc = Rpc()
-    rpc.begin_call("a", "StartTransaction", {}, 10.0)
-    assert rpc.expire_call(9.9) is None
-    assert rpc.expire_call(10.0) == "a"
-    rpc.begin_call("b", "Heartbeat", {}, 20.0)
+    rpc.begin_call("a", "StartTransaction", {})
+    rpc.abandon_call()
+    rpc.begin_call("b", "Heartbeat", {})
     assert rpc.receive_frame('[3,"a",{"transactionId":7}]') == Answered(
         "a", "StartTransaction", {"transactionId": 7}, True
     )
@@ -120,10 +119,23 @@ def test_a_late_answer_is_an_answer() -> None:
 
 def test_something_that_is_no_answer_ends_the_call_too() -> None:
     rpc = Rpc()
-    rpc.begin_call("a", "Heartbeat", {}, 10.0)
+    rpc.begin_call("a", "Heartbeat", {})
     finding = rpc.receive_frame('[3,"a",[]]')
     assert isinstance(finding, Errored)
     assert rpc.outstanding_id is None
+
+
+def test_messages_of_2_1_exist_where_the_version_has_them() -> None:
+    rpc = Rpc()
+    with pytest.raises(ValueError, match="no SEND"):
+        rpc.encode_unanswered("a", "NotifyPeriodicEventStream", {})
+    assert rpc.receive_frame('[5,"x","FormatViolation","no",{}]') == Dropped("unknown message type")
+    rpc = Rpc(kinds=frozenset(Kind))
+    assert rpc.encode_unanswered("a", "NotifyPeriodicEventStream", {}) == '[6,"a","NotifyPeriodicEventStream",{}]'
+    assert rpc.outstanding_id is None
+    said = rpc.receive_frame('[5,"x","FormatViolation","no\\n",{}]')
+    assert said == Dropped(r"our response cannot be used there: ['FormatViolation', 'no\n']")
+    assert rpc.receive_frame('[6,"x","Heartbeat",{}]') == Dropped("a station takes no SEND")
 
 
 def test_a_repeated_call_is_answered_with_the_same_text() -> None:
@@ -143,8 +155,8 @@ def test_the_memory_of_answers_is_small() -> None:
     for n in range(1000):
         rpc.receive_frame(f'[2,"{n}","ClearCache",{{}}]')
         rpc.encode_result(str(n), {})
-        rpc.begin_call(f"o{n}", "Heartbeat", {}, 0.0)
-        rpc.expire_call(1.0)
+        rpc.begin_call(f"o{n}", "Heartbeat", {})
+        rpc.abandon_call()
     assert len(rpc._responses) <= 32
     assert len(rpc._sent_actions) <= 64
 

@@ -13,7 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from agent.ocpp.transport import connector
-from agent.ocpp.transport.websocket import Closed, WebSocket
+from agent.ocpp.transport.transport import Closed, NoConnection
+from agent.ocpp.transport.websocket import WebSocket
 from agent.station_file.settings import Backend
 from tests.support.busy_machine import deadline, stretched
 
@@ -246,7 +247,7 @@ async def test_a_redirect_is_followed_with_the_password_on_the_same_host_only() 
 async def test_a_redirect_that_is_not_followed(where: str) -> None:
     async with moving() as (moved, port):
         moved.where = where
-        with pytest.raises(connector.NoConnection):
+        with pytest.raises(NoConnection):
             await dialled(port)
         assert len(moved.seen) <= connector.REDIRECTS + 1
 
@@ -254,7 +255,7 @@ async def test_a_redirect_that_is_not_followed(where: str) -> None:
 async def test_a_redirect_leads_nowhere_else_than_via() -> None:
     async with moving() as (moved, port):
         moved.where = "ws://127.0.0.1:9/there"
-        with pytest.raises(connector.NoConnection, match="HTTP 307"):
+        with pytest.raises(NoConnection, match="HTTP 307"):
             await dialled(port, via=f"127.0.0.1:{port}")
         assert len(moved.seen) == 1
 

@@ -15,7 +15,7 @@ from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Refused, RowContext
-from agent.ocpp.wire.rpc import CODE_OF_RULE, Called, Code, Rpc
+from agent.ocpp.wire.rpc import CODE_OF_RULE, Called, CallError, CallResult, Code
 
 log = logging.getLogger("agent.ocpp")
 
@@ -26,8 +26,8 @@ WHERE_MAX = 120
 class InboundRequests:
     """Answers one request at a time. ``answer_s``: how long the domain may take (real seconds)."""
 
-    def __init__(self, ctx: RowContext, rpc: Rpc, post_event: Callable[[Event], None], answer_s: float) -> None:
-        self._ctx, self._rpc, self._post_event, self._answer_s = ctx, rpc, post_event, answer_s
+    def __init__(self, ctx: RowContext, post_event: Callable[[Event], None], answer_s: float) -> None:
+        self._ctx, self._post_event, self._answer_s = ctx, post_event, answer_s
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._numbers = itertools.count(1)
         self._unsent: set[str] = set()
@@ -57,27 +57,27 @@ class InboundRequests:
         """Wait until every response is written."""
         await self._flushed.wait()
 
-    async def serve_request(self, called: Called, dialect: Dialect) -> str:
-        """Return the text of the response, always. Only bugs of ours become InternalError."""
+    async def serve_request(self, called: Called, dialect: Dialect) -> CallResult | CallError:
+        """Return the response, always. Only bugs of ours become InternalError."""
         try:
             return await self._answer_request(called, dialect)
         except Refused as e:
-            return self._rpc.encode_error(called.id, e.code, str(e))
+            return CallError(called.id, e.code, str(e))
         except TimeoutError:
             log.error("%s: %s was not answered in %g s: please report", self._ctx.link, called.action, self._answer_s)
-            return self._rpc.encode_error(called.id, Code.INTERNAL, "no answer of the station in time")
+            return CallError(called.id, Code.INTERNAL, "no answer of the station in time")
         except Exception:  # one request must not end the connection or the charging sessions
             log.exception("%s: %s could not be answered: please report", self._ctx.link, ascii(called.action[:60]))
-            return self._rpc.encode_error(called.id, Code.INTERNAL)
+            return CallError(called.id, Code.INTERNAL)
 
-    async def _answer_request(self, called: Called, dialect: Dialect) -> str:
+    async def _answer_request(self, called: Called, dialect: Dialect) -> CallResult | CallError:
         row = dialect.request_row(called.action)
         if row is None:
-            return self._rpc.encode_error(called.id, Code.NOT_IMPLEMENTED, "unknown action")
+            return CallError(called.id, Code.NOT_IMPLEMENTED, "unknown action")
         if not dialect.admits_request(self._ctx.boot, called.action):
-            return self._rpc.encode_error(called.id, Code.SECURITY, "not before the boot is accepted")
+            return CallError(called.id, Code.SECURITY, "not before the boot is accepted")
         if isinstance(row, NotOffered):
-            return self._rpc.encode_error(called.id, row.code, row.reason)
+            return CallError(called.id, row.code, row.reason)
         called = replace(called, payload=dict(dialect.preprocess_received(called.action, False, called.payload)))
         lenient = dialect.tolerates_unknown
         check = dialect.schemas.request_check(called.action, lenient) if dialect.schemas else None
@@ -86,8 +86,8 @@ class InboundRequests:
             where = ascii(str(broken)[:WHERE_MAX])[1:-1]
             what = f"{called.action}: {where}"
             self._post_event(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._ctx.link))
-            return self._rpc.encode_error(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
-        return self._encode_checked(called, await self._run_row(row, called), dialect)
+            return CallError(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
+        return self._checked_result(called, await self._run_row(row, called), dialect)
 
     async def _run_row(self, row: In, called: Called) -> dict[str, Any]:
         question = row.decode(called.payload, self._ctx)
@@ -112,12 +112,12 @@ class InboundRequests:
         finally:
             del self._waiting[request]
 
-    def _encode_checked(self, called: Called, payload: dict[str, Any], dialect: Dialect) -> str:
-        """Encode the response after a check against the schema. A response that breaks the
+    def _checked_result(self, called: Called, payload: dict[str, Any], dialect: Dialect) -> CallResult | CallError:
+        """Return the response after a check against the schema. A response that breaks the
         schema is a bug of ours and is logged as one."""
         check = dialect.schemas.response_check(called.action) if dialect.schemas else None
         broken = check(payload) if check else None
         if broken is None:
-            return self._rpc.encode_result(called.id, payload)
+            return CallResult(called.id, payload)
         log.error("%s: own answer to %s breaks the schema at %s: please report", self._ctx.link, called.action, broken)
-        return self._rpc.encode_error(called.id, Code.INTERNAL)
+        return CallError(called.id, Code.INTERNAL)

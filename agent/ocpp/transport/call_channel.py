@@ -1,9 +1,10 @@
-"""The channel of a link over its successive connections: frames out and in with their trace, and
-one CALL at a time."""
+"""The channel of a link over its successive connections: one CALL at a time, from the row of the
+dialect to the effects of the answer. How a CALL travels is the transport's affair."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -14,10 +15,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError, Out, ResponseEffects, RowContext
-from agent.ocpp.transport.websocket import Closed, WebSocket
-from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
-from agent.ocpp.wire.rpc import NOT_OFFERED, SENT_KEPT, UNREADABLE, Answered, Code, Dropped, Errored, Finding, Rpc
+from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, Out, ResponseEffects, RowContext
+from agent.ocpp.transport.transport import Transport
+from agent.ocpp.wire.rpc import (
+    NOT_OFFERED,
+    SENT_KEPT,
+    UNREADABLE,
+    Answered,
+    CallError,
+    CallResult,
+    Code,
+    Dropped,
+    Errored,
+    Finding,
+    SendNow,
+)
 from agent.ports.store import OutboxRow
 
 log = logging.getLogger("agent.ocpp")
@@ -48,7 +60,8 @@ def action_key(out: Out, subject: Any) -> tuple[str, bool]:
 
 
 class CallChannel:
-    """Sends and receives frames, one CALL at a time. Times are real seconds of the monotonic clock.
+    """Sends CALLs, one at a time, and receives messages. Times are real seconds of the monotonic
+    clock.
 
     ``late(subject, effects)``: an answer came after its time-out (None: a refusal, or nothing
     useful). ``refusal_code``: the error code of the answer to the latest CALL, "" for none.
@@ -60,63 +73,45 @@ class CallChannel:
         ctx: RowContext,
         dialect: Dialect,
         url: str,
-        trace: Callable[[str, str, str, str], None],
         late: Callable[[Any, ResponseEffects | None], None],
         call_timeout_s: float,
-        pong_s: float,
     ) -> None:
-        self.ws: WebSocket | None = None
+        self.transport: Transport | None = None
         self.dialect, self.url = dialect, url
-        self.rpc = Rpc()
+        self.dropped_messages = 0
         self.refusal_code = ""
         self.unknown_actions: set[tuple[str, bool]] = set()
         self.last_received_s = self.last_answer_s = self.last_exchange_s = self.last_clock_s = 0.0
-        self._ctx, self._trace, self._late_answer = ctx, trace, late
-        self._call_timeout_s, self._pong_s = call_timeout_s, pong_s
+        self._ctx, self._late_answer, self._call_timeout_s = ctx, late, call_timeout_s
         prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
         self._message_ids = (f"{prefix}{number:x}" for number in itertools.count(1))
         self._answer: asyncio.Future[Answered | Errored] | None = None
         self._sent_calls: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
 
-    def attach_connection(self, ws: WebSocket, dialect: Dialect) -> None:
+    def attach_connection(self, transport: Transport) -> None:
         """Use a new connection and the dialect that was agreed on it."""
-        self.ws, self.dialect = ws, dialect
-        self.rpc.codes, self.rpc.kinds = dialect.codes, dialect.kinds
-        self.rpc.connection_opened()
+        self.transport, self.dialect = transport, transport.dialect
         self.last_received_s = self.last_exchange_s = time.monotonic()
 
-    # --- frames ----------------------------------------------------------------------------------------------------
+    # --- messages --------------------------------------------------------------------------------------------------
 
-    async def send_frame(self, text: str) -> None:
-        """Send a frame and trace it. A lost connection is left to the reader to report."""
-        if self.ws is None:
-            return
-        self._trace("out", self._ctx.link, self.dialect.name, mask_urls_in_json(text))
-        try:
-            await self.ws.send_text(text)
-        except Closed:
-            pass  # the reader notices it too and ends the connection
-
-    def receive_frame(self, data: str | bytes) -> Finding:
-        """Read a frame. Answers to our CALLs are resolved here."""
+    async def receive_message(self) -> tuple[Finding, int]:
+        """Return the next message and its size. Answers to our CALLs are resolved here. Raises
+        ``Closed`` at the end of the connection."""
+        assert self.transport is not None
+        finding, size = await self.transport.receive_message()
         self.last_received_s = time.monotonic()
-        try:
-            finding = self.rpc.receive_frame(data)
-        except Exception:  # no frame may end the agent, and with it the charging sessions
-            log.exception("%s: a frame of %d characters cannot be read: dropped, please report", self.url, len(data))
-            finding = Dropped("a frame that cannot be read")
-        self._trace("in", self._ctx.link, self.dialect.name, self._mask_for_trace(data, finding))
         if isinstance(finding, Answered | Errored):
             self._resolve_answer(finding)
-        return finding
+        elif isinstance(finding, Dropped):
+            self.dropped_messages += 1
+        return finding, size
 
-    def _mask_for_trace(self, data: str | bytes, finding: Finding) -> str:
-        try:
-            return mask_frame(data, finding, self.dialect)
-        except Exception:  # likewise: a frame that cannot be masked is not shown, but answered
-            log.exception("%s: a frame of %d characters cannot be masked: please report", self.url, len(data))
-            return HIDDEN
+    async def send_response(self, response: CallResult | CallError | SendNow) -> None:
+        """Answer a request of the backend."""
+        if self.transport is not None:
+            await self.transport.send_response(response)
 
     def _resolve_answer(self, finding: Answered | Errored) -> None:
         if not finding.late:
@@ -166,20 +161,25 @@ class CallChannel:
             self.log_seldom(f"{self._ctx.link}: own {out.action}: {e}: not sent, please report")
             return None
 
+    async def try_send_message(self, message: Any) -> ResponseEffects | None:
+        """Send a message that is not billed. Return None also if no answer came. Raises
+        ``ConnectionLost``."""
+        with contextlib.suppress(NoAnswer):
+            return await self.send_message(message)
+        return None
+
     async def send_call(self, out: Out, subject: Any, payload: dict[str, Any]) -> ResponseEffects | None:
         """Send a CALL and wait for its answer. Return None if it was refused, or the answer was
         not understood. Raises ``NoAnswer``, ``ConnectionLost``, and ``NotExpressibleError`` for
-        a payload that is not JSON. ``subject``: the message, or the outbox row with it. Every
+        a payload that cannot be written. ``subject``: the message, or the outbox row with it. Every
         CALL has a message id of its own, a repeated one too (OCPP 2.0.1 part 4, 4.1.4; OCPP-J
         1.6, 4.1.4)."""
+        if self.transport is None:
+            raise ConnectionLost
         id_, began_s = next(self._message_ids), time.monotonic()
-        try:
-            text = self.rpc.begin_call(id_, out.action, payload, began_s + self._call_timeout_s)
-        except (ValueError, TypeError) as e:
-            raise NotExpressibleError(f"not JSON ({ascii(str(e))[1:-1][:80]})") from e
         self._remember_call(id_, out, subject)
         self._answer = asyncio.get_running_loop().create_future()
-        await self.send_frame(text)
+        await self.transport.send_call(id_, out.action, payload, self._call_timeout_s)
         try:
             async with asyncio.timeout(self._call_timeout_s):
                 finding = await self._answer
@@ -188,8 +188,8 @@ class CallChannel:
                 self._deliver_late_answer(out, subject, self._answer.result())
             raise
         except TimeoutError:
-            self.rpc.expire_call(float("inf"))
-            if self.last_received_s <= began_s and not await self.ping_or_abort():
+            self.transport.abandon_call()
+            if self.last_received_s <= began_s and not await self.is_alive():
                 raise ConnectionLost from None
             self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
             raise NoAnswer from None
@@ -246,17 +246,10 @@ class CallChannel:
             )
         self.log_seldom(f"{self.url}: refused {action} with error {ascii(code)[:60]}{consequence}")
 
-    async def ping_or_abort(self) -> bool:
-        """Return whether the other side answers a ping. If it does not, the connection is
-        aborted."""
-        ws = self.ws
-        if ws is None:
-            return False
-        try:
-            async with asyncio.timeout(self._pong_s):
-                await ws.ping_and_wait()
-        except (TimeoutError, Closed):
-            ws.transport.abort()
+    async def is_alive(self) -> bool:
+        """Return whether the other side shows a sign of life. If it does not, the connection is
+        ended."""
+        if self.transport is None or not await self.transport.is_alive():
             return False
         self.last_received_s = time.monotonic()
         return True

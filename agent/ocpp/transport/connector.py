@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from agent.model.json_limits import LENGTH_MAX
 from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.tls_sessions import ResumingContext
+from agent.ocpp.transport.transport import NoConnection, is_tls, without_user_info
 from agent.ocpp.transport.websocket import WebSocket, open_socket
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.station_file.settings import Backend
@@ -38,31 +38,10 @@ REDIRECTS = 5
 MOVED = (301, 302, 303, 307, 308)
 
 
-class NoConnection(Exception):
-    """No connection could be opened. ``str()`` is one line for a technician: what, where, what
-    to do. ``negotiation``: try again without offering compression."""
-
-    def __init__(self, line: str, negotiation: bool = False, trouble: ConnectFailure = ConnectFailure.OTHER) -> None:
-        super().__init__(line)
-        self.negotiation, self.trouble = negotiation, trouble
-
-
 def basic_auth(user: str, password: bytes) -> str:
     """Return the Authorization header of security profiles 1 and 2: the user is the charge
     point's id, the password may be any bytes (whitepaper 2.2)."""
     return "Basic " + base64.b64encode(user.encode() + b":" + password).decode("ascii")
-
-
-_USER_INFO = re.compile(r"//[^/?#\s]*@")
-
-
-def without_user_info(url: str) -> str:
-    """Return a URL, or a text with one in it, without user and password, for logs and displays."""
-    return _USER_INFO.sub("//", url)
-
-
-def is_tls(url: str) -> bool:
-    return url.lower().startswith("wss:")
 
 
 class Dialer:
@@ -83,12 +62,6 @@ class Dialer:
     ) -> WebSocket:
         """Open a connection. ``backend``: address, profile and certificate to use; ``roots``:
         trusted too. Raises ``NoConnection``."""
-        profile = backend.security_profile
-        if profile >= 2 and not is_tls(backend.connection_url):
-            raise NoConnection(
-                f"{without_user_info(backend.connection_url)}: security_profile {profile} needs TLS: not connected, "
-                "nothing sent: use a wss:// address in [backend] url"
-            )
         context = self._tls_context(backend, roots) if is_tls(backend.connection_url) else None
         try:
             return await open_connection(backend, subprotocols, password, context, self._open_timeout_s, self._compress)

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.ocpp.transport.transport import Closed
+
 if TYPE_CHECKING:
     import ssl
 
@@ -23,10 +25,6 @@ NORMAL, INVALID_DATA = 1000, 1007
 """Close codes (RFC 6455 7.4.1)."""
 CONTINUATION, TEXT, BINARY, PONG = 0, 1, 2, 10
 """Opcodes (5.2). Pings and closes are answered by the protocol."""
-
-
-class Closed(Exception):
-    """The connection is gone, or about to go."""
 
 
 READ_OCTETS = 4096

@@ -1,10 +1,9 @@
 """The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings
 out.
 
-Nothing here raises for anything that the other side may send. ``now_s`` is an argument: real
-seconds of a monotonic clock. One CALL of ours is outstanding at a time; an answer that comes
-after its time-out is still reported as an answer. A CALL that is repeated on the same connection
-gets the same text again and is never executed twice."""
+Nothing here raises for anything that the other side may send. One CALL of ours is outstanding at
+a time; the answer to an abandoned one is still reported as an answer. A CALL that is repeated on
+the same connection gets the same text again and is never executed twice."""
 
 from __future__ import annotations
 
@@ -73,7 +72,7 @@ PropertyConstraintViolation."""
 
 @frozen
 class Called:
-    """A request of the other side; ``Rpc.encode_result`` or ``Rpc.encode_error`` follows."""
+    """A request of the other side; a ``CallResult`` or a ``CallError`` follows."""
 
     id: str
     action: str
@@ -118,11 +117,27 @@ class Dropped:
 Finding: TypeAlias = Called | Answered | Errored | SendNow | Dropped
 
 
+@frozen
+class CallResult:
+    """Our answer to the request ``id``."""
+
+    id: str
+    payload: Mapping[str, Any]
+
+
+@frozen
+class CallError:
+    """Our refusal of the request ``id``; ``code`` is a neutral name of ``Code``."""
+
+    id: str
+    code: str
+    description: str = ""
+
+
 @mutable
 class _OutstandingCall:
     id: str
     action: str
-    deadline_s: float
 
 
 def _reject_constant(name: str) -> Any:
@@ -173,7 +188,7 @@ class Rpc:
         """The id of the outstanding CALL, if there is one."""
         return self._outstanding.id if self._outstanding else None
 
-    def begin_call(self, id_: str, action: str, payload: Mapping[str, Any], deadline_s: float) -> str:
+    def begin_call(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
         """Return the text of a CALL, which is outstanding from now on. Raises ``RuntimeError``
         if another one is."""
         if self._outstanding is not None:
@@ -181,20 +196,22 @@ class Rpc:
         if not 0 < len(id_) <= ID_MAX:
             raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
         text = encode_frame([Kind.CALL, id_, action, payload])
-        self._outstanding = _OutstandingCall(id_, action, deadline_s)
+        self._outstanding = _OutstandingCall(id_, action)
         self._sent_actions[id_] = action
         self._sent_actions.move_to_end(id_)
         while len(self._sent_actions) > SENT_KEPT:
             self._sent_actions.popitem(last=False)
         return text
 
-    def expire_call(self, now_s: float) -> str | None:
-        """Return the id of the outstanding CALL if its time is over; a late answer is still
-        welcome."""
-        if self._outstanding is None or now_s < self._outstanding.deadline_s:
-            return None
-        id_, self._outstanding = self._outstanding.id, None
-        return id_
+    def abandon_call(self) -> None:
+        """Wait no longer for the outstanding CALL. A late answer is still welcome."""
+        self._outstanding = None
+
+    def encode_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
+        """Return the text of a SEND. Raises ``ValueError`` if this version has no such message."""
+        if Kind.SEND not in self.kinds:
+            raise ValueError("this version has no SEND")
+        return encode_frame([Kind.SEND, id_, action, payload])
 
     def connection_opened(self) -> None:
         """Start with a new connection: the outstanding CALL is lost, and the message ids of the
@@ -203,6 +220,12 @@ class Rpc:
         self._responses.clear()
 
     # --- their CALLs ---------------------------------------------------------------------------------------------
+
+    def encode_response(self, response: CallResult | CallError) -> str:
+        """Encode our response. Raises ``ValueError`` or ``TypeError`` for what is not JSON."""
+        if isinstance(response, CallError):
+            return self.encode_error(response.id, response.code, response.description)
+        return self.encode_result(response.id, response.payload)
 
     def encode_result(self, id_: str, payload: Mapping[str, Any]) -> str:
         """Encode a CALLRESULT."""
@@ -243,7 +266,9 @@ class Rpc:
             return self._find_repetition(id_, text) or self._read_call(id_, frame, text)
         if kind in (Kind.CALLRESULT, Kind.CALLERROR):
             return self._read_response(Kind(kind), id_, frame, text)
-        return self._drop_frame("message type is not handled yet")  # seam: SEND and CALLRESULTERROR of 2.1
+        if kind == Kind.CALLRESULTERROR:
+            return self._drop_frame(f"our response cannot be used there: {ascii(frame[2:4])[:120]}")
+        return self._drop_frame("a station takes no SEND")
 
     def _classify_unreadable(self, text: str, why: str) -> Finding:
         """Classify a frame that is too large to parse, by its head only: a CALL gets its

@@ -1,0 +1,146 @@
+"""Which message a link sends next. OCPP-J allows one CALL in flight, so the order decides who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from agent.domain.events import Event
+from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
+from agent.ocpp.boot_procedure import BootProcedure
+from agent.ocpp.dialects.dialect import Out, RowContext
+from agent.ocpp.outbound.authorize_queue import AuthorizeQueue
+from agent.ocpp.outbound.delivery import deliver_row
+from agent.ocpp.outbound.durable_queues import DurableQueues
+from agent.ocpp.outbound.heartbeat import Heartbeat
+from agent.ocpp.outbound.status_queue import QueuedStatus, StatusQueue
+from agent.ocpp.transport.backoff import growing_pause_s
+from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer
+
+STATUS_RETRY_S = 60.0
+"""Domain seconds until an unanswered status is sent again. The pause grows while the silence
+lasts."""
+
+
+class MessageSender:
+    """Sends the messages of one link, the most urgent first: BootNotification until it is
+    accepted, then Authorize, triggered messages, statuses, the durable queues, and last the
+    heartbeat."""
+
+    def __init__(
+        self,
+        ctx: RowContext,
+        channel: CallChannel,
+        boot: BootProcedure,
+        post_event: Callable[[Event], None],
+        call_timeout_s: float,
+        store_retry_s: float,
+    ) -> None:
+        self.queues = DurableQueues(ctx, store_retry_s)
+        self.statuses = StatusQueue()
+        self.authorizations = AuthorizeQueue(post_event, call_timeout_s)
+        self.heartbeat = Heartbeat(ctx.settings, ctx, channel, ctx.clock)
+        self._ctx, self._channel, self._boot, self._post_event = ctx, channel, boot, post_event
+        self._urgent: deque[Message] = deque()
+        self._status_silences = 0
+
+    def queue_message(self, message: Message, is_up: bool) -> None:
+        """Queue a message that is not billed."""
+        if isinstance(message, StatusChanged):
+            self._queue_status(message, is_up)
+        elif isinstance(message, BootWanted) and not self._boot.is_accepted:
+            self._boot.boot_triggered()
+        elif message not in self._urgent and isinstance(self._channel.dialect.message_row(type(message)), Out):
+            self._urgent.append(message)
+
+    def _queue_status(self, message: StatusChanged, is_up: bool) -> None:
+        if not self._boot.is_accepted and not message.forced:
+            return  # all statuses are sent once the boot is accepted
+        self.statuses.add_status(
+            message,
+            self._channel.dialect.project_status(message),
+            self._ctx.clock.now().t_s,
+            float(self._ctx.settings.int_value("minimum_status_duration_s")),
+            self.queues.transactions.status_barrier() if is_up else 0,
+            is_up,
+        )
+
+    def connection_opened(self) -> None:
+        """Start with a new connection."""
+        self.queues.connection_opened(self._channel.dialect)
+        self._status_silences = 0
+
+    async def send_next(self) -> bool:
+        """Send the most urgent message and wait for its answer. Return False if there is nothing
+        to send now. Raises ``ConnectionLost``."""
+        if self._boot.is_due:
+            await self._boot.send_boot()
+            return True
+        if self._boot.is_accepted and (question := self.authorizations.next_unsent()):
+            self.authorizations.settle_request(question, await self._channel.try_send_message(question))
+            return True
+        if self._boot.status in ("Accepted", "Pending") and self._urgent:
+            await self._send_urgent(self._urgent.popleft())
+            return True
+        if status := self._next_status():
+            await self._send_status(status)
+            return True
+        return self._boot.is_accepted and await self._send_when_idle()
+
+    async def _send_urgent(self, message: Message) -> None:
+        if isinstance(message, BootWanted):
+            await self._boot.send_boot(triggered=True)
+        else:
+            await self._send_message(message)
+
+    async def _send_when_idle(self) -> bool:
+        if found := await self.queues.next_row():
+            await deliver_row(*found, self._channel.dialect, self._channel, self._post_event)
+            return True
+        if time.monotonic() < self.heartbeat.due_s():
+            return False
+        await self._send_message(HeartbeatWanted())
+        return True
+
+    def _next_status(self) -> QueuedStatus | None:
+        """Return the next status to send. While the boot is pending only triggered messages may
+        be sent (1.6 4.2)."""
+        if self._boot.status not in ("Accepted", "Pending"):
+            return None
+        return self.statuses.take_due(
+            self._ctx.clock.now().t_s, self.queues.transactions.settled_for_status(), self._boot.status == "Pending"
+        )
+
+    def idle_time_s(self) -> float:
+        """Return the seconds until the next message is due by time alone."""
+        now_s = time.monotonic()
+        if not self._boot.is_accepted:
+            return self._boot.due_in_s
+        dues_s, clock = [self.heartbeat.due_s() - now_s], self._ctx.clock
+        domain_s = clock.now().t_s
+        status_s = self.statuses.next_due_s(domain_s)
+        if status_s is not None:
+            dues_s.append((status_s - domain_s) / clock.rate)
+        return max(0.001, min(dues_s + self.queues.dues_s()))
+
+    async def _send_message(self, message: Message) -> None:
+        effects = await self._channel.try_send_message(message)
+        for event in effects.events if effects else ():
+            self._post_event(event)
+        if isinstance(message, HeartbeatWanted):
+            self.heartbeat.heartbeat_sent()
+
+    async def _send_status(self, status: QueuedStatus) -> None:
+        try:
+            await self._channel.send_message(status.message)
+        except (ConnectionLost, asyncio.CancelledError):
+            self.statuses.requeue_failed(status)
+            raise
+        except NoAnswer:
+            self._status_silences += 1
+            pause_s = growing_pause_s(STATUS_RETRY_S, self._status_silences)
+            self.statuses.requeue_failed(status, self._ctx.clock.now().t_s + pause_s)
+        else:
+            self._status_silences = 0

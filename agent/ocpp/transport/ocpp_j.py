@@ -1,0 +1,128 @@
+"""OCPP-J: the transport of JSON frames on a WebSocket (OCPP 1.6 JSON specification; 2.x part 4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError
+from agent.ocpp.transport import tls
+from agent.ocpp.transport.connector import Dialer, preload_library
+from agent.ocpp.transport.transport import Closed, ConnectorContext, TransportFamily, without_user_info
+from agent.ocpp.transport.websocket import WebSocket
+from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
+from agent.ocpp.wire.rpc import CallError, CallResult, Code, Dropped, Finding, Rpc, SendNow
+from agent.ports.pki import TrustedRoots
+from agent.station_file.settings import Backend
+
+log = logging.getLogger("agent.ocpp")
+
+
+class JsonTransport:
+    """``agent.ocpp.transport.transport.Transport`` on one WebSocket. ``rpc`` outlives it."""
+
+    def __init__(self, ctx: ConnectorContext, rpc: Rpc, ws: WebSocket, dialect: Dialect, url: str) -> None:
+        self._ctx, self._rpc, self._ws, self._dialect, self._url = ctx, rpc, ws, dialect, url
+        rpc.codes, rpc.kinds = dialect.codes, dialect.kinds
+        rpc.connection_opened()
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._dialect
+
+    @property
+    def end_reason(self) -> str:
+        return str(self._ws.close_code)
+
+    @property
+    def tls_root(self) -> bytes | None:
+        return tls.root_of(self._ws.transport.get_extra_info("ssl_object"))
+
+    async def send_call(self, id_: str, action: str, payload: Mapping[str, Any], timeout_s: float) -> None:
+        try:
+            text = self._rpc.begin_call(id_, action, payload)
+        except (ValueError, TypeError) as e:
+            raise _not_json(e) from e
+        await self._send_frame(text)
+
+    async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
+        try:
+            text = self._rpc.encode_unanswered(id_, action, payload)
+        except (ValueError, TypeError) as e:
+            raise _not_json(e) from e
+        await self._send_frame(text)
+
+    def abandon_call(self) -> None:
+        self._rpc.abandon_call()
+
+    async def send_response(self, response: CallResult | CallError | SendNow) -> None:
+        await self._send_frame(response.text if isinstance(response, SendNow) else self._encode_response(response))
+
+    def _encode_response(self, response: CallResult | CallError) -> str:
+        try:
+            return self._rpc.encode_response(response)
+        except (ValueError, TypeError):  # one response must not end the connection or the charging sessions
+            log.exception("%s: own response cannot be written as JSON: please report", self._ctx.link)
+            return self._rpc.encode_error(response.id, Code.INTERNAL)
+
+    async def _send_frame(self, text: str) -> None:
+        """Send a frame and trace it. A lost connection is left to ``receive_message`` to report."""
+        self._ctx.trace("out", self._ctx.link, self._dialect.name, mask_urls_in_json(text))
+        try:
+            await self._ws.send_text(text)
+        except Closed:
+            pass
+
+    async def receive_message(self) -> tuple[Finding, int]:
+        data = await self._ws.receive_message()
+        try:
+            finding = self._rpc.receive_frame(data)
+        except Exception:  # no frame may end the agent, and with it the charging sessions
+            log.exception("%s: a frame of %d characters cannot be read: dropped, please report", self._url, len(data))
+            finding = Dropped("a frame that cannot be read")
+        self._ctx.trace("in", self._ctx.link, self._dialect.name, self._mask_for_trace(data, finding))
+        return finding, len(data)
+
+    def _mask_for_trace(self, data: str | bytes, finding: Finding) -> str:
+        try:
+            return mask_frame(data, finding, self._dialect)
+        except Exception:  # likewise: a frame that cannot be masked is not shown, but answered
+            log.exception("%s: a frame of %d characters cannot be masked: please report", self._url, len(data))
+            return HIDDEN
+
+    async def is_alive(self) -> bool:
+        """Send a ping. Without its pong in time the connection is aborted."""
+        try:
+            async with asyncio.timeout(self._ctx.timeouts.pong_s):
+                await self._ws.ping_and_wait()
+        except (TimeoutError, Closed):
+            self._ws.transport.abort()
+            return False
+        return True
+
+    async def close(self) -> None:
+        await self._ws.close()
+
+
+def _not_json(error: Exception) -> NotExpressibleError:
+    return NotExpressibleError(f"not JSON ({ascii(str(error))[1:-1][:80]})")
+
+
+class JsonConnector:
+    """``agent.ocpp.transport.transport.Connector``. The subprotocol that the server chooses is the
+    version."""
+
+    def __init__(self, ctx: ConnectorContext) -> None:
+        self._ctx, self._rpc = ctx, Rpc()
+        self._dialer = Dialer(ctx.timeouts.open_s)
+
+    async def connect(self, backend: Backend, password: bytes | None, roots: TrustedRoots) -> JsonTransport:
+        dialects = self._ctx.dialects
+        ws = await self._dialer.connect(backend, [d.subprotocol for d in dialects], password, roots)
+        dialect = next((d for d in dialects if d.subprotocol == ws.subprotocol), dialects[0])
+        return JsonTransport(self._ctx, self._rpc, ws, dialect, without_user_info(backend.connection_url))
+
+
+OCPP_J = TransportFamily(JsonConnector, preload_library)
