@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from agent.domain.backend_connection import BackendConfig
 from agent.domain.evse import EvseRecord
 from agent.domain.local_time import LocalOffset
 from agent.domain.metrology import MeterWatch
+from agent.domain.orders import Order
 from agent.domain.variables import (
     LAMP,
     OUTLETS_MOST,
@@ -24,7 +25,7 @@ from agent.domain.variables import (
     web_payment_part,
 )
 from agent.domain.web_payment import WebPaymentConfig, address_problem, receipt_problem, template_problem
-from agent.model.types import STATION, EvseId, MeterPolicy, SignedReading
+from agent.model.types import STATION, EvseId, MeterPolicy
 from agent.ocpp import versions
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
 
@@ -251,9 +252,14 @@ def unusable_terminals(file: StationFile) -> list[str]:
 
 
 def wall_clock(file: StationFile) -> Callable[[float], LocalOffset]:
-    """Return the station's time zone as a function for the domain, which has no time zones."""
-    from agent.ports.zone import next_offset_change
+    """Return the station's time zone as a function for the domain, which has no time zones.
 
+    A station with prices needs it: its zone is loaded here, because a call of the domain reads no file.
+    """
+    from agent.ports.zone import next_offset_change, preload_time_zone
+
+    if file.payment is not None or file.tariff is not None or any(e.tariff is not None for e in file.evses):
+        preload_time_zone(file.station.timezone)
     return lambda utc_s: LocalOffset(*next_offset_change(utc_s, file.station.timezone))
 
 
@@ -278,16 +284,23 @@ def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseI
     }
 
 
-def record_signer(file: StationFile) -> Callable[[str], SignedReading | None]:
-    """Return a function that signs OCMF records with the station's key. The key is made or loaded on first use."""
-    made: list[Any] = []
+def record_signing(
+    file: StationFile, facts: Mapping[str, Mapping[str, Any]]
+) -> Callable[[Sequence[Order]], Sequence[Order]]:
+    """Return the step of the engine that signs OCMF records with the station's key.
 
-    def sign_record(payload: str) -> SignedReading | None:
-        if not made:
+    The key is made or loaded on first use, by the first order that names a bill.
+    """
+    made = facts.get("ocmf", {}).get("made", {}).get("number", 0)
+    steps: list[Callable[[Sequence[Order]], Sequence[Order]]] = []
+
+    def sign_records(orders: Sequence[Order]) -> Sequence[Order]:
+        if not steps:
             from agent.services.keys.ocmf_signer import OcmfSigner
+            from agent.services.keys.record_signing import RecordSigning
 
-            made.append(OcmfSigner(file.station.state_dir / "ocmf.key"))
-        record: SignedReading | None = made[0].sign_payload(payload)
-        return record
+            signer = OcmfSigner(file.station.state_dir / "ocmf.key")
+            steps.append(RecordSigning(signer, made if type(made) is int else 0).complete_orders)
+        return steps[0](orders)
 
-    return sign_record
+    return sign_records

@@ -23,7 +23,7 @@ from agent.assembly.domain_setup import (
     initial_evses,
     initial_settings,
     power_times,
-    record_signer,
+    record_signing,
     startup_payment_terms,
     stranded_payments,
     wall_clock,
@@ -109,6 +109,7 @@ class Station:
         self.mask = LogMask()
         self.engine.before_event = self.mask.before_event
         self.engine.after_event = self._observe_order
+        self.engine.sign_records = record_signing(file, facts)
         self._spoken: dict[str, str] = {}
         self.alive = LivenessSignal()
         self.ready = False
@@ -139,7 +140,6 @@ class Station:
             links=tuple(b.name for b in self.file.backends),
             given={b.name: backend_config(b) for b in self.file.backends},
             new_id=new_session_id,
-            sign=record_signer(self.file),
             version=__version__,
             io_s=max(1.0, self.clock.rate),
             feed_a=station.max_a,

@@ -23,7 +23,7 @@ from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings, Value
 from agent.domain.web_payment import WebPaymentConfig
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, SignedReading, Stamp, Token
+from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp, Token
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.adhoc_tariff import AdhocTariff
@@ -302,12 +302,8 @@ class StationState:
     mains_hold_s: float = 0.3
     backup_s: float = 15.0
     profiles: Callable[[], int] = lambda: 0
-    sign: Callable[[str], SignedReading | None] = lambda payload: None
-    """Signs an OCMF payload with the station's key (``services/keys/ocmf_signer.py``); None: it cannot."""
     version: str = ""
     """Of the program, as a record names it."""
-    records: int = 0
-    """How many records the station has made: each has a number, without a gap."""
     bound: Callable[[EvseRecord, Moment], None] = lambda evse, now: None
     """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/smart_charging.py)."""
     given: Mapping[str, BackendConfig] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from agent.model.fastclass import frozen
+from agent.model.fastclass import frozen, replace
 from agent.model.types import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
 
 
@@ -316,6 +316,21 @@ def is_billed_message(message: Message) -> bool:
     """Return whether the message travels in the queue of what is billed. Meter values outside a
     transaction do not."""
     return isinstance(message, BILLED) and not is_reading_outside_transaction(message)
+
+
+def with_signed_record(message: Message, record: SignedReading) -> Message:
+    """Return the message with this record: of the whole transaction with its end, otherwise of the
+    one reading that the message carries."""
+    match message:
+        case TransactionEnded():
+            return replace(message, signed=record)
+        case TransactionStarted() | TransactionAuthorised() if message.reading is not None:
+            return replace(message, reading=replace(message.reading, signed=record))
+        case MeterSampled(samples=(sample, *rest)):
+            signed = replace(sample, reading=replace(sample.reading, signed=record))
+            return replace(message, samples=(signed, *rest))
+        case _:
+            raise ValueError(f"{type(message).__name__} carries no reading to sign")
 
 
 def is_reading_outside_transaction(message: Message) -> bool:

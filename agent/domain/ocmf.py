@@ -58,9 +58,13 @@ class Holder:
 
 @frozen
 class OcmfBill:
-    """What the record speaks of. ``read`` False: the end's register is the last good one, not one of the end."""
+    """Describe what a record is made of. The signer adds the number of the record, and the signature.
 
-    number: int
+    ``read`` False: the end's register is the last good one, not one of the end.
+    ``made_at``: the moment of the order; the times of the record are worked out from its clock.
+    """
+
+    made_at: Moment
     point: str
     version: str
     meter: MeterIdentity
@@ -76,13 +80,14 @@ class OcmfBill:
     """TX of the one reading that the record is of, which is the end's."""
 
 
-def ocmf_payload(bill: OcmfBill, now: Moment) -> str:
-    """Return the payload section: one line of JSON without "|" (which separates sections)."""
+def ocmf_payload(bill: OcmfBill, number: int) -> str:
+    """Return the payload section of the record with this number: one line of JSON without "|" (which
+    separates sections)."""
     record: dict[str, Any] = {
-        "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{bill.number}",
+        "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{number}",
         "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
         **identification_fields(bill.holder), "TT": tariff_text(bill.holder.price, bill.holder.name),
-        "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _reading_fields(bill, now),
+        "CT": "CBIDC", "CI": bill.point, "UL": LABEL, "RD": _reading_fields(bill),
     }  # fmt: skip
     return json.dumps(record, separators=(",", ":"), ensure_ascii=True).replace("|", "\\u007c")
 
@@ -120,7 +125,8 @@ def signing_instructions(id_: str, ends: bool, point: str, holder: Holder, now: 
     )  # fmt: skip
 
 
-def _reading_fields(bill: OcmfBill, now: Moment) -> list[dict[str, Any]]:
+def _reading_fields(bill: OcmfBill) -> list[dict[str, Any]]:
+    now = bill.made_at
     common = {"RI": OBIS, "RU": "Wh", "RT": "DC" if bill.dc else "AC"}
     if bill.only:
         return [{"TM": _ocmf_time(bill.end, now), "TX": bill.only, "RV": bill.end_wh, **common, "ST": "G"}]

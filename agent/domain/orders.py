@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from agent.domain.messages import Message
+from agent.domain.ocmf import OcmfBill
 from agent.model.fastclass import frozen
 from agent.model.meter_signing import Signing
 from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
@@ -25,6 +26,8 @@ class Persist(Order):
     kind: str
     key: str
     value: Mapping[str, Any] | None
+    to_sign: OcmfBill | None = None
+    """The station's signer puts the record of this bill into the value, as ``signed``."""
 
 
 @frozen
@@ -126,8 +129,16 @@ class Response(Order):
 
 @frozen
 class Send(Order):
+    """Send a message to a backend.
+
+    An order that names a bill is a level, as orders to hardware are: the same bill again gets the same record. If the
+    signer cannot sign, the message leaves at the same moment without a record (decision 34).
+    """
+
     link: str
     message: Message
+    to_sign: OcmfBill | None = None
+    """The station's signer puts the record of this bill into the message (``messages.with_signed_record``)."""
 
 
 @frozen

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from agent.domain.messages import Sample
+from agent.domain.ocmf import OcmfBill
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import mutable
@@ -42,7 +43,9 @@ class Transaction:
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
     signed: SignedReading | None = None
-    """What the meter said, and what was signed, when the session of a transaction that outlives it ended."""
+    """What the meter said, and what it signed, when the session of a transaction that outlives it ended."""
+    to_sign: OcmfBill | None = None
+    """The bill of that session where the station signs it. In memory only: the disk has the record, as ``signed``."""
 
     @property
     def last_reading(self) -> Reading | None:

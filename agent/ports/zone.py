@@ -83,6 +83,11 @@ def _zone_or_none(name: str) -> tzinfo | None:
         return None
 
 
+def preload_time_zone(name: str) -> None:
+    """Read the zone's data, so that later questions about its time read no file."""
+    _zone_or_none(name)
+
+
 def local_time(utc_s: float, name: str) -> datetime:
     """Return what a clock on the wall shows. Where the zone is unknown it is UTC (its ``tzname()``
     says so, and the log, once): a station with a wrong clock on its screen charges all the same."""

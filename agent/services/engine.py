@@ -1,9 +1,10 @@
 """One task, one queue: events go in, the domain answers, its orders are carried out.
 
-Orders of one event: withdrawing release waits for nothing; then everything to remember, every billed message and all
-else that must be heard of becomes one durable transaction, the only thing that is awaited; then the rest, in the order
-it was yielded. If the disk does not take the transaction, release is not given, no promise that depends on it is
-made (``PROMISES``), and the batch is kept and tried again: nothing that was billed is dropped while the process lives.
+Orders of one event: withdrawing release waits for nothing; then the records that the station signs are made; then
+everything to remember, every billed message and all else that must be heard of becomes one durable transaction, the
+only thing that is awaited; then the rest, in the order it was yielded. If the disk does not take the transaction,
+release is not given, no promise that depends on it is made (``PROMISES``), and the batch is kept and tried again:
+nothing that was billed is dropped while the process lives.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class Engine:
         self.restart: Callable[[Restart | Shutdown], None] = lambda order: None
         self.after_event: Callable[[Order | None], None] = lambda order: None
         self.before_event: Callable[[Event], None] = lambda event: None
+        self.sign_records: Callable[[Sequence[Order]], Sequence[Order]] = lambda orders: orders
+        """Completes the orders of one event that wait for a record of the station's signer."""
         self._blocks = blocks
         self._store = store
         self._clock = clock
@@ -154,10 +157,12 @@ class Engine:
         self.before_event(event)
         if self.order_dispatch is not None:
             self.order_dispatch.before_event(event)
-        orders = _keep_last_releases(self._blocks.handle_event(event, self._clock.now()))
+        orders: Sequence[Order] = _keep_last_releases(self._blocks.handle_event(event, self._clock.now()))
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
                 self._dispatch_to_devices(order)
+        if any(isinstance(o, Send | Persist) and o.to_sign is not None for o in orders):
+            orders = self.sign_records(orders)
         saved = await self._save_records(orders)
         held = () if saved else self._hold_promises(orders)
         for order in orders:

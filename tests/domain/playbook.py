@@ -15,7 +15,7 @@ lamps, timers and status messages are not claimed but looked at: ``screens``, ``
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -132,7 +132,8 @@ def make_site(
 
 class Playbook:
     """``traits`` and ``state`` are those of every board at the first picture; ``online``: whether the link is up;
-    ``cold``: nothing at all has happened yet."""
+    ``cold``: nothing at all has happened yet. ``signs``: makes the engine's step that signs records, of what is on
+    disk at the start."""
 
     QUIET: tuple[type[Order], ...] = (LogNote, Show, SetLamp, Feedback, WakeMe)
 
@@ -146,9 +147,11 @@ class Playbook:
         traits: EvseTraits | None = None,
         store: dict[str, dict[str, Any]] | None = None,
         status: bool = False,
+        signs: Callable[[Mapping[str, Any]], Callable[[Sequence[Order]], Sequence[Order]]] | None = None,
         **options: Any,
     ) -> None:
         self.status = status
+        self._signs = signs or (lambda facts: lambda orders: orders)
         self._site_of = site or (lambda: make_site(**options))
         self.boot, self.t_s, self.trusted = 1, T0_S, True
         self.confirms = True
@@ -171,6 +174,7 @@ class Playbook:
     def _fresh(self) -> None:
         self.site = self._site_of()
         self.blocks = assemble_blocks(self.site)
+        self._sign_records = self._signs(json.loads(json.dumps(self.store)))
         self.unclaimed: list[Order] = []
         self.timers: dict[str, float] = {}
         self.levels: dict[tuple[type[Order], int], bool] = {}
@@ -272,7 +276,7 @@ class Playbook:
             event = replace(event, reading=replace(event.reading, at=self.now.stamp))
         if isinstance(event, BoardOpened):
             self.levels.update({(SetRelease, event.evse): False, (SetService, event.evse): True})
-        orders = self.blocks.handle_event(event, self.now)
+        orders = list(self._sign_records(self.blocks.handle_event(event, self.now)))
         self._keep(orders)
         for order in orders:
             self._look(order)

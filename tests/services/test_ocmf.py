@@ -9,7 +9,7 @@ import json
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from cryptography.hazmat.primitives import serialization as form
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jsonschema import Draft4Validator, Draft6Validator, FormatChecker
 from pyocmf import OCMF
 
+from agent.assembly.domain_setup import record_signing
 from agent.domain.events import (
     CablePlugged,
     CardPresented,
@@ -30,7 +31,15 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import SessionState
-from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TriggerReason
+from agent.domain.messages import (
+    MeterSampled,
+    Sample,
+    StopReason,
+    TransactionEnded,
+    TransactionStarted,
+    TriggerReason,
+)
+from agent.domain.orders import Send
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
@@ -38,7 +47,8 @@ from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.services.keys.ocmf_signer import OcmfSigner
-from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, charging, make_site, wh
+from agent.station_file.settings import parse_station_file
+from tests.domain.playbook import ACCEPTED, EMPTY, LINK, PLUGGED, A, Playbook, charging, make_site, wh
 from tests.ocpp.ocpp_stand_ins import Outbox, desk
 
 SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ())))  # type: ignore[union-attr]
@@ -113,15 +123,20 @@ def test_a_key_of_another_kind_signs_nothing(tmp_path: Path, kind: str) -> None:
     assert OcmfSigner(tmp_path / "ocmf.key").sign_payload("{}") is None
 
 
-def station(signer: OcmfSigner, wanted: bool = True, **more: Any) -> Playbook:
+def station(folder: Path, wanted: bool = True, links: tuple[str, ...] = (LINK,), **more: Any) -> Playbook:
     settings = {"sign_readings": wanted, **more}
-    play = Playbook(lambda: make_site(settings=settings, sign=signer.sign_payload, version="0.1", number="LU-1"))
+    table = {"station": {"state_dir": str(folder)}, "evse": [{"number": 1}]}
+    file = parse_station_file(table, folder / "station.toml")
+    play = Playbook(
+        lambda: make_site(settings=settings, version="0.1", number="LU-1", links=links),
+        signs=lambda facts: record_signing(file, facts),
+    )
     play.feed(MeterKnown(1, SDM))
     return play.skip()
 
 
-def session(signer: OcmfSigner, wanted: bool = True, **more: Any) -> Playbook:
-    return charging(station(signer, wanted, **more))
+def session(folder: Path, wanted: bool = True, **more: Any) -> Playbook:
+    return charging(station(folder, wanted, **more))
 
 
 def ended(play: Playbook, meter_wh: int | None = 5000, signed: SignedReading | None = None) -> TransactionEnded:
@@ -143,8 +158,8 @@ def payload_of(record: SignedReading) -> dict[str, object]:
     return dict(json.loads(record.data.split("|")[1]))
 
 
-def test_a_station_signs_its_bill_where_that_is_wanted(signer: OcmfSigner) -> None:
-    record = ended(session(signer)).signed
+def test_a_station_signs_its_bill_where_that_is_wanted(tmp_path: Path) -> None:
+    record = ended(session(tmp_path)).signed
     assert record is not None
     assert (record.maker, record.encoding) == ("station", "OCMF")
     assert verified(record)
@@ -157,18 +172,18 @@ def test_a_station_signs_its_bill_where_that_is_wanted(signer: OcmfSigner) -> No
     assert begin["TM"] == "2027-01-15T08:00:00,000+0000 S"
 
 
-def test_a_changed_digit_is_found(signer: OcmfSigner) -> None:
-    record = ended(session(signer)).signed
+def test_a_changed_digit_is_found(tmp_path: Path) -> None:
+    record = ended(session(tmp_path)).signed
     assert record is not None
     assert not verified(replace(record, data=record.data.replace('"RV":5000', '"RV":4000')))
 
 
-def test_nothing_is_signed_where_nobody_wants_it(signer: OcmfSigner) -> None:
-    assert ended(session(signer, wanted=False)).signed is None
+def test_nothing_is_signed_where_nobody_wants_it(tmp_path: Path) -> None:
+    assert ended(session(tmp_path, wanted=False)).signed is None
 
 
-def test_records_are_numbered_without_a_gap_over_a_restart(signer: OcmfSigner) -> None:
-    play = session(signer)
+def test_records_are_numbered_without_a_gap_over_a_restart(tmp_path: Path) -> None:
+    play = session(tmp_path)
     first = ended(play).signed
     play.restart(5, state=EMPTY)
     play.feed(MeterKnown(1, SDM))
@@ -176,8 +191,8 @@ def test_records_are_numbered_without_a_gap_over_a_restart(signer: OcmfSigner) -
     assert [payload_of(r)["PG"] for r in (first, second) if r] == ["T1", "T2"]
 
 
-def test_a_register_that_was_not_read_at_the_end_is_marked(signer: OcmfSigner) -> None:
-    message = ended(session(signer), None)
+def test_a_register_that_was_not_read_at_the_end_is_marked(tmp_path: Path) -> None:
+    message = ended(session(tmp_path), None)
     assert message.signed is not None
     _, end = payload_of(message.signed)["RD"]  # type: ignore[misc]
     assert (end["RV"], end["ST"]) == (message.meter_wh, "S")
@@ -186,9 +201,9 @@ def test_a_register_that_was_not_read_at_the_end_is_marked(signer: OcmfSigner) -
 METERS_OWN = SignedReading('OCMF|{"FV" : "1.0", "RV":12345.60 , "x":"é"}|{"SD":"00"}', method="", public_key="")
 
 
-def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: OcmfSigner) -> None:
+def test_a_record_of_the_meter_is_passed_on_byte_for_byte(tmp_path: Path) -> None:
     """Blanks, decimals and letters are part of what was signed."""
-    message = ended(session(signer), signed=METERS_OWN)
+    message = ended(session(tmp_path), signed=METERS_OWN)
     assert message.signed == METERS_OWN
     stored = load_record(json.loads(json.dumps(dump_record(message))), TransactionEnded)
     assert stored.signed.data == METERS_OWN.data
@@ -199,15 +214,16 @@ def test_a_record_of_the_meter_is_passed_on_byte_for_byte(signer: OcmfSigner) ->
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize("later_wh", [5000, 5001])
 def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
-    signer: OcmfSigner, own: bool, killed: bool, later_wh: int
+    tmp_path: Path, own: bool, killed: bool, later_wh: int
 ) -> None:
     """Stop point EVConnected. A register that moves afterwards is billed, and the end's reading is not sent for it."""
-    play = session(signer, tx_stop_points=("EVConnected",))
+    play = session(tmp_path, tx_stop_points=("EVConnected",))
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
     play.feed(ContactorOpened(1))
     reading = replace(wh(5000, 0.0, at=play.now.stamp), signed=METERS_OWN if own else None)
     play.feed(MeterRead(1, "end:1", reading))
     assert play.skip().ended() == []
+    [stored] = play.store["tx"].values()
     if killed:
         play.restart(5, state=PLUGGED).skip()
         play.feed(MeterKnown(1, SDM))
@@ -217,12 +233,14 @@ def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
     measured = replace(reading, offered_a=0.0, offered_w=0.0)
     assert (told.meter_wh, told.reading) == (later_wh, measured if later_wh == 5000 else None)
     assert told.signed is not None
+    assert told.signed == load_record(stored["signed"]), "it was on disk before"
     assert told.signed == METERS_OWN if own else verified(told.signed)
+    assert play.store.get("ocmf") == (None if own else {"made": {"number": 1}}), "one bill has one record"
 
 
-def test_what_is_never_told_takes_no_number(signer: OcmfSigner) -> None:
+def test_what_is_never_told_takes_no_number(tmp_path: Path) -> None:
     """Stop before energy flowed, start point EnergyTransfer: the next bill's record is the first."""
-    play = station(signer, tx_start_points=("EnergyTransfer",))
+    play = station(tmp_path, tx_start_points=("EnergyTransfer",))
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenAuthorized("token:1", A, ACCEPTED)):
         play.feed(event)
     play.feed(MeterRead(1, "begin:1", wh(1000)))
@@ -230,7 +248,53 @@ def test_what_is_never_told_takes_no_number(signer: OcmfSigner) -> None:
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
     play.feed(MeterRead(1, "end:1", wh(1000, at=play.now.stamp)))
     assert play.skip().ended() == []
-    assert play.site.records == 0
+    assert "ocmf" not in play.store
+
+
+def test_a_record_that_no_message_carries_is_not_made(tmp_path: Path) -> None:
+    """Start point EnergyTransfer: the register of the begin is not reported yet."""
+    play = session(tmp_path, sign_samples=True, tx_start_points=("EnergyTransfer",))
+    assert [m.reading for m in play.told if isinstance(m, TransactionStarted)] == [None]
+    assert "ocmf" not in play.store
+
+
+def test_every_backend_gets_the_same_record(tmp_path: Path) -> None:
+    play = session(tmp_path, links=(LINK, "other"))
+    ended(play)
+    first, second = [o.message.signed for o in play.log if isinstance(o, Send) and is_end(o.message)]
+    assert first is not None
+    assert first == second
+    assert play.store["ocmf"] == {"made": {"number": 1}}
+
+
+def is_end(message: object) -> TypeGuard[TransactionEnded]:
+    return isinstance(message, TransactionEnded)
+
+
+def test_the_begin_and_a_sample_are_signed_where_that_is_wanted(tmp_path: Path) -> None:
+    play = session(tmp_path, sign_samples=True, sample_interval_s=60)
+    play.feed(MeterRead(1, "sample", wh(1500, at=play.now.stamp)))
+    [begin] = [m.reading for m in play.told if isinstance(m, TransactionStarted)]
+    [sample] = [m.samples[0].reading for m in play.told if isinstance(m, MeterSampled)]
+    records = [r.signed for r in (begin, sample) if r is not None and r.signed is not None]
+    told = [payload_of(r) for r in records if verified(r)]
+    assert [(r["PG"], r["RD"][0]["TX"], r["RD"][0]["RV"]) for r in told] == [  # type: ignore[index]
+        ("T1", "B", 1000), ("T2", "C", 1500),
+    ]  # fmt: skip
+
+
+def test_a_signer_that_fails_delays_no_bill_and_takes_no_number(tmp_path: Path) -> None:
+    key = tmp_path / "ocmf.key"
+    key.write_text("not a key")
+    play = session(tmp_path)
+    assert ended(play).signed is None
+    assert "ocmf" not in play.store
+    key.unlink()
+    play.feed(VehicleLeft(1))
+    play.restart(5, state=EMPTY).feed(MeterKnown(1, SDM))
+    record = ended(charging(play.skip(), meter_wh=5000), 6000).signed
+    assert record is not None
+    assert payload_of(record)["PG"] == "T1"
 
 
 # --- on the wire ----------------------------------------------------------------------------------------------------
@@ -258,8 +322,8 @@ def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSample
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_both_versions_carry_it(signer: OcmfSigner, told: bool) -> None:
-    message = ended(session(signer))
+def test_both_versions_carry_it(tmp_path: Path, told: bool) -> None:
+    message = ended(session(tmp_path))
     record = message.signed
     assert record is not None
     at = desk(known(), Settings({"public_key_told": told}))
@@ -279,12 +343,10 @@ def test_both_versions_carry_it(signer: OcmfSigner, told: bool) -> None:
     assert all(len(signed[k]) <= most for k, most in (("signedMeterData", 2500), ("publicKey", 2500)))
 
 
-def test_a_record_that_is_too_long_does_not_hold_up_its_bill(
-    signer: OcmfSigner, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_record_that_is_too_long_does_not_hold_up_its_bill(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An EM580 has room for 4062 octets, 2.0.1 for 2500 characters of base64."""
     long = SignedReading('OCMF|{"x":"' + "y" * 2000 + '"}|{"SD":"00"}')
-    message = ended(session(signer), signed=long)
+    message = ended(session(tmp_path), signed=long)
     at = desk(known(), Settings())
     at.number = 3
     event = said("2.0.1", V201, message, at)

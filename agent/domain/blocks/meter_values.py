@@ -28,7 +28,7 @@ from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import Persist, ReadMeter, Send, WakeMe
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
-from agent.domain.session.signed_readings import add_station_signature
+from agent.domain.session.signed_readings import bill_of_reading
 from agent.domain.session.tx_points import idle_charging_state
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import replace
@@ -210,8 +210,7 @@ class MeterValues:
         if not measurands or (running and reading.energy_wh < running.last_wh):
             return
         wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
-        if ENERGY[0] in measurands:
-            reading = yield from add_station_signature(self._site, evse, reading, wanted, "C", now)
+        to_sign = bill_of_reading(self._site, evse, reading, wanted, "C", now) if ENERGY[0] in measurands else None
         session = evse.open_transaction_id if _is_within_transaction(evse, reading) and not loose else ""
         offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
         authorised = not session or evse.tx is None or evse.tx.token is not None
@@ -220,7 +219,7 @@ class MeterValues:
         samples = (Sample(context, reading, measurands),)
         message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
         for link in (only,) if only else self._site.links:
-            yield Send(link, message)
+            yield Send(link, message, to_sign)
 
     def _keep_for_transaction_end(
         self, evse: EvseRecord, reading: Reading, context: ReadingContext, names: str

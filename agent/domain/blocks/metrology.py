@@ -52,8 +52,6 @@ class Metrology:
             if known:
                 evse.meter.pinned = identity_from_record(known)
             evse.owed_record = dict(event.remembered.get("owed", {}).get(str(evse.number), {}))
-        made = event.remembered.get("ocmf", {}).get("made", {}).get("number", 0)
-        self._site.records = made if type(made) is int else 0
         yield from ()
 
     # --- the meter's identity ----------------------------------------------------------------------------------

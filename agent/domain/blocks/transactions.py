@@ -33,7 +33,7 @@ from agent.domain.orders import Persist, ReadMeter, WakeMe
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.common import timer_key
 from agent.domain.session.resume import RECOVER_S, plug_is_uninterrupted
-from agent.domain.session.signed_readings import add_station_signature
+from agent.domain.session.signed_readings import bill_of_reading
 from agent.domain.session.tx_points import (
     authorization_ended,
     authorize_transaction,
@@ -75,8 +75,8 @@ class Transactions:
             trigger = reached_start_point(self._site, evse)
             if trigger and may_open_transaction(self._site, evse):
                 evse.reading = event.reading
-                reading = yield from add_station_signature(self._site, evse, event.reading, "sign_samples", "B", now)
-                yield from open_transaction(self._site, evse, trigger, now, reading)
+                to_sign = bill_of_reading(self._site, evse, event.reading, "sign_samples", "B", now)
+                yield from open_transaction(self._site, evse, trigger, now, event.reading, to_sign)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
             if event.reading.energy_wh > evse.tx.last_wh:  # a reported value must not exceed the register of the end
                 evse.tx.last_wh = event.reading.energy_wh

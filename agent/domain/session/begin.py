@@ -32,8 +32,8 @@ from agent.domain.session.common import (
 )
 from agent.domain.session.release import set_release
 from agent.domain.session.signed_readings import (
-    add_station_signature,
     agreed_price_text,
+    bill_of_reading,
     signing_at_begin,
     take_owed_record,
 )
@@ -174,16 +174,16 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         price=agreed_price_text(right),
     )
     evse.session, evse.authorization, evse.reading = session, None, reading
-    told_with = yield from add_station_signature(s, evse, reading, "sign_samples", "B", now)
+    to_sign = bill_of_reading(s, evse, reading, "sign_samples", "B", now)
     evse.state, evse.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
     evse.energy_delivered = evse.resumed = False
     trigger = authorization_trigger(right)
     yield Persist("session", session.id, session.to_record())
     told = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
-        remote_id=right.remote_id, reading=told_with, reservation=right.reservation,
+        remote_id=right.remote_id, reading=reading, reservation=right.reservation,
     )  # fmt: skip
-    yield from session_begun(s, evse, session, told, now)
+    yield from session_begun(s, evse, session, told, now, to_sign)
     yield from set_limit_before_release(s, evse, now)
     yield from set_release(s, evse, True)
     yield from restart_settle_timer(s, evse, now)

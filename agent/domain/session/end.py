@@ -3,7 +3,7 @@ reported. Once."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from agent.domain.energized import describe_flow
 from agent.domain.events import (
@@ -20,7 +20,6 @@ from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded
 from agent.domain.kept_cable import CARDLESS
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
-from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
 from agent.domain.orders import Persist, ReadMeter, WakeMe
 from agent.domain.session.common import (
     leads_to_states,
@@ -30,11 +29,11 @@ from agent.domain.session.common import (
     with_offered_limit,
 )
 from agent.domain.session.release import set_release
-from agent.domain.session.signed_readings import owe_meter_record, signing_at_end
-from agent.domain.session.tx_points import is_transaction_reported, session_ended
-from agent.domain.session_records import EndedSession, Session
+from agent.domain.session.signed_readings import bill_of_session, owe_meter_record, signing_at_end
+from agent.domain.session.tx_points import session_ended
+from agent.domain.session_records import EndedSession
 from agent.domain.stop_reason import PendingStop
-from agent.model.types import MeterIdentity, Moment, Reading, SignedReading, Stamp
+from agent.model.types import Moment, Reading
 
 CONTACTOR_S = 10.0
 """IEC 61851-1 lets a board open under load 6 s after the pilot's PWM is gone; then the end is read in any case."""
@@ -166,15 +165,15 @@ def _close_session(
     assert session.stop is not None
     stop = session.stop
     at = stop.at if stop.at > session.started else session.started
-    signed = yield from _signed_session_record(s, evse, session, meter_wh, at, reading, now)
     told = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
         offline=not s.backend_online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
-        reading=reading, plugged=False if stop.unplugged else None, signed=signed,
+        reading=reading, plugged=False if stop.unplugged else None, signed=reading.signed if reading else None,
     )  # fmt: skip
     yield Persist("session", session.id, None)
     yield from owe_meter_record(evse, session, meter_wh, at, reading)
-    yield from session_ended(s, evse, session, told, now)
+    to_sign = bill_of_session(s, evse, session, meter_wh, at, reading, now)
+    yield from session_ended(s, evse, session, told, now, to_sign)
     evse.last_session = EndedSession(
         session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
     )
@@ -188,34 +187,3 @@ def _close_session(
     card = None if session.web or session.token.type in CARDLESS else session.token
     yield SessionClosed(evse.number, session.id, stop.reason, meter_wh, at, card, session.group)
     yield situation_changed(evse)
-
-
-def _signed_session_record(
-    s: StationState, evse: EvseRecord, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
-) -> Generator[Yielded, None, SignedReading | None]:
-    """Return the meter's own signed record as it is; otherwise, where the settings ask for it, one
-    signed by the station. Its number is on disk with the bill, before either leaves."""
-    if reading is not None and reading.signed is not None:
-        return reading.signed
-    if not (
-        s.settings.bool_value("sign_readings") or s.settings.bool_value("sign_samples")
-    ) or not is_transaction_reported(session, meter_wh):
-        return None
-    stop = session.stop
-    assert stop is not None
-    bill = OcmfBill(
-        s.records + 1, f"{s.number} {evse.number}", s.version, evse.meter.present or MeterIdentity(),
-        Holder(session.token, session.judged_by, session.price, session.id),
-        session.started, session.start_wh, at, meter_wh, reading is not None, _OCMF_END.get(
-            StopReason(stop.reason), "E"
-        ), evse.dc,
-    )  # fmt: skip
-    record = s.sign(ocmf_payload(bill, now))
-    if record is not None:
-        s.records += 1
-        yield Persist("ocmf", "made", {"number": s.records})
-    return record
-
-
-_OCMF_END = {StopReason.LOCAL: "L", StopReason.REMOTE: "R", StopReason.POWER_LOSS: "P", StopReason.DEAUTHORIZED: "A"}
-"""TX of the last reading: ended locally, remotely, by power failure, aborted; E otherwise."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded
-from agent.domain.messages import MeterSampled, Sample
-from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload, signing_instructions
+from agent.domain.messages import MeterSampled, Sample, StopReason
+from agent.domain.ocmf import Holder, OcmfBill, signing_instructions
 from agent.domain.orders import LogNote, Persist
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session.tx_points import is_transaction_reported, send_to_backends
@@ -117,21 +117,39 @@ def _send_late_record(
     yield from send_to_backends(s, MeterSampled(str(owed["session"]), evse.number, (sample,), late=True))
 
 
-def add_station_signature(
+def bill_of_reading(
     s: StationState, evse: EvseRecord, reading: Reading, wanted: str, kind: str, now: Moment
-) -> Generator[Yielded, None, Reading]:
-    """The reading with a record of the station, where the setting ``wanted`` asks for one of each value (2.0.1 J01,
-    J02) and the meter has made none. ``kind``: OCMF's TX, B with a begin and C in between."""
+) -> OcmfBill | None:
+    """Return what the station is to sign of one reading: None where the setting ``wanted`` does not
+    ask for it, or the meter has signed the reading. ``kind``: OCMF's TX, B with a begin and C in
+    between."""
     if reading.signed is not None or not s.settings.bool_value(wanted):
-        return reading
-    bill = OcmfBill(
-        s.records + 1, _charge_point_label(s, evse), s.version,
+        return None
+    return OcmfBill(
+        now, _charge_point_label(s, evse), s.version,
         evse.meter.present or MeterIdentity(), record_holder(evse),
         reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.dc, kind,
     )  # fmt: skip
-    record = s.sign(ocmf_payload(bill, now))
-    if record is None:
-        return reading
-    s.records += 1
-    yield Persist("ocmf", "made", {"number": s.records})
-    return replace(reading, signed=record)
+
+
+def bill_of_session(
+    s: StationState, evse: EvseRecord, session: Session, meter_wh: int, at: Stamp, reading: Reading | None, now: Moment
+) -> OcmfBill | None:
+    """Return what the station is to sign of a session that ends: None where the settings do not ask
+    for it, the meter has signed it, or no backend learns of the session."""
+    signed_by_meter = reading is not None and reading.signed is not None
+    wanted = s.settings.bool_value("sign_readings") or s.settings.bool_value("sign_samples")
+    if signed_by_meter or not wanted or not is_transaction_reported(session, meter_wh):
+        return None
+    stop = session.stop
+    assert stop is not None
+    return OcmfBill(
+        now, _charge_point_label(s, evse), s.version, evse.meter.present or MeterIdentity(),
+        Holder(session.token, session.judged_by, session.price, session.id),
+        session.started, session.start_wh, at, meter_wh, reading is not None,
+        _OCMF_END.get(StopReason(stop.reason), "E"), evse.dc,
+    )  # fmt: skip
+
+
+_OCMF_END = {StopReason.LOCAL: "L", StopReason.REMOTE: "R", StopReason.POWER_LOSS: "P", StopReason.DEAUTHORIZED: "A"}
+"""TX of the last reading: ended locally, remotely, by power failure, aborted; E otherwise."""

@@ -18,6 +18,7 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
+from agent.domain.ocmf import OcmfBill
 from agent.domain.orders import Persist, Send
 from agent.domain.session_records import Authorization, Session
 from agent.domain.stop_reason import PendingStop
@@ -42,13 +43,13 @@ UNPLUGGING = frozenset((TxPoint.EV_CONNECTED, TxPoint.POWER_PATH, TxPoint.ENERGY
 """Stop points that come with the vehicle's end of the cable, whether or not the authorization ends."""
 
 
-def send_to_backends(s: StationState, message: Message) -> Iterator[Yielded]:
+def send_to_backends(s: StationState, message: Message, to_sign: OcmfBill | None = None) -> Iterator[Yielded]:
     for link in s.links:
-        yield Send(link, message)
+        yield Send(link, message, to_sign)
 
 
 def persist_transaction(tx: Transaction) -> Persist:
-    return Persist("tx", tx.id, tx.to_record())
+    return Persist("tx", tx.id, tx.to_record(), tx.to_sign)
 
 
 def idle_charging_state(evse: EvseRecord) -> ChargingState:
@@ -82,10 +83,11 @@ def reached_start_point(s: StationState, evse: EvseRecord) -> TriggerReason | No
 
 
 def open_transaction(
-    s: StationState, evse: EvseRecord, trigger: TriggerReason, now: Moment, reading: Reading | None = None
-) -> Iterator[Yielded]:
+    s: StationState, evse: EvseRecord, trigger: TriggerReason, now: Moment, reading: Reading | None = None,
+    to_sign: OcmfBill | None = None,
+) -> Iterator[Yielded]:  # fmt: skip
     """Put the transaction on disk and report its start. Without ``reading``: the EVSE is not chosen
-    yet."""
+    yet. ``to_sign``: what the station signs of the reading."""
     grant = evse.authorization
     at, meter_wh = (reading.at, reading.energy_wh) if reading else (now.stamp, 0)
     evse.tx_asked = ""
@@ -105,7 +107,7 @@ def open_transaction(
         tx.id, evse.number if tx.placed else 0, tx.token, at, meter_wh, trigger, idle_charging_state(evse),
         offline=not s.backend_online or bool(grant and grant.offline), remote_id=grant.remote_id if grant else "",
         reading=reading, reservation=grant.reservation if grant else "",
-    ))  # fmt: skip
+    ), to_sign)  # fmt: skip
     yield TransactionOpened(evse.number, tx.id)
 
 
@@ -122,15 +124,16 @@ def authorize_transaction(s: StationState, evse: EvseRecord, tx: Transaction, no
 
 
 def session_begun(
-    s: StationState, evse: EvseRecord, session: Session, start: TransactionStarted, now: Moment
-) -> Iterator[Yielded]:
+    s: StationState, evse: EvseRecord, session: Session, start: TransactionStarted, now: Moment,
+    to_sign: OcmfBill | None = None,
+) -> Iterator[Yielded]:  # fmt: skip
     """Report a session that is on disk. ``start``: the message to send where no transaction is open
-    and no late start point is waited for."""
+    and no late start point is waited for. ``to_sign``: what the station signs of its reading."""
     tx = evse.tx
     evse.tx_asked = ""
     if tx is None:
         if session.reported:
-            yield from send_to_backends(s, start)
+            yield from send_to_backends(s, start, to_sign)
     elif not tx.placed:
         tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, start.meter_wh, evse.plugged_at
         yield persist_transaction(tx)
@@ -138,7 +141,7 @@ def session_begun(
             tx.id, evse.number, session.token, now.stamp, tx.start_wh, TriggerReason.CABLE_PLUGGED_IN,
             ChargingState.EV_CONNECTED, offline=start.offline, remote_id=start.remote_id, placed=True,
             reading=start.reading, reservation=start.reservation,
-        ))  # fmt: skip
+        ), to_sign)  # fmt: skip
 
 
 def transaction_starts_late(s: StationState, evse: EvseRecord) -> bool:
@@ -182,9 +185,11 @@ def is_transaction_reported(session: Session, meter_wh: int) -> bool:
 
 
 def session_ended(
-    s: StationState, evse: EvseRecord, session: Session, ended: TransactionEnded, now: Moment
-) -> Iterator[Yielded]:
-    """End the transaction with its closed session, or keep it open without."""
+    s: StationState, evse: EvseRecord, session: Session, ended: TransactionEnded, now: Moment,
+    to_sign: OcmfBill | None = None,
+) -> Iterator[Yielded]:  # fmt: skip
+    """End the transaction with its closed session, or keep it open without. ``to_sign``: what the
+    station signs of the session."""
     tx, stop = evse.tx, session.stop
     assert stop is not None
     if not is_transaction_reported(session, ended.meter_wh):
@@ -199,13 +204,13 @@ def session_ended(
         if tx is not None:
             evse.tx = None
             yield Persist("tx", tx.id, None)
-        yield from send_to_backends(s, ended)
+        yield from send_to_backends(s, ended, to_sign)
         return
     if tx is None:
         tx = Transaction(session.id, evse.number, session.started, session.start_wh, ended.meter_wh, now.stamp)
         tx.token = session.token
     evse.tx, tx.last_wh, tx.stop, tx.samples = tx, ended.meter_wh, stop, ended.samples
-    tx.reading, tx.signed = ended.reading, ended.signed
+    tx.reading, tx.signed, tx.to_sign = ended.reading, ended.signed, to_sign
     yield from keep_transaction_open(s, evse, tx, now)
 
 
@@ -253,6 +258,6 @@ def close_transaction(
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.backend_online,
         note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
         authorised=tx.token is not None and tx.placed, plugged=evse.vehicle_connected, signed=tx.signed,
-    ))  # fmt: skip
+    ), tx.to_sign)  # fmt: skip
     evse.tx = None
     yield TransactionClosed(evse.number, tx.id)
