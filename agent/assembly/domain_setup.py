@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agent.assembly.dialects import backend_and_dialects
@@ -251,14 +252,16 @@ def unusable_terminals(file: StationFile) -> list[str]:
     return [f"{file.path}: {problem}" for problem in found]
 
 
-def wall_clock(file: StationFile) -> Callable[[float], LocalOffset]:
+def wall_clock(file: StationFile, facts: Mapping[str, Any] = MappingProxyType({})) -> Callable[[float], LocalOffset]:
     """Return the station's time zone as a function for the domain, which has no time zones.
 
-    A station with prices needs it: its zone is loaded here, because a call of the domain reads no file.
+    A station with prices, or with payments on disk, needs it: its zone is loaded here, because a call of the domain
+    reads no file.
     """
     from agent.ports.zone import next_offset_change, preload_time_zone
 
-    if file.payment is not None or file.tariff is not None or any(e.tariff is not None for e in file.evses):
+    tariffs = (file.tariff, *(e.tariff for e in file.evses))
+    if file.payment is not None or any(t is not None for t in tariffs) or facts.get("payment"):
         preload_time_zone(file.station.timezone)
     return lambda utc_s: LocalOffset(*next_offset_change(utc_s, file.station.timezone))
 

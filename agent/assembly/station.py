@@ -153,7 +153,7 @@ class Station:
             price_line=station.price_line,
             qr_url=station.qr_url,
             web_payment=web_plan(self.file),
-            zone=wall_clock(self.file),
+            zone=wall_clock(self.file, self._facts),
             terms=startup_payment_terms(self.file, self._facts),
             **power_times(self.file),
             updater=self.file.updater is not None,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from agent.assembly.domain_setup import wall_clock
 from agent.assembly.station import Options, Station
 from agent.domain.events import (
     BoardOpened,
@@ -30,6 +32,7 @@ from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import AuthorizeToken, Order, ReadMeter
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, MeterIdentity, Moment, Reading, Token, Verdict
+from agent.ports import zone
 from agent.services.store.store import Store
 from agent.station_file.settings import parse_station_file
 
@@ -142,6 +145,17 @@ async def test_a_session_with_signed_records_does_no_io_in_the_domain(tmp_path: 
     assert (file.station.state_dir / "ocmf.key").exists()
     assert facts["ocmf"] == {"made": {"number": 2}}, "stored with the message that carries it"
     assert street.blocks.found == []
+
+
+def test_a_station_with_prices_has_loaded_its_time_zone(tmp_path: Path) -> None:
+    zone._zone_or_none.cache_clear()
+    ZoneInfo.clear_cache()
+    priced = {**STATION, "tariff": {"currency": "EUR", "vat_percent": 17, "energy_per_kwh": "0.40"}}
+    wall_time = wall_clock(parse_station_file(priced, tmp_path / "station.toml"))
+    found: list[str] = []
+    with audited(found):
+        assert wall_time(1_800_000_000.0).offset_min == 60
+    assert found == []
 
 
 def test_io_is_found(tmp_path: Path) -> None:

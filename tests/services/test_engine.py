@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from agent.domain.events import (
     CablePlugged,
@@ -17,13 +19,16 @@ from agent.domain.events import (
     VehiclePaused,
 )
 from agent.domain.functional_block import Blocks, Yielded, handles_events
-from agent.domain.messages import TransactionStarted
+from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
+from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
 from agent.domain.orders import Persist, Reconnect, Response, Send, SetRelease, Show, WakeMe
 from agent.domain.terminal_messages import CommitPayment
-from agent.model.types import Fault, Moment, Screen, ScreenName, Stamp, Token
+from agent.model.types import Fault, MeterIdentity, Moment, Screen, ScreenName, SignedReading, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
 from agent.services.engine import Engine
+from agent.services.keys.ocmf_signer import OcmfSigner
+from agent.services.keys.record_signing import RecordSigning
 from tests.support.busy_machine import deadline, stretched
 
 
@@ -150,6 +155,38 @@ async def test_release_is_given_after_the_commit_and_withdrawn_before_it():
     disk.gate.set()
     await task
     assert disk.log == [SetRelease(1, False), "commit"]
+
+
+async def test_records_are_signed_after_a_withdrawal_and_stored_with_their_message():
+    """A slow signer must not hold up a contactor."""
+    bill = OcmfBill(
+        Moment(Stamp(1, 1.0)), "1", "", MeterIdentity(), Holder(), Stamp(1, 1.0), 5, Stamp(1, 1.0), 5, True, "E"
+    )
+    plain = TransactionEnded("s1", 1, None, Stamp(1, 2.0), 5, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+
+    class Ends:
+        @handles_events(VehicleLeft)
+        def end(self, event: Event, now: Moment) -> Iterator[Yielded]:
+            yield Send("chargy", plain, bill)
+            yield SetRelease(1, False)
+
+    class Signer:
+        def sign_payload(self, payload):
+            disk.log.append("sign")
+            return SignedReading(payload)
+
+    _, disk, _ = make()
+    engine = Engine(Blocks([Ends()]), disk, Clock())
+    engine.links["chargy"], engine.order_dispatch = Link(disk.log), Hands(disk.log)
+    engine.sign_records = RecordSigning(Signer(), made=6).complete_orders
+    await engine.handle_event(VehicleLeft(1))
+    assert disk.log == [SetRelease(1, False), "sign", "commit", "wake"]
+    [(puts, [(_, stored)])] = disk.batches
+    assert puts == [module.Put("ocmf", "made", {"number": 7})]
+    assert stored == replace(plain, signed=SignedReading(ocmf_payload(bill, 7)))
+    engine.sign_records = RecordSigning(OcmfSigner(Path("nowhere/ocmf.key")), made=7).complete_orders
+    await engine.handle_event(VehicleLeft(1))
+    assert disk.batches[1:] == [([], [("chargy", plain)])], "the bill leaves without a record"
 
 
 async def test_what_the_services_remember_costs_no_transaction_of_its_own():
