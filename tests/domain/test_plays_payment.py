@@ -94,7 +94,9 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
     options["new_id"] = lambda: f"s{next(ids)}"
     of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s", "hold_s") if k in options}
     options["terms"] = terms(evses, **of_terms)
-    play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=EvseTraits(counts_plugged=True))
+    signs = options.pop("signs", None)
+    traits = EvseTraits(counts_plugged=True)
+    play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=traits, signs=signs)
     return play >> OPENED << Like(OfferPayment, terminal=0, amount_cents=AMOUNT)
 
 

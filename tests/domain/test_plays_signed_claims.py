@@ -33,10 +33,10 @@ from agent.domain.tariff import Rates, Tariff, Window
 from agent.domain.terminal_messages import BankCardRead, PaymentApproved
 from agent.model.meter_signing import Signing, named_in, tariff_text
 from agent.model.types import Judge, Token, TokenType
-from agent.services.keys.ocmf_signer import OcmfSigner
 from tests.domain.playbook import ACCEPTED, EMPTY, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_payment import AMOUNT, CARD, offer, till
 from tests.domain.test_plays_signing import EM580
+from tests.support.record_signer import signing_in
 
 LAW = Tariff(kwh=Decimal("0.59"), occupancy=Decimal("0.15"), grace_min=10, vat_percent=Decimal(17))
 LAW_WORDS = "0.59 EUR/kWh, 0.15 EUR/min parked after 10 min, VAT 17% incl."
@@ -121,11 +121,11 @@ def test_free_vending_assigns_nobody() -> None:
     assert (said.assigned, said.level, said.flags, said.id_type) == (False, "NONE", (), "NONE")
 
 
-def bank_card(first: bool = False, signer: OcmfSigner | None = None) -> Playbook:
+def bank_card(first: bool = False, key_folder: Path | None = None) -> Playbook:
     settings = {"payment_authorize_first": first, "sign_readings": True}
-    options = {} if signer is None else {"sign": signer.sign_payload}
-    play = till(tariff=LAW, settings=settings, number="LU-1", **options)
-    play.feed(MeterKnown(1, EM580 if signer is None else replace(EM580, signs=False)))
+    signs = None if key_folder is None else signing_in(key_folder)
+    play = till(tariff=LAW, settings=settings, number="LU-1", signs=signs)
+    play.feed(MeterKnown(1, EM580 if key_folder is None else replace(EM580, signs=False)))
     (play.skip() >> (CablePlugged(1), VehicleConnected(1))).skip()
     payment = offer(play)
     play.feed(BankCardRead(0, payment, CARD))
@@ -146,7 +146,7 @@ def test_a_bank_card(first: bool) -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_the_stations_own_record_says_it_too(tmp_path: Path, restarted: bool) -> None:
-    play = bank_card(signer=OcmfSigner(tmp_path / "ocmf.key"))
+    play = bank_card(key_folder=tmp_path)
     play.feed(MeterRead(1, "begin:1", wh(1000)))
     session = play.session().id
     if restarted:

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jsonschema import Draft4Validator, Draft6Validator, FormatChecker
 from pyocmf import OCMF
 
-from agent.assembly.domain_setup import record_signing
 from agent.domain.events import (
     CablePlugged,
     CardPresented,
@@ -47,9 +46,9 @@ from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.services.keys.ocmf_signer import OcmfSigner
-from agent.station_file.settings import parse_station_file
 from tests.domain.playbook import ACCEPTED, EMPTY, LINK, PLUGGED, A, Playbook, charging, make_site, wh
 from tests.ocpp.ocpp_stand_ins import Outbox, desk
+from tests.support.record_signer import signing_in
 
 SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ())))  # type: ignore[union-attr]
 SDM = MeterIdentity("Eastron", "SDM630-MID", "12345678", "1.2", 1.0, ("B",))
@@ -125,11 +124,8 @@ def test_a_key_of_another_kind_signs_nothing(tmp_path: Path, kind: str) -> None:
 
 def station(folder: Path, wanted: bool = True, links: tuple[str, ...] = (LINK,), **more: Any) -> Playbook:
     settings = {"sign_readings": wanted, **more}
-    table = {"station": {"state_dir": str(folder)}, "evse": [{"number": 1}]}
-    file = parse_station_file(table, folder / "station.toml")
     play = Playbook(
-        lambda: make_site(settings=settings, version="0.1", number="LU-1", links=links),
-        signs=lambda facts: record_signing(file, facts),
+        lambda: make_site(settings=settings, version="0.1", number="LU-1", links=links), signs=signing_in(folder)
     )
     play.feed(MeterKnown(1, SDM))
     return play.skip()
