@@ -30,7 +30,7 @@ from agent.ocpp.transport.backoff import Backoff
 from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ocpp.transport.transport import Closed, NoConnection, Transport
-from agent.ocpp.wire.rpc import Answered, Called, Dropped, Errored, SendNow
+from agent.ocpp.wire.calls import Answered, Called, Dropped, Errored, SendNow
 from agent.ports.clock import ClockPort
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxPort, OutboxRow

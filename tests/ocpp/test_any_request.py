@@ -32,7 +32,8 @@ from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
 from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.rpc import Called, Rpc
+from agent.ocpp.wire.calls import Called
+from agent.ocpp.wire.rpc import Rpc
 from agent.station_file.settings import Backend
 from tests.ocpp.ocpp_stand_ins import desk
 from tests.ocpp.test_negotiation import INVENTORY

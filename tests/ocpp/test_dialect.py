@@ -28,7 +28,8 @@ from agent.ocpp.dialects.dialect import (
 )
 from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.v16 import CODES, PROFILES, V16, build_dialect
-from agent.ocpp.wire.rpc import Called, Rpc
+from agent.ocpp.wire.calls import Called
+from agent.ocpp.wire.rpc import Rpc
 from tests.ocpp.ocpp_stand_ins import Central, Outbox, build, desk, linked, running, served, until
 from tests.ocpp.test_schema import DOCUMENTS, _mutate, _valid
 

@@ -28,7 +28,7 @@ from agent.ocpp.outbound.durable_queues import DurableQueues
 from agent.ocpp.outbound.notification_queue import NOTICE_ATTEMPTS
 from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer, action_key
 from agent.ocpp.v16 import V16
-from agent.ocpp.wire.rpc import NOT_OFFERED
+from agent.ocpp.wire.calls import NOT_OFFERED
 from agent.ports.store import OutboxRow, notes_of, readings_of
 from tests.ocpp.ocpp_stand_ins import Clock, Outbox, desk
 

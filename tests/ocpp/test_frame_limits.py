@@ -19,7 +19,8 @@ from agent.model.json_limits import DEPTH_MAX, VALUES_MAX, frame_head, why_exces
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.rpc import Called, Dropped, Errored, Rpc, SendNow
+from agent.ocpp.wire.calls import Called, Dropped, Errored, SendNow
+from agent.ocpp.wire.rpc import Rpc
 from tests.ocpp.ocpp_stand_ins import Central, Room, build, linked, running, served, until
 from tests.ocpp.test_any_request import QUIRKY, document
 

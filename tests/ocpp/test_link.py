@@ -34,7 +34,7 @@ from agent.ocpp.dialects.dialect import Dialect, Out, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
 from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
-from agent.ocpp.wire.rpc import Answered, SendNow
+from agent.ocpp.wire.calls import Answered, SendNow
 from agent.ports.store import OutboxRow, StoreError
 from tests.ocpp.ocpp_stand_ins import QUICK, Central, Room, boot_answer, build, desk, linked, running, served, until
 from tests.support.busy_machine import Deadline, stretched

@@ -40,7 +40,8 @@ from agent.ocpp.outbound.heartbeat import Heartbeat
 from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.rpc import Answered, Called, Rpc
+from agent.ocpp.wire.calls import Answered, Called
+from agent.ocpp.wire.rpc import Rpc
 from agent.station_file.settings import Backend, SettingsError, parse_station_file
 from tests.ocpp.ocpp_stand_ins import Central, Outbox, desk, served, until
 from tests.ocpp.test_v16_rows import ENDED, READING

@@ -34,7 +34,7 @@ from agent.model.types import Fault, Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect, Out
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from agent.ocpp.wire.rpc import NOT_OFFERED
+from agent.ocpp.wire.calls import NOT_OFFERED
 from agent.ports.store import notes_of, readings_of
 from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 

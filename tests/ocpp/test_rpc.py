@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ocpp.v16 import CODES
-from agent.ocpp.wire.rpc import Answered, Called, Code, Dropped, Errored, Kind, Rpc, SendNow
+from agent.ocpp.wire.calls import Answered, Called, Code, Dropped, Errored, SendNow
+from agent.ocpp.wire.rpc import Kind, Rpc
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError
 from agent.ocpp.transport.transport import Closed, ConnectorContext, NoConnection, TransportFamily
-from agent.ocpp.wire.rpc import Answered, Called, CallError, CallResult, Errored, Finding, SendNow
+from agent.ocpp.wire.calls import Answered, Called, CallError, CallResult, Errored, Finding, SendNow
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 

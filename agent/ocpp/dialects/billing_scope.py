@@ -25,7 +25,7 @@ from agent.ocpp.dialects.dialect import (
     RowContext,
     StatusProjection,
 )
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 
 JsonObject = dict[str, Any]
 

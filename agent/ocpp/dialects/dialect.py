@@ -19,7 +19,8 @@ from agent.domain.requests import BackendRequest
 from agent.domain.variables import Settings, Value
 from agent.model.fastclass import frozen, mutable, replace
 from agent.model.types import AuthorizationStatus, Verdict
-from agent.ocpp.wire.rpc import PLAIN, Code, Kind
+from agent.ocpp.wire.calls import Code
+from agent.ocpp.wire.rpc import PLAIN, Kind
 from agent.ocpp.wire.schema import Schemas
 from agent.ports.clock import ClockPort
 from agent.ports.store import OutboxPort, Put
@@ -93,7 +94,7 @@ class NotExpressibleError(Exception):
 
 
 class Refused(Exception):
-    """Answer the request with a CALLERROR; ``code`` is a neutral name of ``rpc.Code``."""
+    """Answer the request with a CALLERROR; ``code`` is a neutral name of ``calls.Code``."""
 
     def __init__(self, code: str, text: str = "") -> None:
         super().__init__(text)

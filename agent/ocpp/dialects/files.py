@@ -9,7 +9,7 @@ from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Response
 from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
 from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 RETRIES_MAX, RETRY_INTERVAL_MAX_S = 1000, 7 * 86400

@@ -4,7 +4,7 @@ they are absent."""
 from __future__ import annotations
 
 from agent.ocpp.dialects.dialect import Payload, Refused
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from agent.ocpp.wire.rpc import Called, SendNow
+from agent.ocpp.wire.calls import Called, SendNow
 
 INBOX = 100
 INBOX_BYTES = 4 * 1024 * 1024

@@ -15,7 +15,7 @@ from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Refused, RowContext
-from agent.ocpp.wire.rpc import CODE_OF_RULE, Called, CallError, CallResult, Code
+from agent.ocpp.wire.calls import CODE_OF_RULE, Called, CallError, CallResult, Code
 
 log = logging.getLogger("agent.ocpp")
 

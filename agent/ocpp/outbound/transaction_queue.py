@@ -25,7 +25,7 @@ from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, NotExpressible, NotExpressibleError, Out, ResponseEffects, RowContext
 from agent.ocpp.outbound.version_handover import VersionHandover
 from agent.ocpp.transport.backoff import growing_pause_s
-from agent.ocpp.wire.rpc import NOT_OFFERED
+from agent.ocpp.wire.calls import NOT_OFFERED
 from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow, Put, StoreError
 

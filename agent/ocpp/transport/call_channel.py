@@ -17,7 +17,7 @@ from typing import Any
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, Out, ResponseEffects, RowContext
 from agent.ocpp.transport.transport import Transport
-from agent.ocpp.wire.rpc import (
+from agent.ocpp.wire.calls import (
     NOT_OFFERED,
     SENT_KEPT,
     UNREADABLE,

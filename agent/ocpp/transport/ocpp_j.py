@@ -12,8 +12,9 @@ from agent.ocpp.transport import tls
 from agent.ocpp.transport.connector import Dialer, preload_library
 from agent.ocpp.transport.transport import Closed, ConnectorContext, TransportFamily, without_user_info
 from agent.ocpp.transport.websocket import WebSocket
+from agent.ocpp.wire.calls import CallError, CallResult, Code, Dropped, Finding, SendNow
 from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
-from agent.ocpp.wire.rpc import CallError, CallResult, Code, Dropped, Finding, Rpc, SendNow
+from agent.ocpp.wire.rpc import Rpc
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 

@@ -15,7 +15,7 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.model.fastclass import frozen
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.transport.timeouts import Timeouts
-from agent.ocpp.wire.rpc import CallError, CallResult, Finding, SendNow
+from agent.ocpp.wire.calls import CallError, CallResult, Finding, SendNow
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 

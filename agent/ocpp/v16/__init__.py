@@ -29,7 +29,7 @@ from agent.ocpp.v16 import (
     status,
     transactions,
 )
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.schema import load_package_schemas
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from agent.model.fastclass import replace
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v16 import smart_charging
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.text import is_plain
 
 REJECTED = {"status": "Rejected"}

@@ -18,7 +18,7 @@ from agent.ocpp.dialects.keys_v1x import (
     is_authorization_key,
     parse_value_16,
 )
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.text import is_plain
 
 

@@ -15,7 +15,7 @@ from agent.domain.variables import TEXT_MAX
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v201.identifiers import session_of
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.text import is_plain
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from agent.domain.orders import Response
 from agent.ocpp.dialects.device_model_v2x import NAMES, Name, Of, ReportFacts
 from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 

@@ -19,7 +19,7 @@ from agent.domain.requests import (
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v201 import smart_charging
 from agent.ocpp.v201.identifiers import decode_id_token, session_of
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 
 REJECTED = {"status": "Rejected"}
 

@@ -13,7 +13,7 @@ from agent.model.types import Stamp
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
 from agent.ocpp.dialects.dialect import In, Out, Payload, Refused, RowContext, decode_empty_response
 from agent.ocpp.v201.device_model import Entry, collect_facts, is_component, is_variable, list_entries
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 CHUNK = 20

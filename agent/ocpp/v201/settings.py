@@ -12,7 +12,7 @@ from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
 from agent.ocpp.dialects.dialect import HIDDEN, In, Payload, Refused, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import PLAIN
 from agent.ocpp.v201.device_model import Entry, collect_facts, find_entry
-from agent.ocpp.wire.rpc import Code
+from agent.ocpp.wire.calls import Code
 
 PASSWORD = range(16, 41)
 """Characters (A01, passwordString)."""

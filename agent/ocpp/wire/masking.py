@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, In, names_secret
-from agent.ocpp.wire.rpc import Called, Dropped, Finding, Kind, SendNow, encode_frame
+from agent.ocpp.wire.calls import Called, Dropped, Finding, SendNow
+from agent.ocpp.wire.rpc import Kind, encode_frame
 
 LOOKED_THROUGH = 128 * 1024
 """Characters. A longer frame is not searched for secrets: if it may have some, nothing of it is

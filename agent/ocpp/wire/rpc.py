@@ -1,5 +1,5 @@
 """The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings
-out.
+(``calls.py``) out.
 
 Nothing here raises for anything that the other side may send. One CALL of ours is outstanding at
 a time; the answer to an abandoned one is still reported as an answer. A CALL that is repeated on
@@ -12,17 +12,28 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import field
 from enum import IntEnum
-from typing import Any, TypeAlias
+from typing import Any
 
 from agent.model import json_limits
-from agent.model.fastclass import frozen, mutable
+from agent.model.fastclass import mutable
+from agent.ocpp.wire.calls import (
+    SENT_KEPT,
+    UNREADABLE,
+    Answered,
+    Called,
+    CallError,
+    CallResult,
+    Code,
+    Dropped,
+    Errored,
+    Finding,
+    SendNow,
+)
 from agent.ocpp.wire.text import is_whole, replace_surrogates
 
 ID_MAX = 36
 ID_READABLE = 255
 """Characters of a message id that is still answered, if only with an error."""
-SENT_KEPT = 64
-"""How many own message ids are remembered for late answers."""
 ANSWERS_KEPT = 32
 
 
@@ -37,101 +48,6 @@ class Kind(IntEnum):
 
 
 PLAIN = frozenset({Kind.CALL, Kind.CALLRESULT, Kind.CALLERROR})
-
-
-class Code:
-    """Neutral names of the error codes; ``Rpc.codes`` says how the version spells them."""
-
-    NOT_IMPLEMENTED = "NotImplemented"
-    NOT_SUPPORTED = "NotSupported"
-    INTERNAL = "InternalError"
-    PROTOCOL = "ProtocolError"
-    SECURITY = "SecurityError"
-    FORMAT = "FormatViolation"
-    PROPERTY = "PropertyConstraintViolation"
-    OCCURRENCE = "OccurrenceConstraintViolation"
-    TYPE = "TypeConstraintViolation"
-    GENERIC = "GenericError"
-
-
-UNREADABLE = "Unreadable"
-"""Our own code for an answer that cannot be read."""
-NOT_OFFERED = frozenset({Code.NOT_IMPLEMENTED, Code.NOT_SUPPORTED, "MessageTypeNotSupported"})
-"""Error codes about the action as such: trying again is no use, whatever the payload."""
-
-CODE_OF_RULE: Mapping[str, str] = {
-    "type": Code.TYPE,
-    "required": Code.OCCURRENCE,
-    "minItems": Code.OCCURRENCE,
-    "maxItems": Code.OCCURRENCE,
-    "additionalProperties": Code.FORMAT,
-}
-"""The error code for each broken schema keyword; everything else is a
-PropertyConstraintViolation."""
-
-
-@frozen
-class Called:
-    """A request of the other side; a ``CallResult`` or a ``CallError`` follows."""
-
-    id: str
-    action: str
-    payload: dict[str, Any]
-
-
-@frozen
-class Answered:
-    """The answer to our CALL ``id``. ``late``: it was no longer outstanding."""
-
-    id: str
-    action: str
-    payload: dict[str, Any]
-    late: bool = False
-
-
-@frozen
-class Errored:
-    """A CALLERROR to our CALL, or an answer that cannot be read (``code`` ``UNREADABLE``)."""
-
-    id: str
-    action: str
-    code: str
-    description: str = ""
-    late: bool = False
-
-
-@frozen
-class SendNow:
-    """A text that must be sent now."""
-
-    text: str
-
-
-@frozen
-class Dropped:
-    """A frame without a use; ``why`` is one line for the log."""
-
-    why: str
-
-
-Finding: TypeAlias = Called | Answered | Errored | SendNow | Dropped
-
-
-@frozen
-class CallResult:
-    """Our answer to the request ``id``."""
-
-    id: str
-    payload: Mapping[str, Any]
-
-
-@frozen
-class CallError:
-    """Our refusal of the request ``id``; ``code`` is a neutral name of ``Code``."""
-
-    id: str
-    code: str
-    description: str = ""
 
 
 @mutable
@@ -279,7 +195,7 @@ class Rpc:
         action = self._sent_actions.get(id_)
         if kind not in (Kind.CALLRESULT, Kind.CALLERROR) or action is None:
             return self._drop_frame(why)
-        return Errored(id_, action, "Unreadable", why, self._is_late(id_))
+        return Errored(id_, action, UNREADABLE, why, self._is_late(id_))
 
     def _drop_frame(self, why: str) -> Dropped:
         self.dropped += 1
