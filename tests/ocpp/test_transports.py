@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import pytest
 
 from agent.assembly.dialects import installed_transports
 from agent.domain.events import ConnectFailed, LinkChanged, RequestReceived, TokenAuthorized, TransactionAcknowledged
-from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
+from agent.domain.messages import HeartbeatWanted, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.orders import AuthorizeToken
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
 from agent.ocpp.transport.families import FAMILIES, GROUP, find_family, load_family
 from agent.ocpp.transport.transport import NoConnection, is_tls, secured_url
-from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, until
+from agent.ocpp.v16 import V16
+from agent.ocpp.wire.rpc import Kind
+from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from tests.support.exchange_transport import ExchangeCsms
 
 CARD, T0 = Token("04A1B2C3"), Stamp(1, 0.0)
@@ -113,6 +116,31 @@ async def test_an_answer_after_its_time_out_still_counts() -> None:
         await until(lambda: room.of(TransactionAcknowledged))
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "7"
         assert csms.actions().count("StartTransaction") == 1
+
+
+# --- messages without an answer -----------------------------------------------------------------------------------
+
+SEND = replace(V16.message_row(HeartbeatWanted), is_unanswered=True)  # type: ignore[type-var]
+
+
+async def test_a_message_without_an_answer_is_sent_and_holds_up_nothing() -> None:
+    dialect = V16.with_rows(SEND, kinds=frozenset(Kind))
+    async with served(Central()) as central, running(build(central, dialects=(dialect,))) as room:
+        room.link.send(HeartbeatWanted())
+        frame = (await until(lambda: central.answers))[0]
+        assert (frame[0], *frame[2:]) == (Kind.SEND, "Heartbeat", {})
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
+        assert central.actions() == ["BootNotification", "Authorize"]
+
+
+@pytest.mark.usefixtures("installed")
+async def test_a_wire_that_answers_every_message_says_so_and_goes_on() -> None:
+    async with linked(dialects=(V16.with_rows(SEND),)) as (csms, room):
+        room.link.send(HeartbeatWanted())
+        room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
+        await until(lambda: room.of(TokenAuthorized))
+        assert csms.actions() == ["BootNotification", "Authorize"]
 
 
 # --- finding a transport -------------------------------------------------------------------------------------------

@@ -163,6 +163,8 @@ class Out:
     other: Out | None = None
     decode_malformed: Callable[[Any, Payload, RowContext], ResponseEffects | None] = lambda message, payload, ctx: None
     """Decode what is left of an answer that breaks its schema; None: it counts as no answer."""
+    is_unanswered: bool = False
+    """The message gets no answer (SEND of 2.1): it counts as delivered once it is written."""
 
     def row_for(self, message: Any) -> Out:
         """Return the row of this very message."""

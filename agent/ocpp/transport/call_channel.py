@@ -177,6 +177,9 @@ class CallChannel:
         if self.transport is None:
             raise ConnectionLost
         id_, began_s = next(self._message_ids), time.monotonic()
+        if out.is_unanswered:
+            await self.transport.send_unanswered(id_, out.action, payload)
+            return ResponseEffects(version=self.dialect.name)
         self._remember_call(id_, out, subject)
         self._answer = asyncio.get_running_loop().create_future()
         await self.transport.send_call(id_, out.action, payload, self._call_timeout_s)
