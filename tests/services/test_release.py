@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.domain.events import BoardOpened, Event, ReleaseRefused
+from agent.domain.events import BoardOpened, Event, ReleaseRefused, UnlockTried
 from agent.domain.orders import SetHold, SetLimit, SetRelease, SetService, Unlock
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit
@@ -92,6 +92,8 @@ class BoardModel:
         self.shape, self.judge = shape, judge
         self.refuses: dict[str, int] = {"give": 0, "limit": 0, "unlock": 0, "hold": 0}
         self.lost = False
+        self.obeys_after_s = 0.0
+        """So long after its acknowledgement of a withdrawal the board still has release."""
         self.forgets = True
         """Another client's release is taken away by a withdrawal; False: the board obeys no withdrawal."""
         self._transfers_s = itertools.cycle(shape.transfers_s)
@@ -101,7 +103,7 @@ class BoardModel:
         self._busy = False
         self._release = False
         self._beat_s = judge.now_s
-        self.withdrawals = 0
+        self.withdrawals = self.unlocked = 0
 
     # --- the line --------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,9 @@ class BoardModel:
 
         def withdraw() -> None:
             self.withdrawals += 1
-            if self.forgets:
+            if self.forgets and self.obeys_after_s:
+                asyncio.get_running_loop().call_later(self.obeys_after_s, self.set, False)
+            elif self.forgets:
                 self.set(False)
 
         await self._transfer(CONTROL if on else WITHDRAW, give if on else withdraw)
@@ -184,8 +188,9 @@ class BoardModel:
         if self.judge.released:
             self.judge.gave()
         self.judge.unlocking = True
+        self.unlocked += 1
         try:
-            if self.judge.released and self.judge.wanted:
+            if self.judge.released and (self.judge.wanted or self.obeys_after_s):
                 self.judge.wrong.append("unlocked while release was given")
             await asyncio.sleep(next(self._unlocks_s))
         finally:
@@ -412,3 +417,24 @@ def test_an_order_that_was_withdrawn_while_the_lock_was_awaited_is_not_given() -
             assert domain.judge.wrong == []
 
     run_moving(begin_and_end())
+
+
+@pytest.mark.parametrize(("obeys_after_s", "unlocked"), [(1.0, 1), (60.0, 0)])
+def test_no_plug_is_freed_while_the_board_still_has_release(obeys_after_s: float, unlocked: int) -> None:
+    """A board may acknowledge a withdrawal, and carry it out later or never: acknowledged is not obeyed."""
+
+    async def end_and_unlock() -> None:
+        async with playing(Shape()) as domain:
+            await asyncio.sleep(2.0)
+            domain.begin()
+            await asyncio.sleep(2.0)
+            assert domain.judge.released
+            domain.board.obeys_after_s = obeys_after_s
+            domain.end()
+            domain.unlock()
+            await asyncio.sleep(20.0)
+            assert "unlocked while release was given" not in domain.judge.wrong
+            assert domain.board.unlocked == unlocked
+            assert [e.freed for e in domain.events if isinstance(e, UnlockTried)] == [bool(unlocked)]
+
+    run_moving(end_and_unlock())

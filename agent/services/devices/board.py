@@ -203,8 +203,7 @@ class BoardSupervisor(DeviceSupervisor):
         if isinstance(order, Unlock):
             try:
                 async with self._unlocking:
-                    await self._release.wait_for_withdrawals()
-                    if self._release.wanted:  # a session began while this order waited: no fault of the lock
+                    if not await self._release.wait_for_obedience():  # no fault of the lock
                         log.info("%s: a plug that has release is not freed", self.name)
                         self._report_not_done(order)
                         return

@@ -21,6 +21,8 @@ ASKED_TIMES, AGAIN_S = 3, 2.0
 After that the refusal is reported."""
 LOOK_S, LOOK_MOST_S = 0.1, 0.4
 """Between two looks at a board that has not confirmed a withdrawal: twice as long each time, but less than a poll."""
+OBEYED_WITHIN_S = 3.0
+"""A board that shows release for longer after its withdrawal does not have its plug freed."""
 LOST_LOOKS = 3
 """So many looks in a row that are not answered are a failure of the board; the polls tolerate as many."""
 
@@ -41,13 +43,13 @@ class Release:
         self.wanted = self.given = self.due = False
         self._name = name
         self._changed, self._on_refused, self._on_withdrawn = changed, refused, withdrawn
-        self._ordered = self._acknowledged = self._confirmed = 0
-        """Withdrawals, counted."""
+        self._ordered = self._acknowledged = self._obeyed = self._confirmed = 0
+        """Withdrawals, counted. Obeyed: the board was seen without release; confirmed: its contactor was not seen
+        closed any more either."""
         self._shown = False
         """The last picture showed release."""
         self._send, self._look = asyncio.Event(), asyncio.Event()
-        self._all_acknowledged = asyncio.Event()
-        self._all_acknowledged.set()
+        self._obedience_changed = asyncio.Event()
         self._refusals = 0
         self._again: asyncio.TimerHandle | None = None
 
@@ -66,6 +68,7 @@ class Release:
         self._refusals = 0
         self.wanted = self.due = on
         if on:
+            self._obedience_changed.set()
             self._changed()
         else:
             self._order_withdrawal()
@@ -75,8 +78,8 @@ class Release:
         self._cancel_retry()
         self.wanted = self.given = self.due = False
         self._refusals = 0
-        self._acknowledged = self._confirmed = self._ordered
-        self._all_acknowledged.set()
+        self._acknowledged = self._obeyed = self._confirmed = self._ordered
+        self._obedience_changed.set()
         self._shown = False
         self._send.clear()
         self._look.clear()
@@ -90,13 +93,19 @@ class Release:
     def _order_withdrawal(self) -> None:
         self.given = False
         self._ordered += 1
-        self._all_acknowledged.clear()
         self._send.set()
 
-    async def wait_for_withdrawals(self) -> None:
-        """Return when every ordered withdrawal has reached the board: no plug is freed before."""
-        while self._acknowledged != self._ordered:
-            await self._all_acknowledged.wait()
+    async def wait_for_obedience(self) -> bool:
+        """Return True when the board was seen without release after the last withdrawal: no plug is freed
+        before. Return False if release is ordered meanwhile, or the board keeps it for ``OBEYED_WITHIN_S``."""
+        try:
+            async with asyncio.timeout(OBEYED_WITHIN_S):
+                while self._obeyed != self._ordered and not self.wanted:
+                    self._obedience_changed.clear()
+                    await self._obedience_changed.wait()
+        except TimeoutError:
+            return False
+        return not self.wanted
 
     # --- tasks of an open board --------------------------------------------------------------------------------------
 
@@ -111,8 +120,6 @@ class Release:
     async def _send_withdrawal(self, port: Any, number: int) -> None:
         await port.set_release(False)
         self._acknowledged = max(self._acknowledged, number)
-        if self._acknowledged == self._ordered:
-            self._all_acknowledged.set()
         self._look.set()
         self._changed()
 
@@ -154,10 +161,13 @@ class Release:
         if state.released:
             log.warning("%s: still released after a withdrawal; withdrawn again", self._name)
             self._order_withdrawal()
-        elif state.contactor is not True and self._confirmed != number:
+            return False
+        self._obeyed = number
+        self._obedience_changed.set()
+        if state.contactor is not True and self._confirmed != number:
             self._confirmed = number
             self._on_withdrawn()
-        return not self._withdrawal_unconfirmed and not state.released
+        return not self._withdrawal_unconfirmed
 
     async def give_release(self, port: Any) -> None:
         """Raises ``Refused`` after the refusal is reported, or the order is to be repeated."""
