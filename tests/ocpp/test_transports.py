@@ -105,6 +105,19 @@ async def test_a_failed_exchange_is_a_lost_connection_and_costs_no_bill() -> Non
 
 
 @pytest.mark.usefixtures("installed")
+async def test_a_backend_that_is_gone_is_found_by_silence_alone() -> None:
+    csms = ExchangeCsms(ANSWERS)
+    async with contextlib.AsyncExitStack() as stack:
+        async with csms.listening():
+            room = exchanging(csms)
+            room.settings.put_value("ping_interval_s", 1)
+            await stack.enter_async_context(running(room))
+        await until(lambda: room.of(ConnectFailed))
+        assert not room.link.is_up
+        assert csms.actions() == ["BootNotification"]
+
+
+@pytest.mark.usefixtures("installed")
 async def test_an_answer_after_its_time_out_still_counts() -> None:
     async with linked(call_timeout_s=0.3) as (csms, room):
         room.settings.put_value("message_attempts", 1000)

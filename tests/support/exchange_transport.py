@@ -32,7 +32,8 @@ class ExchangeTransport:
     def __init__(self, ctx: ConnectorContext, host: str, port: int) -> None:
         self._ctx, self._address = ctx, (host, port)
         self.end_reason = "closed"
-        self._messages: asyncio.Queue[tuple[Finding, int] | None] = asyncio.Queue(READ_AHEAD)
+        self._messages: asyncio.Queue[tuple[Finding, int]] = asyncio.Queue(READ_AHEAD)
+        self._ended = asyncio.Event()
         self._numbers = itertools.count(1)
         self._responses: dict[str, asyncio.Future[str]] = {}
         self._exchanges: set[asyncio.Task[None]] = set()
@@ -45,8 +46,11 @@ class ExchangeTransport:
 
     async def open(self) -> None:
         """Listen, and look whether the backend does. Raises ``OSError``."""
-        (await asyncio.open_connection(*self._address))[1].close()
+        await self._reach_backend()
         self._server = await asyncio.start_server(self._take_request, "127.0.0.1", 0)
+
+    async def _reach_backend(self) -> None:
+        (await asyncio.open_connection(*self._address))[1].close()
 
     # --- our calls -------------------------------------------------------------------------------------------------
 
@@ -69,8 +73,7 @@ class ExchangeTransport:
                 writer.write(f"{self._server.sockets[0].getsockname()[1]} {line}".encode())
                 text = (await reader.readuntil(b"\n")).decode()
         except (OSError, asyncio.IncompleteReadError) as e:
-            self.end_reason = type(e).__name__
-            await self._messages.put(None)
+            self._end_connection(type(e).__name__)
             return
         self._trace("in", text)
         is_late = self._outstanding != id_
@@ -110,13 +113,27 @@ class ExchangeTransport:
 
     # --- the connection that is none -------------------------------------------------------------------------------
 
+    def _end_connection(self, reason: str) -> None:
+        self.end_reason = reason
+        self._ended.set()
+
     async def receive_message(self) -> tuple[Finding, int]:
-        message = await self._messages.get()
-        if message is None:
+        message, ended = asyncio.create_task(self._messages.get()), asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait((message, ended), return_when=asyncio.FIRST_COMPLETED)
+            if message.done():
+                return message.result()
             raise Closed
-        return message
+        finally:
+            message.cancel()
+            ended.cancel()
 
     async def is_alive(self) -> bool:
+        try:
+            await self._reach_backend()
+        except OSError:
+            self._end_connection("unreachable")
+            return False
         return True
 
     async def close(self) -> None:
@@ -126,8 +143,7 @@ class ExchangeTransport:
             task.cancel()
         for response in self._responses.values():
             response.cancel()
-        if not self._messages.full():
-            self._messages.put_nowait(None)
+        self._end_connection("closed")
 
     def _trace(self, direction: str, text: str) -> None:
         self._ctx.trace(direction, self._ctx.link, self.dialect.name, text.strip())

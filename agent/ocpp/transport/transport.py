@@ -87,9 +87,9 @@ class Transport(Protocol):
         ...
 
     async def is_alive(self) -> bool:
-        """Find out whether the backend is still there, after silence. If it is not, end the
-        connection at once. A wire without a sign of life (SOAP) returns True; a heartbeat finds
-        it out."""
+        """Find out whether the backend is still there, after silence or a call without an answer.
+        If it is not, end the connection at once. A wire without a ping (SOAP) may look whether
+        the backend can be reached."""
         ...
 
     async def close(self) -> None:
