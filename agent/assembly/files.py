@@ -71,17 +71,18 @@ def files_of(station: Station) -> FileOrders:
     return FileOrders(folder, post_event, diagnostics_parts, manufacturer_roots, ca)
 
 
-def keys_of(station: Station) -> KeyOrders:
+def key_store_of(file: StationFile) -> KeyStore:
     """Return the keys and certificates. Roots of the station file are trusted beside the installed ones."""
-    file, site = station.file, station.site
     csms = [(CertificateUse.CSMS_ROOT, b.ca) for b in file.backends if b.ca is not None]
     manufacturer = [
         (CertificateUse.MANUFACTURER_ROOT, b.manufacturer_ca) for b in file.backends if b.manufacturer_ca is not None
     ]
     own = tuple(b.client_cert for b in file.backends if b.client_cert is not None)
-    pki = KeyStore(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
-    site.certificates, site.roots = pki.count_trusted_roots, lambda: len(pki.trusted_pems(CertificateUse.CSMS_ROOT))
-    return KeyOrders(pki, station.engine.post_event, file.station.serial or file.station.id)
+    return KeyStore(file.station.state_dir / "pki", NamedFiles((*csms, *manufacturer), own))
+
+
+def keys_of(station: Station, pki: KeyStore) -> KeyOrders:
+    return KeyOrders(pki, station.engine.post_event, station.file.station.serial or station.file.station.id)
 
 
 def security_log(site: StationState, clock: Clock) -> list[dict[str, Any]]:

@@ -29,9 +29,18 @@ from agent.assembly.domain_setup import (
     wall_clock,
     web_plan,
 )
-from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, files_of, keys_of, last_version
+from agent.assembly.files import (
+    UPDATER_FIRST_S,
+    booting_firmware,
+    files_of,
+    key_store_of,
+    keys_of,
+    last_version,
+)
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import station_snapshot
+from agent.domain.certificates import CertificateUse
+from agent.domain.collaborators import Collaborators
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.metrology import identity_from_record
@@ -103,6 +112,7 @@ class Station:
             scale=options.clock_scale,
         )
         self._boot_reason = self._find_boot_reason()
+        self._key_store = key_store_of(file)
         self.site = self._make_site()
         self.engine = Engine(assemble_blocks(self.site), store, self.clock)
         self.engine.restart = self._restart_or_shut_down
@@ -117,7 +127,7 @@ class Station:
         self.status = StatusSocket(self._socket_path(), self.status_snapshot, lambda: self.clock.now().utc_s)
         self.ring = LogRing(self.clock)
         self._trying, self._version = booting_firmware(facts), last_version(facts)
-        self.keys, self.files = keys_of(self), files_of(self)
+        self.keys, self.files = keys_of(self, self._key_store), files_of(self)
         self.hands = self.engine.order_dispatch = OrderDispatch(self.engine.post_event, (self.keys, self.files))
         self.links = {b.name: self._make_link(b) for b in file.backends}
         self.engine.links.update(self.links)
@@ -139,13 +149,18 @@ class Station:
             settings=settings,
             links=tuple(b.name for b in self.file.backends),
             given={b.name: backend_config(b) for b in self.file.backends},
-            new_id=new_session_id,
+            collaborators=Collaborators(
+                new_id=new_session_id,
+                local_offset=wall_clock(self.file, self._facts),
+                max_token_length=lambda: next((link.max_token_length for link in self.links.values()), 36),
+                count_trusted_roots=self._key_store.count_trusted_roots,
+                count_csms_roots=lambda: len(self._key_store.trusted_pems(CertificateUse.CSMS_ROOT)),
+            ),
             version=__version__,
             io_s=max(1.0, self.clock.rate),
             feed_a=station.max_a,
             free_vending=station.free_vending,
             resume_within_s=station.resume_within_s,
-            max_token_length=lambda: next((link.max_token_length for link in self.links.values()), 36),
             languages=station.languages,
             language=station.languages[0] if station.languages else "en",
             number=station.number or station.id,
@@ -153,7 +168,6 @@ class Station:
             price_line=station.price_line,
             qr_url=station.qr_url,
             web_payment=web_plan(self.file),
-            zone=wall_clock(self.file, self._facts),
             terms=startup_payment_terms(self.file, self._facts),
             **power_times(self.file),
             updater=self.file.updater is not None,
@@ -172,7 +186,7 @@ class Station:
             identity=self._station_identity,
             trace=self._trace_frame,
             password=lambda: self._backend_password(backend),
-            access=lambda: self.site.access(backend.name),
+            access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
             installed_transports=installed_transports,
         )
         return Link(config, hooks, outbox=self.store, clock=self.clock, settings=self.site.settings, pki=self.keys.pki)

@@ -8,25 +8,26 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.backend_connection import BackendConfig, ConnectionProfile
+from agent.domain.backend_connection import BackendConfig
+from agent.domain.collaborators import Collaborators
 from agent.domain.driver_cost import DriverBill, DriverCost
 from agent.domain.faults import blocks_charging
 from agent.domain.kept_cable import KeptCable
 from agent.domain.local_auth_list import LocalAuthList
-from agent.domain.local_time import LocalOffset
 from agent.domain.messages import ChargingState
 from agent.domain.metrology import MeterWatch
 from agent.domain.reservation_claims import Reservation, is_reserved
 from agent.domain.security_events import SecurityLog
 from agent.domain.session_records import Authorization, EndedSession, Session
 from agent.domain.transaction import Transaction
-from agent.domain.variables import Settings, Value
+from agent.domain.variables import Settings
 from agent.domain.web_payment import WebPaymentConfig
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp, Token
+from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp
 
-if TYPE_CHECKING:  # of stations that sell without a contract
+if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
+    from agent.domain.network_profiles import NetworkProfiles
     from agent.domain.payment import PaymentTerms
 
 LEAST_A = 6.0
@@ -265,21 +266,19 @@ class StationState:
     """The station as the blocks see it, built once by the composition root.
 
     ``io_s``: how much domain time may pass while a device answers (its real second times the clock's rate).
-    ``max_token_length``: what the version in use can carry. ``mains_hold_s``: a shorter loss of mains is a glitch;
-    ``backup_s``: how long the back-up supply is good for (both in real seconds). ``profiles``, ``certificates`` and
-    ``roots`` (of central systems, over the air): how many are installed.
+    ``mains_hold_s``: a shorter loss of mains is a glitch; ``backup_s``: how long the back-up supply is good for (both
+    in real seconds). ``profiles``: how many charging profiles are installed.
     """
 
     evses: dict[EvseId, EvseRecord]
     settings: Settings
     links: tuple[str, ...] = ("chargy",)
-    new_id: Callable[[], str] = lambda: "session"
+    collaborators: Collaborators = field(default_factory=Collaborators)
     io_s: float = 1.0
     feed_a: float | None = None
     """What each phase of the station's feed carries; None: enough for all EVSEs at once."""
     free_vending: bool = False
     resume_within_s: float = 60.0
-    max_token_length: Callable[[], int] = lambda: 36
     languages: tuple[str, ...] = ("fr", "de", "lb", "en")
     number: str = ""
     hotline: str = ""
@@ -287,8 +286,6 @@ class StationState:
     qr_url: str = ""
     web_payment: WebPaymentConfig = field(default_factory=WebPaymentConfig)
     language: str = "fr"
-    zone: Callable[[float], LocalOffset] = lambda utc_s: LocalOffset()
-    """The wall clock of the station file's time zone at this time."""
     link_up: dict[str, bool] = field(default_factory=dict)
     local_list: LocalAuthList = field(default_factory=LocalAuthList)
     reservations: dict[str, Reservation] = field(default_factory=dict)
@@ -308,21 +305,14 @@ class StationState:
     """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/smart_charging.py)."""
     given: Mapping[str, BackendConfig] = field(default_factory=dict)
     """What the station file says of each link's backend."""
-    access: Callable[[str], ConnectionProfile] = lambda link: ConnectionProfile()
-    """What this link is to dial with now (blocks/backend_connection.py)."""
-    roots: Callable[[], int] = lambda: 0
-    judges: dict[str, Callable[[Value], bool]] = field(default_factory=dict)
-    """Settings that more than their range is asked of: may this value be set? By the block that owns them."""
+    network_profiles: dict[str, NetworkProfiles] = field(default_factory=dict)
+    """What each link is to dial with (blocks/backend_connection.py)."""
     terms: PaymentTerms | None = None
     """Of payment with a bank card; None: there is no terminal."""
-    used_up: Callable[[Token], bool] = lambda token: False
-    """The token of a bank card's payment that may begin nothing: it pays already, has paid, or is not approved
-    (blocks/card_payment.py)."""
     updater: bool = False
     """Firmware can be installed here."""
     updating: bool = False
     """Firmware waits for the running sessions, or is being installed: no other session may start."""
-    certificates: Callable[[], int] = lambda: 0
     security: SecurityLog = field(default_factory=SecurityLog.new_empty_log)
     boot_reason: str = "Unknown"
     """BootReasonEnumType of 2.x: why the agent has started."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent.domain.blocks.authorization import AuthorizationBlock
 from agent.domain.blocks.availability import Availability
@@ -45,26 +45,31 @@ from agent.domain.blocks.web_payment import WebPayments
 from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks
-from agent.model.types import EvseId
+
+if TYPE_CHECKING:
+    from agent.domain.blocks.card_payment import CardPayments
+    from agent.domain.blocks.payment_settlement import PaymentSettlement
 
 
 def assemble_blocks(site: StationState) -> Blocks:
     """Put the blocks in order: the state of the boards first, because all others read it; the screen last, because it
     shows what the others have changed."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
-    authorization = AuthorizationBlock(site, choice, early)
+    settlement, card_payments = _payment_blocks(site, choice)
+    authorization = AuthorizationBlock(
+        site, choice, early, lambda token: any(p.is_token_used_up(token) for p in card_payments)
+    )
     latches, lock = FaultLatching(site), CableLock(site)
     clearing = FaultReset(site, latches)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
-    settlement, card_payments, is_paying = _payment_blocks(site, choice)
-    webpay = WebPayments(site)
+    connection, webpay = BackendConnectionBlock(site), WebPayments(site)
     return Blocks(
         (
             BoardStateBlock(site),
             Metrology(site),
-            SettingsBlock(site),
+            SettingsBlock(site, connection.value_checks() | costs.value_checks() | webpay.value_checks()),
             SecurityEventsBlock(site),
-            BackendConnectionBlock(site),
+            connection,
             Certificates(site),
             lists,
             choice,
@@ -101,7 +106,9 @@ def assemble_blocks(site: StationState) -> Blocks:
             UserFeedback(site),
             Display(
                 site,
-                lambda evse: authorization.is_authorizing_at(evse) or is_paying(evse),
+                lambda evse: (
+                    authorization.is_authorizing_at(evse) or any(p.is_checking_payment(evse) for p in card_payments)
+                ),
                 costs.message_for,
                 webpay.idle_screen_values,
             ),
@@ -112,15 +119,14 @@ def assemble_blocks(site: StationState) -> Blocks:
 
 def _payment_blocks(
     site: StationState, choice: OutletSelection
-) -> tuple[tuple[object, ...], tuple[object, ...], Callable[[EvseId], bool]]:
-    """Return the settlement, whose bill the screen shows; the card payments, which use the language of the screen; and
-    whether a bank is being asked. Most stations have no terminal."""
+) -> tuple[tuple[PaymentSettlement, ...], tuple[CardPayments, ...]]:
+    """Return the settlement, whose bill the screen shows, and the card payments, which use the language of the screen.
+    Most stations have no terminal."""
     if site.terms is None:
-        return (), (), lambda evse: False
+        return (), ()
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.payment_table import PaymentJournal
 
     journal = PaymentJournal(site.terms, site.io_s)
-    card_payments = CardPayments(site, journal, choice)
-    return (PaymentSettlement(site, journal),), (card_payments,), card_payments.is_checking_payment
+    return (PaymentSettlement(site, journal),), (CardPayments(site, journal, choice),)

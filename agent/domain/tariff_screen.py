@@ -92,7 +92,7 @@ def tariff_values(site: StationState, tariff: Tariff, now: Moment) -> Values:
         return values | _rate_values("tariff_", rates[0], tariff)
     if now.utc_s is None:
         return {}
-    plan = tariff.start_usage(local_offset(site.settings, now.utc_s, site.zone)).plan
+    plan = tariff.start_usage(local_offset(site.settings, now.utc_s, site.collaborators.local_offset)).plan
     at_ms = round(now.utc_s * 1000)
     here = rates[plan.window_at(at_ms)]
     values |= _rate_values("tariff_", here, tariff)

@@ -5,13 +5,15 @@ calls it. Values travel as text in OCPP; here they are typed."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from agent.model.fastclass import frozen
 from agent.model.types import FEATURE_PROFILES
 
 Value: TypeAlias = bool | int | str | tuple[str, ...]
+ValueChecks: TypeAlias = dict[str, Callable[[Value], bool]]
+"""Of settings that more than their range is asked of, by name: may this value be set?"""
 
 MEASURANDS = (
     "Current.Import",

@@ -53,9 +53,10 @@ from agent.domain.orders import (
 )
 from agent.domain.session_records import Session
 from agent.domain.station import assemble_blocks
-from agent.domain.variables import Settings, Value
+from agent.domain.variables import Value
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Lamp, Moment, Reading, Screen, Stamp, Token, Verdict
+from tests.support.domain_state import station_state
 
 A, B, C = Token("04A1B2C3"), Token("04D4E5F6"), Token("0477889900AABB")
 CARD_A, CARD_B = A.value.casefold(), B.value.casefold()
@@ -123,9 +124,9 @@ def make_site(
     evses: int = 1, settings: Mapping[str, Value] | None = None, tethered: bool = False, **options: Any
 ) -> StationState:
     numbers = iter(range(1, 10**6))
-    return StationState(
-        evses={n: EvseRecord(n, tethered=tethered) for n in range(1, evses + 1)},
-        settings=Settings(settings),
+    return station_state(
+        {n: EvseRecord(n, tethered=tethered) for n in range(1, evses + 1)},
+        settings,
         **{"new_id": lambda: f"s{next(numbers)}", **options},
     )
 

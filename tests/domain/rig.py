@@ -36,7 +36,7 @@ from agent.domain.events import (
     TokenAuthorized,
     UnlockTried,
 )
-from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.evse import EvseRecord, SessionState
 from agent.domain.faults import GRACE_S, LASTING_S, blocks_charging
 from agent.domain.messages import (
     BILLED,
@@ -68,9 +68,9 @@ from agent.domain.orders import (
 )
 from agent.domain.requests import BackendRequest, ResetRequest
 from agent.domain.station import assemble_blocks
-from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
+from tests.support.domain_state import station_state
 
 GOOD, FRIEND, STRANGER, BAD = (Token(v) for v in ("04AAAAAA", "04BBBBBB", "04CCCCCC", "04DDDDDD"))
 VERDICTS = {
@@ -205,10 +205,10 @@ class Rig:
     # --- life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.site = StationState(
-            evses={n: self._evse(n) for n in self.outlets},
+        self.site = station_state(
+            {n: self._evse(n) for n in self.outlets},
             feed_a=self.config.feed_a,
-            settings=Settings(self.config.settings),
+            settings=self.config.settings,
             links=self.links,
             new_id=lambda: next(self.names),
             free_vending=self.config.free_vending,

@@ -21,6 +21,7 @@ from agent.domain.events import (
 from agent.domain.network_profiles import NetworkProfiles
 from agent.domain.orders import Persist, Reconnect, Response
 from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
+from agent.model.fastclass import replace
 from tests.domain.playbook import LINK, Playbook, forgotten, kept
 from tests.support.simulated_station import CAMPAIGN
 
@@ -38,11 +39,15 @@ def cold(profile: int = 1, file: BackendConfig | None = None, roots: int = 1, **
     file = file or BackendConfig(HOST, profile, password=True, certificate=True)
     given = {LINK: file}
     settings = {"security_profile": file.profile}
-    return Playbook(given=given, settings=settings, roots=lambda: roots, online=False, **more).skip()
+    return Playbook(given=given, settings=settings, count_csms_roots=lambda: roots, online=False, **more).skip()
+
+
+def trust_one_root(play: Playbook) -> None:
+    play.site.collaborators = replace(play.site.collaborators, count_csms_roots=lambda: 1)
 
 
 def dialled(play: Playbook) -> ConnectionProfile:
-    return play.site.access(LINK)
+    return play.site.network_profiles[LINK].profile_in_turn
 
 
 def connect(play: Playbook) -> Playbook:
@@ -208,7 +213,7 @@ def test_only_upward_and_only_with_what_it_needs(file: BackendConfig, roots: int
 def test_what_was_installed_counts_too() -> None:
     play = station(file=BackendConfig(HOST, 0), roots=0)
     assert change(play, authorization_key=KEY, security_profile="2")["security_profile"] == "Rejected"
-    play.site.roots = lambda: 1
+    trust_one_root(play)
     assert change(play, security_profile="3") == {"security_profile": "Rejected"}
     play >> CertificateReady(LINK, "id1") << Persist << Reconnect(LINK)
     assert change(play, security_profile="3") == {"security_profile": "Accepted"}
@@ -404,7 +409,7 @@ def test_a_profile_is_not_ordered_without_what_it_needs() -> None:
     play = station(file=BackendConfig(HOST, 1, password=True), roots=0)
     network(play, 2, "wss://new.example", 2)
     assert change(play, network_priority="2,1") == {"network_priority": "Rejected"}
-    play.site.roots = lambda: 1
+    trust_one_root(play)
     network(play, 3, "wss://new.example", 3)
     assert change(play, network_priority="3,1") == {"network_priority": "Rejected"}
     assert change(play, network_priority="2,1") == {"network_priority": "RebootRequired"}
@@ -424,7 +429,7 @@ def test_a_second_backend_may_not_change_how_the_station_connects() -> None:
     assert play.unclaimed[-1] == Response("owner", "q", "Rejected")
     play.skip()
     change(play, authorization_key=KEY)
-    assert play.site.access("owner") == ConnectionProfile(profile=0)
+    assert play.site.network_profiles["owner"].profile_in_turn == ConnectionProfile(profile=0)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from agent.domain.certificate_orders import (
 from agent.domain.certificates import CertificateUse, HashData, InstalledCertificate
 from agent.domain.events import ClockTrusted, Connected, RequestReceived, TimeCame
 from agent.domain.messages import CertificateSigningWanted
+from agent.domain.network_profiles import NetworkProfiles
 from agent.domain.orders import Order, Reconnect, Response, Send
 from agent.domain.requests import (
     BackendRequest,
@@ -183,7 +184,13 @@ def test_another_backend_brings_no_certificate_and_no_root() -> None:
 
 
 def connected(play: Playbook, certificate: str, wanted: str = "") -> Playbook:
-    play.site.access = lambda link: ConnectionProfile(1, "", 3, "", wanted or certificate)
+    """``wanted``: what is dialled next, also after this connection."""
+    in_turn, route = ConnectionProfile(1, "", 3, "", wanted or certificate), play.site.network_profiles[LINK]
+
+    class Wanting(NetworkProfiles):
+        profile_in_turn = property(lambda self: in_turn)
+
+    play.site.network_profiles = {LINK: Wanting(route.given)}
     return play >> Connected(LINK, ConnectionProfile(1, "", 3, "", certificate))
 
 

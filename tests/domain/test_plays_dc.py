@@ -30,11 +30,11 @@ from agent.domain.orders import AuthorizeToken, Send, SetLimit, SetRelease
 from agent.domain.requests import DeviceReportRequest, RemoteStartRequest
 from agent.domain.session.common import SETTLE_S
 from agent.domain.tariff import Tariff, parse_rate
-from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, REFUSED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
+from tests.support.domain_state import station_state
 
 ONE_PHASE = Schedule(Unit.W, (Period(0, 100_000.0, 1),), None, UTC0_S)
 MOST_W, LEAST_W, V3 = 150_000.0, 1500.0, 690.0
@@ -60,7 +60,7 @@ def play_of(
 
     def site() -> StationState:
         evses = {e.number: e for e in (outlet(), *others)}
-        return StationState(evses, Settings(settings or {}), new_id=lambda: f"s{next(numbers)}", **more)
+        return station_state(evses, settings, new_id=lambda: f"s{next(numbers)}", **more)
 
     beside = {e.number: EvseTraits(tethered=e.tethered) for e in others}
     play = Play(site=site, traits=traits, state=AT_REST)

@@ -26,6 +26,7 @@ from agent.domain.messages import ChargingState
 from agent.domain.requests import SetVariablesRequest
 from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.domain.terminal_messages import CommitPayment, VoidPayment
+from agent.model.fastclass import replace
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_cost import ask
@@ -171,7 +172,7 @@ def test_the_wall_clock_is_the_stations() -> None:
     windows = tuple(Window(tuple(range(7)), a, b, Rates(D(kwh))) for a, b, kwh in ((0, 600, "0.1"), (600, 0, "0.2")))
     p = play(Tariff(windows=windows))
     assert tag(p)["kwh_micro"] == 100_000
-    p.site.zone = lambda utc_s: LocalOffset(120)
+    p.site.collaborators = replace(p.site.collaborators, local_offset=lambda utc_s: LocalOffset(120))
     p.feed(SituationChanged(1))
     assert tag(p)["kwh_micro"] == 200_000
     ask(p, SetVariablesRequest({"time_offset": "+01:00"}))

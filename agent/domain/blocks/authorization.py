@@ -11,7 +11,7 @@ which card after card is refused pauses (``card_rate_limit.py``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.domain.admission import group_may_charge, why_closed_for
 from agent.domain.authorization_cache import AuthorizationCache
@@ -54,8 +54,16 @@ _REFUSAL_DETAIL = {
 
 
 class AuthorizationBlock:
-    def __init__(self, site: StationState, choice: OutletSelection, early: StartupTaps) -> None:
+    def __init__(
+        self,
+        site: StationState,
+        choice: OutletSelection,
+        early: StartupTaps,
+        is_token_used_up: Callable[[Token], bool] = lambda token: False,
+    ) -> None:
+        """``is_token_used_up``: a bank card's payment has this token, which may begin nothing."""
         self._site, self._outlet_selection, self._startup_taps = site, choice, early
+        self._is_token_used_up = is_token_used_up
         self._rate_limit = CardRateLimit(site)
         self.cache = AuthorizationCache(site.settings)
         self._pending: dict[str, Pending] = {}
@@ -134,7 +142,7 @@ class AuthorizationBlock:
             return
         if event.token is None:
             yield CardRefused(evse.number, event.reason or "unreadable")
-        elif len(event.token.value) > self._site.max_token_length():
+        elif len(event.token.value) > self._site.collaborators.max_token_length():
             yield CardRefused(evse.number, "too_long")
         elif self._has_pending_authorization(evse) and not self._is_owner_card(evse, event.token):
             return
@@ -444,8 +452,10 @@ class AuthorizationBlock:
             and request.token.type is TokenType.NO_AUTHORIZATION
             and why_closed_for(self._site, evse, request.token)
         )
-        too_long = len(request.token.value) > self._site.max_token_length()
-        wrong = too_long or master or self._is_profile_impossible(request.profile) or self._site.used_up(request.token)
+        too_long = len(request.token.value) > self._site.collaborators.max_token_length()
+        wrong = (
+            too_long or master or self._is_profile_impossible(request.profile) or self._is_token_used_up(request.token)
+        )
         if evse is None or nobody or wrong:
             yield reply("Rejected")
             return

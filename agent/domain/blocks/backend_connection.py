@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.backend_connection import BackendConfig, ConnectFailure, ConnectionProfile, NetworkProfile
+from agent.domain.backend_connection import BackendConfig, ConnectFailure, NetworkProfile
 from agent.domain.events import (
     CertificateReady,
     Connected,
@@ -23,7 +23,7 @@ from agent.domain.network_profiles import NetworkProfiles, belongs_to_station_fi
 from agent.domain.orders import Persist, Reconnect, WakeMe
 from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.security_events import SecurityEvent
-from agent.domain.variables import VARIABLES, Value, format_value
+from agent.domain.variables import VARIABLES, Value, ValueChecks, format_value
 from agent.model.types import Moment
 
 SLOTS_MAX = 3
@@ -49,19 +49,18 @@ class BackendConnectionBlock:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._first_link = site.links[0] if site.links else ""
-        self._routes = {link: NetworkProfiles(site.given.get(link, BackendConfig())) for link in site.links}
+        site.network_profiles |= {link: NetworkProfiles(site.given.get(link, BackendConfig())) for link in site.links}
+        self._routes = site.network_profiles
         for route in self._routes.values():
             route.slots = {1: NetworkProfile("", route.given.profile)}
             route.set = dict(route.slots)
         self._station_file_values = {name: site.settings[name] for name in LEARNT}
-        site.access = self._current_access
-        site.judges |= {
+
+    def value_checks(self) -> ValueChecks:
+        return {
             "security_profile": self._may_raise_security_profile,
             "network_priority": self._may_set_network_priority,
         }
-
-    def _current_access(self, link: str) -> ConnectionProfile:
-        return self._routes[link].profile_in_turn
 
     # --- start ---------------------------------------------------------------------------------------------------
 
@@ -214,7 +213,7 @@ class BackendConnectionBlock:
     def _has_credentials_for(self, route: NetworkProfiles, profile: int) -> bool:
         """True if password, root and certificate are there as this security profile needs them."""
         key = route.given.password or bool(self._site.settings.text_value("authorization_key"))
-        root = self._site.roots() > 0
+        root = self._site.collaborators.count_csms_roots() > 0
         certificate = route.given.certificate or bool(route.certificate)
         return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)
 

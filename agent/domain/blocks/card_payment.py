@@ -76,7 +76,6 @@ class CardPayments:
         self._last_ending_cards: dict[EvseId, tuple[str, float]] = {}
         """By terminal: the mark of the card that has ended a session there, and until when it
         begins none."""
-        site.used_up = self._used_up
 
     # --- the offer ---------------------------------------------------------------------------------------------------
 
@@ -107,7 +106,7 @@ class CardPayments:
         yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, why), now)
 
     def _create_payment(self, terminal: EvseId, now: Moment) -> OfferPayment:
-        site, id_ = self._site, self._site.new_id()
+        site, id_ = self._site, self._site.collaborators.new_id()
         prefix = self._journal.terms.prefix
         token = Token(payment_reference(prefix, id_), TokenType(site.settings.text_value("payment_token_type")))
         p = Payment(id_, terminal, token, self._journal.terms.amount_cents, now.stamp, language=site.language)
@@ -334,7 +333,7 @@ class CardPayments:
     def _record_unknown_payment(self, event: PaymentApproved, now: Moment) -> Payment:
         """Record money that is held without a request of ours (any more). It gets a record of its
         own, to be released."""
-        id_ = self._site.new_id()
+        id_ = self._site.collaborators.new_id()
         token = Token(payment_reference(self._journal.terms.prefix, id_), TokenType.LOCAL)
         p = self._journal.payments[id_] = Payment(id_, event.terminal, token, 0, now.stamp, utc_s=now.utc_s)
         return p
@@ -419,7 +418,7 @@ class CardPayments:
         else:
             yield from self._show_agreed_price(p)
 
-    def _used_up(self, token: Token) -> bool:
+    def is_token_used_up(self, token: Token) -> bool:
         p = self._journal.payment_of_token(token)
         return p is not None and p.state is not PayState.AUTHORIZED
 

@@ -162,8 +162,10 @@ class Certificates:
     def confirm_used_certificate(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         """Keep the certificate that works and drop the one before. If only the previous one works,
         it is renewed tomorrow, unless it comes from the station file."""
-        access, wanted = event.access, self._site.access(event.link) if event.link == self._link else None
-        if access.profile != 3 or wanted is None or access.certificate != wanted.certificate:
+        if event.link != self._link:
+            return
+        access, wanted = event.access, self._site.network_profiles[event.link].profile_in_turn
+        if access.profile != 3 or access.certificate != wanted.certificate:
             return  # a connection from before a change
         if self._own_certificate.id and access.certificate != self._own_certificate.id:
             self._own_certificate.renew_utc_s = (now.utc_s or 0.0) + DAY_S if access.certificate else 0.0

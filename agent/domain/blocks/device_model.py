@@ -31,7 +31,7 @@ class DeviceModel:
             "problem": any(e["problem"] for e in evses.values()),
             "list": site.local_list,
             "profiles": site.profiles(),
-            "certificates": site.certificates(),
+            "certificates": site.collaborators.count_trusted_roots(),
         }
         sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}

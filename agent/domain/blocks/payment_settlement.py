@@ -107,7 +107,8 @@ class PaymentSettlement:
         if p.state is PayState.AUTHORIZED:
             assert p.tariff is not None  # agreed at the authorization
             utc_s = clock_s(now)
-            usage = p.tariff.start_usage(local_offset(self._site.settings, utc_s, self._site.zone))
+            here = local_offset(self._site.settings, utc_s, self._site.collaborators.local_offset)
+            usage = p.tariff.start_usage(here)
             p.usage, p.evse = usage.advance_to(utc_s, session.start_wh, None, now.stamp), evse.number
             yield from self._journal.apply_payment_event(
                 p, PaymentSessionBegun(p.id, session.id, session.start_wh), now

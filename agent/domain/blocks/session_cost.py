@@ -34,7 +34,7 @@ from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import CostUpdatedRequest, DriverMessageRequest
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session_records import Session
-from agent.domain.variables import OFFLINE_PRICES, Value
+from agent.domain.variables import OFFLINE_PRICES, Value, ValueChecks
 from agent.model.fastclass import replace
 from agent.model.types import MessageContent, Moment, Token
 
@@ -51,7 +51,9 @@ class SessionCosts:
         self._site = site
         self._driver_messages: dict[str, tuple[MessageContent, ...]] = {}
         self._open_sessions: dict[int, Session] = {}
-        site.judges |= {name: self._price_check_for(name) for name in OFFLINE_PRICES}
+
+    def value_checks(self) -> ValueChecks:
+        return {name: self._price_check_for(name) for name in OFFLINE_PRICES}
 
     def _price_check_for(self, name: str) -> Callable[[Value], bool]:
         """Return a check of a price setting. Where the backend's default price is the ad-hoc price,

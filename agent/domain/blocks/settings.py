@@ -12,13 +12,14 @@ from agent.domain.local_time import parse_utc_seconds
 from agent.domain.orders import Persist
 from agent.domain.requests import GetVariablesRequest, SetVariablesRequest
 from agent.domain.transaction import TxPoint
-from agent.domain.variables import VARIABLES, Variable, WrongValue, format_value, parse_value
+from agent.domain.variables import VARIABLES, ValueChecks, Variable, WrongValue, format_value, parse_value
 from agent.model.types import Moment
 
 
 class SettingsBlock:
-    def __init__(self, site: StationState) -> None:
-        self._site = site
+    def __init__(self, site: StationState, value_checks: ValueChecks) -> None:
+        """``value_checks``: of the blocks that own these settings."""
+        self._site, self._value_checks = site, value_checks
 
     @handles_events(Started)
     def restore_settings(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -69,7 +70,7 @@ class SettingsBlock:
         sensed = any(e.bay_sensor for e in self._site.evses.values())
         if isinstance(value, tuple) and TxPoint.BAY in value and not sensed:
             return "Rejected"
-        judge = self._site.judges.get(variable.name)
-        if judge is not None and not judge(value):
+        check = self._value_checks.get(variable.name)
+        if check is not None and not check(value):
             return "Rejected"
         return "RebootRequired" if variable.reboot else "Accepted"

@@ -26,7 +26,7 @@ from agent.domain.evse import EvseRecord, ServiceState, StationState
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
 from agent.domain.orders import WakeMe
 from agent.domain.requests import WebPaymentFailedRequest, WebPaymentStartedRequest
-from agent.domain.variables import OUTLETS_MOST, Value
+from agent.domain.variables import OUTLETS_MOST, Value, ValueChecks
 from agent.domain.web_payment import (
     VERSION,
     WebPaymentConfig,
@@ -61,10 +61,13 @@ class Code:
 class WebPayments:
     def __init__(self, site: StationState) -> None:
         self._site, self._payment_plan = site, site.web_payment
-        for number in (STATION, *site.evses):
-            site.judges[f"web{number}_{_TEMPLATE}"] = self._is_valid_template
-            site.judges[f"qr{number}_url"] = self._is_valid_address
-        site.judges["receipt_url"] = self._is_valid_receipt_url
+
+    def value_checks(self) -> ValueChecks:
+        checks: ValueChecks = {"receipt_url": self._is_valid_receipt_url}
+        for number in (STATION, *self._site.evses):
+            checks[f"web{number}_{_TEMPLATE}"] = self._is_valid_template
+            checks[f"qr{number}_url"] = self._is_valid_address
+        return checks
 
     @property
     def payment_plan(self) -> WebPaymentConfig:

@@ -41,7 +41,7 @@ class WebPaymentEstimate:
         if event.trigger == TriggerReason.TX_RESUMED and (tariff.windows or tariff.minute or tariff.occupancy):
             return
         utc_s = clock_s(now)
-        usage = tariff.start_usage(local_offset(self._site.settings, utc_s, self._site.zone))
+        usage = tariff.start_usage(local_offset(self._site.settings, utc_s, self._site.collaborators.local_offset))
         self._usages[event.evse] = tariff, usage.advance_to(utc_s, session.start_wh, None, now.stamp)
         yield from self._show_estimate(evse, session.id)
 

@@ -154,7 +154,7 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         yield from begin_session(s, evse, event, now)
         return
     session = Session(
-        id=evse.tx.id if evse.tx else evse.signing or s.new_id(),
+        id=evse.tx.id if evse.tx else evse.signing or s.collaborators.new_id(),
         evse=evse.number,
         token=right.token,
         started=reading.at,

@@ -31,7 +31,7 @@ def signing_at_begin(s: StationState, evse: EvseRecord, now: Moment) -> Signing 
     grant, present = evse.authorization, evse.meter.present
     if grant is None or present is None or not present.signs:
         return None
-    evse.signing = s.new_id()
+    evse.signing = s.collaborators.new_id()
     return signing_instructions(
         evse.signing,
         False,

@@ -92,7 +92,7 @@ def open_transaction(
     at, meter_wh = (reading.at, reading.energy_wh) if reading else (now.stamp, 0)
     evse.tx_asked = ""
     evse.tx = tx = Transaction(
-        id=s.new_id(),
+        id=s.collaborators.new_id(),
         evse=evse.number,
         started=at,
         start_wh=meter_wh,

@@ -1,0 +1,24 @@
+"""What the domain asks of the rest of the program. Each function answers at once and waits for no device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.domain.local_time import LocalOffset
+from agent.model.fastclass import frozen
+
+
+@frozen
+class Collaborators:
+    """Handed in by the composition root by name, and never replaced."""
+
+    new_id: Callable[[], str] = lambda: "session"
+    """Makes the id of a session, of a transaction that begins before it, or of a card payment."""
+    local_offset: Callable[[float], LocalOffset] = lambda utc_s: LocalOffset()
+    """The wall clock of the station file's time zone at this time."""
+    max_token_length: Callable[[], int] = lambda: 36
+    """What the version in use can carry."""
+    count_trusted_roots: Callable[[], int] = lambda: 0
+    """How many roots are installed, of any use."""
+    count_csms_roots: Callable[[], int] = lambda: 0
+    """How many roots of central systems can be trusted: installed ones and those of the station file."""
