@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from agent import __version__
 from agent.assembly.dialects import backend_and_dialects
 from agent.domain.backend_connection import BackendConfig
-from agent.domain.evse import EvseRecord
+from agent.domain.certificates import CertificateUse
+from agent.domain.collaborators import Collaborators
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.local_time import LocalOffset
 from agent.domain.metrology import MeterWatch
 from agent.domain.orders import Order
@@ -33,6 +37,7 @@ from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, Stati
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
     from agent.domain.payment import PaymentTerms
+    from agent.services.keys.key_store import KeyStore
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -264,6 +269,59 @@ def wall_clock(file: StationFile, facts: Mapping[str, Any] = MappingProxyType({}
     if file.payment is not None or any(t is not None for t in tariffs) or facts.get("payment"):
         preload_time_zone(file.station.timezone)
     return lambda utc_s: LocalOffset(*next_offset_change(utc_s, file.station.timezone))
+
+
+def initial_state(
+    file: StationFile,
+    facts: Mapping[str, Mapping[str, Any]],
+    collaborators: Collaborators,
+    clock_rate: float,
+    boot_reason: str,
+) -> StationState:
+    """Return the state of a station that starts. Raises ``SettingsError``."""
+    station, settings = file.station, initial_settings(file)
+    return StationState(
+        evses=initial_evses(file, float(settings.int_value("nominal_voltage_v"))),
+        settings=settings,
+        links=tuple(b.name for b in file.backends),
+        given={b.name: backend_config(b) for b in file.backends},
+        collaborators=collaborators,
+        version=__version__,
+        io_s=max(1.0, clock_rate),
+        feed_a=station.max_a,
+        free_vending=station.free_vending,
+        resume_within_s=station.resume_within_s,
+        languages=station.languages,
+        language=station.languages[0] if station.languages else "en",
+        number=station.number or station.id,
+        hotline=station.hotline,
+        price_line=station.price_line,
+        qr_url=station.qr_url,
+        web_payment=web_plan(file),
+        terms=startup_payment_terms(file, facts),
+        **power_times(file),
+        updater=file.updater is not None,
+        boot_reason=boot_reason,
+    )
+
+
+def domain_collaborators(
+    file: StationFile, facts: Mapping[str, Any], keys: KeyStore, max_token_length: Callable[[], int]
+) -> Collaborators:
+    """Return what the domain may ask of the rest of the program."""
+    return Collaborators(
+        new_id=new_session_id,
+        local_offset=wall_clock(file, facts),
+        max_token_length=max_token_length,
+        count_trusted_roots=keys.count_trusted_roots,
+        count_csms_roots=lambda: len(keys.trusted_pems(CertificateUse.CSMS_ROOT)),
+    )
+
+
+def new_session_id() -> str:
+    """Return a random UUID (2.x transaction ids have at most 36 characters)."""
+    text = os.urandom(16).hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseId, EvseRecord]:

@@ -18,17 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.assembly.dialects import backend_and_dialects, installed_transports
-from agent.assembly.domain_setup import (
-    backend_config,
-    initial_evses,
-    initial_settings,
-    power_times,
-    record_signing,
-    startup_payment_terms,
-    stranded_payments,
-    wall_clock,
-    web_plan,
-)
+from agent.assembly.domain_setup import domain_collaborators, initial_state, record_signing, stranded_payments
 from agent.assembly.files import (
     UPDATER_FIRST_S,
     booting_firmware,
@@ -39,10 +29,7 @@ from agent.assembly.files import (
 )
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import station_snapshot
-from agent.domain.certificates import CertificateUse
-from agent.domain.collaborators import Collaborators
 from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
-from agent.domain.evse import StationState
 from agent.domain.metrology import identity_from_record
 from agent.domain.orders import Order, ReadMeter, Restart, Send, Shutdown
 from agent.domain.station import assemble_blocks
@@ -90,12 +77,6 @@ class Options:
     clock_scale: Scale | None = None
 
 
-def new_session_id() -> str:
-    """Return a random UUID (2.x transaction ids have at most 36 characters)."""
-    text = os.urandom(16).hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-
-
 class Station:
     """One running station with all its parts. ``await run()`` returns the exit code."""
 
@@ -113,7 +94,8 @@ class Station:
         )
         self._boot_reason = self._find_boot_reason()
         self._key_store = key_store_of(file)
-        self.site = self._make_site()
+        handed_in = domain_collaborators(file, facts, self._key_store, self._max_token_length)
+        self.site = initial_state(file, facts, handed_in, self.clock.rate, self._boot_reason)
         self.engine = Engine(assemble_blocks(self.site), store, self.clock)
         self.engine.restart = self._restart_or_shut_down
         self.mask = LogMask()
@@ -142,37 +124,8 @@ class Station:
         folder = Path(given) if given else self.file.station.state_dir
         return self.file.station.status_socket or folder / "status.sock"
 
-    def _make_site(self) -> StationState:
-        station, settings = self.file.station, initial_settings(self.file)
-        return StationState(
-            evses=initial_evses(self.file, float(settings.int_value("nominal_voltage_v"))),
-            settings=settings,
-            links=tuple(b.name for b in self.file.backends),
-            given={b.name: backend_config(b) for b in self.file.backends},
-            collaborators=Collaborators(
-                new_id=new_session_id,
-                local_offset=wall_clock(self.file, self._facts),
-                max_token_length=lambda: next((link.max_token_length for link in self.links.values()), 36),
-                count_trusted_roots=self._key_store.count_trusted_roots,
-                count_csms_roots=lambda: len(self._key_store.trusted_pems(CertificateUse.CSMS_ROOT)),
-            ),
-            version=__version__,
-            io_s=max(1.0, self.clock.rate),
-            feed_a=station.max_a,
-            free_vending=station.free_vending,
-            resume_within_s=station.resume_within_s,
-            languages=station.languages,
-            language=station.languages[0] if station.languages else "en",
-            number=station.number or station.id,
-            hotline=station.hotline,
-            price_line=station.price_line,
-            qr_url=station.qr_url,
-            web_payment=web_plan(self.file),
-            terms=startup_payment_terms(self.file, self._facts),
-            **power_times(self.file),
-            updater=self.file.updater is not None,
-            boot_reason=self._boot_reason,
-        )
+    def _max_token_length(self) -> int:
+        return next((link.max_token_length for link in self.links.values()), 36)
 
     def _make_link(self, backend: Backend) -> Link:
         config = LinkConfig(

@@ -56,13 +56,11 @@ def assemble_blocks(site: StationState) -> Blocks:
     shows what the others have changed."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
     settlement, card_payments = _payment_blocks(site, choice)
-    authorization = AuthorizationBlock(
-        site, choice, early, lambda token: any(p.is_token_used_up(token) for p in card_payments)
-    )
-    latches, lock = FaultLatching(site), CableLock(site)
-    clearing = FaultReset(site, latches)
+    used_up, checking = [p.is_token_used_up for p in card_payments], [p.is_checking_payment for p in card_payments]
+    authorization = AuthorizationBlock(site, choice, early, lambda token: any(is_used(token) for is_used in used_up))
+    latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
+    clearing, webpay = FaultReset(site, latches), WebPayments(site)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
-    connection, webpay = BackendConnectionBlock(site), WebPayments(site)
     return Blocks(
         (
             BoardStateBlock(site),
@@ -106,9 +104,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             UserFeedback(site),
             Display(
                 site,
-                lambda evse: (
-                    authorization.is_authorizing_at(evse) or any(p.is_checking_payment(evse) for p in card_payments)
-                ),
+                lambda evse: authorization.is_authorizing_at(evse) or any(is_checked(evse) for is_checked in checking),
                 costs.message_for,
                 webpay.idle_screen_values,
             ),

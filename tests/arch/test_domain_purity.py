@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from agent.assembly.domain_setup import wall_clock
 from agent.assembly.station import Options, Station
+from agent.domain.collaborators import Collaborators
 from agent.domain.events import (
     BoardOpened,
     CablePlugged,
@@ -31,6 +32,7 @@ from agent.domain.functional_block import Blocks
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import AuthorizeToken, Order, ReadMeter
 from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.fastclass import field_specs
 from agent.model.types import AuthorizationStatus, MeterIdentity, Moment, Reading, Token, Verdict
 from agent.ports import zone
 from agent.services.store.store import Store
@@ -46,7 +48,9 @@ CARD = Token("04A1B2C3")
 HANDED_IN = {
     "new_id": "random numbers of the operating system; no file, cannot fail or wait",
     "max_token_length": "a figure of the link's version",
-    "zone": "arithmetic on a time zone that is in memory; a station with prices has loaded it at the start",
+    "local_offset": "arithmetic on a time zone that is in memory; a station with prices has loaded it at the start",
+    "count_trusted_roots": "reads the folder of the roots, when a backend asks for the device model",
+    "count_csms_roots": "reads the folder of the roots, when a backend sets a security profile",
 }
 """Functions that the composition root hands to the domain. A new one does no I/O: it becomes an order otherwise."""
 OUTSIDE = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "tempfile.", "urllib.")
@@ -169,9 +173,10 @@ async def test_functions_from_outside_are_known(tmp_path: Path) -> None:
     file = parse_station_file(STATION, tmp_path / "station.toml")
     store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
     try:
-        site = Station(file, Options(), store, {})._make_site()
+        site = Station(file, Options(), store, {}).site
     finally:
         await store.close()
-    values = {name: getattr(site, name) for name in type(site).__slots_all__}  # type: ignore[attr-defined]
+    assert set(field_specs(Collaborators)) == set(HANDED_IN)
+    values = {name: getattr(site, name) for name in field_specs(type(site))}
     outside = {n for n, v in values.items() if callable(v) and not str(v.__module__).startswith("agent.domain.")}
-    assert outside == set(HANDED_IN)
+    assert outside == set(), "it belongs to Collaborators"
