@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import grimp
+import pytest
 
 from tests.support.busy_machine import stretched
 
@@ -32,3 +36,27 @@ def test_a_broken_contract_is_found(tmp_path: Path) -> None:
     )
     assert judged.returncode == 1
     assert "agent.heart -> drivers" in judged.stdout
+
+
+def import_circle(*packages: str) -> list[str]:
+    """Return the modules of one circle of imports, in the order in which they import each other; [] if there is none.
+    Imports for the type checker alone do not count: they are not carried out."""
+    graph = grimp.build_graph(*packages, cache_dir=None, exclude_type_checking_imports=True)
+    try:
+        TopologicalSorter({m: graph.find_modules_directly_imported_by(m) for m in graph.modules}).prepare()
+    except CycleError as found:
+        return list(found.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert import_circle("agent", "drivers") == []
+
+
+def test_a_circle_of_imports_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, other in (("first", "second"), ("second", "third"), ("third", "first")):
+        (tmp_path / "ring").mkdir(exist_ok=True)
+        (tmp_path / "ring" / "__init__.py").write_text("")
+        (tmp_path / "ring" / f"{name}.py").write_text(f"import ring.{other}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert set(import_circle("ring")) == {"ring.first", "ring.second", "ring.third"}
