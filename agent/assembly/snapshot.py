@@ -49,7 +49,7 @@ def station_snapshot(station: Station) -> dict[str, Any]:
             "link": "up" if link and link.is_up else "down",
             "ocpp": link.ocpp_version if link else None,
             "boot": link.boot_status if link else None,
-            **({"trouble": link.connect_error} if link and link.connect_error else {}),
+            **(_error_fields(link.connect_error) if link and link.connect_error else {}),
         },
         "ready": station.ready,
         "store": {
@@ -57,7 +57,7 @@ def station_snapshot(station: Station) -> dict[str, Any]:
             "ailing": station.store.disk_problem or None,
             "lost": station.store.lost or None,
         },
-        "devices": [{"name": k.name, "open": k.open, "trouble": k.trouble} for k in station.hands.supervisors],
+        "devices": [{"name": k.name, "open": k.open, **_error_fields(k.trouble)} for k in station.hands.supervisors],
         **({"sinks": station.sinks.status_summary()} if station.sinks else {}),
         "evses": [_evse_snapshot(station, e, link) for e in station.site.evses.values()],
     }
@@ -66,11 +66,13 @@ def station_snapshot(station: Station) -> dict[str, Any]:
 def _evse_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any]:
     show, set_lamp = station.hands.newest_level(Show, evse.number), station.hands.newest_level(SetLamp, evse.number)
     screen = show.screen if show is not None else None
+    reported = link.reported_statuses.get(evse.number) if link else None
     return {
         "number": evse.number,
         "screen": str(screen.name) if screen else None,
         "lamp": str(set_lamp.lamp) if set_lamp is not None else None,
-        "told": link.reported_statuses.get(evse.number) if link else None,
+        "reported": reported,
+        "told": reported,
         "session": _session_snapshot(station, evse, link),
         "last_session": _last_session_snapshot(station, evse, link),
         "latched": sorted(evse.latched & (KEPT | JAMS)),
@@ -87,8 +89,13 @@ def _metrology_snapshot(evse: EvseRecord) -> dict[str, Any]:
         "mid_year": watch.policy.mid_year,
         "certificate": watch.policy.certificate or None,
         "meter": {**identity_to_record(meter), "step_wh": meter.register_step_wh, "mid": meter.mid} if meter else None,
-        "trouble": watch.trouble,
+        **_error_fields(watch.trouble),
     }
+
+
+def _error_fields(error: str | None) -> dict[str, Any]:
+    """Return an error under its name and under the older one of version 1 of the control API."""
+    return {"error": error, "trouble": error}
 
 
 def _session_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:

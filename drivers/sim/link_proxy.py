@@ -99,7 +99,8 @@ class LinkProxy:
             self._abort_connections()
 
     def condition_picture(self) -> dict[str, Any]:
-        return asdict(self.condition) | ({"trouble": self.trouble} if self.trouble else {})
+        """Return the condition. ``trouble`` is the older name of ``error`` in version 1 of the control API."""
+        return asdict(self.condition) | ({"error": self.trouble, "trouble": self.trouble} if self.trouble else {})
 
     def _abort_connections(self) -> None:
         for writer in list(self._ways):

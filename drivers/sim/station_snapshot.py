@@ -69,7 +69,7 @@ def station_picture(
 
 
 def _merge_evse(truth: Json, own: Json, last_session: Json | None) -> Json:
-    known = {key: own.get(key) for key in ("screen", "told", "session", "code")}
+    known = {key: own.get(key) for key in ("screen", "reported", "told", "session", "code")}
     return {**truth, **known, "last_session": last_session, "latched": own.get("latched") or []}
 
 
@@ -102,8 +102,8 @@ def _describe_outage(before: Json, after: Json, links: Mapping[str, Json]) -> It
     """Describe an outage once, unless the control API has cut the link."""
     road = next(iter(links.values()), {})
     cut = not road.get("up", True) or road.get("stall") or road.get("loss", 0) >= 1
-    if after.get("trouble") and not before.get("trouble") and not cut:
-        why = f"{after['url']}: {road['trouble']}" if road.get("trouble") else after["trouble"]
+    if after.get("error") and not before.get("error") and not cut:
+        why = f"{after['url']}: {road['error']}" if road.get("error") else after["error"]
         yield f"backend: no connection, {why}"
         yield (
             "backend: the station works off-line and keeps trying; is the central system running, and is the address "
@@ -112,10 +112,10 @@ def _describe_outage(before: Json, after: Json, links: Mapping[str, Json]) -> It
 
 
 def _describe_evse(before: Json, after: Json) -> Iterator[str]:
-    told, told_before = after.get("told") or {}, before.get("told") or {}
-    if told and told != told_before:
-        error = told.get("error")
-        yield str(told.get("status")) + (f", {error}" if error and error != "NoError" else "")
+    reported, reported_before = after.get("reported") or {}, before.get("reported") or {}
+    if reported and reported != reported_before:
+        error = reported.get("error")
+        yield str(reported.get("status")) + (f", {error}" if error and error != "NoError" else "")
     session, session_before = after.get("session") or {}, before.get("session") or {}
     if session_before and session_before.get("id") != session.get("id"):
         yield from _describe_session_end(after.get("last_session") or {}, session_before["id"])

@@ -25,10 +25,12 @@ async def charge(station: Simulated) -> list[dict[str, Any]]:
     await station.post("/evses/1/plug", {})
     await station.until_evse(lambda e: e["told"]["status"] == "Preparing")
     await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
-    await station.until_evse(lambda e: e["told"]["status"] == "Charging" and e["session"]["transaction_id"])
+    await station.until_evse(lambda e: e["reported"]["status"] == "Charging" and e["session"]["transaction_id"])
     await station.until_evse(lambda e: e["session"]["energy_wh"] >= 10)
     await station.post("/cards/tap", {"uid": CARD, "evse": 1, "hold_s": 1})
-    await station.until_evse(lambda e: e["told"]["status"] == "Finishing" and not e["locked"])
+    await station.until_evse(
+        lambda e: e["reported"] == e["told"] and e["told"]["status"] == "Finishing" and not e["locked"]
+    )
     await station.post("/evses/1/unplug", {"side": "station"})
     await station.until_evse(lambda e: e["told"]["status"] == "Available" and e["session"] is None)
     await station.until(lambda p: p["agent"]["queue"] == 0)
