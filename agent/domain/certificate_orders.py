@@ -1,4 +1,4 @@
-"""What is ordered of keys and certificates, and what comes back (``services/keys/orders.py``)."""
+"""Define the orders of keys and certificates, and the events that answer them (``services/keys/orders.py``)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from agent.model.fastclass import frozen
 
 @frozen
 class PkiOrder(Order):
-    """``job``: the event that answers the order has the same one."""
+    """An order of keys or certificates. The event that answers it has the same ``job``."""
 
     job: str
 
 
 @frozen
 class MakeRequest(PkiOrder):
-    """A new key, and a signing request of it for this organisation; ``RequestMade`` comes back."""
+    """Make a key, and a signing request of it for this organisation. ``RequestMade`` comes back."""
 
     organisation: str
 
 
 @frozen
 class TakeChain(PkiOrder):
-    """Is this a chain (PEM) for a key of ours, for this station, signed by whom we trust, valid at ``utc_s``? Then it
-    is kept. ``ChainTaken`` comes back."""
+    """Keep this chain (PEM) if it is for a key of this station, and valid. ``ChainTaken`` comes back.
+
+    It has to name this station, to be signed by a trusted authority, and to be valid at ``utc_s``.
+    """
 
     chain: str = field(repr=False)
     utc_s: float | None = None
@@ -37,7 +39,7 @@ class TakeChain(PkiOrder):
 
 @frozen
 class InstallRoot(PkiOrder):
-    """``most``: so many roots may be installed. ``RootInstalled`` comes back."""
+    """Install a root. At most ``most`` roots may be installed. ``RootInstalled`` comes back."""
 
     use: CertificateUse
     certificate: str = field(repr=False)
@@ -47,7 +49,7 @@ class InstallRoot(PkiOrder):
 
 @frozen
 class DeleteRoot(PkiOrder):
-    """``spare_last``: not the last root of central systems. ``RootDeleted`` comes back."""
+    """Delete a root; with ``spare_last`` not the last one of central systems. ``RootDeleted`` comes back."""
 
     named: HashData
     spare_last: bool = False
@@ -55,14 +57,14 @@ class DeleteRoot(PkiOrder):
 
 @frozen
 class ListRoots(PkiOrder):
-    """``RootsListed`` comes back."""
+    """List the roots of these uses. ``RootsListed`` comes back."""
 
     uses: tuple[CertificateUse, ...]
 
 
 @frozen
 class KeepCertificates(Order):
-    """Of the station's own certificates only these are still needed."""
+    """Keep only these of the station's own certificates: the others are not needed any more."""
 
     certificates: tuple[str, ...]
 
@@ -72,21 +74,24 @@ class KeepCertificates(Order):
 
 @frozen
 class PkiEvent(Event):
-    """Answer to the ``PkiOrder`` of this job. ``why``: one line for a technician, "" where all is well."""
+    """Answer to the ``PkiOrder`` of this job. ``why`` is one line for a technician, or "" if nothing is wrong."""
 
     job: str
 
 
 @frozen
 class RequestMade(PkiEvent):
-    """``csr`` "": no key could be written."""
+    """A key and its signing request were made. ``csr`` is "" if no key could be written."""
 
     csr: str
 
 
 @frozen
 class ChainTaken(PkiEvent):
-    """``certificate``: what ``PkiPort.client`` calls it. Times are UTC seconds since 1970."""
+    """A chain was taken, or refused (``why``). Times are UTC seconds since 1970.
+
+    ``certificate``: the name of the certificate in ``PkiPort.client_certificate``.
+    """
 
     certificate: str = ""
     begins_utc_s: float = 0.0
@@ -96,7 +101,7 @@ class ChainTaken(PkiEvent):
 
 @frozen
 class RootInstalled(PkiEvent):
-    """``status``: InstallCertificateStatusEnumType."""
+    """A root was installed, or refused (``why``). ``status``: InstallCertificateStatusEnumType."""
 
     status: str
     why: str = ""
@@ -104,19 +109,21 @@ class RootInstalled(PkiEvent):
 
 @frozen
 class RootDeleted(PkiEvent):
-    """``status``: DeleteCertificateStatusEnumType."""
+    """A root was deleted, or kept. ``status``: DeleteCertificateStatusEnumType."""
 
     status: str
 
 
 @frozen
 class RootsListed(PkiEvent):
+    """The roots that are trusted for the uses of the order."""
+
     roots: tuple[InstalledCertificate, ...] = ()
 
 
 @frozen
 class SigningAnswered(Event):
-    """The backend will (or will not) have our signing request signed."""
+    """The backend has accepted, or rejected, the signing request of the station."""
 
     link: str
     accepted: bool
@@ -124,4 +131,4 @@ class SigningAnswered(Event):
 
 @frozen
 class SigningWanted(Event):
-    """A certificate of the station's own shall be signed: the backend asks for it, or the present one is old."""
+    """A certificate of the station's own is to be signed: the backend asks for it, or the present one is old."""

@@ -1,6 +1,7 @@
-"""Words that every room shares. Base units, the unit in the name; values are frozen and compare by content.
+"""Define the types that every room shares.
 
-Vocabulary follows OCPP 2.1 (part 2, appendices) where it has a word. What a board says is in ``board.py``.
+Quantities are in base units, and their names contain the unit. Values are frozen and compare by content. The words are
+those of OCPP 2.1 (part 2, appendices) where it has one. The state that a board reports is in ``board.py``.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, OneLine, OneOf
 
 EvseId: TypeAlias = int
-"""1..n in the order of the station file; 0 speaks of the station as a whole."""
+"""1 to n in the order of the station file. 0 names the station as a whole."""
 
 STATION: EvseId = 0
 
 
 @frozen
 class Stamp:
-    """An instant as it was known when it happened: which boot of the kernel, and seconds of CLOCK_BOOTTIME in it.
+    """An instant as it was known when it happened: the boot of the kernel, and seconds of CLOCK_BOOTTIME in it.
 
-    It becomes UTC only when a message leaves (``services/clock.py``): an event before the first contact with the
-    backend has no trustworthy wall-clock time, but always a stamp.
+    It becomes UTC only when a message leaves (``services/clock.py``). An event before the first contact with the
+    backend has no trustworthy wall-clock time, but it always has a stamp.
     """
 
     boot: int
@@ -40,7 +41,7 @@ class Stamp:
 
 @frozen
 class Moment:
-    """Now, as the domain gets it: a stamp, and UTC (seconds since 1970) if the clock is trusted."""
+    """The present time, as the domain gets it: a stamp, and UTC (seconds since 1970) if the clock is trusted."""
 
     stamp: Stamp
     utc_s: float | None = None
@@ -58,7 +59,7 @@ FEATURE_PROFILES = (
     "SmartCharging",
     "FirmwareManagement",
 )
-"""OCPP 1.6 6.1; what is offered (``features_off`` of the station file takes some away)."""
+"""Feature profiles of OCPP 1.6 (section 6.1) that are offered. ``features_off`` of the station file removes some."""
 
 
 # --- who ---------------------------------------------------------------------------------------------------------
@@ -78,8 +79,10 @@ class TokenType(StrEnum):
     NO_AUTHORIZATION = "NoAuthorization"
 
     def has_form_of(self, text: str) -> bool:
-        """Whether an identifier of this type may be written like this (2.0.1 part 2, IdTokenEnumType). ``Central``,
-        ``KeyCode``, ``Local`` and ``DirectPayment`` have no form; ``NoAuthorization`` is empty."""
+        """Return whether an identifier of this type may be written like this (2.0.1 part 2, IdTokenEnumType).
+
+        ``Central``, ``KeyCode``, ``Local`` and ``DirectPayment`` may have any form. ``NoAuthorization`` is empty.
+        """
         form = _TOKEN_FORMS.get(self.value)
         return form is None or re.fullmatch(form, text) is not None
 
@@ -95,30 +98,36 @@ _TOKEN_FORMS = {
 
 @frozen
 class Token:
-    """What identifies a driver. ``value`` is passed on unchanged (1-36 characters)."""
+    """The identifier of a driver. ``value`` is passed on unchanged (1 to 36 characters)."""
 
     value: str
     type: TokenType = TokenType.ISO14443
 
     def __repr__(self) -> str:
-        return f"Token({self.masked_value()!r}, {self.type.value})"  # a repr ends in tracebacks and logs
+        return f"Token({self.masked_value()!r}, {self.type.value})"  # a repr ends up in tracebacks and logs
 
     @classmethod
     def of_text(cls, text: str, type_: TokenType, otherwise: TokenType) -> Token:
-        """What a reader has read: of the type that the station file expects where the text has its form."""
+        """Return the token that a reader has read.
+
+        It has the type that the station file expects (``type_``) if the text has the form of that type.
+        """
         return cls(text, type_ if type_.has_form_of(text) else otherwise)
 
     def matches_token(self, other: Token) -> bool:
-        """OCPP's identifiers are case-insensitive (CiString); how a token was read does not make it another one."""
+        """Return whether this is the same token.
+
+        Identifiers of OCPP are case-insensitive (CiString). The way in which a token was read makes no difference.
+        """
         return self.value.casefold() == other.value.casefold()
 
     def masked_value(self) -> str:
-        """For logs and screens: the last four characters at most."""
+        """Return a text for logs and screens, with the last four characters at most."""
         return "…" + self.value[-4:] if len(self.value) > 6 else "…"
 
 
 FREE_TOKEN = Token("FREE", TokenType.NO_AUTHORIZATION)
-"""No user: energy for every vehicle that is plugged in."""
+"""The token of free vending: it names no user, and every vehicle that is plugged in gets energy."""
 
 
 class AuthorizationStatus(StrEnum):
@@ -137,7 +146,7 @@ class AuthorizationStatus(StrEnum):
 
 
 class Judge(StrEnum):
-    """Who has decided that a driver may charge here."""
+    """The party that has decided that a driver may charge here."""
 
     NOBODY = ""
     AUTHORIZE = "Authorize"
@@ -150,14 +159,15 @@ class Judge(StrEnum):
 
 @frozen
 class Verdict:
-    """What the backend (or a list) says of a token. ``expires_utc_s``: when it stops being true; ``group``: the
-    token of its group (``parentIdTag`` of 1.x, ``groupIdToken`` of 2.x); ``evses``: where alone it holds (2.x), empty:
-    everywhere."""
+    """The decision of the backend, or of a list, about a token."""
 
     status: AuthorizationStatus
     group: str | None = None
+    """The token of its group: ``parentIdTag`` of 1.x, ``groupIdToken`` of 2.x."""
     expires_utc_s: float | None = None
+    """When the decision stops being valid."""
     evses: tuple[EvseId, ...] = ()
+    """The only EVSEs where it is valid (2.x). Empty: all of them."""
 
     def holds_at(self, evse: EvseId) -> bool:
         return not self.evses or evse in self.evses
@@ -172,12 +182,13 @@ class Verdict:
 
 @frozen
 class MessageContent:
-    """A text of the backend for a driver (MessageContentType of OCPP 2.x). ``language``: RFC 5646, "" if it was not
-    said; ``format``: MessageFormatEnumType (``UTF8``, ``ASCII``, ``URI``, ``HTML``)."""
+    """A text of the backend for a driver (MessageContentType of OCPP 2.x)."""
 
     content: str
     language: str = ""
+    """A tag of RFC 5646. "": the backend named none."""
     format: str = "UTF8"
+    """MessageFormatEnumType: ``UTF8``, ``ASCII``, ``URI``, ``HTML``."""
 
 
 # --- energy ------------------------------------------------------------------------------------------------------
@@ -185,27 +196,28 @@ class MessageContent:
 
 @frozen
 class SignedReading:
-    """A signed record of a transaction, byte for byte as its maker wrote it: never parsed, never
-    rewritten. ``public_key``: DER as hexadecimal digits, "" if it is known elsewhere. ``maker``:
-    "meter", or "station" for the aid to integrity that the agent makes where no meter signs."""
+    """A signed record of a transaction, byte for byte as its maker wrote it. It is never parsed and never rewritten."""
 
     data: str
     encoding: str = "OCMF"
     method: str = "ECDSA-secp256r1-SHA256"
     public_key: str = ""
+    """The hexadecimal digits of its DER form. "": it is known elsewhere."""
     maker: str = "meter"
+    """``meter``, or ``station`` for the aid to integrity that the agent makes where no meter signs."""
 
 
 @frozen
 class Reading:
-    """One look at a meter. ``energy_wh`` is the lifetime import register, floored: the only number that is billed.
+    """The values of a meter, read together.
 
-    Per-phase tuples are L1, L2, L3 (one or three entries, empty = not measured). ``at`` is when it was read: a
-    value that was not read again is never published with a newer stamp.
+    Tuples with a value per phase are in the order L1, L2, L3. They have one or three entries; empty: not measured.
     """
 
     at: Stamp
+    """When it was read. A value that was not read again is never published with a newer stamp."""
     energy_wh: int
+    """The lifetime import register, rounded down. It is the only number that is billed."""
     power_w: float | None = None
     voltage_v: tuple[float, ...] = ()
     current_a: tuple[float, ...] = ()
@@ -217,12 +229,12 @@ class Reading:
     offered_a: float | None = None
     offered_w: float | None = None
     signed: SignedReading | None = None
-    """What the meter itself signed: of the transaction that ends with this reading; with one that begins, what it still
-    had of the transaction that was ``owed``."""
+    """The record that the meter itself has signed, of the transaction that ends with this reading. With a reading that
+    begins a transaction: the record that the meter still had of the transaction that was ``owed``."""
     record_due: bool = False
-    """The meter has a record of the transaction that ends, and it is not to be had yet."""
+    """The meter has a record of the transaction that ends, but cannot deliver it yet."""
     dc: bool = False
-    """Direct current: one voltage, one current, no phase."""
+    """Direct current: there is one voltage, one current and no phase."""
 
 
 class ReadingContext(StrEnum):
@@ -240,39 +252,42 @@ class ReadingContext(StrEnum):
 
 @frozen
 class MeterIdentity:
-    """Who the meter is. ``serial`` is pinned at commissioning: a changed one bills nothing.
-    ``classes``: the accuracy classes (Directive 2014/32/EU, annex V) that this model is sold in;
-    ``mid``: the meter says that it is of the MID variant (None: no register says so); ``doubts``:
-    facts of the driver's own description that are not proven; ``signs``: it signs transactions that
-    it is given (``Signing``); ``reset``: what is known to set its count back."""
+    """The identity of a meter, and what is known of its model."""
 
     vendor: str = ""
     model: str = ""
     serial: str = ""
+    """It is pinned at commissioning. A meter with another one bills nothing."""
     firmware: str = ""
     register_step_wh: float = 1.0
     classes: tuple[str, ...] = ()
+    """The accuracy classes (Directive 2014/32/EU, annex V) that this model is sold in."""
     mid: bool | None = None
+    """The meter reports that it is of the MID variant. None: no register shows it."""
     doubts: tuple[str, ...] = ()
+    """Facts of the driver's own description that are not proven."""
     signs: bool = False
+    """It signs the transactions that it is given (``Signing``)."""
     reset: str = ""
+    """What is known to set its count back."""
 
 
 @frozen
 class MeterPolicy:
-    """What the station file demands of a meter. ``accuracy_class``: A, B or C, as on its label; "" demands nothing and
-    leaves the strict rules of ``domain/metrology.py`` off, those of plausibility only where nothing is sold.
-    ``mid_year``: the year of its MID marking; ``certificate``: of a DC meter without one, the reference of its EN
-    50470-4 certificate. ``serial``: the meter that was put into service. ``firmware``: the versions that the
-    certificate names."""
+    """What the station file demands of a meter."""
 
     accuracy_class: Annotated[str, OneOf(("A", "B", "C", ""))] = ""
+    """A, B or C, as on its label. "" demands nothing and switches the strict rules of ``domain/metrology.py`` off. The
+    rules of plausibility are then off only where nothing is sold."""
     mid_year: Annotated[int, Between(2006, 2100, "the year of the MID marking")] | None = None
     certificate: OneLine = ""
+    """The reference of the EN 50470-4 certificate of a DC meter that has no MID marking."""
     serial: OneLine = ""
+    """The serial number of the meter that was put into service."""
     firmware: tuple[OneLine, ...] = ()
+    """The versions that the certificate names."""
     sells: bool = False
-    """The outlet has an ad-hoc price: made of the file's prices, no key of the meter's table."""
+    """The outlet has an ad-hoc price. It follows from the prices of the file, and is no key of the meter's table."""
 
     @property
     def declares_class(self) -> bool:
@@ -280,34 +295,36 @@ class MeterPolicy:
 
     @property
     def checks_plausibility(self) -> bool:
-        """Only what can be true is believed: of a declared class, and wherever something is sold."""
+        """Whether only plausible readings are believed: with a declared class, and wherever something is sold."""
         return self.declares_class or self.sells
 
 
 @frozen
 class Limit:
-    """Wanted upper bound. ``current_a`` per phase; below 6 A (IEC 61851-1 knows nothing between 0 and 6 A) it means
-    *pause*. ``power_w`` is what counts at a DC outlet. ``None`` = no bound of ours."""
+    """The upper bound that the agent wants. None: the agent wants no bound."""
 
     current_a: float | None = None
+    """Per phase. Below 6 A it means *pause*: IEC 61851-1 knows nothing between 0 and 6 A."""
     phases: int | None = None
     power_w: float | None = None
+    """The bound of a DC outlet."""
 
 
 @frozen
 class Supply:
-    """What feeds the station. ``mains``: the grid is there; ``backup``: a back-up supply carries
-    the board without it (None: unknown)."""
+    """What feeds the station."""
 
     mains: bool
+    """The grid is there."""
     backup: bool | None = None
+    """A back-up supply carries the board without the grid. None: unknown."""
 
 
 # --- what can be wrong -------------------------------------------------------------------------------------------
 
 
 class Fault(StrEnum):
-    """What can be wrong, in the station's own words; ``domain/faults.py`` says what follows from each."""
+    """What can be wrong, in the station's own words. ``domain/faults.py`` has the consequences of each."""
 
     EMERGENCY_STOP = "EmergencyStop"
     GROUND_FAILURE = "GroundFailure"
@@ -350,7 +367,7 @@ class Fault(StrEnum):
     WEAK_SIGNAL = "WeakSignal"
     RESET_FAILURE = "ResetFailure"
     INTERNAL_ERROR = "InternalError"
-    # ChargeX/INL minimum required error codes by their full name, for boards that report them
+    # the minimum required error codes of ChargeX/INL by their full names, for boards that report them
     MREC1 = "MREC1ConnectorLockFailure"
     MREC2 = "MREC2GroundFailure"
     MREC3 = "MREC3HighTemperature"
@@ -369,7 +386,7 @@ class Fault(StrEnum):
     MREC24 = "MREC24ConnectorVoltageHigh"
     MREC25 = "MREC25BrokenLatch"
     MREC26 = "MREC26CutCable"
-    # after the others: the bits of the simulated wiring follow this order
+    # it comes last: the bits of the simulated wiring follow this order
     OTHER_ERROR = "OtherError"
 
 
@@ -394,15 +411,19 @@ class ScreenName(StrEnum):
 
 @frozen
 class Screen:
-    """What the display of an EVSE has to say. Numbers travel raw (``energy_wh`` 812, ``since_s`` 65): the display
-    words them in ``language`` from ``config/texts``. ``detail`` is a key of the texts, never a sentence. ``acts``
-    counts what a person has done here: on a display of several outlets the one of the newest act comes first."""
+    """What the display of an EVSE has to show.
+
+    Numbers travel raw (``energy_wh`` 812, ``since_s`` 65). The display puts them into words of ``language`` from
+    ``config/texts``.
+    """
 
     name: ScreenName
     language: str = "fr"
     detail: str = ""
+    """A key of the texts, never a sentence."""
     values: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     acts: int = 0
+    """How often a person has done something here. A display of several outlets shows that of the newest act first."""
 
     def __hash__(self) -> int:
         return hash((self.name, self.language, self.detail, tuple(sorted(self.values.items()))))
@@ -418,10 +439,11 @@ class Lamp(StrEnum):
 
 @frozen
 class Light:
-    """What a lamp shall show. ``percent``: of its full brightness."""
+    """What a lamp is to show."""
 
     lamp: Lamp
     percent: int = 100
+    """Of its full brightness."""
 
 
 class Sign(StrEnum):

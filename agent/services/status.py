@@ -1,9 +1,9 @@
-"""The status socket: what the agent believes, for the page, the control API and a technician.
+"""Serve the status socket: it shows the state of the agent to the page, the control API and a technician.
 
-A unix stream socket (0660). Versioned JSON lines: on connect the newest OCPP frames (a ring, bounded in number and in
-bytes) and one picture; then each frame, and the picture whenever it changed, at most ten times a second. A line of the
-watcher, ``{"v": 1, "type": "ask", "ask": NAME, ...}``, gets one line of type ``answer``; after the one to ``picture``
-it has the present picture.
+The socket is a unix stream socket with mode 0660, and carries versioned JSON lines. A watcher that connects gets the
+newest OCPP frames (a ring, bounded in number and in bytes) and one picture. Then it gets each frame, and the picture
+whenever it has changed, at most ten times a second. A line of the watcher, ``{"v": 1, "type": "ask", "ask": NAME,
+...}``, gets one line of type ``answer``. After the answer to ``picture`` the watcher has the present picture.
 """
 
 from __future__ import annotations
@@ -31,19 +31,23 @@ VERSION = 1
 RING = 2000
 RING_BYTES = 4 * 1024 * 1024
 OVERHEAD_BYTES = 250
-"""Of one frame in the ring, beside its text."""
+"""What one frame of the ring costs in memory beside its text."""
 FRAME_BYTES = 16 * 1024
-"""UTF-8 bytes of one traced frame; what is longer is cut, and says so."""
+"""The most UTF-8 bytes of one traced frame. A longer frame is cut, and a note in it shows that."""
 GREETING = 16
-"""Frames of the ring that are written at once to a new watcher."""
+"""This many frames of the ring are written at once to a new watcher."""
 COALESCE_S = 0.1
 BACKLOG_BYTES = 4 * 1024 * 1024
 
 
 class StatusSocket:
-    """``picture`` builds the present snapshot. Call ``mark_changed()`` when it may have changed, ``add_frame(...)``
-    for a frame.
-    ``asks``: name of a question -> who answers it. ``still``: inside of it nothing that is shown is half done."""
+    """The socket at ``path``.
+
+    ``picture`` builds the present snapshot. Call ``mark_changed()`` when it may have changed, and ``add_frame(...)``
+    for each frame.
+    ``asks``: the name of a question -> the function that answers it.
+    ``still``: inside of this context nothing that is shown is half done.
+    """
 
     def __init__(self, path: Path, picture: Callable[[], dict[str, Any]], utc_s: Callable[[], float | None]) -> None:
         self._path = path
@@ -96,8 +100,10 @@ class StatusSocket:
 
     @property
     def frame_lines(self) -> Iterator[bytes]:
-        """The newest frames of now, oldest first, as a watcher gets them; each is written when it is asked for, in any
-        thread."""
+        """The newest frames of now, oldest first, as the lines that a watcher gets.
+
+        Each line is written when it is asked for. That may happen in any thread.
+        """
         return map(_frame_line, tuple(self._frames))
 
     def mark_changed(self) -> None:
@@ -105,8 +111,11 @@ class StatusSocket:
             self._handle = asyncio.get_running_loop().call_later(COALESCE_S, self._send_due_snapshot)
 
     async def _answer_snapshot(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Send the snapshot at once: a watcher that waits a tenth of a second could miss what a backend knows already.
-        The one that is due is sent all the same: the change that it is about may be still to come."""
+        """Send the snapshot at once.
+
+        A watcher that waits a tenth of a second could miss what a backend knows already. The snapshot that is due is
+        sent all the same, because the change that it is due for may be still to come.
+        """
         async with self.still():
             self._send_snapshot()
         return {}
@@ -128,9 +137,9 @@ class StatusSocket:
             await self._greet_watcher(writer)
             while line := await reader.readline():
                 writer.write(_json_line("answer", await self._answer_question(line)))
-                await writer.drain()  # who does not read is not asked again
+                await writer.drain()  # a watcher that does not read gets no further answer
         except (OSError, ValueError):
-            pass  # the watcher died, or sent more than a line may have: its business
+            pass  # the watcher died, or its line was too long: that concerns the watcher only
         finally:
             self._newcomers.discard(writer)
             self._clients.discard(writer)
@@ -147,20 +156,23 @@ class StatusSocket:
         return await self.asks[name](question)
 
     async def _greet_watcher(self, writer: asyncio.StreamWriter) -> None:
-        """The ring at the watcher's own pace: it is no backlog. A very slow one misses what the ring lost meanwhile."""
+        """Send the ring at the watcher's own pace, so that it is no backlog.
+
+        A very slow watcher misses the frames that the ring has lost meanwhile.
+        """
         told = 0
         while told < self._count:
             batch = list(islice((f for f in self._frames if f[0] > told), GREETING))
             writer.writelines(_frame_line(frame) for frame in batch)
             told = batch[-1][0]
             await writer.drain()
-        self._send_snapshot()  # all have the same one: a change back to an older one is a change for each of them
+        self._send_snapshot()  # all watchers have the same one, so a change back to it is a change for each of them
         writer.write(self._last)
         self._newcomers.discard(writer)
         self._clients.add(writer)
 
     def _write_line(self, client: asyncio.StreamWriter, line: bytes) -> None:
-        """A watcher that does not read is cut off: it must not cost memory."""
+        """Write a line, and cut off a watcher that does not read: it must not cost memory."""
         if client.transport.get_write_buffer_size() > BACKLOG_BYTES:
             self._clients.discard(client)
             client.transport.abort()
@@ -173,7 +185,7 @@ def _json_line(kind: str, body: dict[str, Any]) -> bytes:
 
 
 def _frame_weight(frame: Frame) -> int:
-    """In the worst case: a character may be four bytes in memory."""
+    """Return the bytes that a frame takes in memory in the worst case: a character may take four."""
     return OVERHEAD_BYTES + len(frame[5]) * (1 if frame[5].isascii() else 4)
 
 

@@ -1,7 +1,7 @@
-"""Carries out what the domain orders of files: fetch, check and install firmware, send logs.
+"""Carry out what the domain orders of files: fetch, check and install firmware, send logs.
 
-One thing at a time of each kind; each order is answered by its event, whatever happens: a job that fails in a way that
-was not expected is a failed job. All heavy imports wait for the first order.
+One order of each kind is carried out at a time. Its event answers each order, whatever happens: a job that fails in a
+way that was not expected is a failed job. All heavy imports wait for the first order.
 """
 
 from __future__ import annotations
@@ -48,19 +48,26 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 UPDATER_S = 60.0
-"""So long an installation waits for an updater that cannot be opened."""
+"""An installation waits this long for an updater that cannot be opened."""
 
 Parts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
-"""What belongs into the archive of this order. Called on the event loop, where it takes what is there now, quickly;
-what it returns is called beside the loop and makes the contents of it: name -> content."""
+"""Collects what belongs into the archive of an order.
+
+It is called on the event loop, where it quickly takes what is there now. It returns a function, which is called beside
+the loop and makes the contents: name -> content.
+"""
 
 Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-"""Begins a task: the station's in its ``TaskGroup``."""
+"""Begins a task. The station begins it in its ``TaskGroup``."""
 
 
 class FileOrders:
-    """``folder``: where files lie while they are on their way. ``roots``: PEM texts of the authorities that may sign
-    firmware. ``ca``: further authorities (PEM file) for file servers, beside the system's."""
+    """The orders of files. Firmware and logs each have a queue.
+
+    ``folder``: files lie there while they are on their way.
+    ``roots``: returns the PEM texts of the authorities that may sign firmware.
+    ``ca``: a PEM file of further authorities for file servers, beside those of the system.
+    """
 
     def __init__(
         self,
@@ -79,7 +86,7 @@ class FileOrders:
         self._going: dict[str, TransferControl] = {}
         self.updater: UpdaterSupervisor | None = None
         self.known = asyncio.Event()
-        """The updater has said what runs, or could not."""
+        """Set when the updater has reported which firmware runs, or could not."""
         self._beginnings: dict[type[Order], Callable[[Any], None]] = {
             JudgeSigner: self._begin_judging,
             FetchFirmware: self._begin_fetching,
@@ -100,7 +107,7 @@ class FileOrders:
         return self._folder / "firmware"
 
     def accept_order(self, order: Order) -> None:
-        """Begin one of ``orders``."""
+        """Begin an order of one of the classes in ``orders``."""
         if not self._closed:
             self._beginnings[type(order)](order)
 
@@ -140,8 +147,10 @@ class FileOrders:
     def _start_in_turn(
         self, before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None], failed: Event | None
     ) -> asyncio.Task[None]:
-        """After the one before, in the order in which they were ordered. ``failed`` answers the order where the work
-        ends in a way that was not expected."""
+        """Begin a task that does its work after the task ``before`` has ended.
+
+        ``failed`` answers the order if the work ends in a way that was not expected.
+        """
 
         async def in_turn() -> None:
             if before is not None:
@@ -161,7 +170,7 @@ class FileOrders:
             going.stop_transfer()
 
     def close(self) -> None:
-        """The process ends: what is on its way stops and is done again after the start."""
+        """Stop what is on its way, because the process ends. It is done again after the next start."""
         self._closed = True
         for job in list(self._going):
             self._stop_transfer(job)
@@ -255,7 +264,10 @@ def _pack_parts(pack: Callable[[Path, Mapping[str, bytes]], None], file: Path, p
 
 
 class UpdaterSupervisor(DeviceSupervisor):
-    """The system updater. What it cannot do now it does when it can be opened, within ``UPDATER_S``."""
+    """The system updater.
+
+    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``.
+    """
 
     fault = Fault.INTERNAL_ERROR
 
@@ -268,7 +280,7 @@ class UpdaterSupervisor(DeviceSupervisor):
         self.version = ""
 
     def _ignore_event(self, event: Event) -> None:
-        """A station without its updater charges as well as with it: no fault of any EVSE."""
+        """Raise no fault of an EVSE: a station without its updater charges as well as with it."""
 
     def install_firmware(self, job: str, file: Path) -> None:
         loop = asyncio.get_running_loop()
@@ -321,8 +333,10 @@ class UpdaterSupervisor(DeviceSupervisor):
 
 
 async def _without_defect(work: Awaitable[T]) -> T:
-    """What an updater does beyond its contract is a failed job too: no firmware is worth the sessions that run. Raises
-    ``DeviceError``."""
+    """Return the result of the work. Raise ``DeviceError`` for every failure.
+
+    What an updater does beyond its contract is a failed job too: no firmware is worth the sessions that run.
+    """
     try:
         return await work
     except DeviceError:

@@ -1,5 +1,8 @@
-"""Firmware signatures (OCPP 1.6 security whitepaper 4.6; 2.x L01.FR.12): who may sign, and did they. Each function
-returns why not, or ""."""
+"""Check firmware signatures: who may sign, and whether they did.
+
+The rules are in section 4.6 of the security whitepaper of OCPP 1.6, and in L01.FR.12 of OCPP 2.x. Each check returns
+the reason for a refusal, or "" if there is none.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,11 @@ CHUNK = 1024 * 1024
 
 
 def signer_problem(certificate: str, roots: list[bytes]) -> str:
-    """Is it a certificate of one of these authorities, directly or by the chain that comes with it, and
-    for signing? An authority signs much else: clients, servers."""
+    """Return why this certificate must not sign firmware, or "".
+
+    One of these authorities has to have issued it, directly or through the chain that comes with it. The certificate
+    has to be meant for signing programs, because an authority also issues certificates of clients and servers.
+    """
     from agent.services.keys import x509_certificates
 
     try:
@@ -29,7 +35,10 @@ def signer_problem(certificate: str, roots: list[bytes]) -> str:
 
 
 def signature_problem(file: Path, certificate: str, signature: str) -> str:
-    """SHA-256 over the whole file; RSA with PSS (any salt length) or PKCS#1 v1.5, or ECDSA."""
+    """Return why the signature does not fit the file, or "".
+
+    The signature covers the SHA-256 of the whole file. It is RSA with PSS (any salt length) or PKCS#1 v1.5, or ECDSA.
+    """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -52,13 +61,16 @@ def signature_problem(file: Path, certificate: str, signature: str) -> str:
             return f"keys of this kind are not spoken ({type(key).__name__})"
     except InvalidSignature:
         return "these bytes were not signed with this key"
-    except (ValueError, UnsupportedAlgorithm) as e:  # a key too short for the digest, a curve that is not spoken
+    except (ValueError, UnsupportedAlgorithm) as e:  # the key is too short, or its curve is not supported
         return f"with this key nothing can be checked ({e})"
     return ""
 
 
 def _verify_rsa(key: Any, said: bytes, digest: bytes) -> None:
-    """Raises ``InvalidSignature``. PSS is what the standard wants; plain tools make PKCS#1 v1.5, as safe for this."""
+    """Verify an RSA signature. Raise ``InvalidSignature`` if it does not fit.
+
+    The standard demands PSS. Plain tools make PKCS#1 v1.5, which is as safe for this purpose.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding

@@ -1,9 +1,14 @@
-"""Keys and certificates of the station, as files (decision 12): a file is complete or not there, whatever happens.
+"""Keep the keys and certificates of the station as files (decision 12).
 
-``ID.key`` a private key, ``ID.pem`` the chain that belongs to it (ID: the SHA-256 of the public key, shortened),
-``csms-FINGERPRINT.pem`` and ``manufacturer-FINGERPRINT.pem`` installed roots. Roots that the station file names are
-trusted, listed and deleted like installed ones; ``csms-FINGERPRINT.withdrawn`` is left where one of them was deleted.
-All work blocks; ``services/keys/orders.py`` does one thing at a time, beside the event loop.
+A file is complete or it does not exist, whatever happens meanwhile. These files are in the folder:
+
+* ``ID.key`` is a private key. ``ID`` is the shortened SHA-256 of its public key.
+* ``ID.pem`` is the certificate chain that belongs to this key.
+* ``csms-FINGERPRINT.pem`` and ``manufacturer-FINGERPRINT.pem`` are installed root certificates.
+* ``csms-FINGERPRINT.withdrawn`` marks that a root of the station file was deleted.
+
+Roots that the station file names are trusted, listed and deleted like installed ones. All methods block.
+``services/keys/orders.py`` calls them one at a time, beside the event loop.
 """
 
 from __future__ import annotations
@@ -33,24 +38,28 @@ WITHDRAWN = ".withdrawn"
 
 @frozen
 class NamedFiles:
-    """PEM files that the station file names: ``roots`` by what they are for, ``own``: client certificates."""
+    """PEM files that the station file names."""
 
     roots: tuple[tuple[CertificateUse, Path], ...] = ()
+    """Root certificates, each with its use."""
     own: tuple[Path, ...] = ()
+    """Client certificates."""
 
 
 @frozen
 class Taken:
-    """A chain that was taken: the id of its key, and until when it is valid. ``why``: why it was not."""
+    """The outcome of taking a certificate chain."""
 
     id: str = ""
+    """The id of the key that the chain belongs to."""
     begins_utc_s: float = 0.0
     expires_utc_s: float = 0.0
     why: str = ""
+    """Why the chain was refused, or ""."""
 
 
 class KeyStore:
-    """``folder``: ``state_dir/pki``. ``named``: what the station file names."""
+    """The files in ``folder`` (``state_dir/pki``), and those that the station file names (``named``)."""
 
     def __init__(self, folder: Path, named: NamedFiles | None = None) -> None:
         self._folder, self._named = folder, named or NamedFiles()
@@ -72,7 +81,7 @@ class KeyStore:
         )
 
     def installed_files(self, use: CertificateUse) -> tuple[Path, ...]:
-        """PEM files that a backend has installed."""
+        """Return the PEM files that a backend has installed for this use."""
         names = sorted(n for n in self._names if n.startswith(HEADS[use]) and n.endswith(".pem"))
         return tuple(self._folder / n for n in names)
 
@@ -86,11 +95,11 @@ class KeyStore:
         return (self._folder / names[0], self._folder / names[1]) if self._names.issuperset(names) else None
 
     def count_trusted_roots(self) -> int:
-        """How many roots are trusted."""
+        """Return how many roots are trusted."""
         return sum(len(self.trusted_pems(use)) for use in CertificateUse)
 
     def trusted_pems(self, use: CertificateUse) -> list[str]:
-        """Each root that is trusted for this use, installed or of the station file, once, as a PEM text."""
+        """Return the PEM text of each root that is trusted for this use, installed or of the station file, once."""
         return [pem for _, pem in self._trusted_texts(use)]
 
     def _trusted_texts(self, use: CertificateUse) -> list[tuple[Path, str]]:
@@ -105,7 +114,7 @@ class KeyStore:
         return list(found.values())
 
     def root_used(self, link: str, root: bytes | None) -> None:
-        """It stays remembered until the next connection: that will want it again."""
+        """Remember the root that this link's connection uses, until its next connection: that will need it again."""
         self._used = {name: digest for name, digest in self._used.items() if name != link}
         if root is not None:
             self._used[link] = certificate_fingerprint(root) if root else ""
@@ -113,8 +122,10 @@ class KeyStore:
     # --- own keys and certificates ---------------------------------------------------------------------------------
 
     def make_request(self, name: str, organisation: str) -> str:
-        """A new key and its signing request (PEM) for the subject ``CN=name, O=organisation``; the key of a request
-        that was never answered goes. Raises ``OSError``."""
+        """Make a key, and return a signing request of it (PEM) for the subject ``CN=name, O=organisation``.
+
+        Keys of requests that were never answered are removed. Raise ``OSError`` if the disk refuses.
+        """
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
@@ -132,7 +143,10 @@ class KeyStore:
         return made.public_bytes(pem).decode("ascii")
 
     def take_chain(self, chain: str, name: str, utc_s: float | None) -> Taken:
-        """A signed chain, the station's own certificate first, becomes a file beside its key. Raises ``OSError``."""
+        """Store a signed chain beside its key. The station's own certificate comes first in it.
+
+        Raise ``OSError`` if the disk refuses.
+        """
         from agent.services.keys import x509_certificates
 
         now = x509_certificates.station_time(utc_s)
@@ -152,7 +166,10 @@ class KeyStore:
         return Taken(id_, own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
 
     def keep_certificates(self, ids: tuple[str, ...]) -> None:
-        """Certificates other than these are not needed any more, nor are their keys. Raises ``OSError``."""
+        """Remove the station's own certificates other than these, with their keys.
+
+        Raise ``OSError`` if the disk refuses.
+        """
         chains = [n for n in self._names if n.endswith(".pem") and not n.startswith(tuple(HEADS.values()))]
         old = [n[:-4] for n in chains if n[:-4] not in ids]
         self._remove_files([f"{id_}{tail}" for id_ in old for tail in (".pem", ".key")])
@@ -160,7 +177,10 @@ class KeyStore:
     # --- roots -------------------------------------------------------------------------------------------------------
 
     def install_root(self, use: CertificateUse, pem: str, most: int, utc_s: float | None) -> str:
-        """Why it was not, or "". ``most``: so many roots may be here. Raises ``OSError``."""
+        """Install a root. Return why it was refused, or "".
+
+        At most ``most`` roots may be installed. Raise ``OSError`` if the disk refuses.
+        """
         from agent.services.keys import x509_certificates
 
         try:
@@ -182,8 +202,10 @@ class KeyStore:
     def installed_roots(
         self, uses: tuple[CertificateUse, ...], algorithm: str = "SHA256"
     ) -> list[tuple[str, InstalledCertificate]]:
-        """Roots that are trusted for these uses, each with its fingerprint. A file that cannot be read is left out, and
-        named in the log."""
+        """Return the roots that are trusted for these uses, each with its fingerprint.
+
+        A file that cannot be read is left out, and the log names it.
+        """
         from agent.services.keys import x509_certificates
 
         return [
@@ -197,8 +219,11 @@ class KeyStore:
         ]
 
     def delete_root(self, named: HashData, spare_last: bool) -> str:
-        """DeleteCertificateStatusEnumType. A root that a connection uses stays. ``spare_last``: the last one of central
-        systems too, and all of them while it is not known which one is used. Raises ``OSError``."""
+        """Delete a root, and return a DeleteCertificateStatusEnumType.
+
+        A root that a connection uses stays. With ``spare_last`` the last root of central systems stays too, and all of
+        them stay while it is not known which one is used. Raise ``OSError`` if the disk refuses.
+        """
         if self._is_own_certificate(named):
             return "Failed"
         for mark, root in self.installed_roots(tuple(CertificateUse), named.algorithm):
@@ -210,7 +235,11 @@ class KeyStore:
         return "NotFound"
 
     def _withdraw_root(self, use: CertificateUse, mark: str) -> None:
-        """The mark is on the disk before the file goes: a root of both is never trusted again after a power cut."""
+        """Remove the file of a root, and mark it as withdrawn if the station file names it.
+
+        The mark is on the disk before the file is removed. So a root of both sources is not trusted again after a
+        power cut.
+        """
         named = [pem for named_use, path in self._named.roots if named_use is use for pem in _pem_texts(path)]
         if any(certificate_fingerprint(pem) == mark for pem in named):
             self._write_file(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
@@ -223,8 +252,11 @@ class KeyStore:
         return mark in used
 
     def _is_own_certificate(self, named: HashData) -> bool:
-        """One of our own certificates, signed over the air or named by the station file? Its issuer is in its chain or
-        among the roots; where it is in neither, name and serial number have to do."""
+        """Return whether this is a certificate of the station, signed over the air or named by the station file.
+
+        Its issuer is in its chain or among the roots. If it is in neither, the name of the issuer and the serial number
+        decide.
+        """
         from agent.services.keys import x509_certificates
 
         heads = tuple(HEADS.values())
@@ -243,12 +275,15 @@ class KeyStore:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def _write_file(self, name: str, content: bytes) -> None:
-        """Beside its place, synced, renamed, and the folder synced: then it may be named."""
+        """Write a file so that it is complete and durable when this returns.
+
+        The file is written beside its place, synced and renamed; then the folder is synced.
+        """
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, parents=True)
             _sync_folder(self._folder.parent)
         os.chmod(self._folder, 0o700)
-        self._remove_files([n for n in self._names if n.endswith(".new")])  # of a write that was cut off
+        self._remove_files([n for n in self._names if n.endswith(".new")])  # they belong to a write that was cut off
         beside = self._folder / f"{name}.new"
         file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -279,7 +314,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _pem_texts(path: Path) -> list[str]:
-    """The certificates of a PEM file. A file without one is named in the log."""
+    """Return the certificates of a PEM file. The log names a file that has none."""
     try:
         found = pem_certificates(path.read_text("ascii"))
     except (OSError, ValueError) as e:

@@ -1,6 +1,7 @@
-"""The station's own key for OCMF records: ECDSA over secp256r1 with SHA-256, deterministic (RFC 6979).
+"""Sign OCMF records with the station's own key.
 
-Made once, kept in the state directory (0600) and never shown; its public half is a DER SubjectPublicKeyInfo.
+The signature is ECDSA over secp256r1 with SHA-256, and deterministic (RFC 6979). The key is made once. It is a file in
+the state directory with mode 0600, and it is never shown. Its public half is a DER SubjectPublicKeyInfo.
 """
 
 from __future__ import annotations
@@ -17,28 +18,31 @@ log = logging.getLogger(__name__)
 
 
 class OcmfSigner:
-    """``sign_payload`` is a function of the payload and the key: the same payload gives the same record."""
+    """The key in the file ``path``. The same payload always gets the same record."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._key: Any = None
 
     def sign_payload(self, payload: str) -> SignedReading | None:
-        """None: the key cannot be read or made; the bill goes out unsigned, and the log says why."""
+        """Return the record of this payload, or None if the key cannot be read or made.
+
+        The bill then leaves without a record, and the log says why.
+        """
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
 
         try:
             key = self._load_key()
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as e:  # TypeError: it wants a password
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as e:  # TypeError: the key has a password
             log.error("%s: no OCMF record is made: %s", self._path, e)
             return None
         signature = key.sign(payload.encode("utf-8"), ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         return SignedReading(ocmf_record_text(payload, signature.hex()), public_key=self.public_key(), maker="station")
 
     def public_key(self) -> str:
-        """DER, as hexadecimal digits. Raises what ``_load_key`` does."""
+        """Return the public key as the hexadecimal digits of its DER form. Raise what ``_load_key`` raises."""
         from cryptography.hazmat.primitives import serialization as form
 
         public = self._load_key().public_key()
@@ -46,7 +50,10 @@ class OcmfSigner:
         return der.hex()
 
     def _load_key(self) -> Any:
-        """Raises ``OSError``, ``ValueError``, ``TypeError``, ``UnsupportedAlgorithm``."""
+        """Load the key, and make it if there is none.
+
+        Raise ``OSError``, ``ValueError``, ``TypeError`` or ``UnsupportedAlgorithm`` if that is not possible.
+        """
         if self._key is None:
             from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -60,7 +67,7 @@ class OcmfSigner:
         return self._key
 
     def _make_key(self) -> None:
-        """Whole or not at all: a half-written key would be a new one at every start."""
+        """Write a new key file, whole or not at all: a half-written key would be replaced at every start."""
         from cryptography.hazmat.primitives import serialization as form
         from cryptography.hazmat.primitives.asymmetric import ec
 

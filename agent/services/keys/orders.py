@@ -1,5 +1,7 @@
-"""Carries out what the domain orders of keys and certificates: in turn, beside the event loop, each answered by its
-event."""
+"""Carry out what the domain orders of keys and certificates.
+
+The orders are carried out in turn, beside the event loop. Its event answers each order.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,12 @@ log = logging.getLogger(__name__)
 
 
 class KeyOrders:
+    """The queue of the orders of keys and certificates. ``orders`` are the classes that belong here."""
+
     orders = (MakeRequest, TakeChain, InstallRoot, DeleteRoot, ListRoots, KeepCertificates)
 
     def __init__(self, pki: KeyStore, post: Callable[[Event], None], serial: str) -> None:
-        """``serial``: of the station, as its BootNotification says it."""
+        """Make the queue. ``serial`` is the serial number that the station's BootNotification names."""
         self.pki, self._post, self._serial = pki, post, serial
         self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task
         self._closed = False
@@ -41,7 +45,7 @@ class KeyOrders:
         self._task: asyncio.Task[None] | None = None
 
     def accept_order(self, order: Order) -> None:
-        """Queue one of ``orders``; its event follows."""
+        """Queue an order of one of the classes in ``orders``. Its event follows."""
         if self._closed:
             return
         self._queue.put_nowait(order)
@@ -100,7 +104,7 @@ class KeyOrders:
 
 
 def _failure_event(order: Order) -> Event | None:
-    """What answers an order whose work ended in a way that was not expected."""
+    """Return the event that answers an order whose work ended in a way that was not expected."""
     match order:
         case MakeRequest(job):
             return RequestMade(job, "")

@@ -1,5 +1,8 @@
-"""What certificates say: whom they lead to, how long they last, and the hashes that OCPP names them by. Functions that
-judge return why not, or "". ``cryptography`` is imported when the first certificate is looked at."""
+"""Read certificates: their issuers, their validity, and the hashes by which OCPP names them.
+
+A function that checks returns the reason for a refusal, or "". ``cryptography`` is imported when the first certificate
+is read.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ ALGORITHMS = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hash
 
 
 def read_certificates(pem: str | bytes) -> list[Certificate]:
-    """All certificates of a PEM text, in their order. Raises ``ValueError`` where one cannot be read as a whole."""
+    """Return all certificates of a PEM text, in their order.
+
+    Raise ``ValueError`` if one of them cannot be read as a whole.
+    """
     from cryptography import x509
 
     try:
@@ -43,7 +49,10 @@ def _check_readable(cert: Certificate) -> None:
 
 
 def chain_problem(chain: Sequence[Certificate], trusted: Sequence[Certificate], now: datetime) -> str:
-    """Has one of these authorities signed the first of the chain, directly or by those that follow it?"""
+    """Return why no trusted authority stands behind the first certificate of the chain, or "".
+
+    One of the authorities has to have signed it, directly or through the certificates that follow it.
+    """
     for i, cert in enumerate(chain):
         if wrong := out_of_date(cert, now) or key_problem(cert):
             return f"certificate {i + 1} of its chain {wrong}"
@@ -64,7 +73,10 @@ def out_of_date(cert: Certificate, now: datetime) -> str:
 
 
 def is_issued_by(cert: Certificate, issuer: Certificate, between: int = 0) -> bool:
-    """Signed by this one, which is an authority. ``between``: so many authorities stand between it and the end."""
+    """Return whether ``issuer`` is an authority and has signed this certificate.
+
+    ``between`` is the number of authorities between it and the end of the chain.
+    """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
@@ -75,9 +87,11 @@ def is_issued_by(cert: Certificate, issuer: Certificate, between: int = 0) -> bo
 
 
 def is_authority(cert: Certificate, between: int = 0) -> bool:
-    """May it sign certificates, with so many authorities below it? (RFC 5280 4.2.1.3, 4.2.1.9). The one rule of TLS,
-    of installed roots and of signed certificates (decision 12): basicConstraints say so; or keyUsage does where there
-    are none; or it is a root of X.509 version 1, which has neither."""
+    """Return whether it may sign certificates, with ``between`` authorities below it (RFC 5280 4.2.1.3, 4.2.1.9).
+
+    TLS, installed roots and signed certificates share this one rule (decision 12): basicConstraints allow it; or
+    keyUsage allows it where there are no basicConstraints; or it is a root of X.509 version 1, which has neither.
+    """
     from cryptography import x509
 
     basic, usage = _extension_value(cert, x509.BasicConstraints), _extension_value(cert, x509.KeyUsage)
@@ -89,11 +103,11 @@ def is_authority(cert: Certificate, between: int = 0) -> bool:
 
 
 RSA_LEAST_BITS, CURVE_LEAST_BITS = 2048, 224
-"""OCPP 2.0.1 A00.FR.501-505 and the whitepaper of 1.6 (112 bits of symmetric strength)."""
+"""OCPP 2.0.1 A00.FR.501-505 and the security whitepaper of 1.6 demand these: 112 bits of symmetric strength."""
 
 
 def key_problem(cert: Certificate) -> str:
-    """Why this key must sign nothing that the station believes, or ""."""
+    """Return why the station must believe nothing that this key has signed, or ""."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
     key = cert.public_key()
@@ -109,7 +123,7 @@ def key_problem(cert: Certificate) -> str:
 
 
 def allows_code_signing(cert: Certificate) -> bool:
-    """Is it for signing programs, as far as it says what it is for? (RFC 5280 4.2.1.3, 4.2.1.12)"""
+    """Return whether it may sign programs, as far as it names its purposes (RFC 5280 4.2.1.3, 4.2.1.12)."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -129,7 +143,7 @@ def _extension_value(cert: Certificate, kind: type[E]) -> E | None:
 
 
 def root_problem(chain: Sequence[Certificate], now: datetime) -> str:
-    """Is it one root that can be trusted now?"""
+    """Return why this is not exactly one root that can be trusted now, or ""."""
     if len(chain) != 1:
         return f"one certificate is wanted, {len(chain)} came"
     (root,) = chain
@@ -146,20 +160,29 @@ def common_name(cert: Certificate) -> str:
 
 
 def certificate_hash_data(cert: Certificate, issuer: Certificate, algorithm: str = "SHA256") -> HashData:
-    """Of RFC 6960 4.1.1: the issuer's name as it stands in the certificate, and the bits of the issuer's key."""
+    """Return the hashes of RFC 6960 4.1.1, by which OCPP names a certificate.
+
+    They cover the issuer's name as it stands in the certificate, and the bits of the issuer's key.
+    """
     digest = ALGORITHMS[algorithm]
     name = digest(cert.issuer.public_bytes()).hexdigest()
     return HashData(algorithm, name, digest(_key_bits(issuer)).hexdigest(), f"{cert.serial_number:x}")
 
 
 def matches_hash_data(cert: Certificate, issuer: Certificate | None, named: HashData) -> bool:
-    """Does this hash data name the certificate? Without the issuer: by its name and the serial number."""
+    """Return whether this hash data names the certificate.
+
+    If the issuer is not known, its name and the serial number decide.
+    """
     own = certificate_hash_data(cert, cert if issuer is None else issuer, named.algorithm)
     return own.names_same_certificate(named if issuer is not None else replace(named, issuer_key=own.issuer_key))
 
 
 def _key_bits(cert: Certificate) -> bytes:
-    """The subject's public key without algorithm and length: what ``SubjectKeyIdentifier`` hashes by RFC 5280."""
+    """Return the subject's public key without algorithm and length.
+
+    ``SubjectKeyIdentifier`` of RFC 5280 is the hash of the same bits.
+    """
     from cryptography.hazmat.primitives import serialization
 
     info = cert.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -167,11 +190,11 @@ def _key_bits(cert: Certificate) -> bytes:
     _, _, after_algorithm = _der_element(inside)
     tag, bits, _ = _der_element(after_algorithm)
     assert tag == 3, "a SubjectPublicKeyInfo ends with a BIT STRING"
-    return bits[1:]  # how many bits of the last byte are unused
+    return bits[1:]  # the first byte counts the unused bits of the last one
 
 
 def _der_element(data: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, content and what follows of the first DER element."""
+    """Return tag and content of the first DER element, and the bytes that follow it."""
     tag, first, at = data[0], data[1], 2
     if first & 0x80:
         at = 2 + (first & 0x7F)
@@ -180,5 +203,5 @@ def _der_element(data: bytes) -> tuple[int, bytes, bytes]:
 
 
 def station_time(utc_s: float | None) -> datetime:
-    """The station's idea of now; where it has none, the board's."""
+    """Return the time of the station; if the station does not know it, the time of the board."""
     return datetime.now(UTC) if utc_s is None else datetime.fromtimestamp(utc_s, UTC)

@@ -1,4 +1,7 @@
-"""The last lines of the log, kept in memory for the diagnostics archive: a board's journal is not ours to read."""
+"""Keep the last lines of the log in memory for the diagnostics archive.
+
+The agent has no right to read the journal of a board.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,12 @@ LINE_MAX = 2000
 
 
 class LogRing(logging.Handler):
-    """Lines are stamped with the station's own clock, since the machine's may say 1970, and get their UTC when they are
-    read: it may be known by then. Written by any thread (``Handler.handle`` holds the lock), read by any."""
+    """The last lines of the log.
+
+    Each line is stamped with the station's own clock, because the clock of the machine may show 1970. A line gets its
+    UTC when it is read: the time may be known by then. Any thread may write (``Handler.handle`` holds the lock), and
+    any thread may read.
+    """
 
     def __init__(self, clock: ClockPort, lines: int = LINES) -> None:
         super().__init__()
@@ -30,7 +37,7 @@ class LogRing(logging.Handler):
             self.handleError(record)
 
     def text_between(self, oldest_utc_s: float | None, latest_utc_s: float | None) -> str:
-        """Lines between two times; all of them while the time is not known (``boot+seconds``)."""
+        """Return the lines between two times. While the time is not known, return all of them (``boot+seconds``)."""
         self.acquire()
         try:
             lines = tuple(self._lines)

@@ -1,7 +1,8 @@
-"""Keeps whole card numbers and secrets out of the journal: in our lines, a backend's error texts and tracebacks.
+"""Keep whole card numbers and secrets out of the journal.
 
-What identifies a person passes through the engine as an event before it can be logged, so the newest tokens are known;
-a filter on the log's handlers replaces them by their last four characters.
+They could be in the agent's own lines, in error texts of a backend and in tracebacks. What identifies a person passes
+through the engine as an event before it can be logged, so the newest tokens are known. A filter on the handlers of the
+log replaces them by their last four characters.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from agent.model.types import Token, TokenType
 log = logging.getLogger(__name__)
 
 KEPT = 500
-"""Tokens that are remembered, the newest."""
+"""This many of the newest tokens are remembered."""
 SHORTEST = 4
-"""Characters: a shorter token identifies no person, and replacing it would make lines unreadable."""
+"""The least length of a token that is masked. A shorter one identifies no person, and to replace it would make lines
+unreadable."""
 
 
 class LogMask(logging.Filter):
-    """Learns on the event loop; lines of other threads (store, transfers) are masked in these."""
+    """The filter. It learns tokens on the event loop, and masks the lines of other threads (store, transfers) there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +40,10 @@ class LogMask(logging.Filter):
         self._secrets: set[str] = set()
 
     def install_filter(self) -> None:
-        """On what writes the journal; an error that ends the process goes there too."""
+        """Add the filter to the handlers that write the journal.
+
+        An error that ends the process is logged there too.
+        """
         for handler in logging.getLogger().handlers:
             handler.addFilter(self)
         sys.excepthook = _log_crash
@@ -51,7 +56,7 @@ class LogMask(logging.Filter):
     # --- what is to be masked ----------------------------------------------------------------------------------
 
     def before_event(self, event: Event) -> None:
-        """Before the event is handled."""
+        """Learn what must be masked, before the event is handled."""
         of = event.ask if isinstance(event, RequestReceived) else event
         token = getattr(of, "token", None)
         if isinstance(token, Token) and token.type is not TokenType.NO_AUTHORIZATION:
@@ -102,7 +107,7 @@ class LogMask(logging.Filter):
         try:
             record.msg, record.args = self.mask_text(record.getMessage()), ()
         except (TypeError, ValueError):
-            return True  # a wrong format string: the handler says so
+            return True  # the format string is wrong: the handler reports it
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:

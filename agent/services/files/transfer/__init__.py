@@ -1,6 +1,7 @@
-"""Files from and to a backend's file server: FTP, FTPS, HTTP, HTTPS (OCPP 1.6 8), SFTP where its library is installed.
+"""Fetch files from a backend's file server, and send files to it.
 
-Everything in here blocks and runs in a thread of its own (``thread.py``); it is imported when a transfer begins.
+The protocols are FTP, FTPS, HTTP and HTTPS (OCPP 1.6, section 8), and SFTP if its library is installed. All functions
+in this package block and run in a thread of their own (``thread.py``). The package is imported when a transfer begins.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ __all__ = ["TransferControl", "TransferFailed", "fetch_file", "send_file"]
 
 
 def fetch_file(location: str, target: Path, going: TransferControl) -> None:
-    """The file at ``location`` becomes ``target``: complete and on disk, or not there. What an earlier attempt got is
-    continued where the server can do so. Raises ``Failed``."""
+    """Fetch the file at ``location`` as ``target``, which is complete and on disk, or does not exist.
+
+    The transfer continues an earlier attempt if the server can do so. Raise ``TransferFailed`` if it fails.
+    """
     with _as_transfer_failure():
         address = parse_address(location)
         part = PartialFile(target, address)
@@ -28,8 +31,10 @@ def fetch_file(location: str, target: Path, going: TransferControl) -> None:
 
 
 def send_file(location: str, source: Path, name: str, going: TransferControl) -> None:
-    """``source`` goes to ``location``: into that folder under ``name``, or to exactly this address if its path ends
-    with a file name or a query. Raises ``Failed``."""
+    """Send ``source`` to ``location``. Raise ``TransferFailed`` if it fails.
+
+    It goes into that folder under ``name``, or to exactly this address if its path ends with a file name or a query.
+    """
     with _as_transfer_failure():
         address = parse_address(location).with_name(name)
         _protocol_module(address).send_file(address, source, going)
@@ -37,8 +42,11 @@ def send_file(location: str, source: Path, name: str, going: TransferControl) ->
 
 @contextlib.contextmanager
 def _as_transfer_failure() -> Iterator[None]:
-    """What an address or a server can provoke in the libraries below is a failed transfer: a host that is no name
-    (``UnicodeError``), a length that is no number, a port that is none. Their text may hold the address: not shown."""
+    """Turn every error that an address or a server can provoke in the libraries into a failed transfer.
+
+    Examples are a host that is no name (``UnicodeError``), a length that is no number, and a port that is none. The
+    text of such an error may contain the address, so it is not shown.
+    """
     try:
         yield
     except OSError as e:

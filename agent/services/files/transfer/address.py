@@ -1,4 +1,4 @@
-"""A file's address: a URL whose user and password are never shown."""
+"""Addresses of files: URLs whose user and password are never shown."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ PORTS = {"ftp": 21, "ftps": 21, "http": 80, "https": 443, "sftp": 22}
 
 @frozen
 class Address:
-    """``path``: as it stands in the URL, percent-encoded, with its leading slash. ``secret``: user and password,
-    decoded; None where the URL names no user."""
+    """The parts of a URL that names a file."""
 
     scheme: str
     host: str
     port: int
     path: str
+    """As it stands in the URL: percent-encoded, with its leading slash."""
     query: str = ""
     secret: tuple[str, str] | None = None
+    """User and password, decoded. None: the URL names no user."""
 
     def __repr__(self) -> str:
         return self.shown_url
 
     @property
     def shown_url(self) -> str:
-        """For logs: no user, no password, no query (there may be a signature in it)."""
+        """The URL for logs: without user, password and query, because a query may contain a signature."""
         return f"{self.scheme}://{self.host}:{self.port}{self.path}"
 
     @property
     def request_target(self) -> str:
-        """What follows a request line's method."""
+        """The target in the request line of HTTP."""
         return self.path + (f"?{self.query}" if self.query else "")
 
     @property
@@ -43,7 +44,7 @@ class Address:
 
     @property
     def address_digest(self) -> str:
-        """Equal for equal addresses, and says nothing about them."""
+        """A digest that is equal for equal addresses and does not reveal them."""
         return hashlib.sha256(repr((self.shown_url, self.query)).encode()).hexdigest()
 
     def with_name(self, name: str) -> Address:
@@ -55,7 +56,7 @@ class Address:
 
 
 def parse_address(location: str) -> Address:
-    """Raises ``Failed`` (BadMessage): not a URL that a file can have."""
+    """Return the address. Raise ``TransferFailed`` (BadMessage) if no file can have this URL."""
     try:
         url = urlsplit(location.strip())
         scheme, host, port = url.scheme.lower(), url.hostname, url.port

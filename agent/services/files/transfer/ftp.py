@@ -1,4 +1,7 @@
-"""FTP, and FTPS: with AUTH TLS (RFC 4217), or TLS from the first byte where the port is 990."""
+"""Transfer files by FTP and FTPS.
+
+FTPS uses AUTH TLS (RFC 4217). If the port is 990, it uses TLS from the first byte.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _DENIED = ("530", "532", "550", "553")
 
 
 class _Tls(ftplib.FTP_TLS):
-    """Many servers want the data connection to resume the control connection's TLS session."""
+    """A client whose data connections resume the TLS session of the control connection: many servers demand that."""
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
@@ -41,7 +44,10 @@ class _Implicit(_Tls):
 
 
 def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> None:
-    """Goes on where an earlier attempt broke off if the file still has the same length and time. Raises ``Failed``."""
+    """Fetch a file. Raise ``TransferFailed`` if that fails.
+
+    The transfer goes on where an earlier attempt broke off if the file still has the same length and time.
+    """
     with _open_session(address, going) as ftp:
         ftp.voidcmd("TYPE I")
         size, tag = _size_and_tag(ftp, address.file_path)
@@ -55,7 +61,7 @@ def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> N
 
 
 def _size_and_tag(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
-    """Length and a tag of the file, as far as the server says them (RFC 3659)."""
+    """Return length and a tag of the file, as far as the server reports them (RFC 3659)."""
     size, time = None, ""
     with contextlib.suppress(ftplib.error_perm):
         size = ftp.size(path)
@@ -65,14 +71,14 @@ def _size_and_tag(ftp: ftplib.FTP, path: str) -> tuple[int | None, str]:
 
 
 def send_file(address: Address, source: Path, going: TransferControl) -> None:
-    """Raises ``Failed``."""
+    """Send a file. Raise ``TransferFailed`` if that fails."""
     with _open_session(address, going) as ftp, source.open("rb") as file:
         ftp.storbinary(f"STOR {address.file_path}", file, CHUNK, lambda _: going.check_limits())
 
 
 @contextlib.contextmanager
 def _open_session(address: Address, going: TransferControl) -> Iterator[ftplib.FTP]:
-    """A logged-in connection. Raises ``Failed``."""
+    """Open a connection and log in. Raise ``TransferFailed`` if that fails."""
     ftp = _new_client(address, going)
     try:
         ftp.connect(address.host, address.port, going.silence_s)

@@ -1,4 +1,7 @@
-"""HTTP and HTTPS: GET with Range, PUT, and POST as a form where a server knows no PUT."""
+"""Transfer files by HTTP and HTTPS.
+
+A file is fetched by GET with Range. It is sent by PUT, or by POST as a form if the server knows no PUT.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ _BOUNDARY = "chargy-agent-5b1f0c6e2d"
 
 
 def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> None:
-    """Raises ``Failed``."""
+    """Fetch a file. Raise ``TransferFailed`` if that fails."""
     headers = {"Range": f"bytes={part.have}-", "If-Range": part.tag} if part.have and part.tag else {}
     for _ in range(REDIRECTS):
         with _open_response(address, "GET", going, headers) as answer:
             if answer.status in _MOVED:
                 address = _redirected_address(address, answer)
                 continue
-            if answer.status == 416:  # what is here is longer than what is there: from the beginning
+            if answer.status == 416:  # the part here is longer than the file there: begin again
                 headers = {}
                 continue
             if answer.status not in (200, 206):
@@ -51,7 +54,7 @@ def _response_chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def send_file(address: Address, source: Path, going: TransferControl) -> None:
-    """Raises ``Failed``."""
+    """Send a file. Raise ``TransferFailed`` if that fails."""
     try:
         _send_body(address, source, going, "PUT")
     except TransferFailed as e:
@@ -75,6 +78,8 @@ def _send_body(address: Address, source: Path, going: TransferControl, method: s
 
 
 class _PlainBody:
+    """The file itself as the body of a request."""
+
     type = "application/zip"
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -91,7 +96,7 @@ class _PlainBody:
 
 
 class _FormBody(_PlainBody):
-    """multipart/form-data (RFC 7578) with one file."""
+    """The file in a form: multipart/form-data (RFC 7578)."""
 
     type = f"multipart/form-data; boundary={_BOUNDARY}"
 
@@ -116,7 +121,7 @@ def _open_response(
     headers: Mapping[str, str],
     body: Iterator[bytes] | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
-    """One request and its answer. Raises ``Failed``."""
+    """Send one request and yield its answer. Raise ``TransferFailed`` if that fails."""
     connection = _new_connection(address, going)
     try:
         connection.connect()
@@ -151,7 +156,11 @@ def _authorization_header(address: Address) -> dict[str, str]:
 
 
 def _redirected_address(address: Address, answer: http.client.HTTPResponse) -> Address:
-    """Elsewhere on the same server the password goes along; to another one it does not, and never out of TLS."""
+    """Return the address that the answer redirects to.
+
+    The password goes along to another place on the same server, and to no other server. A redirection out of TLS is
+    refused.
+    """
     there = parse_address(
         urljoin(f"{address.scheme}://{address.host}:{address.port}{address.request_target}", _location_header(answer))
     )

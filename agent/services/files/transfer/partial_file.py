@@ -1,4 +1,4 @@
-"""A file that is on its way: what is there already, and what it is a part of."""
+"""Keep a file that is on its way: the bytes that are here already, and the address that they come from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from agent.services.files.transfer.address import Address
 from agent.services.files.transfer.progress import TransferControl, TransferFailed
 
 SPARE_BYTES = 16 * 1024 * 1024
-"""The disk keeps so much for the store, whatever is fetched."""
+"""This much of the disk stays free for the store, whatever is fetched."""
 
 
 class PartialFile:
-    """``have``: bytes of ``target`` that an earlier attempt left. ``tag``: the server's word for that very version."""
+    """The part of ``target`` that has arrived.
+
+    ``have``: how many bytes an earlier attempt left.
+    ``tag``: the server's name of the version of the file that they belong to.
+    """
 
     def __init__(self, target: Path, address: Address) -> None:
         self._target, self._of = target, address.address_digest
@@ -38,7 +42,11 @@ class PartialFile:
     def write_chunks(
         self, chunks: Iterable[bytes], going: TransferControl, whole: int | None, begin: int, tag: str
     ) -> None:
-        """Append from ``begin`` on. ``whole``: length of all of it, if it is known. Raises ``Failed``, ``OSError``."""
+        """Write the chunks from the position ``begin`` on.
+
+        ``whole``: length of the whole file, if it is known. Raise ``TransferFailed`` if the file does not fit or breaks
+        off, and ``OSError`` if the disk refuses.
+        """
         going.check_limits(whole or 0)
         free = shutil.disk_usage(self.file.parent).free
         if whole is not None and whole - begin > free - SPARE_BYTES:
@@ -52,13 +60,13 @@ class PartialFile:
                 out.write(chunk)
                 done += len(chunk)
                 going.check_limits(done)
-                if shutil.disk_usage(self.file.parent).free < SPARE_BYTES:  # a server need not say how long it is
+                if shutil.disk_usage(self.file.parent).free < SPARE_BYTES:  # a server need not report the length
                     raise TransferFailed("UploadFailure", f"the disk has no room after {done} bytes")
         if whole is not None and done != whole:
             raise TransferFailed("UploadFailure", f"broke off after {done} of {whole} bytes")
 
     def finish_file(self) -> None:
-        """Complete: durable, and under its name."""
+        """Make the complete file durable, and give it its name."""
         with self.file.open("rb") as f:
             os.fsync(f.fileno())
         self.file.replace(self._target)
@@ -71,6 +79,6 @@ class PartialFile:
 
 
 def forget_file(target: Path) -> None:
-    """The file and whatever part of it is there."""
+    """Remove the file, and the part of it that is there."""
     for name in (target.name, target.name + ".part", target.name + ".part.json"):
         target.with_name(name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How a transfer is held: it may be stopped from outside, and it has bounds."""
+"""Control a transfer: it can be stopped from outside, and it has limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ FETCH_MAX = 1024 * 1024 * 1024
 
 
 class TransferFailed(Exception):
-    """``status``: UploadLogStatusEnumType of OCPP 2.x. ``str()``: one line for a technician."""
+    """A transfer failed. ``str()`` is one line for a technician.
+
+    ``status``: UploadLogStatusEnumType of OCPP 2.x.
+    """
 
     def __init__(self, status: str, text: str) -> None:
         super().__init__(text)
@@ -20,9 +23,13 @@ class TransferFailed(Exception):
 
 
 class TransferControl:
-    """``stop_transfer()`` may be called from any thread. The transfer ends at its next chunk, or at once when its
-    connection is known.
-    ``silence_s``: how long the other side may say nothing. ``context``: TLS, made when it is needed."""
+    """The limits of one transfer, and the way to stop it.
+
+    ``stop_transfer()`` may be called from any thread. The transfer ends at its next chunk, or at once if its connection
+    is known.
+    ``silence_s``: how long the other side may send nothing.
+    ``context``: makes the TLS context when it is needed.
+    """
 
     def __init__(
         self,
@@ -40,13 +47,13 @@ class TransferControl:
         self._hang_up()
 
     def set_hang_up(self, hang_up: Callable[[], object]) -> None:
-        """``hang_up`` makes a blocked read or write fail."""
+        """Set the function that makes a blocked read or write fail."""
         self._hang_up = hang_up
         if self._stopped.is_set():
             hang_up()
 
     def check_limits(self, done_bytes: int = 0) -> None:
-        """Raises ``Failed``: stopped, or longer than any file of this kind."""
+        """Raise ``TransferFailed`` if the transfer is stopped, or longer than any file of this kind."""
         if self._stopped.is_set():
             raise TransferFailed("UploadFailure", "stopped")
         if done_bytes > self.most_bytes:

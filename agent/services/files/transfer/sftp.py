@@ -1,4 +1,7 @@
-"""SFTP, by ``paramiko`` (``pip install 'chargy-agent[sftp]'``). The server's key must be in the known hosts file."""
+"""Transfer files by SFTP, with ``paramiko`` (``pip install 'chargy-agent[sftp]'``).
+
+The key of the server has to be in the known hosts file.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from agent.services.files.transfer.progress import CHUNK, TransferControl, Trans
 
 
 def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> None:
-    """Raises ``Failed``."""
+    """Fetch a file. Raise ``TransferFailed`` if that fails.
+
+    The transfer goes on where an earlier attempt broke off if the file still has the same length and time.
+    """
     with _open_session(address, going) as sftp:
         about = sftp.stat(address.file_path)
         tag = f"{about.st_size} {about.st_mtime}"
@@ -24,7 +30,7 @@ def fetch_file(address: Address, part: PartialFile, going: TransferControl) -> N
 
 
 def send_file(address: Address, source: Path, going: TransferControl) -> None:
-    """Raises ``Failed``."""
+    """Send a file. Raise ``TransferFailed`` if that fails."""
     with _open_session(address, going) as sftp:
         sftp.put(str(source), address.file_path, callback=lambda done, whole: going.check_limits())
 

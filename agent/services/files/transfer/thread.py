@@ -1,4 +1,4 @@
-"""Blocking work beside the event loop, in a thread that never holds up the end of the process."""
+"""Do blocking work beside the event loop, in a thread that never holds up the end of the process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 async def run_in_thread(work: Callable[..., T], *args: Any) -> T:
-    """The result, or what it raised. A cancelled wait leaves the thread alone: stop its work by its own means."""
+    """Return the result of the work, or raise what it raised.
+
+    If the wait is cancelled, the thread goes on: stop its work by the means of the work itself.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
