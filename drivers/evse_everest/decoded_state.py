@@ -67,7 +67,7 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
 """Session events that change the picture. After a power cut EVerest reports SessionResumed and the end of
 its transaction: neither says that a vehicle is there."""
 
-_UNTOLD, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
+_UNREPORTED, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
 _BEGUN = (
     "Charging", "WaitingForEnergy", "ChargingPausedEV", "ChargingPausedEVSE", "FinishedEV", "FinishedEVSE", "Finished",
 )  # fmt: skip
@@ -108,7 +108,7 @@ def apply_session_info(seen: EverestSession, info: Any) -> EverestSession:
     if not isinstance(info, dict) or not isinstance(info.get("state"), str):
         raise Garbled("session_info without a state")
     state = info["state"]
-    if state in _UNTOLD:
+    if state in _UNREPORTED:
         return seen
     return replace(seen, plugged=state not in _EMPTY, disabled=state == "Disabled", spent=seen.spent or state in _BEGUN)
 
@@ -121,9 +121,9 @@ def soc_of(info: Any) -> int | None:
     return int(soc) if 0 <= soc <= 100 else None
 
 
-def failure_reason(told: Any) -> str:
+def failure_reason(report: Any) -> str:
     """Return the reason in ``hlc_session_failed``, for the log."""
-    reason = told.get("reason") if isinstance(told, dict) else None
+    reason = report.get("reason") if isinstance(report, dict) else None
     return reason[:80] if isinstance(reason, str) and reason.isprintable() else "no reason is given"
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+from agent.model.board import EvseTraits
 from agent.model.types import Limit
 from agent.ports import Garbled, Unreachable
+from drivers.ampere_limits import limit_in_amperes
 
+SOURCE = "chargy-agent"
 OVER_S = 5.0
 """How long EVerest may enforce more than the limit sent to it: it recalculates each second."""
 _DC, _AC, _PHASES = "total_power_W", "ac_max_current_A", "ac_max_phase_count"
@@ -25,7 +29,7 @@ class EnforcedLimits:
         self._over_s: float | None = None
         self.confirmed = False
         """EVerest has reported since then that it enforces no more than this."""
-        self.says = ""
+        self._enforced_text = ""
 
     def note_limit_sent(self, most: float, limit: Limit) -> None:
         """Note a limit sent to EVerest. A limit that is not lower stays confirmed if the one before was."""
@@ -39,7 +43,7 @@ class EnforcedLimits:
         if not isinstance(value, dict) or not isinstance(root := value.get("limits_root_side"), dict):
             raise Garbled("enforced_limits without limits_root_side")
         most, phases = _plain_number(root.get(self._key)), _plain_number(root.get(_PHASES))
-        self.says = f"{most:g} {self._unit}" if most is not None else f"no {self._key}"
+        self._enforced_text = f"{most:g} {self._unit}" if most is not None else f"no {self._key}"
         if self._sent is None or most is None:
             return
         fits = most <= self._sent * _ROUNDED and (self._phases is None or phases is None or phases <= self._phases)
@@ -56,11 +60,36 @@ class EnforcedLimits:
 
     @property
     def problem_text(self) -> str:
-        said = f"it enforces {self.says}" if self.says else "it sends no enforced_limits"
+        found = f"it enforces {self._enforced_text}" if self._enforced_text else "it sends no enforced_limits"
         return (
-            f"EVerest does not confirm the limit of {self._sent:g} {self._unit} ({said}); is the module of `limits` on "
-            "an energy node above this EVSE, and does an EnergyManager run?"
+            f"EVerest does not confirm the limit of {self._sent:g} {self._unit} ({found}); is the module of `limits` "
+            "on an energy node above this EVSE, and does an EnergyManager run?"
         )
+
+
+def limit_to_send(traits: EvseTraits, limit: Limit) -> float:
+    """Return the limit to send: watts on DC, amperes on AC, 0 to pause."""
+    if not traits.dc:
+        limit_a = limit_in_amperes(limit, traits)
+        return limit_a if limit_a >= traits.min_a else 0.0
+    wanted_w = min(traits.max_w, traits.max_w if limit.power_w is None else limit.power_w)
+    if wanted_w >= traits.min_w:
+        return wanted_w
+    return 0.0 if traits.pausable else traits.min_w
+
+
+def external_limits(wanted: float, traits: EvseTraits, phases: int | None) -> dict[str, Any]:
+    """Build EVerest's message of limits; its first entry is valid at once."""
+    value = {"value": wanted, "source": SOURCE}
+    root: dict[str, Any] = {_DC: value} if traits.dc else {_AC: value}
+    if not traits.dc and phases is not None:
+        root[_PHASES] = {"value": phases, "source": SOURCE}
+    entry = {
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "limits_to_root": root,
+        "limits_to_leaves": {},
+    }
+    return {"schedule_import": [entry], "schedule_export": [], "schedule_setpoints": []}
 
 
 def _plain_number(value: Any) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent.model import json_limits, secret_file
-from agent.ports import Broken, DeviceError, Garbled, Unreachable
+from agent.ports import Broken, Garbled, Unreachable
 from drivers.evse_everest.settings import EverestSettings
 
 log = logging.getLogger(__name__)
@@ -24,19 +24,19 @@ _CLOSE_S = 1.0
 _MOST_OCTETS = 256 * 1024
 _MOST_TOPIC = 1000
 
-Hear = Callable[[str, str, Any, bool], None]
-"""Kind of API, name of the variable, its value; has the broker kept it (it is no news)?"""
+VariableReceiver = Callable[[str, str, Any, bool], None]
+"""Kind of API, name of the variable, its value; True if the broker had kept it, so that it is no news."""
 
 
 class EverestLink:
-    """One connection. ``news`` is set by whatever comes, and when it is ``lost`` (why; "" while it holds). EVerest puts
-    the prefix before every topic that it gets from us, so these topics are sent without it."""
+    """One connection. ``news`` is set by each message, and when the connection is ``lost`` (why; "" while it holds).
+    EVerest puts the prefix before every topic that it gets from us, so these topics are sent without it."""
 
-    def __init__(self, settings: EverestSettings, modules: dict[str, str], hear: Hear) -> None:
+    def __init__(self, settings: EverestSettings, modules: dict[str, str], receive: VariableReceiver) -> None:
         self.name = f"EVerest at {settings.host}:{settings.port}"
         self.lost = ""
         self.news = asyncio.Event()
-        self._settings, self._modules, self._hear = settings, modules, hear
+        self._settings, self._modules, self._receive = settings, modules, receive
         self._kinds = {module: kind for kind, module in modules.items()}
         self._prefix = settings.prefix
         self._asked: dict[str, asyncio.Future[Any]] = {}
@@ -158,7 +158,7 @@ class EverestLink:
             return
         kind, module, _, name = (*topic.removeprefix(f"{API}/").split("/"), "", "", "")[:4]
         if self._kinds.get(module) == kind:
-            self._hear(kind, name, value, kept)
+            self._receive(kind, name, value, kept)
             self.news.set()
 
     def _refuse_message(self, topic: str) -> None:
@@ -180,9 +180,3 @@ def _read_password(settings: EverestSettings) -> str | None:
         return secret_file.read_secret_text(settings.password_file)
     except secret_file.Unfit as e:
         raise Broken(f"password_file {settings.password_file}: {e}") from e
-
-
-def as_device_error(name: str, error: DeviceError) -> DeviceError:
-    """Return the same error with the name of the EVSE."""
-    text = str(error)
-    return error if text.startswith(name) else type(error)(f"{name}: {text}")

@@ -12,7 +12,9 @@ from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
+from drivers.ampere_limits import limit_in_amperes
 from drivers.bus import ModbusLine, Priority
+from drivers.device_errors import naming_device
 from drivers.evse_modbus.arming import apply_setup, arm_watchdog, read_traits, watchdog_registers
 from drivers.evse_modbus.board_map import BoardMap, Unlock
 from drivers.evse_modbus.contacts import WORD_BITS, Contact
@@ -23,7 +25,6 @@ from drivers.evse_modbus.settings import BoardSettings
 log = logging.getLogger(__name__)
 
 MISSED_POLLS = 3
-NOMINAL_V = 230.0
 CONFIRM_S = 2.0
 """A limit that the board has not confirmed by then counts as not taken."""
 _LOOK_S = 0.1
@@ -74,7 +75,7 @@ class ModbusBoard:
     async def set_release(self, on: bool) -> None:
         """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
         self._released = on
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             if not on:
                 await self._withdraw_release()
             elif self._limit_a:
@@ -89,7 +90,7 @@ class ModbusBoard:
         resumes = wanted_a > 0 and not self._limit_a
         less = wanted_a < self._taken_a
         self._limit_a = wanted_a
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             try:
                 async with asyncio.timeout(CONFIRM_S):
                     self._taken_a = await self._apply_limit(wanted_a)
@@ -107,13 +108,13 @@ class ModbusBoard:
         return self._taken_a
 
     async def set_service(self, on: bool) -> None:
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             if self._map.service is not None:
                 await self._registers.write_switch(self._map.service, on)
         self._nudge.set()
 
     async def set_hold(self, on: bool) -> None:
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             if self._map.hold is not None and self.traits.holds:
                 await self._registers.write_switch(self._map.hold, on)
         self._nudge.set()
@@ -130,7 +131,7 @@ class ModbusBoard:
         await self.set_hold(False)
         self._unlocking, self._empty = True, False
         try:
-            with self._registers.name_errors():
+            with naming_device(self._registers.name):
                 failed = self._reader.error_bits(await self._registers.poll_registers()) & self._map.lock_failed_bits
                 await self._registers.write_value(self._map.unlock.at, self._map.unlock.on)
                 return await self._wait_free(self._map.unlock, state.cable, failed)
@@ -146,7 +147,7 @@ class ModbusBoard:
         """Feed the watchdog by writing the present limit, so that a lost one is corrected at the same time.
         A board without a watchdog gets no such write, which spares its memory."""
         self._beat_at = asyncio.get_running_loop().time()
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             level = self._limit_register_level()
             stands = self._map.watchdog is None and await self._registers.read_value(self._map.limit.at) == level
             if level is not None and not stands:
@@ -155,7 +156,7 @@ class ModbusBoard:
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             return self._reader.decode_state(await self._registers.poll_registers(), self._unlocking)
 
     async def states(self) -> AsyncIterator[EvseState]:
@@ -188,7 +189,7 @@ class ModbusBoard:
                 await asyncio.sleep(_LOOK_S)
 
     async def _poll_state(self) -> EvseState:
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             if self._released and self._core_is_silent():  # also where the line loses every look
                 log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.watchdog_s)
                 await self._withdraw_release()
@@ -228,7 +229,7 @@ class ModbusBoard:
     # --- beginning and end --------------------------------------------------------------------------------------
 
     async def start_board(self) -> None:
-        with self._registers.name_errors():
+        with naming_device(self._registers.name):
             await self._withdraw_release()
             await apply_setup(self._registers)
             self.traits = await read_traits(self._registers, self.traits)
@@ -253,14 +254,10 @@ class ModbusBoard:
     # --- levels -------------------------------------------------------------------------------------------------
 
     def _limit_amperes(self, limit: Limit) -> float:
-        bounds = [self.traits.max_a, float(self._map.limit.most)]
-        if limit.current_a is not None:
-            bounds.append(limit.current_a)
-        if limit.power_w is not None:
-            bounds.append(limit.power_w / (NOMINAL_V * (limit.phases or self.traits.phases)))
-        steps = int(round(min(bounds) * self._map.limit.per_a, 6))
-        told_a = steps / self._map.limit.per_a
-        return told_a if told_a >= self.traits.min_a else 0.0
+        most_a = min(limit_in_amperes(limit, self.traits), float(self._map.limit.most))
+        steps = int(round(most_a * self._map.limit.per_a, 6))
+        limit_a = steps / self._map.limit.per_a
+        return limit_a if limit_a >= self.traits.min_a else 0.0
 
     def _limit_register_level(self) -> int | None:
         """Return what the limit register has to hold now; None: it stays as it is."""

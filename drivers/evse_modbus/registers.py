@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from agent.model.types import EvseId
-from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
+from agent.ports import Broken, Refused
 from drivers.bus import ModbusLine, Priority
 from drivers.evse_modbus.board_map import HOLDING, BoardMap, Switch
 from drivers.evse_modbus.decoded_state import Poll
@@ -75,13 +74,3 @@ class BoardRegisters:
         except Refused as e:
             raise Broken(f"{e}; does the map {self.map.name!r} fit this board and its firmware?") from e
         return Poll(words, extra)
-
-    @contextlib.contextmanager
-    def name_errors(self) -> Iterator[None]:
-        """Name the EVSE in the errors of the block."""
-        try:
-            yield
-        except DeviceError as e:
-            text = str(e)
-            kind = next(k for k in (Unreachable, Garbled, Refused, Broken) if isinstance(e, k))
-            raise kind(text if text.startswith(self.name) else f"{self.name}: {text}") from e

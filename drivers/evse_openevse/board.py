@@ -17,7 +17,10 @@ from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
+from drivers.ampere_limits import limit_in_amperes
+from drivers.device_errors import naming_device
 from drivers.evse_openevse import firmware as fw
+from drivers.evse_openevse.commands import BoardCommands
 from drivers.evse_openevse.decoded_state import (
     AUTH_LOCKED,
     BOOT_LOCKED,
@@ -37,12 +40,7 @@ from drivers.evse_openevse.settings import LEAST_A, OpenEvseSettings
 log = logging.getLogger(__name__)
 
 MISSED_POLLS = 3
-NOMINAL_V = 230.0
-_UNLOCKED_WITHIN_S = 3.0
-_LOOK_S = 0.1
 _END_S = 2.0
-_MISSED, _ACKNOWLEDGE = 2, 165
-"""Trigger and password of ``$SY``: a beat was missed and the current is limited until this is acknowledged."""
 
 
 class OpenEvseBoard:
@@ -61,6 +59,7 @@ class OpenEvseBoard:
         )
         self._settings = settings
         self._line = line
+        self._commands = BoardCommands(line, settings.heartbeat_s, settings.fallback_a)
         self._name = f"board of EVSE {where.evse} ({line.name})"
         self._released = self._given = False
         self._limit_a = 0
@@ -76,7 +75,7 @@ class OpenEvseBoard:
     async def set_release(self, on: bool) -> None:
         """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
         self._released = on
-        with self._named_errors():
+        with naming_device(self._name):
             if not on:
                 await self._withdraw_release()
             elif self._limit_a:
@@ -89,7 +88,7 @@ class OpenEvseBoard:
         resumes = wanted_a > 0 and not self._limit_a
         self._limit_a = wanted_a
         accepted_a = 0
-        with self._named_errors():
+        with naming_device(self._name):
             if not wanted_a:
                 await self._withdraw_release()
             else:
@@ -100,16 +99,15 @@ class OpenEvseBoard:
         return float(accepted_a)
 
     async def set_service(self, on: bool) -> None:
-        """Off: pilot at -12 V. On again it sleeps until the next look wakes it."""
         self._in_service = on
-        with self._named_errors():
-            await self._line.send_command("FS" if on else "FD", urgent=not on)
+        with naming_device(self._name):
+            await self._commands.set_service(on)
         self._nudge.set()
 
     async def set_hold(self, on: bool) -> None:
-        with self._named_errors():
+        with naming_device(self._name):
             if self.traits.holds:
-                await self._set_lock(*(("M", "1") if on else ("A",)))
+                await self._commands.set_lock(*(("M", "1") if on else ("A",)))
         self._nudge.set()
 
     async def unlock(self) -> bool:
@@ -118,38 +116,37 @@ class OpenEvseBoard:
             raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
         if not self.traits.lockable:
             raise Refused(f"{self._name}: the board has no lock")
-        with self._named_errors():
-            if self._evse_state(await self._read_status()).contactor is not False:
+        with naming_device(self._name):
+            if self._evse_state(await self._commands.read_status()).contactor is not False:
                 raise Refused("the contactor is not confirmed open; withdraw release first")
-            await self._set_lock("M", "0")
-            free = await self._wait_free()
+            await self._commands.set_lock("M", "0")
+            free = await self._commands.wait_unlocked()
         self._nudge.set()
         return free
 
     async def clear_fault(self) -> None:
         """Most faults go with their cause or with the vehicle. One that does not is a matter of the self test that the
         board makes when it starts."""
-        with self._named_errors():
-            seen = await self._read_status()
+        with naming_device(self._name):
+            seen = await self._commands.read_status()
             if seen.has_fault and seen.has_flag(HARD_FAULT) and not seen.has_flag(RELAY_CLOSED):
-                await self._line.send_unanswered("FR")
+                await self._commands.restart_board()
         self._nudge.set()
 
     async def beat(self) -> None:
         self._beat_at = asyncio.get_running_loop().time()
-        with self._named_errors():
-            ok, _ = await self._line.send_command("SY", no=True)
-            if not ok:
+        with naming_device(self._name):
+            if not await self._commands.send_beat():
                 log.warning("%s: it has missed our beat and lowered its offer; put right", self._name)
-                await self._set_heartbeat()
+                await self._commands.set_heartbeat()
                 if self._limit_a:
                     await self._set_current(self._limit_a)
 
     # --- looking ------------------------------------------------------------------------------------------------
 
     async def state(self) -> EvseState:
-        with self._named_errors():
-            return self._evse_state(await self._read_status())
+        with naming_device(self._name):
+            return self._evse_state(await self._commands.read_status())
 
     async def states(self) -> AsyncIterator[EvseState]:
         last: EvseState | None = None
@@ -179,13 +176,13 @@ class OpenEvseBoard:
 
     async def _poll_states(self) -> list[EvseState]:
         """What the board has said since the last look, then what it says now."""
-        with self._named_errors():
+        with naming_device(self._name):
             if self._released and asyncio.get_running_loop().time() - self._beat_at > self._settings.heartbeat_s:
                 log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.heartbeat_s)
                 self._released = False
                 await self._withdraw_release()
             wanted, given = self._release_wanted, self._given
-            answered = await self._read_status()
+            answered = await self._commands.read_status()
             pictures = [self._evse_state(seen) for seen in self._apply_notices()]
             self._seen = answered
             if answered.has_flag(BOOT_LOCKED):
@@ -196,7 +193,7 @@ class OpenEvseBoard:
                 await self._withdraw_release()
                 answered = self._seen = replace(answered, flags=answered.flags | AUTH_LOCKED)
             if given and self._given and self._limit_a and answered.is_awake and answered.has_flag(AUTH_LOCKED):
-                pictures += await self._handle_relock(answered, told=any(not p.vehicle_connected for p in pictures))
+                pictures += await self._handle_relock(answered, departed=any(not p.vehicle_connected for p in pictures))
             await self._correct_board(answered)
             return [*pictures, self._evse_state(self._seen)]
 
@@ -210,10 +207,11 @@ class OpenEvseBoard:
                 self._seen = _apply_notice(self._seen, notice)
                 yield self._seen
 
-    async def _handle_relock(self, seen: BoardStatus, told: bool) -> list[EvseState]:
+    async def _handle_relock(self, seen: BoardStatus, departed: bool) -> list[EvseState]:
         """The board locks itself when a vehicle leaves. If the lock is on although we have opened it and a vehicle is
-        there, it is another one: report its arrival first, and give release at the next poll if it is still wanted."""
-        if not seen.vehicle_present or told:
+        there, it is another one: report its arrival first, and give release at the next poll if it is still wanted.
+        ``departed``: the departure of the earlier one is reported already."""
+        if not seen.vehicle_present or departed:
             self._parted = True
         elif not self._parted:
             self._parted = True
@@ -226,9 +224,9 @@ class OpenEvseBoard:
     async def _correct_board(self, seen: BoardStatus) -> None:
         """Awake when held; and the offer as it is wanted: a board that has cooled down offers its maximum again."""
         if seen.state == SLEEPING and not seen.has_flag(RELAY_CLOSED) and not self._release_wanted:
-            await self._line.send_command("FE", wanted=lambda: self._in_service)
+            await self._commands.wake_up(lambda: self._in_service)
         if seen.state == DISABLED and self._in_service:
-            await self._line.send_command("FS")
+            await self._commands.set_service(True)
         self._derated = False
         target_a = min(self._limit_a, seen.most_a)
         if target_a >= LEAST_A and seen.is_released and seen.offered_a != target_a:
@@ -253,7 +251,7 @@ class OpenEvseBoard:
 
     async def start_board(self) -> None:
         """A board that starts while it is being set up is set up once more: opening the line may reset it."""
-        with self._named_errors():
+        with naming_device(self._name):
             for _ in range(2):
                 self._line.notices.clear()
                 await self._apply_settings()
@@ -263,22 +261,23 @@ class OpenEvseBoard:
                  self._settings.fallback_a)  # fmt: skip
 
     async def _apply_settings(self) -> None:
-        await self._line.send_command("FS", urgent=True)
+        await self._commands.fall_asleep()
         found = await fw.check_firmware(self._line, socket=not self.traits.tethered)
         self._reads_cable = found.reads_cable
         self._boot_unlocked = found.boot_unlocked
-        await self._set_heartbeat()
+        await self._commands.set_heartbeat()
         if found.locks and not self.traits.tethered:
-            await self._set_lock("A")
+            await self._commands.set_lock("A")
         self.traits = replace(
             self.traits,
             max_a=min(self.traits.max_a, float(found.most_a)),
             lockable=found.locks and not self.traits.tethered,
             holds=found.locks and not self.traits.tethered,
         )
+        self._commands.has_lock = self.traits.lockable
         self._limit_a = int(self.traits.max_a)
         await self._set_current(self._limit_a)
-        self._seen = await self._read_status()
+        self._seen = await self._commands.read_status()
 
     async def stop_board(self) -> None:
         """Withdraw release, best effort: retry while there is time. The board stays asleep, since polling ends."""
@@ -299,7 +298,7 @@ class OpenEvseBoard:
         """Why not, "" if it is."""
         try:
             await self._withdraw_release()
-            await self._line.send_command("FS", urgent=True)
+            await self._commands.fall_asleep()
         except DeviceError as e:
             return str(e)
         return ""
@@ -307,25 +306,18 @@ class OpenEvseBoard:
     # --- commands -----------------------------------------------------------------------------------------------
 
     def _whole_amperes(self, limit: Limit) -> int:
-        bounds = [self.traits.max_a]
-        if limit.current_a is not None:
-            bounds.append(limit.current_a)
-        if limit.power_w is not None:
-            bounds.append(limit.power_w / (NOMINAL_V * (limit.phases or self.traits.phases)))
-        whole = int(min(bounds))
+        whole = int(limit_in_amperes(limit, self.traits))
         return whole if whole >= LEAST_A else 0
 
     async def _withdraw_release(self) -> None:
         self._given = False
-        await self._line.send_command("FS", urgent=True)
-        await self._line.send_command("S4 1", urgent=True)
+        await self._commands.withdraw_release()
 
     async def _send_release(self) -> None:
-        """Not sent, or not sent again, once it has been withdrawn: that order overtakes this one."""
-
+        """Set the current, wake the board and take its lock off, as long as release is wanted."""
         await self._set_current(self._limit_a)
-        await self._line.send_command("FE", wanted=lambda: self._release_wanted and self._in_service)
-        await self._line.send_command("S4 0", wanted=lambda: self._release_wanted)
+        await self._commands.wake_up(lambda: self._release_wanted and self._in_service)
+        await self._commands.give_release(lambda: self._release_wanted)
         self._given = self._release_wanted
 
     @property
@@ -334,58 +326,12 @@ class OpenEvseBoard:
         return self._released and self._limit_a > 0
 
     async def _set_current(self, wanted_a: int) -> int:
-        """Volatile. The board answers with what it offers now, which is less when it or the cable bears no more."""
-        _, words = await self._line.send_command(f"SC {wanted_a} V", no=True)
-        (offers_a,) = parse_numbers(words, (10,))
+        """Set the current and return what the board offers. Raises ``Refused`` if that is more."""
+        offers_a = await self._commands.set_current(wanted_a)
         if offers_a > wanted_a:
             await self._withdraw_release()
             raise Refused(f"{self._name}: {wanted_a} A were ordered, it offers {offers_a} A; held")
         return offers_a
-
-    async def _set_heartbeat(self) -> None:
-        """To set the same again forgets a beat that was missed and leaves the current as it is; to acknowledge it
-        would offer the maximum for a moment."""
-        wanted = f"SY {self._settings.heartbeat_s} {self._settings.fallback_a}"
-        _, words = await self._line.send_command(wanted)
-        _, _, trigger = parse_numbers(words, (10, 10, 10))
-        if trigger == _MISSED:
-            await self._line.send_command(f"SY {_ACKNOWLEDGE}")
-
-    async def _set_lock(self, *modes: str) -> None:
-        for mode in modes:
-            await self._line.send_command(f"S5 {mode}")
-
-    async def _wait_free(self) -> bool:
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + _UNLOCKED_WITHIN_S
-        while True:
-            seen = await self._read_status()
-            if seen.locked is False or not seen.vehicle_present:
-                return True
-            if loop.time() >= until_s:
-                return False
-            await asyncio.sleep(_LOOK_S)
-
-    async def _read_status(self) -> BoardStatus:
-        _, words = await self._line.send_command("GS")
-        state, _, pilot, flags = parse_numbers(words, (16, 10, 16, 16))
-        _, words = await self._line.send_command("GC")
-        _, _, offered_a, most_a = parse_numbers(words, (10, 10, 10, 10))
-        locked = None
-        if self.traits.lockable:
-            _, words = await self._line.send_command("G5")
-            locked = bool(parse_numbers(words, (10,))[0])
-        return BoardStatus(state, pilot, flags, offered_a, most_a, locked)
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Name the EVSE in the errors of the block."""
-        try:
-            yield
-        except DeviceError as e:
-            text = str(e)
-            kind = next(k for k in (Unreachable, Garbled, Refused, Broken) if isinstance(e, k))
-            raise kind(text if text.startswith(self._name) else f"{self._name}: {text}") from e
 
 
 def _apply_notice(seen: BoardStatus, notice: RapiMessage) -> BoardStatus:

@@ -13,6 +13,7 @@ from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, ModbusLine, Priority, open_line
+from drivers.device_errors import with_device_name
 from drivers.meter_modbus import register_numbers
 from drivers.meter_modbus.decoded_values import (
     MOST_DC_V,
@@ -330,11 +331,8 @@ class ModbusMeter:
         return float(step)
 
     def _named_error(self, error: DeviceError) -> DeviceError:
-        text = str(error)
         self._known_at = 0
-        if isinstance(error, Refused):
-            return Unreachable(f"{self._name}: {text}")
-        return type(error)(text if text.startswith(self._name) else f"{self._name}: {text}")
+        return with_device_name(self._name, Unreachable(str(error)) if isinstance(error, Refused) else error)
 
 
 def _matches_accepted(found: str, model: IdentityRegister) -> bool:

@@ -12,6 +12,7 @@ from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreachable
 from agent.ports.driver import Where
+from drivers.device_errors import with_device_name
 from drivers.meter_rest.http_client import MeterHttpClient
 from drivers.meter_rest.isabellenhuette import Iem
 from drivers.meter_rest.lem import Lem
@@ -160,11 +161,8 @@ class RestMeter:
         self._known = True
 
     def _named_error(self, error: DeviceError) -> DeviceError:
-        words = str(error)
         self._known = False
-        if isinstance(error, Refused):
-            return Unreachable(words if words.startswith(self._name) else f"{self._name}: {words}")
-        return type(error)(words if words.startswith(self._name) else f"{self._name}: {words}")
+        return with_device_name(self._name, Unreachable(str(error)) if isinstance(error, Refused) else error)
 
 
 def _reading_of_look(seen: TimedLook) -> Reading:

@@ -16,8 +16,6 @@ TO_BE_CUT = {
     "agent/domain/blocks/payment_settlement.py",
     "agent/domain/blocks/smart_charging.py",
     "agent/ocpp/outbound/transaction_queue.py",
-    "drivers/evse_everest/board.py",
-    "drivers/evse_openevse/board.py",
     "drivers/sim/far_ends.py",
     "drivers/sim/world.py",
 }
