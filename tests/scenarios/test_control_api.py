@@ -386,7 +386,7 @@ class Nowhere:
 
 
 def _said(status: str, session: Any) -> dict[str, Any]:
-    evse = {"number": 1, "screen": "x", "told": {"status": status, "error": "NoError"}, "session": session}
+    evse = {"number": 1, "screen": "x", "reported": {"status": status, "error": "NoError"}, "session": session}
     backend = {"url": "ws://x", "link": "up", "ocpp": "1.6", "boot": "Accepted"}
     return {"agent": {"version": "1", "queue": 0, "pid": 5}, "backend": backend, "evses": [evse], "ready": True}
 
@@ -411,7 +411,7 @@ def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
 
 OUTAGES = [
     (
-        {"backend": {"up": True, "trouble": "no server listens at x:9"}},
+        {"backend": {"up": True, "error": "no server listens at x:9"}},
         "backend: no connection, ws://x: no server listens at x:9",
     ),
     ({"backend": {"up": True}}, "backend: no connection, ws://x: refused with HTTP 404"),
@@ -424,7 +424,7 @@ OUTAGES = [
 def test_an_outage_is_told_once_unless_somebody_cut_the_road_here(links: dict[str, Any], said: str) -> None:
     def picture(trouble: str, link: str = "down") -> dict[str, Any]:
         told = _said("Available", None)
-        told["backend"] = {"url": "ws://x", "link": link, "ocpp": "1.6", "boot": None, "trouble": trouble}
+        told["backend"] = {"url": "ws://x", "link": link, "ocpp": "1.6", "boot": None, "error": trouble}
         return {**picture_of(Nowhere(), Child(5, 0), told, "now"), "links": links}
 
     none, first, second = picture(""), picture("ws://x: refused with HTTP 404"), picture("no answer in time")
