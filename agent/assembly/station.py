@@ -33,6 +33,7 @@ from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequeste
 from agent.domain.metrology import identity_from_record
 from agent.domain.orders import Order, ReadMeter, Restart, Send, Shutdown
 from agent.domain.station import assemble_blocks
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
 from agent.ocpp.dialects.dialect import Identity
@@ -258,7 +259,8 @@ class Station:
         while True:
             await asyncio.sleep(SEEN_S)
             self._record_uptime()
-            self.engine.post_event(TimeCame("store:"))  # what is remembered goes with the next event
+            # what is remembered goes with the next event
+            self.engine.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))
 
     def _record_uptime(self) -> None:
         boot = self.clock.mark_boot_alive()

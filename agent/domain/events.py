@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.charging.profiles import Profile
 from agent.domain.csms_cost import Cost
+from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
+from agent.domain.timers import Timer
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
 from agent.model.types import (
@@ -55,7 +57,7 @@ class StopRequested(Event):
 class TimeCame(Event):
     """A ``WakeMe`` is due."""
 
-    key: str
+    timer: Timer
 
 
 @frozen
@@ -200,7 +202,7 @@ class MeterKnown(EvseEvent):
 class RawMeterReading(EvseEvent):
     """A driver's answer to ``ReadMeter``; ``blocks/metrology.py`` makes ``MeterRead`` or ``MeterFailed`` of it."""
 
-    purpose: str
+    purpose: ReadingPurpose
     reading: Reading
 
 
@@ -208,7 +210,7 @@ class RawMeterReading(EvseEvent):
 class MeterRead(EvseEvent):
     """Answer to ``ReadMeter`` that may be billed; ``purpose`` is that order's."""
 
-    purpose: str
+    purpose: ReadingPurpose
     reading: Reading
 
 
@@ -216,7 +218,7 @@ class MeterRead(EvseEvent):
 class MeterFailed(EvseEvent):
     """No trustworthy reading could be had for this purpose."""
 
-    purpose: str
+    purpose: ReadingPurpose
 
 
 @frozen

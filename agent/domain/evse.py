@@ -16,6 +16,7 @@ from agent.domain.kept_cable import KeptCable
 from agent.domain.local_auth_list import LocalAuthList
 from agent.domain.messages import ChargingState
 from agent.domain.metrology import MeterWatch
+from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.reservation_claims import Reservation, is_reserved
 from agent.domain.security_events import SecurityLog
 from agent.domain.session_records import Authorization, EndedSession, Session
@@ -138,7 +139,7 @@ class EvseRecord:
     # blocks/transactions.py and session/tx_points.py
     tx: Transaction | None = None
     tx_try: int = 0
-    tx_asked: str = ""
+    tx_asked: ReadingPurpose | None = None
     """Purpose of the reading that the next transaction begins with."""
     # blocks/metrology.py and session/signed_readings.py
     meter: MeterWatch = field(default_factory=MeterWatch)

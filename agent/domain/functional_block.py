@@ -1,7 +1,8 @@
 """A functional block answers to events; a board of blocks is the domain.
 
 ``@handles_events(Event)`` marks a generator method ``(event, now)`` that yields orders, and facts
-for the other blocks. ``@answers_requests(XRequest)`` marks the one method ``(request, reply, now)``
+for the other blocks. ``@handles_timer(TimerKind.X)`` marks the method that handles a ``TimeCame`` of
+this kind. ``@answers_requests(XRequest)`` marks the one method ``(request, reply, now)``
 that answers a request of the backend, with ``yield reply("Accepted")``. The type checker holds its
 annotation against the decorator. A second method for the same request is a start-up error.
 """
@@ -13,13 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, TypeAlias, TypeVar, overload
 
-from agent.domain.events import Event, RequestReceived
+from agent.domain.events import Event, RequestReceived, TimeCame
 from agent.domain.orders import Order, Response
 from agent.domain.requests import BackendRequest
+from agent.domain.timers import TimerKind
 from agent.model.fastclass import frozen
 from agent.model.types import Moment
 
 Yielded: TypeAlias = Order | Event
+EventKind: TypeAlias = type[Event] | TimerKind
 Handler: TypeAlias = Callable[[Any, Moment], Iterator[Yielded]]
 
 
@@ -39,11 +42,19 @@ Block = TypeVar("Block")
 R1 = TypeVar("R1", bound=BackendRequest)
 R2 = TypeVar("R2", bound=BackendRequest)
 Answerer: TypeAlias = Callable[[Block, R1, Replier, Moment], Iterator[Yielded]]
+TimerHandler: TypeAlias = Callable[[Block, TimeCame, Moment], Iterator[Yielded]]
 AnswererOfTwo: TypeAlias = Callable[[Block, R1 | R2, Replier, Moment], Iterator[Yielded]]
 
 
 def handles_events(*kinds: type[Event]) -> Callable[[Any], Any]:
     """Mark a method as handler of these events."""
+    if TimeCame in kinds:
+        raise TypeError("a timer goes to the handlers of its kind: handles_timer")
+    return lambda method: _mark_handler(method, kinds, ())
+
+
+def handles_timer(*kinds: TimerKind) -> Callable[[TimerHandler[Block]], TimerHandler[Block]]:
+    """Mark a method as handler of the timers of these kinds."""
     return lambda method: _mark_handler(method, kinds, ())
 
 
@@ -59,13 +70,13 @@ def answers_requests(*requests: type[BackendRequest]) -> Callable[[Any], Any]:
     return lambda method: _mark_handler(method, (), requests)
 
 
-def _mark_handler(method: Any, kinds: Sequence[type[Event]], requests: Sequence[type[BackendRequest]]) -> Any:
+def _mark_handler(method: Any, kinds: Sequence[EventKind], requests: Sequence[type[BackendRequest]]) -> Any:
     before = getattr(method, "marks", ((), ()))
     method.marks = (*before[0], *kinds), (*before[1], *requests)
     return method
 
 
-Marks: TypeAlias = tuple[tuple[str, Sequence[type[Event]], Sequence[type[BackendRequest]]], ...]
+Marks: TypeAlias = tuple[tuple[str, Sequence[EventKind], Sequence[type[BackendRequest]]], ...]
 _MARKED: dict[type[Any], Marks] = {}
 
 
@@ -89,7 +100,7 @@ class Blocks:
     them."""
 
     def __init__(self, blocks: Sequence[object]) -> None:
-        self._handlers: dict[type[Any], list[Handler]] = {}
+        self._handlers: dict[EventKind, list[Handler]] = {}
         self._answerers: dict[type[BackendRequest], Callable[[Any, Replier, Moment], Iterator[Yielded]]] = {}
         for block in blocks:
             for name, kinds, requests in _marked_handlers(type(block)):
@@ -119,7 +130,8 @@ class Blocks:
             answer = self._answerers.get(type(event.ask), _answer_not_implemented)
             yield from answer(event.ask, Replier(event.link, event.request), now)
             return
-        for handler in self._handlers.get(type(event), ()):
+        kind = event.timer.kind if isinstance(event, TimeCame) else type(event)
+        for handler in self._handlers.get(kind, ()):
             yield from handler(event, now)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from agent.domain.messages import Message
 from agent.domain.ocmf import OcmfBill
+from agent.domain.reading_purposes import ReadingPurpose
+from agent.domain.timers import Timer
 from agent.model.fastclass import frozen
 from agent.model.meter_signing import Signing
 from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
@@ -101,7 +103,7 @@ class ReadMeter(Order):
     ``signing``: what a meter that signs shall know of it."""
 
     evse: EvseId
-    purpose: str
+    purpose: ReadingPurpose
     billing: bool = False
     signing: Signing | None = None
 
@@ -156,9 +158,10 @@ class Show(Order):
 
 @frozen
 class WakeMe(Order):
-    """``TimeCame(key)`` when the stamp clock reaches ``at_s``; replaces an earlier one of this key. None cancels."""
+    """``TimeCame(timer)`` when the stamp clock reaches ``at_s``; replaces an earlier one of an equal timer. None
+    cancels."""
 
-    key: str
+    timer: Timer
     at_s: float | None
 
 

@@ -10,6 +10,7 @@ from agent.domain.functional_block import Yielded
 from agent.domain.orders import Persist
 from agent.domain.payment import Payment, PaymentTerms, PayState
 from agent.domain.terminal_messages import PaymentApproved
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import EvseId, Moment, Token
 
 AUTH_S = 180.0
@@ -126,8 +127,8 @@ def leads_to_states(*states: PayState) -> Callable[[Rule], Rule]:
     return declare_targets
 
 
-def payment_timer_key(kind: str, p: Payment) -> str:
-    return f"pay-{kind}:{p.id}"
+def payment_timer(kind: TimerKind, p: Payment) -> Timer:
+    return Timer(kind, detail=p.id)
 
 
 def ignore_event(j: PaymentBook, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:

@@ -36,7 +36,7 @@ from agent.domain.payment_journal import (
     Rule,
     ignore_event,
     leads_to_states,
-    payment_timer_key,
+    payment_timer,
 )
 from agent.domain.session.table import IllegalEvent
 from agent.domain.terminal_messages import (
@@ -52,6 +52,7 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
     VoidPayment,
 )
+from agent.domain.timers import TimerKind
 from agent.model.bank_card import Settlement
 from agent.model.types import EvseId, Moment
 
@@ -75,7 +76,7 @@ def ask_bank(j: PaymentBook, p: Payment, event: PaymentPlaced, now: Moment) -> I
     p.bank_until_s = now.t_s + AUTH_S * j.io_s
     yield j.persist_payment(p)
     yield AuthorizePayment(p.terminal, p.id)
-    yield WakeMe(payment_timer_key("auth", p), p.bank_until_s)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_AUTHORIZATION, p), p.bank_until_s)
 
 
 def cancel_offer(j: PaymentBook, p: Payment, event: PaymentWithdrawn, now: Moment) -> Iterator[Yielded]:
@@ -86,7 +87,7 @@ def cancel_offer(j: PaymentBook, p: Payment, event: PaymentWithdrawn, now: Momen
     if p.kept:
         yield j.persist_payment(p)
     else:
-        yield WakeMe(payment_timer_key("cancel", p), now.t_s + CANCEL_S * j.io_s)
+        yield WakeMe(payment_timer(TimerKind.PAYMENT_CANCELLATION, p), now.t_s + CANCEL_S * j.io_s)
     yield CancelPayment(p.terminal, p.id)
 
 
@@ -99,7 +100,7 @@ def offer_ended(j: PaymentBook, p: Payment, event: Event, now: Moment) -> Iterat
 
 @leads_to_states(PayState.VOIDED)
 def cancel_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == payment_timer_key("cancel", p):
+    if event.timer.kind is TimerKind.PAYMENT_CANCELLATION:
         yield from offer_ended(j, p, event, now)
 
 
@@ -110,8 +111,8 @@ def bank_declined(j: PaymentBook, p: Payment, event: PaymentDeclined, now: Momen
 
 
 def _discard_payment(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
-    for kind in ("auth", "cancel"):
-        yield WakeMe(payment_timer_key(kind, p), None)
+    for kind in (TimerKind.PAYMENT_AUTHORIZATION, TimerKind.PAYMENT_CANCELLATION):
+        yield WakeMe(payment_timer(kind, p), None)
     yield from j.forget_payment(p)
 
 
@@ -121,7 +122,7 @@ def bank_approved(j: PaymentBook, p: Payment, event: PaymentApproved, now: Momen
     j.record_hold(p, event)
     if event.card is not None:
         p.card = event.card
-    yield WakeMe(payment_timer_key("auth", p), None)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_AUTHORIZATION, p), None)
     if p.withdrawn:
         yield from _void_hold(j, p, now, p.why)
     elif p.held_cents < j.terms.least_cents or (
@@ -137,8 +138,8 @@ def bank_approved(j: PaymentBook, p: Payment, event: PaymentApproved, now: Momen
 def void_unwanted_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Moment) -> Iterator[Yielded]:
     """Void a hold that was not asked for, or not expected any more."""
     j.record_hold(p, event)
-    for kind in ("auth", "cancel"):
-        yield WakeMe(payment_timer_key(kind, p), None)
+    for kind in (TimerKind.PAYMENT_AUTHORIZATION, TimerKind.PAYMENT_CANCELLATION):
+        yield WakeMe(payment_timer(kind, p), None)
     yield from _void_hold(j, p, now, "no driver waits for it")
 
 
@@ -153,7 +154,7 @@ def void_late_hold(j: PaymentBook, p: Payment, event: PaymentApproved, now: Mome
 def authorization_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
     """Mark the payment as uncertain: it is unknown whether something is held. If so, the terminal's
     own time-out releases it."""
-    if event.key == payment_timer_key("auth", p):
+    if event.timer.kind is TimerKind.PAYMENT_AUTHORIZATION:
         yield from _mark_uncertain(j, p, NEVER_CAME)
 
 
@@ -163,14 +164,14 @@ def try_sought_hold(j: PaymentBook, p: Payment, event: HoldSought, now: Moment) 
     the bank of another payment is being asked."""
     p.state, p.reservation, p.serial, p.guessed = PayState.VOID_PENDING, event.number, j.open[p.terminal], True
     p.again_s = None
-    yield WakeMe(payment_timer_key("seek", p), None)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_HOLD_SEARCH, p), None)
     yield from _send_settlement(j, p)
 
 
 def terminal_opened_while_pending(j: PaymentBook, p: Payment, event: TerminalOpened, now: Moment) -> Iterator[Yielded]:
     """Wait shortly for a late answer. The terminal was reopened, so no bank is asked there any
     more: what it has received comes now, or never. The next card does not wait longer."""
-    yield WakeMe(payment_timer_key("auth", p), now.t_s + ANSWER_S * j.io_s)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_AUTHORIZATION, p), now.t_s + ANSWER_S * j.io_s)
 
 
 def resume_pending_authorization(j: PaymentBook, p: Payment, event: PaymentResumed, now: Moment) -> Iterator[Yielded]:
@@ -179,7 +180,7 @@ def resume_pending_authorization(j: PaymentBook, p: Payment, event: PaymentResum
     p.withdrawn, p.why = True, "the agent was away"
     asked_s = p.at.t_s if p.at.boot == now.stamp.boot else now.t_s
     p.bank_until_s = asked_s + AUTH_S * j.io_s
-    yield WakeMe(payment_timer_key("auth", p), now.t_s + AUTH_S * j.io_s)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_AUTHORIZATION, p), now.t_s + AUTH_S * j.io_s)
 
 
 # --- held ------------------------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ def void_unused_hold(
 
 @leads_to_states(PayState.VOID_PENDING, PayState.UNCERTAIN)
 def unused_hold_timed_out(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == payment_timer_key("unused", p):
+    if event.timer.kind is TimerKind.PAYMENT_UNUSED:
         yield from _void_hold(j, p, now, "no session was begun")
 
 
@@ -204,7 +205,7 @@ def session_begun(j: PaymentBook, p: Payment, event: PaymentSessionBegun, now: M
     """Note the session that the payment pays for, in the same transaction as the session's own
     record: there is never one without the other."""
     p.state, p.session = PayState.ACTIVE, event.session
-    yield WakeMe(payment_timer_key("unused", p), None)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), None)
     yield j.persist_payment(p)
 
 
@@ -222,7 +223,7 @@ def settle_session_cost(j: PaymentBook, p: Payment, event: PaymentSessionEnded, 
 
 def _void_hold(j: PaymentBook, p: Payment, now: Moment, why: str) -> Iterator[Yielded]:
     p.state, p.why, p.tries, p.asked, p.again_s = PayState.VOID_PENDING, why, 0, False, None
-    yield WakeMe(payment_timer_key("unused", p), None)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), None)
     yield from _next_settlement_turn(j, p, now)
 
 
@@ -250,7 +251,7 @@ def _send_settlement(j: PaymentBook, p: Payment) -> Iterator[Yielded]:
     if p.state is PayState.FINAL_KNOWN:
         p.state = PayState.COMMIT_PENDING
     yield j.persist_payment(p)
-    yield WakeMe(payment_timer_key("settle", p), None)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_SETTLEMENT, p), None)
     if p.state is PayState.VOID_PENDING:
         yield VoidPayment(p.terminal, p.id, p.reservation, p.serial)
     else:
@@ -266,7 +267,7 @@ def _wait_for_next_turn(j: PaymentBook, p: Payment, now: Moment) -> Iterator[Yie
     yield j.persist_payment(p)
     if p.turn_s is None:
         p.turn_s = now.t_s + j.terms.schedule_s[p.tries - 1]
-    yield WakeMe(payment_timer_key("settle", p), max(p.turn_s, now.t_s))
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_SETTLEMENT, p), max(p.turn_s, now.t_s))
 
 
 @leads_to_states(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
@@ -282,7 +283,7 @@ def settle_at_opened_terminal(j: PaymentBook, p: Payment, event: TerminalOpened,
 
 @leads_to_states(PayState.COMMIT_PENDING, PayState.UNCERTAIN)
 def settlement_timer_expired(j: PaymentBook, p: Payment, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == payment_timer_key("settle", p) and not p.under_way:
+    if event.timer.kind is TimerKind.PAYMENT_SETTLEMENT and not p.under_way:
         yield from _next_settlement_turn(j, p, now)
 
 
@@ -327,7 +328,10 @@ def _sought_hold_not_found(j: PaymentBook, p: Payment, now: Moment) -> Iterator[
     yield from _mark_uncertain(j, p, NEVER_CAME)
     if p.bank_until_s is None:  # asked by an earlier process: the time is unknown
         p.bank_until_s = now.t_s + AUTH_S * j.io_s
-    yield WakeMe(payment_timer_key("seek", p), p.bank_until_s if now.t_s < p.bank_until_s else now.t_s + HOUR_S)
+    yield WakeMe(
+        payment_timer(TimerKind.PAYMENT_HOLD_SEARCH, p),
+        p.bank_until_s if now.t_s < p.bank_until_s else now.t_s + HOUR_S,
+    )
 
 
 @leads_to_states(PayState.VOIDED, PayState.UNCERTAIN)
@@ -356,7 +360,7 @@ def _retry_unanswered(j: PaymentBook, p: Payment, event: PaymentSettled, now: Mo
 
 def _mark_uncertain(j: PaymentBook, p: Payment, why: str) -> Iterator[Yielded]:
     p.state, p.why = PayState.UNCERTAIN, why
-    yield WakeMe(payment_timer_key("settle", p), None)
+    yield WakeMe(payment_timer(TimerKind.PAYMENT_SETTLEMENT, p), None)
     yield j.persist_payment(p)
 
 
@@ -447,7 +451,7 @@ class PaymentJournal(PaymentBook):
         yield from self.seek_unreported_holds(p.terminal, now)
         if p.state is PayState.UNCERTAIN:
             busy = self.payments_at_terminal(p.terminal, PayState.AUTH_PENDING)
-            yield WakeMe(payment_timer_key("seek", p), now.t_s + (MINUTE_S if busy else HOUR_S))
+            yield WakeMe(payment_timer(TimerKind.PAYMENT_HOLD_SEARCH, p), now.t_s + (MINUTE_S if busy else HOUR_S))
 
     def apply_payment_event(self, p: Payment, event: Event, now: Moment) -> Iterator[Yielded]:
         """Apply one event to one payment. Raises ``IllegalEvent`` for what the table does not know."""

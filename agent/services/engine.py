@@ -45,6 +45,7 @@ from agent.domain.orders import (
     WakeMe,
 )
 from agent.domain.terminal_messages import AuthorizePayment, CommitPayment, VoidPayment
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of, readings_of
@@ -223,7 +224,7 @@ class Engine:
 
     def _retry_save(self) -> None:
         self._retry = None
-        self.post_event(TimeCame("store:"))  # any event tries the kept batches again
+        self.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))  # any event tries the kept batches again
 
     def _refuse_release(self, order: SetRelease) -> None:
         self.post_event(StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault"))
@@ -241,8 +242,8 @@ class Engine:
                 self.links[link].respond(order)
             case Reconnect(link):
                 self.links[link].reconnect_if_changed()
-            case WakeMe(key, at_s):
-                self._timers.set_timer(key, at_s)
+            case WakeMe(timer, at_s):
+                self._timers.set_timer(timer, at_s)
             case Restart() | Shutdown():
                 self.restart(order)
             case Persist():
@@ -279,18 +280,18 @@ class Timers:
     def __init__(self, clock: ClockPort, post: Callable[[Event], None]) -> None:
         self._clock = clock
         self._post = post
-        self._due: list[tuple[float, int, str]] = []
-        self._number: dict[str, int] = {}
+        self._due: list[tuple[float, int, Timer]] = []
+        self._number: dict[Timer, int] = {}
         self._count = itertools.count()
         self._handle: asyncio.TimerHandle | None = None
 
-    def set_timer(self, key: str, at_s: float | None) -> None:
+    def set_timer(self, timer: Timer, at_s: float | None) -> None:
         if at_s is None:
-            self._number.pop(key, None)
+            self._number.pop(timer, None)
         else:
             number = next(self._count)
-            self._number[key] = number
-            heapq.heappush(self._due, (at_s, number, key))
+            self._number[timer] = number
+            heapq.heappush(self._due, (at_s, number, timer))
         self._arm_next_timer()
 
     def _arm_next_timer(self) -> None:
@@ -307,8 +308,8 @@ class Timers:
         self._handle = None
         now_s = self._clock.now().t_s
         while self._due and self._due[0][0] <= now_s:
-            _, number, key = heapq.heappop(self._due)
-            if self._number.get(key) == number:
-                del self._number[key]
-                self._post(TimeCame(key))
+            _, number, timer = heapq.heappop(self._due)
+            if self._number.get(timer) == number:
+                del self._number[timer]
+                self._post(TimeCame(timer))
         self._arm_next_timer()

@@ -10,8 +10,10 @@ from mypy import api
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """
 from collections.abc import Iterator
-from agent.domain.functional_block import Replier, Yielded, answers_requests
+from agent.domain.events import ClockTrusted, TimeCame
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_timer
 from agent.domain.requests import ClearCacheRequest, DataTransferRequest, ResetRequest
+from agent.domain.timers import TimerKind
 from agent.model.types import Moment
 
 class Block:
@@ -26,6 +28,10 @@ RIGHT = """
         self, request: ResetRequest | ClearCacheRequest, reply: Replier, now: Moment
     ) -> Iterator[Yielded]:
         yield reply("Accepted")
+
+    @handles_timer(TimerKind.FULL_MINUTE)
+    def show_minute(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from ()
 """
 WRONG_REQUEST = """
     @answers_requests(ResetRequest)
@@ -42,6 +48,11 @@ NO_REPLY = """
     def answer_without_reply(self, request: ResetRequest, now: Moment) -> Iterator[Yielded]:
         yield from ()
 """
+WRONG_EVENT = """
+    @handles_timer(TimerKind.FULL_MINUTE)
+    def show_minute(self, event: ClockTrusted, now: Moment) -> Iterator[Yielded]:
+        yield from ()
+"""
 
 
 def _type_errors(path: Path, *methods: str) -> list[str]:
@@ -56,6 +67,6 @@ def test_a_handler_whose_annotation_does_not_fit_its_decorator_is_a_type_error(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert _type_errors(tmp_path / "right.py", RIGHT) == []
-    found = _type_errors(tmp_path / "wrong.py", WRONG_REQUEST, ONE_OF_TWO, NO_REPLY)
-    assert len(found) == 3
+    found = _type_errors(tmp_path / "wrong.py", WRONG_REQUEST, ONE_OF_TWO, NO_REPLY, WRONG_EVENT)
+    assert len(found) == 4
     assert all("incompatible type" in line for line in found)

@@ -2,9 +2,9 @@
 
     assert (
         Playbook()
-        >> CardPresented(1, A) << JudgeToken("chargy", "token:1", A, 1)
-        >> TokenJudged("token:1", A, ACCEPTED)
-        >> VehicleConnected(1) << ReadMeter(1, "begin:1", True)
+        >> CardPresented(1, A) << AuthorizeToken("chargy", "token:1", A, 1)
+        >> TokenAuthorized("token:1", A, ACCEPTED)
+        >> VehicleConnected(1) << ReadMeter(1, begin_reading(1), True)
     )
 
 Feeding while orders are unclaimed fails, and so does the truth of a play whose last orders are unclaimed. Screens,
@@ -51,8 +51,10 @@ from agent.domain.orders import (
     Show,
     WakeMe,
 )
+from agent.domain.reading_purposes import begin_reading
 from agent.domain.session_records import Session
 from agent.domain.station import assemble_blocks
+from agent.domain.timers import Timer
 from agent.domain.variables import Value
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Lamp, Moment, Reading, Screen, Stamp, Token, Verdict
@@ -177,7 +179,7 @@ class Playbook:
         self.blocks = assemble_blocks(self.site)
         self._sign_records = self._signs(json.loads(json.dumps(self.store)))
         self.unclaimed: list[Order] = []
-        self.timers: dict[str, float] = {}
+        self.timers: dict[Timer, float] = {}
         self.levels: dict[tuple[type[Order], int], bool] = {}
         self.screens: dict[int, Screen] = {}
         self.lamps: dict[int, Lamp] = {}
@@ -215,11 +217,11 @@ class Playbook:
         """Time passes; what was to be woken is woken in order."""
         self._nothing_left(f"before waiting {seconds} s")
         end_s = self.t_s + seconds
-        while due := [(at, key) for key, at in self.timers.items() if at <= end_s]:
-            at_s, key = min(due)
-            del self.timers[key]
+        while due := [(at, timer) for timer, at in self.timers.items() if at <= end_s]:
+            at_s, timer = min(due, key=lambda d: d[0])
+            del self.timers[timer]
             self.t_s = max(self.t_s, at_s)
-            self.feed(TimeCame(key))
+            self.feed(TimeCame(timer))
         self.t_s = end_s
         return self
 
@@ -313,10 +315,10 @@ class Playbook:
 
     def _look(self, order: Order) -> None:
         match order:
-            case WakeMe(key, None):
-                self.timers.pop(key, None)
-            case WakeMe(key, at_s) if at_s is not None:
-                self.timers[key] = at_s
+            case WakeMe(timer, at_s):
+                self.timers.pop(timer, None)  # of two that are due at the same time the earlier order comes first
+                if at_s is not None:
+                    self.timers[timer] = at_s
             case Show(evse, screen):
                 self.screens[evse] = screen
             case SetLamp(evse, lamp):
@@ -346,7 +348,7 @@ def charging(play: Playbook, token: Token = A, evse: int = 1, meter_wh: int = 10
 
 def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
     """From a session that waits for its register to a closed contactor."""
-    play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(meter_wh)))
+    play.feed(MeterRead(evse, begin_reading(play.evse(evse).begin_try), wh(meter_wh)))
     for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
         play.feed(event)
     assert play.state(evse) is SessionState.ACTIVE

@@ -68,9 +68,11 @@ from agent.domain.orders import (
 )
 from agent.domain.requests import BackendRequest, ResetRequest
 from agent.domain.station import assemble_blocks
+from agent.domain.timers import Timer
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
 from tests.support.domain_state import station_state
+from tests.support.reading_purposes import LIVE
 
 GOOD, FRIEND, STRANGER, BAD = (Token(v) for v in ("04AAAAAA", "04BBBBBB", "04CCCCCC", "04DDDDDD"))
 VERDICTS = {
@@ -224,7 +226,7 @@ class Rig:
         self.alive, self.crash_at, self.link_up, self.resetting = True, "", False, False
         self.started_s = self.t_s
         self.suffering: dict[tuple[int, Fault], float] = {}
-        self.timers: dict[str, float] = {}
+        self.timers: dict[Timer, float] = {}
         self.devices: list[ReadMeter | AuthorizeToken | Unlock] = []
         self.queue: list[Event] = []
         self.unsaved: list[tuple[list[Persist], list[Send]]] = []
@@ -355,14 +357,14 @@ class Rig:
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
                     assert not self.site.evses[order.evse].contactor_closed, "unlocked with the contactor closed"
-                if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == "live"):
+                if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == LIVE):
                     self.devices.append(order)
             case Response(_, request):
                 self.replied[request] += 1
-            case WakeMe(key, None):
-                self.timers.pop(key, None)
-            case WakeMe(key, at_s) if at_s is not None:
-                self.timers[key] = at_s
+            case WakeMe(timer, at_s):
+                self.timers.pop(timer, None)  # of two that are due at the same time the earlier order comes first
+                if at_s is not None:
+                    self.timers[timer] = at_s
             case Show(n, screen):
                 self.screens[n] = screen
             case Send(link, StatusChanged(n) as status):
@@ -379,17 +381,17 @@ class Rig:
         end_s = self.t_s + seconds
         while True:
             self.look()
-            due = sorted((at, key) for key, at in self.timers.items()) if self.alive else []
+            due = sorted(((at, t) for t, at in self.timers.items()), key=lambda d: d[0]) if self.alive else []
             opens_s = min((o.opens_s for o in self.outlets.values() if o.opens_s is not None), default=end_s)
             if opens_s < end_s and (not due or opens_s < due[0][0]):
                 self._flow(opens_s)
                 continue
             if not due or due[0][0] > end_s:
                 break
-            at_s, key = due[0]
+            at_s, timer = due[0]
             self._flow(at_s)
-            del self.timers[key]
-            self.post(TimeCame(key))
+            del self.timers[timer]
+            self.post(TimeCame(timer))
         self._flow(end_s)
 
     def _flow(self, until_s: float) -> None:

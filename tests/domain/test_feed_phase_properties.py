@@ -23,6 +23,7 @@ from agent.domain.events import (
     VehicleReady,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease
+from agent.domain.reading_purposes import begin_reading
 from agent.domain.requests import ClearChargingProfilesRequest, RemoteStartRequest, SetChargingProfileRequest
 from tests.domain.playbook import LINK, UTC0_S, B, Playbook, wh
 
@@ -45,7 +46,7 @@ class FeedWatch(Playbook):
 
     def begin_session(self, evse: int) -> None:
         self.feed_and_skip(CablePlugged(evse), VehicleConnected(evse), self.request(RemoteStartRequest(evse, B, "r")))
-        self.feed_and_skip(MeterRead(evse, f"begin:{self.evse(evse).begin_try}", wh(1000)))
+        self.feed_and_skip(MeterRead(evse, begin_reading(self.evse(evse).begin_try), wh(1000)))
         self.feed_and_skip(OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse))
 
     def request(self, asked: Any) -> RequestReceived:

@@ -26,9 +26,11 @@ from agent.domain.evse import SessionState, StationState
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.metrology import MeterWatch, why_exchange_refused, why_reading_untrue, why_unfit_for_billing
 from agent.domain.orders import AuthorizeToken, LogNote, SetRelease
+from agent.domain.reading_purposes import ReadingPurpose, begin_reading, end_reading
 from agent.domain.transaction import Transaction
 from agent.model.types import Fault, MeterIdentity, MeterPolicy, Reading, Stamp
 from tests.domain.playbook import ACCEPTED, A, Playbook, charging, kept, make_site, wh
+from tests.support.reading_purposes import LIVE, POLL, SAMPLED
 
 SDM = MeterIdentity("Eastron", "SDM630", "4711", "1.2", 1.0, ("B",))
 B_CLASS = MeterPolicy("B", 2024)
@@ -47,7 +49,7 @@ def play_of(policy: MeterPolicy = B_CLASS, meter: MeterIdentity | None = SDM, **
     return play.skip() if meter is None else (play >> MeterKnown(1, meter)).skip()
 
 
-def look(play: Playbook, energy_wh: int, power_w: float | None = None, purpose: str = "live") -> Playbook:
+def look(play: Playbook, energy_wh: int, power_w: float | None = None, purpose: ReadingPurpose = LIVE) -> Playbook:
     """What the driver reads now."""
     play.feed(RawMeterReading(1, purpose, wh(energy_wh, power_w)))
     return play
@@ -176,7 +178,7 @@ def test_an_unread_serial_number_lets_no_other_meter_into_a_bill() -> None:
     assert play.store["meter"]["1"]["serial"] == "4711"
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
-        look(play, 901_000, 0.0, purpose=f"end:{n}").skip().wait(6)
+        look(play, 901_000, 0.0, purpose=end_reading(n)).skip().wait(6)
     assert [bill.meter_wh for bill in play.ended()] == [1000]
 
 
@@ -189,7 +191,7 @@ def test_a_card_at_a_station_of_two_does_not_refuse_the_first_register() -> None
     assert not play.evse().tx.placed  # type: ignore[union-attr]
     play.skip().feed(CablePlugged(1))
     play.feed(VehicleConnected(1))
-    look(play, 1_234_567, 0.0, f"begin:{play.evse().begin_try}")
+    look(play, 1_234_567, 0.0, begin_reading(play.evse().begin_try))
     assert play.skip().state() is SessionState.ACTIVE
 
 
@@ -197,7 +199,7 @@ def test_a_transaction_that_has_no_evse_yet_says_nothing_of_the_register() -> No
     """2.x, a transaction that began with a card alone: after a restart the meter's first word is believed."""
     play = play_of()
     play.evse().tx = Transaction("t1", 1, Stamp(1, play.t_s), 0, 0, Stamp(1, play.t_s), placed=False)
-    look(play, 5_000_000, purpose="poll")
+    look(play, 5_000_000, purpose=POLL)
     assert play.evse().reading is not None
     assert play.skip().evse().meter.refused == 0
 
@@ -220,7 +222,7 @@ def test_a_meter_exchanged_in_a_session_ends_it_with_the_last_register_of_the_ol
     assert play.state() is SessionState.ENDING
     for n in (1, 2, 3):
         play.feed(ContactorOpened(1))
-        look(play, 9_000_000, purpose=f"end:{n}")
+        look(play, 9_000_000, purpose=end_reading(n))
         play.skip().wait(5)
     [ended] = play.ended()
     assert ended.meter_wh == 1007
@@ -236,7 +238,7 @@ def test_a_meter_exchanged_while_the_agent_was_down_does_not_bill_the_open_sessi
     play.feed(MeterKnown(1, OTHER))
     play.skip().wait(400)
     for n in (1, 2, 3):
-        look(play, 9_000_000, purpose=f"end:{n}")
+        look(play, 9_000_000, purpose=end_reading(n))
         play.skip().wait(6)
     [ended] = play.ended()
     assert ended.meter_wh == 1003
@@ -289,7 +291,7 @@ def test_a_jump_that_stays_ends_the_session_with_the_last_true_register() -> Non
     assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
-        look(play, 1_001_003, purpose=f"end:{n}")
+        look(play, 1_001_003, purpose=end_reading(n))
         play.skip().wait(5)
     [ended] = play.ended()
     assert ended.meter_wh == 1003
@@ -308,7 +310,7 @@ def test_a_leap_is_never_billed_where_something_is_sold() -> None:
     play.wait(61)
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
-        look(play, 901_003, purpose=f"end:{n}")
+        look(play, 901_003, purpose=end_reading(n))
         play.skip().wait(5)
     [ended] = play.ended()
     assert ended.meter_wh == 1010
@@ -334,7 +336,7 @@ def test_a_value_that_was_not_read_again_is_never_told_anew() -> None:
     play = charging(play_of(MeterPolicy()))
     looks(play, (1003, 7000.0))
     old = Stamp(1, play.t_s - 10)
-    assert play >> RawMeterReading(1, "sample", wh(1003, at=old))
+    assert play >> RawMeterReading(1, SAMPLED, wh(1003, at=old))
     assert play.evse().reading is not None
     assert play.evse().reading.at != old
 
@@ -359,7 +361,7 @@ def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
     assert play.state() is SessionState.ENDING
     play.feed(ContactorOpened(1))
     for n in (1, 2, 3):
-        look(play, 1000, 0.0, purpose=f"end:{n}").skip().wait(6)
+        look(play, 1000, 0.0, purpose=end_reading(n)).skip().wait(6)
     [ended] = play.ended()
     assert ended.meter_wh == 1000
     looks(play.skip(), *[(1090, 0.0)] * 4)
@@ -380,7 +382,7 @@ def test_what_no_meter_counts_is_no_load() -> None:
     play = play_of()
     for n in range(12_000):
         play.t_s += 25.0
-        look(play, 1000, 30.0 if n % 3 else -9.0, purpose="poll").skip()
+        look(play, 1000, 30.0 if n % 3 else -9.0, purpose=POLL).skip()
         assert faults(play) == set()
     assert [o for o in play.log if isinstance(o, LogNote)] == []
 
@@ -392,13 +394,13 @@ def test_what_the_station_takes_behind_its_meter_is_no_disagreement() -> None:
         for _ in range(12_000):
             play.t_s += 25.0
             energy_wh += 60 * 25 / 3600
-            look(play, int(energy_wh), told_w, purpose="poll").skip()
+            look(play, int(energy_wh), told_w, purpose=POLL).skip()
             assert faults(play) == set()
     play, energy_wh = play_of(), 1000.0
     for _ in range(1000):
         play.t_s += 25.0
         energy_wh += 500 * 25 / 3600
-        look(play, int(energy_wh), 0.0, purpose="poll").skip()
+        look(play, int(energy_wh), 0.0, purpose=POLL).skip()
     assert faults(play) == {Fault.METER_DISAGREES}
 
 
@@ -437,9 +439,9 @@ def test_after_a_restart_the_open_bill_says_where_the_register_may_be() -> None:
     play.skip().wait(301)
     play.skip().restart(5).skip()
     play.feed(MeterKnown(1, SDM))
-    look(play.skip(), 900_000, purpose="poll")
+    look(play.skip(), 900_000, purpose=POLL)
     assert play.session().last_wh == 1003
-    look(play, 1500, purpose="poll")
+    look(play, 1500, purpose=POLL)
     assert play.session().last_wh == 1500
 
 
@@ -451,7 +453,7 @@ def test_without_a_register_nothing_starts() -> None:
     charging_begin = play.evse().begin_try
     for event in begin_events():
         play.feed(event)
-    play.feed(MeterFailed(1, f"begin:{charging_begin + 1}"))
+    play.feed(MeterFailed(1, begin_reading(charging_begin + 1)))
     assert play.state() is SessionState.OCCUPIED
     assert not any(isinstance(o, SetRelease) and o.on for o in play.log)
     assert play.told == []
@@ -480,7 +482,7 @@ def test_the_grace_of_a_lost_meter_is_a_setting(grace_s: int) -> None:
     assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
-        play.feed(MeterFailed(1, f"end:{n}"))
+        play.feed(MeterFailed(1, end_reading(n)))
         play.skip().wait(6)
     [ended] = play.ended()
     assert (ended.meter_wh, ended.reading) == (1003, None)
@@ -517,9 +519,9 @@ def test_a_bill_is_made_of_registers_that_were_read(words: list[tuple[str, float
             wild += 1
             look(play, int(much), 7000.0)
         elif word == "lost":
-            play.feed(MeterFailed(1, "live"))
+            play.feed(MeterFailed(1, LIVE))
         elif word == "stale":
-            play.feed(RawMeterReading(1, "live", wh(max(had), at=Stamp(1, play.t_s - STEP - much))))
+            play.feed(RawMeterReading(1, LIVE, wh(max(had), at=Stamp(1, play.t_s - STEP - much))))
         elif word == "restart":
             play.restart(much)
             play.feed(MeterKnown(1, SDM))
@@ -539,9 +541,9 @@ def finish(play: Playbook, energy_wh: int, how: str) -> None:
     play.skip().feed(ContactorOpened(1))
     for n in (1, 2, 3):
         if how == "lost":
-            play.feed(MeterFailed(1, f"end:{n}"))
+            play.feed(MeterFailed(1, end_reading(n)))
         else:
-            look(play, energy_wh if how == "read" else 10**9, purpose=f"end:{n}")
+            look(play, energy_wh if how == "read" else 10**9, purpose=end_reading(n))
         play.skip().wait(6)
     play.skip().feed(VehicleLeft(1))
     play.skip().wait(400)

@@ -23,6 +23,7 @@ from agent.domain.orders import AuthorizeToken, LogNote, Order, Persist, Respons
 from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest, SendLocalListRequest
 from agent.model.types import FREE_TOKEN, AuthorizationStatus, Screen, ScreenName, Token, Verdict
 from tests.domain.playbook import ACCEPTED, CARD_A, EMPTY, LINK, REFUSED, UTC0_S, A, B, Playbook, charging, kept, wh
+from tests.support.reading_purposes import transaction_reading
 
 MASTER = Token("04FFFFFF")
 OF_MASTERS = Verdict(AuthorizationStatus.ACCEPTED, "MASTERS")
@@ -172,7 +173,7 @@ def test_a_stranger_still_stops_nothing() -> None:
 def test_it_ends_a_transaction_without_a_session() -> None:
     """Begun with the cable; no one has the right yet."""
     play = mastered(tx_start_points=("EVConnected",))
-    for event in (CablePlugged(1), VehicleConnected(1), MeterRead(1, "tx:1", wh(500))):
+    for event in (CablePlugged(1), VehicleConnected(1), MeterRead(1, transaction_reading(1), wh(500))):
         play.feed(event)
     present(play.skip(), 2)
     (end,) = play.ended()

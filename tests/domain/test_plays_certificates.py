@@ -35,6 +35,7 @@ from agent.domain.requests import (
     MessageTrigger,
     TriggerMessageRequest,
 )
+from agent.domain.timers import Timer, TimerKind
 from tests.domain.playbook import LINK, UTC0_S, Playbook, forgotten, kept
 
 SECOND = "second"
@@ -219,19 +220,19 @@ def test_after_a_fall_back_it_is_asked_for_again_the_next_day() -> None:
     play = connected(signed(Playbook(), "a").skip(), "a").skip()
     play = connected(signed(play, "b").skip(), "a").skip()
     assert orders(play, KeepCertificates)[-1] == KeepCertificates(("a", "a"))
-    assert play.timers["sign:renew"] - play.t_s == pytest.approx(DAY_S)
+    assert play.timers[Timer(TimerKind.CERTIFICATE_RENEWAL)] - play.t_s == pytest.approx(DAY_S)
 
 
 def test_the_station_file_s_own_is_the_technician_s_to_renew() -> None:
     play = connected(signed(Playbook()).skip(), "").skip()
     assert orders(play, KeepCertificates)[-1] == KeepCertificates(("", ""))
-    assert "sign:renew" not in play.timers
+    assert Timer(TimerKind.CERTIFICATE_RENEWAL) not in play.timers
 
 
 # --- renewal ---------------------------------------------------------------------------------------------------------
 
 
-RENEW = "sign:renew"
+RENEW = Timer(TimerKind.CERTIFICATE_RENEWAL)
 
 
 @pytest.mark.parametrize(("life_s", "after_s"), [(YEAR_S, YEAR_S - 30 * DAY_S), (30 * DAY_S, 20 * DAY_S)])

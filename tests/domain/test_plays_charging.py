@@ -31,6 +31,7 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TransactionUpdated, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelease
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.requests import (
     BackendRequest,
     ChargingProfilesRequest,
@@ -40,6 +41,7 @@ from agent.domain.requests import (
     SetChargingProfileRequest,
     SetVariablesRequest,
 )
+from agent.domain.timers import Timer, TimerKind
 from agent.model.board import EvseTraits, Pilot
 from agent.model.types import Fault, Limit
 from tests.domain.playbook import (
@@ -58,6 +60,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import POLL, SAMPLED
 
 NUMBERS = itertools.count(1)
 MAX, DEFAULT, TX = Purpose.STATION_MAX, Purpose.TX_DEFAULT, Purpose.TX
@@ -148,12 +151,12 @@ def test_a_default_profile_holds_from_the_first_moment_on_and_changes_at_its_edg
     play.skip()
     charging(play)
     assert limit(play) == 16.0
-    assert play.timers["limits:"] == pytest.approx(T0_S + 60, abs=0.01)
+    assert play.timers[Timer(TimerKind.CHARGING_LIMITS)] == pytest.approx(T0_S + 60, abs=0.01)
     assert play.wait(59)
     assert play.wait(1.1) << SetLimit(1, Limit(10.0, 3))
     assert play.wait(30) << SetLimit(1, Limit(8.0, 3))
     assert play.wait(30) << SetLimit(1, Limit(32.0, 3))
-    assert "limits:" not in play.timers
+    assert Timer(TimerKind.CHARGING_LIMITS) not in play.timers
 
 
 def test_set_during_a_session_it_holds_at_once_and_cleared_it_is_gone() -> None:
@@ -193,7 +196,7 @@ def test_a_profile_of_the_transaction_goes_before_the_default_and_dies_with_it()
     for event in (
         StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP),
         ContactorOpened(1),
-        MeterRead(1, "end:1", wh(1500)),
+        MeterRead(1, end_reading(1), wh(1500)),
     ):
         play.skip().feed(event)
     assert sorted(play.store["charging_profile"]) == ["1"]
@@ -218,7 +221,7 @@ def test_a_remote_start_brings_its_profile_along() -> None:
     assert ask(play, RemoteStartRequest(1, A, "77", wanted)).status == "Accepted"
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
-    orders = play.skip().feed(MeterRead(1, "begin:1", wh(1000)))
+    orders = play.skip().feed(MeterRead(1, begin_reading(1), wh(1000)))
     kinds = [o.kind for o in orders if isinstance(o, Persist)]
     assert kinds == ["session", "charging_profile"]
     assert [o for o in orders if isinstance(o, SetLimit | SetRelease)] == [
@@ -258,7 +261,7 @@ def test_a_session_that_begins_in_a_pause_waits_without_energy() -> None:
         play.feed(event)
     ask(play, RemoteStartRequest(1, A, "r1"))
     play.skip()
-    orders = play.feed(MeterRead(1, "begin:1", wh(1000)))
+    orders = play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     assert SetRelease(1, True) not in orders
     assert [o for o in orders if isinstance(o, SetLimit)] == [SetLimit(1, Limit(0.0, 3))]
     play.skip().wait(10)
@@ -513,7 +516,7 @@ def plugged_and_begun(play: Play, evse: int) -> None:
     for event in (CablePlugged(evse), VehicleConnected(evse)):
         play.feed(event)
     ask(play, RemoteStartRequest(evse, B, "r"))
-    play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(1000)))
+    play.feed(MeterRead(evse, begin_reading(play.evse(evse).begin_try), wh(1000)))
     play.skip()
 
 
@@ -578,10 +581,10 @@ def test_too_little_for_two_the_first_goes_on_and_the_second_follows() -> None:
     play.wait(60)
     assert given(play) == (10.0, 0.0)
     assert play.evse(2).charging is ChargingState.SUSPENDED_EVSE
-    for event in (StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP), MeterRead(1, "poll", wh(1))):
+    for event in (StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP), MeterRead(1, POLL, wh(1))):
         play.skip().feed(event)
     assert limit(play, 2) == 0.0  # its contactor is still closed
-    for event in (ContactorOpened(1), MeterRead(1, "end:1", wh(1100))):
+    for event in (ContactorOpened(1), MeterRead(1, end_reading(1), wh(1100))):
         play.skip().feed(event)
     assert limit(play, 2) == 10.0
     assert play.levels[SetRelease, 2]
@@ -718,7 +721,7 @@ def test_a_board_that_was_not_opened_since_the_restart_still_has_its_share() -> 
     assert limit(play, 1) == 20.0
     for event in (
         BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits),
-        MeterRead(2, "end:1", wh(1100)),
+        MeterRead(2, end_reading(1), wh(1100)),
     ):
         play.skip().feed(event)
     assert (play.state(2), limit(play, 1)) == (SessionState.FREE, 32.0)
@@ -730,7 +733,7 @@ def test_an_outlet_that_cannot_be_switched_off_keeps_its_share() -> None:
     assert given(play) == (20.0, 20.0)
     play.skip().feed(StopWanted(2, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip().feed(ContactorOpened(2))
-    play.skip().feed(MeterRead(2, "end:1", wh(1100)))
+    play.skip().feed(MeterRead(2, end_reading(1), wh(1100)))
     assert (play.skip().state(2), limit(play, 1)) == (SessionState.ENDED, 32.0)
     play.feed(FaultRaised(2, Fault.CONTACTOR_WELDED))
     play.skip().wait(0.1)
@@ -746,7 +749,7 @@ def test_a_board_that_never_comes_back_keeps_its_share_until_somebody_has_seen_i
     play.skip().restart(2)
     play.skip().feed(BoardOpened(1, CHARGING, play.traits))
     play.skip().wait(301)
-    play.feed(MeterRead(2, "end:1", wh(1100)))
+    play.feed(MeterRead(2, end_reading(1), wh(1100)))
     assert (play.evse(2).session, limit(play.skip(), 1)) == (None, 20.0)
     play.feed(BoardOpened(2, replace(PLUGGED, cable=False, pilot=Pilot.A), play.traits))
     assert limit(play, 1) == 32.0
@@ -860,7 +863,7 @@ def test_the_limit_in_force_is_told_as_a_measurand() -> None:
         if found:
             play.skip().feed(ContactorOpened(1))
             play.skip().wait(59)
-        play.feed(MeterRead(1, "sample", wh(1100)))
+        play.feed(MeterRead(1, SAMPLED, wh(1100)))
         (sample,) = [m for m in play.told if isinstance(m, MeterSampled)][-1].samples
         found.append((sample.reading.offered_a, sample.reading.offered_w))
     assert found == [(10.0, 6900.0), (0.0, 0.0)]

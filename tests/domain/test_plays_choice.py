@@ -17,6 +17,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import SessionState
 from agent.domain.orders import AuthorizeToken, Feedback, ReadMeter
+from agent.domain.reading_purposes import begin_reading
 from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import ACCEPTED, LINK, A, B, Playbook, kept
 
@@ -121,7 +122,7 @@ def test_a_right_that_waits_moves_to_the_chosen_outlet_and_on_with_the_cable() -
     play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
     assert play >> ButtonPressed("outlet-2")
     assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.AUTHORIZED)
-    assert play >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, "begin:1", True)
+    assert play >> (CablePlugged(1), VehicleConnected(1)) << ReadMeter(1, begin_reading(1), True)
     assert (play.state(1), play.state(2)) == (SessionState.BEGINNING, SessionState.FREE)
 
 

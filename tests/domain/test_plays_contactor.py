@@ -21,11 +21,13 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, FaultNoted
 from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Send, SetRelease, Unlock
+from agent.domain.reading_purposes import ReadingKind, end_reading
 from agent.domain.requests import UnlockConnectorRequest
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Reading, ScreenName
 from tests.domain.playbook import EMPTY, LINK, NOW, PLUGGED, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, Play, profile, put
+from tests.support.reading_purposes import POLL, UNLOCK
 
 STUCK = Fault.CONTACTOR_STUCK_CLOSED
 LIVE = EvseState(Pilot.B, pwm=False, cable=True, contactor=True)
@@ -51,7 +53,7 @@ def over(play: Playbook, *, contactor: bool) -> Playbook:
         play.skip().wait(10)
     else:
         play.skip().feed(ContactorOpened(1))
-    play.skip().feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(play.evse().end_try), wh(1200)))
     assert play.state() is SessionState.ENDED
     return play.skip()
 
@@ -149,7 +151,7 @@ def test_the_backend_unlocks_nothing_while_the_contactor_is_closed() -> None:
 def test_nor_with_the_session_that_it_ends() -> None:
     play = charging(Playbook())
     play.feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1, stop_first=True)))
-    play.skip().wait(10).skip().feed(MeterRead(1, "end:1", wh(1200)))
+    play.skip().wait(10).skip().feed(MeterRead(1, end_reading(1), wh(1200)))
     assert (replies(play), unlocks(play)) == (["UnlockFailed"], [])
     assert Fault.UNLOCK_FAILURE in play.evse().faults
     play.skip().feed(ContactorOpened(1))
@@ -160,14 +162,14 @@ def test_nor_while_the_meter_shows_a_current() -> None:
     play = over(charging(Playbook()), contactor=False)
     before = len(unlocks(play))
     play.feed(UnlockTried(1, "", True))
-    play.skip().feed(MeterRead(1, "poll", drawing(15.8)))
+    play.skip().feed(MeterRead(1, POLL, drawing(15.8)))
     play.skip().feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1)))
-    assert play.unclaimed == [ReadMeter(1, "unlock")]
-    play.skip().feed(MeterRead(1, "unlock", drawing(15.8, 1201)))
+    assert play.unclaimed == [ReadMeter(1, UNLOCK)]
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(15.8, 1201)))
     assert (replies(play), len(unlocks(play))) == (["UnlockFailed"], before)
     play.skip().wait(5)
-    assert ReadMeter(1, "unlock") in play.unclaimed, "tried again, with a fresh look"
-    play.skip().feed(MeterRead(1, "unlock", drawing(0.0, 1201)))
+    assert ReadMeter(1, UNLOCK) in play.unclaimed, "tried again, with a fresh look"
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(0.0, 1201)))
     assert len(unlocks(play)) == before + 1
 
 
@@ -176,10 +178,10 @@ def test_a_meter_that_is_slow_to_follow_costs_a_driver_one_more_look() -> None:
     play = charging(Playbook())
     play.feed(CardPresented(1, A))
     play.skip().feed(ContactorOpened(1))
-    play.skip().feed(MeterRead(1, "end:1", drawing(12.0)))
+    play.skip().feed(MeterRead(1, end_reading(1), drawing(12.0)))
     assert unlocks(play) == []
-    assert ReadMeter(1, "unlock") in play.unclaimed
-    play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
+    assert ReadMeter(1, UNLOCK) in play.unclaimed
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(0.0)))
     assert unlocks(play) == [Unlock(1)]
 
 
@@ -188,14 +190,14 @@ def test_a_vehicle_that_takes_its_time_is_no_fault_of_the_lock() -> None:
     play = charging(Playbook())
     play.feed(CardPresented(1, A))
     play.skip().feed(ContactorOpened(1))
-    play.skip().feed(MeterRead(1, "end:1", drawing(16.0)))
-    play.skip().feed(MeterRead(1, "unlock", drawing(16.0)))
+    play.skip().feed(MeterRead(1, end_reading(1), drawing(16.0)))
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(16.0)))
     assert play.evse().faults == set()
     play.skip().wait(5)
-    play.skip().feed(MeterRead(1, "unlock", drawing(16.0)))
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(16.0)))
     assert play.evse().faults == {Fault.UNLOCK_FAILURE}
     play.skip().wait(5)
-    play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(0.0)))
     assert unlocks(play) == [Unlock(1)]
 
 
@@ -211,13 +213,13 @@ def test_a_meter_that_falls_silent_then_keeps_no_driver_for_ever(request_: str) 
     play = over(charging(Playbook()), contactor=False)
     play.feed(UnlockTried(1, "", True))
     before = len(unlocks(play))
-    play.skip().feed(MeterRead(1, "poll", drawing(15.8)))
+    play.skip().feed(MeterRead(1, POLL, drawing(15.8)))
     play.skip().feed(RequestReceived(LINK, request_ or "other", UnlockConnectorRequest(1)))
-    play.skip().feed(MeterFailed(1, "unlock"))
+    play.skip().feed(MeterFailed(1, UNLOCK))
     assert replies(play) == ["UnlockFailed"]
     for _ in range(45):
         play.skip().wait(1)
-        for o in [o for o in play.unclaimed if isinstance(o, ReadMeter) and o.purpose == "unlock"]:
+        for o in [o for o in play.unclaimed if isinstance(o, ReadMeter) and o.purpose == UNLOCK]:
             play.skip().feed(MeterFailed(o.evse, o.purpose))
     assert len(unlocks(play)) == before + 1
 
@@ -227,8 +229,8 @@ def test_two_wishes_at_once_have_an_answer_each() -> None:
     play = charging(Playbook())
     play.feed(RequestReceived(LINK, "q", UnlockConnectorRequest(1, stop_first=True)))
     play.skip().feed(ContactorOpened(1))
-    play.skip().feed(MeterRead(1, "end:1", drawing(12.0)))
-    play.skip().feed(MeterRead(1, "unlock", drawing(0.0)))
+    play.skip().feed(MeterRead(1, end_reading(1), drawing(12.0)))
+    play.skip().feed(MeterRead(1, UNLOCK, drawing(0.0)))
     assert Unlock(1, "q") in unlocks(play)
     play.skip().feed(UnlockTried(1, "q", True))
     assert replies(play)[-1] == "Unlocked"
@@ -279,7 +281,7 @@ def test_a_picture_that_is_older_than_the_withdrawal_is_no_fault_however_many_se
         play.skip().feed(BoardChanged(1, replace(RELEASED, contactor=True)))
         play.skip().wait(0.5).skip().feed(BoardChanged(1, WITHDRAWN))
         play.skip().wait(0.5).skip()
-        for o in [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end:")][-1:]:
+        for o in [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.kind is ReadingKind.END][-1:]:
             play.feed(MeterRead(1, o.purpose, wh(2000)))
         play.skip().feed(BoardChanged(1, replace(EMPTY, released=False)))
         play.skip()

@@ -22,6 +22,7 @@ from agent.domain.events import (
 )
 from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.domain.orders import ReadMeter, Response, Send
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import (
     BackendRequest,
     CostUpdatedRequest,
@@ -29,14 +30,16 @@ from agent.domain.requests import (
     RemoteStartRequest,
     SetVariablesRequest,
 )
+from agent.domain.timers import TimerKind
 from agent.model.board import EvseState, Pilot
 from agent.model.types import MessageContent, ScreenName
 from tests.domain.playbook import CHARGING, EMPTY, LINK, PLUGGED, UTC0_S, A, B, Playbook, charging, wh
+from tests.support.reading_purposes import LIVE, TRIGGERED
 
 CENT, EURO = 10_000, 1_000_000
 PRICE = Price(kwh_micro=35 * CENT, hour_micro=2 * EURO)
 TEXTS = (MessageContent("0.35 €/kWh"), MessageContent("0,35 € la kWh", "fr"), MessageContent("nur 0,35 €", "de-LU"))
-LOOK = ReadMeter(1, "trigger")
+LOOK = ReadMeter(1, TRIGGERED)
 
 
 def play(**settings: Any) -> Playbook:
@@ -63,7 +66,7 @@ def stopped(p: Playbook, end_wh: int = 2000) -> Playbook:
     """The driver's card, the contactor, the register: the vehicle stays."""
     p.skip() >> CardPresented(1, A)
     p.skip() >> BoardChanged(1, replace(CHARGING, pilot=Pilot.B, contactor=False))
-    return (p.skip() >> MeterRead(1, "end:1", wh(end_wh))).skip()
+    return (p.skip() >> MeterRead(1, end_reading(1), wh(end_wh))).skip()
 
 
 # --- amounts --------------------------------------------------------------------------------------------------------
@@ -133,7 +136,7 @@ def test_nothing_is_shown_or_kept_with_the_display_of_cost_off() -> None:
     assert ask(p, DriverMessageRequest(A, TEXTS)) == "Rejected"
     p.feed(CostReceived(LINK, "s1", running()))
     p.feed(DriverMessageReceived(LINK, TEXTS, "s1"))
-    p.skip() >> MeterRead(1, "live", wh(2000))
+    p.skip() >> MeterRead(1, LIVE, wh(2000))
     assert not {"cost_micro", "price_line"} & shown(p).keys()
     assert "account" not in p.store
     stopped(p) >> VehicleLeft(1)
@@ -172,7 +175,7 @@ def test_the_cost_runs_between_two_words_of_the_backend() -> None:
     assert (shown(p)["cost_micro"], shown(p)["cost_final"], shown(p)["kwh_micro"]) == (EURO, False, 35 * CENT)
     p.skip().wait(0)
     p.t_s += 360
-    p >> MeterRead(1, "live", wh(3000))
+    p >> MeterRead(1, LIVE, wh(3000))
     assert shown(p)["cost_micro"] == EURO + 70 * CENT + 20 * CENT
     p.feed(CostReceived(LINK, "s1", running(5 * EURO, meter_wh=3000, utc_s=p.now.utc_s)))
     assert shown(p)["cost_micro"] == 5 * EURO
@@ -192,11 +195,11 @@ def test_another_price_holds_from_its_time_on() -> None:
     assert (shown(p)["kwh_micro"], shown(p)["next_kwh_micro"], shown(p)["next_at_utc_s"]) == (
         EURO, 3 * EURO, UTC0_S + 100,
     )  # fmt: skip
-    p.skip() >> MeterRead(1, "live", wh(2000))
+    p.skip() >> MeterRead(1, LIVE, wh(2000))
     p.skip().t_s = 1100.0
     p.skip().wait(0)
     assert (shown(p)["kwh_micro"], shown(p).get("next_kwh_micro"), shown(p)["cost_micro"]) == (3 * EURO, None, 2 * EURO)
-    p.skip() >> MeterRead(1, "live", wh(3000))
+    p.skip() >> MeterRead(1, LIVE, wh(3000))
     assert shown(p)["cost_micro"] == 5 * EURO
 
 
@@ -210,7 +213,7 @@ def test_cost_and_price_survive_a_restart() -> None:
     p.skip().restart(5, state=CHARGING)
     assert p.evse().account is not None
     assert p.evse().account.cost == cost
-    p.skip() >> MeterRead(1, "live", wh(3000))
+    p.skip() >> MeterRead(1, LIVE, wh(3000))
     assert shown(p)["price_line"] == "0,35 € la kWh"
     assert shown(p)["cost_micro"] > EURO + 70 * CENT
     assert p.skip()
@@ -344,7 +347,7 @@ def test_it_is_told_of_a_session_that_ends_by_unplugging() -> None:
     p = charging(play(idle_fee_after_stop=True))
     p >> VehicleLeft(1)
     p.skip() >> ContactorOpened(1)
-    p.skip() >> MeterRead(1, "end:1", wh(1500))
+    p.skip() >> MeterRead(1, end_reading(1), wh(1500))
     assert unplugged(p.skip()) == ["s1"]
     assert p.told.index(p.ended()[0]) < p.told.index(next(m for m in p.told if isinstance(m, ConnectorUnplugged)))
 
@@ -377,7 +380,7 @@ def wanted(**triggers: Any) -> Playbook:
 
 def test_a_meter_value_at_a_time_once() -> None:
     p = wanted(at_utc_s=UTC0_S + 50)
-    p.timers = {k: at for k, at in p.timers.items() if k.startswith("cost")}
+    p.timers = {k: at for k, at in p.timers.items() if k.kind is TimerKind.COST_TRIGGER}
     p.wait(49).wait(2)
     p.unclaimed[:] = [o for o in p.unclaimed if isinstance(o, ReadMeter)]
     assert p << LOOK
@@ -386,19 +389,19 @@ def test_a_meter_value_at_a_time_once() -> None:
 
 def test_a_meter_value_at_an_energy_once() -> None:
     p = wanted(energy_wh=5000)
-    p >> MeterRead(1, "live", wh(5999))
-    p.feed(MeterRead(1, "live", wh(6000)))
+    p >> MeterRead(1, LIVE, wh(5999))
+    p.feed(MeterRead(1, LIVE, wh(6000)))
     assert p.unclaimed.pop() == LOOK
-    assert p.skip() >> MeterRead(1, "live", wh(6001))
+    assert p.skip() >> MeterRead(1, LIVE, wh(6001))
 
 
 def test_what_has_been_reached_already_asks_for_nothing() -> None:
     """The backend may repeat it with each answer to a meter value: that would never end."""
     p = charging(play())
-    p >> MeterRead(1, "live", wh(7000))
+    p >> MeterRead(1, LIVE, wh(7000))
     cost = running(triggers=Triggers(at_utc_s=p.now.utc_s, energy_wh=6000))
     ask(p, CostUpdatedRequest("s1", cost))
-    assert p >> MeterRead(1, "live", wh(7000))
+    assert p >> MeterRead(1, LIVE, wh(7000))
     assert p.evse().account is not None
     assert p.evse().account.cost == replace(cost, triggers=Triggers())
 
@@ -406,7 +409,7 @@ def test_what_has_been_reached_already_asks_for_nothing() -> None:
 def test_a_meter_value_each_time_that_the_power_crosses() -> None:
     p = wanted(power_w=1000.0)
     for power_w, crosses in ((7000, False), (1040, False), (990, False), (940, True), (1020, False), (1100, True)):
-        p.feed(MeterRead(1, "live", wh(1000, power_w=power_w)))
+        p.feed(MeterRead(1, LIVE, wh(1000, power_w=power_w)))
         assert p.unclaimed == ([LOOK] if crosses else []), power_w
         p.skip()
 
@@ -443,5 +446,5 @@ def test_a_session_that_begins_off_line_is_counted_with_the_prices_for_that() ->
     prices = {"offline_kwh_price": "0.40", "offline_flat_price": "1"}
     p = Playbook(online=False, settings={"cost_display": True, "offline_tx_for_unknown_id": True, **prices})
     charging(p)
-    p.skip() >> MeterRead(1, "live", wh(2000))
+    p.skip() >> MeterRead(1, LIVE, wh(2000))
     assert (shown(p)["cost_micro"], shown(p)["cost_estimated"]) == (EURO + 40 * CENT, True)

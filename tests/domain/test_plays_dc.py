@@ -27,6 +27,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.messages import ChargingState, MeterSampled, StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, Send, SetLimit, SetRelease
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.requests import DeviceReportRequest, RemoteStartRequest
 from agent.domain.session.common import SETTLE_S
 from agent.domain.tariff import Tariff, parse_rate
@@ -35,6 +36,7 @@ from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, REFUSED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
 from tests.support.domain_state import station_state
+from tests.support.reading_purposes import LIVE, SAMPLED
 
 ONE_PHASE = Schedule(Unit.W, (Period(0, 100_000.0, 1),), None, UTC0_S)
 MOST_W, LEAST_W, V3 = 150_000.0, 1500.0, 690.0
@@ -76,7 +78,7 @@ def begun(play: Playbook) -> Playbook:
         play.feed(event)
     for asked in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
         play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
-    play.skip().feed(MeterRead(1, f"begin:{play.evse().begin_try}", wh(1000)))
+    play.skip().feed(MeterRead(1, begin_reading(play.evse().begin_try), wh(1000)))
     assert play.state() is SessionState.ACTIVE
     return play.skip()
 
@@ -207,7 +209,7 @@ def test_who_cannot_wait_is_served_before_who_asks() -> None:
     assert releases(play) == []  # not yet begun: it waits
     play.feed(StopWanted(2, StopReason.REMOTE, TriggerReason.REMOTE_STOP))
     play.feed(ContactorOpened(2))
-    play.feed(MeterRead(2, "end:1", wh(1100)))
+    play.feed(MeterRead(2, end_reading(1), wh(1100)))
     play.skip().wait(11)
     assert releases(play) == [True]
     play.feed(BoardChanged(1, LOOP))
@@ -342,11 +344,11 @@ def test_a_vehicle_that_is_full_is_told_at_once() -> None:
 
 def test_battery_and_offer_are_told_with_the_register() -> None:
     play = running(play_of(settings={"sampled_measurands": ("Power.Offered", "SoC")}))
-    play.feed(MeterRead(1, "sample", wh(2000, 88_000.0)))
+    play.feed(MeterRead(1, SAMPLED, wh(2000, 88_000.0)))
     (message,) = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, MeterSampled)]
     reading = message.samples[0].reading
     assert (reading.offered_w, reading.soc_percent, reading.offered_a) == (90_000.0, 41, None)
-    play.skip().feed(MeterRead(1, "live", wh(2100, 88_000.0)))
+    play.skip().feed(MeterRead(1, LIVE, wh(2100, 88_000.0)))
     assert play.screens[1].values["soc_percent"] == 41
     assert play.screens[1].values["limit_a"] is None
 
@@ -355,7 +357,7 @@ def test_the_battery_is_told_at_the_end_as_well() -> None:
     play = running(play_of())
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.feed(BoardChanged(1, replace(PLUGGED, soc_percent=80)))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     (ended,) = play.ended()
     assert ended.reading is not None
     assert (ended.reading.soc_percent, ended.reading.offered_w) == (80, 0.0)
@@ -384,7 +386,7 @@ def test_the_connector_is_told_by_its_name() -> None:
 def test_the_end_of_the_vehicle_is_the_end_of_the_transaction() -> None:
     play = running(play_of())
     play.feed(BoardChanged(1, SPENT))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     (ended,) = play.ended()
     assert (ended.reason, ended.meter_wh) == (StopReason.STOPPED_BY_EV, 3000)
     assert play.state() is SessionState.ENDED
@@ -394,7 +396,7 @@ def test_a_transaction_that_lasts_as_long_as_the_cable_outlives_its_vehicles_ses
     """Stop point EVConnected alone (2.x): as after the driver's own end."""
     play = running(play_of(settings={"tx_stop_points": ("EVConnected",)}))
     play.feed(BoardChanged(1, SPENT))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     assert (play.state(), play.ended()) == (SessionState.ENDED, [])
     play.skip().feed(BoardChanged(1, AT_REST))
     (ended,) = play.ended()
@@ -406,7 +408,7 @@ def test_an_end_that_the_board_has_made_is_not_the_vehicles() -> None:
     play = running(play_of())
     play.feed(BoardChanged(1, replace(SPENT, released=False)))
     play.skip().feed(BoardOpened(1, SPENT, TRAITS))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]
 
 
@@ -414,7 +416,7 @@ def test_a_board_that_refuses_release_leaves_no_session_behind() -> None:
     """Its vehicle was spent a moment before that was known: the board is not opened again for that."""
     play = begun(play_of())
     play.feed(BoardChanged(1, replace(SPENT, released=False)))
-    play.feed(MeterRead(1, "end:1", wh(1000)))
+    play.feed(MeterRead(1, end_reading(1), wh(1000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]
 
 
@@ -425,21 +427,21 @@ def test_a_session_that_is_held_stays_although_its_vehicle_is_spent_by_that() ->
     play.skip().feed(BoardChanged(1, replace(SPENT, released=False)))
     assert (play.state(), play.evse().charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EVSE)
     play.skip().feed(BoardChanged(1, AT_REST))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
 
 
 def test_after_the_end_by_card_the_outlet_is_as_spent() -> None:
     play = running(play_of())
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
-    for event in (BoardChanged(1, SPENT), MeterRead(1, "end:1", wh(3000))):
+    for event in (BoardChanged(1, SPENT), MeterRead(1, end_reading(1), wh(3000))):
         play.feed(event)
     assert [m.reason for m in play.ended()] == [StopReason.LOCAL]
 
 
 def spent(play: Play) -> Play:
     running(play).feed(BoardChanged(1, SPENT))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     return play.skip()
 
 
@@ -459,15 +461,15 @@ def test_a_right_that_was_given_before_the_board_told_waits_for_the_next_plug() 
     play = running(play_of())
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.feed(ContactorOpened(1))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     play.skip().feed(CardPresented(1, A))
     (question,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     play.feed(TokenAuthorized(question.request, A, ACCEPTED))
-    for event in (BoardChanged(1, replace(SPENT, released=False)), MeterRead(1, "begin:2", wh(3000))):
+    for event in (BoardChanged(1, replace(SPENT, released=False)), MeterRead(1, begin_reading(2), wh(3000))):
         play.feed(event)
     assert play.state() is SessionState.AUTHORIZED
     assert play.screens[1].name is ScreenName.PLUG_IN
-    for event in (BoardChanged(1, AT_REST), BoardChanged(1, PLUGGED), MeterRead(1, "begin:3", wh(3000))):
+    for event in (BoardChanged(1, AT_REST), BoardChanged(1, PLUGGED), MeterRead(1, begin_reading(3), wh(3000))):
         play.feed(event)
     assert play.state() is SessionState.ACTIVE
 
@@ -499,8 +501,8 @@ def test_a_card_goes_to_the_outlet_that_is_not_spent() -> None:
 def test_free_vending_begins_once_per_plug() -> None:
     play = play_of(free_vending=True)
     play.feed(VehicleConnected(1))
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
-    for event in (BoardChanged(1, LOOP), BoardChanged(1, SPENT), MeterRead(1, "end:1", wh(1500))):
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
+    for event in (BoardChanged(1, LOOP), BoardChanged(1, SPENT), MeterRead(1, end_reading(1), wh(1500))):
         play.feed(event)
     play.skip().feed(BoardOpened(1, SPENT, TRAITS))
     assert play.state() is SessionState.ENDED
@@ -528,7 +530,7 @@ def parked(play: Play) -> Play:
         "s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1"))
     )
     play.feed(BoardChanged(1, SPENT))
-    play.feed(MeterRead(1, "live", wh(3000)))
+    play.feed(MeterRead(1, LIVE, wh(3000)))
     return play.skip()
 
 
@@ -539,7 +541,7 @@ def test_such_a_session_outlives_a_board_that_was_away() -> None:
     assert (play.state(), play.evse().charging, play.ended()) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV, [])
     assert releases(play) == [True]
     play.skip().feed(BoardChanged(1, AT_REST))
-    play.feed(MeterRead(1, "end:1", wh(3000)))
+    play.feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
 
 
@@ -554,7 +556,7 @@ def test_and_a_restart_of_the_agent() -> None:
 def test_but_not_a_time_that_nobody_can_prove(boot: bool) -> None:
     play = parked(play_of())
     play.restart(20 if boot else 100, new_boot=boot).feed(BoardOpened(1, SPENT, TRAITS))
-    play.skip().feed(MeterRead(1, "end:1", wh(3000)))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.POWER_LOSS]
 
 
@@ -563,7 +565,7 @@ def test_a_vehicle_that_the_restart_has_cut_off_is_not_one_that_was_full() -> No
     play = running(play_of())
     play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
     play.restart(5).feed(BoardOpened(1, SPENT, TRAITS))
-    play.skip().feed(MeterRead(1, "end:1", wh(3000)))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]
 
 
@@ -572,5 +574,5 @@ def test_nor_the_next_vehicle_of_a_session_that_outlives_the_cable() -> None:
     play.feed(BoardChanged(1, AT_REST))
     play.skip().feed(BoardChanged(1, LOOP))
     play.skip().restart(5).feed(BoardOpened(1, SPENT, TRAITS))
-    play.skip().feed(MeterRead(1, "end:1", wh(3000)))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]

@@ -26,6 +26,7 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.orders import AuthorizeToken, Persist, Show
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import RemoteStartRequest, ResetRequest
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Lamp, ScreenName, Token, Verdict
@@ -56,7 +57,7 @@ def stopping() -> Playbook:
 
 def finished() -> Playbook:
     play = stopping().skip() >> ContactorOpened(1)
-    return play.skip() >> MeterRead(1, "end:1", wh(1100))
+    return play.skip() >> MeterRead(1, end_reading(1), wh(1100))
 
 
 def faulted() -> Playbook:
@@ -104,7 +105,7 @@ def test_each_situation_has_its_screen_and_lamp(
 def test_the_result_says_how_it_ended(fault: Fault | None, detail: str) -> None:
     play = charging(Playbook()) >> (FaultRaised(1, fault) if fault else VehicleLeft(1))
     play.skip() >> ContactorOpened(1)
-    play.skip() >> MeterRead(1, "end:1", wh(1100))
+    play.skip() >> MeterRead(1, end_reading(1), wh(1100))
     if fault:
         assert play.screens[1].name is S.OUT_OF_SERVICE
     else:
@@ -114,7 +115,7 @@ def test_the_result_says_how_it_ended(fault: Fault | None, detail: str) -> None:
 
 def test_a_session_closed_after_a_restart_has_a_result_too() -> None:
     play = charging(Playbook()).restart(500, state=EMPTY)
-    play.skip() >> MeterRead(1, "end:1", wh(1500))
+    play.skip() >> MeterRead(1, end_reading(1), wh(1500))
     assert (play.screens[1].name, play.screens[1].detail) == (S.FINISHED, "power_loss")
     assert play.screens[1].values["energy_wh"] == 500
     assert play.skip().wait(16).screens[1].name is S.IDLE

@@ -36,6 +36,7 @@ from agent.domain.orders import (
     Send,
     SendLog,
 )
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import (
     GetLogRequest,
     MessageTrigger,
@@ -191,7 +192,7 @@ def test_who_charges_may_finish_and_nobody_begins() -> None:
     assert said(play)[-1] == "InstallScheduled"
     play = (play >> RequestReceived(LINK, "q2", RemoteStartRequest(2, Token("APP1")))).skip()
     assert replies(play)[-1] == "Rejected"
-    for event in (CardPresented(1, A), ContactorOpened(1), MeterRead(1, "end:1", wh(1500))):
+    for event in (CardPresented(1, A), ContactorOpened(1), MeterRead(1, end_reading(1), wh(1500))):
         play.feed(event)
     assert said(play)[-1] == "Installing"
 

@@ -22,6 +22,7 @@ from agent.domain.orders import ClearFaults, Order, ReadMeter, Response, Restart
 from agent.domain.requests import ResetRequest
 from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import EMPTY, LINK, A, Like, Playbook, forgotten, kept, wh
+from tests.support.reading_purposes import FAULT_RESET
 
 HOT = replace(EMPTY, faults=frozenset({Fault.HIGH_TEMPERATURE}))
 JAMMED = replace(EMPTY, faults=frozenset({Fault.LOCK_FAILURE}))
@@ -78,7 +79,7 @@ def test_a_hard_reset_does_not_talk_away_what_is_there() -> None:
 
 def test_a_reset_of_the_evse_acknowledges_too() -> None:
     play = welded().skip() >> RequestReceived(LINK, "9", ResetRequest(evse=1)) << Like(Response) << ClearFaults(1)
-    play = play << ReadMeter(1, "clear") >> MeterRead(1, "clear", wh(1000))
+    play = play << ReadMeter(1, FAULT_RESET) >> MeterRead(1, FAULT_RESET, wh(1000))
     assert play.wait(6) << forgotten("latched")
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
 

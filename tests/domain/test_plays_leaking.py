@@ -17,9 +17,11 @@ from agent.domain.events import (
 from agent.domain.evse import ServiceState, SessionState
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import LogNote, ReadMeter
+from agent.domain.reading_purposes import end_reading
 from agent.model.board import EvseState, EvseTraits
 from agent.model.types import Fault, Reading
 from tests.domain.playbook import CHARGING, EMPTY, PLUGGED, Playbook, charging
+from tests.support.reading_purposes import FAULT_RESET, POLL
 
 IDLE_S = 10.0
 """How often the keeper looks at a meter that has no queries."""
@@ -29,7 +31,7 @@ EMPTY_OUTLET = replace(EMPTY, contactor=False)
 def looked(play: Playbook, seconds: float, power_w: float | None = None, *current_a: float) -> Playbook:
     """So long, looked at every ten seconds."""
     for _ in range(round(seconds / IDLE_S) + 1):
-        play.feed(RawMeterReading(1, "poll", Reading(play.now.stamp, 1000, power_w=power_w, current_a=current_a)))
+        play.feed(RawMeterReading(1, POLL, Reading(play.now.stamp, 1000, power_w=power_w, current_a=current_a)))
         play = play.skip().wait(IDLE_S).skip()
     return play
 
@@ -38,7 +40,7 @@ def ended() -> Playbook:
     """A session that was ended by its card; the vehicle is still there, the board says that its contactor is open."""
     play = charging(Playbook()).skip() >> StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
     play = play.skip() >> BoardChanged(1, replace(CHARGING, contactor=False, released=False))
-    play = play.skip() >> RawMeterReading(1, "end:1", Reading(play.now.stamp, 1500))
+    play = play.skip() >> RawMeterReading(1, end_reading(1), Reading(play.now.stamp, 1500))
     assert play.state() is SessionState.ENDED
     return play.skip()
 
@@ -121,7 +123,7 @@ def test_whoever_acknowledges_it_while_the_current_flows_has_not_mended_it() -> 
     play = looked(Playbook(free_vending=True) >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
     play = looked(play >> BoardChanged(1, PLUGGED), 0, None, 16.0) >> FaultsAcknowledged(1)
     play = looked(play.skip(), 60, None, 16.0)
-    assert [o.purpose for o in play.log if isinstance(o, ReadMeter)] == ["clear"]
+    assert [o.purpose for o in play.log if isinstance(o, ReadMeter)] == [FAULT_RESET]
     assert Fault.CONTACTOR_WELDED in play.evse().faults
     play = looked(play, 20, None, 0.0) >> FaultsAcknowledged(1)
     assert play.skip().wait(5.1).evse().faults == set()
@@ -132,7 +134,7 @@ def test_nor_by_a_reset_of_the_station() -> None:
     play = looked(Playbook() >> BoardChanged(1, EMPTY_OUTLET), 60, None, 16.0)
     play.store["restart"] = {"ordered": {"reason": "RemoteReset", "hard": True}}
     play.restart(state=EMPTY_OUTLET)
-    assert [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)] == ["clear"]
-    play.skip().feed(RawMeterReading(1, "clear", Reading(play.now.stamp, 1000, current_a=(16.0,))))
+    assert [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)] == [FAULT_RESET]
+    play.skip().feed(RawMeterReading(1, FAULT_RESET, Reading(play.now.stamp, 1000, current_a=(16.0,))))
     play.skip().wait(5.1).skip()
     assert play.evse().faults == {Fault.CONTACTOR_WELDED}

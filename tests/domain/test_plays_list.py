@@ -20,6 +20,7 @@ from agent.domain.evse import SessionState
 from agent.domain.functional_block import Blocks
 from agent.domain.messages import ListConflicted
 from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response
+from agent.domain.reading_purposes import ReadingKind
 from agent.domain.requests import LocalListVersionRequest, RemoteStartRequest, SendLocalListRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Moment, Stamp, Token, Verdict
 from tests.domain.playbook import LINK, UTC0_S, A, B, Playbook, charging, kept, told
@@ -255,7 +256,7 @@ def test_another_card_of_the_group_that_is_listed_as_bad_stops_nothing() -> None
     play >> CardPresented(1, B) << AuthorizeToken(LINK, "token:1", B, 1)
     play.feed(TokenAuthorized("token:1", B, Verdict(AuthorizationStatus.INVALID, "FAMILY")))
     assert play.skip().state() is SessionState.ACTIVE
-    assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end")]
+    assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.kind is ReadingKind.END]
 
 
 # --- against a model ------------------------------------------------------------------------------------------------

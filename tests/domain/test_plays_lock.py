@@ -25,6 +25,7 @@ from agent.domain.evse import SessionState
 from agent.domain.faults import LASTING_S
 from agent.domain.messages import TransactionEnded, TransactionUpdated
 from agent.domain.orders import AuthorizeToken, Order, Persist, ReadMeter, Response, SetHold, SetRelease, Unlock
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.requests import SetVariablesRequest, UnlockConnectorRequest
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName, Token, Verdict
@@ -45,6 +46,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import LIVE
 
 LOCKED = replace(PLUGGED, locked=True)
 HOLDS = EvseTraits(counts_plugged=True, holds=True)
@@ -52,7 +54,7 @@ HOLDS = EvseTraits(counts_plugged=True, holds=True)
 
 def ended(play: Playbook) -> Playbook:
     play = play.skip() >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    return play >> MeterRead(1, "end:1", wh(1200)) << Persist << told(TransactionEnded) << Unlock(1)
+    return play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << told(TransactionEnded) << Unlock(1)
 
 
 def unlocks(play: Playbook) -> int:
@@ -122,7 +124,7 @@ def test_a_right_that_came_to_nothing_leaves_no_cable_behind() -> None:
 def close(play: Playbook) -> list[Order]:
     """The orders of the event that closes a session."""
     play = play.skip() >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    return play.feed(MeterRead(1, "end:1", wh(1200)))
+    return play.feed(MeterRead(1, end_reading(1), wh(1200)))
 
 
 def freed(orders: list[Order]) -> bool:
@@ -171,7 +173,7 @@ def test_nor_at_the_close_itself() -> None:
     """The contactor did not open in time: the register is read in any case, the plug waits."""
     play = charging(Playbook()).skip() >> CardPresented(1, A) << SetRelease << Persist
     play.wait(11).skip()
-    assert not freed(play.feed(MeterRead(1, "end:1", wh(1200))))
+    assert not freed(play.feed(MeterRead(1, end_reading(1), wh(1200))))
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.OUT_OF_SERVICE, "ContactorStuckClosed")
     play.skip().wait(100).skip()
     assert freed(play.feed(ContactorOpened(1)))
@@ -210,7 +212,7 @@ def test_somebody_elses_session_keeps_its_cable() -> None:
         play.feed(event)
     for asked in [o for o in play.log if isinstance(o, AuthorizeToken)]:
         play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
-    play.feed(MeterRead(1, "begin:1", wh(1200)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1200)))
     assert play.state() is SessionState.ACTIVE
     assert wishes(play) == []
     assert not freed(play.feed(ContactorOpened(1)))
@@ -222,7 +224,7 @@ def test_a_board_that_nobody_saw_until_its_session_was_closed_frees_the_cable_wh
     play = charging(Playbook())
     play.skip().restart(5)
     play.wait(301).skip()
-    closing = play.feed(MeterRead(1, "end:1", wh(1200)))
+    closing = play.feed(MeterRead(1, end_reading(1), wh(1200)))
     assert (freed(closing), wishes(play)) == (False, ["1"])
     assert freed(play.feed(BoardOpened(1, LOCKED, play.traits)))
 
@@ -240,7 +242,7 @@ def test_a_cable_is_kept_only_where_the_backend_wants_it() -> None:
     play = charging(Playbook(traits=HOLDS, settings={"unlock_on_ev_disconnect": False}))
     assert holds(play.log)[-1] is True
     play = play.skip() >> VehicleLeft(1) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    assert play >> MeterRead(1, "end:1", wh(1200)) << Persist << told(TransactionEnded)  # and no Unlock
+    assert play >> MeterRead(1, end_reading(1), wh(1200)) << Persist << told(TransactionEnded)  # and no Unlock
     assert play >> RequestReceived(LINK, "q1", UnlockConnectorRequest(1)) << Unlock(1, "q1")
     assert play >> UnlockTried(1, "q1", True) << Response(LINK, "q1", "Unlocked")
     assert play >> CableRemoved(1) << SetHold(1, False)
@@ -284,17 +286,17 @@ def test_a_board_that_cannot_is_not_asked() -> None:
 
 def tolerated() -> Playbook:
     play = charging(Playbook(settings={"stop_on_invalid_id": False, "max_energy_on_invalid_wh": 500}, traits=HOLDS))
-    play = play >> MeterRead(1, "live", wh(1300))
+    play = play >> MeterRead(1, LIVE, wh(1300))
     return play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED) << kept("cache") << kept("session", until_wh=1800)
 
 
 def test_so_much_energy_and_no_more() -> None:
-    play = tolerated() >> MeterRead(1, "live", wh(1799))
+    play = tolerated() >> MeterRead(1, LIVE, wh(1799))
     assert play.evse().release
     play = play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)  # said again: not more for that
-    play = play >> MeterRead(1, "live", wh(1800)) << SetRelease(1, False) << kept("session", held=True)
+    play = play >> MeterRead(1, LIVE, wh(1800)) << SetRelease(1, False) << kept("session", held=True)
     assert play << told(TransactionUpdated)
-    assert play >> MeterRead(1, "live", wh(1801))
+    assert play >> MeterRead(1, LIVE, wh(1801))
 
 
 def test_the_bound_survives_a_restart() -> None:
@@ -302,14 +304,14 @@ def test_the_bound_survives_a_restart() -> None:
     play.restart(5, state=EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0)).skip()
     assert play.session().until_wh == 1800
     assert play.evse().release
-    play = play >> MeterRead(1, "live", wh(1805)) << SetRelease(1, False) << kept("session", held=True)
+    play = play >> MeterRead(1, LIVE, wh(1805)) << SetRelease(1, False) << kept("session", held=True)
     assert play.skip()
 
 
 def test_a_bound_reached_while_the_board_was_away_gives_no_energy() -> None:
     play = tolerated()
     play.restart(5, state=None).skip()
-    play = play >> MeterRead(1, "live", wh(1805)) << kept("session", held=True)
+    play = play >> MeterRead(1, LIVE, wh(1805)) << kept("session", held=True)
     play = play >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), HOLDS)
     assert play.skip().state() is SessionState.ACTIVE
     assert not play.evse().release
@@ -329,7 +331,7 @@ def left_behind(verdict: Verdict = ACCEPTED, **options: Any) -> Playbook:
     play.feed(TokenAuthorized("token:1", A, verdict))
     energised(play.skip())
     play.feed(BoardChanged(1, LEFT_BEHIND))
-    play.skip().feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(play.evse().end_try), wh(1200)))
     assert play.state() is SessionState.ENDED
     assert unlocks(play) == 0
     return play.skip()
@@ -397,7 +399,7 @@ def test_with_the_car_back_on_the_cable_the_card_begins_anew() -> None:
     play.feed(BoardChanged(1, LOCKED))
     presented(play.skip(), A, ACCEPTED)
     assert (play.state(), unlocks(play)) == (SessionState.BEGINNING, 0)
-    play.skip().feed(MeterRead(1, "begin:2", wh(1200)))
+    play.skip().feed(MeterRead(1, begin_reading(2), wh(1200)))
     assert play.store["kept_cable"] == {}
 
 
@@ -423,7 +425,7 @@ def test_a_session_that_outlived_the_car_and_is_stopped_by_its_card_frees_the_ca
     play.feed(BoardChanged(1, LEFT_BEHIND))
     assert (play.state(), unlocks(play)) == (SessionState.ACTIVE, 0)
     play.skip().feed(CardPresented(1, A))
-    play.skip().feed(MeterRead(1, "end:1", wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(1200)))
     assert unlocks(play) == 1
 
 
@@ -433,7 +435,7 @@ def test_who_has_no_card_is_not_kept_from_going() -> None:
     play.feed(VehicleConnected(1))
     energised(play.skip())
     play.feed(BoardChanged(1, LEFT_BEHIND))
-    play.skip().feed(MeterRead(1, "end:1", wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(1200)))
     assert unlocks(play) == 1
 
 

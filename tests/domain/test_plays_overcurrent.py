@@ -13,13 +13,14 @@ from agent.domain.orders import SetRelease
 from agent.model.board import EvseState
 from agent.model.types import Fault, Reading, ScreenName
 from tests.domain.playbook import CHARGING, Playbook, charging, kept
+from tests.support.reading_purposes import LIVE
 
 LIMIT_A = 32.0
 MOST_A = LIMIT_A * 1.1 + 0.5
 
 
 def looked(play: Playbook, *current_a: float) -> Playbook:
-    return play >> RawMeterReading(1, "live", Reading(play.now.stamp, 1000, current_a=current_a))
+    return play >> RawMeterReading(1, LIVE, Reading(play.now.stamp, 1000, current_a=current_a))
 
 
 def drawing(play: Playbook, seconds: float, *current_a: float, every_s: float = 2.0) -> Playbook:

@@ -35,6 +35,7 @@ from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, SetLimit, Se
 from agent.domain.payment import Payment, PaymentTerms, PayState, payment_reference
 from agent.domain.payment_journal import ANSWER_S, AUTH_S, PaymentBook
 from agent.domain.payment_table import EVENTS, TABLE
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
     AuthorizePayment,
@@ -51,6 +52,7 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
     VoidPayment,
 )
+from agent.domain.timers import TimerKind
 from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from agent.model.board import EvseTraits
 from agent.model.types import Fault, ScreenName, Stamp, Token, TokenType
@@ -68,6 +70,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import LIVE, READING_TIMERS, payment_reading
 
 CARD, OTHER = BankCard("m1", "1234", "VISA"), BankCard("m2", "9876", "Maestro")
 AMOUNT = 5000
@@ -119,7 +122,7 @@ def tapped(play: Playbook, card: BankCard = CARD, amount_cents: int = AMOUNT, nu
 
 
 def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
-    play.feed(MeterRead(evse, f"begin:{play.evse(evse).begin_try}", wh(meter_wh)))
+    play.feed(MeterRead(evse, begin_reading(play.evse(evse).begin_try), wh(meter_wh)))
     for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
         play.feed(event)
     assert play.state(evse) is SessionState.ACTIVE
@@ -138,7 +141,7 @@ def charge(play: Playbook, meter_wh: int, seconds: float = 0.0) -> Playbook:
     """The register moves, watched every two seconds or so."""
     play.skip()
     play.t_s += seconds
-    play.feed(MeterRead(1, "live", wh(meter_wh)))
+    play.feed(MeterRead(1, LIVE, wh(meter_wh)))
     return play
 
 
@@ -147,7 +150,7 @@ def unplugged(play: Playbook, meter_wh: int) -> Playbook:
     play.skip() >> VehicleLeft(1)
     play.skip() >> ContactorOpened(1)
     play.skip().wait(11).skip()
-    return play >> MeterRead(1, f"end:{play.evse().end_try}", wh(meter_wh))
+    return play >> MeterRead(1, end_reading(play.evse().end_try), wh(meter_wh))
 
 
 # --- the whole of it -------------------------------------------------------------------------------------------------
@@ -167,10 +170,10 @@ def test_tap_plug_charge_and_one_capture_of_what_it_cost() -> None:
     assert play
     assert play.screens[1].name is ScreenName.PLUG_IN
     assert play.screens[1].values["remaining_s"] == 300
-    play >> PLUG << ReadMeter(1, "begin:1", True)
+    play >> PLUG << ReadMeter(1, begin_reading(1), True)
     (
         play
-        >> MeterRead(1, "begin:1", wh(1000))
+        >> MeterRead(1, begin_reading(1), wh(1000))
         << kept("session", "s2")
         << told(TransactionStarted, session="s2", meter_wh=1000)
     )
@@ -426,7 +429,7 @@ def test_without_a_register_the_hold_goes() -> None:
     payment = tapped(play)
     assert (
         play
-        >> MeterFailed(1, "begin:1")
+        >> MeterFailed(1, begin_reading(1))
         << kept("payment", payment, state="VoidPending")
         << VoidPayment
         << (OfferPayment)
@@ -539,7 +542,7 @@ def test_the_backend_may_refuse_before_any_energy() -> None:
 def test_the_backend_agrees() -> None:
     play = till(settings=FIRST)
     payment = asked(play)
-    assert play >> TokenAuthorized(f"payment:{payment}", token(play), ACCEPTED) << ReadMeter(1, "begin:1", True)
+    assert play >> TokenAuthorized(f"payment:{payment}", token(play), ACCEPTED) << ReadMeter(1, begin_reading(1), True)
 
 
 @pytest.mark.parametrize("anyway", [True, False])
@@ -557,7 +560,7 @@ def test_a_backend_that_refuses_the_start_ends_the_session_and_it_is_paid() -> N
     play = till()
     payment = paid(play)
     charge(play, 3000, 60).skip() >> TransactionAcknowledged(LINK, "s2", "42", REFUSED)
-    play.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(3000))
+    play.skip().wait(11).skip() >> MeterRead(1, end_reading(1), wh(3000))
     play.skip()
     assert CommitPayment(0, payment, 7, 100) in play.log
     assert "cache" not in play.store, "a token that never comes again takes nobody's place"
@@ -576,7 +579,7 @@ def test_energy_ends_before_more_is_due_than_is_held() -> None:
     assert play << SetRelease(1, False) << kept("session") << CancelPayment
     assert play.session().stop is not None
     assert play.session().stop.reason is StopReason.LOCAL_OUT_OF_CREDIT  # type: ignore[union-attr]
-    play.wait(11).skip() >> MeterRead(1, "end:1", wh(5010))
+    play.wait(11).skip() >> MeterRead(1, end_reading(1), wh(5010))
     play.skip()
     assert CommitPayment(0, payment, 7, 200) in play.log
     assert record(play, payment)["owed_cents"] == 201
@@ -597,7 +600,7 @@ def test_a_silent_meter_ends_it_in_time_as_well() -> None:
     play = till(reserve_s=15.0)
     paid(play, amount_cents=200)
     charge(play, 3020, 60).skip()
-    for key in [k for k in play.timers if k.partition(":")[0] in ("live", "snapshot", "sample")]:
+    for key in [k for k in play.timers if k.kind in READING_TIMERS]:
         del play.timers[key]
     most_s = 99 * 20 * 3600 / (3 * 32 * 230)
     play.wait(most_s - 15.0 - 1.0)
@@ -676,7 +679,7 @@ def test_a_terminal_that_falls_silent_at_each_commit_is_asked_by_the_schedule_an
 
 def _pass(play: Playbook, seconds: float) -> None:
     """Only the timers of the settlement: a week of screens says nothing here."""
-    for key in [k for k in play.timers if not k.startswith(("pay-settle", "pay-alarm"))]:
+    for key in [k for k in play.timers if k.kind not in (TimerKind.PAYMENT_SETTLEMENT, TimerKind.PAYMENT_ALARM)]:
         del play.timers[key]
     play.wait(seconds).skip()
 
@@ -1081,7 +1084,7 @@ def test_a_session_without_proof_is_closed_with_the_register_of_now() -> None:
     play.restart(new_boot=True, state=EMPTY).skip()
     assert (
         play
-        >> MeterRead(1, "end:1", wh(4321))
+        >> MeterRead(1, end_reading(1), wh(4321))
         << forgotten("session")
         << told(TransactionEnded, meter_wh=4321)
         << (kept("payment", payment, state="FinalKnown", cents=166))
@@ -1093,12 +1096,12 @@ def test_the_last_known_register_if_the_meter_is_dead() -> None:
     play = till()
     payment = paid(play)
     charge(play, 3000, 61).skip()
-    for key in [k for k in play.timers if k.startswith("snapshot")]:
+    for key in [k for k in play.timers if k.kind is TimerKind.REGISTER_SNAPSHOT]:
         play.timers[key] = play.t_s
     play.wait(0.1).skip()
     play.restart(new_boot=True, state=EMPTY).skip()
     for n in (1, 2, 3):
-        (play >> MeterFailed(1, f"end:{n}")).skip()
+        (play >> MeterFailed(1, end_reading(n))).skip()
         play.wait(6).skip()
     assert record(play, payment)["cents"] == 100
 
@@ -1138,7 +1141,7 @@ def test_minutes_in_which_the_agent_was_away_are_nobody_s(lost: bool) -> None:
     if lost:
         play.store["session"] = {}
     play.restart(200, state=EMPTY).skip()
-    (play >> MeterRead(1, f"payment:{payment}" if lost else "end:1", wh(2000))).skip()
+    (play >> MeterRead(1, payment_reading(payment) if lost else end_reading(1), wh(2000))).skip()
     assert record(play, payment)["cents"] == 50 + 10
 
 
@@ -1149,7 +1152,7 @@ def test_minutes_end_with_the_stop_that_was_on_disk() -> None:
     play.t_s += 18
     play >> VehicleLeft(1)
     play.skip().restart(50, state=EMPTY).skip()
-    (play >> MeterRead(1, "end:1", wh(2000))).skip()
+    (play >> MeterRead(1, end_reading(1), wh(2000))).skip()
     assert record(play, payment)["cents"] == 50 + 3
 
 
@@ -1157,7 +1160,7 @@ def lost_session(play: Playbook) -> str:
     payment = paid(play)
     play.skip()
     play.t_s += 61
-    play.feed(MeterRead(1, "live", wh(2500)))
+    play.feed(MeterRead(1, LIVE, wh(2500)))
     play.store["session"] = {}
     play.skip().restart(state=EMPTY).skip()
     return payment
@@ -1166,15 +1169,15 @@ def lost_session(play: Playbook) -> str:
 def test_a_session_that_is_lost_costs_what_the_register_says() -> None:
     play = till()
     payment = lost_session(play)
-    assert [o for o in play.log if isinstance(o, ReadMeter)][-1] == ReadMeter(1, f"payment:{payment}", True)
-    assert play >> MeterRead(1, f"payment:{payment}", wh(3000)) << kept("payment", state="FinalKnown", cents=100)
+    assert [o for o in play.log if isinstance(o, ReadMeter)][-1] == ReadMeter(1, payment_reading(payment), True)
+    assert play >> MeterRead(1, payment_reading(payment), wh(3000)) << kept("payment", state="FinalKnown", cents=100)
 
 
 def test_or_what_was_on_disk_last() -> None:
     play = till()
     payment = lost_session(play)
     for _ in range(3):
-        (play >> MeterFailed(1, f"payment:{payment}")).skip()
+        (play >> MeterFailed(1, payment_reading(payment))).skip()
         play.wait(6).skip()
     assert record(play, payment)["cents"] == 75
 
@@ -1205,7 +1208,7 @@ def test_a_session_whose_payment_cannot_be_read_gets_no_more_energy() -> None:
 def test_what_is_finished_is_forgotten_in_the_end() -> None:
     play, payment = committing()
     (play >> PaymentSettled(0, payment, Settlement.DONE)).skip()
-    for key in [k for k in play.timers if not k.startswith("pay-prune")]:
+    for key in [k for k in play.timers if k.kind is not TimerKind.PAYMENT_PRUNING]:
         del play.timers[key]
     play.wait(29 * 86400).skip()
     assert payment in play.store["payment"]

@@ -11,11 +11,13 @@ from agent.domain.events import ContactorOpened, MeterRead
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason
 from agent.domain.orders import Feedback
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.terminal_messages import AuthorizePayment, BankCardRead, CancelPayment, PaymentCancelled
 from agent.model.bank_card import BankCard
 from agent.model.types import ScreenName, Sign
 from tests.domain.playbook import Playbook, wh
 from tests.domain.test_plays_payment import CARD, OTHER, PLUG, energised, offer, paid, tapped, till
+from tests.support.reading_purposes import LIVE
 
 
 def read_again(play: Playbook, card: BankCard = CARD) -> Playbook:
@@ -51,10 +53,10 @@ def test_before_energy_it_takes_half_a_minute(energy: bool) -> None:
     play = till()
     (play >> PLUG).skip()
     tapped(play)
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     play.skip().wait(15).skip()
     if energy:
-        play.feed(MeterRead(1, "live", wh(1010)))
+        play.feed(MeterRead(1, LIVE, wh(1010)))
     read_again(play)
     assert (stop_of(play) is StopReason.LOCAL) is energy
     if not energy:
@@ -96,7 +98,7 @@ def test_another_card_may_begin_at_once() -> None:
 
 def ended(play: Playbook) -> None:
     play.feed(ContactorOpened(1))
-    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(3000)))
     assert play.skip().state() is SessionState.ENDED
 
 

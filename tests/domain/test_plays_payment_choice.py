@@ -29,6 +29,7 @@ from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist
 from agent.domain.payment import payment_reference
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import RemoteStartRequest
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
@@ -43,6 +44,7 @@ from agent.domain.terminal_messages import (
     TerminalOpened,
     VoidPayment,
 )
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, ScreenName, Token
 from tests.domain.playbook import LINK, A, Playbook, kept, wh
 from tests.domain.test_plays_payment import (
@@ -124,7 +126,7 @@ def test_who_says_nothing_pays_nothing() -> None:
     play = play.wait(0.2) << CancelPayment(0, payment)
     assert play
     assert asked(play, "not_chosen") == {1, 2}
-    play.feed(TimeCame("notice:1"))  # that of the question, which was due in the same moment
+    play.feed(TimeCame(Timer(TimerKind.DRIVER_NOTICE, 1)))  # that of the question, which was due in the same moment
     assert asked(play, "not_chosen") == {1, 2}
     assert no_bank(play)
     assert not play.store.get("payment")
@@ -158,7 +160,7 @@ def test_a_car_that_has_charged_already_is_not_meant() -> None:
     energised(play, 1)
     play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip().feed(ContactorOpened(1))
-    play.feed(MeterRead(1, f"end:{play.evse(1).end_try}", wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse(1).end_try), wh(3000)))
     assert play.state(1) is SessionState.ENDED
     (play.skip() >> VehicleConnected(2)).skip()
     assert at(play, tapped(play, OTHER, number=8)) == 2
@@ -380,7 +382,7 @@ def test_the_time_of_the_question_before_does_not_end_this_one() -> None:
     play.feed(ButtonPressed("outlet-1"))
     (play.skip() >> PaymentDeclined(0, first, "no")).skip().wait(2).skip()
     read(play, OTHER)
-    play.feed(TimeCame("choice:"))
+    play.feed(TimeCame(Timer(TimerKind.OUTLET_CHOICE)))
     assert asked(play, "choose_outlet") == {1, 2}
 
 

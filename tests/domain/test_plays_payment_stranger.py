@@ -24,6 +24,7 @@ from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Response
 from agent.domain.payment import PaymentTerms, PayState, payment_reference
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import RemoteStartRequest
 from agent.domain.tariff import Tariff
 from agent.domain.terminal_messages import (
@@ -54,6 +55,7 @@ from tests.domain.test_plays_payment import (
     till,
     unplugged,
 )
+from tests.support.reading_purposes import READING_TIMERS
 
 
 def test_a_right_that_waits_anew_is_paid_for_as_long_as_it_lives() -> None:
@@ -93,7 +95,7 @@ def test_a_session_ends_before_the_terminal_lets_go_of_its_money() -> None:
     charge(play, 3000, 3600)
     assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
-    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(3000)))
     assert CommitPayment(0, payment, 7, 100) in play.log
 
 
@@ -192,7 +194,7 @@ def test_card_and_backend_are_told_the_same_register_when_the_meter_is_dead() ->
     charge(play, 3000, 61).skip()
     play.skip().restart(new_boot=True, state=EMPTY).skip()
     for n in (1, 2, 3):
-        (play >> MeterFailed(1, f"end:{n}")).skip()
+        (play >> MeterFailed(1, end_reading(n))).skip()
         play.wait(6).skip()
     assert (play.ended()[0].meter_wh, record(play, payment)["cents"]) == (3000, 100)
 
@@ -286,7 +288,7 @@ def test_the_ceiling_is_kept_by_a_meter_that_is_silent_after_a_restart() -> None
     state = EvseAt(play)
     play.skip().restart(1, state=state).skip()
     assert play.state() is SessionState.ACTIVE
-    for key in [k for k in play.timers if k.partition(":")[0] in ("live", "snapshot", "sample")]:
+    for key in [k for k in play.timers if k.kind in READING_TIMERS]:
         del play.timers[key]
     begun_s, most_s = play.t_s, (2000 - 355) * 3600 / (3 * 32 * 230)
     play.wait(most_s + 1).skip()
@@ -313,7 +315,7 @@ def test_wanted_twice_ended_once() -> None:
     for _ in range(2):
         play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip() >> ContactorOpened(1)
-    play.skip() >> MeterRead(1, "end:1", wh(3000))
+    play.skip() >> MeterRead(1, end_reading(1), wh(3000))
     play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     assert (len(play.ended()), settlements(play)) == (1, [CommitPayment(0, payment, 7, 100)])
 
@@ -411,7 +413,7 @@ def test_minutes_end_with_the_stop_however_late_the_register_is_read() -> None:
     assert utc_s is not None
     assert play.now.utc_s is not None
     play.clock_off_s += utc_s + 200 - play.now.utc_s
-    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1100)))
+    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(1100)))
     assert record(play, payment)["state"] == PayState.FINAL_KNOWN
     assert minutes(play, payment) < 1.1
 
@@ -425,7 +427,7 @@ def test_minutes_without_mains_are_nobodys() -> None:
     assert utc_s is not None
     assert play.now.utc_s is not None
     play.clock_off_s += utc_s + 200 - play.now.utc_s
-    play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(1100)))
+    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(1100)))
     assert record(play, payment)["state"] == PayState.FINAL_KNOWN
     assert minutes(play, payment) < 1.1
 

@@ -33,6 +33,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import AuthorizeToken, ReadMeter, Response, Restart, SetRelease
+from agent.domain.reading_purposes import ReadingKind, begin_reading, end_reading
 from agent.domain.requests import DeviceReportRequest, RemoteStopRequest, ResetRequest, SetVariablesRequest
 from agent.model.board import EvseTraits
 from agent.model.types import ReadingContext
@@ -53,6 +54,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import SAMPLED, transaction_reading
 
 BAY, EV, RIGHT, PATH, ENERGY = (
     "ParkingBayOccupancy", "EVConnected", "Authorized", "PowerPathClosed", "EnergyTransfer",
@@ -81,7 +83,7 @@ def plug(p: Playbook, n: int = 1) -> Playbook:
 def opened(p: Playbook, meter_wh: int = 500) -> Playbook:
     """The register that the transaction begins with is read."""
     (asked,) = [o for o in p.unclaimed if isinstance(o, ReadMeter)]
-    assert asked.purpose.startswith("tx:")
+    assert asked.purpose.kind is ReadingKind.TRANSACTION
     p.skip()
     return p >> MeterRead(asked.evse, asked.purpose, wh(meter_wh)) << kept("tx", start_wh=meter_wh)
 
@@ -100,7 +102,7 @@ def stopped(p: Playbook, meter_wh: int, event: Event | None = None) -> Playbook:
 
     p.feed(ContactorOpened(1))
     p.skip()
-    return p >> MeterRead(1, "end:1", wh(meter_wh)) << forgotten("session")
+    return p >> MeterRead(1, end_reading(1), wh(meter_wh)) << forgotten("session")
 
 
 def messages(p: Playbook) -> list[str]:
@@ -121,7 +123,7 @@ def test_begins_with_the_cable_and_the_right_follows() -> None:
         TransactionStarted, session="s1", token=None, evse=1, meter_wh=500, trigger=TriggerReason.CABLE_PLUGGED_IN,
         charging=ChargingState.EV_CONNECTED,
     )  # fmt: skip
-    p = card(p) << ReadMeter(1, "begin:1", True) << kept("tx", "s1")
+    p = card(p) << ReadMeter(1, begin_reading(1), True) << kept("tx", "s1")
     p = p << told(
         TransactionAuthorised, session="s1", token=A, meter_wh=500, trigger=TriggerReason.AUTHORIZED, placed=False
     )
@@ -140,7 +142,7 @@ def test_begins_with_the_card() -> None:
     )
     p = p >> CablePlugged(1)
     assert p
-    p = p >> VehicleConnected(1) << ReadMeter(1, "begin:1", True) << kept("tx")
+    p = p >> VehicleConnected(1) << ReadMeter(1, begin_reading(1), True) << kept("tx")
     assert p << told(TransactionUpdated, trigger=TriggerReason.CABLE_PLUGGED_IN, charging=ChargingState.EV_CONNECTED)
     energised(p, meter_wh=500)
     assert messages(p) == ["Started", "Updated", "Updated"]
@@ -149,7 +151,7 @@ def test_begins_with_the_card() -> None:
 def test_a_card_after_the_cable_is_told_once() -> None:
     p = plug(play((RIGHT,)))
     assert p
-    p = card(p) << ReadMeter(1, "begin:1", True)
+    p = card(p) << ReadMeter(1, begin_reading(1), True)
     energised(p)
     assert messages(p) == ["Started", "Updated"]
 
@@ -211,23 +213,23 @@ def test_without_a_register_the_session_begins_it(starts: tuple[str, ...]) -> No
 
 def test_the_register_comes_after_the_right() -> None:
     """The transaction opens with the token when the meter answers late."""
-    p = plug(play((EV,))) << ReadMeter(1, "tx:1", True)
-    p = card(p) << ReadMeter(1, "begin:1", True)
-    p = p >> MeterRead(1, "tx:1", wh(500)) << kept("tx") << told(TransactionStarted, token=A)
+    p = plug(play((EV,))) << ReadMeter(1, transaction_reading(1), True)
+    p = card(p) << ReadMeter(1, begin_reading(1), True)
+    p = p >> MeterRead(1, transaction_reading(1), wh(500)) << kept("tx") << told(TransactionStarted, token=A)
     energised(p, meter_wh=500)
     assert messages(p) == ["Started", "Updated"]
 
 
 def test_the_car_was_faster_than_the_register() -> None:
-    p = plug(play((EV,))) << ReadMeter(1, "tx:1", True) >> VehicleLeft(1)
-    assert p >> MeterRead(1, "tx:1", wh(500))
+    p = plug(play((EV,))) << ReadMeter(1, transaction_reading(1), True) >> VehicleLeft(1)
+    assert p >> MeterRead(1, transaction_reading(1), wh(500))
     assert p.told == []
 
 
 def test_a_meter_that_failed_once_costs_no_later_vehicle_its_transaction() -> None:
-    p = plug(play((EV,))) << ReadMeter(1, "tx:1", True) >> MeterFailed(1, "tx:1")
-    p = p >> VehicleLeft(1) >> VehicleConnected(1) << ReadMeter(1, "tx:2", True)
-    assert p >> MeterRead(1, "tx:2", wh(500)) << kept("tx") << told(TransactionStarted)
+    p = plug(play((EV,))) << ReadMeter(1, transaction_reading(1), True) >> MeterFailed(1, transaction_reading(1))
+    p = p >> VehicleLeft(1) >> VehicleConnected(1) << ReadMeter(1, transaction_reading(2), True)
+    assert p >> MeterRead(1, transaction_reading(2), wh(500)) << kept("tx") << told(TransactionStarted)
 
 
 def test_nothing_begins_where_nobody_may_charge() -> None:
@@ -241,8 +243,8 @@ def test_the_evse_is_not_known_at_the_start() -> None:
     p = play((RIGHT,), evses=2) >> CardPresented(0, A) << AuthorizeToken
     p = p >> TokenAuthorized("token:1", A, ACCEPTED) << kept("tx", placed=False)
     p = p << told(TransactionStarted, evse=0, token=A, meter_wh=0)
-    p = p >> VehicleConnected(2) << ReadMeter(2, "begin:1", True) << kept("tx", evse=2)
-    p = p >> MeterRead(2, "begin:1", wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
+    p = p >> VehicleConnected(2) << ReadMeter(2, begin_reading(1), True) << kept("tx", evse=2)
+    p = p >> MeterRead(2, begin_reading(1), wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
     p = p << told(
         TransactionAuthorised, session="s1", evse=2, meter_wh=800, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN
     )
@@ -267,8 +269,14 @@ def test_the_evse_never_becomes_known() -> None:
 
 def test_begins_when_energy_flows() -> None:
     """E_02: on disk before release, sent with the first energy and the register of the begin."""
-    p = card(plug(play((ENERGY,)))) << ReadMeter(1, "begin:1", True)
-    p = p >> MeterRead(1, "begin:1", wh(500)) << kept("session", told=False) << Like(object) << SetRelease(1, True)
+    p = card(plug(play((ENERGY,)))) << ReadMeter(1, begin_reading(1), True)
+    p = (
+        p
+        >> MeterRead(1, begin_reading(1), wh(500))
+        << kept("session", told=False)
+        << Like(object)
+        << SetRelease(1, True)
+    )
     assert p
     p.wait(30.0)
     assert p.skip().told == []
@@ -286,9 +294,9 @@ def test_begins_when_energy_flows() -> None:
 @pytest.mark.parametrize(("end_wh", "wanted"), [(500, []), (501, ["Started", "Ended"])])
 def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
     """Without energy nothing; energy that was not seen flowing is billed all the same."""
-    p = card(plug(play((ENERGY,)))).skip() >> MeterRead(1, "begin:1", wh(500))
+    p = card(plug(play((ENERGY,)))).skip() >> MeterRead(1, begin_reading(1), wh(500))
     p = p.skip() >> CardPresented(1, A)
-    p = p.skip() >> MeterRead(1, "end:1", wh(end_wh))
+    p = p.skip() >> MeterRead(1, end_reading(1), wh(end_wh))
     p.skip()
     assert messages(p) == wanted
     assert billed_wh(p) == end_wh - 500
@@ -296,7 +304,7 @@ def test_what_ends_before_it_was_told(end_wh: int, wanted: list[str]) -> None:
 
 
 def test_untold_it_survives_a_restart() -> None:
-    p = card(plug(play((ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, "begin:1", wh(500))
+    p = card(plug(play((ENERGY,), traits=COUNTS))).skip() >> MeterRead(1, begin_reading(1), wh(500))
     p.skip().restart(state=_plugged_for(5.0)).skip()
     assert p.state() is SessionState.ACTIVE
     assert p.told == []
@@ -334,7 +342,7 @@ def test_nobody_charges_on_a_transaction_whose_right_has_ended() -> None:
     )
     p = (
         p
-        >> MeterRead(1, "begin:2", wh(900))
+        >> MeterRead(1, begin_reading(2), wh(900))
         << kept("session", "s2")
         << told(TransactionStarted, session="s2", token=B)
     )
@@ -383,7 +391,7 @@ def test_ends_when_the_car_takes_nothing_more() -> None:
 
 
 def test_a_car_that_has_not_begun_has_not_ended() -> None:
-    p = card(plug(play(stops=(ENERGY,)))).skip() >> MeterRead(1, "begin:1", wh(500))
+    p = card(plug(play(stops=(ENERGY,)))).skip() >> MeterRead(1, begin_reading(1), wh(500))
     p.skip().wait(600.0)
     assert p.skip().state() is SessionState.ACTIVE
     assert p.evse().charging in (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE)
@@ -434,8 +442,8 @@ def test_a_reset_ends_it_or_waits_for_it(on_idle: bool) -> None:
 def test_its_values_are_told_within_it() -> None:
     p = opened(plug(play((EV,), settings={"sample_interval_s": 60}))) << TELL
     p.wait(60.0)
-    assert ReadMeter(1, "sample") in p.unclaimed
-    p = p.skip() >> MeterRead(1, "sample", wh(500))
+    assert ReadMeter(1, SAMPLED) in p.unclaimed
+    p = p.skip() >> MeterRead(1, SAMPLED, wh(500))
     (sampled,) = p.unclaimed
     p.skip()
     assert sampled.message.session == "s1"  # type: ignore[attr-defined]
@@ -506,7 +514,7 @@ def test_what_outlives_its_right_survives_too() -> None:
 def test_its_register_never_runs_back_over_a_kill() -> None:
     """Energy flowed on although the right has ended (a contactor that does not open), and was sent."""
     p = lingering(play(stops=(EV,), traits=COUNTS, settings={"sample_interval_s": 60})).skip()
-    p = p >> MeterRead(1, "sample", wh(1016)) << kept("tx", "s1", last_wh=1016)
+    p = p >> MeterRead(1, SAMPLED, wh(1016)) << kept("tx", "s1", last_wh=1016)
     p.skip().restart(state=_plugged_for(5.0)).skip()
     assert p >> VehicleLeft(1) << forgotten("tx") << told(TransactionEnded, meter_wh=1016)
 

@@ -17,6 +17,7 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.messages import ConnectorStatus, StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, SetRelease, Shutdown, Unlock
+from agent.domain.reading_purposes import end_reading
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, ScreenName, Supply
 from tests.domain.playbook import (
@@ -61,8 +62,8 @@ def test_a_loss_ends_the_session_frees_the_cable_and_then_the_process() -> None:
     play << SetRelease(1, False) << kept("session", "s1")
     assert play.screens[1].detail == "PowerLoss"
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
-    play >> ContactorOpened(1) << ReadMeter(1, "end:1", True)
-    play >> MeterRead(1, "end:1", wh(1234)) << forgotten("session")
+    play >> ContactorOpened(1) << ReadMeter(1, end_reading(1), True)
+    play >> MeterRead(1, end_reading(1), wh(1234)) << forgotten("session")
     play << told(
         TransactionEnded,
         reason=StopReason.POWER_LOSS,
@@ -119,14 +120,14 @@ def test_what_takes_too_long_is_left_to_the_next_start() -> None:
     assert play.skip().wait(0.2) << Shutdown()
     assert play.store["session"]["s1"]["stop"]["reason"] == "PowerLoss"
     play.restart(60, new_boot=True, state=EMPTY)
-    play.skip() >> MeterRead(1, "end:1", wh(1500))
+    play.skip() >> MeterRead(1, end_reading(1), wh(1500))
     assert [(m.meter_wh, m.reason) for m in play.ended()] == [(1500, StopReason.POWER_LOSS)]
 
 
 def test_mains_back_while_sessions_end_keeps_the_process() -> None:
     play = cut(charging(lit())).skip() >> MAINS
     play.skip() >> ContactorOpened(1)
-    play.skip() >> MeterRead(1, "end:1", wh(1100))
+    play.skip() >> MeterRead(1, end_reading(1), wh(1100))
     assert Shutdown() not in play.log
     assert [m.reason for m in play.ended()] == [StopReason.POWER_LOSS]
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.FINISHED, "power_loss")
@@ -154,7 +155,7 @@ def test_a_session_that_waits_for_its_board_in_the_dark_is_closed_not_resumed() 
     play.skip() >> BoardOpened(1, CHARGING, play.traits)
     assert not [o for o in play.unclaimed if o == SetRelease(1, True)]
     play.skip() >> ContactorOpened(1)
-    play.skip() >> MeterRead(1, "end:1", wh(1900))
+    play.skip() >> MeterRead(1, end_reading(1), wh(1900))
     assert [m.reason for m in play.ended()] == [StopReason.POWER_LOSS]
     assert play.skip()
 

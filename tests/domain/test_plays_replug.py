@@ -21,9 +21,11 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.orders import AuthorizeToken, ReadMeter
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, CHARGING, A, Playbook, wh
+from tests.support.reading_purposes import LIVE, transaction_reading
 
 HERE = EvseState(Pilot.B, pwm=False, cable=True, contactor=False)
 GONE = replace(HERE, pilot=Pilot.A)
@@ -43,7 +45,7 @@ def begun(traits: EvseTraits, **options: Any) -> Playbook:
         play.feed(CardPresented(1, A))
         (question,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
         play.feed(TokenAuthorized(question.request, A, ACCEPTED))
-    play.skip().feed(MeterRead(1, f"begin:{play.evse().begin_try}", wh(1000)))
+    play.skip().feed(MeterRead(1, begin_reading(play.evse().begin_try), wh(1000)))
     assert play.state() is SessionState.ACTIVE
     assert play.evse().release
     return play.skip()
@@ -60,9 +62,9 @@ def read_on(play: Playbook, meter_wh: int) -> Playbook:
     for _ in range(4):
         evse = play.evse()
         if evse.state is SessionState.ENDING:
-            play.skip().feed(MeterRead(1, f"end:{evse.end_try}", wh(meter_wh)))
+            play.skip().feed(MeterRead(1, end_reading(evse.end_try), wh(meter_wh)))
         elif evse.state is SessionState.BEGINNING:
-            play.skip().feed(MeterRead(1, f"begin:{evse.begin_try}", wh(meter_wh)))
+            play.skip().feed(MeterRead(1, begin_reading(evse.begin_try), wh(meter_wh)))
     return play.skip()
 
 
@@ -122,7 +124,7 @@ def test_a_stop_in_between_is_a_stop() -> None:
 
 def charged(traits: EvseTraits, **options: Any) -> Playbook:
     play = begun(traits, **options)
-    for event in (BoardChanged(1, CHARGING), MeterRead(1, "live", wh(2000))):
+    for event in (BoardChanged(1, CHARGING), MeterRead(1, LIVE, wh(2000))):
         play.feed(event)
     return play.skip()
 
@@ -162,17 +164,17 @@ def test_a_transaction_that_begins_with_the_plug_begins_for_the_new_one() -> Non
     points = {"tx_start_points": ("EVConnected",), "tx_stop_points": ("EVConnected",)}
     play = Playbook(settings=points)
     play.feed(BoardChanged(1, HERE))
-    play.skip().feed(MeterRead(1, "tx:1", wh(1000)))
+    play.skip().feed(MeterRead(1, transaction_reading(1), wh(1000)))
     play.skip().feed(CardPresented(1, A))
     (question,) = [o for o in play.log if isinstance(o, AuthorizeToken)]
     play.feed(TokenAuthorized(question.request, A, ACCEPTED))
     read_on(play, 1000)
-    for event in (BoardChanged(1, CHARGING), MeterRead(1, "live", wh(2000))):
+    for event in (BoardChanged(1, CHARGING), MeterRead(1, LIVE, wh(2000))):
         play.feed(event)
     read_on(replugged(play), 2000)
     assert told(play) == ["TransactionStarted s1", "TransactionEnded s1"]
-    assert ReadMeter(1, "tx:2", True) in play.log
-    play.skip().feed(MeterRead(1, "tx:2", wh(2000)))
+    assert ReadMeter(1, transaction_reading(2), True) in play.log
+    play.skip().feed(MeterRead(1, transaction_reading(2), wh(2000)))
     assert told(play)[-1].startswith("TransactionStarted")
 
 
@@ -211,7 +213,7 @@ def test_a_card_at_the_outlet_s_own_reader_stays_there() -> None:
 def test_what_survived_the_plug_is_proven_by_the_new_plug() -> None:
     """The board counts from the vehicle's return on; the session resumes."""
     play = begun(EvseTraits(counts_plugged=True), settings={"stop_on_ev_disconnect": False})
-    for event in (BoardChanged(1, CHARGING), MeterRead(1, "live", wh(2000))):
+    for event in (BoardChanged(1, CHARGING), MeterRead(1, LIVE, wh(2000))):
         play.feed(event)
     replugged(play, after_s=300)
     play.feed(BoardChanged(1, CHARGING))

@@ -23,6 +23,7 @@ from agent.domain.events import (
 from agent.domain.evse import ServiceState, SessionState
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.orders import AuthorizeToken, Persist, Response, Send
+from agent.domain.reading_purposes import begin_reading
 from agent.domain.requests import (
     CancelReservationRequest,
     ChangeAvailabilityRequest,
@@ -122,7 +123,7 @@ def test_another_card_is_turned_away_and_its_own_uses_it() -> None:
     for event in (CablePlugged(1), VehicleConnected(1)):
         play.feed(event)
     play.skip()
-    play >> MeterRead(1, "begin:1", wh(1000))
+    play >> MeterRead(1, begin_reading(1), wh(1000))
     play << kept("session") << told(TransactionStarted, reservation=f"{LINK}/1")
     assert Persist("reservation", f"{LINK}/1", None) in play.skip().log
     assert play.store["reservation"] == {}

@@ -29,7 +29,9 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelease, Unlock
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import RemoteStopRequest
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, ScreenName
@@ -47,6 +49,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import LIVE, POLL
 
 COUNTS = EvseTraits(counts_plugged=True)
 
@@ -64,7 +67,12 @@ def released(play: Playbook) -> bool:
 
 
 def ends(play: Playbook, meter_wh: int = 2000) -> Playbook:
-    play = play << kept("session", "s1") << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(meter_wh))
+    play = (
+        play
+        << kept("session", "s1")
+        << ReadMeter(1, end_reading(1), True)
+        >> MeterRead(1, end_reading(1), wh(meter_wh))
+    )
     return (
         play
         << forgotten("session")
@@ -94,7 +102,7 @@ def test_a_transaction_that_goes_on_is_never_preparing_again() -> None:
 
 def test_the_resumed_session_is_sampled_on_its_old_grid() -> None:
     play = counting(settings={"sample_interval_s": 60}).restart(5, state=there(plugged_s=105.0))
-    assert play.timers["sample:1"] == pytest.approx(1000 + 120)
+    assert play.timers[Timer(TimerKind.SAMPLED_READING, 1)] == pytest.approx(1000 + 120)
 
 
 def test_another_car_does_not_resume() -> None:
@@ -128,7 +136,7 @@ def test_without_a_counter_the_grace_counts_from_when_the_vehicle_was_last_seen(
     play = charging(Playbook()) >> StopRequested() << SetRelease << Persist
     play.restart(5)
     for _ in range(20):
-        assert play.wait(10) >> MeterRead(1, "poll", wh(1001))
+        assert play.wait(10) >> MeterRead(1, POLL, wh(1001))
     play >> BoardOpened(1, there(), EvseTraits())
     assert not released(play)
     assert ends(play) << Unlock
@@ -158,7 +166,7 @@ def test_nobody_on_the_cable() -> None:
 
 
 def test_the_energy_drawn_while_nobody_looked_is_billed() -> None:
-    play = counting() >> MeterRead(1, "live", wh(1500))
+    play = counting() >> MeterRead(1, LIVE, wh(1500))
     assert ends(play.restart(5, state=EMPTY), 1700)
 
 
@@ -205,10 +213,10 @@ def test_the_meter_does_not_come_back() -> None:
 def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
     """The contactor of a board that was not seen yet may still be closed: its picture, or ten seconds, come first."""
     play = counting().restart(5) >> CardPresented(1, A) << kept("session")
-    play = play >> BoardOpened(1, there(plugged_s=105.0), COUNTS) << ReadMeter(1, "end:1", True)
+    play = play >> BoardOpened(1, there(plugged_s=105.0), COUNTS) << ReadMeter(1, end_reading(1), True)
     assert (
         play
-        >> MeterRead(1, "end:1", wh(1900))
+        >> MeterRead(1, end_reading(1), wh(1900))
         << Persist
         << told(TransactionEnded, reason=StopReason.LOCAL)
         << (Unlock)
@@ -220,7 +228,7 @@ def test_stopped_by_card_or_from_afar_before_the_board_is_back() -> None:
         << Persist
     )
     assert play.wait(9)
-    assert play.wait(1) << ReadMeter(1, "end:1", True)
+    assert play.wait(1) << ReadMeter(1, end_reading(1), True)
 
 
 # --- a stop that was meant before the crash --------------------------------------------------------------------------
@@ -230,7 +238,7 @@ def test_a_stop_meant_before_the_crash_keeps_its_reason_and_its_time() -> None:
     play = counting() >> CardPresented(1, A) << SetRelease << kept("session")
     stopped_s = play.t_s
     play.restart(40, state=there(plugged_s=140.0))
-    play = play << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1800)) << forgotten("session")
+    play = play << ReadMeter(1, end_reading(1), True) >> MeterRead(1, end_reading(1), wh(1800)) << forgotten("session")
     assert play << told(TransactionEnded, reason=StopReason.LOCAL, token=A, meter_wh=1800) << Unlock
     assert play.ended()[0].at.t_s == stopped_s
 
@@ -239,17 +247,17 @@ def test_crash_after_crash_ends_once() -> None:
     play = counting() >> CardPresented(1, A) << SetRelease << Persist
     for _ in range(3):
         play.restart(5, state=there(plugged_s=500.0)) << ReadMeter
-    play = play >> MeterRead(1, "end:1", wh(1800)) << Persist << told(TransactionEnded) << Unlock
+    play = play >> MeterRead(1, end_reading(1), wh(1800)) << Persist << told(TransactionEnded) << Unlock
     assert play.restart(5, state=there()) << Unlock  # the first one was lost
     assert len(play.ended()) == 1
 
 
 def test_a_meter_that_fails_after_the_restart() -> None:
-    play = counting() >> MeterRead(1, "live", wh(1500))
+    play = counting() >> MeterRead(1, LIVE, wh(1500))
     play.wait(300).skip()
     play.restart(5, state=EMPTY)
     for n in (1, 2, 3):
-        play.skip() >> MeterFailed(1, f"end:{n}")
+        play.skip() >> MeterFailed(1, end_reading(n))
         play.skip().wait(5)
     assert [e.meter_wh for e in play.skip().ended()] == [1500]
 
@@ -272,8 +280,8 @@ def test_a_board_that_comes_back_while_the_session_ends() -> None:
     play = counting() >> CardPresented(1, A) << SetRelease << Persist >> BoardOpened(1, PLUGGED, COUNTS)
     assert (
         play
-        << ReadMeter(1, "end:1", True)
-        >> MeterRead(1, "end:1", wh(1800))
+        << ReadMeter(1, end_reading(1), True)
+        >> MeterRead(1, end_reading(1), wh(1800))
         << Persist
         << told(TransactionEnded, reason=StopReason.LOCAL)
         << Unlock
@@ -283,7 +291,7 @@ def test_a_board_that_comes_back_while_the_session_ends() -> None:
 def test_a_board_that_comes_back_with_a_closed_contactor_is_waited_for() -> None:
     welded = EvseState(Pilot.C, pwm=False, cable=True, contactor=True, plugged_s=1.0)
     play = counting() >> BoardOpened(1, welded, COUNTS) << kept("session")
-    assert play >> ContactorOpened(1) << ReadMeter(1, "end:1", True)
+    assert play >> ContactorOpened(1) << ReadMeter(1, end_reading(1), True)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +369,7 @@ def test_a_second_open_session_of_one_evse_is_set_aside() -> None:
     play.restart(5) << kept("poisoned", "s2") << forgotten("session") << kept("session", "s1")
     assert play >> BoardOpened(1, there(plugged_s=5000.0), COUNTS) << ReadMeter
     assert not released(play)
-    assert play >> MeterRead(1, "end:1", wh(1800)) << Persist << told(TransactionEnded, session="s1") << Unlock
+    assert play >> MeterRead(1, end_reading(1), wh(1800)) << Persist << told(TransactionEnded, session="s1") << Unlock
     assert play.statuses[1].connector is ConnectorStatus.FAULTED
 
 

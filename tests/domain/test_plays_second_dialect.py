@@ -16,6 +16,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import AuthorizeToken, ClearFaults, Persist, ReadMeter, Response, Restart
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import (
     BackendRequest,
     ChangeAvailabilityRequest,
@@ -26,6 +27,7 @@ from agent.domain.requests import (
 )
 from agent.model.types import AuthorizationStatus, Verdict
 from tests.domain.playbook import LINK, A, B, Playbook, charging, kept, told, wh
+from tests.support.reading_purposes import SAMPLED, TRIGGERED, TRIGGERED_OUTSIDE
 
 ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
 
@@ -42,7 +44,7 @@ def end(play: Playbook, evse: int = 1, meter_wh: int = 1500) -> Playbook:
     """The driver taps again; the register is read."""
     for event in (CardPresented(evse, A), ContactorOpened(evse)):
         play.feed(event)
-    play.feed(MeterRead(evse, "end:1", wh(meter_wh)))
+    play.feed(MeterRead(evse, end_reading(1), wh(meter_wh)))
     return play
 
 
@@ -85,7 +87,7 @@ def test_one_evse_is_reset_alone() -> None:
     play >> ask(ResetRequest(evse=1)) << said("Accepted")
     play.skip()
     play.feed(ContactorOpened(1))
-    play.feed(MeterRead(1, "end:1", wh(1500)))
+    play.feed(MeterRead(1, end_reading(1), wh(1500)))
     assert ClearFaults(1) in play.skip().log
     assert not [o for o in play.log if isinstance(o, Restart)]
     (ended,) = play.ended()
@@ -108,16 +110,16 @@ def test_on_idle_of_one_evse_waits_for_its_session() -> None:
 def test_triggers_of_transactions() -> None:
     play = Playbook(evses=2) >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Rejected")
     charging(play, A, 2)
-    play >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted") << ReadMeter(2, "trigger")
-    play >> MeterRead(2, "trigger", wh(1100))
+    play >> ask(TriggerMessageRequest(MessageTrigger.TRANSACTION)) << said("Accepted") << ReadMeter(2, TRIGGERED)
+    play >> MeterRead(2, TRIGGERED, wh(1100))
     play << told(MeterSampled, session="s1", charging=ChargingState.CHARGING, offline=False)
     (
         play
         >> ask(TriggerMessageRequest(MessageTrigger.METER_VALUES, 2, loose=True))
         << said("Accepted")
-        << ReadMeter(2, "loose")
+        << ReadMeter(2, TRIGGERED_OUTSIDE)
     )
-    play >> MeterRead(2, "loose", wh(1200)) << told(MeterSampled, session="", charging=None)
+    play >> MeterRead(2, TRIGGERED_OUTSIDE, wh(1200)) << told(MeterSampled, session="", charging=None)
     assert play
 
 
@@ -140,7 +142,7 @@ def test_who_only_looks_on_sees_values_and_the_others_are_told_nothing(loose: bo
 def test_values_say_that_they_were_measured_off_line() -> None:
     play = charging(Playbook(settings={"sample_interval_s": 60}))
     play >> LinkChanged(LINK, False)
-    play.skip() >> MeterRead(1, "sample", wh(1100)) << told(MeterSampled, offline=True)
+    play.skip() >> MeterRead(1, SAMPLED, wh(1100)) << told(MeterSampled, offline=True)
     assert play
 
 

@@ -34,6 +34,7 @@ from agent.domain.messages import (
     TransactionEnded,
 )
 from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response, Send, SetRelease, SetService, Unlock
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import (
     ChangeAvailabilityRequest,
     ClearCacheRequest,
@@ -44,6 +45,7 @@ from agent.domain.requests import (
     SetVariablesRequest,
     TriggerMessageRequest,
 )
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import VARIABLES
 from agent.model.types import Moment, ReadingContext, ScreenName
 from tests.domain.playbook import (
@@ -62,6 +64,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import TRIGGERED
 
 
 def ask(what: object, request: str = "q1") -> RequestReceived:
@@ -143,10 +146,10 @@ def test_a_stored_value_that_is_no_longer_possible_is_forgotten() -> None:
 
 def test_a_new_sample_interval_acts_on_the_running_session() -> None:
     play = charging(Playbook()) >> ask(SetVariablesRequest({"sample_interval_s": "10"})) << Persist << Response
-    assert play.timers["sample:1"] == play.t_s + 10
+    assert play.timers[Timer(TimerKind.SAMPLED_READING, 1)] == play.t_s + 10
     play = play >> ask(SetVariablesRequest({"sample_interval_s": "0"})) << Persist << Response
     assert play
-    assert "sample:1" not in play.timers
+    assert Timer(TimerKind.SAMPLED_READING, 1) not in play.timers
 
 
 # --- availability ----------------------------------------------------------------------------------------------------
@@ -191,7 +194,7 @@ def test_the_whole_station_unavailable_survives_a_restart() -> None:
 def test_unavailable_waits_for_the_end_of_the_session() -> None:
     play = charging(Playbook()) >> inoperative() << Persist << Response(LINK, "q1", "Scheduled")
     assert play >> CardPresented(1, A) << SetRelease << Persist >> ContactorOpened(1) << ReadMeter
-    play = play >> MeterRead(1, "end:1", wh(1100)) << Persist << told(TransactionEnded) << Unlock
+    play = play >> MeterRead(1, end_reading(1), wh(1100)) << Persist << told(TransactionEnded) << Unlock
     assert play.statuses[1].ended
     assert play >> CardPresented(1, B)
     assert play >> (VehicleLeft(1), CableRemoved(1)) << SetService(1, False)
@@ -266,16 +269,16 @@ def test_triggered_meter_values() -> None:
         Playbook(evses=2)
         >> ask(TriggerMessageRequest(MessageTrigger.METER_VALUES, 1))
         << Response
-        << ReadMeter(1, "trigger")
+        << ReadMeter(1, TRIGGERED)
     )
-    play = play >> MeterRead(1, "trigger", wh(77)) << told(MeterSampled, session="", evse=1)
+    play = play >> MeterRead(1, TRIGGERED, wh(77)) << told(MeterSampled, session="", evse=1)
     assert sample_context(play) is ReadingContext.TRIGGER
     assert (
         play
         >> ask(TriggerMessageRequest(MessageTrigger.METER_VALUES))
         << Response
-        << ReadMeter(1, "trigger")
-        << ReadMeter(2, "trigger")
+        << ReadMeter(1, TRIGGERED)
+        << ReadMeter(2, TRIGGERED)
     )
 
 

@@ -27,6 +27,7 @@ from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.ocmf import Holder, identification_fields
 from agent.domain.ocmf_tariff_text import ocmf_tariff_text
 from agent.domain.orders import AuthorizeToken, ReadMeter
+from agent.domain.reading_purposes import ReadingKind, begin_reading, end_reading
 from agent.domain.requests import RemoteStartRequest
 from agent.domain.session_records import Session
 from agent.domain.tariff import Rates, Tariff, Window
@@ -44,7 +45,7 @@ LAW_WORDS = "0.59 EUR/kWh, 0.15 EUR/min parked after 10 min, VAT 17% incl."
 
 def claims(play: Playbook) -> Signing:
     """What a meter that signs got of the begin."""
-    begun = [o.signing for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("begin:")]
+    begun = [o.signing for o in play.log if isinstance(o, ReadMeter) and o.purpose.kind is ReadingKind.BEGIN]
     assert begun[-1] is not None
     return begun[-1]
 
@@ -147,15 +148,15 @@ def test_a_bank_card(first: bool) -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 def test_the_stations_own_record_says_it_too(tmp_path: Path, restarted: bool) -> None:
     play = bank_card(key_folder=tmp_path)
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     session = play.session().id
     if restarted:
         play.skip().restart(new_boot=True, state=EMPTY).skip()
-        play.feed(MeterRead(1, "end:1", wh(3000)))
+        play.feed(MeterRead(1, end_reading(1), wh(3000)))
     else:
         play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
         play.feed(ContactorOpened(1))
-        play.feed(MeterRead(1, f"end:{play.evse().end_try}", wh(3000)))
+        play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(3000)))
     signed = play.ended()[-1].signed
     record = OCMF.from_string(signed.data)
     assert record.verify_signature(signed.public_key)
@@ -168,7 +169,7 @@ def test_a_session_of_an_older_program_claims_nothing() -> None:
     """Its record does not say who has judged it."""
     play = station()
     tapped(play)
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     record = dict(play.session().to_record())
     del record["judged_by"], record["price"]
     old = Session.from_record("s9", json.loads(json.dumps(record)))

@@ -26,10 +26,12 @@ from agent.domain.evse import SessionState
 from agent.domain.messages import MeterSampled, StopReason, TransactionStarted, TriggerReason
 from agent.domain.metrology import MeterWatch
 from agent.domain.orders import AuthorizeToken, LogNote, ReadMeter
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.model.meter_signing import Signing
 from agent.model.types import MeterIdentity, MeterPolicy, ReadingContext, SignedReading
 from agent.station_file.settings import parse_station_file
 from tests.domain.playbook import ACCEPTED, EMPTY, PLUGGED, A, Playbook, make_site, wh
+from tests.support.reading_purposes import POLL
 
 EM580 = MeterIdentity("Carlo Gavazzi", "EM580", "S1", "1", 1.0, ("B",), signs=True)
 RECORD = SignedReading('OCMF|{"a" : 1}|{"SD":"00"}')
@@ -60,7 +62,7 @@ def emptied(play: Playbook) -> Playbook:
 
 
 def begun(play: Playbook, signed: SignedReading | None = None, n: int = 1) -> Playbook:
-    play.feed(MeterRead(1, f"begin:{n}", replace(wh(1000, at=play.now.stamp), signed=signed)))
+    play.feed(MeterRead(1, begin_reading(n), replace(wh(1000, at=play.now.stamp), signed=signed)))
     assert play.state() is SessionState.ACTIVE
     return play.skip()
 
@@ -107,7 +109,7 @@ def test_the_name_outlives_an_agent_that_was_killed() -> None:
 
 def test_the_record_is_told_with_the_bill() -> None:
     play = stopped(begun(charging()))
-    play.skip().feed(MeterRead(1, "end:1", replace(wh(5000, at=play.now.stamp), signed=RECORD)))
+    play.skip().feed(MeterRead(1, end_reading(1), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     [told] = play.ended()
     assert (told.meter_wh, told.signed) == (5000, RECORD)
     assert play.site.evses[1].owed_record == {}
@@ -115,9 +117,9 @@ def test_the_record_is_told_with_the_bill() -> None:
 
 def test_a_record_that_is_due_is_waited_for() -> None:
     play = stopped(begun(charging())).skip()
-    play.feed(MeterRead(1, "end:1", replace(wh(5000, at=play.now.stamp), record_due=True)))
+    play.feed(MeterRead(1, end_reading(1), replace(wh(5000, at=play.now.stamp), record_due=True)))
     assert play.ended() == []
-    play.wait(6).feed(MeterRead(1, "end:2", replace(wh(5000, at=play.now.stamp), signed=RECORD)))
+    play.wait(6).feed(MeterRead(1, end_reading(2), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     assert [e.signed for e in play.ended()] == [RECORD]
 
 
@@ -126,7 +128,7 @@ def unpaid(unread: bool) -> Playbook:
     play = stopped(begun(charging()))
     for n in (1, 2, 3):
         due = replace(wh(5000, at=play.now.stamp), record_due=True)
-        play.feed(MeterFailed(1, f"end:{n}") if unread else MeterRead(1, f"end:{n}", due))
+        play.feed(MeterFailed(1, end_reading(n)) if unread else MeterRead(1, end_reading(n), due))
         if n < 3:
             play.skip().wait(6)
     return play
@@ -151,7 +153,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     assert again is not None
     assert (again.owed, again.ends) == (owed["signing"], False)
     n = 1 if killed else 2
-    play.skip().feed(MeterRead(1, f"begin:{n}", replace(wh(5000, at=play.now.stamp), signed=RECORD)))
+    play.skip().feed(MeterRead(1, begin_reading(n), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     [late] = [m for m in play.told if isinstance(m, MeterSampled)]
     [sample] = late.samples
     assert (late.session, late.late) == (bill.session, True)
@@ -163,7 +165,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     last = asked(play)[-1]
     assert last is not None
     assert last.owed == ""
-    play.skip().feed(MeterRead(1, f"begin:{n + 1}", wh(5000, at=play.now.stamp)))
+    play.skip().feed(MeterRead(1, begin_reading(n + 1), wh(5000, at=play.now.stamp)))
     assert play.state() is SessionState.ACTIVE
     started = [m for m in play.told if isinstance(m, TransactionStarted)][-1]
     assert started.reading is not None
@@ -173,7 +175,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
 def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
     play = unpaid(unread=False).skip()
     came(emptied(play))
-    play.skip().feed(MeterRead(1, "begin:2", wh(5000, at=play.now.stamp)))
+    play.skip().feed(MeterRead(1, begin_reading(2), wh(5000, at=play.now.stamp)))
     assert any(isinstance(o, LogNote) and "no record" in o.text for o in play.log)
     assert play.site.evses[1].owed_record == {}
     assert not [m for m in play.told if isinstance(m, MeterSampled)]
@@ -188,6 +190,6 @@ def test_a_dc_outlet_moves_the_register_faster(dc: bool, believed: bool) -> None
     site.evses[1].meter = MeterWatch(MeterPolicy("B"))
     play = Playbook(lambda: site)
     play.feed(MeterKnown(1, replace(EM580, signs=False)))
-    play.feed(RawMeterReading(1, "poll", wh(1000, at=play.now.stamp)))
-    play.skip().wait(60).feed(RawMeterReading(1, "poll", wh(1000 + 2333, at=play.now.stamp)))
+    play.feed(RawMeterReading(1, POLL, wh(1000, at=play.now.stamp)))
+    play.skip().wait(60).feed(RawMeterReading(1, POLL, wh(1000 + 2333, at=play.now.stamp)))
     assert (play.site.evses[1].reading.energy_wh == 3333) == believed

@@ -37,6 +37,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response, SetLimit, SetRelease, Unlock
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.requests import RemoteStartRequest
 from agent.model.board import EvseTraits
 from agent.model.types import AuthorizationStatus, Fault, Limit, ScreenName, Token, TokenType, Verdict
@@ -67,11 +68,11 @@ def test_card_first() -> None:
     assert play.screens[1].name is ScreenName.CHECKING
     assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache", CARD_A)
     assert (play.state(), play.screens[1].name) == (SessionState.AUTHORIZED, ScreenName.PLUG_IN)
-    play = play >> PLUG << ReadMeter(1, "begin:1", True)
+    play = play >> PLUG << ReadMeter(1, begin_reading(1), True)
     assert play.screens[1].name is ScreenName.PREPARING
     play = (
         play
-        >> MeterRead(1, "begin:1", wh(1234))
+        >> MeterRead(1, begin_reading(1), wh(1234))
         << kept("session", "s1", start_wh=1234)
         << told(TransactionStarted, session="s1", token=A, meter_wh=1234, trigger=TriggerReason.AUTHORIZED)
         << SetLimit(1, Limit(32.0, 3))
@@ -93,7 +94,7 @@ def test_cable_first() -> None:
         << AuthorizeToken
         >> TokenAuthorized("token:1", A, ACCEPTED)
         << kept("cache")
-        << ReadMeter(1, "begin:1", True)
+        << ReadMeter(1, begin_reading(1), True)
     )
     assert play
 
@@ -134,7 +135,7 @@ def test_the_screen_says_why_a_card_is_refused(status: str, why: str) -> None:
 
 def test_a_plug_during_the_question_counts() -> None:
     play = Playbook() >> CardPresented(1, A) << AuthorizeToken >> PLUG
-    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, begin_reading(1), True)
 
 
 # --- connection time-out ---------------------------------------------------------------------------------------------
@@ -154,11 +155,11 @@ def test_plugging_after_the_connection_timeout_starts_nothing() -> None:
 
 def test_pulled_before_the_session_is_on_disk_the_right_stays() -> None:
     play = Playbook() >> PLUG >> CardPresented(1, A) << AuthorizeToken
-    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
-    play = play >> (VehicleLeft(1), CableRemoved(1)) >> MeterRead(1, "begin:1", wh(5))
+    play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, begin_reading(1), True)
+    play = play >> (VehicleLeft(1), CableRemoved(1)) >> MeterRead(1, begin_reading(1), wh(5))
     assert play.state() is SessionState.AUTHORIZED
-    assert play >> PLUG << ReadMeter(1, "begin:2", True)
-    assert play >> MeterRead(1, "begin:1", wh(5))  # the old answer is no answer to the new question
+    assert play >> PLUG << ReadMeter(1, begin_reading(2), True)
+    assert play >> MeterRead(1, begin_reading(1), wh(5))  # the old answer is no answer to the new question
     assert play.state() is SessionState.BEGINNING
 
 
@@ -189,7 +190,7 @@ def test_shared_reader_the_first_cable_decides() -> None:
     play = Playbook(evses=2) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play = play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache")
     assert play.state(1) is SessionState.AUTHORIZED
-    play = play >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter(2, "begin:1", True)
+    play = play >> (CablePlugged(2), VehicleConnected(2)) << ReadMeter(2, begin_reading(1), True)
     assert play
     assert (play.state(1), play.state(2)) == (SessionState.FREE, SessionState.BEGINNING)
     assert play >> (CablePlugged(1), VehicleConnected(1))
@@ -199,7 +200,7 @@ def test_shared_reader_the_first_cable_decides() -> None:
 def test_shared_reader_a_cable_during_the_question_decides() -> None:
     play = Playbook(evses=2) >> CardPresented(0, A) << AuthorizeToken(LINK, "token:1", A, 1)
     play = play >> (CablePlugged(2), VehicleConnected(2)) >> TokenAuthorized("token:1", A, ACCEPTED)
-    assert play << kept("cache") << ReadMeter(2, "begin:1", True)
+    assert play << kept("cache") << ReadMeter(2, begin_reading(1), True)
 
 
 def test_shared_reader_the_same_card_twice_is_one_question() -> None:
@@ -234,8 +235,8 @@ def ask_start(evse: int | None = 1, token: Token = A, remote_id: str = "r7") -> 
 
 
 def test_remote_start_with_a_cable() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Response(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
-    play = play >> MeterRead(1, "begin:1", wh(10)) << kept("session", remote_id="r7")
+    play = Playbook() >> PLUG >> ask_start() << Response(LINK, "q1", "Accepted") << ReadMeter(1, begin_reading(1), True)
+    play = play >> MeterRead(1, begin_reading(1), wh(10)) << kept("session", remote_id="r7")
     play = play << told(TransactionStarted, trigger=TriggerReason.REMOTE_START, remote_id="r7", token=A)
     assert play << SetLimit << SetRelease(1, True)
 
@@ -243,7 +244,7 @@ def test_remote_start_with_a_cable() -> None:
 def test_remote_start_without_a_cable_waits_for_it() -> None:
     play = Playbook() >> ask_start() << Response(LINK, "q1", "Accepted")
     assert play.screens[1].name is ScreenName.PLUG_IN
-    assert play >> PLUG << ReadMeter(1, "begin:1", True)
+    assert play >> PLUG << ReadMeter(1, begin_reading(1), True)
 
 
 def test_remote_start_without_a_cable_in_time() -> None:
@@ -255,7 +256,7 @@ def test_remote_start_without_a_cable_in_time() -> None:
 def test_remote_start_with_authorisation() -> None:
     play = Playbook(settings={"authorize_remote_start": True}) >> PLUG >> ask_start()
     play = play << Response(LINK, "q1", "Accepted") << AuthorizeToken(LINK, "token:1", A, 1)
-    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, "begin:1", True)
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << kept("cache") << ReadMeter(1, begin_reading(1), True)
 
 
 def test_remote_start_with_a_refused_card() -> None:
@@ -269,7 +270,7 @@ def test_remote_start_with_a_known_card_asks_nobody() -> None:
     settings = {"authorize_remote_start": True, "local_pre_authorize": True}
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(settings=settings, store=store) >> PLUG >> ask_start()
-    assert play << Response(LINK, "q1", "Accepted") << ReadMeter(1, "begin:1", True)
+    assert play << Response(LINK, "q1", "Accepted") << ReadMeter(1, begin_reading(1), True)
 
 
 @pytest.mark.parametrize("evse", [0, 2, -1])
@@ -283,7 +284,7 @@ def test_remote_start_where_somebody_charges() -> None:
 
 def test_remote_start_may_choose_the_outlet_with_a_vehicle() -> None:
     play = Playbook(evses=2) >> (CablePlugged(2), VehicleConnected(2)) >> ask_start(None)
-    assert play << Response(LINK, "q1", "Accepted") << ReadMeter(2, "begin:1", True)
+    assert play << Response(LINK, "q1", "Accepted") << ReadMeter(2, begin_reading(1), True)
 
 
 def test_a_remote_start_of_an_outlet_that_somebody_is_asked_about() -> None:
@@ -312,8 +313,8 @@ def test_the_answer_comes_when_the_outlet_is_taken() -> None:
 
 def test_offline_a_known_card_starts() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
-    play = Playbook(online=False, store=store) >> PLUG >> CardPresented(1, A) << ReadMeter(1, "begin:1", True)
-    play = play >> MeterRead(1, "begin:1", wh(10)) << Persist << told(TransactionStarted, offline=True)
+    play = Playbook(online=False, store=store) >> PLUG >> CardPresented(1, A) << ReadMeter(1, begin_reading(1), True)
+    play = play >> MeterRead(1, begin_reading(1), wh(10)) << Persist << told(TransactionStarted, offline=True)
     assert play << SetLimit << SetRelease
 
 
@@ -325,7 +326,7 @@ def test_offline_an_unknown_card_is_refused() -> None:
 
 def test_offline_an_unknown_card_starts_if_so_set() -> None:
     play = Playbook(online=False, settings={"offline_tx_for_unknown_id": True})
-    assert play >> PLUG >> CardPresented(1, A) << ReadMeter(1, "begin:1", True)
+    assert play >> PLUG >> CardPresented(1, A) << ReadMeter(1, begin_reading(1), True)
 
 
 @pytest.mark.parametrize("status", ["Blocked", "Invalid", "Expired"])
@@ -355,20 +356,20 @@ def test_offline_not_trusted_time_an_expiry_counts() -> None:
 def test_nobody_answers_so_the_cache_decides() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store) >> PLUG >> CardPresented(1, A) << AuthorizeToken >> LinkChanged(LINK, False)
-    assert play >> TokenAuthorized("token:1", A, None) << ReadMeter(1, "begin:1", True)
+    assert play >> TokenAuthorized("token:1", A, None) << ReadMeter(1, begin_reading(1), True)
 
 
 def test_known_card_is_not_asked_for_if_preauthorised() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store, settings={"local_pre_authorize": True})
-    assert play >> PLUG >> CardPresented(1, A) << ReadMeter(1, "begin:1", True)
+    assert play >> PLUG >> CardPresented(1, A) << ReadMeter(1, begin_reading(1), True)
 
 
 def test_switched_off_cache_is_neither_asked_nor_taught() -> None:
     store = {"cache": {CARD_A: {"$": "Verdict", "status": "Accepted"}}}
     play = Playbook(store=store, settings={"local_pre_authorize": True, "auth_cache_enabled": False})
     play = play >> PLUG >> CardPresented(1, A) << AuthorizeToken
-    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << ReadMeter(1, "begin:1", True)
+    assert play >> TokenAuthorized("token:1", A, ACCEPTED) << ReadMeter(1, begin_reading(1), True)
 
 
 # --- what must not start ---------------------------------------------------------------------------------------------
@@ -405,7 +406,7 @@ def test_a_fault_between_card_and_cable() -> None:
 
 def test_a_fault_while_the_register_is_read() -> None:
     play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter >> FaultRaised(1, Fault.METER_SILENT)
-    assert play >> MeterRead(1, "begin:1", wh(7))
+    assert play >> MeterRead(1, begin_reading(1), wh(7))
     assert play.state() is SessionState.OCCUPIED
 
 
@@ -422,8 +423,8 @@ def test_a_warning_hinders_nobody() -> None:
 
 
 def test_without_a_register_there_is_no_session() -> None:
-    play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter(1, "begin:1", True)
-    assert play >> MeterFailed(1, "begin:1")
+    play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter(1, begin_reading(1), True)
+    assert play >> MeterFailed(1, begin_reading(1))
     assert (play.state(), play.screens[1].detail) == (SessionState.OCCUPIED, "unavailable")
 
 
@@ -437,13 +438,13 @@ def test_a_failed_store_refuses_new_starts_and_says_so() -> None:
 
 def test_a_store_that_fails_while_the_register_is_read() -> None:
     play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter >> StoreFailed()
-    assert play >> MeterRead(1, "begin:1", wh(7))
+    assert play >> MeterRead(1, begin_reading(1), wh(7))
     assert play.state() is SessionState.OCCUPIED
 
 
 def test_sigterm_while_the_register_is_read() -> None:
     play = Playbook() >> PLUG >> ask_start() << Response << ReadMeter >> StopRequested()
-    assert play >> MeterRead(1, "begin:1", wh(7))
+    assert play >> MeterRead(1, begin_reading(1), wh(7))
     assert not [o for o in play.log if isinstance(o, SetRelease)]
 
 
@@ -460,10 +461,10 @@ FREE = Token("FREE", TokenType.NO_AUTHORIZATION)
 
 
 def test_free_vending_starts_by_the_plug() -> None:
-    play = Playbook(free_vending=True) >> PLUG << ReadMeter(1, "begin:1", True)
+    play = Playbook(free_vending=True) >> PLUG << ReadMeter(1, begin_reading(1), True)
     assert (
         play
-        >> MeterRead(1, "begin:1", wh(3))
+        >> MeterRead(1, begin_reading(1), wh(3))
         << Persist
         << told(TransactionStarted, token=FREE)
         << SetLimit
@@ -474,20 +475,20 @@ def test_free_vending_starts_by_the_plug() -> None:
 
 def test_free_vending_starts_for_a_vehicle_that_was_there_before_the_agent() -> None:
     play = Playbook(free_vending=True, cold=True)
-    assert play >> BoardOpened(1, PLUGGED, EvseTraits()) << ReadMeter(1, "begin:1", True)
+    assert play >> BoardOpened(1, PLUGGED, EvseTraits()) << ReadMeter(1, begin_reading(1), True)
 
 
 def test_free_vending_on_a_fixed_cable() -> None:
     play = Playbook(free_vending=True, tethered=True)
-    assert play >> BoardChanged(1, PLUGGED) << ReadMeter(1, "begin:1", True)
+    assert play >> BoardChanged(1, PLUGGED) << ReadMeter(1, begin_reading(1), True)
 
 
 def test_free_vending_begins_anew_when_the_car_is_plugged_again() -> None:
     play = charging(Playbook(free_vending=True, settings={"unlock_on_ev_disconnect": False}))
     play = play >> VehicleLeft(1) << SetRelease(1, False)
-    play.skip() >> ContactorOpened(1) << ReadMeter(1, "end:1", True) >> MeterRead(1, "end:1", wh(1100))
+    play.skip() >> ContactorOpened(1) << ReadMeter(1, end_reading(1), True) >> MeterRead(1, end_reading(1), wh(1100))
     assert play.skip().state() is SessionState.ENDED
-    assert play >> VehicleConnected(1) << ReadMeter(1, "begin:2", True)
+    assert play >> VehicleConnected(1) << ReadMeter(1, begin_reading(2), True)
 
 
 def test_a_free_session_teaches_the_cache_nothing() -> None:
@@ -498,7 +499,7 @@ def test_a_free_session_teaches_the_cache_nothing() -> None:
 def test_after_a_stop_free_vending_waits_for_a_new_plug() -> None:
     play = charging(Playbook(free_vending=True))
     play >> FaultRaised(1, Fault.CABLE_REJECTED)
-    play.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(1100))
+    play.skip().wait(11).skip() >> MeterRead(1, end_reading(1), wh(1100))
     play.skip() >> FaultCleared(1, Fault.CABLE_REJECTED) >> BoardOpened(1, PLUGGED, EvseTraits())
     assert play << Unlock(1)  # its contactor has not been seen open before
     assert play.state() is SessionState.ENDED

@@ -41,6 +41,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import AuthorizeToken, Persist, ReadMeter, Response, Restart, Send, SetRelease, Unlock
+from agent.domain.reading_purposes import ReadingKind, begin_reading, end_reading
 from agent.domain.requests import RemoteStartRequest, RemoteStopRequest, ResetRequest, UnlockConnectorRequest
 from agent.domain.session.active import BOUNCE_S
 from agent.model.board import EvseState, EvseTraits, Pilot
@@ -64,6 +65,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.reading_purposes import LIVE
 
 
 def updated(state: ChargingState, trigger: TriggerReason = TriggerReason.CHARGING_STATE_CHANGED) -> object:
@@ -82,8 +84,8 @@ def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: obj
         play = play >> ContactorOpened(1)
     return (
         play
-        << ReadMeter(1, "end:1", True)
-        >> MeterRead(1, "end:1", wh(meter_wh))
+        << ReadMeter(1, end_reading(1), True)
+        >> MeterRead(1, end_reading(1), wh(meter_wh))
         << forgotten("session")
         << told(TransactionEnded, session="s1", reason=reason, meter_wh=meter_wh, **more)
     )
@@ -110,9 +112,9 @@ def test_stopped_by_the_same_card() -> None:
 def test_the_register_is_read_after_the_contactor_has_opened_or_ten_seconds() -> None:
     play = charging(Playbook()) >> CardPresented(1, A) << SetRelease(1, False) << Persist
     play.wait(9).skip()
-    assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end")]
+    assert not [o for o in play.log if isinstance(o, ReadMeter) and o.purpose.kind is ReadingKind.END]
     play.wait(1)
-    assert ReadMeter(1, "end:1", True) in play.log
+    assert ReadMeter(1, end_reading(1), True) in play.log
 
 
 def test_a_strange_card_stops_nothing() -> None:
@@ -185,11 +187,11 @@ def test_where_nobody_sees_the_contactor_the_end_is_read_when_no_current_flows(s
     """A contactor opens up to 6 s after release is withdrawn, and the vehicle is billed what it took until then."""
     play = charging(Playbook(traits=EvseTraits(sees_contactor=sees))).skip() >> CardPresented(1, A)
     play = play.skip() >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, released=False))
-    play = play.skip() >> MeterRead(1, "end:1", replace(wh(1200), current_a=(16.0, 16.0, 16.0)))
+    play = play.skip() >> MeterRead(1, end_reading(1), replace(wh(1200), current_a=(16.0, 16.0, 16.0)))
     assert (play.state() is SessionState.ENDING) is again
     if again:
-        play = play.wait(5) << ReadMeter(1, "end:2", True)
-        play = play >> MeterRead(1, "end:2", replace(wh(1215), current_a=(0.0, 0.0, 0.0)))
+        play = play.wait(5) << ReadMeter(1, end_reading(2), True)
+        play = play >> MeterRead(1, end_reading(2), replace(wh(1215), current_a=(0.0, 0.0, 0.0)))
         assert play << Persist << told(TransactionEnded, meter_wh=1215) << Unlock
 
 
@@ -197,7 +199,7 @@ def test_who_draws_on_is_billed_once_all_the_same() -> None:
     play = charging(Playbook(traits=EvseTraits(sees_contactor=False))).skip() >> CardPresented(1, A)
     play = play.skip() >> BoardChanged(1, EvseState(Pilot.C, pwm=False, cable=True, released=False))
     for number in (1, 2, 3):
-        play = play.skip() >> MeterRead(1, f"end:{number}", replace(wh(1200 + number), current_a=(16.0,)))
+        play = play.skip() >> MeterRead(1, end_reading(number), replace(wh(1200 + number), current_a=(16.0,)))
         play.skip().wait(5)
     assert play.state() is SessionState.ENDED
     assert [m.meter_wh for m in play.ended()] == [1203]
@@ -250,7 +252,7 @@ def test_a_fixed_cable_does_not_wait_for_ever() -> None:
     stop = play.session().stop
     assert stop is not None
     assert (stop.reason, stop.trigger) == (StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT)
-    play = play >> MeterRead(1, "end:1", wh(2000)) << forgotten("session")
+    play = play >> MeterRead(1, end_reading(1), wh(2000)) << forgotten("session")
     assert play << told(TransactionEnded, reason=StopReason.TIMEOUT, plugged=False)
     assert play.state() is SessionState.FREE
 
@@ -291,7 +293,7 @@ def test_suspended_by_the_station() -> None:
 def test_a_car_that_asks_for_nothing_is_suspended_after_five_seconds() -> None:
     play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << AuthorizeToken
     play.feed(TokenAuthorized("token:1", A, ACCEPTED))
-    play.skip() >> MeterRead(1, "begin:1", wh(0))
+    play.skip() >> MeterRead(1, begin_reading(1), wh(0))
     play.skip() >> OfferChanged(1, True)
     assert play.wait(4.9).skip().statuses[1].charging is ChargingState.EV_CONNECTED
     assert play.wait(0.2) << updated(ChargingState.SUSPENDED_EV)
@@ -300,7 +302,7 @@ def test_a_car_that_asks_for_nothing_is_suspended_after_five_seconds() -> None:
 def test_a_contactor_that_does_not_close_is_the_stations_pause() -> None:
     play = Playbook() >> (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)) << AuthorizeToken
     play.feed(TokenAuthorized("token:1", A, ACCEPTED))
-    play.skip() >> MeterRead(1, "begin:1", wh(0))
+    play.skip() >> MeterRead(1, begin_reading(1), wh(0))
     play.skip() >> (OfferChanged(1, True), VehicleReady(1))
     assert play.wait(4.9).skip().statuses[1].charging is ChargingState.EV_CONNECTED
     play.wait(0.2)
@@ -313,14 +315,14 @@ def test_a_board_without_contactor_feedback_charges_when_the_car_asks() -> None:
     play = Playbook(traits=blind, state=EvseState(Pilot.A))
     play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) >> CardPresented(1, A)
     play.skip() >> TokenAuthorized("token:1", A, ACCEPTED)
-    play.skip() >> MeterRead(1, "begin:1", wh(0))
+    play.skip() >> MeterRead(1, begin_reading(1), wh(0))
     play.skip() >> BoardChanged(1, EvseState(Pilot.C, cable=True))
     assert play << updated(ChargingState.CHARGING)
     play.wait(6).skip() >> BoardChanged(1, EvseState(Pilot.B, cable=True))
     assert play.skip().statuses[1].charging is ChargingState.SUSPENDED_EV
     play >> BoardChanged(1, EvseState(Pilot.C, cable=True))
     play.skip() >> CardPresented(1, A) << SetRelease << Persist
-    assert play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) << ReadMeter(1, "end:1", True)
+    assert play >> BoardChanged(1, EvseState(Pilot.B, cable=True)) << ReadMeter(1, end_reading(1), True)
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------
@@ -445,25 +447,25 @@ def stopping(play: Playbook) -> Playbook:
 
 
 def test_three_tries_then_the_last_good_register() -> None:
-    play = charging(Playbook()) >> MeterRead(1, "live", wh(1500))
-    play = stopping(play) >> MeterFailed(1, "end:1")
-    play = play.wait(5) << ReadMeter(1, "end:2", True) >> MeterFailed(1, "end:2")
-    play = play.wait(5) << ReadMeter(1, "end:3", True) >> MeterFailed(1, "end:3") << forgotten("session")
+    play = charging(Playbook()) >> MeterRead(1, LIVE, wh(1500))
+    play = stopping(play) >> MeterFailed(1, end_reading(1))
+    play = play.wait(5) << ReadMeter(1, end_reading(2), True) >> MeterFailed(1, end_reading(2))
+    play = play.wait(5) << ReadMeter(1, end_reading(3), True) >> MeterFailed(1, end_reading(3)) << forgotten("session")
     assert play << told(TransactionEnded, meter_wh=1500) << Unlock
 
 
 def test_the_second_try_succeeds() -> None:
-    play = stopping(charging(Playbook())) >> MeterFailed(1, "end:1")
-    play = play.wait(5) << ReadMeter(1, "end:2", True) >> MeterFailed(1, "end:1")
-    assert play >> MeterRead(1, "end:2", wh(1700)) << Persist << told(TransactionEnded, meter_wh=1700) << Unlock
+    play = stopping(charging(Playbook())) >> MeterFailed(1, end_reading(1))
+    play = play.wait(5) << ReadMeter(1, end_reading(2), True) >> MeterFailed(1, end_reading(1))
+    assert play >> MeterRead(1, end_reading(2), wh(1700)) << Persist << told(TransactionEnded, meter_wh=1700) << Unlock
 
 
 def test_a_contactor_that_opens_between_two_tries_does_not_lose_the_next() -> None:
     play = charging(Playbook()) >> CardPresented(1, A) << SetRelease << Persist
-    assert ReadMeter(1, "end:1", True) in play.wait(10).unclaimed
-    play.skip() >> MeterFailed(1, "end:1") >> ContactorOpened(1)
+    assert ReadMeter(1, end_reading(1), True) in play.wait(10).unclaimed
+    play.skip() >> MeterFailed(1, end_reading(1)) >> ContactorOpened(1)
     play.wait(5)
-    assert ReadMeter(1, "end:2", True) in play.unclaimed
+    assert ReadMeter(1, end_reading(2), True) in play.unclaimed
 
 
 # --- unlock ----------------------------------------------------------------------------------------------------------
@@ -493,7 +495,7 @@ def test_unlock_while_charging_is_refused_by_newer_versions() -> None:
 def test_unlock_while_a_session_begins_ends_the_right_to_it() -> None:
     """Otherwise release would be given while the lock is being opened."""
     play = Playbook() >> (CablePlugged(1), VehicleConnected(1)) >> RequestReceived(LINK, "q0", RemoteStartRequest(1, A))
-    play = play << Response << ReadMeter >> ask_unlock() << Unlock(1, "q1") >> MeterRead(1, "begin:1", wh(5))
+    play = play << Response << ReadMeter >> ask_unlock() << Unlock(1, "q1") >> MeterRead(1, begin_reading(1), wh(5))
     assert play
     assert play.state() is SessionState.OCCUPIED
 
@@ -562,8 +564,8 @@ def test_reset_when_the_meter_is_silent_ends_the_session_after_the_boot() -> Non
     play.skip().restart(5, state=PLUGGED)
     assert (
         play
-        << ReadMeter(1, "end:1", True)
-        >> MeterRead(1, "end:1", wh(1100))
+        << ReadMeter(1, end_reading(1), True)
+        >> MeterRead(1, end_reading(1), wh(1100))
         << (forgotten("session"))
         << told(TransactionEnded, reason=StopReason.IMMEDIATE_RESET, note="soft", meter_wh=1100)
         << Unlock
@@ -581,7 +583,7 @@ def test_nothing_new_starts_while_a_reset_waits_for_the_end_of_others() -> None:
     assert play >> CardPresented(2, B)
     assert play.screens[2].detail == "unavailable"
     assert play >> RequestReceived(LINK, "q2", RemoteStartRequest(2, C)) << Response(LINK, "q2", "Rejected")
-    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(2000))
+    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, end_reading(1), wh(2000))
     assert play << Persist << told(TransactionEnded) << Unlock << Restart
 
 
@@ -604,7 +606,7 @@ def test_after_sigterm_nothing_is_released_any_more() -> None:
 
 def test_every_link_hears_of_the_session() -> None:
     play = charging(Playbook(links=("chargy", "owner"))) >> CardPresented(1, A) << SetRelease << Persist
-    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, "end:1", wh(1200)) << Persist
+    play = play >> ContactorOpened(1) << ReadMeter >> MeterRead(1, end_reading(1), wh(1200)) << Persist
     assert play << told(TransactionEnded) << told(TransactionEnded, "owner") << Unlock
     started = [o.link for o in play.log if isinstance(o, Send) and type(o.message).__name__ == "TransactionStarted"]
     assert started == ["chargy", "owner"]
@@ -614,12 +616,12 @@ def test_every_link_hears_of_the_session() -> None:
 
 
 def finished() -> Playbook:
-    return stopping(charging(Playbook())) >> MeterRead(1, "end:1", wh(1200)) << Persist << Send << Unlock
+    return stopping(charging(Playbook())) >> MeterRead(1, end_reading(1), wh(1200)) << Persist << Send << Unlock
 
 
 def test_somebody_else_may_start_without_a_new_plug() -> None:
     play = finished() >> CardPresented(1, B) << AuthorizeToken(LINK, "token:2", B, 1)
-    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << Persist << ReadMeter(1, "begin:2", True)
+    play = play >> TokenAuthorized("token:2", B, ACCEPTED) << Persist << ReadMeter(1, begin_reading(2), True)
     play = energised(play, meter_wh=1200)
     assert play.session().start_wh == 1200
 
@@ -648,7 +650,7 @@ def denied() -> Playbook:
         play.feed(event)
     asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     play.feed(TokenAuthorized(asked[-1].request, A, ACCEPTED))
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     assert play.evse().release
     play.skip() >> ReleaseRefused(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
     return play
@@ -704,7 +706,7 @@ def ended_by_card() -> Playbook:
 
 
 def reads(play: Playbook) -> list[str]:
-    return [o.purpose for o in play.log if isinstance(o, ReadMeter) and o.purpose.startswith("end:")]
+    return [o.purpose for o in play.log if isinstance(o, ReadMeter) and o.purpose.kind is ReadingKind.END]
 
 
 def test_the_end_is_read_when_the_board_has_confirmed_that_release_is_withdrawn() -> None:
@@ -715,7 +717,7 @@ def test_the_end_is_read_when_the_board_has_confirmed_that_release_is_withdrawn(
     play.skip().feed(CardPresented(1, A))
     assert reads(play) == []
     play.skip().feed(ReleaseWithdrawn(1))
-    assert reads(play) == ["end:1"]
+    assert reads(play) == [end_reading(1)]
 
 
 def test_and_when_the_contactor_is_open_whichever_comes_last() -> None:
@@ -725,7 +727,7 @@ def test_and_when_the_contactor_is_open_whichever_comes_last() -> None:
     play.skip().feed(ReleaseWithdrawn(1))
     assert reads(play) == []
     play.skip().feed(ContactorOpened(1))
-    assert reads(play) == ["end:1"]
+    assert reads(play) == [end_reading(1)]
 
 
 def test_a_board_that_confirms_nothing_keeps_no_driver_for_ever() -> None:
@@ -736,7 +738,7 @@ def test_a_board_that_confirms_nothing_keeps_no_driver_for_ever() -> None:
     play.skip().wait(9.9).skip()
     assert reads(play) == []
     play.wait(0.2)
-    assert reads(play) == ["end:1"]
+    assert reads(play) == [end_reading(1)]
 
 
 def test_a_confirmation_of_before_the_release_is_none() -> None:
@@ -756,7 +758,7 @@ def test_a_register_that_is_signed_waits_for_a_vehicle_that_the_board_cannot_cut
     play.skip().feed(CardPresented(1, A))
     assert reads(play) == []
     play.skip().feed(VehiclePaused(1))
-    assert reads(play) == ["end:1"]
+    assert reads(play) == [end_reading(1)]
 
 
 def test_nor_for_one_that_was_pulled_at_the_car_meanwhile() -> None:
@@ -765,7 +767,7 @@ def test_nor_for_one_that_was_pulled_at_the_car_meanwhile() -> None:
     play.feed(ContactorOpened(1))
     play.skip().feed(CardPresented(1, A))
     play.skip().feed(BoardChanged(1, EvseState(Pilot.A, pwm=False, cable=True, released=False)))
-    assert reads(play) == ["end:1"]
+    assert reads(play) == [end_reading(1)]
 
 
 @pytest.mark.parametrize("withdrawn", [False, True])
@@ -775,11 +777,11 @@ def test_current_that_flows_while_the_contactor_is_not_seen_open_is_billed(withd
     play.confirms = withdrawn
     play.feed(CardPresented(1, A))
     play.skip().wait(10).skip()
-    play.feed(MeterRead(1, "end:1", replace(wh(1500), current_a=(32.0, 32.0, 32.0))))
+    play.feed(MeterRead(1, end_reading(1), replace(wh(1500), current_a=(32.0, 32.0, 32.0))))
     assert play.state() is SessionState.ENDING
     play.skip().wait(5).skip()
-    assert reads(play) == ["end:1", "end:2"]
-    play.feed(MeterRead(1, "end:2", replace(wh(1530), current_a=(0.0, 0.0, 0.0))))
+    assert reads(play) == [end_reading(1), end_reading(2)]
+    play.feed(MeterRead(1, end_reading(2), replace(wh(1530), current_a=(0.0, 0.0, 0.0))))
     assert [m.meter_wh for m in play.ended()] == [1530]
 
 
@@ -788,7 +790,7 @@ def test_a_board_that_comes_and_goes_does_not_put_the_end_off_for_ever() -> None
     play.feed(CardPresented(1, A))
     for _ in range(4):
         play.skip().wait(4).skip().feed(BoardOpened(1, replace(CHARGING, released=False), EvseTraits()))
-    assert reads(play) == ["end:1"]
+    assert reads(play) == [end_reading(1)]
     play.skip().feed(BoardOpened(1, replace(CHARGING, released=False), EvseTraits()))
-    play.skip().feed(MeterRead(1, "end:1", wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(1200)))
     assert [m.meter_wh for m in play.ended()] == [1200]

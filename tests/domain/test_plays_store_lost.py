@@ -10,9 +10,11 @@ from agent.domain.events import MeterRead
 from agent.domain.evse import SessionState
 from agent.domain.messages import SecurityHappened, StopReason, TransactionEnded, TransactionStarted
 from agent.domain.orders import Persist, ReadMeter, Send, SetRelease
+from agent.domain.reading_purposes import ReadingKind, end_reading
 from agent.model.board import EvseState, EvseTraits, Pilot
 from tests.domain.playbook import EMPTY, B, Playbook, charging, wh
 from tests.domain.test_plays_payment import paid, record, till
+from tests.support.reading_purposes import LIVE, payment_reading
 
 COUNTS = EvseTraits(counts_plugged=True)
 OTHER_CAR = EvseState(Pilot.C, pwm=False, cable=True, contactor=False, plugged_s=20.0)
@@ -38,9 +40,9 @@ def test_a_session_that_ended_in_the_lost_part_ends_with_its_own_energy(state: E
     assert (end.session, end.meter_wh, end.reason) == ("s1", 1400, StopReason.POWER_LOSS)
     assert (play.evse().session, play.store.get("session", {})) == (None, {})
     assert not any(isinstance(o, SetRelease) and o.on for o in play.unclaimed)
-    assert not any(isinstance(o, ReadMeter) and o.purpose.startswith("end:") for o in play.unclaimed)
+    assert not any(isinstance(o, ReadMeter) and o.purpose.kind is ReadingKind.END for o in play.unclaimed)
     play.skip()
-    play.feed(MeterRead(1, "end:1", wh(9000)))
+    play.feed(MeterRead(1, end_reading(1), wh(9000)))
     assert len(said(play, TransactionEnded)) == 1
     assert play.state() in (SessionState.FREE, SessionState.OCCUPIED)
 
@@ -84,9 +86,9 @@ def test_a_bank_card_does_not_pay_for_what_flowed_after_its_session(registers: d
     play = till()
     payment = paid(play)
     play.t_s += 61
-    play.skip().feed(MeterRead(1, "live", wh(2500)))
+    play.skip().feed(MeterRead(1, LIVE, wh(2500)))
     play.store["session"] = {}
     play.store["lost"] = {"40": {"text": "it is in an older state", "ended": {}, "registers": registers}}
     play.skip().restart(3600, state=EMPTY).skip()
-    (play >> MeterRead(1, f"payment:{payment}", wh(9000))).skip()
+    (play >> MeterRead(1, payment_reading(payment), wh(9000))).skip()
     assert (record(play, payment)["state"], record(play, payment)["cents"]) == ("FinalKnown", cents)

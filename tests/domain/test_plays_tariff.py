@@ -23,6 +23,7 @@ from agent.domain.events import (
 )
 from agent.domain.local_time import LocalOffset
 from agent.domain.messages import ChargingState
+from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import SetVariablesRequest
 from agent.domain.tariff import Rates, Tariff, Usage, Window
 from agent.domain.terminal_messages import CommitPayment, VoidPayment
@@ -237,7 +238,7 @@ def test_no_more_than_was_held_is_a_part_of_its_own() -> None:
     paid(p, amount_cents=200)
     charge(p, 2010, 2)
     p.skip() >> ContactorOpened(1)
-    p.skip().wait(11).skip() >> MeterRead(1, "end:1", wh(2010))
+    p.skip().wait(11).skip() >> MeterRead(1, end_reading(1), wh(2010))
     shown = values(p.skip(), ScreenName.FINISHED)
     parts = {k: v for k, v in shown.items() if k.startswith("bill_") and k != "bill_vat_micro"}
     assert parts["bill_maximum_micro"] < 0
@@ -272,7 +273,7 @@ def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
     p.skip() >> ContactorOpened(1)
     p.skip().wait(11).skip()
     if p.evse().session is not None:
-        p >> MeterRead(1, f"end:{p.evse().end_try}", wh(meter_wh))
+        p >> MeterRead(1, end_reading(p.evse().end_try), wh(meter_wh))
     p.skip()
     journal = record(p, payment)
     cost = Tariff.from_record(journal["tariff"]).total_cents(Usage.from_record(journal["usage"]))

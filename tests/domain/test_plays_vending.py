@@ -10,6 +10,7 @@ from agent.domain.events import BoardChanged, MeterFailed, MeterRead, RequestRec
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import ReadMeter
+from agent.domain.reading_purposes import begin_reading
 from agent.domain.requests import ChangeAvailabilityRequest, UnlockConnectorRequest
 from agent.model.types import Fault
 from tests.domain.playbook import EMPTY, LINK, PLUGGED, Playbook, wh
@@ -25,7 +26,7 @@ def plugged() -> Playbook:
 
 def test_by_the_plug() -> None:
     play = plugged()
-    assert ReadMeter(1, "begin:1", True) in play.unclaimed
+    assert ReadMeter(1, begin_reading(1), True) in play.unclaimed
 
 
 def test_who_plugged_in_during_a_fault_begins_when_it_is_over() -> None:
@@ -49,10 +50,10 @@ def test_who_plugged_in_while_it_was_closed_begins_when_it_opens() -> None:
 def test_a_meter_that_does_not_answer_is_asked_again() -> None:
     """Not at once, and not only for the next vehicle."""
     play = plugged()
-    play.skip().feed(MeterFailed(1, "begin:1"))
+    play.skip().feed(MeterFailed(1, begin_reading(1)))
     assert play.state() is SessionState.OCCUPIED
     play.skip().wait(5.1)
-    play.skip().feed(MeterRead(1, "begin:2", wh(1000)))
+    play.skip().feed(MeterRead(1, begin_reading(2), wh(1000)))
     assert play.state() is SessionState.ACTIVE
 
 

@@ -10,11 +10,12 @@ from agent.domain.messages import StopReason
 from agent.model.board import EvseState
 from agent.model.types import Fault, Reading
 from tests.domain.playbook import Playbook, charging
+from tests.support.reading_purposes import LIVE
 
 
 def looked(play: Playbook, seconds: float, *volts: float, every_s: float = 2.0, dc: bool = False) -> Playbook:
     for _ in range(round(seconds / every_s) + 1):
-        play.feed(RawMeterReading(1, "live", Reading(play.now.stamp, 1000, voltage_v=volts, dc=dc)))
+        play.feed(RawMeterReading(1, LIVE, Reading(play.now.stamp, 1000, voltage_v=volts, dc=dc)))
         play = play.skip().wait(every_s).skip()
     return play
 

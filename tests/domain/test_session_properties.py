@@ -50,6 +50,7 @@ from agent.model.types import Fault, Moment, Reading, Stamp, Supply, Token
 from tests.domain.playbook import make_site
 from tests.domain.rig import BAD, FRIEND, GOOD, STRANGER, VERDICTS, Config, Rig
 from tests.domain.walks import Deed, Deeds, Walks
+from tests.support.reading_purposes import POLL
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -167,7 +168,7 @@ class Street:
 
     def poll(self, pick: int) -> None:
         number = self._number(pick)
-        self.rig.post(MeterRead(number, "poll", Reading(self.rig.now.stamp, self.rig.outlets[number].register_wh)))
+        self.rig.post(MeterRead(number, POLL, Reading(self.rig.now.stamp, self.rig.outlets[number].register_wh)))
 
     def board_lost(self, pick: int) -> None:
         number = self._number(pick)

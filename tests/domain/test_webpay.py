@@ -33,6 +33,7 @@ from agent.domain.events import (
 from agent.domain.evse import SessionState
 from agent.domain.messages import TriggerReason
 from agent.domain.orders import AuthorizeToken, Persist, Response
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.requests import (
     RemoteStartRequest,
     ReserveNowRequest,
@@ -54,6 +55,7 @@ from agent.domain.web_payment import (
 from agent.model.types import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
 from agent.station_file.settings import parse_station_file
 from tests.domain.playbook import LINK, A, Like, Playbook, wh
+from tests.support.reading_purposes import LIVE
 
 SECRET = "secure!Charging!"
 VECTORS = [
@@ -294,7 +296,7 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
     assert play.screens[1].name is ScreenName.PLUG_IN
     assert play.screens[1].values["tariff_kwh_micro"] == 450_000
     play.feed(VehicleConnected(1))
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     assert play.screens[1].values["stop_hint"] == "unplug"
     again = Session.from_record("s", play.session(1).to_record())
     assert again.web, "also after a restart"
@@ -304,11 +306,11 @@ def charging(tariff: Tariff, wh_now: int = 3000, seconds: float = 60.0) -> Playb
     """The session of a driver who has paid at the page has drawn so much."""
     play = paid()
     play.evse(1).offer = AdhocTariff(tariff)
-    for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), OfferChanged(1, True), VehicleReady(1),
-                  ContactorClosed(1), MeterRead(1, "live", wh(1000))):  # fmt: skip
+    for event in (VehicleConnected(1), MeterRead(1, begin_reading(1), wh(1000)), OfferChanged(1, True), VehicleReady(1),
+                  ContactorClosed(1), MeterRead(1, LIVE, wh(1000))):  # fmt: skip
         play.feed(event)
     play.skip().t_s += seconds
-    play.feed(MeterRead(1, "live", wh(wh_now)))
+    play.feed(MeterRead(1, LIVE, wh(wh_now)))
     return play.skip()
 
 
@@ -323,7 +325,7 @@ def test_who_has_paid_at_the_page_sees_what_it_comes_to() -> None:
     assert play.screens[1].values["tariff_kwh_micro"] == 450_000
     for event in (VehicleLeft(1), ContactorOpened(1)):
         play.feed(event)
-    play.skip().wait(11).skip().feed(MeterRead(1, f"end:{play.evse(1).end_try}", wh(5000)))
+    play.skip().wait(11).skip().feed(MeterRead(1, end_reading(play.evse(1).end_try), wh(5000)))
     assert said(play.skip()) == (ScreenName.FINISHED, 2_900_000, True, True)
     assert play.screens[1].values["bill_kwh_micro"] == 1_800_000
 
@@ -333,7 +335,7 @@ def test_what_the_backend_says_of_the_cost_goes_before() -> None:
     assert said(play) == (ScreenName.CHARGING, 900_000, True, False)
     play.evse(1).account = DriverCost(play.session(1).id, 1, 1000, cost=Cost(770_000))
     play.site.settings.put_value("cost_display", True)
-    play.feed(MeterRead(1, "live", wh(3100)))
+    play.feed(MeterRead(1, LIVE, wh(3100)))
     assert said(play)[:3] == (ScreenName.CHARGING, 770_000, False)
 
 
@@ -343,7 +345,7 @@ def test_what_the_backend_says_of_the_cost_goes_before() -> None:
 def test_after_a_restart_only_energy_can_be_reckoned(tariff: Tariff, known: bool) -> None:
     play = charging(tariff)
     play.feed(SessionOpened(1, play.session(1).id, TriggerReason.TX_RESUMED))
-    play.feed(MeterRead(1, "live", wh(5000)))
+    play.feed(MeterRead(1, LIVE, wh(5000)))
     assert said(play.skip())[1] == (1_800_000 if known else None)
 
 
@@ -351,7 +353,7 @@ def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:
     play = street()
     play.evse(1).offer = AdhocTariff(Tariff(kwh=parse_rate("0.45")))
     play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("APP-1"), "77", asks=False)))
-    for event in (VehicleConnected(1), MeterRead(1, "begin:1", wh(1000)), MeterRead(1, "live", wh(3000))):
+    for event in (VehicleConnected(1), MeterRead(1, begin_reading(1), wh(1000)), MeterRead(1, LIVE, wh(3000))):
         play.feed(event)
     assert play.evse(1).reckoned is None
 
@@ -360,7 +362,7 @@ def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:
     play = paid()
     play.site.settings.put_value("stop_on_ev_disconnect", False)
     play.feed(VehicleConnected(1))
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     assert play.screens[1].values["stop_hint"] == ""
 
 
@@ -368,7 +370,7 @@ def test_an_app_starts_with_the_token_of_a_card() -> None:
     play = street()
     play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("APP-1"), "77", asks=False)))
     play.feed(VehicleConnected(1))
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     assert play.screens[1].values["stop_hint"] == "card"
 
 

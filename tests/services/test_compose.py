@@ -17,6 +17,7 @@ from agent.domain.certificate_orders import ListRoots
 from agent.domain.certificates import CertificateUse
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, SendLog
+from agent.domain.reading_purposes import begin_reading
 from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
@@ -158,7 +159,7 @@ async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
         station.clock.heard_utc(UTC, 0.0)
         await asyncio.sleep(0.1)
         now = station.clock.now().utc_s
-        station._observe_order(ReadMeter(1, "begin", billing=True))
+        station._observe_order(ReadMeter(1, begin_reading(1), billing=True))
         station.engine._retry_save()
         await station.engine.wait_until_handled()
         assert await last_utc_s(station) >= now

@@ -37,6 +37,7 @@ from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
 from agent.services.devices.supervisor import DeviceSupervisor, DisplaySupervisor
 from agent.services.files.orders import FileOrders
 from agent.services.keys.orders import KeyOrders
+from tests.support.reading_purposes import LIVE
 
 ROOT = Path(domain_orders.__file__).parents[2]
 ENGINE = {Persist, AuthorizeToken, Response, Send, Reconnect, WakeMe, Restart, Shutdown}
@@ -83,9 +84,9 @@ def test_an_order_that_expects_an_answer_gets_one_without_a_device() -> None:
     events: list[Event] = []
     dispatch = OrderDispatch(events.append)
     without_answer = (SetRelease(7, True), SetLamp(7, Lamp.OFF))
-    for order in (Unlock(7, "r"), ReadMeter(7, "live"), SetRelease(7, False), *without_answer):
+    for order in (Unlock(7, "r"), ReadMeter(7, LIVE), SetRelease(7, False), *without_answer):
         dispatch.dispatch_order(order)
-    assert events == [UnlockTried(7, "r", False), MeterFailed(7, "live"), ReleaseWithdrawn(7)]
+    assert events == [UnlockTried(7, "r", False), MeterFailed(7, LIVE), ReleaseWithdrawn(7)]
 
 
 def test_an_order_without_an_executor_is_an_error_in_the_log(caplog: Any) -> None:

@@ -18,11 +18,12 @@ from agent.domain.events import (
     VehicleLeft,
     VehiclePaused,
 )
-from agent.domain.functional_block import Blocks, Yielded, handles_events
+from agent.domain.functional_block import Blocks, Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
 from agent.domain.orders import Persist, Reconnect, Response, Send, SetRelease, Show, WakeMe
 from agent.domain.terminal_messages import CommitPayment
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, MeterIdentity, Moment, Screen, ScreenName, SignedReading, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
@@ -123,7 +124,8 @@ class Scripted:
         yield Persist("payment", "p", {"cents": 1})
         yield CommitPayment(0, "p", 7, 1)
 
-    @handles_events(StopWanted, StoreFailed, StoreRecovered, TimeCame)
+    @handles_timer(TimerKind.STORE_RETRY, TimerKind.DRIVER_NOTICE)
+    @handles_events(StopWanted, StoreFailed, StoreRecovered)
     def see(self, event: Event, now: Moment) -> Iterator[Yielded]:
         self.seen.append(event)
         return iter(())
@@ -131,7 +133,11 @@ class Scripted:
     @handles_events(VehicleConnected)
     def wake(self, event: Event, now: Moment) -> Iterator[Yielded]:
         base = now.t_s
-        yield from (WakeMe("b", base + 0.02), WakeMe("a", base + 0.01), WakeMe("c", base + 0.01), WakeMe("c", None))
+        late, soon, never = (Timer(TimerKind.DRIVER_NOTICE, number) for number in (1, 2, 3))
+        yield WakeMe(late, base + 0.02)
+        yield WakeMe(soon, base + 0.01)
+        yield WakeMe(never, base + 0.01)
+        yield WakeMe(never, None)
 
 
 def make():
@@ -236,7 +242,7 @@ async def test_money_waits_for_the_disk():
     await engine.handle_event(VehiclePaused(1))
     assert disk.log == []
     disk.broken = False
-    await engine.handle_event(TimeCame("store:"))
+    await engine.handle_event(TimeCame(Timer(TimerKind.STORE_RETRY)))
     assert [type(o) for o in disk.log if not isinstance(o, tuple | str)][-1] is CommitPayment
 
 
@@ -285,7 +291,7 @@ async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
     async with deadline(30):
         while len(block.seen) < 2:
             await asyncio.sleep(0.005)
-    assert [e.key for e in block.seen] == ["a", "b"]
+    assert [e.timer.evse for e in block.seen] == [2, 1]
     running.cancel()
 
 

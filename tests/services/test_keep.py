@@ -18,6 +18,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.orders import ReadMeter, SetLimit, SetRelease, Show, Unlock
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Fault, Limit, MeterIdentity, Reading, Screen, ScreenName, Stamp
 from agent.ports import Broken, Exchanged, Garbled, Refused, Unreachable
@@ -26,6 +27,7 @@ from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import DisplaySupervisor, MeterSupervisor
 from tests.support.busy_machine import deadline, stretched
+from tests.support.reading_purposes import LIVE, SAMPLED
 
 
 @pytest.fixture(autouse=True)
@@ -474,10 +476,10 @@ async def test_nonsense_from_a_meter_becomes_a_fault_and_is_opened_anew():
     await until(lambda: k.open)
     meter.fail = Garbled("ran backwards")
     for n in range(3):
-        k.accept_order(ReadMeter(1, f"begin:{n}", billing=True))
+        k.accept_order(ReadMeter(1, begin_reading(n), billing=True))
     await until(lambda: FaultRaised(1, Fault.METER_IMPLAUSIBLE) in events)
     meter.fail = None
-    k.accept_order(ReadMeter(1, "begin:9", billing=True))
+    k.accept_order(ReadMeter(1, begin_reading(9), billing=True))
     await until(lambda: FaultCleared(1, Fault.METER_IMPLAUSIBLE) in events)
     task.cancel()
 
@@ -559,16 +561,16 @@ async def test_billing_reads_overtake_and_live_looks_do_not_pile_up():
     task = asyncio.create_task(k.run())
     await until(lambda: k.open)
     meter.gate.clear()
-    k.accept_order(ReadMeter(1, "sample"))
+    k.accept_order(ReadMeter(1, SAMPLED))
     await until(lambda: meter.order == ["live"])
     for _ in range(5):
-        k.accept_order(ReadMeter(1, "live"))
-    k.accept_order(ReadMeter(1, "end:1", billing=True))
+        k.accept_order(ReadMeter(1, LIVE))
+    k.accept_order(ReadMeter(1, end_reading(1), billing=True))
     meter.gate.set()
     await until(lambda: len(events) == 4)
     assert meter.order == ["live", "billing", "live"]
     assert events[0] == MeterKnown(1, meter.identity), "who speaks is said before what it says"
-    assert [e.purpose for e in events[1:]] == ["sample", "end:1", "live"]
+    assert [e.purpose for e in events[1:]] == [SAMPLED, end_reading(1), LIVE]
     task.cancel()
 
 
@@ -578,12 +580,12 @@ async def test_garbage_is_no_reading_and_keeps_the_line_open():
     task = asyncio.create_task(k.run())
     await until(lambda: k.open)
     meter.fail = Garbled("register ran backwards")
-    k.accept_order(ReadMeter(1, "begin:1", billing=True))
+    k.accept_order(ReadMeter(1, begin_reading(1), billing=True))
     await until(lambda: len(events) == 2)
-    assert events[1:] == [MeterFailed(1, "begin:1")]
+    assert events[1:] == [MeterFailed(1, begin_reading(1))]
     assert k.open
     meter.fail = None
-    k.accept_order(ReadMeter(1, "begin:2", billing=True))
+    k.accept_order(ReadMeter(1, begin_reading(2), billing=True))
     await until(lambda: len(events) == 3)
     assert isinstance(events[2], RawMeterReading)
     task.cancel()
@@ -593,8 +595,8 @@ async def test_a_meter_that_is_not_there_answers_nobody_for_ever(monkeypatch):
     monkeypatch.setattr(MeterSupervisor, "WAIT_OPEN_S", 0.05)
     k, events = meter_keeper(Meter(), [Unreachable("gone")] * 100000)
     task = asyncio.create_task(k.run())
-    k.accept_order(ReadMeter(1, "begin:1", billing=True))
-    await until(lambda: MeterFailed(1, "begin:1") in events)
+    k.accept_order(ReadMeter(1, begin_reading(1), billing=True))
+    await until(lambda: MeterFailed(1, begin_reading(1)) in events)
     assert FaultRaised(1, Fault.METER_SILENT) in events
     task.cancel()
 
@@ -614,14 +616,14 @@ async def test_another_meter_behind_the_same_port_is_said_before_its_reading():
     k, events = meter_keeper(meter)
     task = asyncio.create_task(k.run())
     await until(lambda: k.open)
-    k.accept_order(ReadMeter(1, "sample"))
+    k.accept_order(ReadMeter(1, SAMPLED))
     await until(lambda: len(events) == 2)
     meter.identity = MeterIdentity(serial="2")
-    k.accept_order(ReadMeter(1, "end:1", billing=True))
+    k.accept_order(ReadMeter(1, end_reading(1), billing=True))
     await until(lambda: len(events) == 4)
     assert events[2:] == [
         MeterKnown(1, MeterIdentity(serial="2")),
-        RawMeterReading(1, "end:1", Reading(Stamp(1, 1.0), 6)),
+        RawMeterReading(1, end_reading(1), Reading(Stamp(1, 1.0), 6)),
     ]
     task.cancel()
 

@@ -13,6 +13,7 @@ from agent.domain.events import ContactorOpened
 from agent.domain.evse import SessionState
 from agent.domain.metrology import MeterWatch
 from agent.domain.orders import ReadMeter
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose, end_reading
 from agent.model.types import Fault, MeterPolicy
 from agent.ports.driver import Where
 from agent.services.devices.supervisor import MeterSupervisor
@@ -21,6 +22,7 @@ from drivers.meter_modbus.settings import MeterSettings
 from tests.domain.playbook import Playbook, charging, make_site
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 from tests.support.busy_machine import Deadline
+from tests.support.reading_purposes import LIVE
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -32,14 +34,14 @@ class Chain:
         self.play, self.keeper, self.bank = play, keeper, bank
         self.answers = 0
 
-    async def look(self, energy_wh: int | None = None, power_w: float = 7000.0, purpose: str = "live") -> None:
+    async def look(self, energy_wh: int | None = None, power_w: float = 7000.0, purpose: ReadingPurpose = LIVE) -> None:
         """Two seconds later the meter has this register, and is asked."""
         self.play.skip().t_s += 2
         if energy_wh is not None:
             self.bank.floats(1, 72, energy_wh / 1000)
         self.bank.floats(1, 52, power_w)
         before = self.answers
-        self.keeper.accept_order(ReadMeter(1, purpose, billing=purpose.startswith(("begin", "end"))))
+        self.keeper.accept_order(ReadMeter(1, purpose, billing=purpose.kind in (ReadingKind.BEGIN, ReadingKind.END)))
         await until(lambda: self.answers > before)
 
     async def end(self, energy_wh: int | None = None) -> None:
@@ -47,7 +49,7 @@ class Chain:
         self.play.skip().feed(ContactorOpened(1))
         for n in (1, 2, 3):
             if self.play.state() is SessionState.ENDING:
-                await self.look(energy_wh, 0.0, f"end:{n}")
+                await self.look(energy_wh, 0.0, end_reading(n))
                 self.play.skip().wait(6)
 
 
@@ -120,7 +122,7 @@ async def test_an_exchanged_meter_is_not_billed(chain):
     charging(chain.play)
     await chain.look(1004)
     chain.bank.put(1, 64512, 0, 99)
-    await chain.look(9000, purpose="end:0")
+    await chain.look(9000, purpose=end_reading(0))
     await until(lambda: Fault.METER_EXCHANGED in chain.play.evse().faults)
     assert chain.play.state() is SessionState.ENDING
     assert chain.play.session().last_wh == 1004

@@ -39,6 +39,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import Send
+from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
@@ -48,6 +49,7 @@ from agent.ocpp.v201 import V201
 from agent.services.keys.ocmf_signer import OcmfSigner
 from tests.domain.playbook import ACCEPTED, EMPTY, LINK, PLUGGED, A, Playbook, charging, make_site, wh
 from tests.ocpp.ocpp_stand_ins import Outbox, desk
+from tests.support.reading_purposes import POLL, SAMPLED
 from tests.support.record_signer import signing_in
 
 SCHEMAS = Path(next(iter(importlib.util.find_spec("ocpp").submodule_search_locations or ())))  # type: ignore[union-attr]
@@ -140,9 +142,9 @@ def ended(play: Playbook, meter_wh: int | None = 5000, signed: SignedReading | N
     play.feed(ContactorOpened(1))
     for n in (1, 2, 3):
         if meter_wh is None:
-            play.feed(MeterFailed(1, f"end:{n}"))
+            play.feed(MeterFailed(1, end_reading(n)))
         else:
-            play.feed(MeterRead(1, f"end:{n}", replace(wh(meter_wh, at=play.now.stamp), signed=signed)))
+            play.feed(MeterRead(1, end_reading(n), replace(wh(meter_wh, at=play.now.stamp), signed=signed)))
         play.skip().wait(6)
     play.skip()
     message = play.ended()[-1]
@@ -217,13 +219,13 @@ def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
     play.feed(ContactorOpened(1))
     reading = replace(wh(5000, 0.0, at=play.now.stamp), signed=METERS_OWN if own else None)
-    play.feed(MeterRead(1, "end:1", reading))
+    play.feed(MeterRead(1, end_reading(1), reading))
     assert play.skip().ended() == []
     [stored] = play.store["tx"].values()
     if killed:
         play.restart(5, state=PLUGGED).skip()
         play.feed(MeterKnown(1, SDM))
-    play.feed(MeterRead(1, "poll", wh(later_wh, at=play.now.stamp)))
+    play.feed(MeterRead(1, POLL, wh(later_wh, at=play.now.stamp)))
     play.skip().feed(VehicleLeft(1))
     [told] = play.skip().ended()
     measured = replace(reading, offered_a=0.0, offered_w=0.0)
@@ -239,10 +241,10 @@ def test_what_is_never_told_takes_no_number(tmp_path: Path) -> None:
     play = station(tmp_path, tx_start_points=("EnergyTransfer",))
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A), TokenAuthorized("token:1", A, ACCEPTED)):
         play.feed(event)
-    play.feed(MeterRead(1, "begin:1", wh(1000)))
+    play.feed(MeterRead(1, begin_reading(1), wh(1000)))
     assert play.skip().state() is SessionState.ACTIVE
     play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
-    play.feed(MeterRead(1, "end:1", wh(1000, at=play.now.stamp)))
+    play.feed(MeterRead(1, end_reading(1), wh(1000, at=play.now.stamp)))
     assert play.skip().ended() == []
     assert "ocmf" not in play.store
 
@@ -269,7 +271,7 @@ def is_end(message: object) -> TypeGuard[TransactionEnded]:
 
 def test_the_begin_and_a_sample_are_signed_where_that_is_wanted(tmp_path: Path) -> None:
     play = session(tmp_path, sign_samples=True, sample_interval_s=60)
-    play.feed(MeterRead(1, "sample", wh(1500, at=play.now.stamp)))
+    play.feed(MeterRead(1, SAMPLED, wh(1500, at=play.now.stamp)))
     [begin] = [m.reading for m in play.told if isinstance(m, TransactionStarted)]
     [sample] = [m.samples[0].reading for m in play.told if isinstance(m, MeterSampled)]
     records = [r.signed for r in (begin, sample) if r is not None and r.signed is not None]

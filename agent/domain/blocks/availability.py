@@ -22,10 +22,11 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.faults import CATALOGUE, GRACE_S, ends_session
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Persist, SetService, WakeMe
 from agent.domain.requests import ChangeAvailabilityRequest
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, Fault, Moment
 
 
@@ -118,7 +119,7 @@ class Availability:
             if not ends_session(event.fault):
                 continue
             if grace and evse.state in (SessionState.ACTIVE, SessionState.RECOVERING):
-                yield WakeMe(f"fault:{event.fault}:{evse.number}", now.t_s + grace)
+                yield WakeMe(Timer(TimerKind.FAULT_GRACE, evse.number, event.fault), now.t_s + grace)
             else:
                 yield from self._end_session_by_fault(evse, event.fault)
 
@@ -137,13 +138,9 @@ class Availability:
         if running or evse.state in (SessionState.AUTHORIZED, SessionState.BEGINNING):
             yield StopWanted(evse.number, CATALOGUE[fault].reason, TriggerReason.ABNORMAL_CONDITION, note="fault")
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.FAULT_GRACE)
     def end_session_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, rest = event.key.partition(":")
-        if kind != "fault":
-            return
-        name, _, number = rest.rpartition(":")
-        evse, fault = self._site.evses[int(number)], Fault(name)
+        evse, fault = self._site.evses[event.timer.evse], Fault(event.timer.detail)
         if fault in evse.faults:
             yield from self._end_session_by_fault(evse, fault)
 
@@ -153,7 +150,7 @@ class Availability:
         for evse in self._affected_evses(event.evse):
             if event.fault in evse.faults and event.fault not in evse.latched:
                 evse.faults.discard(event.fault)
-                yield WakeMe(f"fault:{event.fault}:{evse.number}", None)
+                yield WakeMe(Timer(TimerKind.FAULT_GRACE, evse.number, event.fault), None)
                 yield SituationChanged(evse.number)
 
     @handles_events(StoreFailed)

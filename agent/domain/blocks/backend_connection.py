@@ -18,11 +18,12 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.network_profiles import NetworkProfiles, belongs_to_station_file
 from agent.domain.orders import Persist, Reconnect, WakeMe
 from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.security_events import SecurityEvent
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import VARIABLES, Value, ValueChecks, format_value
 from agent.model.types import Moment
 
@@ -166,14 +167,13 @@ class BackendConnectionBlock:
         route.slots[slot] = route.set[slot] = raised
         route.restart_attempts(at_once=False)
         yield Persist("access", self._first_link, route.to_record())
-        yield WakeMe(f"access:{self._first_link}", now.t_s + GRACE_S)
+        yield WakeMe(Timer(TimerKind.NETWORK_GRACE, detail=self._first_link), now.t_s + GRACE_S)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.NETWORK_GRACE)
     def reconnect_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        head, _, link = event.key.partition(":")
-        if head == "access":
-            self._routes[link].restart_attempts()
-            yield Reconnect(link)
+        link = event.timer.detail
+        self._routes[link].restart_attempts()
+        yield Reconnect(link)
 
     @handles_events(CertificateReady)
     def connect_with_new_certificate(self, event: CertificateReady, now: Moment) -> Iterator[Yielded]:

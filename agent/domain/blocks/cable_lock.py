@@ -25,16 +25,18 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.kept_cable import ENDED_BY_DRIVER
 from agent.domain.orders import Persist, ReadMeter, SetHold, Unlock, WakeMe
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import EvseId, Fault, Moment
 
 RETRY_S = (5.0, 5.0, 30.0, 60.0)
 """Pauses between the tries. A plug under tension often comes free when the cable is moved. The last
 pause repeats: a motor gets hot."""
 KEEPING = "unlock_on_ev_disconnect"
-_LOOK = "unlock"
+_LOOK = ReadingPurpose(ReadingKind.UNLOCK)
 
 
 class CableLock:
@@ -127,14 +129,12 @@ class CableLock:
             return
         tries = self._failed_unlocks[event.evse] = self._failed_unlocks.get(event.evse, 0) + 1
         pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.io_s)
-        yield WakeMe(f"unlock:{event.evse}", now.t_s + pause_s)
+        yield WakeMe(Timer(TimerKind.UNLOCK_RETRY, event.evse), now.t_s + pause_s)
         yield SituationChanged(event.evse)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.UNLOCK_RETRY)
     def retry_unlock_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind == "unlock":
-            yield from self._retry_unlock(self._site.evses[int(number)], now)
+        yield from self._retry_unlock(self._site.evses[event.timer.evse], now)
 
     @handles_events(AuthorizationDropped)
     def retry_unlock_without_session(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
@@ -174,7 +174,7 @@ class CableLock:
 
     def _forget_unlock(self, number: EvseId) -> Iterator[Yielded]:
         if self._failed_unlocks.pop(number, None) is not None:
-            yield WakeMe(f"unlock:{number}", None)
+            yield WakeMe(Timer(TimerKind.UNLOCK_RETRY, number), None)
         if number in self._owed_unlocks:
             self._owed_unlocks.discard(number)
             yield Persist("unlock", str(number), None)

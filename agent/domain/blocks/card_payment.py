@@ -35,11 +35,11 @@ from agent.domain.events import (
     TokenAuthorized,
 )
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, WakeMe
 from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
-from agent.domain.payment_journal import UNUSED_S, payment_timer_key
+from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.terminal_messages import (
     BankCardRead,
@@ -52,6 +52,7 @@ from agent.domain.terminal_messages import (
     TerminalLost,
     TerminalOpened,
 )
+from agent.domain.timers import PAYMENT_TIMERS, Timer, TimerKind
 from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class CardPayments:
         ours = getattr(event, "payment", "") in self._withdrawn_by_us
         self._next_offer_s[event.terminal] = until_s = now.t_s + (0.0 if ours else AGAIN_S * self._journal.io_s)
         self._withdrawn_by_us &= self._journal.payments.keys()
-        yield WakeMe(f"offer:{event.terminal}", until_s)
+        yield WakeMe(Timer(TimerKind.CARD_OFFER, event.terminal), until_s)
         yield from self._refresh_screens(event.terminal)
         if isinstance(event, PaymentDeclined):
             for evse in self._ranked_open_evses(event.terminal, now)[:1]:
@@ -175,14 +176,14 @@ class CardPayments:
     def _refresh_screens(self, terminal: EvseId) -> Iterator[Yielded]:
         yield from (SituationChanged(n) for n in self._journal.terms.terminals.get(terminal, ()))
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.CARD_OFFER)
     def renew_offer_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind == "offer":
-            yield from self._update_offer(int(number), now)
-        elif kind.startswith("pay-"):
-            for terminal in self._journal.terms.terminals:
-                yield from self._refresh_screens(terminal)
+        yield from self._update_offer(event.timer.evse, now)
+
+    @handles_timer(*PAYMENT_TIMERS)
+    def refresh_screens_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        for terminal in self._journal.terms.terminals:
+            yield from self._refresh_screens(terminal)
 
     # --- a card ------------------------------------------------------------------------------------------------------
 
@@ -342,7 +343,7 @@ class CardPayments:
         if self._site.settings.bool_value("payment_authorize_first") and self._site.backend_online:
             self._being_authorized.add(p.id)
             yield AuthorizeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
-            yield WakeMe(payment_timer_key("unused", p), now.t_s + UNUSED_S * self._journal.io_s)
+            yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + UNUSED_S * self._journal.io_s)
         elif self._site.settings.bool_value("payment_authorize_first") and not self._site.settings.bool_value(
             "offline_payments"
         ):
@@ -379,7 +380,7 @@ class CardPayments:
             return
         p.evse = found.number
         wait_s = float(self._site.settings.int_value("payment_connect_timeout_s"))
-        yield WakeMe(payment_timer_key("unused", p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
+        yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
         movable = p.movable and not found.vehicle_connected
         yield TokenAccepted(
             found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff

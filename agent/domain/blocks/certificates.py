@@ -36,7 +36,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import CertificateSigningWanted
 from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import (
@@ -46,6 +46,7 @@ from agent.domain.requests import (
     InstalledCertificatesRequest,
 )
 from agent.domain.security_events import SecurityEvent
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
 from agent.model.types import Moment
 
@@ -53,7 +54,6 @@ DAY_S = 86400.0
 RENEW_S = 30 * DAY_S
 """A certificate is renewed so long before its end, a short-lived one when a third of its life is
 left."""
-REPEAT, RENEW = "sign:repeat", "sign:renew"
 
 
 @mutable
@@ -96,18 +96,16 @@ class Certificates:
         """Send the CSR. Each wait is twice as long as the one before (2.0.1 A02.FR.17-19)."""
         wait_s = self._site.settings.int_value("signing_wait_s") * 2.0**self._signing_repeats
         yield Send(self._link, CertificateSigningWanted(self._csr))
-        yield WakeMe(REPEAT, now.t_s + wait_s if wait_s else None)
+        yield WakeMe(Timer(TimerKind.SIGNING_REPEAT), now.t_s + wait_s if wait_s else None)
 
-    @handles_events(TimeCame)
-    def renew_or_repeat_signing(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == RENEW:
-            yield WakeMe(RENEW, now.t_s + DAY_S)
-            yield SigningWanted()
-        elif (
-            event.key == REPEAT
-            and self._csr
-            and self._signing_repeats < self._site.settings.int_value("signing_repeats")
-        ):
+    @handles_timer(TimerKind.CERTIFICATE_RENEWAL)
+    def renew_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + DAY_S)
+        yield SigningWanted()
+
+    @handles_timer(TimerKind.SIGNING_REPEAT)
+    def repeat_signing_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if self._csr and self._signing_repeats < self._site.settings.int_value("signing_repeats"):
             self._signing_repeats += 1
             yield from self._request_signing(now)
 
@@ -118,7 +116,7 @@ class Certificates:
 
     def _stop_signing_repeats(self) -> Iterator[Yielded]:
         self._csr = ""
-        yield WakeMe(REPEAT, None)
+        yield WakeMe(Timer(TimerKind.SIGNING_REPEAT), None)
 
     @answers_requests(CertificateSignedRequest)
     def answer_certificate_signed(
@@ -197,9 +195,11 @@ class Certificates:
 
     def _arm_renewal(self, now: Moment) -> Iterator[Yielded]:
         if not self._own_certificate.renew_utc_s:
-            yield WakeMe(RENEW, None)
+            yield WakeMe(Timer(TimerKind.CERTIFICATE_RENEWAL), None)
         elif now.utc_s is not None:
-            yield WakeMe(RENEW, now.t_s + max(0.0, self._own_certificate.renew_utc_s - now.utc_s))
+            yield WakeMe(
+                Timer(TimerKind.CERTIFICATE_RENEWAL), now.t_s + max(0.0, self._own_certificate.renew_utc_s - now.utc_s)
+            )
 
     # --- roots -------------------------------------------------------------------------------------------------------
 

@@ -22,12 +22,12 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import LogNote, WakeMe
-from agent.domain.session.common import timer_key
 from agent.domain.session.end import CONTACTOR_S
 from agent.domain.session.release import withdraw_stray_release
 from agent.domain.session.table import EVENTS
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import EvseId, Fault, Moment
 
 STUCK = Fault.CONTACTOR_STUCK_CLOSED
@@ -58,10 +58,12 @@ class ContactorGuard:
         n, stuck = evse.number, _is_stuck(evse)
         if stuck and n not in self._reported | self._stuck_timers:
             self._stuck_timers.add(n)
-            yield WakeMe(timer_key("contactor", evse), now.t_s + max(CONTACTOR_S, 8 * self._site.io_s))
+            yield WakeMe(
+                Timer(TimerKind.CONTACTOR_OPENING, evse.number), now.t_s + max(CONTACTOR_S, 8 * self._site.io_s)
+            )
         elif not stuck and n in self._stuck_timers:
             self._stuck_timers.discard(n)
-            yield WakeMe(timer_key("contactor", evse), None)
+            yield WakeMe(Timer(TimerKind.CONTACTOR_OPENING, evse.number), None)
         if not stuck and not _is_released(evse) and n in self._reported and _is_board_present(evse):
             self._reported.discard(n)
             yield FaultGone(n, STUCK)
@@ -84,20 +86,20 @@ class ContactorGuard:
             times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
             self._stray_releases[n] = times, now.t_s
         yield from withdraw_stray_release(evse)
-        yield WakeMe(timer_key("released", evse), now.t_s + again_s)
+        yield WakeMe(Timer(TimerKind.STRAY_RELEASE, evse.number), now.t_s + again_s)
         if times >= WITHDRAWN_TIMES and n not in self._reported:
             self._reported.add(n)
             yield LogNote(n, f"the board was released without a session {times} times, and withdrawn each time: does "
                        "something else release it (its release mode, an input, another master)?", "board")  # fmt: skip
             yield FaultRaised(n, STUCK)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.CONTACTOR_OPENING)
     def check_contactor_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        for evse in self._site.evses.values():
-            if event.key == timer_key("contactor", evse):
-                yield from self._report_if_still_stuck(evse)
-            elif event.key == timer_key("released", evse):
-                yield from self._withdraw_stray_release(evse, now)
+        yield from self._report_if_still_stuck(self._site.evses[event.timer.evse])
+
+    @handles_timer(TimerKind.STRAY_RELEASE)
+    def check_release_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._withdraw_stray_release(self._site.evses[event.timer.evse], now)
 
     def _report_if_still_stuck(self, evse: EvseRecord) -> Iterator[Yielded]:
         if evse.number not in self._stuck_timers:

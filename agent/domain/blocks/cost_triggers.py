@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from agent.domain.csms_cost import Triggers
 from agent.domain.events import ClockTrusted, CostChanged, Event, MeterRead, SituationChanged, TimeCame
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import ChargingState
 from agent.domain.orders import ReadMeter, WakeMe
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
 from agent.model.types import Moment
 
@@ -36,16 +38,16 @@ class CostTriggers:
 
     def _arm_time_trigger(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         triggers = _active_triggers(evse, now)
-        yield WakeMe(f"cost-look:{evse.number}", stamp_time_of_utc(triggers.at_utc_s, now) if triggers else None)
+        yield WakeMe(
+            Timer(TimerKind.COST_TRIGGER, evse.number), stamp_time_of_utc(triggers.at_utc_s, now) if triggers else None
+        )
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.COST_TRIGGER)
     def fire_time_trigger(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind == "cost-look":
-            evse = self._site.evses[int(number)]
-            triggers = _active_triggers(evse, now)
-            if triggers is not None and triggers.at_utc_s is not None:
-                yield from self._fire_trigger(evse, replace(triggers, at_utc_s=None))
+        evse = self._site.evses[event.timer.evse]
+        triggers = _active_triggers(evse, now)
+        if triggers is not None and triggers.at_utc_s is not None:
+            yield from self._fire_trigger(evse, replace(triggers, at_utc_s=None))
 
     @handles_events(MeterRead)
     def check_reading_triggers(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
@@ -65,7 +67,7 @@ class CostTriggers:
             self._above_threshold[evse.number] = power_w > threshold_w
         elif power_w < threshold_w * (1 - _HYSTERESIS) if before else power_w > threshold_w * (1 + _HYSTERESIS):
             self._above_threshold[evse.number] = not before
-            yield ReadMeter(evse.number, "trigger")
+            yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.TRIGGERED))
 
     @handles_events(SituationChanged)
     def fire_state_triggers(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
@@ -74,7 +76,7 @@ class CostTriggers:
             self._last_states[evse.number] = state
             triggers = _active_triggers(evse, now)
             if triggers is not None and before is not None and state is not before and state in triggers.states:
-                yield ReadMeter(evse.number, "trigger")
+                yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.TRIGGERED))
 
     def _fire_trigger(self, evse: EvseRecord, left: Triggers) -> Iterator[Yielded]:
         """Read the meter for a trigger. Triggers for a time or an energy fire once: the answer to
@@ -84,7 +86,7 @@ class CostTriggers:
         assert account.cost is not None
         account.cost = replace(account.cost, triggers=left)
         yield from account.persist_while_plugged()
-        yield ReadMeter(evse.number, "trigger")
+        yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.TRIGGERED))
 
 
 def drop_reached_triggers(evse: EvseRecord, triggers: Triggers, now: Moment) -> Triggers:

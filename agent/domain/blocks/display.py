@@ -28,7 +28,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
 from agent.domain.faults import JAMS, blocks_charging, most_severe_first
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.local_time import offset_min
 from agent.domain.messages import ChargingState
 from agent.domain.orders import LogNote, Persist, SetLamp, Show, WakeMe
@@ -40,6 +40,7 @@ from agent.domain.tariff_screen import (
     bill_values,
     session_cost_values,
 )
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.web_payment import address_problem
 from agent.model.fastclass import frozen, replace
 from agent.model.types import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
@@ -137,7 +138,9 @@ class Display:
     def _arm_minute(self, now: Moment) -> Iterator[Yielded]:
         """Wake at the next full minute, for the clock on the screen. There is none until the time
         is known."""
-        yield WakeMe("minute:", None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S)
+        yield WakeMe(
+            Timer(TimerKind.FULL_MINUTE), None if now.utc_s is None else now.t_s + MINUTE_S - now.utc_s % MINUTE_S
+        )
 
     @handles_events(SettingChanged)
     def apply_screen_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
@@ -153,7 +156,7 @@ class Display:
         until = now.t_s + NOTICE_S * self._site.io_s
         for number in numbers:
             self._notices[number] = (event.why, until, event.message)
-            yield WakeMe(f"notice:{number}", until)
+            yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, number), until)
             yield from self._show_evse(self._site.evses[number], now)
 
     @handles_events(NoticeShown)
@@ -161,14 +164,14 @@ class Display:
         until_s = now.t_s + NOTICE_S * self._site.io_s if event.until_s is None else event.until_s
         for number in event.evses:
             self._notices[number] = (event.why, until_s, ())
-            yield WakeMe(f"notice:{number}", until_s or None)
+            yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, number), until_s or None)
             yield from self._show_evse(self._site.evses[number], now)
 
     @handles_events(AuthorizationDropped)
     def show_lost_authorization(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
             self._notices[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
-            yield WakeMe(f"notice:{event.evse}", now.t_s + NOTICE_S * self._site.io_s)
+            yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, event.evse), now.t_s + NOTICE_S * self._site.io_s)
 
     @handles_events(TokenAccepted)
     def drop_refusal_notice(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
@@ -176,19 +179,22 @@ class Display:
         self._notices.pop(event.evse, None)
         yield from self._show_evse(self._site.evses[event.evse], now)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.DRIVER_NOTICE)
+    def end_notice_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        number = event.timer.evse
+        notice = self._notices.get(number)
+        if notice and now.t_s >= notice[1]:  # another notice may have taken its place just now
+            del self._notices[number]
+        yield from self._show_evse(self._site.evses[number], now)
+
+    @handles_timer(TimerKind.COUNTDOWN, TimerKind.SESSION_RESULT)
     def refresh_screen_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind == "notice":
-            notice = self._notices.get(int(number))
-            if notice and now.t_s >= notice[1]:  # another notice may have taken its place just now
-                del self._notices[int(number)]
-            yield from self._show_evse(self._site.evses[int(number)], now)
-        elif kind in ("countdown", "farewell"):
-            yield from self._show_evse(self._site.evses[int(number)], now)
-        elif kind == "minute":
-            yield from self._show_all_evses(now)
-            yield from self._arm_minute(now)
+        yield from self._show_evse(self._site.evses[event.timer.evse], now)
+
+    @handles_timer(TimerKind.FULL_MINUTE)
+    def show_next_minute(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._show_all_evses(now)
+        yield from self._arm_minute(now)
 
     @handles_events(SessionOpened)
     def forget_last_result(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -218,7 +224,7 @@ class Display:
             until_s=until,
             session=event.session,
         )
-        yield WakeMe(f"farewell:{event.evse}", until)
+        yield WakeMe(Timer(TimerKind.SESSION_RESULT, event.evse), until)
         yield from self._show_evse(evse, now)
 
     @handles_events(CostChanged)
@@ -231,7 +237,7 @@ class Display:
         if result is None or result.session != account.session:
             result = Result("", account.energy_wh, None, until, account.session, late=True)
         self._results[event.evse] = replace(result, until_s=max(result.until_s, until))
-        yield WakeMe(f"farewell:{event.evse}", self._results[event.evse].until_s)
+        yield WakeMe(Timer(TimerKind.SESSION_RESULT, event.evse), self._results[event.evse].until_s)
 
     @handles_events(ButtonsKnown)
     def note_language_button(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
@@ -276,7 +282,7 @@ class Display:
             self._shown_screens[evse.number] = screen
             yield Show(evse.number, screen)
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
-            yield WakeMe(f"countdown:{evse.number}", now.t_s + self._site.io_s)
+            yield WakeMe(Timer(TimerKind.COUNTDOWN, evse.number), now.t_s + self._site.io_s)
         evse.lamp = self._select_lamp(evse, name)
         lamp = SetLamp(evse.number, evse.lamp, self._site.settings.int_value("light_intensity"))
         if lamp != self._shown_lamps.get(evse.number):

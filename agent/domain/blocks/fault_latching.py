@@ -23,8 +23,9 @@ from agent.domain.events import (
 )
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, blocks_charging
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import Persist, WakeMe
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, EvseId, Fault, Moment
 
 _KEPT = KEPT | JAMS
@@ -70,7 +71,7 @@ class FaultLatching:
                     yield self._record_latched(evse)
             if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._faults_going:
                 self._faults_going.discard((evse.number, event.fault))
-                yield WakeMe(f"gone:{event.fault}:{evse.number}", None)
+                yield WakeMe(Timer(TimerKind.FAULT_DISAPPEARANCE, evse.number, event.fault), None)
             if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._stored_faults[evse.number]:
                 self._stored_faults[evse.number].add(event.fault)
                 yield self._record_shown(evse.number)
@@ -97,7 +98,7 @@ class FaultLatching:
     def clear_fault_after_delay(self, event: FaultGone, now: Moment) -> Iterator[Yielded]:
         if blocks_charging(event.fault):
             self._faults_going.add((event.evse, event.fault))
-            yield WakeMe(f"gone:{event.fault}:{event.evse}", now.t_s + LASTING_S)
+            yield WakeMe(Timer(TimerKind.FAULT_DISAPPEARANCE, event.evse, event.fault), now.t_s + LASTING_S)
         else:
             yield FaultCleared(event.evse, event.fault)
 
@@ -115,15 +116,12 @@ class FaultLatching:
                 self._stored_faults[number].discard(event.fault)
                 yield self._record_shown(number)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.FAULT_DISAPPEARANCE)
     def clear_fault_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, rest = event.key.partition(":")
-        if kind == "gone":
-            name, _, number = rest.rpartition(":")
-            evse, fault = self._site.evses[int(number)], Fault(name)
-            if fault in self.disappearing_faults(evse):
-                yield FaultCleared(evse.number, fault)
-            self._faults_going.discard((evse.number, fault))
+        evse, fault = self._site.evses[event.timer.evse], Fault(event.timer.detail)
+        if fault in self.disappearing_faults(evse):
+            yield FaultCleared(evse.number, fault)
+        self._faults_going.discard((evse.number, fault))
 
     def disappearing_faults(self, evse: EvseRecord) -> frozenset[Fault]:
         """Return the faults that the board has stopped showing a moment ago."""

@@ -10,8 +10,10 @@ from agent.domain.blocks.fault_latching import FaultLatching
 from agent.domain.events import BoardOpened, FaultCleared, FaultRaised, FaultsAcknowledged, Started, TimeCame
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import blocks_charging
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import ClearFaults, ReadMeter, WakeMe
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, Moment
 
 LOOK_S = 5.0
@@ -33,7 +35,7 @@ class FaultReset:
             for number in self._site.evses:
                 self._retries_left[number] = 1 + self._site.settings.int_value("reset_retries")
                 self._site.evses[number].acknowledged = bool(ordered.get("hard"))
-                yield WakeMe(f"clear:{number}", now.t_s + LOOK_S)
+                yield WakeMe(Timer(TimerKind.FAULT_RESET, number), now.t_s + LOOK_S)
 
     def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
         """Reset the faults of one EVSE. Its session, if there was one, is closed."""
@@ -45,8 +47,8 @@ class FaultReset:
     def _schedule_fault_check(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Look again after a while. A weld shows in the meter."""
         if Fault.CONTACTOR_WELDED in evse.latched:
-            yield ReadMeter(evse.number, "clear")
-        yield WakeMe(f"clear:{evse.number}", now.t_s + LOOK_S)
+            yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.FAULT_RESET))
+        yield WakeMe(Timer(TimerKind.FAULT_RESET, evse.number), now.t_s + LOOK_S)
 
     @handles_events(FaultsAcknowledged)
     def reset_on_acknowledgement(self, event: FaultsAcknowledged, now: Moment) -> Iterator[Yielded]:
@@ -54,12 +56,9 @@ class FaultReset:
         if self._site.evses[event.evse].latched:
             yield from self.reset_evse_faults(event.evse, now)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.FAULT_RESET)
     def check_reset_outcome(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind != "clear":
-            return
-        evse = self._site.evses[int(number)]
+        evse = self._site.evses[event.timer.evse]
         yield from self._latching.clear_acknowledged_faults(evse, now)
         going = self._latching.disappearing_faults(evse)
         if not _is_blocked(evse, going):
@@ -69,7 +68,7 @@ class FaultReset:
         if self._retries_left.get(evse.number, 0) > 0:
             self._retries_left[evse.number] -= 1
             yield ClearFaults(evse.number)
-            yield WakeMe(event.key, now.t_s + LOOK_S)
+            yield WakeMe(event.timer, now.t_s + LOOK_S)
         else:
             self._latching.lapse_acknowledgement(evse)
             yield FaultRaised(evse.number, Fault.RESET_FAILURE)

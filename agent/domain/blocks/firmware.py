@@ -28,7 +28,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import SessionState, StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
     FIRMWARE_UPDATE,
@@ -45,13 +45,13 @@ from agent.domain.orders import (
 )
 from agent.domain.requests import UpdateFirmwareRequest
 from agent.domain.security_events import SecurityEvent
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
 
 OFFLINE_GRACE_S = 30 * 60.0
 """A missing backend is no sign of a bad update: after this time it is committed as well."""
 RETRY_LEAST_S = 10.0
-DUE, GRACE = "firmware:due", "firmware:grace"
 
 
 class Phase(StrEnum):
@@ -162,7 +162,7 @@ class FirmwareUpdate:
         yield from self._block_new_sessions(False)
         if now.utc_s is not None and request.retrieve_utc_s > now.utc_s + 1:
             yield from self._enter_phase(Phase.FETCH_LATER, "DownloadScheduled")
-            yield WakeMe(DUE, now.t_s + request.retrieve_utc_s - now.utc_s)
+            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + request.retrieve_utc_s - now.utc_s)
         else:
             yield from self._start_download()
 
@@ -172,7 +172,7 @@ class FirmwareUpdate:
         assert self._job is not None
         self._job.tries += 1
         yield from self._enter_phase(Phase.FETCHING, "Downloading")
-        yield WakeMe(DUE, None)
+        yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)
         yield FetchFirmware(self._job.id, self._job.request.location)
 
     @handles_events(FirmwareFetched)
@@ -184,7 +184,7 @@ class FirmwareUpdate:
             yield from self._enter_phase(Phase.CHECKING, "Downloaded")
             yield from self._check_signature(now)
         elif job.tries <= job.request.retries:
-            yield WakeMe(DUE, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
+            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
             yield from self._enter_phase(Phase.FETCH_LATER)
         else:
             yield from self._end_job("DownloadFailed")
@@ -218,7 +218,7 @@ class FirmwareUpdate:
         at = self._job.request.install_utc_s
         if at is not None and now.utc_s is not None and at > now.utc_s + 1:
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
-            yield WakeMe(DUE, now.t_s + at - now.utc_s)
+            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + at - now.utc_s)
             return
         yield from self._block_new_sessions(True)
         if self._is_station_in_use():
@@ -265,7 +265,7 @@ class FirmwareUpdate:
         if job is not None and event.fell_back:
             yield from self._end_job("InstallationFailed")
         elif event.pending:
-            yield WakeMe(GRACE, now.t_s + OFFLINE_GRACE_S)
+            yield WakeMe(Timer(TimerKind.FIRMWARE_COMMIT), now.t_s + OFFLINE_GRACE_S)
             if self._site.backend_online:
                 yield from self._commit_firmware(now)
         elif job is not None:
@@ -291,22 +291,25 @@ class FirmwareUpdate:
         if not self._commit_pending:
             return  # the updater has not reported yet what runs, or there is nothing to commit
         self._commit_pending = False
-        yield WakeMe(GRACE, None)
+        yield WakeMe(Timer(TimerKind.FIRMWARE_COMMIT), None)
         yield CommitFirmware()
         if booting and self._job is not None:
             yield from self._finish_successfully(self._job, now)
 
     # --- timers and restart ------------------------------------------------------------------------------------
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.FIRMWARE_COMMIT)
+    def commit_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._commit_firmware(now)
+
+    @handles_timer(TimerKind.FIRMWARE_JOB)
     def continue_job_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == GRACE:
-            yield from self._commit_firmware(now)
-        elif event.key == DUE and self._job is not None:
-            if self._job.phase is Phase.FETCH_LATER:
-                yield from self._start_download()
-            elif self._job.phase is Phase.INSTALL_LATER:
-                yield from self._await_install(now)
+        if self._job is None:
+            return
+        if self._job.phase is Phase.FETCH_LATER:
+            yield from self._start_download()
+        elif self._job.phase is Phase.INSTALL_LATER:
+            yield from self._await_install(now)
 
     @handles_events(Started)
     def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -325,12 +328,12 @@ class FirmwareUpdate:
         elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
             job.phase = Phase.FETCH_LATER
             wait_s = 0.0 if now.utc_s is None else max(0.0, job.request.retrieve_utc_s - now.utc_s)
-            yield WakeMe(DUE, now.t_s + wait_s)
+            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + wait_s)
         elif job.phase is Phase.CHECKING:
             yield from self._check_signature(now)
         elif job.phase is not Phase.BOOTING:
             job.phase = Phase.INSTALL_LATER  # sessions that resume are known by then
-            yield WakeMe(DUE, now.t_s + 1.0)
+            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + 1.0)
 
     # --- the job -----------------------------------------------------------------------------------------------
 
@@ -365,7 +368,7 @@ class FirmwareUpdate:
             yield from self._report_firmware_status(status)
         self._job = None
         yield Persist("firmware", "job", None)
-        yield WakeMe(DUE, None)
+        yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)
         yield DropFirmware(job.id)
         yield from self._block_new_sessions(False)
 

@@ -14,10 +14,10 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import TriggerReason
 from agent.domain.orders import WakeMe
-from agent.domain.session.common import timer_key
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import FREE_TOKEN, STATION, AuthorizationStatus, EvseId, Moment, Verdict
 
 AGAIN_S = 5.0
@@ -48,14 +48,12 @@ class FreeVending:
             return
         self._paused_evses.add(event.evse)
         evse = self._site.evses[event.evse]
-        yield WakeMe(timer_key("vending", evse), now.t_s + AGAIN_S * self._site.io_s)
+        yield WakeMe(Timer(TimerKind.FREE_VENDING_PAUSE, evse.number), now.t_s + AGAIN_S * self._site.io_s)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.FREE_VENDING_PAUSE)
     def end_pause_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        for evse in self._site.evses.values():
-            if event.key == timer_key("vending", evse):
-                self._paused_evses.discard(evse.number)
-                yield SituationChanged(evse.number)
+        self._paused_evses.discard(event.timer.evse)
+        yield SituationChanged(event.timer.evse)
 
     @handles_events(SituationChanged)
     def authorize_waiting_vehicles(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:

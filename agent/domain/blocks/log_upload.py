@@ -9,15 +9,15 @@ from typing import Any
 
 from agent.domain.events import LogSent, Started, TimeCame
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import LogStatus
 from agent.domain.orders import DropLog, Persist, Send, SendLog, WakeMe
 from agent.domain.requests import GetLogRequest
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable, replace
 from agent.model.types import Moment
 
 RETRY_LEAST_S = 10.0
-AGAIN = "log:again"
 
 
 @mutable
@@ -88,7 +88,7 @@ class LogUpload:
         job = self._job
         assert job is not None
         job.tries += 1
-        yield WakeMe(AGAIN, None)
+        yield WakeMe(Timer(TimerKind.LOG_UPLOAD), None)
         if report:
             yield Send(job.link, job.status_message("Uploading"))
         yield job.upload_order()
@@ -99,16 +99,16 @@ class LogUpload:
         if job is None or job.id != event.job:
             return
         if event.status != "Uploaded" and job.tries <= job.request.retries:
-            yield WakeMe(AGAIN, now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
+            yield WakeMe(Timer(TimerKind.LOG_UPLOAD), now.t_s + max(job.request.retry_interval_s, RETRY_LEAST_S))
             return
         self._job = None
         yield Persist("log", "job", None)
         yield DropLog(job.id)
         yield Send(job.link, job.status_message(event.status))
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.LOG_UPLOAD)
     def retry_upload(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == AGAIN and self._job is not None:
+        if self._job is not None:
             yield from self._start_upload(False)
 
     @handles_events(Started)
@@ -124,6 +124,6 @@ class LogUpload:
             return
         if job.link in self._site.links:
             self._job = job
-            yield WakeMe(AGAIN, now.t_s + 1.0)
+            yield WakeMe(Timer(TimerKind.LOG_UPLOAD), now.t_s + 1.0)
         else:
             yield Persist("log", "job", None)

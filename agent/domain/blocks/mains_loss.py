@@ -8,12 +8,10 @@ from collections.abc import Iterator
 
 from agent.domain.events import AuthorizationDropped, FaultCleared, FaultRaised, SessionClosed, SupplyChanged, TimeCame
 from agent.domain.evse import SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import Shutdown, WakeMe
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, Fault, Moment
-
-LOST, GONE = "mains:lost", "mains:gone"
-"""Timers: the loss has lasted; the back-up supply is empty."""
 
 
 class MainsLoss:
@@ -42,27 +40,30 @@ class MainsLoss:
             yield from self._declare_mains_lost(now)  # no back-up supply, or nothing to lose: no time for a second look
         elif not self._site.dark and not self._is_loss_timed:
             self._is_loss_timed = True
-            yield WakeMe(LOST, now.t_s + self._site.mains_hold_s * self._site.io_s)
+            yield WakeMe(Timer(TimerKind.MAINS_LOSS), now.t_s + self._site.mains_hold_s * self._site.io_s)
 
-    @handles_events(TimeCame)
-    def act_on_mains_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == LOST and self._is_loss_timed:
+    @handles_timer(TimerKind.MAINS_LOSS)
+    def act_on_lasting_loss(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if self._is_loss_timed:
             yield from self._declare_mains_lost(now)
-        elif event.key == GONE and self._site.dark:
+
+    @handles_timer(TimerKind.BACKUP_SUPPLY)
+    def shut_down_on_empty_supply(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        if self._site.dark:
             yield from self._order_shutdown()  # sessions still ending are on disk, and are reported later
 
     def _declare_mains_lost(self, now: Moment) -> Iterator[Yielded]:
         self._site.dark, self._is_loss_timed = True, False
-        yield WakeMe(LOST, None)
+        yield WakeMe(Timer(TimerKind.MAINS_LOSS), None)
         if self._had_mains:
-            yield WakeMe(GONE, now.t_s + self._site.backup_s * self._site.io_s)
+            yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), now.t_s + self._site.backup_s * self._site.io_s)
         yield FaultRaised(STATION, Fault.POWER_LOSS)
 
     def _declare_mains_back(self) -> Iterator[Yielded]:
         was_dark = self._site.dark
         self._site.dark, self._is_loss_timed = False, False
-        yield WakeMe(LOST, None)
-        yield WakeMe(GONE, None)
+        yield WakeMe(Timer(TimerKind.MAINS_LOSS), None)
+        yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), None)
         for evse in self._site.evses.values() if was_dark else ():
             if Fault.POWER_LOSS not in evse.board_faults:
                 yield FaultCleared(evse.number, Fault.POWER_LOSS)
@@ -82,5 +83,5 @@ class MainsLoss:
         if not self._had_mains or self._shutdown_ordered:
             return
         self._shutdown_ordered = self._site.stopping = True
-        yield WakeMe(GONE, None)
+        yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), None)
         yield Shutdown()

@@ -6,7 +6,7 @@ The session table reads the begin and the end of a transaction; this block reads
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from agent.domain.events import (
     ClockTrusted,
@@ -23,30 +23,50 @@ from agent.domain.events import (
     TransactionOpened,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import ChargingState, MeterSampled, Sample
 from agent.domain.orders import Persist, ReadMeter, Send, WakeMe
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.session.common import with_offered_limit
 from agent.domain.session.signed_readings import bill_of_reading
 from agent.domain.session.tx_points import idle_charging_state
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import AS_UPDATED, ENERGY
-from agent.model.fastclass import replace
+from agent.model.fastclass import frozen, replace
 from agent.model.types import Fault, Moment, Reading, ReadingContext, Stamp
 
 LIVE_S = 2.0
 """How often the screen of a running session is refreshed (real seconds)."""
 STOP_SAMPLES_MAX = 100
-_SAMPLES = {"sample": "sample_interval_s", "endsample": "stop_sample_interval_s"}
-_CLOCKS = {"clock": "clock_aligned_interval_s", "endclock": "stop_clock_interval_s"}
-"""Timers (and purposes of readings) -> their interval: readings that are sent while a transaction
-lasts, and readings that are kept for its end where that has an interval of its own."""
+
+
+@frozen
+class _Series:
+    """Readings at an interval. ``interval``: its setting."""
+
+    kind: ReadingKind
+    timer: TimerKind
+    interval: str
+
+
+_SAMPLES = (
+    _Series(ReadingKind.SAMPLED, TimerKind.SAMPLED_READING, "sample_interval_s"),
+    _Series(ReadingKind.SAMPLED_END, TimerKind.SAMPLED_END_READING, "stop_sample_interval_s"),
+)
+_CLOCKS = (
+    _Series(ReadingKind.ALIGNED, TimerKind.ALIGNED_READING, "clock_aligned_interval_s"),
+    _Series(ReadingKind.ALIGNED_END, TimerKind.ALIGNED_END_READING, "stop_clock_interval_s"),
+)
+"""First the readings that are sent while a transaction lasts, then those that are kept for its end
+where that has an interval of its own."""
+_SERIES = {s.timer: s for s in (*_SAMPLES, *_CLOCKS)}
 
 
 class MeterValues:
     def __init__(self, site: StationState) -> None:
         self._site = site
-        self._clock_marks: dict[str, Stamp] = {}
+        self._clock_marks: dict[ReadingKind, Stamp] = {}
 
     # --- sampled values ----------------------------------------------------------------------------------------
 
@@ -54,8 +74,8 @@ class MeterValues:
     def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
-        yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
-        yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
+        yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.io_s)
+        yield WakeMe(Timer(TimerKind.REGISTER_SNAPSHOT, evse.number), now.t_s + self._snapshot_interval_s(evse))
 
     def _snapshot_interval_s(self, evse: EvseRecord) -> float:
         """Return how often the register is stored. Where the board does not count the seconds since
@@ -65,23 +85,23 @@ class MeterValues:
         return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
 
     def _arm_samples(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        for kind in _SAMPLES:
-            yield from self._arm_sample(kind, evse, now)
+        for series in _SAMPLES:
+            yield from self._arm_sample(series, evse, now)
 
-    def _arm_sample(self, kind: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        interval = self._site.settings.int_value(_SAMPLES[kind])
-        session = evse.session or evse.tx
+    def _arm_sample(self, series: _Series, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.int_value(series.interval)
+        session, timer = evse.session or evse.tx, Timer(series.timer, evse.number)
         if session is None or interval <= 0:
-            yield WakeMe(f"{kind}:{evse.number}", None)
+            yield WakeMe(timer, None)
             return
         same_boot = session.started.boot == now.stamp.boot
         started = session.started.t_s if same_boot else now.t_s
-        yield WakeMe(f"{kind}:{evse.number}", next_sample_s(started, interval, now.t_s))
+        yield WakeMe(timer, next_sample_s(started, interval, now.t_s))
 
     @handles_events(SessionClosed)
     def stop_session_readings(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
-        for kind in ("live", "snapshot"):
-            yield WakeMe(f"{kind}:{event.evse}", None)
+        for kind in (TimerKind.LIVE_READING, TimerKind.REGISTER_SNAPSHOT):
+            yield WakeMe(Timer(kind, event.evse), None)
         yield from self._arm_samples(self._site.evses[event.evse], now)
 
     @handles_events(TransactionOpened, TransactionClosed)
@@ -90,27 +110,27 @@ class MeterValues:
     ) -> Iterator[Yielded]:
         yield from self._arm_samples(self._site.evses[event.evse], now)
 
-    @handles_events(TimeCame)
-    def read_meter_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind in _CLOCKS:
-            yield from self._read_at_clock_mark(kind, now)
-        elif kind in (*_SAMPLES, "live", "snapshot"):
-            evse = self._site.evses[int(number)]
-            if evse.session is not None or (kind in _SAMPLES and evse.tx is not None):
-                yield from self._take_due_reading(kind, evse, now)
+    @handles_timer(*(s.timer for s in _SAMPLES))
+    def read_sample_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse, series = self._site.evses[event.timer.evse], _SERIES[event.timer.kind]
+        if evse.session is not None or evse.tx is not None:
+            yield ReadMeter(evse.number, ReadingPurpose(series.kind))
+            yield from self._arm_sample(series, evse, now)
 
-    def _take_due_reading(self, kind: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        if kind in _SAMPLES:
-            yield ReadMeter(evse.number, kind)
-            yield from self._arm_sample(kind, evse, now)
-        elif kind == "live":
+    @handles_timer(TimerKind.LIVE_READING)
+    def read_live_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.timer.evse]
+        if evse.session is not None:
             if evse.state is SessionState.ACTIVE:
-                yield ReadMeter(evse.number, "live")
-            yield WakeMe(f"live:{evse.number}", now.t_s + LIVE_S * self._site.io_s)
-        elif evse.session is not None:
+                yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.LIVE))
+            yield WakeMe(event.timer, now.t_s + LIVE_S * self._site.io_s)
+
+    @handles_timer(TimerKind.REGISTER_SNAPSHOT)
+    def store_register_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.timer.evse]
+        if evse.session is not None:
             yield Persist("session", evse.session.id, evse.session.to_record())
-            yield WakeMe(f"snapshot:{evse.number}", now.t_s + self._snapshot_interval_s(evse))
+            yield WakeMe(event.timer, now.t_s + self._snapshot_interval_s(evse))
 
     # --- clock-aligned values ----------------------------------------------------------------------------------
 
@@ -119,38 +139,40 @@ class MeterValues:
         yield from self._arm_clocks(now)
 
     def _arm_clocks(self, now: Moment) -> Iterator[Yielded]:
-        for kind in _CLOCKS:
-            yield from self._arm_clock(kind, now)
+        for series in _CLOCKS:
+            yield from self._arm_clock(series, now)
 
-    def _arm_clock(self, kind: str, now: Moment) -> Iterator[Yielded]:
-        interval = self._site.settings.int_value(_CLOCKS[kind])
+    def _arm_clock(self, series: _Series, now: Moment) -> Iterator[Yielded]:
+        interval = self._site.settings.int_value(series.interval)
         if interval <= 0 or now.utc_s is None:
-            self._clock_marks.pop(kind, None)
-            yield WakeMe(f"{kind}:", None)
+            self._clock_marks.pop(series.kind, None)
+            yield WakeMe(Timer(series.timer), None)
             return
         ahead = next_mark_utc_s(interval, now.utc_s) - now.utc_s
-        self._clock_marks[kind] = Stamp(now.stamp.boot, now.t_s + ahead)
-        yield WakeMe(f"{kind}:", now.t_s + ahead)
+        self._clock_marks[series.kind] = Stamp(now.stamp.boot, now.t_s + ahead)
+        yield WakeMe(Timer(series.timer), now.t_s + ahead)
 
-    def _read_at_clock_mark(self, kind: str, now: Moment) -> Iterator[Yielded]:
-        mark = self._clock_marks.get(kind)
+    @handles_timer(*(s.timer for s in _CLOCKS))
+    def read_at_clock_mark(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        series = _SERIES[event.timer.kind]
+        mark = self._clock_marks.get(series.kind)
         if mark is not None:
             for evse in self._site.evses.values():
-                if self._wants_clock_reading(kind, evse):
-                    yield ReadMeter(evse.number, f"{kind}:{mark.t_s!r}")
-        yield from self._arm_clock(kind, now)
+                if self._wants_clock_reading(series.kind, evse):
+                    yield ReadMeter(evse.number, ReadingPurpose(series.kind, mark_s=mark.t_s))
+        yield from self._arm_clock(series, now)
 
-    def _wants_clock_reading(self, kind: str, evse: EvseRecord) -> bool:
-        if kind == "endclock":
+    def _wants_clock_reading(self, kind: ReadingKind, evse: EvseRecord) -> bool:
+        if kind is ReadingKind.ALIGNED_END:
             return bool(evse.open_transaction_id)
         return not (self._site.settings.bool_value("aligned_when_idle") and evse.open_transaction_id)
 
     @handles_events(SettingChanged)
     def apply_interval_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        if event.name in _SAMPLES.values():
+        if event.name in (s.interval for s in _SAMPLES):
             for evse in self._site.evses.values():
                 yield from self._arm_samples(evse, now)
-        elif event.name in _CLOCKS.values():
+        elif event.name in (s.interval for s in _CLOCKS):
             yield from self._arm_clocks(now)
 
     # --- readings ----------------------------------------------------------------------------------------------
@@ -162,33 +184,32 @@ class MeterValues:
         yield from self._check_register_order(evse, reading)
         if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
             evse.reading = reading
-        kind, _, mark = event.purpose.partition(":")
-        if kind in _CLOCKS:
-            reading = replace(reading, at=Stamp(reading.at.boot, float(mark)))
-        if kind == "sample" and _is_within_transaction(evse, reading):
+        kind, only = event.purpose.kind, event.purpose.detail
+        if kind in (ReadingKind.ALIGNED, ReadingKind.ALIGNED_END):
+            reading = replace(reading, at=Stamp(reading.at.boot, event.purpose.mark_s))
+        if kind is ReadingKind.SAMPLED and _is_within_transaction(evse, reading):
             yield from self._send_meter_values(now, evse, reading, ReadingContext.PERIODIC, "sampled_measurands")
-        elif kind == "clock":
+        elif kind is ReadingKind.ALIGNED:
             yield from self._send_meter_values(now, evse, reading, ReadingContext.CLOCK, "aligned_measurands")
-        elif kind == "trigger":
+        elif kind is ReadingKind.TRIGGERED:
             yield from self._send_meter_values(
-                now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=mark
+                now, evse, reading, ReadingContext.TRIGGER, "sampled_measurands", only=only
             )
-        elif kind == "loose":
+        elif kind is ReadingKind.TRIGGERED_OUTSIDE:
             yield from self._send_meter_values(
-                now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True, only=mark
+                now, evse, reading, ReadingContext.TRIGGER, "aligned_measurands", loose=True, only=only
             )
-        elif kind in ("live", "end"):
+        elif kind in (ReadingKind.LIVE, ReadingKind.END):
             yield SituationChanged(evse.number)
-        if kind == self._purpose_kept_from(_SAMPLES):
+        if kind is self._kind_kept_from(*_SAMPLES):
             self._keep_for_transaction_end(evse, reading, ReadingContext.PERIODIC, "stop_sampled_measurands")
-        elif kind == self._purpose_kept_from(_CLOCKS):
+        elif kind is self._kind_kept_from(*_CLOCKS):
             self._keep_for_transaction_end(evse, reading, ReadingContext.CLOCK, "stop_aligned_measurands")
 
-    def _purpose_kept_from(self, kinds: Mapping[str, str]) -> str:
+    def _kind_kept_from(self, sent: _Series, own: _Series) -> ReadingKind:
         """Return which readings are kept for the end: the ones that are sent, or ones of their
         own."""
-        told, own = kinds
-        return told if self._site.settings.int_value(kinds[own]) == AS_UPDATED else own
+        return sent.kind if self._site.settings.int_value(own.interval) == AS_UPDATED else own.kind
 
     def _check_register_order(self, evse: EvseRecord, reading: Reading) -> Iterator[Yielded]:
         """Check the order of the register. A lifetime register never runs backwards: otherwise the

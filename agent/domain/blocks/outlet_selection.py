@@ -24,8 +24,9 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import WakeMe
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable, replace
 from agent.model.types import STATION, EvseId, Moment
 
@@ -99,7 +100,7 @@ class OutletSelection:
             until_s = now.t_s + CHOICE_S * self._site.io_s
             numbers = tuple(e.number for e in plugged)
             waiting = self._question = OutletQuestion(card, numbers, otherwise.number, until_s, "choose_outlet")
-            yield WakeMe("choice:", until_s)
+            yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
         elif not _same_card(waiting.about, card):
             yield CardRefused(otherwise.number, "concurrent")
         yield NoticeShown(waiting.among, waiting.why, waiting.until_s)
@@ -111,13 +112,13 @@ class OutletSelection:
         being asked about (``is_asking``)."""
         until_s = now.t_s + PAYER_S * self._site.io_s
         self._question = OutletQuestion(payment, tuple(e.number for e in among), STATION, until_s, why)
-        yield WakeMe("choice:", until_s)
+        yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
         yield NoticeShown(self._question.among, why, until_s)
 
     def withdraw_question(self) -> Iterator[Yielded]:
         """Withdraw the question: the card is gone."""
         if self._question is not None:
-            yield WakeMe("choice:", None)
+            yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), None)
             yield NoticeShown(self._question.among, self._question.why, 0.0)
             self._question = None
 
@@ -152,16 +153,16 @@ class OutletSelection:
         if len(asking.among) == 1:
             yield from self._finish_question(asking.otherwise)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.OUTLET_CHOICE)
     def decide_after_timeout(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         asking = self._question  # the question may be about another card than the one whose time ended just now
-        if event.key == "choice:" and asking is not None and now.t_s >= asking.until_s:
+        if asking is not None and now.t_s >= asking.until_s:
             yield from self._finish_question(asking.otherwise)
 
     def _finish_question(self, number: EvseId) -> Iterator[Yielded]:
         assert self._question is not None
         asking, self._question = self._question, None
-        yield WakeMe("choice:", None)
+        yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), None)
         yield NoticeShown(asking.among, asking.why, 0.0)
         about = asking.about
         yield OutletMeant(number, about) if isinstance(about, str) else replace(about, evse=number)

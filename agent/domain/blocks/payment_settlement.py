@@ -21,7 +21,7 @@ from agent.domain.events import (
     TimeCame,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.local_time import local_offset
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, WakeMe
@@ -34,8 +34,9 @@ from agent.domain.payment import (
     PayState,
     payment_reference,
 )
-from agent.domain.payment_journal import UNUSED_S
+from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_table import PaymentJournal
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import withhold_energy
 from agent.domain.session.resume import RECOVER_S
@@ -49,6 +50,7 @@ from agent.domain.terminal_messages import (
     TerminalLost,
     TerminalOpened,
 )
+from agent.domain.timers import TIMERS_OF_ONE_PAYMENT, Timer, TimerKind
 from agent.domain.web_payment import receipt_address
 from agent.model.types import STATION, Fault, Moment, Reading, Stamp
 
@@ -124,9 +126,8 @@ class PaymentSettlement:
     @handles_events(MeterRead)
     def count_session_cost(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        kind, _, rest = event.purpose.partition(":")
-        if kind == "payment":
-            yield from self._charge_by_register(rest, event.reading, now)
+        if event.purpose.kind is ReadingKind.PAYMENT:
+            yield from self._charge_by_register(event.purpose.detail, event.reading, now)
         p = self._active_payment(evse)
         if p is None or p.usage is None or evse.state is not SessionState.ACTIVE:
             return
@@ -160,7 +161,7 @@ class PaymentSettlement:
         if left_s <= 0:
             yield from self._stop_at_ceiling(evse, now)
         else:
-            yield WakeMe(f"pay-ceiling:{evse.number}", now.t_s + left_s if left_s < DAY_S else None)
+            yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), now.t_s + left_s if left_s < DAY_S else None)
 
     def _most_w(self, evse: EvseRecord) -> float:
         """Return the power that the vehicle could draw from now on."""
@@ -168,7 +169,7 @@ class PaymentSettlement:
 
     def _stop_at_ceiling(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Stop the energy: the authorized amount is reached."""
-        yield WakeMe(f"pay-ceiling:{evse.number}", None)
+        yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), None)
         if self._site.settings.text_value("payment_at_ceiling") == "suspend":
             yield from withhold_energy(self._site, evse, now)
         elif evse.state is SessionState.ACTIVE:
@@ -179,7 +180,7 @@ class PaymentSettlement:
         """Charge the payment and make the bill, in the same store transaction as the end of the
         session."""
         p = self._journal.payment_of_session(event.session)
-        yield WakeMe(f"pay-ceiling:{event.evse}", None)
+        yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, event.evse), None)
         if p is None:
             return
         # time after the stop costs nothing
@@ -209,7 +210,10 @@ class PaymentSettlement:
     def _arm_charge_alarm(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         """Wake to check that the payment is charged in time."""
         if _is_charge_owed(p):
-            yield WakeMe(f"pay-alarm:{p.id}", now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)))
+            yield WakeMe(
+                payment_timer(TimerKind.PAYMENT_ALARM, p),
+                now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)),
+            )
 
     def _receipt_address(self, p: Payment) -> str:
         """Return the address of the receipt; "" if nothing was paid."""
@@ -218,28 +222,32 @@ class PaymentSettlement:
 
     # --- timers ------------------------------------------------------------------------------------------------------
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.PAYMENT_CEILING)
+    def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.timer.evse]
+        if self._active_payment(evse) is not None:
+            yield from self._stop_at_ceiling(evse, now)
+
+    @handles_timer(TimerKind.PAYMENT_PRUNING)
+    def prune_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._prune_finished_payments(now)
+
+    @handles_timer(*TIMERS_OF_ONE_PAYMENT)
     def act_on_payment_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, key = event.key.partition(":")
-        if kind == "pay-ceiling":
-            evse = self._site.evses[int(key)]
-            if self._active_payment(evse) is not None:
-                yield from self._stop_at_ceiling(evse, now)
-        elif kind == "pay-lost" and key in self._lost_sessions:
+        kind, key = event.timer.kind, event.timer.detail
+        if kind is TimerKind.PAYMENT_LOST_SESSION and key in self._lost_sessions:
             yield from self._ask_register(self._journal.payments[key], now)
-        elif kind == "pay-prune":
-            yield from self._prune_finished_payments(now)
-        elif kind == "pay-seek" and key in self._journal.done:
+        elif kind is TimerKind.PAYMENT_HOLD_SEARCH and key in self._journal.done:
             p = self._journal.done[key]
             if _age_s(p, now) < self._journal.terms.released_s:
                 yield from self._journal.seek_hold_again(p, now)
                 yield from self._update_payment_fault(now)
-        elif kind == "pay-unused" and has_authorization(self._site, self._journal.payments.get(key)):
-            yield WakeMe(event.key, now.t_s + UNUSED_S * self._journal.io_s)
-        elif kind.startswith("pay-") and key in self._journal.payments:
+        elif kind is TimerKind.PAYMENT_UNUSED and has_authorization(self._site, self._journal.payments.get(key)):
+            yield WakeMe(event.timer, now.t_s + UNUSED_S * self._journal.io_s)
+        elif key in self._journal.payments:
             p = self._journal.payments[key]
             yield from self._journal.apply_payment_event(p, event, now)
-            if kind == "pay-auth":
+            if kind is TimerKind.PAYMENT_AUTHORIZATION:
                 yield from self._journal.seek_unreported_holds(p.terminal, now)
             yield from self._update_payment_fault(now)
 
@@ -279,7 +287,7 @@ class PaymentSettlement:
                 yield from self._charge_payment(p, wh if known else None, now.stamp, now, "session lost with the store")
             elif session is None:
                 self._lost_sessions[p.id] = 0
-                yield WakeMe(f"pay-lost:{p.id}", now.t_s + RECOVER_S)
+                yield WakeMe(payment_timer(TimerKind.PAYMENT_LOST_SESSION, p), now.t_s + RECOVER_S)
             elif p.usage is not None:  # take the newer record: card and backend get one register
                 session.last_wh = max(session.last_wh, p.usage.wh)
         yield from self._update_payment_fault(now)
@@ -312,8 +320,8 @@ class PaymentSettlement:
             yield from self._charge_without_register(p, now)
             return
         self._lost_sessions[p.id] += 1
-        yield WakeMe(f"pay-lost:{p.id}", None)
-        yield ReadMeter(evse.number, f"payment:{p.id}", billing=True)
+        yield WakeMe(payment_timer(TimerKind.PAYMENT_LOST_SESSION, p), None)
+        yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.PAYMENT, detail=p.id), billing=True)
 
     def _charge_by_register(self, key: str, reading: Reading, now: Moment) -> Iterator[Yielded]:
         if self._lost_sessions.pop(key, None) is not None:
@@ -323,11 +331,11 @@ class PaymentSettlement:
 
     @handles_events(MeterFailed)
     def retry_lost_register(self, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
-        kind, _, key = event.purpose.partition(":")
-        if kind != "payment" or key not in self._lost_sessions:
+        key = event.purpose.detail
+        if event.purpose.kind is not ReadingKind.PAYMENT or key not in self._lost_sessions:
             return
         if self._lost_sessions[key] < TRIES:
-            yield WakeMe(f"pay-lost:{key}", now.t_s + RETRY_S * self._journal.io_s)
+            yield WakeMe(Timer(TimerKind.PAYMENT_LOST_SESSION, detail=key), now.t_s + RETRY_S * self._journal.io_s)
         else:
             yield from self._charge_without_register(self._journal.payments[key], now)
 
@@ -372,7 +380,7 @@ class PaymentSettlement:
             old = _age_s(p, now) > self._journal.terms.keep_s
             if old or n < len(done) - FINISHED_MAX:
                 yield from self._journal.forget_payment(p)
-        yield WakeMe("pay-prune:", now.t_s + DAY_S)
+        yield WakeMe(Timer(TimerKind.PAYMENT_PRUNING), now.t_s + DAY_S)
 
 
 def authorized_evses(site: StationState, p: Payment) -> list[EvseRecord]:

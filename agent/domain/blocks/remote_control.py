@@ -22,7 +22,7 @@ from agent.domain.events import (
     UnlockTried,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import (
     BootWanted,
     HeartbeatWanted,
@@ -31,6 +31,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.orders import REMOTE_RESET, SCHEDULED_RESET, ReadMeter, Restart, Send, WakeMe
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.requests import (
     DataTransferRequest,
     MessageTrigger,
@@ -39,6 +40,7 @@ from agent.domain.requests import (
     TriggerMessageRequest,
     UnlockConnectorRequest,
 )
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
 from agent.model.types import STATION, Moment
 
@@ -184,7 +186,7 @@ class RemoteControl:
         if not self._has_running_session():
             yield from self._restart_station()
             return
-        yield WakeMe("reset:", now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
+        yield WakeMe(Timer(TimerKind.STATION_RESET), now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
         for evse in self._site.evses.values():
             yield StopWanted(evse.number, *_RESET, note="hard" if request.hard else "soft")
 
@@ -215,16 +217,15 @@ class RemoteControl:
     def _has_running_session(self) -> bool:
         return any(e.session is not None for e in self._site.evses.values())
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.STATION_RESET)
     def restart_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == "reset:":
-            yield from self._restart_station()
+        yield from self._restart_station()
 
     def _restart_station(self) -> Iterator[Yielded]:
         """Restart the station. A reset that waited for its moment is scheduled (2.0.1 B12); one
         that found the station idle is not."""
         reset, self._pending_reset = self._pending_reset, None
-        yield WakeMe("reset:", None)
+        yield WakeMe(Timer(TimerKind.STATION_RESET), None)
         waited = reset is not None and reset.on_idle and self._site.draining
         yield Restart(bool(reset and reset.hard), SCHEDULED_RESET if waited else REMOTE_RESET)
 
@@ -253,9 +254,10 @@ class RemoteControl:
                 yield from self._status.resend_status(reply.link, number, now)
             else:
                 # an observing backend gets the values alone, on its own link
-                alone = "" if reply.link == self._site.links[0] else f":{reply.link}"
+                alone = "" if reply.link == self._site.links[0] else reply.link
+                kind = ReadingKind.TRIGGERED_OUTSIDE if request.loose else ReadingKind.TRIGGERED
                 for n in numbers:
-                    yield ReadMeter(n, ("loose" if request.loose else "trigger") + alone)
+                    yield ReadMeter(n, ReadingPurpose(kind, detail=alone))
             return
         yield reply("Accepted")
         yield Send(reply.link, self._triggered_message(request))

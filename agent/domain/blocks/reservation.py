@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.domain.events import ClockTrusted, Event, SessionOpened, SituationChanged, Started, TimeCame
+from agent.domain.events import ClockTrusted, Event, SessionOpened, SituationChanged, Started
 from agent.domain.evse import EvseRecord, ServiceState, StationState
 from agent.domain.faults import GRACE_S, blocks_charging
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import ReservationEnded
 from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
@@ -23,9 +23,9 @@ from agent.domain.reservation_claims import (
     unclaimed_reservations,
 )
 from agent.domain.serialization import UnreadableRecord
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, EvseId, Moment
 
-TIMER = "reservation:"
 ROUND_S = 0.001
 
 
@@ -165,10 +165,10 @@ class Reservations:
     def _is_out_of_use(self, evse: EvseRecord) -> bool:
         return not self._site.is_operative(evse) or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults)
 
-    @handles_events(TimeCame, ClockTrusted)
+    @handles_timer(TimerKind.RESERVATION_EXPIRY)
+    @handles_events(ClockTrusted)
     def expire_on_timer(self, event: Event, now: Moment) -> Iterator[Yielded]:
-        if isinstance(event, ClockTrusted) or (isinstance(event, TimeCame) and event.key == TIMER):
-            yield from self._expire_reservations(now)
+        yield from self._expire_reservations(now)
 
     def _expire_reservations(self, now: Moment) -> Iterator[Yielded]:
         for reservation in list(self._site.reservations.values()):
@@ -178,7 +178,10 @@ class Reservations:
         yield from self._arm_expiry_timer(now)
 
     def _arm_expiry_timer(self, now: Moment) -> Iterator[Yielded]:
-        yield WakeMe(TIMER, min((_due_s(r, now) for r in self._site.reservations.values()), default=None))
+        yield WakeMe(
+            Timer(TimerKind.RESERVATION_EXPIRY),
+            min((_due_s(r, now) for r in self._site.reservations.values()), default=None),
+        )
 
     def _report_reservation_ended(self, reservation: Reservation, expired: bool) -> Iterator[Yielded]:
         if reservation.link_name in self._site.links:

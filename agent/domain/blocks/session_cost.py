@@ -28,12 +28,13 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import EvseRecord, StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.messages import ConnectorUnplugged
 from agent.domain.orders import Persist, Send, WakeMe
 from agent.domain.requests import CostUpdatedRequest, DriverMessageRequest
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session_records import Session
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import OFFLINE_PRICES, Value, ValueChecks
 from agent.model.fastclass import replace
 from agent.model.types import MessageContent, Moment, Token
@@ -244,25 +245,24 @@ class SessionCosts:
     def _arm_price_timers(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         cost = evse.account.cost if evse.account else None
         turn = cost.next.at_utc_s if cost and cost.next and not cost.final else None
-        yield WakeMe(f"cost-turn:{evse.number}", stamp_time_of_utc(turn, now))
+        yield WakeMe(Timer(TimerKind.PRICE_CHANGE, evse.number), stamp_time_of_utc(turn, now))
         runs = cost is not None and cost.idle and not cost.final
-        yield WakeMe(f"cost-idle:{evse.number}", now.t_s + REFRESH_S * self._site.io_s if runs else None)
+        yield WakeMe(
+            Timer(TimerKind.COST_REFRESH, evse.number), now.t_s + REFRESH_S * self._site.io_s if runs else None
+        )
 
     @handles_events(ClockTrusted)
     def arm_price_timers_on_clock(self, event: Event, now: Moment) -> Iterator[Yielded]:
         for evse in self._site.evses.values():
             yield from self._arm_price_timers(evse, now)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.PRICE_CHANGE, TimerKind.COST_REFRESH)
     def change_price_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind not in ("cost-turn", "cost-idle"):
-            return
-        evse = self._site.evses[int(number)]
+        evse = self._site.evses[event.timer.evse]
         account, cost = evse.account, evse.account.cost if evse.account else None
         if account is None or cost is None or account.unplugged_s is not None:
             return
-        if kind == "cost-turn" and cost.next:
+        if event.timer.kind is TimerKind.PRICE_CHANGE and cost.next:
             account.cost = cost.with_next_prices(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
             yield from account.persist_while_plugged()
         yield from self._arm_price_timers(evse, now)

@@ -17,17 +17,17 @@ from agent.domain.events import (
     TransactionAcknowledged,
 )
 from agent.domain.evse import SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Persist, WakeMe
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import limit_invalid_token_energy, mark_session_alive
-from agent.domain.session.common import timer_key
 from agent.domain.session.end import end_session, end_session_from_disk
 from agent.domain.session.release import set_release
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session.table import EVENTS, apply_session_event
 from agent.domain.session_records import Session
+from agent.domain.timers import SESSION_TIMERS, Timer, TimerKind
 from agent.model.types import Fault, Moment
 
 _OF_ONE_EVSE = tuple(e for e in EVENTS if issubclass(e, EvseEvent))
@@ -43,10 +43,9 @@ class Sessions:
         if evse is not None:
             yield from apply_session_event(self._site, evse, event, now)
 
-    @handles_events(TimeCame)
+    @handles_timer(*SESSION_TIMERS)
     def run_table_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        for evse in self._site.evses.values():
-            yield from apply_session_event(self._site, evse, event, now)
+        yield from apply_session_event(self._site, self._site.evses[event.timer.evse], event, now)
 
     @handles_events(Started)
     def resume_sessions(self, event: Started, now: Moment) -> Iterator[Yielded]:
@@ -67,7 +66,7 @@ class Sessions:
                 yield from self._set_record_aside(key, record, "second open session of the same EVSE")
                 continue
             evse.session, evse.state, evse.board_not_seen = session, SessionState.RECOVERING, True
-            yield WakeMe(timer_key("recover", evse), now.t_s + RECOVER_S)
+            yield WakeMe(Timer(TimerKind.SESSION_RECOVERY, evse.number), now.t_s + RECOVER_S)
         for key, record in event.remembered.get("lost", {}).items():
             yield Persist("lost", key, None)
             ended = record.get("ended")

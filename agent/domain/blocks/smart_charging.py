@@ -49,7 +49,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import FEED, EvseRecord, SessionState, StationState
 from agent.domain.faults import LIVE
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.orders import Persist, WakeMe
 from agent.domain.requests import (
     ChargingProfilesRequest,
@@ -58,12 +58,11 @@ from agent.domain.requests import (
     SetChargingProfileRequest,
 )
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
-from agent.domain.session.common import timer_key
 from agent.domain.session_records import Session
+from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import replace
 from agent.model.types import STATION, EvseId, Moment, Stamp
 
-TIMER = "limits:"
 YIELD_S = 5.0
 """How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A). Only then another one
 may get the current."""
@@ -277,13 +276,12 @@ class SmartCharging:
     def recompute_after_live_fault(self, event: FaultRaised | FaultCleared, now: Moment) -> Iterator[Yielded]:
         """Recompute after other blocks have added the fault, or removed it."""
         if event.fault in LIVE:
-            yield WakeMe(TIMER, now.t_s)
+            yield WakeMe(Timer(TimerKind.CHARGING_LIMITS), now.t_s)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.CHARGING_LIMITS, TimerKind.STATE_SETTLED)
     def recompute_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Recompute, also when a vehicle has had its time to ask for energy."""
-        if event.key == TIMER or event.key in (timer_key("settle", e) for e in self._site.evses.values()):
-            yield from self._recompute_limits(now)
+        yield from self._recompute_limits(now)
 
     # --- limits ------------------------------------------------------------------------------------------------
 
@@ -355,7 +353,7 @@ class SmartCharging:
                 evse.allowed_a = wanted[evse.number]
                 yield LimitChanged(evse.number)
         ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
-        yield WakeMe(TIMER, None if ahead_s == math.inf else now.t_s + ahead_s)
+        yield WakeMe(Timer(TimerKind.CHARGING_LIMITS), None if ahead_s == math.inf else now.t_s + ahead_s)
 
     def _claim_of_evse(self, evse: EvseRecord, own: Bound, alone: bool) -> Claim:
         """Return the claim of an EVSE. ``minChargingRate`` decides which EVSE waits when there is

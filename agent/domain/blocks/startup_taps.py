@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from agent.domain.events import BoardOpened, CardPresented, Started, TimeCame
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import WakeMe
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import STATION, Moment
 
 OPENING_S = 10.0
@@ -38,19 +39,18 @@ class StartupTaps:
         """Keep the card. A reader's latest card counts, as it would if it had been authorized at
         once."""
         self._waiting_cards = [c for c in self._waiting_cards if c.evse != card.evse] + [card]
-        yield WakeMe("early:", self._waits_until_s)
+        yield WakeMe(Timer(TimerKind.STARTUP_TAPS), self._waits_until_s)
 
     @handles_events(BoardOpened)
     def wake_when_boards_known(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Present the card with an event of its own: it may stop the session that the board's event
         resumes, and one event must not both give and withdraw release."""
         if any(not self.is_early(c, now) for c in self._waiting_cards):
-            yield WakeMe("early:", now.t_s)
+            yield WakeMe(Timer(TimerKind.STARTUP_TAPS), now.t_s)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.STARTUP_TAPS)
     def present_waiting_cards(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        if event.key == "early:":
-            due = [c for c in self._waiting_cards if not self.is_early(c, now)]
-            self._waiting_cards = [c for c in self._waiting_cards if c not in due]
-            yield WakeMe("early:", self._waits_until_s if self._waiting_cards else None)
-            yield from due
+        due = [c for c in self._waiting_cards if not self.is_early(c, now)]
+        self._waiting_cards = [c for c in self._waiting_cards if c not in due]
+        yield WakeMe(Timer(TimerKind.STARTUP_TAPS), self._waits_until_s if self._waiting_cards else None)
+        yield from due

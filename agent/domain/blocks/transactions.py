@@ -27,11 +27,11 @@ from agent.domain.events import (
     VehicleLeft,
 )
 from agent.domain.evse import EvseRecord, SessionState, StationState
-from agent.domain.functional_block import Yielded, handles_events
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, WakeMe
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
-from agent.domain.session.common import timer_key
 from agent.domain.session.resume import RECOVER_S, plug_is_uninterrupted
 from agent.domain.session.signed_readings import bill_of_reading
 from agent.domain.session.tx_points import (
@@ -46,6 +46,7 @@ from agent.domain.session.tx_points import (
     report_open_transaction,
 )
 from agent.domain.stop_reason import PendingStop
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.transaction import Transaction, TxPoint
 from agent.model.types import Fault, Moment
 
@@ -64,14 +65,14 @@ class Transactions:
         """Read the register that the transaction begins with, if one begins."""
         if may_open_transaction(self._site, evse) and not evse.tx_asked and reached_start_point(self._site, evse):
             evse.tx_try += 1
-            evse.tx_asked = f"tx:{evse.tx_try}"
+            evse.tx_asked = ReadingPurpose(ReadingKind.TRANSACTION, evse.tx_try)
             yield ReadMeter(evse.number, evse.tx_asked, billing=True)
 
     @handles_events(MeterRead)
     def open_or_advance_transaction(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
-            evse.tx_asked = ""
+            evse.tx_asked = None
             trigger = reached_start_point(self._site, evse)
             if trigger and may_open_transaction(self._site, evse):
                 evse.reading = event.reading
@@ -88,7 +89,7 @@ class Transactions:
         """Begin no transaction without a register; the next occasion may ask again."""
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
-            evse.tx_asked = ""
+            evse.tx_asked = None
         yield from ()
 
     @handles_events(VehicleConnected)
@@ -233,7 +234,7 @@ class Transactions:
                 yield from self._set_record_aside(key, record, "second open transaction of the same EVSE")
                 continue
             evse.tx = tx
-            yield WakeMe(timer_key("tx", evse), now.t_s + RECOVER_S)
+            yield WakeMe(Timer(TimerKind.TRANSACTION_ALIVE, evse.number), now.t_s + RECOVER_S)
 
     @handles_events(StoreLost)
     def end_transactions_of_lost_store(self, event: StoreLost, now: Moment) -> Iterator[Yielded]:
@@ -286,17 +287,17 @@ class Transactions:
 
     @handles_events(TransactionClosed)
     def disarm_proof_of_life(self, event: TransactionClosed, now: Moment) -> Iterator[Yielded]:
-        yield WakeMe(timer_key("tx", self._site.evses[event.evse]), None)
+        yield WakeMe(Timer(TimerKind.TRANSACTION_ALIVE, event.evse), None)
 
     def _arm_alive_timer(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Keep the last sign of life fresh: it is the proof where the board does not count."""
         wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
-        yield WakeMe(timer_key("tx", evse), wake_s)
+        yield WakeMe(Timer(TimerKind.TRANSACTION_ALIVE, evse.number), wake_s)
 
-    @handles_events(TimeCame)
+    @handles_timer(TimerKind.TRANSACTION_ALIVE)
     def renew_proof_of_life(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        evse = next((e for e in self._site.evses.values() if event.key == timer_key("tx", e)), None)
-        if evse is None or evse.tx is None or evse.session is not None:
+        evse = self._site.evses[event.timer.evse]
+        if evse.tx is None or evse.session is not None:
             return
         if not evse.board_known:
             yield from close_transaction(self._site, evse, evse.tx, now, *_LOST)

@@ -23,9 +23,10 @@ from agent.domain.events import (
     TokenAccepted,
 )
 from agent.domain.evse import EvseRecord, ServiceState, StationState
-from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
+from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events, handles_timer
 from agent.domain.orders import WakeMe
 from agent.domain.requests import WebPaymentFailedRequest, WebPaymentStartedRequest
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import OUTLETS_MOST, Value, ValueChecks
 from agent.domain.web_payment import (
     VERSION,
@@ -145,19 +146,19 @@ class WebPayments:
         """Wake at the end of the slot whose code is shown."""
         for evse in self._site.evses.values():
             if self._payment_plan.dynamic and evse.session is None:
-                yield WakeMe(f"code:{evse.number}", self.current_code(evse, now).until_s)
+                yield WakeMe(Timer(TimerKind.WEB_PAYMENT_CODE, evse.number), self.current_code(evse, now).until_s)
 
-    @handles_events(TimeCame)
-    def renew_code_or_hold(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        kind, _, number = event.key.partition(":")
-        if kind == "code":
-            yield SituationChanged(int(number))
-        elif kind == "payer":
-            evse = self._site.evses[int(number)]
-            if evse.payer_until_s is not None and now.t_s >= evse.payer_until_s:
-                yield from self._end_payer_hold(evse)
-            else:
-                yield from self._arm_countdown(evse, now)
+    @handles_timer(TimerKind.WEB_PAYMENT_CODE)
+    def renew_code_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield SituationChanged(event.timer.evse)
+
+    @handles_timer(TimerKind.WEB_PAYMENT_HOLD)
+    def renew_hold_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.timer.evse]
+        if evse.payer_until_s is not None and now.t_s >= evse.payer_until_s:
+            yield from self._end_payer_hold(evse)
+        else:
+            yield from self._arm_countdown(evse, now)
 
     # --- a driver is paying -------------------------------------------------------------------------------------------
 
@@ -205,13 +206,15 @@ class WebPayments:
     def _end_payer_hold(self, evse: EvseRecord) -> Iterator[Yielded]:
         if evse.payer_until_s is not None:
             evse.payer_until_s = None
-            yield WakeMe(f"payer:{evse.number}", None)
+            yield WakeMe(Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), None)
             yield SituationChanged(evse.number)
 
     def _arm_countdown(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Wake once a second for the countdown on the screen."""
         if evse.payer_until_s is not None:
-            yield WakeMe(f"payer:{evse.number}", min(evse.payer_until_s, now.t_s + self._site.io_s))
+            yield WakeMe(
+                Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), min(evse.payer_until_s, now.t_s + self._site.io_s)
+            )
             yield SituationChanged(evse.number)
 
 

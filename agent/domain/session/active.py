@@ -29,11 +29,11 @@ from agent.domain.session.common import (
     report_charging_state,
     report_transaction_update,
     restart_settle_timer,
-    timer_key,
 )
 from agent.domain.session.end import end_session
 from agent.domain.session.release import pause_release, set_release
 from agent.domain.session.tx_points import UNPLUGGING
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, Moment
 
 BOUNCE_S = 1.0
@@ -58,13 +58,13 @@ def current_offer_changed(s: StationState, evse: EvseRecord, event: OfferChanged
 
 @leads_to_states(SessionState.ENDING)
 def active_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer_key("left", evse) and not evse.vehicle_connected:
+    if event.timer.kind is TimerKind.UNPLUG_BOUNCE and not evse.vehicle_connected:
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
-    if event.key == timer_key("connect", evse) and not evse.vehicle_connected:
+    if event.timer.kind is TimerKind.CONNECTION_TIMEOUT and not evse.vehicle_connected:
         yield from end_session(
             s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now
         )
-    if event.key != timer_key("settle", evse):
+    if event.timer.kind is not TimerKind.STATE_SETTLED:
         return
     evse.state_settled = True
     yield from report_charging_state(s, evse, now)
@@ -114,10 +114,12 @@ def vehicle_left(s: StationState, evse: EvseRecord, event: VehicleLeft, now: Mom
         return
     yield from set_release(s, evse, False)
     if ends:
-        yield WakeMe(timer_key("left", evse), now.t_s + BOUNCE_S * s.io_s)
+        yield WakeMe(Timer(TimerKind.UNPLUG_BOUNCE, evse.number), now.t_s + BOUNCE_S * s.io_s)
         return
     if evse.tethered:
-        yield WakeMe(timer_key("connect", evse), now.t_s + s.settings.int_value("connection_timeout_s"))
+        yield WakeMe(
+            Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), now.t_s + s.settings.int_value("connection_timeout_s")
+        )
     yield from report_charging_state(s, evse, now)
 
 
@@ -132,7 +134,7 @@ def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, 
                 yield from restart_settle_timer(s, evse, now)
         elif evse.requests_energy or not evse.state_settled:  # that it asks holds until it may draw again
             evse.state_settled = False
-            yield WakeMe(timer_key("settle", evse), None)
+            yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
     elif evse.paused_by_limit and evse.release:
         yield from pause_release(s, evse)
     elif evse.release_requested and not evse.release:
@@ -147,7 +149,7 @@ def release_refused(s: StationState, evse: EvseRecord, event: ReleaseRefused, no
     retried all night."""
     if evse.release:
         yield from set_release(s, evse, False)
-        yield WakeMe(timer_key("settle", evse), None)
+        yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
         yield from report_charging_state(s, evse, now)
 
 
@@ -172,8 +174,8 @@ def _energy_had_or_lost(evse: EvseRecord) -> bool:
 def vehicle_returned(s: StationState, evse: EvseRecord, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    for kind in ("connect", "left"):
-        yield WakeMe(timer_key(kind, evse), None)
+    for kind in (TimerKind.CONNECTION_TIMEOUT, TimerKind.UNPLUG_BOUNCE):
+        yield WakeMe(Timer(kind, evse.number), None)
     session.spent, session.plugged_at = False, evse.plugged_at or now.stamp
     yield Persist("session", session.id, session.to_record())
     if not session.held:

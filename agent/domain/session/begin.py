@@ -21,6 +21,7 @@ from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationSta
 from agent.domain.functional_block import Yielded
 from agent.domain.messages import ChargingState, StopReason, TransactionStarted, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, WakeMe
+from agent.domain.reading_purposes import begin_reading
 from agent.domain.reservation_claims import claim_reservation
 from agent.domain.session.common import (
     leads_to_states,
@@ -28,7 +29,6 @@ from agent.domain.session.common import (
     set_limit_before_release,
     situation_changed,
     state_without_session,
-    timer_key,
 )
 from agent.domain.session.release import set_release
 from agent.domain.session.signed_readings import (
@@ -39,6 +39,7 @@ from agent.domain.session.signed_readings import (
 )
 from agent.domain.session.tx_points import authorization_trigger, session_begun, transaction_starts_late
 from agent.domain.session_records import Authorization, Session
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment
 
 
@@ -64,7 +65,7 @@ def _await_vehicle(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Y
     evse.state = SessionState.AUTHORIZED
     wait_s = evse.authorization.wait_s
     evse.authorization.until_s = now.t_s + (s.settings.int_value("connection_timeout_s") if wait_s is None else wait_s)
-    yield WakeMe(timer_key("connect", evse), evse.authorization.until_s)
+    yield WakeMe(Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), evse.authorization.until_s)
     yield situation_changed(evse)
 
 
@@ -90,8 +91,8 @@ def begin_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) 
     """Read the register before anything else: vehicle and authorization are there."""
     evse.state = SessionState.BEGINNING
     evse.begin_try += 1
-    yield WakeMe(timer_key("connect", evse), None)
-    yield ReadMeter(evse.number, f"begin:{evse.begin_try}", billing=True, signing=signing_at_begin(s, evse, now))
+    yield WakeMe(Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), None)
+    yield ReadMeter(evse.number, begin_reading(evse.begin_try), billing=True, signing=signing_at_begin(s, evse, now))
     yield situation_changed(evse)
 
 
@@ -109,7 +110,7 @@ def begin_session_again(s: StationState, evse: EvseRecord, event: BoardOpened, n
 def drop_authorization(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     evse.authorization = None
     evse.state = state_without_session(evse)
-    yield WakeMe(timer_key("connect", evse), None)
+    yield WakeMe(Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), None)
     yield _authorization_dropped(evse, event)
     yield situation_changed(evse)
 
@@ -124,7 +125,11 @@ def _authorization_dropped(evse: EvseRecord, event: Event) -> AuthorizationDropp
 
 @leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
 def connection_timed_out(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer_key("connect", evse) and evse.authorization and now.t_s >= evse.authorization.until_s:
+    if (
+        event.timer.kind is TimerKind.CONNECTION_TIMEOUT
+        and evse.authorization
+        and now.t_s >= evse.authorization.until_s
+    ):
         yield from drop_authorization(s, evse, event, now)
 
 
@@ -138,7 +143,7 @@ def vehicle_left_before_session(s: StationState, evse: EvseRecord, event: Event,
 @leads_to_states(SessionState.ACTIVE, SessionState.AUTHORIZED, SessionState.FREE, SessionState.OCCUPIED)
 def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """Put the session on disk, then report it, then give release: the register is known."""
-    if event.purpose != f"begin:{evse.begin_try}":
+    if event.purpose != begin_reading(evse.begin_try):
         return
     if s.stopping or s.service_state(evse) is ServiceState.FAULTED:
         yield from drop_authorization(s, evse, event, now)
@@ -194,5 +199,5 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
 @leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
 def begin_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Drop the authorization: without a register there is no transaction (and no energy)."""
-    if event.purpose == f"begin:{evse.begin_try}":
+    if event.purpose == begin_reading(evse.begin_try):
         yield from drop_authorization(s, evse, event, now)

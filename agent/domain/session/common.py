@@ -13,6 +13,7 @@ from agent.domain.messages import ChargingState, TransactionUpdated, TriggerReas
 from agent.domain.orders import Send, SetLimit, WakeMe
 from agent.domain.session.tx_points import start_late_transaction
 from agent.domain.session_records import Session
+from agent.domain.timers import Timer, TimerKind
 from agent.domain.transaction import TxPoint
 from agent.model.fastclass import replace
 from agent.model.types import Moment, Reading
@@ -32,10 +33,6 @@ def leads_to_states(*states: SessionState) -> Callable[[Rule], Rule]:
         return rule
 
     return declare_targets
-
-
-def timer_key(kind: str, evse: EvseRecord) -> str:
-    return f"{kind}:{evse.number}"
 
 
 def situation_changed(evse: EvseRecord) -> SituationChanged:
@@ -104,7 +101,7 @@ def report_charging_state(s: StationState, evse: EvseRecord, now: Moment) -> Ite
         yield situation_changed(evse)
         return
     if new is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
-        yield WakeMe(timer_key("settle", evse), now.t_s + max(SETTLE_S, 3 * s.io_s))
+        yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S, 3 * s.io_s))
     lost = new is ChargingState.IDLE
     yield from report_transaction_update(
         s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else TriggerReason.CHARGING_STATE_CHANGED, now
@@ -131,7 +128,7 @@ def ends_without_energy(s: StationState, evse: EvseRecord) -> bool:
 def restart_settle_timer(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     evse.state_settled = False
     begins_s = evse.release_to_energy_s if evse.release else 0.0
-    yield WakeMe(timer_key("settle", evse), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
+    yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
 
 
 def ignore_event(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:

@@ -21,11 +21,11 @@ from agent.domain.functional_block import Yielded
 from agent.domain.kept_cable import CARDLESS
 from agent.domain.messages import ChargingState, StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import Persist, ReadMeter, WakeMe
+from agent.domain.reading_purposes import end_reading
 from agent.domain.session.common import (
     leads_to_states,
     situation_changed,
     state_without_session,
-    timer_key,
     with_offered_limit,
 )
 from agent.domain.session.release import set_release
@@ -33,6 +33,7 @@ from agent.domain.session.signed_readings import bill_of_session, owe_meter_reco
 from agent.domain.session.tx_points import session_ended
 from agent.domain.session_records import EndedSession
 from agent.domain.stop_reason import PendingStop
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment, Reading
 
 CONTACTOR_S = 10.0
@@ -53,15 +54,15 @@ def end_session(s: StationState, evse: EvseRecord, event: StopWanted, now: Momen
     session.alive_at = now.stamp
     evse.state, evse.end_try, evse.vehicle_replaced = SessionState.ENDING, 0, False
     yield Persist("session", session.id, session.to_record())
-    yield WakeMe(timer_key("settle", evse), None)
-    yield WakeMe(timer_key("connect", evse), None)
+    yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
+    yield WakeMe(Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), None)
     yield from read_end_register_when_open(s, evse, now)
     yield situation_changed(evse)
 
 
 def read_end_register_when_open(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     if _current_may_flow(evse):
-        yield WakeMe(timer_key("end", evse), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
+        yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
     else:
         yield from read_end_register(s, evse, now)
 
@@ -79,7 +80,7 @@ def _current_may_flow(evse: EvseRecord) -> bool:
 
 def read_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     evse.end_try += 1
-    yield ReadMeter(evse.number, f"end:{evse.end_try}", billing=True, signing=signing_at_end(s, evse, now))
+    yield ReadMeter(evse.number, end_reading(evse.end_try), billing=True, signing=signing_at_end(s, evse, now))
 
 
 def vehicle_changed_during_end(
@@ -95,12 +96,12 @@ def vehicle_changed_during_end(
 def end_condition_met(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Read the end register if all conditions that were waited for are met now."""
     if evse.end_try == 0 and not _current_may_flow(evse):  # otherwise the timer is that of the next try
-        yield WakeMe(timer_key("end", evse), None)
+        yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), None)
         yield from read_end_register(s, evse, now)
 
 
 def end_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer_key("end", evse):
+    if event.timer.kind is TimerKind.END_REGISTER:
         yield from read_end_register(s, evse, now)
 
 
@@ -108,7 +109,7 @@ def end_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: M
 def finish_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    if event.purpose != f"end:{evse.end_try}":
+    if event.purpose != end_reading(evse.end_try):
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
     evse.reading = with_offered_limit(evse, event.reading)
@@ -132,7 +133,7 @@ def end_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, n
     """Retry; after the last try bill the last good register: never zero, never invented."""
     session = evse.session
     assert session is not None
-    if event.purpose != f"end:{evse.end_try}":
+    if event.purpose != end_reading(evse.end_try):
         return
     if evse.end_try < END_TRIES:
         yield from _retry_end_register(s, evse, now)
@@ -147,12 +148,12 @@ def end_session_from_disk(s: StationState, evse: EvseRecord, register_wh: int, n
     assert session is not None
     if session.stop is None:
         session.stop = PendingStop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, session.alive_at)
-    yield WakeMe(timer_key("recover", evse), None)
+    yield WakeMe(Timer(TimerKind.SESSION_RECOVERY, evse.number), None)
     yield from _close_session(s, evse, max(session.last_wh, register_wh), now)
 
 
 def _retry_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    yield WakeMe(timer_key("end", evse), now.t_s + max(RETRY_S, 2 * s.io_s))
+    yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), now.t_s + max(RETRY_S, 2 * s.io_s))
 
 
 def _close_session(
@@ -178,7 +179,7 @@ def _close_session(
         session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
     )
     evse.session, evse.charging = None, ChargingState.IDLE
-    yield WakeMe(timer_key("end", evse), None)
+    yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), None)
     evse.state = (
         state_without_session(evse)
         if evse.vehicle_replaced or not (evse.cable_plugged or evse.vehicle_connected)

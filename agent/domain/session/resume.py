@@ -17,11 +17,11 @@ from agent.domain.session.common import (
     restart_settle_timer,
     set_limit_before_release,
     situation_changed,
-    timer_key,
 )
 from agent.domain.session.end import end_condition_met, end_session, read_end_register, read_end_register_when_open
 from agent.domain.session.release import set_release
 from agent.domain.stop_reason import PendingStop
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment, Stamp
 
 RECOVER_S = 300.0
@@ -62,7 +62,7 @@ def recover_session(s: StationState, evse: EvseRecord, event: BoardOpened, now: 
     otherwise end it with the present register."""
     session = evse.session
     assert session is not None
-    yield WakeMe(timer_key("recover", evse), None)
+    yield WakeMe(Timer(TimerKind.SESSION_RECOVERY, evse.number), None)
     if session.stop is not None:
         yield from resume_ending(s, evse, event, now)
     elif event.state.spent and not session.spent:  # cut off: it did not end by itself
@@ -112,7 +112,7 @@ def _resume_session(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[
 
 @leads_to_states(SessionState.ENDING)
 def recovery_timed_out(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.key == timer_key("recover", evse):
+    if event.timer.kind is TimerKind.SESSION_RECOVERY:
         yield from _abandon_recovery(s, evse, now)
 
 

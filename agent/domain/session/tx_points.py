@@ -90,7 +90,7 @@ def open_transaction(
     yet. ``to_sign``: what the station signs of the reading."""
     grant = evse.authorization
     at, meter_wh = (reading.at, reading.energy_wh) if reading else (now.stamp, 0)
-    evse.tx_asked = ""
+    evse.tx_asked = None
     evse.tx = tx = Transaction(
         id=s.collaborators.new_id(),
         evse=evse.number,
@@ -130,7 +130,7 @@ def session_begun(
     """Report a session that is on disk. ``start``: the message to send where no transaction is open
     and no late start point is waited for. ``to_sign``: what the station signs of its reading."""
     tx = evse.tx
-    evse.tx_asked = ""
+    evse.tx_asked = None
     if tx is None:
         if session.reported:
             yield from send_to_backends(s, start, to_sign)

@@ -21,6 +21,7 @@ from agent.domain.events import (
     RawMeterReading,
 )
 from agent.domain.orders import Order, ReadMeter, Show
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.model.types import STATION, EvseId, Fault, MeterIdentity, Reading, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
 
@@ -162,7 +163,7 @@ class MeterSupervisor(DeviceSupervisor):
         self._garbled = 0
 
     def accept_order(self, order: ReadMeter) -> None:
-        if order.purpose == "live":
+        if order.purpose.kind is ReadingKind.LIVE:
             if self._live or not self.open:
                 return
             self._live = True
@@ -195,7 +196,7 @@ class MeterSupervisor(DeviceSupervisor):
                 async with asyncio.timeout(self.IDLE_POLL_S):
                     _, _, order, _ = await self._requests.get()
             except TimeoutError:
-                order = ReadMeter(self.evse, "poll")
+                order = ReadMeter(self.evse, ReadingPurpose(ReadingKind.POLL))
             await self._answer_request(port, order)
 
     def _report_identity(self, identity: MeterIdentity) -> None:
@@ -215,7 +216,7 @@ class MeterSupervisor(DeviceSupervisor):
             self._fail_request(order)
             raise
         finally:
-            self._live = self._live and order.purpose != "live"
+            self._live = self._live and order.purpose.kind is not ReadingKind.LIVE
         if self._garbled >= NONSENSE:
             self._post(FaultCleared(self.evse, Fault.METER_IMPLAUSIBLE))
         self._garbled = 0
@@ -234,7 +235,7 @@ class MeterSupervisor(DeviceSupervisor):
             raise error
 
     def _fail_request(self, order: ReadMeter) -> None:
-        self._live = self._live and order.purpose != "live"
+        self._live = self._live and order.purpose.kind is not ReadingKind.LIVE
         self._post(MeterFailed(self.evse, order.purpose))
 
     def fault_for_error(self, error: DeviceError) -> Fault:

@@ -1,0 +1,114 @@
+"""The timers of the domain. Each kind belongs to the block that has a method marked
+``@handles_timer`` for it; a few kinds have two."""
+
+from __future__ import annotations
+
+from enum import StrEnum, auto
+
+from agent.model.fastclass import frozen
+from agent.model.types import STATION, EvseId
+
+
+class TimerKind(StrEnum):
+    """What is due."""
+
+    # the session of an EVSE
+    CONNECTION_TIMEOUT = auto()
+    """The driver has had the time to connect the vehicle."""
+    UNPLUG_BOUNCE = auto()
+    """A vehicle that has left stays away."""
+    STATE_SETTLED = auto()
+    """The charging state is settled; a vehicle has had its time to ask for energy."""
+    END_REGISTER = auto()
+    """The contactor has had the time to open, or the register of the end is read again."""
+    SESSION_RECOVERY = auto()
+    """A session that is resumed has waited long enough for its board."""
+    TRANSACTION_ALIVE = auto()
+    FREE_VENDING_PAUSE = auto()
+    OUTLET_CHOICE = auto()
+    STARTUP_TAPS = auto()
+    RESERVATION_EXPIRY = auto()
+    # boards
+    CONTACTOR_OPENING = auto()
+    STRAY_RELEASE = auto()
+    UNLOCK_RETRY = auto()
+    FAULT_GRACE = auto()
+    """``detail``: the fault."""
+    FAULT_DISAPPEARANCE = auto()
+    """``detail``: the fault."""
+    FAULT_RESET = auto()
+    MAINS_LOSS = auto()
+    """The loss has lasted."""
+    BACKUP_SUPPLY = auto()
+    """The back-up supply is empty."""
+    CHARGING_LIMITS = auto()
+    # readings
+    SAMPLED_READING = auto()
+    SAMPLED_END_READING = auto()
+    ALIGNED_READING = auto()
+    ALIGNED_END_READING = auto()
+    LIVE_READING = auto()
+    REGISTER_SNAPSHOT = auto()
+    # the backend and the station
+    NETWORK_GRACE = auto()
+    """``detail``: the link."""
+    SIGNING_REPEAT = auto()
+    CERTIFICATE_RENEWAL = auto()
+    FIRMWARE_JOB = auto()
+    FIRMWARE_COMMIT = auto()
+    LOG_UPLOAD = auto()
+    STATION_RESET = auto()
+    STORE_RETRY = auto()
+    """Has no owner: any event makes the engine save again."""
+    # the screen and the cost
+    FULL_MINUTE = auto()
+    DRIVER_NOTICE = auto()
+    SESSION_RESULT = auto()
+    COUNTDOWN = auto()
+    PRICE_CHANGE = auto()
+    COST_REFRESH = auto()
+    COST_TRIGGER = auto()
+    # payments
+    WEB_PAYMENT_CODE = auto()
+    WEB_PAYMENT_HOLD = auto()
+    CARD_OFFER = auto()
+    """``evse``: the terminal's."""
+    PAYMENT_CEILING = auto()
+    PAYMENT_AUTHORIZATION = auto()
+    """``detail`` of this one and the following: the payment."""
+    PAYMENT_CANCELLATION = auto()
+    PAYMENT_UNUSED = auto()
+    PAYMENT_SETTLEMENT = auto()
+    PAYMENT_ALARM = auto()
+    PAYMENT_HOLD_SEARCH = auto()
+    PAYMENT_LOST_SESSION = auto()
+    PAYMENT_PRUNING = auto()
+    """Concerns all payments: it has no ``detail``."""
+
+
+SESSION_TIMERS = (
+    TimerKind.CONNECTION_TIMEOUT,
+    TimerKind.UNPLUG_BOUNCE,
+    TimerKind.STATE_SETTLED,
+    TimerKind.END_REGISTER,
+    TimerKind.SESSION_RECOVERY,
+)
+TIMERS_OF_ONE_PAYMENT = (
+    TimerKind.PAYMENT_AUTHORIZATION,
+    TimerKind.PAYMENT_CANCELLATION,
+    TimerKind.PAYMENT_UNUSED,
+    TimerKind.PAYMENT_SETTLEMENT,
+    TimerKind.PAYMENT_ALARM,
+    TimerKind.PAYMENT_HOLD_SEARCH,
+    TimerKind.PAYMENT_LOST_SESSION,
+)
+PAYMENT_TIMERS = (TimerKind.PAYMENT_CEILING, *TIMERS_OF_ONE_PAYMENT, TimerKind.PAYMENT_PRUNING)
+
+
+@frozen
+class Timer:
+    """One timer. A second ``WakeMe`` for an equal one takes the place of the first."""
+
+    kind: TimerKind
+    evse: EvseId = STATION
+    detail: str = ""
