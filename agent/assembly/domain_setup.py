@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from agent import __version__
 from agent.assembly.dialects import backend_and_dialects
 from agent.domain.backend_connection import BackendConfig
-from agent.domain.certificates import CertificateUse
 from agent.domain.collaborators import Collaborators
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.local_time import LocalOffset
@@ -37,7 +36,7 @@ from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, Stati
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
     from agent.domain.payment import PaymentTerms
-    from agent.services.keys.key_store import KeyStore
+    from agent.services.keys.root_counts import RootCounts
 
 
 def initial_settings(file: StationFile) -> Settings:
@@ -306,15 +305,15 @@ def initial_state(
 
 
 def domain_collaborators(
-    file: StationFile, facts: Mapping[str, Any], keys: KeyStore, max_token_length: Callable[[], int]
+    file: StationFile, facts: Mapping[str, Any], roots: RootCounts, max_token_length: Callable[[], int]
 ) -> Collaborators:
     """Return what the domain may ask of the rest of the program."""
     return Collaborators(
         new_id=new_session_id,
         local_offset=wall_clock(file, facts),
         max_token_length=max_token_length,
-        count_trusted_roots=keys.count_trusted_roots,
-        count_csms_roots=lambda: len(keys.trusted_pems(CertificateUse.CSMS_ROOT)),
+        count_trusted_roots=lambda: roots.all_roots,
+        count_csms_roots=lambda: roots.csms_roots,
     )
 
 

@@ -29,7 +29,7 @@ from agent.assembly.files import (
 )
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import station_snapshot
-from agent.domain.events import ClockTrusted, FaultRaised, Started, StopRequested, TimeCame
+from agent.domain.events import ClockTrusted, Event, FaultRaised, Started, StopRequested, TimeCame
 from agent.domain.metrology import identity_from_record
 from agent.domain.orders import Order, ReadMeter, Restart, Send, Shutdown
 from agent.domain.station import assemble_blocks
@@ -47,6 +47,7 @@ from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import MeterSupervisor
 from agent.services.engine import Engine
+from agent.services.keys.root_counts import RootCounts
 from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
 from agent.services.sd_notify import notify_systemd
@@ -95,12 +96,13 @@ class Station:
         )
         self._boot_reason = self._find_boot_reason()
         self._key_store = key_store_of(file)
-        handed_in = domain_collaborators(file, facts, self._key_store, self._max_token_length)
+        self._root_counts = RootCounts(self._key_store)
+        handed_in = domain_collaborators(file, facts, self._root_counts, self._max_token_length)
         self.site = initial_state(file, facts, handed_in, self.clock.rate, self._boot_reason)
         self.engine = Engine(assemble_blocks(self.site), store, self.clock)
         self.engine.restart = self._restart_or_shut_down
         self.mask = LogMask()
-        self.engine.before_event = self.mask.before_event
+        self.engine.before_event = self._prepare_for_event
         self.engine.after_event = self._observe_order
         self.engine.sign_records = record_signing(file, facts)
         self._spoken: dict[str, str] = {}
@@ -118,6 +120,10 @@ class Station:
             self.mask.learn_secret(b.password)
         self.status.asks |= status_socket_queries(self)
         self.status.still = self.engine.hold_still
+
+    def _prepare_for_event(self, event: Event) -> None:
+        self.mask.before_event(event)
+        self._root_counts.before_event(event)
 
     def _socket_path(self) -> Path:
         """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""

@@ -1,4 +1,5 @@
-"""What the domain asks of the rest of the program. Each function answers at once and waits for no device."""
+"""What the domain asks of the rest of the program. Each function answers at once, from memory: it reads no file and
+waits for no device."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ class Collaborators:
     max_token_length: Callable[[], int] = lambda: 36
     """What the version in use can carry."""
     count_trusted_roots: Callable[[], int] = lambda: 0
-    """How many roots are installed, of any use."""
+    """How many roots are trusted, of any use. Known while a request is answered that depends on it
+    (``services/keys/root_counts.py``)."""
     count_csms_roots: Callable[[], int] = lambda: 0
-    """How many roots of central systems can be trusted: installed ones and those of the station file."""
+    """How many roots of central systems are trusted: installed ones and those of the station file. Known
+    while the same requests are answered."""

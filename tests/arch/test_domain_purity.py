@@ -22,6 +22,7 @@ from agent.domain.events import (
     MeterKnown,
     RawMeterReading,
     ReleaseWithdrawn,
+    RequestReceived,
     Started,
     StopWanted,
     TokenAuthorized,
@@ -30,15 +31,17 @@ from agent.domain.events import (
 )
 from agent.domain.functional_block import Blocks
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
-from agent.domain.orders import AuthorizeToken, Order, ReadMeter
+from agent.domain.orders import AuthorizeToken, Order, ReadMeter, Response
+from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.fastclass import field_specs
 from agent.model.types import AuthorizationStatus, MeterIdentity, Moment, Reading, Token, Verdict
 from agent.ports import zone
 from agent.services.store.store import Store
 from agent.station_file.settings import parse_station_file
+from tests.support.certificate_authorities import Authority
 
-STATION = {
+STATION: dict[str, Any] = {
     "station": {"state_dir": "state"},
     "backend": {"url": "ws://127.0.0.1:9"},
     "settings": {"sign_readings": True, "sign_samples": True},
@@ -49,8 +52,8 @@ HANDED_IN = {
     "new_id": "random numbers of the operating system; no file, cannot fail or wait",
     "max_token_length": "a figure of the link's version",
     "local_offset": "arithmetic on a time zone that is in memory; a station with prices has loaded it at the start",
-    "count_trusted_roots": "reads the folder of the roots, when a backend asks for the device model",
-    "count_csms_roots": "reads the folder of the roots, when a backend sets a security profile",
+    "count_trusted_roots": "a figure that the key store has worked out before the request",
+    "count_csms_roots": "a figure that the key store has worked out before the request",
 }
 """Functions that the composition root hands to the domain. A new one does no I/O: it becomes an order otherwise."""
 OUTSIDE = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "tempfile.", "urllib.")
@@ -148,6 +151,29 @@ async def test_a_session_with_signed_records_does_no_io_in_the_domain(tmp_path: 
     assert end.signed is not None
     assert (file.station.state_dir / "ocmf.key").exists()
     assert facts["ocmf"] == {"made": {"number": 2}}, "stored with the message that carries it"
+    assert street.blocks.found == []
+
+
+async def test_roots_are_counted_before_a_request_that_needs_them(tmp_path: Path) -> None:
+    """The domain read the root certificates from the disk, inside the call that answers the request."""
+    root = Authority(tmp_path).root
+    backend = {**STATION["backend"], "ca": str(root), "password": "x" * 16, "security_profile": 1}
+    file = parse_station_file({**STATION, "backend": backend}, tmp_path / "station.toml")
+    store = await Store.open(file.station.state_dir / "agent.db", file.station.store_max_mb)
+    link = file.backends[0].name
+    try:
+        street = Street(Station(file, Options(), store, {}))
+        await street.feed(Started({}), LinkChanged(link, True))
+        root.rename(tmp_path / "elsewhere")
+        await street.feed(RequestReceived(link, "r1", SetVariablesRequest({"security_profile": "2"})))
+        (tmp_path / "elsewhere").rename(root)  # by hand, while the station runs
+        await street.feed(RequestReceived(link, "r2", SetVariablesRequest({"security_profile": "2"})))
+        await street.feed(RequestReceived(link, "r3", DeviceReportRequest()))
+    finally:
+        await store.close()
+    first, second, report = [o for o in street.blocks.ordered if isinstance(o, Response)]
+    assert [first.data, second.data] == [{"security_profile": "Rejected"}, {"security_profile": "Accepted"}]
+    assert report.data["evses"][0]["certificates"] == 1
     assert street.blocks.found == []
 
 

@@ -94,9 +94,9 @@ class KeyStore:
         names = f"{certificate}.pem", f"{certificate}.key"
         return (self._folder / names[0], self._folder / names[1]) if self._names.issuperset(names) else None
 
-    def count_trusted_roots(self) -> int:
-        """Return how many roots are trusted."""
-        return sum(len(self.trusted_pems(use)) for use in CertificateUse)
+    def count_trusted_roots(self) -> dict[CertificateUse, int]:
+        """Return how many roots are trusted for each use. The files are read."""
+        return {use: len(self.trusted_pems(use)) for use in CertificateUse}
 
     def trusted_pems(self, use: CertificateUse) -> list[str]:
         """Return the PEM text of each root that is trusted for this use, installed or of the station file, once."""
