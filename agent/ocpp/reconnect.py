@@ -61,14 +61,12 @@ class Reconnector:
         try:
             transport = await self._open_transport(access)
         except NoConnection as e:
-            half = self._is_retry = (
-                e.negotiation and not self._is_retry
-            )  # the other half is the attempt with the simpler offer
-            if not half:
+            self._is_retry = e.negotiation and not self._is_retry  # with a simpler offer: the same attempt
+            if not self._is_retry:
                 self._hooks.post_event(ConnectFailed(self._backend.name, access, e.trouble, str(e)))
             raise
         self._is_retry = False
-        root = transport.tls_root
+        root = transport.tls_root  # looked at even without a key store: it also keeps the TLS session
         if self._pki:
             self._pki.root_used(self._backend.name, root)
         self._hooks.post_event(Connected(self._backend.name, access))

@@ -54,8 +54,7 @@ def main(version: str, count: int) -> None:
         assert payload is not None
         assert check is not None
         assert check(payload) is None
-        text = rpc.begin_call(f"abc{number:x}", out.action, payload)
-        rpc.abandon_call()
+        text = rpc.encode_call(f"abc{number:x}", out.action, payload)
         assert text.count("measurand") == 9
 
 

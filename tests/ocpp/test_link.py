@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import time
@@ -582,7 +583,6 @@ class AnswersOnce:
     async def send_unanswered(self, id_: str, action: str, payload: Any) -> None: ...
     async def send_response(self, response: Any) -> None: ...
     async def close(self) -> None: ...
-    def abandon_call(self) -> None: ...
     async def is_alive(self) -> bool:
         return True
 
@@ -603,6 +603,36 @@ async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
     assert calling.cancelled()
     assert late[0][0] is row
     assert late[0][1].facts[0].value == {"id": "9"}
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.002], ids=["before", "after"])
+async def test_an_answer_in_the_instant_of_its_time_out_counts(after_s: float) -> None:
+    """In one turn of the event loop the answer is read, and the time-out is over: in either order."""
+    late: list[tuple[Any, ResponseEffects | None]] = []
+    channel = CallChannel(desk(), V16, "ws://x", lambda subject, heard: late.append((subject, heard)), 0.01)
+    wire = AnswersOnce(V16)
+    channel.attach_connection(wire)
+    row, out = OutboxRow(1, "chargy", "s1", started(), 0), V16.message_row(TransactionStarted)
+    assert isinstance(out, Out)
+
+    def read_answer() -> None:
+        wire.answer = TAKEN
+        with contextlib.suppress(StopIteration):
+            channel.receive_message().send(None)  # type: ignore[attr-defined]  # at once, in this turn
+
+    calling = asyncio.create_task(channel.send_call(out, row, {}))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_at(calling_deadline(after_s), read_answer)
+    time.sleep(0.05)  # noqa: ASYNC251  both are due in the next turn
+    heard = (await asyncio.gather(calling, return_exceptions=True))[0]
+    effects = late[0][1] if late else heard
+    assert isinstance(effects, ResponseEffects)
+    assert effects.facts[0].value == {"id": "9"}
+
+
+def calling_deadline(after_s: float) -> float:
+    """An instant just before (0) or after the time-out of a call of 0.01 s that has just begun."""
+    return asyncio.get_running_loop().time() + (0.01 + after_s if after_s else 0.001)
 
 
 async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle() -> None:

@@ -33,7 +33,7 @@ JSON = st.recursive(
 )
 def test_never_raises_and_what_it_says_is_json(data: str | bytes) -> None:
     rpc = Rpc(CODES)
-    rpc.begin_call("id", "Heartbeat", {})
+    rpc.encode_call("id", "Heartbeat", {})
     finding = rpc.receive_frame(data)
     assert isinstance(finding, Called | Answered | Errored | SendNow | Dropped)
     if isinstance(finding, SendNow):
@@ -96,34 +96,20 @@ def test_official_names_of_the_codes() -> None:
     assert json.loads(rpc.encode_error("x", Code.NOT_IMPLEMENTED))[2] == "NotImplemented"
 
 
-def test_one_call_at_a_time() -> None:
+def test_an_answer_belongs_to_the_call_with_its_id_however_late() -> None:
     rpc = Rpc()
-    assert rpc.begin_call("a", "Heartbeat", {}) == '[2,"a","Heartbeat",{}]'
-    with pytest.raises(RuntimeError):
-        rpc.begin_call("b", "Heartbeat", {})
-    assert rpc.receive_frame('[3,"a",{"currentTime":"x"}]') == Answered("a", "Heartbeat", {"currentTime": "x"})
-    rpc.begin_call("b", "Heartbeat", {})
-
-
-def test_a_late_answer_is_an_answer() -> None:
-    rpc = Rpc()
-    rpc.begin_call("a", "StartTransaction", {})
-    rpc.abandon_call()
-    rpc.begin_call("b", "Heartbeat", {})
-    assert rpc.receive_frame('[3,"a",{"transactionId":7}]') == Answered(
-        "a", "StartTransaction", {"transactionId": 7}, True
-    )
-    assert rpc.outstanding_id == "b"
+    assert rpc.encode_call("a", "StartTransaction", {}) == '[2,"a","StartTransaction",{}]'
+    rpc.encode_call("b", "Heartbeat", {})
+    rpc.connection_opened()
+    assert rpc.receive_frame('[3,"a",{"transactionId":7}]') == Answered("a", "StartTransaction", {"transactionId": 7})
     assert rpc.receive_frame('[4,"b","GenericError","no",{}]') == Errored("b", "Heartbeat", "GenericError", "no")
-    assert rpc.outstanding_id is None
+    assert isinstance(rpc.receive_frame('[3,"c",{}]'), Dropped)
 
 
-def test_something_that_is_no_answer_ends_the_call_too() -> None:
+def test_something_that_is_no_answer_counts_as_one() -> None:
     rpc = Rpc()
-    rpc.begin_call("a", "Heartbeat", {})
-    finding = rpc.receive_frame('[3,"a",[]]')
-    assert isinstance(finding, Errored)
-    assert rpc.outstanding_id is None
+    rpc.encode_call("a", "Heartbeat", {})
+    assert isinstance(rpc.receive_frame('[3,"a",[]]'), Errored)
 
 
 def test_messages_of_2_1_exist_where_the_version_has_them() -> None:
@@ -133,7 +119,6 @@ def test_messages_of_2_1_exist_where_the_version_has_them() -> None:
     assert rpc.receive_frame('[5,"x","FormatViolation","no",{}]') == Dropped("unknown message type")
     rpc = Rpc(kinds=frozenset(Kind))
     assert rpc.encode_unanswered("a", "NotifyPeriodicEventStream", {}) == '[6,"a","NotifyPeriodicEventStream",{}]'
-    assert rpc.outstanding_id is None
     said = rpc.receive_frame('[5,"x","FormatViolation","no\\n",{}]')
     assert said == Dropped(r"our response cannot be used there: ['FormatViolation', 'no\n']")
     assert rpc.receive_frame('[6,"x","Heartbeat",{}]') == Dropped("a station takes no SEND")
@@ -156,8 +141,7 @@ def test_the_memory_of_answers_is_small() -> None:
     for n in range(1000):
         rpc.receive_frame(f'[2,"{n}","ClearCache",{{}}]')
         rpc.encode_result(str(n), {})
-        rpc.begin_call(f"o{n}", "Heartbeat", {})
-        rpc.abandon_call()
+        rpc.encode_call(f"o{n}", "Heartbeat", {})
     assert len(rpc._responses) <= 32
     assert len(rpc._sent_actions) <= 64
 

@@ -37,7 +37,6 @@ class ExchangeTransport:
         self._numbers = itertools.count(1)
         self._responses: dict[str, asyncio.Future[str]] = {}
         self._exchanges: set[asyncio.Task[None]] = set()
-        self._outstanding = ""
         self._server: asyncio.Server | None = None
 
     @property
@@ -59,7 +58,6 @@ class ExchangeTransport:
             line = f"{action} {json.dumps(payload)}\n"
         except TypeError as e:
             raise NotExpressibleError(str(e)) from e
-        self._outstanding = id_
         task = asyncio.create_task(self._exchange(id_, action, line))
         self._exchanges.add(task)
         task.add_done_callback(self._exchanges.discard)
@@ -76,19 +74,15 @@ class ExchangeTransport:
             self._end_connection(type(e).__name__)
             return
         self._trace("in", text)
-        is_late = self._outstanding != id_
         kind, _, rest = text.partition(" ")
         if kind == "OK":
-            await self._messages.put((Answered(id_, action, json.loads(rest), is_late), len(text)))
+            await self._messages.put((Answered(id_, action, json.loads(rest)), len(text)))
         else:
             code, _, description = rest.strip().partition(" ")
-            await self._messages.put((Errored(id_, action, code, description, is_late), len(text)))
+            await self._messages.put((Errored(id_, action, code, description), len(text)))
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
         raise NotExpressibleError("every message of this wire is answered")
-
-    def abandon_call(self) -> None:
-        self._outstanding = ""
 
     # --- calls of the backend --------------------------------------------------------------------------------------
 

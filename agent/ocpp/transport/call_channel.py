@@ -12,7 +12,7 @@ import string
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, Out, ResponseEffects, RowContext
@@ -85,6 +85,7 @@ class CallChannel:
         self._ctx, self._late_answer, self._call_timeout_s = ctx, late, call_timeout_s
         prefix = "".join(random.SystemRandom().choices(ID_LETTERS, k=ID_PREFIX_LENGTH))
         self._message_ids = (f"{prefix}{number:x}" for number in itertools.count(1))
+        self._call_id = ""
         self._answer: asyncio.Future[Answered | Errored] | None = None
         self._sent_calls: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
@@ -114,9 +115,8 @@ class CallChannel:
             await self.transport.send_response(response)
 
     def _resolve_answer(self, finding: Answered | Errored) -> None:
-        if not finding.late:
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_result(finding)
+        if finding.id == self._call_id and self._answer is not None and not self._answer.done():
+            self._answer.set_result(finding)
             return
         asked = self._sent_calls.get(finding.id)
         if asked is not None:
@@ -181,21 +181,20 @@ class CallChannel:
             await self.transport.send_unanswered(id_, out.action, payload)
             return ResponseEffects(version=self.dialect.name)
         self._remember_call(id_, out, subject)
-        self._answer = asyncio.get_running_loop().create_future()
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        self._call_id = id_
         await self.transport.send_call(id_, out.action, payload, self._call_timeout_s)
         try:
             async with asyncio.timeout(self._call_timeout_s):
-                finding = await self._answer
+                finding = await answer
         except asyncio.CancelledError:
-            if self._answer.done() and not self._answer.cancelled():  # answered just before the connection ended
-                self._deliver_late_answer(out, subject, self._answer.result())
+            if answer.done() and not answer.cancelled():  # answered just before the connection ended
+                self._deliver_late_answer(out, subject, answer.result())
             raise
         except TimeoutError:
-            self.transport.abandon_call()
-            if self.last_received_s <= began_s and not await self.is_alive():
-                raise ConnectionLost from None
-            self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
-            raise NoAnswer from None
+            if answer.cancelled():
+                await self._call_timed_out(out, began_s)
+            finding = answer.result()  # read in the very instant of the time-out
         self.last_exchange_s = self.last_answer_s = time.monotonic()
         self.refusal_code = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         effects = self._interpret_answer(out, subject, finding)
@@ -204,6 +203,14 @@ class CallChannel:
             if self._ctx.primary:  # a second backend must not move billed times
                 self._ctx.clock.heard_utc(effects.utc_s, self.last_exchange_s - began_s)
         return effects
+
+    async def _call_timed_out(self, out: Out, began_s: float) -> NoReturn:
+        """Raise ``ConnectionLost`` if nothing at all came since the CALL began and nothing comes
+        now, otherwise ``NoAnswer``."""
+        if self.last_received_s <= began_s and not await self.is_alive():
+            raise ConnectionLost from None
+        self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
+        raise NoAnswer from None
 
     def _remember_call(self, id_: str, out: Out, subject: Any) -> None:
         self._sent_calls[id_] = (out, subject)

@@ -43,7 +43,7 @@ class JsonTransport:
 
     async def send_call(self, id_: str, action: str, payload: Mapping[str, Any], timeout_s: float) -> None:
         try:
-            text = self._rpc.begin_call(id_, action, payload)
+            text = self._rpc.encode_call(id_, action, payload)
         except (ValueError, TypeError) as e:
             raise _not_json(e) from e
         await self._send_frame(text)
@@ -54,9 +54,6 @@ class JsonTransport:
         except (ValueError, TypeError) as e:
             raise _not_json(e) from e
         await self._send_frame(text)
-
-    def abandon_call(self) -> None:
-        self._rpc.abandon_call()
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:
         await self._send_frame(response.text if isinstance(response, SendNow) else self._encode_response(response))

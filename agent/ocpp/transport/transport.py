@@ -59,19 +59,15 @@ class Transport(Protocol):
 
     async def send_call(self, id_: str, action: str, payload: Mapping[str, Any], timeout_s: float) -> None:
         """Send a request. Its answer comes from ``receive_message`` with the same ``id_``, or not
-        at all. Return when it is written: do not wait for the answer. One request of ours is
-        outstanding at a time. Raises ``NotExpressibleError`` for a payload that cannot be written;
-        a lost connection is reported by ``receive_message`` alone."""
+        at all; after ``timeout_s`` nothing waits for it any more, but it is still welcome. Return
+        when the request is written: do not wait for the answer. Raises ``NotExpressibleError`` for
+        a payload that cannot be written; a lost connection is reported by ``receive_message``
+        alone."""
         ...
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
         """Send a message that gets no answer (SEND of OCPP 2.1). Raises ``NotExpressibleError``
         likewise, also where this wire has no such messages."""
-        ...
-
-    def abandon_call(self) -> None:
-        """Note that the outstanding request has timed out. Its answer is still welcome: it is
-        received with ``late`` set."""
         ...
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:

@@ -53,12 +53,11 @@ class Called:
 
 @frozen
 class Answered:
-    """The answer to our CALL ``id``. ``late``: it was no longer outstanding."""
+    """The answer to our CALL ``id``."""
 
     id: str
     action: str
     payload: dict[str, Any]
-    late: bool = False
 
 
 @frozen
@@ -69,7 +68,6 @@ class Errored:
     action: str
     code: str
     description: str = ""
-    late: bool = False
 
 
 @frozen

@@ -1,9 +1,9 @@
 """The OCPP-J RPC framework (OCPP 1.6 JSON specification 4; 2.x part 4), sans-I/O: text in, findings
 (``calls.py``) out.
 
-Nothing here raises for anything that the other side may send. One CALL of ours is outstanding at
-a time; the answer to an abandoned one is still reported as an answer. A CALL that is repeated on
-the same connection gets the same text again and is never executed twice."""
+Nothing here raises for anything that the other side may send. An answer is reported as one as
+long as its CALL is remembered, however late it comes. A CALL that is repeated on the same
+connection gets the same text again and is never executed twice."""
 
 from __future__ import annotations
 
@@ -50,12 +50,6 @@ class Kind(IntEnum):
 PLAIN = frozenset({Kind.CALL, Kind.CALLRESULT, Kind.CALLERROR})
 
 
-@mutable
-class _OutstandingCall:
-    id: str
-    action: str
-
-
 def _reject_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
@@ -92,36 +86,22 @@ class Rpc:
     codes: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[Kind] = PLAIN
     dropped: int = 0
-    _outstanding: _OutstandingCall | None = None
     _sent_actions: OrderedDict[str, str] = field(default_factory=OrderedDict)
     _responses: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
     """Id of a CALL of the other side -> a hash of its text, and the response."""
 
     # --- our CALLs -----------------------------------------------------------------------------------------------
 
-    @property
-    def outstanding_id(self) -> str | None:
-        """The id of the outstanding CALL, if there is one."""
-        return self._outstanding.id if self._outstanding else None
-
-    def begin_call(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
-        """Return the text of a CALL, which is outstanding from now on. Raises ``RuntimeError``
-        if another one is."""
-        if self._outstanding is not None:
-            raise RuntimeError(f"CALL {self._outstanding.id} is still outstanding")
+    def encode_call(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
+        """Encode a CALL. Raises ``ValueError`` or ``TypeError`` for what is not JSON."""
         if not 0 < len(id_) <= ID_MAX:
             raise ValueError(f"message id {id_!r} must have 1 to {ID_MAX} characters")
         text = encode_frame([Kind.CALL, id_, action, payload])
-        self._outstanding = _OutstandingCall(id_, action)
         self._sent_actions[id_] = action
         self._sent_actions.move_to_end(id_)
         while len(self._sent_actions) > SENT_KEPT:
             self._sent_actions.popitem(last=False)
         return text
-
-    def abandon_call(self) -> None:
-        """Wait no longer for the outstanding CALL. A late answer is still welcome."""
-        self._outstanding = None
 
     def encode_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
         """Return the text of a SEND. Raises ``ValueError`` if this version has no such message."""
@@ -130,9 +110,7 @@ class Rpc:
         return encode_frame([Kind.SEND, id_, action, payload])
 
     def connection_opened(self) -> None:
-        """Start with a new connection: the outstanding CALL is lost, and the message ids of the
-        other side start again."""
-        self._outstanding = None
+        """Start with a new connection: the message ids of the other side start again."""
         self._responses.clear()
 
     # --- their CALLs ---------------------------------------------------------------------------------------------
@@ -195,7 +173,7 @@ class Rpc:
         action = self._sent_actions.get(id_)
         if kind not in (Kind.CALLRESULT, Kind.CALLERROR) or action is None:
             return self._drop_frame(why)
-        return Errored(id_, action, UNREADABLE, why, self._is_late(id_))
+        return Errored(id_, action, UNREADABLE, why)
 
     def _drop_frame(self, why: str) -> Dropped:
         self.dropped += 1
@@ -227,14 +205,6 @@ class Rpc:
             return SendNow(self.encode_error(id_, Code.FORMAT, "the payload must be an object"))
         return Called(id_, frame[2], payload)
 
-    def _is_late(self, id_: str) -> bool:
-        """Return whether our CALL ``id_`` no longer waits for its answer. If it waits, it is
-        answered now."""
-        if self._outstanding is None or self._outstanding.id != id_:
-            return True
-        self._outstanding = None
-        return False
-
     def _read_response(self, kind: Kind, id_: str, frame: list[Any], text: str) -> Finding:
         """Read an answer. An invalid character becomes a question mark: a transaction id is not
         thrown away for it."""
@@ -243,13 +213,12 @@ class Rpc:
             return self._drop_frame("answer to a message id that was never sent")
         if not is_whole(frame, text):
             frame = replace_surrogates(frame)
-        late = self._is_late(id_)
         if kind is Kind.CALLERROR:
             words = [f if isinstance(f, str) else "" for f in (*frame[2:4], "", "")]
-            return Errored(id_, action, words[0], words[1], late)
+            return Errored(id_, action, words[0], words[1])
         payload = frame[2] if len(frame) == 3 else None
         if len(frame) in (2, 3) and payload is None:
             payload = {}
         if not isinstance(payload, dict):
-            return Errored(id_, action, UNREADABLE, "a CALLRESULT is [3, id, payload]", late)
-        return Answered(id_, action, payload, late)
+            return Errored(id_, action, UNREADABLE, "a CALLRESULT is [3, id, payload]")
+        return Answered(id_, action, payload)
