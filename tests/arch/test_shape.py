@@ -15,7 +15,6 @@ TO_BE_CUT = {
     "agent/domain/blocks/display.py",
     "agent/domain/blocks/payment_settlement.py",
     "agent/domain/blocks/smart_charging.py",
-    "agent/ocpp/outbound/transaction_queue.py",
     "drivers/sim/far_ends.py",
     "drivers/sim/world.py",
 }

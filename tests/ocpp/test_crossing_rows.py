@@ -295,7 +295,7 @@ class Station:
         row = await self.billing.next_row()
         if row is None:
             failed, self.store.fails = self.store.fails == 0 and self.billing.is_pausing, 0
-            self.billing._not_before_s = 0.0
+            self.billing.rows.end_pause()
             return failed
         try:
             await deliver_row(row, self.billing, DIALECTS[self.version], self.wire, self.heard.append)  # type: ignore[arg-type]
@@ -303,7 +303,7 @@ class Station:
             self.connect()
         self.store.fails = 0
         self.dead.update(letter.session for letter in await self.store.list_dead_letters())
-        self.billing._not_before_s = 0.0  # a pause is over
+        self.billing.rows.end_pause()  # a pause is over
         return True
 
     def decoded(self, action: str, payload: dict[str, Any]) -> Any:

@@ -109,7 +109,7 @@ async def _play(steps: list[Any]) -> None:
         if (found := await queues.next_row()) is None:
             return False
         row, queue = found
-        assert queue.queue == row.link
+        assert queue.rows.queue == row.link
         if row.link == readings_of("chargy"):
             assert not queues.transactions.waiting_count or queues.transactions.is_pausing
         try:

@@ -654,7 +654,7 @@ async def test_a_durable_write_is_finished_although_the_line_ends_in_its_middle(
         assert room.outbox.rows == []
         assert room.outbox.transaction_id("chargy", "s1", "1.6") == "42"
         assert len(room.central.of("StartTransaction")) == 1
-        assert room.link._sender.queues.transactions.settled == 1
+        assert room.link._sender.queues.transactions.rows.settled == 1
 
 
 async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
@@ -838,7 +838,7 @@ async def test_flush_does_not_wait_where_nothing_moves(how: str) -> None:
     central = Central(script={"StartTransaction": [REFUSED if how == "refusal" else TAKEN if how == "store" else None]})
     async with linked(central, call_timeout_s=0.1 if how == "silence" else 30.0, reconnect_s=30.0) as room:
         room.outbox.broken = 1 if how == "store" else 0
-        room.link._sender.queues.transactions._store_retry_s = 30.0
+        room.link._sender.queues.transactions.rows._store_retry_s = 30.0
         room.outbox.put(started())
         room.link.queue_changed()
         await until(lambda: central.of("StartTransaction"))

@@ -6,15 +6,54 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from agent.domain.events import Event
-from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, ResponseEffects
-from agent.ocpp.outbound.transaction_queue import TransactionQueue
+from agent.ocpp.dialects.dialect import Dialect, NotExpressible, NotExpressibleError, Out, ResponseEffects
+from agent.ocpp.outbound.queue_rows import QueueRows
+from agent.ocpp.outbound.received_answers import ReceivedAnswers
+from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.transport.call_channel import CallChannel, NoAnswer, action_key
+from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
 T = TypeVar("T")
+_Prepared: TypeAlias = tuple[Out, dict[str, Any], "tuple[ResponseEffects | None] | None"]
+
+
+class DurableQueue(Protocol):
+    """A queue whose rows outlive a connection and a restart: what becomes of a row that was
+    delivered, refused, or not answered."""
+
+    @property
+    def rows(self) -> QueueRows: ...
+    @property
+    def encoder(self) -> RowEncoder: ...
+    @property
+    def answers(self) -> ReceivedAnswers: ...
+    @property
+    def is_pausing(self) -> bool:
+        """Whether nothing may be sent now."""
+        ...
+
+    def due_in_s(self) -> float | None:
+        """Return in how many real seconds the queue may send again; None if it has nothing."""
+        ...
+
+    def connection_opened(self, dialect: Dialect) -> None: ...
+    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]: ...
+    async def next_row(self) -> OutboxRow | None: ...
+    def known_answer(self, row: OutboxRow) -> tuple[ResponseEffects | None] | None: ...
+    async def settle_unsent(self, row: OutboxRow) -> bool: ...
+    async def record_sending(self, row: OutboxRow) -> bool: ...
+    def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]: ...
+    async def row_delivered(self, row: OutboxRow, effects: ResponseEffects) -> bool: ...
+    def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool: ...
+    async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None: ...
+    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None: ...
+    async def move_to_dead_letters(
+        self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False
+    ) -> None: ...
 
 
 def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -38,12 +77,12 @@ async def run_to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def deliver_row(
-    row: OutboxRow, queue: TransactionQueue, dialect: Dialect, channel: CallChannel, post_event: Callable[[Event], None]
+    row: OutboxRow, queue: DurableQueue, dialect: Dialect, channel: CallChannel, post_event: Callable[[Event], None]
 ) -> None:
     """Send one row and settle it. Silence is no attempt, unless the version says so; a refusal
     is one. An answer to an earlier CALL of the same row that arrives now counts as the answer.
     Raises ``ConnectionLost``."""
-    prepared = await run_to_the_end(queue.prepare_row(row, dialect))
+    prepared = await run_to_the_end(_prepare_row(row, queue, dialect))
     if prepared is None:
         return
     out, payload, known = prepared
@@ -56,21 +95,52 @@ async def deliver_row(
     try:
         effects: ResponseEffects | None = known[0] if known else await channel.send_call(out, row, payload)
     except NoAnswer:
-        if earlier := queue.pop_late_answer(row):
+        if earlier := queue.answers.pop_late(row):
             await run_to_the_end(_settle_row(row, earlier, queue, post_event))
         else:
-            await run_to_the_end(queue.row_unanswered(row, dialect.silence_is_attempt, channel.last_answer_s))
+            await run_to_the_end(queue.row_unanswered(row, channel.last_answer_s))
     except NotExpressibleError as e:
         await run_to_the_end(queue.move_to_dead_letters(row, str(e)))
     else:
-        effects = effects or queue.pop_late_answer(row)
+        effects = effects or queue.answers.pop_late(row)
         await run_to_the_end(_settle_row(row, effects, queue, post_event, "" if known else channel.refusal_code))
+
+
+async def _prepare_row(row: OutboxRow, queue: DurableQueue, dialect: Dialect) -> _Prepared | None:
+    """Return the row's dialect row and payload; None if the row is settled and needs no sending.
+    The third part is an answer that is already known: then only the store is behind."""
+    known = queue.known_answer(row)
+    out = dialect.message_row(type(row.message))
+    if isinstance(out, Out):
+        out = out.row_for(row.message)
+        if known:
+            return out, {}, known
+    if await queue.settle_unsent(row):
+        return None
+    if isinstance(out, NotExpressible):
+        await queue.row_delivered(row, ResponseEffects())
+        return None
+    if out is None:
+        await queue.move_to_dead_letters(row, "unreadable record")
+        return None
+    try:
+        payload = queue.encoder.encode_row(row, out, dialect)
+    except NotExpressibleError as e:
+        await queue.move_to_dead_letters(row, str(e), elsewhere=e.elsewhere)
+        return None
+    except NoTime as e:
+        queue.rows.wait_for_clock(row, str(e))
+        return None
+    if payload is None:
+        await queue.row_delivered(row, ResponseEffects())
+        return None
+    return out, payload, None
 
 
 async def _settle_row(
     row: OutboxRow,
     effects: ResponseEffects | None,
-    queue: TransactionQueue,
+    queue: DurableQueue,
     post_event: Callable[[Event], None],
     refusal: str = "",
 ) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, ResponseEffects, RowContext
-from agent.ocpp.outbound.notification_queue import MeterValueQueue, NotificationQueue
+from agent.ocpp.outbound.delivery import DurableQueue
+from agent.ocpp.outbound.notification_queue import meter_value_queue, notification_queue
 from agent.ocpp.outbound.transaction_queue import TransactionQueue
 from agent.ports.store import OutboxRow
 
@@ -18,14 +19,14 @@ from agent.ports.store import OutboxRow
 class DurableQueues:
     def __init__(self, ctx: RowContext, store_retry_s: float) -> None:
         self.transactions = TransactionQueue(ctx, store_retry_s)
-        self.notifications = NotificationQueue(ctx, store_retry_s)
-        self.meter_values = MeterValueQueue(ctx, store_retry_s)
-        self._turns: deque[TransactionQueue] = deque((self.notifications, self.transactions))
+        self.notifications = notification_queue(ctx, store_retry_s)
+        self.meter_values = meter_value_queue(ctx, store_retry_s)
+        self._turns: deque[DurableQueue] = deque((self.notifications, self.transactions))
 
-    def __iter__(self) -> Iterator[TransactionQueue]:
+    def __iter__(self) -> Iterator[DurableQueue]:
         return iter((*self._turns, self.meter_values))
 
-    async def next_row(self) -> tuple[OutboxRow, TransactionQueue] | None:
+    async def next_row(self) -> tuple[OutboxRow, DurableQueue] | None:
         """Return the next row to send and its queue. The other queue has the next turn."""
         for queue in tuple(self):
             if row := await queue.next_row():
@@ -37,7 +38,7 @@ class DurableQueues:
 
     def take_late_answer(self, row: OutboxRow, effects: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer to a CALL that has timed out."""
-        return next(queue for queue in self if queue.queue == row.link).take_late_answer(row.seq, effects)
+        return next(queue for queue in self if queue.rows.queue == row.link).take_late_answer(row.seq, effects)
 
     def connection_opened(self, dialect: Dialect) -> None:
         for queue in self:
@@ -46,7 +47,7 @@ class DurableQueues:
     @property
     def has_sendable_row(self) -> bool:
         """Whether a row waits that may be sent now."""
-        return any(queue.waiting_count and not queue.is_pausing for queue in self)
+        return any(queue.rows.waiting_count and not queue.is_pausing for queue in self)
 
     def dues_s(self) -> list[float]:
         """Return for each queue with rows in how many real seconds it may send again."""

@@ -11,7 +11,9 @@ import time
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, ResponseEffects, RowContext
-from agent.ocpp.outbound.transaction_queue import FETCH, TransactionQueue
+from agent.ocpp.outbound.queue_rows import FETCH, QueueRows
+from agent.ocpp.outbound.received_answers import ReceivedAnswers
+from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.transport.backoff import growing_pause_s
 from agent.ports.store import NOTES_MAX, OutboxRow, notes_of, readings_of
 
@@ -22,85 +24,124 @@ NOTICE_RETRY_S = 60.0
 """Domain seconds until an unanswered notification is sent again, times its attempts."""
 
 
-class UnbilledQueue(TransactionQueue):
+class NotificationQueue:
     """A durable queue of messages that are not billed. ``_kind_rests``: until when (monotonic
     seconds) the messages of a class are not sent."""
 
-    def __init__(self, ctx: RowContext, store_retry_s: float, queue: str) -> None:
-        super().__init__(ctx, store_retry_s, queue)
+    def __init__(self, ctx: RowContext, queue: str, store_retry_s: float) -> None:
+        self._ctx = ctx
+        self.rows = QueueRows(ctx, queue, store_retry_s)
+        self.encoder = RowEncoder(ctx)
+        self.answers = ReceivedAnswers()
         self._kind_rests: dict[type, float] = {}
 
-    def is_billed(self, row: OutboxRow) -> bool:
+    def connection_opened(self, dialect: Dialect) -> None:
+        self.rows.fetched.clear()
+        self._kind_rests.clear()
+
+    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
+        """Take an answer that arrived after its time-out. It counts as an answer."""
+        self._kind_rests.clear()  # the backend answers again
+        self.answers.add_late(seq, effects)
+        if effects and self.encoder.is_latest(seq):
+            self.rows.end_pause()
+        return ()
+
+    # --- order of the rows ---------------------------------------------------------------------------------------
+
+    @property
+    def is_pausing(self) -> bool:
+        return self.rows.is_pausing or self._first_due_s() > time.monotonic()
+
+    def due_in_s(self) -> float | None:
+        if not self.rows.waiting_count:
+            return None
+        return max(self.rows.pause_left_s, self._first_due_s() - time.monotonic())
+
+    def _first_due_s(self) -> float:
+        """Return when the first waiting row may be sent, as far as the resting kinds matter."""
+        if not self._kind_rests or not self._all_kinds_fetched:
+            return 0.0
+        return min((self._kind_rests.get(type(row.message), 0.0) for row in self.rows.fetched), default=0.0)
+
+    async def next_row(self) -> OutboxRow | None:
+        """Return the oldest row whose kind does not rest."""
+        if not self.rows.waiting_count or self.rows.is_pausing:
+            return None
+        if not self.rows.fetched or (self._first_ready_row() is None and not self._all_kinds_fetched):
+            await self.rows.fetch_rows(NOTES_MAX if self._kind_rests else FETCH)
+        return self._first_ready_row()
+
+    @property
+    def _all_kinds_fetched(self) -> bool:
+        """Whether the fetched rows include every kind that waits."""
+        return len(self.rows.fetched) >= min(self.rows.waiting_count, NOTES_MAX)
+
+    def _first_ready_row(self) -> OutboxRow | None:
+        now_s = time.monotonic()
+        return next((r for r in self.rows.fetched if self._kind_rests.get(type(r.message), 0.0) <= now_s), None)
+
+    # --- delivery ------------------------------------------------------------------------------------------------
+
+    def known_answer(self, row: OutboxRow) -> tuple[ResponseEffects | None] | None:
+        """Return the answer to a row that need not be sent again (``ReceivedAnswers``)."""
+        return self.answers.known_answer(row)
+
+    async def settle_unsent(self, row: OutboxRow) -> bool:
+        """Return whether the row must not be sent now: every row may be sent."""
         return False
 
-    async def row_unanswered(self, row: OutboxRow, counts: bool, answered_s: float) -> None:
+    async def record_sending(self, row: OutboxRow) -> bool:
+        """Return whether the row may be sent: a message that arrives twice does no harm."""
+        return True
+
+    def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
+        """Return the events to report to the domain."""
+        return list(effects.events)
+
+    async def row_delivered(self, row: OutboxRow, effects: ResponseEffects) -> bool:
+        """Remove the row from the queue. Return False if the store did not accept that: the row
+        comes again, but is not sent again."""
+        self.answers.keep_unstored(row, effects)
+        if not await self.rows.try_store(self._ctx.outbox.remove_delivered(row, effects.facts)):
+            return False
+        self.answers.answer_stored(row)
+        self.rows.forget_rows(row)
+        self.encoder.forget_payload()
+        self.answers.discard_late(row.seq)
+        return True
+
+    def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:
+        """Return whether a refused message is sent again: a backend that refuses it has it."""
+        return False
+
+    async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
+        await self.row_delivered(row, ResponseEffects())
+
+    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None:
+        """Let the messages of this kind rest. After a few attempts this one is given up."""
         attempts = row.attempts + 1
         if attempts >= NOTICE_ATTEMPTS:
             await self.move_to_dead_letters(row, f"no answer to {attempts} CALLs")
-        elif await self._try_store(self._ctx.outbox.count_attempt(row)):
-            self._rows.clear()
+        elif await self.rows.try_store(self._ctx.outbox.count_attempt(row)):
+            self.rows.fetched.clear()
             pause_s = growing_pause_s(NOTICE_RETRY_S, attempts) / self._ctx.clock.rate
             self._kind_rests[type(row.message)] = time.monotonic() + pause_s
 
     async def move_to_dead_letters(
         self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False
     ) -> None:
+        """Give up the row. It is not kept: without it no bill is wrong."""
         kind = type(row.message).__name__
         log.warning("%s: a %s is given up: %s", self._ctx.link, kind, ascii(reason)[1:-1][:200])
         await self.row_delivered(row, ResponseEffects())
 
-    def connection_opened(self, dialect: Dialect) -> None:
-        super().connection_opened(dialect)
-        self._kind_rests.clear()
 
-    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
-        self._kind_rests.clear()  # the backend answers again
-        return super().take_late_answer(seq, effects)
-
-    # --- order of the rows --------------------------------------------------------------------------------------
-
-    @property
-    def is_pausing(self) -> bool:
-        return super().is_pausing or self._first_due_s() > time.monotonic()
-
-    def due_in_s(self) -> float | None:
-        if not self.waiting_count:
-            return None
-        return max(0.0, self._not_before_s - time.monotonic(), self._first_due_s() - time.monotonic())
-
-    def _first_due_s(self) -> float:
-        """Return when the first waiting row may be sent, as far as the resting kinds matter."""
-        if not self._kind_rests or not self._all_kinds_fetched:
-            return 0.0
-        return min((self._kind_rests.get(type(row.message), 0.0) for row in self._rows), default=0.0)
-
-    async def next_row(self) -> OutboxRow | None:
-        """Return the oldest row whose kind does not rest."""
-        if not self.waiting_count or super().is_pausing:
-            return None
-        if not self._rows or (self._first_ready_row() is None and not self._all_kinds_fetched):
-            await self._fetch_rows(NOTES_MAX if self._kind_rests else FETCH)
-        return self._first_ready_row()
-
-    @property
-    def _all_kinds_fetched(self) -> bool:
-        """Whether the fetched rows include every kind that waits."""
-        return len(self._rows) >= min(self.waiting_count, NOTES_MAX)
-
-    def _first_ready_row(self) -> OutboxRow | None:
-        now_s = time.monotonic()
-        return next((r for r in self._rows if self._kind_rests.get(type(r.message), 0.0) <= now_s), None)
+def notification_queue(ctx: RowContext, store_retry_s: float) -> NotificationQueue:
+    """Make the queue of security events and of the statuses of firmware and log files."""
+    return NotificationQueue(ctx, notes_of(ctx.link), store_retry_s)
 
 
-class NotificationQueue(UnbilledQueue):
-    """Security events and the statuses of firmware and log files."""
-
-    def __init__(self, ctx: RowContext, store_retry_s: float = 5.0) -> None:
-        super().__init__(ctx, store_retry_s, notes_of(ctx.link))
-
-
-class MeterValueQueue(UnbilledQueue):
-    """Meter values outside a transaction."""
-
-    def __init__(self, ctx: RowContext, store_retry_s: float = 5.0) -> None:
-        super().__init__(ctx, store_retry_s, readings_of(ctx.link))
+def meter_value_queue(ctx: RowContext, store_retry_s: float) -> NotificationQueue:
+    """Make the queue of meter values outside a transaction."""
+    return NotificationQueue(ctx, readings_of(ctx.link), store_retry_s)

@@ -10,7 +10,7 @@ from typing import Any
 from agent.domain.events import Event, TransactionAcknowledged
 from agent.domain.messages import TransactionEnded
 from agent.domain.serialization import UnreadableRecord, load_record
-from agent.model.fastclass import replace
+from agent.model.fastclass import frozen, replace
 from agent.model.types import AuthorizationStatus
 from agent.ocpp.dialects.dialect import ResponseEffects, RowContext
 from agent.ocpp.outbound.transaction_openings import (
@@ -26,6 +26,15 @@ from agent.ports.store import OutboxRow, Put
 log = logging.getLogger("agent.ocpp")
 
 NOTHING = TransactionRecord()
+
+
+@frozen
+class VersionInUse:
+    """What the queue of billed messages must know of the version of the connection."""
+
+    name: str = ""
+    backend_assigns_ids: bool = True
+    silence_is_attempt: bool = False
 
 
 class VersionHandover:

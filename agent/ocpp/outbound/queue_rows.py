@@ -1,0 +1,102 @@
+"""The rows of one durable queue of the store, read a few at a time. A queue pauses after a failure of
+the store, and until a message may be sent again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable
+
+from agent.ocpp.dialects.dialect import RowContext
+from agent.ports.store import OutboxRow, StoreError
+
+log = logging.getLogger("agent.ocpp")
+
+FETCH = 10
+LEAST_PAUSE_S = 60.0
+"""Domain seconds before a row that must not become a dead letter is sent again, whatever
+TransactionMessageRetryInterval says."""
+
+
+class QueueRows:
+    """``queue``: its name in the store. ``fetched``: the oldest rows, as far as they are read.
+    ``settled``: how many rows have left the queue so far."""
+
+    def __init__(self, ctx: RowContext, queue: str, store_retry_s: float) -> None:
+        self.queue, self.settled = queue, 0
+        self.fetched: deque[OutboxRow] = deque()
+        self._ctx, self._store_retry_s = ctx, store_retry_s
+        self._not_before_s = 0.0
+        self._logged_row = 0
+        self._paused_for = ""
+
+    @property
+    def waiting_count(self) -> int:
+        return self._ctx.outbox.queued_count(self.queue)
+
+    async def fetch_rows(self, count: int = FETCH) -> None:
+        """Read the oldest rows. The queue pauses if the store returns none."""
+        try:
+            self.fetched = deque(await self._ctx.outbox.oldest_rows(self.queue, count))
+        except StoreError as e:
+            self.pause_for_store(str(e))
+            return
+        if self.fetched:
+            self._paused_for = ""
+        else:
+            self.pause_for_store("the store counts waiting rows, but returns none")
+
+    def forget_rows(self, row: OutboxRow, count: int = 1) -> None:
+        """Note that rows have left the queue; this row is the first of them."""
+        self.settled += count
+        if count == 1:
+            self.fetched = deque(r for r in self.fetched if r.seq != row.seq)
+        else:
+            self.fetched.clear()
+
+    # --- pauses --------------------------------------------------------------------------------------------------
+
+    @property
+    def is_pausing(self) -> bool:
+        return self.pause_left_s > 0.0
+
+    @property
+    def pause_left_s(self) -> float:
+        """How many real seconds nothing is sent from now on."""
+        return max(0.0, self._not_before_s - time.monotonic())
+
+    def pause_sending(self, pause_s: float) -> None:
+        """Send nothing for this time (domain seconds)."""
+        self._not_before_s = time.monotonic() + pause_s / self._ctx.clock.rate
+
+    def end_pause(self) -> None:
+        self._not_before_s = 0.0
+
+    async def try_store(self, write: Awaitable[None]) -> bool:
+        """Return whether the store has accepted the write. The queue pauses if it has not."""
+        try:
+            await write
+        except StoreError as e:
+            self.pause_for_store(str(e))
+            return False
+        return True
+
+    def pause_for_store(self, why: str) -> None:
+        if why != self._paused_for:  # log it once: a disk may stay read-only for days
+            log.error("%s: the store does not accept the state of the queue: %s", self._ctx.link, why)
+            self._paused_for = why
+        self._not_before_s = time.monotonic() + self._store_retry_s
+        self.fetched.clear()
+
+    def wait_for_clock(self, row: OutboxRow, why: str) -> None:
+        """Pause because the time of this row cannot be written. That is not the record's fault:
+        the clock may be set later."""
+        self.log_row_once(row, f"waits: its time cannot be written now ({why})")
+        self.pause_sending(LEAST_PAUSE_S)
+
+    def log_row_once(self, row: OutboxRow, what: str) -> None:
+        if self._logged_row != row.seq:
+            self._logged_row = row.seq
+            kind = type(row.message).__name__
+            log.error("%s: %s of session %s %s", self._ctx.link, kind, row.session, ascii(what)[1:-1][:200])
