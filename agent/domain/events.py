@@ -1,4 +1,7 @@
-"""Facts that reach the domain, in the past participle. Every event comes with a ``Moment``; none carries a clock."""
+"""Define the events that reach the domain. Their names are past participles: each is a fact.
+
+Every event comes with a ``Moment``. No event carries a clock.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,15 @@ class Event:
 
 @frozen
 class Started(Event):
-    """The agent came up; ``remembered`` is the store: kind -> key -> value, as the ``Persist`` orders wrote it."""
+    """The agent has started."""
 
     remembered: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """The facts in the store: kind -> key -> value, as the ``Persist`` orders wrote them."""
 
 
 @frozen
 class StopRequested(Event):
-    """SIGTERM: withdraw release, keep the sessions for resume."""
+    """SIGTERM came: release is to be withdrawn, and the sessions are to be kept for the resume."""
 
 
 @frozen
@@ -62,23 +66,24 @@ class TimeCame(Event):
 
 @frozen
 class StoreFailed(Event):
-    """What had to be on disk is not: nothing new may start. ``StoreRecovered`` takes it back."""
+    """The disk has refused what had to be stored: nothing new may start until ``StoreRecovered``."""
 
     reason: str = ""
 
 
 @frozen
 class StoreLost(Event):
-    """The store has less in it than its last commit left: ``reason``. The sessions ``ended`` are open in it and have
-    ended since, with this register (Wh; 0: unknown): what the meter shows now is not theirs."""
+    """The store contains less than its last commit left in it."""
 
     reason: str
     ended: Mapping[str, int] = field(default_factory=dict)
+    """Sessions that are open in the store and have ended since: id -> register of the end in Wh (0: unknown). What the
+    meter shows now does not belong to them."""
 
 
 @frozen
 class StoreRecovered(Event):
-    pass
+    """The disk has taken everything that waited."""
 
 
 # --- the street side -----------------------------------------------------------------------------------------------
@@ -86,12 +91,14 @@ class StoreRecovered(Event):
 
 @frozen
 class EvseEvent(Event):
+    """Something has happened at one EVSE."""
+
     evse: EvseId
 
 
 @frozen
 class BoardOpened(EvseEvent):
-    """First picture after the board was (re)opened. Release is off now, whatever it was."""
+    """A board was opened, or opened again, and reported its first state. Release is off now, whatever it was."""
 
     state: EvseState
     traits: EvseTraits
@@ -99,7 +106,7 @@ class BoardOpened(EvseEvent):
 
 @frozen
 class BoardChanged(EvseEvent):
-    """A picture that differs from the last; ``blocks/board_state.py`` makes the single facts below of it."""
+    """A board reported a state that differs from the last one. ``blocks/board_state.py`` derives the events below."""
 
     state: EvseState
 
@@ -111,54 +118,55 @@ class CablePlugged(EvseEvent):
 
 @frozen
 class CableRemoved(EvseEvent):
-    pass
+    """The socket is empty (or no vehicle is on the fixed cable)."""
 
 
 @frozen
 class VehicleConnected(EvseEvent):
-    """Pilot left A: a vehicle is on the cable."""
+    """The pilot has left state A: a vehicle is on the cable."""
 
 
 @frozen
 class VehicleLeft(EvseEvent):
-    """Pilot is A again; the cable may still be in the socket."""
+    """The pilot is in state A again. The cable may still be in the socket."""
 
 
 @frozen
 class VehicleReady(EvseEvent):
-    """Pilot C or D: asks for energy."""
+    """The pilot is in state C or D: the vehicle asks for energy."""
 
 
 @frozen
 class VehiclePaused(EvseEvent):
-    """Pilot back to B."""
+    """The pilot is back in state B: the vehicle asks for no energy."""
 
 
 @frozen
 class ContactorClosed(EvseEvent):
-    pass
+    """The board has closed its contactor."""
 
 
 @frozen
 class ContactorOpened(EvseEvent):
-    pass
+    """The board has opened its contactor."""
 
 
 @frozen
 class ReleaseWithdrawn(EvseEvent):
-    """The board was read after it has acknowledged the withdrawal: it shows neither release nor a closed contactor."""
+    """The board has confirmed a withdrawal: it was read after it had acknowledged it, and shows neither release nor a
+    closed contactor."""
 
 
 @frozen
 class OfferChanged(EvseEvent):
-    """The board signals (or no longer signals) to the vehicle that it may draw current."""
+    """The board has begun, or ceased, to signal to the vehicle that it may draw current."""
 
     on: bool
 
 
 @frozen
 class UnlockTried(EvseEvent):
-    """Outcome of an ``Unlock`` order. ``request`` is that order's."""
+    """The outcome of an ``Unlock`` order with this ``request``."""
 
     request: str
     freed: bool
@@ -166,12 +174,14 @@ class UnlockTried(EvseEvent):
 
 @frozen
 class FaultRaised(EvseEvent):
+    """A fault has begun."""
+
     fault: Fault
 
 
 @frozen
 class FaultGone(EvseEvent):
-    """The board does not show it any more (``FaultCleared``: it is over)."""
+    """The board does not show the fault any more. The fault is over with ``FaultCleared``."""
 
     fault: Fault
 
@@ -183,24 +193,29 @@ class FaultsAcknowledged(EvseEvent):
 
 @frozen
 class FaultCleared(EvseEvent):
+    """A fault is over."""
+
     fault: Fault
 
 
 @frozen
 class BayChanged(EvseEvent):
+    """The sensor of the parking bay has changed."""
+
     occupied: bool
 
 
 @frozen
 class MeterKnown(EvseEvent):
-    """A meter was opened, or says that it is another one than a moment ago."""
+    """A meter was opened, or reports another identity than a moment ago."""
 
     identity: MeterIdentity
 
 
 @frozen
 class RawMeterReading(EvseEvent):
-    """A driver's answer to ``ReadMeter``; ``blocks/metrology.py`` makes ``MeterRead`` or ``MeterFailed`` of it."""
+    """The driver of a meter has answered ``ReadMeter``. ``blocks/metrology.py`` makes ``MeterRead`` or ``MeterFailed``
+    of it."""
 
     purpose: ReadingPurpose
     reading: Reading
@@ -208,7 +223,7 @@ class RawMeterReading(EvseEvent):
 
 @frozen
 class MeterRead(EvseEvent):
-    """Answer to ``ReadMeter`` that may be billed; ``purpose`` is that order's."""
+    """A reading answers ``ReadMeter`` with the same ``purpose``. It may be billed."""
 
     purpose: ReadingPurpose
     reading: Reading
@@ -216,35 +231,39 @@ class MeterRead(EvseEvent):
 
 @frozen
 class MeterFailed(EvseEvent):
-    """No trustworthy reading could be had for this purpose."""
+    """There is no trustworthy reading for this purpose."""
 
     purpose: ReadingPurpose
 
 
 @frozen
 class CardPresented(Event):
-    """``evse`` 0: at a reader that serves the whole station. ``token`` None: a card that says nothing (``reason``)."""
+    """A card was held to a reader."""
 
     evse: EvseId
+    """0: the reader serves the whole station."""
     token: Token | None
+    """None: the card has no readable identifier (``reason``)."""
     reason: str = ""
 
 
 @frozen
 class ButtonPressed(Event):
+    """A person has pressed this button."""
+
     name: str
 
 
 @frozen
 class ButtonsKnown(Event):
-    """Buttons were opened; these are there."""
+    """The device with the buttons was opened. It has these."""
 
     names: tuple[str, ...]
 
 
 @frozen
 class SupplyChanged(Event):
-    """The power-fail input was read for the first time, or says something else than before."""
+    """The power-fail input was read for the first time, or shows something else than before."""
 
     supply: Supply
 
@@ -254,7 +273,7 @@ class SupplyChanged(Event):
 
 @frozen
 class LinkChanged(Event):
-    """``up``: connected and BootNotification accepted."""
+    """A link came up or went down. It is up when it is connected and BootNotification was accepted."""
 
     link: str
     up: bool
@@ -262,7 +281,7 @@ class LinkChanged(Event):
 
 @frozen
 class Connected(Event):
-    """A WebSocket was agreed with this access; the boot comes later."""
+    """A WebSocket was opened with this connection profile. BootNotification comes later."""
 
     link: str
     access: ConnectionProfile
@@ -270,7 +289,7 @@ class Connected(Event):
 
 @frozen
 class ConnectFailed(Event):
-    """An attempt with this access failed. ``info``: one line for a technician, without secrets."""
+    """An attempt to connect with this profile failed. ``info`` is one line for a technician, without secrets."""
 
     link: str
     access: ConnectionProfile
@@ -280,8 +299,10 @@ class ConnectFailed(Event):
 
 @frozen
 class CertificateReady(Event):
-    """A client certificate and its key are on disk for this link, which shall try them. ``certificate``: what
-    ``PkiPort.client`` calls them."""
+    """A client certificate and its key are on disk for this link, which is to try them.
+
+    ``certificate``: their name in ``PkiPort.client_certificate``.
+    """
 
     link: str
     certificate: str
@@ -289,24 +310,27 @@ class CertificateReady(Event):
 
 @frozen
 class ClockTrusted(Event):
-    """UTC is known from now on (or was corrected)."""
+    """UTC is known from now on, or was corrected."""
 
 
 @frozen
 class TokenAuthorized(Event):
-    """Answer to ``AuthorizeToken``. ``verdict`` None: the backend could not be asked (offline,
-    time-out, error). ``remembered`` False: the answer was malformed, and is no word for the next
-    time."""
+    """Answer to ``AuthorizeToken``."""
 
     request: str
     token: Token
     verdict: Verdict | None
+    """None: the backend could not be asked (offline, time-out, error)."""
     remembered: bool = True
+    """False: the answer was malformed, so that it must not be used the next time."""
 
 
 @frozen
 class TransactionAcknowledged(Event):
-    """The backend has answered a transaction's start or end. ``verdict`` None: it said nothing of the token."""
+    """The backend has answered the start or the end of a transaction.
+
+    ``verdict`` None: the answer contains no decision about the token.
+    """
 
     link: str
     session: str
@@ -316,7 +340,7 @@ class TransactionAcknowledged(Event):
 
 @frozen
 class CostReceived(Event):
-    """An answer of the backend brought what this session costs by now, or in the end (totalCost of 2.x)."""
+    """An answer of the backend brought the cost of this session so far, or at its end (totalCost of 2.x)."""
 
     link: str
     session: str
@@ -325,8 +349,10 @@ class CostReceived(Event):
 
 @frozen
 class DriverMessageReceived(Event):
-    """An answer of the backend brought the price as the driver of this session, or with this token, is to read it
-    (personalMessage, updatedPersonalMessage of 2.x)."""
+    """An answer of the backend brought the price in words for the driver of this session, or with this token.
+
+    These are personalMessage and updatedPersonalMessage of 2.x.
+    """
 
     link: str
     texts: tuple[MessageContent, ...]
@@ -336,7 +362,7 @@ class DriverMessageReceived(Event):
 
 @frozen
 class RequestReceived(Event):
-    """The backend wants something; exactly one ``Response`` with this ``request`` follows."""
+    """The backend has sent a request. Exactly one ``Response`` with this ``request`` follows."""
 
     link: str
     request: str
@@ -355,50 +381,60 @@ class FileEvent(Event):
 
 @frozen
 class SignerJudged(FileEvent):
+    """The certificate that firmware is signed with was checked."""
+
     accepted: bool
 
 
 @frozen
 class FirmwareFetched(FileEvent):
+    """The firmware was fetched, or could not be."""
+
     ok: bool
 
 
 @frozen
 class FirmwareChecked(FileEvent):
+    """The signature of the firmware was checked."""
+
     ok: bool
 
 
 class InstallOutcome(StrEnum):
-    """How an installation went. ``REBOOT``: it is in the other slot, and the board has to be
-    booted. ``UNFIT``: the file is no firmware for this board. ``NO_UPDATER``: no updater is
-    composed, or it cannot be reached."""
+    """How an installation ended."""
 
     DONE = "done"
     REBOOT = "reboot"
+    """The firmware is in the other slot, and the board has to be booted."""
     FAILED = "failed"
     UNFIT = "unfit"
+    """The file is no firmware for this board."""
     NO_UPDATER = "nobody"
+    """No updater is configured, or it cannot be reached."""
 
 
 @frozen
 class FirmwareInstalled(FileEvent):
+    """An installation has ended."""
+
     outcome: InstallOutcome
 
 
 @frozen
 class FirmwareBooted(Event):
-    """The updater was opened. ``pending``: what runs was booted for the first time and waits for
-    ``CommitFirmware``; ``fell_back``: the last installation did not come up, the old one runs. ``version``: what the
-    updater calls what runs, "" if it does not say."""
+    """The updater was opened and has reported which firmware runs."""
 
     pending: bool = False
+    """The firmware was booted for the first time and waits for ``CommitFirmware``."""
     fell_back: bool = False
+    """The firmware that was installed last did not come up: the old one runs."""
     version: str = ""
+    """The version that the updater reports, "" if it reports none."""
 
 
 @frozen
 class LogSent(FileEvent):
-    """``status``: UploadLogStatusEnumType of 2.x; ``Uploaded`` is success."""
+    """A log was sent, or could not be. ``status``: UploadLogStatusEnumType of 2.x; ``Uploaded`` is success."""
 
     status: str
 
@@ -408,18 +444,18 @@ class LogSent(FileEvent):
 
 @frozen
 class TokenAccepted(EvseEvent):
-    """A driver may charge here. ``movable``: the driver has not chosen the outlet; the first cable
-    decides."""
+    """A driver may charge here."""
 
     token: Token
     verdict: Verdict | None
     remote_id: str = ""
     movable: bool = False
+    """The driver has not chosen the outlet: the first cable decides."""
     offline: bool = False
     profile: Profile | None = None
     """The TxProfile that a remote start brought."""
     wait_s: float | None = None
-    """How long the right waits for a vehicle, if not as long as others."""
+    """How long the authorization waits for a vehicle. None: as long as others."""
     judged_by: Judge = Judge.NOBODY
     tariff: Tariff | None = None
     """The tariff agreed with a driver who pays without a contract."""
@@ -427,36 +463,37 @@ class TokenAccepted(EvseEvent):
 
 @frozen
 class StopWanted(EvseEvent):
-    """A person with the right to do so, or a rule, wants the running session ended. ``note``
-    distinguishes what 2.1's words do not (soft/hard)."""
+    """A person with the right to do so, or a rule, wants the running session to end."""
 
     reason: str
     trigger: str
     token: Token | None = None
     note: str = ""
+    """Distinguishes what the words of OCPP 2.1 do not distinguish (soft, hard)."""
 
 
 @frozen
 class LimitChanged(EvseEvent):
-    """What this EVSE may offer is another current now (``EvseRecord.charging_limit``)."""
+    """The current that this EVSE may offer has changed (``EvseRecord.charging_limit``)."""
 
 
 @frozen
 class VehicleSessionUsed(EvseEvent):
-    """The vehicle has had its one session, and takes no other one before it is plugged in again.
-    ``by_itself``: neither we nor the board ended it."""
+    """The vehicle has had its one session. It gets no other one before it is plugged in again."""
 
     by_itself: bool = True
+    """Neither the agent nor the board ended the session."""
 
 
 @frozen
 class ReleaseRefused(EvseEvent):
-    """The board was asked often enough and does not give it."""
+    """The board does not give release, although it was ordered often enough."""
 
 
 @frozen
 class AuthorizationDropped(EvseEvent):
-    """The right to charge is gone before anything started. ``why``: a detail key of the refused/finished screens."""
+    """An authorization has ended before a session began. ``why`` is a detail key of the screens ``refused`` and
+    ``finished``."""
 
     why: str
     reason: str = "Other"
@@ -488,41 +525,47 @@ class TransactionClosed(EvseEvent):
 
 @frozen
 class SessionOpened(EvseEvent):
+    """A session has begun."""
+
     session: str
     trigger: str
 
 
 @frozen
 class SessionClosed(EvseEvent):
-    """``end_wh``: the register that is billed; ``at``: when it was ended. ``token``, ``group``: of the card that began
-    it; None: there is no card that a reader could see."""
+    """A session has ended, and its register is read."""
 
     session: str
     reason: str = ""
     end_wh: int | None = None
+    """The register that is billed."""
     at: Stamp | None = None
+    """When it was ended."""
     token: Token | None = None
+    """The card that began it. None: there is no card that a reader could read."""
     group: str | None = None
+    """The group of that card."""
 
 
 @frozen
 class CableClaimed(EvseEvent):
-    """The driver whose cable is kept, or one of that group, has come for it."""
+    """The driver whose cable is kept, or another driver of the same group, has come for it."""
 
 
 @frozen
 class NoticeShown(Event):
-    """Words for the driver that refuse nothing: a question, or what the station has made of a card. ``why`` is a detail
-    key of the texts; ``until_s`` None: as long as a refusal, 0: the question is settled."""
+    """The driver is shown a text that refuses nothing: a question, or what the station has done with a card."""
 
     evses: tuple[EvseId, ...]
     why: str
+    """A detail key of the texts."""
     until_s: float | None = None
+    """None: as long as a refusal. 0: the question is settled."""
 
 
 @frozen
 class OutletMeant(EvseEvent):
-    """What the driver of this payment's bank card has answered; EVSE 0: no outlet."""
+    """The driver of this payment's bank card has answered which outlet is meant. EVSE 0: none."""
 
     payment: str
 
@@ -534,10 +577,12 @@ class OutletChosen(EvseEvent):
 
 @frozen
 class CardRefused(EvseEvent):
-    """For the screen; ``why`` is a detail key of the texts, ``message`` what a backend says about it instead."""
+    """A card was refused. The screen shows it."""
 
     why: str
+    """A detail key of the texts."""
     message: tuple[MessageContent, ...] = ()
+    """The text of a backend, which is shown instead."""
 
 
 @frozen
@@ -547,18 +592,22 @@ class CostChanged(EvseEvent):
 
 @frozen
 class SituationChanged(EvseEvent):
-    """Status, screen and lamp of this EVSE may have to change (0: of all)."""
+    """Status, screen and lamp of this EVSE may have to change. EVSE 0: those of all EVSEs."""
 
 
 @frozen
 class SettingChanged(Event):
+    """A setting has a new value."""
+
     name: str
 
 
 @frozen
 class SecurityNoticed(Event):
-    """For the security log and the backends; ``link`` "": for all of them. ``info``: one line without secrets."""
+    """A security event has happened. It goes into the security log and to the backends."""
 
     kind: SecurityEvent
     info: str = ""
+    """One line without secrets."""
     link: str = ""
+    """The link that it is sent to. "": all of them."""

@@ -1,5 +1,7 @@
-"""Orders: what the domain wants done, in the imperative. Orders to hardware are levels: they say
-what is wanted."""
+"""Define the orders of the domain. Their names are imperatives.
+
+Orders to hardware are levels: each names the state that is wanted, so that the same order again does no harm.
+"""
 
 from __future__ import annotations
 
@@ -18,41 +20,48 @@ from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
 
 @frozen
 class Order:
-    """Something to do."""
+    """The domain wants something done."""
 
 
 @frozen
 class Persist(Order):
-    """Durable before anything else of the same event happens. ``value`` None forgets. Values are JSON objects."""
+    """Store a fact. It is durable before anything else of the same event happens."""
 
     kind: str
     key: str
     value: Mapping[str, Any] | None
+    """A JSON object. None: forget the fact."""
     to_sign: OcmfBill | None = None
     """The station's signer puts the record of this bill into the value, as ``signed``."""
 
 
 @frozen
 class SetRelease(Order):
+    """Give release, or withdraw it: with it the board may close the contactor."""
+
     evse: EvseId
     on: bool
 
 
 @frozen
 class SetLimit(Order):
+    """Bound what the EVSE offers to the vehicle."""
+
     evse: EvseId
     limit: Limit
 
 
 @frozen
 class SetService(Order):
+    """Put the EVSE into service, or take it out of service."""
+
     evse: EvseId
     on: bool
 
 
 @frozen
 class Unlock(Order):
-    """Free the cable; ``UnlockTried`` comes back."""
+    """Unlock the plug in the socket. ``UnlockTried`` comes back."""
 
     evse: EvseId
     request: str = ""
@@ -68,11 +77,15 @@ class SetHold(Order):
 
 @frozen
 class ClearFaults(Order):
+    """Clear the faults that the board has latched."""
+
     evse: EvseId
 
 
 @frozen
 class SetLamp(Order):
+    """Show this color, at this percentage of the full brightness."""
+
     evse: EvseId
     lamp: Lamp
     percent: int = 100
@@ -80,7 +93,7 @@ class SetLamp(Order):
 
 @frozen
 class Feedback(Order):
-    """A pulse, no level: sound it and blink ``blinks`` times, now or never. ``evse`` 0: at the whole station."""
+    """Sound and blink ``blinks`` times, now or never. This is a pulse, no level. EVSE 0: at the whole station."""
 
     evse: EvseId
     sign: Sign
@@ -89,8 +102,10 @@ class Feedback(Order):
 
 @frozen
 class LogNote(Order):
-    """A line for the log: why the meter of this EVSE may not bill, or why a reading was not
-    believed; or of another part."""
+    """Write a line into the log about a part of this EVSE.
+
+    About a meter: why it may not bill, or why a reading was not believed.
+    """
 
     evse: EvseId
     text: str
@@ -99,18 +114,19 @@ class LogNote(Order):
 
 @frozen
 class ReadMeter(Order):
-    """``MeterRead`` or ``MeterFailed`` comes back with the same purpose. ``billing``: the register that is paid.
-    ``signing``: what a meter that signs shall know of it."""
+    """Read the meter. ``MeterRead`` or ``MeterFailed`` comes back with the same purpose."""
 
     evse: EvseId
     purpose: ReadingPurpose
     billing: bool = False
+    """The register that is read will be billed."""
     signing: Signing | None = None
+    """What a meter that signs by itself has to know of the transaction."""
 
 
 @frozen
 class AuthorizeToken(Order):
-    """Ask the backend; ``TokenAuthorized`` comes back with the same request, within the call time-out."""
+    """Ask the backend about a token. ``TokenAuthorized`` comes back with the same request, within the call time-out."""
 
     link: str
     request: str
@@ -120,13 +136,14 @@ class AuthorizeToken(Order):
 
 @frozen
 class Response(Order):
-    """Answer a ``RequestReceived``. ``status`` is the neutral word (2.1's where it exists),
-    ``data`` what else is asked for."""
+    """Answer a ``RequestReceived``."""
 
     link: str
     request: str
     status: str
+    """The neutral word: that of OCPP 2.1 if it has one."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    """What else the request asks for."""
 
 
 @frozen
@@ -152,36 +169,43 @@ class Reconnect(Order):
 
 @frozen
 class Show(Order):
+    """Show this screen of an EVSE."""
+
     evse: EvseId
     screen: Screen
 
 
 @frozen
 class WakeMe(Order):
-    """``TimeCame(timer)`` when the stamp clock reaches ``at_s``; replaces an earlier one of an equal timer. None
-    cancels."""
+    """Set a timer. ``TimeCame`` with this timer comes back. It replaces an earlier one of an equal timer."""
 
     timer: Timer
     at_s: float | None
+    """The time of the stamp clock. None: cancel the timer."""
 
 
 REMOTE_RESET, SCHEDULED_RESET, FIRMWARE_UPDATE = "RemoteReset", "ScheduledReset", "FirmwareUpdate"
-"""BootReasonEnumType of 2.x, as far as this station orders its own restart. Scheduled: a reset that had to wait until
-the last transaction had ended (B12)."""
+"""The values of BootReasonEnumType (2.x) with which this station orders its own restart.
+
+``ScheduledReset`` is a reset that had to wait until the last transaction had ended (B12).
+"""
 
 
 @frozen
 class Restart(Order):
-    """Flush what was replied, then end the process; the supervisor starts it again. ``reason``: BootReasonEnumType of
-    2.x. With ``FirmwareUpdate`` the updater boots the whole board."""
+    """Send the replies, then end the process. The supervisor of the system starts it again."""
 
     hard: bool = False
     reason: str = REMOTE_RESET
+    """BootReasonEnumType of 2.x. With ``FirmwareUpdate`` the updater boots the whole board."""
 
 
 @frozen
 class Shutdown(Order):
-    """Flush and end the process in order, with nothing remembered of it; the supervisor starts it again."""
+    """Send what waits, and end the process in order.
+
+    No reason is stored. The supervisor of the system starts the process again.
+    """
 
 
 # --- files: firmware in, logs out ----------------------------------------------------------------------------------
@@ -189,28 +213,31 @@ class Shutdown(Order):
 
 @frozen
 class FileOrder(Order):
-    """``job``: the events that answer the order have the same one."""
+    """An order of files. The events that answer it have the same ``job``."""
 
     job: str
 
 
 @frozen
 class JudgeSigner(FileOrder):
-    """Is this a certificate (PEM) that firmware may be signed with? ``SignerJudged`` comes back."""
+    """Check whether firmware may be signed with this certificate (PEM). ``SignerJudged`` comes back."""
 
     certificate: str = field(repr=False)
 
 
 @frozen
 class FetchFirmware(FileOrder):
-    """``FirmwareFetched`` comes back. A second one for the same address goes on where the first broke off."""
+    """Fetch firmware. ``FirmwareFetched`` comes back.
+
+    A second order for the same address goes on where the first broke off.
+    """
 
     location: str = field(repr=False)
 
 
 @frozen
 class CheckFirmware(FileOrder):
-    """Is what was fetched signed with this certificate's key? ``FirmwareChecked`` comes back."""
+    """Check whether the fetched file is signed with this certificate's key. ``FirmwareChecked`` comes back."""
 
     certificate: str = field(repr=False)
     signature: str = field(repr=False)
@@ -218,12 +245,12 @@ class CheckFirmware(FileOrder):
 
 @frozen
 class InstallFirmware(FileOrder):
-    """``FirmwareInstalled`` comes back."""
+    """Install what was fetched. ``FirmwareInstalled`` comes back."""
 
 
 @frozen
 class CommitFirmware(Order):
-    """What was booted is good: do not fall back to the other one."""
+    """Commit the firmware that runs: it is good, and the board must not fall back to the other one."""
 
 
 @frozen
@@ -233,7 +260,7 @@ class DropFirmware(FileOrder):
 
 @frozen
 class SendLog(FileOrder):
-    """Make the file (once) and send it; ``LogSent`` comes back."""
+    """Make the file (once) and send it. ``LogSent`` comes back."""
 
     location: str = field(repr=False)
     name: str

@@ -1,10 +1,15 @@
-"""One task, one queue: events go in, the domain answers, its orders are carried out.
+"""Pass events to the domain, one at a time, and carry out its orders.
 
-Orders of one event: withdrawing release waits for nothing; then the records that the station signs are made; then
-everything to remember, every billed message and all else that must be heard of becomes one durable transaction, the
-only thing that is awaited; then the rest, in the order it was yielded. If the disk does not take the transaction,
-release is not given, no promise that depends on it is made (``PROMISES``), and the batch is kept and tried again:
-nothing that was billed is dropped while the process lives.
+The orders of one event are carried out in these steps:
+
+1. Release is withdrawn. That waits for nothing.
+2. The records that the station signs are made.
+3. All facts to persist, every billed message and all other messages that must arrive become one durable transaction.
+   It is the only thing that is awaited.
+4. The other orders are carried out, in the order in which they were yielded.
+
+If the disk does not take the transaction, release is not given, and no promise that depends on it is made
+(``PROMISES``). The batch is kept and tried again: nothing that was billed is dropped while the process lives.
 """
 
 from __future__ import annotations
@@ -55,13 +60,15 @@ log = logging.getLogger(__name__)
 RETRY_S = 5.0
 
 PROMISES = (Response, Reconnect, KeepCertificates, AuthorizePayment, CommitPayment, VoidPayment)
-"""Orders that wait for the disk if their event has something to store. A backend whose answer waits too long gets the
-answer that there was no decision (``InboundRequests``); money does not move on what could be
-forgotten."""
+"""Orders that wait for the disk if their event has something to store.
+
+A backend whose answer waits too long gets the answer that there was no decision (``InboundRequests``). Money does not
+move because of something that could be forgotten.
+"""
 
 
 class LinkRoom(Protocol):
-    """What the engine asks of a link."""
+    """The part of a link that the engine uses."""
 
     def send(self, message: Any) -> None: ...
     def authorize(self, order: AuthorizeToken) -> None: ...
@@ -71,36 +78,43 @@ class LinkRoom(Protocol):
 
 
 class DispatchRoom(Protocol):
-    """What the engine asks of the hardware side; nothing of it blocks."""
+    """The part of the hardware side that the engine uses. None of its methods blocks."""
 
     def dispatch_order(self, order: Order) -> None: ...
     def before_event(self, event: Event) -> None:
-        """This event is about to be handled."""
+        """Prepare for an event that is about to be handled."""
 
 
 class DurableStore(Protocol):
+    """The part of the store that the engine uses."""
+
     async def commit(self, puts: Sequence[Put], messages: Sequence[tuple[str, Any]] = ()) -> None: ...
 
 
 @mutable
 class Batch:
-    """One event's durable transaction, until the disk has it. ``messages``: queue and message."""
+    """The durable transaction of one event, until the disk has it."""
 
     puts: list[Put]
     messages: list[tuple[str, Any]]
+    """Each with its queue."""
     promised: list[Order] = field(default_factory=list)
+    """Orders that are carried out when the disk has it."""
 
 
 class Pause:
-    """An entry of the queue at which the engine waits while a reader looks at the state."""
+    """An entry of the queue at which the engine waits while a reader reads the state."""
 
     def __init__(self) -> None:
         self.reached, self.over = asyncio.Event(), asyncio.Event()
 
 
 class Engine:
-    """``restart`` is called when the domain wants the process to end; ``watch`` after every event (the status),
-    ``hearing`` before."""
+    """The one task that handles events.
+
+    ``restart`` is called when the domain wants the process to end. ``before_event`` is called before every event.
+    ``after_event`` is called after every event, and after every order that the status shows.
+    """
 
     def __init__(self, blocks: Blocks, store: DurableStore, clock: ClockPort) -> None:
         self.links: dict[str, LinkRoom] = {}
@@ -117,12 +131,12 @@ class Engine:
         self._timers = Timers(clock, self.post_event)
         self._unsaved: list[Batch] = []
         self._own: list[Put] = []
-        """Facts of the services: a transaction of their own would double the wait for release."""
+        """Facts of the services. A transaction of their own would double the wait for release."""
         self._failing = False
         self._retry: asyncio.TimerHandle | None = None
 
     def post_event(self, event: Event) -> None:
-        """Queue an event. Call it from the event loop's thread only."""
+        """Queue an event. Call this from the thread of the event loop only."""
         self._queue.put_nowait(event)
 
     def remember_fact(self, kind: str, key: str, value: dict[str, Any]) -> None:
@@ -130,13 +144,13 @@ class Engine:
         self._own.append(Put(kind, key, value))
 
     async def wait_until_handled(self) -> None:
-        """Return when the engine has handled everything that was posted before: the proof that it is alive."""
+        """Return when the engine has handled everything that was posted before. That proves that it is alive."""
         async with self.hold_still():
             pass
 
     @asynccontextmanager
     async def hold_still(self) -> AsyncIterator[None]:
-        """Inside, everything that was posted before is handled, and nothing is half done."""
+        """Hold the engine. Inside, everything that was posted before is handled, and nothing is half done."""
         pause = Pause()
         self._queue.put_nowait(pause)
         try:
@@ -188,14 +202,14 @@ class Engine:
         return await self._flush_batches()
 
     def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:
-        """What is promised of an event that is not on disk: carried out when it is."""
+        """Return the promises of an event that is not on disk. They are carried out when it is."""
         if not any(isinstance(o, Persist) for o in orders):
             return ()
         self._unsaved[-1].promised = [o for o in orders if isinstance(o, PROMISES)]
         return self._unsaved[-1].promised
 
     async def _flush_batches(self) -> bool:
-        """Strictly in order: a later batch never overtakes one that could not be saved."""
+        """Save the batches strictly in order: a later one never overtakes one that could not be saved."""
         while self._unsaved:
             batch = self._unsaved[0]
             try:
@@ -259,7 +273,7 @@ class Engine:
 
 
 def _durable_queue_of(link: str, message: Message) -> str:
-    """The durable queue that it travels in, "" for none."""
+    """Return the durable queue that a message travels in, "" for none."""
     if is_billed_message(message):
         return link
     if is_reading_outside_transaction(message):
@@ -268,14 +282,16 @@ def _durable_queue_of(link: str, message: Message) -> str:
 
 
 def _keep_last_releases(orders: Sequence[Order]) -> list[Order]:
-    """Levels: of several releases for one EVSE in one event only the last counts, or carrying out the withdrawals first
-    would turn on, off into off, on."""
+    """Return the orders with the last release of each EVSE only.
+
+    Releases are levels. Withdrawals are carried out first, which would turn the order "on, off" into "off, on".
+    """
     last = {o.evse: i for i, o in enumerate(orders) if isinstance(o, SetRelease)}
     return [o for i, o in enumerate(orders) if not isinstance(o, SetRelease) or last[o.evse] == i]
 
 
 class Timers:
-    """``WakeMe`` orders on one handle of the event loop."""
+    """The timers of the domain (``WakeMe``), on one handle of the event loop."""
 
     def __init__(self, clock: ClockPort, post: Callable[[Event], None]) -> None:
         self._clock = clock
