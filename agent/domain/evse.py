@@ -24,10 +24,12 @@ from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings
 from agent.domain.web_payment import WebPaymentConfig
 from agent.model.fastclass import frozen, mutable
-from agent.model.types import EvseId, Fault, Lamp, Limit, Moment, Reading, Stamp
+from agent.model.types import EvseId, Fault, Lamp, Limit, Reading, Stamp
 
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
+    from agent.domain.charging.profiles import InstalledProfile
+    from agent.domain.charging.station_limits import PhaseCurrents
     from agent.domain.network_profiles import NetworkProfiles
     from agent.domain.payment import PaymentTerms
 
@@ -76,8 +78,6 @@ class EvseRecord:
     """Which phases of the feed are L1, L2, L3 here ("STR"), or which one ("S"); "": not known."""
     # blocks/board_state.py
     board_known: bool = False
-    board_not_seen: bool = False
-    """It charged when the agent stopped; its board has not been opened since."""
     cable_plugged: bool = False
     vehicle_connected: bool = False
     requests_energy: bool = False
@@ -121,6 +121,8 @@ class EvseRecord:
     last_session: EndedSession | None = None
     """The one before; the present process has seen it end."""
     charging: ChargingState = ChargingState.IDLE
+    open_at_start: bool = False
+    """A session was open when the agent started."""
     state_settled: bool = False
     release: bool = False
     release_requested: bool = False
@@ -150,7 +152,7 @@ class EvseRecord:
     """An earlier one whose record the meter still has: what it is called, its session, and what was billed."""
     # blocks/meter_values.py
     reading: Reading | None = None
-    # blocks/smart_charging.py
+    # charging/station_limits.py
     allowed_a: float | None = None
     allowed_phases: int | None = None
     # blocks/web_payment.py
@@ -171,6 +173,11 @@ class EvseRecord:
     connector_operative: bool = True
     """Of its one connector, which 2.x sets apart from the EVSE (G03)."""
     service_on: bool = True
+
+    @property
+    def board_not_seen(self) -> bool:
+        """It charged when the agent stopped; its board has not been opened since."""
+        return self.open_at_start and not self.board_known
 
     @property
     def maximum_a(self) -> float:
@@ -268,7 +275,7 @@ class StationState:
 
     ``io_s``: how much domain time may pass while a device answers (its real second times the clock's rate).
     ``mains_hold_s``: a shorter loss of mains is a glitch; ``backup_s``: how long the back-up supply is good for (both
-    in real seconds). ``profiles``: how many charging profiles are installed.
+    in real seconds).
     """
 
     evses: dict[EvseId, EvseRecord]
@@ -292,18 +299,25 @@ class StationState:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     operative: bool = True
     store_ok: bool = True
-    stopping: bool = False
+    stop_requested: bool = False
+    """The process was asked to end (``blocks/sessions.py``)."""
+    reset_accepted: bool = False
+    """The station restarts at once (``blocks/remote_control.py``)."""
+    shutdown_ordered: bool = False
+    """The back-up supply is at its end (``blocks/mains_loss.py``)."""
     draining: bool = False
     """A reset waits for the running sessions: no other session may start."""
     dark: bool = False
     """Mains is lost for good, a back-up supply carries the board (``blocks/mains_loss.py``)."""
     mains_hold_s: float = 0.3
     backup_s: float = 15.0
-    profiles: Callable[[], int] = lambda: 0
+    charging_profiles: dict[int, InstalledProfile] = field(default_factory=dict)
+    """The installed ones by their id (``blocks/smart_charging.py``)."""
+    still_drawn: dict[EvseId, tuple[PhaseCurrents, float]] = field(default_factory=dict)
+    """What a vehicle may still draw although it is offered less by now, and until when
+    (``charging/station_limits.py``)."""
     version: str = ""
     """Of the program, as a record names it."""
-    bound: Callable[[EvseRecord, Moment], None] = lambda evse, now: None
-    """Works out ``allowed_a`` of an EVSE whose session is about to get energy (blocks/smart_charging.py)."""
     given: Mapping[str, BackendConfig] = field(default_factory=dict)
     """What the station file says of each link's backend."""
     network_profiles: dict[str, NetworkProfiles] = field(default_factory=dict)
@@ -317,6 +331,11 @@ class StationState:
     security: SecurityLog = field(default_factory=SecurityLog.new_empty_log)
     boot_reason: str = "Unknown"
     """BootReasonEnumType of 2.x: why the agent has started."""
+
+    @property
+    def stopping(self) -> bool:
+        """The process ends or the station restarts: nothing begins any more."""
+        return self.stop_requested or self.reset_accepted or self.shutdown_ordered
 
     @property
     def backend_online(self) -> bool:

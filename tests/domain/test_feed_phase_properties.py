@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agent.domain.blocks.smart_charging import YIELD_S
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Schedule, Unit
+from agent.domain.charging.station_limits import YIELD_S
 from agent.domain.events import (
     CablePlugged,
     ContactorClosed,

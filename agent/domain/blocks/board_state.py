@@ -47,7 +47,7 @@ class BoardStateBlock:
         elif evse.plugged_at is None or event.traits.counts_plugged:
             evse.plugged_at = _estimate_plugged_at(state, now)
         evse.board_known, evse.tethered = True, event.traits.tethered  # before the cable is looked at
-        evse.session_used, evse.board_not_seen = state.spent, False
+        evse.session_used = state.spent
         evse.counts_plugged, evse.can_hold_plug = event.traits.counts_plugged, event.traits.holds
         evse.unlockable = event.traits.lockable
         evse.cable_plugged = _is_cable_present(evse, state)

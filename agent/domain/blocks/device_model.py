@@ -30,7 +30,7 @@ class DeviceModel:
             "phases": max((e.phases for e in site.evses.values()), default=1),
             "problem": any(e["problem"] for e in evses.values()),
             "list": site.local_list,
-            "profiles": site.profiles(),
+            "profiles": len(site.charging_profiles),
             "certificates": site.collaborators.count_trusted_roots(),
         }
         sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]

@@ -131,6 +131,10 @@ class FaultLatching:
 
     # --- acknowledgement -----------------------------------------------------------------------------------------
 
+    def set_acknowledged(self, number: EvseId, acknowledged: bool) -> None:
+        """Note whether a person has acknowledged the latched faults of this EVSE."""
+        self._site.evses[number].acknowledged = acknowledged
+
     def lapse_acknowledgement(self, evse: EvseRecord) -> None:
         """Drop the acknowledgement. A fault that comes or goes later was not part of it. A board
         that was not there yet was not asked and keeps it."""

@@ -34,13 +34,13 @@ class FaultReset:
         if "Reset" in str(ordered.get("reason", "")):
             for number in self._site.evses:
                 self._retries_left[number] = 1 + self._site.settings.int_value("reset_retries")
-                self._site.evses[number].acknowledged = bool(ordered.get("hard"))
+                self._latching.set_acknowledged(number, bool(ordered.get("hard")))
                 yield WakeMe(Timer(TimerKind.FAULT_RESET, number), now.t_s + LOOK_S)
 
     def reset_evse_faults(self, number: int, now: Moment) -> Iterator[Yielded]:
         """Reset the faults of one EVSE. Its session, if there was one, is closed."""
         self._retries_left[number] = self._site.settings.int_value("reset_retries")
-        self._site.evses[number].acknowledged = True
+        self._latching.set_acknowledged(number, True)
         yield ClearFaults(number)
         yield from self._schedule_fault_check(self._site.evses[number], now)
 

@@ -28,7 +28,6 @@ class MainsLoss:
         self._site = site
         self._had_mains = False
         self._is_loss_timed = False
-        self._shutdown_ordered = False
 
     @handles_events(SupplyChanged)
     def follow_mains_supply(self, event: SupplyChanged, now: Moment) -> Iterator[Yielded]:
@@ -80,8 +79,8 @@ class MainsLoss:
         return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
     def _order_shutdown(self) -> Iterator[Yielded]:
-        if not self._had_mains or self._shutdown_ordered:
+        if not self._had_mains or self._site.shutdown_ordered:
             return
-        self._shutdown_ordered = self._site.stopping = True
+        self._site.shutdown_ordered = True
         yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), None)
         yield Shutdown()

@@ -36,6 +36,7 @@ from agent.domain.metrology import (
     why_unfit_for_billing,
 )
 from agent.domain.orders import LogNote, Persist
+from agent.domain.session.signed_readings import restore_owed_record
 from agent.model.types import Fault, MeterIdentity, Moment, Reading
 
 FOREIGN = (Fault.METER_EXCHANGED, Fault.METER_UNFIT)
@@ -51,7 +52,7 @@ class Metrology:
             known = event.remembered.get("meter", {}).get(str(evse.number))
             if known:
                 evse.meter.pinned = identity_from_record(known)
-            evse.owed_record = dict(event.remembered.get("owed", {}).get(str(evse.number), {}))
+            restore_owed_record(evse, event.remembered.get("owed", {}).get(str(evse.number), {}))
         yield from ()
 
     # --- the meter's identity ----------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ class RemoteControl:
             self._site.draining = True
             yield SituationChanged(STATION)
             return
-        self._site.stopping = True
+        self._site.reset_accepted = True
         for evse in self._site.evses.values():
             if evse.tx is not None and evse.session is None:
                 yield TransactionAbandoned(evse.number, *_RESET, note="hard" if request.hard else "soft")

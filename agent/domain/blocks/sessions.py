@@ -24,7 +24,7 @@ from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.active import limit_invalid_token_energy, mark_session_alive
 from agent.domain.session.end import end_session, end_session_from_disk
 from agent.domain.session.release import set_release
-from agent.domain.session.resume import RECOVER_S
+from agent.domain.session.resume import RECOVER_S, await_board
 from agent.domain.session.table import EVENTS, apply_session_event
 from agent.domain.session_records import Session
 from agent.domain.timers import SESSION_TIMERS, Timer, TimerKind
@@ -65,7 +65,7 @@ class Sessions:
             if evse.session is not None:
                 yield from self._set_record_aside(key, record, "second open session of the same EVSE")
                 continue
-            evse.session, evse.state, evse.board_not_seen = session, SessionState.RECOVERING, True
+            await_board(evse, session)
             yield WakeMe(Timer(TimerKind.SESSION_RECOVERY, evse.number), now.t_s + RECOVER_S)
         for key, record in event.remembered.get("lost", {}).items():
             yield Persist("lost", key, None)
@@ -97,7 +97,7 @@ class Sessions:
     def withdraw_release_on_stop(self, event: StopRequested, now: Moment) -> Iterator[Yielded]:
         """Withdraw release on SIGTERM: no energy without an agent. The session stays open for the
         restart."""
-        self._site.stopping = True
+        self._site.stop_requested = True
         for evse in self._site.evses.values():
             if evse.release:
                 yield from set_release(self._site, evse, False)

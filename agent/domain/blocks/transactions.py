@@ -29,8 +29,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
-from agent.domain.orders import Persist, ReadMeter, WakeMe
-from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.domain.orders import Persist, WakeMe
 from agent.domain.serialization import UnreadableRecord
 from agent.domain.session.resume import RECOVER_S, plug_is_uninterrupted
 from agent.domain.session.signed_readings import bill_of_reading
@@ -38,12 +37,16 @@ from agent.domain.session.tx_points import (
     authorization_ended,
     authorize_transaction,
     close_transaction,
+    forget_transaction_begin,
     may_open_transaction,
+    move_transaction,
     open_transaction,
     outlasts_authorization,
     persist_transaction,
     reached_start_point,
+    read_transaction_begin,
     report_open_transaction,
+    resume_transaction,
 )
 from agent.domain.stop_reason import PendingStop
 from agent.domain.timers import Timer, TimerKind
@@ -64,15 +67,13 @@ class Transactions:
     def _read_begin_register(self, evse: EvseRecord) -> Iterator[Yielded]:
         """Read the register that the transaction begins with, if one begins."""
         if may_open_transaction(self._site, evse) and not evse.tx_asked and reached_start_point(self._site, evse):
-            evse.tx_try += 1
-            evse.tx_asked = ReadingPurpose(ReadingKind.TRANSACTION, evse.tx_try)
-            yield ReadMeter(evse.number, evse.tx_asked, billing=True)
+            yield read_transaction_begin(evse)
 
     @handles_events(MeterRead)
     def open_or_advance_transaction(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
-            evse.tx_asked = None
+            forget_transaction_begin(evse)
             trigger = reached_start_point(self._site, evse)
             if trigger and may_open_transaction(self._site, evse):
                 evse.reading = event.reading
@@ -89,7 +90,7 @@ class Transactions:
         """Begin no transaction without a register; the next occasion may ask again."""
         evse = self._site.evses[event.evse]
         if event.purpose == evse.tx_asked:
-            evse.tx_asked = None
+            forget_transaction_begin(evse)
         yield from ()
 
     @handles_events(VehicleConnected)
@@ -156,7 +157,7 @@ class Transactions:
                 continue
             if evse.tx is not None:
                 yield from close_transaction(self._site, evse, evse.tx, now, StopReason.OTHER, TriggerReason.AUTHORIZED)
-            other.tx, evse.tx, tx.evse = None, tx, evse.number
+            move_transaction(tx, other, evse)
             yield persist_transaction(tx)
 
     # --- end of a transaction ------------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ class Transactions:
             if evse.tx is not None or (evse.session is not None and evse.session.id != key):
                 yield from self._set_record_aside(key, record, "second open transaction of the same EVSE")
                 continue
-            evse.tx = tx
+            resume_transaction(evse, tx)
             yield WakeMe(Timer(TimerKind.TRANSACTION_ALIVE, evse.number), now.t_s + RECOVER_S)
 
     @handles_events(StoreLost)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from agent.domain.charging.station_limits import StationLimits
 from agent.domain.events import Event, EvseEvent, SituationChanged
 from agent.domain.evse import EvseRecord, SessionState, StationState
 from agent.domain.functional_block import Yielded
@@ -41,7 +42,7 @@ def situation_changed(evse: EvseRecord) -> SituationChanged:
 
 def set_limit_before_release(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     """Compute the limit and send it to the board, before release is given."""
-    s.bound(evse, now)
+    StationLimits(s).compute_starting_limit(evse, now)
     yield SetLimit(evse.number, evse.charging_limit)
 
 

@@ -20,6 +20,7 @@ from agent.domain.session.common import (
 )
 from agent.domain.session.end import end_condition_met, end_session, read_end_register, read_end_register_when_open
 from agent.domain.session.release import set_release
+from agent.domain.session_records import Session
 from agent.domain.stop_reason import PendingStop
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Moment, Stamp
@@ -54,6 +55,11 @@ def plug_is_uninterrupted(
     if session.alive_at.boot != now.stamp.boot:
         return False
     return not evse.counts_plugged and now.t_s - session.alive_at.t_s <= s.resume_within_s
+
+
+def await_board(evse: EvseRecord, session: Session) -> None:
+    """Take up a session that was open when the agent stopped; it waits for its board."""
+    evse.session, evse.state, evse.open_at_start = session, SessionState.RECOVERING, True
 
 
 @leads_to_states(SessionState.ACTIVE, SessionState.ENDING)

@@ -7,7 +7,7 @@ next begin, and sent after its bill then.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from agent.domain.evse import EvseRecord, StationState
@@ -88,6 +88,10 @@ def owe_meter_record(
     yield LogNote(
         evse.number, f"session {session.id} is billed without the record of the meter, which did not come in time"
     )
+
+
+def restore_owed_record(evse: EvseRecord, record: Mapping[str, Any]) -> None:
+    evse.owed_record = dict(record)
 
 
 def take_owed_record(s: StationState, evse: EvseRecord, reading: Reading) -> Generator[Yielded, None, Reading]:

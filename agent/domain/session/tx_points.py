@@ -19,7 +19,8 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.domain.ocmf import OcmfBill
-from agent.domain.orders import Persist, Send
+from agent.domain.orders import Persist, ReadMeter, Send
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.session_records import Authorization, Session
 from agent.domain.stop_reason import PendingStop
 from agent.domain.transaction import Transaction, TxPoint
@@ -80,6 +81,26 @@ def reached_start_point(s: StationState, evse: EvseRecord) -> TriggerReason | No
     if evse.vehicle_connected and TxPoint.EV_CONNECTED in starts:
         return TriggerReason.CABLE_PLUGGED_IN
     return TriggerReason.EV_DETECTED if evse.bay_counts_occupied and TxPoint.BAY in starts else None
+
+
+def read_transaction_begin(evse: EvseRecord) -> ReadMeter:
+    """Return the order that reads the register a transaction begins with."""
+    evse.tx_try += 1
+    evse.tx_asked = purpose = ReadingPurpose(ReadingKind.TRANSACTION, evse.tx_try)
+    return ReadMeter(evse.number, purpose, billing=True)
+
+
+def forget_transaction_begin(evse: EvseRecord) -> None:
+    evse.tx_asked = None
+
+
+def resume_transaction(evse: EvseRecord, tx: Transaction) -> None:
+    """Take up a transaction that was open when the agent stopped."""
+    evse.tx = tx
+
+
+def move_transaction(tx: Transaction, old_place: EvseRecord, new_place: EvseRecord) -> None:
+    old_place.tx, new_place.tx, tx.evse = None, tx, new_place.number
 
 
 def open_transaction(

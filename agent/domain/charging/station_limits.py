@@ -1,0 +1,229 @@
+"""Share the station's current among its EVSEs: the limits of charging profiles, of the feed and of the outlets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from agent.domain.charging.composite_schedule import (
+    Bound,
+    Outlet,
+    ProfileTable,
+    bound_of_evse,
+    bound_of_station,
+    next_change_s,
+)
+from agent.domain.charging.load_sharing import Budget, Claim, room_a, share_current
+from agent.domain.charging.profiles import InstalledProfile, Unit
+from agent.domain.events import LimitChanged
+from agent.domain.evse import FEED, EvseRecord, SessionState, StationState
+from agent.domain.faults import LIVE
+from agent.domain.functional_block import Yielded
+from agent.domain.orders import WakeMe
+from agent.domain.timers import Timer, TimerKind
+from agent.model.fastclass import replace
+from agent.model.types import EvseId, Moment, Stamp
+
+YIELD_S = 5.0
+"""How long a vehicle may take to follow a lower offer (IEC 61851-1, annex A). Only then another one
+may get the current."""
+SAME_A = 1e-6
+"""Currents that differ by less are the same."""
+PhaseCurrents: TypeAlias = tuple[float, float, float]
+"""Amperes of L1, L2 and L3 of an outlet; 0: a phase that is not used."""
+NO_CURRENTS: PhaseCurrents = (0.0, 0.0, 0.0)
+LONG_AGO = Stamp(0, 0.0)
+EARLY_S = 0.001
+"""A timer that fires this much too early counts as due."""
+
+
+class StationLimits:
+    """Keeps nothing of its own: what vehicles may still draw is state of the station."""
+
+    def __init__(self, site: StationState) -> None:
+        self._site = site
+
+    def compute_starting_limit(self, evse: EvseRecord, now: Moment) -> None:
+        """Compute the share of an EVSE before its session gets energy, as far as the others have
+        left it already. Too little for it: none. Another EVSE that charged when the agent stopped,
+        and whose board was not opened since, still has what it was given then: its share, as far as
+        it is known."""
+        running = self._evses_drawing_energy()
+        table, at_s = self.profile_table(now), _axis_s(now)
+        owns = {e.number: bound_of_evse(table, self.outlet_of_evse(e, now), at_s) for e in running}
+        evse.allowed_phases = owns[evse.number].phases
+        claims = [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running]
+        others = [e for e in running if e is not evse]
+        drawn_a = {e.number: self._still_drawn_a(e, now) for e in others}
+        drawn_phases = {number: sum(a > 0 for a in currents_a) for number, currents_a in drawn_a.items()}
+        budgets = self._station_budgets(running, now, drawn_phases)
+        fair_a = share_current(budgets, claims)
+        had_a = {e.number: fair_a[e.number] if e.allowed_a is None else e.allowed_a for e in others}
+        taken_a = {number: max(had_a[number], *currents_a) for number, currents_a in drawn_a.items()}
+        allowed_a = min(fair_a[evse.number], room_a(budgets, taken_a, evse.number))
+        least_a = next(c.least_a for c in claims if c.evse == evse.number)
+        evse.allowed_a = allowed_a if allowed_a >= least_a else 0.0
+
+    def _evses_drawing_energy(self) -> list[EvseRecord]:
+        """Return the EVSEs with a share in the station's maximum, in the order in which they
+        came."""
+        running = [e for e in self._site.evses.values() if _may_draw_energy(e)]
+        return sorted(running, key=lambda e: (e.session.started if e.session else LONG_AGO, e.number))
+
+    def _station_budgets(
+        self, running: list[EvseRecord], now: Moment, drawn_phases: Mapping[EvseId, int]
+    ) -> list[Budget]:
+        """Return the station's feed and the maximum that a backend has set: amperes are per phase,
+        watts for all phases. An EVSE loads ``drawn_phases`` where these are more than it is to use."""
+        phases = {e.number: max(e.used_phases, drawn_phases.get(e.number, 0)) for e in running}
+        station = bound_of_station(self.profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
+        per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
+        if station is not None and station.unit is Unit.A:
+            per_phase_a.append(station.limit)
+        out = [
+            Budget(
+                min(per_phase_a),
+                {e.number: 1 / e.efficiency for e in running if phase in e.feed_phases_loaded_by(phases[e.number])},
+            )
+            for phase in FEED
+            if per_phase_a
+        ]
+        if station is not None and station.unit is Unit.W:
+            out.append(
+                Budget(station.limit, {e.number: e.nominal_v * phases[e.number] / e.efficiency for e in running})
+            )
+        return out
+
+    def forget_limit(self, evse: EvseRecord) -> None:
+        evse.allowed_a = None
+
+    def recompute_limits(self, now: Moment) -> Iterator[Yielded]:
+        running = self._evses_drawing_energy()
+        table, at_s = self.profile_table(now), _axis_s(now)
+        outlets = [self.outlet_of_evse(e, now) for e in running]
+        owns = {e.number: bound_of_evse(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
+        had_phases = {e.number: e.used_phases for e in running}
+        for evse in running:
+            evse.allowed_phases = owns[evse.number].phases
+        budgets = self._station_budgets(running, now, {})
+        wanted = share_current(budgets, [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running])
+        again_s = self._wait_for_room(wanted, had_phases, running, now) if budgets else math.inf
+        for evse in running:
+            switched = evse.used_phases != had_phases[evse.number]
+            if evse.allowed_a is None or switched or abs(wanted[evse.number] - evse.allowed_a) > SAME_A:
+                evse.allowed_a = wanted[evse.number]
+                yield LimitChanged(evse.number)
+        ahead_s = min(next_change_s(table, outlets, at_s) - at_s + EARLY_S, again_s) if running else math.inf
+        yield WakeMe(Timer(TimerKind.CHARGING_LIMITS), None if ahead_s == math.inf else now.t_s + ahead_s)
+
+    def _claim_of_evse(self, evse: EvseRecord, own: Bound, alone: bool) -> Claim:
+        """Return the claim of an EVSE. ``minChargingRate`` decides which EVSE waits when there is
+        not enough for all. An EVSE that is alone does not wait, and one that cannot wait gets no
+        more for it."""
+        waits = not (alone or evse.cannot_pause or own.least > own.limit)
+        least_a = max(evse.minimum_a, own.least) if waits else evse.minimum_a
+        return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
+
+    def _wait_for_room(
+        self, wanted: dict[EvseId, float], had_phases: Mapping[EvseId, int], running: list[EvseRecord], now: Moment
+    ) -> float:
+        """Hold raises back while another EVSE has to be lowered, except to what the vehicle may
+        draw anyway: vehicles take a moment to follow, whatever is reported in between. A phase more
+        is a raise too, a phase less leaves room only when the vehicle has followed. Return when to
+        look again."""
+        until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
+        had_a = {e.number: _phase_currents(e.allowed_a or 0.0, had_phases[e.number]) for e in running}
+        wanted_a = {e.number: _phase_currents(wanted[e.number], e.used_phases) for e in running}
+        for e in running:
+            if _any_above(had_a[e.number], wanted_a[e.number]) and _may_draw_now(e):
+                self._site.still_drawn[e.number] = _highest(had_a[e.number], self._still_drawn_a(e, now)), until_s
+        down = [e for e in running if any(self._still_drawn_a(e, now))]
+        up = [e for e in running if _any_above(wanted_a[e.number], had_a[e.number])]
+        again_s = math.inf
+        for evse in up:
+            if others := [self._site.still_drawn[e.number][1] - now.t_s for e in down if e is not evse]:
+                may_draw_a = _highest(had_a[evse.number], self._still_drawn_a(evse, now))
+                if not all(may_draw_a[: evse.used_phases]):
+                    evse.allowed_phases = min(evse.used_phases, had_phases[evse.number])
+                wanted[evse.number] = min(wanted[evse.number], *may_draw_a[: evse.used_phases])
+                again_s = min(again_s, max(others))
+        return again_s
+
+    def _still_drawn_a(self, evse: EvseRecord, now: Moment) -> PhaseCurrents:
+        currents_a, until_s = self._site.still_drawn.get(evse.number, (NO_CURRENTS, 0.0))
+        return currents_a if now.t_s < until_s and _may_draw_energy(evse) and _may_draw_now(evse) else NO_CURRENTS
+
+    @property
+    def nominal_v(self) -> float:
+        return float(self._site.settings.int_value("nominal_voltage_v"))
+
+    def profile_table(self, now: Moment) -> ProfileTable:
+        pending = [
+            InstalledProfile(e.number, replace(e.session.profile, session=e.session.id))
+            for e in self._site.evses.values()
+            if e.session is not None and e.session.profile is not None
+        ]
+        return ProfileTable(
+            (*self._site.charging_profiles.values(), *pending),
+            self.nominal_v,
+            trusted=now.utc_s is not None,
+            switches=self._site.settings.bool_value("phase_switching"),
+            feed_a=self._site.feed_a,
+        )
+
+    def outlet_of_evse(self, evse: EvseRecord, now: Moment) -> Outlet:
+        session = evse.session
+        age_s = 0.0
+        if session is not None and session.started.boot == now.stamp.boot:
+            age_s = max(0.0, now.t_s - session.started.t_s)
+        began_s = _axis_s(now) - EARLY_S - age_s
+        of = session.id if session else ""
+        surely_a = evse.minimum_a if evse.cannot_pause else 0.0
+        return Outlet(evse.number, evse.maximum_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
+
+
+def _may_draw_energy(evse: EvseRecord) -> bool:
+    """True if energy may flow: in a session (of a vehicle that takes any), at its end until the
+    contactor is open, on a board that went on by itself while the agent was away, and where it
+    cannot be switched off."""
+    return (
+        (evse.state is SessionState.ACTIVE and not evse.session_used)
+        or (evse.state is SessionState.ENDING and evse.contactor_closed)
+        or evse.board_not_seen
+        or (evse.vehicle_connected and bool(LIVE & evse.faults))
+    )
+
+
+def _may_draw_now(evse: EvseRecord) -> bool:
+    """True if the contactor is closed, or is about to be: release is given and the vehicle asks for
+    energy. What the board reports of its contactor is up to one poll old."""
+    return evse.contactor_closed or (evse.release and evse.requests_energy)
+
+
+def _phase_currents(current_a: float, phases: int) -> PhaseCurrents:
+    first, second, third = (current_a if number < phases else 0.0 for number in range(len(NO_CURRENTS)))
+    return first, second, third
+
+
+def _highest(one_a: PhaseCurrents, other_a: PhaseCurrents) -> PhaseCurrents:
+    first, second, third = (max(pair) for pair in zip(one_a, other_a, strict=True))
+    return first, second, third
+
+
+def _any_above(some_a: PhaseCurrents, others_a: PhaseCurrents) -> bool:
+    return any(a > other_a + SAME_A for a, other_a in zip(some_a, others_a, strict=True))
+
+
+def _wants_energy(evse: EvseRecord) -> bool:
+    """True if its vehicle asks for energy, or may: a board that was not opened yet reports nothing,
+    and some see the request only some time after energy is offered."""
+    if evse.requests_energy or not evse.board_known:
+        return True
+    return not (evse.shows_request_unreleased or (evse.release and evse.state_settled))
+
+
+def _axis_s(now: Moment) -> float:
+    """Return the present time on the axis of all times: UTC, or the stamp clock while UTC is
+    unknown."""
+    return (now.t_s if now.utc_s is None else now.utc_s) + EARLY_S
