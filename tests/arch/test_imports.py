@@ -116,7 +116,7 @@ async def test_before_the_first_frame_only_what_it_needs(tmp_path: Path) -> None
 def test_what_is_loaded_later_is_all_there_when_it_is_wanted() -> None:
     """``importlib.metadata`` is empty until the first use, however it is imported."""
     ask = (
-        "from agent.ocpp.transport import connector; connector.preload_library(); "
+        "from agent.ocpp.transport.ocpp_j import dialer; dialer.preload_library(); "
         "import sys; assert 'email' not in sys.modules; "
     )
     for use in (

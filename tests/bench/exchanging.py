@@ -14,7 +14,7 @@ from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
 from agent.ocpp.link_config import LinkConfig, LinkHooks
-from agent.ocpp.transport import connector
+from agent.ocpp.transport.ocpp_j import dialer
 from agent.ocpp.versions import build_dialects
 from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
@@ -78,7 +78,7 @@ class Queue:
 
 
 async def main(url: str, count: int) -> None:
-    connector.preload_library()
+    dialer.preload_library()
     quiet: Any = lambda *args: None  # noqa: E731
     backend = Backend(url=url, charge_point_id=url.rpartition("/")[2])
     await Link(

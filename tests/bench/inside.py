@@ -27,7 +27,7 @@ from typing import Any
 from agent.assembly import station as compose
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit, MeterIdentity, Reading, Stamp, Token
-from agent.ocpp.transport.websocket import WebSocket
+from agent.ocpp.transport.ocpp_j.websocket import WebSocket
 from agent.ports.reader import Tap
 from agent.services.devices import configured
 from agent.services.store import store

@@ -12,9 +12,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from agent.ocpp.transport import connector
+from agent.ocpp.transport.ocpp_j import dialer
+from agent.ocpp.transport.ocpp_j.websocket import WebSocket
 from agent.ocpp.transport.transport import Closed, NoConnection
-from agent.ocpp.transport.websocket import WebSocket
 from agent.station_file.settings import Backend
 from tests.support.busy_machine import deadline, stretched
 
@@ -26,7 +26,7 @@ def backend(port: int, **more: Any) -> Backend:
 
 
 async def dialled(port: int, **more: Any) -> WebSocket:
-    return await connector.open_connection(backend(port, **more), ["ocpp1.6"], b"secret", None, 5.0)
+    return await dialer.open_connection(backend(port, **more), ["ocpp1.6"], b"secret", None, 5.0)
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def test_a_close_ends_although_nobody_has_taken_what_came() -> None:
         await until(lambda: not socket.transport.is_reading())  # type: ignore[attr-defined]
         began_s = time.monotonic()
         await socket.close()
-        assert time.monotonic() - began_s < connector.CLOSE_TIMEOUT_S
+        assert time.monotonic() - began_s < dialer.CLOSE_TIMEOUT_S
         assert socket.close_code == 1000
 
 
@@ -172,7 +172,7 @@ async def speaking(said: bytes, stay: asyncio.Event) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("said", [b"", b"\x88\x02\x03\xe8"], ids=["silent", "closing but staying"])
 async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(dialer, "CLOSE_TIMEOUT_S", 0.1)
     stay = asyncio.Event()
     async with speaking(said, stay) as port, deadline(30):
         socket = await dialled(port)
@@ -194,7 +194,7 @@ async def test_an_end_that_the_other_side_does_not_finish(said: bytes, monkeypat
     ids=["too long", "unknown opcode", "compressed although not agreed", "continues nothing"],
 )
 async def test_frames_that_break_the_rules_end_it(said: bytes, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(dialer, "CLOSE_TIMEOUT_S", 0.1)
     async with speaking(said, asyncio.Event()) as port, deadline(30):
         socket = await dialled(port)
         with pytest.raises(Closed):
@@ -236,7 +236,7 @@ async def test_a_redirect_is_followed_with_the_password_on_the_same_host_only() 
         socket = await dialled(port, security_profile=1)
         await socket.close()
         assert [path for path, _ in first.seen] == ["/CP", "/there"]
-        assert first.seen[0][1] == first.seen[1][1] == connector.basic_auth("CP", b"secret")
+        assert first.seen[0][1] == first.seen[1][1] == dialer.basic_auth("CP", b"secret")
         first.where = f"ws://127.0.0.1:{other_port}/there"
         socket = await dialled(port, security_profile=1)
         await socket.close()
@@ -249,7 +249,7 @@ async def test_a_redirect_that_is_not_followed(where: str) -> None:
         moved.where = where
         with pytest.raises(NoConnection):
             await dialled(port)
-        assert len(moved.seen) <= connector.REDIRECTS + 1
+        assert len(moved.seen) <= dialer.REDIRECTS + 1
 
 
 async def test_a_redirect_leads_nowhere_else_than_via() -> None:

@@ -12,7 +12,7 @@ from agent.ocpp.transport.transport import NoConnection, TransportFamily, url_sc
 
 GROUP = "chargy_agent.transports"
 """Name of the entry point: the scheme of the URL. Value: ``module:attribute`` of the family."""
-OCPP_J = "agent.ocpp.transport.ocpp_j:OCPP_J"
+OCPP_J = "agent.ocpp.transport.ocpp_j.json_transport:OCPP_J"
 FAMILIES: Mapping[str, str] = {"ws": OCPP_J, "wss": OCPP_J}
 """The families of this program."""
 

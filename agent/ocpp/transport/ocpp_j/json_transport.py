@@ -9,9 +9,9 @@ from typing import Any
 
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError
 from agent.ocpp.transport import tls
-from agent.ocpp.transport.connector import Dialer, preload_library
+from agent.ocpp.transport.ocpp_j.dialer import Dialer, preload_library
+from agent.ocpp.transport.ocpp_j.websocket import WebSocket
 from agent.ocpp.transport.transport import Closed, ConnectorContext, TransportFamily, without_user_info
-from agent.ocpp.transport.websocket import WebSocket
 from agent.ocpp.wire.calls import CallError, CallResult, Code, Dropped, Finding, SendNow
 from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
 from agent.ocpp.wire.rpc import Rpc

@@ -17,9 +17,9 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.model.json_limits import LENGTH_MAX
 from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
+from agent.ocpp.transport.ocpp_j.websocket import WebSocket, open_socket
 from agent.ocpp.transport.tls_sessions import ResumingContext
 from agent.ocpp.transport.transport import NoConnection, is_tls, without_user_info
-from agent.ocpp.transport.websocket import WebSocket, open_socket
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.station_file.settings import Backend
 
