@@ -84,7 +84,7 @@ class ClearFaults(Order):
 
 @frozen
 class SetLamp(Order):
-    """Show this color, at this percentage of the full brightness."""
+    """Show this colour, at this percentage of the full brightness."""
 
     evse: EvseId
     lamp: Lamp

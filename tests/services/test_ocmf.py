@@ -38,7 +38,7 @@ from agent.domain.messages import (
     TransactionStarted,
     TriggerReason,
 )
-from agent.domain.orders import Send
+from agent.domain.orders import ReadMeter, Send
 from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.variables import Settings
@@ -293,6 +293,23 @@ def test_a_signer_that_fails_delays_no_bill_and_takes_no_number(tmp_path: Path) 
     record = ended(charging(play.skip(), meter_wh=5000), 6000).signed
     assert record is not None
     assert payload_of(record)["PG"] == "T1"
+
+
+def test_a_kill_before_the_commit_signs_under_the_same_number(tmp_path: Path) -> None:
+    """Number and bill are one transaction: the record that was lost with it was never sent."""
+    play = session(tmp_path)
+    play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, A))
+    play.skip().feed(ContactorOpened(1))
+    on_disk = json.loads(json.dumps(play.store))
+    play.skip().feed(MeterRead(1, end_reading(1), wh(5000, at=play.now.stamp)))
+    [lost] = play.ended()
+    play.store, play.told = on_disk, []
+    play.skip().restart(5, state=EMPTY).feed(MeterKnown(1, SDM))
+    [*_, order] = [o for o in play.log if isinstance(o, ReadMeter) and o.billing]
+    play.skip().feed(MeterRead(1, order.purpose, wh(5000, at=play.now.stamp)))
+    [told] = play.ended()
+    assert [payload_of(m.signed)["PG"] for m in (lost, told)] == ["T1", "T1"]
+    assert (told.meter_wh, play.store["ocmf"]) == (5000, {"made": {"number": 1}})
 
 
 # --- on the wire ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The file of the store in its own thread: opened while the program loads, and one transaction at a time.
+"""Run the file of the store in its own thread: open it while the program loads, then do one transaction at a time.
 
 All functions with a leading underscore that do not await run in the store's own thread.
 """
@@ -28,11 +28,14 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WAL_BYTES = 4 * 1024 * 1024
-"""Where no session ends for long the WAL is merged when it is as large."""
+"""If no session ends for a long time, the WAL is merged when it is this large."""
 
 
 class StoreFile:
-    """``lost``: what of the content was missing when it was opened, "" for nothing."""
+    """The file at ``path``, and the thread that works on it.
+
+    ``lost``: what was missing of the content when the file was opened, "" for nothing.
+    """
 
     def __init__(self, path: Path, max_mb: int) -> None:
         self.path = path
@@ -52,7 +55,7 @@ class StoreFile:
 
     @property
     def disk_problem(self) -> str:
-        """What is wrong with the disk since the start; "" when nothing is."""
+        """What has been wrong with the disk since the start, "" for nothing."""
         return self._connection.disk_problem
 
     @property
@@ -77,10 +80,14 @@ class StoreFile:
         return await cls.begin_opening(path, max_mb).finish_opening()
 
     async def finish_opening(self) -> Self:
-        """Wait until the file is opened or created. A corrupt file is set aside (``set_aside``), what can be read of it
-        goes into a new one. A disk that takes nothing (full, read-only, dying) is waited for: see ``disk_problem``.
+        """Wait until the file is opened or created.
 
-        Raises ``StoreRefused`` (newer schema, in use by another agent), ``StoreError`` (no such folder, not ours)."""
+        A corrupt file is set aside (``set_aside``), and what can be read of it goes into a new one. If the disk takes
+        nothing (full, read-only, dying), the store waits for it: see ``disk_problem``.
+
+        Raise ``StoreRefused`` if the schema is newer or another agent uses the file, and ``StoreError`` if there is no
+        such folder or the file is no store.
+        """
         assert self._opening is not None
         try:
             await self._await_result(self._opening)
@@ -109,7 +116,7 @@ class StoreFile:
         self._load_state()
 
     def _reopen_file(self) -> None:
-        """Open the file again, or raise what is wrong with it now."""
+        """Open the file again. Raise an error if something is still wrong with it."""
         self._connection.reopen_file()
         self._load_state()
 
@@ -124,8 +131,11 @@ class StoreFile:
         self._attestation.attest_commit(())
 
     def _count_queued(self) -> None:
-        """Count what waits in each link's queue. The table is the truth: a link whose last row went is not in it. From
-        an index alone: the messages of a long queue are not read at the start."""
+        """Count what waits in the queue of each link.
+
+        The table decides: a link whose last row is gone is not in it. An index is enough for the count, so that the
+        messages of a long queue are not read at the start.
+        """
         self._waiting = dict(self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link"))
 
     def _make_identity(self) -> str:
@@ -141,22 +151,25 @@ class StoreFile:
     # --- facts -------------------------------------------------------------------------------------------------
 
     async def read_facts(self) -> Facts:
-        """Return everything remembered: kind -> key -> value. A record that cannot be read is set aside: kind
-        ``poisoned``, key ``kind/key``, value ``{"record": text, "why": text}``."""
+        """Return all stored facts: kind -> key -> value.
+
+        A record that cannot be read is set aside: kind ``poisoned``, key ``kind/key``, value
+        ``{"record": text, "why": text}``.
+        """
         return await self._run_in_thread(self._read_facts)
 
     def _read_facts(self) -> Facts:
         found, damaged = records.read_facts(self._db)
-        for one in damaged:  # its key may be a card
+        for one in damaged:  # its key may be the number of a card
             log.error("%s: a record (%s) cannot be read, set aside: %s", self.path, one.kind, one.why)
             try:
                 self._run_transaction(lambda one=one: records.set_aside_damaged(self._db, one))  # type: ignore[misc]
-            except sqlite3.Error as e:  # it must not stop the station; until the next start
+            except sqlite3.Error as e:  # it must not stop the station, and is tried again at the next start
                 log.error("%s: the bad record stays where it is: %s", self.path, e)
         return found
 
     def usage_summary(self) -> dict[str, Any]:
-        """Return how full the store is, for diagnostics. It contains no records."""
+        """Return how full the store is, for diagnostics. The summary contains no records."""
         file_bytes = self.path.stat().st_size if self.path.exists() else 0
         return {"file_bytes": file_bytes, "waiting": dict(self._waiting)}
 
@@ -165,10 +178,13 @@ class StoreFile:
     def _run_transaction(
         self, work: Callable[[], None], reserve: bool = False, puts: Iterable[Put] = (), counted: bool = True
     ) -> None:
-        """Do all of the work or nothing. A full file first loses what ``thinning`` says, never a start or a stop.
-        ``reserve``: what ends a session or empties the queue may use the pages that are kept for it. ``puts``: the
-        facts that it puts. ``counted`` False: it takes a message from the queue, and that one would show that it was
-        lost."""
+        """Do all of the work or nothing.
+
+        If the file is full, the messages go that ``thinning`` names, never a start or a stop.
+        ``reserve``: the work ends a session or empties the queue, and may use the pages that are kept for that.
+        ``puts``: the facts that the work stores.
+        ``counted`` False: the work takes a message from the queue. If its commit were lost, that message would show it.
+        """
 
         def counted_work() -> None:
             work()
