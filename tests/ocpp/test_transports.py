@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +18,15 @@ from agent.domain.events import ConnectFailed, LinkChanged, RequestReceived, Tok
 from agent.domain.messages import HeartbeatWanted, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.orders import AuthorizeToken
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
+from agent.ocpp.dialects.dialect import answer_always
 from agent.ocpp.transport.families import FAMILIES, GROUP, find_family, load_family
 from agent.ocpp.transport.transport import NoConnection, is_tls, secured_url
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.rpc import Kind
 from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from tests.support.exchange_transport import ExchangeCsms
+from tests.support.simulated_station import Simulated
+from tests.support.station_rig import station_text
 
 CARD, T0 = Token("04A1B2C3"), Stamp(1, 0.0)
 START = TransactionStarted("s1", 1, CARD, T0, 1000)
@@ -39,12 +42,14 @@ ANSWERS = {
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution that brings the transport of ``tests/support`` for http, and a broken one for https."""
+    """A distribution that brings the transport of ``tests/support`` for http, and a broken one for https: for this
+    process and those that it starts."""
     info = tmp_path / "outside-1.dist-info"
     info.mkdir()
     lines = (f"[{GROUP}]", "http = tests.support.exchange_transport:FAMILY", "https = not_there:FAMILY")
     (info / "entry_points.txt").write_text("\n".join(lines))
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH")))))
 
 
 def exchanging(csms: ExchangeCsms, **changes: Any) -> Room:
@@ -131,6 +136,26 @@ async def test_an_answer_after_its_time_out_still_counts() -> None:
         assert csms.actions().count("StartTransaction") == 1
 
 
+@pytest.mark.usefixtures("installed")
+async def test_a_whole_station_charges_over_a_transport_from_outside(tmp_path: Path) -> None:
+    text = station_text(1, backend='versions = ["1.6"]')
+    async with (
+        ExchangeCsms(ANSWERS).listening() as csms,
+        Simulated(tmp_path, text, f"http://127.0.0.1:{csms.port}", 20.0) as station,
+    ):
+        await station.until(lambda p: p["backend"]["boot"] == "Accepted" and p["backend"]["link"] == "up")
+        await station.post("/evses/1/plug", {"ready": True, "car": None})
+        await station.until_evse(lambda e: e["car"])
+        await station.post("/cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
+        await station.until_evse(lambda e: e["session"] and e["session"]["energy_wh"] >= 10)
+        await station.post("/cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
+        await station.until_evse(lambda e: not e["session"])
+        await station.until(lambda p: p["agent"]["queue"] == 0)
+    sent = {action: payload for action, payload in csms.calls if action.endswith("Transaction")}
+    assert sent["StopTransaction"]["transactionId"] == 7
+    assert sent["StopTransaction"]["meterStop"] >= sent["StartTransaction"]["meterStart"] + 10
+
+
 # --- messages without an answer -----------------------------------------------------------------------------------
 
 SEND = replace(V16.message_row(HeartbeatWanted), is_unanswered=True)  # type: ignore[type-var]
@@ -154,6 +179,14 @@ async def test_a_wire_that_answers_every_message_says_so_and_goes_on() -> None:
         room.link.authorize(AuthorizeToken("chargy", "t1", CARD))
         await until(lambda: room.of(TokenAuthorized))
         assert csms.actions() == ["BootNotification", "Authorize"]
+
+
+async def test_a_response_that_is_not_json_becomes_an_internal_error_and_the_next_one_is_sent() -> None:
+    dialect = V16.with_rows(answer_always("ClearCache", status=b"Accepted"), schemas=None)
+    async with served(Central()) as central, running(build(central, dialects=(dialect,))) as room:
+        assert (await central.ask("ClearCache", {}))[::2] == [4, "InternalError", {}]
+        assert (await central.ask("ChangeAvailability", {"connectorId": 1, "type": "Operative"}))[0] == 3
+        assert room.link.is_up
 
 
 # --- finding a transport -------------------------------------------------------------------------------------------
