@@ -1,9 +1,8 @@
-"""The messages that the station sends to a backend, in no version's words. A dialect has a row for
-each, or says why it cannot express it.
+"""Define the messages that the station sends to a backend, without the words of a version.
 
-Messages are stored as they are (``services/store/store.py``) and encoded when they leave, so everything in here is
-frozen and
-made of ``agent.model.types`` and plain values.
+A dialect has a row for each message, or a reason why it cannot express it. Messages are stored as they are
+(``services/store/store.py``) and encoded when they leave, so all classes in here are frozen and made of
+``agent.model.types`` and plain values.
 """
 
 from __future__ import annotations
@@ -84,22 +83,23 @@ class Message:
 
 @frozen
 class Sample:
-    """A reading and what of it is to be sent: ``measurands`` are OCPP names, optionally with
-    ``.L1`` and the like."""
+    """A reading, and the part of it that is to be sent."""
 
     context: ReadingContext
     reading: Reading
     measurands: tuple[str, ...]
+    """Names of OCPP, optionally with a phase such as ``.L1``."""
 
 
 @frozen
 class TransactionStarted(Message):
-    """``token`` None: no driver is authorized yet. ``evse`` 0: not chosen yet, and the register
-    says nothing."""
+    """A transaction has begun."""
 
     session: str
     evse: EvseId
+    """0: it is not chosen yet, and the register has no meaning."""
     token: Token | None
+    """None: no driver is authorized yet."""
     at: Stamp
     meter_wh: int
     trigger: TriggerReason = TriggerReason.AUTHORIZED
@@ -108,21 +108,22 @@ class TransactionStarted(Message):
     remote_id: str = ""
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
-    """All that the meter said at the start; ``meter_wh`` is its register."""
+    """All values of the meter at the start. ``meter_wh`` is its register."""
     reservation: str = ""
-    """Which reservation it uses up (``domain/reservation_claims.py``)."""
+    """The reservation that it uses up (``domain/reservation_claims.py``)."""
 
 
 @frozen
 class TransactionAuthorised(Message):
     """A driver is authorized in a transaction that began without authorization, or its EVSE is
-    known by now (``placed``). ``meter_wh``: the register of the transaction's begin."""
+    known by now (``placed``)."""
 
     session: str
     evse: EvseId
     token: Token
     at: Stamp
     meter_wh: int
+    """The register of the transaction's begin."""
     trigger: TriggerReason
     charging: ChargingState
     offline: bool = False
@@ -130,12 +131,14 @@ class TransactionAuthorised(Message):
     placed: bool = False
     reservation: str = ""
     reading: Reading | None = None
-    """All that the meter said when the EVSE became known."""
+    """All values of the meter when the EVSE became known."""
 
 
 def is_first_with_token(message: Message) -> bool:
-    """Return whether this message is the first to report who charges where. Where a backend numbers
-    transactions, it is the start."""
+    """Return whether this message is the first to report which driver charges at which EVSE.
+
+    If the backend gives transactions their numbers, this message is the start.
+    """
     if isinstance(message, TransactionStarted):
         return message.token is not None and message.evse != 0
     return isinstance(message, TransactionAuthorised)
@@ -143,7 +146,7 @@ def is_first_with_token(message: Message) -> bool:
 
 @frozen
 class TransactionUpdated(Message):
-    """The charging state changed, or something else that ``trigger`` names. ``token``: who caused it."""
+    """The charging state changed, or something else that ``trigger`` names. ``token``: the driver who caused it."""
 
     session: str
     evse: EvseId
@@ -156,48 +159,53 @@ class TransactionUpdated(Message):
 
 @frozen
 class TransactionEnded(Message):
-    """``token``: who ended it, None if it ended without a token. ``note``: "soft" or "hard" after a
-    reset. ``evse`` 0: never chosen, and the register says nothing. ``authorised`` False: no driver
-    was ever authorized. ``plugged``: is the vehicle still there? None: the trigger says it."""
+    """A transaction has ended."""
 
     session: str
     evse: EvseId
+    """0: it was never chosen, and the register has no meaning."""
     token: Token | None
+    """The driver who ended it. None: it ended without a token."""
     at: Stamp
     meter_wh: int
     reason: StopReason
     trigger: TriggerReason
     offline: bool = False
     note: str = ""
+    """``soft`` or ``hard`` after a reset."""
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
-    """All that the meter said at the end; None when the last good register had to do."""
+    """All values of the meter at the end. None: the last good register is billed instead."""
     authorised: bool = True
+    """False: no driver was ever authorized."""
     plugged: bool | None = None
+    """The vehicle is still there. None: the trigger shows it."""
     signed: SignedReading | None = None
     """A record of the whole transaction, of the meter or of the station."""
 
 
 @frozen
 class MeterSampled(Message):
-    """Values of a running transaction (``session``) or of an idle meter (""). ``authorised`` False:
-    no driver is authorized yet. ``late``: a record of a transaction that is over. ``at``: its place
-    among the events of the transaction, which may be a moment after the reading; None: of one that
-    lies in the queue since before this was said."""
+    """Values of a running transaction, or of an idle meter."""
 
     session: str
+    """Empty: the meter is idle."""
     evse: EvseId
     samples: tuple[Sample, ...]
     offline: bool = False
     charging: ChargingState | None = None
     authorised: bool = True
+    """False: no driver is authorized yet."""
     late: bool = False
+    """It carries a record of a transaction that is over."""
     at: Stamp | None = None
+    """Its place among the events of the transaction, which may be a moment after the reading. None: it was queued by a
+    program that did not store the place."""
 
 
 @frozen
 class ConnectorUnplugged(Message):
-    """The vehicle is gone for good after its transaction had ended: what its place costs ends here."""
+    """The vehicle has left for good after its transaction had ended: the cost of its place ends here."""
 
     session: str
     evse: EvseId
@@ -206,39 +214,39 @@ class ConnectorUnplugged(Message):
 
 @frozen
 class StatusChanged(Message):
-    """The whole situation of an EVSE (0: of the station), for a dialect to project.
-
-    ``authorised``: a driver is authorized and no energy flows yet; ``ended``: a session is over and
-    the cable is still there. ``faults`` are ordered by weight, blocking ones first.
-    """
+    """The whole situation of an EVSE (0: of the station). A dialect expresses the part that its version knows."""
 
     evse: EvseId
     at: Stamp
     connector: ConnectorStatus
     charging: ChargingState = ChargingState.IDLE
     authorised: bool = False
+    """A driver is authorized and no energy flows yet."""
     ended: bool = False
+    """A session is over and the cable is still there."""
     faults: tuple[Fault, ...] = ()
+    """Ordered by weight, blocking ones first."""
     forced: bool = False
-    """Sent although nothing changed (after a boot, on request)."""
+    """It is sent although nothing has changed (after a boot, on request)."""
 
 
 @frozen
 class FaultNoted(Message):
-    """A fault has come (``present``) or is over. ``faults``: all that is wrong there now. ``number``: of this notice,
-    since the start."""
+    """A fault has begun (``present``) or is over."""
 
     evse: EvseId
     fault: Fault
     present: bool
     faults: tuple[Fault, ...]
+    """All faults of the EVSE now."""
     at: Stamp
     number: int
+    """The number of this notice since the start."""
 
 
 @frozen
 class ListConflicted(Message):
-    """The backend says something else of a token than its local list does. ``connector``: of the station."""
+    """The backend has decided about a token in another way than its local list. ``connector``: of the station."""
 
     at: Stamp
     connector: ConnectorStatus = ConnectorStatus.AVAILABLE
@@ -246,8 +254,8 @@ class ListConflicted(Message):
 
 @frozen
 class ReservationEnded(Message):
-    """A reservation is gone without having been used: its time was over, or its EVSE cannot serve a
-    driver."""
+    """A reservation has ended without having been used: its time was over, or its EVSE cannot serve
+    a driver."""
 
     reservation: str
     expired: bool
@@ -255,40 +263,44 @@ class ReservationEnded(Message):
 
 @frozen
 class HeartbeatWanted(Message):
-    pass
+    """A Heartbeat is to be sent, because the backend has asked for one."""
 
 
 @frozen
 class BootWanted(Message):
-    pass
+    """A BootNotification is to be sent, because the backend has asked for one."""
 
 
 @frozen
 class FirmwareStatus(Message):
-    """``status``: FirmwareStatusEnumType of 2.x; Idle on request only. ``request_id`` None: there
-    was none. ``signed``: it belongs to the signed procedure, which has a message of its own in 1.6.
-    ``forced``: sent on request, although nothing has changed."""
+    """The status of a firmware update has changed, or was asked for."""
 
     status: str = "Idle"
+    """FirmwareStatusEnumType of 2.x. ``Idle`` is sent on request only."""
     request_id: int | None = None
+    """None: the backend's request had none."""
     signed: bool = False
+    """It belongs to the signed procedure, which has a message of its own in 1.6."""
     forced: bool = False
+    """It is sent on request, although nothing has changed."""
 
 
 @frozen
 class LogStatus(Message):
-    """``status``: UploadLogStatusEnumType of 2.x. ``extended``: 1.6 asked by GetLog, not by GetDiagnostics. ``forced``:
-    as of ``FirmwareStatus``."""
+    """The status of a log upload has changed, or was asked for."""
 
     status: str = "Idle"
+    """UploadLogStatusEnumType of 2.x."""
     request_id: int | None = None
     extended: bool = False
+    """A backend of 1.6 has asked by GetLog, not by GetDiagnostics."""
     forced: bool = False
+    """It is sent on request, although nothing has changed."""
 
 
 @frozen
 class SecurityHappened(Message):
-    """``kind``: a name of the security events list of OCPP."""
+    """A security event has happened. ``kind`` is a name in the list of security events of OCPP."""
 
     kind: str
     at: Stamp
@@ -297,7 +309,7 @@ class SecurityHappened(Message):
 
 @frozen
 class CertificateSigningWanted(Message):
-    """``csr``: a certificate signing request (PEM) of a key that this station has just made."""
+    """A certificate is to be signed. ``csr``: the request (PEM) of a key that this station has just made."""
 
     csr: str
 
@@ -313,14 +325,16 @@ BILLED: tuple[type[Message], ...] = (
 
 
 def is_billed_message(message: Message) -> bool:
-    """Return whether the message travels in the queue of what is billed. Meter values outside a
+    """Return whether the message travels in the queue of billed messages. Meter values outside a
     transaction do not."""
     return isinstance(message, BILLED) and not is_reading_outside_transaction(message)
 
 
 def with_signed_record(message: Message, record: SignedReading) -> Message:
-    """Return the message with this record: of the whole transaction with its end, otherwise of the
-    one reading that the message carries."""
+    """Return the message with this record.
+
+    The end of a transaction carries a record of all of it. Other messages carry one of their reading.
+    """
     match message:
         case TransactionEnded():
             return replace(message, signed=record)
@@ -334,14 +348,16 @@ def with_signed_record(message: Message, record: SignedReading) -> Message:
 
 
 def is_reading_outside_transaction(message: Message) -> bool:
-    """Return whether it is a meter value outside a transaction. It travels in a durable queue that
-    nothing billed waits for."""
+    """Return whether it is a meter value outside a transaction. No billed message waits for the
+    durable queue in which it travels."""
     return isinstance(message, MeterSampled) and not message.session
 
 
 def is_noted_message(message: Message) -> bool:
-    """Return whether the message travels in the other durable queue, beside what is billed. It has
-    happened, and must be reported even if the station restarts before it was sent."""
+    """Return whether the message travels in the other durable queue, beside the billed messages.
+
+    It reports something that has happened, and must be sent even if the station restarts before.
+    """
     if isinstance(message, FirmwareStatus | LogStatus):
         return not message.forced
     return isinstance(message, SecurityHappened)

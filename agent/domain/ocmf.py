@@ -1,10 +1,9 @@
-"""A record of a transaction in the Open Charge Metering Format (OCMF 1.4, SAFE e.V.), as the
-station can make one: the text that is signed. An aid to integrity: it shows that the bill was not
-changed on its way, not that a meter signed it. It says so by itself (``GI``, and ``UL``, a field of
-our own as the format allows).
+"""Build the text of a record that the station signs, in the Open Charge Metering Format (OCMF 1.4, SAFE e.V.).
+
+Such a record is an aid to integrity: it shows that the bill was not changed on its way. It does not show that a meter
+has signed the bill. The record states that itself (``GI``, and ``UL``, a field of our own as the format allows).
 
 A record that a meter has signed is never built, read or changed here: it travels as it is (``types.SignedReading``).
-
 """
 
 from __future__ import annotations
@@ -41,30 +40,29 @@ _FLAGS: Mapping[Judge, str] = {
 }
 _BANKS = (Judge.BANK, Judge.BANK_AND_AUTHORIZE)
 _TRUSTED = (Judge.AUTHORIZE, Judge.REMOTE_START, *_BANKS)
-"""Asked and answered for this very session; a list or a cache is an earlier word, and so is hearsay."""
+"""The decision was asked for and given for this very session. The decision of a list or a cache is older: hearsay."""
 _MOST_ID = 40
 
 
 @frozen
 class Holder:
-    """Who charges, as a record may say it. ``judged_by``: who has said that they may; ``price``: what was agreed
-    (``ocmf_tariff_text``), ``name``: what the transaction is called."""
+    """The driver who charges, as far as a record may state it."""
 
     token: Token | None = None
     judged_by: Judge = Judge.NOBODY
+    """The party that has decided that the driver may charge."""
     price: str = ""
+    """The price that was agreed (``ocmf_tariff_text``)."""
     name: str = ""
+    """The name of the transaction."""
 
 
 @frozen
 class OcmfBill:
-    """Describe what a record is made of. The signer adds the number of the record, and the signature.
-
-    ``read`` False: the end's register is the last good one, not one of the end.
-    ``made_at``: the moment of the order; the times of the record are worked out from its clock.
-    """
+    """The content of a record. The signer adds the number of the record, and the signature."""
 
     made_at: Moment
+    """The moment of the order. The times of the record are worked out from its clock."""
     point: str
     version: str
     meter: MeterIdentity
@@ -74,15 +72,18 @@ class OcmfBill:
     end: Stamp
     end_wh: int
     read: bool
+    """False: the register of the end is the last good one, not one that was read at the end."""
     reason: str
     dc: bool = False
     only: str = ""
-    """TX of the one reading that the record is of, which is the end's."""
+    """TX of the one reading that the record is about, which is that of the end. "": the record is about a session."""
 
 
 def ocmf_payload(bill: OcmfBill, number: int) -> str:
-    """Return the payload section of the record with this number: one line of JSON without "|" (which
-    separates sections)."""
+    """Return the payload section of the record with this number.
+
+    It is one line of JSON without "|", which separates the sections.
+    """
     record: dict[str, Any] = {
         "FV": FORMAT, "GI": "chargy-agent", "GS": bill.point, "GV": bill.version, "PG": f"T{number}",
         "MV": bill.meter.vendor, "MM": bill.meter.model, "MS": bill.meter.serial, "MF": bill.meter.firmware,
@@ -98,9 +99,11 @@ def ocmf_record_text(signed: str, signature_hex: str) -> str:
 
 
 def identification_fields(holder: Holder) -> dict[str, Any]:
-    """Nothing is claimed but what has happened: a UID that was read is hearsay, the word of a
-    backend or a bank of this very session is trusted (OCMF, identification level). No user is
-    assigned where charging needs no authorization."""
+    """Return the fields that identify the driver.
+
+    They claim only what has happened (OCMF, identification level). A UID that was read is hearsay. The decision of a
+    backend or a bank about this very session is trusted. If charging needs no authorization, no user is assigned.
+    """
     token, judge = holder.token, holder.judged_by
     flags = [_FLAGS[judge]] if judge in _FLAGS else []
     if token is None or token.type is TokenType.NO_AUTHORIZATION:

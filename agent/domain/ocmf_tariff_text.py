@@ -1,4 +1,4 @@
-"""A tariff in the words of a signed record (OCMF's TT): ASCII of no language, in the order of the regulation."""
+"""Put a tariff into the words of a signed record (TT of OCMF): ASCII of no language, in the order of the regulation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 
 
 def ocmf_tariff_text(tariff: Tariff) -> str:
-    """``0.59 EUR/kWh, 0.15 EUR/min parked after 10 min, VAT 17% incl.``; without "|", which separates sections."""
+    """Return a text such as ``0.59 EUR/kWh, 0.15 EUR/min parked after 10 min, VAT 17% incl.``.
+
+    It contains no "|", which separates the sections of a record.
+    """
     said = ", ".join(_tariff_parts(tariff)).encode("ascii", "replace").decode()
     return " ".join(said.replace("|", "/").split())
 
@@ -27,7 +30,7 @@ def _tariff_parts(tariff: Tariff) -> Iterator[str]:
         yield f"{_decimal_text(tariff.other)} {money} {tariff.other_name}"
     for window in tariff.windows:
         days = "".join(_DAYS[d] for d in window.days)
-        if rates := " ".join(_rate_parts(window.rates, tariff)):  # otherwise as always
+        if rates := " ".join(_rate_parts(window.rates, tariff)):  # without one the usual rates hold
             yield f"{days} {_clock_text(window.from_min)}-{_clock_text(window.to_min)}: {rates}"
     if tariff.min_cents is not None:
         yield f"at least {_decimal_text(Decimal(tariff.min_cents) / 100)} {money}"
@@ -48,7 +51,7 @@ def _rate_parts(rates: Rates | Tariff, tariff: Tariff) -> Iterator[str]:
 
 
 def _decimal_text(amount: Decimal, places: int = 2) -> str:
-    """At least so many decimals, and as many as there are."""
+    """Return the amount with all its decimals, and with ``places`` of them at least."""
     exact = amount.normalize()
     exponent = exact.as_tuple().exponent
     return f"{exact:.{max(places, -exponent if isinstance(exponent, int) else 0)}f}"
