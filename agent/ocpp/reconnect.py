@@ -20,6 +20,7 @@ from agent.ocpp.transport.transport import (
     Transport,
     is_tls,
     secured_url,
+    url_scheme,
     without_user_info,
 )
 from agent.ports.pki import NO_ROOTS, PkiPort
@@ -40,6 +41,7 @@ class Reconnector:
         self._config, self._hooks, self._settings, self._rate, self._pki = config, hooks, settings, rate, pki
         self._backend, timeouts = config.backend, config.timeouts
         self._access: Callable[[], ConnectionProfile] = hooks.access or self._access_from_file
+        self._families: dict[str, str] = {}
         self._connectors: dict[str, Connector] = {}
         self._backoff = Backoff(config.jitter, timeouts.backoff_s or 10.0, timeouts.backoff_random_s)
         self._used: ConnectionProfile | None = None
@@ -86,7 +88,10 @@ class Reconnector:
     def _connector_for(self, url: str) -> Connector:
         """Return the connector of the transport for this address. The addresses of one transport
         share it: an answer to a request may come over the next connection."""
-        entry = find_family(url, self._hooks.installed_transports)
+        scheme = url_scheme(url)
+        if scheme not in self._families:
+            self._families[scheme] = find_family(url, self._hooks.installed_transports)
+        entry = self._families[scheme]
         if entry not in self._connectors:
             config = self._config
             ctx = ConnectorContext(config.backend.name, config.dialects, config.timeouts, self._hooks.trace)

@@ -172,6 +172,14 @@ async def test_a_message_without_an_answer_is_sent_and_holds_up_nothing() -> Non
         assert central.actions() == ["BootNotification", "Authorize"]
 
 
+async def test_a_version_without_such_messages_sends_none(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(Central()) as central, running(build(central, dialects=(V16.with_rows(SEND),))) as room:
+        room.link.send(HeartbeatWanted())
+        await until(lambda: "no message without an answer: not sent" in caplog.text)
+        assert central.answers == []
+        assert room.link.is_up
+
+
 @pytest.mark.usefixtures("installed")
 async def test_a_wire_that_answers_every_message_says_so_and_goes_on() -> None:
     async with linked(dialects=(V16.with_rows(SEND),)) as (csms, room):

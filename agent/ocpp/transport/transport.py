@@ -95,7 +95,8 @@ class Transport(Protocol):
 
 class Connector(Protocol):
     """Opens the connections of one link, one after the other. It keeps what outlives a
-    connection: TLS sessions, the ids of requests whose answers may come late, a listening port."""
+    connection: TLS sessions, the ids of requests whose answers may come late. A listening port
+    belongs to the ``Transport`` and is closed with it."""
 
     async def connect(self, backend: Backend, password: bytes | None, roots: TrustedRoots) -> Transport:
         """Open a connection. ``backend``: the address, security profile and certificate to use;

@@ -104,9 +104,7 @@ class Rpc:
         return text
 
     def encode_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> str:
-        """Return the text of a SEND. Raises ``ValueError`` if this version has no such message."""
-        if Kind.SEND not in self.kinds:
-            raise ValueError("this version has no SEND")
+        """Encode a SEND. Raises ``ValueError`` or ``TypeError`` for what is not JSON."""
         return encode_frame([Kind.SEND, id_, action, payload])
 
     def connection_opened(self) -> None:

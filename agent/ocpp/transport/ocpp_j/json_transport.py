@@ -14,7 +14,7 @@ from agent.ocpp.transport.ocpp_j.websocket import WebSocket
 from agent.ocpp.transport.transport import Closed, ConnectorContext, TransportFamily, without_user_info
 from agent.ocpp.wire.calls import CallError, CallResult, Code, Dropped, Finding, SendNow
 from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
-from agent.ocpp.wire.rpc import Rpc
+from agent.ocpp.wire.rpc import Kind, Rpc
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 
@@ -49,6 +49,8 @@ class JsonTransport:
         await self._send_frame(text)
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
+        if Kind.SEND not in self._dialect.kinds:
+            raise NotExpressibleError("this version has no message without an answer")
         try:
             text = self._rpc.encode_unanswered(id_, action, payload)
         except (ValueError, TypeError) as e:
