@@ -41,7 +41,7 @@ def installed_transports() -> Mapping[str, str]:
 
 
 def _entry_points(group: str) -> Mapping[str, str]:
-    from agent.services.devices.entry_points import list_entry_points
+    from agent.model.entry_points import list_entry_points
 
     return dict(list_entry_points(group))
 

@@ -67,7 +67,7 @@ def initial_settings(file: StationFile) -> Settings:
             backend_and_dialects(file, backend)
         except SettingsError as e:
             wrong += [p.removeprefix(f"{file.path}: ") for p in e.problems]
-    if settings.bool_value("cost_display") and not (file.display or any(e.display for e in file.evses)):
+    if settings.bool_value("cost_display") and not any("display" in d for d in file.all_devices):
         wrong.append("settings.cost_display: nothing can be shown without a display: add [display], or leave it off")
     if wrong:
         raise SettingsError([f"{file.path}: {w}" for w in wrong])
@@ -79,7 +79,7 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put_value("file_transfer_protocols", (*settings.list_value("file_transfer_protocols"), "SFTP"))
     offered = settings.list_value("feature_profiles")
     settings.put_value("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
-    parts = {LAMP: any(e.lamp for e in file.evses), TERMINAL: file.payment is not None}
+    parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
     settings.fitted = frozenset({p for p, there in parts.items() if there} | _code_parts(file))
     settings.put_value("free_vending", file.station.free_vending)
     if file.backends:
@@ -105,7 +105,8 @@ def web_plan(file: StationFile) -> WebPaymentConfig:
 
 def _code_parts(file: StationFile) -> set[str]:
     """Return the names of the QR code settings: of the outlets with a display, as far as there are names for them."""
-    shown = [e.number for e in file.evses if (e.display or file.display) and e.number <= OUTLETS_MOST]
+    shared = "display" in file.devices
+    shown = [e.number for e in file.evses if (shared or "display" in e.devices) and e.number <= OUTLETS_MOST]
     chosen = [n for n in shown if n in (file.web_payment.evses or shown)]
     web = ([STATION] if file.web_payment.shared else chosen) if file.web_payment.dynamic and chosen else []
     return {qr_code_part(n) for n in shown} | {web_payment_part(n) for n in web}
@@ -171,8 +172,8 @@ def _weak_roots(path: Path | None) -> list[str]:
 
 
 def power_times(file: StationFile) -> dict[str, Any]:
-    power = file.power
-    return {} if power is None else {"mains_hold_s": power.hold_s, "backup_s": power.backup_s}
+    times = file.power_times
+    return {} if times is None else {"mains_hold_s": times.hold_s, "backup_s": times.backup_s}
 
 
 def _as_text(value: Any) -> str:
@@ -241,7 +242,8 @@ def unusable_terminals(file: StationFile) -> list[str]:
     A terminal is useless if it would never wait for a card, or would sell nothing with it. A station still runs with
     such a file and does what it can.
     """
-    if file.tariff is None and file.terminal is None and not any(e.terminal or e.tariff for e in file.evses):
+    sells = file.tariff is not None or any(e.tariff for e in file.evses)
+    if not sells and not any("terminal" in d for d in file.all_devices):
         return []
     from agent.station_file.payment import meters_without_class, uncovered_holds, unused_terminals
     from agent.station_file.tariff import adhoc_tariffs, without_a_terminal
@@ -299,7 +301,7 @@ def initial_state(
         web_payment=web_plan(file),
         terms=startup_payment_terms(file, facts),
         **power_times(file),
-        updater=file.updater is not None,
+        updater="updater" in file.devices,
         boot_reason=boot_reason,
     )
 

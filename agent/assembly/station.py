@@ -45,7 +45,8 @@ from agent.ports.store import Put, StoreError
 from agent.services.clock import Boot, Clock, Scale
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
 from agent.services.devices.dispatch import OrderDispatch
-from agent.services.devices.supervisor import MeterSupervisor
+from agent.services.devices.supervisor import MeterSupervisor, SupervisorServices
+from agent.services.devices.updater import UpdaterSupervisor
 from agent.services.engine import Engine
 from agent.services.keys.root_counts import RootCounts
 from agent.services.logs.buffer import LogRing
@@ -111,6 +112,7 @@ class Station:
         self._answered = asyncio.Event()
         self.status = StatusSocket(self._socket_path(), self.status_snapshot, lambda: self.clock.now().utc_s)
         self.ring = LogRing(self.clock)
+        self._firmware_known = asyncio.Event()
         self._trying, self._version = booting_firmware(facts), last_version(facts)
         self.keys, self.files = keys_of(self, self._key_store), files_of(self)
         self.hands = self.engine.order_dispatch = OrderDispatch(self.engine.post_event, (self.keys, self.files))
@@ -195,8 +197,8 @@ class Station:
 
     def _firmware_version(self) -> str:
         """Return the version that the updater reports, otherwise that of the station file, otherwise our own."""
-        told = self.files.updater.version if self.files.updater is not None else ""
-        return told or self._version or self.file.station.firmware_version or __version__
+        reported = next((s.version for s in self.hands.supervisors_of(UpdaterSupervisor)), "")
+        return reported or self._version or self.file.station.firmware_version or __version__
 
     # --- running -----------------------------------------------------------------------------------------------
 
@@ -237,7 +239,7 @@ class Station:
         if self._trying:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UPDATER_FIRST_S):
-                    await self.files.known.wait()
+                    await self._firmware_known.wait()
         await self.links[backend.name].run()
 
     async def _run_sinks(self) -> None:
@@ -290,7 +292,10 @@ class Station:
         devices = compose_devices(self.file, self.clock.boot_stamp)
         for complaint in (c for d in devices for c in d.complaints):
             log.warning("%s", complaint)
-        add_supervisors(self, devices)
+        services = SupervisorServices(
+            self.engine.post_event, self.alive, self.files.firmware_image, self._firmware_known
+        )
+        add_supervisors(self.hands, devices, self.file.roles, services, self.site.evses)
         boards = {k.evse for k in self.hands.supervisors_of(BoardSupervisor)}
         tasks = [group.create_task(k.run()) for k in self.hands.supervisors]
         tasks.append(group.create_task(feed_watchdogs(self.engine, self.alive, bool(boards))))
@@ -345,8 +350,9 @@ class Station:
             await link.drain_queues(FLUSH_S if self._exit.result() == 0 and link.is_up else 0.5)
         self.files.close()
         self.keys.close()
-        if self._boot_board and self.files.updater is not None:
-            await self.files.updater.reboot_board()
+        if self._boot_board:
+            for updater in self.hands.supervisors_of(UpdaterSupervisor):
+                await updater.reboot_board()
 
     # --- what is shown -----------------------------------------------------------------------------------------
 

@@ -117,6 +117,10 @@ FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
     Fault.POWER_INPUT_SILENT: ("the power-fail input cannot be read", "wiring of the power-fail input"),
     Fault.INDICATOR_SILENT: ("lamp or buzzer do not answer", "lamp or buzzer"),
     Fault.DISPLAY_SILENT: ("the display does not answer", "cable of the display"),
+    Fault.DEVICE_SILENT: (
+        "a device of a role that a package adds does not answer",
+        "the log and `faults list` name the device",
+    ),
     Fault.BOARD_SILENT: (
         "the charge controller board does not answer",
         "cable, address, supply and settings of the board; the log says what was tried",

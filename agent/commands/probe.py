@@ -28,6 +28,7 @@ from agent.domain.probe_findings import (
 )
 from agent.model.bank_card import TerminalIdentity
 from agent.model.board import EvseState
+from agent.model.entry_points import load_entry_point
 from agent.model.fastclass import frozen
 from agent.model.types import MeterIdentity, MeterPolicy, Reading
 from agent.ports import DeviceError
@@ -37,7 +38,7 @@ from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import NOMINAL_V, SettingsError, StationFile
 
 EVERY_S = 1.0
-OPEN_S, TELL_S = 30.0, 3.0
+OPEN_S = 30.0
 ALL_PROVEN, SOMETHING_FAILED, WRONG_FILE, NOT_ALL_PROVEN = 0, 1, 2, 3
 
 
@@ -141,7 +142,9 @@ async def _probe_device(
                 findings = await _probe_board(port, say, device.name)
             else:
                 identity = getattr(port, "identity", None)
-                findings = [Finding("answers", Verdict.PROVEN, await _self_description(port, device.role, identity))]
+                supervisor = load_entry_point(file.roles[device.role].supervisor)
+                said = _identity_text(identity) if identity is not None else await supervisor.describe_port(port)
+                findings = [Finding("answers", Verdict.PROVEN, said)]
     except (DeviceError, TimeoutError) as e:
         why = str(e) or f"no end within {OPEN_S + options.seconds:g} s"
         identity, findings = None, [Finding("answers", Verdict.FAILED, why)]
@@ -181,22 +184,9 @@ async def _probe_board(port: Any, say: Callable[[str], None], name: str) -> list
     return board_findings(port.traits, states)
 
 
-async def _self_description(port: Any, role: str, identity: TerminalIdentity | None) -> str:
-    """Return what a device without evidence of its own says about itself. Nothing is switched, shown or read."""
-    if identity is not None:
-        told = (f"{what} {value}" for what, value in asdict(identity).items() if value)
-        return ", ".join(told) or "opened; it says nothing of itself"
-    if role == "buttons":
-        return f"keys: {', '.join(sorted(port.names))}"
-    if role == "updater":
-        running = await port.running()
-        return f"firmware {running.version or 'without a version'}" + (", not committed yet" if running.pending else "")
-    if role == "power":
-        async with asyncio.timeout(TELL_S):
-            supply = await anext(port.supplies())
-        backup = {True: "a back-up supply is there", False: "no back-up supply", None: "of a back-up nothing is known"}
-        return f"mains {'there' if supply.mains else 'lost'}, {backup[supply.backup]}"
-    return getattr(port, "about", "") or "opened; it says nothing of itself: see it with chargy-agent verify"
+def _identity_text(identity: TerminalIdentity | MeterIdentity) -> str:
+    said = (f"{what} {value}" for what, value in asdict(identity).items() if value)
+    return ", ".join(said) or "opened; it says nothing of itself"
 
 
 def _monotonic_stamp() -> tuple[int, float]:

@@ -68,6 +68,7 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.POWER_INPUT_SILENT: FaultRow(W),
     Fault.INDICATOR_SILENT: FaultRow(W),
     Fault.DISPLAY_SILENT: FaultRow(W),
+    Fault.DEVICE_SILENT: FaultRow(W),
     Fault.BOARD_SILENT: FaultRow(B),
     Fault.BOARD_CONFIG: FaultRow(B),
     Fault.STORE_FAILED: FaultRow(B),

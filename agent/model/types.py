@@ -359,6 +359,7 @@ class Fault(StrEnum):
     POWER_INPUT_SILENT = "PowerInputSilent"
     INDICATOR_SILENT = "IndicatorSilent"
     DISPLAY_SILENT = "DisplaySilent"
+    DEVICE_SILENT = "DeviceSilent"
     BOARD_SILENT = "BoardSilent"
     BOARD_CONFIG = "BoardMisconfigured"
     STORE_FAILED = "StoreFailed"

@@ -37,7 +37,12 @@ class Device:
         return Device(self.driver, {k: v for k, v in self.options.items() if k not in keys})
 
 
-_MADE = {("Backend", "charge_point_id_in_url"), ("Backend", "subprotocol_echo"), ("MeterPolicy", "sells")}
+_MADE = {
+    ("Backend", "charge_point_id_in_url"),
+    ("Backend", "subprotocol_echo"),
+    ("Evse", "devices"),
+    ("MeterPolicy", "sells"),
+}
 """Fields that are made here and are no keys of the file."""
 _SECRET = {"password", "pin"}
 """Keys whose value no message repeats."""
@@ -50,18 +55,21 @@ def build_table(
     wrong: list[str],
     base: Path = Path(),
     given: Mapping[str, Any] | None = None,
+    others: typing.Collection[str] = (),
 ) -> T:
     """Build a frozen dataclass from a TOML table. Problems are added to ``wrong``; a wrong value is
     replaced by the default so that the rest of the file is judged too. Drivers' settings classes
-    are built by the same rules."""
+    are built by the same rules. ``others``: keys of the table that the caller reads."""
     if not isinstance(raw, Mapping):
         wrong.append(f"[{where}]: must be a table")
         raw = {}
     known = {n: f for n, f in field_specs(cls).items() if (cls.__name__, n) not in _MADE}
     values: dict[str, Any] = dict(given or {})
     for key, value in raw.items():
+        if key in others:
+            continue
         if key not in known:
-            wrong.append(f"{where}.{key}: unknown key{did_you_mean_key(key, known)}")
+            wrong.append(f"{where}.{key}: unknown key{did_you_mean_key(key, (*known, *others))}")
             continue
         try:
             values[key] = _convert_value(key_type(cls, known[key]), value, f"{where}.{key}", wrong, base)
@@ -99,8 +107,6 @@ def _typed_value(hint: Any, value: Any, where: str, wrong: list[str], base: Path
         if items is None:
             raise ValueError(f"must be a list, is {value!r}")
         return tuple(_list_entry(item, v, i, where, wrong, base) for i, v in enumerate(items))
-    if hint is Device:
-        return device_of(value, where, wrong)
     if is_dataclass(hint):
         return build_table(typing.cast(Any, hint), value, where, wrong, base)
     if hint is Path:
@@ -130,23 +136,16 @@ def _list_entry(hint: Any, value: Any, index: int, where: str, wrong: list[str],
 
 
 def _stands_alone(item: Any, value: Any) -> bool:
-    """Return whether the value needs no list: one device, or one path."""
-    return item is Device or (item is Path and isinstance(value, str))
+    """Return whether the value needs no list: one path."""
+    return item is Path and isinstance(value, str)
 
 
 def device_of(raw: Any, where: str, wrong: list[str]) -> Device | None:
-    """Return a device's table; None: there is none, or it names no driver (a problem)."""
-    if raw is None:
-        return None
+    """Return a device's table; None: it names no driver (a problem)."""
     if not isinstance(raw, dict) or not isinstance(raw.get("driver"), str):
         wrong.append(f'{where}: a device needs driver = "..." in its table')
         return None
     return Device(raw["driver"], {k: v for k, v in raw.items() if k != "driver"})
-
-
-def devices_of(raw: Any, where: str, wrong: list[str]) -> tuple[Device, ...]:
-    items = raw if isinstance(raw, list | tuple) else [raw]
-    return tuple(d for i, r in enumerate(items) if (d := device_of(r, f"{where}[{i}]", wrong)))
 
 
 def nearest_words(word: str, known: typing.Iterable[str]) -> list[str]:

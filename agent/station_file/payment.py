@@ -123,16 +123,16 @@ def meters_without_class(file: StationFile) -> list[str]:
     for e in file.evses:
         policy = file.meter_policies.get(e.number)
         if e.number in paid and policy is not None and not policy.accuracy_class:
-            where = f"evse[{e.number}].meter" if e.meter is not None else "meter"
+            where = f"evse[{e.number}].meter" if "meter" in e.devices else "meter"
             wrong[where] = f'{where}.class: is missing: bank cards pay by this meter; class = "B" as its label says'
     return list(wrong.values())
 
 
 def _evses_by_terminal(file: StationFile) -> dict[EvseId, tuple[EvseId, ...]]:
     """Return each terminal and the outlets that it serves: its own, or all that have none."""
-    own = {e.number: (e.number,) for e in file.evses if e.terminal is not None}
-    shared = tuple(e.number for e in file.evses if e.terminal is None)
-    return own | ({STATION: shared} if file.terminal is not None and shared else {})
+    own = {e.number: (e.number,) for e in file.evses if "terminal" in e.devices}
+    shared = tuple(e.number for e in file.evses if "terminal" not in e.devices)
+    return own | ({STATION: shared} if "terminal" in file.devices and shared else {})
 
 
 def _currency_conflict(file: StationFile, outlets: tuple[EvseId, ...]) -> str:

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.model.fastclass import replace
+from agent.model.fastclass import field_specs, replace
 from agent.model.types import MeterPolicy
+from agent.ports.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
+from agent.station_file.device_roles import ROLES, find_roles, roles_in
+from agent.station_file.device_roles import DeviceTables as DeviceTables
 from agent.station_file.parser import Device as Device
 from agent.station_file.parser import SettingsError as SettingsError
 from agent.station_file.parser import build_table as build_table
-from agent.station_file.parser import device_of, devices_of, did_you_mean_key
+from agent.station_file.parser import device_of, did_you_mean_key
 from agent.station_file.parser import did_you_mean as did_you_mean
 from agent.station_file.tables import MOST_PILOT_A, SERIAL_MAX
 from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
 from agent.station_file.tables import Evse as Evse
-from agent.station_file.tables import Power as Power
+from agent.station_file.tables import PowerTimes as PowerTimes
 from agent.station_file.tables import SimulatedEvse as SimulatedEvse
 from agent.station_file.tables import Simulation as Simulation
 from agent.station_file.tables import SinkTable as SinkTable
@@ -31,10 +34,9 @@ from agent.station_file.tables import StationFile as StationFile
 from agent.station_file.tables import WebPayment as WebPayment
 
 TABLES = (
-    "station", "backend", "backends", "sinks", "web_payment", "settings", "evse", "simulation",
-    "board", "meter", "reader", "display", "terminal", "buttons", "power", "buzzer", "updater", "tariff",
-    "payment",
+    "station", "backend", "backends", "sinks", "web_payment", "settings", "evse", "simulation", "tariff", "payment",
 )  # fmt: skip
+"""The tables that are no devices; those of devices are in ``device_roles.py``."""
 
 
 def load_station_file(path: Path) -> StationFile:
@@ -58,7 +60,10 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
     """Judge an already read file; relative paths in it are relative to ``path``'s folder."""
     wrong: list[str] = []
     base = path.resolve().parent
-    wrong += [f"[{key}]: unknown table{did_you_mean_key(key, TABLES)}" for key in raw if key not in TABLES]
+    evse_tables = _parse_tables(raw, "evse", wrong)
+    roles = find_roles(_unknown_names(raw, evse_tables), wrong)
+    known = (*TABLES, *roles_in(STATION_TABLE, roles))
+    wrong += [f"[{key}]: unknown table{did_you_mean_key(key, known)}" for key in raw if key not in known]
     station = build_table(Station, raw.get("station", {}), "station", wrong, base)
     backends = tuple(_parse_backend(b, where, station, wrong, base) for where, b in _backend_tables(raw, wrong))
     if not station.serial and len(station.id) > SERIAL_MAX:
@@ -67,15 +72,13 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         )
     names = [b.name for b in backends]
     wrong += [f"backends: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
-    evses = tuple(
-        build_table(Evse, e, f"evse[{_evse_number(e, i)}]", wrong, base, {"number": i})
-        for i, e in enumerate(_parse_tables(raw, "evse", wrong), 1)
-    )
+    evses = tuple(_parse_evse(e, i, roles_in(EVSE_TABLE, roles), wrong, base) for i, e in enumerate(evse_tables, 1))
     wrong += [w for e in evses for w in _feed_problems(e) if not _is_reported(wrong, w.partition(": ")[0])]
     if not evses:
         wrong.append("[[evse]]: at least one EVSE is needed, for example: [[evse]] number = 1")
     if sorted(e.number for e in evses) != list(range(1, len(evses) + 1)):
         wrong.append(f"evse: the numbers must count 1 to {len(evses)}, are {[e.number for e in evses]}")
+    devices = _parse_devices(raw, roles_in(STATION_TABLE, roles), "", wrong)
     settings = raw.get("settings", {})
     if not isinstance(settings, dict):
         wrong.append("[settings]: must be a table")
@@ -86,18 +89,12 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         backends=backends,
         evses=tuple(sorted(evses, key=lambda e: e.number)),
         settings=settings,
-        readers=devices_of(raw.get("reader", ()), "reader", wrong),
-        display=device_of(raw.get("display"), "display", wrong),
-        meter=device_of(raw.get("meter"), "meter", wrong),
-        board=device_of(raw.get("board"), "board", wrong),
-        terminal=device_of(raw.get("terminal"), "terminal", wrong),
-        buttons=device_of(raw.get("buttons"), "buttons", wrong),
-        buzzer=device_of(raw.get("buzzer"), "buzzer", wrong),
-        power=_parse_power(raw.get("power"), wrong),
-        updater=device_of(raw.get("updater"), "updater", wrong),
+        devices=devices,
+        roles=roles,
+        power_times=_parse_power_times(raw.get("power"), wrong),
         sinks=_parse_sinks(raw, wrong, base),
         web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
-        meter_policies={e.number: p for e in evses if (p := _meter_policy(e, raw, wrong))},
+        meter_policies={e.number: p for e in evses if (p := _meter_policy(e, devices.get("meter"), raw, wrong))},
         tariff=raw.get("tariff"),
         payment=raw.get("payment"),
         simulation=build_table(Simulation, raw.get("simulation", {}), "simulation", wrong, base),
@@ -107,22 +104,46 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
     return file
 
 
-def _parse_power(raw: Any, wrong: list[str]) -> Power | None:
-    """Parse the ``[power]`` table: two keys are the agent's own, the rest is the driver's."""
-    device = device_of(raw, "power", wrong)
-    if device is None:
+def _unknown_names(raw: Mapping[str, Any], evse_tables: Sequence[Any]) -> Iterator[str]:
+    """Yield the keys that are none of this program's, unless they are device roles."""
+    yield from (key for key in raw if key not in TABLES)
+    known = field_specs(Evse)
+    yield from (key for table in evse_tables if isinstance(table, Mapping) for key in table if key not in known)
+
+
+def _parse_evse(raw: Any, position: int, roles: Mapping[str, DeviceRole], wrong: list[str], base: Path) -> Evse:
+    where = f"evse[{_evse_number(raw, position)}]"
+    devices = _parse_devices(raw, roles, f"{where}.", wrong) if isinstance(raw, Mapping) else DeviceTables()
+    return build_table(Evse, raw, where, wrong, base, {"number": position, "devices": devices}, others=roles)
+
+
+def _parse_devices(
+    raw: Mapping[str, Any], roles: Mapping[str, DeviceRole], where: str, wrong: list[str]
+) -> DeviceTables:
+    """Return the devices of a table, each with all keys of its own table."""
+    found = DeviceTables()
+    for name, role in roles.items():
+        if name not in raw:
+            continue
+        items = raw[name] if role.is_list and isinstance(raw[name], list | tuple) else [raw[name]]
+        for i, table in enumerate(items):
+            place = f"{name}[{i}]" if role.is_list else name
+            device = device_of(table, where + place, wrong)
+            if device is not None:
+                found[place] = device
+    return found
+
+
+def _parse_power_times(raw: Any, wrong: list[str]) -> PowerTimes | None:
+    """Parse the agent's own keys of ``[power]``."""
+    if not isinstance(raw, Mapping):
         return None
-    own = {k: v for k, v in raw.items() if k in ("hold_s", "backup_s")}
-    return build_table(Power, own, "power", wrong, given={"device": device.without_keys(*own)})
+    return build_table(PowerTimes, {k: v for k, v in raw.items() if k in ROLES["power"].own_keys}, "power", wrong)
 
 
-OWN_METER = ("class", "mid_year", "certificate", "firmware")
-"""Keys of a meter's table that are the agent's own; ``serial`` is also the driver's."""
-
-
-def _meter_policy(evse: Evse, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:
-    own = evse.meter is not None
-    device = evse.meter if own else device_of(raw.get("meter"), "meter", [])
+def _meter_policy(evse: Evse, shared: Device | None, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:
+    own = "meter" in evse.devices
+    device = evse.devices.get("meter", shared)
     if device is None:
         return None
     policy = meter_policy(device, f"evse[{evse.number}].meter" if own else "meter", evse.kind, wrong)
@@ -130,8 +151,10 @@ def _meter_policy(evse: Evse, raw: Mapping[str, Any], wrong: list[str]) -> Meter
 
 
 def meter_policy(device: Device, where: str, kind: str, wrong: list[str]) -> MeterPolicy:
-    """Return what a meter's table demands (docs/decisions/0018): class, and the evidence of it."""
-    table = {("accuracy_class" if k == "class" else k): device.options[k] for k in OWN_METER if k in device.options}
+    """Return what a meter's table demands (docs/decisions/0018): class, and the evidence of it. ``serial`` is also the
+    driver's."""
+    own = [key for key in ROLES["meter"].own_keys if key in device.options]
+    table = {("accuracy_class" if key == "class" else key): device.options[key] for key in own}
     serial = device.options.get("serial", "")
     found: list[str] = []
     policy = build_table(MeterPolicy, table, where, found, given={"serial": serial if isinstance(serial, str) else ""})

@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
 from agent.model.types import FEATURE_PROFILES, MeterPolicy
+from agent.ports.device_role import DeviceRole
+from agent.station_file.device_roles import DeviceTables
 from agent.station_file.parser import Device
 
 STORE_MAX_MB = 100_000
@@ -37,11 +39,10 @@ Url: TypeAlias = Annotated[str, Text(500, form=r"\S*", like="an address without 
 
 
 @frozen
-class Power:
-    """The power-fail input. ``hold_s``: mains that is back sooner was a glitch; ``backup_s``: the back-up supply is
-    good for so long, then the agent has ended in any case."""
+class PowerTimes:
+    """The agent's own keys of the power-fail input. ``hold_s``: mains that is back sooner was a glitch; ``backup_s``:
+    the back-up supply is good for so long, then the agent has ended in any case."""
 
-    device: Device
     hold_s: Seconds = 0.3
     backup_s: Seconds = 15.0
 
@@ -165,12 +166,7 @@ class Evse:
     efficiency: Annotated[float, Between(0.5, 1)] = 0.93
     """Of the charger that makes direct current: what it gives of what it draws, where that is least."""
     tariff: Mapping[str, Any] | None = None
-    board: Device | None = None
-    meter: Device | None = None
-    reader: tuple[Device, ...] = ()
-    display: Device | None = None
-    terminal: Device | None = None
-    lamp: Device | None = None
+    devices: DeviceTables = field(default_factory=DeviceTables)
 
     @property
     def is_dc(self) -> bool:
@@ -217,15 +213,10 @@ class StationFile:
     backends: tuple[Backend, ...]
     evses: tuple[Evse, ...]
     settings: Mapping[str, Any]
-    readers: tuple[Device, ...]
-    display: Device | None
-    meter: Device | None
-    board: Device | None
-    terminal: Device | None
-    buttons: Device | None
-    power: Power | None
-    buzzer: Device | None
-    updater: Device | None
+    devices: DeviceTables
+    roles: Mapping[str, DeviceRole]
+    """All roles that the devices may have."""
+    power_times: PowerTimes | None
     sinks: tuple[SinkTable, ...]
     web_payment: WebPayment
     meter_policies: Mapping[int, MeterPolicy]
@@ -235,6 +226,14 @@ class StationFile:
 
     def __repr__(self) -> str:
         return f"StationFile({str(self.path)!r})"  # the settings may hold the backend's password
+
+    @property
+    def all_devices(self) -> tuple[DeviceTables, ...]:
+        return (self.devices, *(e.devices for e in self.evses))
+
+    def device_for(self, evse: Evse, role: str) -> Device | None:
+        """Return the device of this EVSE: its own, otherwise that of the station."""
+        return evse.devices.get(role) or self.devices.get(role)
 
     def evse_table(self, number: int) -> Evse:
         return next(e for e in self.evses if e.number == number)

@@ -100,14 +100,14 @@ def adhoc_tariffs(file: StationFile, wrong: list[str]) -> dict[EvseId, AdhocTari
 def without_a_terminal(file: StationFile, made: Mapping[EvseId, AdhocTariff]) -> list[str]:
     """Return complaints about fast outlets without a card reader. From 50 kW on a code to scan is
     not enough (Regulation (EU) 2023/1804, 5(1))."""
-    if file.station.pool_terminal or file.terminal is not None:
+    if file.station.pool_terminal or "terminal" in file.devices:
         return []
     return [
         f"evse[{e.number}].terminal: is missing: EVSE {e.number} sells with {e.power_w / 1000:g} kW, and from 50 kW on"
         " a card reader is the law (Regulation (EU) 2023/1804, 5(1)); where another one of the pool takes the cards:"
         " station.pool_terminal = true"
         for e in file.evses
-        if e.terminal is None and made[e.number].tariff is not None and made[e.number].is_fast_charger
+        if "terminal" not in e.devices and made[e.number].tariff is not None and made[e.number].is_fast_charger
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.station_file.settings import Backend, Device, Evse, Power, StationFile
+from agent.station_file.settings import Backend, Device, DeviceTables, Evse, StationFile
 from drivers.sim.toml_text import format_document
 
 Table = dict[str, Any]
@@ -17,18 +17,12 @@ Table = dict[str, Any]
 class FarEnds:
     """Device tables by place. Devices that the station file addresses itself are not in them.
 
-    ``evses[n]`` holds ``board``, ``meter``, ``reader`` (a list), ``display``, ``terminal`` and ``lamp``. ``via`` maps a
-    backend name to ``host:port``.
+    ``evses[n]`` and ``station`` hold a table, or a list of tables, by role. ``via`` maps a backend name to
+    ``host:port``.
     """
 
     evses: dict[int, Table] = field(default_factory=dict)
-    readers: list[Table] = field(default_factory=list)
-    buttons: Table | None = None
-    display: Table | None = None
-    power: Table | None = None
-    buzzer: Table | None = None
-    terminal: Table | None = None
-    updater: Table | None = None
+    station: Table = field(default_factory=dict)
     via: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,7 +70,7 @@ def without_addresses(file: StationFile) -> StationFile:
     return replace(_strip_addresses(file), evses=evses, backends=tuple(replace(b, url="") for b in file.backends))
 
 
-T = TypeVar("T", StationFile, Evse, Power)
+T = TypeVar("T", StationFile, Evse)
 
 
 def _strip_addresses(table: T) -> T:
@@ -86,8 +80,8 @@ def _strip_addresses(table: T) -> T:
 def _strip_value(value: Any) -> Any:
     if isinstance(value, Device):
         return value.without_keys(*ADDRESSES.get(value.driver, ()))
-    if isinstance(value, Power):
-        return _strip_addresses(value)
+    if isinstance(value, DeviceTables):
+        return DeviceTables({place: _strip_value(device) for place, device in value.items()})
     if isinstance(value, tuple):
         return tuple(map(_strip_value, value))
     return value
@@ -147,31 +141,28 @@ def _backend_table(backend: Backend, far_ends: FarEnds) -> Table:
 
 def _shared_tables(file: StationFile, far_ends: FarEnds) -> Table:
     """Return the devices of the whole station, without a board or meter if every EVSE has a far end of its own."""
-    shared: Table = {"reader": far_ends.readers or [_device_table(d) for d in file.readers]}
-    for role, device in (("board", file.board), ("meter", file.meter)):
-        if device is not None and not all(role in t for t in far_ends.evses.values()):
-            shared[role] = _device_table(device)
-    shared["display"] = far_ends.display or (_device_table(file.display) if file.display else None)
-    shared["terminal"] = far_ends.terminal or (_device_table(file.terminal) if file.terminal else None)
-    if file.power is not None:
-        times = {"hold_s": file.power.hold_s, "backup_s": file.power.backup_s}
-        shared["power"] = {**(far_ends.power or _device_table(file.power.device)), **times}
-    shared["buzzer"] = far_ends.buzzer or (_device_table(file.buzzer) if file.buzzer else None)
-    shared["updater"] = far_ends.updater or (_device_table(file.updater) if file.updater else None)
-    shared["buttons"] = far_ends.buttons or (_device_table(file.buttons) if file.buttons else None)
-    return shared
+    shared = _device_tables(file.devices)
+    for role in ("board", "meter"):
+        if all(role in t for t in far_ends.evses.values()):
+            shared.pop(role, None)
+    return {**shared, **far_ends.station}
 
 
 def _evse_table(evse: Evse, far_ends: FarEnds) -> Table:
-    table: Table = {k: v for k, v in _settings_table(evse).items() if not isinstance(v, Device)}
-    for role in ("board", "meter", "display", "terminal", "lamp"):
-        device = getattr(evse, role)
-        if device is not None:
-            table[role] = _device_table(device)
-    table["reader"] = [_device_table(d) for d in evse.reader]
-    table["tariff"] = evse.tariff
-    table |= far_ends.evses.get(evse.number, {})
-    return {k: v for k, v in table.items() if v != []}
+    table = {**_settings_table(evse), **_device_tables(evse.devices), "tariff": evse.tariff}
+    return {**table, **far_ends.evses.get(evse.number, {})}
+
+
+def _device_tables(devices: DeviceTables) -> Table:
+    """Return the tables by role: a list of tables for a role that may have several."""
+    tables: Table = {}
+    for place, device in devices.items():
+        role, several, _ = place.partition("[")
+        if several:
+            tables.setdefault(role, []).append(_device_table(device))
+        else:
+            tables[role] = _device_table(device)
+    return tables
 
 
 def _device_table(device: Device) -> Table:

@@ -138,9 +138,9 @@ class StationFarEnds:
 
     def _name_updater(self) -> None:
         """Name the updater, a program that is started for every call and holds nothing open in between."""
-        if lacks_address(self._file.updater, "updater_command"):
+        if lacks_address(self._file.devices.get("updater"), "updater_command"):
             board = [sys.executable, "-m", "drivers.sim.updater", str((self._folder / "systems.json").resolve())]
-            self.far_ends.updater = {
+            self.far_ends.station["updater"] = {
                 "driver": "updater_command",
                 "install": [*board, "install", "{file}"],
                 "running": [*board, "running"],
@@ -168,9 +168,9 @@ class StationFarEnds:
             e
             for e in self._file.evses
             if "board" not in self.far_ends.evses[e.number]
-            and lacks_address(e.board or self._file.board, "evse_modbus")
+            and lacks_address(self._file.device_for(e, "board"), "evse_modbus")
         ]
-        small = [e for e in wanted if chosen_options(e.board or self._file.board).get("map", _MAP) != _MAP]
+        small = [e for e in wanted if chosen_options(self._file.device_for(e, "board")).get("map", _MAP) != _MAP]
         for evse in small:
             await self._open_small_board(evse)
         if wanted := [e for e in wanted if e not in small]:
@@ -181,7 +181,7 @@ class StationFarEnds:
             ChargeController({e.number: self._evses[e.number] for e in wanted}, self._mains), "tcp"
         )
         for evse in wanted:
-            asked = chosen_options(evse.board or self._file.board)
+            asked = chosen_options(self._file.device_for(evse, "board"))
             self._evses[evse.number].contacts = contacts = tuple(asked.get("input_faults", ()))
             bay: Table = {} if contacts and contacts[0] else {"bay_input": 0}
             table: Table = {
@@ -194,7 +194,7 @@ class StationFarEnds:
 
     async def _open_small_board(self, evse: Evse) -> None:
         """Open a small board on the kind of line that the real one has."""
-        asked = chosen_options(evse.board or self._file.board)
+        asked = chosen_options(self._file.device_for(evse, "board"))
         if asked["map"] not in SMALL_BOARDS:
             known = ", ".join((_MAP, *SMALL_BOARDS))
             raise ValueError(f"board: there is no simulated board for map {asked['map']!r}; there is {known}")
@@ -218,7 +218,7 @@ class StationFarEnds:
 
     def _open_serial_boards(self) -> None:
         for evse in self._file.evses:
-            device = evse.board or self._file.board
+            device = self._file.device_for(evse, "board")
             if device is None or not lacks_address(device, "evse_openevse"):
                 continue
             board = RapiBoard(self._evses[evse.number], self._folder / f"board-{evse.number}")
@@ -236,7 +236,7 @@ class StationFarEnds:
     async def _open_everest(self) -> None:
         """Open EVerest: one broker serves all EVSEs with this driver."""
         for evse in self._file.evses:
-            device = evse.board or self._file.board
+            device = self._file.device_for(evse, "board")
             if device is None or not lacks_address(device, "evse_everest"):
                 continue
             if not self.everest:
@@ -261,7 +261,7 @@ class StationFarEnds:
         self.addresses[f"meter {evse.number}"] = f"http://127.0.0.1:{far.port} ({model})"
 
     async def _open_meter(self, evse: Evse) -> None:
-        device = evse.meter or self._file.meter
+        device = self._file.device_for(evse, "meter")
         if device is not None and device.options.get("model") in OUTLET_METERS and lacks_address(device, "meter_rest"):
             await self._open_rest_meter(evse, device)
         if "meter" in self.far_ends.evses[evse.number] or not lacks_address(device, "meter_modbus"):
@@ -293,11 +293,11 @@ class StationFarEnds:
 
     async def _open_readers(self) -> None:
         """Open the shared readers, and with several EVSEs a pair at each. Readers of the station file are kept."""
-        named = self._file.readers or _READERS
-        self.far_ends.readers = [await self._open_reader(d, STATION) for d in named]
-        several = len(self._file.evses) > 1 and not self._file.readers
+        shared = tuple(self._file.devices.of_role("reader").values())
+        self.far_ends.station["reader"] = [await self._open_reader(d, STATION) for d in shared or _READERS]
+        several = len(self._file.evses) > 1 and not shared
         for evse in self._file.evses:
-            own = evse.reader or (_READERS if several else ())
+            own = tuple(evse.devices.of_role("reader").values()) or (_READERS if several else ())
             if own:
                 self.far_ends.evses[evse.number]["reader"] = [await self._open_reader(d, evse.number) for d in own]
 
@@ -317,15 +317,17 @@ class StationFarEnds:
     def _open_screens(self) -> None:
         """Open the panels. A display of the station is one panel for all outlets without a display of their own. If the
         file names no display at all, each outlet has a panel."""
-        shared = self._file.display
+        shared = self._file.devices.get("display")
         for evse in self._file.evses:
-            if evse.display is not None or shared is None:
+            if "display" in evse.devices or shared is None:
                 name, path = f"display {evse.number}", f"evse[{evse.number}].display"
-                if table := self._open_screen(name, path, evse.display, (evse.number,)):
+                if table := self._open_screen(name, path, evse.devices.get("display"), (evse.number,)):
                     self.far_ends.evses[evse.number]["display"] = table
-        served = tuple(e.number for e in self._file.evses if e.display is None)
+        served = tuple(e.number for e in self._file.evses if "display" not in e.devices)
         if shared is not None:
-            self.far_ends.display = self._open_screen("display shared", "display", shared, served)
+            table = self._open_screen("display shared", "display", shared, served)
+            if table is not None:
+                self.far_ends.station["display"] = table
 
     def _open_screen(self, name: str, place: str, device: Device | None, served: tuple[int, ...]) -> Table | None:
         """Open a panel. Return None if the station file gives its address."""
@@ -343,7 +345,7 @@ class StationFarEnds:
         return {"driver": "display_framebuffer", **asked, "path": str(path)}
 
     def _open_buttons(self) -> None:
-        device = self._file.buttons
+        device = self._file.devices.get("buttons")
         if not lacks_address(device, "buttons_evdev"):
             return
         keys: dict[str, int] = chosen_options(device).get("keys") or button_key_codes(len(self._file.evses))
@@ -355,11 +357,11 @@ class StationFarEnds:
             "path": str(self.buttons.path),
             "keys": keys,
         }
-        self.far_ends.buttons = table
+        self.far_ends.station["buttons"] = table
         self.addresses["buttons"] = str(self.buttons.path)
 
     def _open_lamp(self, evse: Evse) -> None:
-        if not lacks_address(evse.lamp, "lamp_leds"):
+        if not lacks_address(evse.devices.get("lamp"), "lamp_leds"):
             return
         lamp = self.lamps[evse.number] = Lamp(self._folder / "leds", evse.number)
         lamp.start()
@@ -368,30 +370,31 @@ class StationFarEnds:
         self.addresses[f"lamp {evse.number}"] = f"{lamp.folder} ({', '.join(lamp.names.values())})"
 
     def _open_buzzer(self) -> None:
-        device = self._file.buzzer
+        device = self._file.devices.get("buzzer")
         if not lacks_address(device, "buzzer_evdev"):
             return
         buzzer = self.buzzer = Buzzer(self._folder / "buzzer")
         buzzer.start()
-        self.far_ends.buzzer = {"driver": "buzzer_evdev", "path": str(buzzer.path)}
+        self.far_ends.station["buzzer"] = {"driver": "buzzer_evdev", "path": str(buzzer.path)}
         self.addresses["buzzer"] = str(buzzer.path)
 
     def _open_supply(self) -> None:
         """Open the power supply if the station file names one. With it the agent shuts down when mains is lost."""
-        power = self._file.power
-        if power is None or not lacks_address(power.device, "power_sysfs"):
+        power = self._file.devices.get("power")
+        if power is None or not lacks_address(power, "power_sysfs"):
             return
         supply = self.supply = PowerSupply(self._folder / "power_supply" / "mains")
         supply.start(self._mains.on)
-        table: Table = {"driver": "power_sysfs", **chosen_options(power.device), "path": str(supply.folder)}
-        self.far_ends.power = table
+        table: Table = {"driver": "power_sysfs", **chosen_options(power), "path": str(supply.folder)}
+        self.far_ends.station["power"] = table
         self.addresses["power"] = str(supply.folder)
 
     def _open_terminals(self) -> None:
         """Open the named terminals, or one for the station if it takes payments and names none."""
-        named = {e.number: e.terminal for e in self._file.evses if e.terminal is not None}
-        if self._file.terminal is not None or (not named and self._file.payment is not None):
-            named[STATION] = self._file.terminal or Device("terminal_payter")
+        named = {e.number: e.devices["terminal"] for e in self._file.evses if "terminal" in e.devices}
+        shared = self._file.devices.get("terminal")
+        if shared is not None or (not named and self._file.payment is not None):
+            named[STATION] = shared or Device("terminal_payter")
         for place, device in named.items():
             if not lacks_address(device, "terminal_payter"):
                 continue
@@ -401,7 +404,7 @@ class StationFarEnds:
                 **terminal.device_table,
             }
             if place == STATION:
-                self.far_ends.terminal = table
+                self.far_ends.station["terminal"] = table
             else:
                 self.far_ends.evses[place]["terminal"] = table
             self.addresses[f"terminal {place or 'shared'}"] = f"127.0.0.1:{terminal.port} (PSP over TCP)"

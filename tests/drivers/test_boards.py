@@ -41,7 +41,11 @@ async def world_of(folder: Path, name: str, speed: float = 20, **more: Any) -> A
     """A world, and what opens its board as the derived station file says."""
     file = station(folder, board=table(name, **more))
     async with World.open(file, speed=speed, status_socket=folder / "s.sock") as world:
-        named = parse_station_file(tomllib.loads(world.derived_station_file()), folder / "derived.toml").evses[0].board
+        named = (
+            parse_station_file(tomllib.loads(world.derived_station_file()), folder / "derived.toml")
+            .evses[0]
+            .devices["board"]
+        )
         assert named is not None
         (entry,) = entry_points(group="chargy_agent.drivers", name=named.driver)
         driver = entry.load()

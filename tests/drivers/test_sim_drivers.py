@@ -52,8 +52,8 @@ async def state_with(board: Any, **wanted: Any) -> EvseState:
 async def test_a_session_through_board_and_meter(tmp_path: Path) -> None:
     async with (
         derived(tmp_path, speed=20, simulation={"evse": [{"number": 1, "meter_wh": 1_234_567}]}) as (world, file),
-        device(file.evses[0].board, "evse") as board,
-        device(file.evses[0].meter, "meter") as meter,
+        device(file.evses[0].devices["board"], "evse") as board,
+        device(file.evses[0].devices["meter"], "meter") as meter,
     ):
         assert (await state_with(board, pilot=Pilot.A)).faults == frozenset()
         begin = await meter.read_billing()
@@ -85,7 +85,7 @@ async def test_meter_families(tmp_path: Path, map_name: str, line: str) -> None:
     meter = {"driver": "meter_modbus", "map": map_name, "line": line}
     async with (
         derived(tmp_path, meter=meter, simulation={"evse": [{"number": 1, "meter_wh": 123_450}]}) as (_, file),
-        device(file.evses[0].meter, "meter") as port,
+        device(file.evses[0].devices["meter"], "meter") as port,
     ):
         reading = await port.read()
         assert reading.energy_wh == 123_450
@@ -96,7 +96,7 @@ async def test_meter_families(tmp_path: Path, map_name: str, line: str) -> None:
     "fault", sorted(set(Fault) - {f for f in Fault if "Silent" in f} - {Fault.METER_IMPLAUSIBLE, Fault.METER_EXCHANGED})
 )
 async def test_every_fault_of_the_board_reaches_the_agent(tmp_path: Path, fault: Fault) -> None:
-    async with derived(tmp_path) as (world, file), device(file.evses[0].board, "evse") as board:
+    async with derived(tmp_path) as (world, file), device(file.evses[0].devices["board"], "evse") as board:
         world.plug_in_vehicle(1)
         await state_with(board, pilot=Pilot.B, locked=True)
         world.set_fault_state(1, fault, True)
@@ -110,10 +110,10 @@ async def test_every_fault_of_the_board_reaches_the_agent(tmp_path: Path, fault:
 async def test_taps_presses_and_screens(tmp_path: Path) -> None:
     async with (
         derived(tmp_path) as (world, file),
-        device(file.readers[0], "reader") as cards,
-        device(file.readers[1], "reader") as lines,
-        device(file.buttons, "buttons") as buttons,
-        device(file.evses[0].display, "display") as display,
+        device(file.devices["reader[0]"], "reader") as cards,
+        device(file.devices["reader[1]"], "reader") as lines,
+        device(file.devices["buttons"], "buttons") as buttons,
+        device(file.evses[0].devices["display"], "display") as display,
     ):
         dark = world.render_display_png(1)
         await display.show(Screen(ScreenName.IDLE))

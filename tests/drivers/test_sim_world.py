@@ -69,18 +69,18 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
         assert (derived.url, derived.password, derived.versions) == (backend["url"], 'q"\\ü', ("2.0.1", "1.6"))
         assert derived.via == world.far_end_addresses()["road backend"]
         for evse in file.evses:
-            assert evse.board is not None
-            assert evse.board.driver == "evse_modbus"
-            assert evse.board.options["point"] == evse.number
-            assert evse.board.options["extra_fault_names"] == list(FAULT_NAMES)
-            assert evse.meter is not None
-            assert is_link(evse.meter.options["device"])
-            assert [r.driver for r in evse.reader] == ["reader_nfc", "reader_serial"]
-            assert evse.display is not None
-            assert size(evse.display.options["path"]) == 800 * 480 * 2
-        assert [r.driver for r in file.readers] == ["reader_nfc", "reader_serial"]
-        assert file.buttons is not None
-        assert file.buttons.options["keys"] == {"language": 2, "stop": 3, "outlet-1": 11, "outlet-2": 12}
+            assert "board" in evse.devices
+            assert evse.devices["board"].driver == "evse_modbus"
+            assert evse.devices["board"].options["point"] == evse.number
+            assert evse.devices["board"].options["extra_fault_names"] == list(FAULT_NAMES)
+            assert "meter" in evse.devices
+            assert is_link(evse.devices["meter"].options["device"])
+            assert [r.driver for r in evse.devices.of_role("reader").values()] == ["reader_nfc", "reader_serial"]
+            assert "display" in evse.devices
+            assert size(evse.devices["display"].options["path"]) == 800 * 480 * 2
+        assert [r.driver for r in file.devices.of_role("reader").values()] == ["reader_nfc", "reader_serial"]
+        assert "buttons" in file.devices
+        assert file.devices["buttons"].options["keys"] == {"language": 2, "stop": 3, "outlet-1": 11, "outlet-2": 12}
         assert world.link_conditions() == {
             "backend": {"up": True, "latency_ms": 0.0, "kbit_s": None, "loss": 0.0, "stall": False}
         }
@@ -318,11 +318,14 @@ def test_alone_no_address_of_the_file_is_used(tmp_path: Path) -> None:
     file = station_file(path)
     assert [b.url for b in file.backends] == ["", ""]
     first = file.evses[0]
-    assert (first.board.driver, dict(first.board.options)) == ("evse_modbus", {"map": "charx_sec"})
-    assert dict(first.display.options) == {"path": "/x.png"}, "nothing here plays a display_png"
-    assert [dict(r.options) for r in file.readers] == [{"mode": "uid"}]
-    assert (dict(file.power.device.options), file.power.hold_s) == ({}, 0.5)
-    assert file.updater == Device("updater_command", {"running": ["/usr/bin/which"]})
+    assert (first.devices["board"].driver, dict(first.devices["board"].options)) == (
+        "evse_modbus",
+        {"map": "charx_sec"},
+    )
+    assert dict(first.devices["display"].options) == {"path": "/x.png"}, "nothing here plays a display_png"
+    assert [dict(r.options) for r in file.devices.of_role("reader").values()] == [{"mode": "uid"}]
+    assert dict(file.devices["power"].options) == {"hold_s": 0.5}
+    assert file.devices["updater"] == Device("updater_command", {"running": ["/usr/bin/which"]})
     path.write_text(ADDRESSED)
     assert station_file(path) == load_station_file(path)
 
@@ -335,9 +338,9 @@ async def test_dc_is_enough_to_say_of_a_simulated_outlet(tmp_path: Path) -> None
     async with World.open(file, backend_url="ws://127.0.0.1:9", status_socket=tmp_path / "s.sock") as world:
         derived = parse_station_file(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
     assert list(complaints_after_loading(derived)) == []
-    assert [(e.power_kw, e.board.driver) for e in derived.evses] == [(150, "evse_everest")] * 2
+    assert [(e.power_kw, e.devices["board"].driver) for e in derived.evses] == [(150, "evse_everest")] * 2
     path.write_text(path.read_text() + '[board]\ndriver = "evse_modbus"\n')
-    assert [e.board for e in station_file(path).evses] == [None, None]
+    assert [e.devices.get("board") for e in station_file(path).evses] == [None, None]
 
 
 def is_link(path: str) -> bool:

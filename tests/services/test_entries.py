@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.model.entry_points import list_entry_points, load_entry_point
 from agent.services.devices.configured import CONFIG_GROUP, GROUP, _package_config_dirs
-from agent.services.devices.entry_points import list_entry_points, load_entry_point
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -38,11 +38,21 @@ from agent.domain.events import (
     LogSent,
     SignerJudged,
 )
-from agent.domain.orders import CheckFirmware, DropFirmware, FetchFirmware, JudgeSigner, Order, SendLog
+from agent.domain.orders import (
+    CheckFirmware,
+    CommitFirmware,
+    DropFirmware,
+    FetchFirmware,
+    InstallFirmware,
+    JudgeSigner,
+    Order,
+    SendLog,
+)
 from agent.model.types import Token
 from agent.ports.updater import Running
 from agent.services.clock import Clock
-from agent.services.files.orders import FileOrders, UpdaterSupervisor
+from agent.services.devices.updater import UpdaterSupervisor
+from agent.services.files.orders import FileOrders
 from agent.services.keys.key_store import KeyStore
 from agent.services.keys.orders import KeyOrders
 from agent.services.logs.buffer import LogRing
@@ -246,12 +256,12 @@ async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monke
     monkeypatch.setattr("agent.services.devices.supervisor.BROKEN_S", 0.01)
     async with station() as s:
         odd = OddUpdater()
-        keeper = UpdaterSupervisor("updater", odd.open, s.heard.put_nowait, asyncio.Event())
+        keeper = UpdaterSupervisor("updater", odd.open, s.heard.put_nowait, tmp_path, asyncio.Event())
         task = s.begin(keeper.run())
         assert await s.answer() == FirmwareBooted(False, False, "1")
-        keeper.install_firmware("i", tmp_path)
+        keeper.accept_order(InstallFirmware("i"))
         assert await s.answer() == FirmwareInstalled("i", InstallOutcome.FAILED)
-        keeper.commit_firmware()
+        keeper.accept_order(CommitFirmware())
         assert await s.answer() == FirmwareBooted(False, False, "1")  # opened again
         assert odd.opened == 2
         keeper.prepare_to_stop()

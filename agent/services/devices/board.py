@@ -21,7 +21,7 @@ from agent.domain.orders import ClearFaults, Order, SetHold, SetLimit, SetReleas
 from agent.model.types import EvseId, Fault, Limit
 from agent.ports import DeviceError, Refused, Unreachable
 from agent.services.devices.release import Release
-from agent.services.devices.supervisor import DeviceSupervisor, Opening
+from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,10 @@ class BoardSupervisor(DeviceSupervisor):
         """By its limit, or a limit is under way: the board may show release or not."""
         self._confirmed = Limit()
         self._unlocking = asyncio.Lock()
+
+    @classmethod
+    def for_device(cls, evse: EvseId, name: str, opening: Opening, services: SupervisorServices) -> BoardSupervisor:
+        return cls(evse, name, opening, services.post_event, services.liveness)
 
     @property
     def has_pending_orders(self) -> bool:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.payment import HOLD_HOURS
+from agent.model.entry_points import list_entry_points, load_entry_point
 from agent.model.fastclass import frozen
-from agent.model.types import EvseId
+from agent.model.types import STATION, EvseId
+from agent.ports.device_role import DeviceRole
 from agent.ports.driver import Driver, Where
-from agent.services.devices.entry_points import list_entry_points, load_entry_point
-from agent.station_file.settings import OWN_METER, Device, Evse, SettingsError, StationFile, build_table, did_you_mean
+from agent.station_file.settings import Device, Evse, SettingsError, StationFile, build_table, did_you_mean
 
 if TYPE_CHECKING:
     from agent.ports.verify import VerifyKit
@@ -56,35 +57,29 @@ def _installed_drivers() -> dict[str, str]:
     return dict(list_entry_points(GROUP))
 
 
-def configured_devices(file: StationFile) -> list[tuple[EvseId, str, str, Device]]:
-    """All devices that the file names: (EVSE or 0, role, path in the file, table). A shared board or meter serves
-    every EVSE that has none of its own; ``compose_devices`` refuses a meter that more than one EVSE would bill from."""
-    out: list[tuple[EvseId, str, str, Device]] = []
+@frozen
+class ConfiguredDevice:
+    """A device that the station file names. ``evse``: 0 for one of the station; ``path``: its table in the file."""
+
+    evse: EvseId
+    role: DeviceRole
+    path: str
+    table: Device
+
+
+def configured_devices(file: StationFile) -> list[ConfiguredDevice]:
+    """Return all devices that the file names, those of each EVSE first. A device whose role serves each EVSE is there
+    for every EVSE that has none of its own."""
+    found: list[ConfiguredDevice] = []
     for evse in file.evses:
-        for role in ("board", "meter", "display", "lamp"):
-            own: Device | None = getattr(evse, role)
-            shared: Device | None = getattr(file, role, None)
-            if own is not None:
-                out.append((evse.number, role, f"evse[{evse.number}].{role}", own))
-            elif shared is not None and role != "display":
-                out.append((evse.number, role, role, shared))
-        readers = ((i, d) for i, d in enumerate(evse.reader) if d)  # an entry that is no table is reported already
-        out += [(evse.number, "reader", f"evse[{evse.number}].reader[{i}]", d) for i, d in readers]
-    if file.display is not None:
-        out.append((0, "display", "display", file.display))
-    out += [(0, "reader", f"reader[{i}]", d) for i, d in enumerate(file.readers)]
-    if file.buttons is not None:
-        out.append((0, "buttons", "buttons", file.buttons))
-    out += [(e.number, "terminal", f"evse[{e.number}].terminal", e.terminal) for e in file.evses if e.terminal]
-    if file.terminal is not None:
-        out.append((0, "terminal", "terminal", file.terminal))
-    if file.buzzer is not None:
-        out.append((0, "buzzer", "buzzer", file.buzzer))
-    if file.power is not None:
-        out.append((0, "power", "power", file.power.device))
-    if file.updater is not None:
-        out.append((0, "updater", "updater", file.updater))
-    return out
+        for name, role in file.roles.items():
+            own = {f"evse[{evse.number}].{place}": d for place, d in evse.devices.of_role(name).items()}
+            shared = file.devices.of_role(name) if role.serves_each_evse else {}
+            found += [ConfiguredDevice(evse.number, role, path, d) for path, d in (own or shared).items()]
+    for name, role in file.roles.items():
+        shared = {} if role.serves_each_evse else file.devices.of_role(name)
+        found += [ConfiguredDevice(STATION, role, path, d) for path, d in shared.items()]
+    return found
 
 
 def verify_kit_of(device: ComposedDevice) -> VerifyKit:
@@ -99,46 +94,32 @@ def verify_kit_of(device: ComposedDevice) -> VerifyKit:
     return found
 
 
-ROLES = {
-    "board": "evse",
-    "meter": "meter",
-    "reader": "reader",
-    "display": "display",
-    "buttons": "buttons",
-    "power": "power",
-    "lamp": "lamp",
-    "buzzer": "buzzer",
-    "updater": "updater",
-    "terminal": "terminal",
-}
-
-
 def compose_devices(file: StationFile, now: Callable[[], tuple[int, float]]) -> list[ComposedDevice]:
     """Every device with its driver and judged settings. Raises ``SettingsError`` naming each path."""
     wrong: list[str] = []
     out: list[ComposedDevice] = []
     meters: dict[Any, tuple[EvseId, str]] = {}
-    for evse, role, path, device in configured_devices(file):
+    for configured in configured_devices(file):
+        evse, role, path = configured.evse, configured.role, configured.path
         try:
-            driver = find_driver(device.driver)
+            driver = find_driver(configured.table.driver)
         except SettingsError as e:
             wrong += [f"{file.path}: {path}.driver: {p}" for p in e.problems]
             continue
-        if driver.role != ROLES[role]:
-            wrong.append(f"{file.path}: {path}.driver: {driver.name!r} drives a {driver.role}, not a {role}")
+        if driver.role != (role.driver_role or role.name):
+            wrong.append(f"{file.path}: {path}.driver: {driver.name!r} drives a {driver.role}, not a {role.name}")
             continue
         problems: list[str] = []
-        settings = build_table(
-            driver.settings, _with_point_number(driver, device, evse, path), path, problems, file.path.parent
-        )
-        where = _device_context(file, evse, role, now)
-        if role == "meter" and not problems:
+        options = _driver_options(driver, configured)
+        settings = build_table(driver.settings, options, path, problems, file.path.parent)
+        where = _device_context(file, evse, role.name, now)
+        if role.name == "meter" and not problems:
             problems += _billed_twice(meters, evse, path, driver, settings, where)
         wrong += [f"{file.path}: {p}" for p in problems]
         complaints = [f"{file.path}: {c}" for c in _settings_complaints(driver, settings, where, path, problems)]
         out.append(
             ComposedDevice(
-                evse, role, path, _bind_opening(driver, settings, where), complaints, driver, settings, where
+                evse, role.name, path, _bind_opening(driver, settings, where), complaints, driver, settings, where
             )
         )
     if wrong:
@@ -183,12 +164,12 @@ def _bind_opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[
     return lambda: driver.open(settings, where)
 
 
-def _with_point_number(driver: Driver[Any], device: Device, evse: EvseId, path: str) -> dict[str, Any]:
+def _driver_options(driver: Driver[Any], configured: ConfiguredDevice) -> dict[str, Any]:
     """Return the options of the driver. The points of a board that serves several EVSEs have the numbers of the EVSEs
     unless the station file gives others."""
-    options = dict((device.without_keys(*OWN_METER) if driver.role == "meter" else device).options)
-    if path == "board" and "point" in {f.name for f in fields(driver.settings)}:
-        options.setdefault("point", evse)
+    options = dict(configured.table.without_keys(*configured.role.own_keys).options)
+    if configured.path == "board" and "point" in {f.name for f in fields(driver.settings)}:
+        options.setdefault("point", configured.evse)
     return options
 
 

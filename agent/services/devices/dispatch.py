@@ -11,10 +11,20 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from agent.domain.events import BoardOpened, Event, MeterFailed, ReleaseWithdrawn, UnlockTried
+from agent.domain.events import (
+    BoardOpened,
+    Event,
+    FirmwareInstalled,
+    InstallOutcome,
+    MeterFailed,
+    ReleaseWithdrawn,
+    UnlockTried,
+)
 from agent.domain.orders import (
     ClearFaults,
+    CommitFirmware,
     Feedback,
+    InstallFirmware,
     LogNote,
     Order,
     ReadMeter,
@@ -34,7 +44,7 @@ from agent.domain.terminal_messages import (
     TerminalOrder,
     VoidPayment,
 )
-from agent.model.types import EvseId
+from agent.model.types import STATION, EvseId
 from agent.services.devices.supervisor import DeviceSupervisor
 
 log = logging.getLogger(__name__)
@@ -68,6 +78,10 @@ def _answer_reading(order: ReadMeter, post: Post) -> None:
     post(MeterFailed(order.evse, order.purpose))
 
 
+def _answer_installation(order: InstallFirmware, post: Post) -> None:
+    post(FirmwareInstalled(order.job, InstallOutcome.NO_UPDATER))
+
+
 def _answer_payment(order: TerminalOrder, post: Post) -> None:
     from agent.services.devices.terminal import answer_unserved  # most stations have none
 
@@ -90,6 +104,8 @@ ANSWERS_WITHOUT_DEVICE: dict[type[Order], Callable[[Any, Post], None]] = {
     CancelPayment: _answer_payment,
     CommitPayment: _answer_payment,
     VoidPayment: _answer_payment,
+    InstallFirmware: _answer_installation,
+    CommitFirmware: _answer_nothing,
 }
 REPEATED_LEVELS = (Show, SetLamp)
 """Levels that a device which comes late is given at once. A board starts without release, and the domain orders its
@@ -150,7 +166,7 @@ class OrderDispatch:
             log.error("%s: a defect: it has no executor, nothing was done", kind.__name__)
 
     def _dispatch_to_devices(self, kind: type[Order], order: Any) -> None:
-        place: EvseId = order.terminal if isinstance(order, TerminalOrder) else order.evse
+        place: EvseId = order.terminal if isinstance(order, TerminalOrder) else getattr(order, "evse", STATION)
         if kind in REPEATED_LEVELS:
             self._levels[kind, place] = order
         supervisors = self._by_order.get((kind, place))

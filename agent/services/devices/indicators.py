@@ -14,6 +14,8 @@ from agent.services.devices.supervisor import DeviceSupervisor, Opening
 BLINK_S = 0.25
 """Real seconds of light, and of darkness, when a lamp blinks: 2 Hz is visible, and far from frequencies that do
 harm."""
+FIRST_SUPPLY_S = 3.0
+"""How long ``probe`` waits for what the power-fail input says first."""
 COLOURS = {Sign.ACCEPTED: Lamp.GREEN, Sign.REFUSED: Lamp.RED, Sign.FAULT: Lamp.RED}
 PATTERNS: dict[Sign, tuple[tuple[int, float], ...]] = {
     Sign.ACCEPTED: ((2400, 0.12),),
@@ -25,6 +27,13 @@ PATTERNS: dict[Sign, tuple[tuple[int, float], ...]] = {
 
 class PowerSupervisor(DeviceSupervisor):
     fault = Fault.POWER_INPUT_SILENT
+
+    @classmethod
+    async def describe_port(cls, port: Any) -> str:
+        async with asyncio.timeout(FIRST_SUPPLY_S):
+            supply = await anext(port.supplies())
+        backup = {True: "a back-up supply is there", False: "no back-up supply", None: "of a back-up nothing is known"}
+        return f"mains {'there' if supply.mains else 'lost'}, {backup[supply.backup]}"
 
     async def operate_device(self, port: Any) -> None:
         async for supply in port.supplies():

@@ -7,7 +7,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import (
     ButtonPressed,
@@ -22,8 +23,12 @@ from agent.domain.events import (
 )
 from agent.domain.orders import Order, ReadMeter, Show
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId, Fault, MeterIdentity, Reading, Screen
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
+
+if TYPE_CHECKING:
+    from agent.services.devices.board import LivenessSignal
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +45,24 @@ working device. Until then its fault stays raised."""
 Opening = Callable[[], AbstractAsyncContextManager[Any]]
 
 
+@frozen
+class SupervisorServices:
+    """What the station offers to its supervisors."""
+
+    post_event: Callable[[Event], None]
+    liveness: LivenessSignal
+    """Feeds the watchdogs of the boards."""
+    firmware_image: Path
+    """Where fetched firmware lies."""
+    firmware_known: asyncio.Event
+    """Is set when the version of the firmware that runs is known."""
+
+
 class DeviceSupervisor:
     """``fault`` is raised after ``PATIENCE`` failed openings in a row and cleared by a success. ``seen`` is set when
     the device was opened, or could not be, for the first time."""
 
-    fault = Fault.INTERNAL_ERROR
+    fault = Fault.DEVICE_SILENT
     orders: tuple[type[Order], ...] = ()
     """The orders for a device that ``accept_order`` takes."""
 
@@ -60,6 +78,16 @@ class DeviceSupervisor:
         self._raised: Fault | None = None
         self._clearing: asyncio.TimerHandle | None = None
         self._leaving = False
+
+    @classmethod
+    def for_device(cls, evse: EvseId, name: str, opening: Opening, services: SupervisorServices) -> DeviceSupervisor:
+        """Make the supervisor of one device."""
+        return cls(evse, name, opening, services.post_event)
+
+    @classmethod
+    async def describe_port(cls, port: Any) -> str:
+        """Return what an open device says about itself, for ``chargy-agent probe``. Nothing is switched or shown."""
+        return getattr(port, "about", "") or "opened; it says nothing of itself: see it with chargy-agent verify"
 
     @property
     def has_pending_orders(self) -> bool:
@@ -260,6 +288,10 @@ class ReaderSupervisor(DeviceSupervisor):
 
 class ButtonsSupervisor(DeviceSupervisor):
     fault = Fault.READER_SILENT
+
+    @classmethod
+    async def describe_port(cls, port: Any) -> str:
+        return f"keys: {', '.join(sorted(port.names))}"
 
     async def operate_device(self, port: Any) -> None:
         self._post(ButtonsKnown(tuple(port.names)))

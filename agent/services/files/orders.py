@@ -1,4 +1,4 @@
-"""Carry out what the domain orders of files: fetch, check and install firmware, send logs.
+"""Carry out what the domain orders of files: fetch and check firmware, send logs.
 
 One order of each kind is carried out at a time. Its event answers each order, whatever happens: a job that fails in a
 way that was not expected is a failed job. All heavy imports wait for the first order.
@@ -10,45 +10,32 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import (
     Event,
-    FirmwareBooted,
     FirmwareChecked,
     FirmwareFetched,
-    FirmwareInstalled,
-    InstallOutcome,
     LogSent,
     SignerJudged,
 )
 from agent.domain.orders import (
     CheckFirmware,
-    CommitFirmware,
     DropFirmware,
     DropLog,
     FetchFirmware,
-    InstallFirmware,
     JudgeSigner,
     Order,
     SendLog,
 )
-from agent.model.types import Fault
-from agent.ports import Broken, DeviceError, Refused
-from agent.services.devices.supervisor import DeviceSupervisor, Opening
 from agent.services.ordered_jobs import describe_defect
 
 if TYPE_CHECKING:
     from agent.services.files.transfer import TransferControl
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-UPDATER_S = 60.0
-"""An installation waits this long for an updater that cannot be opened."""
 
 Parts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
 """Collects what belongs into the archive of an order.
@@ -84,16 +71,11 @@ class FileOrders:
         self._judging: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._going: dict[str, TransferControl] = {}
-        self.updater: UpdaterSupervisor | None = None
-        self.known = asyncio.Event()
-        """Set when the updater has reported which firmware runs, or could not."""
         self._beginnings: dict[type[Order], Callable[[Any], None]] = {
             JudgeSigner: self._begin_judging,
             FetchFirmware: self._begin_fetching,
             CheckFirmware: self._begin_checking,
             DropFirmware: self._begin_dropping,
-            InstallFirmware: self._begin_installation,
-            CommitFirmware: self._commit_firmware,
             SendLog: self._begin_sending,
             DropLog: self._drop_log,
         }
@@ -126,16 +108,6 @@ class FileOrders:
     def _begin_dropping(self, order: DropFirmware) -> None:
         self._stop_transfer(order.job)
         self._firmware = self._start_in_turn(self._firmware, self._forget_firmware(), None)
-
-    def _begin_installation(self, order: InstallFirmware) -> None:
-        if self.updater is None:
-            self._post(FirmwareInstalled(order.job, InstallOutcome.NO_UPDATER))
-        else:
-            self.updater.install_firmware(order.job, self.firmware_image)
-
-    def _commit_firmware(self, order: CommitFirmware) -> None:
-        if self.updater is not None:
-            self.updater.commit_firmware()
 
     def _begin_sending(self, order: SendLog) -> None:
         failed = LogSent(order.job, "UploadFailure")
@@ -261,85 +233,3 @@ class FileOrders:
 
 def _pack_parts(pack: Callable[[Path, Mapping[str, bytes]], None], file: Path, parts: Callable[[], Any]) -> None:
     pack(file, parts())
-
-
-class UpdaterSupervisor(DeviceSupervisor):
-    """The system updater.
-
-    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``.
-    """
-
-    fault = Fault.INTERNAL_ERROR
-
-    def __init__(self, name: str, opening: Opening, post: Callable[[Event], None], known: asyncio.Event) -> None:
-        super().__init__(0, name, opening, self._ignore_event)
-        self._tell, self._known = post, known
-        self._orders: asyncio.Queue[tuple[str, Path] | None] = asyncio.Queue()
-        self._port: Any = None
-        self._waiting: dict[str, asyncio.TimerHandle] = {}
-        self.version = ""
-
-    def _ignore_event(self, event: Event) -> None:
-        """Raise no fault of an EVSE: a station without its updater charges as well as with it."""
-
-    def install_firmware(self, job: str, file: Path) -> None:
-        loop = asyncio.get_running_loop()
-        self._waiting[job] = loop.call_later(UPDATER_S, self._report_outcome, job, InstallOutcome.NO_UPDATER)
-        self._orders.put_nowait((job, file))
-
-    def commit_firmware(self) -> None:
-        self._orders.put_nowait(None)
-
-    async def reboot_board(self) -> None:
-        if self._port is not None:
-            try:
-                await self._port.reboot()
-            except DeviceError as e:
-                log.error("the board was not booted: %s", e)
-
-    def _report_outcome(self, job: str, outcome: InstallOutcome) -> None:
-        waiting = self._waiting.pop(job, None)
-        if waiting is not None:
-            waiting.cancel()
-            self._tell(FirmwareInstalled(job, outcome))
-
-    async def operate_device(self, port: Any) -> None:
-        self._port = port
-        running = await port.running()
-        self.version = running.version
-        self._known.set()
-        self._tell(FirmwareBooted(running.pending, running.fell_back, running.version))
-        try:
-            while True:
-                order = await self._orders.get()
-                if order is None:
-                    await _without_defect(port.commit())
-                elif order[0] in self._waiting:
-                    self._waiting[order[0]].cancel()
-                    await self._run_installation(port, *order)
-        finally:
-            self._port = None
-
-    async def _run_installation(self, port: Any, job: str, file: Path) -> None:
-        try:
-            outcome = InstallOutcome.REBOOT if await _without_defect(port.install(file)) else InstallOutcome.DONE
-        except Refused as e:
-            log.warning("firmware: %s", e)
-            outcome = InstallOutcome.UNFIT
-        except DeviceError as e:
-            log.warning("firmware: %s", e)
-            outcome = InstallOutcome.FAILED
-        self._report_outcome(job, outcome)
-
-
-async def _without_defect(work: Awaitable[T]) -> T:
-    """Return the result of the work. Raise ``DeviceError`` for every failure.
-
-    What an updater does beyond its contract is a failed job too: no firmware is worth the sessions that run.
-    """
-    try:
-        return await work
-    except DeviceError:
-        raise
-    except Exception as e:
-        raise Broken(f"the updater failed: {describe_defect(e)}") from e

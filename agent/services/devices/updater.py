@@ -1,0 +1,117 @@
+"""The supervisor of the system updater."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.domain.events import Event, FirmwareBooted, FirmwareInstalled, InstallOutcome
+from agent.domain.orders import CommitFirmware, InstallFirmware
+from agent.model.types import STATION, EvseId, Fault
+from agent.ports import Broken, DeviceError, Refused
+from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
+from agent.services.ordered_jobs import describe_defect
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+UPDATER_S = 60.0
+"""An installation waits this long for an updater that cannot be opened."""
+
+
+class UpdaterSupervisor(DeviceSupervisor):
+    """The system updater.
+
+    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``.
+    """
+
+    fault = Fault.INTERNAL_ERROR
+    orders = (InstallFirmware, CommitFirmware)
+
+    def __init__(
+        self, name: str, opening: Opening, post: Callable[[Event], None], image: Path, known: asyncio.Event
+    ) -> None:
+        """``image``: the file that is installed. ``known`` is set when the version that runs is known."""
+        super().__init__(STATION, name, opening, self._ignore_event)
+        self._report, self._image, self._known = post, image, known
+        self._queue: asyncio.Queue[InstallFirmware | CommitFirmware] = asyncio.Queue()
+        self._port: Any = None
+        self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self.version = ""
+
+    def _ignore_event(self, event: Event) -> None:
+        """Raise no fault of an EVSE: a station without its updater charges as well as with it."""
+
+    @classmethod
+    def for_device(cls, evse: EvseId, name: str, opening: Opening, services: SupervisorServices) -> UpdaterSupervisor:
+        return cls(name, opening, services.post_event, services.firmware_image, services.firmware_known)
+
+    @classmethod
+    async def describe_port(cls, port: Any) -> str:
+        running = await port.running()
+        return f"firmware {running.version or 'without a version'}" + (", not committed yet" if running.pending else "")
+
+    def accept_order(self, order: InstallFirmware | CommitFirmware) -> None:
+        if isinstance(order, InstallFirmware):
+            loop = asyncio.get_running_loop()
+            late = loop.call_later(UPDATER_S, self._report_outcome, order.job, InstallOutcome.NO_UPDATER)
+            self._waiting[order.job] = late
+        self._queue.put_nowait(order)
+
+    async def reboot_board(self) -> None:
+        if self._port is not None:
+            try:
+                await self._port.reboot()
+            except DeviceError as e:
+                log.error("the board was not booted: %s", e)
+
+    def _report_outcome(self, job: str, outcome: InstallOutcome) -> None:
+        waiting = self._waiting.pop(job, None)
+        if waiting is not None:
+            waiting.cancel()
+            self._report(FirmwareInstalled(job, outcome))
+
+    async def operate_device(self, port: Any) -> None:
+        self._port = port
+        running = await port.running()
+        self.version = running.version
+        self._known.set()
+        self._report(FirmwareBooted(running.pending, running.fell_back, running.version))
+        try:
+            while True:
+                order = await self._queue.get()
+                if isinstance(order, CommitFirmware):
+                    await _without_defect(port.commit())
+                elif order.job in self._waiting:
+                    self._waiting[order.job].cancel()
+                    await self._run_installation(port, order.job)
+        finally:
+            self._port = None
+
+    async def _run_installation(self, port: Any, job: str) -> None:
+        try:
+            outcome = InstallOutcome.REBOOT if await _without_defect(port.install(self._image)) else InstallOutcome.DONE
+        except Refused as e:
+            log.warning("firmware: %s", e)
+            outcome = InstallOutcome.UNFIT
+        except DeviceError as e:
+            log.warning("firmware: %s", e)
+            outcome = InstallOutcome.FAILED
+        self._report_outcome(job, outcome)
+
+
+async def _without_defect(work: Awaitable[T]) -> T:
+    """Return the result of the work. Raise ``DeviceError`` for every failure.
+
+    What an updater does beyond its contract is a failed job too: no firmware is worth the sessions that run.
+    """
+    try:
+        return await work
+    except DeviceError:
+        raise
+    except Exception as e:
+        raise Broken(f"the updater failed: {describe_defect(e)}") from e
