@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agent.model.device_role import DeviceRole
 from agent.model.entry_points import load_entry_point
 from agent.model.types import EvseId
-from agent.ports.device_role import DeviceRole
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.devices.supervisor import DeviceSupervisor, SupervisorServices
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from agent.ports.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
+from agent.model.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
 from agent.station_file.parser import Device
 
 ROLE_GROUP = "chargy_agent.roles"
@@ -117,7 +117,7 @@ def _installed_roles(names: set[str], wrong: list[str]) -> dict[str, DeviceRole]
         if isinstance(role, DeviceRole) and role.name == name:
             found[name] = role
         else:
-            wrong.append(f"[{name}]: {entry} is no agent.ports.device_role.DeviceRole of this name")
+            wrong.append(f"[{name}]: {entry} is no agent.model.device_role.DeviceRole of this name")
     return found
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.model.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
 from agent.model.fastclass import field_specs, replace
 from agent.model.types import MeterPolicy
-from agent.ports.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
 from agent.station_file.device_roles import ROLES, find_roles, roles_in
 from agent.station_file.device_roles import DeviceTables as DeviceTables
 from agent.station_file.parser import Device as Device

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
+from agent.model.device_role import DeviceRole
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
 from agent.model.types import FEATURE_PROFILES, MeterPolicy
-from agent.ports.device_role import DeviceRole
 from agent.station_file.device_roles import DeviceTables
 from agent.station_file.parser import Device
 

@@ -11,8 +11,8 @@ import pytest
 
 from agent.commands.verify.runner import installed_checks
 from agent.domain.faults import CATALOGUE, Severity
+from agent.model.device_role import DeviceRole
 from agent.model.entry_points import load_entry_point
-from agent.ports.device_role import DeviceRole
 from agent.services.devices.dispatch import ANSWERS_WITHOUT_DEVICE
 from agent.services.devices.supervisor import DeviceSupervisor
 from agent.station_file.device_roles import ROLES

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.payment import HOLD_HOURS
+from agent.model.device_role import DeviceRole
 from agent.model.entry_points import list_entry_points, load_entry_point
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId
-from agent.ports.device_role import DeviceRole
 from agent.ports.driver import Driver, Where
 from agent.station_file.settings import Device, Evse, SettingsError, StationFile, build_table, did_you_mean
 

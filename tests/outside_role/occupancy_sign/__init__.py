@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+from agent.model.device_role import STATION_TABLE, DeviceRole
 from agent.model.fastclass import frozen
 from agent.ports import Unreachable
-from agent.ports.device_role import STATION_TABLE, DeviceRole
 from agent.ports.driver import Driver, Where
 
 ROLE = DeviceRole(
