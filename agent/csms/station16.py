@@ -6,7 +6,7 @@ from typing import Any
 
 from ocpp.v16 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 
-from agent.csms.station_commands import ENERGY, TO_WH, ConnectedStation, as_wire, on, utc_now_text
+from agent.csms.station_commands import TO_WH, ConnectedStation, as_wire, billed_values, counts_requests, on
 
 STATUS_16 = {"Accepted", "Blocked", "Expired", "ConcurrentTx"}
 """AuthorizationStatus of 1.6 has these and Invalid. Invalid stands for every other status of 2.x."""
@@ -20,19 +20,14 @@ COMMANDS = frozenset({
 })  # fmt: skip
 
 
+@counts_requests(
+    "DiagnosticsStatusNotification", "FirmwareStatusNotification", "LogStatusNotification",
+    "SecurityEventNotification", "SignedFirmwareStatusNotification",
+)  # fmt: skip
 class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
     """Answers the requests of a station."""
 
-    version, calls, commands, takes_payment_codes = "1.6", call, COMMANDS, True
-
-    @on("BootNotification")
-    def boot_notification(self, **payload: Any) -> Any:
-        self.ledger.record_boot(self.id, as_wire(payload))
-        return call_result.BootNotification(current_time=utc_now_text(), interval=self.interval_s, status="Accepted")
-
-    @on("Heartbeat")
-    def heartbeat(self) -> Any:
-        return call_result.Heartbeat(current_time=utc_now_text())
+    version, calls, results, commands, takes_payment_codes = "1.6", call, call_result, COMMANDS, True
 
     @on("Authorize")
     def authorize(self, id_tag: str) -> Any:
@@ -57,12 +52,13 @@ class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
     def meter_values(
         self, connector_id: int, meter_value: list[dict[str, Any]], transaction_id: int | None = None, **_: Any
     ) -> Any:
-        try:
-            self.ledger.record_meter_values(self.id, connector_id, transaction_id, _energy_registers(meter_value))
-        except (ValueError, OverflowError, LookupError) as e:
-            self.ledger.record_violation(
-                self.id, "schema", f"MeterValues: energy register is no number: {e}", transaction_id
-            )
+        self.book_registers(
+            "MeterValues",
+            transaction_id,
+            lambda: self.ledger.record_meter_values(
+                self.id, connector_id, transaction_id, _energy_registers(meter_value)
+            ),
+        )
         return call_result.MeterValues()
 
     @on("StatusNotification")
@@ -71,34 +67,6 @@ class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
         self.ledger.record_status(self.id, connector_id, told)
         return call_result.StatusNotification()
 
-    @on("DataTransfer")
-    def data_transfer(self, vendor_id: str, **_: Any) -> Any:
-        return call_result.DataTransfer(status="Accepted")
-
-    @on("FirmwareStatusNotification")
-    def firmware_status(self, **_: Any) -> Any:
-        return call_result.FirmwareStatusNotification()
-
-    @on("DiagnosticsStatusNotification")
-    def diagnostics_status(self, **_: Any) -> Any:
-        return call_result.DiagnosticsStatusNotification()
-
-    @on("SignedFirmwareStatusNotification")
-    def signed_firmware_status(self, **_: Any) -> Any:
-        return call_result.SignedFirmwareStatusNotification()
-
-    @on("LogStatusNotification")
-    def log_status(self, **_: Any) -> Any:
-        return call_result.LogStatusNotification()
-
-    @on("SecurityEventNotification")
-    def security_event(self, **_: Any) -> Any:
-        return call_result.SecurityEventNotification()
-
-    @on("SignCertificate")
-    def sign_certificate(self, **_: Any) -> Any:
-        return call_result.SignCertificate(status="Rejected")
-
     def _id_tag_info(self, id_tag: str) -> dict[str, str]:
         verdict = self.tokens.authorize_token(id_tag)
         info = {"status": str(verdict.status) if verdict.status in STATUS_16 else "Invalid"}
@@ -106,15 +74,5 @@ class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
 
 
 def _energy_registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, int]]:
-    """Return the lifetime import register of every sample, in Wh.
-
-    A missing measurand means this register (OCPP 1.6, section 7.43). Per-phase registers are not billed.
-    """
-    found = []
-    for sample in meter_value:
-        for value in sample["sampled_value"]:
-            measurand = value.get("measurand", ENERGY)
-            if measurand != ENERGY or "phase" in value or value.get("format") == "SignedData":
-                continue
-            found.append((sample["timestamp"], int(float(value["value"]) * TO_WH[value.get("unit")])))
-    return found
+    """Return instant and Wh of the billed register of every sample."""
+    return [(at, int(float(v["value"]) * TO_WH[v.get("unit")])) for at, v in billed_values(meter_value)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ocpp.v201 import ChargePoint, call, call_result  # type: ignore[import-untyped]
 from ocpp.v201.enums import AuthorizationStatusEnumType  # type: ignore[import-untyped]
 
-from agent.csms.station_commands import ENERGY, TO_WH, ConnectedStation, as_wire, on, utc_now_text
+from agent.csms.station_commands import TO_WH, ConnectedStation, as_wire, billed_values, counts_requests, on
 
 COMMANDS = frozenset({
     "CancelReservation", "CertificateSigned", "ChangeAvailability", "ClearCache", "ClearChargingProfile",
@@ -20,29 +19,19 @@ COMMANDS = frozenset({
     "SetMonitoringBase", "SetMonitoringLevel", "SetNetworkProfile", "SetVariableMonitoring", "SetVariables",
     "TriggerMessage", "UnlockConnector", "UnpublishFirmware", "UpdateFirmware",
 })  # fmt: skip
-NOTED = (
+STATUSES = {str(s.value) for s in AuthorizationStatusEnumType}
+
+
+@counts_requests(
     "ClearedChargingLimit", "FirmwareStatusNotification", "LogStatusNotification", "NotifyChargingLimit",
     "NotifyCustomerInformation", "NotifyDisplayMessages", "NotifyEvent", "NotifyMonitoringReport",
     "PublishFirmwareStatusNotification", "ReportChargingProfiles", "ReservationStatusUpdate",
     "SecurityEventNotification",
 )  # fmt: skip
-"""Requests that are counted and answered with an empty payload."""
-STATUSES = {str(s.value) for s in AuthorizationStatusEnumType}
-
-
 class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
     """Answers the requests of a station."""
 
-    version, calls, commands = "2.0.1", call, COMMANDS
-
-    @on("BootNotification")
-    def boot_notification(self, **payload: Any) -> Any:
-        self.ledger.record_boot(self.id, as_wire(payload))
-        return call_result.BootNotification(current_time=utc_now_text(), interval=self.interval_s, status="Accepted")
-
-    @on("Heartbeat")
-    def heartbeat(self) -> Any:
-        return call_result.Heartbeat(current_time=utc_now_text())
+    version, calls, results, commands = "2.0.1", call, call_result, COMMANDS
 
     @on("Authorize")
     def authorize(self, id_token: dict[str, Any], **_: Any) -> Any:
@@ -54,12 +43,11 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
     ) -> Any:
         number, token = transaction_info["transaction_id"], event.get("id_token")
         if self.ledger.check_sequence(self.id, number, seq_no):
-            try:
-                self._book_transaction_event(event_type, number, transaction_info, call_unique_id, event)
-            except (ValueError, OverflowError, LookupError) as e:
-                self.ledger.record_violation(
-                    self.id, "schema", f"TransactionEvent: energy register is no number: {e}", number
-                )
+            self.book_registers(
+                "TransactionEvent",
+                number,
+                lambda: self._book_transaction_event(event_type, number, transaction_info, call_unique_id, event),
+            )
             self.ledger.record_sequence(number, seq_no)
         return call_result.TransactionEvent(id_token_info=self._id_token_info(token) if token else None)
 
@@ -87,12 +75,13 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
 
     @on("MeterValues")
     def meter_values(self, evse_id: int, meter_value: list[dict[str, Any]], **_: Any) -> Any:
-        try:
-            self.ledger.record_meter_values(
+        self.book_registers(
+            "MeterValues",
+            None,
+            lambda: self.ledger.record_meter_values(
                 self.id, evse_id, None, [(at, wh) for _, at, wh in _energy_registers(meter_value)]
-            )
-        except (ValueError, OverflowError, LookupError) as e:
-            self.ledger.record_violation(self.id, "schema", f"MeterValues: energy register is no number: {e}")
+            ),
+        )
         return call_result.MeterValues()
 
     @on("StatusNotification")
@@ -106,14 +95,6 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
         self.ledger.record_report(self.id, request_id, seq_no, [as_wire(e) for e in report_data or []])
         return call_result.NotifyReport()
 
-    @on("DataTransfer")
-    def data_transfer(self, vendor_id: str, **_: Any) -> Any:
-        return call_result.DataTransfer(status="Accepted")
-
-    @on("SignCertificate")
-    def sign_certificate(self, **_: Any) -> Any:
-        return call_result.SignCertificate(status="Rejected")
-
     @on("NotifyEVChargingNeeds")
     def charging_needs(self, **_: Any) -> Any:
         return call_result.NotifyEVChargingNeeds(status="Rejected")
@@ -124,29 +105,11 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
         return info | {"group_id_token": {"id_token": verdict.group, "type": "Central"}} if verdict.group else info
 
 
-def _counted_only(action: str) -> Callable[..., Any]:
-    def answer_empty(self: Station201, **_: Any) -> Any:
-        return getattr(call_result, action)()
-
-    answer_empty.__name__ = f"note_{action}"  # the package finds its routes by the names of functions
-    return on(action)(answer_empty)
-
-
-for _note in map(_counted_only, NOTED):
-    setattr(Station201, _note.__name__, _note)
-
-
 def _energy_registers(meter_value: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """Return context, instant and Wh of the lifetime import register in every sample.
-
-    A missing measurand means this register (OCPP 2.0.1, SampledValueType). Per-phase registers are not billed.
-    """
+    """Return context, instant and Wh of the billed register of every sample."""
     found = []
-    for sample in meter_value:
-        for value in sample["sampled_value"]:
-            if value.get("measurand", ENERGY) != ENERGY or "phase" in value:
-                continue
-            unit = value.get("unit_of_measure") or {}
-            wh = value["value"] * TO_WH[unit.get("unit")] * 10 ** unit.get("multiplier", 0)
-            found.append((value.get("context", "Sample.Periodic"), sample["timestamp"], round(wh)))
+    for at, value in billed_values(meter_value):
+        unit = value.get("unit_of_measure") or {}
+        wh = value["value"] * TO_WH[unit.get("unit")] * 10 ** unit.get("multiplier", 0)
+        found.append((value.get("context", "Sample.Periodic"), at, round(wh)))
     return found

@@ -6,7 +6,7 @@ Commands have wire form. The module is imported when a station connects: the pac
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, TypeVar, cast
@@ -22,9 +22,10 @@ from ocpp.messages import Call, CallResult, validate_payload  # type: ignore[imp
 from ocpp.routing import on as ocpp_on  # type: ignore[import-untyped]
 
 from agent.csms.accepted_tokens import TokenTable
-from agent.csms.station_records import Ledger
+from agent.csms.station_records import Ledger, TransactionId
 
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
 
 ENERGY = "Energy.Active.Import.Register"
 TO_WH = {None: 1, "Wh": 1, "kWh": 1000}
@@ -48,6 +49,8 @@ class ConnectedStation:
     version: ClassVar[str]
     calls: ClassVar[ModuleType]
     """The package's requests of this version."""
+    results: ClassVar[ModuleType]
+    """The package's responses of this version."""
     commands: ClassVar[frozenset[str]]
     """Actions that a central system sends."""
     takes_payment_codes: ClassVar[bool] = False
@@ -59,6 +62,35 @@ class ConnectedStation:
     ) -> None:
         super().__init__(station, wire, response_timeout=timeout_s, logger=_package_logger())  # type: ignore[call-arg]
         self.ledger, self.tokens, self.interval_s = ledger, tokens, interval_s
+
+    # --- requests that every version has ---------------------------------------------------------------------------
+
+    @on("BootNotification")
+    def boot_notification(self, **payload: Any) -> Any:
+        self.ledger.record_boot(self.id, as_wire(payload))
+        return self.results.BootNotification(current_time=utc_now_text(), interval=self.interval_s, status="Accepted")
+
+    @on("Heartbeat")
+    def heartbeat(self) -> Any:
+        return self.results.Heartbeat(current_time=utc_now_text())
+
+    @on("DataTransfer")
+    def data_transfer(self, vendor_id: str, **_: Any) -> Any:
+        return self.results.DataTransfer(status="Accepted")
+
+    @on("SignCertificate")
+    def sign_certificate(self, **_: Any) -> Any:
+        return self.results.SignCertificate(status="Rejected")
+
+    def book_registers(self, action: str, transaction_id: TransactionId | None, book: Callable[[], object]) -> None:
+        """Record energy registers. One that is no number is a violation of the schema."""
+        try:
+            book()
+        except (ValueError, OverflowError, LookupError) as e:
+            text = f"{action}: energy register is no number: {e}"
+            self.ledger.record_violation(self.id, "schema", text, transaction_id)
+
+    # --- commands --------------------------------------------------------------------------------------------------
 
     async def send_command(self, action: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Send a command to the station and return its answer in wire form.
@@ -80,6 +112,39 @@ class ConnectedStation:
                 self.ledger.record_violation(self.id, "schema", f"answer to {action}: {_error_cause(e)}")
             return {"error": getattr(e, "code", "InternalError"), "description": _error_cause(e)}
         return as_wire(remove_nones(serialize_as_dict(answer)))
+
+
+def counts_requests(*actions: str) -> Callable[[C], C]:
+    """Make a class answer these requests with an empty payload. They are counted, no more."""
+
+    def add_handlers(station_class: C) -> C:
+        for action in actions:
+            handler = _counting_handler(action)
+            setattr(station_class, handler.__name__, handler)
+        return station_class
+
+    return add_handlers
+
+
+def _counting_handler(action: str) -> Callable[..., Any]:
+    def answer_empty(self: ConnectedStation, **_: Any) -> Any:
+        return getattr(self.results, action)()
+
+    answer_empty.__name__ = f"note_{action}"  # the package finds its routes by the names of functions
+    return on(action)(answer_empty)
+
+
+def billed_values(meter_value: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the instant and the value of the lifetime import register of every sample.
+
+    A missing measurand means this register (OCPP 1.6 7.43, OCPP 2.0.1 SampledValueType). Per-phase registers are not
+    billed.
+    """
+    for sample in meter_value:
+        for value in sample["sampled_value"]:
+            is_register = value.get("measurand", ENERGY) == ENERGY and "phase" not in value
+            if is_register and value.get("format") != "SignedData":
+                yield sample["timestamp"], value
 
 
 def as_wire(payload: dict[str, Any]) -> dict[str, Any]:

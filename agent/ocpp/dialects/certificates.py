@@ -6,16 +6,9 @@ from typing import Any
 
 from agent.domain.certificate_orders import SigningAnswered
 from agent.domain.certificates import HashData
-from agent.domain.orders import Response
 from agent.domain.requests import DeleteCertificateRequest
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.dialect import Payload, ResponseEffects, RowContext
-
-
-def answer_one_of(*words: str, otherwise: str) -> Any:
-    def answer_with_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-        return {"status": reply.status if reply.status in words else otherwise}
-
-    return answer_with_status
 
 
 def decode_delete_certificate(payload: Payload, ctx: RowContext) -> DeleteCertificateRequest:
@@ -38,6 +31,6 @@ def decode_sign_response(message: Any, payload: Payload, ctx: RowContext) -> Res
     return ResponseEffects(events=(SigningAnswered(ctx.link, payload["status"] == "Accepted"),))
 
 
-SIGNED = answer_one_of("Accepted", otherwise="Rejected")
-INSTALLED = answer_one_of("Accepted", "Failed", otherwise="Rejected")
+SIGNED = answer_one_of("Accepted")
+INSTALLED = answer_one_of("Accepted", "Failed")
 DELETED = answer_one_of("Accepted", "NotFound", otherwise="Failed")

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from agent.domain.events import Event, TokenAuthorized
+from agent.domain.events import Event
 from agent.domain.messages import MESSAGES, Message, StatusChanged
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import BackendRequest
@@ -192,13 +192,6 @@ def decode_status_alone(info: Any) -> Verdict | None:
     even that can be read."""
     status = info.get("status") if isinstance(info, Mapping) else None
     return next((Verdict(known) for known in AuthorizationStatus if known.value == status), None)
-
-
-def judge_by_status_alone(order: AuthorizeToken, info: Any) -> ResponseEffects:
-    """Judge an unreadable answer to Authorize: the token is refused, unless its status is
-    readable. Nothing of it is stored, and the backend does not count as absent."""
-    verdict = decode_status_alone(info) or Verdict(AuthorizationStatus.INVALID)
-    return ResponseEffects((TokenAuthorized(order.request, order.token, verdict, remembered=False),))
 
 
 def decode_empty_response(message: Any, payload: Payload, ctx: RowContext) -> ResponseEffects:

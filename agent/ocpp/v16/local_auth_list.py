@@ -9,6 +9,7 @@ from typing import Any
 from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Response
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.v16.authorization import decode_id_tag_info
 from agent.ocpp.wire.text import is_plain
@@ -31,11 +32,6 @@ def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListR
     return SendLocalListRequest(int(payload["listVersion"]), payload["updateType"] == "Full", decoded)
 
 
-def _answer_send_local_list(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    words = ("Accepted", "Failed", "VersionMismatch")
-    return {"status": reply.status if reply.status in words else "NotSupported"}
-
-
 def _encode_list_conflict(message: ListConflicted, ctx: RowContext) -> dict[str, Any]:
     closed = message.connector is ConnectorStatus.UNAVAILABLE
     return {
@@ -48,6 +44,10 @@ def _encode_list_conflict(message: ListConflicted, ctx: RowContext) -> dict[str,
 
 ROWS = (
     In("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
-    In("SendLocalList", _decode_send_local_list, _answer_send_local_list),
+    In(
+        "SendLocalList",
+        _decode_send_local_list,
+        answer_one_of("Accepted", "Failed", "VersionMismatch", otherwise="NotSupported"),
+    ),
     Out(ListConflicted, "StatusNotification", _encode_list_conflict, decode_empty_response),
 )

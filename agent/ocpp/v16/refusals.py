@@ -3,22 +3,19 @@ it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
+from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, answer_always
 
 _FIRMWARE = "FirmwareManagement is not offered"
-_RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is not offered"
 
 OFF: dict[str, tuple[In | NotOffered, ...]] = {
-    "RemoteTrigger": (NotOffered("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
+    "RemoteTrigger": REMOTE_TRIGGER_OFF,
     "LocalAuthListManagement": (
         answer_always("GetLocalListVersion", listVersion=-1),  # 5.10: -1 says that local lists are not supported
         answer_always("SendLocalList", status="NotSupported"),
     ),
-    "Reservation": (
-        answer_always("ReserveNow", status="Rejected"),
-        NotOffered("CancelReservation", _RESERVATION),
-    ),
+    "Reservation": RESERVATION_OFF,
     "SmartCharging": (
         answer_always("SetChargingProfile", status="NotSupported"),
         NotOffered("ClearChargingProfile", _SMART),

@@ -18,23 +18,13 @@ from agent.domain.requests import (
 )
 from agent.model.fastclass import replace
 from agent.model.types import Token
+from agent.ocpp.dialects.common_rows import answer_or_refuse
 from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
 from agent.ocpp.v16 import smart_charging
 from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.text import is_plain
 
 REJECTED = {"status": "Rejected"}
-
-
-def _answer_one_of(*words: str, otherwise: str = "Rejected") -> Any:
-    """Answer with the neutral status, where 1.6 has the word."""
-
-    def answer_with_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-        if reply.status == "NotImplemented" and "NotImplemented" not in words:
-            raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
-        return {"status": reply.status if reply.status in words else otherwise}
-
-    return answer_with_status
 
 
 def _decode_change_availability(payload: Payload, ctx: RowContext) -> ChangeAvailabilityRequest:
@@ -102,10 +92,10 @@ def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessage
 
 
 ROWS = (
-    In("ChangeAvailability", _decode_change_availability, _answer_one_of("Accepted", "Rejected", "Scheduled")),
-    In("RemoteStartTransaction", _decode_remote_start, _answer_one_of("Accepted", "Rejected")),
-    In("RemoteStopTransaction", _decode_remote_stop, _answer_one_of("Accepted", "Rejected")),
-    In("Reset", _decode_reset, _answer_one_of("Accepted", "Rejected")),
+    In("ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
+    In("RemoteStartTransaction", _decode_remote_start, answer_or_refuse("Accepted", "Rejected")),
+    In("RemoteStopTransaction", _decode_remote_stop, answer_or_refuse("Accepted", "Rejected")),
+    In("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected")),
     In("UnlockConnector", _decode_unlock_connector, _answer_unlock_connector),
-    In("TriggerMessage", _decode_trigger_message, _answer_one_of("Accepted", "Rejected", "NotImplemented")),
+    In("TriggerMessage", _decode_trigger_message, answer_or_refuse("Accepted", "Rejected", "NotImplemented")),
 )

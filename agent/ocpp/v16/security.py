@@ -20,11 +20,11 @@ from agent.ocpp.dialects.certificates import (
     DELETED,
     INSTALLED,
     SIGNED,
-    answer_one_of,
     decode_delete_certificate,
     decode_sign_response,
     encode_hash_data,
 )
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -95,6 +95,6 @@ ROWS = (
     In(
         "ExtendedTriggerMessage",
         _decode_extended_trigger,
-        answer_one_of("Accepted", "NotImplemented", otherwise="Rejected"),
+        answer_one_of("Accepted", "NotImplemented"),
     ),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from agent.domain.charging.profiles import Kind, Period, Profile, Purpose, Recurrency, Schedule, Unit
 from agent.domain.orders import Response
 from agent.domain.requests import ClearChargingProfilesRequest, CompositeScheduleRequest, SetChargingProfileRequest
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
@@ -65,10 +66,6 @@ def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> SetChargi
     )
 
 
-def _answer_set_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
-
-
 def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearChargingProfilesRequest:
     purpose = payload.get("chargingProfilePurpose")
     return ClearChargingProfilesRequest(
@@ -77,10 +74,6 @@ def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearCh
         purpose=None if purpose is None else _PURPOSES[purpose],
         stack_level=optional_integer(payload, "stackLevel"),
     )
-
-
-def _answer_clear_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    return {"status": "Accepted" if reply.status == "Accepted" else "Unknown"}
 
 
 def _decode_get_composite_schedule(payload: Payload, ctx: RowContext) -> CompositeScheduleRequest:
@@ -109,7 +102,7 @@ def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowCo
 
 
 ROWS = (
-    In("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
-    In("ClearChargingProfile", _decode_clear_charging_profile, _answer_clear_charging_profile),
+    In("SetChargingProfile", _decode_set_charging_profile, answer_one_of("Accepted")),
+    In("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
     In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
 )

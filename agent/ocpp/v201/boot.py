@@ -5,12 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.domain.messages import BootWanted, HeartbeatWanted
-from agent.ocpp.dialects.dialect import BootAnswer, Out, Payload, ResponseEffects, RowContext
-from agent.ocpp.wire.timestamps import parse_timestamp
+from agent.domain.messages import BootWanted
+from agent.ocpp.dialects.common_rows import registration_rows
+from agent.ocpp.dialects.dialect import RowContext
 
-INTERVAL_MAX_S = 7 * 86400
-"""A longer interval is a mistake of the backend; it would silence the station for good."""
 ASKABLE_WHILE_PENDING = frozenset({
     "GetBaseReport", "GetReport", "GetVariables", "RequestStartTransaction", "RequestStopTransaction", "SetVariables",
     "TriggerMessage",
@@ -38,22 +36,4 @@ def _encode_boot_notification(message: BootWanted, ctx: RowContext) -> dict[str,
     return {"reason": "Triggered" if ctx.triggered else who.boot_reason, "chargingStation": station}
 
 
-def _decode_boot_response(message: BootWanted, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    interval_s = int(min(max(payload["interval"], 0), INTERVAL_MAX_S))
-    return ResponseEffects(
-        boot=BootAnswer(payload["status"], interval_s), utc_s=parse_timestamp(payload["currentTime"])
-    )
-
-
-def _encode_heartbeat(message: HeartbeatWanted, ctx: RowContext) -> dict[str, Any]:
-    return {}
-
-
-def _decode_heartbeat_response(message: HeartbeatWanted, payload: Payload, ctx: RowContext) -> ResponseEffects:
-    return ResponseEffects(utc_s=parse_timestamp(payload["currentTime"]))
-
-
-ROWS = (
-    Out(BootWanted, "BootNotification", _encode_boot_notification, _decode_boot_response),
-    Out(HeartbeatWanted, "Heartbeat", _encode_heartbeat, _decode_heartbeat_response),
-)
+ROWS = registration_rows(_encode_boot_notification)

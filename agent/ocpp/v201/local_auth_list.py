@@ -8,6 +8,7 @@ from typing import Any
 from agent.domain.messages import ListConflicted
 from agent.domain.orders import Response
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.dialect import In, NotExpressible, Payload, RowContext
 from agent.ocpp.v201.identifiers import decode_id_token_info
 from agent.ocpp.wire.text import is_plain
@@ -31,12 +32,8 @@ def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListR
     return SendLocalListRequest(int(payload["versionNumber"]), payload["updateType"] == "Full", decoded)
 
 
-def _answer_send_local_list(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    return {"status": reply.status if reply.status in ("Accepted", "VersionMismatch") else "Failed"}
-
-
 ROWS = (
     In("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
-    In("SendLocalList", _decode_send_local_list, _answer_send_local_list),
+    In("SendLocalList", _decode_send_local_list, answer_one_of("Accepted", "VersionMismatch", otherwise="Failed")),
     NotExpressible(ListConflicted, "2.x does not ask for it; the answer that contradicts the list decides"),
 )

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.domain.orders import Response
 from agent.domain.requests import SetNetworkProfileRequest
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.wire.text import is_plain
 
@@ -40,8 +40,4 @@ def is_acceptable_url(url: str, profile: int) -> bool:
     return plain and bool(host) and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
 
 
-def _answer_set_network_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
-
-
-ROWS = (In("SetNetworkProfile", _decode_set_network_profile, _answer_set_network_profile),)
+ROWS = (In("SetNetworkProfile", _decode_set_network_profile, answer_one_of("Accepted")),)

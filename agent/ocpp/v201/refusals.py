@@ -3,24 +3,21 @@ that, it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
+from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import In, NotOffered, answer_always
 
 _DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"
 _MONITORING = "monitoring (DeviceManagement) is not offered"
-_RESERVATION = "Reservation is not offered"
 _SMART = "SmartCharging is switched off in the station file"
 
 OFF: dict[str, tuple[In | NotOffered, ...]] = {
-    "RemoteTrigger": (NotOffered("TriggerMessage", "RemoteTrigger is switched off in the station file"),),
+    "RemoteTrigger": REMOTE_TRIGGER_OFF,
     "LocalAuthListManagement": (
         answer_always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
         answer_always("SendLocalList", status="Failed"),
     ),
-    "Reservation": (
-        answer_always("ReserveNow", status="Rejected"),
-        NotOffered("CancelReservation", _RESERVATION),
-    ),
+    "Reservation": RESERVATION_OFF,
     "SmartCharging": (
         answer_always("SetChargingProfile", status="Rejected"),
         NotOffered("ClearChargingProfile", _SMART),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from agent.domain.orders import Response
@@ -16,25 +15,12 @@ from agent.domain.requests import (
     TriggerMessageRequest,
     UnlockConnectorRequest,
 )
-from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
+from agent.ocpp.dialects.common_rows import answer_or_refuse
+from agent.ocpp.dialects.dialect import In, Payload, RowContext
 from agent.ocpp.v201 import smart_charging
 from agent.ocpp.v201.identifiers import decode_id_token, session_of
-from agent.ocpp.wire.calls import Code
 
 REJECTED = {"status": "Rejected"}
-
-
-def answer_one_of(
-    *words: str, otherwise: str = "Rejected"
-) -> Callable[[Response, Payload, RowContext], dict[str, Any]]:
-    """Answer with the neutral status, which is the word of 2.x too."""
-
-    def answer_with_status(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-        if reply.status == "NotImplemented" and "NotImplemented" not in words:
-            raise Refused(Code.NOT_SUPPORTED, "not offered by this station")
-        return {"status": reply.status if reply.status in words else otherwise}
-
-    return answer_with_status
 
 
 def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
@@ -145,16 +131,16 @@ def _answer_get_transaction_status(reply: Response, payload: Payload, ctx: RowCo
 
 
 ROWS = (
-    In("ChangeAvailability", _decode_change_availability, answer_one_of("Accepted", "Rejected", "Scheduled")),
-    In("RequestStartTransaction", _decode_request_start, answer_one_of("Accepted", "Rejected")),
-    In("RequestStopTransaction", _decode_request_stop, answer_one_of("Accepted", "Rejected")),
-    In("Reset", _decode_reset, answer_one_of("Accepted", "Rejected", "Scheduled")),
+    In("ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
+    In("RequestStartTransaction", _decode_request_start, answer_or_refuse("Accepted", "Rejected")),
+    In("RequestStopTransaction", _decode_request_stop, answer_or_refuse("Accepted", "Rejected")),
+    In("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
     In(
         "UnlockConnector",
         _decode_unlock_connector,
-        answer_one_of("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
+        answer_or_refuse("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
     ),
-    In("TriggerMessage", _decode_trigger_message, answer_one_of("Accepted", "Rejected", "NotImplemented")),
+    In("TriggerMessage", _decode_trigger_message, answer_or_refuse("Accepted", "Rejected", "NotImplemented")),
     In(
         "GetTransactionStatus", _decode_get_transaction_status, _answer_get_transaction_status, _look_up_queued_messages
     ),

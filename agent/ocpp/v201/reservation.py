@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.messages import ReservationEnded
-from agent.domain.orders import Response
-from agent.domain.requests import CancelReservationRequest, ReserveNowRequest
+from agent.domain.requests import ReserveNowRequest
 from agent.model.types import TokenType
+from agent.ocpp.dialects.common_rows import CANCEL_RESERVATION, answer_reserve_now
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.dialects.reservation_ids import reservation_number
 from agent.ocpp.v201.identifiers import decode_id_token
@@ -28,19 +28,6 @@ def _decode_reserve_now(payload: Payload, ctx: RowContext) -> ReserveNowRequest 
     return ReserveNowRequest(int(payload["id"]), int(evse), who, expires_utc_s, group, kind)
 
 
-def _answer_reserve_now(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    words = ("Accepted", "Faulted", "Occupied", "Unavailable")
-    return {"status": reply.status if reply.status in words else "Rejected"}
-
-
-def _decode_cancel_reservation(payload: Payload, ctx: RowContext) -> CancelReservationRequest:
-    return CancelReservationRequest(int(payload["reservationId"]))
-
-
-def _answer_cancel_reservation(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    return {"status": "Accepted" if reply.status == "Accepted" else "Rejected"}
-
-
 def _encode_reservation_ended(message: ReservationEnded, ctx: RowContext) -> dict[str, Any] | None:
     known = reservation_number(message.reservation, ctx)
     if known is None:
@@ -49,7 +36,7 @@ def _encode_reservation_ended(message: ReservationEnded, ctx: RowContext) -> dic
 
 
 ROWS = (
-    In("ReserveNow", _decode_reserve_now, _answer_reserve_now),
-    In("CancelReservation", _decode_cancel_reservation, _answer_cancel_reservation),
+    In("ReserveNow", _decode_reserve_now, answer_reserve_now),
+    CANCEL_RESERVATION,
     Out(ReservationEnded, "ReservationStatusUpdate", _encode_reservation_ended, decode_empty_response),
 )

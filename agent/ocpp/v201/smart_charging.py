@@ -26,6 +26,7 @@ from agent.domain.requests import (
     SetChargingProfileRequest,
 )
 from agent.model.fastclass import frozen, replace
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
@@ -132,10 +133,6 @@ def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearCh
     return ClearChargingProfilesRequest(
         number, optional_integer(criteria, "evseId"), _PURPOSES.get(purpose), optional_integer(criteria, "stackLevel")
     )
-
-
-def _answer_clear_charging_profile(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    return {"status": "Accepted" if reply.status == "Accepted" else "Unknown"}
 
 
 # --- reports -------------------------------------------------------------------------------------------------------
@@ -254,7 +251,7 @@ def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowCo
 
 ROWS = (
     In("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
-    In("ClearChargingProfile", _decode_clear_charging_profile, _answer_clear_charging_profile),
+    In("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
     In("GetChargingProfiles", _decode_get_charging_profiles, _answer_get_charging_profiles),
     Out(ProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
     In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
