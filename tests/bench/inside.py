@@ -165,19 +165,19 @@ def note_commits(marks: dict[str, float]) -> None:
 
 
 def note_frames(marks: dict[str, float]) -> None:
-    send, received = WebSocket.send_text, WebSocket.data_received
+    send, received = WebSocket.send_text, WebSocket.buffer_updated
 
     async def sent(self: WebSocket, text: str) -> None:
         await send(self, text)
         if '"Authorize"' in text:
             marks["handed"] = time.perf_counter()
 
-    def came(self: WebSocket, data: bytes) -> None:
+    def came(self: WebSocket, octets: int) -> None:
         if "handed" in marks:
             marks.setdefault("answered", time.perf_counter())
-        received(self, data)
+        received(self, octets)
 
-    WebSocket.send_text, WebSocket.data_received = sent, came  # type: ignore[method-assign]
+    WebSocket.send_text, WebSocket.buffer_updated = sent, came  # type: ignore[method-assign,assignment]
 
 
 def slow_down(seconds: float) -> None:

@@ -618,7 +618,7 @@ async def test_an_answer_in_the_instant_of_its_time_out_counts(after_s: float) -
     def read_answer() -> None:
         wire.answer = TAKEN
         with contextlib.suppress(StopIteration):
-            channel.receive_message().send(None)  # type: ignore[attr-defined]  # at once, in this turn
+            channel.receive_message().send(None)  # at once, in this turn
 
     calling = asyncio.create_task(channel.send_call(out, row, {}))
     await asyncio.sleep(0)
