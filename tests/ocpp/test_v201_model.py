@@ -8,8 +8,8 @@ import pytest
 
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.evse_status import EvseStatus
-from agent.domain.events import RequestReceived
 from agent.domain.evse import EvseRecord, StationState
+from agent.domain.functional_block import Replier
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.domain.variables import VARIABLES, Settings, WrongValue, parse_value
@@ -52,7 +52,7 @@ def inventory(settings: Settings | None = None, fault: Fault | None = None, bay:
         site.evses[2].faults.add(fault)
     block = DeviceModel(site, EvseStatus(site))
     (reply,) = block.answer_inventory_report(
-        RequestReceived("chargy", "1", DeviceReportRequest()), Moment(Stamp(1, 5.0), 1_795_600_800.0)
+        DeviceReportRequest(), Replier("chargy", "1"), Moment(Stamp(1, 5.0), 1_795_600_800.0)
     )
     assert isinstance(reply, Response)
     return reply
