@@ -47,7 +47,7 @@ def _evse_fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) ->
 
 
 def _keeper_reports(keeper: DeviceSupervisor, number: EvseId, fault: Fault) -> bool:
-    return keeper.fault is fault and keeper.evse in (STATION, number)
+    return keeper.raises_fault and keeper.fault is fault and keeper.evse in (STATION, number)
 
 
 async def answer_faults(

@@ -17,6 +17,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/boards.md": "tests.arch.boards:text",
     "docs/campaign.md": "tests.arch.campaigns:text",
     "docs/conformance.md": "tests.arch.conformance:text",
+    "docs/extending.md": "tests.arch.device_roles:text",
     "docs/faults.md": "tests.arch.faults:text",
     "docs/hardware-checklist.md": "tests.arch.checklist:text",
     "docs/meters.md": "tests.arch.meters:text",

@@ -63,6 +63,8 @@ class DeviceSupervisor:
     the device was opened, or could not be, for the first time."""
 
     fault = Fault.DEVICE_SILENT
+    raises_fault = True
+    """False: the station is as good without this device, only the log and the status socket report its failures."""
     orders: tuple[type[Order], ...] = ()
     """The orders for a device that ``accept_order`` takes."""
 
@@ -142,7 +144,7 @@ class DeviceSupervisor:
     def _clear_fault(self) -> None:
         if self._raised is not None:
             log.warning("%s: works again", self.name)
-            self._post(FaultCleared(self.evse, self._raised))
+            self._post_fault(FaultCleared(self.evse, self._raised))
             self._raised, self.trouble = None, ""
 
     def _cancel_clearing(self) -> None:
@@ -157,10 +159,14 @@ class DeviceSupervisor:
             log.warning("%s: %s", self.name, error)
         if (self._failures >= PATIENCE or isinstance(error, Broken)) and self._raised is None:
             self._raised = self.fault_for_error(error)
-            self._post(FaultRaised(self.evse, self._raised))
+            self._post_fault(FaultRaised(self.evse, self._raised))
         self.seen.set()
         wait_s = BROKEN_S if isinstance(error, Broken) else BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
         await asyncio.sleep(wait_s)
+
+    def _post_fault(self, event: FaultRaised | FaultCleared) -> None:
+        if self.raises_fault:
+            self._post(event)
 
     def fault_for_error(self, error: DeviceError) -> Fault:
         return self.fault

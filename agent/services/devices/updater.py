@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from agent.domain.events import Event, FirmwareBooted, FirmwareInstalled, InstallOutcome
 from agent.domain.orders import CommitFirmware, InstallFirmware
-from agent.model.types import STATION, EvseId, Fault
+from agent.model.types import STATION, EvseId
 from agent.ports import Broken, DeviceError, Refused
 from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
 from agent.services.ordered_jobs import describe_defect
@@ -26,25 +26,23 @@ UPDATER_S = 60.0
 class UpdaterSupervisor(DeviceSupervisor):
     """The system updater.
 
-    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``.
+    An order that it cannot carry out now waits until it can be opened, at most ``UPDATER_S``. A station without its
+    updater charges as well as with it.
     """
 
-    fault = Fault.INTERNAL_ERROR
+    raises_fault = False
     orders = (InstallFirmware, CommitFirmware)
 
     def __init__(
         self, name: str, opening: Opening, post: Callable[[Event], None], image: Path, known: asyncio.Event
     ) -> None:
         """``image``: the file that is installed. ``known`` is set when the version that runs is known."""
-        super().__init__(STATION, name, opening, self._ignore_event)
-        self._report, self._image, self._known = post, image, known
+        super().__init__(STATION, name, opening, post)
+        self._image, self._known = image, known
         self._queue: asyncio.Queue[InstallFirmware | CommitFirmware] = asyncio.Queue()
         self._port: Any = None
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self.version = ""
-
-    def _ignore_event(self, event: Event) -> None:
-        """Raise no fault of an EVSE: a station without its updater charges as well as with it."""
 
     @classmethod
     def for_device(cls, evse: EvseId, name: str, opening: Opening, services: SupervisorServices) -> UpdaterSupervisor:
@@ -73,14 +71,14 @@ class UpdaterSupervisor(DeviceSupervisor):
         waiting = self._waiting.pop(job, None)
         if waiting is not None:
             waiting.cancel()
-            self._report(FirmwareInstalled(job, outcome))
+            self._post(FirmwareInstalled(job, outcome))
 
     async def operate_device(self, port: Any) -> None:
         self._port = port
         running = await port.running()
         self.version = running.version
         self._known.set()
-        self._report(FirmwareBooted(running.pending, running.fell_back, running.version))
+        self._post(FirmwareBooted(running.pending, running.fell_back, running.version))
         try:
             while True:
                 order = await self._queue.get()
