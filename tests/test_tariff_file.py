@@ -249,12 +249,12 @@ def test_check_says_it(tmp_path: Path) -> None:
 
 def test_the_station_begins_with_it() -> None:
     file = parse_station_file(tomllib.loads(AC + FULL), Path("station.toml"))
-    assert (offered := initial_evses(file)[1].offer) is not None
+    assert (offered := initial_evses(file)[1].config.offer) is not None
     assert offered.tariff is not None
     assert not offered.is_fast_charger
     with pytest.raises(SettingsError, match=r"station.toml: tariff.session: cannot be asked"):
         initial_evses(parse_station_file(tomllib.loads(DC + "power_kw = 50\n" + FULL), Path("station.toml")))
-    assert initial_evses(parse_station_file(tomllib.loads(AC), Path("station.toml")))[1].offer is None
+    assert initial_evses(parse_station_file(tomllib.loads(AC), Path("station.toml")))[1].config.offer is None
 
 
 def test_the_wall_clock_of_the_file() -> None:

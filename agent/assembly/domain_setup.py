@@ -14,9 +14,11 @@ from agent.assembly.dialects import backend_and_dialects
 from agent.domain.backend_connection import BackendConfig
 from agent.domain.collaborators import Collaborators
 from agent.domain.evse import EvseRecord, StationState
+from agent.domain.evse_parts import EvseConfig, Metering
 from agent.domain.local_time import LocalOffset
 from agent.domain.metrology import MeterWatch
 from agent.domain.orders import Order
+from agent.domain.station_config import StationConfig
 from agent.domain.variables import (
     LAMP,
     OUTLETS_MOST,
@@ -29,6 +31,7 @@ from agent.domain.variables import (
     web_payment_part,
 )
 from agent.domain.web_payment import WebPaymentConfig, address_problem, receipt_problem, template_problem
+from agent.model.board import EvseTraits
 from agent.model.types import STATION, EvseId, MeterPolicy
 from agent.ocpp import versions
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
@@ -281,28 +284,31 @@ def initial_state(
 ) -> StationState:
     """Return the state of a station that starts. Raises ``SettingsError``."""
     station, settings = file.station, initial_settings(file)
-    return StationState(
-        evses=initial_evses(file, float(settings.int_value("nominal_voltage_v"))),
-        settings=settings,
+    config = StationConfig(
         links=tuple(b.name for b in file.backends),
-        given={b.name: backend_config(b) for b in file.backends},
-        collaborators=collaborators,
-        version=__version__,
+        backends={b.name: backend_config(b) for b in file.backends},
         io_s=max(1.0, clock_rate),
         feed_a=station.max_a,
+        **power_times(file),
         free_vending=station.free_vending,
         resume_within_s=station.resume_within_s,
         languages=station.languages,
-        language=station.languages[0] if station.languages else "en",
         number=station.number or station.id,
         hotline=station.hotline,
         price_line=station.price_line,
         qr_url=station.qr_url,
         web_payment=web_plan(file),
-        terms=startup_payment_terms(file, facts),
-        **power_times(file),
-        updater="updater" in file.devices,
+        payment_terms=startup_payment_terms(file, facts),
+        has_updater="updater" in file.devices,
+        program_version=__version__,
         boot_reason=boot_reason,
+    )
+    return StationState(
+        evses=initial_evses(file, float(settings.int_value("nominal_voltage_v"))),
+        settings=settings,
+        config=config,
+        collaborators=collaborators,
+        language=station.languages[0] if station.languages else "en",
     )
 
 
@@ -331,16 +337,18 @@ def initial_evses(file: StationFile, nominal_v: float = NOMINAL_V) -> dict[EvseI
     return {
         e.number: EvseRecord(
             e.number,
-            tethered=e.outlet == "tethered",
-            max_a=e.phase_a(nominal_v),
-            phases=e.phases,
-            nominal_v=nominal_v,
-            efficiency=e.efficiency if e.is_dc else 1.0,
-            rotation=e.phase_rotation,
-            dc=e.is_dc,
-            bay_sensor=e.bay_sensor,
-            meter=MeterWatch(file.meter_policies.get(e.number, MeterPolicy())),
-            offer=offers.get(e.number),
+            EvseConfig(
+                max_a=e.phase_a(nominal_v),
+                phases=e.phases,
+                nominal_v=nominal_v,
+                efficiency=e.efficiency if e.is_dc else 1.0,
+                rotation=e.phase_rotation,
+                dc=e.is_dc,
+                bay_sensor=e.bay_sensor,
+                offer=offers.get(e.number),
+            ),
+            traits=EvseTraits(tethered=e.outlet == "tethered"),
+            metering=Metering(MeterWatch(file.meter_policies.get(e.number, MeterPolicy()))),
         )
         for e in file.evses
     }

@@ -35,7 +35,7 @@ def _evse_fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) ->
             "evse": evse.number,
             "fault": fault.value,
             "latched": fault in evse.latched & CLEARABLE,
-            "shown": fault in evse.board_faults,
+            "shown": fault in evse.board.faults,
             "waits": evse.acknowledged,
             "trouble": [
                 f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _keeper_reports(k, evse.number, fault)

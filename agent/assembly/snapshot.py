@@ -83,7 +83,7 @@ def _evse_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dic
 
 def _metrology_snapshot(evse: EvseRecord) -> dict[str, Any]:
     """Return which meter bills here, what is demanded of it, and why it may not bill (decision 18)."""
-    watch, meter = evse.meter, evse.meter.present
+    watch, meter = evse.metering.meter, evse.metering.meter.present
     return {
         "class": watch.policy.accuracy_class or None,
         "mid_year": watch.policy.mid_year,
@@ -102,7 +102,7 @@ def _session_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> 
     session = evse.session
     if session is None:
         return None
-    newest = max(session.last_wh, evse.reading.energy_wh if evse.reading else 0)
+    newest = max(session.last_wh, evse.metering.reading.energy_wh if evse.metering.reading else 0)
     return {
         "id": session.id,
         "transaction_id": station.store.transaction_id(link.name, session.id, link.ocpp_version) if link else None,
@@ -133,15 +133,16 @@ def _last_session_snapshot(station: Station, evse: EvseRecord, link: Link | None
 
 def _total_cost(evse: EvseRecord, session: str) -> tuple[int | None, bool]:
     """Return the amount charged to a bank card, otherwise the total that the backend reported."""
-    if evse.bill is not None and evse.bill.session == session:
-        return evse.bill.cents, evse.bill.final
-    cost = evse.account.cost if evse.account is not None and evse.account.session == session else None
+    bill, account = evse.pricing.bill, evse.pricing.account
+    if bill is not None and bill.session == session:
+        return bill.cents, bill.final
+    cost = account.cost if account is not None and account.session == session else None
     return (None, False) if cost is None else (round(cost.total_micro / 10_000), cost.final)
 
 
 def _cost_cents(station: Station, evse: EvseRecord, register_wh: int) -> int | None:
     """Return the amount charged to a bank card, otherwise the backend's cost, carried forward to now."""
-    if evse.bill is not None and evse.session is not None and evse.bill.session == evse.session.id:
-        return evse.bill.cents
-    cost = evse.account.cost if evse.account is not None else None
+    if evse.pricing.bill is not None and evse.session is not None and evse.pricing.bill.session == evse.session.id:
+        return evse.pricing.bill.cents
+    cost = evse.pricing.account.cost if evse.pricing.account is not None else None
     return None if cost is None else round(cost.cost_at_register(register_wh, station.clock.now().utc_s) / 10_000)

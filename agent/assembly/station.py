@@ -357,7 +357,7 @@ class Station:
     # --- what is shown -----------------------------------------------------------------------------------------
 
     def _observe_order(self, order: Order | None) -> None:
-        if isinstance(order, Send) and self.sinks is not None and order.link == self.site.links[0]:
+        if isinstance(order, Send) and self.sinks is not None and order.link == self.site.config.links[0]:
             self.sinks.accept_message(order.message)
         elif isinstance(order, ReadMeter) and order.billing:
             self._record_uptime()  # goes with what is billed of it: a later boot is then never put before this bill

@@ -16,13 +16,13 @@ def why_closed_for(
 ) -> bool:
     """May this token (of that group) not begin here? ``leaving``: where its right waits now."""
     service = site.service_state(evse)
-    if service is ServiceState.RESERVED and evse.board_known and not site.stopping:
+    if service is ServiceState.RESERVED and evse.board.known and not site.stopping:
         return claim_reservation(site, evse, token, group, leaving) is None
-    return service is not ServiceState.IN_SERVICE or not evse.board_known or site.stopping
+    return service is not ServiceState.IN_SERVICE or not evse.board.known or site.stopping
 
 
 def group_may_charge(site: StationState, evse: EvseRecord) -> bool:
     """Kept for a group: who is of it may have to be asked (OCPP 1.6 5.13)."""
-    if site.service_state(evse) is not ServiceState.RESERVED or not evse.board_known or site.stopping:
+    if site.service_state(evse) is not ServiceState.RESERVED or not evse.board.known or site.stopping:
         return False
     return any(r.group and r.evse in (STATION, evse.number) for r in site.reservations.values())

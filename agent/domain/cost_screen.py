@@ -16,10 +16,10 @@ def tariff_line(site: StationState) -> str:
     cost it is the station file's."""
     settings = site.settings
     if not settings.bool_value("cost_display"):
-        return site.price_line
+        return site.config.price_line
     names = ("tariff_fallback",) if site.backend_online else ("tariff_fallback_offline", "tariff_fallback")
     found = (settings.text_value(n) for name in names for n in (f"{name}_{site.language}", name) if n in settings)
-    return next((text for text in found if text), site.price_line)
+    return next((text for text in found if text), site.config.price_line)
 
 
 def agreed_price_values(site: StationState, message: tuple[MessageContent, ...]) -> Values:
@@ -31,7 +31,7 @@ def agreed_price_values(site: StationState, message: tuple[MessageContent, ...])
 
 def running_cost_values(site: StationState, evse: EvseRecord, energy_wh: int, now: Moment) -> Values:
     """Return the price and the cost so far. ``energy_wh``: the register."""
-    account = evse.account
+    account = evse.pricing.account
     if account is None or not site.settings.bool_value("cost_display"):
         return {}
     values = agreed_price_values(site, account.message)

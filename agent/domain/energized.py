@@ -23,7 +23,7 @@ def describe_flow(reading: Reading) -> str:
 
 def draws_current(s: StationState, evse: EvseRecord, now: Moment) -> bool:
     """Return whether the meter has just shown a current."""
-    reading = evse.reading
-    if reading is None or reading.at.boot != now.stamp.boot or now.t_s - reading.at.t_s > FRESH_S * s.io_s:
+    reading = evse.metering.reading
+    if reading is None or reading.at.boot != now.stamp.boot or now.t_s - reading.at.t_s > FRESH_S * s.config.io_s:
         return False
     return bool(describe_flow(reading))

@@ -118,11 +118,11 @@ def _payment_blocks(
 ) -> tuple[tuple[PaymentSettlement, ...], tuple[CardPayments, ...]]:
     """Return the settlement, whose bill the screen shows, and the card payments, which use the language of the screen.
     Most stations have no terminal."""
-    if site.terms is None:
+    if site.config.payment_terms is None:
         return (), ()
     from agent.domain.blocks.card_payment import CardPayments
     from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.payment_table import PaymentJournal
 
-    journal = PaymentJournal(site.terms, site.io_s)
+    journal = PaymentJournal(site.config.payment_terms, site.config.io_s)
     return (PaymentSettlement(site, journal),), (CardPayments(site, journal, choice),)

@@ -23,8 +23,8 @@ _WEEK_MS = 7 * 24 * 3600 * 1000
 
 def adhoc_tariff_values(site: StationState, evse: EvseRecord, now: Moment) -> Values:
     """Return the price for the next driver without a contract; nothing where nothing is sold."""
-    tariff = evse.offer.tariff_for_new_driver(site.settings) if evse.offer is not None else None
-    return tariff_values(site, tariff, now) if tariff is not None and not site.free_vending else {}
+    tariff = evse.config.offer.tariff_for_new_driver(site.settings) if evse.config.offer is not None else None
+    return tariff_values(site, tariff, now) if tariff is not None and not site.config.free_vending else {}
 
 
 def agreed_tariff_values(
@@ -46,9 +46,9 @@ def session_cost_values(site: StationState, evse: EvseRecord, register_wh: int, 
 def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
     """Return the bill of a bank card; or the station's estimate, as long as the backend reports no
     cost."""
-    account = evse.account
+    account = evse.pricing.account
     told = account is not None and account.session == session and account.cost is not None
-    bills = (evse.bill, None if told else evse.reckoned)
+    bills = (evse.pricing.bill, None if told else evse.pricing.estimate)
     return next((b for b in bills if b is not None and b.session == session), None)
 
 

@@ -58,7 +58,7 @@ from agent.domain.timers import Timer
 from agent.domain.variables import Value
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Lamp, Moment, Reading, Screen, Stamp, Token, Verdict
-from tests.support.domain_state import station_state
+from tests.support.domain_state import evse_record, station_state
 
 A, B, C = Token("04A1B2C3"), Token("04D4E5F6"), Token("0477889900AABB")
 CARD_A, CARD_B = A.value.casefold(), B.value.casefold()
@@ -127,7 +127,7 @@ def make_site(
 ) -> StationState:
     numbers = iter(range(1, 10**6))
     return station_state(
-        {n: EvseRecord(n, tethered=tethered) for n in range(1, evses + 1)},
+        {n: evse_record(n, tethered=tethered) for n in range(1, evses + 1)},
         settings,
         **{"new_id": lambda: f"s{next(numbers)}", **options},
     )
@@ -348,7 +348,7 @@ def charging(play: Playbook, token: Token = A, evse: int = 1, meter_wh: int = 10
 
 def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
     """From a session that waits for its register to a closed contactor."""
-    play.feed(MeterRead(evse, begin_reading(play.evse(evse).begin_try), wh(meter_wh)))
+    play.feed(MeterRead(evse, begin_reading(play.evse(evse).progress.begin_try), wh(meter_wh)))
     for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
         play.feed(event)
     assert play.state(evse) is SessionState.ACTIVE

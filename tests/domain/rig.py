@@ -71,7 +71,7 @@ from agent.domain.station import assemble_blocks
 from agent.domain.timers import Timer
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import AuthorizationStatus, Fault, Moment, Reading, Screen, Stamp, Supply, Token, Verdict
-from tests.support.domain_state import station_state
+from tests.support.domain_state import configure, evse_record, station_state
 from tests.support.reading_purposes import LIVE
 
 GOOD, FRIEND, STRANGER, BAD = (Token(v) for v in ("04AAAAAA", "04BBBBBB", "04CCCCCC", "04DDDDDD"))
@@ -215,10 +215,10 @@ class Rig:
             new_id=lambda: next(self.names),
             free_vending=self.config.free_vending,
             resume_within_s=RESUME_WITHIN_S,
-            terms=self.config.terms,
+            payment_terms=self.config.terms,
         )
         for evse in self.site.evses.values():
-            evse.offer = self.config.offer
+            configure(evse, offer=self.config.offer)
         self.blocks = assemble_blocks(self.site)
         self.display = next(
             b for h in self.blocks._handlers[SituationChanged] if isinstance(b := getattr(h, "__self__", None), Display)
@@ -244,7 +244,9 @@ class Rig:
 
     def _evse(self, n: int) -> EvseRecord:
         traits, efficiency = self.config.traits(n), self.config.efficiency(n)
-        return EvseRecord(n, tethered=traits.tethered, dc=traits.dc, efficiency=efficiency, bay_sensor=self.config.bays)
+        return evse_record(
+            n, tethered=traits.tethered, dc=traits.dc, efficiency=efficiency, bay_sensor=self.config.bays
+        )
 
     def down(self) -> None:
         """The process is gone; the boards' watchdogs withdraw release."""
@@ -356,7 +358,7 @@ class Rig:
             case ReadMeter() | AuthorizeToken() | Unlock():
                 if isinstance(order, Unlock):
                     assert not self.outlets[order.evse].release, "unlocked while release was given"
-                    assert not self.site.evses[order.evse].contactor_closed, "unlocked with the contactor closed"
+                    assert not self.site.evses[order.evse].board.contactor_closed, "unlocked with the contactor closed"
                 if order not in self.devices or not (isinstance(order, ReadMeter) and order.purpose == LIVE):
                     self.devices.append(order)
             case Response(_, request):
@@ -535,7 +537,7 @@ class Rig:
             name, detail, _ = self.display._select_screen(evse, self.now)
             shown = self.screens[n]
             assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
-            for link in self.links if self.link_up and (evse.board_known or evse.faults) else ():
+            for link in self.links if self.link_up and (evse.board.known or evse.faults) else ():
                 told, true = self.statuses[link, n], fresh.derive_status(n, self.now.stamp)
                 for word in ("connector", "charging", "authorised", "ended", "faults"):
                     assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
@@ -545,12 +547,14 @@ class Rig:
         for evse in self.site.evses.values():
             if (
                 evse.state is SessionState.ACTIVE
-                and evse.release_requested
+                and evse.release_order.requested
                 and not self.site.stopping
                 and self.site.store_ok
             ):
-                assert evse.release or evse.paused_by_limit, "neither paused nor charging"
-                assert evse.one_release or not (evse.release and evse.paused_by_limit), "charging in a pause"
+                assert evse.release_order.given or evse.paused_by_limit, "neither paused nor charging"
+                assert evse.traits.one_release or not (evse.release_order.given and evse.paused_by_limit), (
+                    "charging in a pause"
+                )
         if self.disk_full or self.unsaved:
             return
         profiles = [r["profile"] for r in self.store.get("charging_profile", {}).values()]
@@ -564,7 +568,7 @@ class Rig:
     def _check_levels(self, n: int, evse: EvseRecord) -> None:
         """The domain's idea of release is the board's, and no vehicle charges for long with what ends sessions."""
         if n in self.opened and self.outlets[n].here:
-            assert evse.release == self.outlets[n].release, "release is not what the session believes"
+            assert evse.release_order.given == self.outlets[n].release, "release is not what the session believes"
         if evse.state is not SessionState.ACTIVE:
             self.suffering = {k: t for k, t in self.suffering.items() if k[0] != n}
             return

@@ -20,7 +20,7 @@ class Priced(Street):
     """``paid``: what a session is said to cost, a number of its own."""
 
     def price(self, draw: random.Random) -> None:
-        sessions = [e.account.session for e in self.rig.site.evses.values() if e.account] or ["nobody"]
+        sessions = [e.pricing.account.session for e in self.rig.site.evses.values() if e.pricing.account] or ["nobody"]
         session = draw.choice((*sessions, "s1", "s2"))
         utc_s = self.rig.now.utc_s or 0.0
         triggers = Triggers(
@@ -40,9 +40,9 @@ class Priced(Street):
         for number, screen in self.rig.screens.items():
             evse = self.rig.site.evses[number]
             if screen.values.get("cost_text"):
-                assert evse.account is not None
-                assert screen.values["cost_text"] == evse.account.session
-                assert evse.session is None or evse.session.id == evse.account.session
+                assert evse.pricing.account is not None
+                assert screen.values["cost_text"] == evse.pricing.account.session
+                assert evse.session is None or evse.session.id == evse.pricing.account.session
                 assert evse.authorization is None or screen.name is ScreenName.REFUSED
 
 
@@ -70,7 +70,9 @@ def test_money_does_not_disturb_anybody() -> None:
         left += sum(isinstance(m, ConnectorUnplugged) for m in told)
         ended += sum(isinstance(m, TransactionEnded) for m in told)
         here = {
-            e.account.session for e in street.rig.site.evses.values() if e.account and e.account.unplugged_s is None
+            e.pricing.account.session
+            for e in street.rig.site.evses.values()
+            if e.pricing.account and e.pricing.account.unplugged_s is None
         }
         assert street.rig.store.get("account", {}).keys() == here
     assert left > 30

@@ -26,6 +26,7 @@ from agent.domain.orders import ReadMeter, SetLimit, SetRelease
 from agent.domain.reading_purposes import begin_reading
 from agent.domain.requests import ClearChargingProfilesRequest, RemoteStartRequest, SetChargingProfileRequest
 from tests.domain.playbook import LINK, UTC0_S, B, Playbook, wh
+from tests.support.domain_state import configure
 
 FEED_A = 40.0
 ROTATIONS = ("RST", "STR", "S")
@@ -42,11 +43,11 @@ class FeedWatch(Playbook):
         self.offers: dict[int, deque[tuple[float, dict[str, float]]]] = {n: deque() for n in EVSES}
         self.looked_at = 0
         for number, rotation in zip(EVSES, ROTATIONS, strict=True):
-            self.evse(number).phases, self.evse(number).rotation = len(rotation), rotation
+            configure(self.evse(number), phases=len(rotation), rotation=rotation)
 
     def begin_session(self, evse: int) -> None:
         self.feed_and_skip(CablePlugged(evse), VehicleConnected(evse), self.request(RemoteStartRequest(evse, B, "r")))
-        self.feed_and_skip(MeterRead(evse, begin_reading(self.evse(evse).begin_try), wh(1000)))
+        self.feed_and_skip(MeterRead(evse, begin_reading(self.evse(evse).progress.begin_try), wh(1000)))
         self.feed_and_skip(OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse))
 
     def request(self, asked: Any) -> RequestReceived:

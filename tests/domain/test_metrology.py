@@ -42,7 +42,7 @@ def play_of(policy: MeterPolicy = B_CLASS, meter: MeterIdentity | None = SDM, **
     def site() -> StationState:
         site = make_site(**options)  # type: ignore[arg-type]
         for evse in site.evses.values():
-            evse.meter = MeterWatch(policy)
+            evse.metering.meter = MeterWatch(policy)
         return site
 
     play = Playbook(site)
@@ -142,7 +142,7 @@ def test_one_meter_bills_one_outlet(policy: MeterPolicy) -> None:
     play = play_of(policy, evses=2) >> MeterKnown(2, replace(SDM, firmware="1.2"))
     assert play.skip().evse(2).faults == {Fault.METER_UNFIT}
     assert play.evse(1).faults == set()
-    assert "the meter of EVSE 1" in play.evse(2).meter.trouble
+    assert "the meter of EVSE 1" in play.evse(2).metering.meter.trouble
     play.feed(MeterKnown(2, OTHER))
     assert play.skip().evse(2).faults == set()
 
@@ -165,7 +165,7 @@ def test_two_that_were_swapped_are_two_again_when_both_have_told() -> None:
 
 def test_a_pin_does_not_lose_its_serial_number_to_a_refused_register() -> None:
     play = play_of() >> MeterKnown(1, replace(SDM, serial="", firmware=""))
-    assert play.evse().meter.pinned == SDM
+    assert play.evse().metering.meter.pinned == SDM
     play.feed(MeterKnown(1, OTHER))
     assert faults(play) == {Fault.METER_EXCHANGED}
 
@@ -191,7 +191,7 @@ def test_a_card_at_a_station_of_two_does_not_refuse_the_first_register() -> None
     assert not play.evse().tx.placed  # type: ignore[union-attr]
     play.skip().feed(CablePlugged(1))
     play.feed(VehicleConnected(1))
-    look(play, 1_234_567, 0.0, begin_reading(play.evse().begin_try))
+    look(play, 1_234_567, 0.0, begin_reading(play.evse().progress.begin_try))
     assert play.skip().state() is SessionState.ACTIVE
 
 
@@ -200,17 +200,17 @@ def test_a_transaction_that_has_no_evse_yet_says_nothing_of_the_register() -> No
     play = play_of()
     play.evse().tx = Transaction("t1", 1, Stamp(1, play.t_s), 0, 0, Stamp(1, play.t_s), placed=False)
     look(play, 5_000_000, purpose=POLL)
-    assert play.evse().reading is not None
-    assert play.skip().evse().meter.refused == 0
+    assert play.evse().metering.reading is not None
+    assert play.skip().evse().metering.meter.refused == 0
 
 
 def test_a_meter_of_another_class_starts_nothing() -> None:
     play = play_of(meter=replace(SDM, classes=("A",)))
     assert faults(play) == {Fault.METER_UNFIT}
     assert play.statuses[1].faults == (Fault.METER_UNFIT,)
-    assert "class B is declared" in play.evse().meter.trouble
-    assert [o.text for o in play.log if isinstance(o, LogNote)] == [play.evse().meter.trouble], "said once"
-    assert look(play, 5000).evse().reading is None, "nothing that it says is taken"
+    assert "class B is declared" in play.evse().metering.meter.trouble
+    assert [o.text for o in play.log if isinstance(o, LogNote)] == [play.evse().metering.meter.trouble], "said once"
+    assert look(play, 5000).evse().metering.reading is None, "nothing that it says is taken"
     assert play.skip() >> MeterKnown(1, SDM) << kept("meter")
     assert faults(play) == set()
 
@@ -337,8 +337,8 @@ def test_a_value_that_was_not_read_again_is_never_told_anew() -> None:
     looks(play, (1003, 7000.0))
     old = Stamp(1, play.t_s - 10)
     assert play >> RawMeterReading(1, SAMPLED, wh(1003, at=old))
-    assert play.evse().reading is not None
-    assert play.evse().reading.at != old
+    assert play.evse().metering.reading is not None
+    assert play.evse().metering.reading.at != old
 
 
 def test_a_register_that_stands_while_power_flows_cannot_bill() -> None:
@@ -346,7 +346,7 @@ def test_a_register_that_stands_while_power_flows_cannot_bill() -> None:
     play = charging(play_of())
     looks(play, *[(1000, 22_000.0)] * 12)
     assert faults(play) == {Fault.METER_IMPLAUSIBLE}
-    assert "the register moved by 0 Wh" in play.evse().meter.trouble
+    assert "the register moved by 0 Wh" in play.evse().metering.meter.trouble
     assert play.session().last_wh == 1000
     play.wait(61)
     assert play.state() is SessionState.ENDING
@@ -366,7 +366,7 @@ def test_without_a_bill_a_register_that_stood_still_is_looked_at_anew() -> None:
     assert ended.meter_wh == 1000
     looks(play.skip(), *[(1090, 0.0)] * 4)
     assert faults(play) == set()
-    assert play.evse().meter.trouble == ""
+    assert play.evse().metering.meter.trouble == ""
 
 
 def test_a_meter_that_is_connected_the_wrong_way_round_cannot_bill() -> None:
@@ -374,7 +374,7 @@ def test_a_meter_that_is_connected_the_wrong_way_round_cannot_bill() -> None:
     play = charging(play_of())
     looks(play, *[(1000, -22_000.0)] * 12)
     assert faults(play) == {Fault.METER_IMPLAUSIBLE}
-    assert "wrong way round" in play.evse().meter.trouble
+    assert "wrong way round" in play.evse().metering.meter.trouble
 
 
 def test_what_no_meter_counts_is_no_load() -> None:
@@ -450,7 +450,7 @@ def test_after_a_restart_the_open_bill_says_where_the_register_may_be() -> None:
 
 def test_without_a_register_nothing_starts() -> None:
     play = play_of()
-    charging_begin = play.evse().begin_try
+    charging_begin = play.evse().progress.begin_try
     for event in begin_events():
         play.feed(event)
     play.feed(MeterFailed(1, begin_reading(charging_begin + 1)))

@@ -43,6 +43,7 @@ from agent.model.bank_card import BankCard, Settlement, TerminalIdentity
 from tests.domain.rig import BAD, GOOD, STRANGER, VERDICTS, Config, Crash, Rig
 from tests.domain.test_session_properties import DEEDS, PICK, WHEN_GONE, YES_NO, Street
 from tests.domain.walks import Deeds, Walks
+from tests.support.domain_state import configure
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
@@ -158,7 +159,7 @@ class PayRig(Rig):
     def _read(self, order: Order) -> None:
         """A driver reads the total off the screen."""
         if isinstance(order, Show) and order.screen.values.get("cost_final"):
-            bill = self.site.evses[order.evse].bill
+            bill = self.site.evses[order.evse].pricing.bill
             assert bill is not None
             self.totals.setdefault(bill.session, set()).add(int(order.screen.values["cost_micro"] or 0))
 
@@ -375,7 +376,7 @@ class PayStreet(Street):
         """Another price is set: for who comes, not for who has shown a card."""
         self.rig.config.offer = AdhocTariff(tariff)
         for evse in self.rig.site.evses.values():
-            evse.offer = self.rig.config.offer
+            configure(evse, offer=self.rig.config.offer)
         if self.rig.alive:
             self.rig.post(SettingChanged("offline_kwh_price"))
 

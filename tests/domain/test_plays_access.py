@@ -39,7 +39,7 @@ def cold(profile: int = 1, file: BackendConfig | None = None, roots: int = 1, **
     file = file or BackendConfig(HOST, profile, password=True, certificate=True)
     given = {LINK: file}
     settings = {"security_profile": file.profile}
-    return Playbook(given=given, settings=settings, count_csms_roots=lambda: roots, online=False, **more).skip()
+    return Playbook(backends=given, settings=settings, count_csms_roots=lambda: roots, online=False, **more).skip()
 
 
 def trust_one_root(play: Playbook) -> None:
@@ -423,7 +423,7 @@ def test_an_order_of_what_is_not_there(order: str) -> None:
 
 def test_a_second_backend_may_not_change_how_the_station_connects() -> None:
     play = Playbook(
-        links=(LINK, "owner"), given={LINK: BackendConfig(HOST, 1), "owner": BackendConfig("ws://owner", 0)}
+        links=(LINK, "owner"), backends={LINK: BackendConfig(HOST, 1), "owner": BackendConfig("ws://owner", 0)}
     )
     play.feed(RequestReceived("owner", "q", SetNetworkProfileRequest(2, "ws://evil.example", 3)))
     assert play.unclaimed[-1] == Response("owner", "q", "Rejected")

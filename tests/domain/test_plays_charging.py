@@ -60,6 +60,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.domain_state import configure
 from tests.support.reading_purposes import POLL, SAMPLED
 
 NUMBERS = itertools.count(1)
@@ -129,7 +130,7 @@ def test_a_rating_of_the_cable_that_is_read_late_is_obeyed_at_once_and_kept_whil
     play.skip().feed(VehicleReady(1))
     assert limit(play.skip()) == 13.0, "a look that failed does not make it thicker"
     play.feed(BoardChanged(1, replace(PLUGGED, cable=False, pilot=Pilot.A)))
-    assert play.evse().cable_a is None
+    assert play.evse().board.cable_a is None
 
 
 def test_a_thin_cable_leaves_its_share_of_the_station_to_the_others() -> None:
@@ -265,7 +266,7 @@ def test_a_session_that_begins_in_a_pause_waits_without_energy() -> None:
     assert SetRelease(1, True) not in orders
     assert [o for o in orders if isinstance(o, SetLimit)] == [SetLimit(1, Limit(0.0, 3))]
     play.skip().wait(10)
-    assert play.evse().charging is ChargingState.SUSPENDED_EVSE
+    assert play.evse().progress.charging is ChargingState.SUSPENDED_EVSE
     play.skip().wait(50.1)
     assert play.levels[SetRelease, 1]
     assert limit(play) == 16.0
@@ -480,15 +481,15 @@ def test_a_composite_just_before_a_change_has_the_limit_of_then() -> None:
 
 def test_a_composite_says_whether_it_is_of_direct_current() -> None:
     play = Play(evses=2)
-    play.evse(2).dc = True
+    configure(play.evse(2), dc=True)
     assert [ask(play, CompositeScheduleRequest(n, 60)).data["dc"] for n in (0, 1, 2)] == [False, False, True]
-    play.evse(1).dc = True
+    configure(play.evse(1), dc=True)
     assert ask(play, CompositeScheduleRequest(0, 60)).data["dc"]
 
 
 def test_composites_know_the_feed() -> None:
     play = Play(evses=2)
-    play.site.feed_a = 25.0
+    configure(play.site, feed_a=25.0)
     assert schedule(play, 1) == [(0, 25.0)]
     assert schedule(play, 0) == [(0, 25.0)]
     assert schedule(play, 0, unit=Unit.W) == [(0, 17250.0)]
@@ -516,7 +517,7 @@ def plugged_and_begun(play: Play, evse: int) -> None:
     for event in (CablePlugged(evse), VehicleConnected(evse)):
         play.feed(event)
     ask(play, RemoteStartRequest(evse, B, "r"))
-    play.feed(MeterRead(evse, begin_reading(play.evse(evse).begin_try), wh(1000)))
+    play.feed(MeterRead(evse, begin_reading(play.evse(evse).progress.begin_try), wh(1000)))
     play.skip()
 
 
@@ -580,7 +581,7 @@ def test_too_little_for_two_the_first_goes_on_and_the_second_follows() -> None:
     plugged_and_begun(play, 2)
     play.wait(60)
     assert given(play) == (10.0, 0.0)
-    assert play.evse(2).charging is ChargingState.SUSPENDED_EVSE
+    assert play.evse(2).progress.charging is ChargingState.SUSPENDED_EVSE
     for event in (StopWanted(1, StopReason.REMOTE, TriggerReason.REMOTE_STOP), MeterRead(1, POLL, wh(1))):
         play.skip().feed(event)
     assert limit(play, 2) == 0.0  # its contactor is still closed
@@ -592,7 +593,7 @@ def test_too_little_for_two_the_first_goes_on_and_the_second_follows() -> None:
 
 def test_watts_are_shared_by_the_phases_of_the_outlets() -> None:
     play = two(11040.0, unit=Unit.W)
-    play.evse(2).phases = 1
+    configure(play.evse(2), phases=1)
     charging(play.skip())
     assert limit(play) == 16.0
     plugged_and_begun(play, 2)
@@ -607,7 +608,7 @@ def fed(feed_a: float, *rotations: str, **options: Any) -> Play:
     """Two outlets on a feed of so many amperes per phase; no profile."""
     play = Play(evses=2, feed_a=feed_a, **options)
     for number, rotation in enumerate(rotations, 1):
-        play.evse(number).phases, play.evse(number).rotation = len(rotation) or 3, rotation
+        configure(play.evse(number), phases=len(rotation) or 3, rotation=rotation)
     charging(play.skip())
     plugged_and_begun(play, 2)
     for event in (OfferChanged(2, True), VehicleReady(2), ContactorClosed(2)):
@@ -672,7 +673,7 @@ def test_more_phases_wait_for_who_draws_from_them() -> None:
 def test_who_begins_gets_nothing_of_a_phase_that_another_vehicle_may_still_draw_from() -> None:
     play = Play(evses=2, feed_a=20.0, settings={"phase_switching": True})
     for number, rotation in ((1, "RST"), (2, "S")):
-        play.evse(number).phases, play.evse(number).rotation = len(rotation), rotation
+        configure(play.evse(number), phases=len(rotation), rotation=rotation)
     charging(play.skip())
     put(play.skip(), with_phases(1), 1)
     plugged_and_begun(play, 2)
@@ -694,7 +695,7 @@ def test_a_vehicle_that_is_about_to_close_its_contactor_counts_as_coming_down() 
     play.skip().wait(6)
     assert given(play) == (30.0, 10.0)
     play.feed(ContactorOpened(1))
-    play.evse(1).requests_energy = True
+    play.evse(1).board.requests_energy = True
     put(play.skip(), profile(DEFAULT, (0, 10), number=3), 1)
     ask(play.skip(), ClearChargingProfilesRequest(2))
     assert given(play) == (10.0, 10.0)
@@ -704,7 +705,7 @@ def test_a_vehicle_that_is_about_to_close_its_contactor_counts_as_coming_down() 
 
 def test_an_outlet_of_one_phase_that_nobody_named_counts_on_all() -> None:
     play = fed(40.0, "R", "S")
-    play.evse(2).rotation = ""
+    configure(play.evse(2), rotation="")
     play.skip().feed(VehiclePaused(2))
     play.skip().feed(VehicleReady(2))
     play.skip().wait(12)
@@ -878,7 +879,7 @@ def test_settings_of_smart_charging_are_not_for_a_backend() -> None:
 
 def test_a_dc_outlet_is_told_watts() -> None:
     play = charging(Play(settings={"nominal_voltage_v": 240}))
-    play.site.evses[1].dc, play.site.evses[1].nominal_v = True, 240
+    configure(play.site.evses[1], dc=True, nominal_v=240)
     put(play, profile(DEFAULT, (0, 7200), unit=Unit.W))
     play.skip()
     last = [o.limit for o in play.log if isinstance(o, SetLimit)][-1]

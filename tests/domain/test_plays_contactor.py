@@ -53,7 +53,7 @@ def over(play: Playbook, *, contactor: bool) -> Playbook:
         play.skip().wait(10)
     else:
         play.skip().feed(ContactorOpened(1))
-    play.skip().feed(MeterRead(1, end_reading(play.evse().end_try), wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(1200)))
     assert play.state() is SessionState.ENDED
     return play.skip()
 
@@ -101,7 +101,7 @@ def test_in_a_pause_it_ends_the_session() -> None:
     play = Play()
     charging(play)
     put(play, profile(DEFAULT, (0, 0.0)), 1)
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     play.skip().wait(11).skip()
     assert play.state() is SessionState.ENDING
 
@@ -120,7 +120,7 @@ def test_release_that_was_given_meanwhile_begins_the_time_anew() -> None:
     play.skip().wait(8).skip()
     charging(play)
     play.skip().wait(1).skip().feed(CardPresented(1, A))
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     play.skip().wait(5).skip()
     assert STUCK not in play.evse().faults
     play.wait(6).skip()
@@ -131,7 +131,7 @@ def test_of_a_board_that_is_away_nothing_is_claimed() -> None:
     play = charging(Playbook())
     play.feed(FaultRaised(1, Fault.BOARD_SILENT))
     play.skip().wait(60).skip()
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     assert STUCK not in play.evse().faults
 
 
@@ -307,9 +307,9 @@ def test_who_has_a_session_keeps_the_release() -> None:
 
 def test_nor_does_it_rely_on_what_the_domain_believes_of_the_release() -> None:
     play = Playbook(state=PLUGGED).skip()
-    play.evse().release = True
+    play.evse().release_order.given = True
     play.feed(BoardChanged(1, RELEASED))
-    assert (withdrawals(play), play.evse().release) == (1, False)
+    assert (withdrawals(play), play.evse().release_order.given) == (1, False)
 
 
 def test_a_fault_that_is_raised_again_is_not_cleared_by_the_time_that_ran_before() -> None:

@@ -211,8 +211,8 @@ def test_cost_and_price_survive_a_restart() -> None:
     )
     ask(p, CostUpdatedRequest("s1", cost))
     p.skip().restart(5, state=CHARGING)
-    assert p.evse().account is not None
-    assert p.evse().account.cost == cost
+    assert p.evse().pricing.account is not None
+    assert p.evse().pricing.account.cost == cost
     p.skip() >> MeterRead(1, LIVE, wh(3000))
     assert shown(p)["price_line"] == "0,35 € la kWh"
     assert shown(p)["cost_micro"] > EURO + 70 * CENT
@@ -402,8 +402,8 @@ def test_what_has_been_reached_already_asks_for_nothing() -> None:
     cost = running(triggers=Triggers(at_utc_s=p.now.utc_s, energy_wh=6000))
     ask(p, CostUpdatedRequest("s1", cost))
     assert p >> MeterRead(1, LIVE, wh(7000))
-    assert p.evse().account is not None
-    assert p.evse().account.cost == replace(cost, triggers=Triggers())
+    assert p.evse().pricing.account is not None
+    assert p.evse().pricing.account.cost == replace(cost, triggers=Triggers())
 
 
 def test_a_meter_value_each_time_that_the_power_crosses() -> None:

@@ -35,7 +35,7 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, LINK, REFUSED, UTC0_S, A, Playbook, charging, wh
 from tests.domain.test_plays_charging import DEFAULT, MAX, Play, ask, given, plugged_and_begun, profile, put, schedule
-from tests.support.domain_state import station_state
+from tests.support.domain_state import configure, evse_record, station_state
 from tests.support.reading_purposes import LIVE, SAMPLED
 
 ONE_PHASE = Schedule(Unit.W, (Period(0, 100_000.0, 1),), None, UTC0_S)
@@ -51,7 +51,7 @@ LOOP = EvseState(Pilot.C, pwm=True, cable=True, contactor=True, offered_w=90_000
 
 
 def outlet(number: int = 1) -> EvseRecord:
-    return EvseRecord(number, tethered=True, dc=True, max_a=MOST_W / V3, efficiency=0.9)
+    return evse_record(number, tethered=True, dc=True, max_a=MOST_W / V3, efficiency=0.9)
 
 
 def play_of(
@@ -64,7 +64,7 @@ def play_of(
         evses = {e.number: e for e in (outlet(), *others)}
         return station_state(evses, settings, new_id=lambda: f"s{next(numbers)}", **more)
 
-    beside = {e.number: EvseTraits(tethered=e.tethered) for e in others}
+    beside = {e.number: EvseTraits(tethered=e.traits.tethered) for e in others}
     play = Play(site=site, traits=traits, state=AT_REST)
     for number, its in beside.items():
         play.feed(BoardOpened(number, AT_REST, its))
@@ -78,14 +78,14 @@ def begun(play: Playbook) -> Playbook:
         play.feed(event)
     for asked in [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]:
         play.feed(TokenAuthorized(asked.request, A, ACCEPTED))
-    play.skip().feed(MeterRead(1, begin_reading(play.evse().begin_try), wh(1000)))
+    play.skip().feed(MeterRead(1, begin_reading(play.evse().progress.begin_try), wh(1000)))
     assert play.state() is SessionState.ACTIVE
     return play.skip()
 
 
 def running(play: Playbook) -> Playbook:
     begun(play).feed(BoardChanged(1, LOOP))
-    assert play.evse().charging is ChargingState.CHARGING
+    assert play.evse().progress.charging is ChargingState.CHARGING
     return play.skip()
 
 
@@ -111,7 +111,7 @@ def test_less_than_six_amperes_of_the_feed_is_no_pause() -> None:
     play = running(play_of())
     put(play, profile(DEFAULT, (0, 3000.0), unit=Unit.W), 1)
     assert watts(play) == pytest.approx(3000.0)
-    assert play.evse().charging is ChargingState.CHARGING
+    assert play.evse().progress.charging is ChargingState.CHARGING
 
 
 def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
@@ -119,14 +119,14 @@ def test_a_vehicle_that_cannot_be_paused_gets_the_least() -> None:
     play = running(play_of())
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     assert watts(play) == pytest.approx(LEAST_W)
-    assert (play.evse().charging, releases(play)) == (ChargingState.CHARGING, [True])
+    assert (play.evse().progress.charging, releases(play)) == (ChargingState.CHARGING, [True])
     play.skip().wait(61)
     assert watts(play) == pytest.approx(50_000.0)
 
 
 def test_the_schedule_says_what_such_a_vehicle_takes() -> None:
     """Reported for both versions alike; the station's schedule has the losses in it."""
-    play = running(play_of(EvseRecord(2)))
+    play = running(play_of(evse_record(2)))
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     put(play, profile(DEFAULT, (0, 0.0), unit=Unit.W, number=2), 2)
     assert schedule(play, 1, 120, Unit.W) == [(0, LEAST_W), (60, 50_000.0)]
@@ -149,7 +149,7 @@ def test_before_it_begins_it_waits_for_enough() -> None:
     play = play_of()
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     begun(play.skip()).wait(6)
-    assert (releases(play), play.evse().charging) == ([], ChargingState.SUSPENDED_EVSE)
+    assert (releases(play), play.evse().progress.charging) == ([], ChargingState.SUSPENDED_EVSE)
     play.skip().wait(61)
     assert (releases(play), watts(play)) == ([True], pytest.approx(50_000.0))
 
@@ -158,20 +158,20 @@ def test_a_board_that_pauses_in_its_loop_is_told_by_the_limit_alone() -> None:
     play = running(play_of(traits=replace(TRAITS, pausable=True)))
     put(play, profile(DEFAULT, (0, 0.0), (60, 50_000.0), unit=Unit.W), 1)
     assert (watts(play), releases(play)) == (0.0, [True])
-    assert play.evse().charging is ChargingState.SUSPENDED_EVSE
+    assert play.evse().progress.charging is ChargingState.SUSPENDED_EVSE
     play.skip().wait(61)
     assert (watts(play), releases(play)) == (pytest.approx(50_000.0), [True])
     play.feed(BoardChanged(1, LOOP))
-    assert play.evse().charging is ChargingState.CHARGING
+    assert play.evse().progress.charging is ChargingState.CHARGING
 
 
 def test_a_vehicle_that_still_negotiates_is_not_told_as_suspended() -> None:
     """Set-up, cable check and precharge: the board knows how long that may take beyond what an AC vehicle has."""
     play = begun(play_of())
     play.wait(SETTLE_S + TRAITS.begins_s - 1).skip()
-    assert play.evse().charging is ChargingState.EV_CONNECTED
+    assert play.evse().progress.charging is ChargingState.EV_CONNECTED
     play.wait(2).skip()
-    assert play.evse().charging is not ChargingState.EV_CONNECTED
+    assert play.evse().progress.charging is not ChargingState.EV_CONNECTED
 
 
 def test_the_end_withdraws_release() -> None:
@@ -192,7 +192,7 @@ def begin_other(play: Play, evse: int = 2) -> None:
 
 def test_the_feed_is_shared_with_what_the_charger_draws() -> None:
     """It gives nine tenths of what it draws."""
-    play = play_of(EvseRecord(2), feed_a=100.0)
+    play = play_of(evse_record(2), feed_a=100.0)
     running(play)
     assert watts(play) == pytest.approx(100 * 0.9 * V3)
     begin_other(play)
@@ -202,7 +202,7 @@ def test_the_feed_is_shared_with_what_the_charger_draws() -> None:
 
 
 def test_who_cannot_wait_is_served_before_who_asks() -> None:
-    play = play_of(EvseRecord(2), feed_a=7.0)
+    play = play_of(evse_record(2), feed_a=7.0)
     charging(play.skip(), evse=2)
     assert play.evse(2).charging_limit.current_a == 7.0
     begun(play)
@@ -217,7 +217,7 @@ def test_who_cannot_wait_is_served_before_who_asks() -> None:
     play.skip().wait(11)
     put(play, profile(MAX, (0, 2.0)))
     assert watts(play) == pytest.approx(LEAST_W)
-    assert not play.evse(2).release
+    assert not play.evse(2).release_order.given
 
 
 @pytest.mark.parametrize(("unit", "limit"), [(Unit.W, 54_000.0), (Unit.A, 54_000.0 / V3)])
@@ -233,7 +233,7 @@ def test_a_station_maximum_counts_what_is_drawn(unit: Unit, limit: float) -> Non
 
 def test_a_least_rate_is_no_claim_of_who_cannot_wait() -> None:
     """It says below which it would rather wait; what cannot wait gets the least of its board, and the feed holds."""
-    play = running(play_of(EvseRecord(2)))
+    play = running(play_of(evse_record(2)))
     put(play, profile(DEFAULT, (0, 100_000.0), unit=Unit.W, least=50_000.0), 1)
     begin_other(play)
     put(play, profile(MAX, (0, 20_000.0), unit=Unit.W, number=2))
@@ -267,7 +267,7 @@ def full(play: Play, evse: int) -> None:
 
 def test_who_cannot_say_that_he_asks_is_not_taken_for_full() -> None:
     """Its board sees it only after release: a vehicle that has had enough does not keep it from that."""
-    play = play_of(EvseRecord(2), feed_a=8.0)
+    play = play_of(evse_record(2), feed_a=8.0)
     begin_other(play)
     begun(play)
     assert releases(play) == [], "the other one charges"
@@ -279,36 +279,38 @@ def test_who_cannot_say_that_he_asks_is_not_taken_for_full() -> None:
 
 
 def test_a_vehicle_that_never_draws_gives_way_in_the_end() -> None:
-    play = begun(play_of(EvseRecord(2), feed_a=8.0, traits=replace(TRAITS, pausable=True)))
+    play = begun(play_of(evse_record(2), feed_a=8.0, traits=replace(TRAITS, pausable=True)))
     assert releases(play) == [True]
     plugged_and_begun(play, 2)
     play.feed(VehicleReady(2))
     play.skip().wait(100)
-    assert not play.evse(2).release
+    assert not play.evse(2).release_order.given
     play.skip().wait(60)
-    assert (play.evse(2).release, given(play)[1]) == (True, 8.0)
+    assert (play.evse(2).release_order.given, given(play)[1]) == (True, 8.0)
 
 
 def test_who_was_paused_by_the_limit_still_asks() -> None:
-    play = play_of(EvseRecord(2), feed_a=8.0, traits=replace(TRAITS, pausable=True))
+    play = play_of(evse_record(2), feed_a=8.0, traits=replace(TRAITS, pausable=True))
     begin_other(play)
     full(play, 2)
     running(play)
     for event in (VehicleReady(2), ContactorClosed(2), BoardChanged(1, replace(LOOP, pilot=Pilot.B, pwm=False))):
         play.feed(event)
     play.skip().wait(200)
-    assert (play.evse().paused_by_limit, play.evse().release) == (True, True)
+    assert (play.evse().paused_by_limit, play.evse().release_order.given) == (True, True)
     full(play, 2)
     assert not play.evse().paused_by_limit
 
 
 def test_a_vehicle_that_has_had_its_session_needs_no_share() -> None:
-    play = running(play_of(EvseRecord(2), feed_a=8.0))
-    play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
+    play = running(play_of(evse_record(2), feed_a=8.0))
+    play.evse().pricing.bill = DriverBill(
+        "s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1"))
+    )
     play.feed(BoardChanged(1, SPENT))
     play.skip().wait(11)
     begin_other(play)
-    assert (given(play)[1], play.evse().charging) == (8.0, ChargingState.SUSPENDED_EV)
+    assert (given(play)[1], play.evse().progress.charging) == (8.0, ChargingState.SUSPENDED_EV)
 
 
 # --- what is sent --------------------------------------------------------------------------------------------------
@@ -318,10 +320,10 @@ def test_cable_check_and_precharge_are_no_suspension() -> None:
     play = begun(play_of())
     play.feed(BoardChanged(1, replace(PLUGGED, contactor=None)))
     play.wait(140)
-    assert play.evse().charging is ChargingState.EV_CONNECTED
+    assert play.evse().progress.charging is ChargingState.EV_CONNECTED
     assert play.screens[1].name is ScreenName.PREPARING
     play.skip().wait(20)
-    assert play.evse().charging is ChargingState.SUSPENDED_EV
+    assert play.evse().progress.charging is ChargingState.SUSPENDED_EV
 
 
 def test_the_next_vehicle_of_a_session_takes_as_long() -> None:
@@ -330,16 +332,16 @@ def test_the_next_vehicle_of_a_session_takes_as_long() -> None:
     play.feed(BoardChanged(1, AT_REST))
     play.skip().feed(BoardChanged(1, replace(PLUGGED, contactor=None)))
     play.skip().wait(140)
-    assert play.evse().charging is not ChargingState.SUSPENDED_EV
+    assert play.evse().progress.charging is not ChargingState.SUSPENDED_EV
     play.skip().wait(20)
-    assert play.evse().charging is ChargingState.SUSPENDED_EV
+    assert play.evse().progress.charging is ChargingState.SUSPENDED_EV
 
 
 def test_a_vehicle_that_is_full_is_told_at_once() -> None:
     play = running(play_of())
     play.feed(BoardChanged(1, PLUGGED))
     play.skip().wait(6)
-    assert play.evse().charging is ChargingState.SUSPENDED_EV
+    assert play.evse().progress.charging is ChargingState.SUSPENDED_EV
 
 
 def test_battery_and_offer_are_told_with_the_register() -> None:
@@ -366,17 +368,17 @@ def test_the_battery_is_told_at_the_end_as_well() -> None:
 def test_the_battery_of_a_vehicle_that_has_left_is_forgotten() -> None:
     play = running(play_of())
     play.feed(BoardChanged(1, AT_REST))
-    assert play.evse().soc_percent is None
+    assert play.evse().board.soc_percent is None
 
 
 def test_what_it_can_give_is_told_as_it_was_written() -> None:
     play = play_of()
-    play.evse().max_a = 180_000.0 / V3
+    configure(play.evse(), max_a=180_000.0 / V3)
     assert ask(play, DeviceReportRequest()).data["evses"][1]["max_power_w"] == 180_000.0
 
 
 def test_the_connector_is_told_by_its_name() -> None:
-    play = play_of(EvseRecord(2), EvseRecord(3, tethered=True))
+    play = play_of(evse_record(2), evse_record(3, tethered=True))
     assert [play.evse(n).connector_type for n in (1, 2, 3)] == ["cCCS2", "sType2", "cType2"]
 
 
@@ -425,7 +427,7 @@ def test_a_session_that_is_held_stays_although_its_vehicle_is_spent_by_that() ->
     play.feed(TransactionAcknowledged(LINK, "s1", "42", REFUSED))
     assert releases(play) == [True, False]
     play.skip().feed(BoardChanged(1, replace(SPENT, released=False)))
-    assert (play.state(), play.evse().charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EVSE)
+    assert (play.state(), play.evse().progress.charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EVSE)
     play.skip().feed(BoardChanged(1, AT_REST))
     play.feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.EV_DISCONNECTED]
@@ -490,7 +492,7 @@ def test_a_right_that_waits_for_the_next_plug_waits_no_longer_for_a_board_that_w
 
 
 def test_a_card_goes_to_the_outlet_that_is_not_spent() -> None:
-    play = spent(play_of(EvseRecord(2)))
+    play = spent(play_of(evse_record(2)))
     play.feed(CardPresented(0, A))
     asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     for question in asked:
@@ -518,15 +520,17 @@ def test_after_a_restart_the_screen_says_what_to_do() -> None:
 def test_a_place_that_costs_is_paid_until_the_cable_leaves() -> None:
     """Other sessions end with their vehicle; this one's tariff asks for the time after it."""
     play = running(play_of())
-    play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
+    play.evse().pricing.bill = DriverBill(
+        "s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1"))
+    )
     play.feed(BoardChanged(1, SPENT))
     play.skip().wait(6)
-    assert (play.state(), play.evse().charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV)
+    assert (play.state(), play.evse().progress.charging) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV)
 
 
 def parked(play: Play) -> Play:
     """Full by itself, and its tariff asks for the place."""
-    running(play).evse().bill = DriverBill(
+    running(play).evse().pricing.bill = DriverBill(
         "s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1"))
     )
     play.feed(BoardChanged(1, SPENT))
@@ -538,7 +542,11 @@ def test_such_a_session_outlives_a_board_that_was_away() -> None:
     play = parked(play_of())
     play.t_s += 20
     play.feed(BoardOpened(1, SPENT, TRAITS))
-    assert (play.state(), play.evse().charging, play.ended()) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV, [])
+    assert (play.state(), play.evse().progress.charging, play.ended()) == (
+        SessionState.ACTIVE,
+        ChargingState.SUSPENDED_EV,
+        [],
+    )
     assert releases(play) == [True]
     play.skip().feed(BoardChanged(1, AT_REST))
     play.feed(MeterRead(1, end_reading(1), wh(3000)))
@@ -548,7 +556,11 @@ def test_such_a_session_outlives_a_board_that_was_away() -> None:
 def test_and_a_restart_of_the_agent() -> None:
     play = parked(play_of())
     play.restart(20).feed(BoardOpened(1, SPENT, TRAITS))
-    assert (play.state(), play.evse().charging, play.ended()) == (SessionState.ACTIVE, ChargingState.SUSPENDED_EV, [])
+    assert (play.state(), play.evse().progress.charging, play.ended()) == (
+        SessionState.ACTIVE,
+        ChargingState.SUSPENDED_EV,
+        [],
+    )
     assert releases(play) == [True]
 
 
@@ -563,7 +575,9 @@ def test_but_not_a_time_that_nobody_can_prove(boot: bool) -> None:
 def test_a_vehicle_that_the_restart_has_cut_off_is_not_one_that_was_full() -> None:
     """Its driver pays for no place that he could not charge at."""
     play = running(play_of())
-    play.evse().bill = DriverBill("s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1")))
+    play.evse().pricing.bill = DriverBill(
+        "s1", 0, 5000, tariff=Tariff(kwh=parse_rate("0.5"), occupancy=parse_rate("0.1"))
+    )
     play.restart(5).feed(BoardOpened(1, SPENT, TRAITS))
     play.skip().feed(MeterRead(1, end_reading(1), wh(3000)))
     assert [m.reason for m in play.ended()] == [StopReason.OTHER]

@@ -69,4 +69,4 @@ def test_a_card_that_stops_what_its_board_has_just_resumed_takes_its_release_bac
     resumed = play.feed(BoardOpened(1, replace(PLUGGED, plugged_s=600.0), TRAITS))
     assert [o.on for o in resumed if isinstance(o, SetRelease)] == [True]
     play.skip().wait(0).skip()
-    assert (play.state(), play.evse().release) == (SessionState.ENDING, False)
+    assert (play.state(), play.evse().release_order.given) == (SessionState.ENDING, False)

@@ -53,7 +53,7 @@ LOG = GetLogRequest("ftp://h/logs", request_id=8)
 
 
 def station(**more: Any) -> Playbook:
-    return Playbook(updater=True, **more).skip()
+    return Playbook(has_updater=True, **more).skip()
 
 
 def said(play: Playbook, kind: type[Any] = FirmwareStatus) -> list[str]:
@@ -136,11 +136,13 @@ def test_a_stranger_may_not_sign() -> None:
 def test_firmware_without_a_signature_is_refused_where_the_station_file_demands_one() -> None:
     """The UpdateFirmware of 1.6 has no signature, and no word for no in its answer."""
     settings = {"signed_firmware_required": True}
-    play = (Playbook(updater=True, settings=settings) >> RequestReceived(LINK, "q1", PLAIN)).skip()
+    play = (Playbook(has_updater=True, settings=settings) >> RequestReceived(LINK, "q1", PLAIN)).skip()
     assert replies(play) == ["Rejected"]
     assert said(play) == ["DownloadFailed"]
     assert not [o for o in play.log if isinstance(o, FetchFirmware)]
-    assert Playbook(updater=True, settings=settings) >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+    assert (
+        Playbook(has_updater=True, settings=settings) >> RequestReceived(LINK, "q1", SIGNED) << JudgeSigner("q1", "PEM")
+    )
 
 
 @pytest.mark.parametrize("ask", [PLAIN, SIGNED])
@@ -269,7 +271,7 @@ def test_a_restart_in_the_middle_goes_on() -> None:
 
 def test_a_job_that_cannot_be_read_is_set_aside() -> None:
     facts = {"firmware": {"job": {"id": 1}}, "log": {"job": {"id": 1}}}
-    play = Playbook(updater=True, cold=True)
+    play = Playbook(has_updater=True, cold=True)
     assert play >> Started(facts) << kept("poisoned") << forgotten("firmware") << kept("poisoned") << forgotten("log")
 
 

@@ -64,7 +64,7 @@ def test_an_outlet_where_nobody_has_charged_is_watched_too() -> None:
 
 def test_in_a_pause_it_ends_the_session() -> None:
     play = charging(Playbook()).skip()
-    play.evse().release = False  # as a pause has it
+    play.evse().release_order.given = False  # as a pause has it
     play = looked(play >> BoardChanged(1, replace(CHARGING, contactor=False)), 60, None, 16.0)
     assert play.state() is SessionState.ENDING
 

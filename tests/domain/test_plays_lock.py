@@ -292,7 +292,7 @@ def tolerated() -> Playbook:
 
 def test_so_much_energy_and_no_more() -> None:
     play = tolerated() >> MeterRead(1, LIVE, wh(1799))
-    assert play.evse().release
+    assert play.evse().release_order.given
     play = play >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)  # said again: not more for that
     play = play >> MeterRead(1, LIVE, wh(1800)) << SetRelease(1, False) << kept("session", held=True)
     assert play << told(TransactionUpdated)
@@ -303,7 +303,7 @@ def test_the_bound_survives_a_restart() -> None:
     play = tolerated()
     play.restart(5, state=EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0)).skip()
     assert play.session().until_wh == 1800
-    assert play.evse().release
+    assert play.evse().release_order.given
     play = play >> MeterRead(1, LIVE, wh(1805)) << SetRelease(1, False) << kept("session", held=True)
     assert play.skip()
 
@@ -314,7 +314,7 @@ def test_a_bound_reached_while_the_board_was_away_gives_no_energy() -> None:
     play = play >> MeterRead(1, LIVE, wh(1805)) << kept("session", held=True)
     play = play >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), HOLDS)
     assert play.skip().state() is SessionState.ACTIVE
-    assert not play.evse().release
+    assert not play.evse().release_order.given
 
 
 KEEPS = {"unlock_on_ev_disconnect": False}
@@ -331,7 +331,7 @@ def left_behind(verdict: Verdict = ACCEPTED, **options: Any) -> Playbook:
     play.feed(TokenAuthorized("token:1", A, verdict))
     energised(play.skip())
     play.feed(BoardChanged(1, LEFT_BEHIND))
-    play.skip().feed(MeterRead(1, end_reading(play.evse().end_try), wh(1200)))
+    play.skip().feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(1200)))
     assert play.state() is SessionState.ENDED
     assert unlocks(play) == 0
     return play.skip()

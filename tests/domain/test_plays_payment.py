@@ -70,6 +70,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.domain_state import configure
 from tests.support.reading_purposes import LIVE, READING_TIMERS, payment_reading
 
 CARD, OTHER = BankCard("m1", "1234", "VISA"), BankCard("m2", "9876", "Maestro")
@@ -87,7 +88,7 @@ def terms(evses: int = 1, **more: Any) -> PaymentTerms:
 def sold(tariff: Tariff, *args: Any, **options: Any) -> StationState:
     site = make_site(*args, **options)
     for evse in site.evses.values():
-        evse.offer = AdhocTariff(tariff)
+        configure(evse, offer=AdhocTariff(tariff))
     return site
 
 
@@ -96,7 +97,7 @@ def till(evses: int = 1, tariff: Tariff = TARIFF, settings: dict[str, Any] | Non
     ids = itertools.count(1)  # also over a restart: no two of the real ones are the same
     options["new_id"] = lambda: f"s{next(ids)}"
     of_terms = {k: options.pop(k) for k in ("least_cents", "schedule_s", "reserve_s", "hold_s") if k in options}
-    options["terms"] = terms(evses, **of_terms)
+    options["payment_terms"] = terms(evses, **of_terms)
     signs = options.pop("signs", None)
     traits = EvseTraits(counts_plugged=True)
     play = Playbook(lambda: sold(tariff, evses, settings, **options), traits=traits, signs=signs)
@@ -122,7 +123,7 @@ def tapped(play: Playbook, card: BankCard = CARD, amount_cents: int = AMOUNT, nu
 
 
 def energised(play: Playbook, evse: int = 1, meter_wh: int = 1000) -> Playbook:
-    play.feed(MeterRead(evse, begin_reading(play.evse(evse).begin_try), wh(meter_wh)))
+    play.feed(MeterRead(evse, begin_reading(play.evse(evse).progress.begin_try), wh(meter_wh)))
     for event in (OfferChanged(evse, True), VehicleReady(evse), ContactorClosed(evse)):
         play.feed(event)
     assert play.state(evse) is SessionState.ACTIVE
@@ -150,7 +151,7 @@ def unplugged(play: Playbook, meter_wh: int) -> Playbook:
     play.skip() >> VehicleLeft(1)
     play.skip() >> ContactorOpened(1)
     play.skip().wait(11).skip()
-    return play >> MeterRead(1, end_reading(play.evse().end_try), wh(meter_wh))
+    return play >> MeterRead(1, end_reading(play.evse().progress.end_try), wh(meter_wh))
 
 
 # --- the whole of it -------------------------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_a_disk_that_takes_nothing_and_a_station_that_ends() -> None:
 
 
 def test_with_plug_to_start_the_terminal_waits_for_the_plug() -> None:
-    play = Playbook(lambda: sold(TARIFF, 1, {"payment_start": "plug"}, terms=terms()))
+    play = Playbook(lambda: sold(TARIFF, 1, {"payment_start": "plug"}, payment_terms=terms()))
     assert play >> OPENED
     assert play >> PLUG << OfferPayment
     assert play >> VehicleLeft(1) << CancelPayment
@@ -291,7 +292,7 @@ def test_a_price_that_asks_the_clock_waits_for_the_clock() -> None:
     from agent.domain.tariff import Rates, Window
 
     night = Window(tuple(range(7)), 0, 1440, Rates(kwh=Decimal("0.30")))
-    play = Playbook(lambda: sold(Tariff(windows=(night,)), terms=terms()))
+    play = Playbook(lambda: sold(Tariff(windows=(night,)), payment_terms=terms()))
     play.trusted = False
     assert play >> OPENED
     play.trusted = True
@@ -591,7 +592,7 @@ def test_or_it_pauses_until_the_driver_comes() -> None:
     charge(play, 4999, 60)
     play.skip()
     assert play.session().held
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     assert play.state() is SessionState.ACTIVE
 
 
@@ -1056,7 +1057,7 @@ def test_a_place_that_is_still_taken_is_still_paid_but_at_most_a_minute_of_the_t
     play.skip() >> full
     for _ in range(2):
         charge(play, 2000, 30)  # 1 min: 0.60
-    plugged_at = play.evse().plugged_at
+    plugged_at = play.evse().board.plugged_at
     assert plugged_at is not None
     state = replace(PLUGGED, plugged_s=play.t_s + 200 - plugged_at.t_s, spent=True)
     play.skip().restart(200, state=state).skip()
@@ -1073,7 +1074,7 @@ def test_a_place_that_is_still_taken_is_still_paid_but_at_most_a_minute_of_the_t
 
 def EvseAt(play: Playbook) -> Any:
     """The car is still there, and the board has counted."""
-    plugged_at = play.evse().plugged_at
+    plugged_at = play.evse().board.plugged_at
     assert plugged_at is not None
     return replace(PLUGGED, plugged_s=play.t_s + 25 - plugged_at.t_s)
 
@@ -1201,7 +1202,7 @@ def test_a_session_whose_payment_cannot_be_read_gets_no_more_energy() -> None:
     play.store["payment"][payment]["held_cents"] = "much"
     play.skip().restart(20, state=state).skip()
     assert play.state() is SessionState.ENDING
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     assert [o for o in play.log if isinstance(o, SetRelease)][-1] == SetRelease(1, False)
 
 
@@ -1237,10 +1238,10 @@ def test_the_table_is_total() -> None:
 
 def test_no_terminal_no_offer() -> None:
     play = Playbook()
-    assert play.site.terms is None
+    assert play.site.config.payment_terms is None
     assert play >> OPENED
 
 
 def test_nothing_is_sold_without_a_price() -> None:
-    play = Playbook(terms=terms())
+    play = Playbook(payment_terms=terms())
     assert play >> OPENED

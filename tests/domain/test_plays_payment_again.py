@@ -98,7 +98,7 @@ def test_another_card_may_begin_at_once() -> None:
 
 def ended(play: Playbook) -> None:
     play.feed(ContactorOpened(1))
-    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(3000)))
     assert play.skip().state() is SessionState.ENDED
 
 

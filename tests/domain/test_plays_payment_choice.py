@@ -61,6 +61,7 @@ from tests.domain.test_plays_payment import (
     till,
     unplugged,
 )
+from tests.support.domain_state import configure
 
 BUTTONS = ButtonsKnown(("outlet-1", "outlet-2", "outlet-3"))
 DEAR = Tariff(kwh=Decimal("9.00"))
@@ -160,7 +161,7 @@ def test_a_car_that_has_charged_already_is_not_meant() -> None:
     energised(play, 1)
     play.skip().feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
     play.skip().feed(ContactorOpened(1))
-    play.feed(MeterRead(1, end_reading(play.evse(1).end_try), wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(3000)))
     assert play.state(1) is SessionState.ENDED
     (play.skip() >> VehicleConnected(2)).skip()
     assert at(play, tapped(play, OTHER, number=8)) == 2
@@ -269,7 +270,7 @@ def test_a_car_that_is_plugged_in_beside_a_running_session_is_a_new_charge() -> 
 def priced(play: Playbook, tariff: Tariff, *evses: int) -> None:
     """A backend or the hour has set another price."""
     for number in evses or play.site.evses:
-        play.evse(number).offer = AdhocTariff(tariff)
+        configure(play.evse(number), offer=AdhocTariff(tariff))
     play.skip().feed(SettingChanged("offline_kwh_price"))
     play.skip()
 

@@ -95,7 +95,7 @@ def test_a_session_ends_before_the_terminal_lets_go_of_its_money() -> None:
     charge(play, 3000, 3600)
     assert play.state() is SessionState.ENDING
     play.skip().feed(ContactorOpened(1))
-    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(3000)))
+    play.feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(3000)))
     assert CommitPayment(0, payment, 7, 100) in play.log
 
 
@@ -261,7 +261,7 @@ def test_no_session_runs_on_a_payment_that_cannot_be_read(damage: str) -> None:
         play.store["payment"][payment] |= {"held_cents": "much", "session": 3}
     play.skip().restart(20, state=state).skip()
     assert play.state() is SessionState.ENDING
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     assert Fault.PAYMENT_UNCERTAIN in play.statuses[1].faults
 
 
@@ -273,7 +273,7 @@ def test_no_session_runs_on_a_payment_that_is_over(state: str) -> None:
     play.store["payment"][payment] |= {"state": state, "cents": 100}
     play.skip().restart(20, state=EvseAt(play)).skip()
     assert play.state() is SessionState.ENDING
-    assert not play.evse().release
+    assert not play.evse().release_order.given
 
 
 # --- the ceiling -----------------------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_wanted_twice_ended_once() -> None:
 
 def without_terminal(play: Playbook, terminals: dict[int, tuple[int, ...]], **options: Any) -> Playbook:
     """The station starts with another file."""
-    play._site_of = lambda: sold(TARIFF, terms=PaymentTerms(0, terminals))
+    play._site_of = lambda: sold(TARIFF, payment_terms=PaymentTerms(0, terminals))
     play.skip().restart(20, **options)
     return play.skip()
 
@@ -413,7 +413,7 @@ def test_minutes_end_with_the_stop_however_late_the_register_is_read() -> None:
     assert utc_s is not None
     assert play.now.utc_s is not None
     play.clock_off_s += utc_s + 200 - play.now.utc_s
-    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(1100)))
+    play.feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(1100)))
     assert record(play, payment)["state"] == PayState.FINAL_KNOWN
     assert minutes(play, payment) < 1.1
 
@@ -427,7 +427,7 @@ def test_minutes_without_mains_are_nobodys() -> None:
     assert utc_s is not None
     assert play.now.utc_s is not None
     play.clock_off_s += utc_s + 200 - play.now.utc_s
-    play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(1100)))
+    play.feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(1100)))
     assert record(play, payment)["state"] == PayState.FINAL_KNOWN
     assert minutes(play, payment) < 1.1
 

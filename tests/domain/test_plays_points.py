@@ -54,6 +54,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.domain_state import configure
 from tests.support.reading_purposes import SAMPLED, transaction_reading
 
 BAY, EV, RIGHT, PATH, ENERGY = (
@@ -70,7 +71,7 @@ def play(starts: Points = (PATH,), stops: Points = (RIGHT,), evses: int = 1, **m
     def site() -> Any:
         made = make_site(evses, settings)
         for evse in made.evses.values():
-            evse.bay_sensor = True
+            configure(evse, bay_sensor=True)
         return made
 
     return Playbook(site, **more)
@@ -320,7 +321,7 @@ def test_ends_with_the_cable_not_with_the_card() -> None:
     p = lingering(play(stops=(EV,))) << told(
         TransactionUpdated, trigger=TriggerReason.STOP_AUTHORIZED, token=A, charging=ChargingState.EV_CONNECTED
     )
-    assert not p.evse().release
+    assert not p.evse().release_order.given
     p.skip().wait(3600.0).skip()
     p = (
         p
@@ -347,7 +348,7 @@ def test_nobody_charges_on_a_transaction_whose_right_has_ended() -> None:
         << told(TransactionStarted, session="s2", token=B)
     )
     p.skip()
-    assert p.evse().release
+    assert p.evse().release_order.given
 
 
 def test_pulled_at_the_car() -> None:
@@ -394,7 +395,7 @@ def test_a_car_that_has_not_begun_has_not_ended() -> None:
     p = card(plug(play(stops=(ENERGY,)))).skip() >> MeterRead(1, begin_reading(1), wh(500))
     p.skip().wait(600.0)
     assert p.skip().state() is SessionState.ACTIVE
-    assert p.evse().charging in (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE)
+    assert p.evse().progress.charging in (ChargingState.SUSPENDED_EV, ChargingState.SUSPENDED_EVSE)
 
 
 def test_remote_stop_of_what_has_no_right() -> None:
@@ -557,7 +558,7 @@ def test_an_orderly_stop_keeps_it() -> None:
 @pytest.mark.parametrize("name", ["tx_start_points", "tx_stop_points"])
 def test_setting(name: str, text: str, sensor: bool, status: str) -> None:
     p = play()
-    p.evse().bay_sensor = sensor
+    configure(p.evse(), bay_sensor=sensor)
     p.feed(RequestReceived(LINK, "q", SetVariablesRequest({name: text})))
     assert p.unclaimed[-1] == Response(LINK, "q", "Accepted", {name: status})
     assert (p.site.settings.list_value(name) == tuple(text.split(","))) is (status == "Accepted")

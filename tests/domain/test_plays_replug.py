@@ -25,6 +25,7 @@ from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import ScreenName
 from tests.domain.playbook import ACCEPTED, CHARGING, A, Playbook, wh
+from tests.support.domain_state import configure
 from tests.support.reading_purposes import LIVE, transaction_reading
 
 HERE = EvseState(Pilot.B, pwm=False, cable=True, contactor=False)
@@ -39,15 +40,15 @@ AC_AND_DC = pytest.mark.parametrize(
 def begun(traits: EvseTraits, **options: Any) -> Playbook:
     """A session on disk, released, without energy yet."""
     play = Playbook(traits=traits, tethered=traits.tethered, **options)
-    play.evse().dc = traits.dc
+    configure(play.evse(), dc=traits.dc)
     play.feed(BoardChanged(1, HERE))
     if not options.get("free_vending"):
         play.feed(CardPresented(1, A))
         (question,) = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
         play.feed(TokenAuthorized(question.request, A, ACCEPTED))
-    play.skip().feed(MeterRead(1, begin_reading(play.evse().begin_try), wh(1000)))
+    play.skip().feed(MeterRead(1, begin_reading(play.evse().progress.begin_try), wh(1000)))
     assert play.state() is SessionState.ACTIVE
-    assert play.evse().release
+    assert play.evse().release_order.given
     return play.skip()
 
 
@@ -62,9 +63,9 @@ def read_on(play: Playbook, meter_wh: int) -> Playbook:
     for _ in range(4):
         evse = play.evse()
         if evse.state is SessionState.ENDING:
-            play.skip().feed(MeterRead(1, end_reading(evse.end_try), wh(meter_wh)))
+            play.skip().feed(MeterRead(1, end_reading(evse.progress.end_try), wh(meter_wh)))
         elif evse.state is SessionState.BEGINNING:
-            play.skip().feed(MeterRead(1, begin_reading(evse.begin_try), wh(meter_wh)))
+            play.skip().feed(MeterRead(1, begin_reading(evse.progress.begin_try), wh(meter_wh)))
     return play.skip()
 
 
@@ -84,9 +85,9 @@ def test_a_plug_that_was_not_quite_in_ends_nothing(traits: EvseTraits, free: boo
     """The right was for the next driver who plugs in; a transaction of 0 Wh helps neither driver nor backend."""
     play = begun(traits, free_vending=free)
     play.feed(BoardChanged(1, GONE))
-    assert not play.evse().release, "nobody is there: no release for whoever comes"
+    assert not play.evse().release_order.given, "nobody is there: no release for whoever comes"
     play.skip().wait(after_s).skip().feed(BoardChanged(1, HERE))
-    assert (play.state(), play.evse().release) == (SessionState.ACTIVE, True)
+    assert (play.state(), play.evse().release_order.given) == (SessionState.ACTIVE, True)
     play.skip().wait(30).skip()
     assert told(play) == ["TransactionStarted s1"]
     play.feed(BoardChanged(1, CHARGING))
@@ -133,7 +134,7 @@ def charged(traits: EvseTraits, **options: Any) -> Playbook:
 def test_free_vending_begins_anew_for_the_vehicle_that_has_come(traits: EvseTraits) -> None:
     play = read_on(replugged(charged(traits, free_vending=True)), 2000)
     assert told(play) == ["TransactionStarted s1", "TransactionEnded s1", "TransactionStarted s2"]
-    assert (play.state(), play.evse().release) == (SessionState.ACTIVE, True)
+    assert (play.state(), play.evse().release_order.given) == (SessionState.ACTIVE, True)
 
 
 @AC_AND_DC

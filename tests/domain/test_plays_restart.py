@@ -19,7 +19,7 @@ from agent.domain.events import (
     RequestReceived,
     StopRequested,
 )
-from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.evse import SessionState
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
@@ -32,8 +32,8 @@ from agent.domain.orders import Persist, ReadMeter, Response, SetLimit, SetRelea
 from agent.domain.reading_purposes import end_reading
 from agent.domain.requests import RemoteStopRequest
 from agent.domain.timers import Timer, TimerKind
-from agent.domain.variables import Settings
 from agent.model.board import EvseState, EvseTraits, Pilot
+from agent.model.fastclass import replace
 from agent.model.types import Fault, ScreenName
 from tests.domain.playbook import (
     CHARGING,
@@ -49,6 +49,7 @@ from tests.domain.playbook import (
     told,
     wh,
 )
+from tests.support.domain_state import evse_record, station_state
 from tests.support.reading_purposes import LIVE, POLL
 
 COUNTS = EvseTraits(counts_plugged=True)
@@ -381,10 +382,10 @@ def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
 
 def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> None:
     """A snapshot every 300 s used to be older than the 60 s within which such a board may resume."""
-    evse = EvseRecord(1)
-    metering = MeterValues(StationState({1: evse}, Settings(), resume_within_s=60.0))
+    evse = evse_record(1)
+    metering = MeterValues(station_state({1: evse}, resume_within_s=60.0))
     assert metering._snapshot_interval_s(evse) <= 60.0
-    evse.counts_plugged = True
+    evse.traits = replace(evse.traits, counts_plugged=True)
     assert metering._snapshot_interval_s(evse) == 300.0
 
 

@@ -156,7 +156,7 @@ def test_the_stations_own_record_says_it_too(tmp_path: Path, restarted: bool) ->
     else:
         play.feed(StopWanted(1, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED))
         play.feed(ContactorOpened(1))
-        play.feed(MeterRead(1, end_reading(play.evse().end_try), wh(3000)))
+        play.feed(MeterRead(1, end_reading(play.evse().progress.end_try), wh(3000)))
     signed = play.ended()[-1].signed
     record = OCMF.from_string(signed.data)
     assert record.verify_signature(signed.public_key)

@@ -112,7 +112,7 @@ def test_the_record_is_told_with_the_bill() -> None:
     play.skip().feed(MeterRead(1, end_reading(1), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
     [told] = play.ended()
     assert (told.meter_wh, told.signed) == (5000, RECORD)
-    assert play.site.evses[1].owed_record == {}
+    assert play.site.evses[1].metering.owed_record == {}
 
 
 def test_a_record_that_is_due_is_waited_for() -> None:
@@ -141,7 +141,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     [bill] = play.ended()
     assert bill.signed is None
     assert bill.meter_wh == (1000 if unread else 5000)
-    owed = play.site.evses[1].owed_record
+    owed = play.site.evses[1].metering.owed_record
     play.skip()
     if killed:
         play.restart(5, state=EMPTY).skip()
@@ -160,7 +160,7 @@ def test_a_record_that_comes_later_still_is_told_after_its_bill(unread: bool, ki
     assert (sample.context, sample.reading.energy_wh, sample.reading.signed) == (
         ReadingContext.END, bill.meter_wh, RECORD,
     )  # fmt: skip
-    assert play.site.evses[1].owed_record == {}
+    assert play.site.evses[1].metering.owed_record == {}
     assert play.state() is SessionState.BEGINNING, "the meter begins, and forgets the record, when that is on disk"
     last = asked(play)[-1]
     assert last is not None
@@ -177,7 +177,7 @@ def test_a_record_that_the_meter_does_not_have_is_asked_for_once() -> None:
     came(emptied(play))
     play.skip().feed(MeterRead(1, begin_reading(2), wh(5000, at=play.now.stamp)))
     assert any(isinstance(o, LogNote) and "no record" in o.text for o in play.log)
-    assert play.site.evses[1].owed_record == {}
+    assert play.site.evses[1].metering.owed_record == {}
     assert not [m for m in play.told if isinstance(m, MeterSampled)]
 
 
@@ -187,9 +187,9 @@ def test_a_dc_outlet_moves_the_register_faster(dc: bool, believed: bool) -> None
     table = {"number": 1, "max_a": 80, **({"kind": "DC", "power_kw": 150} if dc else {})}
     site = make_site()
     site.evses = initial_evses(parse_station_file({"evse": [table]}, Path("station.toml")))
-    site.evses[1].meter = MeterWatch(MeterPolicy("B"))
+    site.evses[1].metering.meter = MeterWatch(MeterPolicy("B"))
     play = Playbook(lambda: site)
     play.feed(MeterKnown(1, replace(EM580, signs=False)))
     play.feed(RawMeterReading(1, POLL, wh(1000, at=play.now.stamp)))
     play.skip().wait(60).feed(RawMeterReading(1, POLL, wh(1000 + 2333, at=play.now.stamp)))
-    assert (play.site.evses[1].reading.energy_wh == 3333) == believed
+    assert (play.site.evses[1].metering.reading.energy_wh == 3333) == believed

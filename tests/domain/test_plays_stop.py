@@ -80,7 +80,7 @@ def lost() -> object:
 def ending(play: Playbook, reason: StopReason, meter_wh: int = 2000, **more: object) -> Playbook:
     """From withdrawn release and remembered reason to the end that is sent, contactor first."""
     assert play.state() is SessionState.ENDING
-    if play.evse().contactor_closed:
+    if play.evse().board.contactor_closed:
         play = play >> ContactorOpened(1)
     return (
         play
@@ -436,7 +436,7 @@ def test_deauthorised_while_the_board_is_not_back_yet() -> None:
     play.restart(5).skip() >> TransactionAcknowledged(LINK, "s1", "42", REFUSED)
     play.skip() >> BoardOpened(1, EvseState(Pilot.C, pwm=True, cable=True, plugged_s=1000.0), play.traits)
     assert play.skip().state() is SessionState.ACTIVE
-    assert not play.evse().release
+    assert not play.evse().release_order.given
 
 
 # --- the meter at the end --------------------------------------------------------------------------------------------
@@ -651,14 +651,14 @@ def denied() -> Playbook:
     asked = [o for o in play.unclaimed if isinstance(o, AuthorizeToken)]
     play.feed(TokenAuthorized(asked[-1].request, A, ACCEPTED))
     play.feed(MeterRead(1, begin_reading(1), wh(1000)))
-    assert play.evse().release
+    assert play.evse().release_order.given
     play.skip() >> ReleaseRefused(1) << SetRelease(1, False) << updated(ChargingState.SUSPENDED_EVSE)
     return play
 
 
 def test_a_release_that_is_refused_is_told_and_shown() -> None:
     play = denied()
-    assert not play.evse().release
+    assert not play.evse().release_order.given
     assert (play.screens[1].name, play.screens[1].detail) == (ScreenName.PAUSED, "refused")
     assert play.wait(1000).skip()
     assert [o.on for o in play.log if isinstance(o, SetRelease)][-2:] == [True, False]

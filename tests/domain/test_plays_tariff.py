@@ -33,6 +33,7 @@ from tests.domain.playbook import ACCEPTED, LINK, A, Playbook, make_site, wh
 from tests.domain.test_plays_cost import ask
 from tests.domain.test_plays_payment import PLUG, charge, paid, record, tapped, till, unplugged
 from tests.domain.test_tariff_properties import tariffs
+from tests.support.domain_state import configure
 
 PRICE = Tariff(Decimal("0.45"), vat_percent=Decimal(17))
 
@@ -40,7 +41,7 @@ PRICE = Tariff(Decimal("0.45"), vat_percent=Decimal(17))
 def play(tariff: Tariff | None = PRICE, power_w: float = 22_000, backend: bool = False, **more: Any) -> Playbook:
     def site() -> Any:
         made = make_site(settings={"cost_display": True, **more})
-        made.evses[1].offer = AdhocTariff(tariff, power_w, backend)
+        configure(made.evses[1], offer=AdhocTariff(tariff, power_w, backend))
         return made
 
     return Playbook(site)
@@ -55,7 +56,7 @@ def test_a_backend_sets_the_price_of_a_weak_outlet() -> None:
     p = play(backend=True)
     assert ask(p, SetVariablesRequest(DEFAULT, whole=True)) == "Accepted"
     assert p.site.settings.text_value("offline_hour_price") == "1.2"
-    offer = p.evse().offer
+    offer = p.evse().config.offer
     assert offer is not None
     assert offer.tariff_for_new_driver(p.site.settings) == Tariff(
         Decimal("0.5"), Decimal("0.02"), vat_percent=Decimal(17)
@@ -67,7 +68,7 @@ def test_a_backends_price_in_another_currency_is_not_sold() -> None:
     p = play(backend=True)
     assert ask(p, SetVariablesRequest(DEFAULT, whole=True)) == "Accepted"
     assert ask(p, SetVariablesRequest({"currency": "CHF"})) == "Accepted"
-    offer = p.evse().offer
+    offer = p.evse().config.offer
     assert offer is not None
     assert offer.tariff_for_new_driver(p.site.settings) == PRICE
 
@@ -199,7 +200,7 @@ def test_before_the_energy_who_pays_sees_what_was_agreed_and_who_has_a_contract_
     before = values(p, ScreenName.PLUG_IN)
     assert (before["tariff_kwh_micro"], before["tariff_grace_min"], before["tariff_currency"]) == (500_000, 5, "CHF")
     assert "price_line" not in before
-    p.site.evses[1].offer = AdhocTariff(Tariff(D("9")))  # another price is for those who come later
+    configure(p.site.evses[1], offer=AdhocTariff(Tariff(D("9"))))  # another price is for those who come later
     (p.skip() >> PLUG).skip()
     assert values(p, ScreenName.PREPARING)["tariff_kwh_micro"] == 500_000
     other = till(tariff=PARKING, settings={"cost_display": True, "tariff_fallback": "0.30 with a contract"})
@@ -263,17 +264,17 @@ def test_one_amount_on_the_screen_in_the_journal_and_at_the_bank(
         if p.session().stop is not None:
             break
         charging = ChargingState.CHARGING if state == "C" else ChargingState.SUSPENDED_EV
-        p.evse().charging = ChargingState.SUSPENDED_EVSE if state == "I" else charging
+        p.evse().progress.charging = ChargingState.SUSPENDED_EVSE if state == "I" else charging
         meter_wh += used_wh
         charge(p, meter_wh, seconds)
-        bill = p.evse().bill
+        bill = p.evse().pricing.bill
         assert bill is not None
         assert p.screens[1].values["cost_micro"] == bill.cents * 10_000
     p.skip() >> VehicleLeft(1)
     p.skip() >> ContactorOpened(1)
     p.skip().wait(11).skip()
     if p.evse().session is not None:
-        p >> MeterRead(1, end_reading(p.evse().end_try), wh(meter_wh))
+        p >> MeterRead(1, end_reading(p.evse().progress.end_try), wh(meter_wh))
     p.skip()
     journal = record(p, payment)
     cost = Tariff.from_record(journal["tariff"]).total_cents(Usage.from_record(journal["usage"]))

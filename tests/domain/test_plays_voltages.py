@@ -10,6 +10,7 @@ from agent.domain.messages import StopReason
 from agent.model.board import EvseState
 from agent.model.types import Fault, Reading
 from tests.domain.playbook import Playbook, charging
+from tests.support.domain_state import configure
 from tests.support.reading_purposes import LIVE
 
 
@@ -72,13 +73,13 @@ def test_what_the_board_says_too_stays_as_long_as_it_says() -> None:
 
 def test_phases_that_the_outlet_does_not_have_count_for_nothing() -> None:
     play = energised()
-    play.evse().phases = 1
+    configure(play.evse(), phases=1)
     assert looked(play, 30, 230.0, 0.0, 0.0).evse().faults == set()
 
 
 def test_the_voltage_of_direct_current_is_the_vehicles() -> None:
     play = energised()
-    play.evse().dc = True
+    configure(play.evse(), dc=True)
     assert looked(play, 30, 400.0, dc=True).evse().faults == set()
 
 

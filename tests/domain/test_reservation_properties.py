@@ -17,6 +17,7 @@ from agent.domain.reservation_claims import Reservation, claim_reservation, coun
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
 from tests.domain.playbook import EMPTY, LINK, UTC0_S, Playbook
+from tests.support.domain_state import evse_record
 
 KINDS = ("sType2", "cType2")
 TOKENS = tuple(Token(name) for name in "ABCD")
@@ -46,10 +47,9 @@ def test_as_many_wishes_are_served_as_can_be(have: list[str], want: list[str]) -
 
 @st.composite
 def situations(draw: st.DrawFn) -> tuple[StationState, EvseRecord, Token, str | None]:
-    evses = {
-        n: EvseRecord(n, tethered=draw(st.booleans()), board_known=True) for n in range(1, draw(st.integers(1, 4)) + 1)
-    }
+    evses = {n: evse_record(n, tethered=draw(st.booleans())) for n in range(1, draw(st.integers(1, 4)) + 1)}
     for evse in evses.values():
+        evse.board.known = True
         evse.state = draw(
             st.sampled_from([SessionState.FREE, SessionState.FREE, SessionState.OCCUPIED, SessionState.ACTIVE])
         )

@@ -55,6 +55,7 @@ from agent.domain.web_payment import (
 from agent.model.types import AuthorizationStatus, Fault, MessageContent, ScreenName, Token, TokenType, Verdict
 from agent.station_file.settings import parse_station_file
 from tests.domain.playbook import LINK, A, Like, Playbook, wh
+from tests.support.domain_state import configure
 from tests.support.reading_purposes import LIVE
 
 SECRET = "secure!Charging!"
@@ -286,7 +287,7 @@ def test_who_pays_has_the_outlet_to_himself_until_the_remote_start() -> None:
 def paid() -> Playbook:
     """A driver has paid at the page of outlet 1, and the remote start has come."""
     play = begun(street())
-    play.evse(1).offer = AdhocTariff(Tariff(kwh=parse_rate("0.45")))
+    configure(play.evse(1), offer=AdhocTariff(Tariff(kwh=parse_rate("0.45"))))
     play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("WEB-1"), "77", asks=False)))
     return play
 
@@ -305,7 +306,7 @@ def test_who_has_paid_at_the_page_sees_the_price_and_is_asked_for_no_card() -> N
 def charging(tariff: Tariff, wh_now: int = 3000, seconds: float = 60.0) -> Playbook:
     """The session of a driver who has paid at the page has drawn so much."""
     play = paid()
-    play.evse(1).offer = AdhocTariff(tariff)
+    configure(play.evse(1), offer=AdhocTariff(tariff))
     for event in (VehicleConnected(1), MeterRead(1, begin_reading(1), wh(1000)), OfferChanged(1, True), VehicleReady(1),
                   ContactorClosed(1), MeterRead(1, LIVE, wh(1000))):  # fmt: skip
         play.feed(event)
@@ -325,7 +326,7 @@ def test_who_has_paid_at_the_page_sees_what_it_comes_to() -> None:
     assert play.screens[1].values["tariff_kwh_micro"] == 450_000
     for event in (VehicleLeft(1), ContactorOpened(1)):
         play.feed(event)
-    play.skip().wait(11).skip().feed(MeterRead(1, end_reading(play.evse(1).end_try), wh(5000)))
+    play.skip().wait(11).skip().feed(MeterRead(1, end_reading(play.evse(1).progress.end_try), wh(5000)))
     assert said(play.skip()) == (ScreenName.FINISHED, 2_900_000, True, True)
     assert play.screens[1].values["bill_kwh_micro"] == 1_800_000
 
@@ -333,7 +334,7 @@ def test_who_has_paid_at_the_page_sees_what_it_comes_to() -> None:
 def test_what_the_backend_says_of_the_cost_goes_before() -> None:
     play = charging(Tariff(kwh=parse_rate("0.45")))
     assert said(play) == (ScreenName.CHARGING, 900_000, True, False)
-    play.evse(1).account = DriverCost(play.session(1).id, 1, 1000, cost=Cost(770_000))
+    play.evse(1).pricing.account = DriverCost(play.session(1).id, 1, 1000, cost=Cost(770_000))
     play.site.settings.put_value("cost_display", True)
     play.feed(MeterRead(1, LIVE, wh(3100)))
     assert said(play)[:3] == (ScreenName.CHARGING, 770_000, False)
@@ -351,11 +352,11 @@ def test_after_a_restart_only_energy_can_be_reckoned(tariff: Tariff, known: bool
 
 def test_who_starts_by_a_contract_is_reckoned_nothing() -> None:
     play = street()
-    play.evse(1).offer = AdhocTariff(Tariff(kwh=parse_rate("0.45")))
+    configure(play.evse(1), offer=AdhocTariff(Tariff(kwh=parse_rate("0.45"))))
     play.skip().feed(RequestReceived(LINK, "r", RemoteStartRequest(1, Token("APP-1"), "77", asks=False)))
     for event in (VehicleConnected(1), MeterRead(1, begin_reading(1), wh(1000)), MeterRead(1, LIVE, wh(3000))):
         play.feed(event)
-    assert play.evse(1).reckoned is None
+    assert play.evse(1).pricing.estimate is None
 
 
 def test_a_vehicle_that_cannot_end_it_by_leaving_is_told_nothing() -> None:

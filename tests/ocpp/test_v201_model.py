@@ -8,7 +8,7 @@ import pytest
 
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.evse_status import EvseStatus
-from agent.domain.evse import EvseRecord, StationState
+from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
@@ -19,6 +19,7 @@ from agent.ocpp.dialects.dialect import Refused, RowContext
 from agent.ocpp.v201.reports import CHUNK, Report
 from tests.ocpp.ocpp_stand_ins import desk
 from tests.ocpp.test_v201_rows import place, row, valid
+from tests.support.domain_state import evse_record
 
 REQUIRED = {
     "AlignedDataCtrlr": "Interval Measurands TxEndedInterval TxEndedMeasurands",
@@ -43,11 +44,11 @@ REQUIRED = {
 def inventory(settings: Settings | None = None, fault: Fault | None = None, bay: bool = False) -> Response:
     """What the domain's own block says of a station with a socket and a fixed cable."""
     site = StationState(
-        {1: EvseRecord(1, bay_sensor=bay), 2: EvseRecord(2, tethered=True, max_a=16.0, phases=1)},
+        {1: evse_record(1, bay_sensor=bay), 2: evse_record(2, tethered=True, max_a=16.0, phases=1)},
         settings or Settings(),
     )
     for evse in site.evses.values():
-        evse.board_known = True
+        evse.board.known = True
     if fault:
         site.evses[2].faults.add(fault)
     block = DeviceModel(site, EvseStatus(site))

@@ -70,7 +70,7 @@ async def chain() -> AsyncIterator[Chain]:
 
     def site():
         site = make_site()
-        site.evses[1].meter = MeterWatch(MeterPolicy("B", 2024))
+        site.evses[1].metering.meter = MeterWatch(MeterPolicy("B", 2024))
         return site
 
     play = Playbook(site)
@@ -100,7 +100,7 @@ async def test_what_the_meter_counts_is_what_is_billed(chain):
     for n in range(1, 6):
         await chain.look(1000 + 4 * n)
     assert chain.play.session().last_wh == 1020
-    assert chain.play.evse().meter.pinned.serial == str(0x12345)
+    assert chain.play.evse().metering.meter.pinned.serial == str(0x12345)
     assert chain.play.store["meter"]["1"]["serial"] == str(0x12345)
     assert chain.play.evse().faults == set()
 

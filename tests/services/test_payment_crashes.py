@@ -22,7 +22,6 @@ import pytest
 
 from agent.domain.adhoc_tariff import AdhocTariff
 from agent.domain.events import BoardChanged, BoardOpened, Event, LinkChanged, RawMeterReading, Started
-from agent.domain.evse import EvseRecord
 from agent.domain.orders import Order, ReadMeter, SetRelease
 from agent.domain.payment import FINISHED, PaymentTerms, PayState
 from agent.domain.station import assemble_blocks
@@ -36,7 +35,7 @@ from agent.services.devices.terminal import TerminalSupervisor
 from agent.services.engine import Engine
 from agent.services.store.store import Store
 from tests.support.busy_machine import deadline
-from tests.support.domain_state import station_state
+from tests.support.domain_state import evse_record, station_state
 from tests.support.terminal_process import Apollo, running
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
@@ -98,8 +97,8 @@ class Life:
 
     def __init__(self, street: Street, store: Store) -> None:
         self.street, self._store = street, store
-        evse = EvseRecord(1, offer=AdhocTariff(TARIFF))
-        site = station_state({1: evse}, new_id=lambda: next(street.ids), terms=TERMS)
+        evse = evse_record(1, offer=AdhocTariff(TARIFF))
+        site = station_state({1: evse}, new_id=lambda: next(street.ids), payment_terms=TERMS)
         self.engine = Engine(assemble_blocks(site), self, self)  # type: ignore[arg-type]
         self.engine.links["chargy"] = self  # type: ignore[assignment]
         self.engine.order_dispatch = self  # type: ignore[assignment]

@@ -99,7 +99,7 @@ class AuthorizationBlock:
         if listed is not None:
             if listed.status is not verdict.status:
                 here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
-                yield Send(self._site.links[0], ListConflicted(now.stamp, here))
+                yield Send(self._site.config.links[0], ListConflicted(now.stamp, here))
             return
         yield from self.cache.store_verdict(token, verdict, now)
 
@@ -113,14 +113,14 @@ class AuthorizationBlock:
 
     @handles_events(TransactionAcknowledged)
     def learn_from_transaction_response(self, event: TransactionAcknowledged, now: Moment) -> Iterator[Yielded]:
-        if event.link != self._site.links[0]:
+        if event.link != self._site.config.links[0]:
             return
         for evse in self._site.evses.values():
             tx = evse.tx if evse.session is None else None  # reported before there was a session
             if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
                 yield from self._cache_verdict(tx.token, event.verdict, now)
             if evse.session and evse.session.id == event.session and event.verdict:
-                if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.bill is None:
+                if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.pricing.bill is None:
                     yield from self._cache_verdict(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
@@ -154,7 +154,7 @@ class AuthorizationBlock:
             yield from self._answer_card_while_waiting(evse, event.token)
         elif evse.payer_until_s is not None:
             yield CardRefused(evse.number, "paying")
-        elif evse.session_used or (
+        elif evse.board.session_used or (
             why_closed_for(self._site, evse, event.token) and not group_may_charge(self._site, evse)
         ):
             yield self._unavailable_refusal(evse)
@@ -193,8 +193,9 @@ class AuthorizationBlock:
             if not why_closed_for(self._site, e, event.token) and not self._has_pending_authorization(e)
         ]
         open_ = [e for e in open_ if not e.holds_only_kept_cable]
-        open_ = [e for e in open_ if e.payer_until_s is None and not e.session_used] or open_
-        plugged = [e for e in open_ if e.vehicle_connected and e.state in (SessionState.OCCUPIED, SessionState.ENDED)]
+        open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
+        without_session = (SessionState.OCCUPIED, SessionState.ENDED)
+        plugged = [e for e in open_ if e.board.vehicle_connected and e.state in without_session]
         if plugged:
             last = max(plugged, key=lambda e: (e.state is SessionState.OCCUPIED, _plug_time(e)))
             if chosen := self._outlet_selection.find_chosen_outlet(plugged, now):
@@ -246,7 +247,7 @@ class AuthorizationBlock:
 
     def _unavailable_refusal(self, evse: EvseRecord) -> CardRefused:
         service = self._site.service_state(evse)
-        if evse.session_used and service is ServiceState.IN_SERVICE:
+        if evse.board.session_used and service is ServiceState.IN_SERVICE:
             return CardRefused(evse.number, "spent")
         return CardRefused(evse.number, "reserved" if service is ServiceState.RESERVED else "unavailable")
 
@@ -295,7 +296,7 @@ class AuthorizationBlock:
             self._request_count += 1
             request = f"token:{self._request_count}"
             self._pending[request] = pending
-            yield AuthorizeToken(self._site.links[0], request, pending.token, pending.evse)
+            yield AuthorizeToken(self._site.config.links[0], request, pending.token, pending.evse)
             yield SituationChanged(pending.evse)
 
     def _is_settled_locally(self, token: Token, known: Verdict) -> bool:
@@ -361,11 +362,11 @@ class AuthorizationBlock:
         another EVSE while the backend answered decides, and so does the list of EVSEs for which the
         token is valid."""
         evse = self._site.evses[pending.evse]
-        if not pending.movable or (evse.vehicle_connected and verdict.holds_at(evse.number)):
+        if not pending.movable or (evse.board.vehicle_connected and verdict.holds_at(evse.number)):
             return evse
         good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
         open_ = [e for e in good if e.accepts_authorization and not why_closed_for(self._site, e, pending.token)]
-        plugged = [e for e in open_ if e.vehicle_connected and e.state is SessionState.OCCUPIED]
+        plugged = [e for e in open_ if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
         return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
     def _stop_by_group(self, evse: EvseRecord, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
@@ -409,7 +410,7 @@ class AuthorizationBlock:
         fresh = (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)[
             : 3 if isinstance(event, VehicleConnected) else 2
         ]
-        if evse.state not in fresh or not evse.vehicle_connected or evse.session_used:
+        if evse.state not in fresh or not evse.board.vehicle_connected or evse.board.session_used:
             return
         if moved := self._find_movable_authorization(evse):
             yield from self._move_authorization(moved, evse, movable=False)
@@ -420,7 +421,7 @@ class AuthorizationBlock:
         move it again."""
         evse = self._site.evses[event.evse]
         if evse.accepts_authorization and (moved := self._find_movable_authorization(evse)):
-            yield from self._move_authorization(moved, evse, movable=not evse.vehicle_connected)
+            yield from self._move_authorization(moved, evse, movable=not evse.board.vehicle_connected)
 
     def _find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
         """Return the EVSE with a waiting authorization that may be used here as well."""
@@ -487,7 +488,7 @@ class AuthorizationBlock:
         open_ = [e for e in asked if not why_closed_for(self._site, e, request.token, request.group or None)]
         own = [e for e in open_ if self._is_reserved_for(e, request.token)]
         by_group = [] if request.group else [e for e in asked if group_may_charge(self._site, e)]
-        return max(own or open_ or by_group, key=lambda e: e.vehicle_connected, default=None)
+        return max(own or open_ or by_group, key=lambda e: e.board.vehicle_connected, default=None)
 
     def is_authorizing_at(self, evse: EvseId) -> bool:
         """True while a card is being authorized for this EVSE (for the screen)."""
@@ -502,4 +503,4 @@ def _stop_or_claim_cable(evse: EvseRecord, token: Token) -> StopWanted | CableCl
 
 
 def _plug_time(evse: EvseRecord) -> float:
-    return evse.plugged_at.t_s if evse.plugged_at else 0.0
+    return evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

@@ -99,7 +99,7 @@ class Availability:
         """Switch the board's service on or off. Pilot F is set only on an empty socket: with a
         cable in, it would hide the vehicle that is still there."""
         wanted = self._site.is_operative(evse)
-        if not evse.board_known or (not wanted and evse.state is not SessionState.FREE):
+        if not evse.board.known or (not wanted and evse.state is not SessionState.FREE):
             return
         if wanted != evse.service_on:
             evse.service_on = wanted

@@ -49,8 +49,9 @@ _SECURITY_EVENT_OF = {
 class BackendConnectionBlock:
     def __init__(self, site: StationState) -> None:
         self._site = site
-        self._first_link = site.links[0] if site.links else ""
-        site.network_profiles |= {link: NetworkProfiles(site.given.get(link, BackendConfig())) for link in site.links}
+        links, backends = site.config.links, site.config.backends
+        self._first_link = links[0] if links else ""
+        site.network_profiles |= {link: NetworkProfiles(backends.get(link, BackendConfig())) for link in links}
         self._routes = site.network_profiles
         for route in self._routes.values():
             route.slots = {1: NetworkProfile("", route.given.profile)}

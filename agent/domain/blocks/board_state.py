@@ -28,7 +28,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.session.release import begin_without_release, confirm_withdrawal
-from agent.model.board import EvseState, EvseTraits
+from agent.model.board import EvseState
 from agent.model.types import Fault, Moment, Stamp
 
 
@@ -40,73 +40,66 @@ class BoardStateBlock:
     def take_first_board_state(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Take the first state of the board. The fields are set without single facts: those would
         claim a time for what happened while the board was not watched."""
-        evse = self._site.evses[event.evse]
-        state = event.state
+        evse, state = self._site.evses[event.evse], event.state
+        board = evse.board
         if not state.vehicle_connected:
-            evse.plugged_at = None
-        elif evse.plugged_at is None or event.traits.counts_plugged:
-            evse.plugged_at = _estimate_plugged_at(state, now)
-        evse.board_known, evse.tethered = True, event.traits.tethered  # before the cable is looked at
-        evse.session_used = state.spent
-        evse.counts_plugged, evse.can_hold_plug = event.traits.counts_plugged, event.traits.holds
-        evse.unlockable = event.traits.lockable
-        evse.cable_plugged = _is_cable_present(evse, state)
-        evse.vehicle_connected, evse.requests_energy = state.vehicle_connected, state.requests_energy
-        evse.locked, evse.released, evse.bay_occupied = state.locked, state.released, state.bay_occupied
+            board.plugged_at = None
+        elif board.plugged_at is None or event.traits.counts_plugged:
+            board.plugged_at = _estimate_plugged_at(state, now)
+        board.known, evse.traits = True, event.traits  # before the cable is looked at
+        board.session_used = state.spent
+        board.cable_plugged = _is_cable_present(evse, state)
+        board.vehicle_connected, board.requests_energy = state.vehicle_connected, state.requests_energy
+        board.locked, board.released, board.bay_occupied = state.locked, state.released, state.bay_occupied
         begin_without_release(evse, state.released)
-        self._take_board_ratings(evse, event.traits)
+        board.max_a = event.traits.max_w / evse.watts_per_a if event.traits.dc else event.traits.max_a
         self._take_board_currents(evse, state)
-        evse.contactor_closed, evse.offering = _is_contactor_closed(evse, state), state.pwm is not False
+        board.contactor_closed, board.offering = _is_contactor_closed(evse, state), state.pwm is not False
         yield from self._report_board_faults(evse, state)
         yield SituationChanged(event.evse)
 
     @handles_events(BoardChanged)
     def report_board_changes(self, event: BoardChanged, now: Moment) -> Iterator[Yielded]:
         evse, state, n = self._site.evses[event.evse], event.state, event.evse
-        evse.locked, evse.released = state.locked, state.released
-        newly_spent = state.spent and not evse.session_used
-        evse.session_used = state.spent
+        evse.board.locked, evse.board.released = state.locked, state.released
+        newly_spent = state.spent and not evse.board.session_used
+        evse.board.session_used = state.spent
         self._take_board_currents(evse, state)
         cable, contactor = _is_cable_present(evse, state), _is_contactor_closed(evse, state)
         yield from self._report_board_faults(evse, state)
-        if evse.vehicle_connected and not state.vehicle_connected:
+        if evse.board.vehicle_connected and not state.vehicle_connected:
             yield VehicleLeft(n)
-        if state.pwm is False and evse.offering:
+        if state.pwm is False and evse.board.offering:
             yield OfferChanged(n, False)
-        if evse.requests_energy and state.vehicle_connected and not state.requests_energy:
+        if evse.board.requests_energy and state.vehicle_connected and not state.requests_energy:
             yield VehiclePaused(n)
-        if evse.cable_plugged and not cable:
+        if evse.board.cable_plugged and not cable:
             yield CableRemoved(n)
-        if evse.contactor_closed and not contactor:
+        if evse.board.contactor_closed and not contactor:
             yield ContactorOpened(n)
         if newly_spent:
             yield VehicleSessionUsed(n, by_itself=state.released is not False)
-        if cable and not evse.cable_plugged:
+        if cable and not evse.board.cable_plugged:
             yield CablePlugged(n)
-        if state.vehicle_connected and not evse.vehicle_connected:
+        if state.vehicle_connected and not evse.board.vehicle_connected:
             yield VehicleConnected(n)
-        if state.pwm and not evse.offering:
+        if state.pwm and not evse.board.offering:
             yield OfferChanged(n, True)
-        if state.requests_energy and not evse.requests_energy:
+        if state.requests_energy and not evse.board.requests_energy:
             yield VehicleReady(n)
-        if contactor and not evse.contactor_closed:
+        if contactor and not evse.board.contactor_closed:
             yield ContactorClosed(n)
-        if state.bay_occupied is not None and state.bay_occupied != evse.bay_occupied:
+        if state.bay_occupied is not None and state.bay_occupied != evse.board.bay_occupied:
             yield BayChanged(n, state.bay_occupied)
-
-    def _take_board_ratings(self, evse: EvseRecord, traits: EvseTraits) -> None:
-        evse.board_a = traits.max_w / evse.watts_per_a if traits.dc else traits.max_a
-        evse.least_w, evse.pausable, evse.one_release = traits.min_w, traits.pausable, traits.one_release
-        evse.shows_request_unreleased, evse.release_to_energy_s = traits.tells_pilot, traits.begins_s
-        evse.sees_contactor = traits.sees_contactor
 
     def _take_board_currents(self, evse: EvseRecord, state: EvseState) -> None:
         """Take the currents of the board. A board without a cable rating reports None; 0 is a plug
         that it could not read, or no plug. The rating that was read stays while the cable is in: a
         failed reading does not make the cable thicker."""
+        board = evse.board
         if state.cable_a or not _is_cable_present(evse, state):
-            evse.cable_a = float(state.cable_a) if state.cable_a else None
-        evse.offered_a, evse.offered_w, evse.soc_percent = state.offered_a, state.offered_w, state.soc_percent
+            board.cable_a = float(state.cable_a) if state.cable_a else None
+        board.offered_a, board.offered_w, board.soc_percent = state.offered_a, state.offered_w, state.soc_percent
 
     def _report_board_faults(self, evse: EvseRecord, state: EvseState) -> Iterator[Yielded]:
         """Report faults that came and went. A board state clears only faults that board states have
@@ -115,9 +108,9 @@ class BoardStateBlock:
         for fault in sorted(state.faults - evse.faults):
             yield FaultRaised(evse.number, fault)
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
-        for fault in sorted(evse.board_faults - state.faults - elsewhere):
+        for fault in sorted(evse.board.faults - state.faults - elsewhere):
             yield FaultGone(evse.number, fault)
-        evse.board_faults = state.faults
+        evse.board.faults = state.faults
 
     # The facts themselves keep the state, so that a playbook can report them without a board.
 
@@ -128,43 +121,43 @@ class BoardStateBlock:
 
     @handles_events(CablePlugged, CableRemoved)
     def note_cable_presence(self, event: CablePlugged | CableRemoved, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].cable_plugged = isinstance(event, CablePlugged)
+        self._site.evses[event.evse].board.cable_plugged = isinstance(event, CablePlugged)
         return iter(())
 
     @handles_events(VehicleConnected, VehicleLeft)
     def note_vehicle_presence(self, event: VehicleConnected | VehicleLeft, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        evse.vehicle_connected = isinstance(event, VehicleConnected)
-        evse.plugged_at = now.stamp if evse.vehicle_connected else None
-        if not evse.vehicle_connected:
-            evse.requests_energy = False
-        if evse.tethered:
-            evse.cable_plugged = evse.vehicle_connected
+        evse.board.vehicle_connected = isinstance(event, VehicleConnected)
+        evse.board.plugged_at = now.stamp if evse.board.vehicle_connected else None
+        if not evse.board.vehicle_connected:
+            evse.board.requests_energy = False
+        if evse.traits.tethered:
+            evse.board.cable_plugged = evse.board.vehicle_connected
         return iter(())
 
     @handles_events(VehicleReady, VehiclePaused)
     def note_energy_request(self, event: VehicleReady | VehiclePaused, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].requests_energy = isinstance(event, VehicleReady)
+        self._site.evses[event.evse].board.requests_energy = isinstance(event, VehicleReady)
         return iter(())
 
     @handles_events(ContactorClosed, ContactorOpened)
     def note_contactor_state(self, event: ContactorClosed | ContactorOpened, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].contactor_closed = isinstance(event, ContactorClosed)
+        self._site.evses[event.evse].board.contactor_closed = isinstance(event, ContactorClosed)
         return iter(())
 
     @handles_events(OfferChanged)
     def note_current_offer(self, event: OfferChanged, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].offering = event.on
+        self._site.evses[event.evse].board.offering = event.on
         return iter(())
 
     @handles_events(BayChanged)
     def note_bay_occupancy(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
-        self._site.evses[event.evse].bay_occupied = event.occupied
+        self._site.evses[event.evse].board.bay_occupied = event.occupied
         return iter(())
 
 
 def _is_cable_present(evse: EvseRecord, state: EvseState) -> bool:
-    return state.vehicle_connected if evse.tethered else state.cable or state.vehicle_connected
+    return state.vehicle_connected if evse.traits.tethered else state.cable or state.vehicle_connected
 
 
 def _is_contactor_closed(evse: EvseRecord, state: EvseState) -> bool:
@@ -172,7 +165,7 @@ def _is_contactor_closed(evse: EvseRecord, state: EvseState) -> bool:
     the vehicle asks for energy."""
     if state.contactor is not None:
         return state.contactor
-    return state.requests_energy and (evse.release if state.released is None else state.released)
+    return state.requests_energy and (evse.release_order.given if state.released is None else state.released)
 
 
 def _estimate_plugged_at(state: EvseState, now: Moment) -> Stamp:

@@ -56,10 +56,10 @@ class CableLock:
         """Unlock the cable. A board that was not opened yet may hold one too."""
         evse = self._site.evses[event.evse]
         if evse.can_unlock_plug and (
-            not evse.board_known or (evse.cable_plugged and not self.waits_for_driver_card(evse, event))
+            not evse.board.known or (evse.board.cable_plugged and not self.waits_for_driver_card(evse, event))
         ):
             yield from self.free_cable_until_unlocked(evse, now)
-            if evse.contactor_closed:  # the contactor had its time to open: report why the cable stays locked
+            if evse.board.contactor_closed:  # the contactor had its time to open: report why the cable stays locked
                 yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)
 
     def waits_for_driver_card(self, evse: EvseRecord, event: SessionClosed) -> bool:
@@ -67,8 +67,8 @@ class CableLock:
         (``kept_cables.py``)."""
         left = (
             evse.can_unlock_plug
-            and evse.cable_plugged
-            and not evse.vehicle_connected
+            and evse.board.cable_plugged
+            and not evse.board.vehicle_connected
             and event.reason not in ENDED_BY_DRIVER
         )
         return left and event.token is not None and not self._site.settings.bool_value(KEEPING)
@@ -97,7 +97,7 @@ class CableLock:
     def unlock_if_safe(self, evse: EvseRecord, now: Moment, request: str = "") -> Iterator[Yielded]:
         """Unlock only without voltage on the plug and without current. The retries make up for
         it."""
-        if not evse.board_known or evse.contactor_closed:
+        if not evse.board.known or evse.board.contactor_closed:
             yield from _report_unlock_denied(evse, [request] if request else [])
         elif not draws_current(self._site, evse, now):
             yield Unlock(evse.number, request)
@@ -113,7 +113,7 @@ class CableLock:
             return
         evse = self._site.evses[event.evse]
         flowing = isinstance(event, MeterFailed) or bool(describe_flow(event.reading))
-        if flowing or evse.contactor_closed or evse.session is not None:
+        if flowing or evse.board.contactor_closed or evse.session is not None:
             yield from _report_unlock_denied(evse, requests, raises=any(requests) or event.evse in self._failed_unlocks)
             return
         for request in [r for r in requests if r] or [""]:
@@ -124,11 +124,11 @@ class CableLock:
     @handles_events(UnlockTried)
     def schedule_unlock_retry(self, event: UnlockTried, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if event.freed or not evse.can_unlock_plug or not evse.cable_plugged:
+        if event.freed or not evse.can_unlock_plug or not evse.board.cable_plugged:
             yield from self._forget_unlock(event.evse)
             return
         tries = self._failed_unlocks[event.evse] = self._failed_unlocks.get(event.evse, 0) + 1
-        pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.io_s)
+        pause_s = max(RETRY_S[min(tries, len(RETRY_S)) - 1], 4 * self._site.config.io_s)
         yield WakeMe(Timer(TimerKind.UNLOCK_RETRY, event.evse), now.t_s + pause_s)
         yield SituationChanged(event.evse)
 
@@ -145,10 +145,10 @@ class CableLock:
         """Retry at once an unlock that failed while the board was away. Set the hold again: the
         board may have forgotten it, or it may not be wanted any more."""
         evse = self._site.evses[event.evse]
-        if evse.locked is False and evse.number not in self._failed_unlocks:
+        if evse.board.locked is False and evse.number not in self._failed_unlocks:
             yield from self._forget_unlock(evse.number)
         yield from self._retry_unlock(evse, now)
-        if evse.can_hold_plug and evse.session is None:
+        if evse.traits.holds and evse.session is None:
             yield SetHold(evse.number, evse.kept is not None)
         elif evse.state is SessionState.ENDING and self._holds_cable(
             evse
@@ -164,7 +164,7 @@ class CableLock:
             return
         if (
             evse.session is None
-            and evse.cable_plugged
+            and evse.board.cable_plugged
             and evse.can_unlock_plug
             and evse.state in (SessionState.OCCUPIED, SessionState.ENDED)
         ):
@@ -184,7 +184,7 @@ class CableLock:
         """Forget the unlock: the cable is out, even if the lock reports otherwise."""
         evse = self._site.evses[event.evse]
         yield from self._forget_unlock(evse.number)
-        if Fault.UNLOCK_FAILURE in evse.faults - evse.board_faults:
+        if Fault.UNLOCK_FAILURE in evse.faults - evse.board.faults:
             yield FaultCleared(evse.number, Fault.UNLOCK_FAILURE)
         if self._holds_cable(evse):
             yield SetHold(evse.number, False)
@@ -192,7 +192,7 @@ class CableLock:
     # --- holding the cable -----------------------------------------------------------------------------------------
 
     def _holds_cable(self, evse: EvseRecord) -> bool:
-        return evse.can_hold_plug and not evse.tethered and not self._site.settings.bool_value(KEEPING)
+        return evse.traits.holds and not evse.traits.tethered and not self._site.settings.bool_value(KEEPING)
 
     @handles_events(SessionOpened)
     def hold_cable_for_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
@@ -204,7 +204,7 @@ class CableLock:
     def apply_hold_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
         if event.name == KEEPING:
             for evse in self._site.evses.values():
-                if evse.can_hold_plug and evse.session is not None:
+                if evse.traits.holds and evse.session is not None:
                     yield SetHold(evse.number, self._holds_cable(evse))
 
 
@@ -214,5 +214,5 @@ def _report_unlock_denied(evse: EvseRecord, requests: list[str], raises: bool = 
     not see its contactor."""
     for request in requests:
         yield UnlockTried(evse.number, request, False)
-    if requests and raises and evse.cable_plugged:
+    if requests and raises and evse.board.cable_plugged:
         yield FaultRaised(evse.number, Fault.UNLOCK_FAILURE)

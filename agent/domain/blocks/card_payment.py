@@ -136,7 +136,7 @@ class CardPayments:
     def _known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
         """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
         clock is."""
-        tariff = evse.offer.tariff_for_new_driver(self._site.settings) if evse.offer is not None else None
+        tariff = evse.config.offer.tariff_for_new_driver(self._site.settings) if evse.config.offer is not None else None
         return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
 
     def _open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
@@ -148,12 +148,12 @@ class CardPayments:
             e
             for e in priced
             if e.payer_until_s is None
-            and e.board_known
+            and e.board.known
             and e.accepts_authorization
             and self._site.service_state(e) is ServiceState.IN_SERVICE
         ]
         if self._site.settings.text_value("payment_start") == "plug":
-            return [e for e in open_ if e.vehicle_connected]
+            return [e for e in open_ if e.board.vehicle_connected]
         return open_
 
     def _sessions_paid_here(self, terminal: EvseId) -> list[tuple[EvseRecord, Payment]]:
@@ -224,8 +224,8 @@ class CardPayments:
         """Return the question that the driver must answer before anything is held, and its outlets;
         "": no question."""
         best = evses[0]
-        if best.vehicle_connected:
-            alike = [e for e in evses if e.vehicle_connected and e.state is best.state]
+        if best.board.vehicle_connected:
+            alike = [e for e in evses if e.board.vehicle_connected and e.state is best.state]
             if len(alike) == 1:
                 return "", alike
             return "choose_outlet" if self._outlet_selection.has_buttons(alike) else "choose_cable", alike
@@ -241,7 +241,7 @@ class CardPayments:
         the outlet. Then a cable at another outlet does not move the payment: it may be another
         driver's."""
         p.tariff = p.prices[evse.number]
-        movable = len(evses) > 1 and not evse.vehicle_connected and not named
+        movable = len(evses) > 1 and not evse.board.vehicle_connected and not named
         yield from self._journal.apply_payment_event(p, PaymentPlaced(p.id, evse.number, movable), now)
         yield SituationChanged(evse.number)
 
@@ -280,7 +280,7 @@ class CardPayments:
         elif self._has_session_just_begun(self._site.evses[p.evse], now):
             yield NoticeShown((p.evse,), "just_begun")
         else:
-            self._last_ending_cards[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.io_s)
+            self._last_ending_cards[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.config.io_s)
             yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
 
     def _has_just_ended_session(self, p: Payment, now: Moment) -> bool:
@@ -297,16 +297,16 @@ class CardPayments:
         session = evse.session
         if session is None or session.started.boot != now.stamp.boot:
             return False
-        flowed = evse.energy_delivered or session.last_wh > session.start_wh
-        return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.io_s
+        flowed = evse.progress.energy_delivered or session.last_wh > session.start_wh
+        return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.config.io_s
 
     def _ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
         """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
         open_ = self._open_evses(terminal, now)
-        plugged = sorted((e for e in open_ if e.vehicle_connected), key=_plug_order, reverse=True)
+        plugged = sorted((e for e in open_ if e.board.vehicle_connected), key=_plug_order, reverse=True)
         waiting = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
         taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
-        return [e for e in (*plugged, *(e for e in open_ if not e.vehicle_connected)) if e.number not in taken]
+        return [e for e in (*plugged, *(e for e in open_ if not e.board.vehicle_connected)) if e.number not in taken]
 
     # --- the authorization -------------------------------------------------------------------------------------------
 
@@ -342,7 +342,7 @@ class CardPayments:
     def _authorize_at_backend(self, p: Payment, now: Moment) -> Iterator[Yielded]:
         if self._site.settings.bool_value("payment_authorize_first") and self._site.backend_online:
             self._being_authorized.add(p.id)
-            yield AuthorizeToken(self._site.links[0], f"payment:{p.id}", p.token, p.evse)
+            yield AuthorizeToken(self._site.config.links[0], f"payment:{p.id}", p.token, p.evse)
             yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + UNUSED_S * self._journal.io_s)
         elif self._site.settings.bool_value("payment_authorize_first") and not self._site.settings.bool_value(
             "offline_payments"
@@ -373,15 +373,15 @@ class CardPayments:
         bank answered."""
         here = [e for e in self._open_evses(p.terminal, now) if e.number == p.evse]
         others = self._ranked_open_evses(p.terminal, now) if p.movable else []
-        plugged = [e for e in here if e.vehicle_connected] + [e for e in others if _plugged_since(e, p.at)]
-        found = next(iter((*plugged, *here, *(e for e in others if not e.vehicle_connected))), None)
+        plugged = [e for e in here if e.board.vehicle_connected] + [e for e in others if _plugged_since(e, p.at)]
+        found = next(iter((*plugged, *here, *(e for e in others if not e.board.vehicle_connected))), None)
         if found is None or not self._costs_the_same(p, found, now):
             yield from self._refuse_payment(p, "unavailable" if found is None else "other_price", now)
             return
         p.evse = found.number
         wait_s = float(self._site.settings.int_value("payment_connect_timeout_s"))
         yield WakeMe(payment_timer(TimerKind.PAYMENT_UNUSED, p), now.t_s + wait_s + UNUSED_S * self._journal.io_s)
-        movable = p.movable and not found.vehicle_connected
+        movable = p.movable and not found.board.vehicle_connected
         yield TokenAccepted(
             found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff
         )  # fmt: skip
@@ -453,9 +453,9 @@ def _is_other_card(p: Payment, event: PaymentApproved) -> bool:
 
 
 def _plugged_since(evse: EvseRecord, at: Stamp) -> bool:
-    return evse.vehicle_connected and evse.plugged_at is not None and evse.plugged_at >= at
+    return evse.board.vehicle_connected and evse.board.plugged_at is not None and evse.board.plugged_at >= at
 
 
 def _plug_order(evse: EvseRecord) -> tuple[bool, float]:
     """Sort key: a vehicle that has charged already comes after one that has not."""
-    return evse.state is SessionState.OCCUPIED, evse.plugged_at.t_s if evse.plugged_at else 0.0
+    return evse.state is SessionState.OCCUPIED, evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

@@ -73,7 +73,7 @@ class _Own:
 class Certificates:
     def __init__(self, site: StationState) -> None:
         self._site = site
-        self._link = site.links[0] if site.links else ""
+        self._link = site.config.links[0] if site.config.links else ""
         self._own_certificate = _Own()
         self._waiting_requests: dict[str, Replier | None] = {}
         self._job_count = 0

@@ -59,7 +59,7 @@ class ContactorGuard:
         if stuck and n not in self._reported | self._stuck_timers:
             self._stuck_timers.add(n)
             yield WakeMe(
-                Timer(TimerKind.CONTACTOR_OPENING, evse.number), now.t_s + max(CONTACTOR_S, 8 * self._site.io_s)
+                Timer(TimerKind.CONTACTOR_OPENING, evse.number), now.t_s + max(CONTACTOR_S, 8 * self._site.config.io_s)
             )
         elif not stuck and n in self._stuck_timers:
             self._stuck_timers.discard(n)
@@ -80,7 +80,7 @@ class ContactorGuard:
     def _withdraw_stray_release(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         if not _is_released(evse):
             return
-        n, again_s = evse.number, AGAIN_S * max(1.0, self._site.io_s)
+        n, again_s = evse.number, AGAIN_S * max(1.0, self._site.config.io_s)
         times, last_s = self._stray_releases.get(n, (0, now.t_s))
         if times == 0 or now.t_s - last_s >= again_s:
             times = times + 1 if now.t_s - last_s <= max(FORGOTTEN_S, 2 * again_s) else 1
@@ -111,13 +111,14 @@ class ContactorGuard:
 
 
 def _is_board_present(evse: EvseRecord) -> bool:
-    return evse.board_known and Fault.BOARD_SILENT not in evse.faults
+    return evse.board.known and Fault.BOARD_SILENT not in evse.faults
 
 
 def _is_stuck(evse: EvseRecord) -> bool:
-    return _is_board_present(evse) and evse.contactor_closed and not evse.release and not _WELDED & evse.faults
+    closed = _is_board_present(evse) and evse.board.contactor_closed
+    return closed and not evse.release_order.given and not _WELDED & evse.faults
 
 
 def _is_released(evse: EvseRecord) -> bool:
-    meant = evse.release and evse.session is not None
-    return _is_board_present(evse) and bool(evse.released) and not meant
+    meant = evse.release_order.given and evse.session is not None
+    return _is_board_present(evse) and bool(evse.board.released) and not meant

@@ -53,9 +53,9 @@ class CostTriggers:
     def check_reading_triggers(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         triggers = _active_triggers(evse, now)
-        if triggers is None or evse.account is None or evse.session is None:
+        if triggers is None or evse.pricing.account is None or evse.session is None:
             return
-        had_wh = event.reading.energy_wh - evse.account.start_wh
+        had_wh = event.reading.energy_wh - evse.pricing.account.start_wh
         if triggers.energy_wh is not None and had_wh >= triggers.energy_wh:
             yield from self._fire_trigger(evse, replace(triggers, energy_wh=None))
         if triggers.power_w is not None and event.reading.power_w is not None:
@@ -81,7 +81,7 @@ class CostTriggers:
     def _fire_trigger(self, evse: EvseRecord, left: Triggers) -> Iterator[Yielded]:
         """Read the meter for a trigger. Triggers for a time or an energy fire once: the answer to
         the meter values brings the next ones."""
-        account = evse.account
+        account = evse.pricing.account
         assert account is not None
         assert account.cost is not None
         account.cost = replace(account.cost, triggers=left)
@@ -92,7 +92,8 @@ class CostTriggers:
 def drop_reached_triggers(evse: EvseRecord, triggers: Triggers, now: Moment) -> Triggers:
     """Drop triggers that were reached already: their meter value would bring the same trigger
     again, without end."""
-    had_wh = evse.reading.energy_wh - evse.account.start_wh if evse.reading and evse.account else 0
+    reading, account = evse.metering.reading, evse.pricing.account
+    had_wh = reading.energy_wh - account.start_wh if reading and account else 0
     if triggers.energy_wh is not None and triggers.energy_wh <= had_wh:
         triggers = replace(triggers, energy_wh=None)
     if triggers.at_utc_s is not None and now.utc_s is not None and triggers.at_utc_s <= now.utc_s:
@@ -107,7 +108,7 @@ def stamp_time_of_utc(utc_s: float | None, now: Moment) -> float | None:
 
 def _active_triggers(evse: EvseRecord, now: Moment) -> Triggers | None:
     """Return the triggers of the session that is here, or whose vehicle was here until now."""
-    account = evse.account
+    account = evse.pricing.account
     if account is None or account.cost is None or account.cost.final:
         return None
     gone = account.unplugged_s is not None and account.unplugged_s < now.t_s
@@ -116,5 +117,5 @@ def _active_triggers(evse: EvseRecord, now: Moment) -> Triggers | None:
 
 def _charging_state(evse: EvseRecord) -> ChargingState:
     if evse.state in (SessionState.ACTIVE, SessionState.ENDING):
-        return evse.charging
-    return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
+        return evse.progress.charging
+    return ChargingState.EV_CONNECTED if evse.board.vehicle_connected else ChargingState.IDLE

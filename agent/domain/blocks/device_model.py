@@ -27,7 +27,7 @@ class DeviceModel:
         evses = {n: self._describe_evse(e, now) for n, e in site.evses.items()}
         station = {
             "status": str(self._status.derive_status(STATION, now.stamp).connector),
-            "phases": max((e.phases for e in site.evses.values()), default=1),
+            "phases": max((e.config.phases for e in site.evses.values()), default=1),
             "problem": any(e["problem"] for e in evses.values()),
             "list": site.local_list,
             "profiles": len(site.charging_profiles),
@@ -38,7 +38,7 @@ class DeviceModel:
         yield reply("Accepted", data)
 
     def _describe_evse(self, evse: EvseRecord, now: Moment) -> dict[str, Any]:
-        reading = evse.reading if evse.session else None
+        reading = evse.metering.reading if evse.session else None
         return {
             "status": str(self._status.derive_status(evse.number, now.stamp).connector),
             "problem": bool(evse.faults),
@@ -46,8 +46,8 @@ class DeviceModel:
             "connector": evse.connector_type,
             "lockable": evse.can_unlock_plug,
             "lamp": str(evse.lamp),
-            "bay": evse.bay_sensor,
-            "phases": evse.phases,
+            "bay": evse.config.bay_sensor,
+            "phases": evse.config.phases,
             "power_w": (reading.power_w or 0.0) if reading else 0.0,
-            "max_power_w": round(evse.max_a * evse.phases * evse.nominal_v, 1),
+            "max_power_w": round(evse.config.max_a * evse.config.phases * evse.config.nominal_v, 1),
         }

@@ -117,7 +117,7 @@ class Display:
     @handles_events(Started)
     def show_first_screens(self, event: Started, now: Moment) -> Iterator[Yielded]:
         language = event.remembered.get("screen", {}).get("language", {}).get("code")
-        if language in self._site.languages:
+        if language in self._site.config.languages:
             self._site.language = str(language)
         self._open_sessions = {e.number: e.session for e in self._site.evses.values() if e.session}
         yield from self._show_all_evses(now)
@@ -144,7 +144,8 @@ class Display:
 
     @handles_events(SettingChanged)
     def apply_screen_setting(self, event: SettingChanged, now: Moment) -> Iterator[Yielded]:
-        if event.name == "language" and (code := self._site.settings.text_value("language")) in self._site.languages:
+        code = self._site.settings.text_value("language")
+        if event.name == "language" and code in self._site.config.languages:
             self._site.language = code
             yield Persist("screen", "language", {"code": code})
         if event.name in ("language", "light_intensity") or event.name.startswith(_PRICES):
@@ -153,7 +154,7 @@ class Display:
     @handles_events(CardRefused)
     def show_card_refusal(self, event: CardRefused, now: Moment) -> Iterator[Yielded]:
         numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
-        until = now.t_s + NOTICE_S * self._site.io_s
+        until = now.t_s + NOTICE_S * self._site.config.io_s
         for number in numbers:
             self._notices[number] = (event.why, until, event.message)
             yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, number), until)
@@ -161,7 +162,7 @@ class Display:
 
     @handles_events(NoticeShown)
     def show_driver_notice(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
-        until_s = now.t_s + NOTICE_S * self._site.io_s if event.until_s is None else event.until_s
+        until_s = now.t_s + NOTICE_S * self._site.config.io_s if event.until_s is None else event.until_s
         for number in event.evses:
             self._notices[number] = (event.why, until_s, ())
             yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, number), until_s or None)
@@ -170,8 +171,8 @@ class Display:
     @handles_events(AuthorizationDropped)
     def show_lost_authorization(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
-            self._notices[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.io_s, ())
-            yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, event.evse), now.t_s + NOTICE_S * self._site.io_s)
+            self._notices[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.config.io_s, ())
+            yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, event.evse), now.t_s + NOTICE_S * self._site.config.io_s)
 
     @handles_events(TokenAccepted)
     def drop_refusal_notice(self, event: TokenAccepted, now: Moment) -> Iterator[Yielded]:
@@ -213,10 +214,10 @@ class Display:
             return
         end_wh = event.end_wh
         if end_wh is None:
-            end_wh = evse.reading.energy_wh if evse.reading else session.last_wh
+            end_wh = evse.metering.reading.energy_wh if evse.metering.reading else session.last_wh
         seconds = session.stop.at.t_s - session.started.t_s if session.stop.at.boot == session.started.boot else 0.0
         paid = bill_of_session(evse, event.session) is not None
-        until = now.t_s + (RECEIPT_S if paid else FAREWELL_S) * self._site.io_s
+        until = now.t_s + (RECEIPT_S if paid else FAREWELL_S) * self._site.config.io_s
         self._results[event.evse] = Result(
             detail=_end_detail(event.reason, session.stop.note),
             energy_wh=max(end_wh, session.last_wh) - session.start_wh,
@@ -230,10 +231,10 @@ class Display:
     @handles_events(CostChanged)
     def show_final_cost(self, event: CostChanged, now: Moment) -> Iterator[Yielded]:
         """Show the final cost. It may come after the cable has gone: leave time to read it."""
-        result, account = self._results.get(event.evse), self._site.evses[event.evse].account
+        result, account = self._results.get(event.evse), self._site.evses[event.evse].pricing.account
         if account is None or not account.session_over or account.cost is None or not account.cost.final:
             return
-        until = now.t_s + RECEIPT_S * self._site.io_s
+        until = now.t_s + RECEIPT_S * self._site.config.io_s
         if result is None or result.session != account.session:
             result = Result("", account.energy_wh, None, until, account.session, late=True)
         self._results[event.evse] = replace(result, until_s=max(result.until_s, until))
@@ -249,7 +250,7 @@ class Display:
     def switch_language(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
         if event.name != "language":
             return
-        languages = self._site.languages
+        languages = self._site.config.languages
         position = languages.index(self._site.language) if self._site.language in languages else -1
         self._site.language = languages[(position + 1) % len(languages)]
         yield Persist("screen", "language", {"code": self._site.language})
@@ -282,7 +283,7 @@ class Display:
             self._shown_screens[evse.number] = screen
             yield Show(evse.number, screen)
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
-            yield WakeMe(Timer(TimerKind.COUNTDOWN, evse.number), now.t_s + self._site.io_s)
+            yield WakeMe(Timer(TimerKind.COUNTDOWN, evse.number), now.t_s + self._site.config.io_s)
         evse.lamp = self._select_lamp(evse, name)
         lamp = SetLamp(evse.number, evse.lamp, self._site.settings.int_value("light_intensity"))
         if lamp != self._shown_lamps.get(evse.number):
@@ -292,7 +293,7 @@ class Display:
     def _qr_address_problem(self, url: str) -> str:
         """Return why drivers must not be led to this address, "" if they may. Every code on the
         screen is checked here, whatever has set its address."""
-        return address_problem(url, self._site.web_payment.hosts) if url else ""
+        return address_problem(url, self._site.config.web_payment.hosts) if url else ""
 
     def _count_act(self, number: EvseId) -> None:
         self._act_counts[number] = self._act_counts.get(number, 0) + 1
@@ -302,8 +303,8 @@ class Display:
         offset = offset_min(site.settings, now.utc_s)
         return {
             **({} if offset is None else {"utc_offset_min": offset}),
-            "number": site.number,
-            "hotline": site.hotline,
+            "number": site.config.number,
+            "hotline": site.config.hotline,
             "evse": evse.number,
             "evses": len(site.evses),
             "online": site.backend_online,
@@ -323,7 +324,7 @@ class Display:
             return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
         if service is ServiceState.FAULTED and evse.session is None:
             return ScreenName.OUT_OF_SERVICE, self._heaviest_fault(evse), {}
-        if evse.session is None and evse.cable_plugged and Fault.UNLOCK_FAILURE in evse.faults:
+        if evse.session is None and evse.board.cable_plugged and Fault.UNLOCK_FAILURE in evse.faults:
             return ScreenName.OUT_OF_SERVICE, str(Fault.UNLOCK_FAILURE), {}
         if evse.session is not None and evse.state in (
             SessionState.ACTIVE,
@@ -355,7 +356,7 @@ class Display:
         )
 
     def _bill_values(self, evse: EvseRecord, result: Result, now: Moment) -> Values:
-        account = evse.account
+        account = evse.pricing.account
         if (bill := bill_of_session(evse, result.session)) is not None:
             return bill_values(self._site, bill, now)
         if account is None or account.session != result.session or not self._site.settings.bool_value("cost_display"):
@@ -366,13 +367,13 @@ class Display:
 
     def _idle_screen(self, evse: EvseRecord, service: ServiceState, now: Moment) -> tuple[ScreenName, str, Values]:
         site = self._site
-        if not evse.board_known:
+        if not evse.board.known:
             return ScreenName.STARTING, "", {}
         if service is ServiceState.UNAVAILABLE:
             return ScreenName.OUT_OF_SERVICE, "unavailable", {}
         if service is ServiceState.RESERVED:
             return ScreenName.RESERVED, "", {}
-        if evse.session_used:
+        if evse.board.session_used:
             return ScreenName.FINISHED, "spent", {}
         if not site.backend_online and not self._may_start_offline():
             return ScreenName.OFFLINE, "", {}
@@ -380,37 +381,37 @@ class Display:
             "price_line": tariff_line(site),
             **adhoc_tariff_values(site, evse, now),
             **self._code_values(evse, now),
-            "free": site.free_vending,
-            "plugged": evse.vehicle_connected,
+            "free": site.config.free_vending,
+            "plugged": evse.board.vehicle_connected,
         }
-        if self._language_button and len(site.languages) > 1:
-            values = {**values, "languages": " ".join(site.languages).upper()}
+        if self._language_button and len(site.config.languages) > 1:
+            values = {**values, "languages": " ".join(site.config.languages).upper()}
         return ScreenName.IDLE, "", values
 
     def _may_start_offline(self) -> bool:
         settings = self._site.settings
         return (
-            self._site.free_vending
+            self._site.config.free_vending
             or settings.bool_value("local_authorize_offline")
             or settings.bool_value("offline_tx_for_unknown_id")
         )
 
     def _session_screen(self, evse: EvseRecord, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
-        reading = evse.reading
+        reading = evse.metering.reading
         same_boot = session.started.boot == now.stamp.boot
         register_wh = max(session.last_wh, reading.energy_wh if reading else 0)
         values: Values = {
             "energy_wh": register_wh - session.start_wh,
             "power_w": round(reading.power_w) if reading and reading.power_w is not None else None,
             "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
-            "limit_a": None if evse.dc else evse.offered_a or evse.charging_limit.current_a,
+            "limit_a": None if evse.config.dc else evse.board.offered_a or evse.charging_limit.current_a,
             "soc_percent": reading.soc_percent if reading else None,
             "stop_hint": self._stop_hint(session),
             **session_cost_values(self._site, evse, register_wh, now),
         }
-        if evse.state is SessionState.ENDING or evse.charging is ChargingState.EV_CONNECTED:
+        if evse.state is SessionState.ENDING or evse.progress.charging is ChargingState.EV_CONNECTED:
             return ScreenName.PREPARING, "", values
-        if evse.charging is ChargingState.CHARGING:
+        if evse.progress.charging is ChargingState.CHARGING:
             return ScreenName.CHARGING, "", values
         return ScreenName.PAUSED, self._pause_detail(evse, session), values
 
@@ -424,12 +425,11 @@ class Display:
     def _pause_detail(self, evse: EvseRecord, session: Session) -> str:
         """Return what pauses the session. ``refused``: the board gives no release although this
         vehicle should have it."""
-        if evse.charging is ChargingState.SUSPENDED_EV:
+        if evse.progress.charging is ChargingState.SUSPENDED_EV:
             return "car"
-        should = (
-            evse.state is SessionState.ACTIVE and evse.vehicle_connected and not (session.held or self._site.stopping)
-        )
-        return "refused" if should and not evse.release_requested else "station"
+        may_have_energy = not (session.held or self._site.stopping)
+        should = evse.state is SessionState.ACTIVE and evse.board.vehicle_connected and may_have_energy
+        return "refused" if should and not evse.release_order.requested else "station"
 
     def _heaviest_fault(self, evse: EvseRecord) -> str:
         heavy = [f for f in most_severe_first(frozenset(evse.faults)) if blocks_charging(f)]

@@ -24,7 +24,8 @@ class EvseStatus:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._reported: dict[tuple[str, EvseId], StatusChanged] = {}
-        self._owed_reports: set[tuple[str, EvseId]] = {(link, n) for link in site.links for n in (STATION, *site.evses)}
+        numbers = (STATION, *site.evses)
+        self._owed_reports: set[tuple[str, EvseId]] = {(link, n) for link in site.config.links for n in numbers}
 
     def derive_status(self, number: EvseId, at: Stamp) -> StatusChanged:
         """Return the status of an EVSE, or of the whole station (0)."""
@@ -33,10 +34,11 @@ class EvseStatus:
         site, evse = self._site, self._site.evses[number]
         service = site.service_state(evse)
         connector = _OF_SERVICE[service]
-        in_use = (evse.session is not None or evse.vehicle_finished) and not (evse.tethered and _is_unplugged(evse))
+        unplugged = evse.traits.tethered and _is_unplugged(evse)
+        in_use = (evse.session is not None or evse.vehicle_finished) and not unplugged
         if in_use and (service is not ServiceState.FAULTED or _outlives_its_faults(evse)):
             connector = ConnectorStatus.OCCUPIED
-        elif (evse.cable_plugged or evse.vehicle_connected) and service in (
+        elif (evse.board.cable_plugged or evse.board.vehicle_connected) and service in (
             ServiceState.IN_SERVICE,
             ServiceState.RESERVED,
         ):
@@ -62,7 +64,7 @@ class EvseStatus:
     @handles_events(SituationChanged)
     def report_changed_status(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
         numbers = (STATION, *self._site.evses) if event.evse == STATION else (event.evse,)
-        for link in self._site.links:
+        for link in self._site.config.links:
             for number in numbers:
                 yield from self._report_status(link, number, now)
 
@@ -70,7 +72,7 @@ class EvseStatus:
         """Report the status if it changed. An EVSE whose board was not opened yet is not
         reported."""
         evse = self._site.evses.get(number)
-        if evse is not None and not evse.board_known and not evse.faults:
+        if evse is not None and not evse.board.known and not evse.faults:
             return
         new, old = self.derive_status(number, now.stamp), self._reported.get((link, number))
         owed = (link, number) in self._owed_reports and self._site.link_up.get(link, False)
@@ -100,14 +102,14 @@ class EvseStatus:
 
 
 def _reported_charging_state(evse: EvseRecord) -> ChargingState:
-    waits = evse.resumed and evse.charging is ChargingState.EV_CONNECTED
+    waits = evse.progress.resumed and evse.progress.charging is ChargingState.EV_CONNECTED
     if evse.state is SessionState.RECOVERING or (evse.state is SessionState.ACTIVE and waits):
         return ChargingState.SUSPENDED_EVSE  # 1.6 4.9 knows no way back from a transaction to Preparing
     if _is_unplugged(evse):
         return ChargingState.SUSPENDED_EVSE  # likewise
     if evse.state in (SessionState.ACTIVE, SessionState.ENDING):
-        return evse.charging  # the end is reported first, then what follows from it
-    return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
+        return evse.progress.charging  # the end is reported first, then what follows from it
+    return ChargingState.EV_CONNECTED if evse.board.vehicle_connected else ChargingState.IDLE
 
 
 def _is_unplugged(evse: EvseRecord) -> bool:
@@ -119,7 +121,7 @@ def _is_unplugged(evse: EvseRecord) -> bool:
         and session.stop is not None
         and session.stop.unplugged
     )
-    return (evse.state is SessionState.ACTIVE or ending) and evse.charging is ChargingState.IDLE
+    return (evse.state is SessionState.ACTIVE or ending) and evse.progress.charging is ChargingState.IDLE
 
 
 def _outlives_its_faults(evse: EvseRecord) -> bool:
@@ -127,7 +129,7 @@ def _outlives_its_faults(evse: EvseRecord) -> bool:
     (1.6 4.9). A session in the grace time of a silent meter still delivers it; of a silent board
     this is unknown."""
     heavy = {f for f in evse.faults if blocks_charging(f)}
-    charging = evse.state is SessionState.ACTIVE and evse.charging is ChargingState.CHARGING
+    charging = evse.state is SessionState.ACTIVE and evse.progress.charging is ChargingState.CHARGING
     return charging and heavy <= GRACE_S.keys() - {Fault.BOARD_SILENT}
 
 

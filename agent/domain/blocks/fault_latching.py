@@ -72,7 +72,7 @@ class FaultLatching:
             if event.evse in (STATION, evse.number) and (evse.number, event.fault) in self._faults_going:
                 self._faults_going.discard((evse.number, event.fault))
                 yield WakeMe(Timer(TimerKind.FAULT_DISAPPEARANCE, evse.number, event.fault), None)
-            if event.fault in (_LASTING & evse.board_faults) - evse.latched - self._stored_faults[evse.number]:
+            if event.fault in (_LASTING & evse.board.faults) - evse.latched - self._stored_faults[evse.number]:
                 self._stored_faults[evse.number].add(event.fault)
                 yield self._record_shown(evse.number)
 
@@ -106,7 +106,7 @@ class FaultLatching:
     def check_faults_of_last_run(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         """Start the delay for faults that were there when the agent stopped and are not any more:
         it is unknown since when."""
-        for fault in sorted(self._stored_faults[event.evse] - self._site.evses[event.evse].board_faults):
+        for fault in sorted(self._stored_faults[event.evse] - self._site.evses[event.evse].board.faults):
             yield FaultGone(event.evse, fault)
 
     @handles_events(FaultCleared)
@@ -127,7 +127,7 @@ class FaultLatching:
         """Return the faults that the board has stopped showing a moment ago."""
         elsewhere = {Fault.POWER_LOSS} if self._site.dark else set()
         gone = {fault for number, fault in self._faults_going if number == evse.number}
-        return frozenset((gone & evse.faults) - evse.board_faults - evse.latched - elsewhere)
+        return frozenset((gone & evse.faults) - evse.board.faults - evse.latched - elsewhere)
 
     # --- acknowledgement -----------------------------------------------------------------------------------------
 
@@ -143,8 +143,9 @@ class FaultLatching:
     def clear_acknowledged_faults(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Clear acknowledged faults that are gone. A while after the acknowledgement, look at what
         the board shows now, and at the meter, which ``unreleased_current.py`` relies on."""
-        live = {Fault.CONTACTOR_WELDED} if not evse.release and draws_current(self._site, evse, now) else set()
-        gone = evse.latched & _KEPT - evse.board_faults - live
+        is_live = not evse.release_order.given and draws_current(self._site, evse, now)
+        live = {Fault.CONTACTOR_WELDED} if is_live else set()
+        gone = evse.latched & _KEPT - evse.board.faults - live
         if not (gone and _is_board_present(evse) and evse.acknowledged):
             return
         evse.faults -= gone
@@ -159,4 +160,4 @@ class FaultLatching:
 
 
 def _is_board_present(evse: EvseRecord) -> bool:
-    return evse.board_known and Fault.BOARD_SILENT not in evse.faults
+    return evse.board.known and Fault.BOARD_SILENT not in evse.faults

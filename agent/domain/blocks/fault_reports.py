@@ -30,7 +30,7 @@ class FaultReports:
 
     @handles_events(SituationChanged)
     def report_changed_faults(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
-        for link in self._site.links:
+        for link in self._site.config.links:
             for evse in self._site.evses.values():
                 if event.evse in (STATION, evse.number):
                     yield from self._report_fault_changes(link, evse, now)

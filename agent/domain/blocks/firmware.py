@@ -116,7 +116,7 @@ class FirmwareUpdate:
 
     @answers_requests(UpdateFirmwareRequest)
     def answer_update_firmware(self, request: UpdateFirmwareRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
-        able = self._site.updater and self._site.can_fetch(request.location)
+        able = self._site.config.has_updater and self._site.can_fetch(request.location)
         able = able and bool(request.signature or not self._site.settings.bool_value("signed_firmware_required"))
         if self._is_installing() or not able or self._signer_check is not None:
             yield from self._reject_update(reply, request)
@@ -283,7 +283,7 @@ class FirmwareUpdate:
     def commit_after_registration(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """Runs after the link state is updated. Only the backend that authorizes proves a good
         boot."""
-        if event.up and self._site.links and event.link == self._site.links[0]:
+        if event.up and self._site.config.links and event.link == self._site.config.links[0]:
             yield from self._commit_firmware(now)
 
     def _commit_firmware(self, now: Moment) -> Iterator[Yielded]:
@@ -323,7 +323,7 @@ class FirmwareUpdate:
             yield Persist("poisoned", "firmware/job", {"why": str(e)})
             yield Persist("firmware", "job", None)
             return
-        if job.link not in self._site.links:
+        if job.link not in self._site.config.links:
             yield from self._end_job("")
         elif job.phase in (Phase.FETCH_LATER, Phase.FETCHING):
             job.phase = Phase.FETCH_LATER

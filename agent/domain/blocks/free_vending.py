@@ -41,14 +41,14 @@ class FreeVending:
 
     @handles_events(AuthorizationDropped)
     def pause_after_failed_begin(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
-        if not self._site.free_vending:
+        if not self._site.config.free_vending:
             return
         if event.trigger in _SAID_NO:
             self._stopped_evses.add(event.evse)
             return
         self._paused_evses.add(event.evse)
         evse = self._site.evses[event.evse]
-        yield WakeMe(Timer(TimerKind.FREE_VENDING_PAUSE, evse.number), now.t_s + AGAIN_S * self._site.io_s)
+        yield WakeMe(Timer(TimerKind.FREE_VENDING_PAUSE, evse.number), now.t_s + AGAIN_S * self._site.config.io_s)
 
     @handles_timer(TimerKind.FREE_VENDING_PAUSE)
     def end_pause_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -57,10 +57,10 @@ class FreeVending:
 
     @handles_events(SituationChanged)
     def authorize_waiting_vehicles(self, event: SituationChanged, now: Moment) -> Iterator[Yielded]:
-        for evse in self._site.evses.values() if self._site.free_vending else ():
+        for evse in self._site.evses.values() if self._site.config.free_vending else ():
             if event.evse in (STATION, evse.number) and self._is_vehicle_waiting(evse) and not self._is_closed(evse):
                 yield TokenAccepted(evse.number, FREE_TOKEN, Verdict(AuthorizationStatus.ACCEPTED))
 
     def _is_vehicle_waiting(self, evse: EvseRecord) -> bool:
-        here = evse.vehicle_connected and not evse.session_used and evse.state is SessionState.OCCUPIED
+        here = evse.board.vehicle_connected and not evse.board.session_used and evse.state is SessionState.OCCUPIED
         return here and evse.number not in self._stopped_evses | self._paused_evses

@@ -34,7 +34,7 @@ class KeptCables:
     @handles_events(SessionClosed)
     def keep_cable_after_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if event.token is not None and evse.board_known and self._lock.waits_for_driver_card(evse, event):
+        if event.token is not None and evse.board.known and self._lock.waits_for_driver_card(evse, event):
             evse.kept = KeptCable(event.token, event.group)
             yield Persist("kept_cable", str(evse.number), evse.kept.to_record())
 
@@ -65,7 +65,7 @@ class KeptCables:
     @handles_events(BoardOpened)
     def forget_missing_cable(self, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if not evse.cable_plugged:
+        if not evse.board.cable_plugged:
             yield from self._forget_kept_cable(evse)
 
     def _forget_kept_cable(self, evse: EvseRecord) -> Iterator[Yielded]:

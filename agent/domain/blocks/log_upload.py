@@ -63,7 +63,7 @@ class LogUpload:
     def answer_get_log(self, request: GetLogRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         """Accept a newer request in place of the running one, except from a backend that only
         observes."""
-        taken = self._job is not None and reply.link not in (self._job.link, self._site.links[0])
+        taken = self._job is not None and reply.link not in (self._job.link, self._site.config.links[0])
         if taken or not self._site.can_fetch(request.location):
             yield reply("Rejected")
             return
@@ -80,7 +80,7 @@ class LogUpload:
     def _log_file_name(self, request: GetLogRequest, now: Moment) -> str:
         """Return a file name that is unique per station and second, and valid on any file
         system."""
-        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.number)
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in self._site.config.number)
         kind = "security" if request.security else "diagnostics"
         return f"{plain or 'station'}-{kind}-{int(now.utc_s if now.utc_s is not None else now.t_s)}.zip"
 
@@ -122,7 +122,7 @@ class LogUpload:
             yield Persist("poisoned", "log/job", {"why": str(e)})
             yield Persist("log", "job", None)
             return
-        if job.link in self._site.links:
+        if job.link in self._site.config.links:
             self._job = job
             yield WakeMe(Timer(TimerKind.LOG_UPLOAD), now.t_s + 1.0)
         else:

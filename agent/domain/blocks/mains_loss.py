@@ -39,7 +39,7 @@ class MainsLoss:
             yield from self._declare_mains_lost(now)  # no back-up supply, or nothing to lose: no time for a second look
         elif not self._site.dark and not self._is_loss_timed:
             self._is_loss_timed = True
-            yield WakeMe(Timer(TimerKind.MAINS_LOSS), now.t_s + self._site.mains_hold_s * self._site.io_s)
+            yield WakeMe(Timer(TimerKind.MAINS_LOSS), now.t_s + self._site.config.mains_hold_s * self._site.config.io_s)
 
     @handles_timer(TimerKind.MAINS_LOSS)
     def act_on_lasting_loss(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -55,7 +55,7 @@ class MainsLoss:
         self._site.dark, self._is_loss_timed = True, False
         yield WakeMe(Timer(TimerKind.MAINS_LOSS), None)
         if self._had_mains:
-            yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), now.t_s + self._site.backup_s * self._site.io_s)
+            yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), now.t_s + self._site.config.backup_s * self._site.config.io_s)
         yield FaultRaised(STATION, Fault.POWER_LOSS)
 
     def _declare_mains_back(self) -> Iterator[Yielded]:
@@ -64,7 +64,7 @@ class MainsLoss:
         yield WakeMe(Timer(TimerKind.MAINS_LOSS), None)
         yield WakeMe(Timer(TimerKind.BACKUP_SUPPLY), None)
         for evse in self._site.evses.values() if was_dark else ():
-            if Fault.POWER_LOSS not in evse.board_faults:
+            if Fault.POWER_LOSS not in evse.board.faults:
                 yield FaultCleared(evse.number, Fault.POWER_LOSS)
 
     @handles_events(FaultRaised, SessionClosed, AuthorizationDropped)

@@ -74,7 +74,7 @@ class MeterValues:
     def start_session_readings(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         yield from self._arm_samples(evse, now)
-        yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.io_s)
+        yield WakeMe(Timer(TimerKind.LIVE_READING, evse.number), now.t_s + LIVE_S * self._site.config.io_s)
         yield WakeMe(Timer(TimerKind.REGISTER_SNAPSHOT, evse.number), now.t_s + self._snapshot_interval_s(evse))
 
     def _snapshot_interval_s(self, evse: EvseRecord) -> float:
@@ -82,7 +82,7 @@ class MeterValues:
         the plug, a resume relies on the last stored sign of life: it must be fresher than
         ``resume_within_s``."""
         usual_s = float(self._site.settings.int_value("snapshot_interval_s"))
-        return usual_s if evse.counts_plugged else min(usual_s, self._site.resume_within_s / 2)
+        return usual_s if evse.traits.counts_plugged else min(usual_s, self._site.config.resume_within_s / 2)
 
     def _arm_samples(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         for series in _SAMPLES:
@@ -123,7 +123,7 @@ class MeterValues:
         if evse.session is not None:
             if evse.state is SessionState.ACTIVE:
                 yield ReadMeter(evse.number, ReadingPurpose(ReadingKind.LIVE))
-            yield WakeMe(event.timer, now.t_s + LIVE_S * self._site.io_s)
+            yield WakeMe(event.timer, now.t_s + LIVE_S * self._site.config.io_s)
 
     @handles_timer(TimerKind.REGISTER_SNAPSHOT)
     def store_register_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -182,8 +182,8 @@ class MeterValues:
         evse = self._site.evses[event.evse]
         reading = with_offered_limit(evse, event.reading)
         yield from self._check_register_order(evse, reading)
-        if evse.reading is None or reading.energy_wh >= evse.reading.energy_wh:
-            evse.reading = reading
+        if evse.metering.reading is None or reading.energy_wh >= evse.metering.reading.energy_wh:
+            evse.metering.keep_reading(reading)
         kind, only = event.purpose.kind, event.purpose.detail
         if kind in (ReadingKind.ALIGNED, ReadingKind.ALIGNED_END):
             reading = replace(reading, at=Stamp(reading.at.boot, event.purpose.mark_s))
@@ -239,7 +239,7 @@ class MeterValues:
         at = min(now.stamp, stop.at) if stop else now.stamp  # readings that were sent until now came before the end
         samples = (Sample(context, reading, measurands),)
         message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
-        for link in (only,) if only else self._site.links:
+        for link in (only,) if only else self._site.config.links:
             yield Send(link, message, to_sign)
 
     def _keep_for_transaction_end(
@@ -264,4 +264,4 @@ def _is_within_transaction(evse: EvseRecord, reading: Reading) -> bool:
 
 
 def _charging_state(evse: EvseRecord) -> ChargingState:
-    return evse.charging if evse.session is not None else idle_charging_state(evse)
+    return evse.progress.charging if evse.session is not None else idle_charging_state(evse)

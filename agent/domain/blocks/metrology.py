@@ -51,7 +51,7 @@ class Metrology:
         for evse in self._site.evses.values():
             known = event.remembered.get("meter", {}).get(str(evse.number))
             if known:
-                evse.meter.pinned = identity_from_record(known)
+                evse.metering.meter.pinned = identity_from_record(known)
             restore_owed_record(evse, event.remembered.get("owed", {}).get(str(evse.number), {}))
         yield from ()
 
@@ -60,14 +60,14 @@ class Metrology:
     @handles_events(MeterKnown)
     def take_meter_identity(self, event: MeterKnown, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        evse.meter.present = event.identity
+        evse.metering.meter.present = event.identity
         yield from self._judge_meter_identity(evse, event.identity)
         for other in self._site.evses.values():  # it may have been refused as this EVSE's meter
-            if other is not evse and other.meter.present is not None and Fault.METER_UNFIT in other.faults:
-                yield from self._judge_meter_identity(other, other.meter.present)
+            if other is not evse and other.metering.meter.present is not None and Fault.METER_UNFIT in other.faults:
+                yield from self._judge_meter_identity(other, other.metering.meter.present)
 
     def _judge_meter_identity(self, evse: EvseRecord, meter: MeterIdentity) -> Iterator[Yielded]:
-        watch = evse.meter
+        watch = evse.metering.meter
         if why := why_exchange_refused(watch, meter, _has_open_bill(evse)):
             yield from self._refuse_meter(evse, Fault.METER_EXCHANGED, why)
         elif why := why_unfit_for_billing(meter, watch.policy) or self._meter_used_elsewhere(evse, meter):
@@ -82,7 +82,7 @@ class Metrology:
             if (
                 other is not evse
                 and Fault.METER_SILENT not in other.faults
-                and has_same_serial(other.meter.present, meter)
+                and has_same_serial(other.metering.meter.present, meter)
             ):
                 return f"it is the meter of EVSE {other.number}, reached by another address: each EVSE needs its own"
         return ""
@@ -94,12 +94,12 @@ class Metrology:
 
     def _note_trouble_once(self, evse: EvseRecord, why: str) -> Iterator[Yielded]:
         """Log the reason once while it lasts; numbers in it may change."""
-        if not evse.meter.trouble:
+        if not evse.metering.meter.trouble:
             yield LogNote(evse.number, why)
-        evse.meter.trouble = why
+        evse.metering.meter.trouble = why
 
     def _pin_meter(self, evse: EvseRecord, meter: MeterIdentity) -> Iterator[Yielded]:
-        watch = evse.meter
+        watch = evse.metering.meter
         watch.trouble = ""
         if Fault.METER_UNFIT in evse.faults:
             yield FaultCleared(evse.number, Fault.METER_UNFIT)
@@ -121,11 +121,11 @@ class Metrology:
             yield MeterFailed(evse.number, event.purpose)
             return
         _begin_from_the_bill(evse)
-        most_w = evse.max_a * evse.phases * MOST_V
-        if why := why_reading_untrue(evse.meter, reading, most_w) or self._not_counting(evse, reading):
+        most_w = evse.config.max_a * evse.config.phases * MOST_V
+        if why := why_reading_untrue(evse.metering.meter, reading, most_w) or self._not_counting(evse, reading):
             yield from self._refuse_reading(evse, event, why)
-            if evse.meter.refused >= NONSENSE and not _has_open_bill(evse):
-                evse.meter.accept_reading(
+            if evse.metering.meter.refused >= NONSENSE and not _has_open_bill(evse):
+                evse.metering.meter.accept_reading(
                     reading
                 )  # no bill depends on it: what the meter reports from now on is the new base
         else:
@@ -135,14 +135,14 @@ class Metrology:
     def _not_counting(self, evse: EvseRecord, reading: Reading) -> str:
         """Return why the register does not count: it stands while power flows. The integral goes on
         while readings are refused."""
-        if not evse.meter.policy.checks_plausibility:
+        if not evse.metering.meter.policy.checks_plausibility:
             return ""
-        integrate_power(evse.meter, reading)
-        return why_register_frozen(evse.meter, reading)
+        integrate_power(evse.metering.meter, reading)
+        return why_register_frozen(evse.metering.meter, reading)
 
     def _refuse_reading(self, evse: EvseRecord, event: RawMeterReading, why: str) -> Iterator[Yielded]:
         """Refuse a reading. One is dropped; several in a row are a fault."""
-        watch = evse.meter
+        watch = evse.metering.meter
         watch.refused += 1
         yield from self._note_trouble_once(evse, why)
         yield MeterFailed(evse.number, event.purpose)
@@ -150,7 +150,7 @@ class Metrology:
             yield FaultRaised(evse.number, Fault.METER_IMPLAUSIBLE)
 
     def _believe_reading(self, evse: EvseRecord, reading: Reading) -> Iterator[Yielded]:
-        watch = evse.meter
+        watch = evse.metering.meter
         watch.base, watch.refused, watch.trouble = reading, 0, ""
         apart = power_disagrees(watch, reading) if watch.policy.checks_plausibility else None
         if apart:
@@ -163,8 +163,8 @@ def _begin_from_the_bill(evse: EvseRecord) -> None:
     """Take the open bill as the base after a restart: the register must not be below it."""
     placed = evse.tx if evse.tx is not None and evse.tx.placed else None  # before that it has no register
     running = evse.session or placed
-    if evse.meter.base is None and running is not None:
-        evse.meter.base = Reading(running.started, running.last_wh)
+    if evse.metering.meter.base is None and running is not None:
+        evse.metering.meter.base = Reading(running.started, running.last_wh)
 
 
 def _has_open_bill(evse: EvseRecord) -> bool:

@@ -97,7 +97,7 @@ class OutletSelection:
         card."""
         waiting = self._question
         if waiting is None:
-            until_s = now.t_s + CHOICE_S * self._site.io_s
+            until_s = now.t_s + CHOICE_S * self._site.config.io_s
             numbers = tuple(e.number for e in plugged)
             waiting = self._question = OutletQuestion(card, numbers, otherwise.number, until_s, "choose_outlet")
             yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
@@ -110,7 +110,7 @@ class OutletSelection:
     ) -> Iterator[Yielded]:
         """Ask the driver of a bank card. ``OutletMeant`` comes back. Not while another card is
         being asked about (``is_asking``)."""
-        until_s = now.t_s + PAYER_S * self._site.io_s
+        until_s = now.t_s + PAYER_S * self._site.config.io_s
         self._question = OutletQuestion(payment, tuple(e.number for e in among), STATION, until_s, why)
         yield WakeMe(Timer(TimerKind.OUTLET_CHOICE), until_s)
         yield NoticeShown(self._question.among, why, until_s)
@@ -131,7 +131,7 @@ class OutletSelection:
             if number in self._question.among:
                 yield from self._finish_question(number)
             return
-        self._last_choice = (number, now.t_s + CHOICE_S * self._site.io_s)
+        self._last_choice = (number, now.t_s + CHOICE_S * self._site.config.io_s)
         yield OutletChosen(number)
 
     @handles_events(VehicleConnected)

@@ -39,7 +39,7 @@ class OverCurrent:
         """Clear the fault when the vehicle leaves, unless the board reports it as well."""
         evse = self._site.evses[event.evse]
         self._since_s.pop(evse.number, None)
-        if not evse.vehicle_connected and Fault.OVER_CURRENT in evse.faults - evse.board_faults:
+        if not evse.board.vehicle_connected and Fault.OVER_CURRENT in evse.faults - evse.board.faults:
             yield FaultCleared(evse.number, Fault.OVER_CURRENT)
 
 
@@ -47,7 +47,7 @@ def _offered_a(evse: EvseRecord) -> float | None:
     """Return what the vehicle is offered; None while it is offered nothing. A board that has
     lowered its offer because of heat reports it. With direct current the charger is the source: it
     cannot give more than it gives."""
-    if not (evse.release and evse.contactor_closed) or evse.paused_by_limit or evse.dc:
+    if not (evse.release_order.given and evse.board.contactor_closed) or evse.paused_by_limit or evse.config.dc:
         return None
     wanted_a = evse.charging_limit.current_a or 0.0
-    return min(wanted_a, evse.offered_a) if evse.offered_a else wanted_a
+    return min(wanted_a, evse.board.offered_a) if evse.board.offered_a else wanted_a

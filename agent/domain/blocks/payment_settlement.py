@@ -102,7 +102,7 @@ class PaymentSettlement:
     def begin_paid_session(self, event: SessionOpened, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         session = evse.session
-        evse.bill = None
+        evse.pricing.bill = None
         p = self._journal.payment_of_token(session.token) if session else None
         if session is None or p is None:
             return
@@ -148,7 +148,7 @@ class PaymentSettlement:
         assert p.tariff is not None
         assert p.usage is not None
         cents = min(p.tariff.total_cents(p.usage), p.held_cents)
-        evse.bill = DriverBill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
+        evse.pricing.bill = DriverBill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
         if evse.state is not SessionState.ACTIVE:
             return
         if _age_s(p, now) >= self._journal.terms.hold_s:
@@ -191,7 +191,7 @@ class PaymentSettlement:
         parts = cap_bill_parts(p.tariff.parts_in_cents(p.usage), p.cents)
         receipt = self._receipt_address(p)
         bill = DriverBill(p.session, p.cents, p.held_cents, p.tariff.currency, receipt, True, p.tariff, parts)
-        self._site.evses[event.evse].bill = bill
+        self._site.evses[event.evse].pricing.bill = bill
 
     def _charge_payment(
         self, p: Payment, end_wh: int | None, at: Stamp, now: Moment, why: str = ""

@@ -121,7 +121,7 @@ class RemoteControl:
             return "UnknownConnector"
         if not evse.can_unlock_plug:
             return "NotSupported"
-        if evse.number in self._unlocking or not evse.board_known:
+        if evse.number in self._unlocking or not evse.board.known:
             return "UnlockFailed"
         if (evse.session is not None or evse.state is SessionState.BEGINNING) and not request.stop_first:
             return "OngoingAuthorizedTransaction"
@@ -186,7 +186,7 @@ class RemoteControl:
         if not self._has_running_session():
             yield from self._restart_station()
             return
-        yield WakeMe(Timer(TimerKind.STATION_RESET), now.t_s + max(RESET_PATIENCE_S, 10 * self._site.io_s))
+        yield WakeMe(Timer(TimerKind.STATION_RESET), now.t_s + max(RESET_PATIENCE_S, 10 * self._site.config.io_s))
         for evse in self._site.evses.values():
             yield StopWanted(evse.number, *_RESET, note="hard" if request.hard else "soft")
 
@@ -239,8 +239,8 @@ class RemoteControl:
             return
         numbers = list(self._site.evses) if not number else [number]
         if request.what is MessageTrigger.SIGN:
-            yield reply("Accepted" if reply.link == self._site.links[0] else "Rejected")
-            if reply.link == self._site.links[0]:
+            yield reply("Accepted" if reply.link == self._site.config.links[0] else "Rejected")
+            if reply.link == self._site.config.links[0]:
                 yield SigningWanted()
             return
         if request.what is MessageTrigger.TRANSACTION:
@@ -254,7 +254,7 @@ class RemoteControl:
                 yield from self._status.resend_status(reply.link, number, now)
             else:
                 # an observing backend gets the values alone, on its own link
-                alone = "" if reply.link == self._site.links[0] else reply.link
+                alone = "" if reply.link == self._site.config.links[0] else reply.link
                 kind = ReadingKind.TRIGGERED_OUTSIDE if request.loose else ReadingKind.TRIGGERED
                 for n in numbers:
                     yield ReadMeter(n, ReadingPurpose(kind, detail=alone))

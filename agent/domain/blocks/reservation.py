@@ -107,7 +107,7 @@ class Reservations:
         service = self._site.service_state(evse)
         if service is ServiceState.FAULTED:
             return "Faulted"
-        if service is ServiceState.UNAVAILABLE or not evse.board_known:
+        if service is ServiceState.UNAVAILABLE or not evse.board.known:
             return "Unavailable"
         return "Accepted" if evse.is_vacant and claim_reservation(self._site, evse, None) == "" else "Occupied"
 
@@ -184,7 +184,7 @@ class Reservations:
         )
 
     def _report_reservation_ended(self, reservation: Reservation, expired: bool) -> Iterator[Yielded]:
-        if reservation.link_name in self._site.links:
+        if reservation.link_name in self._site.config.links:
             yield Send(reservation.link_name, ReservationEnded(reservation.id, expired))
 
 

@@ -47,7 +47,7 @@ class SecurityEventsBlock:
             except UnreadableRecord as e:
                 yield Persist("poisoned", f"security/{key}", {"why": str(e)})
                 yield Persist("security", key, None)
-        reason = self._site.boot_reason
+        reason = self._site.config.boot_reason
         kind = SecurityEvent.RESET_OR_REBOOT if reason in _ORDERED else SecurityEvent.STARTUP
         yield SecurityNoticed(kind, reason)
 
@@ -62,8 +62,8 @@ class SecurityEventsBlock:
         noted = Noted(event.kind.value, now.stamp, event.info, event.link)
         log.records.append(noted)
         yield Persist("security", str(log.number), dump_record(noted))
-        for link in (event.link,) if event.link else self._site.links:
-            if link in self._site.links:
+        for link in (event.link,) if event.link else self._site.config.links:
+            if link in self._site.config.links:
                 yield Send(link, SecurityHappened(event.kind.value, now.stamp, event.info))
 
     @handles_events(LinkChanged)

@@ -59,9 +59,12 @@ class SessionCosts:
     def _price_check_for(self, name: str) -> Callable[[Value], bool]:
         """Return a check of a price setting. Where the backend's default price is the ad-hoc price,
         it must be a lawful one."""
-        return lambda value: all(
-            e.offer is None or e.offer.allows_backend_price(name, value) for e in self._site.evses.values()
-        )
+
+        def is_lawful(value: Value) -> bool:
+            offers = (e.config.offer for e in self._site.evses.values())
+            return all(offer is None or offer.allows_backend_price(name, value) for offer in offers)
+
+        return is_lawful
 
     # --- costs and messages of the backend -----------------------------------------------------------------------
 
@@ -84,20 +87,21 @@ class SessionCosts:
         """Return the EVSE where this session's driver would read the cost. Only the backend that
         authorizes may set it, and only for the latest session of an EVSE: no driver sees what
         another one has paid."""
-        if not self._site.settings.bool_value("cost_display") or link != self._site.links[0] or not session:
+        if not self._site.settings.bool_value("cost_display") or link != self._site.config.links[0] or not session:
             return None
-        evse = next((e for e in self._site.evses.values() if e.account and e.account.session == session), None)
-        if evse is None or evse.account is None or evse.account.unplugged_s is None:
+        known = ((e, e.pricing.account) for e in self._site.evses.values() if e.pricing.account)
+        evse, account = next((pair for pair in known if pair[1].session == session), (None, None))
+        if evse is None or account is None or account.unplugged_s is None:
             return evse
-        late_s = now.t_s - evse.account.unplugged_s
-        return evse if late_s <= LATE_S * self._site.io_s and evse.authorization is None else None
+        late_s = now.t_s - account.unplugged_s
+        return evse if late_s <= LATE_S * self._site.config.io_s and evse.authorization is None else None
 
     def _may_replace_cost(self, evse: EvseRecord, cost: Cost) -> bool:
-        known = evse.account.cost if evse.account else None
+        known = evse.pricing.account.cost if evse.pricing.account else None
         return cost.final or known is None or not known.final
 
     def _apply_cost(self, evse: EvseRecord, cost: Cost, now: Moment) -> Iterator[Yielded]:
-        account = evse.account
+        account = evse.pricing.account
         assert account is not None
         account.cost = replace(
             cost, triggers=drop_reached_triggers(evse, cost.triggers, now) if cost.triggers else None
@@ -111,7 +115,7 @@ class SessionCosts:
 
     @answers_requests(DriverMessageRequest)
     def answer_driver_message(self, request: DriverMessageRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
-        if not self._site.settings.bool_value("cost_display") or reply.link != self._site.links[0]:
+        if not self._site.settings.bool_value("cost_display") or reply.link != self._site.config.links[0]:
             yield reply("Rejected")
             return
         yield from self._show_driver_message(request.token, request.texts)
@@ -119,7 +123,7 @@ class SessionCosts:
 
     @handles_events(DriverMessageReceived)
     def apply_received_message(self, event: DriverMessageReceived, now: Moment) -> Iterator[Yielded]:
-        if not self._site.settings.bool_value("cost_display") or event.link != self._site.links[0]:
+        if not self._site.settings.bool_value("cost_display") or event.link != self._site.config.links[0]:
             return
         if event.token is not None:
             yield from self._show_driver_message(event.token, event.texts)
@@ -141,7 +145,7 @@ class SessionCosts:
                 yield SituationChanged(evse.number)
 
     def _keep_driver_message(self, evse: EvseRecord, texts: tuple[MessageContent, ...]) -> Iterator[Yielded]:
-        account = evse.account
+        account = evse.pricing.account
         if account is not None and account.message != texts:
             account.message = texts
             yield from account.persist_while_plugged()
@@ -151,7 +155,7 @@ class SessionCosts:
         """Return the price message for the driver who is here."""
         if evse.authorization is not None:
             return self._driver_messages.get(evse.authorization.token.value.casefold(), ())
-        return evse.account.message if evse.account is not None else ()
+        return evse.pricing.account.message if evse.pricing.account is not None else ()
 
     # --- begin and end of a session ------------------------------------------------------------------------------
 
@@ -162,14 +166,15 @@ class SessionCosts:
         if session is None or not self._site.settings.bool_value("cost_display"):
             return
         self._open_sessions[evse.number] = session
-        if evse.account is not None and evse.account.session == session.id:
+        account = evse.pricing.account
+        if account is not None and account.session == session.id:
             return  # the session goes on after a restart
-        if evse.account is not None and evse.account.unplugged_s is None:  # charges again without unplugging
+        if account is not None and account.unplugged_s is None:  # charges again without unplugging
             yield from self._end_account(evse, now)
         message = self._driver_messages.pop(session.token.value.casefold(), ())
         own = self._offline_cost(session.start_wh, now) if session.offline else None
-        evse.account = DriverCost(session.id, evse.number, session.start_wh, message, own)
-        yield from evse.account.persist_while_plugged()
+        evse.pricing.account = DriverCost(session.id, evse.number, session.start_wh, message, own)
+        yield from evse.pricing.account.persist_while_plugged()
 
     def _offline_cost(self, start_wh: int, now: Moment) -> Cost | None:
         """Return the cost of a session that begins offline, by the prices that are agreed for
@@ -183,35 +188,35 @@ class SessionCosts:
     @handles_events(SessionClosed)
     def close_session_account(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if evse.account is None or evse.account.session != event.session:
+        if evse.pricing.account is None or evse.pricing.account.session != event.session:
             return
         session = self._open_sessions.pop(evse.number, None)
         billed_wh = event.end_wh
         if billed_wh is None:
-            billed_wh = evse.reading.energy_wh if evse.reading else 0
-        register_wh = max(evse.account.start_wh, billed_wh)
-        evse.account.energy_wh = register_wh - evse.account.start_wh
-        evse.account.session_over = True
-        evse.account.reported = session is None or session.reported or evse.account.energy_wh > 0
-        cost = evse.account.cost
+            billed_wh = evse.metering.reading.energy_wh if evse.metering.reading else 0
+        register_wh = max(evse.pricing.account.start_wh, billed_wh)
+        evse.pricing.account.energy_wh = register_wh - evse.pricing.account.start_wh
+        evse.pricing.account.session_over = True
+        evse.pricing.account.reported = session is None or session.reported or evse.pricing.account.energy_wh > 0
+        cost = evse.pricing.account.cost
         if cost is not None and not (cost.idle or cost.final):  # no more energy, no more charging time
             total_micro = cost.cost_at_register(register_wh, now.utc_s)
-            evse.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
-        if evse.vehicle_connected and evse.board_known:
-            yield from evse.account.persist_while_plugged()
+            evse.pricing.account.cost = replace(cost, total_micro=total_micro, price=None, next=None)
+        if evse.board.vehicle_connected and evse.board.known:
+            yield from evse.pricing.account.persist_while_plugged()
         else:
             yield from self._end_account(evse, now)
 
     @handles_events(VehicleLeft, CableRemoved, BoardOpened, TransactionClosed)
     def end_account_of_left_vehicle(self, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if evse.account is not None and evse.account.session_over and not evse.vehicle_connected:
+        if evse.pricing.account is not None and evse.pricing.account.session_over and not evse.board.vehicle_connected:
             yield from self._end_account(evse, now)
 
     def _end_account(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """End the account, once and as durable as a bill. The cost of the place ends here, but not
         before its transaction, which may outlast its session (decision 9)."""
-        account = evse.account
+        account = evse.pricing.account
         if account is None or account.unplugged_s is not None:
             return
         if evse.tx is not None and evse.tx.id == account.session:
@@ -220,7 +225,7 @@ class SessionCosts:
         account.unplugged_s = now.t_s
         yield Persist("account", account.session, None)
         if account.reported and self._site.settings.bool_value("idle_fee_after_stop"):
-            for link in self._site.links:
+            for link in self._site.config.links:
                 yield Send(link, ConnectorUnplugged(account.session, evse.number, now.stamp))
 
     @handles_events(Started)
@@ -230,10 +235,10 @@ class SessionCosts:
         for key, record in event.remembered.get("account", {}).items():
             account = _account_from_record(key, record)
             evse = self._site.evses.get(account.evse) if account else None
-            if evse is None or account is None or evse.account is not None:
+            if evse is None or account is None or evse.pricing.account is not None:
                 yield Persist("account", key, None)
                 continue
-            evse.account = account
+            evse.pricing.account = account
             if evse.session is not None and not account.session_over:
                 self._open_sessions[evse.number] = evse.session
             yield from self._arm_price_timers(evse, now)
@@ -243,12 +248,12 @@ class SessionCosts:
     # --- changes of price ----------------------------------------------------------------------------------------
 
     def _arm_price_timers(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        cost = evse.account.cost if evse.account else None
+        cost = evse.pricing.account.cost if evse.pricing.account else None
         turn = cost.next.at_utc_s if cost and cost.next and not cost.final else None
         yield WakeMe(Timer(TimerKind.PRICE_CHANGE, evse.number), stamp_time_of_utc(turn, now))
         runs = cost is not None and cost.idle and not cost.final
         yield WakeMe(
-            Timer(TimerKind.COST_REFRESH, evse.number), now.t_s + REFRESH_S * self._site.io_s if runs else None
+            Timer(TimerKind.COST_REFRESH, evse.number), now.t_s + REFRESH_S * self._site.config.io_s if runs else None
         )
 
     @handles_events(ClockTrusted)
@@ -259,11 +264,12 @@ class SessionCosts:
     @handles_timer(TimerKind.PRICE_CHANGE, TimerKind.COST_REFRESH)
     def change_price_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.timer.evse]
-        account, cost = evse.account, evse.account.cost if evse.account else None
+        account, cost = evse.pricing.account, evse.pricing.account.cost if evse.pricing.account else None
         if account is None or cost is None or account.unplugged_s is not None:
             return
         if event.timer.kind is TimerKind.PRICE_CHANGE and cost.next:
-            account.cost = cost.with_next_prices(evse.reading.energy_wh if evse.reading else cost.meter_wh or 0)
+            reading = evse.metering.reading
+            account.cost = cost.with_next_prices(reading.energy_wh if reading else cost.meter_wh or 0)
             yield from account.persist_while_plugged()
         yield from self._arm_price_timers(evse, now)
         yield SituationChanged(evse.number)

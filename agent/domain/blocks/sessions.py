@@ -99,7 +99,7 @@ class Sessions:
         restart."""
         self._site.stop_requested = True
         for evse in self._site.evses.values():
-            if evse.release:
+            if evse.release_order.given:
                 yield from set_release(self._site, evse, False)
             if evse.session is not None:
                 mark_session_alive(evse, now)
@@ -110,7 +110,7 @@ class Sessions:
         """Stop a running session whose token the backend refuses (OCPP 1.6,
         StartTransaction.conf)."""
         evse = next((e for e in self._site.evses.values() if e.open_transaction_id == event.session), None)
-        if event.link != self._site.links[0]:
+        if event.link != self._site.config.links[0]:
             return  # one backend authorizes; one that only observes does not decide
         if evse is None or event.verdict is None or event.verdict.is_accepted:
             return

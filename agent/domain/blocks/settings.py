@@ -63,11 +63,11 @@ class SettingsBlock:
             value = parse_value(variable, text)
         except WrongValue:
             return "Rejected"
-        if variable.name == "language" and value not in ("", *self._site.languages):
+        if variable.name == "language" and value not in ("", *self._site.config.languages):
             return "Rejected"
         if variable.name == "time_offset_next_at" and value and parse_utc_seconds(str(value)) is None:
             return "Rejected"
-        sensed = any(e.bay_sensor for e in self._site.evses.values())
+        sensed = any(e.config.bay_sensor for e in self._site.evses.values())
         if isinstance(value, tuple) and TxPoint.BAY in value and not sensed:
             return "Rejected"
         check = self._value_checks.get(variable.name)

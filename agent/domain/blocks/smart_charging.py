@@ -211,7 +211,7 @@ class SmartCharging:
         )
         meant = [e for e in self._site.evses.values() if request.evse in (STATION, e.number)]
         data = {"start_utc_s": start_s, "duration_s": covered_s, "unit": unit, "spans": spans}
-        data["dc"] = all(e.dc for e in meant)
+        data["dc"] = all(e.config.dc for e in meant)
         yield reply("Accepted", data)
 
     # --- sessions ----------------------------------------------------------------------------------------------

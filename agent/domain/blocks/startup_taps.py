@@ -26,13 +26,13 @@ class StartupTaps:
 
     @handles_events(Started)
     def start_waiting_time(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        self._waits_until_s = now.t_s + OPENING_S * self._site.io_s
+        self._waits_until_s = now.t_s + OPENING_S * self._site.config.io_s
         return iter(())
 
     def is_early(self, card: CardPresented, now: Moment) -> bool:
         """True while a board that has not reported yet may decide what this card is for."""
         meant = [e for e in self._site.evses.values() if card.evse in (STATION, e.number)]
-        opening = any(not e.board_known and self._site.is_in_order(e) for e in meant)
+        opening = any(not e.board.known and self._site.is_in_order(e) for e in meant)
         return opening and now.t_s < self._waits_until_s and not self._site.stopping
 
     def keep_early_card(self, card: CardPresented) -> Iterator[Yielded]:

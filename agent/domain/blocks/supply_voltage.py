@@ -29,8 +29,8 @@ class SupplyVoltage:
     @handles_events(MeterRead)
     def check_grid_voltage(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        volts = event.reading.voltage_v[: evse.phases]
-        if evse.dc or not volts:
+        volts = event.reading.voltage_v[: evse.config.phases]
+        if evse.config.dc or not volts:
             return
         seen = _voltage_faults(volts)
         for fault in (Fault.UNDER_VOLTAGE, Fault.OVER_VOLTAGE):
@@ -47,7 +47,7 @@ class SupplyVoltage:
             self._raised ^= {key}
             if fault in seen:
                 yield FaultRaised(evse.number, fault)
-            elif fault not in evse.board_faults:
+            elif fault not in evse.board.faults:
                 yield FaultCleared(evse.number, fault)
 
 

@@ -76,7 +76,7 @@ class Transactions:
             forget_transaction_begin(evse)
             trigger = reached_start_point(self._site, evse)
             if trigger and may_open_transaction(self._site, evse):
-                evse.reading = event.reading
+                evse.metering.keep_reading(event.reading)
                 to_sign = bill_of_reading(self._site, evse, event.reading, "sign_samples", "B", now)
                 yield from open_transaction(self._site, evse, trigger, now, event.reading, to_sign)
         elif evse.tx is not None and evse.session is None and evse.tx.placed:
@@ -100,7 +100,7 @@ class Transactions:
         if tx is None:
             yield from self._read_begin_register(evse)
         elif evse.session is None and tx.placed:
-            tx.plugged_at, tx.alive_at = evse.plugged_at, now.stamp
+            tx.plugged_at, tx.alive_at = evse.board.plugged_at, now.stamp
             yield persist_transaction(tx)
             yield from report_open_transaction(self._site, evse, tx, now, TriggerReason.CABLE_PLUGGED_IN)
 
@@ -108,7 +108,7 @@ class Transactions:
     def open_for_replaced_vehicle(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
         """Begin a transaction for a vehicle that came while the session was being ended."""
         evse = self._site.evses[event.evse]
-        if evse.vehicle_replaced and evse.vehicle_connected:
+        if evse.progress.vehicle_replaced and evse.board.vehicle_connected:
             yield from self._read_begin_register(evse)
 
     @handles_events(TokenAccepted)
@@ -195,7 +195,7 @@ class Transactions:
     @handles_events(BayChanged)
     def follow_bay_sensor(self, event: BayChanged, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
-        if not evse.bay_sensor:
+        if not evse.config.bay_sensor:
             return
         if event.occupied:
             yield from self._read_begin_register(evse)
@@ -212,7 +212,7 @@ class Transactions:
         if tx.stop is not None:
             return outlasts_authorization(self._site, evse)
         counts = TxPoint.BAY in self._site.tx_start_points() | self._site.tx_stop_points()
-        return evse.authorization is not None or evse.vehicle_connected or (evse.bay_counts_occupied and counts)
+        return evse.authorization is not None or evse.board.vehicle_connected or (evse.bay_counts_occupied and counts)
 
     @handles_events(TransactionAbandoned)
     def abandon_transaction(self, event: TransactionAbandoned, now: Moment) -> Iterator[Yielded]:
@@ -270,7 +270,7 @@ class Transactions:
     ) -> tuple[StopReason, TriggerReason] | None:
         if tx.token is not None and tx.stop is None and evse.authorization is None:
             return _LOST  # the authorization did not outlive the agent
-        if tx.plugged_at is not None and not evse.vehicle_connected:
+        if tx.plugged_at is not None and not evse.board.vehicle_connected:
             return (
                 None
                 if self._has_reason_to_go_on(evse, tx) and TxPoint.EV_CONNECTED not in self._site.tx_stop_points()
@@ -292,7 +292,7 @@ class Transactions:
 
     def _arm_alive_timer(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Keep the last sign of life fresh: it is the proof where the board does not count."""
-        wake_s = None if evse.counts_plugged else now.t_s + self._site.resume_within_s / 2
+        wake_s = None if evse.traits.counts_plugged else now.t_s + self._site.config.resume_within_s / 2
         yield WakeMe(Timer(TimerKind.TRANSACTION_ALIVE, evse.number), wake_s)
 
     @handles_timer(TimerKind.TRANSACTION_ALIVE)
@@ -300,7 +300,7 @@ class Transactions:
         evse = self._site.evses[event.timer.evse]
         if evse.tx is None or evse.session is not None:
             return
-        if not evse.board_known:
+        if not evse.board.known:
             yield from close_transaction(self._site, evse, evse.tx, now, *_LOST)
             return
         self._note_alive(evse, now)
@@ -308,7 +308,7 @@ class Transactions:
         yield from self._arm_alive_timer(evse, now)
 
     def _note_alive(self, evse: EvseRecord, now: Moment) -> None:
-        if evse.tx is not None and evse.board_known and Fault.BOARD_SILENT not in evse.faults:
+        if evse.tx is not None and evse.board.known and Fault.BOARD_SILENT not in evse.faults:
             evse.tx.alive_at = now.stamp
 
     @handles_events(StopRequested)

@@ -28,12 +28,12 @@ class UnreleasedCurrent:
     def detect_unreleased_current(self, event: MeterRead, now: Moment) -> Iterator[Yielded]:
         evse = self._site.evses[event.evse]
         why = describe_flow(event.reading)
-        if not why or evse.release or not evse.board_known or Fault.BOARD_SILENT in evse.faults:
+        if not why or evse.release_order.given or not evse.board.known or Fault.BOARD_SILENT in evse.faults:
             self._since_s.pop(evse.number, None)
             return
         at_s = event.reading.at.t_s
         since_s = self._since_s.setdefault(evse.number, at_s)
-        if at_s - since_s >= LASTS_S * max(1.0, self._site.io_s) and Fault.CONTACTOR_WELDED not in evse.faults:
+        if at_s - since_s >= LASTS_S * max(1.0, self._site.config.io_s) and Fault.CONTACTOR_WELDED not in evse.faults:
             yield LogNote(
                 evse.number, f"{why} though nothing is released: its contactor does not open, or something else "
                 "releases it (its release mode, an input); switch it off and check it", "board"

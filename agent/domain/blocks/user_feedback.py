@@ -58,4 +58,5 @@ class UserFeedback:
 
 
 def _is_driver_present(evse: EvseRecord) -> bool:
-    return evse.vehicle_connected or evse.cable_plugged or evse.authorization is not None or evse.session is not None
+    plugged = evse.board.vehicle_connected or evse.board.cable_plugged
+    return plugged or evse.authorization is not None or evse.session is not None

@@ -61,7 +61,7 @@ class Code:
 
 class WebPayments:
     def __init__(self, site: StationState) -> None:
-        self._site, self._payment_plan = site, site.web_payment
+        self._site, self._payment_plan = site, site.config.web_payment
 
     def value_checks(self) -> ValueChecks:
         checks: ValueChecks = {"receipt_url": self._is_valid_receipt_url}
@@ -87,14 +87,14 @@ class WebPayments:
 
     def current_code(self, evse: EvseRecord, now: Moment) -> Code:
         site, settings = self._site, self._site.settings
-        if site.free_vending or (self._payment_plan.plugged and not evse.vehicle_connected):
+        if site.config.free_vending or (self._payment_plan.plugged and not evse.board.vehicle_connected):
             return Code()
         number = self._settings_number(evse)
         known = number <= OUTLETS_MOST  # an EVSE above has no settings of its own
         dynamic = self._payment_plan.dynamic and known and settings.bool_value(f"web{number}_enabled")
         keyed = evse.number <= OUTLETS_MOST
         own = settings.text_value(f"qr{evse.number}_url") if keyed else self._payment_plan.fixed.get(evse.number)
-        fixed = own or site.qr_url
+        fixed = own or site.config.qr_url
         if not dynamic and not fixed:
             return Code()
         if not site.backend_online:
@@ -167,7 +167,7 @@ class WebPayments:
         self, request: WebPaymentStartedRequest, reply: Replier, now: Moment
     ) -> Iterator[Yielded]:
         evse = self._site.evses.get(request.evse)
-        if reply.link != self._site.links[0]:  # another backend only observes: it keeps no driver away
+        if reply.link != self._site.config.links[0]:  # another backend only observes: it keeps no driver away
             yield reply("Rejected", {"reason": "notAllowed"})
         elif evse is None:
             yield reply("Rejected", {"reason": "invalidConnectorId"})
@@ -190,7 +190,7 @@ class WebPayments:
         self, request: WebPaymentFailedRequest, reply: Replier, now: Moment
     ) -> Iterator[Yielded]:
         evse = self._site.evses.get(request.evse)
-        if evse is None or reply.link != self._site.links[0]:
+        if evse is None or reply.link != self._site.config.links[0]:
             reason = "invalidConnectorId" if evse is None else "notAllowed"
             yield reply("Rejected", {"reason": reason})
             return
@@ -212,9 +212,8 @@ class WebPayments:
     def _arm_countdown(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         """Wake once a second for the countdown on the screen."""
         if evse.payer_until_s is not None:
-            yield WakeMe(
-                Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), min(evse.payer_until_s, now.t_s + self._site.io_s)
-            )
+            again_s = min(evse.payer_until_s, now.t_s + self._site.config.io_s)
+            yield WakeMe(Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), again_s)
             yield SituationChanged(evse.number)
 
 

@@ -30,12 +30,10 @@ class WebPaymentEstimate:
         """Start the estimate. Minutes before a restart are unknown: then only energy and fees that
         are due once can be estimated."""
         evse = self._site.evses[event.evse]
-        evse.reckoned = None
+        evse.pricing.estimate = None
         self._usages.pop(event.evse, None)
-        session = evse.session
-        tariff = (
-            evse.offer.tariff_for_new_driver(self._site.settings) if session and session.web and evse.offer else None
-        )
+        session, offer = evse.session, evse.config.offer
+        tariff = offer.tariff_for_new_driver(self._site.settings) if session and session.web and offer else None
         if session is None or tariff is None or (tariff.windows and now.utc_s is None):
             return
         if event.trigger == TriggerReason.TX_RESUMED and (tariff.windows or tariff.minute or tariff.occupancy):
@@ -72,7 +70,7 @@ class WebPaymentEstimate:
     def _show_estimate(self, evse: EvseRecord, session: str, final: bool = False) -> Iterator[Yielded]:
         tariff, usage = self._usages[evse.number]
         parts = tariff.parts_in_cents(usage) if final else ()
-        evse.reckoned = DriverBill(
+        evse.pricing.estimate = DriverBill(
             session,
             tariff.total_cents(usage),
             0,
@@ -99,6 +97,6 @@ def clock_s(now: Moment) -> float:
 def counts_as_charging(evse: EvseRecord) -> bool | None:
     """Return True for charging, False for idle, None for neither: what the station itself withholds
     costs no time."""
-    if evse.charging is ChargingState.CHARGING:
+    if evse.progress.charging is ChargingState.CHARGING:
         return True
-    return False if evse.charging is ChargingState.SUSPENDED_EV and evse.vehicle_connected else None
+    return False if evse.progress.charging is ChargingState.SUSPENDED_EV and evse.board.vehicle_connected else None

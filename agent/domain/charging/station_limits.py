@@ -77,22 +77,27 @@ class StationLimits:
         """Return the station's feed and the maximum that a backend has set: amperes are per phase,
         watts for all phases. An EVSE loads ``drawn_phases`` where these are more than it is to use."""
         phases = {e.number: max(e.used_phases, drawn_phases.get(e.number, 0)) for e in running}
-        station = bound_of_station(self.profile_table(now), max((e.phases for e in running), default=3), _axis_s(now))
-        per_phase_a = [] if self._site.feed_a is None else [self._site.feed_a]
+        most_phases = max((e.config.phases for e in running), default=3)
+        station = bound_of_station(self.profile_table(now), most_phases, _axis_s(now))
+        efficiency = {e.number: e.config.efficiency for e in running}
+        per_phase_a = [] if self._site.config.feed_a is None else [self._site.config.feed_a]
         if station is not None and station.unit is Unit.A:
             per_phase_a.append(station.limit)
         out = [
             Budget(
                 min(per_phase_a),
-                {e.number: 1 / e.efficiency for e in running if phase in e.feed_phases_loaded_by(phases[e.number])},
+                {
+                    e.number: 1 / efficiency[e.number]
+                    for e in running
+                    if phase in e.feed_phases_loaded_by(phases[e.number])
+                },
             )
             for phase in FEED
             if per_phase_a
         ]
         if station is not None and station.unit is Unit.W:
-            out.append(
-                Budget(station.limit, {e.number: e.nominal_v * phases[e.number] / e.efficiency for e in running})
-            )
+            volts = {e.number: e.config.nominal_v * phases[e.number] for e in running}
+            out.append(Budget(station.limit, {number: volts[number] / efficiency[number] for number in volts}))
         return out
 
     def forget_limit(self, evse: EvseRecord) -> None:
@@ -132,7 +137,7 @@ class StationLimits:
         draw anyway: vehicles take a moment to follow, whatever is reported in between. A phase more
         is a raise too, a phase less leaves room only when the vehicle has followed. Return when to
         look again."""
-        until_s = now.t_s + max(YIELD_S, 2 * self._site.io_s)
+        until_s = now.t_s + max(YIELD_S, 2 * self._site.config.io_s)
         had_a = {e.number: _phase_currents(e.allowed_a or 0.0, had_phases[e.number]) for e in running}
         wanted_a = {e.number: _phase_currents(wanted[e.number], e.used_phases) for e in running}
         for e in running:
@@ -169,7 +174,7 @@ class StationLimits:
             self.nominal_v,
             trusted=now.utc_s is not None,
             switches=self._site.settings.bool_value("phase_switching"),
-            feed_a=self._site.feed_a,
+            feed_a=self._site.config.feed_a,
         )
 
     def outlet_of_evse(self, evse: EvseRecord, now: Moment) -> Outlet:
@@ -180,7 +185,8 @@ class StationLimits:
         began_s = _axis_s(now) - EARLY_S - age_s
         of = session.id if session else ""
         surely_a = evse.minimum_a if evse.cannot_pause else 0.0
-        return Outlet(evse.number, evse.maximum_a, evse.phases, began_s, of, evse.efficiency, evse.dc, surely_a)
+        config = evse.config
+        return Outlet(evse.number, evse.maximum_a, config.phases, began_s, of, config.efficiency, config.dc, surely_a)
 
 
 def _may_draw_energy(evse: EvseRecord) -> bool:
@@ -188,17 +194,17 @@ def _may_draw_energy(evse: EvseRecord) -> bool:
     contactor is open, on a board that went on by itself while the agent was away, and where it
     cannot be switched off."""
     return (
-        (evse.state is SessionState.ACTIVE and not evse.session_used)
-        or (evse.state is SessionState.ENDING and evse.contactor_closed)
+        (evse.state is SessionState.ACTIVE and not evse.board.session_used)
+        or (evse.state is SessionState.ENDING and evse.board.contactor_closed)
         or evse.board_not_seen
-        or (evse.vehicle_connected and bool(LIVE & evse.faults))
+        or (evse.board.vehicle_connected and bool(LIVE & evse.faults))
     )
 
 
 def _may_draw_now(evse: EvseRecord) -> bool:
     """True if the contactor is closed, or is about to be: release is given and the vehicle asks for
     energy. What the board reports of its contactor is up to one poll old."""
-    return evse.contactor_closed or (evse.release and evse.requests_energy)
+    return evse.board.contactor_closed or (evse.release_order.given and evse.board.requests_energy)
 
 
 def _phase_currents(current_a: float, phases: int) -> PhaseCurrents:
@@ -218,9 +224,9 @@ def _any_above(some_a: PhaseCurrents, others_a: PhaseCurrents) -> bool:
 def _wants_energy(evse: EvseRecord) -> bool:
     """True if its vehicle asks for energy, or may: a board that was not opened yet reports nothing,
     and some see the request only some time after energy is offered."""
-    if evse.requests_energy or not evse.board_known:
+    if evse.board.requests_energy or not evse.board.known:
         return True
-    return not (evse.shows_request_unreleased or (evse.release and evse.state_settled))
+    return not (evse.traits.tells_pilot or (evse.release_order.given and evse.progress.state_settled))
 
 
 def _axis_s(now: Moment) -> float:

@@ -47,7 +47,7 @@ def update_charging_state(s: StationState, evse: EvseRecord, event: Event, now: 
 def energy_possible(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Start the time that the contactor has (``SETTLE_S``) before its silence is reported: vehicle
     or board is ready for energy."""
-    if not evse.contactor_closed:
+    if not evse.board.contactor_closed:
         yield from restart_settle_timer(s, evse, now)
     yield from report_charging_state(s, evse, now)
 
@@ -58,24 +58,24 @@ def current_offer_changed(s: StationState, evse: EvseRecord, event: OfferChanged
 
 @leads_to_states(SessionState.ENDING)
 def active_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-    if event.timer.kind is TimerKind.UNPLUG_BOUNCE and not evse.vehicle_connected:
+    if event.timer.kind is TimerKind.UNPLUG_BOUNCE and not evse.board.vehicle_connected:
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
-    if event.timer.kind is TimerKind.CONNECTION_TIMEOUT and not evse.vehicle_connected:
+    if event.timer.kind is TimerKind.CONNECTION_TIMEOUT and not evse.board.vehicle_connected:
         yield from end_session(
             s, evse, StopWanted(evse.number, StopReason.TIMEOUT, TriggerReason.EV_CONNECT_TIMEOUT), now
         )
     if event.timer.kind is not TimerKind.STATE_SETTLED:
         return
-    evse.state_settled = True
+    evse.progress.state_settled = True
     yield from report_charging_state(s, evse, now)
-    if evse.charging is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
+    if evse.progress.charging is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
         reason = StopReason.STOPPED_BY_EV, TriggerReason.CHARGING_STATE_CHANGED
         yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
 
 
 @leads_to_states(SessionState.ENDING)
 def cable_removed(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
-    if not evse.tethered:  # a fixed cable only leaves the vehicle
+    if not evse.traits.tethered:  # a fixed cable only leaves the vehicle
         yield from end_session(s, evse, _stop_for_unplug(evse), now)
 
 
@@ -87,11 +87,11 @@ def vehicle_session_used(
     release has ended stays open as it was meant to; one that the board has ended, or has not begun,
     cannot go on."""
     if not event.by_itself:
-        if evse.release:
+        if evse.release_order.given:
             reason = StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION
             yield from end_session(s, evse, StopWanted(evse.number, *reason), now)
         return
-    tariff = evse.bill.tariff if evse.bill is not None else None
+    tariff = evse.pricing.bill.tariff if evse.pricing.bill is not None else None
     session = evse.session
     if session is not None and tariff is not None and any(rates.occupancy for rates in tariff.rates_by_window()):
         session.spent = True
@@ -114,9 +114,9 @@ def vehicle_left(s: StationState, evse: EvseRecord, event: VehicleLeft, now: Mom
         return
     yield from set_release(s, evse, False)
     if ends:
-        yield WakeMe(Timer(TimerKind.UNPLUG_BOUNCE, evse.number), now.t_s + BOUNCE_S * s.io_s)
+        yield WakeMe(Timer(TimerKind.UNPLUG_BOUNCE, evse.number), now.t_s + BOUNCE_S * s.config.io_s)
         return
-    if evse.tethered:
+    if evse.traits.tethered:
         yield WakeMe(
             Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), now.t_s + s.settings.int_value("connection_timeout_s")
         )
@@ -128,16 +128,16 @@ def apply_changed_limit(s: StationState, evse: EvseRecord, event: LimitChanged, 
     ends. With current again release is given back where it was requested. Where release is given
     once only, the limit alone carries the pause."""
     yield SetLimit(evse.number, evse.charging_limit)
-    if evse.one_release and evse.release:
+    if evse.traits.one_release and evse.release_order.given:
         if not evse.paused_by_limit:
-            if evse.charging is ChargingState.SUSPENDED_EVSE:
+            if evse.progress.charging is ChargingState.SUSPENDED_EVSE:
                 yield from restart_settle_timer(s, evse, now)
-        elif evse.requests_energy or not evse.state_settled:  # that it asks holds until it may draw again
-            evse.state_settled = False
+        elif evse.board.requests_energy or not evse.progress.state_settled:  # it asks until it may draw again
+            evse.progress.state_settled = False
             yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
-    elif evse.paused_by_limit and evse.release:
+    elif evse.paused_by_limit and evse.release_order.given:
         yield from pause_release(s, evse)
-    elif evse.release_requested and not evse.release:
+    elif evse.release_order.requested and not evse.release_order.given:
         yield from set_release(s, evse, True)
         yield from restart_settle_timer(s, evse, now)
     yield from report_charging_state(s, evse, now)
@@ -147,7 +147,7 @@ def release_refused(s: StationState, evse: EvseRecord, event: ReleaseRefused, no
     """Let the session go on without energy, and report that, until the vehicle is plugged in again
     or the board is reopened: a release that is not there must not be reported, and it is not
     retried all night."""
-    if evse.release:
+    if evse.release_order.given:
         yield from set_release(s, evse, False)
         yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
         yield from report_charging_state(s, evse, now)
@@ -167,8 +167,8 @@ def _energy_had_or_lost(evse: EvseRecord) -> bool:
     it is not settled yet."""
     session = evse.session
     assert session is not None
-    drawn = evse.energy_delivered or session.last_wh > session.start_wh
-    return drawn or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults | evse.board_faults)
+    drawn = evse.progress.energy_delivered or session.last_wh > session.start_wh
+    return drawn or any(blocks_charging(f) and f not in GRACE_S for f in evse.faults | evse.board.faults)
 
 
 def vehicle_returned(s: StationState, evse: EvseRecord, event: VehicleConnected, now: Moment) -> Iterator[Yielded]:
@@ -176,13 +176,13 @@ def vehicle_returned(s: StationState, evse: EvseRecord, event: VehicleConnected,
     assert session is not None
     for kind in (TimerKind.CONNECTION_TIMEOUT, TimerKind.UNPLUG_BOUNCE):
         yield WakeMe(Timer(kind, evse.number), None)
-    session.spent, session.plugged_at = False, evse.plugged_at or now.stamp
+    session.spent, session.plugged_at = False, evse.board.plugged_at or now.stamp
     yield Persist("session", session.id, session.to_record())
     if not session.held:
         yield from set_release(s, evse, True)
     yield from restart_settle_timer(s, evse, now)
-    if evse.charging is ChargingState.IDLE:
-        evse.charging = ChargingState.EV_CONNECTED
+    if evse.progress.charging is ChargingState.IDLE:
+        evse.progress.charging = ChargingState.EV_CONNECTED
         if session.reported:
             yield from report_transaction_update(s, evse, session, TriggerReason.CABLE_PLUGGED_IN, now)
     yield from report_charging_state(s, evse, now)

@@ -55,7 +55,7 @@ def occupy_evse(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment
 def vacate_evse(s: StationState, evse: EvseRecord, event: EvseEvent, now: Moment) -> Iterator[Yielded]:
     """Mark the EVSE as free when neither cable nor vehicle is there; until then everything stays
     (Finishing as well)."""
-    if not (evse.cable_plugged or evse.vehicle_connected):
+    if not (evse.board.cable_plugged or evse.board.vehicle_connected):
         evse.state = SessionState.FREE
     yield situation_changed(evse)
 
@@ -77,10 +77,10 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
     evse.authorization = Authorization(
         event.token, event.verdict, event.remote_id, event.offline, event.movable,
         profile=event.profile, reservation=used, wait_s=event.wait_s, web=web,
-        tariff=evse.offer.tariff_for_new_driver(s.settings) if web and evse.offer else event.tariff,
+        tariff=evse.config.offer.tariff_for_new_driver(s.settings) if web and evse.config.offer else event.tariff,
         judged_by=event.judged_by,
     )  # fmt: skip
-    if evse.vehicle_connected:
+    if evse.board.vehicle_connected:
         yield from begin_session(s, evse, event, now)
         return
     yield from _await_vehicle(s, evse, now)
@@ -90,9 +90,10 @@ def accept_authorization(s: StationState, evse: EvseRecord, event: TokenAccepted
 def begin_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Read the register before anything else: vehicle and authorization are there."""
     evse.state = SessionState.BEGINNING
-    evse.begin_try += 1
+    evse.progress.begin_try += 1
     yield WakeMe(Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), None)
-    yield ReadMeter(evse.number, begin_reading(evse.begin_try), billing=True, signing=signing_at_begin(s, evse, now))
+    purpose = begin_reading(evse.progress.begin_try)
+    yield ReadMeter(evse.number, purpose, billing=True, signing=signing_at_begin(s, evse, now))
     yield situation_changed(evse)
 
 
@@ -100,7 +101,7 @@ def begin_session(s: StationState, evse: EvseRecord, event: Event, now: Moment) 
 def begin_session_again(s: StationState, evse: EvseRecord, event: BoardOpened, now: Moment) -> Iterator[Yielded]:
     """Begin again after the board was away for a moment. Nothing is on disk yet, the authorization
     is seconds old."""
-    if evse.vehicle_connected and not evse.session_used:
+    if evse.board.vehicle_connected and not evse.board.session_used:
         yield from begin_session(s, evse, event, now)
     elif evse.state is SessionState.BEGINNING:
         yield from vehicle_left_before_session(s, evse, event, now)
@@ -143,29 +144,29 @@ def vehicle_left_before_session(s: StationState, evse: EvseRecord, event: Event,
 @leads_to_states(SessionState.ACTIVE, SessionState.AUTHORIZED, SessionState.FREE, SessionState.OCCUPIED)
 def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     """Put the session on disk, then report it, then give release: the register is known."""
-    if event.purpose != begin_reading(evse.begin_try):
+    if event.purpose != begin_reading(evse.progress.begin_try):
         return
     if s.stopping or s.service_state(evse) is ServiceState.FAULTED:
         yield from drop_authorization(s, evse, event, now)
         return
-    if evse.session_used:  # known since: the authorization waits until the vehicle is plugged in again
+    if evse.board.session_used:  # known since: the authorization waits until the vehicle is plugged in again
         yield from _await_vehicle(s, evse, now)
         return
     right, reading = evse.authorization, event.reading
     assert right is not None  # the only ways into BEGINNING set it
-    late = bool(evse.owed_record) and reading.signed is not None
+    late = bool(evse.metering.owed_record) and reading.signed is not None
     reading = yield from take_owed_record(s, evse, reading)
     if late:  # it goes to disk first, then the meter begins and forgets it
         yield from begin_session(s, evse, event, now)
         return
     session = Session(
-        id=evse.tx.id if evse.tx else evse.signing or s.collaborators.new_id(),
+        id=evse.tx.id if evse.tx else evse.metering.signing or s.collaborators.new_id(),
         evse=evse.number,
         token=right.token,
         started=reading.at,
         start_wh=reading.energy_wh,
         last_wh=max(reading.energy_wh, evse.tx.last_wh) if evse.tx else reading.energy_wh,
-        plugged_at=evse.plugged_at or now.stamp,
+        plugged_at=evse.board.plugged_at or now.stamp,
         alive_at=now.stamp,
         group=right.verdict.group if right.verdict else None,
         remote_id=right.remote_id,
@@ -173,15 +174,16 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
         profile=right.profile,
         reservation=right.reservation,
         reported=not transaction_starts_late(s, evse),
-        signing=evse.signing,
+        signing=evse.metering.signing,
         web=right.web,
         judged_by=right.judged_by,
         price=agreed_price_text(right),
     )
-    evse.session, evse.authorization, evse.reading = session, None, reading
+    evse.session, evse.authorization = session, None
+    evse.metering.keep_reading(reading)
     to_sign = bill_of_reading(s, evse, reading, "sign_samples", "B", now)
-    evse.state, evse.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
-    evse.energy_delivered = evse.resumed = False
+    evse.state, evse.progress.charging = SessionState.ACTIVE, ChargingState.EV_CONNECTED
+    evse.progress.energy_delivered = evse.progress.resumed = False
     trigger = authorization_trigger(right)
     yield Persist("session", session.id, session.to_record())
     told = TransactionStarted(
@@ -199,5 +201,5 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
 @leads_to_states(SessionState.FREE, SessionState.OCCUPIED)
 def begin_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, now: Moment) -> Iterator[Yielded]:
     """Drop the authorization: without a register there is no transaction (and no energy)."""
-    if event.purpose == begin_reading(evse.begin_try):
+    if event.purpose == begin_reading(evse.progress.begin_try):
         yield from drop_authorization(s, evse, event, now)

@@ -50,20 +50,20 @@ def with_offered_limit(evse: EvseRecord, reading: Reading) -> Reading:
     """Return the reading with the limit in force and the battery's state of charge, which a meter
     does not know. The limit is as the board reports it, otherwise as it was ordered; the state of
     charge is as the vehicle has reported it to the board."""
-    if evse.dc:
-        ordered_w = evse.charging_limit.power_w if evse.offered_w is None else evse.offered_w
-        offered_w = (ordered_w or 0.0) if evse.release else 0.0
-        return replace(reading, offered_w=offered_w, soc_percent=evse.soc_percent)
+    if evse.config.dc:
+        ordered_w = evse.charging_limit.power_w if evse.board.offered_w is None else evse.board.offered_w
+        offered_w = (ordered_w or 0.0) if evse.release_order.given else 0.0
+        return replace(reading, offered_w=offered_w, soc_percent=evse.board.soc_percent)
     if reading.offered_a is not None:
         return reading
-    ordered_a = evse.charging_limit.current_a if evse.offered_a is None else evse.offered_a
-    offered_a = (ordered_a or 0.0) if evse.release else 0.0
+    ordered_a = evse.charging_limit.current_a if evse.board.offered_a is None else evse.board.offered_a
+    offered_a = (ordered_a or 0.0) if evse.release_order.given else 0.0
     return replace(reading, offered_a=offered_a, offered_w=offered_a * evse.watts_per_a)
 
 
 def state_without_session(evse: EvseRecord) -> SessionState:
     """Return the state of an EVSE that has neither session nor authorization."""
-    return SessionState.OCCUPIED if evse.cable_plugged or evse.vehicle_connected else SessionState.FREE
+    return SessionState.OCCUPIED if evse.board.cable_plugged or evse.board.vehicle_connected else SessionState.FREE
 
 
 def charging_state(evse: EvseRecord) -> ChargingState:
@@ -72,17 +72,17 @@ def charging_state(evse: EvseRecord) -> ChargingState:
     takes nothing any more. Between release and the first sign of the vehicle the old state stays
     for ``SETTLE_S``."""
     session = evse.session
-    if session is not None and session.spent and evse.session_used and not session.held:
+    if session is not None and session.spent and evse.board.session_used and not session.held:
         return ChargingState.SUSPENDED_EV
-    if not evse.vehicle_connected:
+    if not evse.board.vehicle_connected:
         return ChargingState.IDLE
-    if not evse.release or evse.paused_by_limit:
+    if not evse.release_order.given or evse.paused_by_limit:
         return ChargingState.SUSPENDED_EVSE
-    if evse.requests_energy and evse.contactor_closed:
+    if evse.board.requests_energy and evse.board.contactor_closed:
         return ChargingState.CHARGING
-    if not evse.state_settled:  # row 4
-        return evse.charging
-    if evse.requests_energy or not evse.offering:
+    if not evse.progress.state_settled:  # row 4
+        return evse.progress.charging
+    if evse.board.requests_energy or not evse.board.offering:
         return ChargingState.SUSPENDED_EVSE
     return ChargingState.SUSPENDED_EV
 
@@ -91,18 +91,18 @@ def report_charging_state(s: StationState, evse: EvseRecord, now: Moment) -> Ite
     """Report a changed charging state."""
     session = evse.session
     new = charging_state(evse)
-    if session is None or new is evse.charging:
+    if session is None or new is evse.progress.charging:
         return
-    evse.charging = new
+    evse.progress.charging = new
     if new is ChargingState.CHARGING:
-        evse.state_settled = evse.energy_delivered = True
+        evse.progress.state_settled = evse.progress.energy_delivered = True
     if not session.reported:
-        if evse.energy_delivered:
+        if evse.progress.energy_delivered:
             yield from start_late_transaction(s, evse, session, now.stamp)
         yield situation_changed(evse)
         return
     if new is ChargingState.SUSPENDED_EV and ends_without_energy(s, evse):
-        yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S, 3 * s.io_s))
+        yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S, 3 * s.config.io_s))
     lost = new is ChargingState.IDLE
     yield from report_transaction_update(
         s, evse, session, TriggerReason.EV_COMMUNICATION_LOST if lost else TriggerReason.CHARGING_STATE_CHANGED, now
@@ -113,9 +113,9 @@ def report_transaction_update(
     s: StationState, evse: EvseRecord, session: Session, trigger: TriggerReason, now: Moment
 ) -> Iterator[Yielded]:
     update = TransactionUpdated(
-        session.id, evse.number, now.stamp, trigger, evse.charging, offline=not s.backend_online
+        session.id, evse.number, now.stamp, trigger, evse.progress.charging, offline=not s.backend_online
     )
-    for link in s.links:
+    for link in s.config.links:
         yield Send(link, update)
     yield situation_changed(evse)
 
@@ -123,13 +123,13 @@ def report_transaction_update(
 def ends_without_energy(s: StationState, evse: EvseRecord) -> bool:
     """Return whether the transaction ends when the vehicle, which has had energy, takes no more
     (stop point EnergyTransfer)."""
-    return evse.energy_delivered and TxPoint.ENERGY in s.tx_stop_points()
+    return evse.progress.energy_delivered and TxPoint.ENERGY in s.tx_stop_points()
 
 
 def restart_settle_timer(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    evse.state_settled = False
-    begins_s = evse.release_to_energy_s if evse.release else 0.0
-    yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S + begins_s, 3 * s.io_s))
+    evse.progress.state_settled = False
+    begins_s = evse.traits.begins_s if evse.release_order.given else 0.0
+    yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), now.t_s + max(SETTLE_S + begins_s, 3 * s.config.io_s))
 
 
 def ignore_event(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:

@@ -48,11 +48,10 @@ def end_session(s: StationState, evse: EvseRecord, event: StopWanted, now: Momen
     session = evse.session
     assert session is not None
     yield from set_release(s, evse, False)
-    session.stop = PendingStop(
-        event.reason, event.trigger, now.stamp, event.token, event.note, evse.board_known and not evse.vehicle_connected
-    )
+    unplugged = evse.board.known and not evse.board.vehicle_connected
+    session.stop = PendingStop(event.reason, event.trigger, now.stamp, event.token, event.note, unplugged)
     session.alive_at = now.stamp
-    evse.state, evse.end_try, evse.vehicle_replaced = SessionState.ENDING, 0, False
+    evse.state, evse.progress.end_try, evse.progress.vehicle_replaced = SessionState.ENDING, 0, False
     yield Persist("session", session.id, session.to_record())
     yield WakeMe(Timer(TimerKind.STATE_SETTLED, evse.number), None)
     yield WakeMe(Timer(TimerKind.CONNECTION_TIMEOUT, evse.number), None)
@@ -62,7 +61,7 @@ def end_session(s: StationState, evse: EvseRecord, event: StopWanted, now: Momen
 
 def read_end_register_when_open(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     if _current_may_flow(evse):
-        yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), now.t_s + max(CONTACTOR_S, 8 * s.io_s))
+        yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), now.t_s + max(CONTACTOR_S, 8 * s.config.io_s))
     else:
         yield from read_end_register(s, evse, now)
 
@@ -73,29 +72,29 @@ def _current_may_flow(evse: EvseRecord) -> bool:
     still be about to open it. A register that a meter signs is read once: where the board does not
     see its contactor, the vehicle has to stop asking first."""
     session = evse.session
-    if session is not None and session.signing and not evse.sees_contactor and evse.requests_energy:
+    if session is not None and session.signing and not evse.traits.sees_contactor and evse.board.requests_energy:
         return True
-    return evse.contactor_closed or not evse.withdrawn or not evse.board_known
+    return evse.board.contactor_closed or not evse.release_order.withdrawal_confirmed or not evse.board.known
 
 
 def read_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    evse.end_try += 1
-    yield ReadMeter(evse.number, end_reading(evse.end_try), billing=True, signing=signing_at_end(s, evse, now))
+    evse.progress.end_try += 1
+    yield ReadMeter(evse.number, end_reading(evse.progress.end_try), billing=True, signing=signing_at_end(s, evse, now))
 
 
 def vehicle_changed_during_end(
     s: StationState, evse: EvseRecord, event: VehicleConnected | VehicleLeft, now: Moment
 ) -> Iterator[Yielded]:
     """Note whether a vehicle came now: it has had nothing of the session that is being ended."""
-    evse.vehicle_replaced = isinstance(event, VehicleConnected)
+    evse.progress.vehicle_replaced = isinstance(event, VehicleConnected)
     yield situation_changed(evse)
-    if not evse.vehicle_connected:  # it asks for nothing any more
+    if not evse.board.vehicle_connected:  # it asks for nothing any more
         yield from end_condition_met(s, evse, event, now)
 
 
 def end_condition_met(s: StationState, evse: EvseRecord, event: Event, now: Moment) -> Iterator[Yielded]:
     """Read the end register if all conditions that were waited for are met now."""
-    if evse.end_try == 0 and not _current_may_flow(evse):  # otherwise the timer is that of the next try
+    if evse.progress.end_try == 0 and not _current_may_flow(evse):  # otherwise the timer is that of the next try
         yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), None)
         yield from read_end_register(s, evse, now)
 
@@ -109,23 +108,24 @@ def end_timer_expired(s: StationState, evse: EvseRecord, event: TimeCame, now: M
 def finish_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    if event.purpose != end_reading(evse.end_try):
+    if event.purpose != end_reading(evse.progress.end_try):
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         return
-    evse.reading = with_offered_limit(evse, event.reading)
-    if (event.reading.record_due or _vehicle_still_draws(evse, event.reading)) and evse.end_try < END_TRIES:
+    reading = with_offered_limit(evse, event.reading)
+    evse.metering.keep_reading(reading)
+    if (event.reading.record_due or _vehicle_still_draws(evse, event.reading)) and evse.progress.end_try < END_TRIES:
         session.last_wh = max(session.last_wh, event.reading.energy_wh)
         yield from _retry_end_register(s, evse, now)
         return
-    yield from _close_session(s, evse, max(event.reading.energy_wh, session.last_wh), now, evse.reading)
+    yield from _close_session(s, evse, max(event.reading.energy_wh, session.last_wh), now, reading)
 
 
 def _vehicle_still_draws(evse: EvseRecord, reading: Reading) -> bool:
     """Return whether the vehicle still draws current. A board that does not see its contactor opens
     it some seconds after release, under load; one that has confirmed nothing within ``CONTACTOR_S``
     is late, or silent until its watchdog opens. What a meter has signed as the end is the end."""
-    unseen = not evse.sees_contactor or _current_may_flow(evse)
-    return unseen and evse.vehicle_connected and reading.signed is None and bool(describe_flow(reading))
+    unseen = not evse.traits.sees_contactor or _current_may_flow(evse)
+    return unseen and evse.board.vehicle_connected and reading.signed is None and bool(describe_flow(reading))
 
 
 @leads_to_states(SessionState.ENDED, SessionState.OCCUPIED, SessionState.FREE)
@@ -133,9 +133,9 @@ def end_register_failed(s: StationState, evse: EvseRecord, event: MeterFailed, n
     """Retry; after the last try bill the last good register: never zero, never invented."""
     session = evse.session
     assert session is not None
-    if event.purpose != end_reading(evse.end_try):
+    if event.purpose != end_reading(evse.progress.end_try):
         return
-    if evse.end_try < END_TRIES:
+    if evse.progress.end_try < END_TRIES:
         yield from _retry_end_register(s, evse, now)
         return
     yield from _close_session(s, evse, session.last_wh, now)
@@ -153,7 +153,7 @@ def end_session_from_disk(s: StationState, evse: EvseRecord, register_wh: int, n
 
 
 def _retry_end_register(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-    yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), now.t_s + max(RETRY_S, 2 * s.io_s))
+    yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), now.t_s + max(RETRY_S, 2 * s.config.io_s))
 
 
 def _close_session(
@@ -178,11 +178,11 @@ def _close_session(
     evse.last_session = EndedSession(
         session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
     )
-    evse.session, evse.charging = None, ChargingState.IDLE
+    evse.session, evse.progress.charging = None, ChargingState.IDLE
     yield WakeMe(Timer(TimerKind.END_REGISTER, evse.number), None)
     evse.state = (
         state_without_session(evse)
-        if evse.vehicle_replaced or not (evse.cable_plugged or evse.vehicle_connected)
+        if evse.progress.vehicle_replaced or not (evse.board.cable_plugged or evse.board.vehicle_connected)
         else SessionState.ENDED
     )
     card = None if session.web or session.token.type in CARDLESS else session.token

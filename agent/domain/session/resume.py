@@ -47,14 +47,14 @@ def plug_is_uninterrupted(
     we saw the plug (it is floored to a second, and we saw the plug after it happened, so one second
     is all the benefit of the doubt). Without a counter: the time away must be short. A rebooted
     kernel proves nothing."""
-    if not evse.vehicle_connected or session.plugged_at is None:
+    if not evse.board.vehicle_connected or session.plugged_at is None:
         return False
     same_boot = session.plugged_at.boot == now.stamp.boot
-    if evse.counts_plugged and plugged_s is not None and same_boot:
-        return plugged_s + s.io_s >= now.t_s - session.plugged_at.t_s
+    if evse.traits.counts_plugged and plugged_s is not None and same_boot:
+        return plugged_s + s.config.io_s >= now.t_s - session.plugged_at.t_s
     if session.alive_at.boot != now.stamp.boot:
         return False
-    return not evse.counts_plugged and now.t_s - session.alive_at.t_s <= s.resume_within_s
+    return not evse.traits.counts_plugged and now.t_s - session.alive_at.t_s <= s.config.resume_within_s
 
 
 def await_board(evse: EvseRecord, session: Session) -> None:
@@ -89,7 +89,7 @@ def resume_ending(s: StationState, evse: EvseRecord, event: BoardOpened, now: Mo
     if evse.state is SessionState.ENDING:
         yield from end_condition_met(s, evse, event, now)
         return
-    evse.state, evse.end_try = SessionState.ENDING, 0
+    evse.state, evse.progress.end_try = SessionState.ENDING, 0
     yield from read_end_register_when_open(s, evse, now)
 
 
@@ -103,8 +103,8 @@ def _has_lasting_fault(evse: EvseRecord, event: BoardOpened) -> bool:
 def _resume_session(s: StationState, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
     session = evse.session
     assert session is not None
-    evse.state, evse.charging, evse.resumed = SessionState.ACTIVE, ChargingState.EV_CONNECTED, True
-    session.alive_at, session.spent = now.stamp, evse.session_used
+    evse.state, evse.progress.charging, evse.progress.resumed = SessionState.ACTIVE, ChargingState.EV_CONNECTED, True
+    session.alive_at, session.spent = now.stamp, evse.board.session_used
     yield Persist("session", session.id, session.to_record())
     if not (session.held or session.spent):
         yield from set_limit_before_release(s, evse, now)
@@ -132,7 +132,7 @@ def _abandon_recovery(s: StationState, evse: EvseRecord, now: Moment) -> Iterato
     assert session is not None
     if session.stop is None:
         session.stop = PendingStop(StopReason.POWER_LOSS, TriggerReason.ABNORMAL_CONDITION, now.stamp)
-    evse.state, evse.end_try = SessionState.ENDING, 0
+    evse.state, evse.progress.end_try = SessionState.ENDING, 0
     yield Persist("session", session.id, session.to_record())
     yield from read_end_register(s, evse, now)
     yield situation_changed(evse)

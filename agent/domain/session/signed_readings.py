@@ -27,18 +27,18 @@ from agent.model.types import MeterIdentity, Moment, Reading, ReadingContext, Si
 def signing_at_begin(s: StationState, evse: EvseRecord, now: Moment) -> Signing | None:
     """Return the signing order for the reading that a session begins with; None: the meter does not
     sign."""
-    evse.signing = ""
-    grant, present = evse.authorization, evse.meter.present
+    evse.metering.signing = ""
+    grant, present = evse.authorization, evse.metering.meter.present
     if grant is None or present is None or not present.signs:
         return None
-    evse.signing = s.collaborators.new_id()
+    evse.metering.signing = s.collaborators.new_id()
     return signing_instructions(
-        evse.signing,
+        evse.metering.signing,
         False,
         _charge_point_label(s, evse),
         record_holder(evse),
         now,
-        str(evse.owed_record.get("signing", "")),
+        str(evse.metering.owed_record.get("signing", "")),
     )
 
 
@@ -68,7 +68,7 @@ def agreed_price_text(grant: Authorization) -> str:
 
 
 def _charge_point_label(s: StationState, evse: EvseRecord) -> str:
-    return f"{s.number} {evse.number}"
+    return f"{s.config.number} {evse.number}"
 
 
 def owe_meter_record(
@@ -81,30 +81,31 @@ def owe_meter_record(
         or not is_transaction_reported(session, meter_wh)
     ):
         return
-    if evse.owed_record:
-        yield LogNote(evse.number, f"the record of the meter for session {evse.owed_record.get('session')} is given up")
-    evse.owed_record = {"signing": session.signing, "session": session.id, "meter_wh": meter_wh, "at": dump_record(at)}
-    yield Persist("owed", str(evse.number), evse.owed_record)
+    if owed := evse.metering.owed_record:
+        yield LogNote(evse.number, f"the record of the meter for session {owed.get('session')} is given up")
+    owed = {"signing": session.signing, "session": session.id, "meter_wh": meter_wh, "at": dump_record(at)}
+    evse.metering.owed_record = owed
+    yield Persist("owed", str(evse.number), owed)
     yield LogNote(
         evse.number, f"session {session.id} is billed without the record of the meter, which did not come in time"
     )
 
 
 def restore_owed_record(evse: EvseRecord, record: Mapping[str, Any]) -> None:
-    evse.owed_record = dict(record)
+    evse.metering.owed_record = dict(record)
 
 
 def take_owed_record(s: StationState, evse: EvseRecord, reading: Reading) -> Generator[Yielded, None, Reading]:
     """Take an owed record out of the reading of a begin: send it, or note that the meter does not
     have it. Returns the reading without it."""
-    owed = evse.owed_record
+    owed = evse.metering.owed_record
     if owed and not reading.record_due:
         if reading.signed is not None:
             yield from _send_late_record(s, evse, owed, reading.signed)
         else:
             yield LogNote(evse.number, f"the meter has no record of session {owed.get('session')}: none will be sent")
         yield Persist("owed", str(evse.number), None)
-        evse.owed_record = {}
+        evse.metering.owed_record = {}
     return replace(reading, signed=None, record_due=False)
 
 
@@ -113,7 +114,7 @@ def _send_late_record(
 ) -> Iterator[Yielded]:
     try:
         at = load_record(owed["at"], Stamp)
-        then = Reading(at, int(owed["meter_wh"]), signed=record, dc=evse.dc)
+        then = Reading(at, int(owed["meter_wh"]), signed=record, dc=evse.config.dc)
     except (UnreadableRecord, KeyError, TypeError, ValueError) as e:
         yield LogNote(evse.number, f"a late record of the meter belongs to a session that cannot be read back: {e}")
         return
@@ -130,9 +131,9 @@ def bill_of_reading(
     if reading.signed is not None or not s.settings.bool_value(wanted):
         return None
     return OcmfBill(
-        now, _charge_point_label(s, evse), s.version,
-        evse.meter.present or MeterIdentity(), record_holder(evse),
-        reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.dc, kind,
+        now, _charge_point_label(s, evse), s.config.program_version,
+        evse.metering.meter.present or MeterIdentity(), record_holder(evse),
+        reading.at, reading.energy_wh, reading.at, reading.energy_wh, True, "", evse.config.dc, kind,
     )  # fmt: skip
 
 
@@ -148,10 +149,10 @@ def bill_of_session(
     stop = session.stop
     assert stop is not None
     return OcmfBill(
-        now, _charge_point_label(s, evse), s.version, evse.meter.present or MeterIdentity(),
+        now, _charge_point_label(s, evse), s.config.program_version, evse.metering.meter.present or MeterIdentity(),
         Holder(session.token, session.judged_by, session.price, session.id),
         session.started, session.start_wh, at, meter_wh, reading is not None,
-        _OCMF_END.get(StopReason(stop.reason), "E"), evse.dc,
+        _OCMF_END.get(StopReason(stop.reason), "E"), evse.config.dc,
     )  # fmt: skip
 
 

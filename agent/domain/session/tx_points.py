@@ -45,7 +45,7 @@ UNPLUGGING = frozenset((TxPoint.EV_CONNECTED, TxPoint.POWER_PATH, TxPoint.ENERGY
 
 
 def send_to_backends(s: StationState, message: Message, to_sign: OcmfBill | None = None) -> Iterator[Yielded]:
-    for link in s.links:
+    for link in s.config.links:
         yield Send(link, message, to_sign)
 
 
@@ -55,7 +55,7 @@ def persist_transaction(tx: Transaction) -> Persist:
 
 def idle_charging_state(evse: EvseRecord) -> ChargingState:
     """The charging state of a transaction without a session."""
-    return ChargingState.EV_CONNECTED if evse.vehicle_connected else ChargingState.IDLE
+    return ChargingState.EV_CONNECTED if evse.board.vehicle_connected else ChargingState.IDLE
 
 
 def authorization_trigger(grant: Authorization) -> TriggerReason:
@@ -66,7 +66,7 @@ def authorization_trigger(grant: Authorization) -> TriggerReason:
 
 
 def may_open_transaction(s: StationState, evse: EvseRecord) -> bool:
-    free = evse.session is None and evse.tx is None and evse.board_known
+    free = evse.session is None and evse.tx is None and evse.board.known
     return free and not s.stopping and s.service_state(evse) in (ServiceState.IN_SERVICE, ServiceState.RESERVED)
 
 
@@ -75,10 +75,10 @@ def reached_start_point(s: StationState, evse: EvseRecord) -> TriggerReason | No
     worth reporting."""
     starts = s.tx_start_points()
     if evse.authorization is not None and (
-        TxPoint.AUTHORIZED in starts or (evse.vehicle_connected and TxPoint.EV_CONNECTED in starts)
+        TxPoint.AUTHORIZED in starts or (evse.board.vehicle_connected and TxPoint.EV_CONNECTED in starts)
     ):
         return authorization_trigger(evse.authorization)
-    if evse.vehicle_connected and TxPoint.EV_CONNECTED in starts:
+    if evse.board.vehicle_connected and TxPoint.EV_CONNECTED in starts:
         return TriggerReason.CABLE_PLUGGED_IN
     return TriggerReason.EV_DETECTED if evse.bay_counts_occupied and TxPoint.BAY in starts else None
 
@@ -119,7 +119,7 @@ def open_transaction(
         start_wh=meter_wh,
         last_wh=meter_wh,
         alive_at=now.stamp,
-        plugged_at=evse.plugged_at,
+        plugged_at=evse.board.plugged_at,
         placed=reading is not None,
         token=grant.token if grant else None,
     )
@@ -156,7 +156,7 @@ def session_begun(
         if session.reported:
             yield from send_to_backends(s, start, to_sign)
     elif not tx.placed:
-        tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, start.meter_wh, evse.plugged_at
+        tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, start.meter_wh, evse.board.plugged_at
         yield persist_transaction(tx)
         yield from send_to_backends(s, TransactionAuthorised(
             tx.id, evse.number, session.token, now.stamp, tx.start_wh, TriggerReason.CABLE_PLUGGED_IN,
@@ -189,7 +189,7 @@ def outlasts_authorization(s: StationState, evse: EvseRecord) -> bool:
     stops = s.tx_stop_points()
     if not stops <= OUTLASTING:
         return False
-    return (evse.vehicle_connected or TxPoint.EV_CONNECTED not in stops) and (
+    return (evse.board.vehicle_connected or TxPoint.EV_CONNECTED not in stops) and (
         evse.bay_counts_occupied or TxPoint.BAY not in stops
     )
 
@@ -238,7 +238,7 @@ def session_ended(
 def keep_transaction_open(s: StationState, evse: EvseRecord, tx: Transaction, now: Moment) -> Iterator[Yielded]:
     """Keep a transaction open whose authorization has ended."""
     assert tx.stop is not None
-    tx.alive_at, tx.plugged_at = now.stamp, evse.plugged_at
+    tx.alive_at, tx.plugged_at = now.stamp, evse.board.plugged_at
     yield persist_transaction(tx)
     trigger = TriggerReason(tx.stop.trigger)
     yield from report_open_transaction(s, evse, tx, now, trigger)
@@ -278,7 +278,7 @@ def close_transaction(
         tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.backend_online,
         note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
-        authorised=tx.token is not None and tx.placed, plugged=evse.vehicle_connected, signed=tx.signed,
+        authorised=tx.token is not None and tx.placed, plugged=evse.board.vehicle_connected, signed=tx.signed,
     ), tx.to_sign)  # fmt: skip
     evse.tx = None
     yield TransactionClosed(evse.number, tx.id)

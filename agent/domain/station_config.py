@@ -1,0 +1,46 @@
+"""What the station file and the start fix for the life of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from agent.domain.backend_connection import BackendConfig
+from agent.domain.web_payment import WebPaymentConfig
+from agent.model.fastclass import frozen
+
+if TYPE_CHECKING:
+    from agent.domain.payment import PaymentTerms
+
+
+@frozen
+class StationConfig:
+    links: tuple[str, ...] = ("chargy",)
+    """The backends by name; the first one authorizes."""
+    backends: Mapping[str, BackendConfig] = field(default_factory=dict)
+    """What the station file gives for each link."""
+    io_s: float = 1.0
+    """How much domain time may pass while a device answers (its real second times the clock's rate)."""
+    feed_a: float | None = None
+    """What each phase of the station's feed carries; None: enough for all EVSEs at once."""
+    mains_hold_s: float = 0.3
+    """A shorter loss of mains is a glitch (real seconds)."""
+    backup_s: float = 15.0
+    """How long the back-up supply is good for (real seconds)."""
+    free_vending: bool = False
+    resume_within_s: float = 60.0
+    languages: tuple[str, ...] = ("fr", "de", "lb", "en")
+    number: str = ""
+    hotline: str = ""
+    price_line: str = ""
+    qr_url: str = ""
+    web_payment: WebPaymentConfig = field(default_factory=WebPaymentConfig)
+    payment_terms: PaymentTerms | None = None
+    """Of payment with a bank card; None: there is no terminal."""
+    has_updater: bool = False
+    """Firmware can be installed here."""
+    program_version: str = ""
+    """As a record names it."""
+    boot_reason: str = "Unknown"
+    """BootReasonEnumType of 2.x: why the agent has started."""
