@@ -8,7 +8,9 @@ A dialect has a row for each message, or a reason why it cannot express it. Mess
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
+from agent.domain.charging.profiles import Profile
 from agent.model.fastclass import frozen, replace
 from agent.model.types import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
 
@@ -376,3 +378,44 @@ MESSAGES: tuple[type[Message], ...] = (
     SecurityHappened,
     CertificateSigningWanted,
 )
+"""Every message that the station sends when something has happened, or at its own time."""
+
+
+# --- parts of a report, which follow the answer to a request ---------------------------------------------------------
+
+
+@frozen
+class DeviceModelReport(Message):
+    """A part of a report of the device model. ``data``: its entries, in the words of the version that was asked.
+    ``more``: another part follows."""
+
+    request: int
+    part: int
+    more: bool
+    at: Stamp
+    data: tuple[Any, ...]
+
+
+@frozen
+class ChargingProfilesReport(Message):
+    """A part of a report of charging profiles: some of those of one EVSE. ``more``: another part follows."""
+
+    request: int
+    evse: EvseId
+    more: bool
+    profiles: tuple[Profile, ...]
+
+
+@frozen
+class CustomerReport(Message):
+    """A part of a report of what is known of a customer. ``more``: another part follows."""
+
+    request: int
+    part: int
+    more: bool
+    at: Stamp
+    data: str
+
+
+REPORTS: tuple[type[Message], ...] = (DeviceModelReport, ChargingProfilesReport, CustomerReport)
+"""Reports are never stored: a backend that lost its connection asks again."""

@@ -277,10 +277,11 @@ class Link:
                 )
             else:
                 self._sender.heartbeat.interval_in_force()  # so that GetConfiguration reports the interval in force
-                await self._channel.send_response(await self._requests.serve_request(item, self._present_dialect))
+                served = await self._requests.serve_request(item, self._present_dialect)
+                await self._channel.send_response(served.response)
                 self._requests.responses_sent()
-                while self._ctx.messages_after_answer:
-                    self.send(self._ctx.messages_after_answer.pop(0))
+                for message in served.follow_up:
+                    self.send(message)
                 self._work_arrived.set()
                 self._ping_changed.set()  # the request may have changed an interval
                 self.reconnect_if_changed()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from agent.domain.messages import MESSAGES
+from agent.domain.messages import MESSAGES, REPORTS
 from agent.domain.orders import AuthorizeToken
 from agent.domain.security_events import CAUSES
 from agent.domain.variables import (
@@ -49,7 +49,9 @@ def _version(title: str, dialect: Dialect) -> list[str]:
     lines = [f"## OCPP {title}", "", "### Requests of the central system", "", "| action | here |", "|---|---|"]
     lines += [f"| {a} | {_request(dialect.request_row(a))} |" for a in actions]
     lines += ["", "### What the station sends", "", "| fact | as |", "|---|---|"]
-    return lines + [f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, AuthorizeToken)]
+    return lines + [
+        f"| {m.__name__} | {_told(dialect.message_row(m))} |" for m in (*MESSAGES, *REPORTS, AuthorizeToken)
+    ]
 
 
 def _keys_16() -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.domain import messages
-from agent.domain.messages import MESSAGES, Sample, StopReason, TriggerReason
+from agent.domain.messages import MESSAGES, REPORTS, Sample, StopReason, TriggerReason
 from agent.domain.sampling import next_mark_utc_s, next_sample_s, thin_out
 from agent.domain.serialization import UnreadableRecord, dump_record, load_record
 from agent.domain.session_records import Session
@@ -118,7 +118,7 @@ def test_a_damaged_session_is_found_when_it_is_read(session: Session, data: st.D
 
 def test_every_message_is_known_to_the_store() -> None:
     own = {c for c in vars(messages).values() if isinstance(c, type) and issubclass(c, messages.Message)}
-    assert own - {messages.Message} == set(MESSAGES)
+    assert own - {messages.Message} == {*MESSAGES, *REPORTS}
 
 
 # --- variables -------------------------------------------------------------------------------------------------------

@@ -136,8 +136,9 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
         asking.resolve_request(Response(event.link, event.request, reply, data))
 
     asking = InboundRequests(place, hear, 1.0)
-    text = Rpc().encode_response(asyncio.run(asking.serve_request(called, dialect)))
-    for message in place.messages_after_answer:  # what is owed after the answer can be said too
+    served = asyncio.run(asking.serve_request(called, dialect))
+    text = Rpc().encode_response(served.response)
+    for message in served.follow_up:  # what is owed after the answer can be said too
         row = dialect.message_row(type(message))
         assert isinstance(row, Out)
         payload = row.encode(message, place)

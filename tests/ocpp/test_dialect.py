@@ -149,7 +149,7 @@ async def _serve(action: str, payload: dict[str, Any], word: str, more: dict[str
 
     rpc = Rpc(CODES)
     asking = InboundRequests(desk(Outbox()), hear, 5.0)
-    response = await asking.serve_request(Called("x", action, payload), V16)
+    response = (await asking.serve_request(Called("x", action, payload), V16)).response
     frame: list[Any] = json.loads(rpc.encode_response(response))
     return frame
 

@@ -82,7 +82,7 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
     where = desk(known())
     where.boot = "Accepted"
     asking = InboundRequests(where, hear, 3.0)
-    text = rpc.encode_response(await asking.serve_request(Called("1", action, payload), dialect))
+    text = rpc.encode_response((await asking.serve_request(Called("1", action, payload), dialect)).response)
     frame = json.loads(text)
     return questions[0] if questions else frame[2]["status"] if frame[0] == 3 else frame[2]
 

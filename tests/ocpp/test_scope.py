@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from agent.assembly.dialects import backend_and_dialects
+from agent.domain.messages import DeviceModelReport
 from agent.model.types import Fault
 from agent.ocpp.dialects.billing_scope import AllowedFields, billing_only, filter_payload, restrict_calls
 from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, find_gaps
-from agent.ocpp.v201.reports import Report
 from agent.ocpp.versions import build_dialects
 from agent.station_file.settings import SettingsError, parse_station_file
 from tests.ocpp.test_v201_model import inventory, item
@@ -75,11 +75,12 @@ def asked(action: str, payload: dict[str, Any]) -> tuple[dict[str, Any], list[di
     row, at = narrowed.request_row(action), place()
     assert isinstance(row, In)
     wanted = row.decode(payload, at)
-    answer = wanted if isinstance(wanted, dict) else row.answer(inventory(fault=Fault.GROUND_FAILURE), payload, at)
+    reply = inventory(fault=Fault.GROUND_FAILURE)
+    answer = wanted if isinstance(wanted, dict) else row.answer(reply, payload, at)
     valid(action + "Response", answer)
-    said = narrowed.message_row(Report)
+    said = narrowed.message_row(DeviceModelReport)
     assert isinstance(said, Out)
-    reports = [said.encode(r, at) for r in at.messages_after_answer]
+    reports = [said.encode(r, at) for r in ([] if isinstance(wanted, dict) else row.follow_up(reply, payload, at))]
     for report in reports:
         valid("NotifyReportRequest", report)
     return answer, [e for r in reports if r for e in r["reportData"]]

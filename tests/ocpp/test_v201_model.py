@@ -10,14 +10,14 @@ from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.evse_status import EvseStatus
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Replier
+from agent.domain.messages import DeviceModelReport
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.domain.variables import VARIABLES, Settings, WrongValue, parse_value
 from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings
 from agent.ocpp.dialects.dialect import Refused, RowContext
-from agent.ocpp.v201.reports import CHUNK, Report
-from tests.ocpp.ocpp_stand_ins import desk
+from agent.ocpp.v201.reports import CHUNK
 from tests.ocpp.test_v201_rows import place, row, valid
 from tests.support.domain_state import evse_record
 
@@ -101,9 +101,10 @@ def put(*items: dict[str, Any], said: dict[str, str] | None = None) -> tuple[dic
 def report(action: str, payload: dict[str, Any], reply: Response | None = None) -> tuple[str, list[dict[str, Any]]]:
     at = place()
     valid(action + "Request", payload)
-    answer = row(action).answer(reply or inventory(), payload, at)
+    reply = reply or inventory()
+    answer = row(action).answer(reply, payload, at)
     valid(action + "Response", answer)
-    parts = [m for m in at.messages_after_answer if isinstance(m, Report)]
+    parts = [m for m in row(action).follow_up(reply, payload, at) if isinstance(m, DeviceModelReport)]
     assert [p.part for p in parts] == list(range(len(parts)))
     assert [p.more for p in parts] == [True] * (len(parts) - 1) + [False] * bool(parts)
     assert all(p.request == payload["requestId"] and 0 < len(p.data) <= CHUNK for p in parts)
@@ -347,8 +348,3 @@ def test_custom_reports() -> None:
     available = {k[0] for k in ask(componentCriteria=["Available"])[1]}
     assert "Nonsense" not in available
     assert {"EVSE", "AuthCacheCtrlr", "LocalAuthListCtrlr", "TxCtrlr"} <= available
-
-
-def test_desks_keep_what_they_owe_apart() -> None:
-    assert desk().messages_after_answer == []
-    assert desk().messages_after_answer is not desk().messages_after_answer

@@ -28,8 +28,11 @@ from agent.domain.events import CostReceived, TokenAuthorized, TransactionAcknow
 from agent.domain.messages import (
     BootWanted,
     CertificateSigningWanted,
+    ChargingProfilesReport,
     ChargingState,
     ConnectorStatus,
+    CustomerReport,
+    DeviceModelReport,
     FaultNoted,
     FirmwareStatus,
     HeartbeatWanted,
@@ -83,9 +86,6 @@ from agent.ocpp.dialects.dialect import (
     find_gaps,
 )
 from agent.ocpp.v201 import V201
-from agent.ocpp.v201.customer_information import CustomerReport
-from agent.ocpp.v201.reports import Report
-from agent.ocpp.v201.smart_charging import ProfilesReport
 from agent.ports.store import Put
 from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, desk
 from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
@@ -290,7 +290,9 @@ GOLDEN_OUT = [
     ),
     (LogStatus(), "LogStatusNotification", {"status": "Idle"}),
     (
-        Report(9, 0, False, T0, ({"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]},)),
+        DeviceModelReport(
+            9, 0, False, T0, ({"component": {"name": "A"}, "variable": {"name": "B"}, "variableAttribute": [{}]},)
+        ),
         "NotifyReport",
         {
             "requestId": 9, "generatedAt": WHEN, "seqNo": 0, "tbc": False,
@@ -298,7 +300,7 @@ GOLDEN_OUT = [
         },
     ),
     (
-        ProfilesReport(9, 1, False, (WHOLE,)),
+        ChargingProfilesReport(9, 1, False, (WHOLE,)),
         "ReportChargingProfiles",
         {
             "requestId": 9, "chargingLimitSource": "CSO", "evseId": 1, "tbc": False,
@@ -744,8 +746,9 @@ def test_what_is_known_of_a_customer_in_parts() -> None:
         "reservations": [f"chargy/{n}" for n in range(50)], "evses": [2],
     }  # fmt: skip
     at = place()
-    row("CustomerInformation").answer(Response("chargy", "1", "Accepted", known), {"requestId": 9}, at)
-    parts = [told(m) or {} for m in at.messages_after_answer]
+    reply = Response("chargy", "1", "Accepted", known)
+    assert row("CustomerInformation").answer(reply, {"requestId": 9}, at) == {"status": "Accepted"}
+    parts = [told(m) or {} for m in row("CustomerInformation").follow_up(reply, {"requestId": 9}, at)]
     assert [(len(p["data"]), p["seqNo"], p["tbc"]) for p in parts[:1]] == [(512, 0, True)]
     assert not parts[-1]["tbc"]
     lines = "".join(p["data"] for p in parts).splitlines()
@@ -764,11 +767,9 @@ def test_profiles_are_reported_evse_by_evse_and_in_parts() -> None:
         *(InstalledProfile(1, replace(plain, id=n)) for n in range(2, 9)),
     ]
     at = place()
-    answer = row("GetChargingProfiles").answer(
-        Response("chargy", "1", "Accepted", {"profiles": found}), {"requestId": 9}, at
-    )
-    assert answer == {"status": "Accepted"}
-    parts = [told(m) or {} for m in at.messages_after_answer]
+    reply = Response("chargy", "1", "Accepted", {"profiles": found})
+    assert row("GetChargingProfiles").answer(reply, {"requestId": 9}, at) == {"status": "Accepted"}
+    parts = [told(m) or {} for m in row("GetChargingProfiles").follow_up(reply, {"requestId": 9}, at)]
     assert [(p["evseId"], p["tbc"], [c["id"] for c in p["chargingProfile"]]) for p in parts] == [
         (0, True, [1]),
         (1, True, [2, 3, 4, 5, 6]),

@@ -188,6 +188,7 @@ def _narrow_in_row(row: In, muted: frozenset[str]) -> In:
         row,
         decode=decode_allowed,
         answer=lambda reply, payload, ctx: _without_faults(row.answer(reply, _without_fault_queries(payload), ctx)),
+        follow_up=lambda reply, payload, ctx: row.follow_up(reply, _without_fault_queries(payload), ctx),
     )
 
 

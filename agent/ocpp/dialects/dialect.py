@@ -8,12 +8,12 @@ knows and this station does not offer. A neighbouring version is derived by ``wi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.domain.events import Event
-from agent.domain.messages import MESSAGES, Message, StatusChanged
+from agent.domain.messages import MESSAGES, REPORTS, Message, StatusChanged
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import BackendRequest
 from agent.domain.variables import Settings, Value
@@ -80,8 +80,6 @@ class RowContext:
     """The backend's latest answer to a BootNotification."""
     triggered: bool = False
     """The next BootNotification was asked for."""
-    messages_after_answer: list[Message] = field(default_factory=list)
-    """What a row wants sent right after its answer."""
 
 
 class NotExpressibleError(Exception):
@@ -145,6 +143,8 @@ class In:
     look_up: Callable[[Payload, RowContext], Awaitable[Payload]] | None = None
     """Query the queue for what the answer needs besides. The result is found in the response's
     data."""
+    follow_up: Callable[[Response, Payload, RowContext], Sequence[Message]] = lambda reply, payload, ctx: ()
+    """Return the messages to send right after the answer."""
 
 
 @frozen
@@ -286,7 +286,7 @@ def _row_key(row: Row) -> Any:
     return row.action if isinstance(row, In | NotOffered) else row.message
 
 
-def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, AuthorizeToken)) -> list[str]:
+def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, *REPORTS, AuthorizeToken)) -> list[str]:
     """List the messages and requests that are neither translated nor excused; empty if the
     dialect is complete."""
     found = [f"{m.__name__}: neither a row nor a reason" for m in messages if dialect.message_row(m) is None]

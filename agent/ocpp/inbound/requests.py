@@ -6,14 +6,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.domain.events import Event, RequestReceived, SecurityNoticed
+from agent.domain.messages import Message
 from agent.domain.orders import Response
 from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
-from agent.model.fastclass import replace
+from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Refused, RowContext
 from agent.ocpp.wire.calls import CODE_OF_RULE, Called, CallError, CallResult, Code
 
@@ -21,6 +22,14 @@ log = logging.getLogger("agent.ocpp")
 
 WHERE_MAX = 120
 """Characters of the place at which a request breaks its schema: the backend chose the name."""
+
+
+@frozen
+class ServedRequest:
+    """The response to a request, and the messages to send right after it."""
+
+    response: CallResult | CallError
+    follow_up: tuple[Message, ...] = ()
 
 
 class InboundRequests:
@@ -57,27 +66,27 @@ class InboundRequests:
         """Wait until every response is written."""
         await self._flushed.wait()
 
-    async def serve_request(self, called: Called, dialect: Dialect) -> CallResult | CallError:
+    async def serve_request(self, called: Called, dialect: Dialect) -> ServedRequest:
         """Return the response, always. Only bugs of ours become InternalError."""
         try:
             return await self._answer_request(called, dialect)
         except Refused as e:
-            return CallError(called.id, e.code, str(e))
+            return ServedRequest(CallError(called.id, e.code, str(e)))
         except TimeoutError:
             log.error("%s: %s was not answered in %g s: please report", self._ctx.link, called.action, self._answer_s)
-            return CallError(called.id, Code.INTERNAL, "no answer of the station in time")
+            return ServedRequest(CallError(called.id, Code.INTERNAL, "no answer of the station in time"))
         except Exception:  # one request must not end the connection or the charging sessions
             log.exception("%s: %s could not be answered: please report", self._ctx.link, ascii(called.action[:60]))
-            return CallError(called.id, Code.INTERNAL)
+            return ServedRequest(CallError(called.id, Code.INTERNAL))
 
-    async def _answer_request(self, called: Called, dialect: Dialect) -> CallResult | CallError:
+    async def _answer_request(self, called: Called, dialect: Dialect) -> ServedRequest:
         row = dialect.request_row(called.action)
         if row is None:
-            return CallError(called.id, Code.NOT_IMPLEMENTED, "unknown action")
+            return ServedRequest(CallError(called.id, Code.NOT_IMPLEMENTED, "unknown action"))
         if not dialect.admits_request(self._ctx.boot, called.action):
-            return CallError(called.id, Code.SECURITY, "not before the boot is accepted")
+            return ServedRequest(CallError(called.id, Code.SECURITY, "not before the boot is accepted"))
         if isinstance(row, NotOffered):
-            return CallError(called.id, row.code, row.reason)
+            return ServedRequest(CallError(called.id, row.code, row.reason))
         called = replace(called, payload=dict(dialect.preprocess_received(called.action, False, called.payload)))
         lenient = dialect.tolerates_unknown
         check = dialect.schemas.request_check(called.action, lenient) if dialect.schemas else None
@@ -86,20 +95,22 @@ class InboundRequests:
             where = ascii(str(broken)[:WHERE_MAX])[1:-1]
             what = f"{called.action}: {where}"
             self._post_event(SecurityNoticed(SecurityEvent.INVALID_MESSAGES, what, self._ctx.link))
-            return CallError(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where)
-        return self._checked_result(called, await self._run_row(row, called), dialect)
+            return ServedRequest(CallError(called.id, CODE_OF_RULE.get(broken.rule, Code.PROPERTY), where))
+        payload, follow_up = await self._run_row(row, called)
+        return self._checked_result(called, payload, follow_up, dialect)
 
-    async def _run_row(self, row: In, called: Called) -> dict[str, Any]:
+    async def _run_row(self, row: In, called: Called) -> tuple[dict[str, Any], Sequence[Message]]:
         question = row.decode(called.payload, self._ctx)
         if isinstance(question, dict):
-            return question
+            return question, ()
         reply = await self._ask_domain(question)
         if "reason" in reply.data:
             why = getattr(reply.data["reason"], "text", reply.data["reason"])  # web payments have a type of their own
             log.info("%s: %s is %s: %s", self._ctx.link, row.action, reply.status, why)
         if row.look_up is not None:
             reply = replace(reply, data={**reply.data, **await row.look_up(called.payload, self._ctx)})
-        return row.answer(reply, called.payload, self._ctx)
+        answer = row.answer(reply, called.payload, self._ctx)
+        return answer, row.follow_up(reply, called.payload, self._ctx)
 
     async def _ask_domain(self, question: BackendRequest) -> Response:
         request = f"{self._ctx.link}:{next(self._numbers)}"
@@ -112,12 +123,14 @@ class InboundRequests:
         finally:
             del self._waiting[request]
 
-    def _checked_result(self, called: Called, payload: dict[str, Any], dialect: Dialect) -> CallResult | CallError:
+    def _checked_result(
+        self, called: Called, payload: dict[str, Any], follow_up: Sequence[Message], dialect: Dialect
+    ) -> ServedRequest:
         """Return the response after a check against the schema. A response that breaks the
         schema is a bug of ours and is logged as one."""
         check = dialect.schemas.response_check(called.action) if dialect.schemas else None
         broken = check(payload) if check else None
         if broken is None:
-            return CallResult(called.id, payload)
+            return ServedRequest(CallResult(called.id, payload), tuple(follow_up))
         log.error("%s: own answer to %s breaks the schema at %s: please report", self._ctx.link, called.action, broken)
-        return CallError(called.id, Code.INTERNAL)
+        return ServedRequest(CallError(called.id, Code.INTERNAL))

@@ -3,6 +3,7 @@ it is the answer; otherwise a CALLERROR NotSupported."""
 
 from __future__ import annotations
 
+from agent.domain.messages import REPORTS
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
 from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, answer_always
 
@@ -31,4 +32,7 @@ OFF: dict[str, tuple[In | NotOffered, ...]] = {
 NOT_YET: tuple[str, ...] = ()
 """Profiles without a translation here so far."""
 
-ROWS: tuple[In | Out | NotExpressible | NotOffered, ...] = (*(row for profile in NOT_YET for row in OFF[profile]),)
+ROWS: tuple[In | Out | NotExpressible | NotOffered, ...] = (
+    *(row for profile in NOT_YET for row in OFF[profile]),
+    *(NotExpressible(report, "1.6 has no request for such a report") for report in REPORTS),
+)

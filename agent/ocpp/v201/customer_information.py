@@ -6,28 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.messages import Message
+from agent.domain.messages import CustomerReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import CustomerInformationRequest
-from agent.model.fastclass import frozen
-from agent.model.types import Stamp, Verdict
+from agent.model.types import Verdict
+from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
 from agent.ocpp.v201.identifiers import decode_id_token
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 DATA_MAX = 512
 _REFERENCES = ("idToken", "customerIdentifier", "customerCertificate")
-
-
-@frozen
-class CustomerReport(Message):
-    """One part of the report; ``more``: another part follows."""
-
-    request: int
-    part: int
-    more: bool
-    at: Stamp
-    data: str
 
 
 def _decode_customer_information(payload: Payload, ctx: RowContext) -> CustomerInformationRequest | dict[str, Any]:
@@ -41,19 +30,18 @@ def _decode_customer_information(payload: Payload, ctx: RowContext) -> CustomerI
     return CustomerInformationRequest(named, report=payload["report"], clear=payload["clear"])
 
 
-def _answer_customer_information(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """Answer the request. A report follows in any case; it is empty where there is no data or
-    none was requested."""
+def _report_customer(reply: Response, payload: Payload, ctx: RowContext) -> list[Message]:
+    """Return the parts of the report. It is empty where there is no data or none was
+    requested."""
     if reply.status != "Accepted":
-        return {"status": "Rejected"}
+        return []
     text = "\n".join(_describe_customer(reply.data))
     parts = [text[i : i + DATA_MAX] for i in range(0, len(text), DATA_MAX)] or [""]
     at = ctx.clock.now().stamp
-    for number, part in enumerate(parts):
-        ctx.messages_after_answer.append(
-            CustomerReport(int(payload["requestId"]), number, number + 1 < len(parts), at, part)
-        )
-    return {"status": "Accepted"}
+    return [
+        CustomerReport(int(payload["requestId"]), number, number + 1 < len(parts), at, part)
+        for number, part in enumerate(parts)
+    ]
 
 
 def _describe_customer(known: Mapping[str, Any]) -> Iterator[str]:
@@ -83,6 +71,11 @@ def _encode_customer_report(message: CustomerReport, ctx: RowContext) -> dict[st
 
 
 ROWS = (
-    In("CustomerInformation", _decode_customer_information, _answer_customer_information),
+    In(
+        "CustomerInformation",
+        _decode_customer_information,
+        answer_one_of("Accepted"),
+        follow_up=_report_customer,
+    ),
     Out(CustomerReport, "NotifyCustomerInformation", _encode_customer_report, decode_empty_response),
 )

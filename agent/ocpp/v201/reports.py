@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.messages import Message
+from agent.domain.messages import DeviceModelReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest
-from agent.model.fastclass import frozen
-from agent.model.types import Stamp
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
 from agent.ocpp.dialects.dialect import In, Out, Payload, Refused, RowContext, decode_empty_response
 from agent.ocpp.v201.device_model import Entry, collect_facts, is_component, is_variable, list_entries
@@ -20,18 +18,7 @@ CHUNK = 20
 """Entries per NotifyReport: some 6 kB, which a slow line carries within a call's time-out."""
 
 
-@frozen
-class Report(Message):
-    """One part of a report; ``more``: another part follows."""
-
-    request: int
-    part: int
-    more: bool
-    at: Stamp
-    data: tuple[Any, ...]
-
-
-def _encode_notify_report(message: Report, ctx: RowContext) -> dict[str, Any]:
+def _encode_notify_report(message: DeviceModelReport, ctx: RowContext) -> dict[str, Any]:
     return {
         "requestId": message.request,
         "generatedAt": format_rfc3339(ctx.clock.utc_s(message.at)),
@@ -73,16 +60,31 @@ def _encode_characteristics(entry: Entry, known: ReportFacts) -> dict[str, Any]:
     return out
 
 
-def _answer_with_report(chosen: list[Entry], known: ReportFacts, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """Answer the request and queue the parts of the report after it."""
-    if not chosen:
-        return {"status": "EmptyResultSet"}
-    at = ctx.clock.now().stamp
-    parts = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
-    for number, part in enumerate(parts):
-        data = tuple(encode_report_entry(e, known) for e in part)
-        ctx.messages_after_answer.append(Report(int(payload["requestId"]), number, number + 1 < len(parts), at, data))
-    return {"status": "Accepted"}
+def _report_row(
+    action: str,
+    decode: Callable[[Payload, RowContext], DeviceReportRequest],
+    select: Callable[[Response, Payload, RowContext], list[Entry]],
+) -> In:
+    """Make the row of a request for a report. ``select``: the entries of the report."""
+
+    def answer_request(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+        return {"status": "Accepted" if select(reply, payload, ctx) else "EmptyResultSet"}
+
+    def report_entries(reply: Response, payload: Payload, ctx: RowContext) -> list[Message]:
+        chosen, known, at = select(reply, payload, ctx), collect_facts(reply, ctx), ctx.clock.now().stamp
+        parts = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
+        return [
+            DeviceModelReport(
+                int(payload["requestId"]),
+                number,
+                number + 1 < len(parts),
+                at,
+                tuple(encode_report_entry(e, known) for e in part),
+            )
+            for number, part in enumerate(parts)
+        ]
+
+    return In(action, decode, answer_request, follow_up=report_entries)
 
 
 def _decode_get_report(payload: Payload, ctx: RowContext) -> DeviceReportRequest:
@@ -98,19 +100,18 @@ _BASES: dict[str, Callable[[Entry], bool]] = {
 }
 
 
-def _answer_get_base_report(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    chosen = [e for e in list_entries(ctx) if _BASES[payload["reportBase"]](e)]
-    return _answer_with_report(chosen, collect_facts(reply, ctx), payload, ctx)
+def _select_of_base(reply: Response, payload: Payload, ctx: RowContext) -> list[Entry]:
+    return [e for e in list_entries(ctx) if _BASES[payload["reportBase"]](e)]
 
 
-def _answer_get_report(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    known = collect_facts(reply, ctx)
+def _select_of_report(reply: Response, payload: Payload, ctx: RowContext) -> list[Entry]:
     every = list(list_entries(ctx))
     wanted, criteria = payload.get("componentVariable"), payload.get("componentCriteria")
     chosen = [e for e in every if wanted is None or any(_is_requested(e, w) for w in wanted)]
     if criteria:
+        known = collect_facts(reply, ctx)
         chosen = [e for e in chosen if any(_meets_criterion(e, c, every, known) for c in criteria)]
-    return _answer_with_report(chosen, known, payload, ctx)
+    return chosen
 
 
 def _is_requested(entry: Entry, wanted: Payload) -> bool:
@@ -132,7 +133,7 @@ def _meets_criterion(entry: Entry, criterion: str, every: list[Entry], known: Re
 
 
 ROWS = (
-    In("GetBaseReport", _decode_get_report, _answer_get_base_report),
-    In("GetReport", _decode_get_report, _answer_get_report),
-    Out(Report, "NotifyReport", _encode_notify_report, decode_empty_response),
+    _report_row("GetBaseReport", _decode_get_report, _select_of_base),
+    _report_row("GetReport", _decode_get_report, _select_of_report),
+    Out(DeviceModelReport, "NotifyReport", _encode_notify_report, decode_empty_response),
 )

@@ -17,7 +17,7 @@ from agent.domain.charging.profiles import (
     Schedule,
     Unit,
 )
-from agent.domain.messages import Message
+from agent.domain.messages import ChargingProfilesReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import (
     ChargingProfilesRequest,
@@ -25,7 +25,7 @@ from agent.domain.requests import (
     CompositeScheduleRequest,
     SetChargingProfileRequest,
 )
-from agent.model.fastclass import frozen, replace
+from agent.model.fastclass import replace
 from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.composite_schedule import schedule_periods
 from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
@@ -138,16 +138,6 @@ def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearCh
 # --- reports -------------------------------------------------------------------------------------------------------
 
 
-@frozen
-class ProfilesReport(Message):
-    """One part of a report of installed profiles; ``more``: another part follows."""
-
-    request: int
-    evse: int
-    more: bool
-    profiles: tuple[Profile, ...]
-
-
 def _encode_charging_schedule(schedule: Schedule) -> dict[str, Any]:
     periods = [
         {
@@ -189,7 +179,7 @@ def _encode_charging_profile(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _encode_profiles_report(message: ProfilesReport, ctx: RowContext) -> dict[str, Any]:
+def _encode_profiles_report(message: ChargingProfilesReport, ctx: RowContext) -> dict[str, Any]:
     return {
         "requestId": message.request,
         "chargingLimitSource": SOURCE,
@@ -213,17 +203,26 @@ def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> Charging
     )
 
 
-def _answer_get_charging_profiles(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-    """Answer the request and queue the parts of the report after it: every part is about one
-    EVSE."""
+def _found_profiles(reply: Response) -> list[InstalledProfile]:
     found: list[InstalledProfile] = reply.data.get("profiles", []) if reply.status == "Accepted" else []
+    return found
+
+
+def _answer_get_charging_profiles(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
+    return {"status": "Accepted" if _found_profiles(reply) else "NoProfiles"}
+
+
+def _report_profiles(reply: Response, payload: Payload, ctx: RowContext) -> list[Message]:
+    """Return the parts of the report; every part is about one EVSE."""
     parts = []
-    for evse, group in groupby(found, key=lambda i: i.evse):
+    for evse, group in groupby(_found_profiles(reply), key=lambda i: i.evse):
         own = [i.profile for i in group]
         parts += [(evse, tuple(own[i : i + PARTS])) for i in range(0, len(own), PARTS)]
-    for number, (evse, profiles) in enumerate(parts, 1):
-        ctx.messages_after_answer.append(ProfilesReport(int(payload["requestId"]), evse, number < len(parts), profiles))
-    return {"status": "Accepted" if parts else "NoProfiles"}
+    request = int(payload["requestId"])
+    return [
+        ChargingProfilesReport(request, evse, number < len(parts), profiles)
+        for number, (evse, profiles) in enumerate(parts, 1)
+    ]
 
 
 # --- the composite schedule ------------------------------------------------------------------------------------------
@@ -252,7 +251,12 @@ def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowCo
 ROWS = (
     In("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
     In("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
-    In("GetChargingProfiles", _decode_get_charging_profiles, _answer_get_charging_profiles),
-    Out(ProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
+    In(
+        "GetChargingProfiles",
+        _decode_get_charging_profiles,
+        _answer_get_charging_profiles,
+        follow_up=_report_profiles,
+    ),
+    Out(ChargingProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
     In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
 )
