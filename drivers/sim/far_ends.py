@@ -154,7 +154,7 @@ class StationFarEnds:
         """Open the far ends of other packages first, so that they can replace ours for the same map."""
         for far_end in installed_far_ends():
             for evse in self._file.evses:
-                device = getattr(evse, far_end.role) or getattr(self._file, far_end.role)
+                device = self._file.device_for(evse, far_end.role)
                 if far_end.fits_device(device):
                     place = Place(self._evses[evse.number], self._mains, self._folder, chosen_options(device))
                     address = await self._foreign.enter_async_context(far_end.open(place))
