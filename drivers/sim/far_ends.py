@@ -155,7 +155,7 @@ class StationFarEnds:
         for far_end in installed_far_ends():
             for evse in self._file.evses:
                 device = self._file.device_for(evse, far_end.role)
-                if far_end.fits_device(device):
+                if device is not None and far_end.fits_device(device):
                     place = Place(self._evses[evse.number], self._mains, self._folder, chosen_options(device))
                     address = await self._foreign.enter_async_context(far_end.open(place))
                     table = {"driver": device.driver, **place.options, **address}
