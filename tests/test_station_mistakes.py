@@ -86,6 +86,14 @@ path = "/dev/fb0"
 [[reader]]
 driver = "reader_nfc"
 path = "tty:rfid0:pn532"
+[[bearer]]
+driver = "lan_static"
+kind = "wifi"
+interface = "lo"
+[[bearer]]
+driver = "lan_static"
+kind = "gprs"
+interface = "lo"
 [[evse]]
 number = 1
 max_a = 32
@@ -211,6 +219,11 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[display]", 1, "width = 9000", "display.width", "0 to 8192"),
     ("[[reader]]", 1, 'path = "com3"', "reader[0].path", "must look like usb"),
     ("[[reader]]", 1, "poll_ms = -1", "reader[0].poll_ms", "0 to 5000"),
+    ("[[bearer]]", 2, 'kind = "lan"', "bearer[1].kind", "'lan' costs less than 'wifi'"),
+    ("[[bearer]]", 1, 'kind = "satellite"', "bearer[0].kind", "one of 'lan', 'wifi', 'gprs'"),
+    ("[[bearer]]", 2, 'iccid = "352"', "bearer[1].iccid", "the 18 to 20 digits on the SIM"),
+    ("[[bearer]]", 2, 'interface = "wlan9"', "bearer[1].interface", "this machine has no interface 'wlan9'"),
+    ("[[bearer]]", 1, 'interface = "eth 0"', "bearer[0].interface", "without blank"),
     ("[[evse]]", 1, "max_a = 0", "evse[1].max_a", "6 to 3000 (amperes)"),
     ("[[evse]]", 1, "max_a = 320", "evse[1].max_a", "80 A at most"),
     ("[[evse]]", 1, "number = 3", "evse", "must count 1 to 2"),

@@ -17,6 +17,7 @@ from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer
+from agent.model.bearer import BearerStatus
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
 from agent.model.types import (
@@ -306,6 +307,15 @@ class CertificateReady(Event):
 
     link: str
     certificate: str
+
+
+@frozen
+class BearerReported(Event):
+    """A bearer has reported its state for the first time, or another one than before. ``bearer``: its place in the
+    station file."""
+
+    bearer: str
+    status: BearerStatus
 
 
 @frozen

@@ -13,6 +13,7 @@ from agent.domain.messages import Message
 from agent.domain.ocmf import OcmfBill
 from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.timers import Timer
+from agent.model.bearer import ResetStep
 from agent.model.fastclass import frozen
 from agent.model.meter_signing import Signing
 from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
@@ -165,6 +166,34 @@ class Reconnect(Order):
     """Reconnect if the connection profile now in force differs from that of the present connection."""
 
     link: str
+    anyway: bool = False
+    """Reconnect in any case, and at once: another bearer is in use."""
+
+
+@frozen
+class BearerOrder(Order):
+    """An order to the bearer at this place in the station file."""
+
+    bearer: str
+
+
+@frozen
+class SetBearer(BearerOrder):
+    """Bring the bearer up, or take it down."""
+
+    on: bool
+
+
+@frozen
+class ResetBearer(BearerOrder):
+    """Carry out one step in the recovery of the bearer. It is down afterwards."""
+
+    step: ResetStep
+
+
+@frozen
+class UnlockSim(BearerOrder):
+    """Present the PIN of the station file to the SIM, once."""
 
 
 @frozen

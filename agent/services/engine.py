@@ -75,6 +75,7 @@ class LinkRoom(Protocol):
     def respond(self, order: Response) -> None: ...
     def queue_changed(self) -> None: ...
     def reconnect_if_changed(self) -> None: ...
+    def reconnect(self) -> None: ...
 
 
 class DispatchRoom(Protocol):
@@ -254,6 +255,8 @@ class Engine:
                 self.links[link].authorize(order)
             case Response(link):
                 self.links[link].respond(order)
+            case Reconnect(link, True):
+                self.links[link].reconnect()
             case Reconnect(link):
                 self.links[link].reconnect_if_changed()
             case WakeMe(timer, at_s):

@@ -82,6 +82,14 @@ _ROWS = (
         port="agent.ports.updater:UpdaterPort",
         supervisor=f"{_SUPERVISORS}.updater:UpdaterSupervisor",
     ),
+    DeviceRole(
+        "bearer",
+        (STATION_TABLE,),
+        port="agent.ports.bearer:BearerPort",
+        supervisor=f"{_SUPERVISORS}.bearer:BearerSupervisor",
+        is_list=True,
+        own_keys=("kind", "iccid"),
+    ),
 )
 ROLES: Mapping[str, DeviceRole] = {role.name: role for role in _ROWS}
 

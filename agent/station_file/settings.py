@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.model.bearer import BearerKind
 from agent.model.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
 from agent.model.fastclass import field_specs, replace
 from agent.model.types import MeterPolicy
@@ -24,6 +25,7 @@ from agent.station_file.parser import did_you_mean as did_you_mean
 from agent.station_file.tables import MOST_PILOT_A, SERIAL_MAX
 from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
+from agent.station_file.tables import BearerKeys as BearerKeys
 from agent.station_file.tables import Evse as Evse
 from agent.station_file.tables import PowerTimes as PowerTimes
 from agent.station_file.tables import SimulatedEvse as SimulatedEvse
@@ -92,6 +94,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         devices=devices,
         roles=roles,
         power_times=_parse_power_times(raw.get("power"), wrong),
+        bearers=_parse_bearers(devices, wrong),
         sinks=_parse_sinks(raw, wrong, base),
         web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, devices.get("meter"), raw, wrong))},
@@ -139,6 +142,23 @@ def _parse_power_times(raw: Any, wrong: list[str]) -> PowerTimes | None:
     if not isinstance(raw, Mapping):
         return None
     return build_table(PowerTimes, {k: v for k, v in raw.items() if k in ROLES["power"].own_keys}, "power", wrong)
+
+
+def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerKeys]:
+    """Parse the agent's own keys of each ``[[bearer]]``. The order of the tables must be that of the cost."""
+    found: dict[str, BearerKeys] = {}
+    dearest: BearerKind | None = None
+    for place, device in devices.of_role("bearer").items():
+        own = {key: device.options[key] for key in ROLES["bearer"].own_keys if key in device.options}
+        before = len(wrong)
+        found[place] = build_table(BearerKeys, own, place, wrong)
+        if any(w.startswith(f"{place}.kind") for w in wrong[before:]):
+            continue
+        kind = BearerKind(found[place].kind)
+        if dearest is not None and kind.cost_rank < dearest.cost_rank:
+            wrong.append(f"{place}.kind: {str(kind)!r} costs less than {str(dearest)!r}: put its table before that one")
+        dearest = kind if dearest is None else max(dearest, kind, key=lambda k: k.cost_rank)
+    return found
 
 
 def _meter_policy(evse: Evse, shared: Device | None, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:

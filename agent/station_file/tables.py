@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
+from agent.model.bearer import BearerKind
 from agent.model.device_role import DeviceRole
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
@@ -151,6 +152,14 @@ class SinkTable:
 
 
 @frozen
+class BearerKeys:
+    """The agent's own keys of a ``[[bearer]]``. ``iccid``: the SIM that belongs to the station; "": any."""
+
+    kind: Annotated[str, OneOf(tuple(map(str, BearerKind)))]
+    iccid: Annotated[str, Text(20, form=r"([0-9]{18,20})?", like="the 18 to 20 digits on the SIM")] = ""
+
+
+@frozen
 class Evse:
     number: Annotated[int, Between(1, MOST_EVSES)]
     kind: Annotated[str, OneOf(("AC", "DC"))] = "AC"
@@ -217,6 +226,8 @@ class StationFile:
     roles: Mapping[str, DeviceRole]
     """All roles that the devices may have."""
     power_times: PowerTimes | None
+    bearers: Mapping[str, BearerKeys]
+    """By the place of the bearer, in order of preference."""
     sinks: tuple[SinkTable, ...]
     web_payment: WebPayment
     meter_policies: Mapping[int, MeterPolicy]

@@ -119,6 +119,7 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "lamp_leds": (set(), {"gpio"}),
     "power_sysfs": (set(), set()),
     "updater_command": (set(), set()),
+    "lan_static": (set(), set()),
     "terminal_payter": (SERIAL, {"dialout"}),
 }
 """Per driver: devices that the unit must let through, and groups that own them."""

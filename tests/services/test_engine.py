@@ -63,6 +63,9 @@ class Link:
     def reconnect_if_changed(self):
         self.log.append("refresh")
 
+    def reconnect(self):
+        self.log.append("reconnect")
+
     def queue_changed(self):
         self.log.append("wake")
 

@@ -500,8 +500,19 @@ ROWS |= {
         },
         {"terminal": {"driver": "terminal_payter"}},
     ),
+    "lan_static": Row(
+        "bearer[0]",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": NO_NUMBERS,
+            "frozen value": "only a network that changes shows it: on the checklist",
+            "missing reply": Mutant(lambda w: None, ("state",)),
+        },
+        {"bearer": [{"driver": "lan_static", "kind": "lan", "interface": "lo"}]},
+    ),
 }
 SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {
+    ("lan_static", "missing reply"): {"bearer": [{"driver": "lan_static", "kind": "lan", "interface": "absent0"}]},
     ("updater_command", "missing reply"): {"updater": says("true")},
 }
 """Mutants that are another program, named in the station file."""

@@ -28,6 +28,8 @@ from agent.domain.orders import (
     LogNote,
     Order,
     ReadMeter,
+    ResetBearer,
+    SetBearer,
     SetHold,
     SetLamp,
     SetLimit,
@@ -35,6 +37,7 @@ from agent.domain.orders import (
     SetService,
     Show,
     Unlock,
+    UnlockSim,
 )
 from agent.domain.terminal_messages import (
     AuthorizePayment,
@@ -106,6 +109,9 @@ ANSWERS_WITHOUT_DEVICE: dict[type[Order], Callable[[Any, Post], None]] = {
     VoidPayment: _answer_payment,
     InstallFirmware: _answer_installation,
     CommitFirmware: _answer_nothing,
+    SetBearer: _answer_nothing,
+    ResetBearer: _answer_nothing,
+    UnlockSim: _answer_nothing,
 }
 REPEATED_LEVELS = (Show, SetLamp)
 """Levels that a device which comes late is given at once. A board starts without release, and the domain orders its

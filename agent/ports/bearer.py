@@ -1,0 +1,34 @@
+"""Port of a bearer: what carries the link to a backend (LAN, Wi-Fi, a modem)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.model.bearer import BearerStatus, ResetStep
+
+
+class BearerPort(Protocol):
+    """Must: report ``UP`` only with an interface and an address; report a modem that does not answer as ``ABSENT``, so
+    that it can still be reset; return from every call within a minute. Must not: use a PIN except in ``unlock_sim``, or
+    use it twice in one call; come up, or reset a device, by itself. Raises: ``Unreachable`` (the line is gone),
+    ``Refused`` (the device or the network has refused this; the bearer is still open), ``Broken``."""
+
+    async def read_status(self) -> BearerStatus:
+        """Return the present state. Changes nothing."""
+        ...
+
+    async def bring_up(self) -> None:
+        """Connect. Without effect on a bearer that is up, or that is managed by another program."""
+        ...
+
+    async def take_down(self) -> None:
+        """Disconnect. Without effect on a bearer that is down, or that is managed by another program."""
+        ...
+
+    async def reset_bearer(self, step: ResetStep) -> None:
+        """Carry out this step. The bearer is down afterwards. ``Refused``: this device cannot do it."""
+        ...
+
+    async def unlock_sim(self) -> None:
+        """Present the PIN of the station file to the SIM, once. ``Refused``: the SIM does not accept it."""
+        ...

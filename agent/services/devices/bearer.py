@@ -1,0 +1,92 @@
+"""The supervisor of a bearer: it reports the state, and carries out one order after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.domain.events import BearerReported, Event
+from agent.domain.orders import BearerOrder, ResetBearer, SetBearer, UnlockSim
+from agent.model.bearer import BearerStatus
+from agent.model.types import EvseId
+from agent.ports import DeviceError, Refused
+from agent.services.devices.supervisor import DeviceSupervisor, Opening
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+"""A lost carrier is known after so long."""
+
+
+class BearerSupervisor(DeviceSupervisor):
+    """One bearer. What it refuses is logged: the domain looks at the state."""
+
+    orders = (SetBearer, ResetBearer, UnlockSim)
+
+    def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
+        super().__init__(evse, name, opening, post)
+        self.status: BearerStatus | None = None
+        """What the bearer reported last, with its counters."""
+        self._reported: BearerStatus | None = None
+        self._queue: asyncio.Queue[BearerOrder] = asyncio.Queue()
+
+    @classmethod
+    async def describe_port(cls, port: Any) -> str:
+        return describe_status(await port.read_status())
+
+    def accept_order(self, order: BearerOrder) -> None:
+        if self.open and order.bearer == self.name:
+            self._queue.put_nowait(order)
+
+    async def operate_device(self, port: Any) -> None:
+        self._reported = None  # what was ordered before it was opened is out of date: the domain orders again
+        while True:
+            self._report_status(await port.read_status())
+            try:
+                async with asyncio.timeout(POLL_S):
+                    order = await self._queue.get()
+            except TimeoutError:
+                continue
+            await self._carry_out(port, order)
+
+    async def _carry_out(self, port: Any, order: BearerOrder) -> None:
+        try:
+            match order:
+                case SetBearer(_, on):
+                    await (port.bring_up() if on else port.take_down())
+                case ResetBearer(_, step):
+                    log.warning("%s: recovery: %s", self.name, step)
+                    await port.reset_bearer(step)
+                case UnlockSim():
+                    await port.unlock_sim()
+        except Refused as e:
+            log.warning("%s: %s", self.name, e)
+
+    def _report_status(self, status: BearerStatus) -> None:
+        self.status = status
+        if self._reported is None or status.differs_from(self._reported):
+            self._reported = status
+            self._post(BearerReported(self.name, status))
+
+    async def _on_failure(self, error: DeviceError) -> None:
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._report_status(BearerStatus(reason=str(error)))
+        await super()._on_failure(error)
+
+
+def describe_status(status: BearerStatus) -> str:
+    """Return the state of a bearer as one line for a technician. A SIM is shown by the last digits of its ICCID."""
+    named = {
+        "interface": status.interface,
+        "address": status.address,
+        "SIM": "" if status.sim == "not used" else f"{status.sim} (ICCID …{status.iccid[-4:]})",
+        "registration": "" if status.registration == "unknown" else str(status.registration),
+        "operator": status.operator,
+        "technology": status.technology,
+        "signal": "" if status.signal_dbm is None else f"{status.signal_dbm} dBm",
+    }
+    parts = [f"{name} {value}" for name, value in named.items() if value]
+    return ", ".join([str(status.state), *parts]) + (f": {status.reason}" if status.reason else "")

@@ -1,0 +1,79 @@
+"""A network interface of the kernel: is it there, has it a carrier and an address, what has it carried? Shared by the
+drivers of bearers."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from agent.model.bearer import BearerState, BearerStatus
+from agent.model.key_rules import Text
+
+InterfaceName: TypeAlias = Annotated[
+    str, Text(15, 1, r"[^\s/:]+", "the name of a network interface, without blank, slash and colon")
+]
+NETWORK_CLASS = Path("/sys/class/net")
+SIOCGIFADDR = 0x8915
+IPV6_ADDRESSES = Path("/proc/net/if_inet6")
+IPV6_GLOBAL = "00"
+
+
+def interface_problem(interface: str) -> str:
+    """Return why this machine cannot use the interface; "": it has it."""
+    if (NETWORK_CLASS / interface).exists():
+        return ""
+    there = sorted(p.name for p in NETWORK_CLASS.iterdir()) if NETWORK_CLASS.is_dir() else []
+    return f"this machine has no interface {interface!r}; it has: {', '.join(there) or 'none'}"
+
+
+def interface_status(interface: str) -> BearerStatus:
+    """Return the state of an interface with its address and counters."""
+    folder = NETWORK_CLASS / interface
+    if not folder.exists():
+        return BearerStatus(BearerState.ABSENT, interface_problem(interface))
+    reason, address = "", ""
+    if _read_text(folder / "carrier") != "1":
+        reason = "no carrier: check the cable or the radio"
+    elif not (address := interface_address(interface)):
+        reason = "it has no address: check DHCP, or the address that is set"
+    return BearerStatus(
+        BearerState.UP if address else BearerState.DOWN,
+        reason,
+        interface,
+        address,
+        received_bytes=int(_read_text(folder / "statistics/rx_bytes") or 0),
+        sent_bytes=int(_read_text(folder / "statistics/tx_bytes") or 0),
+    )
+
+
+def interface_address(interface: str) -> str:
+    """Return the IPv4 address of an interface, otherwise a global IPv6 address; "": it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            answer = fcntl.ioctl(probe, SIOCGIFADDR, struct.pack("256s", os.fsencode(interface)))
+        except OSError as e:
+            if e.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+                raise
+            return _ipv6_address(interface)
+    return socket.inet_ntoa(answer[20:24])
+
+
+def _ipv6_address(interface: str) -> str:
+    for line in _read_text(IPV6_ADDRESSES).splitlines():
+        digits, _, _, scope, _, name = line.split()
+        if name == interface and scope == IPV6_GLOBAL:
+            return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))
+    return ""
+
+
+def _read_text(path: Path) -> str:
+    """Return the content; "": the file is not there, or cannot be read now (carrier of an interface that is down)."""
+    try:
+        return path.read_text("ascii").strip()
+    except OSError:
+        return ""

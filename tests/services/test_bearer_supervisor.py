@@ -1,0 +1,130 @@
+"""The supervisor of a bearer over a bearer of the test: reports, orders, refusals, a line that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.domain.events import BearerReported, Event, FaultRaised
+from agent.domain.orders import ResetBearer, SetBearer, UnlockSim
+from agent.model.bearer import BearerState, BearerStatus, ResetStep, SimState
+from agent.model.types import STATION
+from agent.ports import Refused, Unreachable
+from agent.services.devices import bearer as module
+from agent.services.devices.bearer import BearerSupervisor, describe_status
+from tests.support.busy_machine import deadline
+
+UP = BearerStatus(BearerState.UP, "", "eth0", "10.0.0.2", received_bytes=10)
+
+
+class Port:
+    def __init__(self) -> None:
+        self.status, self.done = UP, []  # type: ignore[var-annotated]
+        self.gone = False
+
+    async def read_status(self) -> BearerStatus:
+        if self.gone:
+            raise Unreachable("the line is gone")
+        return self.status
+
+    async def bring_up(self) -> None:
+        self.done.append("up")
+        raise Refused("NO CARRIER")
+
+    async def take_down(self) -> None:
+        self.done.append("down")
+
+    async def reset_bearer(self, step: ResetStep) -> None:
+        self.done.append(step)
+
+    async def unlock_sim(self) -> None:
+        self.done.append("pin")
+
+
+@asynccontextmanager
+async def supervised(port: Port) -> AsyncIterator[tuple[BearerSupervisor, list[Event]]]:
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Any]:
+        yield port
+
+    posted: list[Event] = []
+    supervisor = BearerSupervisor(STATION, "bearer[0]", opening, posted.append)
+    task = asyncio.create_task(supervisor.run())
+    try:
+        async with deadline(10):
+            while not posted:
+                await asyncio.sleep(0.01)
+        yield supervisor, posted
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Any) -> None:
+    async with deadline(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_S", 0.02)
+
+
+async def test_a_change_is_reported_once_and_counters_are_none() -> None:
+    port = Port()
+    async with supervised(port) as (supervisor, posted):
+        port.status = replace(UP, received_bytes=999)
+        await until(lambda: supervisor.status.received_bytes == 999)
+        assert posted == [BearerReported("bearer[0]", UP)]
+        port.status = down = BearerStatus(BearerState.DOWN, "no carrier", "eth0")
+        await until(lambda: len(posted) == 2)
+        assert posted[1] == BearerReported("bearer[0]", down)
+
+
+async def test_orders_are_carried_out_in_turn_and_a_refusal_closes_nothing() -> None:
+    port = Port()
+    async with supervised(port) as (supervisor, posted):
+        for order in (
+            SetBearer("bearer[0]", True),
+            ResetBearer("bearer[1]", ResetStep.POWER_CYCLE),  # of another one
+            ResetBearer("bearer[0]", ResetStep.REATTACH),
+            UnlockSim("bearer[0]"),
+            SetBearer("bearer[0]", False),
+        ):
+            supervisor.accept_order(order)
+        await until(lambda: len(port.done) == 4)
+        assert port.done == ["up", ResetStep.REATTACH, "pin", "down"]
+        assert len(posted) == 1
+
+
+async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:
+    port = Port()
+    async with supervised(port) as (supervisor, posted):
+        port.gone = True
+        await until(lambda: len(posted) > 1)
+        assert posted[1] == BearerReported("bearer[0]", BearerStatus(reason="the line is gone"))
+        supervisor.accept_order(UnlockSim("bearer[0]"))
+        port.gone = False
+        await until(lambda: posted[-1] == BearerReported("bearer[0]", UP))
+        await asyncio.sleep(0.1)
+        assert port.done == []
+        assert not [e for e in posted if isinstance(e, FaultRaised)], "one failure is no fault"
+
+
+def test_a_small_change_of_the_signal_is_none() -> None:
+    modem = BearerStatus(BearerState.UP, "", "ppp0", "10.1.2.3", SimState.READY, signal_dbm=-89)
+    assert not replace(modem, signal_dbm=-92).differs_from(modem)
+    assert replace(modem, signal_dbm=-96).differs_from(modem)
+    assert replace(modem, signal_dbm=None).differs_from(modem)
+    assert replace(modem, address="10.1.2.4").differs_from(modem)
+
+
+def test_a_technician_reads_no_whole_number_of_a_sim() -> None:
+    modem = BearerStatus(BearerState.DOWN, "no signal", "", "", SimState.READY, iccid="8935201000000000017")
+    assert describe_status(modem) == "down, SIM ready (ICCID …0017): no signal"
