@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Impossible(Exception):
+    """Physically impossible in the present state."""
+
+
+class Unknown(Exception):
+    """This station has no such part."""
+
+
+def checked_evse(evses: Mapping[int, T], number: Any) -> T:
+    """Return the EVSE of this number. Raises ``Unknown``."""
+    if number not in evses or isinstance(number, bool):
+        raise Unknown(f"there is no EVSE {number!r}; this station has 1 to {len(evses)}")
+    return evses[number]
 
 
 def checked_number(value: Any, name: str, low: float, high: float) -> float:

@@ -18,11 +18,12 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from drivers.sim import request_body, station_snapshot
+from drivers.sim.checked_values import Unknown
 from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
 from drivers.sim.time_rate import FASTEST, SLOWEST
-from drivers.sim.world import Unknown, World
+from drivers.sim.world import World
 
 Json: TypeAlias = dict[str, Any]
 
@@ -97,7 +98,7 @@ class Control:
         return web.json_response(self.station_picture())
 
     async def get_display(self, request: web.Request) -> web.Response:
-        png = await asyncio.to_thread(self.world.render_display_png, self._evse_number(request))
+        png = await asyncio.to_thread(self.world.devices.render_display_png, self._evse_number(request))
         etag = hashlib.sha1(png, usedforsecurity=False).hexdigest()[:16]
         if request.headers.get("If-None-Match") == f'"{etag}"':
             return web.Response(status=304, headers={"ETag": f'"{etag}"'})
@@ -115,7 +116,7 @@ class Control:
         Frames come in the order of the trace. A listener that starts again after its last frame misses none and gets
         none twice.
         """
-        seq, version, told = self._first_frame_seq(request), -1, ""
+        seq, version, sent = self._first_frame_seq(request), -1, ""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **HEADERS})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the listener left
@@ -124,8 +125,8 @@ class Control:
                 frames = self.watch.trace.frames_since(seq)
                 seq = self.watch.trace.last_seq
                 now = json.dumps({**self.station_picture(), "time": None})
-                if now != told:
-                    told = now
+                if now != sent:
+                    sent = now
                     await response.write(_encode_event("station", self.station_picture()))
                 for frame in frames:
                     await response.write(_encode_event("frame", frame, f"{self.watch.trace.run}-{frame['seq']}"))
@@ -201,18 +202,18 @@ class Control:
         if "token" in request_body.key_names(raw):
             b = request_body.read_body(raw, request_body.printable_text_key("token", longest=36), evse)
             self._check_evse(b["evse"])
-            self.world.tap_serial_token(b["token"], b["evse"])
+            self.world.devices.tap_serial_token(b["token"], b["evse"])
             return
         cards = request_body.choice_key("card", "desfire_ev1", "random_uid", "classic", default="desfire_ev1")
         b = request_body.read_body(
             raw, request_body.hexadecimal_key("uid"), evse, cards, request_body.number_key("hold_s", 0.5, 0, 3600)
         )
         self._check_evse(b["evse"])
-        self.world.tap_contactless_card(b["uid"], b["evse"], b["card"], b["hold_s"])
+        self.world.devices.tap_contactless_card(b["uid"], b["evse"], b["card"], b["hold_s"])
 
     async def press_button(self, request: web.Request) -> None:
         request_body.read_body(await request.read())
-        self.world.press_button(request.match_info["name"])
+        self.world.devices.press_button(request.match_info["name"])
 
     async def tap_bank_card(self, request: web.Request) -> None:
         evse = request_body.nullable_key(request_body.integer_key("evse", None, 1))
@@ -221,13 +222,13 @@ class Control:
             await request.read(), request_body.digits_key("pan_last4", 4, "1234"), behaviour, evse
         )
         self._check_evse(b["evse"])
-        self.world.tap_bank_card(b["pan_last4"], b["behaviour"], b["evse"])
+        self.world.devices.tap_bank_card(b["pan_last4"], b["behaviour"], b["evse"])
 
     async def act_on_terminals(self, request: web.Request) -> None:
         evse = request_body.nullable_key(request_body.integer_key("evse", None, 1))
         b = request_body.read_body(await request.read(), request_body.choice_key("action", *ACTIONS), evse)
         self._check_evse(b["evse"])
-        self.world.act_on_terminals(b["action"], b["evse"])
+        self.world.devices.act_on_terminals(b["action"], b["evse"])
 
     async def refuse_modem(self, request: web.Request) -> None:
         raise Unknown("this station has no modem")
@@ -249,7 +250,7 @@ class Control:
         raw = await request.read()
         b = request_body.read_body(raw, *keys)
         given = request_body.key_names(raw)
-        self.world.set_link_condition(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
+        self.world.devices.set_link_condition(request.match_info["name"], **{k: v for k, v in b.items() if k in given})
 
     async def set_site_limit(self, request: web.Request) -> None:
         b = request_body.read_body(

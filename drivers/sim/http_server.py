@@ -11,10 +11,10 @@ from typing import TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from drivers.sim.checked_values import Impossible, Unknown
 from drivers.sim.control import HEADERS, Control
 from drivers.sim.http_access import PAY, Access
 from drivers.sim.supervisor import NotRunning
-from drivers.sim.world import Impossible, Unknown
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

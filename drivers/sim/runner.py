@@ -220,7 +220,7 @@ def _agent_supervisor(
     def before_start(again: bool) -> None:
         watch.agent_starts()
         if again:
-            world.agent_restarted()
+            world.devices.agent_restarted()
 
     return Supervisor(
         "agent", command, folder / "agent.log", restart_s=plan.file.simulation.restart_s,
@@ -263,7 +263,7 @@ async def _start_central(
 
 
 def _print_addresses(world: World, folder: Path) -> None:
-    for name, address in world.far_end_addresses().items():
+    for name, address in world.devices.far_end_addresses().items():
         print_line(f"{name}: {address}")
     print_line(f"an agent for these devices: chargy-agent run {folder / 'derived.toml'}")
 

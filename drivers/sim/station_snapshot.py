@@ -12,19 +12,26 @@ from typing import Any, Protocol, TypeAlias
 Json: TypeAlias = dict[str, Any]
 
 
-class WorldView(Protocol):
-    """The part of the world that the picture needs."""
+class DevicesView(Protocol):
+    """The part of the devices that the picture needs."""
 
-    evses: Mapping[int, Any]
-    mains_on: bool
-
-    def evse_picture(self, number: int, /) -> Json: ...
     def lamp_colors(self) -> Json: ...
     def link_conditions(self) -> Json: ...
     def bank_ledger(self) -> Json: ...
     def terminal_pictures(self) -> list[Json]: ...
     def button_names(self) -> list[str]: ...
     def display_panels(self) -> list[Json]: ...
+
+
+class WorldView(Protocol):
+    """The part of the world that the picture needs."""
+
+    evses: Mapping[int, Any]
+    mains_on: bool
+
+    @property
+    def devices(self) -> DevicesView: ...
+    def evse_picture(self, number: int, /) -> Json: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +60,18 @@ def station_picture(
             **{key: agent.get(key) for key in ("version", "queue", "screen_language")},
         },
         "backend": None if said is None else said.get("backend"),
-        "links": world.link_conditions(),
+        "links": world.devices.link_conditions(),
         "mains": world.mains_on,
         "time": now,
-        "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.lamp_colors()},
+        "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.devices.lamp_colors()},
         "evses": [
             _merge_evse(world.evse_picture(n), own.get(n, {}), (last_sessions or {}).get(n))
             for n in sorted(world.evses)
         ],
-        "buttons": world.button_names(),
-        "ledger": world.bank_ledger(),
-        "displays": world.display_panels(),
-        **({"terminals": terminals} if (terminals := world.terminal_pictures()) else {}),
+        "buttons": world.devices.button_names(),
+        "ledger": world.devices.bank_ledger(),
+        "displays": world.devices.display_panels(),
+        **({"terminals": terminals} if (terminals := world.devices.terminal_pictures()) else {}),
     }
 
 

@@ -115,13 +115,13 @@ async def test_taps_presses_and_screens(tmp_path: Path) -> None:
         device(file.devices["buttons"], "buttons") as buttons,
         device(file.evses[0].devices["display"], "display") as display,
     ):
-        dark = world.render_display_png(1)
+        dark = world.devices.render_display_png(1)
         await display.show(Screen(ScreenName.IDLE))
-        await until(lambda: world.render_display_png(1) != dark)
-        world.tap_contactless_card("04A1B2C3D4E5F6")
+        await until(lambda: world.devices.render_display_png(1) != dark)
+        world.devices.tap_contactless_card("04A1B2C3D4E5F6")
         tap = await asyncio.wait_for(anext(aiter(cards.taps())), stretched(5))
         assert tap.token.value == "04A1B2C3D4E5F6"
-        world.tap_serial_token("lower Case-1")
+        world.devices.tap_serial_token("lower Case-1")
         assert (await asyncio.wait_for(anext(aiter(lines.taps())), stretched(5))).token.value == "lower Case-1"
-        world.press_button("language")
+        world.devices.press_button("language")
         assert await asyncio.wait_for(anext(aiter(buttons.presses())), stretched(5)) == "language"

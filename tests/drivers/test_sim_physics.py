@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from agent.model.types import Fault
+from drivers.sim.checked_values import Impossible, Unknown
 from drivers.sim.evse import NWS_PER_WH
 from drivers.sim.faults import SAFETY
-from drivers.sim.world import STEP_US, Impossible, Unknown, World
+from drivers.sim.world import STEP_US, World
 from tests.drivers.sim_stations import charging, model, released, run
 
 

@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from agent.model.types import Fault
 from drivers.sim.board import ChargeController
 from drivers.sim.car import PROFILES
+from drivers.sim.checked_values import Impossible
 from drivers.sim.faults import SAFETY
 from drivers.sim.modbus_slave import ModbusException
-from drivers.sim.world import Impossible, World
+from drivers.sim.world import World
 from tests.drivers.sim_stations import station
 
 FAULTS = sorted(set(Fault) - {Fault.CONTACTOR_WELDED})

@@ -17,9 +17,10 @@ import pytest
 from agent.commands.check import complaints_after_loading
 from agent.model.types import Fault
 from agent.station_file.settings import Device, load_station_file, parse_station_file
+from drivers.sim.checked_values import Impossible, Unknown
 from drivers.sim.command import station_file
 from drivers.sim.faults import FAULT_NAMES
-from drivers.sim.world import Impossible, Unknown, World
+from drivers.sim.world import World
 from drivers.sim.world_state import InUse, WorldStateFolder
 from tests.drivers.sim_stations import TWO, released, run, station, until
 
@@ -67,7 +68,7 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
         assert file.settings == tables["settings"]
         derived = file.backends[0]
         assert (derived.url, derived.password, derived.versions) == (backend["url"], 'q"\\ü', ("2.0.1", "1.6"))
-        assert derived.via == world.far_end_addresses()["road backend"]
+        assert derived.via == world.devices.far_end_addresses()["road backend"]
         for evse in file.evses:
             assert "board" in evse.devices
             assert evse.devices["board"].driver == "evse_modbus"
@@ -81,7 +82,7 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
         assert [r.driver for r in file.devices.of_role("reader").values()] == ["reader_nfc", "reader_serial"]
         assert "buttons" in file.devices
         assert file.devices["buttons"].options["keys"] == {"language": 2, "stop": 3, "outlet-1": 11, "outlet-2": 12}
-        assert world.link_conditions() == {
+        assert world.devices.link_conditions() == {
             "backend": {"up": True, "latency_ms": 0.0, "kbit_s": None, "loss": 0.0, "stall": False}
         }
 
@@ -119,11 +120,11 @@ async def test_devices_with_addresses_are_kept(tmp_path: Path) -> None:
         assert "reader" not in one
         assert "display" not in one
         assert size(raw["display"]["path"]) == 320 * 240 * 4
-        assert world.display_panels() == [{"evses": [1, 2]}]
+        assert world.devices.display_panels() == [{"evses": [1, 2]}]
         with pytest.raises(Unknown):
-            world.press_button("language")
+            world.devices.press_button("language")
         with pytest.raises(Impossible):
-            world.tap_contactless_card("04A1B2C3D4E5F6")
+            world.devices.tap_contactless_card("04A1B2C3D4E5F6")
 
 
 async def test_device_that_cannot_be_simulated(tmp_path: Path) -> None:
@@ -140,17 +141,17 @@ async def test_time_runs_and_changes_are_told(tmp_path: Path) -> None:
         released(world, 1, 32)
         await until(lambda: world.evse_picture(1)["meter_wh"] > 20)
         assert told
-        assert world.lamp_colors() == {"1": "off"}, "the lamp is the agent's, and there is none"
+        assert world.devices.lamp_colors() == {"1": "off"}, "the lamp is the agent's, and there is none"
 
 
 async def test_line_reader_and_its_silence(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        device = world.far_end_addresses()["reader_serial shared"]
+        device = world.devices.far_end_addresses()["reader_serial shared"]
         fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        world.tap_serial_token("Abc-1", evse=1)
+        world.devices.tap_serial_token("Abc-1", evse=1)
         await until(lambda: _bytes(fd) == b"Abc-1\r\n")
-        world.tap_serial_token("lost")
-        world.agent_restarted()
+        world.devices.tap_serial_token("lost")
+        world.devices.agent_restarted()
         assert _bytes(fd) == b""
         world.set_fault_state(1, "ReaderSilent", True)
         assert not is_link(device)
@@ -159,15 +160,15 @@ async def test_line_reader_and_its_silence(tmp_path: Path) -> None:
         os.close(fd)
         world.set_fault_state(1, "ReaderSilent", False)
         fd = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        world.tap_serial_token("again")
+        world.devices.tap_serial_token("again")
         await until(lambda: _bytes(fd) == b"again\r\n")
         os.close(fd)
         for wrong in ("", "x" * 37, "a\nb", 5):
             with pytest.raises(ValueError, match="token"):
-                world.tap_serial_token(wrong)
+                world.devices.tap_serial_token(wrong)
         for uid in ("zz", "04", 4):
             with pytest.raises(ValueError, match="uid"):
-                world.tap_contactless_card(uid)
+                world.devices.tap_contactless_card(uid)
 
 
 def _bytes(fd: int) -> bytes:
@@ -179,17 +180,17 @@ def _bytes(fd: int) -> bytes:
 
 async def test_buttons_write_input_records(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        fd = os.open(world.far_end_addresses()["buttons"], os.O_RDONLY | os.O_NONBLOCK)
-        world.press_button("stop")
+        fd = os.open(world.devices.far_end_addresses()["buttons"], os.O_RDONLY | os.O_NONBLOCK)
+        world.devices.press_button("stop")
         records = [struct.unpack("@qqHHi", raw)[2:] for raw in _chunks(os.read(fd, 1000), 24)]
         assert records == [(1, 3, 1), (0, 0, 0), (1, 3, 0), (0, 0, 0)]
-        world.press_button("outlet-1")
-        world.agent_restarted()
+        world.devices.press_button("outlet-1")
+        world.devices.agent_restarted()
         with pytest.raises(BlockingIOError):
             os.read(fd, 1)
         os.close(fd)
         with pytest.raises(Unknown, match="outlet-1"):
-            world.press_button("outlet-2")
+            world.devices.press_button("outlet-2")
 
 
 def _chunks(data: bytes, size: int) -> list[bytes]:
@@ -205,7 +206,7 @@ async def test_a_display_of_the_station_shows_the_outlets_without_an_own_one(tmp
     ):
         evses = [{"number": n, **({"display": d} if d else {})} for n, d in enumerate(displays, 1)]
         async with opened(tmp_path, evse=evses, display={"driver": "display_framebuffer"}) as world:
-            assert sorted(d["evses"] for d in world.display_panels()) == wanted
+            assert sorted(d["evses"] for d in world.devices.display_panels()) == wanted
             raw = tomllib.loads(world.derived_station_file())
             assert size(raw["display"]["path"]) == 800 * 480 * 2, "the agent opens it in any case"
             assert [size(e["display"]["path"]) if "display" in e else 0 for e in raw["evse"]] == [
@@ -217,23 +218,23 @@ async def test_frame_buffer_becomes_png(tmp_path: Path) -> None:
     from PIL import Image
 
     async with opened(tmp_path) as world:
-        path = world.far_end_addresses()["display 1"].split(" ")[0]
+        path = world.devices.far_end_addresses()["display 1"].split(" ")[0]
         red, blue = (0xF800).to_bytes(2, "little"), (0x001F).to_bytes(2, "little")
         write(path, red * 800 * 240 + blue * 800 * 240)
-        picture = Image.open(io.BytesIO(world.render_display_png(1)))
+        picture = Image.open(io.BytesIO(world.devices.render_display_png(1)))
         assert picture.size == (800, 480)
         assert picture.getpixel((0, 0)) == (255, 0, 0)
         assert picture.getpixel((799, 479)) == (0, 0, 255)
         with pytest.raises(Unknown):
-            world.render_display_png(2)
+            world.devices.render_display_png(2)
 
 
 async def test_links(tmp_path: Path) -> None:
     async with opened(tmp_path, backend={"url": "ws://127.0.0.1:9"}) as world:
-        world.set_link_condition("backend", up=False, latency_ms=300)
-        assert world.link_conditions()["backend"]["up"] is False
+        world.devices.set_link_condition("backend", up=False, latency_ms=300)
+        assert world.devices.link_conditions()["backend"]["up"] is False
         with pytest.raises(Unknown):
-            world.set_link_condition("gprs", up=False)
+            world.devices.set_link_condition("gprs", up=False)
 
 
 async def test_the_world_remembers(tmp_path: Path) -> None:

@@ -357,14 +357,8 @@ def test_trace_since_gives_exactly_the_newer_ones_that_are_kept(count: int, sinc
     assert [f["seq"] for f in trace.frames_since(since)] == list(range(max(since + 1, count - 19, 1), count + 1))
 
 
-class Nowhere:
-    """A world of one EVSE, as little as a picture needs."""
-
-    evses = {1: None}
-    mains_on = True
-
-    def evse_picture(self, n: int) -> dict[str, Any]:
-        return {"number": n}
+class NoDevices:
+    """As little of the devices as a picture needs."""
 
     def lamp_colors(self) -> dict[str, Any]:
         return {}
@@ -383,6 +377,17 @@ class Nowhere:
 
     def bank_ledger(self) -> dict[str, Any]:
         return {}
+
+
+class Nowhere:
+    """A world of one EVSE, as little as a picture needs."""
+
+    evses = {1: None}
+    mains_on = True
+    devices = NoDevices()
+
+    def evse_picture(self, n: int) -> dict[str, Any]:
+        return {"number": n}
 
 
 def _said(status: str, session: Any) -> dict[str, Any]:

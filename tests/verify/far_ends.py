@@ -45,8 +45,8 @@ class Row:
 
 
 def wires(world: World) -> Any:
-    assert world._wires is not None
-    return world._wires
+    assert world.devices.far_ends is not None
+    return world.devices.far_ends
 
 
 # --- Modbus: what is behind a slave is exchanged ----------------------------------------------------------------------
@@ -61,7 +61,7 @@ class Spoilt:
 
 
 def behind(world: World, kind: type[Any], make: Callable[[Any], Any]) -> None:
-    [slave] = [s for s in wires(world)._slaves if isinstance(s._device, kind)]
+    [slave] = [s for s in wires(world).outlets._slaves if isinstance(s._device, kind)]
     slave._device = make(slave._device)
 
 
@@ -132,23 +132,23 @@ BOARD = {"driver": "evse_modbus", "watchdog_s": 2, "timeout_s": 0.4}
 
 
 def reversed_uid(world: World) -> None:
-    honest = world.tap_contactless_card
-    world.tap_contactless_card = lambda uid, *a, **k: honest(bytes.fromhex(uid)[::-1].hex(), *a, **k)  # type: ignore[method-assign]
+    honest = world.devices.tap_contactless_card
+    world.devices.tap_contactless_card = lambda uid, *a, **k: honest(bytes.fromhex(uid)[::-1].hex(), *a, **k)  # type: ignore[method-assign]
 
 
 def stuck_card(world: World) -> None:
-    honest = world.tap_contactless_card
-    world.tap_contactless_card = lambda uid, *a, **k: honest(uid, hold_s=600)  # type: ignore[method-assign]
+    honest = world.devices.tap_contactless_card
+    world.devices.tap_contactless_card = lambda uid, *a, **k: honest(uid, hold_s=600)  # type: ignore[method-assign]
 
 
 def no_card(world: World) -> None:
-    world.tap_contactless_card = lambda *a, **k: None  # type: ignore[method-assign]
+    world.devices.tap_contactless_card = lambda *a, **k: None  # type: ignore[method-assign]
 
 
 def text_of(change: Callable[[str], str]) -> Callable[[World], None]:
     def spoil(world: World) -> None:
-        honest = world.tap_serial_token
-        world.tap_serial_token = lambda text, *a, **k: honest(change(text))  # type: ignore[method-assign]
+        honest = world.devices.tap_serial_token
+        world.devices.tap_serial_token = lambda text, *a, **k: honest(change(text))  # type: ignore[method-assign]
 
     return spoil
 
@@ -159,74 +159,74 @@ def pairs_swapped(text: str) -> str:
 
 def once(world: World) -> None:
     """The line sends the first card and never another one."""
-    honest, told = world.tap_serial_token, []
+    honest, told = world.devices.tap_serial_token, []
 
     def tap(text: str, *a: Any, **k: Any) -> None:
         if not told:
             told.append(text)
             honest(text)
 
-    world.tap_serial_token = tap  # type: ignore[method-assign]
+    world.devices.tap_serial_token = tap  # type: ignore[method-assign]
 
 
 def no_text(world: World) -> None:
-    world.tap_serial_token = lambda *a, **k: None  # type: ignore[method-assign]
+    world.devices.tap_serial_token = lambda *a, **k: None  # type: ignore[method-assign]
 
 
 def wrong_stride(world: World) -> None:
-    screen = wires(world).screens[1]
-    wires(world).screens[1] = replace(screen, width=screen.width - 8)
+    screen = wires(world).front_panel.screens[1]
+    wires(world).front_panel.screens[1] = replace(screen, width=screen.width - 8)
 
 
 def frozen_panel(world: World) -> None:
-    first = world.render_display_png(1)
-    world.render_display_png = lambda n: first  # type: ignore[method-assign]
+    first = world.devices.render_display_png(1)
+    world.devices.render_display_png = lambda n: first  # type: ignore[method-assign]
 
 
 def no_panel(world: World) -> None:
-    wires(world).screens[1].path.unlink()
+    wires(world).front_panel.screens[1].path.unlink()
 
 
 def leds_exchanged(world: World) -> None:
-    names = world._wires.lamps[1].names  # type: ignore[union-attr]
+    names = world.devices.far_ends.front_panel.lamps[1].names  # type: ignore[union-attr]
     names["green"], names["red"] = names["red"], names["green"]
 
 
 def frozen_lamp(world: World) -> None:
-    world.lamp_colors = lambda: {"1": "green"}  # type: ignore[method-assign]
+    world.devices.lamp_colors = lambda: {"1": "green"}  # type: ignore[method-assign]
 
 
 def no_led(world: World) -> None:
-    lamp = wires(world).lamps[1]
+    lamp = wires(world).front_panel.lamps[1]
     (lamp.folder / lamp.names["red"] / "brightness").unlink()
 
 
 def tones(*heard: int) -> Callable[[World], None]:
     def spoil(world: World) -> None:
-        world.buzzer_tones = lambda: list(heard)  # type: ignore[method-assign]
+        world.devices.buzzer_tones = lambda: list(heard)  # type: ignore[method-assign]
 
     return spoil
 
 
 def keys_exchanged(world: World) -> None:
-    buttons = wires(world).buttons
+    buttons = wires(world).front_panel.buttons
     first, second, *_ = buttons.keys
     buttons.keys = {**buttons.keys, first: buttons.keys[second], second: buttons.keys[first]}
 
 
 def pressed_once(world: World) -> None:
-    honest, pressed = world.press_button, set()
+    honest, pressed = world.devices.press_button, set()
 
     def press(name: str) -> None:
         if name not in pressed:
             pressed.add(name)
             honest(name)
 
-    world.press_button = press  # type: ignore[method-assign]
+    world.devices.press_button = press  # type: ignore[method-assign]
 
 
 def never_pressed(world: World) -> None:
-    world.press_button = lambda name: None  # type: ignore[method-assign]
+    world.devices.press_button = lambda name: None  # type: ignore[method-assign]
 
 
 def mains_exchanged(world: World) -> None:
@@ -285,7 +285,7 @@ def lem_deaf(far: LemBeside) -> None:
 
 def rapi(change: Callable[[bytes], bytes]) -> Callable[[World], None]:
     def spoil(world: World) -> None:
-        wires(world).serial_boards[1].spoil = change
+        wires(world).outlets.serial_boards[1].spoil = change
 
     return spoil
 
@@ -297,17 +297,17 @@ def no_vehicle(world: World) -> None:
 
 def never_stops(world: World) -> None:
     """It says that it will, and goes on."""
-    everest = wires(world).everest[1]
+    everest = wires(world).outlets.everest[1]
     everest.api._commands = {**everest.api._commands, ("evse_manager_consumer", "stop_transaction"): lambda _: True}
 
 
 def cards_declined(world: World) -> None:
-    honest = world.tap_bank_card
-    world.tap_bank_card = lambda last4, *a, **k: honest(last4, "partial")  # type: ignore[method-assign]
+    honest = world.devices.tap_bank_card
+    world.devices.tap_bank_card = lambda last4, *a, **k: honest(last4, "partial")  # type: ignore[method-assign]
 
 
 def no_bank_card(world: World) -> None:
-    world.tap_bank_card = lambda *a, **k: None  # type: ignore[method-assign]
+    world.devices.tap_bank_card = lambda *a, **k: None  # type: ignore[method-assign]
 
 
 def terminal_off(world: World) -> None:

@@ -29,7 +29,7 @@ class Seen:
         raise NotImplementedError
 
     async def follow(self, world: World) -> None:
-        world.render_display_png = lambda n: _png(self.image())  # type: ignore[method-assign]
+        world.devices.render_display_png = lambda n: _png(self.image())  # type: ignore[method-assign]
         await asyncio.Event().wait()
 
 

@@ -14,7 +14,8 @@ from agent.commands.verify.bench import Options
 from agent.model.types import EvseId
 from agent.ports.verify import Action, Skipped
 from agent.station_file.settings import StationFile, parse_station_file
-from drivers.sim.world import Impossible, World
+from drivers.sim.checked_values import Impossible
+from drivers.sim.world import World
 from tests.drivers.sim_stations import station
 
 CARD = "04A1B2C3D4E5F6"
@@ -37,13 +38,13 @@ class WorldOperator:
             case Action.CAR_AWAY if w.evses[n].car is not None:
                 w.unplug_vehicle(n, "ev")
             case Action.CARD:
-                for tap in (w.tap_contactless_card, w.tap_serial_token):  # whichever kind of reader it is
+                for tap in (w.devices.tap_contactless_card, w.devices.tap_serial_token):  # whichever kind of reader it is
                     with contextlib.suppress(Impossible):
                         tap(CARD)
             case Action.BANK_CARD:
-                w.tap_bank_card("1234")
+                w.devices.tap_bank_card("1234")
             case Action.BUTTON:
-                w.press_button(what)
+                w.devices.press_button(what)
             case Action.MAINS_OFF | Action.MAINS_ON:
                 w.set_mains_power(deed is Action.MAINS_ON)
 
@@ -56,18 +57,18 @@ class WorldOperator:
 
     async def report_observation(self, what: str, evse: EvseId, expected: str, question: str) -> str:
         if what == "lamp":
-            return str(self.world.lamp_colors()[str(evse or 1)])
+            return str(self.world.devices.lamp_colors()[str(evse or 1)])
         tones = self._tones()
         return "sounds" if tones and tones[-1] else "silent"
 
     def _tones(self) -> list[int]:
-        assert self.world._wires is not None
-        assert self.world._wires.buzzer is not None
-        self.world._wires.buzzer.read_tones()
-        return self.world.buzzer_tones()
+        assert self.world.devices.far_ends is not None
+        assert self.world.devices.far_ends.front_panel.buzzer is not None
+        self.world.devices.far_ends.front_panel.buzzer.read_tones()
+        return self.world.devices.buzzer_tones()
 
     def panel_image(self, evse: EvseId) -> bytes | None:
-        return self.world.render_display_png(evse or 1)
+        return self.world.devices.render_display_png(evse or 1)
 
 
 @asynccontextmanager

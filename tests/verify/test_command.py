@@ -147,8 +147,8 @@ async def test_a_running_agent_is_not_disturbed(tmp_path: Path) -> None:
 async def test_an_agent_on_the_same_wires_is_noticed(tmp_path: Path) -> None:
     """Another state folder, the same board: another process has a connection to it."""
     async with written(tmp_path, board=BOARD) as (world, file):
-        assert world._wires is not None
-        port = world._wires.far_ends.evses[1]["board"]["port"]
+        assert world.devices.far_ends is not None
+        port = world.devices.far_ends.tables.evses[1]["board"]["port"]
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         code, _, err = await said(await started(str(file), "--no-hands", "--port", "evse.1.board"))
         writer.close()

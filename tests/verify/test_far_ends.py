@@ -36,7 +36,7 @@ async def at(row: Row, folder: Path, tables: Mapping[str, Any]) -> AsyncIterator
     """The street, its station file, and the far end of the row."""
     if row.beside is None:
         async with street(folder, row.speed, **tables) as (world, file):
-            for terminal in world._wires.terminals.values():  # type: ignore[union-attr]
+            for terminal in world.devices.far_ends.terminals.values():  # type: ignore[union-attr]
                 await until(lambda t=terminal: t.known, 30)  # type: ignore[misc]
             yield world, file, world
         return

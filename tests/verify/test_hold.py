@@ -38,8 +38,8 @@ class SlowBank(WorldOperator):
 
 
 def terminal(world: World) -> Terminal:
-    assert world._wires is not None
-    return world._wires.terminals[0]
+    assert world.devices.far_ends is not None
+    return world.devices.far_ends.terminals[0]
 
 
 @asynccontextmanager
