@@ -3,15 +3,60 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from agent.model.fastclass import frozen
+from agent.model.fastclass import frozen, replace
 from agent.model.types import EvseId
 
 S = TypeVar("S")
+
+
+@frozen
+class OutletFacts:
+    """What a display of the whole station shows of one outlet."""
+
+    kind: str
+    """"AC" or "DC"."""
+    outlet: str
+    """"socket" or "tethered"."""
+
+
+NO_OUTLETS: Mapping[EvseId, OutletFacts] = MappingProxyType({})
+
+
+@frozen
+class StationFacts:
+    """What a device may need of the station file. ``max_a`` to ``outlet`` are of the EVSE that the device belongs to; a
+    device of the whole station has 0 A, three phases, and no kind and outlet."""
+
+    number: str = ""
+    """The station's number as people know it."""
+    hotline: str = ""
+    timezone: str = ""
+    language: str = "en"
+    max_a: float = 32.0
+    phases: int = 3
+    kind: str = ""
+    """"AC" or "DC"."""
+    power_w: float | None = None
+    """The most that the EVSE gives. None: the station file does not name it."""
+    outlet: str = ""
+    """"socket" or "tethered"."""
+    outlets: Mapping[EvseId, OutletFacts] = NO_OUTLETS
+    """All outlets of the station."""
+    state_dir: Path | None = None
+    """A folder for secrets of the device's own."""
+    hold_hours: float = 0.0
+    """How long a bank may have to hold an amount. 0: the station takes no payments."""
+
+    def facts_of_outlet(self, evse: object) -> StationFacts:
+        """Return the facts with kind and outlet of this EVSE, if the station has it."""
+        found = self.outlets.get(evse) if isinstance(evse, int) else None
+        return self if found is None else replace(self, kind=found.kind, outlet=found.outlet)
 
 
 @frozen
@@ -26,10 +71,7 @@ class Where:
     role: str
     now: Callable[[], tuple[int, float]]
     config_dirs: tuple[Path, ...]
-    facts: dict[str, Any]
-    """Facts of the station file that a device may need: ``number``, ``hotline``, ``max_a``, ``phases``,
-    ``kind`` ("AC" or "DC"), ``power_w`` (the most it gives; None: not said), ``outlet`` ("socket" or "tethered"),
-    ``timezone``, ``language``, ``state_dir`` (a path, for secrets of its own)."""
+    facts: StationFacts = StationFacts()
 
 
 @frozen

@@ -46,13 +46,13 @@ class EverestBoard:
     reported."""
 
     def __init__(self, settings: EverestSettings, where: Where) -> None:
-        dc = where.facts.get("kind") == "DC"
-        max_a = float(where.facts.get("max_a", 32.0))
-        most_w = float(where.facts.get("power_w") or max_a * MOST_DC_V)
-        tethered = dc or where.facts.get("outlet") == "tethered"
+        facts = where.facts
+        dc = facts.kind == "DC"
+        most_w = facts.power_w or facts.max_a * MOST_DC_V
+        tethered = dc or facts.outlet == "tethered"
         self.traits = EvseTraits(
-            tethered=tethered, lockable=not tethered, phases=int(where.facts.get("phases", 3)), min_a=LEAST_A,
-            max_a=max_a, dc=dc, min_w=min(settings.least_w, most_w) if dc else 0.0, max_w=most_w if dc else 0.0,
+            tethered=tethered, lockable=not tethered, phases=facts.phases, min_a=LEAST_A,
+            max_a=facts.max_a, dc=dc, min_w=min(settings.least_w, most_w) if dc else 0.0, max_w=most_w if dc else 0.0,
             pausable=settings.pausable or not dc, one_release=True, tells_pilot=False,
         )  # fmt: skip
         self._settings = settings

@@ -43,14 +43,14 @@ class ModbusBoard:
         self, settings: BoardSettings, where: Where, board_map: BoardMap, inputs: tuple[Contact, ...],
         extra: tuple[Contact, ...], line: ModbusLine,
     ) -> None:  # fmt: skip
-        tethered = where.facts.get("outlet") == "tethered"
-        phases = int(where.facts.get("phases", 3))
+        tethered = where.facts.outlet == "tethered"
+        phases = where.facts.phases
         self.traits = EvseTraits(
             tethered=tethered,
             lockable=not tethered and board_map.unlock is not None,
             phases=phases,
             min_a=float(board_map.limit.least),
-            max_a=min(float(where.facts.get("max_a", 32.0)), float(board_map.limit.most)),
+            max_a=min(where.facts.max_a, float(board_map.limit.most)),
             counts_plugged="plugged_s" in board_map.picture,
             holds=not tethered and board_map.hold is not None,
             contactor_feedback=board_map.tells_welding,

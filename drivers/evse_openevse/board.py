@@ -49,11 +49,11 @@ class OpenEvseBoard:
 
     def __init__(self, settings: OpenEvseSettings, where: Where, line: RapiLine) -> None:
         self.traits = EvseTraits(
-            tethered=where.facts.get("outlet") == "tethered",
+            tethered=where.facts.outlet == "tethered",
             lockable=False,
-            phases=int(where.facts.get("phases", 3)),
+            phases=where.facts.phases,
             min_a=float(LEAST_A),
-            max_a=float(where.facts.get("max_a", 32.0)),
+            max_a=where.facts.max_a,
             contactor_feedback=False,
             fallback_stop=False,
         )

@@ -76,8 +76,8 @@ def list_complaints(settings: MeterSettings, where: Where) -> list[str]:
     wrong = settings_problems(settings) + line_settings(settings, meter_map).list_complaints()
     if meter_map.step_wh > settings.coarsest_wh:
         wrong.append(_too_coarse(meter_map, float(meter_map.step_wh), settings))
-    if meter_map.current == "AC" and int(where.facts.get("phases", 3)) > meter_map.phases:
-        wrong.append(f"map: {settings.map!r} measures one phase, the EVSE has {where.facts['phases']}: two are free")
+    if meter_map.current == "AC" and where.facts.phases > meter_map.phases:
+        wrong.append(f"map: {settings.map!r} measures one phase, the EVSE has {where.facts.phases}: two are free")
     return wrong
 
 
@@ -123,10 +123,10 @@ class ModbusMeter:
         self.unit = _unit_address(settings, meter_map)
         self._pinned = settings.serial
         self._now = where.now
-        self._phases = int(where.facts.get("phases", 3))
+        self._phases = where.facts.phases
         self._dc = meter_map.current == "DC"
         volts = MOST_DC_V if self._dc else self._phases * MOST_V
-        self._most_w = float(where.facts.get("max_a", 32.0)) * volts
+        self._most_w = where.facts.max_a * volts
         self._name = f"meter of EVSE {where.evse} ({line.settings.name}, unit {self.unit})"
         self._known_at = 0
         self._seen: dict[str, str] = {}

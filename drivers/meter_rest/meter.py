@@ -66,7 +66,7 @@ class RestMeter:
         self._api, self._now = api, where.now
         self._name = f"meter of EVSE {where.evse} ({settings.host}:{settings.port})"
         self._pinned = settings.serial
-        self._most_w = float(where.facts.get("max_a", 32.0)) * MOST_V
+        self._most_w = where.facts.max_a * MOST_V
         self._signer = TransactionSigner(api, self._name, settings.signature_required, settings.record_s)
         self._last: TimedLook | None = None
         self._known = False

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from agent.model.types import Screen, ScreenName
+from agent.ports.driver import StationFacts
 from drivers.panel import tariff_text
 from drivers.panel.texts import Texts, wall_time
 
@@ -20,16 +20,14 @@ def _amount_text(screen: Screen, texts: Texts, name: str, exact: bool = False) -
     return texts.format_money(micro, decimals if isinstance(decimals, int) else 2, str(v.get("currency") or ""), exact)
 
 
-def price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> dict[str, Any]:
+def price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> dict[str, Any]:
     """The tariff in rows with what else there is to know of it, or ``price_line``, the price in one sentence."""
     rows = tariff_text.price_rows(screen.values, texts)
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
     if len(rows) == 1 and tariff_text.is_billed(screen.values):
         rows = ()  # the total says it
-    notes = tariff_text.price_notes(
-        screen.values, texts, str(facts.get("timezone") or "UTC"), screen.name is ScreenName.IDLE
-    )
+    notes = tariff_text.price_notes(screen.values, texts, facts.timezone or "UTC", screen.name is ScreenName.IDLE)
     return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
 
 
@@ -40,16 +38,14 @@ def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
     return (label, f"≈ {said}" if screen.values.get("cost_estimated") else said) if said else None
 
 
-def price_line(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> str:
+def price_line(screen: Screen, texts: Texts, facts: StationFacts) -> str:
     """The one thing of the price that matters most now: the place costs, or soon will; another price is near; the
     price."""
     v = screen.values
     if v.get("idle"):
         return _idle_fee_text(screen, texts)
     if v.get("next_at_utc_s") is not None and (then := _unit_prices(screen, texts, "next_")):
-        at = wall_time(
-            _number_or_zero(v["next_at_utc_s"]), v.get("utc_offset_min"), str(facts.get("timezone") or "UTC")
-        )
+        at = wall_time(_number_or_zero(v["next_at_utc_s"]), v.get("utc_offset_min"), facts.timezone or "UTC")
         return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=then)
     if v.get("price_lines"):
         return ""  # the rows say it

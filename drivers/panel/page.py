@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent.model.types import Screen, ScreenName
+from agent.ports.driver import StationFacts
 from drivers.panel.colors import Tone
 from drivers.panel.cost_text import cost_figure, price_line, price_slots, receipt_slots
 from drivers.panel.texts import Texts, format_duration, wall_time
@@ -87,10 +87,10 @@ _CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SER
 """A mark that says OK beside one of these would be believed."""
 
 
-def page_of_screen(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Page:
+def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
     """``facts``: of the station file, for what the screen does not bring itself."""
     v = screen.values
-    facts = {**facts, **_outlet_facts(facts, v.get("evse"))}
+    facts = facts.facts_of_outlet(v.get("evse"))
     tone, icon = _LOOK[screen.name]
     if screen.name is ScreenName.FINISHED and screen.detail in ("fault", "power_loss", "timeout"):
         tone, icon = Tone.WAIT, "warning"
@@ -101,15 +101,13 @@ def page_of_screen(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> Pa
     common = {
         "outlet": texts("labels.outlet", evse=v.get("evse")) if evses and evses > 1 and v.get("evse") else "",
         "evse": int(_number_or_none(v.get("evse")) or 0),
-        "mark": "" if screen.name in _CANNOT_CHARGE else MARKS.get(str(facts.get("kind")), MARKS["AC"]),
-        "clock": _clock_text(
-            _number_or_none(v.get("time_utc_s")), v.get("utc_offset_min"), str(facts.get("timezone") or "")
-        ),
+        "mark": "" if screen.name in _CANNOT_CHARGE else MARKS.get(facts.kind, MARKS["AC"]),
+        "clock": _clock_text(_number_or_none(v.get("time_utc_s")), v.get("utc_offset_min"), facts.timezone),
         "online": v.get("online") is not False,
         "languages": str(v.get("languages") or ""),
         "station_label": texts("labels.station"),
-        "number": str(v.get("number") or facts.get("number") or ""),
-        "hotline": str(v.get("hotline") or facts.get("hotline") or ""),
+        "number": str(v.get("number") or facts.number),
+        "hotline": str(v.get("hotline") or facts.hotline),
     }
     return Page(**{"tone": tone, "icon": icon, "title": texts(f"{screen.name}.title"), **common, **said})
 
@@ -119,7 +117,7 @@ _TYPED = 24
 """Characters of an address that people may be asked to type."""
 
 
-def _idle_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _idle_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     priced = price_slots(screen, texts, facts)
     if screen.values.get("free"):
         return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
@@ -144,7 +142,7 @@ def _typeable_address(url: str) -> str:
     return plain if len(plain) <= _TYPED else plain.partition("/")[0]
 
 
-def _checking_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _checking_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     tail = str(screen.values.get("token_tail") or "")
     if screen.detail == "paying":
         return {
@@ -155,7 +153,7 @@ def _checking_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _
     return {"lines": _nonempty_lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
 
 
-def _plug_in_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _plug_in_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     line = texts(_tethered_key(facts, "plug_in.line"), "plug_in.line")
     return {"lines": _nonempty_lines(line), "countdown": _time_left(screen, texts), **price_slots(screen, texts, facts)}
 
@@ -165,7 +163,7 @@ def _time_left(screen: Screen, texts: Texts) -> str:
     return texts("plug_in.remaining", time=_countdown_text(left_s)) if left_s is not None else ""
 
 
-def _choose_outlet_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _choose_outlet_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     return {
         "title": texts(f"choose_outlet.{screen.detail}.title", "choose_outlet.title"),
         "lines": _nonempty_lines(texts(f"choose_outlet.{screen.detail}.line", "choose_outlet.line")),
@@ -180,7 +178,7 @@ _NOTICES: dict[str, _Said] = {
 """What refuses nothing, although it takes the place of a refusal."""
 
 
-def _refused_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _refused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     return {
         "title": texts(f"refused.{screen.detail}.title", "refused.title"),
         "lines": _nonempty_lines(
@@ -190,25 +188,25 @@ def _refused_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _S
     }
 
 
-def _preparing_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _preparing_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     return {**_plain_slots(screen, texts, facts), **price_slots(screen, texts, facts)}
 
 
-def _plain_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _plain_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     return {"lines": _nonempty_lines(texts(f"{screen.name}.line"))}
 
 
-def _charging_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _charging_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     hint = texts(f"charging.stop_{screen.values.get('stop_hint')}")
     return {**_session_slots(screen, texts, live=True), **_current_price_slots(screen, texts, facts), "hint": hint}
 
 
-def _paused_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _paused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     hint = texts(f"paused.{screen.detail}", "paused.line")
     return {**_session_slots(screen, texts, live=False), **_current_price_slots(screen, texts, facts), "hint": hint}
 
 
-def _current_price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _current_price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     """What matters most of the price, in a line; all of it in rows if the screen brings them."""
     return {
         **price_slots(screen, texts, facts),
@@ -217,7 +215,7 @@ def _current_price_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any])
     }
 
 
-def _finished_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _finished_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     said = texts(f"finished.{screen.detail}", "finished.line")
     unplug = (
         "" if screen.detail in ("unplug", "timeout") else texts(_tethered_key(facts, "labels.unplug"), "labels.unplug")
@@ -243,7 +241,7 @@ def _ended_badly(screen: Screen) -> bool:
     return screen.detail in ("fault", "remote", "power_loss")
 
 
-def _out_of_service_slots(screen: Screen, texts: Texts, facts: Mapping[str, Any]) -> _Said:
+def _out_of_service_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     plain = screen.detail.removeprefix("MREC").lstrip("0123456789")
     why = texts(f"out_of_service.details.{screen.detail}", f"out_of_service.details.{plain}")
     return {"lines": _nonempty_lines(why or texts("out_of_service.line"))}
@@ -289,15 +287,8 @@ def _session_slots(screen: Screen, texts: Texts, live: bool) -> _Said:
     return {"figures": tuple(figures), "battery": soc, "battery_label": texts("labels.battery")}
 
 
-def _outlet_facts(facts: Mapping[str, Any], evse: object) -> Mapping[str, Any]:
-    """What the station file says of this outlet; a display of the whole station has several."""
-    outlets = facts.get("evses")
-    found = outlets.get(evse) if isinstance(outlets, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _tethered_key(facts: Mapping[str, Any], key: str) -> str:
-    return f"{key}_tethered" if facts.get("outlet") == "tethered" else key
+def _tethered_key(facts: StationFacts, key: str) -> str:
+    return f"{key}_tethered" if facts.outlet == "tethered" else key
 
 
 def _nonempty_lines(*lines: str) -> tuple[str, ...]:

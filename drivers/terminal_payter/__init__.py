@@ -30,7 +30,7 @@ def list_complaints(settings: PayterSettings, where: Where | None = None) -> lis
 
 def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
     """Before everything that is owed was asked for."""
-    hours = where.facts.get("hold_hours", 0.0) if where is not None else 0.0
+    hours = where.facts.hold_hours if where is not None else 0.0
     if settings.session_timeout_s >= TIMEOUT_FACTOR * hours * 3600:
         return []
     least_s = round(TIMEOUT_FACTOR * hours * 3600)
@@ -67,7 +67,7 @@ async def open_terminal(settings: PayterSettings, where: Where) -> AsyncIterator
 
     if wrong := list_complaints(settings):
         raise Broken(f"terminal_payter {settings.host or settings.device}: " + "; ".join(wrong))
-    terminal = await open_terminal(settings, salt_of(settings.salt_file, where.facts.get("state_dir")))
+    terminal = await open_terminal(settings, salt_of(settings.salt_file, where.facts.state_dir))
     try:
         yield terminal
     finally:

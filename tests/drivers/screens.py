@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from agent.model.types import Screen, ScreenName
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from drivers.panel import canvas, fonts
 from drivers.panel.page import Page, page_of_screen
 from drivers.panel.texts import Texts, load_texts
@@ -19,7 +19,7 @@ from drivers.panel.texts import Texts, load_texts
 CONFIG = Path(__file__).parents[2] / "config"
 LANGUAGES = ("fr", "de", "lb", "en")
 QR_URL = "https://pay.example.lu/s?evse=LU*CHA*E1234*2&t=k3J9xQ"
-FACTS = {"timezone": "Europe/Luxembourg"}
+FACTS = StationFacts(timezone="Europe/Luxembourg")
 COMMON: dict[str, Any] = {
     "number": "12345", "hotline": "+352 8002 02020", "evse": 2, "evses": 2, "time_utc_s": 1_795_600_000.0,
     "online": False,
@@ -115,7 +115,7 @@ CASES: list[Case] = [
 
 
 def where(**facts: Any) -> Where:
-    return Where(1, "display", lambda: (1, 0.0), (CONFIG,), {"number": "1234", "hotline": "+352 8002 0202", **facts})
+    return Where(1, "display", lambda: (1, 0.0), (CONFIG,), StationFacts("1234", "+352 8002 0202", **facts))
 
 
 @cache

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ports import Garbled, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.station_file.settings import build_table
 from drivers.blueprint import DRIVER
 from drivers.blueprint.lines import parse_line
@@ -50,7 +50,7 @@ class TextMeterFarEnd:
 
 def where() -> Where:
     ticks = count(1)
-    return Where(1, "meter", lambda: (1, float(next(ticks))), (), {"phases": 3, "max_a": 32})
+    return Where(1, "meter", lambda: (1, float(next(ticks))), (), StationFacts(phases=3, max_a=32))
 
 
 async def test_it_keeps_the_contract_of_a_meter() -> None:

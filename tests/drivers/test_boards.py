@@ -16,7 +16,7 @@ import pytest
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import Broken
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.evse import EvsePort
 from agent.station_file.settings import build_table, parse_station_file
 from drivers.evse_modbus import board_map
@@ -52,7 +52,7 @@ async def world_of(folder: Path, name: str, speed: float = 20, **more: Any) -> A
         wrong: list[str] = []
         settings = build_table(driver.settings, named.options, "board", wrong)
         assert not wrong, wrong
-        facts = {"max_a": 32.0, "phases": 3, "outlet": "socket"}
+        facts = StationFacts(max_a=32.0, phases=3, outlet="socket")
         loop = asyncio.get_running_loop()
         where = Where(1, "evse", lambda: (1, loop.time()), (CONFIG,), facts)
         yield world, lambda: driver.open(settings, where)

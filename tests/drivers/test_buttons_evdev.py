@@ -23,7 +23,7 @@ from drivers.buttons_evdev.settings import ButtonsSettings
 from drivers.testkit.buttons import check_buttons
 from tests.support.busy_machine import stretched
 
-WHERE = Where(0, "buttons", lambda: (1, 0.0), (), {})
+WHERE = Where(0, "buttons", lambda: (1, 0.0), ())
 KEYS = {"language": 59, "stop": 60, "outlet-1": 61}
 
 

@@ -14,7 +14,7 @@ from drivers.buzzer_evdev.settings import BuzzerSettings
 from drivers.sim.buzzer import Buzzer
 from drivers.testkit.buzzer import check_buzzer
 
-WHERE = Where(0, "buzzer", lambda: (1, 0.0), (), {})
+WHERE = Where(0, "buzzer", lambda: (1, 0.0), ())
 
 
 @pytest.fixture

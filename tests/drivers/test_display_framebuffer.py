@@ -211,7 +211,7 @@ async def test_gone_and_wrong_devices(tmp_path: Path) -> None:
     with pytest.raises(Broken, match="format: must be one of"):
         await opened(FramebufferSettings(str(plain), 320, 240, "BGR24"))
     with pytest.raises(Broken, match="no texts"):
-        await opened(FramebufferSettings(str(plain), 320, 240, "RGB565"), Where(1, "display", lambda: (1, 0.0), (), {}))
+        await opened(FramebufferSettings(str(plain), 320, 240, "RGB565"), Where(1, "display", lambda: (1, 0.0), ()))
     with pytest.raises(Unreachable, match="No space left"):
         async with DRIVER.open(FramebufferSettings("/dev/full", 320, 240, "RGB565"), where()) as port:
             await port.show(Screen(ScreenName.IDLE))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from agent.model.types import Screen, ScreenName
+from agent.ports.driver import StationFacts
 from drivers.panel.page import Page, page_of_screen
 from tests.drivers.screens import words
 
-FACTS = {"timezone": "Europe/Luxembourg"}
+FACTS = StationFacts(timezone="Europe/Luxembourg")
 PRICED: dict[str, Any] = {
     "energy_wh": 1500, "power_w": 7000.0, "since_s": 65, "cost_micro": 1_234_999, "cost_decimals": 2, "currency": "EUR",
     "cost_final": False, "kwh_micro": 351_900, "hour_micro": 2_000_000, "price_line": "for you",

@@ -18,7 +18,7 @@ import pytest
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import Broken, Refused, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.station_file.settings import Evse as Fitted
 from drivers.evse_everest import DRIVER, limits
 from drivers.evse_everest.mqtt_link import MANAGER
@@ -77,8 +77,12 @@ class Far:
 
     @property
     def where(self) -> Where:
-        facts = {"kind": self.fitted.kind, "max_a": self.fitted.max_a, "outlet": self.fitted.outlet, "phases": 3,
-                 "power_w": self.fitted.power_kw and self.fitted.power_kw * 1000}  # fmt: skip
+        facts = StationFacts(
+            kind=self.fitted.kind,
+            max_a=self.fitted.max_a,
+            outlet=self.fitted.outlet,
+            power_w=self.fitted.power_kw and self.fitted.power_kw * 1000,
+        )
         return Where(1, "evse", lambda: (1, time.monotonic()), (), facts)
 
     def settings(self, **more: Any) -> EverestSettings:

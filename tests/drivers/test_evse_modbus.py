@@ -14,7 +14,7 @@ import pytest
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import Broken, Garbled, Refused, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.evse import EvsePort
 from agent.station_file.settings import build_table
 from drivers.evse_modbus import DRIVER
@@ -115,7 +115,7 @@ async def tcp(charx: Charx) -> AsyncIterator[TcpLine]:
 
 
 def place(outlet: str = "socket", **more: Any) -> Where:
-    facts = {"outlet": outlet, "phases": 3, "max_a": 32.0, **more}
+    facts = StationFacts(**{"outlet": outlet, "phases": 3, "max_a": 32.0, **more})
     return Where(2, "evse", lambda: (1, time.monotonic()), (CONFIG,), facts)
 
 

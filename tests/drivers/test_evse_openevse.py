@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.station_file.settings import Evse as Fitted
 from drivers.evse_openevse import DRIVER
 from drivers.evse_openevse.board import OpenEvseBoard
@@ -138,7 +138,7 @@ class Rig:
             self.evse.step(round(10_000 * self.speed), 10_000 * self.haste, self.mains)
 
     def open(self, **keys: Any) -> AbstractAsyncContextManager[OpenEvseBoard]:
-        where = Where(1, "evse", lambda: (1, time.monotonic()), (), {"outlet": self.outlet, "phases": 3, "max_a": 32.0})
+        where = Where(1, "evse", lambda: (1, time.monotonic()), (), StationFacts(outlet=self.outlet))
         settings = OpenEvseSettings(self.board.address, **{"poll_s": 0.1, "timeout_s": 0.6, **keys})
         return DRIVER.open(settings, where)  # type: ignore[arg-type]
 
@@ -669,7 +669,7 @@ async def test_a_hard_fault_is_cleared_by_the_self_test_of_a_restart(rig: Rig) -
 
 
 async def test_wrong_devices_and_settings(tmp_path: Path) -> None:
-    where = Where(1, "evse", lambda: (1, 0.0), (), {})
+    where = Where(1, "evse", lambda: (1, 0.0), ())
     plain = tmp_path / "plain"
     plain.touch()
     for device, error in ((str(plain), Broken), (str(tmp_path / "none"), Unreachable)):

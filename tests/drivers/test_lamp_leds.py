@@ -16,7 +16,7 @@ from drivers.lamp_leds.settings import LampSettings
 from drivers.sim.lamp import MOST, Lamp
 from drivers.testkit.lamp import check_lamp
 
-WHERE = Where(1, "lamp", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "lamp", lambda: (1, 0.0), ())
 
 
 @pytest.fixture

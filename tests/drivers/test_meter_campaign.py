@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from agent.ports import DeviceError
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.meter import MeterPort
 from drivers.meter_modbus import DRIVER
 from drivers.meter_modbus.settings import MeterSettings
@@ -212,7 +212,7 @@ async def one_meter(shape: Shape, seen: Counter[str], folder: Path, kind: type[L
     name, number, count = shape
     draw = random.Random(f"{SEED}/{name}/{number}")
     clock_s = 100.0
-    where = Where(1, "meter", lambda: (7, clock_s), (folder, CONFIG), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, clock_s), (folder, CONFIG), StationFacts(phases=3, max_a=32))
     bank, step = Moving(name, draw), int(step_wh(name))
     async with TcpLine(bank, rtu=True) as wire:
         chosen = MeterSettings(

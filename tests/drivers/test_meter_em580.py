@@ -20,7 +20,7 @@ from pyocmf import OCMF
 from agent.model.meter_signing import Signing
 from agent.model.types import SignedReading, Stamp
 from agent.ports import DeviceError
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.meter import SigningMeter
 from drivers.meter_modbus import DRIVER
 from drivers.meter_modbus.settings import MeterSettings
@@ -142,7 +142,7 @@ async def opened(far: Em580Far, rtu: bool = False, **more: object) -> AsyncItera
         hasty = Path(folder) / "meters" / f"{NAME}.toml"
         hasty.parent.mkdir()
         hasty.write_text((CONFIG / "meters" / f"{NAME}.toml").read_text().replace("gap_s = 0.1", "gap_s = 0"))
-        where = Where(1, "meter", lambda: (7, 100.0), (Path(folder),), {"phases": 3, "max_a": 32})
+        where = Where(1, "meter", lambda: (7, 100.0), (Path(folder),), StationFacts(phases=3, max_a=32))
         async with on_a_line(far, where, rtu, **more) as meter:
             yield meter
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Garbled
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from drivers.meter_modbus import DRIVER, meter_map
 from drivers.meter_modbus.decoded_values import check_against_copy, check_plausible, decode_block, reading_of_values
 from drivers.meter_modbus.meter import list_complaints
@@ -151,7 +151,7 @@ def image(row: Row, name: str, truth: Truth, phases: int) -> list[int]:
 
 async def read(name: str, truth: Truth) -> tuple[MeterIdentity, Reading, Reading]:
     """Open the meter, read it live and for a bill."""
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=32))
     async with TcpLine(far_end(name, truth)) as line:
         chosen = MeterSettings(name, "tcp", host="127.0.0.1", port=line.port, coarsest_wh=1000)
         async with DRIVER.open(chosen, where) as meter:
@@ -295,7 +295,7 @@ def test_line_defaults() -> None:
 
 
 def told(name: str, phases: int = 3, **more: float) -> list[str]:
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": phases, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=phases, max_a=32))
     return list_complaints(MeterSettings(name, "tcp", host="meter", **more), where)
 
 
@@ -306,7 +306,7 @@ def test_a_coarse_register_needs_the_stations_word() -> None:
 
 
 async def test_a_coarse_register_is_not_opened() -> None:
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=32))
     async with TcpLine(far_end("carlo_gavazzi_em24", Truth())) as line:
         chosen = MeterSettings("carlo_gavazzi_em24", "tcp", host="127.0.0.1", port=line.port)
         with pytest.raises(Broken, match="steps of 100 Wh"):
@@ -321,7 +321,7 @@ def test_one_phase_does_not_bill_three() -> None:
 
 @pytest.mark.parametrize(("name", "address", "word"), [("finder_7e78", 1286, 0), ("saia_ale3", 11, 0x4132)])
 async def test_a_meter_may_say_that_it_is_no_mid_variant(name: str, address: int, word: int) -> None:
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=32))
     for said, mid in ((None, True), (word, False)):
         bank = far_end(name, Truth())
         if said is not None:
@@ -334,7 +334,7 @@ async def test_a_meter_may_say_that_it_is_no_mid_variant(name: str, address: int
 
 
 async def test_the_fine_register_is_compared_with_its_well_known_copy() -> None:
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=32))
     bank = far_end("carlo_gavazzi_em340", Truth(energy_wh=5_000_123))
     async with TcpLine(bank) as line:
         chosen = MeterSettings("carlo_gavazzi_em340", "tcp", host="127.0.0.1", port=line.port)
@@ -347,7 +347,7 @@ async def test_the_fine_register_is_compared_with_its_well_known_copy() -> None:
 
 @pytest.mark.parametrize(("name", "at", "place"), [("bauer_bsm_ws36a", 40136, 40144)])
 async def test_a_register_of_powers_of_ten_moves_the_point(name: str, at: int, place: int) -> None:
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=32))
     for exponent, wh, step in ((1, 50_000, 10.0), (-1, 500, 0.1), (0, 5000, 1.0)):
         bank = far_end(name, Truth(energy_wh=0))
         bank.put(1, at, 0, 5000)
@@ -369,7 +369,7 @@ async def test_a_register_of_powers_of_ten_moves_the_point(name: str, at: int, p
 
 
 async def test_direct_current_has_no_phase_and_no_mains_voltage() -> None:
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 400})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=400))
     bank = far_end("acrel_djsf1352", Truth())
     bank.put(1, 0, 8123, 2, 1250, 2, 0, 0, 0, 0, 10154, 4)
     async with TcpLine(bank) as line:
@@ -382,7 +382,7 @@ async def test_direct_current_has_no_phase_and_no_mains_voltage() -> None:
 
 async def test_two_devices_never_bill_from_one_meter() -> None:
     """However they spell it: the map's own unit and the same number written out."""
-    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), {"phases": 3, "max_a": 32})
+    where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=3, max_a=32))
     async with TcpLine(far_end("eastron_sdm630", Truth())) as line:
         first = MeterSettings("eastron_sdm630", "tcp", host="127.0.0.1", port=line.port)
         second = MeterSettings("eastron_sdm630", "tcp", host="127.0.0.1", port=line.port, unit=1)

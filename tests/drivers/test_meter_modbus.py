@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.ports import Broken, DeviceError, Garbled, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.station_file.settings import build_table
 from drivers.meter_modbus import DRIVER
 from drivers.meter_modbus.settings import MeterSettings
@@ -40,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def where(clock: Clock) -> Where:
-    return Where(1, "meter", clock, (CONFIG,), {"phases": 3, "max_a": 32})
+    return Where(1, "meter", clock, (CONFIG,), StationFacts(phases=3, max_a=32))
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ async def test_a_power_cut_is_not_implausible(tcp: TcpLine, bank: Bank, where: W
 
 async def test_only_connected_phases_need_a_voltage(tcp: TcpLine, bank: Bank, clock: Clock) -> None:
     bank.floats(1, 2, 0.0, 0.0)
-    where = Where(1, "meter", clock, (CONFIG,), {"phases": 1, "max_a": 32})
+    where = Where(1, "meter", clock, (CONFIG,), StationFacts(phases=1, max_a=32))
     async with DRIVER.open(settings(tcp), where) as meter:
         assert (await meter.read()).voltage_v[0] == 230.0
 
@@ -299,7 +299,7 @@ async def test_marks_for_not_available(bank: Bank, where: Where) -> None:
     bank.put(1, 23316, 5, 6, 5, 6, 0x7FFF, 0xFFFF, 0x7FFF, 0xFFFF)
     bank.put(1, 23340, 5000)
     bank.put(1, 35168, *struct.unpack(">6H", b"B23 112-100\0"))
-    where = Where(1, "meter", where.now, where.config_dirs, {"phases": 1, "max_a": 32})
+    where = Where(1, "meter", where.now, where.config_dirs, StationFacts(phases=1, max_a=32))
     async with TcpLine(bank) as tcp, DRIVER.open(settings(tcp, map="abb_b23"), where) as meter:
         r = await meter.read()
         assert (r.energy_wh, r.export_wh) == (123450, None)

@@ -14,7 +14,7 @@ from pyocmf import OCMF
 from agent.model.meter_signing import Signing
 from agent.model.types import SignedReading, Stamp
 from agent.ports import Broken, DeviceError, Exchanged, Garbled, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.meter import SigningMeter
 from drivers.meter_rest import DRIVER
 from drivers.meter_rest.settings import RestSettings
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.parametrize("kind", MODELS)
 @asynccontextmanager
 async def opened(far: RestMeter, clock: list[float] | None = None, **more: object) -> AsyncIterator[SigningMeter]:
     now = clock or [100.0]
-    where = Where(1, "meter", lambda: (7, now[0]), (), {"max_a": 400, "phases": 3})
+    where = Where(1, "meter", lambda: (7, now[0]), (), StationFacts(max_a=400, phases=3))
     settings = RestSettings(far.model, "127.0.0.1", far.port, **{"timeout_s": 2.0, "record_s": 0.2, **more})  # type: ignore[attr-defined]
     async with DRIVER.open(settings, where) as meter:
         yield meter

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model.types import Screen, ScreenName
+from agent.ports.driver import StationFacts
 from drivers.panel import canvas as canvas_module
 from drivers.panel import fonts as fonts_module
 from drivers.panel.canvas import Canvas, Placed, Type, fit_text, wrap_text
@@ -246,7 +247,7 @@ def test_strange_values_never_break_the_picture(
     panel: tuple[int, int, int], values: dict[str, Any], name: ScreenName
 ) -> None:
     values["evses"] = 2
-    whole = page_of_screen(Screen(name, "lb", "x", values), words_of("lb"), {})
+    whole = page_of_screen(Screen(name, "lb", "x", values), words_of("lb"), StationFacts())
     for face in faces_of_page(whole, panel[:2], panel[2]):
         c = face(dry=True)
         for p in c.placed:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from agent.model.types import Screen, ScreenName
+from agent.ports.driver import StationFacts
 from drivers.panel.page import Page, page_of_screen
 from drivers.panel.page_parts import faces_of_page
 from tests.drivers.screens import BILL, BILLED, BOUNDS, LANGUAGES, LAW, PRICES, TURN, hurry, words
 from tests.drivers.test_panel_layouts import PANELS
 
-FACTS = {"timezone": "Europe/Luxembourg"}
+FACTS = StationFacts(timezone="Europe/Luxembourg")
 BEFORE = (ScreenName.IDLE, ScreenName.PLUG_IN, ScreenName.PREPARING)
 IN_ORDER = ("0,35 €/kWh", "0,05 €/min", "0,10 €/min", "1,00 €", "0,50 €")
 STRICT = ("0,79 €/kWh", "0,10 €/min")

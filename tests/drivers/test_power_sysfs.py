@@ -16,7 +16,7 @@ from drivers.sim.power_supply import PowerSupply
 from drivers.testkit.power import check_power
 from tests.support.busy_machine import stretched
 
-WHERE = Where(0, "power", lambda: (1, 0.0), (), {})
+WHERE = Where(0, "power", lambda: (1, 0.0), ())
 
 
 def opened(path: Path, **more: object):

@@ -31,7 +31,7 @@ from tests.support.simulated_station import CAMPAIGN
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
 CARDS, LANES = (10_000, 5) if CAMPAIGN else (40, 2)
 """The readers of the lanes wait beside each other."""
-WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "reader", lambda: (1, 0.0), ())
 KEY = bytes(range(16))
 QUICK_ATS = bytes.fromhex("067577410280")
 """A card that answers within 5 ms (FWI 4): silence is noticed sooner than with the 77 ms of a DESFire."""

@@ -34,7 +34,7 @@ from drivers.reader_nfc.settings import NfcSettings
 from drivers.testkit.reader import check_reader
 from tests.support.busy_machine import Deadline, stretched
 
-WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "reader", lambda: (1, 0.0), ())
 FAST = {"poll_ms": 0, "presence_ms": 10, "same_card_holdoff_ms": 100}
 DESFIRE = bytes.fromhex("04A1B2C3D4E5F6")
 OTHER = bytes.fromhex("04112233445566")

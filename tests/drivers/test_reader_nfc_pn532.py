@@ -32,7 +32,7 @@ from drivers.testkit.reader import check_reader
 from tests.support.busy_machine import Deadline, deadline, stretched
 from tests.support.simulated_station import CAMPAIGN
 
-WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "reader", lambda: (1, 0.0), ())
 ACK = bytes.fromhex("0000FF00FF00")
 SPEEDS = {4: 115200, 5: 230400, 6: 460800, 7: 921600}
 DESFIRE = bytes.fromhex("04A1B2C3D4E5F6")

@@ -26,7 +26,7 @@ from drivers.sim.rf_field import RfField
 from tests.drivers.test_desfire import MASTER, TEXT, UID
 from tests.support.busy_machine import stretched
 
-WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "reader", lambda: (1, 0.0), ())
 AID = 0xF58840
 SHARED = b"ask-for-the-uid!"
 TOKEN = Token(TEXT.decode(), TokenType.LOCAL)

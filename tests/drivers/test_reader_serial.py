@@ -25,7 +25,7 @@ from drivers.reader_serial.settings import SerialReaderSettings
 from drivers.testkit.reader import check_reader
 from tests.support.busy_machine import stretched
 
-WHERE = Where(1, "reader", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "reader", lambda: (1, 0.0), ())
 SETTINGS = SerialReaderSettings("/dev/null")
 UNREADABLE = Tap(None, "unreadable")
 

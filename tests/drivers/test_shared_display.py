@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from agent.model.fastclass import replace
 from agent.model.types import Screen, ScreenName
+from agent.ports.driver import OutletFacts
 from drivers.panel import outlet_panes
 from drivers.panel.display import PanelDisplay, open_display
 from drivers.panel.layout import TINY, layout_for
@@ -179,8 +181,8 @@ def test_a_mark_that_says_ok_stands_beside_no_outlet_that_cannot_charge() -> Non
 
 
 def test_the_mark_of_a_station_with_both_kinds_of_current() -> None:
-    kinds = {1: {"kind": "DC", "outlet": "tethered"}, 2: {"kind": "AC", "outlet": "socket"}}
-    facts = {**FACTS, "evses": kinds}
+    kinds = {1: OutletFacts("DC", "tethered"), 2: OutletFacts("AC", "socket")}
+    facts = replace(FACTS, outlets=kinds)
     both = [page_of_screen(screen(IDLE, "fr", n), words("fr"), facts) for n in (1, 2)]
     assert [p.mark for p in both] == ["SuperChargy OK", "Chargy OK"]
     (view,) = views_of_pages(both, Panel((800, 480), 16, 0, 2.5))

@@ -14,7 +14,7 @@ import pytest
 
 from agent.model.board import EvseState, Pilot
 from agent.model.types import Fault, Limit, Screen, ScreenName
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.station_file.settings import Device, StationFile, build_table, parse_station_file
 from drivers.sim.world import World
 from tests.drivers.sim_stations import station, until
@@ -35,7 +35,7 @@ def device(named: Device | None, role: str) -> AbstractAsyncContextManager[Any]:
     wrong: list[str] = []
     settings = build_table(driver.settings, named.options, role, wrong)
     assert not wrong, wrong
-    facts = {"number": "1", "hotline": "", "max_a": 32.0, "phases": 3, "outlet": "socket", "language": "fr"}
+    facts = StationFacts("1", language="fr", outlet="socket")
     loop = asyncio.get_running_loop()
     return driver.open(settings, Where(1, role, lambda: (1, loop.time()), (Path("config").resolve(),), facts))
 

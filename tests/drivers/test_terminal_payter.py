@@ -12,7 +12,7 @@ import pytest
 
 from agent.model.bank_card import Settlement
 from agent.ports import Broken, Refused, Unreachable
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.terminal import Approved, Cancelled, CardRead, Declined, Restarted, TerminalPort
 from drivers.sim.apollo.terminal import DECLINES
 from drivers.terminal_payter import DRIVER, commands
@@ -527,7 +527,7 @@ async def test_a_port_that_answers_something_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hours", "fits"), [(0, True), (48, True), (49, False)])
 def test_a_terminal_must_not_let_go_of_what_is_still_owed(tmp_path: Path, hours: float, fits: bool) -> None:
-    where = Where(0, "terminal", lambda: (1, 0.0), (), {"state_dir": tmp_path, "hold_hours": hours})
+    where = Where(0, "terminal", lambda: (1, 0.0), (), StationFacts(state_dir=tmp_path, hold_hours=hours))
     wrong = DRIVER.check(PayterSettings("h"), where)
     assert not wrong if fits else wrong[0].startswith("session_timeout_s: is 259200"), wrong
 

@@ -13,12 +13,14 @@ import pytest
 from agent.domain.faults import blocks_charging
 from agent.model.types import Fault, Screen, ScreenName
 from agent.ports import Broken
+from agent.ports.driver import StationFacts
 from drivers.panel.page import page_of_screen
 from drivers.panel.page_parts import faces_of_page
 from drivers.panel.small_panels import slides_of_page, split_sentences
 from drivers.panel.texts import Texts, format_duration, load_texts
 
 CONFIG = Path(__file__).parents[2] / "config"
+NO_FACTS = StationFacts()
 LANGUAGES = ("fr", "de", "lb", "en")
 REFUSALS = (
     "web_failed",
@@ -75,11 +77,13 @@ def test_every_fault_says_something(language: str) -> None:
     texts = load_texts(language, (CONFIG,))
     generic = texts("out_of_service.line")
     for detail in (*Fault, "unavailable", "SomethingNew", ""):
-        said = page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, detail), texts, {})
+        said = page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, detail), texts, NO_FACTS)
         assert said.title
         assert all(said.lines)
         assert said.lines
-    assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, {}).lines == (generic,)
+    assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "SomethingNew"), texts, NO_FACTS).lines == (
+        generic,
+    )
     for fault in Fault:  # what takes an outlet out of service, save what means nothing to a driver
         if blocks_charging(fault) and fault not in (
             Fault.STORE_FAILED,
@@ -87,11 +91,11 @@ def test_every_fault_says_something(language: str) -> None:
             Fault.INTERNAL_ERROR,
             Fault.OTHER_ERROR,
         ):
-            assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, fault), texts, {}).lines != (generic,), (
-                fault
-            )
-    own = page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "EmergencyStop"), texts, {})
-    assert own == page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "MREC8EmergencyStop"), texts, {})
+            assert page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, fault), texts, NO_FACTS).lines != (
+                generic,
+            ), fault
+    own = page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "EmergencyStop"), texts, NO_FACTS)
+    assert own == page_of_screen(Screen(ScreenName.OUT_OF_SERVICE, language, "MREC8EmergencyStop"), texts, NO_FACTS)
     assert own.lines != (generic,)
 
 
@@ -101,7 +105,7 @@ def test_every_screen_has_a_title_and_no_unfilled_blank(language: str) -> None:
     values = {"token_tail": "C4D5", "remaining_s": 57.0, "evse": 2, "evses": 2, "free": True, "price_line": "{x}"}
     for name in ScreenName:
         for detail in ("", *REFUSALS, *ENDS, "nonsense"):
-            said = page_of_screen(Screen(name, language, detail, values), texts, {})
+            said = page_of_screen(Screen(name, language, detail, values), texts, NO_FACTS)
             assert said.title
             own = "".join((said.title, *said.lines, said.hint, said.outlet)).replace("{x}", "")  # the price is not ours
             assert "{" not in own
@@ -165,7 +169,9 @@ def test_the_clock_is_local_and_utc_is_called_so(timezone: str, clock: str) -> N
     )
     assert shown.clock == clock
     assert (
-        page_of_screen(Screen(ScreenName.IDLE, "fr", "", {"time_utc_s": None}), load_texts("fr", (CONFIG,)), {}).clock
+        page_of_screen(
+            Screen(ScreenName.IDLE, "fr", "", {"time_utc_s": None}), load_texts("fr", (CONFIG,)), NO_FACTS
+        ).clock
         == ""
     )
 
@@ -216,7 +222,7 @@ def test_a_tiny_panel_ends_its_slides_with_sentences(language: str, words: dict[
         assert " ".join(said) == text
         if key.startswith("out_of_service.details."):
             shown = Screen(S.OUT_OF_SERVICE, language, key.rpartition(".")[2], {"hotline": "112", "number": "1"})
-            slides_ = slides_of_page(page_of_screen(shown, load_texts(language, (CONFIG,)), {}), (128, 64))
+            slides_ = slides_of_page(page_of_screen(shown, load_texts(language, (CONFIG,)), NO_FACTS), (128, 64))
             lines = [row for slide in slides_[2:] for row in slide.rows]
             for first, second in itertools.pairwise(said):
                 assert not any(first in row and not row.endswith((second, first)) for row in lines), (key, lines)
@@ -235,7 +241,9 @@ def test_the_hotline_is_second_when_out_of_service() -> None:
     shown = Screen(
         S.OUT_OF_SERVICE, "de", "GroundFailure", {"hotline": "+352 1234", "number": "1", "evse": 1, "evses": 2}
     )
-    said = [slide.rows for slide in slides_of_page(page_of_screen(shown, load_texts("de", (CONFIG,)), {}), (128, 64))]
+    said = [
+        slide.rows for slide in slides_of_page(page_of_screen(shown, load_texts("de", (CONFIG,)), NO_FACTS), (128, 64))
+    ]
     assert said[0] == ("Außer Betrieb",)
     assert said[1] == ("+352 1234",)
     assert said.count(("+352 1234",)) == 1
@@ -246,7 +254,7 @@ def test_the_hotline_is_second_when_out_of_service() -> None:
 def test_the_languages_of_the_button_are_shown(size: tuple[int, int], evses: int) -> None:
     values = {"evse": 1, "evses": evses, "languages": "FR DE LB EN", "time_utc_s": 1_795_600_000.0, "number": "1"}
     for language in LANGUAGES:
-        whole = page_of_screen(Screen(S.IDLE, language, "", values), load_texts(language, (CONFIG,)), {})
+        whole = page_of_screen(Screen(S.IDLE, language, "", values), load_texts(language, (CONFIG,)), NO_FACTS)
         shown = [face(dry=True) for face in faces_of_page(whole, size, 1 if size == (128, 64) else 16)]
         assert any(p.what == "FR DE LB EN" for c in shown for p in c.placed)
         assert all(c.is_complete for c in shown)

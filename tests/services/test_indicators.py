@@ -26,7 +26,7 @@ from drivers.sim.lamp import Lamp as FarLamp
 from drivers.sim.power_supply import PowerSupply
 from tests.support.busy_machine import deadline
 
-WHERE = Where(1, "", lambda: (1, 0.0), (), {})
+WHERE = Where(1, "", lambda: (1, 0.0), ())
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from agent.domain.metrology import MeterWatch
 from agent.domain.orders import ReadMeter
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose, end_reading
 from agent.model.types import Fault, MeterPolicy
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.services.devices.supervisor import MeterSupervisor
 from drivers.meter_modbus import DRIVER
 from drivers.meter_modbus.settings import MeterSettings
@@ -75,7 +75,7 @@ async def chain() -> AsyncIterator[Chain]:
 
     play = Playbook(site)
     async with TcpLine(bank) as line:
-        where = Where(1, "meter", lambda: (play.boot, play.t_s), (CONFIG,), {"phases": 3, "max_a": 32})
+        where = Where(1, "meter", lambda: (play.boot, play.t_s), (CONFIG,), StationFacts(phases=3, max_a=32))
         chosen = MeterSettings("eastron_sdm630", "tcp", host="127.0.0.1", port=line.port, timeout_s=0.3)
         events = []
 

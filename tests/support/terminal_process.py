@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from agent.ports.driver import Where
+from agent.ports.driver import StationFacts, Where
 from agent.ports.terminal import TerminalNews, TerminalPort
 from drivers.terminal_payter import DRIVER
 from drivers.terminal_payter.settings import PayterSettings
@@ -110,7 +110,7 @@ class Apollo:
 
     @property
     def where(self) -> Where:
-        return Where(0, "terminal", lambda: (1, 0.0), (), {"state_dir": self.folder})
+        return Where(0, "terminal", lambda: (1, 0.0), (), StationFacts(state_dir=self.folder))
 
     @property
     def world(self) -> TerminalWorld:

@@ -17,7 +17,7 @@ from agent.model.device_role import DeviceRole
 from agent.model.entry_points import list_entry_points, load_entry_point
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId
-from agent.ports.driver import Driver, Where
+from agent.ports.driver import Driver, OutletFacts, StationFacts, Where
 from agent.station_file.settings import Device, Evse, SettingsError, StationFile, build_table, did_you_mean
 
 if TYPE_CHECKING:
@@ -130,13 +130,13 @@ def compose_devices(file: StationFile, now: Callable[[], tuple[int, float]]) -> 
 def _settings_complaints(driver: Driver[Any], settings: Any, where: Where, path: str, problems: list[str]) -> list[str]:
     """What the driver says, by the path of the key; nothing of keys that were not accepted: their defaults stand in."""
     keys = {f.name for f in fields(driver.settings)}
-    told = {p.partition(": ")[0] for p in problems}
+    reported = {p.partition(": ")[0] for p in problems}
     missing = driver.missing_dependency()
     found = [f"{path}.driver: {driver.name} needs {missing}"] if missing else []
     for complaint in driver.check(settings, where):
         key = complaint.partition(": ")[0]
         placed = f"{path}.{complaint}" if re.split(r"[.\[]", key)[0] in keys else f"{path}: {complaint}"
-        if placed.partition(": ")[0] not in told:
+        if placed.partition(": ")[0] not in reported:
             found.append(placed)
     return found
 
@@ -176,20 +176,20 @@ def _driver_options(driver: Driver[Any], configured: ConfiguredDevice) -> dict[s
 def _device_context(file: StationFile, evse: EvseId, role: str, now: Callable[[], tuple[int, float]]) -> Where:
     station = file.station
     of_evse: Evse | None = file.evse_table(evse) if evse else None
-    facts: dict[str, Any] = {
-        "number": station.number or station.id,
-        "hotline": station.hotline,
-        "timezone": station.timezone,
-        "language": station.languages[0] if station.languages else "en",
-        "max_a": of_evse.max_a if of_evse else 0.0,
-        "phases": of_evse.phases if of_evse else 3,
-        "kind": of_evse.kind if of_evse else "",
-        "power_w": of_evse.power_w if of_evse else None,
-        "outlet": of_evse.outlet if of_evse else "",
-        "evses": {e.number: {"outlet": e.outlet, "kind": e.kind} for e in file.evses},
-        "state_dir": station.state_dir,
-        "hold_hours": _payment_hold_hours(file.payment),
-    }
+    facts = StationFacts(
+        number=station.number or station.id,
+        hotline=station.hotline,
+        timezone=station.timezone,
+        language=station.languages[0] if station.languages else "en",
+        max_a=of_evse.max_a if of_evse else 0.0,
+        phases=of_evse.phases if of_evse else 3,
+        kind=of_evse.kind if of_evse else "",
+        power_w=of_evse.power_w if of_evse else None,
+        outlet=of_evse.outlet if of_evse else "",
+        outlets={e.number: OutletFacts(e.kind, e.outlet) for e in file.evses},
+        state_dir=station.state_dir,
+        hold_hours=_payment_hold_hours(file.payment),
+    )
     return Where(evse, role, now, config_dirs(file), facts)
 
 
