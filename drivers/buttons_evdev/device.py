@@ -9,10 +9,11 @@ import os
 import stat
 from collections.abc import AsyncIterator
 
-from agent.ports import Broken, DeviceError, Unreachable
+from agent.ports import Broken, Unreachable
 from drivers.buttons_evdev.events import EV_KEY, PRESSED, RECORD, EventParser
 from drivers.buttons_evdev.settings import ButtonsSettings
 from drivers.buttons_evdev.touch import Touch
+from drivers.device_events import DeviceEvents
 
 _EVIOCGRAB = 0x40044590
 
@@ -27,7 +28,7 @@ class EvdevButtons:
         self._names = {code: name for name, code in settings.keys.items()}
         self._parser = EventParser()
         self._touch = Touch(settings.fields, settings.touch_max)
-        self._told: asyncio.Queue[str | DeviceError] = asyncio.Queue()
+        self._presses: DeviceEvents[str] = DeviceEvents()
         self._fd = _open_device(settings.path)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._read_events)
@@ -37,12 +38,8 @@ class EvdevButtons:
         os.close(self._fd)
 
     async def presses(self) -> AsyncIterator[str]:
-        while True:
-            told = await self._told.get()
-            if isinstance(told, DeviceError):
-                self._told.put_nowait(told)  # the next caller gets the same error
-                raise told
-            yield told
+        async for name in self._presses.wait_for_events():
+            yield name
 
     def _read_events(self) -> None:
         try:
@@ -56,13 +53,13 @@ class EvdevButtons:
             self._fail_device("closed at the other end")
         for kind, code, value in self._parser.feed_chunk(chunk):
             if kind == EV_KEY and value == PRESSED and code in self._names:
-                self._told.put_nowait(self._names[code])
+                self._presses.add_event(self._names[code])
             elif (name := self._touch.feed_event(kind, code, value)) is not None:
-                self._told.put_nowait(name)
+                self._presses.add_event(name)
 
     def _fail_device(self, why: str) -> None:
         self._loop.remove_reader(self._fd)
-        self._told.put_nowait(Unreachable(f"buttons {self._path}: {why}; check the cable; it is tried again"))
+        self._presses.end_with_error(Unreachable(f"buttons {self._path}: {why}; check the cable; it is tried again"))
 
 
 def _open_device(path: str) -> int:

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.model.key_rules import settings_problems
-from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
 from drivers.display_framebuffer.settings import FramebufferSettings
-from drivers.panel.mounting import Mounting, size_complaints
+from drivers.panel.mounting import size_complaints
+from drivers.panel.opening import open_panel
+
+if TYPE_CHECKING:
+    from drivers.panel.display import Output
 
 DEVICES = "/dev/"
 
@@ -31,20 +35,16 @@ def list_complaints(settings: FramebufferSettings, where: Where | None = None) -
     return wrong
 
 
-def _mounting_of(settings: FramebufferSettings) -> Mounting:
-    return Mounting(settings.rotate, settings.margin, settings.turn_s)
-
-
 @asynccontextmanager
 async def open_display(settings: FramebufferSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yield the display. Raises ``Unreachable`` (no such device), ``Broken`` (settings, texts)."""
-    if wrong := list_complaints(settings):
-        raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
-    from drivers.display_framebuffer.raster import Framebuffer
-    from drivers.panel.display import open_display
+    def output() -> Output:
+        from drivers.display_framebuffer.raster import Framebuffer
 
-    async with open_display(lambda: Framebuffer(settings), _mounting_of(settings), where) as display:
+        return Framebuffer(settings)
+
+    async with open_panel(settings.path, settings, list_complaints(settings), where, output) as display:
         yield display
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from agent.model.key_rules import settings_problems
-from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
 from drivers.display_png.settings import PngSettings
-from drivers.panel.mounting import Mounting, size_complaints
+from drivers.panel.mounting import size_complaints
+from drivers.panel.opening import open_panel
+
+if TYPE_CHECKING:
+    from drivers.panel.display import Output
 
 
 def list_complaints(settings: PngSettings, where: Where | None = None) -> list[str]:
@@ -20,20 +24,16 @@ def list_complaints(settings: PngSettings, where: Where | None = None) -> list[s
     return wrong + settings_problems(settings) + size_complaints(settings.width, settings.height, "")
 
 
-def _mounting_of(settings: PngSettings) -> Mounting:
-    return Mounting(settings.rotate, settings.margin, settings.turn_s)
-
-
 @asynccontextmanager
 async def open_display(settings: PngSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yield the display. Raises ``Unreachable`` (the folder takes no file), ``Broken`` (settings, texts)."""
-    if wrong := list_complaints(settings):
-        raise Broken(f"display {settings.path}: " + "; ".join(wrong))
 
-    from drivers.display_png.file import PngFile
-    from drivers.panel.display import open_display
+    def output() -> Output:
+        from drivers.display_png.file import PngFile
 
-    async with open_display(lambda: PngFile(settings), _mounting_of(settings), where) as display:
+        return PngFile(settings)
+
+    async with open_panel(settings.path, settings, list_complaints(settings), where, output) as display:
         yield display
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from agent.model.key_rules import settings_problems
-from agent.ports import Broken
 from agent.ports.display import DisplayPort
 from agent.ports.driver import Driver, Where
 from drivers.display_spi.chips import CHIPS
 from drivers.display_spi.settings import SpiSettings
-from drivers.panel.mounting import Mounting
+from drivers.panel.opening import open_panel
+
+if TYPE_CHECKING:
+    from drivers.panel.display import Output
 
 
 def list_complaints(settings: SpiSettings, where: Where | None = None) -> list[str]:
@@ -29,20 +32,16 @@ def list_complaints(settings: SpiSettings, where: Where | None = None) -> list[s
     return wrong
 
 
-def mounting_of(settings: SpiSettings) -> Mounting:
-    return Mounting(settings.rotate, settings.margin, settings.turn_s)
-
-
 @asynccontextmanager
 async def open_display(settings: SpiSettings, where: Where) -> AsyncIterator[DisplayPort]:
     """Yield the display. Raises ``Unreachable`` (no such bus or line), ``Broken`` (settings, texts, no library)."""
-    if wrong := list_complaints(settings):
-        raise Broken(f"display {settings.chip}: " + "; ".join(wrong))
 
-    from drivers.display_spi.panel import SpiPanel
-    from drivers.panel.display import open_display
+    def output() -> Output:
+        from drivers.display_spi.panel import SpiPanel
 
-    async with open_display(lambda: SpiPanel(settings), mounting_of(settings), where) as display:
+        return SpiPanel(settings)
+
+    async with open_panel(settings.chip, settings, list_complaints(settings), where, output) as display:
         yield display
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from agent.model.board import Pilot
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
+from drivers.device_maps import MapError, find_map_file
 
 TABLES = {
     *("vendor", "model", "unproven", "stride", "line", "poll", "state", "picture", "control", "setup", "memory"),
@@ -22,10 +23,6 @@ HOLDING = 3
 """The function that reads what can also be written."""
 BY_LIMIT = "limit"
 """In place of a switch: the limit itself gives and withdraws release."""
-
-
-class MapError(Exception):
-    """What is wrong with a map, for the person who wrote it."""
 
 
 @frozen
@@ -177,16 +174,8 @@ class BoardMap:
 
 
 def find_board_map(name: str, folders: Sequence[Path]) -> BoardMap:
-    """The first ``boards/<name>.toml`` of the folders. Raises ``MapError``."""
-    for folder in folders:
-        path = folder / "boards" / f"{name}.toml"
-        if path.is_file():
-            return load_board_map(path)
-    known = sorted({p.stem for f in folders for p in (f / "boards").glob("*.toml")})
-    from agent.station_file.parser import did_you_mean
-
-    places = ", ".join(str(f / "boards") for f in folders)
-    raise MapError(f"board map {name!r} not found in {places}{did_you_mean(name, known, 'known')}")
+    """Read the first ``boards/<name>.toml`` of the folders. Raises ``MapError``."""
+    return load_board_map(find_map_file("board", name, folders))
 
 
 def load_board_map(path: Path) -> BoardMap:

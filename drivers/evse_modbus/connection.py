@@ -9,9 +9,10 @@ from agent.model.key_rules import settings_problems
 from agent.ports import Broken
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, open_line
+from drivers.device_maps import MapError
 from drivers.evse_modbus.arming import NO_WATCHDOG
 from drivers.evse_modbus.board import ModbusBoard
-from drivers.evse_modbus.board_map import BoardMap, MapError, find_board_map
+from drivers.evse_modbus.board_map import BoardMap, find_board_map
 from drivers.evse_modbus.contacts import wired_contacts
 from drivers.evse_modbus.settings import BoardSettings
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
-from drivers.evse_modbus.board_map import BoardMap, MapError
+from drivers.device_maps import MapError
+from drivers.evse_modbus.board_map import BoardMap
 from drivers.evse_modbus.settings import BoardSettings
 
 WORD_BITS = 16

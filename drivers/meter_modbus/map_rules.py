@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from drivers.device_maps import MapError
 from drivers.meter_modbus.register_layout import CLASSES, COARSEST_WH, ENERGY, PHASED, SIGNING, Block, MeterMap
-from drivers.meter_modbus.toml_table import MapError
 
 
 def check_meter_map(found: MeterMap, path: Path, raw: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from agent.ports import Broken, DeviceError, Exchanged, Garbled, Refused, Unreac
 from agent.ports.driver import Where
 from drivers.bus import LineSettings, ModbusLine, Priority, open_line
 from drivers.device_errors import with_device_name
+from drivers.device_maps import MapError
 from drivers.meter_modbus import register_numbers
 from drivers.meter_modbus.decoded_values import (
     MOST_DC_V,
@@ -25,7 +26,7 @@ from drivers.meter_modbus.decoded_values import (
     reading_of_values,
     scale_of,
 )
-from drivers.meter_modbus.meter_map import MapError, find_meter_map
+from drivers.meter_modbus.meter_map import find_meter_map
 from drivers.meter_modbus.register_layout import ENERGY, Block, IdentityRegister, MeterMap
 from drivers.meter_modbus.settings import MeterSettings
 from drivers.meter_signing import TransactionSigner

@@ -9,24 +9,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from drivers.device_maps import MapError, find_map_file
 from drivers.meter_modbus.map_rules import check_meter_map
 from drivers.meter_modbus.register_layout import MOST_REGISTERS, NAMES, Block, IdentityRegister, MeterMap, Register
-from drivers.meter_modbus.toml_table import MapError, MapTable
+from drivers.meter_modbus.toml_table import MapTable
 
-__all__ = ["Block", "MapError", "MeterMap", "find_meter_map", "load_meter_map"]
+__all__ = ["Block", "MeterMap", "find_meter_map", "load_meter_map"]
 
 
 def find_meter_map(name: str, folders: Sequence[Path]) -> MeterMap:
-    """The first ``meters/<name>.toml`` of the folders. Raises ``MapError``."""
-    for folder in folders:
-        path = folder / "meters" / f"{name}.toml"
-        if path.is_file():
-            return load_meter_map(path)
-    known = sorted({p.stem for f in folders for p in (f / "meters").glob("*.toml")})
-    from agent.station_file.parser import did_you_mean
-
-    places = ", ".join(str(f / "meters") for f in folders)
-    raise MapError(f"meter map {name!r} not found in {places}{did_you_mean(name, known, 'known')}")
+    """Read the first ``meters/<name>.toml`` of the folders. Raises ``MapError``."""
+    return load_meter_map(find_map_file("meter", name, folders))
 
 
 def load_meter_map(path: Path) -> MeterMap:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from drivers.device_maps import MapError
 from drivers.meter_modbus.register_numbers import NumberType
-
-
-class MapError(Exception):
-    """What is wrong with a map, for the person who wrote it."""
 
 
 class MapTable:

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from agent.ports.driver import Where
 from agent.ports.verify import VerifyKit, Wire
+from drivers.bus.verify_wire import wire_of_line
 from drivers.meter_modbus.settings import MeterSettings
 
 
 def wire_of_meter(settings: MeterSettings, where: Where) -> Wire | None:
-    """As the map has it, where the station file says nothing. None: there is no such map."""
     from drivers.meter_modbus.meter import line_settings
-    from drivers.meter_modbus.meter_map import MapError, find_meter_map
+    from drivers.meter_modbus.meter_map import find_meter_map
 
-    try:
-        line = line_settings(settings, find_meter_map(settings.map, where.config_dirs))
-    except MapError:
-        return None
-    if line.kind == "rtu":
-        return Wire("serial", device=line.device, baud=line.baud, parity=line.parity, stopbits=line.stopbits)
-    return Wire("tcp", host=line.host, port=line.port)
+    return wire_of_line(lambda: line_settings(settings, find_meter_map(settings.map, where.config_dirs)))
 
 
 VERIFY_KIT = VerifyKit(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from drivers.sim.input_fifo import InputFifo
 
 _RECORD = struct.Struct("@qqHHi")
 _EV_SYN, _EV_KEY = 0, 1
@@ -20,41 +20,28 @@ def button_key_codes(outlets: int) -> dict[str, int]:
 
 
 class Buttons:
-    """The FIFO, held open for reading and writing so that neither end sees the other one close it."""
+    """The buttons by name, with the key codes that they send."""
 
     def __init__(self, path: Path, keys: Mapping[str, int]) -> None:
         self.path = path
         self.keys = dict(keys)
-        self._fd = -1
+        self._fifo = InputFifo(path)
 
     def start(self) -> None:
-        if self.path.exists() and not stat.S_ISFIFO(self.path.stat().st_mode):
-            self.path.unlink()
-        if not self.path.exists():
-            os.mkfifo(self.path, 0o600)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fifo.open()
         self.discard_presses()
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self.path.unlink(missing_ok=True)
+        self._fifo.close()
 
     def press_button(self, name: str) -> None:
         """Press and release a button. Raises ``KeyError`` for an unknown button."""
         code = self.keys[name]
         seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
         events = ((_EV_KEY, code, 1), (_EV_SYN, 0, 0), (_EV_KEY, code, 0), (_EV_SYN, 0, 0))
-        try:
-            os.write(self._fd, b"".join(_RECORD.pack(seconds, microseconds, *event) for event in events))
-        except BlockingIOError:
-            pass  # the agent has read nothing for a thousand presses
+        self._fifo.write_all(b"".join(_RECORD.pack(seconds, microseconds, *event) for event in events))
 
     def discard_presses(self) -> None:
         """Discard the presses that the agent has not read, as when it was away."""
-        try:
-            while os.read(self._fd, 65536):
-                pass
-        except BlockingIOError:
-            return
+        while self._fifo.read_some(65536):
+            pass

@@ -8,13 +8,14 @@ import pytest
 
 from agent.model.board import Pilot
 from agent.model.types import Fault
+from drivers.device_maps import MapError
 from drivers.evse_modbus import board_map
 
 CONFIG = Path(__file__).parents[2] / "config"
 
 
 def test_an_unknown_map_is_guessed() -> None:
-    with pytest.raises(board_map.MapError, match="did you mean 'charx_sec'"):
+    with pytest.raises(MapError, match="did you mean 'charx_sec'"):
         board_map.find_board_map("charx", (CONFIG,))
 
 
@@ -70,6 +71,6 @@ def test_a_wrong_board_map_says_what_is_wrong(tmp_path: Path, old: str, new: str
     assert old in text
     path = tmp_path / "wrong.toml"
     path.write_text(text.replace(old, new))
-    with pytest.raises(board_map.MapError, match=complaint) as caught:
+    with pytest.raises(MapError, match=complaint) as caught:
         board_map.load_board_map(path)
     assert "wrong.toml" in str(caught.value)

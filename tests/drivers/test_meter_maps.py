@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from agent.model.types import MeterIdentity, Reading, Stamp
 from agent.ports import Broken, Garbled
 from agent.ports.driver import StationFacts, Where
+from drivers.device_maps import MapError
 from drivers.meter_modbus import DRIVER, meter_map
 from drivers.meter_modbus.decoded_values import check_against_copy, check_plausible, decode_block, reading_of_values
 from drivers.meter_modbus.meter import list_complaints
-from drivers.meter_modbus.meter_map import MapError
 from drivers.meter_modbus.settings import MeterSettings
 from tests.drivers.modbus_far_ends import Bank, TcpLine
 

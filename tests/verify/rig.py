@@ -38,7 +38,10 @@ class WorldOperator:
             case Action.CAR_AWAY if w.evses[n].car is not None:
                 w.unplug_vehicle(n, "ev")
             case Action.CARD:
-                for tap in (w.devices.tap_contactless_card, w.devices.tap_serial_token):  # whichever kind of reader it is
+                for tap in (
+                    w.devices.tap_contactless_card,
+                    w.devices.tap_serial_token,
+                ):  # whichever kind of reader it is
                     with contextlib.suppress(Impossible):
                         tap(CARD)
             case Action.BANK_CARD:
