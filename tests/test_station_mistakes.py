@@ -461,8 +461,8 @@ def test_every_key_of_our_tables_is_documented(cls: type[Any]) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(DRIVERS) - {"blueprint"}))
 def test_every_key_of_a_driver_is_documented(name: str) -> None:
-    told = DOCUMENTED + "".join(p.read_text("utf-8") for p in (ROOT / "docs").glob("*.md"))
-    assert [f.name for f in fields(DRIVERS[name]) if not re.search(rf"\b{f.name}\b", told)] == []
+    documents = DOCUMENTED + "".join(p.read_text("utf-8") for p in (ROOT / "docs").glob("*.md"))
+    assert [f.name for f in fields(DRIVERS[name]) if not re.search(rf"\b{f.name}\b", documents)] == []
 
 
 @dataclass

@@ -275,18 +275,18 @@ def sold(offer: AdhocTariff, **settings: Any) -> Tariff | None:
 
 def test_the_backends_price_counts_only_where_the_file_says_so() -> None:
     own = Tariff(Decimal("0.4"), occupancy=Decimal("0.1"), grace_min=5, session=Decimal("1"), vat_percent=Decimal(17))
-    told = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2"}
-    assert sold(AdhocTariff(own, 22_000), **told) == own
+    prices = {"offline_kwh_price": "0.5", "offline_hour_price": "1.2"}
+    assert sold(AdhocTariff(own, 22_000), **prices) == own
     assert sold(AdhocTariff(own, 22_000, backend=True)) == own
-    assert sold(AdhocTariff(own, 22_000, backend=True), **told) == Tariff(
+    assert sold(AdhocTariff(own, 22_000, backend=True), **prices) == Tariff(
         Decimal("0.5"), Decimal("0.02"), Decimal("0.1"), 5, vat_percent=Decimal(17)
     )
-    assert sold(AdhocTariff(own, 22_000, backend=True), currency="CHF", **told) == own  # the terminal charges in EUR
+    assert sold(AdhocTariff(own, 22_000, backend=True), currency="CHF", **prices) == own  # the terminal charges in EUR
     assert sold(AdhocTariff(own, 22_000, backend=True), offline_hour_price="1") == own  # 1.666... cents a minute
     assert sold(AdhocTariff(own, 22_000, backend=True), offline_flat_price="2") == Tariff(
         None, None, Decimal("0.1"), 5, Decimal(2), vat_percent=Decimal(17)
     )
-    assert sold(AdhocTariff(None, 22_000, backend=True), **told) is None
+    assert sold(AdhocTariff(None, 22_000, backend=True), **prices) is None
 
 
 def test_the_backend_cannot_ask_either_what_the_law_forbids() -> None:

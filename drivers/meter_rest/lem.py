@@ -86,7 +86,7 @@ class Lem:
             raise Refused(f"{self._web.name}: the transaction was taken and does not run")
 
     def _start_request(self, signing: Signing) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        begin: dict[str, Any] = {
             "evseId": signing.point,
             "transactionId": signing.id,
             "clientId": signing.holder[:MOST_CLIENT],
@@ -94,7 +94,7 @@ class Lem:
             "cableId": self._settings.cable,
             "userData": "",
         }
-        return told | (
+        return begin | (
             {"TT": tariff_text(signing.price, signing.id), "UV": "", "UD": "", "SC": ""}
             if self._version == "v2"
             else {}

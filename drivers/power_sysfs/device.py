@@ -24,11 +24,11 @@ class SysfsPower:
         self._settings = settings
 
     async def supplies(self) -> AsyncIterator[Supply]:
-        told: Supply | None = None
+        reported: Supply | None = None
         while True:
             seen = self.read_supply()
-            if seen != told:
-                told = seen
+            if seen != reported:
+                reported = seen
                 yield seen
             await asyncio.sleep(self._settings.poll_s)
 

@@ -90,10 +90,10 @@ class NfcReader:
 
     async def taps(self) -> AsyncIterator[Tap]:
         while True:
-            told = await self._next_report()
-            if isinstance(told, DeviceError):
-                raise told
-            yield told
+            report = await self._next_report()
+            if isinstance(report, DeviceError):
+                raise report
+            yield report
 
     async def _next_report(self) -> Tap | DeviceError:
         while True:

@@ -130,8 +130,8 @@ class Chip:
     def _get_file_settings(self, code: int, rest: bytes) -> tuple[int, bytes]:
         file = self._file_by_number(rest[0])
         rights = (file.key << 12).to_bytes(2, "little")
-        told = bytes((0, file.communication)) + rights + len(file.content).to_bytes(3, "little")
-        return 0, self._session.with_cmac(told) if self._session else told
+        settings = bytes((0, file.communication)) + rights + len(file.content).to_bytes(3, "little")
+        return 0, self._session.with_cmac(settings) if self._session else settings
 
     def _read_data(self, code: int, rest: bytes) -> tuple[int, bytes]:
         file = self._file_by_number(rest[0])
@@ -139,8 +139,8 @@ class Chip:
         if offset + length > len(file.content) or offset >= len(file.content):
             raise CardRefusal(0xBE)
         data = file.content[offset : offset + length] if length else file.content[offset:]
-        told = self._secure_content(file, data, bool(length))
-        return self._send_frames([told[i : i + _FRAME] for i in range(0, len(told), _FRAME)])
+        secured = self._secure_content(file, data, bool(length))
+        return self._send_frames([secured[i : i + _FRAME] for i in range(0, len(secured), _FRAME)])
 
     def _secure_content(self, file: File, data: bytes, known: bool) -> bytes:
         session = self._session

@@ -189,12 +189,12 @@ class Evse:
 
     def reported_faults(self, mains_on: bool) -> set[Fault]:
         """Return the faults that the board reports: UnlockFailure after an attempt only, PowerLoss without mains."""
-        told = self.faults - TEMPERATURES.keys() | self.board_faults
+        reported = self.faults - TEMPERATURES.keys() | self.board_faults
         if not self.lock.failed:
-            told.discard(Fault.UNLOCK_FAILURE)
+            reported.discard(Fault.UNLOCK_FAILURE)
         if not mains_on:
-            told.add(Fault.POWER_LOSS)
-        return told
+            reported.add(Fault.POWER_LOSS)
+        return reported
 
     @property
     def board_faults(self) -> set[Fault]:

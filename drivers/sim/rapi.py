@@ -78,7 +78,7 @@ class RapiBoard:
         self._trigger, self._unfed_s = 0, 0.0
         self._was_here, self._hot = self._evse.car is not None, False
         self._pilot = 1
-        self._told: tuple[int, ...] = ()
+        self._reported_state: tuple[int, ...] = ()
         self._apply_to_outlet()
 
     # --- the line -------------------------------------------------------------------------------------------------
@@ -246,8 +246,8 @@ class RapiBoard:
 
     def _report_changes(self) -> None:
         now = (self.state_code, self._pilot, self.offer_a, self.state_flags & _TOLD_FLAGS)
-        if now != self._told:
-            self._told = now
+        if now != self._reported_state:
+            self._reported_state = now
             self._send_rapi_text(f"AT {self.state_code:02x} {self._pilot:02x} {self.offer_a} {self.state_flags:04x}")
 
     # --- its reports ----------------------------------------------------------------------------------------------

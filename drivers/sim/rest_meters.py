@@ -178,9 +178,9 @@ class RestMeter:
         """Return the time of the meter's own clock."""
         return datetime.now(UTC) + self._ahead
 
-    def set_meter_clock(self, told: str) -> None:
-        self.clock.append(told)
-        self._ahead = datetime.fromisoformat(told.replace(",", ".")) - datetime.now(UTC)
+    def set_meter_clock(self, local_time: str) -> None:
+        self.clock.append(local_time)
+        self._ahead = datetime.fromisoformat(local_time.replace(",", ".")) - datetime.now(UTC)
 
 
 class LemFarEnd(RestMeter):

@@ -32,10 +32,10 @@ class Trace:
         self.last_seq = 0
         self.run = secrets.token_hex(4)
 
-    def add_frame(self, told: Json) -> None:
+    def add_frame(self, record: Json) -> None:
         """Add a frame. If the agent did not yet trust its clock, the frame gets the time of its arrival here."""
         self.last_seq += 1
-        frame = {"seq": self.last_seq, **{key: told.get(key) for key in _FRAME_KEYS}}
+        frame = {"seq": self.last_seq, **{key: record.get(key) for key in _FRAME_KEYS}}
         self._frames.append({**frame, "t": time.time() if frame["t"] is None else frame["t"]})
 
     def frames_since(self, seq: int) -> list[Json]:
@@ -123,20 +123,20 @@ class StatusClient:
 
     def _handle_line(self, line: bytes) -> None:
         try:
-            told = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             return
-        match told:
+        match record:
             case {"v": 1, "type": "picture"}:
-                self.said = told
-                ended = {e["number"]: e["last_session"] for e in told.get("evses", ()) if e.get("last_session")}
+                self.said = record
+                ended = {e["number"]: e["last_session"] for e in record.get("evses", ()) if e.get("last_session")}
                 self.last_sessions |= ended
             case {"v": 1, "type": "answer"}:
                 self._resolve_query()
                 return
             case {"v": 1, "type": "frame", "n": int(n)} if n > self._newest_n:
                 self._newest_n = n
-                self.trace.add_frame(told)
+                self.trace.add_frame(record)
             case _:
                 return
         self._changed()

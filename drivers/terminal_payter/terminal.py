@@ -281,11 +281,11 @@ class PayterTerminal:
     def _bank_card(self, frame: Frame, at: int) -> BankCard:
         return card.bank_card_of_tags(messages.card_data(frame, at), self._settings.hash_tag.upper(), self._salt)
 
-    def _complete_card(self, told: BankCard) -> BankCard:
+    def _complete_card(self, approved: BankCard) -> BankCard:
         """What the approval does not repeat of the card that was read."""
         read = self._read or BankCard("")
-        mark = told.mark if self._settings.approval_hash else ""
-        return BankCard(mark or read.mark, told.last4 or read.last4, told.brand or read.brand)
+        mark = approved.mark if self._settings.approval_hash else ""
+        return BankCard(mark or read.mark, approved.last4 or read.last4, approved.brand or read.brand)
 
     def _end_offer(self, news: TerminalNews) -> None:
         """End the offer, if there is one."""

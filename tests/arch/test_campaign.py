@@ -78,8 +78,8 @@ def test_what_has_passed_is_kept_with_commit_and_seed(tmp_path: Path) -> None:
     file = tmp_path / "campaign.json"
     file.write_text('{"old": {"commit": "a", "seed": 1}, "x": {"commit": "a", "seed": 1}}')
     tests = [{"test": "x", "outcome": "passed", "s": 5.0}, {"test": "y", "outcome": "failed", "s": 1.0}]
-    told = {"began": "2026-11-26T08:00:00+00:00", "python": "3.13", "machine": "m", "tests": tests}
-    record = {"commit": "b" * 40, "changed_files": 0, "seed": 7, **told}
+    result = {"began": "2026-11-26T08:00:00+00:00", "python": "3.13", "machine": "m", "tests": tests}
+    record = {"commit": "b" * 40, "changed_files": 0, "seed": 7, **result}
     assert campaigns.keep(record, file) == 1
     kept = json.loads(file.read_text())
     assert set(kept) == {"old", "x"}

@@ -56,9 +56,9 @@ def test_what_is_declared_is_what_the_device_model_and_the_requests_say() -> Non
         for a in V201.schemas.known_actions()
         if V201.request_row(a) and not isinstance(V201.request_row(a), NotOffered)
     }
-    told = {f"{n.component}.{n.variable}" for n in NAMES} | answered
-    assert [code for code, (_, by) in OFFERED.items() if by and by not in told] == []
-    assert [f"{by} is offered: declare {code}" for code, (_, by) in ABSENT.items() if by in told] == []
+    reported = {f"{n.component}.{n.variable}" for n in NAMES} | answered
+    assert [code for code, (_, by) in OFFERED.items() if by and by not in reported] == []
+    assert [f"{by} is offered: declare {code}" for code, (_, by) in ABSENT.items() if by in reported] == []
 
 
 def test_needs() -> None:

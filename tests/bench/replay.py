@@ -56,7 +56,7 @@ async def replay(backend: Backend, figures: Figures, rounds: int) -> None:
         backend.forget()
         async with spawned([*AGENT, "run", str(file)]) as child:
             await booted(child, backend)
-            told = await rate(backend, "StopTransaction", QUEUED // OF_SESSION, QUEUED)
+            per_second = await rate(backend, "StopTransaction", QUEUED // OF_SESSION, QUEUED)
             values = [p for _, action, p in backend.heard if action == "MeterValues"]
             await asyncio.sleep(1.0)
         left = sqlite3.connect(folder / "state" / "agent.db").execute("SELECT count(*) FROM outbox").fetchone()[0]
@@ -64,9 +64,9 @@ async def replay(backend: Backend, figures: Figures, rounds: int) -> None:
     if left or registers != sorted(set(registers), key=int):
         raise Skipped(f"not right: {left} left, {len(registers)} sent, {len(set(registers))} different ones")
     beside = f"floor {rates['floor (own frames)']:.0f}, with a durable removal of each {both:.0f}"
-    figures.judge(G18, told / rates["floor (own frames)"], f"{told:.0f} messages/s", beside)
+    figures.judge(G18, per_second / rates["floor (own frames)"], f"{per_second:.0f} messages/s", beside)
     figures.judge(
-        G18_RATE, told, f"{QUEUED} messages of {QUEUED // OF_SESSION} sessions, in order, none twice, none left"
+        G18_RATE, per_second, f"{QUEUED} messages of {QUEUED // OF_SESSION} sessions, in order, none twice, none left"
     )
 
 

@@ -117,8 +117,8 @@ async def test_with_a_table_unknown_tokens_are_invalid_unless_all_are_accepted()
     for accept_all, unknown in ((False, "Invalid"), (True, "Accepted")):
         async with running(tokens=table, accept_all=accept_all) as central, station(central) as point:
             tokens = ("BAD7", "X", "04FF")
-            told = [(await point.call(call.Authorize(id_tag=t))).id_tag_info["status"] for t in tokens]
-            assert told == ["Accepted", "Invalid", unknown]
+            statuses = [(await point.call(call.Authorize(id_tag=t))).id_tag_info["status"] for t in tokens]
+            assert statuses == ["Accepted", "Invalid", unknown]
 
 
 async def test_a_start_sent_again_is_the_same_transaction() -> None:

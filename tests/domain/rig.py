@@ -538,9 +538,9 @@ class Rig:
             shown = self.screens[n]
             assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
             for link in self.links if self.link_up and (evse.board.known or evse.faults) else ():
-                told, true = self.statuses[link, n], fresh.derive_status(n, self.now.stamp)
+                reported, true = self.statuses[link, n], fresh.derive_status(n, self.now.stamp)
                 for word in ("connector", "charging", "authorised", "ended", "faults"):
-                    assert getattr(told, word) == getattr(true, word), f"{word}: told {told}, true {true}"
+                    assert getattr(reported, word) == getattr(true, word), f"{word}: reported {reported}, true {true}"
 
     def _check_limits(self) -> None:
         """Who may have energy has it unless there is too little, and neither feed nor a station maximum is exceeded."""

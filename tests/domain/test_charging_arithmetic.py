@@ -154,14 +154,14 @@ def test_every_second_of_it_is_right(found: list[InstalledProfile], evse: int, u
     starts = [s.start_s for s in spans]
     assert starts == sorted(set(starts))
     assert starts[-1] < duration_s
-    told = {s.start_s: s.limit for s in spans}
+    limits = {s.start_s: s.limit for s in spans}
     limit = -1.0
     for second in range(duration_s):
-        before, limit = limit, told.get(second, limit)
+        before, limit = limit, limits.get(second, limit)
         true = expected(found, evse, unit, NOW_S + second)
         assert limit <= true + 1e-6, f"second {second}: more than is allowed"
         assert limit > true - 0.1, f"second {second}: {limit}, allowed are {true}"
-        assert second not in told or before != limit, "a change that changes nothing"
+        assert second not in limits or before != limit, "a change that changes nothing"
 
 
 @settings(max_examples=1000 if CAMPAIGN else 50, deadline=None)

@@ -66,9 +66,9 @@ def test_money_does_not_disturb_anybody() -> None:
             books(street)
         street.calm_down()
         street.rig.check_books()
-        told = [m for to, m in street.rig.told if to == street.rig.links[0]]
-        left += sum(isinstance(m, ConnectorUnplugged) for m in told)
-        ended += sum(isinstance(m, TransactionEnded) for m in told)
+        sent = [m for to, m in street.rig.told if to == street.rig.links[0]]
+        left += sum(isinstance(m, ConnectorUnplugged) for m in sent)
+        ended += sum(isinstance(m, TransactionEnded) for m in sent)
         here = {
             e.pricing.account.session
             for e in street.rig.site.evses.values()

@@ -92,8 +92,8 @@ class ClockStreet(PayStreet):
         if owed is None:
             assert captured is None
             return
-        told = [m for _, m in self.rig.told if getattr(m, "session", None) == record["session"]]
-        [begun], ended = [m for m in told if isinstance(m, TransactionStarted)], told[-1]
+        sent = [m for _, m in self.rig.told if getattr(m, "session", None) == record["session"]]
+        [begun], ended = [m for m in sent if isinstance(m, TransactionStarted)], sent[-1]
         assert isinstance(ended, TransactionEnded)
         energy_cents = (ended.meter_wh - begun.meter_wh) * KWH_CENTS / 1000
         assert owed >= energy_cents - 1

@@ -430,9 +430,9 @@ class PayStreet(Street):
 
     def _due_cents(self, session: str, key: str) -> int:
         """By what the backend has got, at the price that its driver has seen, half up."""
-        told = [m for _, m in self.rig.told if getattr(m, "session", None) == session]
-        begun = [m.meter_wh for m in told if isinstance(m, TransactionStarted)]
-        ended = [m.meter_wh for m in told if isinstance(m, TransactionEnded)]
+        sent = [m for _, m in self.rig.told if getattr(m, "session", None) == session]
+        begun = [m.meter_wh for m in sent if isinstance(m, TransactionStarted)]
+        ended = [m.meter_wh for m in sent if isinstance(m, TransactionEnded)]
         used_wh = ended[0] - begun[0] if begun else 0
         if not used_wh:
             return 0

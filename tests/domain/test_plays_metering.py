@@ -218,13 +218,13 @@ def test_values_for_the_end_may_have_an_interval_of_their_own() -> None:
     play.wait(99).skip()
     play.feed(MeterRead(1, SAMPLED, wh(1001)))
     assert any(isinstance(m, MeterSampled) for m in play.told)
-    told = len(play.told)
+    sent_count = len(play.told)
     assert play.session().samples == ()
     play.skip().wait(1)
     assert SAMPLED_END in [o.purpose for o in play.unclaimed if isinstance(o, ReadMeter)]
     play.feed(MeterRead(1, SAMPLED_END, wh(1002)))
     assert [s.measurands for s in play.session().samples] == [("Voltage",)]
-    assert len(play.told) == told
+    assert len(play.told) == sent_count
     play.skip().wait(899).feed(MeterRead(1, aligned_end_reading(play.t_s), wh(1003)))
     assert [s.context for s in play.session().samples] == [ReadingContext.PERIODIC, ReadingContext.CLOCK]
-    assert len(play.told) == told
+    assert len(play.told) == sent_count

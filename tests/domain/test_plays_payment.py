@@ -984,15 +984,15 @@ def test_what_is_sought_again_is_uncertain_until_it_is_found() -> None:
     play = till()
     payment = unheard(play)
     play.wait(ANSWER_S + 1).skip()
-    told = []
+    faulty = []
     for outcome in (Settlement.CLOSED, Settlement.CLOSED, Settlement.DONE):
         assert record(play, payment)["state"] == "VoidPending"
-        told.append(bool(play.statuses[1].faults))
+        faulty.append(bool(play.statuses[1].faults))
         (play >> PaymentSettled(0, payment, outcome)).skip()
-        told.append(bool(play.statuses[1].faults))
+        faulty.append(bool(play.statuses[1].faults))
         (play >> TerminalLost(0)).skip()
         (play >> OPENED).skip()
-    assert told == [False, True, True, True, True, False]
+    assert faulty == [False, True, True, True, True, False]
     assert record(play, payment)["state"] == "Voided"
 
 

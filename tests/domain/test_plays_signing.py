@@ -110,8 +110,8 @@ def test_the_name_outlives_an_agent_that_was_killed() -> None:
 def test_the_record_is_told_with_the_bill() -> None:
     play = stopped(begun(charging()))
     play.skip().feed(MeterRead(1, end_reading(1), replace(wh(5000, at=play.now.stamp), signed=RECORD)))
-    [told] = play.ended()
-    assert (told.meter_wh, told.signed) == (5000, RECORD)
+    [sent] = play.ended()
+    assert (sent.meter_wh, sent.signed) == (5000, RECORD)
     assert play.site.evses[1].metering.owed_record == {}
 
 

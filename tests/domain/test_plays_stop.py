@@ -374,9 +374,9 @@ def test_a_warning_ends_nothing() -> None:
 
 def test_a_silent_meter_has_a_minute_of_grace() -> None:
     play = charging(Playbook()) >> FaultRaised(1, Fault.METER_SILENT)
-    told = play.statuses[1]
-    assert (told.connector, told.charging) == (ConnectorStatus.OCCUPIED, ChargingState.CHARGING)  # energy flows
-    assert told.faults == (Fault.METER_SILENT,)
+    reported = play.statuses[1]
+    assert (reported.connector, reported.charging) == (ConnectorStatus.OCCUPIED, ChargingState.CHARGING)  # energy flows
+    assert reported.faults == (Fault.METER_SILENT,)
     play.wait(59)
     assert play.skip() >> FaultCleared(1, Fault.METER_SILENT)
     assert play.wait(60).skip().state() is SessionState.ACTIVE

@@ -213,9 +213,9 @@ def test_usage_is_for_its_tariff() -> None:
 def test_the_clock_on_the_wall_is_the_one_of_the_screen() -> None:
     zone = LocalOffset(60, 1_806_195_600, 120)
     assert local_offset(Settings(), MORNING_S, lambda utc_s: zone) == zone
-    told = {"time_offset": "+02:00", "time_offset_next": "+03:00", "time_offset_next_at": "2027-03-28T01:00:00Z"}
-    assert local_offset(Settings(told), MORNING_S, lambda utc_s: zone) == LocalOffset(120, 1_806_195_600, 180)
-    assert local_offset(Settings(told), 1_806_195_600, lambda utc_s: zone) == LocalOffset(180)
+    offsets = {"time_offset": "+02:00", "time_offset_next": "+03:00", "time_offset_next_at": "2027-03-28T01:00:00Z"}
+    assert local_offset(Settings(offsets), MORNING_S, lambda utc_s: zone) == LocalOffset(120, 1_806_195_600, 180)
+    assert local_offset(Settings(offsets), 1_806_195_600, lambda utc_s: zone) == LocalOffset(180)
     assert local_offset(Settings({"time_offset": "-01:30"}), MORNING_S, lambda utc_s: zone) == LocalOffset(-90)
 
 

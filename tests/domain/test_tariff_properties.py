@@ -104,21 +104,21 @@ def test_a_clock_that_is_set_changes_no_sum(parts: list[tuple[list[Leg], int, bo
     """Energy and minutes of a price without windows are the same by any clock; what lies between two boots has no
     time."""
     plain = Usage().advance_to(1000.0, 0, True, Stamp(1, 0.0))
-    told = Usage().advance_to(SPRING_S, 0, True, Stamp(1, 0.0))
+    usage = Usage().advance_to(SPRING_S, 0, True, Stamp(1, 0.0))
     boot, seen, t_s, off_s, wh, charged_ms = 1, 1, 0.0, 0.0, 0, 0
     for stretch, step_s, booted in parts:
         off_s += step_s
         boot += booted
         for seconds, used_wh, state in stretch:
             t_s, wh = t_s + seconds, wh + used_wh
-            counts = told.charging and seconds <= 300 and boot == seen
+            counts = usage.charging and seconds <= 300 and boot == seen
             seen = boot
             charged_ms += seconds * 1000 if counts else 0
             plain = plain.advance_to(1000.0 + t_s, wh, state, Stamp(boot, t_s))
-            told = told.advance_to(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
-            assert (told.sums, told.stretch_ms) == (plain.sums, plain.stretch_ms)
-    assert (told.sums[0].charging_ms, told.energy_wh) == (charged_ms, wh)
-    assert Usage.from_record(json.loads(json.dumps(told.to_record()))) == told
+            usage = usage.advance_to(SPRING_S + t_s + off_s, wh, state, Stamp(boot, t_s))
+            assert (usage.sums, usage.stretch_ms) == (plain.sums, plain.stretch_ms)
+    assert (usage.sums[0].charging_ms, usage.energy_wh) == (charged_ms, wh)
+    assert Usage.from_record(json.loads(json.dumps(usage.to_record()))) == usage
 
 
 @FEW

@@ -62,7 +62,7 @@ def opened(fifo: Fifo) -> AbstractAsyncContextManager[ButtonsPort]:
     return DRIVER.open(ButtonsSettings(fifo.path, KEYS), WHERE)
 
 
-async def told(port: ButtonsPort) -> str:
+async def next_press(port: ButtonsPort) -> str:
     return await asyncio.wait_for(anext(port.presses()), stretched(3))
 
 
@@ -118,7 +118,7 @@ async def test_fields_of_a_touch_panel(fifo: Fifo) -> None:
             fifo.send(touch(x, y, down_first=x > 400))
         drag = record(3, 0x35, 700) + record(0, 0, 0)
         fifo.send(touch(100, 100)[:-48] + drag + record(1, 0x14A, 0) + record(0, 0, 0) + key(60, 1))
-        assert [await told(port) for _ in range(4)] == ["outlet-1", "outlet-2", "outlet-2", "stop"]
+        assert [await next_press(port) for _ in range(4)] == ["outlet-1", "outlet-2", "outlet-2", "stop"]
 
 
 @pytest.mark.parametrize("box", [[0, 0, 50], [50, 0, 50, 10], [0, 0, 101, 10], [0, 0, 0.5, 1]])
@@ -130,21 +130,21 @@ def test_fields_that_cannot_be(box: list[int]) -> None:
 async def test_unknown_keys_tell_nothing(fifo: Fifo) -> None:
     async with opened(fifo) as port:
         fifo.send(key(500, 1) + key(60, 1))
-        assert await told(port) == "stop"
+        assert await next_press(port) == "stop"
 
 
 async def test_gone_and_back_again(fifo: Fifo) -> None:
     async with opened(fifo) as port:
         fifo.send(key(59, 1))
-        assert await told(port) == "language"
+        assert await next_press(port) == "language"
         fifo.close()
         for _ in range(2):
             with pytest.raises(Unreachable, match="tried again"):
-                await told(port)
+                await next_press(port)
     fifo.fd = os.open(fifo.path, os.O_RDWR)
     async with opened(fifo) as port:
         fifo.send(key(60, 1))
-        assert await told(port) == "stop"
+        assert await next_press(port) == "stop"
 
 
 async def test_wrong_devices_and_settings(tmp_path: Path) -> None:

@@ -275,11 +275,11 @@ CHAIN = (
 def test_the_whole_check_sums_of_a_long_talk() -> None:
     """Of which a card shows half, and of a command none."""
     cipher, iv = Cipher(SESSION, aes=True), bytes(16)
-    for command, asked, answer, told in CHAIN:
+    for command, asked, answer, vector in CHAIN:
         iv = cipher.cmac_block(h(command), iv)
         assert iv == h(asked), command
         iv = cipher.cmac_block(h(answer) + b"\0", iv)
-        assert iv == h(told), command
+        assert iv == h(vector), command
 
 
 def test_single_numbers_of_the_ciphers() -> None:

@@ -358,10 +358,10 @@ async def test_a_vehicle_has_one_session_on_its_plug(kind: str) -> None:
         assert seen.last.spent is False
         await seen.port.set_release(False)
         await until(lambda: seen.last.spent)
-        told = len(far.said("provided_token"))
+        sent_count = len(far.said("provided_token"))
         with pytest.raises(Refused, match="plugged in again"):
             await seen.port.set_release(True)
-        assert len(far.said("provided_token")) == told, "it would wait there, for the next vehicle"
+        assert len(far.said("provided_token")) == sent_count, "it would wait there, for the next vehicle"
         await far.pilot(Pilot.A)
         await until(lambda: not seen.last.vehicle_connected)
         assert seen.last.spent is False
@@ -418,8 +418,8 @@ async def test_an_ac_point_pauses_below_six_amperes_and_unlocks_when_it_is_open(
         await until(lambda: not far.evse.contactor.closed and seen.last.pwm is False)
         assert await seen.port.set_limit(Limit(current_a=10)) == 10
         await until(lambda: far.evse.power_mw > 0 and seen.last.contactor is True)
-        told = [name for topic, _ in far.heard if (name := topic.rpartition("/")[2]) in ORDERS]
-        assert told[-2:] == ["set_external_limits", "resume_charging"], "nothing flows by the limit of before"
+        sent = [name for topic, _ in far.heard if (name := topic.rpartition("/")[2]) in ORDERS]
+        assert sent[-2:] == ["set_external_limits", "resume_charging"], "nothing flows by the limit of before"
         await seen.port.set_release(False)
         await until(lambda: seen.last.released is False)
         assert await seen.port.unlock()
@@ -517,8 +517,8 @@ async def test_why_a_vehicle_does_not_charge_is_in_the_log(caplog: pytest.LogCap
     """From there it goes to the sinks, for who looks after the station."""
     far = Far()
     async with far.running(), far.open():
-        for told in ({"uuid": "u", "reason": "FailedTLSHandshake"}, 7, {"reason": "a\nb"}):
-            far.tell("hlc_session_failed", told)
+        for report in ({"uuid": "u", "reason": "FailedTLSHandshake"}, 7, {"reason": "a\nb"}):
+            far.tell("hlc_session_failed", report)
         await until(lambda: caplog.text.count("do not come to terms") == 3)
     assert "do not come to terms: FailedTLSHandshake" in caplog.text
     assert caplog.text.count("no reason is given") == 2

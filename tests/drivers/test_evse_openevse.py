@@ -511,7 +511,7 @@ async def test_after_an_over_temperature_it_offers_its_maximum_and_is_put_right(
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "shown"),
     [
         (Fault.GROUND_FAILURE, Fault.GROUND_FAILURE),
         (Fault.RCD_TEST_FAILED, Fault.RCD_TEST_FAILED),
@@ -524,17 +524,17 @@ async def test_after_an_over_temperature_it_offers_its_maximum_and_is_put_right(
         (Fault.VENTILATION_REFUSED, Fault.VENTILATION_REFUSED),
     ],
 )
-async def test_faults_are_told_at_once(rig: Rig, fault: Fault, told: Fault) -> None:
+async def test_faults_are_told_at_once(rig: Rig, fault: Fault, shown: Fault) -> None:
     async with rig.open(poll_s=2) as board, watched(board) as pictures:
         await charging(rig, board)
         rig.evse.faults = {fault}
-        await until(lambda: bool(pictures) and pictures[-1].faults == {told})
+        await until(lambda: bool(pictures) and pictures[-1].faults == {shown})
         if fault is Fault.CONTACTOR_WELDED:
             assert pictures[-1].contactor is None
             with pytest.raises(Refused, match="contactor"):
                 await board.unlock()
         else:
-            assert (await seen(board, lambda s: s.contactor is False)).faults == {told}
+            assert (await seen(board, lambda s: s.contactor is False)).faults == {shown}
         rig.evse.faults = set()
         await until(lambda: not pictures[-1].faults)
 

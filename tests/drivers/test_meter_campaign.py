@@ -173,9 +173,9 @@ async def test_what_escapes_the_checksum_is_not_billed(tmp_path: Path, capsys: p
     assert seen["bills"] > 100
     for line in capsys.readouterr().out.splitlines():
         if "wrong bills" in line:
-            told, least, most = map(int, re.findall(r"(\d+), the meter had (\d+) to (\d+) Wh", line)[0])
+            billed, least, most = map(int, re.findall(r"(\d+), the meter had (\d+) to (\d+) Wh", line)[0])
             step = int(step_wh(line.split("'")[1]))
-            assert least - step - 1 <= told <= most + step + 1, line
+            assert least - step - 1 <= billed <= most + step + 1, line
 
 
 def walked(shapes: list[Shape]) -> Counter[str]:

@@ -232,19 +232,19 @@ async def judge(name: str, truth: Truth) -> None:
 
 def judge_companions(name: str, live: Reading, truth: Truth, phases: int) -> None:
     """Within half a step of what the register can show."""
-    told = {
+    figures = {
         "Voltage": (live.voltage_v, truth.voltage_v[:phases], True),
         "Current.Import": (live.current_a, truth.current_a[:phases], True),
         "Power.Active.Import": ((live.power_w,), (sum(truth.power_w[:phases]),), False),
         "Frequency": ((live.frequency_hz,), (truth.frequency_hz,), False),
     }
     if live.power_phase_w:
-        told["phase power"] = (live.power_phase_w, truth.power_w[:phases], True)
+        figures["phase power"] = (live.power_phase_w, truth.power_w[:phases], True)
     if live.power_factor is not None:
-        told["Power.Factor"] = ((live.power_factor,), (0.998,), False)
+        figures["Power.Factor"] = ((live.power_factor,), (0.998,), False)
     if live.export_wh is not None:
-        told["Energy.Active.Export.Register"] = ((live.export_wh,), (truth.export_wh,), False)
-    for quantity, (found, measured, phased) in told.items():
+        figures["Energy.Active.Export.Register"] = ((live.export_wh,), (truth.export_wh,), False)
+    for quantity, (found, measured, phased) in figures.items():
         named = "Power.Active.Import" if quantity == "phase power" else quantity
         lines = [r for r in ROWS[name] if r.quantity == named and bool(r.phase) == phased]
         if lines:
@@ -294,15 +294,15 @@ def test_line_defaults() -> None:
 # --- what a map refuses -------------------------------------------------------------------------------------------
 
 
-def told(name: str, phases: int = 3, **more: float) -> list[str]:
+def complaints_of(name: str, phases: int = 3, **more: float) -> list[str]:
     where = Where(1, "meter", lambda: (7, 100.0), (CONFIG,), StationFacts(phases=phases, max_a=32))
     return list_complaints(MeterSettings(name, "tcp", host="meter", **more), where)
 
 
 def test_a_coarse_register_needs_the_stations_word() -> None:
-    assert "steps of 100 Wh" in told("carlo_gavazzi_em24")[0]
-    assert told("carlo_gavazzi_em24", coarsest_wh=100.0) == []
-    assert "steps of 1000 Wh" in told("hager_ecr380d", coarsest_wh=100.0)[0]
+    assert "steps of 100 Wh" in complaints_of("carlo_gavazzi_em24")[0]
+    assert complaints_of("carlo_gavazzi_em24", coarsest_wh=100.0) == []
+    assert "steps of 1000 Wh" in complaints_of("hager_ecr380d", coarsest_wh=100.0)[0]
 
 
 async def test_a_coarse_register_is_not_opened() -> None:
@@ -315,8 +315,8 @@ async def test_a_coarse_register_is_not_opened() -> None:
 
 
 def test_one_phase_does_not_bill_three() -> None:
-    assert "measures one phase" in told("abb_b21")[0]
-    assert told("abb_b21", phases=1) == []
+    assert "measures one phase" in complaints_of("abb_b21")[0]
+    assert complaints_of("abb_b21", phases=1) == []
 
 
 @pytest.mark.parametrize(("name", "address", "word"), [("finder_7e78", 1286, 0), ("saia_ale3", 11, 0x4132)])

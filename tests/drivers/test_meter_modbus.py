@@ -352,8 +352,8 @@ async def test_a_meter_that_is_busy_has_not_said_who_it_is(tcp: TcpLine, bank: B
     good = bank.parts
 
     def parts(asked: Asked, frame: Callable[[bytes], bytes]) -> list[Part]:
-        told = good(asked, frame)
-        return [(0.0, frame(bytes([asked.function | 0x80, code])))] if asked.address in (64512, 64514) else told
+        reply = good(asked, frame)
+        return [(0.0, frame(bytes([asked.function | 0x80, code])))] if asked.address in (64512, 64514) else reply
 
     bank.parts = parts  # type: ignore[method-assign]
     with pytest.raises(Unreachable, match="it is busy"):

@@ -100,7 +100,7 @@ def test_every_screen_is_complete(language: str, panel: tuple[int, int, int]) ->
             assert all(word in seen for word in words(text)), f"{what}: {text!r} is not shown, only {seen}"
         if whole.qr:
             codes = [p for c in shown for p in c.placed if p.kind == "qr"]
-            assert codes or set(words(whole.pay_at)) <= set(seen), f"{what}: nobody is told how to pay"
+            assert codes or set(words(whole.pay_at)) <= set(seen), f"{what}: no page shows how to pay"
 
 
 def details(language: str) -> list[Case]:

@@ -84,8 +84,8 @@ def test_a_long_text_is_cut_between_characters() -> None:
 
 
 def test_who_it_is() -> None:
-    told = messages.parse_identity(b"A123\0Apollo\0P 1\0psp 2\0ui 3\0")
-    assert told == TerminalIdentity("Payter", "Apollo", "A123", "P 1 psp 2 ui 3")
+    identity = messages.parse_identity(b"A123\0Apollo\0P 1\0psp 2\0ui 3\0")
+    assert identity == TerminalIdentity("Payter", "Apollo", "A123", "P 1 psp 2 ui 3")
     assert messages.parse_identity(b"") == TerminalIdentity("Payter")
 
 

@@ -119,7 +119,7 @@ def settings(field: RfField, folder: Path) -> NfcSettings:
     return NfcSettings(path, "secure", poll_ms=0, presence_ms=10, same_card_holdoff_ms=0, secure=secure)
 
 
-async def told(port: ReaderPort, timeout_s: float) -> Tap | None:
+async def next_tap(port: ReaderPort, timeout_s: float) -> Tap | None:
     try:
         return await asyncio.wait_for(anext(port.taps()), stretched(timeout_s))
     except TimeoutError:
@@ -134,12 +134,12 @@ async def read(
     how often."""
     again = 0
     async with deadline(60):
-        while (tap := await told(port, AGAIN_S)) is None or tap.token is None or tap.token.value != text:
+        while (tap := await next_tap(port, AGAIN_S)) is None or tap.token is None or tap.token.value != text:
             assert tap is None or tap.token is None or tap.token.value in allowed, tap
             if tap is None and field is not None:
                 again += 1
                 put(field, None)
-                await told(port, 0.2)
+                await next_tap(port, 0.2)
                 put(field, card)
     return again
 
@@ -192,7 +192,7 @@ async def test_whatever_a_card_does_the_next_badge_is_read(
 async def misbehave(field: RfField, port: ReaderPort, dice: random.Random, name: str, seen: Counter[str]) -> None:
     card = Misbehaving(random.Random(dice.randrange(2**40)))
     put(field, card)
-    tap = await told(port, 0.15)
+    tap = await next_tap(port, 0.15)
     seen["nothing" if tap is None else tap.reason or "read all the same"] += 1
     assert tap is None or tap.token in (None, Token("OTHER", TokenType.LOCAL)), (name, card.name, card.at)
     badge = honest(HONEST, name)
@@ -217,7 +217,7 @@ async def test_a_card_torn_away_in_the_middle_is_told_and_read_when_it_comes_bac
             card = Torn(random.Random(1))
             card.at = 99
             put(field, card)
-            assert await told(port, 5) == Tap(None, "unreadable")
+            assert await next_tap(port, 5) == Tap(None, "unreadable")
             put(field, honest(HONEST, "BACK"))
             await read(port, "BACK", ())
             put(field, None)

@@ -164,7 +164,7 @@ def opened(field: UdpField, **keys: object) -> AbstractAsyncContextManager[Reade
     return DRIVER.open(settings, WHERE)
 
 
-async def told(port: ReaderPort, timeout_s: float = 20.0) -> Tap:
+async def next_tap(port: ReaderPort, timeout_s: float = 20.0) -> Tap:
     return await asyncio.wait_for(anext(port.taps()), stretched(timeout_s))
 
 
@@ -214,12 +214,12 @@ def test_debounce() -> None:
     assert d.is_new_tap(a, 0.0)
     assert not d.is_new_tap(a, 1.0)
     assert d.is_new_tap(b, 1.1), "another card counts at once"
-    assert d.is_new_tap(a, 2.4), "a presence that was not told prolongs nothing"
+    assert d.is_new_tap(a, 2.4), "a presence that was not reported prolongs nothing"
     d.note_presence(a, 5.0)
     assert not d.is_new_tap(a, 6.4)
     assert d.is_new_tap(a, 7.9)
     assert d.is_new_tap(Tap(None, "random_uid"), 8.0)
-    assert not d.is_new_tap(Tap(None, "random_uid"), 9.0), "a phone has a new UID each time and is told once"
+    assert not d.is_new_tap(Tap(None, "random_uid"), 9.0), "a phone has a new UID each time and is reported once"
     assert set(d.remembered_cards) == {"A", "random_uid"}
 
 
@@ -242,7 +242,7 @@ async def test_a_held_card_is_told_once_and_at_once(field: UdpField) -> None:
     async with opened(field) as port:
         field.put(Picc(DESFIRE))
         started_s = time.monotonic()
-        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        assert (await next_tap(port)).token == Token("04A1B2C3D4E5F6")
         assert time.monotonic() - started_s < 1.4  # the hold-off is 1.5 s
         powered = field.powered
         await silent(port, 0.5)
@@ -252,20 +252,20 @@ async def test_a_held_card_is_told_once_and_at_once(field: UdpField) -> None:
 async def test_same_card_again_only_after_the_holdoff(field: UdpField) -> None:
     async with opened(field, same_card_holdoff_ms=60_000) as port:
         field.put(Picc(DESFIRE))
-        await told(port)
+        await next_tap(port)
         await gone(field)
         field.put(Picc(DESFIRE))
         await silent(port, 0.3)
         await gone(field)
         field.put(Picc(OTHER))
-        assert (await told(port)).token == Token("04112233445566")
+        assert (await next_tap(port)).token == Token("04112233445566")
 
 
 async def test_same_card_counts_again_after_the_holdoff(field: UdpField) -> None:
     async with opened(field, same_card_holdoff_ms=0) as port:
         for _ in range(2):
             field.put(Picc(DESFIRE))
-            assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+            assert (await next_tap(port)).token == Token("04A1B2C3D4E5F6")
             await gone(field)
 
 
@@ -273,31 +273,31 @@ async def test_one_card_taken_for_another(field: UdpField) -> None:
     async with opened(field) as port:
         for uid, sak, ats in ((DESFIRE, 0x20, Picc.ats), (b"\xde\xad\xbe\xef", 8, b""), (OTHER, 0x20, Picc.ats)):
             field.put(Picc(uid, sak, ats))
-            assert (await told(port)).token == Token(uid.hex().upper())
+            assert (await next_tap(port)).token == Token(uid.hex().upper())
 
 
 @pytest.mark.parametrize("ats", ["", "01", "0278", "037577"], ids=["none", "1", "2", "3"])
 async def test_short_answers_to_select(field: UdpField, ats: str) -> None:
     async with opened(field) as port:
         field.put(Picc(DESFIRE, ats=bytes.fromhex(ats)))
-        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        assert (await next_tap(port)).token == Token("04A1B2C3D4E5F6")
         await silent(port, 0.4)
         field.put(Picc(OTHER))
-        assert (await told(port)).token == Token("04112233445566")
+        assert (await next_tap(port)).token == Token("04112233445566")
 
 
 @pytest.mark.parametrize("ats", [Picc.ats, b""], ids=["iso_dep", "uid_only"])
 async def test_random_uid_is_told_once_and_never_a_token(field: UdpField, ats: bytes) -> None:
     async with opened(field, same_card_holdoff_ms=1500) as port:
         field.put(Picc(b"\x08\0\0\0", ats=ats, random=True))
-        assert await told(port) == Tap(None, "random_uid")
+        assert await next_tap(port) == Tap(None, "random_uid")
         await silent(port, 0.5)
 
 
 async def test_card_without_iso_dep_is_told_once_while_held(field: UdpField) -> None:
     async with opened(field) as port:
         field.put(Picc(b"\xde\xad\xbe\xef", 0x08, b""))
-        assert (await told(port)).token == Token("DEADBEEF")
+        assert (await next_tap(port)).token == Token("DEADBEEF")
         await silent(port, 0.6)
 
 
@@ -306,7 +306,7 @@ async def test_closing_is_quick_with_and_without_a_card(field: UdpField) -> None
         async with opened(field, poll_ms=5000) as port:
             if card:
                 field.put(card)
-                await told(port)
+                await next_tap(port)
             started_s = time.monotonic()
         assert time.monotonic() - started_s < 4.5
     patience = Deadline(20)
@@ -320,7 +320,7 @@ async def test_no_uid_in_the_logs(field: UdpField, caplog: pytest.LogCaptureFixt
     logging.getLogger("nfc").setLevel(1)
     async with opened(field) as port:
         field.put(Picc(DESFIRE))
-        await told(port)
+        await next_tap(port)
         await gone(field)
     assert "a1b2c3" not in caplog.text.lower()
 

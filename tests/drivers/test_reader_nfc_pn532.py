@@ -152,7 +152,7 @@ def opened(chip: Pn532) -> AbstractAsyncContextManager[ReaderPort]:
     return DRIVER.open(settings, WHERE)
 
 
-async def told(port: ReaderPort) -> Tap:
+async def next_tap(port: ReaderPort) -> Tap:
     return await asyncio.wait_for(anext(port.taps()), stretched(20))
 
 
@@ -173,7 +173,7 @@ async def test_contract(chip: Pn532) -> None:
 async def test_presence_is_asked_without_a_power_cycle(chip: Pn532) -> None:
     async with opened(chip) as port:
         chip.card = DESFIRE
-        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        assert (await next_tap(port)).token == Token("04A1B2C3D4E5F6")
         patience = Deadline(20)
         while chip.commands.count(0x42) < 5:
             assert not patience.over
@@ -187,10 +187,10 @@ async def test_a_pulled_reader_is_told_and_opens_again() -> None:
     chip = Pn532()
     async with opened(chip) as port:
         chip.card = DESFIRE
-        await told(port)
+        await next_tap(port)
         chip.unplug()
         with pytest.raises(Unreachable, match=r"tried again|check cable"):
-            await told(port)
+            await next_tap(port)
     with pytest.raises(Unreachable):
         async with opened(chip):
             pass
@@ -200,7 +200,7 @@ async def test_a_chip_that_falls_silent_is_told(chip: Pn532) -> None:
     async with opened(chip) as port:
         chip.mute = True
         with pytest.raises(Unreachable, match="check cable"):
-            await told(port)
+            await next_tap(port)
 
 
 async def test_a_host_that_is_busy_for_a_moment_has_lost_no_reader(chip: Pn532) -> None:
@@ -208,7 +208,7 @@ async def test_a_host_that_is_busy_for_a_moment_has_lost_no_reader(chip: Pn532) 
     async with opened(chip) as port:
         chip.lag_s = 0.2
         chip.card = DESFIRE
-        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        assert (await next_tap(port)).token == Token("04A1B2C3D4E5F6")
         chip.lag_s = 0
 
 
@@ -217,7 +217,7 @@ async def test_a_chip_left_at_a_high_rate_by_a_killed_host_is_called_back(baud: 
     chip = Pn532(baud)
     async with opened(chip) as port:
         chip.card = DESFIRE
-        assert (await told(port)).token == Token("04A1B2C3D4E5F6")
+        assert (await next_tap(port)).token == Token("04A1B2C3D4E5F6")
     chip.unplug()
 
 
@@ -268,7 +268,7 @@ async def away(chip: Pn532, port: ReaderPort) -> None:
     looked = chip.commands.count(0x4A)
     patience = Deadline(20)
     while chip.commands.count(0x4A) < looked + 1:
-        assert not patience.over, await told(port)
+        assert not patience.over, await next_tap(port)
         await asyncio.sleep(0.005)
 
 
@@ -281,7 +281,7 @@ async def test_tap_to_token_on_real_timing(tmp_path: Path, record_property: Call
             await asyncio.sleep(0.017 * (n % 8))  # at another moment between two looks each time
             began_s = time.monotonic()
             chip.card = DESFIRE
-            assert (await told(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
+            assert (await next_tap(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
             took_s.append(time.monotonic() - began_s)
             await away(chip, port)
     chip.unplug()
@@ -297,7 +297,7 @@ async def test_a_badge_at_a_chip_whose_host_was_killed(tmp_path: Path) -> None:
     chip = BadgeAtPn532(921600)
     async with secure(chip, tmp_path, poll_ms=5) as port:
         chip.card = DESFIRE
-        assert (await told(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
+        assert (await next_tap(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
     chip.unplug()
 
 
@@ -307,10 +307,10 @@ async def test_a_badge_torn_away_in_the_authentication(tmp_path: Path) -> None:
         for torn_at in (1, 2, 3):
             chip.torn_at = torn_at
             chip.card = DESFIRE
-            assert await told(port) == Tap(None, "unreadable")
+            assert await next_tap(port) == Tap(None, "unreadable")
             chip.torn_at = -1
             chip.card = DESFIRE
-            assert (await told(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
+            assert (await next_tap(port)).token == Token("LU*CHG*1", TokenType.LOCAL)
             await away(chip, port)
     chip.unplug()
 
@@ -324,7 +324,7 @@ async def test_a_reader_pulled_in_the_middle_of_a_talk(tmp_path: Path) -> None:
         chip.unplug()
         with pytest.raises(Unreachable, match=r"tried again|check cable"):
             while True:
-                await told(port)
+                await next_tap(port)
 
 
 async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
@@ -337,14 +337,14 @@ async def test_a_reader_pulled_and_put_back_raises_the_fault_and_clears_it(
     (tmp_path / "key").chmod(0o600)
     table = SecureSettings("000001", tmp_path / "key", diversify="none", file=1)
     settings = NfcSettings(f"tty:{name}:pn532", "secure", secure=table, poll_ms=5, presence_ms=10)
-    told: list[Event] = []
-    keeper = supervisor.ReaderSupervisor(1, "reader", lambda: DRIVER.open(settings, WHERE), told.append)
+    events: list[Event] = []
+    keeper = supervisor.ReaderSupervisor(1, "reader", lambda: DRIVER.open(settings, WHERE), events.append)
 
     async def until(event: Event) -> None:
         async with deadline(30):
-            while event not in told:
+            while event not in events:
                 await asyncio.sleep(0.01)
-        told.clear()
+        events.clear()
 
     def plugged(new: BadgeAtPn532) -> None:
         name.unlink(missing_ok=True)

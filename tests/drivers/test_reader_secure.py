@@ -69,7 +69,7 @@ def opened(field: RfField, secure: SecureSettings, /, **keys: object) -> Abstrac
     return DRIVER.open(NfcSettings(path, **{**fast, "secure": secure, **keys}), WHERE)  # type: ignore[arg-type]
 
 
-async def told(port: ReaderPort, timeout_s: float = 5.0) -> Tap:
+async def next_tap(port: ReaderPort, timeout_s: float = 5.0) -> Tap:
     return await asyncio.wait_for(anext(port.taps()), stretched(timeout_s))
 
 
@@ -79,9 +79,9 @@ async def told(port: ReaderPort, timeout_s: float = 5.0) -> Tap:
 async def test_the_token_is_what_the_file_says(field: RfField, secure: SecureSettings) -> None:
     async with opened(field, secure) as port:
         field.present_card(badge(), 0.5)
-        assert (await told(port)).token == TOKEN
+        assert (await next_tap(port)).token == TOKEN
         with pytest.raises(TimeoutError):
-            await told(port, 0.4)  # one presence, one tap
+            await next_tap(port, 0.4)  # one presence, one tap
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_how_a_badge_is_read(
 ) -> None:
     async with opened(field, replace(secure, **changes), **reader) as port:  # type: ignore[arg-type]
         field.present_card(badge(), 5)
-        assert await told(port) == Tap(token)
+        assert await next_tap(port) == Tap(token)
 
 
 @pytest.mark.parametrize(("auth", "size"), [("iso", 16), ("iso", 24), ("legacy", 16)])
@@ -119,7 +119,7 @@ async def test_des_badges(field: RfField, secure: SecureSettings, auth: str, siz
     inside = Chip(UID, {AID: Application([bytes(size), own], {1: File(TEXT)}, aes=False)})
     async with opened(field, replace(secure, auth=auth, diversify_input=("uid", "application"))) as port:
         field.present_card(Card(UID, chip=inside), 5)
-        assert (await told(port)).token == TOKEN
+        assert (await next_tap(port)).token == TOKEN
 
 
 async def test_a_hidden_uid_is_asked_for_under_the_shared_key(field: RfField, secure: SecureSettings) -> None:
@@ -127,13 +127,13 @@ async def test_a_hidden_uid_is_asked_for_under_the_shared_key(field: RfField, se
     settings = replace(secure, uid_key_file=shared, uid_key_number=2, token="uid")
     async with opened(field, settings) as port:
         field.present_card(badge(hidden=True), 5)
-        assert (await told(port)).token == Token("04112233445566")
+        assert (await next_tap(port)).token == Token("04112233445566")
 
 
 async def test_a_hidden_uid_without_the_shared_key_is_nobody(field: RfField, secure: SecureSettings) -> None:
     async with opened(field, secure) as port:
         field.present_card(badge(hidden=True), 5)
-        assert await told(port) == Tap(None, "random_uid")
+        assert await next_tap(port) == Tap(None, "random_uid")
 
 
 # --- a card without proof has no token ---------------------------------------------------------------------------
@@ -152,13 +152,13 @@ IMPOSTORS: dict[str, Callable[[], Card]] = {
 async def test_there_is_no_way_back_to_the_uid(field: RfField, secure: SecureSettings, name: str) -> None:
     async with opened(field, secure) as port:
         field.present_card(IMPOSTORS[name](), 0.6)
-        tap = await told(port)
+        tap = await next_tap(port)
         assert tap.token is None
         assert tap.reason in ("not_genuine", "unreadable", "random_uid")
         with pytest.raises(TimeoutError):
-            await told(port, 0.3)  # reported once
+            await next_tap(port, 0.3)  # reported once
         field.present_card(badge(), 5)
-        assert (await told(port)).token == TOKEN
+        assert (await next_tap(port)).token == TOKEN
 
 
 async def test_a_key_of_ones_own_does_not_prove_the_uid_of_another(field: RfField, secure: SecureSettings) -> None:
@@ -176,16 +176,16 @@ async def test_a_key_of_ones_own_does_not_prove_the_uid_of_another(field: RfFiel
     settings = replace(secure, uid_key_file=shared, uid_key_number=2, token="uid")
     async with opened(field, settings) as port:
         field.present_card(Card(UID, "random_uid", chip=emulator), 5)
-        assert await told(port) == Tap(None, "not_genuine")
+        assert await next_tap(port) == Tap(None, "not_genuine")
 
 
 async def test_a_card_that_claims_another_uid(field: RfField, secure: SecureSettings) -> None:
     """UID mode with a look at the version: a cheap copy keeps the UID of its own chip there."""
     async with opened(field, secure, mode="uid", accept="desfire_ev1_4k", secure=None) as port:
         field.present_card(Card(UID, chip=chip(bytes(7))), 0.5)
-        assert await told(port) == Tap(None, "unreadable")
+        assert await next_tap(port) == Tap(None, "unreadable")
         field.present_card(Card(UID), 5)
-        assert (await told(port)).token == Token("04112233445566")
+        assert (await next_tap(port)).token == Token("04112233445566")
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ async def test_no_key_and_no_content_in_the_logs(
     async with opened(field, secure) as port:
         for card in (badge(), badge(key=bytes(16))):
             field.present_card(card, 0.2)
-            await told(port)
+            await next_tap(port)
     own = diversify_an10922(Key(MASTER), UID + bytes.fromhex("F58840") + b"CHG").value
     for secret in (MASTER.hex(), own.hex(), repr(MASTER)[2:-1], TEXT.decode(), UID.hex()):
         assert secret.lower() not in caplog.text.lower()

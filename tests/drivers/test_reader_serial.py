@@ -60,7 +60,7 @@ def opened(line: Line, **keys: object) -> AbstractAsyncContextManager[ReaderPort
     return DRIVER.open(SerialReaderSettings(line.path, **keys), WHERE)  # type: ignore[arg-type]
 
 
-async def told(port: ReaderPort) -> Tap:
+async def next_tap(port: ReaderPort) -> Tap:
     return await asyncio.wait_for(anext(port.taps()), stretched(3))
 
 
@@ -161,20 +161,20 @@ async def test_a_card_from_before_is_nobody(line: Line) -> None:
     line.send(b"OLD\n")
     async with opened(line) as port:
         line.send(b"NEW\n")
-        assert await told(port) == Tap(Token("NEW", TokenType.LOCAL))
+        assert await next_tap(port) == Tap(Token("NEW", TokenType.LOCAL))
 
 
 async def test_unreadable_is_told(line: Line) -> None:
     async with opened(line) as port:
         line.send(b"A" * 40 + b"\nOK\n")
-        assert await told(port) == UNREADABLE
-        assert await told(port) == Tap(Token("OK", TokenType.LOCAL))
+        assert await next_tap(port) == UNREADABLE
+        assert await next_tap(port) == Tap(Token("OK", TokenType.LOCAL))
 
 
 async def test_a_reader_that_repeats_itself(line: Line) -> None:
     async with opened(line, repeat_holdoff_ms=60_000) as port:
         line.send(b"A\nA\nA\nB\nA\n")
-        assert [(await told(port)).token for _ in range(3)] == [
+        assert [(await next_tap(port)).token for _ in range(3)] == [
             Token("A", TokenType.LOCAL),
             Token("B", TokenType.LOCAL),
             Token("A", TokenType.LOCAL),
@@ -184,11 +184,11 @@ async def test_a_reader_that_repeats_itself(line: Line) -> None:
 async def test_hang_up_and_back_again(line: Line) -> None:
     async with opened(line) as port:
         line.send(b"A\n")
-        await told(port)
+        await next_tap(port)
         line.hang_up()
         for _ in range(2):
             with pytest.raises(Unreachable, match="check cable"):
-                await told(port)
+                await next_tap(port)
     with pytest.raises(Unreachable, match="No such file"):
         async with opened(line):
             pass
@@ -196,7 +196,7 @@ async def test_hang_up_and_back_again(line: Line) -> None:
     again = Line(Path(line.path))
     async with opened(again) as port:
         again.send(b"B\n")
-        assert await told(port) == Tap(Token("B", TokenType.LOCAL))
+        assert await next_tap(port) == Tap(Token("B", TokenType.LOCAL))
     again.hang_up()
 
 

@@ -108,8 +108,8 @@ async def test_error_bits_and_extra_words(board: Client, world: World) -> None:
     high, low = await board.read(1293, 2)
     assert high << 16 | low == 1 << 30 | 1 << 28
     words = await board.read(1000 + EXTRA_BASE, -(-len(EXTRA) // 16))
-    told = {FAULT_NAMES[16 * k + b] for k, word in enumerate(words) for b in range(16) if word >> b & 1}
-    assert told == {"EmergencyStop", "MREC6UnderVoltage"}
+    reported = {FAULT_NAMES[16 * k + b] for k, word in enumerate(words) for b in range(16) if word >> b & 1}
+    assert reported == {"EmergencyStop", "MREC6UnderVoltage"}
 
 
 async def test_contacts_at_the_digital_inputs(board: Client, world: World) -> None:

@@ -135,12 +135,12 @@ async def test_device_that_cannot_be_simulated(tmp_path: Path) -> None:
 
 async def test_time_runs_and_changes_are_told(tmp_path: Path) -> None:
     async with opened(tmp_path, speed=50) as world:
-        told: list[int] = []
-        world.add_change_listener(lambda: told.append(1))
+        reports: list[int] = []
+        world.add_change_listener(lambda: reports.append(1))
         world.plug_in_vehicle(1, car={"max_a": 32})
         released(world, 1, 32)
         await until(lambda: world.evse_picture(1)["meter_wh"] > 20)
-        assert told
+        assert reports
         assert world.devices.lamp_colors() == {"1": "off"}, "the lamp is the agent's, and there is none"
 
 

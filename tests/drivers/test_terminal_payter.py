@@ -68,9 +68,9 @@ async def test_every_reason_to_decline_is_a_word(tmp_path: Path) -> None:
             await apollo.tap(behaviour)
             assert isinstance(await heard(news), CardRead)
             await port.authorize()
-            told = await heard(news)
-            assert isinstance(told, Declined), behaviour
-            reasons.add(told.reason)
+            report = await heard(news)
+            assert isinstance(report, Declined), behaviour
+            reasons.add(report.reason)
         assert len(reasons) == len(DECLINES)
         assert "insufficient funds" in reasons
         assert (await apollo.books()).holds == {}
@@ -92,9 +92,9 @@ async def test_an_approval_that_crosses_the_cancel_is_told(tmp_path: Path) -> No
         await heard(news)
         await port.authorize()
         await port.cancel()
-        told = await heard(news)
-        assert isinstance(told, Approved)
-        assert await port.void(told.reservation) is Settlement.DONE
+        report = await heard(news)
+        assert isinstance(report, Approved)
+        assert await port.void(report.reservation) is Settlement.DONE
         assert (await apollo.books()).holds == {}
 
 
@@ -108,54 +108,54 @@ async def test_noise_on_the_line(tmp_path: Path, what: str) -> None:
         for _ in range(2):
             await apollo.spoil(what)
         await apollo.tap()
-        told = await heard(news)
-        if isinstance(told, CardRead):
+        report = await heard(news)
+        if isinstance(report, CardRead):
             await port.authorize()
-            told = await heard(news)
-            assert isinstance(told, Approved)
-            assert await port.commit(told.reservation, 1234) is Settlement.DONE
-            assert (await apollo.books()).captures == [(told.reservation, 1234)]
+            report = await heard(news)
+            assert isinstance(report, Approved)
+            assert await port.commit(report.reservation, 1234) is Settlement.DONE
+            assert (await apollo.books()).captures == [(report.reservation, 1234)]
 
 
 async def test_a_lost_reply_to_a_commit_is_unreachable_and_the_next_one_says_closed(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo:
         async with apollo.opened() as port:
-            told = await hold(apollo, port)
+            outcome = await hold(apollo, port)
             await apollo.spoil("lose_reply", code=0x35)
             with pytest.raises(Unreachable):
-                await port.commit(told.reservation, 1234)
+                await port.commit(outcome.reservation, 1234)
             with pytest.raises(Unreachable):  # a late answer would be taken for the next one's
-                await port.void(told.reservation)
+                await port.void(outcome.reservation)
             with pytest.raises(Unreachable):
                 await heard(port.news())
         async with apollo.opened() as port:
-            assert await port.commit(told.reservation, 1234) is Settlement.CLOSED
+            assert await port.commit(outcome.reservation, 1234) is Settlement.CLOSED
         books = await apollo.books()
-        assert (books.captures, books.holds) == ([(told.reservation, 1234)], {})
+        assert (books.captures, books.holds) == ([(outcome.reservation, 1234)], {})
 
 
 async def test_a_late_reply_to_a_commit_is_waited_for(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened(reply_s=0.2, settle_s=5, keep_alive_s=0.1) as port:
-        told = await hold(apollo, port)
+        outcome = await hold(apollo, port)
         await apollo.spoil("delay_reply", code=0x35, s=1.0)
-        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        assert await port.commit(outcome.reservation, 1234) is Settlement.DONE
 
 
 async def test_refusals_of_a_commit(tmp_path: Path) -> None:
     refused = dict.fromkeys((0x10, 0x11, 0x05), Settlement.REFUSED)
     async with running(tmp_path) as apollo, apollo.opened() as port:
-        told = await hold(apollo, port)
+        hold_outcome = await hold(apollo, port)
         for detail, outcome in {**refused, 0x0C: Settlement.CLOSED}.items():
             await apollo.spoil("refuse", code=0x35, detail=detail)
-            assert await port.commit(told.reservation, 1) is outcome, detail
-        assert await port.commit(told.reservation, 1) is Settlement.DONE
+            assert await port.commit(hold_outcome.reservation, 1) is outcome, detail
+        assert await port.commit(hold_outcome.reservation, 1) is Settlement.DONE
 
 
 async def test_a_wrong_sum_is_sent_again(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened() as port:
-        told = await hold(apollo, port)
+        outcome = await hold(apollo, port)
         await apollo.spoil("refuse", code=0x35, detail=0x04)
-        assert await port.commit(told.reservation, 1) is Settlement.DONE
+        assert await port.commit(outcome.reservation, 1) is Settlement.DONE
 
 
 async def test_a_number_that_exists_already_gets_the_next_one(tmp_path: Path) -> None:
@@ -175,31 +175,31 @@ async def test_not_ready_after_power_up_is_waited_for(tmp_path: Path) -> None:
 async def test_a_restart_that_the_line_does_not_notice(tmp_path: Path) -> None:
     """The state is lost, the hold is not: it is prepared again, reported, and the hold is settled."""
     async with running(tmp_path, "serial") as apollo, apollo.opened(keep_alive_s=0.1, sync_every_s=0.02) as port:
-        told, news = await hold(apollo, port), port.news()
+        outcome, news = await hold(apollo, port), port.news()
         await port.offer(100)
         await apollo.do("restart")
         assert await heard(news) == Restarted()
-        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        assert await port.commit(outcome.reservation, 1234) is Settlement.DONE
         await hold(apollo, port)
 
 
 async def test_a_commit_right_after_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path, "serial") as apollo, apollo.opened() as port:
-        told = await hold(apollo, port)
+        outcome = await hold(apollo, port)
         await apollo.do("restart")
-        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        assert await port.commit(outcome.reservation, 1234) is Settlement.DONE
         assert await heard(port.news()) == Restarted()
-        assert (await apollo.books()).captures == [(told.reservation, 1234)]
+        assert (await apollo.books()).captures == [(outcome.reservation, 1234)]
 
 
 async def test_another_terminal_at_the_same_serial_line_is_not_charged(tmp_path: Path) -> None:
     """Exchanged so quickly that no question went unanswered: it is reported as another before it is asked for money."""
     async with running(tmp_path, "serial") as apollo:
         async with apollo.opened() as port:
-            told = await hold(apollo, port)
+            outcome = await hold(apollo, port)
             await apollo.do("restart", serial="APO0043SIM")
             with pytest.raises(Unreachable):
-                await port.commit(told.reservation, 1234)
+                await port.commit(outcome.reservation, 1234)
             assert (await apollo.books()).captures == []
         async with apollo.opened() as port:
             assert port.identity.serial == "APO0043SIM"
@@ -217,12 +217,12 @@ async def test_an_offer_that_meets_a_restart_is_refused_and_the_next_one_is_take
 async def test_a_power_cut_ends_the_connection_and_a_new_one_settles(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo:
         async with apollo.opened() as port:
-            told = await hold(apollo, port)
+            outcome = await hold(apollo, port)
             await apollo.power_cycle()
             with pytest.raises(Unreachable):
                 await heard(port.news())
         async with apollo.opened() as port:
-            assert await port.void(told.reservation) is Settlement.DONE
+            assert await port.void(outcome.reservation) is Settlement.DONE
 
 
 async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path) -> None:
@@ -239,10 +239,10 @@ async def test_an_approval_that_came_before_the_line_went_is_told(tmp_path: Path
         await apollo.down()
         with pytest.raises(Unreachable):
             await port.void(999)
-        told = await heard(news)
-        assert isinstance(told, Approved)
+        report = await heard(news)
+        assert isinstance(report, Approved)
         assert isinstance(read, CardRead)
-        assert told.card == read.card
+        assert report.card == read.card
         with pytest.raises(Unreachable):
             await heard(news)
 
@@ -259,9 +259,9 @@ async def test_a_bank_that_a_process_before_has_asked_is_heard(tmp_path: Path, k
             await port.authorize()
         assert (await apollo.books()).holds == {}
         async with apollo.opened(**keys) as port:
-            told = await heard(port.news())
-            assert isinstance(told, Approved), told
-            assert await port.void(told.reservation) is Settlement.DONE
+            report = await heard(port.news())
+            assert isinstance(report, Approved), report
+            assert await port.void(report.reservation) is Settlement.DONE
             assert (await apollo.books()).holds == {}
             await hold(apollo, port)
 
@@ -319,9 +319,9 @@ async def test_kept_awake_beyond_the_terminals_idle_time(tmp_path: Path) -> None
 
 async def test_away_from_its_bank_it_declines_and_settles_later(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened() as port:
-        told, news = await hold(apollo, port), port.news()
+        outcome, news = await hold(apollo, port), port.news()
         await apollo.do("online", online=False)
-        assert await port.commit(told.reservation, 1234) is Settlement.DONE
+        assert await port.commit(outcome.reservation, 1234) is Settlement.DONE
         assert (await apollo.books()).captures == []
         await port.offer(100)
         await apollo.tap()
@@ -330,25 +330,25 @@ async def test_away_from_its_bank_it_declines_and_settles_later(tmp_path: Path) 
         assert isinstance(await heard(news), Declined)
         await apollo.do("online", online=True)
         books = await apollo.books()
-        assert (books.captures, books.holds) == ([(told.reservation, 1234)], {})
+        assert (books.captures, books.holds) == ([(outcome.reservation, 1234)], {})
 
 
 async def test_what_nobody_settles_is_given_back_never_charged(tmp_path: Path) -> None:
     async with running(tmp_path) as apollo, apollo.opened() as port:
-        told = await hold(apollo, port)
+        outcome = await hold(apollo, port)
         await apollo.do("elapse", s=259_201)
         books = await apollo.books()
-        assert (books.holds, books.captures, books.voids) == ({}, [], [told.reservation])
-        assert await port.commit(told.reservation, 1) is Settlement.CLOSED
+        assert (books.holds, books.captures, books.voids) == ({}, [], [outcome.reservation])
+        assert await port.commit(outcome.reservation, 1) is Settlement.CLOSED
 
 
 async def test_the_other_time_out_would_charge_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The far end takes the driver at its word: a wrong one would be seen."""
     monkeypatch.setattr(commands, "VOID_ON_TIMEOUT", 0x00)
     async with running(tmp_path) as apollo, apollo.opened() as port:
-        told = await hold(apollo, port)
+        outcome = await hold(apollo, port)
         await apollo.do("elapse", s=259_201)
-        assert (await apollo.books()).captures == [(told.reservation, 5000)]
+        assert (await apollo.books()).captures == [(outcome.reservation, 5000)]
 
 
 async def test_an_unwatched_terminal_gives_the_offer_up(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_no_texts_at_all_needs_a_person(tmp_path: Path) -> None:
 def test_the_clock_is_local_and_utc_is_called_so(timezone: str, clock: str) -> None:
     values = {"time_utc_s": 1_793_465_160.0 - 86400 * 30}
     shown = page_of_screen(
-        Screen(ScreenName.IDLE, "fr", "", values), load_texts("fr", (CONFIG,)), {"timezone": timezone}
+        Screen(ScreenName.IDLE, "fr", "", values), load_texts("fr", (CONFIG,)), StationFacts(timezone=timezone)
     )
     assert shown.clock == clock
     assert (
@@ -207,7 +207,7 @@ def test_a_mark_that_says_ok_is_on_no_screen_of_an_outlet_that_cannot_charge(kin
     for name in ScreenName:
         for size, depth in (((800, 480), 16), ((480, 800), 16), ((320, 240), 16), ((240, 320), 16)):
             whole = page_of_screen(
-                Screen(name, "fr", "x", {"evse": 1, "evses": 2}), load_texts("fr", (CONFIG,)), {"kind": kind}
+                Screen(name, "fr", "x", {"evse": 1, "evses": 2}), load_texts("fr", (CONFIG,)), StationFacts(kind=kind)
             )
             seen = {p.what for face in faces_of_page(whole, size, depth) for p in face(dry=True).placed}
             assert (mark in seen) is (name not in without), (name, size)

@@ -92,8 +92,8 @@ class Two(Street):
         return [m[3] for m in sent if m[0] == 2 and m[2] == action]
 
     def codes(self, n: int) -> list[tuple[str, str, str, str]]:
-        told = [p for p in self.payloads("StatusNotification") if p["connectorId"] == n]
-        return [(p["status"], p["errorCode"], p.get("vendorId", ""), p.get("vendorErrorCode", "")) for p in told]
+        reported = [p for p in self.payloads("StatusNotification") if p["connectorId"] == n]
+        return [(p["status"], p["errorCode"], p.get("vendorId", ""), p.get("vendorErrorCode", "")) for p in reported]
 
     def events(self, n: int) -> list[tuple[str, str, str, bool]]:
         """Code, our name, part and whether it is over, of the second backend's events."""

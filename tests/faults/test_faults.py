@@ -27,8 +27,8 @@ async def s(opened: Street) -> AsyncIterator[Street]:
 
 def errors(s: Street) -> list[tuple[str, str, str]]:
     """Status, error code and vendor's code, as they were sent for outlet 1."""
-    told = [p for p in s.payloads("StatusNotification") if p["connectorId"] == 1]
-    return [(p["status"], p["errorCode"], p.get("vendorErrorCode", "")) for p in told]
+    reported = [p for p in s.payloads("StatusNotification") if p["connectorId"] == 1]
+    return [(p["status"], p["errorCode"], p.get("vendorErrorCode", "")) for p in reported]
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ class Life:
         elif self.dice.random() < 0.5:
             self._wh += self.dice.randrange(500)
             reading = Reading(Stamp(1, 6.0), self._wh)
-            told = MeterSampled(session, outlet, (Sample(ReadingContext.PERIODIC, reading, ()),))
-            await self.commit([self._fact(session, outlet)], told)
+            sample = MeterSampled(session, outlet, (Sample(ReadingContext.PERIODIC, reading, ()),))
+            await self.commit([self._fact(session, outlet)], sample)
         elif self.dice.random() < 0.5:
             await self.commit([Put("cache", f"CARD-{self.dice.randrange(40):04d}", {"n": self._wh})])
         else:

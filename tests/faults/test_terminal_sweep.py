@@ -121,15 +121,15 @@ class Cashier:
         cents = self.decided.setdefault(reservation, cents)
         if reservation in self.outcomes:
             return  # the same approval, reported twice
-        told: Counter[str] = Counter()
+        reports: Counter[str] = Counter()
         end_s = asyncio.get_running_loop().time() + SETTLE_S
         while reservation not in self.outcomes:
-            assert asyncio.get_running_loop().time() < end_s, f"{reservation}: {cents} cents not settled; {told}"
+            assert asyncio.get_running_loop().time() < end_s, f"{reservation}: {cents} cents not settled; {reports}"
             order = CommitPayment(0, "s", reservation, cents) if cents else VoidPayment(0, "s", reservation)
             self._keeper.accept_order(order)
             event = await self.next(lambda e: isinstance(e, PaymentSettled), 5.0)
             outcome = event.outcome if isinstance(event, PaymentSettled) else None
-            told[str(outcome) if event else "no event"] += 1
+            reports[str(outcome) if event else "no event"] += 1
             if outcome in (Settlement.DONE, Settlement.CLOSED):
                 self.outcomes[reservation] = outcome
             else:

@@ -286,8 +286,8 @@ class Station:
                 continue
             if "sent automatically" in letter.reason and self.version == "1.6":
                 continue
-            told = "not answered" in letter.reason and letter.session in self.billed()
-            await (self.store.drop_dead_letters if told else self.store.requeue_dead_letters)([letter.seq])
+            unanswered = "not answered" in letter.reason and letter.session in self.billed()
+            await (self.store.drop_dead_letters if unanswered else self.store.requeue_dead_letters)([letter.seq])
 
     async def send(self, fate: str) -> bool:
         self.wire.fate = fate

@@ -481,8 +481,8 @@ async def test_what_cannot_be_encoded_is_dropped_and_what_is_billed_waits(caplog
 
 async def test_a_number_that_json_does_not_know_is_set_aside() -> None:
     said = Out(MeterSampled, "MeterValues", lambda m, d: {"x": float("inf")}, lambda m, p, d: ResponseEffects())
-    told = Out(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: ResponseEffects())
-    async with linked(dialects=(V16.with_rows(said, told, schemas=None),)) as room:
+    row = Out(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: ResponseEffects())
+    async with linked(dialects=(V16.with_rows(said, row, schemas=None),)) as room:
         room.link.send(HeartbeatWanted())
         room.outbox.put(sampled(""), "")
         room.link.queue_changed()
@@ -670,8 +670,8 @@ async def test_statuses_keep_their_place_beside_what_is_billed() -> None:
         assert room.central.actions()[1:] == [
             "StatusNotification", "StartTransaction", "StatusNotification", "StopTransaction", "StatusNotification",
         ]  # fmt: skip
-        told = [p["status"] for p in room.central.of("StatusNotification")]
-        assert told == ["Preparing", "Charging", "Finishing"]
+        reported = [p["status"] for p in room.central.of("StatusNotification")]
+        assert reported == ["Preparing", "Charging", "Finishing"]
         assert room.link.reported_statuses == {1: {"status": "Finishing", "error": "NoError"}}
 
 

@@ -58,8 +58,8 @@ async def test_bills_and_notices_take_turns() -> None:
             room.outbox.put(start(n), f"s{n}")
         async with running(room):
             await until(lambda: not room.outbox.rows)
-        told = [a for a in central.actions() if a in ("StartTransaction", "SecurityEventNotification")]
-        assert told == ["SecurityEventNotification", "StartTransaction"] * 4
+        sent = [a for a in central.actions() if a in ("StartTransaction", "SecurityEventNotification")]
+        assert sent == ["SecurityEventNotification", "StartTransaction"] * 4
 
 
 @pytest.mark.parametrize("code", ["NotImplemented", "NotSupported"])

@@ -118,18 +118,18 @@ async def test_a_close_ends_although_nobody_has_taken_what_came() -> None:
 
 
 async def test_a_text_that_is_none_ends_the_connection() -> None:
-    told: list[int | None] = []
+    sizes: list[int | None] = []
 
     async def attend(connection: ServerConnection) -> None:
         await connection.send(b"\xff\xfe", text=True)
         await connection.wait_closed()
-        told.append(connection.close_code)
+        sizes.append(connection.close_code)
 
     async with facing(attend, compression=None) as socket:
         with pytest.raises(Closed):
             await socket.receive_message()
-        await until(lambda: bool(told))
-    assert told == [1007]
+        await until(lambda: bool(sizes))
+    assert sizes == [1007]
 
 
 async def test_a_pong_answers_its_ping_and_an_end_all_of_them() -> None:

@@ -158,9 +158,9 @@ async def test_nothing_off_the_list_crosses_the_link(s: Street) -> None:
     await every_setting(s)
     for action, payload in s.calls():
         check(action, payload, version(s))
-    told = {a for a, _ in s.calls()}
-    assert {"BootNotification", "Authorize", "StatusNotification"} <= told
-    assert told & {"TransactionEvent", "StopTransaction"}
+    actions = {a for a, _ in s.calls()}
+    assert {"BootNotification", "Authorize", "StatusNotification"} <= actions
+    assert actions & {"TransactionEvent", "StopTransaction"}
     assert s.csms.violations == []
 
 

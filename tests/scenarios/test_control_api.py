@@ -409,8 +409,8 @@ def test_news_are_told_once(steps: list[dict[str, Any]]) -> None:
     assert list(describe_changes(free, charging)) == ["outlet 1: Charging", "outlet 1: session started"]
     assert list(describe_changes(charging, over)) == ["outlet 1: Finishing", "outlet 1: session ended"]
     last = {"id": charging["evses"][0]["session"]["id"], "energy_wh": 812, "cost_cents": 41, "cost_final": True}
-    told = {**over, "evses": [{**over["evses"][0], "last_session": last}]}
-    assert list(describe_changes(charging, told))[1] == "outlet 1: session ended, 0.812 kWh, 0.41"
+    picture = {**over, "evses": [{**over["evses"][0], "last_session": last}]}
+    assert list(describe_changes(charging, picture))[1] == "outlet 1: session ended, 0.812 kWh, 0.41"
     assert list(describe_changes(over, over)) == []
 
 
@@ -428,9 +428,9 @@ OUTAGES = [
 @pytest.mark.parametrize(("links", "said"), OUTAGES)
 def test_an_outage_is_told_once_unless_somebody_cut_the_road_here(links: dict[str, Any], said: str) -> None:
     def picture(trouble: str, link: str = "down") -> dict[str, Any]:
-        told = _said("Available", None)
-        told["backend"] = {"url": "ws://x", "link": link, "ocpp": "1.6", "boot": None, "error": trouble}
-        return {**picture_of(Nowhere(), Child(5, 0), told, "now"), "links": links}
+        report = _said("Available", None)
+        report["backend"] = {"url": "ws://x", "link": link, "ocpp": "1.6", "boot": None, "error": trouble}
+        return {**picture_of(Nowhere(), Child(5, 0), report, "now"), "links": links}
 
     none, first, second = picture(""), picture("ws://x: refused with HTTP 404"), picture("no answer in time")
     lines = list(describe_changes(none, first))

@@ -110,10 +110,10 @@ async def test_the_price_of_a_day(s: Street) -> None:
     assert await say(s, "RunningCost", running) == "Rejected"
     await s.leave()
     await s.heard(lambda: s.payloads("DataTransfer"))
-    (told,) = s.payloads("DataTransfer")
-    assert (told["vendorId"], told["messageId"]) == (VENDOR, "ConnectorUnplugged")
-    assert json.loads(told["data"]).keys() == {"transactionId", "timestamp"}
-    assert json.loads(told["data"])["transactionId"] == number
+    (sent,) = s.payloads("DataTransfer")
+    assert (sent["vendorId"], sent["messageId"]) == (VENDOR, "ConnectorUnplugged")
+    assert json.loads(sent["data"]).keys() == {"transactionId", "timestamp"}
+    assert json.loads(sent["data"])["transactionId"] == number
     assert s.story()[-3:] in (["Finishing", "Available", "DataTransfer"], ["Finishing", "DataTransfer", "Available"])
 
 

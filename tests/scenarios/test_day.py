@@ -116,9 +116,9 @@ class Day:
         began = time.monotonic()
         while (spent_s := time.monotonic() - began) < DAY_S or not self._enough_seen():
             if CAMPAIGN and int(spent_s) % 20 == 0:
-                told = ", ".join(f"{k} {v}" for k, v in sorted(self.done.items()))
+                counts = ", ".join(f"{k} {v}" for k, v in sorted(self.done.items()))
                 hour = spent_s * self.station.speed / 3600
-                self.say(f"OCPP {self.version}, {hour:.1f} h: {len(self.csms.transactions)} transactions, {told}")
+                self.say(f"OCPP {self.version}, {hour:.1f} h: {len(self.csms.transactions)} transactions, {counts}")
             assert not self.csms.violations, self.csms.violations
             await asyncio.sleep(1.0)
         self.over = True
@@ -204,8 +204,8 @@ class Visit:
 
     async def _enough(self, wh: float, timeout_s: float) -> None:
         def enough(evse: dict[str, Any]) -> bool:
-            session, told = evse["session"], evse["told"]
-            return session["energy_wh"] >= wh if session else told is not None
+            session, reported = evse["session"], evse["told"]
+            return session["energy_wh"] >= wh if session else reported is not None
 
         await self._sees(enough, timeout_s)
 

@@ -199,9 +199,9 @@ async def test_the_same_on_2_0_1(tmp_path: Path) -> None:
         ended = (await sent(s, "TransactionEvent"))[-1]
         assert (ended["eventType"], ended["idToken"]["type"]) == ("Ended", "Local")
         [value] = [v for m in ended["meterValue"] for v in m["sampledValue"] if "signedMeterValue" in v]
-        told = {k: base64.b64decode(value["signedMeterValue"][k]) for k in ("signedMeterData", "publicKey")}
+        record = {k: base64.b64decode(value["signedMeterValue"][k]) for k in ("signedMeterData", "publicKey")}
         assert value["value"] == last
-        assert registers(told["signedMeterData"].decode(), told["publicKey"].hex()) == [first, last]
+        assert registers(record["signedMeterData"].decode(), record["publicKey"].hex()) == [first, last]
 
 
 @pytest.mark.parametrize("occupancy", [True, False])

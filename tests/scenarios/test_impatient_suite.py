@@ -22,7 +22,7 @@ async def test_nobody_has_to_wait_for_the_picture_the_card_or_the_lock(tmp_path:
         await s.plug()
         for deed in ("StartTransaction", "StopTransaction"):  # the same card again, as soon as the start is sent
             await s.station.post("/cards/tap", {"uid": CARD, "hold_s": 0.1})
-            await s.heard(lambda told=deed: s.payloads(told))
+            await s.heard(lambda message=deed: s.payloads(message))
         await s.station.post("/evses/1/unplug", {"side": "station"})
         await s.heard(lambda: s.csms.statuses["1"] == "Available")
         assert pictured

@@ -73,8 +73,8 @@ async def test_a_lem_on_2_0_1(tmp_path: Path) -> None:
             asked = {"requestedMessage": "TransactionEvent", "evse": {"id": 1}}
             await s.csms.ask("TriggerMessage", asked)
             sampled = await s.event(lambda e: "meterValue" in e and e["triggerReason"] == "Trigger")
-            told = [(v["measurand"], v.get("phase"), v["value"]) for v in sampled["meterValue"][0]["sampledValue"]]
-            assert told[1:] == [
+            values = [(v["measurand"], v.get("phase"), v["value"]) for v in sampled["meterValue"][0]["sampledValue"]]
+            assert values[1:] == [
                 ("Voltage", None, 401.2), ("Current.Import", None, 100.5), ("Power.Active.Import", None, 40320.6),
             ]  # fmt: skip
             far.current_a = 0.0

@@ -149,6 +149,6 @@ async def test_the_secret_is_written_nowhere(s: Simulated) -> None:
     async with s.http.get("/api/v1/trace?since=0") as answer:
         trace = await answer.text()
     frames = [json.loads(line)["frame"] for line in trace.splitlines() if line.strip()]
-    told = [json.loads(f) for f in frames if "SharedSecret" in f and "ChangeConfiguration" in f]
-    assert len(told) == 2
-    assert all(f[3]["value"] == "***" for f in told)
+    frames_with_secret = [json.loads(f) for f in frames if "SharedSecret" in f and "ChangeConfiguration" in f]
+    assert len(frames_with_secret) == 2
+    assert all(f[3]["value"] == "***" for f in frames_with_secret)

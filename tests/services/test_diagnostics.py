@@ -24,10 +24,10 @@ def test_secrets_of_the_station_file(tmp_path: Path) -> None:
         '[settings]\nauthorization_key = "geheim5"\nsample_interval_s = 60\n'
         '[settings.ocpp16]\nAuthorizationKey = "geheim6"\n'
     )
-    told = station_file(path)
-    assert "geheim" not in json.dumps(told)
-    assert told["backend"] == {"url": "wss://host/x", "password": HIDDEN, "security_profile": 2}
-    assert told["settings"]["sample_interval_s"] == 60
+    text = station_file(path)
+    assert "geheim" not in json.dumps(text)
+    assert text["backend"] == {"url": "wss://host/x", "password": HIDDEN, "security_profile": 2}
+    assert text["settings"]["sample_interval_s"] == 60
     assert station_file(tmp_path / "none.toml") == {"unreadable": "FileNotFoundError"}
 
 
@@ -48,30 +48,30 @@ def test_no_secret_survives_at_any_depth(value: object) -> None:
 def test_tokens_of_both_versions() -> None:
     start = {"connectorId": 1, "idTag": "04A1B2C3D4E5F6", "meterStart": 1}
     event = {"idToken": {"idToken": "04A1B2C3D4E5F6", "type": "ISO14443"}, "location": "ftp://u:p@h/x"}
-    told = json.dumps(without_tokens([start, event, {"token": "04A1B2C3D4E5F6"}]), ensure_ascii=False)
-    assert "04A1B2" not in told
-    assert told.count("…E5F6") == 3
-    assert "ftp://h/x" in told
+    text = json.dumps(without_tokens([start, event, {"token": "04A1B2C3D4E5F6"}]), ensure_ascii=False)
+    assert "04A1B2" not in text
+    assert text.count("…E5F6") == 3
+    assert "ftp://h/x" in text
 
 
 def test_a_customer_and_a_signed_address_are_hidden() -> None:
     asked = {"customerIdentifier": "Jean Muller, 12.3.1980", "report": True}
     where = [{"location": "https://u:p@h/x?X-Sig=abc"}, {"log": {"remoteLocation": "https://h/y?sig=abc#abc"}}]
-    told = json.dumps(without_tokens([asked, *where]), ensure_ascii=False)
-    assert "Muller" not in told
-    assert "abc" not in told
-    assert "https://h/x?***" in told
-    assert "https://h/y?***" in told
+    text = json.dumps(without_tokens([asked, *where]), ensure_ascii=False)
+    assert "Muller" not in text
+    assert "abc" not in text
+    assert "https://h/x?***" in text
+    assert "https://h/y?***" in text
 
 
 def test_tokens_in_the_data_of_a_vendor() -> None:
     """SetUserPrice names the driver in a JSON text; what is no JSON may contain any name."""
     price = {"vendorId": "v", "data": '{"idToken": "04A1B2C3D4E5F6", "priceText": "0.30 €/kWh"}'}
-    told = json.dumps(without_tokens([price, {"data": "04A1B2C3D4E5F6"}, {"data": "12345678"}]), ensure_ascii=False)
-    assert "04A1B2" not in told
-    assert "0.30 €/kWh" in told
-    assert "12345678" not in told
-    assert told.count("characters of data") == 2
+    text = json.dumps(without_tokens([price, {"data": "04A1B2C3D4E5F6"}, {"data": "12345678"}]), ensure_ascii=False)
+    assert "04A1B2" not in text
+    assert "0.30 €/kWh" in text
+    assert "12345678" not in text
+    assert text.count("characters of data") == 2
 
 
 def test_a_signed_record_names_nobody_in_either_version() -> None:
@@ -83,15 +83,15 @@ def test_a_signed_record_names_nobody_in_either_version() -> None:
         [2, "x", "A", {"meterValue": [{"sampledValue": [newer, older, {"value": "7", "format": "Raw"}]}]}]
     )
     line = {"n": 1, "t": 5.0, "dir": "out", "link": "l", "version": "2.0.1", "frame": frame}
-    told = frame_lines([json.dumps(line).encode()], None, None)
-    values = json.loads(told)["frame"][3]["meterValue"][0]["sampledValue"]
+    text = frame_lines([json.dumps(line).encode()], None, None)
+    values = json.loads(text)["frame"][3]["meterValue"][0]["sampledValue"]
     assert values[0]["signedMeterValue"] == {
         "signedMeterData": f"({len(data)} characters of data)",
         "encodingMethod": "OCMF",
     }
     assert values[1] == {**older, "value": f"({len(older['value'])} characters of data)"}
     assert values[2]["value"] == "7"
-    assert data[:20] not in told
+    assert data[:20] not in text
 
 
 def test_frames_between_two_times() -> None:
@@ -100,9 +100,9 @@ def test_frames_between_two_times() -> None:
         json.dumps({"n": n, "t": t, "dir": "in", "link": "a", "version": "1.6", "frame": text}).encode()
         for n, t, text in said
     ]
-    told = [json.loads(line) for line in frame_lines(lines, 15.0, 25.0).splitlines()]
-    assert [t["n"] for t in told] == [2, 3]
-    assert told[0]["frame"] == "(7 characters that are no JSON)"
+    frames = [json.loads(line) for line in frame_lines(lines, 15.0, 25.0).splitlines()]
+    assert [t["n"] for t in frames] == [2, 3]
+    assert frames[0]["frame"] == "(7 characters that are no JSON)"
 
 
 def logged(ring: LogRing, count: int) -> None:
@@ -119,8 +119,8 @@ def logged(ring: LogRing, count: int) -> None:
 def test_a_frame_that_is_nested_without_end_is_left_out(text: str) -> None:
     """Any backend can send one, and ask for diagnostics then."""
     line = json.dumps({"n": 1, "t": None, "dir": "in", "link": "l", "version": "1.6", "frame": text}).encode()
-    told = json.loads(frame_lines([line], None, None))
-    assert told["frame"] == f"({len(text)} characters that are no JSON)"
+    frame = json.loads(frame_lines([line], None, None))
+    assert frame["frame"] == f"({len(text)} characters that are no JSON)"
 
 
 def test_half_a_character_in_a_line_keeps_no_archive_from_being_made() -> None:

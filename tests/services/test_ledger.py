@@ -131,8 +131,8 @@ async def test_what_waits_for_a_terminal_that_is_not_in_the_file(tmp_path: Path)
     await store.close()
     *_, line = command("list", file, "c").stdout.splitlines()
     assert line.endswith("VoidPending: no session was begun (its terminal is not in the station file)")
-    told = await started(file)
-    assert "1 payment is unfinished and the terminal is not in the file" in told
+    output = await started(file)
+    assert "1 payment is unfinished and the terminal is not in the file" in output
 
 
 async def started(file: Path) -> str:

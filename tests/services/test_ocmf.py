@@ -162,10 +162,10 @@ def test_a_station_signs_its_bill_where_that_is_wanted(tmp_path: Path) -> None:
     assert (record.maker, record.encoding) == ("station", "OCMF")
     assert verified(record)
     assert OCMF.from_string(record.data).check_eichrecht() == []
-    told = payload_of(record)
-    assert (told["GI"], told["UL"]) == ("chargy-agent", "made by the station, not by the meter")
-    assert (told["PG"], told["MS"], told["CI"], told["IL"]) == ("T1", "12345678", "LU-1 1", "TRUSTED")
-    begin, end = told["RD"]  # type: ignore[misc]
+    payload = payload_of(record)
+    assert (payload["GI"], payload["UL"]) == ("chargy-agent", "made by the station, not by the meter")
+    assert (payload["PG"], payload["MS"], payload["CI"], payload["IL"]) == ("T1", "12345678", "LU-1 1", "TRUSTED")
+    begin, end = payload["RD"]  # type: ignore[misc]
     assert (begin["TX"], begin["RV"], end["TX"], end["RV"], end["RU"]) == ("B", 1000, "L", 5000, "Wh")
     assert begin["TM"] == "2027-01-15T08:00:00,000+0000 S"
 
@@ -227,12 +227,12 @@ def test_a_transaction_that_outlives_its_session_keeps_what_was_measured(
         play.feed(MeterKnown(1, SDM))
     play.feed(MeterRead(1, POLL, wh(later_wh, at=play.now.stamp)))
     play.skip().feed(VehicleLeft(1))
-    [told] = play.skip().ended()
+    [sent] = play.skip().ended()
     measured = replace(reading, offered_a=0.0, offered_w=0.0)
-    assert (told.meter_wh, told.reading) == (later_wh, measured if later_wh == 5000 else None)
-    assert told.signed is not None
-    assert told.signed == load_record(stored["signed"]), "it was on disk before"
-    assert told.signed == METERS_OWN if own else verified(told.signed)
+    assert (sent.meter_wh, sent.reading) == (later_wh, measured if later_wh == 5000 else None)
+    assert sent.signed is not None
+    assert sent.signed == load_record(stored["signed"]), "it was on disk before"
+    assert sent.signed == METERS_OWN if own else verified(sent.signed)
     assert play.store.get("ocmf") == (None if own else {"made": {"number": 1}}), "one bill has one record"
 
 
@@ -275,8 +275,8 @@ def test_the_begin_and_a_sample_are_signed_where_that_is_wanted(tmp_path: Path) 
     [begin] = [m.reading for m in play.told if isinstance(m, TransactionStarted)]
     [sample] = [m.samples[0].reading for m in play.told if isinstance(m, MeterSampled)]
     records = [r.signed for r in (begin, sample) if r is not None and r.signed is not None]
-    told = [payload_of(r) for r in records if verified(r)]
-    assert [(r["PG"], r["RD"][0]["TX"], r["RD"][0]["RV"]) for r in told] == [  # type: ignore[index]
+    payloads = [payload_of(r) for r in records if verified(r)]
+    assert [(r["PG"], r["RD"][0]["TX"], r["RD"][0]["RV"]) for r in payloads] == [  # type: ignore[index]
         ("T1", "B", 1000), ("T2", "C", 1500),
     ]  # fmt: skip
 
@@ -307,9 +307,9 @@ def test_a_kill_before_the_commit_signs_under_the_same_number(tmp_path: Path) ->
     play.skip().restart(5, state=EMPTY).feed(MeterKnown(1, SDM))
     [*_, order] = [o for o in play.log if isinstance(o, ReadMeter) and o.billing]
     play.skip().feed(MeterRead(1, order.purpose, wh(5000, at=play.now.stamp)))
-    [told] = play.ended()
-    assert [payload_of(m.signed)["PG"] for m in (lost, told)] == ["T1", "T1"]
-    assert (told.meter_wh, play.store["ocmf"]) == (5000, {"made": {"number": 1}})
+    [sent] = play.ended()
+    assert [payload_of(m.signed)["PG"] for m in (lost, sent)] == ["T1", "T1"]
+    assert (sent.meter_wh, play.store["ocmf"]) == (5000, {"made": {"number": 1}})
 
 
 # --- on the wire ----------------------------------------------------------------------------------------------------
@@ -336,25 +336,25 @@ def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSample
     return payload
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_both_versions_carry_it(tmp_path: Path, told: bool) -> None:
+@pytest.mark.parametrize("with_signature", [False, True])
+def test_both_versions_carry_it(tmp_path: Path, with_signature: bool) -> None:
     message = ended(session(tmp_path))
     record = message.signed
     assert record is not None
-    at = desk(known(), Settings({"public_key_told": told}))
+    at = desk(known(), Settings({"public_key_told": with_signature}))
     at.number = 3
     stop = said("1.6", V16, message, at)
     [entry] = stop["transactionData"][-1]["sampledValue"]
     assert (entry["format"], entry["context"]) == ("SignedData", "Transaction.End")
     value = json.loads(entry["value"])
     assert value["signedMeterData"] == record.data
-    assert (value["publicKey"] == record.public_key) == told
+    assert (value["publicKey"] == record.public_key) == with_signature
     event = said("2.0.1", V201, message, at)
     last = event["meterValue"][-1]["sampledValue"][0]
     assert last["value"] == 5000
     signed = last["signedMeterValue"]
     assert base64.b64decode(signed["signedMeterData"]).decode() == record.data
-    assert base64.b64decode(signed["publicKey"]).hex() == (record.public_key if told else "")
+    assert base64.b64decode(signed["publicKey"]).hex() == (record.public_key if with_signature else "")
     assert all(len(signed[k]) <= most for k, most in (("signedMeterData", 2500), ("publicKey", 2500)))
 
 

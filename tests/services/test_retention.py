@@ -69,8 +69,8 @@ async def test_refused_sessions_are_kept_up_to_the_bound(tmp_path: Path) -> None
     for n in range(0, SESSIONS, AT_ONCE):
         names = [f"{k:08d}-0000-0000-0000-000000000000" for k in range(n, n + AT_ONCE)]
         puts = [Put("transaction", f"chargy/{name}", {"id": name}) for name in names]
-        told = [("chargy", m) for name in names for m in (started(name), sampled(0, name), ended(name))]
-        await store.commit(puts, told)
+        queued = [("chargy", m) for name in names for m in (started(name), sampled(0, name), ended(name))]
+        await store.commit(puts, queued)
         await store.dead_letter(await store.oldest_rows("chargy", -1), "NotSupported: never heard of it")
     kept = len(store._ids._running)
     await store.close()

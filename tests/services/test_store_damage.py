@@ -24,8 +24,8 @@ PAGE = 4096
 async def filled(path: Path) -> None:
     store = await Store.open(path)
     for n in range(SESSIONS):
-        told = [started(f"s{n}", n), *(sampled(k, f"s{n}") for k in range(4)), ended(f"s{n}", n)]
-        await store.commit([Put("cache", f"CARD-{n:06d}", {"status": "Accepted"})], [("chargy", m) for m in told])
+        queued = [started(f"s{n}", n), *(sampled(k, f"s{n}") for k in range(4)), ended(f"s{n}", n)]
+        await store.commit([Put("cache", f"CARD-{n:06d}", {"status": "Accepted"})], [("chargy", m) for m in queued])
     await store.dead_letter((await store.oldest_rows("chargy", 60)), "refused for good")
     await store.close()
 

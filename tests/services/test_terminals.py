@@ -139,8 +139,8 @@ async def test_every_settlement_is_answered_while_the_terminal_is_away(tmp_path:
         await apollo.down()
         for order in (CommitPayment(0, "p1", 1, 1), VoidPayment(0, "p1", 1)):
             it.keeper.accept_order(order)
-        told = {type(await it.next(Event)) for _ in range(3)}
-        assert told == {PaymentSettled, TerminalLost}
+        kinds = {type(await it.next(Event)) for _ in range(3)}
+        assert kinds == {PaymentSettled, TerminalLost}
         await it.next(FaultRaised)
         it.keeper.accept_order(CommitPayment(0, "p1", 1, 1))
         assert await it.next(PaymentSettled) == PaymentSettled(0, "p1", None)

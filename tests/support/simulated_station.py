@@ -80,11 +80,11 @@ class Simulated:
     async def _port(self) -> int:
         log = self.folder / "simulate.log"
         async with deadline(60):
-            while not (told := re.search(r"http://127\.0\.0\.1:(\d+)/\n", log.read_text())):
+            while not (address := re.search(r"http://127\.0\.0\.1:(\d+)/\n", log.read_text())):
                 if self.process.returncode is not None:
                     raise AssertionError(self.said())
                 await asyncio.sleep(0.05)
-        return int(told[1])
+        return int(address[1])
 
     async def __aexit__(self, *exc: object) -> None:
         if self.process.returncode is None:

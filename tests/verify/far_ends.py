@@ -159,11 +159,11 @@ def pairs_swapped(text: str) -> str:
 
 def once(world: World) -> None:
     """The line sends the first card and never another one."""
-    honest, told = world.devices.tap_serial_token, []
+    honest, tapped = world.devices.tap_serial_token, []
 
     def tap(text: str, *a: Any, **k: Any) -> None:
-        if not told:
-            told.append(text)
+        if not tapped:
+            tapped.append(text)
             honest(text)
 
     world.devices.tap_serial_token = tap  # type: ignore[method-assign]

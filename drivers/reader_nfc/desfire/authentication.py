@@ -61,8 +61,8 @@ def _expect_answer(ask: Ask, command: bytes, wanted: int, size: int) -> bytes:
     return data
 
 
-def _check_proof(told: bytes, a: bytes) -> None:
-    if not hmac.compare_digest(told, rotate_left(a)):
+def _check_proof(answer: bytes, a: bytes) -> None:
+    if not hmac.compare_digest(answer, rotate_left(a)):
         raise NotGenuine("the card does not know the key")
 
 

@@ -254,8 +254,8 @@ class Everest:
     # --- what is published ------------------------------------------------------------------------------------------
 
     def _publish_errors(self) -> None:
-        told = self._evse.reported_faults(self._mains.on) & SAFETY
-        wanted = {_ERRORS.get(f, f"evse_board_support/{f.value}") for f in told}
+        reported = self._evse.reported_faults(self._mains.on) & SAFETY
+        wanted = {_ERRORS.get(f, f"evse_board_support/{f.value}") for f in reported}
         if not self.api.all_clients_heard:
             wanted.add(f"evse_manager_consumer_API/{COMMUNICATION}")
         for type_ in wanted - self._raised.keys():

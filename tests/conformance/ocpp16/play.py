@@ -308,9 +308,9 @@ async def begun_off_line_and_refused(s: Play) -> int:
 
 async def station_time(s: Play) -> datetime:
     """By a status that is sent on request."""
-    told = len(s.payloads("StatusNotification"))
+    status_count = len(s.payloads("StatusNotification"))
     assert await s.ask("TriggerMessage", requestedMessage="StatusNotification", connectorId=1) == "Accepted"
-    await s.heard(lambda: any(p["connectorId"] == 1 for p in s.payloads("StatusNotification")[told:]))
+    await s.heard(lambda: any(p["connectorId"] == 1 for p in s.payloads("StatusNotification")[status_count:]))
     return datetime.fromisoformat(s.payloads("StatusNotification")[-1]["timestamp"])
 
 

@@ -27,6 +27,6 @@ async def test_silence_while_rejected(s: Play) -> None:
     await s.heard(lambda: len(s.payloads("Heartbeat")) == 2)
     actions = [action for action, _ in s.calls()]
     assert actions[:2] == ["BootNotification", "BootNotification"]
-    told = {p["connectorId"] for p in s.payloads("StatusNotification")}
-    assert told == {0, 1, 2}
+    reported = {p["connectorId"] for p in s.payloads("StatusNotification")}
+    assert reported == {0, 1, 2}
     assert actions.index("StatusNotification") < actions.index("Heartbeat")

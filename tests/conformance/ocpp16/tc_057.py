@@ -17,8 +17,8 @@ async def test_the_running_transaction_follows(s: Play) -> None:
     await s.told("Charging")
     assert (await offered(s, 12))["meter_wh"] >= paused["meter_wh"]  # whole amperes, rounded down
     await s.until(lambda e: 9 < max(e["current_a"]) <= 12)
-    told = [w for w in s.story() if w in ("Charging", "SuspendedEVSE")]
-    assert told[:3] == ["Charging", "SuspendedEVSE", "Charging"]
+    reported = [w for w in s.story() if w in ("Charging", "SuspendedEVSE")]
+    assert reported[:3] == ["Charging", "SuspendedEVSE", "Charging"]
     await billed_exactly(s, number)
 
 

@@ -26,9 +26,9 @@ async def test_data_for_the_stop(s: Play) -> None:
     number = await s.session()
     await s.until(lambda e: e["session"]["energy_wh"] > 90)
     assert await s.stop(number) == "Accepted"
-    told = contexts(await s.call("StopTransaction"))
-    assert told["Sample.Periodic"] == {REGISTER, "Voltage"}
-    assert told["Sample.Clock"] == {"Current.Import"}
+    sampled = contexts(await s.call("StopTransaction"))
+    assert sampled["Sample.Periodic"] == {REGISTER, "Voltage"}
+    assert sampled["Sample.Clock"] == {"Current.Import"}
     assert s.payloads("MeterValues") == []
 
 

@@ -75,9 +75,9 @@ async def test_TC_A_11_CS(s: Guarded) -> None:
 async def test_TC_A_14_CS(s: Guarded) -> None:
     """A certificate of a foreign authority is refused and reported; the old one stays in use."""
     before, other = shown(s.csms.front), Authority(name="Foreign Root")
-    told = s.csms.events().count(EVENT)
+    event_count = s.csms.events().count(EVENT)
     assert await signed(s, other.sign(await request(s), YEAR) + other.pem) == "Rejected"
-    await s.heard(lambda: s.csms.events().count(EVENT) == told + 1)
+    await s.heard(lambda: s.csms.events().count(EVENT) == event_count + 1)
     await s.csms.drop()
     await s.up()
     assert shown(s.csms.front) == before

@@ -73,12 +73,12 @@ async def test_TC_A_05_CS(secured: Guarded, tmp_path: Path, wrong: str) -> None:
     s = secured
     servers = {"foreign": Authority(tmp_path, "Foreign Root").server(), "ended": s.ours.server(days=-1)}
     servers["elsewhere"] = s.ours.server(("elsewhere.example",))
-    told = s.csms.events().count("InvalidCsmsCertificate")
+    event_count = s.csms.events().count("InvalidCsmsCertificate")
     s.csms.become(tls(servers[wrong]))
     await s.shut_out()
     s.csms.become(tls(s.ours.server()), FIRST)
     await s.up()
-    await s.heard(lambda: s.csms.events().count("InvalidCsmsCertificate") == told + 1)
+    await s.heard(lambda: s.csms.events().count("InvalidCsmsCertificate") == event_count + 1)
 
 
 async def test_TC_A_06_CS(secured: Guarded) -> None:

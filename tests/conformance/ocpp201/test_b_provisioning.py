@@ -336,7 +336,7 @@ async def test_TC_B_56_CS(s: Street201) -> None:
 
 async def test_TC_B_51_CS_and_TC_B_52_CS(s: Street201) -> None:
     """Off line longer than OfflineThreshold: every connector is reported again; less long: the one that changed."""
-    for threshold, told in (("600", {1}), ("1", {1, 2})):
+    for threshold, reporting in (("600", {1}), ("1", {1, 2})):
         assert await s.put("OCPPCommCtrlr.OfflineThreshold", threshold) == "Accepted"
         await s.off_line()
         await s.plug(1)
@@ -344,7 +344,7 @@ async def test_TC_B_51_CS_and_TC_B_52_CS(s: Street201) -> None:
         await s.station.until_evse(lambda e: e["cp"] == "B", 1)
         await s.on_line()
         await s.told("Occupied", 1)
-        await s.heard(lambda told=told: {p["evseId"] for p in s.payloads("StatusNotification")} == told)
+        await s.heard(lambda reporting=reporting: {p["evseId"] for p in s.payloads("StatusNotification")} == reporting)
         await s.unplug(1, side="ev")
         await s.leave(1)
     assert await s.put("OCPPCommCtrlr.OfflineThreshold", "600") == "Accepted"

@@ -270,9 +270,9 @@ async def test_answered_before_the_last_try(s: Street201, answer: str | None) ->
     await s.ended()
     await s.empty()
     assert len(tried) == 1
-    (first, told), (second, again) = calls(s)[before:][:2]
+    (first, sent), (second, again) = calls(s)[before:][:2]
     assert first != second
-    assert told == again
+    assert sent == again
 
 
 async def test_TC_E_43_CS_TC_E_44_CS(s: Street201) -> None:

@@ -143,8 +143,8 @@ async def test_a_status_is_triggered(s: Street201, occupied: bool) -> None:
     s.begin()
     assert await trigger(s, "StatusNotification", evse={"id": 1, "connectorId": 1}) == "Accepted"
     await s.heard(lambda: s.payloads("StatusNotification"))
-    (told,) = s.payloads("StatusNotification")
-    assert (told["evseId"], told["connectorStatus"]) == (1, "Occupied" if occupied else "Available")
+    (reported,) = s.payloads("StatusNotification")
+    assert (reported["evseId"], reported["connectorStatus"]) == (1, "Occupied" if occupied else "Available")
 
 
 async def test_TC_F_26_CS(s: Street201) -> None:
@@ -184,8 +184,8 @@ async def test_out_of_service_and_back(s: Street201, n: int, connector: bool) ->
             assert await s.available(operative, n, connector) == "Accepted"
         for number in touched:
             await s.told(status, number)
-    told = [p["connectorStatus"] for p in s.payloads("StatusNotification")]
-    assert sorted(told) == ["Available"] * len(touched) + ["Unavailable"] * len(touched)
+    reported = [p["connectorStatus"] for p in s.payloads("StatusNotification")]
+    assert sorted(reported) == ["Available"] * len(touched) + ["Unavailable"] * len(touched)
 
 
 async def test_a_connector_stays_inoperative_when_its_evse_becomes_operative(s: Street201) -> None:

@@ -63,10 +63,10 @@ async def installed(s: Street201, evse: int | None = None, **criterion: Any) -> 
     answer = await s.csms.ask("GetChargingProfiles", {"requestId": number, "chargingProfile": criterion, **place})
     if answer["status"] == "NoProfiles":
         return []
-    told = lambda: [p for p in s.payloads("ReportChargingProfiles") if p["requestId"] == number]  # noqa: E731
-    await s.heard(lambda: told() and not told()[-1].get("tbc", False))
-    assert {p["chargingLimitSource"] for p in told()} == {"CSO"}
-    return [(p["evseId"], one) for p in told() for one in p["chargingProfile"]]
+    sent = lambda: [p for p in s.payloads("ReportChargingProfiles") if p["requestId"] == number]  # noqa: E731
+    await s.heard(lambda: sent() and not sent()[-1].get("tbc", False))
+    assert {p["chargingLimitSource"] for p in sent()} == {"CSO"}
+    return [(p["evseId"], one) for p in sent() for one in p["chargingProfile"]]
 
 
 async def numbers(s: Street201, evse: int | None = None, **criterion: Any) -> list[tuple[int, int]]:
@@ -109,12 +109,12 @@ async def test_TC_K_01_CS(s: Street201) -> None:
     start = await now(s)
     wanted = profile(1, DEFAULT, (0, 9.5), (200, 8), start=start, duration=86400, validTo=stamp(start + 86400))
     assert await put(s, 1, wanted) == "Accepted"
-    ((evse, told),) = await installed(s, 1, chargingProfilePurpose=DEFAULT)
-    schedule = told["chargingSchedule"][0]
+    ((evse, reported),) = await installed(s, 1, chargingProfilePurpose=DEFAULT)
+    schedule = reported["chargingSchedule"][0]
     assert evse == 1
     assert schedule.pop("startSchedule").replace(".000", "") == wanted["chargingSchedule"][0].pop("startSchedule")
-    assert told.pop("validTo").replace(".000", "") == wanted.pop("validTo")
-    assert told == wanted
+    assert reported.pop("validTo").replace(".000", "") == wanted.pop("validTo")
+    assert reported == wanted
     await s.session()
     await offered(s, 9)  # whole amperes, rounded down
     assert await s.get("SmartChargingCtrlr.Entries@ChargingProfiles") == ("Accepted", "1")
@@ -267,8 +267,8 @@ async def test_TC_K_37_CS(s: Street201) -> None:
     answer = await s.csms.ask("RequestStartTransaction", {**start, "chargingProfile": wanted})
     assert answer["status"] == "Accepted"
     number = (await s.began())["transactionInfo"]["transactionId"]
-    ((evse, told),) = await installed(s)
-    assert (evse, told["transactionId"]) == (1, number)
+    ((evse, reported),) = await installed(s)
+    assert (evse, reported["transactionId"]) == (1, number)
     await offered(s, 8)
 
 
@@ -332,6 +332,6 @@ async def test_TC_K_60_CS(s: Street201) -> None:
     assert await s.csms.ask("RequestStopTransaction", {"transactionId": number}) == {"status": "Accepted"}
     ended = await s.ended()
     counted = (await s.until(lambda e: not e["contactor"]))["meter_wh"]
-    told = [v["value"] for m in ended["meterValue"] for v in m["sampledValue"] if v["context"] == "Transaction.End"]
-    assert told == [counted]
+    values = [v["value"] for m in ended["meterValue"] for v in m["sampledValue"] if v["context"] == "Transaction.End"]
+    assert values == [counted]
     assert await numbers(s) == []
