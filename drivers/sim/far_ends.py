@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from agent.model.types import STATION
 from agent.station_file.settings import Device
 from drivers.sim.derived_file import (
     FarEnds,
@@ -15,7 +16,7 @@ from drivers.sim.derived_file import (
     with_backend_url,
 )
 from drivers.sim.front_panel import FrontPanelFarEnds
-from drivers.sim.installation import STATION, Installation
+from drivers.sim.installation import Installation
 from drivers.sim.link_proxy import LinkProxy, parse_backend_target
 from drivers.sim.outlet_far_ends import OutletFarEnds
 from drivers.sim.power_supply import PowerSupply

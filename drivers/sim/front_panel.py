@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.model.types import STATION
 from agent.station_file.settings import Device, Evse
 from drivers.sim.buttons import Buttons, button_key_codes
 from drivers.sim.buzzer import Buzzer
 from drivers.sim.derived_file import Table, chosen_options, lacks_address, with_absolute_paths
-from drivers.sim.installation import STATION, Installation
+from drivers.sim.installation import Installation
 from drivers.sim.lamp import Lamp
 from drivers.sim.line_reader import LineReader
 from drivers.sim.rf_field import RfField

@@ -11,9 +11,6 @@ from drivers.sim.derived_file import FarEnds, Table
 from drivers.sim.evse import Evse
 from drivers.sim.mains import Mains
 
-STATION = 0
-"""Place of the devices that serve all EVSEs."""
-
 
 @dataclass
 class Installation:

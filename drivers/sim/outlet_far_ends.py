@@ -59,7 +59,7 @@ class OutletFarEnds:
         for far_end in installed_far_ends():
             for evse in self._station.file.evses:
                 device = self._station.file.device_for(evse, far_end.role)
-                if far_end.fits_device(device):
+                if device is not None and far_end.fits_device(device):
                     place = Place(
                         self._station.evses[evse.number],
                         self._station.mains,
@@ -78,9 +78,8 @@ class OutletFarEnds:
             if "board" not in self._station.tables.evses[e.number]
             and lacks_address(self._station.file.device_for(e, "board"), "evse_modbus")
         ]
-        small = [
-            e for e in wanted if chosen_options(self._station.file.device_for(e, "board")).get("map", _MAP) != _MAP
-        ]
+        maps = {e.number: chosen_options(self._station.file.device_for(e, "board")).get("map", _MAP) for e in wanted}
+        small = [e for e in wanted if maps[e.number] != _MAP]
         for evse in small:
             await self._open_small_board(evse)
         if wanted := [e for e in wanted if e not in small]:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.model.types import Fault
+from agent.model.types import STATION, Fault
 from drivers.sim import card as cards
 from drivers.sim.card_list import ListedCard
 from drivers.sim.checked_values import Impossible, Unknown, checked_choice, checked_evse, checked_number
 from drivers.sim.evse import Evse
 from drivers.sim.far_ends import StationFarEnds
 from drivers.sim.faults import SAFETY
-from drivers.sim.installation import STATION
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS, Terminal, merge_ledgers
 
 _LONGEST_TOKEN = 36
