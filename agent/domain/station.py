@@ -45,10 +45,10 @@ from agent.domain.blocks.web_payment import WebPayments
 from agent.domain.blocks.web_payment_estimate import WebPaymentEstimate
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Blocks
+from agent.domain.screen_selection import ScreenSelection
 
 if TYPE_CHECKING:
     from agent.domain.blocks.card_payment import CardPayments
-    from agent.domain.blocks.payment_settlement import PaymentSettlement
 
 
 def assemble_blocks(site: StationState) -> Blocks:
@@ -56,11 +56,15 @@ def assemble_blocks(site: StationState) -> Blocks:
     shows what the others have changed."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
     settlement, card_payments = _payment_blocks(site, choice)
-    used_up, checking = [p.is_token_used_up for p in card_payments], [p.is_checking_payment for p in card_payments]
+    used_up = [p.is_token_used_up for p in card_payments]
     authorization = AuthorizationBlock(site, choice, early, lambda token: any(is_used(token) for is_used in used_up))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
     clearing, webpay = FaultReset(site, latches), WebPayments(site)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
+    checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in card_payments)]
+    screens = ScreenSelection(
+        site, lambda evse: any(checks(evse) for checks in checking), costs.message_for, webpay.idle_screen_values
+    )
     return Blocks(
         (
             BoardStateBlock(site),
@@ -102,27 +106,23 @@ def assemble_blocks(site: StationState) -> Blocks:
             WebPaymentEstimate(site),
             CostTriggers(site),
             UserFeedback(site),
-            Display(
-                site,
-                lambda evse: authorization.is_authorizing_at(evse) or any(is_checked(evse) for is_checked in checking),
-                costs.message_for,
-                webpay.idle_screen_values,
-            ),
+            Display(site, screens),
             *card_payments,
         )
     )
 
 
-def _payment_blocks(
-    site: StationState, choice: OutletSelection
-) -> tuple[tuple[PaymentSettlement, ...], tuple[CardPayments, ...]]:
+def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:
     """Return the settlement, whose bill the screen shows, and the card payments, which use the language of the screen.
     Most stations have no terminal."""
     if site.config.payment_terms is None:
         return (), ()
     from agent.domain.blocks.card_payment import CardPayments
+    from agent.domain.blocks.payment_ceiling import PaymentCeiling
     from agent.domain.blocks.payment_settlement import PaymentSettlement
     from agent.domain.payment_table import PaymentJournal
 
     journal = PaymentJournal(site.config.payment_terms, site.config.io_s)
-    return (PaymentSettlement(site, journal),), (CardPayments(site, journal, choice),)
+    ceiling = PaymentCeiling(site, journal)
+    settlement = PaymentSettlement(site, journal, ceiling)
+    return (settlement, ceiling), (CardPayments(site, journal, choice),)

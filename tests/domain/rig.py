@@ -534,7 +534,7 @@ class Rig:
         fresh = EvseStatus(self.site)
         for n, evse in self.site.evses.items():
             self._check_levels(n, evse)
-            name, detail, _ = self.display._select_screen(evse, self.now)
+            name, detail, _ = self.display.select_screen(evse, self.now)
             shown = self.screens[n]
             assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
             for link in self.links if self.link_up and (evse.board.known or evse.faults) else ():

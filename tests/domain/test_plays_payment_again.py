@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from agent.domain.blocks.card_payment import BEGUN_S
 from agent.domain.events import ContactorOpened, MeterRead
 from agent.domain.evse import SessionState
 from agent.domain.messages import StopReason
 from agent.domain.orders import Feedback
 from agent.domain.reading_purposes import begin_reading, end_reading
+from agent.domain.repeated_card import BEGUN_S
 from agent.domain.terminal_messages import AuthorizePayment, BankCardRead, CancelPayment, PaymentCancelled
 from agent.model.bank_card import BankCard
 from agent.model.types import ScreenName, Sign

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from agent.domain.blocks.card_payment import BEGUN_S
+from agent.domain.repeated_card import BEGUN_S
 from tests.page.visiting import at, frame, has, visited
 from tests.scenarios.control_rig import Simulation, simulated, wait_for, write_station
 

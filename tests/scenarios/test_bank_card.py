@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.blocks.card_payment import BEGUN_S
+from agent.domain.repeated_card import BEGUN_S
 from agent.ports.driver import StationFacts
 from tests.support.busy_machine import deadline
 from tests.support.simulated_station import ONE_EVSE, Simulated

@@ -18,7 +18,7 @@ import zxingcpp
 from PIL import Image
 from pyocmf import OCMF
 
-from agent.domain.blocks.card_payment import BEGUN_S
+from agent.domain.repeated_card import BEGUN_S
 from tests.scenarios.reading import shows
 from tests.scenarios.test_billing_scope import check
 from tests.support.busy_machine import deadline

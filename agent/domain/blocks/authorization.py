@@ -7,7 +7,8 @@ list and cache decide if ``local_authorize_offline`` is set; unknown tokens are 
 ``local_pre_authorize`` is set. For any other entry the backend is asked again, unless
 ``list_settles`` or ``cache_settles`` is set. With ``local_authorization_only`` the backend is never
 asked. A token of ``master_group`` stops every transaction and starts none (2.x C16). A reader at
-which card after card is refused pauses (``card_rate_limit.py``)."""
+which card after card is refused pauses (``card_rate_limit.py``). ``known_verdicts.py`` knows what
+list and cache say, ``evse_selection.py`` which EVSE is meant."""
 
 from __future__ import annotations
 
@@ -36,15 +37,14 @@ from agent.domain.events import (
     VehicleConnected,
 )
 from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.evse_selection import EvseSelection
 from agent.domain.functional_block import Replier, Yielded, answers_requests, handles_events
-from agent.domain.messages import ConnectorStatus, ListConflicted, StopReason, TriggerReason
-from agent.domain.orders import AuthorizeToken, Persist, Send
+from agent.domain.known_verdicts import LOCALLY, KnownVerdicts
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import AuthorizeToken, Persist
 from agent.domain.pending_authorization import Pending
 from agent.domain.requests import ClearCacheRequest, RemoteStartRequest
-from agent.model.fastclass import replace
 from agent.model.types import AuthorizationStatus, EvseId, Judge, Moment, Token, TokenType, Verdict
-
-_LOCALLY = "local_authorization_only"
 
 _REFUSAL_DETAIL = {
     AuthorizationStatus.BLOCKED: "blocked",
@@ -66,7 +66,9 @@ class AuthorizationBlock:
         self._is_token_used_up = is_token_used_up
         self._rate_limit = CardRateLimit(site)
         self.cache = AuthorizationCache(site.settings)
+        self._known = KnownVerdicts(site, self.cache)
         self._pending: dict[str, Pending] = {}
+        self._selection = EvseSelection(site, choice, self._known, self._pending)
         self._request_count = 0
 
     # --- the authorization cache -------------------------------------------------------------------------------
@@ -74,34 +76,6 @@ class AuthorizationBlock:
     @handles_events(Started)
     def recall_cache(self, event: Started, now: Moment) -> Iterator[Yielded]:
         yield from self.cache.load_remembered(event.remembered.get("cache", {}))
-
-    def find_known_verdict(self, token: Token, now: Moment) -> Verdict | None:
-        """Return what the local list or the cache says of the token. A token that expired with time
-        is known as Expired, not unknown (OCPP 1.6, 3.5.3). Without a trusted time an expiry cannot
-        be judged, and the token counts as expired."""
-        verdict = self.find_listed_verdict(token)
-        if verdict is None:
-            verdict = self.cache.find_valid(token, now)
-        if verdict and verdict.expires_utc_s is not None and (now.utc_s is None or now.utc_s > verdict.expires_utc_s):
-            return replace(verdict, status=AuthorizationStatus.EXPIRED) if verdict.is_accepted else verdict
-        return verdict
-
-    def find_listed_verdict(self, token: Token) -> Verdict | None:
-        """Return the local list's entry for the token, as it was sent."""
-        return (
-            self._site.local_list.find_verdict(token) if self._site.settings.bool_value("local_list_enabled") else None
-        )
-
-    def _cache_verdict(self, token: Token, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
-        """Store the verdict in the cache. A token of the local list is not cached (OCPP 1.6 3.5.3);
-        if list and verdict differ, the conflict is reported."""
-        listed = self.find_listed_verdict(token)
-        if listed is not None:
-            if listed.status is not verdict.status:
-                here = ConnectorStatus.AVAILABLE if self._site.operative else ConnectorStatus.UNAVAILABLE
-                yield Send(self._site.config.links[0], ListConflicted(now.stamp, here))
-            return
-        yield from self.cache.store_verdict(token, verdict, now)
 
     @answers_requests(ClearCacheRequest)
     def answer_clear_cache(self, request: ClearCacheRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
@@ -118,10 +92,10 @@ class AuthorizationBlock:
         for evse in self._site.evses.values():
             tx = evse.tx if evse.session is None else None  # reported before there was a session
             if tx and tx.id == event.session and tx.token and not tx.stop and event.verdict:
-                yield from self._cache_verdict(tx.token, event.verdict, now)
+                yield from self._known.store_verdict(tx.token, event.verdict, now)
             if evse.session and evse.session.id == event.session and event.verdict:
                 if evse.session.token.type is not TokenType.NO_AUTHORIZATION and evse.pricing.bill is None:
-                    yield from self._cache_verdict(evse.session.token, event.verdict, now)
+                    yield from self._known.store_verdict(evse.session.token, event.verdict, now)
                 if event.verdict.group not in (None, evse.session.group):
                     evse.session.group = event.verdict.group
                     yield Persist("session", evse.session.id, evse.session.to_record())
@@ -130,10 +104,10 @@ class AuthorizationBlock:
 
     @handles_events(CardPresented)
     def authorize_card(self, event: CardPresented, now: Moment) -> Iterator[Yielded]:
-        if self._startup_taps.is_early(event, now) and not self._is_token_here(event.token):
+        if self._startup_taps.is_early(event, now) and not self._selection.is_token_here(event.token):
             yield from self._startup_taps.keep_early_card(event)
             return
-        evse, movable, among = self._select_evse_for_card(event, now)
+        evse, movable, among = self._selection.select_for_card(event, now)
         if evse is not None and self._outlet_selection.should_ask_driver(among):
             yield from self._outlet_selection.ask_for_outlet(event, among, evse, now)
             return
@@ -144,7 +118,7 @@ class AuthorizationBlock:
             yield CardRefused(evse.number, event.reason or "unreadable")
         elif len(event.token.value) > self._site.collaborators.max_token_length():
             yield CardRefused(evse.number, "too_long")
-        elif self._has_pending_authorization(evse) and not self._is_owner_card(evse, event.token):
+        elif self._selection.has_pending_authorization(evse) and not self._is_owner_card(evse, event.token):
             return
         elif self._rate_limit.is_limit_reached(event.evse, now) and not self._is_known_good(event.token, now):
             yield CardRefused(evse.number, "patience")
@@ -162,88 +136,8 @@ class AuthorizationBlock:
             yield from self._authorize_token(Pending(evse.number, event.token, event.evse, movable), now)
 
     def _is_known_good(self, token: Token, now: Moment) -> bool:
-        known = self.find_known_verdict(token, now)
-        return self._is_token_here(token) or (known is not None and known.is_accepted)
-
-    def _select_evse_for_card(
-        self, event: CardPresented, now: Moment
-    ) -> tuple[EvseRecord | None, bool, list[EvseRecord]]:
-        """Return the EVSE that a card at this reader is for, whether the first cable may still
-        choose another one, and the EVSEs that are equally likely (the returned one is among
-        them)."""
-        evses = self._site.evses
-        if event.evse:
-            return evses.get(event.evse), False, []
-        own = [
-            e
-            for e in evses.values()
-            if event.token and any(event.token.matches_token(t) for t in self._tokens_at_evse(e))
-        ]
-        if own:
-            return own[0], False, []
-        reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
-        if reserved:
-            return reserved[0], False, []
-        trapped = [e for e in evses.values() if e.holds_only_kept_cable]
-        if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
-            return of_group[0], False, []
-        open_ = [
-            e
-            for e in evses.values()
-            if not why_closed_for(self._site, e, event.token) and not self._has_pending_authorization(e)
-        ]
-        open_ = [e for e in open_ if not e.holds_only_kept_cable]
-        open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
-        without_session = (SessionState.OCCUPIED, SessionState.ENDED)
-        plugged = [e for e in open_ if e.board.vehicle_connected and e.state in without_session]
-        if plugged:
-            last = max(plugged, key=lambda e: (e.state is SessionState.OCCUPIED, _plug_time(e)))
-            if chosen := self._outlet_selection.find_chosen_outlet(plugged, now):
-                return chosen, False, []
-            return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
-        free = [e for e in open_ if e.state in (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)]
-        if free:
-            return self._outlet_selection.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
-        by_group = [
-            e
-            for e in evses.values()
-            if e.accepts_authorization and group_may_charge(self._site, e) and not self._has_pending_authorization(e)
-        ]
-        busy = [e for e in evses.values() if e.state is SessionState.ACTIVE]
-        return next(iter((*by_group, *busy, *trapped)), None), False, []
-
-    def _is_of_group(self, evse: EvseRecord, token: Token, now: Moment) -> bool:
-        """True if the token is of the kept cable's group, as far as list or cache know."""
-        known, kept = self.find_known_verdict(token, now), evse.kept
-        return kept is not None and kept.group is not None and known is not None and known.group == kept.group
-
-    def _tokens_at_evse(self, evse: EvseRecord) -> set[Token]:
-        """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
-        authorized."""
-        tokens = {p.token for p in self._pending.values() if p.evse == evse.number}
-        if evse.authorization:
-            tokens.add(evse.authorization.token)
-        if evse.session:
-            tokens.add(evse.session.token)
-        elif evse.kept and evse.holds_only_kept_cable:
-            tokens.add(evse.kept.token)
-        return tokens
-
-    def _is_token_here(self, token: Token | None) -> bool:
-        """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
-        meant."""
-        return token is not None and any(
-            token.matches_token(t) for e in self._site.evses.values() for t in self._tokens_at_evse(e)
-        )
-
-    def _is_reserved_for(self, evse: EvseRecord, token: Token) -> bool:
-        own = any(r.evse == evse.number and token.matches_token(r.token) for r in self._site.reservations.values())
-        return (
-            own
-            and evse.accepts_authorization
-            and not why_closed_for(self._site, evse, token)
-            and not self._has_pending_authorization(evse)
-        )
+        known = self._known.find_known_verdict(token, now)
+        return self._selection.is_token_here(token) or (known is not None and known.is_accepted)
 
     def _unavailable_refusal(self, evse: EvseRecord) -> CardRefused:
         service = self._site.service_state(evse)
@@ -256,9 +150,6 @@ class AuthorizationBlock:
         another card is being authorized."""
         owner = evse.session or (evse.kept if evse.holds_only_kept_cable else None)
         return owner is not None and token.matches_token(owner.token)
-
-    def _has_pending_authorization(self, evse: EvseRecord) -> bool:
-        return any(p.evse == evse.number for p in self._pending.values())
 
     def _authorize_stop_by_card(self, evse: EvseRecord, reader: EvseId, token: Token, now: Moment) -> Iterator[Yielded]:
         """Stop the session, or free the kept cable, if this card may do so."""
@@ -285,12 +176,12 @@ class AuthorizationBlock:
     # --- the Authorize request ---------------------------------------------------------------------------------
 
     def _authorize_token(self, pending: Pending, now: Moment) -> Iterator[Yielded]:
-        known = self.find_known_verdict(pending.token, now)
+        known = self._known.find_known_verdict(pending.token, now)
         if not self._site.backend_online:
             yield from self._authorize_offline(pending, known, now)
-        elif known and self._is_settled_locally(pending.token, known):
+        elif known and self._known.is_settled_locally(pending.token, known):
             yield from self._authorize_locally(pending, known, now, offline=False)
-        elif self._site.settings.bool_value(_LOCALLY):
+        elif self._site.settings.bool_value(LOCALLY):
             yield from self._refuse_bad_card(self._site.evses[pending.evse], pending.reader, "invalid", now)
         else:
             self._request_count += 1
@@ -299,24 +190,15 @@ class AuthorizationBlock:
             yield AuthorizeToken(self._site.config.links[0], request, pending.token, pending.evse)
             yield SituationChanged(pending.evse)
 
-    def _is_settled_locally(self, token: Token, known: Verdict) -> bool:
-        """True if list or cache decide, although the backend could be asked."""
-        settings = self._site.settings
-        if settings.bool_value(_LOCALLY):
-            return True
-        if known.is_accepted:
-            return settings.bool_value("local_pre_authorize")
-        return settings.bool_value("cache_settles" if self.find_listed_verdict(token) is None else "list_settles")
-
     @handles_events(TokenAuthorized)
     def apply_authorize_response(self, event: TokenAuthorized, now: Moment) -> Iterator[Yielded]:
         pending = self._pending.pop(event.request, None)
         if pending is None:
             return
         if event.verdict is None:
-            yield from self._authorize_offline(pending, self.find_known_verdict(pending.token, now), now)
+            yield from self._authorize_offline(pending, self._known.find_known_verdict(pending.token, now), now)
         else:
-            yield from self._cache_verdict(pending.token, event.verdict, now) if event.remembered else ()
+            yield from self._known.store_verdict(pending.token, event.verdict, now) if event.remembered else ()
             yield from self._apply_verdict(pending, event.verdict, now, Judge.AUTHORIZE)
         yield SituationChanged(pending.evse)
 
@@ -334,13 +216,13 @@ class AuthorizationBlock:
     def _authorize_locally(self, pending: Pending, known: Verdict, now: Moment, offline: bool) -> Iterator[Yielded]:
         if known.is_accepted:
             yield from self.cache.mark_used(pending.token, now)
-        judge = Judge.CACHE if self.find_listed_verdict(pending.token) is None else Judge.LIST
+        judge = Judge.CACHE if self._known.find_listed_verdict(pending.token) is None else Judge.LIST
         yield from self._apply_verdict(pending, known, now, judge, offline)
 
     def _apply_verdict(
         self, pending: Pending, verdict: Verdict, now: Moment, judge: Judge, offline: bool = False
     ) -> Iterator[Yielded]:
-        evse = self._final_evse_for(pending, verdict)
+        evse = self._selection.select_after_verdict(pending, verdict)
         if not verdict.is_accepted:
             yield from self._refuse_bad_card(evse, pending.reader, _REFUSAL_DETAIL.get(verdict.status, "invalid"), now)
         elif self._master_group and verdict.group == self._master_group:
@@ -356,18 +238,6 @@ class AuthorizationBlock:
                 evse.number, pending.token, verdict, pending.remote_id, pending.movable, offline, pending.profile,
                 judged_by=judge,
             )  # fmt: skip
-
-    def _final_evse_for(self, pending: Pending, verdict: Verdict) -> EvseRecord:
-        """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
-        another EVSE while the backend answered decides, and so does the list of EVSEs for which the
-        token is valid."""
-        evse = self._site.evses[pending.evse]
-        if not pending.movable or (evse.board.vehicle_connected and verdict.holds_at(evse.number)):
-            return evse
-        good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
-        open_ = [e for e in good if e.accepts_authorization and not why_closed_for(self._site, e, pending.token)]
-        plugged = [e for e in open_ if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
-        return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
 
     def _stop_by_group(self, evse: EvseRecord, pending: Pending, verdict: Verdict, now: Moment) -> Iterator[Yielded]:
         owner = evse.session or (evse.kept if evse.holds_only_kept_cable else None)
@@ -412,7 +282,7 @@ class AuthorizationBlock:
         ]
         if evse.state not in fresh or not evse.board.vehicle_connected or evse.board.session_used:
             return
-        if moved := self._find_movable_authorization(evse):
+        if moved := self._selection.find_movable_authorization(evse):
             yield from self._move_authorization(moved, evse, movable=False)
 
     @handles_events(OutletChosen)
@@ -420,20 +290,8 @@ class AuthorizationBlock:
         """Move an authorization that waits at another EVSE to the chosen one. A cable may still
         move it again."""
         evse = self._site.evses[event.evse]
-        if evse.accepts_authorization and (moved := self._find_movable_authorization(evse)):
+        if evse.accepts_authorization and (moved := self._selection.find_movable_authorization(evse)):
             yield from self._move_authorization(moved, evse, movable=not evse.board.vehicle_connected)
-
-    def _find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
-        """Return the EVSE with a waiting authorization that may be used here as well."""
-        for other in self._site.evses.values():
-            moved = other.authorization
-            if other is evse or other.state is not SessionState.AUTHORIZED or moved is None or not moved.movable:
-                continue
-            group = moved.verdict.group if moved.verdict else None
-            elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
-            if not elsewhere and not why_closed_for(self._site, evse, moved.token, group, leaving=other):
-                return other
-        return None
 
     def _move_authorization(self, other: EvseRecord, evse: EvseRecord, movable: bool) -> Iterator[Yielded]:
         moved = other.authorization
@@ -446,7 +304,7 @@ class AuthorizationBlock:
 
     @answers_requests(RemoteStartRequest)
     def answer_remote_start(self, request: RemoteStartRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
-        evse = self._select_evse_for_remote_start(request)
+        evse = self._selection.select_for_remote_start(request)
         master = bool(request.group) and request.group == self._master_group
         nobody = (
             evse
@@ -480,16 +338,6 @@ class AuthorizationBlock:
             profile.purpose is not Purpose.TX or profile_problem(profile, self._site.settings) is not None
         )
 
-    def _select_evse_for_remote_start(self, request: RemoteStartRequest) -> EvseRecord | None:
-        """Select the EVSE: first one reserved for this token, then an open one, preferably with a
-        vehicle."""
-        wanted = [e for e in self._site.evses.values() if request.evse in (None, e.number)]
-        asked = [e for e in wanted if e.accepts_authorization and not self._has_pending_authorization(e)]
-        open_ = [e for e in asked if not why_closed_for(self._site, e, request.token, request.group or None)]
-        own = [e for e in open_ if self._is_reserved_for(e, request.token)]
-        by_group = [] if request.group else [e for e in asked if group_may_charge(self._site, e)]
-        return max(own or open_ or by_group, key=lambda e: e.board.vehicle_connected, default=None)
-
     def is_authorizing_at(self, evse: EvseId) -> bool:
         """True while a card is being authorized for this EVSE (for the screen)."""
         return any(p.evse == evse for p in self._pending.values())
@@ -500,7 +348,3 @@ def _stop_or_claim_cable(evse: EvseRecord, token: Token) -> StopWanted | CableCl
     if evse.session is None:
         return CableClaimed(evse.number)
     return StopWanted(evse.number, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, token)
-
-
-def _plug_time(evse: EvseRecord) -> float:
-    return evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

@@ -1,5 +1,6 @@
 """Take payments with a bank card at the station: when a terminal waits for a card, what a card is
-for, and the authorization that comes of it. ``blocks/payment_settlement.py`` handles the money.
+for, and the authorization that comes of it. ``blocks/payment_settlement.py`` handles the money,
+``payable_outlets.py`` knows where a card may pay, ``repeated_card.py`` what the same card again means.
 
 A card that pays for a running session stops it (the terminal reports the same card), but not just
 after the session has begun. Just after a card has stopped a session it begins no other: it may have
@@ -12,7 +13,6 @@ is."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from agent.domain.blocks.outlet_selection import OutletSelection
 from agent.domain.blocks.payment_settlement import authorized_evses, has_authorization
@@ -34,13 +34,15 @@ from agent.domain.events import (
     TokenAccepted,
     TokenAuthorized,
 )
-from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TriggerReason
 from agent.domain.orders import AuthorizeToken, WakeMe
+from agent.domain.payable_outlets import PayableOutlets
 from agent.domain.payment import Payment, PaymentPlaced, PaymentWithdrawn, PayState, payment_reference
 from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_table import PaymentJournal
+from agent.domain.repeated_card import RepeatedCards
 from agent.domain.terminal_messages import (
     BankCardRead,
     CancelPayment,
@@ -55,28 +57,20 @@ from agent.domain.terminal_messages import (
 from agent.domain.timers import PAYMENT_TIMERS, Timer, TimerKind
 from agent.model.types import STATION, AuthorizationStatus, EvseId, Judge, Moment, Stamp, Token, TokenType, Verdict
 
-if TYPE_CHECKING:
-    from agent.domain.tariff import Tariff
-
 AGAIN_S = 1.0
 """Between the end of an offer and the next one, if we did not end it (real seconds)."""
-BEGUN_S, UNENERGISED_S = 10.0, 30.0
-"""So long the card that has begun a session does not end it; the second value while no energy has
-flowed. The first also: so long the card that has ended a session begins no other (real seconds)."""
 _OFFERED = (PayState.NEW, PayState.CARD_READ, PayState.AUTH_PENDING)
 _ACCEPTED = Verdict(AuthorizationStatus.ACCEPTED)
-_RUNNING = (SessionState.ACTIVE, SessionState.RECOVERING)
 
 
 class CardPayments:
     def __init__(self, site: StationState, journal: PaymentJournal, choice: OutletSelection) -> None:
         self._site, self._journal, self._outlet_selection = site, journal, choice
+        self._outlets = PayableOutlets(site, journal)
+        self._repeated_cards = RepeatedCards(site, journal, self._outlets)
         self._next_offer_s: dict[EvseId, float] = {}
         self._being_authorized: set[str] = set()
         self._withdrawn_by_us: set[str] = set()
-        self._last_ending_cards: dict[EvseId, tuple[str, float]] = {}
-        """By terminal: the mark of the card that has ended a session there, and until when it
-        begins none."""
 
     # --- the offer ---------------------------------------------------------------------------------------------------
 
@@ -121,46 +115,9 @@ class CardPayments:
             return False
         if not self._journal.terms.amount_cents:
             return False
-        return bool(self._sessions_paid_here(terminal)) or (
-            self._may_begin() and bool(self._ranked_open_evses(terminal, now))
+        return bool(self._outlets.sessions_paid_here(terminal)) or (
+            self._outlets.may_begin() and bool(self._outlets.ranked_open_evses(terminal, now))
         )
-
-    def _may_begin(self) -> bool:
-        """True if a session may begin: it can go on, and the backend is reached or not needed.
-        Checked again at each answer of a driver, since the station may have been stopped by
-        then."""
-        if self._site.stopping or not self._site.store_ok:
-            return False
-        return self._site.backend_online or self._site.settings.bool_value("offline_payments")
-
-    def _known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
-        """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
-        clock is."""
-        tariff = evse.config.offer.tariff_for_new_driver(self._site.settings) if evse.config.offer is not None else None
-        return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
-
-    def _open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
-        """Return the EVSEs of this terminal where a driver without a reservation may begin, at a
-        known price."""
-        served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
-        priced = [e for e in served if self._known_tariff(e, now) is not None]
-        open_ = [
-            e
-            for e in priced
-            if e.payer_until_s is None
-            and e.board.known
-            and e.accepts_authorization
-            and self._site.service_state(e) is ServiceState.IN_SERVICE
-        ]
-        if self._site.settings.text_value("payment_start") == "plug":
-            return [e for e in open_ if e.board.vehicle_connected]
-        return open_
-
-    def _sessions_paid_here(self, terminal: EvseId) -> list[tuple[EvseRecord, Payment]]:
-        """Return the sessions that a card at this terminal began."""
-        active = self._journal.payments_at_terminal(terminal, PayState.ACTIVE)
-        sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
-        return [(sessions[p.session], p) for p in active if p.session in sessions]
 
     @handles_events(PaymentDeclined, PaymentCancelled, TerminalLost)
     def pause_next_offer(self, event: TerminalEvent, now: Moment) -> Iterator[Yielded]:
@@ -170,7 +127,7 @@ class CardPayments:
         yield WakeMe(Timer(TimerKind.CARD_OFFER, event.terminal), until_s)
         yield from self._refresh_screens(event.terminal)
         if isinstance(event, PaymentDeclined):
-            for evse in self._ranked_open_evses(event.terminal, now)[:1]:
+            for evse in self._outlets.ranked_open_evses(event.terminal, now)[:1]:
                 yield CardRefused(evse.number, "declined")
 
     def _refresh_screens(self, terminal: EvseId) -> Iterator[Yielded]:
@@ -194,22 +151,23 @@ class CardPayments:
             yield CancelPayment(event.terminal, event.payment)
             return
         yield from self._journal.apply_payment_event(p, event, now)
-        own = self._payment_of_same_card(p)
-        if own is None and self._has_just_ended_session(p, now):
+        own = self._repeated_cards.payment_of_same_card(p)
+        if own is None and self._repeated_cards.has_just_ended_session(p, now):
             yield from self._withdraw_payment(p, "the card that has just ended a session", now)
             yield from self._refresh_screens(p.terminal)
             return
         if own is not None:
             yield from self._withdraw_payment(p, "the card of another payment", now)
-            yield from self._act_on_repeated_card(own, now)
+            yield from self._repeated_cards.act_on_repeated_card(own, now)
             return
-        evses = self._ranked_open_evses(p.terminal, now) if self._may_begin() and not p.withdrawn else []
+        may_begin = self._outlets.may_begin() and not p.withdrawn
+        evses = self._outlets.ranked_open_evses(p.terminal, now) if may_begin else []
         if not evses:
             yield from self._withdraw_payment(p, "no outlet", now)
             yield CardRefused(self._journal.terms.terminals[p.terminal][0], "unavailable")
             return
         served = [self._site.evses[n] for n in self._journal.terms.terminals[p.terminal]]
-        p.prices = {e.number: tariff for e in served if (tariff := self._known_tariff(e, now)) is not None}
+        p.prices = {e.number: tariff for e in served if (tariff := self._outlets.known_tariff(e, now)) is not None}
         named = self._outlet_selection.find_chosen_outlet(evses, now)
         why, among = ("", evses) if named else self._question_for_driver(p, evses)
         if not why:
@@ -229,7 +187,7 @@ class CardPayments:
             if len(alike) == 1:
                 return "", alike
             return "choose_outlet" if self._outlet_selection.has_buttons(alike) else "choose_cable", alike
-        if self._sessions_paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
+        if self._outlets.sessions_paid_here(p.terminal):  # perhaps a second card of a driver who is charging, to stop
             return "new_charge", evses
         dearer = any(p.prices[e.number] != p.prices[best.number] for e in evses)
         return "choose_plug" if dearer else "", evses
@@ -250,7 +208,7 @@ class CardPayments:
         p = self._journal.payments.get(event.payment)
         if p is None or p.state is not PayState.CARD_READ or p.withdrawn:
             return
-        evses = self._ranked_open_evses(p.terminal, now) if self._may_begin() else []
+        evses = self._outlets.ranked_open_evses(p.terminal, now) if self._outlets.may_begin() else []
         evse = next((e for e in evses if e.number == event.evse), None)
         if event.evse == STATION:
             yield from self._withdraw_payment(p, "no outlet was chosen", now)
@@ -258,55 +216,11 @@ class CardPayments:
         elif evse is None:
             yield from self._withdraw_payment(p, "no outlet", now)
             yield CardRefused(event.evse, "unavailable")
-        elif self._known_tariff(evse, now) != p.prices.get(evse.number):
+        elif self._outlets.known_tariff(evse, now) != p.prices.get(evse.number):
             yield from self._withdraw_payment(p, "the price has changed", now)
             yield CardRefused(evse.number, "other_price")
         else:
             yield from self._place_payment(p, evse, evses, now, named=True)
-
-    def _payment_of_same_card(self, p: Payment) -> Payment | None:
-        """Return a payment of the same card that charges or waits for its vehicle. A card without a
-        mark has none."""
-        held = self._journal.payments_at_terminal(p.terminal, PayState.ACTIVE, PayState.AUTHORIZED)
-        return next((o for o in held if p.card.mark and o.card.mark == p.card.mark and self._is_payment_alive(o)), None)
-
-    def _is_payment_alive(self, p: Payment) -> bool:
-        return p.state is PayState.AUTHORIZED or any(q is p for _, q in self._sessions_paid_here(p.terminal))
-
-    def _act_on_repeated_card(self, p: Payment, now: Moment) -> Iterator[Yielded]:
-        """Act on the same card again: end its session, or show that it was understood."""
-        if p.state is not PayState.ACTIVE:
-            yield SituationChanged(p.evse)
-        elif self._has_session_just_begun(self._site.evses[p.evse], now):
-            yield NoticeShown((p.evse,), "just_begun")
-        else:
-            self._last_ending_cards[p.terminal] = (p.card.mark, now.t_s + BEGUN_S * self._site.config.io_s)
-            yield StopWanted(p.evse, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED, p.token)
-
-    def _has_just_ended_session(self, p: Payment, now: Moment) -> bool:
-        """True if this card is ending its session, or ended it a moment ago: it may have been held
-        too long."""
-        mark, until_s = self._last_ending_cards.get(p.terminal, ("", 0.0))
-        if not p.card.mark or p.card.mark != mark:
-            return False
-        ending = {e.session.id for e in self._site.evses.values() if e.session and e.state is SessionState.ENDING}
-        active = self._journal.payments_at_terminal(p.terminal, PayState.ACTIVE)
-        return now.t_s < until_s or any(o.card.mark == mark and o.session in ending for o in active)
-
-    def _has_session_just_begun(self, evse: EvseRecord, now: Moment) -> bool:
-        session = evse.session
-        if session is None or session.started.boot != now.stamp.boot:
-            return False
-        flowed = evse.progress.energy_delivered or session.last_wh > session.start_wh
-        return now.t_s - session.started.t_s < (BEGUN_S if flowed else UNENERGISED_S) * self._site.config.io_s
-
-    def _ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
-        """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
-        open_ = self._open_evses(terminal, now)
-        plugged = sorted((e for e in open_ if e.board.vehicle_connected), key=_plug_order, reverse=True)
-        waiting = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
-        taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
-        return [e for e in (*plugged, *(e for e in open_ if not e.board.vehicle_connected)) if e.number not in taken]
 
     # --- the authorization -------------------------------------------------------------------------------------------
 
@@ -371,11 +285,11 @@ class CardPayments:
     def _authorize_charging(self, p: Payment, now: Moment, judge: Judge = Judge.BANK) -> Iterator[Yielded]:
         """Authorize charging at the chosen outlet, or at the one that has taken its place while the
         bank answered."""
-        here = [e for e in self._open_evses(p.terminal, now) if e.number == p.evse]
-        others = self._ranked_open_evses(p.terminal, now) if p.movable else []
+        here = [e for e in self._outlets.open_evses(p.terminal, now) if e.number == p.evse]
+        others = self._outlets.ranked_open_evses(p.terminal, now) if p.movable else []
         plugged = [e for e in here if e.board.vehicle_connected] + [e for e in others if _plugged_since(e, p.at)]
         found = next(iter((*plugged, *here, *(e for e in others if not e.board.vehicle_connected))), None)
-        if found is None or not self._costs_the_same(p, found, now):
+        if found is None or not self._outlets.costs_the_same(p, found, now):
             yield from self._refuse_payment(p, "unavailable" if found is None else "other_price", now)
             return
         p.evse = found.number
@@ -385,10 +299,6 @@ class CardPayments:
         yield TokenAccepted(
             found.number, p.token, _ACCEPTED, "", movable, not self._site.backend_online, None, wait_s, judge, p.tariff
         )  # fmt: skip
-
-    def _costs_the_same(self, p: Payment, evse: EvseRecord, now: Moment) -> bool:
-        """True if this EVSE has the price that was agreed at the outlet of the card."""
-        return p.prices.get(evse.number, self._known_tariff(evse, now)) == p.tariff
 
     def _refuse_payment(self, p: Payment, why: str, now: Moment) -> Iterator[Yielded]:
         yield from self._journal.apply_payment_event(p, PaymentWithdrawn(p.id, why), now)
@@ -411,7 +321,7 @@ class CardPayments:
         if used:
             return
         p.evse = event.evse
-        if not self._costs_the_same(p, self._site.evses[event.evse], now):
+        if not self._outlets.costs_the_same(p, self._site.evses[event.evse], now):
             yield StopWanted(event.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
             yield CardRefused(event.evse, "other_price")
         elif not has_authorization(self._site, p):
@@ -454,8 +364,3 @@ def _is_other_card(p: Payment, event: PaymentApproved) -> bool:
 
 def _plugged_since(evse: EvseRecord, at: Stamp) -> bool:
     return evse.board.vehicle_connected and evse.board.plugged_at is not None and evse.board.plugged_at >= at
-
-
-def _plug_order(evse: EvseRecord) -> tuple[bool, float]:
-    """Sort key: a vehicle that has charged already comes after one that has not."""
-    return evse.state is SessionState.OCCUPIED, evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

@@ -1,13 +1,11 @@
-"""Derive one screen and one lamp per EVSE from its situation: what the driver in the rain sees."""
+"""Show one screen and one lamp per EVSE, and keep what a screen is made of: notices, the results of
+sessions, the language. ``screen_selection.py`` selects the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from math import ceil
+from collections.abc import Iterator
 
-from agent.domain.blocks.web_payment import payer_hold_s
-from agent.domain.cost_screen import Values, cost_values, tariff_line, unknown_cost_values
-from agent.domain.csms_cost import text_in_language
+from agent.domain.cost_screen import Values
 from agent.domain.events import (
     AuthorizationDropped,
     ButtonPressed,
@@ -26,24 +24,19 @@ from agent.domain.events import (
     TimeCame,
     TokenAccepted,
 )
-from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
-from agent.domain.faults import JAMS, blocks_charging, most_severe_first
+from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.local_time import offset_min
-from agent.domain.messages import ChargingState
 from agent.domain.orders import LogNote, Persist, SetLamp, Show, WakeMe
+from agent.domain.screen_selection import Notice, Result, ScreenSelection, select_lamp
 from agent.domain.session_records import Session
 from agent.domain.tariff_screen import (
-    adhoc_tariff_values,
-    agreed_tariff_values,
     bill_of_session,
-    bill_values,
-    session_cost_values,
 )
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.web_payment import address_problem
-from agent.model.fastclass import frozen, replace
-from agent.model.types import STATION, EvseId, Fault, Lamp, MessageContent, Moment, Screen, ScreenName, TokenType
+from agent.model.fastclass import replace
+from agent.model.types import STATION, EvseId, Moment, Screen, ScreenName
 
 NOTICE_S = 4.0
 """How long a refusal stays on the screen (real seconds)."""
@@ -62,8 +55,6 @@ _ENDED_BY = {
 }
 
 
-QUESTIONS = ("choose_outlet", "choose_cable", "choose_plug", "new_charge")
-"""Notices that ask the driver which outlet is meant, or whether one is meant, and how to answer."""
 _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 """Settings that change the screen."""
 
@@ -79,35 +70,13 @@ _CAUSED_BY_A_PERSON = (
 _CHARGES = (ScreenName.CHARGING, ScreenName.PAUSED)
 
 
-@frozen
-class Result:
-    """How a session ended, for the screen."""
-
-    detail: str
-    energy_wh: int
-    since_s: int | None
-    until_s: float
-    """When the screen drops the result once the cable is gone."""
-    session: str = ""
-    late: bool = False
-    """The agent was away since, and the driver must still see the cost."""
-
-
 class Display:
-    def __init__(
-        self,
-        site: StationState,
-        checking: Callable[[EvseId], bool],
-        message_for: Callable[[EvseRecord], tuple[MessageContent, ...]],
-        code: Callable[[EvseRecord, Moment], Values],
-    ) -> None:
-        self._site = site
-        self._is_checking, self._message_for, self._code_values = checking, message_for, code
+    def __init__(self, site: StationState, selection: ScreenSelection) -> None:
+        self._site, self._selection = site, selection
         self._shown_screens: dict[EvseId, Screen] = {}
         self._act_counts: dict[EvseId, int] = {}
-        self._language_button = False
         self._shown_lamps: dict[EvseId, SetLamp] = {}
-        self._notices: dict[EvseId, tuple[str, float, tuple[MessageContent, ...]]] = {}
+        self._notices: dict[EvseId, Notice] = {}
         self._results: dict[EvseId, Result] = {}
         self._open_sessions: dict[EvseId, Session] = {}
         self._refused_addresses: set[tuple[EvseId, str]] = set()
@@ -156,7 +125,7 @@ class Display:
         numbers = list(self._site.evses) if event.evse == STATION else [event.evse]
         until = now.t_s + NOTICE_S * self._site.config.io_s
         for number in numbers:
-            self._notices[number] = (event.why, until, event.message)
+            self._notices[number] = Notice(event.why, until, event.message)
             yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, number), until)
             yield from self._show_evse(self._site.evses[number], now)
 
@@ -164,14 +133,14 @@ class Display:
     def show_driver_notice(self, event: NoticeShown, now: Moment) -> Iterator[Yielded]:
         until_s = now.t_s + NOTICE_S * self._site.config.io_s if event.until_s is None else event.until_s
         for number in event.evses:
-            self._notices[number] = (event.why, until_s, ())
+            self._notices[number] = Notice(event.why, until_s)
             yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, number), until_s or None)
             yield from self._show_evse(self._site.evses[number], now)
 
     @handles_events(AuthorizationDropped)
     def show_lost_authorization(self, event: AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
         if event.why == "unavailable":
-            self._notices[event.evse] = ("unavailable", now.t_s + NOTICE_S * self._site.config.io_s, ())
+            self._notices[event.evse] = Notice("unavailable", now.t_s + NOTICE_S * self._site.config.io_s)
             yield WakeMe(Timer(TimerKind.DRIVER_NOTICE, event.evse), now.t_s + NOTICE_S * self._site.config.io_s)
 
     @handles_events(TokenAccepted)
@@ -184,7 +153,7 @@ class Display:
     def end_notice_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         number = event.timer.evse
         notice = self._notices.get(number)
-        if notice and now.t_s >= notice[1]:  # another notice may have taken its place just now
+        if notice and now.t_s >= notice.until_s:  # another notice may have taken its place just now
             del self._notices[number]
         yield from self._show_evse(self._site.evses[number], now)
 
@@ -242,8 +211,8 @@ class Display:
 
     @handles_events(ButtonsKnown)
     def note_language_button(self, event: ButtonsKnown, now: Moment) -> Iterator[Yielded]:
-        if "language" in event.names and not self._language_button:
-            self._language_button = True
+        if "language" in event.names and not self._selection.offers_languages:
+            self._selection.offers_languages = True
             yield from self._show_all_evses(now)
 
     @handles_events(ButtonPressed)
@@ -269,7 +238,7 @@ class Display:
             yield from self._show_evse(evse, now)
 
     def _show_evse(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        name, detail, values = self._select_screen(evse, now)
+        name, detail, values = self.select_screen(evse, now)
         if problem := self._qr_address_problem(str(values.get("qr_url") or "")):
             values = {**values, "qr_url": "", "no_code": "unavailable"}
             if (evse.number, problem) not in self._refused_addresses:
@@ -284,11 +253,15 @@ class Display:
             yield Show(evse.number, screen)
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
             yield WakeMe(Timer(TimerKind.COUNTDOWN, evse.number), now.t_s + self._site.config.io_s)
-        evse.lamp = self._select_lamp(evse, name)
+        evse.lamp = select_lamp(evse, name)
         lamp = SetLamp(evse.number, evse.lamp, self._site.settings.int_value("light_intensity"))
         if lamp != self._shown_lamps.get(evse.number):
             self._shown_lamps[evse.number] = lamp
             yield lamp
+
+    def select_screen(self, evse: EvseRecord, now: Moment) -> tuple[ScreenName, str, Values]:
+        notice, result = self._notices.get(evse.number), self._results.get(evse.number)
+        return self._selection.select_screen(evse, notice, result, now)
 
     def _qr_address_problem(self, url: str) -> str:
         """Return why drivers must not be led to this address, "" if they may. Every code on the
@@ -310,141 +283,6 @@ class Display:
             "online": site.backend_online,
             "time_utc_s": None if now.utc_s is None else now.utc_s // MINUTE_S * MINUTE_S,
         }
-
-    def _select_screen(self, evse: EvseRecord, now: Moment) -> tuple[ScreenName, str, Values]:
-        """Select the screen: what a driver at this EVSE needs to know now. The first match wins."""
-        service = self._site.service_state(evse)
-        notice = self._notices.get(evse.number)
-        if self._site.dark:
-            return ScreenName.OUT_OF_SERVICE, str(Fault.POWER_LOSS), {}
-        if notice and now.t_s < notice[1] and not self._is_checking(evse.number):
-            if notice[0] in QUESTIONS:
-                return ScreenName.CHOOSE_OUTLET, notice[0], {"remaining_s": ceil(notice[1] - now.t_s)}
-            words = text_in_language(notice[2], self._site.language)
-            return ScreenName.REFUSED, notice[0], {"words": words} if words else {}
-        if service is ServiceState.FAULTED and evse.session is None:
-            return ScreenName.OUT_OF_SERVICE, self._heaviest_fault(evse), {}
-        if evse.session is None and evse.board.cable_plugged and Fault.UNLOCK_FAILURE in evse.faults:
-            return ScreenName.OUT_OF_SERVICE, str(Fault.UNLOCK_FAILURE), {}
-        if evse.session is not None and evse.state in (
-            SessionState.ACTIVE,
-            SessionState.ENDING,
-            SessionState.RECOVERING,
-        ):
-            return self._session_screen(evse, evse.session, now)
-        if evse.state is SessionState.BEGINNING:
-            return ScreenName.PREPARING, "", agreed_tariff_values(self._site, evse, self._message_for(evse), now)
-        if evse.state is SessionState.AUTHORIZED:
-            left_s = evse.authorization.until_s - now.t_s if evse.authorization else 0.0
-            price = agreed_tariff_values(self._site, evse, self._message_for(evse), now)
-            return ScreenName.PLUG_IN, "", {"remaining_s": max(0, ceil(left_s)), **price}
-        if self._is_checking(evse.number):
-            return ScreenName.CHECKING, "", {}
-        if (payer_s := payer_hold_s(evse, now)) is not None:
-            return ScreenName.CHECKING, "paying", {"remaining_s": payer_s}
-        result = self._results.get(evse.number)
-        if result and self._shows_result(evse, result, now):
-            figures: Values = {"energy_wh": result.energy_wh, "since_s": result.since_s}
-            return ScreenName.FINISHED, result.detail, {**figures, **self._bill_values(evse, result, now)}
-        return self._idle_screen(evse, service, now)
-
-    def _shows_result(self, evse: EvseRecord, result: Result, now: Moment) -> bool:
-        if evse.state is SessionState.ENDED:
-            return True
-        return now.t_s < result.until_s and (
-            evse.state is SessionState.FREE or (result.late and evse.state is SessionState.OCCUPIED)
-        )
-
-    def _bill_values(self, evse: EvseRecord, result: Result, now: Moment) -> Values:
-        account = evse.pricing.account
-        if (bill := bill_of_session(evse, result.session)) is not None:
-            return bill_values(self._site, bill, now)
-        if account is None or account.session != result.session or not self._site.settings.bool_value("cost_display"):
-            return {}
-        if account.cost is None:
-            return unknown_cost_values(self._site)
-        return cost_values(self._site, account.cost, account.start_wh + result.energy_wh, now)
-
-    def _idle_screen(self, evse: EvseRecord, service: ServiceState, now: Moment) -> tuple[ScreenName, str, Values]:
-        site = self._site
-        if not evse.board.known:
-            return ScreenName.STARTING, "", {}
-        if service is ServiceState.UNAVAILABLE:
-            return ScreenName.OUT_OF_SERVICE, "unavailable", {}
-        if service is ServiceState.RESERVED:
-            return ScreenName.RESERVED, "", {}
-        if evse.board.session_used:
-            return ScreenName.FINISHED, "spent", {}
-        if not site.backend_online and not self._may_start_offline():
-            return ScreenName.OFFLINE, "", {}
-        values: Values = {
-            "price_line": tariff_line(site),
-            **adhoc_tariff_values(site, evse, now),
-            **self._code_values(evse, now),
-            "free": site.config.free_vending,
-            "plugged": evse.board.vehicle_connected,
-        }
-        if self._language_button and len(site.config.languages) > 1:
-            values = {**values, "languages": " ".join(site.config.languages).upper()}
-        return ScreenName.IDLE, "", values
-
-    def _may_start_offline(self) -> bool:
-        settings = self._site.settings
-        return (
-            self._site.config.free_vending
-            or settings.bool_value("local_authorize_offline")
-            or settings.bool_value("offline_tx_for_unknown_id")
-        )
-
-    def _session_screen(self, evse: EvseRecord, session: Session, now: Moment) -> tuple[ScreenName, str, Values]:
-        reading = evse.metering.reading
-        same_boot = session.started.boot == now.stamp.boot
-        register_wh = max(session.last_wh, reading.energy_wh if reading else 0)
-        values: Values = {
-            "energy_wh": register_wh - session.start_wh,
-            "power_w": round(reading.power_w) if reading and reading.power_w is not None else None,
-            "since_s": int(now.t_s - session.started.t_s) if same_boot else None,
-            "limit_a": None if evse.config.dc else evse.board.offered_a or evse.charging_limit.current_a,
-            "soc_percent": reading.soc_percent if reading else None,
-            "stop_hint": self._stop_hint(session),
-            **session_cost_values(self._site, evse, register_wh, now),
-        }
-        if evse.state is SessionState.ENDING or evse.progress.charging is ChargingState.EV_CONNECTED:
-            return ScreenName.PREPARING, "", values
-        if evse.progress.charging is ChargingState.CHARGING:
-            return ScreenName.CHARGING, "", values
-        return ScreenName.PAUSED, self._pause_detail(evse, session), values
-
-    def _stop_hint(self, session: Session) -> str:
-        """Return how the driver can stop. Without a card: by unplugging, if that ends the
-        session."""
-        if session.web or session.token.type is TokenType.NO_AUTHORIZATION:
-            return "unplug" if self._site.settings.bool_value("stop_on_ev_disconnect") else ""
-        return "card"
-
-    def _pause_detail(self, evse: EvseRecord, session: Session) -> str:
-        """Return what pauses the session. ``refused``: the board gives no release although this
-        vehicle should have it."""
-        if evse.progress.charging is ChargingState.SUSPENDED_EV:
-            return "car"
-        may_have_energy = not (session.held or self._site.stopping)
-        should = evse.state is SessionState.ACTIVE and evse.board.vehicle_connected and may_have_energy
-        return "refused" if should and not evse.release_order.requested else "station"
-
-    def _heaviest_fault(self, evse: EvseRecord) -> str:
-        heavy = [f for f in most_severe_first(frozenset(evse.faults)) if blocks_charging(f)]
-        if heavy and heavy[0] in JAMS & evse.latched:  # plugging in again does not help
-            return str(Fault.MREC25)
-        return str(heavy[0]) if heavy else "StoreFailed"
-
-    def _select_lamp(self, evse: EvseRecord, name: ScreenName) -> Lamp:
-        if name in (ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE, ScreenName.STARTING):
-            return Lamp.RED
-        if name is ScreenName.CHARGING:
-            return Lamp.BLUE
-        if name in (ScreenName.IDLE, ScreenName.FINISHED) and not evse.session:
-            return Lamp.GREEN
-        return Lamp.YELLOW
 
 
 def _shows_an_act(before: Screen | None, name: ScreenName, detail: str, values: Values) -> bool:

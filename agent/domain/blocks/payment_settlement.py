@@ -1,11 +1,12 @@
-"""Settle card payments: the answers of the terminals, the cost of the session so far, its ceiling,
-the bill at its end, and after a restart everything that was unfinished (decision 21)."""
+"""Settle card payments: the answers of the terminals, the cost of the session so far, the bill at its
+end, and after a restart everything that was unfinished (decision 21)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent.domain.blocks.payment_ceiling import PaymentCeiling, payment_age_s
 from agent.domain.blocks.web_payment_estimate import clock_s, counts_as_charging, passed_s
 from agent.domain.driver_cost import DriverBill
 from agent.domain.events import (
@@ -38,7 +39,6 @@ from agent.domain.payment_journal import UNUSED_S, payment_timer
 from agent.domain.payment_table import PaymentJournal
 from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
 from agent.domain.serialization import UnreadableRecord
-from agent.domain.session.active import withhold_energy
 from agent.domain.session.resume import RECOVER_S
 from agent.domain.session_records import Session
 from agent.domain.tariff_screen import cap_bill_parts
@@ -57,18 +57,15 @@ from agent.model.types import STATION, Fault, Moment, Reading, Stamp
 KEEP_S = 60.0
 """How often the usage of a session is stored (domain seconds). After a restart the register itself
 is read."""
-FIRST_S = 10.0
-"""How long a meter may take for its first reading after a restart (real seconds)."""
 TRIES, RETRY_S = 3, 5.0
 """Readings of the register of a lost session."""
 FINISHED_MAX = 500
 _UNPAID = (StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION)
-_LIMIT = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
 
 
 class PaymentSettlement:
-    def __init__(self, site: StationState, journal: PaymentJournal) -> None:
-        self._site, self._journal = site, journal
+    def __init__(self, site: StationState, journal: PaymentJournal, ceiling: PaymentCeiling) -> None:
+        self._site, self._journal, self._ceiling = site, journal, ceiling
         self._last_stored_s: dict[str, float] = {}
         self._lost_sessions: dict[str, int] = {}
         """Payments whose session is gone -> how often its register was asked for."""
@@ -119,7 +116,8 @@ class PaymentSettlement:
             resumed = event.trigger is TriggerReason.TX_RESUMED
             if resumed and p.usage is not None:
                 p.usage = p.usage.advance_over_absence(now.stamp, KEEP_S)
-            yield from self._check_payment_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
+            self._update_bill(evse, p)
+            yield from self._ceiling.check_ceiling(evse, p, now, KEEP_S if resumed else 0.0)
         else:
             yield StopWanted(evse.number, *_UNPAID, note="fault")
 
@@ -128,52 +126,21 @@ class PaymentSettlement:
         evse = self._site.evses[event.evse]
         if event.purpose.kind is ReadingKind.PAYMENT:
             yield from self._charge_by_register(event.purpose.detail, event.reading, now)
-        p = self._active_payment(evse)
+        p = self._ceiling.active_payment(evse)
         if p is None or p.usage is None or evse.state is not SessionState.ACTIVE:
             return
         p.usage = p.usage.advance_to(clock_s(now), event.reading.energy_wh, counts_as_charging(evse), now.stamp)
         if now.t_s - self._last_stored_s.get(p.id, 0.0) >= KEEP_S:
             self._last_stored_s[p.id] = now.t_s
             yield self._journal.persist_payment(p)
-        yield from self._check_payment_ceiling(evse, p, now)
+        self._update_bill(evse, p)
+        yield from self._ceiling.check_ceiling(evse, p, now)
 
-    def _active_payment(self, evse: EvseRecord) -> Payment | None:
-        return self._journal.payment_of_session(evse.session.id) if evse.session is not None else None
-
-    def _check_payment_ceiling(
-        self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0
-    ) -> Iterator[Yielded]:
-        """Update the bill and check the ceiling. It is not passed even if no reading comes any
-        more. ``unseen_s``: for so long energy may have flowed that only the meter knows."""
+    def _update_bill(self, evse: EvseRecord, p: Payment) -> None:
         assert p.tariff is not None
         assert p.usage is not None
         cents = min(p.tariff.total_cents(p.usage), p.held_cents)
         evse.pricing.bill = DriverBill(p.session, cents, p.held_cents, p.tariff.currency, tariff=p.tariff)
-        if evse.state is not SessionState.ACTIVE:
-            return
-        if _age_s(p, now) >= self._journal.terms.hold_s:
-            yield StopWanted(evse.number, StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.TIME_LIMIT)
-            return
-        left_s = p.tariff.headroom_s(p.usage, p.held_cents, self._most_w(evse))
-        left_s -= self._journal.terms.reserve_s * self._journal.io_s
-        if unseen_s:
-            left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
-        if left_s <= 0:
-            yield from self._stop_at_ceiling(evse, now)
-        else:
-            yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), now.t_s + left_s if left_s < DAY_S else None)
-
-    def _most_w(self, evse: EvseRecord) -> float:
-        """Return the power that the vehicle could draw from now on."""
-        return evse.maximum_a * evse.watts_per_a
-
-    def _stop_at_ceiling(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
-        """Stop the energy: the authorized amount is reached."""
-        yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), None)
-        if self._site.settings.text_value("payment_at_ceiling") == "suspend":
-            yield from withhold_energy(self._site, evse, now)
-        elif evse.state is SessionState.ACTIVE:
-            yield StopWanted(evse.number, *_LIMIT)
 
     @handles_events(SessionClosed)
     def charge_closed_session(self, event: SessionClosed, now: Moment) -> Iterator[Yielded]:
@@ -212,7 +179,7 @@ class PaymentSettlement:
         if _is_charge_owed(p):
             yield WakeMe(
                 payment_timer(TimerKind.PAYMENT_ALARM, p),
-                now.t_s + max(0.0, self._journal.terms.alarm_s - _age_s(p, now)),
+                now.t_s + max(0.0, self._journal.terms.alarm_s - payment_age_s(p, now)),
             )
 
     def _receipt_address(self, p: Payment) -> str:
@@ -221,12 +188,6 @@ class PaymentSettlement:
         return receipt_address(url, p.token.value, p.id, p.session) if p.cents else ""
 
     # --- timers ------------------------------------------------------------------------------------------------------
-
-    @handles_timer(TimerKind.PAYMENT_CEILING)
-    def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        evse = self._site.evses[event.timer.evse]
-        if self._active_payment(evse) is not None:
-            yield from self._stop_at_ceiling(evse, now)
 
     @handles_timer(TimerKind.PAYMENT_PRUNING)
     def prune_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
@@ -239,7 +200,7 @@ class PaymentSettlement:
             yield from self._ask_register(self._journal.payments[key], now)
         elif kind is TimerKind.PAYMENT_HOLD_SEARCH and key in self._journal.done:
             p = self._journal.done[key]
-            if _age_s(p, now) < self._journal.terms.released_s:
+            if payment_age_s(p, now) < self._journal.terms.released_s:
                 yield from self._journal.seek_hold_again(p, now)
                 yield from self._update_payment_fault(now)
         elif kind is TimerKind.PAYMENT_UNUSED and has_authorization(self._site, self._journal.payments.get(key)):
@@ -351,7 +312,7 @@ class PaymentSettlement:
         unfinished, terms = self._journal.payments.values(), self._journal.terms
         doubtful = any(_is_uncertain(p) and not p.reviewed for p in self._journal.done.values())
         doubtful |= bool(self._unreadable_records) or any(p.terminal not in terms.terminals for p in unfinished)
-        doubtful |= any(_is_charge_owed(p) and _age_s(p, now) >= terms.alarm_s for p in unfinished)
+        doubtful |= any(_is_charge_owed(p) and payment_age_s(p, now) >= terms.alarm_s for p in unfinished)
         raised = self._fault_raised
         doubtful |= raised and any(p.guessed for p in unfinished)  # until it is found again
         self._fault_raised = doubtful
@@ -377,7 +338,7 @@ class PaymentSettlement:
         done = [p for p in self._journal.done.values() if p.reviewed or not _is_uncertain(p)]
         done.sort(key=lambda p: p.at)
         for n, p in enumerate(done):
-            old = _age_s(p, now) > self._journal.terms.keep_s
+            old = payment_age_s(p, now) > self._journal.terms.keep_s
             if old or n < len(done) - FINISHED_MAX:
                 yield from self._journal.forget_payment(p)
         yield WakeMe(Timer(TimerKind.PAYMENT_PRUNING), now.t_s + DAY_S)
@@ -411,10 +372,3 @@ def _lost_registers(remembered: Mapping[str, Any]) -> dict[str, int] | None:
     found = [record.get("registers") for record in remembered.values()]
     known = [one for one in found if isinstance(one, Mapping)]
     return {str(k): wh for one in known for k, wh in one.items() if isinstance(wh, int)} if found else None
-
-
-def _age_s(p: Payment, now: Moment) -> float:
-    """Return the age of a payment. Across a boot only the clock knows it."""
-    if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
-        return now.utc_s - p.utc_s
-    return passed_s(p.at, now)

@@ -9,7 +9,6 @@ start that follows is not."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
 
 from agent.domain.cost_screen import Values
 from agent.domain.events import (
@@ -215,9 +214,3 @@ class WebPayments:
             again_s = min(evse.payer_until_s, now.t_s + self._site.config.io_s)
             yield WakeMe(Timer(TimerKind.WEB_PAYMENT_HOLD, evse.number), again_s)
             yield SituationChanged(evse.number)
-
-
-def payer_hold_s(evse: EvseRecord, now: Moment) -> int | None:
-    """Return how long the EVSE is still held for a driver who pays; None: it is not."""
-    left_s = None if evse.payer_until_s is None else evse.payer_until_s - now.t_s
-    return None if left_s is None or left_s <= 0 else ceil(left_s)

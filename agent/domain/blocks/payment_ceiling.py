@@ -1,0 +1,75 @@
+"""Hold a session that is paid with a card below its ceiling: it ends, or pauses, before it costs
+more than is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.domain.blocks.web_payment_estimate import passed_s
+from agent.domain.events import StopWanted, TimeCame
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.functional_block import Yielded, handles_timer
+from agent.domain.messages import StopReason, TriggerReason
+from agent.domain.orders import WakeMe
+from agent.domain.payment import DAY_S, Payment
+from agent.domain.payment_table import PaymentJournal
+from agent.domain.session.active import withhold_energy
+from agent.domain.timers import Timer, TimerKind
+from agent.model.types import Moment
+
+FIRST_S = 10.0
+"""How long a meter may take for its first reading after a restart (real seconds)."""
+_AMOUNT_REACHED = (StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.ENERGY_LIMIT)
+
+
+class PaymentCeiling:
+    def __init__(self, site: StationState, journal: PaymentJournal) -> None:
+        self._site, self._journal = site, journal
+
+    def check_ceiling(self, evse: EvseRecord, p: Payment, now: Moment, unseen_s: float = 0.0) -> Iterator[Yielded]:
+        """Check the ceiling. It is not passed even if no reading comes any more. ``unseen_s``: for so
+        long energy may have flowed that only the meter knows."""
+        assert p.tariff is not None
+        assert p.usage is not None
+        if evse.state is not SessionState.ACTIVE:
+            return
+        if payment_age_s(p, now) >= self._journal.terms.hold_s:
+            yield StopWanted(evse.number, StopReason.LOCAL_OUT_OF_CREDIT, TriggerReason.TIME_LIMIT)
+            return
+        left_s = p.tariff.headroom_s(p.usage, p.held_cents, _most_w(evse))
+        left_s -= self._journal.terms.reserve_s * self._journal.io_s
+        if unseen_s:
+            left_s = max(left_s - unseen_s, min(left_s, FIRST_S * self._journal.io_s))
+        if left_s <= 0:
+            yield from self.stop_at_ceiling(evse, now)
+        else:
+            yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), now.t_s + left_s if left_s < DAY_S else None)
+
+    def stop_at_ceiling(self, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
+        """Stop the energy: the authorized amount is reached."""
+        yield WakeMe(Timer(TimerKind.PAYMENT_CEILING, evse.number), None)
+        if self._site.settings.text_value("payment_at_ceiling") == "suspend":
+            yield from withhold_energy(self._site, evse, now)
+        elif evse.state is SessionState.ACTIVE:
+            yield StopWanted(evse.number, *_AMOUNT_REACHED)
+
+    @handles_timer(TimerKind.PAYMENT_CEILING)
+    def stop_at_ceiling_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        evse = self._site.evses[event.timer.evse]
+        if self.active_payment(evse) is not None:
+            yield from self.stop_at_ceiling(evse, now)
+
+    def active_payment(self, evse: EvseRecord) -> Payment | None:
+        return self._journal.payment_of_session(evse.session.id) if evse.session is not None else None
+
+
+def _most_w(evse: EvseRecord) -> float:
+    """Return the power that the vehicle could draw from now on."""
+    return evse.maximum_a * evse.watts_per_a
+
+
+def payment_age_s(p: Payment, now: Moment) -> float:
+    """Return the age of a payment. Across a boot only the clock knows it."""
+    if p.at.boot != now.stamp.boot and p.utc_s is not None and now.utc_s is not None:
+        return now.utc_s - p.utc_s
+    return passed_s(p.at, now)

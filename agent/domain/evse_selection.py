@@ -1,0 +1,144 @@
+"""Which EVSE a card or a remote start is for, where the driver has not said it: the outlet that shows
+that this driver is meant, otherwise the newest plug, otherwise a free one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.domain.admission import group_may_charge, why_closed_for
+from agent.domain.blocks.outlet_selection import OutletSelection
+from agent.domain.events import CardPresented
+from agent.domain.evse import EvseRecord, SessionState, StationState
+from agent.domain.known_verdicts import KnownVerdicts
+from agent.domain.pending_authorization import Pending
+from agent.domain.requests import RemoteStartRequest
+from agent.model.types import Moment, Token, Verdict
+
+
+class EvseSelection:
+    """``pending``: the authorizations that are under way, by the key of their request."""
+
+    def __init__(
+        self, site: StationState, choice: OutletSelection, known: KnownVerdicts, pending: Mapping[str, Pending]
+    ) -> None:
+        self._site, self._outlet_selection = site, choice
+        self._known, self._pending = known, pending
+
+    def select_for_card(self, event: CardPresented, now: Moment) -> tuple[EvseRecord | None, bool, list[EvseRecord]]:
+        """Return the EVSE that a card at this reader is for, whether the first cable may still
+        choose another one, and the EVSEs that are equally likely (the returned one is among
+        them)."""
+        evses = self._site.evses
+        if event.evse:
+            return evses.get(event.evse), False, []
+        own = [
+            e
+            for e in evses.values()
+            if event.token and any(event.token.matches_token(t) for t in self._tokens_at_evse(e))
+        ]
+        if own:
+            return own[0], False, []
+        reserved = [e for e in evses.values() if event.token and self._is_reserved_for(e, event.token)]
+        if reserved:
+            return reserved[0], False, []
+        trapped = [e for e in evses.values() if e.holds_only_kept_cable]
+        if of_group := [e for e in trapped if event.token and self._is_of_group(e, event.token, now)]:
+            return of_group[0], False, []
+        open_ = [
+            e
+            for e in evses.values()
+            if not why_closed_for(self._site, e, event.token) and not self.has_pending_authorization(e)
+        ]
+        open_ = [e for e in open_ if not e.holds_only_kept_cable]
+        open_ = [e for e in open_ if e.payer_until_s is None and not e.board.session_used] or open_
+        without_session = (SessionState.OCCUPIED, SessionState.ENDED)
+        plugged = [e for e in open_ if e.board.vehicle_connected and e.state in without_session]
+        if plugged:
+            last = max(plugged, key=lambda e: (e.state is SessionState.OCCUPIED, _plug_time(e)))
+            if chosen := self._outlet_selection.find_chosen_outlet(plugged, now):
+                return chosen, False, []
+            return last, len(open_) > 1, [e for e in plugged if e.state is last.state and event.token]
+        free = [e for e in open_ if e.state in (SessionState.FREE, SessionState.OCCUPIED, SessionState.ENDED)]
+        if free:
+            return self._outlet_selection.find_chosen_outlet(free, now) or free[0], len(free) > 1, []
+        by_group = [
+            e
+            for e in evses.values()
+            if e.accepts_authorization and group_may_charge(self._site, e) and not self.has_pending_authorization(e)
+        ]
+        busy = [e for e in evses.values() if e.state is SessionState.ACTIVE]
+        return next(iter((*by_group, *busy, *trapped)), None), False, []
+
+    def select_for_remote_start(self, request: RemoteStartRequest) -> EvseRecord | None:
+        """Select the EVSE: first one reserved for this token, then an open one, preferably with a
+        vehicle."""
+        wanted = [e for e in self._site.evses.values() if request.evse in (None, e.number)]
+        asked = [e for e in wanted if e.accepts_authorization and not self.has_pending_authorization(e)]
+        open_ = [e for e in asked if not why_closed_for(self._site, e, request.token, request.group or None)]
+        own = [e for e in open_ if self._is_reserved_for(e, request.token)]
+        by_group = [] if request.group else [e for e in asked if group_may_charge(self._site, e)]
+        return max(own or open_ or by_group, key=lambda e: e.board.vehicle_connected, default=None)
+
+    def select_after_verdict(self, pending: Pending, verdict: Verdict) -> EvseRecord:
+        """Return the EVSE that the authorization is for in the end. A cable that was plugged in at
+        another EVSE while the backend answered decides, and so does the list of EVSEs for which the
+        token is valid."""
+        evse = self._site.evses[pending.evse]
+        if not pending.movable or (evse.board.vehicle_connected and verdict.holds_at(evse.number)):
+            return evse
+        good = [e for e in self._site.evses.values() if verdict.holds_at(e.number)]
+        open_ = [e for e in good if e.accepts_authorization and not why_closed_for(self._site, e, pending.token)]
+        plugged = [e for e in open_ if e.board.vehicle_connected and e.state is SessionState.OCCUPIED]
+        return next(iter(plugged), evse if evse in open_ else next(iter(open_), evse))
+
+    def _is_of_group(self, evse: EvseRecord, token: Token, now: Moment) -> bool:
+        """True if the token is of the kept cable's group, as far as list or cache know."""
+        known, kept = self._known.find_known_verdict(token, now), evse.kept
+        return kept is not None and kept.group is not None and known is not None and known.group == kept.group
+
+    def is_token_here(self, token: Token | None) -> bool:
+        """True if this token is at an EVSE already. Then no plug is needed to show which EVSE is
+        meant."""
+        return token is not None and any(
+            token.matches_token(t) for e in self._site.evses.values() for t in self._tokens_at_evse(e)
+        )
+
+    def _tokens_at_evse(self, evse: EvseRecord) -> set[Token]:
+        """Return the tokens at this EVSE: those that charge, wait for the cable, or are being
+        authorized."""
+        tokens = {p.token for p in self._pending.values() if p.evse == evse.number}
+        if evse.authorization:
+            tokens.add(evse.authorization.token)
+        if evse.session:
+            tokens.add(evse.session.token)
+        elif evse.kept and evse.holds_only_kept_cable:
+            tokens.add(evse.kept.token)
+        return tokens
+
+    def _is_reserved_for(self, evse: EvseRecord, token: Token) -> bool:
+        own = any(r.evse == evse.number and token.matches_token(r.token) for r in self._site.reservations.values())
+        return (
+            own
+            and evse.accepts_authorization
+            and not why_closed_for(self._site, evse, token)
+            and not self.has_pending_authorization(evse)
+        )
+
+    def has_pending_authorization(self, evse: EvseRecord) -> bool:
+        return any(p.evse == evse.number for p in self._pending.values())
+
+    def find_movable_authorization(self, evse: EvseRecord) -> EvseRecord | None:
+        """Return the EVSE with a waiting authorization that may be used here as well."""
+        for other in self._site.evses.values():
+            moved = other.authorization
+            if other is evse or other.state is not SessionState.AUTHORIZED or moved is None or not moved.movable:
+                continue
+            group = moved.verdict.group if moved.verdict else None
+            elsewhere = moved.verdict is not None and not moved.verdict.holds_at(evse.number)
+            if not elsewhere and not why_closed_for(self._site, evse, moved.token, group, leaving=other):
+                return other
+        return None
+
+
+def _plug_time(evse: EvseRecord) -> float:
+    return evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0

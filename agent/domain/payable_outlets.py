@@ -1,0 +1,75 @@
+"""Where a driver may begin a session with a bank card, at which price, and which sessions a card has
+begun there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.domain.evse import EvseRecord, ServiceState, SessionState, StationState
+from agent.domain.payment import Payment, PayState
+from agent.domain.payment_table import PaymentJournal
+from agent.model.types import EvseId, Moment
+
+if TYPE_CHECKING:
+    from agent.domain.tariff import Tariff
+
+_RUNNING = (SessionState.ACTIVE, SessionState.RECOVERING)
+
+
+class PayableOutlets:
+    def __init__(self, site: StationState, journal: PaymentJournal) -> None:
+        self._site, self._journal = site, journal
+
+    def may_begin(self) -> bool:
+        """True if a session may begin: it can go on, and the backend is reached or not needed.
+        Checked again at each answer of a driver, since the station may have been stopped by
+        then."""
+        if self._site.stopping or not self._site.store_ok:
+            return False
+        return self._site.backend_online or self._site.settings.bool_value("offline_payments")
+
+    def known_tariff(self, evse: EvseRecord, now: Moment) -> Tariff | None:
+        """Return the tariff at this EVSE. None: nothing is sold, or the price is unknown until the
+        clock is."""
+        tariff = evse.config.offer.tariff_for_new_driver(self._site.settings) if evse.config.offer is not None else None
+        return tariff if tariff is not None and (now.utc_s is not None or not tariff.windows) else None
+
+    def costs_the_same(self, p: Payment, evse: EvseRecord, now: Moment) -> bool:
+        """True if this EVSE has the price that was agreed at the outlet of the card."""
+        return p.prices.get(evse.number, self.known_tariff(evse, now)) == p.tariff
+
+    def open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
+        """Return the EVSEs of this terminal where a driver without a reservation may begin, at a
+        known price."""
+        served = [self._site.evses[n] for n in self._journal.terms.terminals[terminal]]
+        priced = [e for e in served if self.known_tariff(e, now) is not None]
+        open_ = [
+            e
+            for e in priced
+            if e.payer_until_s is None
+            and e.board.known
+            and e.accepts_authorization
+            and self._site.service_state(e) is ServiceState.IN_SERVICE
+        ]
+        if self._site.settings.text_value("payment_start") == "plug":
+            return [e for e in open_ if e.board.vehicle_connected]
+        return open_
+
+    def ranked_open_evses(self, terminal: EvseId, now: Moment) -> list[EvseRecord]:
+        """Return the EVSEs that may be used, best first: the newest plug, then free ones."""
+        open_ = self.open_evses(terminal, now)
+        plugged = sorted((e for e in open_ if e.board.vehicle_connected), key=_plug_order, reverse=True)
+        waiting = (PayState.AUTH_PENDING, PayState.AUTHORIZED)
+        taken = {p.evse for p in self._journal.payments.values() if p.state in waiting}
+        return [e for e in (*plugged, *(e for e in open_ if not e.board.vehicle_connected)) if e.number not in taken]
+
+    def sessions_paid_here(self, terminal: EvseId) -> list[tuple[EvseRecord, Payment]]:
+        """Return the sessions that a card at this terminal began."""
+        active = self._journal.payments_at_terminal(terminal, PayState.ACTIVE)
+        sessions = {e.session.id: e for e in self._site.evses.values() if e.session and e.state in _RUNNING}
+        return [(sessions[p.session], p) for p in active if p.session in sessions]
+
+
+def _plug_order(evse: EvseRecord) -> tuple[bool, float]:
+    """Sort key: a vehicle that has charged already comes after one that has not."""
+    return evse.state is SessionState.OCCUPIED, evse.board.plugged_at.t_s if evse.board.plugged_at else 0.0
