@@ -27,19 +27,20 @@ class MeterTransactions(Protocol):
     """What a meter can do with its own transactions. All raise ``DeviceError``; ``Refused``: it says no, or not yet."""
 
     async def open_transaction(self) -> str | None:
-        """What the open transaction is called, ``UNNAMED`` if the meter does not say; None: none is open."""
+        """Return the name of the open transaction, ``UNNAMED`` if the meter does not give it, None if none is open."""
         ...
 
     async def set_clock(self, utc_s: float) -> None: ...
 
     async def start_transaction(self, signing: Signing, utc_s: float | None) -> None:
-        """Only while none is open; forgets the record of the last one where the meter has room for one only."""
+        """Start a transaction, only while none is open. Where the meter has room for one record only, it forgets the
+        last one."""
         ...
 
     async def stop_transaction(self, name: str) -> None: ...
 
     async def read_record(self, name: str) -> SignedReading | None:
-        """None: it has none of this name."""
+        """Return the record of this name, None if the meter has none."""
         ...
 
 
@@ -57,8 +58,9 @@ class TransactionSigner:
     async def read_and_sign(
         self, signing: Signing, utc_s: float | None, bill: Callable[[], Awaitable[Reading]]
     ) -> Reading:
-        """``bill``: reads the register; it decides whether there is a reading, a signature does not. ``utc_s``: now.
-        A begin that brings a record that was owed begins nothing: asked again without, the meter may forget it."""
+        """Read the register with ``bill``, and begin or end the meter's own transaction. ``bill`` decides whether there
+        is a reading, a signature does not. ``utc_s``: now. A begin that brings a record that was owed begins nothing:
+        when the reading is asked for again without it, the meter may forget that record."""
         if signing.ends:
             record, due = await self._end_transaction(signing)
             return replace(await bill(), signed=record, record_due=due)
@@ -98,7 +100,8 @@ class TransactionSigner:
         return False
 
     async def _owed_record(self, name: str, goes_on: bool) -> SignedReading | None:
-        """The record that is still owed, if the meter has it. One that cannot be read will not be read later either."""
+        """Return the record that is still owed, if the meter has it. One that cannot be read will not be read later
+        either."""
         if not name or goes_on:
             return None
         try:
@@ -108,14 +111,14 @@ class TransactionSigner:
             return None
 
     async def _set_clock(self, utc_s: float) -> None:
-        """A meter whose clock cannot be set says so in its record."""
+        """Set the meter's clock. A meter whose clock cannot be set shows that in its record."""
         try:
             await self.meter.set_clock(utc_s)
         except Refused as e:
             log.warning("%s: its clock was not set: %s", self.name, e)
 
     async def _start_once(self, signing: Signing, utc_s: float | None) -> None:
-        """An answer that was lost is no reason to begin twice."""
+        """Start the transaction once: an answer that was lost is no reason to begin twice."""
         try:
             await self.meter.start_transaction(signing, utc_s)
         except Unreachable:
@@ -124,7 +127,8 @@ class TransactionSigner:
         self.begun = signing.id
 
     async def _end_transaction(self, signing: Signing) -> tuple[SignedReading | None, bool]:
-        """The record, or whether one is due. What the meter calls by no name is ours: none other could be open."""
+        """End the transaction. Return its record, and whether one is due. What the meter calls by no name is ours: none
+        other could be open."""
         try:
             if await self.meter.open_transaction() in (signing.id, UNNAMED):
                 await self.meter.stop_transaction(signing.id)

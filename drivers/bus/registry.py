@@ -69,8 +69,9 @@ class ModbusLine:
 
 @asynccontextmanager
 async def open_line(settings: LineSettings) -> AsyncIterator[ModbusLine]:
-    """Share the line of these settings; the connection is made at the first transfer and closed by the last user.
-    Raises ``Broken`` when the settings make no sense or contradict those of another device on the line."""
+    """Yield the line of these settings, which its users share. The connection is made at the first transfer and closed
+    by the last user. Raises ``Broken`` when the settings make no sense or contradict those of another device on the
+    line."""
     if complaints := settings.list_complaints():
         raise Broken("; ".join(complaints))
     key = (asyncio.get_running_loop(), settings.connection_key)

@@ -28,7 +28,7 @@ class PngFile:
             raise Unreachable(f"display {self._path}: there is no folder {self._path.parent}; make it")
 
     def close(self) -> None:
-        """The last picture stays."""
+        """Do nothing: the last picture stays."""
 
     def show(self, image: Image.Image) -> int:
         """Write the picture. Return the bytes written: none if the file would be the same."""

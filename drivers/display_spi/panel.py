@@ -38,7 +38,7 @@ class SpiPanel:
         return self._chip.depth
 
     def close(self) -> None:
-        """The last picture stays on the panel."""
+        """Close the device. The last picture stays on the panel."""
         self._bus.close()
         self._lines.close()
 

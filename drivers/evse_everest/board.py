@@ -117,7 +117,7 @@ class EverestBoard:
                 raise Refused(f"{self._name}: EVerest is {'on' if enabled else 'off'} by another client's order")
 
     async def set_hold(self, on: bool) -> None:
-        """EVerest frees a plug by itself when its session ends."""
+        """Do nothing: EVerest frees a plug by itself when its session ends."""
 
     async def unlock(self) -> bool:
         if self.traits.tethered:
@@ -128,7 +128,7 @@ class EverestBoard:
             return await self._connected_link.request_reply(MANAGER, "force_unlock", self._settings.connector) is True
 
     async def clear_fault(self) -> None:
-        """EVerest clears an error with its cause."""
+        """Do nothing: EVerest clears an error with its cause."""
 
     async def beat(self) -> None:
         with naming_device(self._name):
@@ -285,7 +285,8 @@ class EverestBoard:
         return self._reports.session.flows and not self._reports.session.stopping
 
     async def _pause_or_resume(self, on: bool) -> None:
-        """EVerest does not pause a vehicle that draws nothing, and lets it start later. It is paused then."""
+        """Pause or resume the vehicle. EVerest does not pause a vehicle that draws nothing, and lets it start later: it
+        is paused then."""
         self._paused = on
         async with self._pausing:  # EVerest would refuse the same order twice
             if on and self._can_pause_now:

@@ -73,7 +73,8 @@ class ModbusBoard:
     # --- orders -------------------------------------------------------------------------------------------------
 
     async def set_release(self, on: bool) -> None:
-        """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
+        """Give or withdraw release. While the vehicle is paused by a limit, giving release is only remembered:
+        ``set_limit`` carries it out on resuming."""
         self._released = on
         with naming_device(self._registers.name):
             if not on:
@@ -140,7 +141,7 @@ class ModbusBoard:
             self._nudge.set()
 
     async def clear_fault(self) -> None:
-        """These boards drop a fault by themselves when its cause is gone: look again."""
+        """Look again: these boards drop a fault by themselves when its cause is gone."""
         self._nudge.set()
 
     async def beat(self) -> None:
@@ -205,12 +206,14 @@ class ModbusBoard:
             return state
 
     def _core_is_silent(self) -> bool:
-        """The board may not notice: a look feeds the watchdog of some, and others have none."""
+        """Return whether the core has given no sign of life for too long. The board may not notice: a look feeds the
+        watchdog of some boards, and others have none."""
         return asyncio.get_running_loop().time() - self._beat_at > self._settings.watchdog_s
 
     async def _wait_free(self, unlock: Unlock, plugged: bool, failed: frozenset[int]) -> bool:
-        """A plug that was pulled out was free, whatever the lock does with the next one. ``failed``: what the last try
-        has left; a motor that still turns is in doubt."""
+        """Wait until the plug is free. Return False if it is not. A plug that was pulled out was free, whatever the
+        lock does with the next one. ``failed``: the error bits that the last try has left; a motor that still turns is
+        in doubt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         sure = self._map.lock_failed_bits - self._map.lock_doubtful_bits - failed
@@ -239,7 +242,7 @@ class ModbusBoard:
             await self._registers.poll_registers()
 
     async def stop_board(self) -> None:
-        """Best effort: the watchdog does the same a little later."""
+        """Withdraw release, best effort: the watchdog does the same a little later."""
         self._released = False
         try:
             async with asyncio.timeout(_END_S):
@@ -283,7 +286,8 @@ class ModbusBoard:
         return kept / limit.per_a
 
     async def _write_limit(self, level: int) -> bool:
-        """False: a newer order has overtaken it. A withdrawal does, where release is the limit itself."""
+        """Write the limit. Return False if a newer order has overtaken it. A withdrawal does, where release is the
+        limit itself."""
         try:
             await self._registers.write_value(
                 self._map.limit.at, level, wanted=lambda: self._limit_register_level() == level

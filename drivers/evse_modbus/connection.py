@@ -21,8 +21,8 @@ _MOST_WORD = 65_534  # the next one means "off" on some boards
 
 @asynccontextmanager
 async def open_board(settings: BoardSettings, where: Where) -> AsyncIterator[ModbusBoard]:
-    """Comes up with release withdrawn and the watchdog armed, and withdraws release when it closes.
-    Raises ``Unreachable``, ``Garbled``, ``Broken``."""
+    """Open the board with release withdrawn and the watchdog armed. Release is withdrawn when it closes. Raises
+    ``Unreachable``, ``Garbled``, ``Broken``."""
     try:
         board_map = find_board_map(settings.map, where.config_dirs)
         inputs, extra = wired_contacts(settings, board_map)

@@ -22,7 +22,7 @@ class Contact:
 
 
 def wired_contacts(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[Contact, ...], tuple[Contact, ...]]:
-    """At the digital inputs, and in registers of their own. Raises ``MapError``."""
+    """Return the contacts at the digital inputs, and those in registers of their own. Raises ``MapError``."""
     inputs = _parse_contacts("input_faults", settings.input_faults)
     if (inputs or settings.bay_input is not None) and "inputs" not in board_map.picture:
         raise MapError(
@@ -37,7 +37,7 @@ def wired_contacts(settings: BoardSettings, board_map: BoardMap) -> tuple[tuple[
 
 
 def faults_of_contacts(contacts: Sequence[Contact], words: Sequence[int]) -> frozenset[Fault]:
-    """``words``: 16 contacts each, the lowest bit first."""
+    """Return the faults that the contacts report. ``words``: 16 contacts each, the lowest bit first."""
     return frozenset(
         c.fault
         for i, c in enumerate(contacts)

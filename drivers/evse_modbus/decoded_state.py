@@ -118,8 +118,9 @@ def _pwm_offered(code: Code | None, vehicle: bool, released: bool) -> bool | Non
 
 
 def _derive_contactor(code: Code | None, released: bool, faults: frozenset[Fault]) -> bool | None:
-    """Derived, where the board has no register for it: it closes the contactor in a power state while released, and a
-    welded one is an error. Unknown in an unknown state, and when the board doubts its contactor."""
+    """Derive the state of the contactor where the board has no register for it. The board closes it in a power state
+    while released, and a welded one is an error. The state is unknown in an unknown state of the board, and when the
+    board doubts its contactor."""
     if code is None or Fault.CONTACTOR_WELDED in faults:
         return None
     if code.power and not released:

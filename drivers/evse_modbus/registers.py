@@ -34,15 +34,15 @@ class BoardRegisters:
         return await self._line.read_registers(self._unit, function, self._base + at, count, priority)
 
     async def read_value(self, at: int) -> int:
-        """One register that the agent may set."""
+        """Read one register that the agent may set."""
         return (await self.read_registers(HOLDING, at, 1, Priority.CONTROL))[0]
 
     async def write_value(
         self, at: int, value: int, priority: Priority = Priority.CONTROL, wanted: Wanted | None = None
     ) -> None:
-        """Raises ``Refused`` for a register of worn memory that was written too often today, unless energy is taken
-        away by it. On a line that is not the board's usual one function 16 is used: its acknowledgement cannot be
-        mistaken for an echo."""
+        """Write one register. Raises ``Refused`` for a register of worn memory that was written too often today, unless
+        the write takes energy away. On a line that is not the board's usual one function 16 is used: its
+        acknowledgement cannot be mistaken for an echo."""
         if at in self.map.kept and priority is not Priority.WITHDRAW:
             WRITE_WEAR.count_write((self._line.settings.connection_key, self._unit, self._base + at), time.monotonic())
         usual = self._line.settings.kind == self.map.line.kind
@@ -63,7 +63,7 @@ class BoardRegisters:
         )
 
     async def poll_registers(self) -> Poll:
-        """Everything that changes. Raises ``Broken`` when the board does not have what the map says."""
+        """Read everything that changes. Raises ``Broken`` when the board does not have what the map says."""
         words: dict[tuple[int, int], int] = {}
         try:
             for b in self.map.blocks:

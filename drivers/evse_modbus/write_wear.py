@@ -21,7 +21,7 @@ class WriteWear:
         self._writes: dict[Register, deque[float]] = {}
 
     def count_write(self, register: Register, now_s: float) -> None:
-        """Counts one more write. Raises ``Refused`` when there were ten within a day."""
+        """Count one more write. Raises ``Refused`` when there were ten within a day."""
         writes = self._writes.setdefault(register, deque())
         while writes and now_s - writes[0] >= DAY_S:
             writes.popleft()

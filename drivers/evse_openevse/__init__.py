@@ -23,8 +23,8 @@ def list_complaints(settings: OpenEvseSettings, where: Where | None = None) -> l
 
 @asynccontextmanager
 async def open_board(settings: OpenEvseSettings, where: Where) -> AsyncIterator[EvsePort]:
-    """Comes up with release withdrawn and the heartbeat supervised, and withdraws release when it closes.
-    Raises ``Unreachable``, ``Garbled``, ``Broken`` (settings, or a firmware that charges without being released)."""
+    """Open the board with release withdrawn and the heartbeat supervised. Release is withdrawn when it closes. Raises
+    ``Unreachable``, ``Garbled``, ``Broken`` (settings, or a firmware that charges without being released)."""
     from drivers.evse_openevse.board import OpenEvseBoard
     from drivers.evse_openevse.line import RapiLine
 

@@ -73,7 +73,8 @@ class OpenEvseBoard:
     # --- orders -------------------------------------------------------------------------------------------------
 
     async def set_release(self, on: bool) -> None:
-        """While paused by a limit, giving release is only remembered: ``set_limit`` carries it out on resuming."""
+        """Give or withdraw release. While the vehicle is paused by a limit, giving release is only remembered:
+        ``set_limit`` carries it out on resuming."""
         self._released = on
         with naming_device(self._name):
             if not on:
@@ -83,7 +84,7 @@ class OpenEvseBoard:
         self._nudge.set()
 
     async def set_limit(self, limit: Limit) -> float:
-        """Whole amperes, rounded down, as the board confirms them. No current holds the vehicle."""
+        """Offer whole amperes, rounded down. Return them as the board confirms them. No current holds the vehicle."""
         wanted_a = self._whole_amperes(limit)
         resumes = wanted_a > 0 and not self._limit_a
         self._limit_a = wanted_a
@@ -111,7 +112,7 @@ class OpenEvseBoard:
         self._nudge.set()
 
     async def unlock(self) -> bool:
-        """True when the board says so: it has no eyes for the bolt itself."""
+        """Unlock the plug. Return True when the board reports it unlocked: the board does not see the bolt itself."""
         if self.traits.tethered:
             raise Refused(f"{self._name}: the cable is fixed to the station, there is nothing to unlock")
         if not self.traits.lockable:
@@ -125,8 +126,8 @@ class OpenEvseBoard:
         return free
 
     async def clear_fault(self) -> None:
-        """Most faults go with their cause or with the vehicle. One that does not is a matter of the self test that the
-        board makes when it starts."""
+        """Restart the board if a fault needs its self test. Most faults go with their cause or with the vehicle. One
+        that does not is a matter of the self test that the board makes when it starts."""
         with naming_device(self._name):
             seen = await self._commands.read_status()
             if seen.has_fault and seen.has_flag(HARD_FAULT) and not seen.has_flag(RELAY_CLOSED):
@@ -175,7 +176,7 @@ class OpenEvseBoard:
                     await self._nudge.wait()
 
     async def _poll_states(self) -> list[EvseState]:
-        """What the board has said since the last look, then what it says now."""
+        """Return what the board has reported since the last look, then what it reports now."""
         with naming_device(self._name):
             if self._released and asyncio.get_running_loop().time() - self._beat_at > self._settings.heartbeat_s:
                 log.error("%s: the core has given no sign of life for %d s", self._name, self._settings.heartbeat_s)
@@ -208,9 +209,9 @@ class OpenEvseBoard:
                 yield self._seen
 
     async def _handle_relock(self, seen: BoardStatus, departed: bool) -> list[EvseState]:
-        """The board locks itself when a vehicle leaves. If the lock is on although we have opened it and a vehicle is
-        there, it is another one: report its arrival first, and give release at the next poll if it is still wanted.
-        ``departed``: the departure of the earlier one is reported already."""
+        """Handle a lock that is on although we have opened it. The board locks itself when a vehicle leaves. If a
+        vehicle is there all the same, it is another one: report its arrival first, and give release at the next poll if
+        it is still wanted. ``departed``: the departure of the earlier one is reported already."""
         if not seen.vehicle_present or departed:
             self._parted = True
         elif not self._parted:
@@ -222,7 +223,8 @@ class OpenEvseBoard:
         return []
 
     async def _correct_board(self, seen: BoardStatus) -> None:
-        """Awake when held; and the offer as it is wanted: a board that has cooled down offers its maximum again."""
+        """Keep the board awake while it is held, and its offer as it is wanted: a board that has cooled down offers its
+        maximum again."""
         if seen.state == SLEEPING and not seen.has_flag(RELAY_CLOSED) and not self._release_wanted:
             await self._commands.wake_up(lambda: self._in_service)
         if seen.state == DISABLED and self._in_service:
@@ -250,7 +252,7 @@ class OpenEvseBoard:
     # --- beginning and end --------------------------------------------------------------------------------------
 
     async def start_board(self) -> None:
-        """A board that starts while it is being set up is set up once more: opening the line may reset it."""
+        """Set up the board. One that starts meanwhile is set up once more: opening the line may reset it."""
         with naming_device(self._name):
             for _ in range(2):
                 self._line.notices.clear()
@@ -295,7 +297,7 @@ class OpenEvseBoard:
                         "leaves", self._name, why, self._settings.fallback_a)  # fmt: skip
 
     async def _hold_or_reason(self) -> str:
-        """Why not, "" if it is."""
+        """Hold the vehicle. Return why that failed, "" if it did not."""
         try:
             await self._withdraw_release()
             await self._commands.fall_asleep()
@@ -335,7 +337,7 @@ class OpenEvseBoard:
 
 
 def _apply_notice(seen: BoardStatus, notice: RapiMessage) -> BoardStatus:
-    """What another vehicle's cable bears is known with the next poll."""
+    """Return the status after the board's notice. The next poll shows what the cable of another vehicle bears."""
     state, pilot, offered_a, flags = parse_numbers(notice.words[1:], (16, 16, 10, 16))
     same = not (seen.flags ^ flags) & CONNECTED
     most_a = seen.most_a if same else 0

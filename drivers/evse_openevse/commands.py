@@ -43,7 +43,8 @@ class BoardCommands:
         await self._line.send_command("S4 0", wanted=wanted)
 
     async def set_service(self, on: bool) -> None:
-        """Off: pilot at -12 V. On again the board sleeps until the next look wakes it."""
+        """Take the board out of service, with its pilot at -12 V, or back. On again it sleeps until the next look wakes
+        it."""
         await self._line.send_command("FS" if on else "FD", urgent=not on)
 
     async def restart_board(self) -> None:

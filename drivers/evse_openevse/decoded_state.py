@@ -70,7 +70,7 @@ class BoardStatus:
 
 
 def evse_state(seen: BoardStatus, cable_a: int | None, derated: bool) -> EvseState:
-    """``cable_a``: rating of the cable, where the board reads it."""
+    """Build the state of the EVSE. ``cable_a``: rating of the cable, where the board reads it."""
     pwm = seen.is_released and not seen.has_fault
     return EvseState(
         pilot=_pilot_state(seen),
@@ -86,7 +86,7 @@ def evse_state(seen: BoardStatus, cable_a: int | None, derated: bool) -> EvseSta
 
 
 def _pilot_state(seen: BoardStatus) -> Pilot:
-    """Asleep and in a fault the board looks no further than whether a vehicle is there."""
+    """Return the pilot state. Asleep and in a fault the board only looks whether a vehicle is there."""
     if seen.state == DISABLED:
         return Pilot.F
     if not seen.vehicle_present:
@@ -96,12 +96,12 @@ def _pilot_state(seen: BoardStatus) -> Pilot:
 
 
 def _contactor_closed(seen: BoardStatus) -> bool | None:
-    """The flag is the coil's; a contactor that does not follow it is a fault of its own."""
+    """Return the flag of the coil. A contactor that does not follow its coil is a fault of its own."""
     if Fault.CONTACTOR_WELDED in seen.decoded_faults:
         return None
     return seen.has_flag(RELAY_CLOSED)
 
 
 def vehicle_gone(now: EvseState) -> EvseState:
-    """What stood between two vehicles."""
+    """Return the state between two vehicles."""
     return replace(now, pilot=Pilot.A, pwm=False, cable=False, cable_a=None, contactor=False, locked=None)

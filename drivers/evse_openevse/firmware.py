@@ -32,7 +32,7 @@ class Found:
 
 
 async def check_firmware(line: RapiLine, socket: bool) -> Found:
-    """Locks the board and finds out what it is. Raises ``Broken`` for one that is not fit."""
+    """Lock the board and find out what it is. Raises ``Broken`` for a firmware that is not fit."""
     if (
         not (await line.send_command("S4 1", urgent=True, no=True))[0]
         or not (await line.send_command("G4", no=True))[0]
@@ -65,7 +65,8 @@ def _check_settings(name: str, settings: int, socket: bool) -> None:
 
 
 async def clear_boot_lock(line: RapiLine) -> bool:
-    """False: it stays locked while a fault is there. Raises ``Broken``: the firmware has no such lock."""
+    """Clear the boot lock. Return False if the board stays locked because a fault is there. Raises ``Broken``: the
+    firmware has no such lock."""
     ok, words = await line.send_command("SB", no=True)
     if not ok:
         raise Broken(f"{line.name}: the firmware has no BOOTLOCK: after a restart it would charge any vehicle")

@@ -38,8 +38,9 @@ class LineParser:
         self._skip = False
 
     def feed_chunk(self, chunk: bytes) -> list[RapiMessage]:
-        """The lines that ``chunk`` completes, in order. What is before ``$`` is noise; with a second ``$`` a line has
-        lost its end, or a blank was spoiled: no trust in either, since XOR does not see what cancels out."""
+        """Return the lines that ``chunk`` completes, in order. What is before ``$`` is noise. A line with a second
+        ``$`` has lost its end, or a blank was spoiled: neither is trusted, since XOR does not see errors that cancel
+        each other out."""
         *raw, rest = (self._rest + chunk).split(END)
         lines = []
         for r in raw:
@@ -68,7 +69,8 @@ def rapi_checksum(data: bytes) -> int:
 
 
 def encode_command(words: str, number: int) -> bytes:
-    """``number``: 1 to 255; 0 sends none. Raises ``ValueError``: longer than the board's buffer."""
+    """Encode a command. ``number``: 1 to 255; 0 sends none. Raises ``ValueError`` for a command that is longer than the
+    board's buffer."""
     body = f"${words}{f' :{number:02X}' if number else ''}".encode("ascii")
     line = body + b"^%02X" % rapi_checksum(body) + END
     if len(line) > COMMAND_MAX_BYTES:
@@ -77,7 +79,8 @@ def encode_command(words: str, number: int) -> bytes:
 
 
 def parse_numbers(words: tuple[str, ...], bases: tuple[int, ...]) -> tuple[int, ...]:
-    """The first words as numbers of these bases; further ones are those of a newer firmware. Raises ``Garbled``."""
+    """Parse the first words as numbers of these bases. Further words are those of a newer firmware. Raises
+    ``Garbled``."""
     try:
         return tuple(int(word, base) for word, base in zip(words[: len(bases)], bases, strict=True))
     except ValueError as e:

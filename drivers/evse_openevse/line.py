@@ -39,7 +39,7 @@ class RapiLine:
 
     @classmethod
     async def open_line(cls, settings: OpenEvseSettings) -> RapiLine:
-        """On many adapters DTR is wired to the board's reset."""
+        """Open the line without DTR: on many adapters it is wired to the board's reset."""
         line = cls(settings)
         line._line = await SerialLine.open_device(
             "board", settings.device, settings.baud, line._receive_chunk, line._line_lost, dtr=False
@@ -47,7 +47,7 @@ class RapiLine:
         return line
 
     def forget_old_states(self) -> None:
-        """The states of before; that the board has started is no such thing."""
+        """Forget the states that were reported before. A start of the board is no state and is kept."""
         starts = [n for n in self.notices if n.words[0] == "AB"]
         self.notices.clear()
         self.notices.extend(starts)
@@ -58,8 +58,9 @@ class RapiLine:
     async def send_command(
         self, words: str, *, urgent: bool = False, wanted: Callable[[], bool] = lambda: True, no: bool = False
     ) -> tuple[bool, tuple[str, ...]]:
-        """Whether the board said OK, and the words of its answer. ``urgent`` overtakes what waits. Not sent, or not
-        sent again, once it is not ``wanted`` any more. ``no`` True: a refusal is an answer."""
+        """Send a command. Return whether the board accepted it, and the words of its answer. ``urgent`` overtakes what
+        waits. A command is not sent, or not sent again, once it is not ``wanted`` any more. ``no`` True: a refusal is
+        an answer."""
         async with self._turns.take_turn(urgent):
             answer = await self._exchange_with_retry(words, wanted)
         ok = answer is None or answer.words[0] == "OK"
@@ -68,7 +69,7 @@ class RapiLine:
         return ok, answer.words[1:] if answer is not None else ()
 
     async def send_unanswered(self, words: str) -> None:
-        """A command that is not answered."""
+        """Send a command that the board does not answer."""
         async with self._turns.take_turn(urgent=False):
             self._write_bytes(encode_command(words, 0))
 
@@ -117,7 +118,7 @@ class RapiLine:
             self._asked[1].set_result(line)
 
     def _answers_command(self, line: RapiMessage) -> bool:
-        """The command that waits, not one that was given up."""
+        """Return whether the line answers the command that waits, and not one that was given up."""
         asked = self._asked
         return line.words[0] in ("OK", "NK") and asked is not None and line.number == asked[0] and not asked[1].done()
 

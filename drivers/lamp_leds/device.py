@@ -49,7 +49,7 @@ class _Led:
         self._now = -1
 
     def take_over(self) -> None:
-        """From whatever the kernel lets it show (a heartbeat, the disk): it is ours now."""
+        """Take the lamp over from whatever the kernel lets it show (a heartbeat, the disk)."""
         try:
             self._most = max(1, int((self._folder / "max_brightness").read_text()))
             if (self._folder / "trigger").exists():
@@ -59,7 +59,7 @@ class _Led:
         self.set_brightness(0)
 
     def set_brightness(self, percent: int) -> None:
-        """At least one step of brightness for anything above nothing."""
+        """Set the brightness. Anything above nothing is at least one step."""
         value = 0 if percent <= 0 else max(1, round(self._most * min(percent, 100) / 100))
         if value != self._now:
             try:

@@ -60,8 +60,8 @@ def scale_of(r: Register, block: Block, registers: list[int]) -> Fraction:
 
 
 def check_plausible(values: Values, phases: int, dc: bool = False) -> None:
-    """Values that no grid delivers betray a wrong map, word order or unit. All lines dark is possible: a meter with an
-    auxiliary supply says so during a power cut. Raises ``Garbled``."""
+    """Refuse values that no grid delivers: they betray a wrong map, word order or unit. All lines dark is possible: a
+    meter with an auxiliary supply reports that during a power cut. Raises ``Garbled``."""
     volts = values.get("voltage_v", ())[:phases]
     least_v, most_v = (-MOST_DC_V, MOST_DC_V) if dc else VOLTAGE_V
     if any(volts) and not (least_v <= max(volts) <= most_v and (dc or min(volts) >= 0)):
@@ -78,8 +78,8 @@ def check_plausible(values: Values, phases: int, dc: bool = False) -> None:
 
 
 def check_against_copy(values: Values, step_wh: Fraction) -> None:
-    """The billing register against its coarser copy elsewhere in the meter, read a moment later: one step of the copy
-    for its floor, one for the energy of that moment. Raises ``Garbled``."""
+    """Compare the billing register with its coarser copy elsewhere in the meter, which is read a moment later. One step
+    of the copy is allowed for its floor, one for the energy of that moment. Raises ``Garbled``."""
     if COPY not in values or ENERGY not in values:
         return
     billed_wh, copy_wh = energy_wh(values), values[COPY][0]

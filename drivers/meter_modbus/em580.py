@@ -185,7 +185,8 @@ def octets_of_words(words: Sequence[int]) -> bytes:
 
 
 def _check_whole_record(words: Sequence[int], where: str) -> str:
-    """As it is, without the zeros that fill the last register. Raises ``Garbled``: a part of it is missing."""
+    """Return the record as it is, without the zeros that fill the last register. Raises ``Garbled`` if a part of it is
+    missing."""
     try:
         data = octets_of_words(words).rstrip(b"\0").decode("utf-8")
         head, payload, signature = data.split("|")

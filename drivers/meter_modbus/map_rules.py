@@ -11,7 +11,8 @@ from drivers.meter_modbus.register_layout import CLASSES, COARSEST_WH, ENERGY, P
 
 
 def check_meter_map(found: MeterMap, path: Path, raw: Mapping[str, Any]) -> None:
-    """Raises ``MapError``. ``raw``: the file's own table, which ``unproven`` speaks of."""
+    """Check the rules that a map has to keep. ``raw``: the file's own table, whose keys ``unproven`` names. Raises
+    ``MapError``."""
     holders = [b for b in found.blocks if ENERGY in b.values]
     if len(holders) != 1 or holders[0] is not found.blocks[0]:
         raise MapError(f"{path}: exactly the first [[block]] must have values.{ENERGY}, the register that is billed")
@@ -73,7 +74,8 @@ def _check_block(block: Block, longest: int, path: Path) -> None:
 
 
 def _check_unproven_fact(fact: str, raw: Mapping[str, Any], path: Path) -> None:
-    """``unproven`` names keys of the map, so that a fact that was proven later is not called unproven for ever."""
+    """Check that ``unproven`` names a key of the map, so that a fact that was proven later is not called unproven for
+    ever."""
     known: set[str] = set(raw)
     known |= {f"{t}.{k}" for t in ("line", "identity") for k in raw.get(t, {})}
     known |= {k for b in raw["block"] for k in b.get("values", {})}

@@ -42,7 +42,8 @@ MOST_V = 308.0
 
 @asynccontextmanager
 async def open_meter(settings: MeterSettings, where: Where) -> AsyncIterator[ModbusMeter]:
-    """Raises ``Unreachable``, ``Garbled``, ``Broken`` (map, line settings, or another meter than configured)."""
+    """Open the meter. Raises ``Unreachable``, ``Garbled``, ``Broken`` (map, line settings, or another meter than
+    configured)."""
     try:
         meter_map = find_meter_map(settings.map, where.config_dirs)
     except MapError as e:
@@ -157,7 +158,7 @@ class ModbusMeter:
             raise self._named_error(e) from e
 
     async def read_billing(self) -> Reading:
-        """Who it is, then two looks at the register, everything else in between; a third look decides when they
+        """Read the identity, then the register twice with everything else in between; a third look decides when they
         disagree. On a serial line a meter can be exchanged without anything else to be seen."""
         try:
             await self._verify_identity(Priority.BILLING)
@@ -176,7 +177,7 @@ class ModbusMeter:
             raise self._named_error(e) from e
 
     async def read_signed(self, signing: Signing) -> Reading:
-        """``read_billing``, and the meter's own transaction begun or ended with it."""
+        """Do ``read_billing``, and begin or end the meter's own transaction with it."""
         if self._signer is None:
             return await self.read_billing()
         boot, t_s = self._now()
@@ -200,7 +201,8 @@ class ModbusMeter:
         return values
 
     async def _read_steady_register(self) -> BillingLook:
-        """A surprising register is looked at again: a single wrong look does not count, one that stays does."""
+        """Read the register; look at a surprising one again. A single wrong look does not count, one that stays
+        does."""
         first = await self._read_billing_block(Priority.POLL)
         if self._last is None or self._is_plausible_step(self._last, first, self._most_w):
             return first
@@ -254,8 +256,8 @@ class ModbusMeter:
         return any(self._is_plausible_step(look, looks[-1], max(self._most_w, measured_w)) for look in looks[:-1])
 
     async def _verify_after_reconnect(self, priority: Priority) -> None:
-        """After a reconnect (also one in the middle of a reading) and after any error another meter may hang on the
-        line: look who it is before a value is believed."""
+        """Read the identity before a value is believed. After a reconnect (also one in the middle of a reading) and
+        after any error another meter may hang on the line."""
         if self._line.connection_number != self._known_at:
             await self._verify_identity(priority)
 

@@ -27,7 +27,8 @@ class NumberType:
 
     @classmethod
     def from_type_name(cls, name: str) -> NumberType:
-        """From ``float32_be``, ``int32_wordswapped``, ``uint16``, ``ascii`` ... Raises ``ValueError``."""
+        """Build the type from ``float32_be``, ``int32_wordswapped``, ``uint16``, ``ascii`` ... Raises
+        ``ValueError``."""
         found = _NAME.fullmatch(name)
         if not found or (found[1] == "float" and found[2] == "16"):
             raise ValueError(
@@ -42,7 +43,8 @@ class NumberType:
         return self.bits // 16
 
     def decode_words(self, words: list[int]) -> int | Fraction:
-        """Raises ``Garbled`` for NaN and infinities, and when the number of registers is not the type's."""
+        """Decode a number. Raises ``Garbled`` for NaN and infinities, and when the number of registers is not the
+        type's."""
         if len(words) != self.register_count:
             raise Garbled(f"{len(words)} registers for a number of {self.bits} bits")
         raw = b"".join(w.to_bytes(2, "big") for w in (reversed(words) if self.swapped else words))
@@ -54,25 +56,24 @@ class NumberType:
         return Fraction(value)
 
     def marks_unavailable(self, raw: int | Fraction) -> bool:
-        """The usual marks for "not available": all ones (unsigned), the greatest number (signed)."""
+        """Return whether this is a usual mark for "not available": all ones (unsigned), the greatest number
+        (signed)."""
         if self.kind == "float":
             return False
         return raw == (1 << self.bits) - 1 if self.kind == "uint" else raw == (1 << (self.bits - 1)) - 1
 
 
 def registers_to_text(words: list[int]) -> str:
-    """Two characters in a register, or one in the low octet (older meters); padding removed."""
+    """Return two characters for each register, or one from the low octet (older meters), without the padding."""
     raw = b"".join(w.to_bytes(2, "big") for w in words)
     return raw.replace(b"\0", b"").decode("ascii", "replace").strip()
 
 
 def exact_energy_wh(raw: int | Fraction, scale: Fraction, kept_as: NumberType) -> Fraction:
-    """Wh of one energy register, exact.
-
-    A float32 cannot hold 123.456 kWh, it holds the nearest neighbour, 0.000004 below or above: the floor of a neighbour
-    below would lose a whole Wh. As long as neighbours are less than 1 Wh apart, a whole number of Wh within half a
-    step is therefore taken as what the meter meant; from then on (16.384 MWh for float32 kWh) the value as it is.
-    """
+    """Return the Wh of one energy register, exact. A float32 cannot hold 123.456 kWh, it holds the nearest neighbour,
+    0.000004 below or above: the floor of a neighbour below would lose a whole Wh. As long as neighbours are less than 1
+    Wh apart, a whole number of Wh within half a step is therefore taken as what the meter meant. From then on (16.384
+    MWh for float32 kWh) the value is taken as it is."""
     wh = Fraction(raw) * scale
     if kept_as.kind != "float":
         return wh
@@ -82,7 +83,7 @@ def exact_energy_wh(raw: int | Fraction, scale: Fraction, kept_as: NumberType) -
 
 
 def float_step(raw: int | Fraction, kept_as: NumberType) -> Fraction:
-    """Distance to the next number that the type can hold."""
+    """Return the distance to the next number that the type can hold."""
     if not raw:
         return Fraction(0)
     return Fraction(2) ** (math.frexp(float(raw))[1] - _MANTISSA[kept_as.bits])

@@ -45,6 +45,6 @@ class MapTable:
             raise MapError(f"{self.where}: unknown key {', '.join(map(repr, self._raw))}")
 
     def take_texts(self, key: str) -> dict[str, str]:
-        """A table whose values are all text."""
+        """Take a table whose values are all text."""
         table = self.take_table(key)
         return {k: table.take_key(k, str) for k in list(table._raw)}

@@ -98,7 +98,7 @@ class Iem:
         await self._post_object("receipt", {"TX": "E"})
 
     async def read_record(self, name: str) -> SignedReading | None:
-        """The last one, if it names the transaction."""
+        """Return the last record if it names the transaction."""
         status, octets = await self._web.send_request("GET", f"{BASE}/transaction")
         if status == 404:
             status, octets = await self._web.send_request("GET", NEWER_TRANSACTION)
@@ -117,7 +117,7 @@ class Iem:
 
 
 def _lifetime_register_kwh(said: Mapping[str, Any], wanted: str) -> Decimal | None:
-    """In kWh. Raises ``Garbled``."""
+    """Return the lifetime register in kWh, None if it is not there. Raises ``Garbled``."""
     entries = said.get("RD")
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and str(entry.get("RI", "")).startswith(wanted) and "RV" in entry:

@@ -135,6 +135,6 @@ class Lem:
 
 
 def _has_api_v2(firmware: str) -> bool:
-    """a.b.c.d: from b = 2 on the second version of the interface is there."""
+    """Return whether a firmware a.b.c.d has the second version of the interface: it is there from b = 2 on."""
     parts = firmware.split(".")
     return len(parts) == 4 and parts[1].isdecimal() and int(parts[1]) > 1

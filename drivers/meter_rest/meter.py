@@ -44,7 +44,7 @@ APIS: dict[str, Callable[[MeterHttpClient, RestSettings], MeterApi]] = {"lem_dcb
 
 @asynccontextmanager
 async def open_meter(settings: RestSettings, where: Where) -> AsyncIterator[RestMeter]:
-    """Raises ``Unreachable``, ``Garbled``, ``Broken``."""
+    """Open the meter. Raises ``Unreachable``, ``Garbled``, ``Broken``."""
     if wrong := list_complaints(settings):
         raise Broken("; ".join(wrong))
     web = MeterHttpClient(settings.host, settings.port, settings.timeout_s)
@@ -88,7 +88,7 @@ class RestMeter:
             raise self._named_error(e) from e
 
     async def read_billing(self) -> Reading:
-        """Who it is, then two looks that agree; a third decides when they do not."""
+        """Read the identity, then the values until two looks agree; a third decides when they do not."""
         try:
             await self._verify_identity()
             looks = [await self._read_values(), await self._read_values()]
@@ -112,7 +112,7 @@ class RestMeter:
         return t_s - since.t_s if boot == since.boot else 0.0
 
     async def _read_steady_values(self) -> TimedLook:
-        """A surprising register is looked at again: one that stays counts."""
+        """Read the values; look at a surprising register again. One that stays counts."""
         first = await self._read_values()
         if self._last is None or self._is_plausible_step(self._last, first):
             return first
@@ -147,7 +147,7 @@ class RestMeter:
         return 0 <= later[0].energy_wh - one[0].energy_wh <= self._most_w * passed_s / 3600 + STEP_WH + 1
 
     async def _verify_identity(self) -> None:
-        """After an error another meter may be there: it is asked before a value is believed."""
+        """Read the identity before a value is believed: after an error another meter may be there."""
         who = await self._api.read_identity()
         if self._pinned and who.serial != self._pinned:
             raise Exchanged(

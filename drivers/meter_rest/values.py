@@ -37,7 +37,7 @@ class Look:
 
 
 def text_value(table: Mapping[str, Any], key: str) -> str:
-    """Raises ``Garbled``."""
+    """Return a text. Raises ``Garbled``."""
     value = table.get(key)
     if not isinstance(value, str):
         raise Garbled(f"{key} is {value!r}, a text is wanted")
@@ -45,7 +45,7 @@ def text_value(table: Mapping[str, Any], key: str) -> str:
 
 
 def flag_value(table: Mapping[str, Any], key: str) -> bool:
-    """Raises ``Garbled``."""
+    """Return a truth value. Raises ``Garbled``."""
     value = table.get(key)
     if not isinstance(value, bool):
         raise Garbled(f"{key} is {value!r}, true or false is wanted")
@@ -53,7 +53,7 @@ def flag_value(table: Mapping[str, Any], key: str) -> bool:
 
 
 def object_value(outer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Raises ``Garbled``."""
+    """Return an object. Raises ``Garbled``."""
     value = outer.get(key)
     if not isinstance(value, dict):
         raise Garbled(f"{key} is {value!r}, an object is wanted")
@@ -83,7 +83,8 @@ def whole_wh(kwh: Decimal, what: str) -> int:
 
 
 def check_plausible(look: Look) -> Look:
-    """Raises ``Garbled``. Volts and amperes are of the same moment as the power, or nearly."""
+    """Compare the values with each other: volts and amperes are of the same moment as the power, or nearly. Raises
+    ``Garbled``."""
     if abs(look.voltage_v) > MOST_V:
         raise Garbled(f"voltage {look.voltage_v:.4g} V is more than {MOST_V} V: wrong unit?")
     if abs(look.current_a) > MOST_A:

@@ -126,7 +126,7 @@ class Canvas:
         time.sleep(_PAUSE_S)
 
     def draw_icon(self, name: str, box: Box, colour: Colour) -> None:
-        """As large as fits, in the middle of ``box``."""
+        """Draw an icon as large as fits, in the middle of ``box``."""
         px = min(box.width_px, box.height_px)
         if px < 8:
             return
@@ -137,14 +137,15 @@ class Canvas:
             time.sleep(_PAUSE_S)
 
     def paste_canvas(self, other: Canvas, at: tuple[int, int]) -> None:
-        """All that is on another canvas, its upper left corner at ``at``."""
+        """Paste all that is on another canvas, with its upper left corner at ``at``."""
         self.placed += [replace(p, ink=p.ink.move_by(*at), box=p.box.move_by(*at)) for p in other.placed]
         if not self.dry:
             self.image.paste(other.image, at)
             time.sleep(_PAUSE_S)
 
     def draw_text(self, text: str, box: Box, colours: tuple[Colour, Colour], style: Type) -> Box:
-        """``colours``: ink and ground. Returns what the text covers (an empty box if there is nothing to say)."""
+        """Draw ``text`` in ``box``. ``colours``: ink and ground. Return what the text covers (an empty box for an empty
+        text)."""
         text = drawable_text(text)
         if not text:
             return Box(box.x0, box.y0, box.x0, box.y0)
@@ -172,18 +173,18 @@ class Canvas:
         return ink
 
     def least_width(self, text: str) -> int:
-        """Pixels of ``text`` in bold at the smallest size."""
+        """Return the width of ``text`` in pixels, in bold at the smallest size."""
         return _line_width(drawable_text(text), self._smallest, True)
 
     def fit_text_in_box(self, text: str, box: Box, style: Type) -> tuple[int, tuple[str, ...], bool]:
-        """``fit`` with this panel's smallest size."""
+        """Fit ``text`` into ``box`` with this panel's smallest size. See ``fit_text``."""
         return fit_text(text, box.width_px, box.height_px, replace(style, smallest=style.smallest or self._smallest))
 
 
 @lru_cache(maxsize=512)
 def fit_text(text: str, width: int, height: int, style: Type) -> tuple[int, tuple[str, ...], bool]:
-    """The largest size at which ``text``, broken at blanks, fits; and its lines. If even the smallest does not fit,
-    the text is cut with an ellipsis (third value false)."""
+    """Return the largest size at which ``text``, broken at blanks, fits, and its lines. If even the smallest does not
+    fit, the text is cut with an ellipsis (third value false)."""
     px = max(min(style.largest, _upper_size_bound(text, width, height, style)), style.smallest)
     while True:
         size = max(1, int(px))
@@ -199,7 +200,7 @@ def fit_text(text: str, width: int, height: int, style: Type) -> tuple[int, tupl
 
 
 def _upper_size_bound(text: str, width: int, height: int, style: Type) -> float:
-    """No larger size can fit: so much is not even tried."""
+    """Return a size that no text that fits is larger than: larger ones are not even tried."""
     whole = _line_width(text, _MEASURE_PX, style.bold) / _MEASURE_PX
     longest = max(_line_width(word, _MEASURE_PX, style.bold) for word in text.split()) / _MEASURE_PX
     wide = width / max(longest, whole / style.lines)
@@ -207,7 +208,8 @@ def _upper_size_bound(text: str, width: int, height: int, style: Type) -> float:
 
 
 def wrap_text(text: str, width: int, px: int, bold: bool) -> list[str]:
-    """``text`` in lines of ``width`` pixels; a longer word is a line of its own. A number stays with its unit."""
+    """Break ``text`` into lines of ``width`` pixels. A longer word is a line of its own. A number stays with its
+    unit."""
     lines = [""]
     for word in _unbreakable_words(text):
         longer = f"{lines[-1]} {word}".lstrip()

@@ -31,7 +31,7 @@ def changed_boxes(before: Image.Image | None, now: Image.Image) -> list[Box]:
 
 
 def _marked_runs(marks: bytes) -> list[tuple[int, int]]:
-    """Marked cells side by side: the first, and the one after the last."""
+    """Yield marked cells that are side by side: the first, and the one after the last."""
     runs, at = [], 0
     for marked, group in groupby(marks, bool):
         n = sum(1 for _ in group)

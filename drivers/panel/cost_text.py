@@ -12,7 +12,7 @@ from drivers.panel.texts import Texts, wall_time
 
 
 def _amount_text(screen: Screen, texts: Texts, name: str, exact: bool = False) -> str:
-    """Empty if this amount is not there."""
+    """Return an amount of the screen, empty if it is not there."""
     v = screen.values
     micro, decimals = v.get(name), v.get("cost_decimals")
     if not isinstance(micro, int) or isinstance(micro, bool):
@@ -21,7 +21,7 @@ def _amount_text(screen: Screen, texts: Texts, name: str, exact: bool = False) -
 
 
 def price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> dict[str, Any]:
-    """The tariff in rows with what else there is to know of it, or ``price_line``, the price in one sentence."""
+    """Return the tariff in rows with what else there is to know of it, or ``price_line``, the price in one sentence."""
     rows = tariff_text.price_rows(screen.values, texts)
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
@@ -32,15 +32,15 @@ def price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> dict[str, 
 
 
 def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
-    """Label and amount."""
+    """Return label and amount of the cost, None if there is none."""
     said = _amount_text(screen, texts, "cost_micro")
     label = texts("labels.total" if screen.values.get("cost_final") else "labels.cost")
     return (label, f"≈ {said}" if screen.values.get("cost_estimated") else said) if said else None
 
 
 def price_line(screen: Screen, texts: Texts, facts: StationFacts) -> str:
-    """The one thing of the price that matters most now: the place costs, or soon will; another price is near; the
-    price."""
+    """Return what matters most of the price now, in this order: the place costs, or soon will; another price is near;
+    the price."""
     v = screen.values
     if v.get("idle"):
         return _idle_fee_text(screen, texts)
@@ -53,7 +53,7 @@ def price_line(screen: Screen, texts: Texts, facts: StationFacts) -> str:
 
 
 def receipt_slots(screen: Screen, texts: Texts) -> dict[str, str]:
-    """After the end: a ``line``, or the code (``qr``) of a receipt."""
+    """Return what is shown of the receipt after the end: a ``line``, or its code (``qr``)."""
     v = screen.values
     if not v.get("cost_final"):
         return {"line": _idle_fee_text(screen, texts) if v.get("idle") else "", "qr": ""}

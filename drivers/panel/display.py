@@ -59,7 +59,7 @@ class PanelDisplay:
         self._turning: asyncio.Task[None] | None = None
 
     async def open_output(self, output: Callable[[], Output]) -> None:
-        """``output`` is opened in the drawing thread."""
+        """Open the output with ``output``, which is called in the drawing thread."""
         await self._in_thread(lambda: self._open_in_thread(output))
         self._turning = asyncio.create_task(self._turn_faces())
 
@@ -70,7 +70,8 @@ class PanelDisplay:
         return "" if output is None else f"{output.size[0]}x{output.size[1]} pixels, {output.depth} bits each"
 
     async def show(self, first: Screen, /, *others: Screen) -> None:
-        """Returns when these screens have their turn on the panel, or when newer ones have taken their place."""
+        """Show these screens. Return when they have their turn on the panel, or when newer ones have taken their
+        place."""
         screens = self._wanted = (first, *others)
         if self._turning is not None and self._turning.done():
             self._turning.result()  # a defect: it never ends by itself
@@ -82,7 +83,7 @@ class PanelDisplay:
                 self._anew.set()
 
     async def _turn_faces(self) -> None:
-        """What does not fit at once takes turns. A panel that fails meanwhile is reported by the next ``show``."""
+        """Show in turns what does not fit at once. A panel that fails meanwhile is reported by the next ``show``."""
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._anew.wait(), self._mounting.turn_s)
@@ -95,7 +96,7 @@ class PanelDisplay:
                     self._pages, self._failed = None, e
 
     async def close_display(self) -> None:
-        """The last picture stays on the panel."""
+        """Close the display. The last picture stays on the panel."""
         if self._turning is not None:
             self._turning.cancel()
             await asyncio.wait([self._turning])
@@ -145,7 +146,7 @@ class PanelDisplay:
         self._view = next((n for n, view in enumerate(self._views) if evse in view.evse_numbers), 0)
 
     def _show_next_face(self) -> None:
-        """One turn is over."""
+        """End a turn: show the next face, or the next view."""
         if self._output is None or not self._views:
             return
         view = self._views[self._view]
@@ -169,7 +170,7 @@ class PanelDisplay:
         return Panel(self._upright_size(output.size), output.depth, self._mounting.margin, self._mounting.turn_s)
 
     def _upright_size(self, size: Size) -> Size:
-        """The panel as people see it."""
+        """Return the size of the panel as people see it."""
         return (size[1], size[0]) if self._mounting.rotate in (90, 270) else size
 
 

@@ -37,14 +37,14 @@ def _installed_font(bold: bool) -> str | None:
 
 @lru_cache(maxsize=2)
 def font_of_size(px: int, bold: bool) -> Font:
-    """The font at ``px`` pixels per em. Opening one takes 20 us, but each maps the whole file."""
+    """Return the font at ``px`` pixels per em. To open one takes 20 us, but each maps the whole file."""
     path = _installed_font(bold)
     # the simple layout engine: the other one fails on some texts, and no language here needs it
     return ImageFont.truetype(path, px, layout_engine=ImageFont.Layout.BASIC) if path else ImageFont.load_default(px)
 
 
 def drawable_text(text: str) -> str:
-    """``text`` in letters that the font has, blanks as single ones: Pillow's own font knows ASCII only, so that é
+    """Return ``text`` in letters that the font has, with single blanks. Pillow's own font knows ASCII only, so that é
     becomes e."""
     text = " ".join(text.split())
     if _installed_font(True):

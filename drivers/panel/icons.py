@@ -132,7 +132,7 @@ NAMES = tuple(_ICONS)
 
 @lru_cache(maxsize=64)
 def icon_mask(name: str, px: int) -> Image.Image:
-    """The icon as an L mask of ``px`` x ``px``."""
+    """Return the icon as an L mask of ``px`` x ``px``."""
     pen = _Pen(px)
     _ICONS[name](pen)
     return pen.image.resize((px, px), Image.Resampling.BOX)

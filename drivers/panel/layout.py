@@ -42,7 +42,7 @@ class Layout:
     """Height that goes with a width of 1: on a wider panel the height counts, on a narrower one the width."""
 
     def unit_px(self, size: Size) -> float:
-        """Pixels."""
+        """Return the length of one unit in pixels."""
         width, height = size
         return min(height * 0.6, width) / 100 if self.upright else min(height, width * self.across) / 100
 
@@ -90,7 +90,7 @@ SMALLEST: Size = (128, 64)
 
 
 def layout_for(size: Size, depth: int) -> Layout:
-    """``depth``: bits per pixel."""
+    """Return the layout for a panel. ``depth``: bits per pixel."""
     width, height = size
     if depth == 1 or min(size) < 200:
         return TINY

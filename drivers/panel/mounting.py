@@ -30,12 +30,12 @@ class Mounting:
     turn_s: TurnTime = TURN_S
 
     def list_complaints(self) -> list[str]:
-        """One line each, the key first."""
+        """List what is wrong, one line each, the key first."""
         return settings_problems(self)
 
 
 def size_complaints(width: int, height: int, unset: str) -> list[str]:
-    """``unset``: what 0 means; empty if it is not allowed."""
+    """List what is wrong with the size. ``unset``: what 0 means; empty if it is not allowed."""
     wrong = [
         f"{name}: must be {f'0 ({unset}) or ' if unset else ''}{SHORT} to {LARGEST}, is {n}"
         for name, n in (("width", width), ("height", height))

@@ -20,7 +20,7 @@ _LARGE_PX = 6
 
 
 def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int = 0, dry: bool = False) -> Canvas:
-    """One page in each pane. ``dry``: only records what would stand where."""
+    """Paint one page in each pane. ``dry``: only record what would stand where."""
     s, body = paint_frame(_common_page(shown), layout, size, margin, (FOOT, WHITE), dry)
     s.c.fill_box(Box(0, body.y0, s.c.whole_box.x1, body.y1), FOOT)  # the gap between the panes stays as it is
     for page, pane in zip(shown, _pane_boxes(body, s.unit, layout), strict=False):
@@ -31,8 +31,8 @@ def paint_panes(shown: Sequence[Page], layout: Layout, size: Size, margin: int =
 
 @lru_cache(maxsize=8)
 def pane_parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple[Page, ...]:
-    """What takes turns in the pane of ``page``; empty if that cannot be said in a pane, or not with its code always
-    there."""
+    """Return the parts of ``page`` that take turns in its pane. There are none if the page does not fit in a pane, or
+    not with its code in each part."""
     s, body = paint_frame(_common_page((page,)), layout, size, margin, (FOOT, WHITE), dry=True)
     pane = _pane_boxes(body, s.unit, layout)[0]
     if not s.c.is_complete:
@@ -49,7 +49,8 @@ def pane_parts(page: Page, layout: Layout, size: Size, margin: int = 0) -> tuple
 
 
 def _in_sentences(page: Page) -> Page:
-    """A pane is too narrow for rows of names and amounts; and a large code needs the place of its caption."""
+    """Return the page with its prices in sentences: a pane is too narrow for rows of names and amounts. The caption
+    joins them, since a large code needs its place."""
     prices = (" ".join(filter(None, row)) for row in page.prices)
     caption = (page.qr_caption,) if page.qr else ()
     lines = filter(None, (*prices, page.price, *page.price_notes, *page.lines, *caption))
@@ -57,7 +58,7 @@ def _in_sentences(page: Page) -> Page:
 
 
 def _common_page(shown: Sequence[Page]) -> Page:
-    """What the header and the foot say. Each outlet is named in its pane."""
+    """Return the page for header and foot. Each outlet is named in its pane."""
     marks = {page.mark for page in shown}
     mark = marks.pop() if len(marks) == 1 else "" if "" in marks else MARKS["AC"]
     languages = next(filter(None, (page.languages for page in shown)), "")
@@ -65,7 +66,7 @@ def _common_page(shown: Sequence[Page]) -> Page:
 
 
 def _pane_boxes(body: Box, unit: float, layout: Layout) -> list[Box]:
-    """Equally large."""
+    """Return equally large boxes for the panes."""
     pane, n = PANES[layout.name], OUTLETS_AT_ONCE
     gap = max(2, round(pane.gap * unit)) * (n - 1)
     w, h = ((body.width_px - gap) // n, body.height_px) if pane.across else (body.width_px, (body.height_px - gap) // n)
@@ -79,7 +80,7 @@ def _measure_pane(page: Page, layout: str, unit: float, size: Size) -> Canvas:
 
 @lru_cache(maxsize=OUTLETS_AT_ONCE)
 def _draw_pane_cached(page: Page, layout: str, unit: float, size: Size) -> Canvas:
-    """Kept, so that a change at one outlet draws that one only."""
+    """Draw one pane and keep it, so that a change at one outlet draws that one only."""
     return _draw_pane(page, layout, unit, size, dry=False)
 
 

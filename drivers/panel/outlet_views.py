@@ -69,7 +69,8 @@ def _of_group(group: Sequence[Page], panel: Panel) -> Iterator[View]:
 
 
 def _without_repetition(page: Page, panel: Panel) -> Page:
-    """The tiny panel needs a face for what the foot of larger ones says: one outlet of the station says it for all."""
+    """Return the page without number and hotline where one outlet shows them for all. The tiny panel needs a face of
+    its own for what the foot of larger panels shows."""
     needed = page.evse == 1 or not page.mark
     return page if needed or layout_for(panel.size, panel.depth) is not TINY else replace(page, number="", hotline="")
 

@@ -88,7 +88,7 @@ _CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SER
 
 
 def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
-    """``facts``: of the station file, for what the screen does not bring itself."""
+    """Build the page of a screen. ``facts``: of the station file, for what the screen does not bring itself."""
     v = screen.values
     facts = facts.facts_of_outlet(v.get("evse"))
     tone, icon = _LOOK[screen.name]
@@ -207,7 +207,7 @@ def _paused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
 
 
 def _current_price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
-    """What matters most of the price, in a line; all of it in rows if the screen brings them."""
+    """Return what matters most of the price, in a line, or all of it in rows if the screen brings them."""
     return {
         **price_slots(screen, texts, facts),
         "price": "",
@@ -265,7 +265,7 @@ _SLOTS_OF_SCREEN = {
 
 
 def _session_slots(screen: Screen, texts: Texts, live: bool) -> _Said:
-    """The figures of a session, by weight; power and limit only while it runs. The battery has its bar."""
+    """Return the figures of a session, by weight; power and limit only while it runs. The battery has its bar."""
     v = screen.values
     energy_wh, power_w = _number_or_none(v.get("energy_wh")), _number_or_none(v.get("power_w"))
     since_s, limit_a, soc = (

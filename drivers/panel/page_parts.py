@@ -47,7 +47,7 @@ def faces_of_page(page: Page, size: Size, depth: int, margin: int = 0, numbered:
 
 
 def languages_below(page: Page) -> Page:
-    """The header has no room for them: below what costs something."""
+    """Return the page with the languages below the notes on the price, where the header has no room for them."""
     return replace(page, languages="", price_notes=tuple(filter(None, (*page.price_notes, page.languages))))
 
 
@@ -80,7 +80,7 @@ def split_page(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ..
 
 
 def _cut_page(page: Page, bare: Page, fits: Callable[[Page], bool]) -> tuple[Page, ...]:
-    """``bare``: what is on all of them."""
+    """Cut the page into parts that fit. ``bare``: what is on all of them."""
     done, open_ = [], bare
     for slot in _page_slots(page, not bare.qr):
         more = _add_slot(open_, slot)
@@ -93,7 +93,8 @@ def _cut_page(page: Page, bare: Page, fits: Callable[[Page], bool]) -> tuple[Pag
 
 
 def _page_slots(page: Page, code: bool) -> Iterator[dict[str, Any]]:
-    """The battery's bar goes with the first figure. ``code``: it is one of them."""
+    """Yield what can be put on one part or another. The battery's bar goes with the first figure. ``code``: the code is
+    one of them."""
     for n, figure in enumerate(page.figures):
         yield {"figures": (figure,), **({"battery": page.battery} if n == 0 else {})}
     for row in page.prices:

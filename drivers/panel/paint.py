@@ -29,7 +29,7 @@ class Sheet:
         return self.layout.upright
 
     def type_of_units(self, largest: float, lines: int = 1, x: float = 0.0, y: float = 0.5, bold: bool = True) -> Type:
-        """``largest`` in units."""
+        """Return a type whose ``largest`` is in units."""
         return Type(largest * self.unit, 0, lines, x, y, bold)
 
 
@@ -227,7 +227,7 @@ def _paint_prices(s: Sheet, box: Box, page: Page) -> None:
 
 
 def _names_part(s: Sheet, page: Page) -> float:
-    """Of the width of a row of prices, so that name and amount can be equally large."""
+    """Return which part of the width the names in rows of prices have, so that name and amount can be equally large."""
     names, amounts = (max((s.c.least_width(row[n]) for row in page.prices), default=0) for n in (0, 1))
     return names / max(1.0, names + amounts + 2 * s.unit)
 
@@ -308,7 +308,8 @@ class _Tile:
 
 
 def _qr_room(s: Sheet, page: Page, body: Box) -> _Tile | None:
-    """With the error correction that is wanted, or else the usual one, whose modules are fewer."""
+    """Return the room for the code with the error correction that is wanted, or else with the usual one, whose modules
+    are fewer."""
     return _qr_tile(s, page, body, page.qr_quality) or (_qr_tile(s, page, body, "") if page.qr_quality else None)
 
 

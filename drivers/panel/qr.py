@@ -20,13 +20,13 @@ LEVELS = {"Low": 1, "Medium": 0, "Quartile": 3, "High": 2}
 
 
 def modules_per_side(url: str, quality: str = "") -> int:
-    """Modules of one side with the quiet zone; 0 if there is no code, or none so long."""
+    """Return the modules of one side with the quiet zone; 0 if there is no code, or none so long."""
     matrix = qr_matrix(url, quality) if url else None
     return len(matrix) + 2 * QUIET_ZONE if matrix else 0
 
 
 def draw_qr(c: Canvas, url: str, at: tuple[int, int], px: int, quality: str = "") -> Box:
-    """``at``: left and top of the quiet zone. Returns what the code covers with its quiet zone."""
+    """Draw a code. ``at``: left and top of the quiet zone. Return what the code covers with its quiet zone."""
     matrix, n = qr_matrix(url, quality), modules_per_side(url, quality)
     assert matrix
     box = Box(*at, at[0] + n * px, at[1] + n * px)
@@ -46,8 +46,8 @@ def _is_dark(matrix: Matrix, x: int, y: int) -> bool:
 
 @lru_cache(maxsize=8)
 def qr_matrix(url: str, quality: str = "") -> Matrix | None:
-    """The modules of a QR code, with error correction level M unless ``quality`` says another; None if the text is too
-    long for one."""
+    """Return the modules of a QR code, None if the text is too long for one. The error correction level is M unless
+    ``quality`` names another."""
     import qrcode
     from qrcode.exceptions import DataOverflowError
 

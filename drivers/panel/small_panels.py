@@ -109,7 +109,7 @@ def _price_slide(name: str, amount: str, inner: Box, unit: float) -> Slide:
 
 
 def _paired_slides(texts: list[str], inner: Box, unit: float) -> Iterator[Slide]:
-    """Two on a slide where each has room in a line; one that is alone may have more lines."""
+    """Yield slides of two texts where each has room in a line. A text that is alone may have more lines."""
     px = int(TINY.smallest * unit)
     for n in range(0, len(texts), 2):
         pair = tuple(texts[n : n + 2])
@@ -120,7 +120,7 @@ def _paired_slides(texts: list[str], inner: Box, unit: float) -> Iterator[Slide]
 
 
 def _text_slides(text: str, inner: Box, unit: float) -> Iterator[Slide]:
-    """Over as many slides as it needs: a slide ends with a sentence, and a longer sentence is cut evenly."""
+    """Yield as many slides as the text needs. A slide ends with a sentence, and a longer sentence is cut evenly."""
     px = int(_WORDS * unit)
 
     def lines_of(part: str) -> list[str]:
@@ -165,6 +165,6 @@ def _code_slides(page: Page, inner: Box, unit: float) -> Iterator[Slide]:
 
 
 def _module_px(url: str, inner: Box) -> int:
-    """Most of the other half of a wide panel stays for words."""
+    """Return the pixels of a module, 0 if there is no code. Most of the other half of a wide panel stays for words."""
     n = modules_per_side(url)
     return int(min(inner.height_px, inner.width_px * 0.56) // n) if n else 0

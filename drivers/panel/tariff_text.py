@@ -25,7 +25,7 @@ def price_rows(values: Values, texts: Texts) -> tuple[tuple[str, str], ...]:
 
 
 def is_billed(values: Values) -> bool:
-    """True after the end: the values are amounts, not prices."""
+    """Return whether the values are amounts, after the end, and not prices."""
     return any(name.startswith("bill_") for name in values)
 
 

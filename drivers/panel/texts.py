@@ -24,7 +24,8 @@ class Texts:
     words: Mapping[str, Any]
 
     def __call__(self, *keys: str, **fill: object) -> str:
-        """The text under the first of ``keys`` (dotted) that exists, with ``{...}`` filled; empty if none does."""
+        """Return the text under the first of ``keys`` (dotted) that exists, with ``{...}`` filled; empty if none
+        does."""
         for key in keys:
             found: Any = self.words
             for part in key.split("."):
@@ -34,7 +35,8 @@ class Texts:
         return ""
 
     def format_decimal(self, scaled: int, decimals: int) -> str:
-        """``scaled`` is the number times ten to the power of ``decimals``: decimal(1234, 2) is 12.34."""
+        """Format a number. ``scaled`` is the number times ten to the power of ``decimals``: decimal(1234, 2) is
+        12.34."""
         whole, part = divmod(abs(scaled), 10**decimals)
         sign = "-" if scaled < 0 else ""
         return f"{sign}{whole}{self('decimal') or '.'}{part:0{decimals}d}" if decimals else f"{sign}{whole}"
@@ -45,8 +47,8 @@ class Texts:
         return self.format_decimal(wh, 3) if abs(wh) < 10_000 else self.format_decimal(int(wh / 10), 2)
 
     def format_money(self, amount_micro: float, decimals: int, currency: str, exact: bool = False) -> str:
-        """``amount_micro``: millionths of the currency's unit, rounded half up to ``decimals``; ``exact``: with as many
-        more as it takes, for prices."""
+        """Format an amount. ``amount_micro``: millionths of the currency's unit, rounded half up to ``decimals``.
+        ``exact``: with as many more decimals as it takes, for prices."""
         micro = int(amount_micro)
         while exact and decimals < 6 and micro % 10 ** (6 - decimals):
             decimals += 1
@@ -78,7 +80,7 @@ def wall_time(utc_s: float, offset_min: object, timezone: str) -> datetime.datet
 
 
 def load_texts(language: str, config_dirs: tuple[Path, ...]) -> Texts:
-    """The first ``texts/<language>.toml`` in ``config_dirs``; if there is none, a language that exists. Raises
+    """Load the first ``texts/<language>.toml`` of ``config_dirs``; if there is none, a language that exists. Raises
     ``Broken`` if no language can be read."""
     for name in (language, *FALLBACKS):
         if not name.isalnum():
@@ -95,7 +97,8 @@ def load_texts(language: str, config_dirs: tuple[Path, ...]) -> Texts:
 
 
 def _fill_placeholders(text: str, fill: Mapping[str, object]) -> str:
-    """A typing error in a text must not darken the screen: what cannot be filled in stays as it stands."""
+    """Fill the placeholders of a text. A typing error in a text must not darken the screen: what cannot be filled in
+    stays as it stands."""
     try:
         return text.format_map(_Known(fill))
     except (ValueError, IndexError, AttributeError):

@@ -106,8 +106,8 @@ class RfField:
         assert tt4.IsoDepInitiator
 
     def exchange_with_card(self, for_s: float) -> Callable[[bytes], bytes]:
-        """To the activated card, for so long at most: a callable that sends one APDU, returns its answer or raises
-        ``Gone``."""
+        """Return a callable that sends one APDU to the activated card and returns its answer or raises ``Gone``. It
+        works ``for_s`` seconds at most."""
         from nfc.tag import TagCommandError, tt4
 
         frame, wait_s = frame_limits(self._ats)
@@ -134,7 +134,8 @@ class RfField:
         return " ".join(filter(None, (device.vendor_name, device.product_name, device.chipset_name)))
 
     def close_reader(self) -> None:
-        """Never raises: on a pulled serial reader nfcpy's close fails with termios.error and leaves a dead object."""
+        """Close the reader. Raises nothing: on a pulled serial reader nfcpy's close fails with termios.error and leaves
+        a dead object."""
         try:
             device = self._frontend.device
             if device is not None and str(device.path).startswith("usb"):
@@ -204,7 +205,7 @@ _ADVICE = {
 
 
 def _open_frontend(nfc: Any, path: str) -> Any:
-    """nfcpy's own look-up of ``path``, except for serial ports that its grammar cannot name."""
+    """Open the reader by nfcpy's own look-up of ``path``, except for serial ports that its grammar cannot name."""
     if not path.startswith("tty:/"):
         frontend = nfc.ContactlessFrontend(path)
         if _serial_port(path):
@@ -243,7 +244,8 @@ def _serial_port(path: str) -> str | None:
 
 
 def _reset_baud_rate(port: str) -> bool:
-    """A PN532 whose host died stays at the high baud rate that nfcpy chose and is deaf at 115200: call it back."""
+    """Call a PN532 back to 115200 baud. One whose host died stays at the high baud rate that nfcpy chose and is deaf at
+    115200."""
     import serial
 
     for baud in _HIGH_BAUD:

@@ -83,7 +83,8 @@ class CardTalk:
         return self._token_of_file(picc, s)
 
     def _token_of_uid(self, uid: bytes, card: Card, claimed: bytes) -> Tap:
-        """``claimed`` before, and what the card's key was made of: a key proves no other UID. Empty: none was."""
+        """Return the tap of a proven UID. ``claimed``: the UID that the card claimed before and that its key was made
+        of, empty for none. A key proves no other UID."""
         if claimed and uid != claimed:
             raise NotGenuine("the card proves another UID than it has shown")
         return tap_of(Card(uid, card.sak), self._settings)
@@ -98,7 +99,7 @@ class CardTalk:
         )
 
     def _decode_text(self, data: bytes, encoding: str) -> str:
-        """Empty: nothing that could be a token."""
+        """Return the text of the data, empty for anything that could not be a token."""
         if encoding == "hex":
             text = format_number(data, self._settings)
         else:
@@ -125,7 +126,8 @@ class _MasterKeys:
 
 
 def _claims_ev1_4k(picc: Picc, card: Card) -> bool:
-    """By its own word, which costs a forger nothing; but most of them forget to change it with the UID."""
+    """Return whether the card claims to be an EV1 with 4 KB. The claim costs a forger nothing, but most forgers forget
+    to change it with the UID."""
     try:
         version = picc.get_version()
     except (Refusal, NotGenuine):

@@ -63,7 +63,7 @@ _UID_BYTES = 7
 
 
 def list_complaints(s: SecureSettings) -> list[str]:
-    """One line each, without touching a reader; the key files are looked at."""
+    """List what is wrong, one line each, without touching a reader; the key files are looked at."""
     return [f"secure.{line}" for line in (*_input_complaints(s), *_proof_complaints(s), *_key_file_complaints(s))]
 
 

@@ -8,7 +8,7 @@ from drivers.reader_nfc.settings import NfcSettings
 
 
 def wire_of_reader(settings: NfcSettings, where: Where) -> None:
-    """nfcpy sets the speed of the line by itself in the middle of it, which no proxy can follow."""
+    """Return None: nfcpy changes the speed of the line in the middle of it, which no proxy can follow."""
 
 
 VERIFY_KIT = VerifyKit(

@@ -68,7 +68,7 @@ def _add_port_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def simulate(args: argparse.Namespace) -> int:
-    """0 after an orderly end, 2 if what was asked for cannot be done."""
+    """Simulate a station. Return 0 after an orderly end, 2 if what was asked for cannot be done."""
     return _run_station_plan(
         lambda file, make: make(
             with_versions(file, args.ocpp),
@@ -83,7 +83,8 @@ def simulate(args: argparse.Namespace) -> int:
 
 
 def bench(args: argparse.Namespace) -> int:
-    """0 after an orderly end, 2 if what was asked for cannot be done."""
+    """Run the far ends for an agent of the user. Return 0 after an orderly end, 2 if what was asked for cannot be
+    done."""
     return _run_station_plan(lambda file, make: make(file, args.port, with_agent=False), args.station)
 
 

@@ -282,7 +282,8 @@ class Control:
     # --- common ------------------------------------------------------------------------------------------------------
 
     def _agent_picture(self) -> Json | None:
-        """The newest picture of the agent. None once the process is gone, even if its last lines are still unread."""
+        """Return the newest picture of the agent. It is None once the process is gone, even if its last lines are still
+        unread."""
         return self.watch.said if self.agent is None or self.agent.pid else None
 
     async def _read_request(self, request: web.Request, *keys: request_body.Key) -> tuple[int, Json]:

@@ -81,7 +81,7 @@ def _merge_evse(truth: Json, own: Json, last_session: Json | None) -> Json:
 
 
 def is_agent_ready(said: Json | None) -> bool:
-    """The agent has opened its devices."""
+    """Return whether the agent has opened its devices."""
     return said is not None and bool(said.get("ready"))
 
 

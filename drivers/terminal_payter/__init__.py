@@ -29,7 +29,7 @@ def list_complaints(settings: PayterSettings, where: Where | None = None) -> lis
 
 
 def _lets_go(settings: PayterSettings, where: Where | None) -> list[str]:
-    """Before everything that is owed was asked for."""
+    """List a complaint if the terminal would give up a hold before everything that is owed was asked for."""
     hours = where.facts.hold_hours if where is not None else 0.0
     if settings.session_timeout_s >= TIMEOUT_FACTOR * hours * 3600:
         return []

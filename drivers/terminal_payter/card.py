@@ -19,7 +19,8 @@ _MARK_BYTES = 16
 
 
 def bank_card_of_tags(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
-    """``mark`` is "" when the terminal gave no hash: such a card cannot be known again."""
+    """Build the bank card from its tags. ``mark`` is "" when the terminal gave no hash: such a card cannot be
+    recognized again."""
     fields = tlv.parse_tlv(data)
     digest = fields.get(hash_tag, b"")
     mark = hmac.digest(salt, digest, hashlib.sha256)[:_MARK_BYTES].hex() if digest else ""
@@ -30,8 +31,8 @@ def bank_card_of_tags(data: bytes, hash_tag: str, salt: bytes) -> BankCard:
 
 
 def salt_of(file: Path | None, state_dir: Path | None) -> bytes:
-    """The station's own secret: the file that is named, or one that is made once in ``state_dir`` and that only its
-    owner can read. Raises ``Broken``."""
+    """Return the station's own secret: the file that is named, or one that is made once in ``state_dir`` and that only
+    its owner can read. Raises ``Broken``."""
     path = file or (state_dir / SALT_NAME if state_dir is not None else None)
     if path is None:
         return secrets.token_bytes(SALT_BYTES)
@@ -44,7 +45,7 @@ def salt_of(file: Path | None, state_dir: Path | None) -> bytes:
 
 
 def salt_file_problem(file: Path | None) -> str:
-    """For ``check``: what is wrong with the file that is named, or nothing."""
+    """Return what is wrong with the file that is named, for ``check``; empty for nothing."""
     try:
         if file is not None and not secret_file.is_credential_to_come(file):
             _read_salt(file)

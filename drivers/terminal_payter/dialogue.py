@@ -89,9 +89,10 @@ class Dialogue:
         return None
 
     async def request_identity(self) -> TerminalIdentity:
-        """What it says of itself; if it does not know the question, or not the answer, what the station file or its
-        certificate says. Asked once more if there is no answer: its money is its own by the serial number. Silence is
-        no reason to know it by its certificate: what it holds under the number reported before would be another's."""
+        """Return the identity that the terminal reports. If it does not know the question, or not the answer, the
+        station file or its certificate gives it. Without an answer the question is repeated once: the money of a
+        terminal is its own by the serial number. Silence is no reason to identify it by its certificate: what it holds
+        under the number reported before would be another's."""
         wanted = frozenset({From.IDS, From.RESULT})
         found = TerminalIdentity("Payter")
         for _ in range(2):

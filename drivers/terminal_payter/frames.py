@@ -81,8 +81,8 @@ class FrameParser:
 
 
 def _frame_size(held: bytearray) -> int | None:
-    """Of the frame that begins here: 0 if none does, None if that cannot be said yet. A length byte of 0 is the first
-    of four: no message is that short."""
+    """Return the size of the frame that begins here: 0 if none does, None if that cannot be decided yet. A length byte
+    of 0 is the first of four: no message is that short."""
     if len(held) < _PLAIN_HEAD:
         return None
     head = _PLAIN_HEAD if held[1] else _EXTENDED_HEAD

@@ -31,7 +31,7 @@ def name_of(settings: PayterSettings) -> str:
 
 
 async def open_line(settings: PayterSettings, baud: int, received: Received, lost: Lost) -> Line:
-    """``lost`` is called once, when the other end goes. Raises ``Unreachable``, ``Broken``."""
+    """Open the line. ``lost`` is called once, when the other end goes. Raises ``Unreachable``, ``Broken``."""
     if settings.line == "serial":
         return await SerialLine.open_device("terminal", settings.device, baud, received, lost)
     return await _connect_tcp(settings, received, lost)

@@ -79,9 +79,9 @@ class TerminalLink:
         signs: frozenset[int] = frozenset(),
         judge: Judge | None = None,
     ) -> Frame | None:
-        """The answer. None: one of ``signs`` came, which says that it was taken, and no result within ``GRACE_S``.
-        ``judge`` False: no answer to this. Raises ``Silent``, ``Garbled`` (does not fit a frame), and what ended
-        the line."""
+        """Send a request and return the answer. None: one of ``signs`` came, which shows that the request was taken,
+        and no result within ``GRACE_S``. ``judge`` returns False for a frame that does not answer this. Raises
+        ``Silent``, ``Garbled`` (does not fit a frame), and what ended the line."""
         self.raise_if_failed()
         assert self._line is not None
         self._answer = asyncio.get_running_loop().create_future()

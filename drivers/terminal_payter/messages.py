@@ -18,7 +18,7 @@ class Status:
 
 
 def uint32_bytes(value: int) -> bytes:
-    """Raises ``ValueError`` for what four bytes cannot hold."""
+    """Encode a number in four bytes. Raises ``ValueError`` for one that they cannot hold."""
     if not 0 <= value <= _U32:
         raise ValueError(f"{value} does not fit four bytes")
     return value.to_bytes(4, "big")
@@ -34,25 +34,26 @@ def setup_payload(timeout_s: int) -> bytes:
 
 
 def start_payload(amount: int, number: int, tags: bytes = b"", extras: bytes = b"") -> bytes:
-    """``amount`` in minor units. ``extras``: see ``apollo_extras``; they need ``tags`` before them."""
+    """Build the message that starts an offer. ``amount`` is in minor units. ``extras``: see ``apollo_extras``; they
+    need ``tags`` before them."""
     if not tags and not extras:
         return uint32_bytes(amount) + uint32_bytes(number)
     return uint32_bytes(amount) + uint32_bytes(number) + bytes([len(tags)]) + tags + extras
 
 
 def apollo_extras(methods: int, reference: str) -> bytes:
-    """The fields that only an Apollo knows: payment methods, no logo, amount shown, no QR address, reference."""
+    """Build the fields that only an Apollo knows: payment methods, no logo, amount shown, no QR address, reference."""
     return bytes([methods]) + b"\0\0\0" + text_field(reference, LONGEST_TEXT)
 
 
 def text_field(value: str, longest: int) -> bytes:
-    """With its NUL at the end; a NUL inside would end it early."""
+    """Encode a text with its NUL at the end. A NUL inside would end it early."""
     return value.replace("\0", "").encode("utf-8")[:longest].decode("utf-8", "ignore").encode("utf-8") + b"\0"
 
 
 def is_result(frame: Frame) -> bool:
-    """A status that came late is none. (The one of OFFLINE passes for a refusal without detail: its state is looked at
-    then.)"""
+    """Return whether the frame is a result. A status that came late is none. (The one of OFFLINE passes for a refusal
+    without detail: its state is looked at then.)"""
     return frame.payload[:1] in (b"\0", b"\1")
 
 
@@ -80,7 +81,7 @@ def parse_identity(payload: bytes) -> TerminalIdentity:
 
 
 def card_data(frame: Frame, at: int) -> bytes:
-    """Card data behind a length of one byte, two in the extended format; nothing if none is there."""
+    """Return the card data behind a length of one byte, two in the extended format; nothing if none is there."""
     wide = 2 if frame.extended else 1
     length = int.from_bytes(frame.payload[at : at + wide], "big")
     return frame.payload[at + wide : at + wide + length]

@@ -153,7 +153,8 @@ class PayterTerminal:
                 raise
 
     async def _select_language(self, language: str) -> None:
-        """Layout unproven: the language, NUL-terminated, under the header that the settings name (0: never sent)."""
+        """Select the language of the terminal. The layout is unproven: the language, NUL-terminated, under the header
+        that the settings name (0: never sent)."""
         if self._settings.select_language and language:
             await self._dialogue.request_result(self._settings.select_language, messages.text_field(language, 10))
 
@@ -282,7 +283,7 @@ class PayterTerminal:
         return card.bank_card_of_tags(messages.card_data(frame, at), self._settings.hash_tag.upper(), self._salt)
 
     def _complete_card(self, approved: BankCard) -> BankCard:
-        """What the approval does not repeat of the card that was read."""
+        """Return the approved card with what the approval does not repeat of the card that was read."""
         read = self._read or BankCard("")
         mark = approved.mark if self._settings.approval_hash else ""
         return BankCard(mark or read.mark, approved.last4 or read.last4, approved.brand or read.brand)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 def parse_tlv(data: bytes) -> dict[str, bytes]:
-    """Tag (hexadecimal) to value. What is cut off or broken ends the reading: what came before it counts, since a
-    reservation must not be lost for a garbled receipt line."""
+    """Return the values by tag (hexadecimal). What is cut off or broken ends the reading. What came before it counts,
+    since a reservation must not be lost for a garbled receipt line."""
     found: dict[str, bytes] = {}
     at = 0
     while at < len(data):
@@ -31,7 +31,7 @@ def _tag_end(data: bytes, at: int) -> int:
 
 
 def _parse_length(data: bytes, at: int) -> tuple[int, int] | None:
-    """(length, where the value begins)."""
+    """Return the length, and where the value begins."""
     if at >= len(data):
         return None
     first = data[at]

@@ -8,7 +8,7 @@ from drivers.terminal_payter.settings import PayterSettings
 
 
 def wire_of_terminal(settings: PayterSettings, where: Where) -> Wire | None:
-    """None: TLS names the terminal, which a proxy is not; on a serial line the speed is tried out."""
+    """Return None: TLS names the terminal, which a proxy is not, and on a serial line the speed is tried out."""
     return Wire("tcp", host=settings.host, port=settings.port) if settings.line == "tcp" else None
 
 

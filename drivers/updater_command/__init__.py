@@ -22,7 +22,8 @@ async def _open_port(settings: CommandUpdaterSettings, where: Where) -> AsyncIte
 
 
 def _is_command(word: str) -> bool:
-    """As ``shutil.which`` finds it, whose module would bring four compressions along."""
+    """Return whether the word is a command, as ``shutil.which`` finds it; its module would bring four compressions
+    along."""
     places = [word] if os.sep in word else [os.path.join(folder, word) for folder in os.get_exec_path()]
     return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
 

@@ -20,7 +20,8 @@ SCHEMES = {"legacy": 0x0A, "iso": 0x1A, "aes": 0xAA}
 
 
 def authenticate_card(ask: Ask, scheme: str, key: Key, number: int, random: Random) -> Session:
-    """``number`` of the key in the selected application. Raises ``Refusal``, ``NotGenuine``."""
+    """Authenticate the card with the key. ``number``: of the key in the selected application. Raises ``Refusal``,
+    ``NotGenuine``."""
     command = SCHEMES[scheme]
     if key.aes != (scheme == "aes") or (scheme == "legacy" and len(key.value) != 16):
         raise ValueError(f"{key!r} is no key for the scheme {scheme}")
@@ -34,7 +35,7 @@ def authenticate_card(ask: Ask, scheme: str, key: Key, number: int, random: Rand
 
 
 def _prove_chained(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
-    """One CBC chain through the whole talk. Returns the card's random number."""
+    """Prove the key with one CBC chain through the whole exchange. Return the card's random number."""
     b = cipher.decrypt_blocks(challenge)
     token = cipher.encrypt_blocks(a + rotate_left(b), challenge[-cipher.block :])
     answer = _expect_answer(ask, bytes((MORE,)) + token, OK, len(a))
@@ -43,7 +44,8 @@ def _prove_chained(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> byte
 
 
 def _prove_legacy(ask: Ask, cipher: Cipher, challenge: bytes, a: bytes) -> bytes:
-    """The station only ever deciphers, the card only ever enciphers; each block starts a new chain."""
+    """Prove the key in the legacy way: the station only ever deciphers, the card only ever enciphers. Each block starts
+    a new chain."""
     b = cipher.decrypt_blocks(challenge)
     first = cipher.decrypt_blocks(a)
     token = first + cipher.decrypt_blocks(xor_bytes(rotate_left(b), first))
@@ -67,7 +69,7 @@ def _check_proof(answer: bytes, a: bytes) -> None:
 
 
 def session_key(key: Key, a: bytes, b: bytes) -> bytes:
-    """Of the random numbers of station and card, by kind of key."""
+    """Derive the session key from the random numbers of station and card, by kind of key."""
     if key.aes:
         return a[:4] + b[:4] + a[12:] + b[12:]
     if key.single_des:

@@ -46,7 +46,7 @@ class Cipher:
         self._algorithm = AES(key) if aes else TripleDES(whole)
 
     def encrypt_blocks(self, data: bytes, iv: bytes | None = None) -> bytes:
-        """``data``: whole blocks. ``iv`` None: zero."""
+        """Encrypt whole blocks. ``iv`` None: zero."""
         from cryptography.hazmat.primitives.ciphers import Cipher as Engine
         from cryptography.hazmat.primitives.ciphers.modes import CBC
 
@@ -62,19 +62,20 @@ class Cipher:
 
     @cached_property
     def cmac_subkeys(self) -> tuple[bytes, bytes]:
-        """K1, K2 of NIST SP 800-38B, 6.1."""
+        """Return K1 and K2 of NIST SP 800-38B, 6.1."""
         first = self._double_subkey(self.encrypt_blocks(self.zero))
         return first, self._double_subkey(first)
 
     def cmac_block(self, data: bytes, iv: bytes | None = None) -> bytes:
-        """One whole block. NIST SP 800-38B, 6.2, but for ``iv``: a card goes on from its last check sum."""
+        """Return the CMAC as one whole block. This is NIST SP 800-38B, 6.2, but for ``iv``: a card goes on from its
+        last check sum."""
         k1, k2 = self.cmac_subkeys
         short = -len(data) % self.block if data else self.block
         padded = data + (b"\x80" + bytes(short - 1) if short else b"")
         return self.last_block(padded, k2 if short else k1, iv)
 
     def last_block(self, padded: bytes, mask: bytes, iv: bytes | None = None) -> bytes:
-        """CBC check sum over whole blocks, the last of them masked."""
+        """Return the CBC check sum over whole blocks, the last of them masked."""
         masked = xor_bytes(padded[-self.block :], mask)
         return self.encrypt_blocks(padded[: -self.block] + masked, iv)[-self.block :]
 
@@ -90,17 +91,17 @@ def xor_bytes(a: bytes, b: bytes) -> bytes:
 
 
 def rotate_left(data: bytes) -> bytes:
-    """By one byte to the left."""
+    """Rotate by one byte to the left."""
     return data[1:] + data[:1]
 
 
 def desfire_crc32(data: bytes) -> bytes:
-    """Of EV1 messages: CRC-32 without the last inversion, least significant byte first."""
+    """Return the check sum of EV1 messages: CRC-32 without the last inversion, least significant byte first."""
     return (_crc32(data) ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def desfire_crc16(data: bytes) -> bytes:
-    """Of legacy messages: CRC_A of ISO/IEC 14443-3, annex B, least significant byte first."""
+    """Return the check sum of legacy messages: CRC_A of ISO/IEC 14443-3, annex B, least significant byte first."""
     crc = 0x6363
     for byte in data:
         low = (byte ^ crc) & 0xFF

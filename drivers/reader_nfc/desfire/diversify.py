@@ -14,8 +14,8 @@ def longest_message(key: Key) -> int:
 
 
 def diversify_an10922(master: Key, message: bytes) -> Key:
-    """``message``: 1 to 31 bytes (AES) or 15 (DES), by custom UID, application, name of the system. Raises
-    ``ValueError``."""
+    """Derive the card's key. ``message``: 1 to 31 bytes (AES) or 15 (DES), by custom UID, application, name of the
+    system. Raises ``ValueError``."""
     cipher = _message_cipher(master, message)
     k1, k2 = cipher.cmac_subkeys
     parts = []
@@ -28,7 +28,8 @@ def diversify_an10922(master: Key, message: bytes) -> Key:
 
 
 def diversify_plain_cmac(master: Key, message: bytes) -> Key:
-    """A widespread reading of AN10922 that pads to whole blocks only: other keys where a message fits one block."""
+    """Derive the card's key by a widespread reading of AN10922 that pads to whole blocks only. The keys are others
+    where a message fits one block."""
     cipher = _message_cipher(master, message)
     constants = _CONSTANTS[master.aes, len(master.value)]
     return Key(b"".join(cipher.cmac_block(bytes((c,)) + message) for c in constants), master.aes)

@@ -66,7 +66,7 @@ class FileSettings:
         return cls(data[0], data[1] & 3, (bits >> 12, bits >> 8 & 15, bits >> 4 & 15, bits & 15))
 
     def read_communication(self, key_number: int) -> int:
-        """How the file is read by who knows this key: free access is plain whatever the file says."""
+        """Return how the holder of this key reads the file: free access is plain whatever the file's settings are."""
         may = (self.rights[0], self.rights[2])
         free = _FREE in may and key_number not in may
         return PLAIN if free or self.communication not in (MACED, ENCIPHERED) else self.communication
@@ -84,7 +84,7 @@ class Picc:
         return CardVersion.from_bytes(self._session.check_plain(self._send_command(b"\x60")))
 
     def select_application(self, application: int) -> None:
-        """``application``: three bytes as a number; over the air the lowest comes first."""
+        """Select an application. ``application``: three bytes as a number; over the air the lowest comes first."""
         self._session = Unauthenticated()
         self._send_command(b"\x5a" + application.to_bytes(3, "little"))
 
@@ -100,7 +100,7 @@ class Picc:
         return FileSettings.from_bytes(self._session.check_plain(self._send_command(bytes((0xF5, file)))))
 
     def read_data(self, file: int, offset: int, length: int, communication: int) -> bytes:
-        """``length`` 0: to the end of the file."""
+        """Read from a file. ``length`` 0: to the end of the file."""
         data = self._send_command(bytes((0xBD, file)) + offset.to_bytes(3, "little") + length.to_bytes(3, "little"))
         if communication == ENCIPHERED:
             plain = self._session.decipher_data(data, length)

@@ -23,7 +23,7 @@ class Session(Protocol):
     def check_maced(self, data: bytes) -> bytes: ...
 
     def decipher_data(self, data: bytes, length: int) -> bytes:
-        """``length``: bytes of data in it; 0: up to the padding."""
+        """Decipher the answer. ``length``: bytes of data in it; 0: up to the padding."""
         ...
 
 
@@ -51,7 +51,7 @@ class Ev1Session:
         self._iv = self._cipher.zero
 
     def note_command(self, command: bytes) -> None:
-        """Every command moves the chain, whether or not it carries a check sum."""
+        """Move the chain on: every command does, whether or not it carries a check sum."""
         self._iv = self._cipher.cmac_block(command, self._iv)
 
     def check_plain(self, data: bytes) -> bytes:
@@ -102,8 +102,8 @@ def _decrypt_blocks(cipher: Cipher, data: bytes, iv: bytes) -> bytes:
 
 
 def _verify_checksum(plain: bytes, length: int, sum_bytes: int, checksum: _Sum) -> bytes:
-    """Data, check sum, padding. Without a ``length`` the end is looked for from behind: a check sum may itself end in
-    zeros, so the padding must not be stripped first."""
+    """Return the data of data, check sum and padding. Without a ``length`` the end is looked for from behind: a check
+    sum may itself end in zeros, so the padding must not be stripped first."""
     longest = len(plain) - sum_bytes
     for n in [length] if length else range(longest, max(0, longest - 17), -1):
         data, mark, padding = plain[:n], plain[n : n + sum_bytes], plain[n + sum_bytes :]

@@ -31,7 +31,8 @@ REMIND_S = 10.0
 
 
 def bus_checks(role: str, look: Look, believable: Believable, most_s: float) -> tuple[Check, ...]:
-    """``look``: one complete read of the port. It must not take longer than ``most_s`` (95 of 100)."""
+    """Return the checks of any device on a bus. ``look``: one complete read of the port. It must not take longer than
+    ``most_s`` (95 of 100)."""
     return (
         Check(role, "timing", lambda bench: check_timing(bench, look, most_s)),
         Check(role, "silence", lambda bench: check_silence(bench, look)),
