@@ -68,7 +68,8 @@ class Job:
 
 @dataclass
 class LineActor:
-    """``generation`` counts connections: who remembers an older one has to look again who is at the other end.
+    """``generation`` counts connections: a caller that remembers an older
+    one has to check again which device is at the other end.
     ``billed``: units of billing meters."""
 
     settings: LineSettings

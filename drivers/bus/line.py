@@ -26,11 +26,12 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineSettings:
-    """A line and how this device is spoken to on it.
+    """A line, and how requests to this device are sent on it.
 
     ``kind``: "rtu" (serial ``device``), "rtu_tcp" (RTU frames through a serial server) or "tcp" (Modbus TCP). Devices
-    with the same ``key`` share one connection. ``timeout_s`` is the time a device may think; the time the bytes need
-    on a serial line is added. ``gap_s`` is the silence that the device wants before a request (serial lines only).
+    with the same ``connection_key`` share one connection. ``timeout_s`` is the time that a device may take to answer;
+    the time that the bytes need on a serial line is added. ``gap_s`` is the silence that the device wants before a
+    request (serial lines only).
     """
 
     kind: str = "rtu"

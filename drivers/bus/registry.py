@@ -16,7 +16,7 @@ _open_lines: dict[tuple[asyncio.AbstractEventLoop, tuple[str, ...]], LineActor] 
 
 @dataclass(frozen=True, slots=True)
 class ModbusLine:
-    """A device's view of the line: the shared actor, with this device's own patience and gap."""
+    """A device's view of the line: the shared actor, with this device's own time-out and gap."""
 
     actor: LineActor
     settings: LineSettings

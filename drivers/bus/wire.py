@@ -1,4 +1,4 @@
-"""pymodbus, and nothing else of it anywhere: the connection and the frames of one line.
+"""The only module that uses pymodbus: the connection and the frames of one line.
 
 pymodbus brings the transports and the encoding. Which bytes count as an answer, time-outs, retries and reconnects are
 ours (``frames``, ``actor``): the stock client accepts another function code, a shorter answer and a late one.

@@ -1,4 +1,4 @@
-"""The serial line: one command at a time, its answer found by its number; what the board says unasked is kept."""
+"""The serial line: one command at a time, its answer found by its number. Notices of the board are kept."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOTICES = ("AT", "AB")
 
 
 class RapiLine:
-    """``notices``: what the board has said unasked, oldest first; ``news`` is set with each.
+    """``notices``: what the board has reported unasked, oldest first; ``news`` is set with each.
     ``hung_up``: why it is no line any more. Raises ``Unreachable``
-    (silence, or the line hung up), ``Garbled`` (only noise came back), ``Refused`` (the board says no)."""
+    (silence, or the line hung up), ``Garbled`` (only noise came back), ``Refused`` (the board refuses)."""
 
     _line: SerialLine
 

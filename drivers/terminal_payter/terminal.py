@@ -35,7 +35,7 @@ _MISSES = 2
 
 
 class PayterTerminal:
-    """Opened by ``opening``. Card numbers are neither kept nor logged."""
+    """Opened by ``connection.open_terminal``. Card numbers are neither kept nor logged."""
 
     def __init__(self, settings: PayterSettings, salt: bytes, link: TerminalLink, dialogue: Dialogue) -> None:
         self.identity = TerminalIdentity("Payter")

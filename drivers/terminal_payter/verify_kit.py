@@ -8,7 +8,8 @@ from drivers.terminal_payter.settings import PayterSettings
 
 
 def wire_of_terminal(settings: PayterSettings, where: Where) -> Wire | None:
-    """Return None: TLS names the terminal, which a proxy is not, and on a serial line the speed is tried out."""
+    """Return the wire of a plain TCP line. There is none for TLS, which names the terminal and no proxy, and none for a
+    serial line, whose speed is tried out."""
     return Wire("tcp", host=settings.host, port=settings.port) if settings.line == "tcp" else None
 
 

@@ -1,7 +1,7 @@
 """MIFARE DESFire EV1: commands, authentication and secure messaging over a callable that exchanges one APDU.
 
 Pure but for the random numbers of an authentication: no reader, no clock, no file. What goes wrong is one of three:
-the card went away, the card says no, or the card cannot prove what it says. No text of an error holds a key, a random
+the card went away, the card refused, or the card cannot prove its answer. No text of an error holds a key, a random
 number or a byte of a card's file.
 """
 
