@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.ocpp import versions
-from agent.ocpp.dialects.dialect import Dialect, In
+from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, RequestRow
 from agent.ocpp.transport import families
 from agent.station_file.settings import Backend, SettingsError, StationFile
 
@@ -72,7 +72,9 @@ def _limit_scope(file: StationFile, backend: Backend, spoken: tuple[Dialect, ...
     """Limit the messages to the scope of the backend. This comes before the quirks, which only change the form."""
     from agent.ocpp.dialects import billing_scope
 
-    if unknown := set(backend.calls) - {r.action for d in spoken for r in d.rows if isinstance(r, In)}:
+    if unknown := set(backend.calls) - {
+        r.action for d in spoken for r in d.rows if isinstance(r, RequestRow | FixedAnswer)
+    }:
         problem = f"{file.path}: backend {backend.name}: calls: no such call is offered: {', '.join(sorted(unknown))}"
         raise SettingsError([problem])
     if backend.scope == "billing":

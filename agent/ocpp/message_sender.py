@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agent.domain.events import Event
 from agent.domain.messages import BootWanted, HeartbeatWanted, Message, StatusChanged
 from agent.ocpp.boot_procedure import BootProcedure
-from agent.ocpp.dialects.dialect import Out, RowContext
+from agent.ocpp.dialects.dialect import MessageRow, RowContext
 from agent.ocpp.outbound.authorize_queue import AuthorizeQueue
 from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.durable_queues import DurableQueues
@@ -52,7 +52,7 @@ class MessageSender:
             self._queue_status(message, is_up)
         elif isinstance(message, BootWanted) and not self._boot.is_accepted:
             self._boot.boot_triggered()
-        elif message not in self._urgent and isinstance(self._channel.dialect.message_row(type(message)), Out):
+        elif message not in self._urgent and isinstance(self._channel.dialect.message_row(type(message)), MessageRow):
             self._urgent.append(message)
 
     def _queue_status(self, message: StatusChanged, is_up: bool) -> None:

@@ -18,11 +18,10 @@ from agent.domain.variables import (
     web_payment_part,
 )
 from agent.ocpp.dialects import device_model_v2x, keys_v1x
-from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
-from agent.ocpp.v16 import V16, refusals
+from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, MessageRow, NotExpressible, NotOffered, RequestRow
+from agent.ocpp.v16 import V16
 from agent.ocpp.v16.security import EVENT_NAMES
 from agent.ocpp.v201 import V201
-from agent.ocpp.v201 import refusals as refusals_201
 from tests.arch import case_tables
 
 HEAD = """# Conformance ledger
@@ -84,15 +83,15 @@ def _events() -> list[str]:
     return lines + [f"| {event}{f' (1.6: {old})' if old else ''} | {cause} |" for old, event, cause in rows]
 
 
-def _request(row: In | NotOffered | None) -> str:
+def _request(row: RequestRow | FixedAnswer | NotOffered | None) -> str:
     if isinstance(row, NotOffered):
         return f"refused ({row.code}): {row.reason}"
-    if row in (*refusals.ROWS, *refusals_201.ROWS):
+    if isinstance(row, FixedAnswer):
         return "answered: not offered"
     return "answered" if row else "MISSING"
 
 
-def _told(row: Out | NotExpressible | None) -> str:
+def _told(row: MessageRow | NotExpressible | None) -> str:
     if isinstance(row, NotExpressible):
         return f"not sent: {row.reason}"
     if row is None:

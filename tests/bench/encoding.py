@@ -11,7 +11,7 @@ from typing import Any
 from agent.domain.messages import MeterSampled, Sample
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Reading, ReadingContext, Stamp
-from agent.ocpp.dialects.dialect import Identity, Out, RowContext
+from agent.ocpp.dialects.dialect import Identity, MessageRow, RowContext
 from agent.ocpp.versions import build_dialects
 from agent.ocpp.wire.rpc import Rpc
 
@@ -43,7 +43,7 @@ def main(version: str, count: int) -> None:
     outbox: Any = None  # nothing of it is asked for values that belong to no numbered transaction
     desk = RowContext("chargy", outbox, Clock(), Settings(), Identity)
     row = dialect.message_row(MeterSampled)
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     assert dialect.schemas
     rpc = Rpc()
     for number in range(count):

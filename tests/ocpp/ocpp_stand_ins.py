@@ -17,7 +17,7 @@ from agent.domain.events import Event, RequestReceived
 from agent.domain.orders import Response
 from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
-from agent.ocpp.dialects.dialect import Dialect, Identity, RowContext
+from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, Identity, LocalAnswer, RowContext
 from agent.ocpp.link import Link
 from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.transport.timeouts import Timeouts
@@ -329,3 +329,11 @@ async def running(room: Room, up: bool = True) -> AsyncIterator[Room]:
 async def linked(central: Central | None = None, up: bool = True, **changes: Any) -> AsyncIterator[Room]:
     async with served(central or Central()) as serving, running(build(serving, **changes), up) as room:
         yield room
+
+
+def decoded(row: Any, payload: dict[str, Any], at: RowContext) -> Any:
+    """What the domain is asked, or the payload of an answer in which it has no say."""
+    if isinstance(row, FixedAnswer):
+        return dict(row.payload)
+    found = row.decode(payload, at)
+    return dict(found.payload) if isinstance(found, LocalAnswer) else found

@@ -27,7 +27,7 @@ from agent.domain.requests import (
     DeviceReportRequest,
 )
 from agent.model.types import AuthorizationStatus, Verdict
-from agent.ocpp.dialects.dialect import Dialect, Out
+from agent.ocpp.dialects.dialect import Dialect, MessageRow
 from agent.ocpp.dialects.quirks import SWITCHES, apply_quirks
 from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.v16 import V16
@@ -140,7 +140,7 @@ def answer(dialect: Dialect, called: Called, boot: str, reply: str) -> str:
     text = Rpc().encode_response(served.response)
     for message in served.follow_up:  # what is owed after the answer can be said too
         row = dialect.message_row(type(message))
-        assert isinstance(row, Out)
+        assert isinstance(row, MessageRow)
         payload = row.encode(message, place)
         assert dialect.schemas is not None
         check = dialect.schemas.request_check(row.action)

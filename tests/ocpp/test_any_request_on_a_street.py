@@ -31,12 +31,12 @@ from agent.domain.events import Event, FirmwareFetched, LogSent, SignerJudged
 from agent.domain.orders import FetchFirmware, JudgeSigner, Order, Response, SendLog
 from agent.domain.requests import RemoteStartRequest, ResetRequest, SendLocalListRequest
 from agent.model.types import Token
-from agent.ocpp.dialects.dialect import Dialect, In, Refused, RowContext
+from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, Refused, RequestRow, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from tests.domain.test_session_properties import DEEDS, TOKENS, WHEN_GONE, Street, books, shape_of
 from tests.domain.walks import next_deed
-from tests.ocpp.ocpp_stand_ins import Outbox, desk
+from tests.ocpp.ocpp_stand_ins import Outbox, decoded, desk
 from tests.ocpp.test_any_request import SUFFIX, asked_by, document, made_of
 from tests.support.domain_state import configure
 from tests.support.simulated_station import CAMPAIGN
@@ -94,12 +94,12 @@ class Talk:
 
     def ask(self, action: str, payload: dict[str, Any]) -> None:
         row, rig = self.dialect.request_row(action), self.street.rig
-        if not isinstance(row, In) or not rig.alive:
+        if not isinstance(row, RequestRow | FixedAnswer) or not rig.alive:
             return
         at = desk(Named(), rig.site.settings)
         at.boot, at.evse_numbers = "Accepted", tuple(rig.outlets)
         try:
-            asked = row.decode(payload, at)
+            asked = decoded(row, payload, at)
         except Refused:
             return
         if isinstance(asked, dict):
@@ -115,7 +115,7 @@ class Talk:
         for request in set(self.replies) - before:
             self._answered(row, payload, self.replies[request], at)
 
-    def _answered(self, row: In, payload: dict[str, Any], reply: Response, at: RowContext) -> None:
+    def _answered(self, row: RequestRow, payload: dict[str, Any], reply: Response, at: RowContext) -> None:
         seen = asyncio.run(row.look_up(payload, at)) if row.look_up else {}
         try:
             self._judge(row.action, row.answer(replace(reply, data={**reply.data, **seen}), payload, at))

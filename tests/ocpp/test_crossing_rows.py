@@ -35,7 +35,7 @@ from agent.domain.requests import DeviceReportRequest
 from agent.domain.serialization import load_record
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Dialect, In, Out, ResponseEffects, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, RequestRow, ResponseEffects, RowContext
 from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.transaction_openings import compress_messages, decode_record
 from agent.ocpp.outbound.transaction_queue import TransactionQueue
@@ -147,7 +147,7 @@ class Wire:
         self.unknown_actions: set[tuple[str, bool]] = set()
         self.last_answer_s = 0.0
 
-    async def send_call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
+    async def send_call(self, out: MessageRow, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
         self.refusal_code = "InternalError" if self.fate == "refused" else ""
         if self.refusal_code:
             return None
@@ -308,7 +308,7 @@ class Station:
 
     def decoded(self, action: str, payload: dict[str, Any]) -> Any:
         row = DIALECTS[self.version].request_row(action)
-        assert isinstance(row, In)
+        assert isinstance(row, RequestRow)
         return row.decode(payload, self.desk)
 
     # --- what came of it -------------------------------------------------------------------------------------------
@@ -541,7 +541,7 @@ async def test_an_answer_of_before_is_none_to_what_is_told_anew() -> None:
         (kept,) = decode_record(s.store.transaction_record("chargy", "session-0"), "session-0").opening
         row = OutboxRow(kept.seq, "chargy", "session-0", load_record(kept.body), 0)
         out = DIALECTS["1.6"].message_row(TransactionStarted)
-        assert isinstance(out, Out)
+        assert isinstance(out, MessageRow)
         late = replace(
             out.decode_response(row.message, {"transactionId": 100, **verdict("Accepted")}, s.desk), version="1.6"
         )
@@ -725,7 +725,7 @@ async def test_2_0_1_may_use_the_number_that_1_6_gave() -> None:
             )
             assert (stop.session, cost.session, limit.profile.session) == ("session-0",) * 3
             row = DIALECTS["2.0.1"].request_row("GetTransactionStatus")
-            assert isinstance(row, In)
+            assert isinstance(row, RequestRow)
             said = row.answer(
                 Response("chargy", "r", "Accepted", {"sessions": ("session-0",), "waiting": True}), asked, s.desk
             )

@@ -17,10 +17,11 @@ from agent.model.types import Stamp
 from agent.ocpp.dialects.dialect import (
     BootAnswer,
     Dialect,
-    In,
+    FixedAnswer,
+    MessageRow,
     NotExpressible,
     NotOffered,
-    Out,
+    RequestRow,
     ResponseEffects,
     StatusProjection,
     decode_empty_response,
@@ -38,14 +39,14 @@ TOY = Dialect(
     name="toy",
     subprotocol="toy1",
     rows=(
-        Out(
+        MessageRow(
             BootWanted,
             "hello",
             lambda m, d: {"i": d.identity().serial},
             lambda m, p, d: ResponseEffects(boot=BootAnswer(p["ok"], 0)),
         ),
-        Out(StatusChanged, "now", lambda m, d: {"at": m.evse, "is": m.connector.lower()}, decode_empty_response),
-        In(
+        MessageRow(StatusChanged, "now", lambda m, d: {"at": m.evse, "is": m.connector.lower()}, decode_empty_response),
+        RequestRow(
             "quit",
             lambda p, d: ResetRequest(p["how"] == "now"),
             lambda reply, p, d: {"done": reply.status == "Accepted"},
@@ -105,11 +106,11 @@ def test_neighbours() -> None:
     richer = V16.with_rows(NotOffered("Reset", "never"), name="1.6x", max_token_length=7)
     assert isinstance(richer.request_row("Reset"), NotOffered)
     assert (richer.name, richer.max_token_length) == ("1.6x", 7)
-    assert isinstance(V16.request_row("Reset"), In)
+    assert isinstance(V16.request_row("Reset"), RequestRow)
     assert len(richer.rows) == len(V16.rows)
 
 
-TO_STATION = sorted(r.action for r in V16.rows if isinstance(r, In | NotOffered))
+TO_STATION = sorted(r.action for r in V16.rows if isinstance(r, RequestRow | FixedAnswer | NotOffered))
 WORDS = st.sampled_from(["Accepted", "Rejected", "NotImplemented", "Scheduled", "Unlocked", "", "Nonsense"])
 DATA = st.dictionaries(
     st.sampled_from(["sample_interval_s", "connector_count", "data", "feature_profiles", "authorization_key"]),

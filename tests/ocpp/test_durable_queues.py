@@ -22,7 +22,7 @@ from agent.domain.messages import (
     TriggerReason,
 )
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Out, ResponseEffects
+from agent.ocpp.dialects.dialect import MessageRow, ResponseEffects
 from agent.ocpp.outbound.delivery import deliver_row
 from agent.ocpp.outbound.durable_queues import DurableQueues
 from agent.ocpp.outbound.notification_queue import NOTICE_ATTEMPTS
@@ -50,7 +50,7 @@ class Backend:
         self.later: list[tuple[OutboxRow, ResponseEffects]] = []
         self._ctx, self._numbers = desk_, 0
 
-    async def send_call(self, out: Out, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
+    async def send_call(self, out: MessageRow, row: OutboxRow, payload: dict[str, Any]) -> ResponseEffects | None:
         assert action_key(out, row) not in self.unknown_actions or row.link == "chargy"
         self.sent.append(row)
         self.refusal_code = self.fate if self.fate in ("InternalError", "NotSupported") else ""

@@ -13,7 +13,7 @@ from agent.ocpp.dialects.dialect import RowContext
 from agent.ocpp.v16.settings import ROWS, find_offered_key
 from agent.ocpp.v201.device_model import find_entry, list_entries
 from agent.station_file.settings import parse_station_file
-from tests.ocpp.ocpp_stand_ins import desk
+from tests.ocpp.ocpp_stand_ins import decoded, desk
 
 CHANGE = next(r for r in ROWS if r.action == "ChangeConfiguration")
 INDICATOR = {"name": "ChargingStatusIndicator"}
@@ -30,7 +30,7 @@ def test_keys_and_variables_are_there_with_the_lamp(lamp: bool) -> None:
     assert here.settings.fitted == ({LAMP} if lamp else set())
     for key in ("BlinkRepeat", "lightintensity"):
         assert (find_offered_key(key, here) is not None) is lamp
-        asked = CHANGE.decode({"key": key, "value": "7"}, here)
+        asked = decoded(CHANGE, {"key": key, "value": "7"}, here)
         assert isinstance(asked, SetVariablesRequest) if lamp else asked == {"status": "NotSupported"}
     assert any(e.name.component == INDICATOR["name"] for e in list_entries(here)) is lamp
     found = find_entry(INDICATOR, {"name": "Percent"}, here)

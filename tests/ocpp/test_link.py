@@ -31,7 +31,7 @@ from agent.domain.messages import (
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import ResetRequest, SetVariablesRequest
 from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stamp, Token, Verdict
-from agent.ocpp.dialects.dialect import Dialect, Out, ResponseEffects
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
 from agent.ocpp.transport.call_channel import CallChannel
 from agent.ocpp.v16 import V16
@@ -480,8 +480,8 @@ async def test_what_cannot_be_encoded_is_dropped_and_what_is_billed_waits(caplog
 
 
 async def test_a_number_that_json_does_not_know_is_set_aside() -> None:
-    said = Out(MeterSampled, "MeterValues", lambda m, d: {"x": float("inf")}, lambda m, p, d: ResponseEffects())
-    row = Out(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: ResponseEffects())
+    said = MessageRow(MeterSampled, "MeterValues", lambda m, d: {"x": float("inf")}, lambda m, p, d: ResponseEffects())
+    row = MessageRow(HeartbeatWanted, "Heartbeat", lambda m, d: {"x": float("nan")}, lambda m, p, d: ResponseEffects())
     async with linked(dialects=(V16.with_rows(said, row, schemas=None),)) as room:
         room.link.send(HeartbeatWanted())
         room.outbox.put(sampled(""), "")
@@ -593,7 +593,7 @@ async def test_an_answer_that_is_overtaken_by_the_cancellation_counts() -> None:
     wire = AnswersOnce(V16)
     channel.attach_connection(wire)
     row, out = OutboxRow(1, "chargy", "s1", started(), 0), V16.message_row(TransactionStarted)
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     calling = asyncio.create_task(channel.send_call(out, row, {}))
     await asyncio.sleep(0)
     wire.answer = TAKEN
@@ -613,7 +613,7 @@ async def test_an_answer_in_the_instant_of_its_time_out_counts(after_s: float) -
     wire = AnswersOnce(V16)
     channel.attach_connection(wire)
     row, out = OutboxRow(1, "chargy", "s1", started(), 0), V16.message_row(TransactionStarted)
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
 
     def read_answer() -> None:
         wire.answer = TAKEN

@@ -17,7 +17,7 @@ from agent.csms.station_commands import on
 from agent.domain.messages import SecurityHappened
 from agent.domain.orders import AuthorizeToken
 from agent.model.types import Token
-from agent.ocpp.dialects.dialect import NotExpressible, Out, find_gaps
+from agent.ocpp.dialects.dialect import MessageRow, NotExpressible, find_gaps
 from agent.ocpp.versions import GROUP, VERSIONS, build_dialects
 from agent.station_file.settings import SettingsError, parse_station_file
 from tests.ocpp.ocpp_stand_ins import desk
@@ -98,7 +98,7 @@ def test_scope_and_quirks_come_with_the_dialect(tmp_path: Path) -> None:
     assert new.scope() is build_dialects(("2.0.1",))[0].scope()
     assert isinstance(new.message_row(SecurityHappened), NotExpressible)
     authorize = new.message_row(AuthorizeToken)
-    assert isinstance(authorize, Out)
+    assert isinstance(authorize, MessageRow)
     assert authorize.encode(AuthorizeToken("chargy", "1", Token("abcd")), desk()) == {
         "idToken": {"idToken": "ABCD", "type": "ISO14443"}
     }

@@ -25,7 +25,7 @@ from agent.domain.messages import (
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import ChangeAvailabilityRequest, RemoteStartRequest
 from agent.model.types import ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Out
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, RequestRow
 from agent.ocpp.dialects.quirks import (
     SWITCHES,
     Value,
@@ -62,7 +62,7 @@ def quirky(name: str, value: Value, dialect: Dialect = V16) -> Dialect:
 
 def said(dialect: Dialect, message: Any) -> dict[str, Any]:
     out = dialect.message_row(type(message))
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     payload = out.encode(message, desk(known()))
     assert payload is not None
     return payload
@@ -89,7 +89,7 @@ async def asked(dialect: Dialect, action: str, payload: dict[str, Any]) -> Any:
 
 def answered(dialect: Dialect, message: Any, payload: dict[str, Any]) -> Any:
     out = dialect.message_row(type(message))
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     line = CallChannel(desk(known()), dialect, "ws://x", lambda *f: None, 1.0)
     return line._interpret_answer(out, message, Answered("1", out.action, payload))
 
@@ -168,7 +168,7 @@ async def finishing(value: Value) -> Any:
 
 async def security_events(value: Value) -> Any:
     row = quirky("security_events", value).message_row(SecurityHappened)
-    assert isinstance(quirky("security_events", value, V201).message_row(SecurityHappened), Out)
+    assert isinstance(quirky("security_events", value, V201).message_row(SecurityHappened), MessageRow)
     return type(row)
 
 
@@ -185,7 +185,7 @@ async def heartbeat(value: Value) -> Any:
 async def fractions(value: Value) -> Any:
     d = quirky("fractions_of_seconds", value)
     composite = d.request_row("GetCompositeSchedule")
-    assert isinstance(composite, In)
+    assert isinstance(composite, RequestRow)
     stop = said(d, STOP)
     return said(d, START)["timestamp"], stop["timestamp"], stop["transactionData"][0]["timestamp"]
 
@@ -214,7 +214,7 @@ GOLDEN: dict[str, tuple[Callable[[Value], Any], list[Any]]] = {
     "finishing_told_as": (
         finishing, [tuple(same("Finishing", "Preparing")), tuple(same("Preparing", "Preparing"))],
     ),
-    "security_events": (security_events, [Out, NotExpressible]),
+    "security_events": (security_events, [MessageRow, NotExpressible]),
     "heartbeat": (heartbeat, [True, False]),
     "fractions_of_seconds": (fractions, [
         ("2026-11-25T10:00:00.500Z", "2026-11-25T10:01:00.250Z", "2026-11-25T10:00:00.000Z"),

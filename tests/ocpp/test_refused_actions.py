@@ -31,7 +31,7 @@ from agent.domain.messages import (
 )
 from agent.domain.orders import AuthorizeToken
 from agent.model.types import Fault, Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Dialect, Out
+from agent.ocpp.dialects.dialect import Dialect, MessageRow
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.calls import NOT_OFFERED
@@ -90,7 +90,7 @@ def central_of(dialect: Dialect) -> Central:
 
 
 def spoken(dialect: Dialect) -> list[str]:
-    rows = [row for row in dialect.rows if isinstance(row, Out)]
+    rows = [row for row in dialect.rows if isinstance(row, MessageRow)]
     return sorted({out.action for row in rows for out in (row, row.other) if out}.difference(MAY_NOT_REFUSE, REPORTS))
 
 

@@ -19,10 +19,10 @@ from agent.domain.requests import (
     MessageTrigger,
     TriggerMessageRequest,
 )
-from agent.ocpp.dialects.dialect import Dialect, Out
+from agent.ocpp.dialects.dialect import Dialect, MessageRow
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from tests.ocpp.ocpp_stand_ins import Central, desk, linked, until
+from tests.ocpp.ocpp_stand_ins import Central, decoded, desk, linked, until
 from tests.ocpp.test_rows_lists import answered, judge, row
 
 CERTIFICATE_ACTIONS = (
@@ -116,7 +116,7 @@ def test_everything_that_can_be_triggered_in_1_6_is_extended(word: str) -> None:
 )
 def test_nothing_of_iso_15118_is_kept(action: str, payload: dict[str, Any]) -> None:
     judge(V201, action + "Request", payload)
-    assert row(V201, action).decode(payload, desk()) == {"status": "Rejected"}
+    assert decoded(row(V201, action), payload, desk()) == {"status": "Rejected"}
 
 
 @pytest.mark.parametrize("dialect", [V16, V201])
@@ -165,7 +165,7 @@ def test_installed_roots_are_named_by_their_hashes() -> None:
 )
 def test_a_request_to_sign_and_what_is_heard_of_it(dialect: Dialect, payload: dict[str, Any]) -> None:
     out = dialect.message_row(CertificateSigningWanted)
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     message = CertificateSigningWanted("PEM")
     assert out.encode(message, desk()) == payload
     judge(dialect, "SignCertificate" + ("" if dialect is V16 else "Request"), payload)

@@ -15,10 +15,10 @@ from agent.domain.orders import Response
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Stamp, Verdict
 from agent.ocpp import v16, v201
-from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Out
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotOffered, RequestRow
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from tests.ocpp.ocpp_stand_ins import UTC_S, desk
+from tests.ocpp.ocpp_stand_ins import UTC_S, decoded, desk
 
 LIST_ACTIONS = ("GetLocalListVersion", "SendLocalList")
 
@@ -31,9 +31,9 @@ def judge(dialect: Dialect, name: str, payload: Any) -> None:
     draft(json.loads((PACKAGE / folder / "schemas" / f"{name}.json").read_text("utf-8-sig"))).validate(payload)
 
 
-def row(dialect: Dialect, action: str) -> In:
+def row(dialect: Dialect, action: str) -> RequestRow:
     found = dialect.request_row(action)
-    assert isinstance(found, In)
+    assert isinstance(found, RequestRow)
     return found
 
 
@@ -83,11 +83,11 @@ def test_a_list_is_asked_of_the_domain(dialect: Dialect, payload: dict[str, Any]
 @pytest.mark.parametrize("tag", ["", "A\n", "\ud800"])
 def test_a_token_that_cannot_be_one_spoils_the_list(tag: str) -> None:
     one = {"listVersion": 1, "updateType": "Full", "localAuthorizationList": [{"idTag": tag}]}
-    assert row(V16, "SendLocalList").decode(one, desk()) == {"status": "Failed"}
+    assert decoded(row(V16, "SendLocalList"), one, desk()) == {"status": "Failed"}
     two = {"versionNumber": 1, "updateType": "Full"}
     entry = {"idToken": {"idToken": tag, "type": "Local"}, "idTokenInfo": {"status": "Accepted"}}
-    decoded = row(V201, "SendLocalList").decode({**two, "localAuthorizationList": [entry]}, desk())
-    assert decoded == {"status": "Failed"}
+    request = {**two, "localAuthorizationList": [entry]}
+    assert decoded(row(V201, "SendLocalList"), request, desk()) == {"status": "Failed"}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_version() -> None:
 
 def test_a_contradiction_is_told_in_1_6() -> None:
     out = V16.message_row(ListConflicted)
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     payload = out.encode(ListConflicted(Stamp(1, 0.0), ConnectorStatus.UNAVAILABLE), desk())
     judge(V16, "StatusNotification", payload)
     assert payload is not None
@@ -130,4 +130,4 @@ def test_switched_off_it_is_refused_politely() -> None:
             found = dialect.request_row(action)
             assert not isinstance(found, NotOffered)
             assert found is not None
-            assert found.decode({}, desk()) == answer
+            assert decoded(found, {}, desk()) == answer

@@ -11,7 +11,7 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.v201.network_profile import is_acceptable_url
 from agent.ocpp.v201.settings import mask_secrets
-from tests.ocpp.ocpp_stand_ins import desk
+from tests.ocpp.ocpp_stand_ins import decoded, desk
 from tests.ocpp.test_rows_lists import answered, judge, row
 
 DATA = {
@@ -24,7 +24,7 @@ VPN = {"server": "v", "user": "u", "password": "geheim", "key": "k", "type": "IP
 def asked(**data: Any) -> Any:
     payload = {"configurationSlot": 2, "connectionData": {**DATA, **data}}
     judge(V201, "SetNetworkProfileRequest", payload)
-    return row(V201, "SetNetworkProfile").decode(payload, desk())
+    return decoded(row(V201, "SetNetworkProfile"), payload, desk())
 
 
 def test_a_network_profile_is_asked_of_the_domain() -> None:
@@ -88,7 +88,7 @@ def test_only_the_first_backend_sets_what_the_station_connects_with(key: str, va
     assert isinstance(ask, SetVariablesRequest)
     second = desk()
     second.primary = False
-    assert row(V16, "ChangeConfiguration").decode({"key": key, "value": value}, second) == {"status": "Rejected"}
+    assert decoded(row(V16, "ChangeConfiguration"), {"key": key, "value": value}, second) == {"status": "Rejected"}
 
 
 def test_in_2_0_1_too() -> None:

@@ -10,10 +10,10 @@ from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest
 from agent.model.types import Stamp, Token, TokenType
 from agent.ocpp import v16, v201
-from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, NotOffered, Out
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, NotOffered
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
-from tests.ocpp.ocpp_stand_ins import UTC_S, desk
+from tests.ocpp.ocpp_stand_ins import UTC_S, decoded, desk
 from tests.ocpp.test_rows_lists import answered, judge, row
 
 RESERVATION_ACTIONS = ("CancelReservation", "ReserveNow")
@@ -54,7 +54,7 @@ def test_a_reservation_is_asked_of_the_domain(
     ],
 )
 def test_rejected_at_once(dialect: Dialect, payload: dict[str, Any]) -> None:
-    assert row(dialect, "ReserveNow").decode(payload, desk()) == {"status": "Rejected"}
+    assert decoded(row(dialect, "ReserveNow"), payload, desk()) == {"status": "Rejected"}
 
 
 @pytest.mark.parametrize("word", ["Accepted", "Faulted", "Occupied", "Rejected", "Unavailable", "NotImplemented"])
@@ -71,7 +71,7 @@ def test_the_answers(word: str) -> None:
 def test_the_end_of_one_is_told_in_2_0_1(expired: bool, word: str) -> None:
     assert isinstance(V16.message_row(ReservationEnded), NotExpressible)
     out = V201.message_row(ReservationEnded)
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     payload = out.encode(ReservationEnded("chargy/7", expired), desk())
     judge(V201, "ReservationStatusUpdateRequest", payload)
     assert payload == {"reservationId": 7, "reservationUpdateStatus": word}
@@ -83,7 +83,7 @@ def test_the_transaction_names_it_to_the_backend_that_made_it(reservation: str, 
     message = TransactionStarted("s1", 1, CARD, Stamp(1, 0.0), 5, reservation=reservation)
     for dialect, name in ((V16, "StartTransaction"), (V201, "TransactionEventRequest")):
         out = dialect.message_row(TransactionStarted)
-        assert isinstance(out, Out)
+        assert isinstance(out, MessageRow)
         payload = out.encode(message, desk())
         judge(dialect, name, payload)
         assert payload is not None
@@ -102,5 +102,4 @@ def test_switched_off_it_is_refused_politely() -> None:
     for dialect in (v16.build_dialect(("Reservation",)), v201.build_dialect(("Reservation",))):
         assert isinstance(dialect.request_row("CancelReservation"), NotOffered)
         found = dialect.request_row("ReserveNow")
-        assert isinstance(found, In)
-        assert found.decode({}, desk()) == {"status": "Rejected"}
+        assert decoded(found, {}, desk()) == {"status": "Rejected"}

@@ -11,9 +11,10 @@ from agent.assembly.dialects import backend_and_dialects
 from agent.domain.messages import DeviceModelReport
 from agent.model.types import Fault
 from agent.ocpp.dialects.billing_scope import AllowedFields, billing_only, filter_payload, restrict_calls
-from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, find_gaps
+from agent.ocpp.dialects.dialect import FixedAnswer, MessageRow, NotExpressible, NotOffered, RequestRow, find_gaps
 from agent.ocpp.versions import build_dialects
 from agent.station_file.settings import SettingsError, parse_station_file
+from tests.ocpp.ocpp_stand_ins import decoded
 from tests.ocpp.test_v201_model import inventory, item
 from tests.ocpp.test_v201_rows import place, valid
 
@@ -25,7 +26,7 @@ SENT = {d.name: scope.sent for d in BOTH if (scope := d.scope()) is not None}
 def test_a_narrowed_dialect_is_whole_and_says_only_what_is_listed(dialect: Any) -> None:
     narrowed = billing_only(dialect)
     assert find_gaps(narrowed) == []
-    said = {r.action for r in narrowed.rows if isinstance(r, Out)}
+    said = {r.action for r in narrowed.rows if isinstance(r, MessageRow)}
     assert said <= set(SENT[dialect.name])
     muted = {r.message.__name__ for r in narrowed.rows if isinstance(r, NotExpressible)}
     assert {"SecurityHappened", "FirmwareStatus", "LogStatus", "FaultNoted", "ListConflicted"} <= muted
@@ -73,13 +74,13 @@ def asked(action: str, payload: dict[str, Any]) -> tuple[dict[str, Any], list[di
     """What a billing backend hears of a station whose second outlet is broken: the answer, and the reports after it."""
     narrowed = billing_only(build_dialects(("2.0.1",))[0])
     row, at = narrowed.request_row(action), place()
-    assert isinstance(row, In)
-    wanted = row.decode(payload, at)
+    assert isinstance(row, RequestRow)
+    wanted = decoded(row, payload, at)
     reply = inventory(fault=Fault.GROUND_FAILURE)
     answer = wanted if isinstance(wanted, dict) else row.answer(reply, payload, at)
     valid(action + "Response", answer)
     said = narrowed.message_row(DeviceModelReport)
-    assert isinstance(said, Out)
+    assert isinstance(said, MessageRow)
     reports = [said.encode(r, at) for r in ([] if isinstance(wanted, dict) else row.follow_up(reply, payload, at))]
     for report in reports:
         valid("NotifyReportRequest", report)
@@ -122,7 +123,7 @@ def test_a_report_has_the_rest_of_what_was_asked_for() -> None:
 
 
 def ins(dialect: Any) -> set[str]:
-    return {r.action for r in dialect.rows if isinstance(r, In)}
+    return {r.action for r in dialect.rows if isinstance(r, RequestRow | FixedAnswer)}
 
 
 @pytest.mark.parametrize("dialect", BOTH, ids=lambda d: d.name)

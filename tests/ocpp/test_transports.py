@@ -18,7 +18,7 @@ from agent.domain.events import ConnectFailed, LinkChanged, RequestReceived, Tok
 from agent.domain.messages import HeartbeatWanted, StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.orders import AuthorizeToken
 from agent.model.types import AuthorizationStatus, Stamp, Token, Verdict
-from agent.ocpp.dialects.dialect import Out, answer_always
+from agent.ocpp.dialects.dialect import MessageRow, answer_always
 from agent.ocpp.transport.families import FAMILIES, GROUP, find_family, load_family
 from agent.ocpp.transport.transport import NoConnection, is_tls, secured_url
 from agent.ocpp.v16 import V16
@@ -159,7 +159,7 @@ async def test_a_whole_station_charges_over_a_transport_from_outside(tmp_path: P
 # --- messages without an answer -----------------------------------------------------------------------------------
 
 HEARTBEAT = V16.message_row(HeartbeatWanted)
-assert isinstance(HEARTBEAT, Out)
+assert isinstance(HEARTBEAT, MessageRow)
 SEND = replace(HEARTBEAT, is_unanswered=True)
 
 

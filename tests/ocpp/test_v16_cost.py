@@ -24,10 +24,10 @@ from agent.domain.requests import (
 )
 from agent.domain.variables import VARIABLES, Settings, Value, parse_value
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialects.dialect import In, RowContext
+from agent.ocpp.dialects.dialect import RequestRow, RowContext
 from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings
 from agent.ocpp.v16 import V16
-from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, desk
+from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, decoded, desk
 
 VENDOR = "org.openchargealliance.costmsg"
 AT = "2026-11-25T10:00:00Z"
@@ -39,11 +39,11 @@ def at_desk(**settings: Value) -> RowContext:
     return desk(outbox, Settings({"cost_display": True, **settings}))
 
 
-def asked(message: str, data: object, where: RowContext | None = None) -> BackendRequest | dict[str, Any]:
+def asked(message: str, data: object, where: RowContext | None = None) -> Any:
     row = V16.request_row("DataTransfer")
-    assert isinstance(row, In)
+    assert isinstance(row, RequestRow)
     text = data if isinstance(data, str) else json.dumps(data)
-    return row.decode({"vendorId": VENDOR, "messageId": message, "data": text}, where or at_desk())
+    return decoded(row, {"vendorId": VENDOR, "messageId": message, "data": text}, where or at_desk())
 
 
 RUNNING = {
@@ -191,7 +191,7 @@ def test_nothing_that_a_backend_sends_is_an_exception(message: str, data: object
 
 def test_the_words_of_the_answer() -> None:
     row = V16.request_row("DataTransfer")
-    assert isinstance(row, In)
+    assert isinstance(row, RequestRow)
     assert asked("ChangePrice", "{}") == {"status": "UnknownMessageId"}
     off = desk(Outbox(), Settings())
     assert asked("FinalCost", FINAL, off) == DataTransferRequest(
@@ -214,7 +214,7 @@ COST_KEYS = [
 
 def listed(where: RowContext, *keys: str) -> dict[str, tuple[bool, str | None]]:
     row = V16.request_row("GetConfiguration")
-    assert isinstance(row, In)
+    assert isinstance(row, RequestRow)
     payload = {"key": list(keys)} if keys else {}
     assert isinstance(row.decode(payload, where), GetVariablesRequest)
     answer = row.answer(Response("chargy", "1", "Accepted", {n: where.settings[n] for n in VARIABLES}), payload, where)
@@ -223,8 +223,8 @@ def listed(where: RowContext, *keys: str) -> dict[str, tuple[bool, str | None]]:
 
 def change(where: RowContext, key: str, value: str) -> SetVariablesRequest | dict[str, Any]:
     row = V16.request_row("ChangeConfiguration")
-    assert isinstance(row, In)
-    said = row.decode({"key": key, "value": value}, where)
+    assert isinstance(row, RequestRow)
+    said = decoded(row, {"key": key, "value": value}, where)
     assert isinstance(said, SetVariablesRequest | dict)
     if isinstance(said, SetVariablesRequest):
         for name, text in said.values.items():

@@ -59,19 +59,19 @@ from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContex
 from agent.ocpp.dialects.dialect import (
     BootAnswer,
     Identity,
-    In,
+    MessageRow,
     NotExpressible,
     NotExpressibleError,
     NotOffered,
-    Out,
     Refused,
+    RequestRow,
     ResponseEffects,
 )
 from agent.ocpp.dialects.keys_v1x import KEYS_16
 from agent.ocpp.v16 import V16, build_dialect
 from agent.ocpp.v16.settings import is_key_offered
 from agent.ports.store import Put
-from tests.ocpp.ocpp_stand_ins import IDENTITY, UTC_S, Outbox, desk
+from tests.ocpp.ocpp_stand_ins import IDENTITY, UTC_S, Outbox, decoded, desk
 from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
 from tests.ocpp.test_rows_lists import LIST_ACTIONS
 from tests.ocpp.test_rows_reservation import RESERVATION_ACTIONS
@@ -88,7 +88,7 @@ def valid(name: str, payload: Any) -> None:
 
 def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
     out = V16.message_row(type(message))
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     payload = out.encode(message, desk(outbox))
     if payload is not None:
         valid(out.action, payload)
@@ -97,7 +97,7 @@ def told(message: Any, outbox: Outbox | None = None) -> dict[str, Any] | None:
 
 def heard(message: Any, payload: dict[str, Any], outbox: Outbox | None = None) -> ResponseEffects:
     out = V16.message_row(type(message))
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     return out.decode_response(message, payload, desk(outbox))
 
 
@@ -230,7 +230,7 @@ FILES_OUT: list[tuple[Any, str, dict[str, Any] | None]] = [
 @pytest.mark.parametrize(("message", "action", "line"), FILES_OUT)
 def test_the_two_procedures_have_messages_of_their_own(message: Any, action: str, line: dict[str, Any] | None) -> None:
     row = V16.message_row(type(message))
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     out = row.row_for(message)
     assert out.action == action
     assert out.encode(message, known()) == line
@@ -241,13 +241,13 @@ def test_the_two_procedures_have_messages_of_their_own(message: Any, action: str
 @pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
 def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
     out = V16.message_row(type(message))
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     assert out.action == action
     assert told(message, known()) == line
 
 
 def test_every_out_row_has_a_golden_line() -> None:
-    rows = {r.message for r in V16.rows if isinstance(r, Out)}
+    rows = {r.message for r in V16.rows if isinstance(r, MessageRow)}
     assert rows == {type(m) for m, _, _ in GOLDEN_OUT}
 
 
@@ -312,7 +312,7 @@ def test_stop_heard() -> None:
 
 def test_boot_fields_are_cut_and_left_out() -> None:
     out = V16.message_row(BootWanted)
-    assert isinstance(out, Out)
+    assert isinstance(out, MessageRow)
     place = desk()
     place.identity = lambda: Identity(*["x" * 99] * 8)
     payload = out.encode(BootWanted(), place)
@@ -667,9 +667,9 @@ AT_ONCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def row(action: str) -> In:
+def row(action: str) -> RequestRow:
     found = V16.request_row(action)
-    assert isinstance(found, In)
+    assert isinstance(found, RequestRow)
     return found
 
 
@@ -708,7 +708,7 @@ def test_what_is_no_time_is_refused() -> None:
 
 def test_firmware_that_nobody_signed_is_refused() -> None:
     unsigned = {k: v for k, v in FIRMWARE.items() if k != "signature"}
-    assert row("SignedUpdateFirmware").decode({"requestId": 1, "firmware": unsigned}, desk()) == {
+    assert decoded(row("SignedUpdateFirmware"), {"requestId": 1, "firmware": unsigned}, desk()) == {
         "status": "InvalidCertificate"
     }
 
@@ -738,7 +738,7 @@ def test_data_goes_back() -> None:
 
 @pytest.mark.parametrize(("action", "payload", "answer"), AT_ONCE)
 def test_answered_without_the_domain(action: str, payload: dict[str, Any], answer: dict[str, Any]) -> None:
-    assert row(action).decode(payload, desk()) == answer
+    assert decoded(V16.request_row(action), payload, desk()) == answer
     valid(action + "Response", answer)
 
 
@@ -754,7 +754,7 @@ ELSEWHERE = {
 
 
 def test_every_in_row_has_a_golden_line() -> None:
-    rows = {r.action for r in V16.rows if isinstance(r, In)}
+    rows = {r.action for r in V16.rows if isinstance(r, RequestRow)}
     assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | ELSEWHERE | set(PLAIN_FILES)
 
 
@@ -830,8 +830,7 @@ def test_no_time_is_guessed(wrong: dict[str, str]) -> None:
 def test_without_smart_charging_it_is_said_so() -> None:
     off = build_dialect(("SmartCharging",))
     set_row = off.request_row("SetChargingProfile")
-    assert isinstance(set_row, In)
-    assert set_row.decode({}, desk()) == {"status": "NotSupported"}
+    assert decoded(set_row, {}, desk()) == {"status": "NotSupported"}
     assert isinstance(off.request_row("GetCompositeSchedule"), NotOffered)
     assert isinstance(off.request_row("ClearChargingProfile"), NotOffered)
 
@@ -849,11 +848,11 @@ def test_a_profile_with_a_remote_start(purpose: str, taken: bool) -> None:
     check = V16.schemas.request_check("RemoteStartTransaction") if V16.schemas else None
     assert check is not None
     assert check(payload) is None
-    asked = row("RemoteStartTransaction").decode(payload, desk())
+    asked = decoded(row("RemoteStartTransaction"), payload, desk())
     brought = Profile(1, 0, Purpose.TX, Kind.RELATIVE, Schedule(Unit.A, (Period(0, 16.1),)))
     assert asked == (RemoteStartRequest(None, Token("A"), profile=brought) if taken else {"status": "Rejected"})
     without = desk(settings=Settings({"feature_profiles": ("Core",)}))
-    asked = row("RemoteStartTransaction").decode(payload, without)
+    asked = decoded(row("RemoteStartTransaction"), payload, without)
     assert asked == (RemoteStartRequest(None, Token("A")) if taken else {"status": "Rejected"})
 
 
@@ -902,5 +901,6 @@ def test_all_keys_with_the_right_flag() -> None:
 
 def test_while_pending_nothing_is_started_or_stopped_from_afar() -> None:
     pending = replace(desk(), boot="Pending")
-    assert row("RemoteStartTransaction").decode({"idTag": "A", "connectorId": 1}, pending) == {"status": "Rejected"}
-    assert row("RemoteStopTransaction").decode({"transactionId": 42}, pending) == {"status": "Rejected"}
+    start = {"idTag": "A", "connectorId": 1}
+    assert decoded(row("RemoteStartTransaction"), start, pending) == {"status": "Rejected"}
+    assert decoded(row("RemoteStopTransaction"), {"transactionId": 42}, pending) == {"status": "Rejected"}

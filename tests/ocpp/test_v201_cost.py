@@ -14,7 +14,7 @@ from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.requests import CostUpdatedRequest
 from agent.domain.variables import Settings
 from agent.model.types import MessageContent, Stamp, Token
-from agent.ocpp.dialects.dialect import In, Out, Refused
+from agent.ocpp.dialects.dialect import MessageRow, Refused, RequestRow
 from agent.ocpp.v201 import V201
 from tests.ocpp.ocpp_stand_ins import desk
 
@@ -28,7 +28,7 @@ URL = {"format": "URI", "content": "https://cpo.example/receipt/1"}
 
 def heard(message: Any, payload: dict[str, Any]) -> tuple[Event, ...]:
     row = V201.message_row(type(message))
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     return row.row_for(message).decode_response(message, payload, desk()).events
 
 
@@ -69,7 +69,7 @@ def test_of_an_authorisation_the_message_comes_before_the_verdict() -> None:
 
 def test_cost_updated() -> None:
     row = V201.request_row("CostUpdated")
-    assert isinstance(row, In)
+    assert isinstance(row, RequestRow)
     at, wanted = desk(), {"transactionId": "s1", "totalCost": 1.5}
     with pytest.raises(Refused, match="not shown"):
         row.decode(wanted, at)

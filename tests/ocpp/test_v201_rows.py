@@ -75,19 +75,20 @@ from agent.model.types import AuthorizationStatus, Fault, Reading, ReadingContex
 from agent.ocpp import versions
 from agent.ocpp.dialects.dialect import (
     BootAnswer,
+    FixedAnswer,
     Identity,
-    In,
+    MessageRow,
     NotExpressibleError,
     NotOffered,
-    Out,
     Refused,
+    RequestRow,
     ResponseEffects,
     RowContext,
     find_gaps,
 )
 from agent.ocpp.v201 import V201
 from agent.ports.store import Put
-from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, desk
+from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, decoded, desk
 from tests.ocpp.test_rows_certificates import CERTIFICATE_ACTIONS
 from tests.ocpp.test_rows_lists import LIST_ACTIONS
 from tests.ocpp.test_rows_reservation import RESERVATION_ACTIONS
@@ -113,7 +114,7 @@ def place(boot: str | None = "Accepted", number: int = 0, settings: Settings | N
 
 def told(message: Any, at: RowContext | None = None) -> dict[str, Any] | None:
     row = V201.message_row(type(message))
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     out = row.row_for(message)
     payload = out.encode(message, at or place())
     if payload is not None:
@@ -123,7 +124,7 @@ def told(message: Any, at: RowContext | None = None) -> dict[str, Any] | None:
 
 def heard(message: Any, payload: dict[str, Any]) -> ResponseEffects:
     row = V201.message_row(type(message))
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     out = row.row_for(message)
     valid(out.action + "Response", payload)
     return out.decode_response(message, payload, place())
@@ -320,7 +321,7 @@ GOLDEN_OUT = [
 @pytest.mark.parametrize(("message", "action", "line"), GOLDEN_OUT, ids=lambda v: v if isinstance(v, str) else "")
 def test_out(message: Any, action: str, line: dict[str, Any]) -> None:
     row = V201.message_row(type(message))
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     assert row.row_for(message).action == action
     assert told(message, place(number=7)) == line
 
@@ -355,7 +356,7 @@ def test_the_stopping_card_in_an_update() -> None:
 
 
 def test_every_out_row_has_a_golden_line() -> None:
-    assert {r.message for r in V201.rows if isinstance(r, Out)} == {type(m) for m, _, _ in GOLDEN_OUT}
+    assert {r.message for r in V201.rows if isinstance(r, MessageRow)} == {type(m) for m, _, _ in GOLDEN_OUT}
 
 
 def test_nothing_is_left_unsaid_and_nothing_unanswered() -> None:
@@ -737,7 +738,7 @@ def test_a_composite_schedule() -> None:
 )
 def test_who_is_asked_about_and_what_for(named: dict[str, Any], status: str) -> None:
     payload = {"requestId": 1, "report": True, "clear": False, **named}
-    assert row("CustomerInformation").decode(payload, place()) == {"status": status}
+    assert decoded(row("CustomerInformation"), payload, place()) == {"status": status}
 
 
 def test_what_is_known_of_a_customer_in_parts() -> None:
@@ -792,9 +793,9 @@ ELSEWHERE = {
 }
 
 
-def row(action: str) -> In:
+def row(action: str) -> RequestRow:
     found = V201.request_row(action)
-    assert isinstance(found, In)
+    assert isinstance(found, RequestRow)
     return found
 
 
@@ -809,22 +810,22 @@ def test_in(action: str, payload: dict[str, Any], ask: Any, said: str, answer: s
 
 @pytest.mark.parametrize(("action", "payload", "answer"), AT_ONCE)
 def test_answered_without_the_domain(action: str, payload: dict[str, Any], answer: dict[str, Any]) -> None:
-    assert row(action).decode(payload, place()) == answer
+    assert decoded(V201.request_row(action), payload, place()) == answer
     valid(action + "Response", answer)
 
 
 def test_every_in_row_has_a_golden_line() -> None:
-    rows = {r.action for r in V201.rows if isinstance(r, In)}
+    rows = {r.action for r in V201.rows if isinstance(r, RequestRow | FixedAnswer)}
     assert rows == {g[0] for g in GOLDEN_IN} | {a[0] for a in AT_ONCE} | ELSEWHERE
 
 
 def test_while_pending_nothing_starts_and_a_boot_may_be_triggered() -> None:
     start = {"idToken": CARD_TYPE, "remoteStartId": 5}
-    assert row("RequestStartTransaction").decode(start, place("Pending")) == REJECTED
-    assert row("RequestStopTransaction").decode({"transactionId": "s1"}, place("Pending")) == REJECTED
+    assert decoded(row("RequestStartTransaction"), start, place("Pending")) == REJECTED
+    assert decoded(row("RequestStopTransaction"), {"transactionId": "s1"}, place("Pending")) == REJECTED
     boot = {"requestedMessage": "BootNotification"}
     assert row("TriggerMessage").decode(boot, place("Pending")) == TriggerMessageRequest(MessageTrigger.BOOT)
-    assert row("TriggerMessage").decode({"requestedMessage": "TransactionEvent"}, place("Pending")) == REJECTED
+    assert decoded(row("TriggerMessage"), {"requestedMessage": "TransactionEvent"}, place("Pending")) == REJECTED
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from agent.domain.reading_purposes import begin_reading, end_reading
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.variables import Settings
 from agent.model.types import MeterIdentity, ReadingContext, SignedReading
-from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, RowContext
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.services.keys.ocmf_signer import OcmfSigner
@@ -324,7 +324,7 @@ def known() -> Outbox:
 def said(version: str, dialect: Dialect, message: TransactionEnded | MeterSampled, at: RowContext) -> dict[str, Any]:
     """As it leaves, and valid by the standard's own schema."""
     row = dialect.message_row(type(message))
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     payload = row.encode(message, at)
     assert payload is not None
     folder, validator, name = {
@@ -384,10 +384,10 @@ def test_a_late_record_is_told_of_the_old_transaction() -> None:
     assert (plain["value"], signed["format"], signed["context"]) == ("5000", "SignedData", "Transaction.End")
     assert json.loads(signed["value"])["signedMeterData"] == METERS_OWN.data
     row = V201.message_row(MeterSampled)
-    assert isinstance(row, Out)
+    assert isinstance(row, MessageRow)
     assert row.is_other is not None
     assert row.is_other(message)
-    assert isinstance(row.other, Out)
+    assert isinstance(row.other, MessageRow)
     assert row.other.action == "MeterValues"
     new = row.other.encode(message, at)
     assert new is not None

@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.messages import TransactionStarted
 from agent.model.fastclass import replace
 from agent.ocpp import v201
-from agent.ocpp.dialects.dialect import Dialect, Out, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, RowContext
 
 VERSION = "2.0.9"
 MARK = {"vendorId": "of the next version"}
@@ -17,7 +17,7 @@ MARK = {"vendorId": "of the next version"}
 def build_dialect(features_off: Collection[str] = ()) -> Dialect:
     before = v201.build_dialect(features_off)
     started = before.message_row(TransactionStarted)
-    assert isinstance(started, Out)
+    assert isinstance(started, MessageRow)
     encode = started.encode
 
     def encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, Any] | None:

@@ -16,11 +16,13 @@ from agent.domain.requests import BackendRequest
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.dialects.dialect import (
     Dialect,
-    In,
+    FixedAnswer,
+    LocalAnswer,
+    MessageRow,
     NotExpressible,
     NotOffered,
-    Out,
     Payload,
+    RequestRow,
     Row,
     RowContext,
     StatusProjection,
@@ -87,7 +89,7 @@ def billing_only(dialect: Dialect) -> Dialect:
     """Return the dialect restricted to what its scope lists."""
     scope = _scope_of(dialect)
     says = scope.sent
-    outs = [r for r in dialect.rows if isinstance(r, Out)]
+    outs = [r for r in dialect.rows if isinstance(r, MessageRow)]
     muted = frozenset(o.action for r in outs for o in (r, r.other) if o and o.action not in says)
     rows = tuple(_narrow_row(row, scope, muted) for row in dialect.rows)
     return replace(dialect, rows=rows, project_status=_coarse_projection(dialect.project_status))
@@ -98,23 +100,23 @@ def _scope_of(dialect: Dialect) -> BackendScope:
 
 
 def _narrow_row(row: Row, scope: BackendScope, muted: frozenset[str]) -> Row:
-    if isinstance(row, Out):
+    if isinstance(row, MessageRow):
         kept = [o for o in (row, row.other) if o and o.action in scope.sent]
         if not kept or row.message is ListConflicted:
             return NotExpressible(row.message, _WHY_NOT)
-        return _narrow_out_row(row, scope.sent)
-    if isinstance(row, In):
-        return NotOffered(row.action, _WHY_NOT) if row.action in scope.withheld else _narrow_in_row(row, muted)
-    return row
+        return _narrow_message_row(row, scope.sent)
+    if isinstance(row, RequestRow | FixedAnswer) and row.action in scope.withheld:
+        return NotOffered(row.action, _WHY_NOT)
+    return _narrow_request_row(row, muted) if isinstance(row, RequestRow) else row
 
 
-def _narrow_out_row(row: Out, says: Mapping[str, AllowedFields]) -> Out:
+def _narrow_message_row(row: MessageRow, says: Mapping[str, AllowedFields]) -> MessageRow:
     def encode_allowed(message: Any, ctx: RowContext) -> JsonObject | None:
         leaves = says.get(row.action)
         payload = None if leaves is None else row.encode(message, ctx)
         return None if leaves is None or payload is None else filter_payload(row.action, payload, leaves)
 
-    return replace(row, encode=encode_allowed, other=_narrow_out_row(row.other, says) if row.other else None)
+    return replace(row, encode=encode_allowed, other=_narrow_message_row(row.other, says) if row.other else None)
 
 
 def filter_payload(action: str, payload: JsonObject, leaves: AllowedFields) -> JsonObject | None:
@@ -174,15 +176,14 @@ def _coarse_projection(
     return project_coarsely
 
 
-def _narrow_in_row(row: In, muted: frozenset[str]) -> In:
-    def decode_allowed(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
+def _narrow_request_row(row: RequestRow, muted: frozenset[str]) -> RequestRow:
+    def decode_allowed(payload: Payload, ctx: RowContext) -> BackendRequest | LocalAnswer:
         if row.action in ("TriggerMessage", "ExtendedTriggerMessage") and payload.get("requestedMessage") in muted:
-            return {"status": "NotImplemented"}
+            return LocalAnswer({"status": "NotImplemented"})
         wanted = _without_fault_queries(payload)
         if "componentCriteria" in wanted and not wanted["componentCriteria"]:
-            return {"status": "EmptyResultSet"}
-        asked = row.decode(wanted, ctx)
-        return _without_faults(asked) if isinstance(asked, dict) else asked
+            return LocalAnswer({"status": "EmptyResultSet"})
+        return row.decode(wanted, ctx)
 
     return replace(
         row,
@@ -227,7 +228,9 @@ def restrict_calls(dialect: Dialect, calls: Collection[str]) -> Dialect:
     why = "this backend may only look; list the call in `calls` of its table"
     may = _scope_of(dialect).read_only | set(calls)
     rows = (
-        NotOffered(r.action, why, Code.NOT_SUPPORTED) if isinstance(r, In) and r.action not in may else r
+        NotOffered(r.action, why, Code.NOT_SUPPORTED)
+        if isinstance(r, RequestRow | FixedAnswer) and r.action not in may
+        else r
         for r in dialect.rows
     )
     return replace(dialect, rows=tuple(rows))

@@ -12,11 +12,12 @@ from agent.domain.requests import CancelReservationRequest, ClearCacheRequest
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.ocpp.dialects.dialect import (
     BootAnswer,
-    In,
+    LocalAnswer,
+    MessageRow,
     NotOffered,
-    Out,
     Payload,
     Refused,
+    RequestRow,
     ResponseEffects,
     RowContext,
     answer_always,
@@ -27,6 +28,7 @@ from agent.ocpp.wire.timestamps import parse_timestamp
 
 Answer: TypeAlias = Callable[[Response, Payload, RowContext], dict[str, Any]]
 
+REJECTED = LocalAnswer({"status": "Rejected"})
 INTERVAL_MAX_S = 7 * 86400
 """A longer interval is a mistake of the backend; it would silence the station for good."""
 
@@ -71,10 +73,10 @@ def _decode_heartbeat_response(message: HeartbeatWanted, payload: Payload, ctx: 
     return ResponseEffects(utc_s=parse_timestamp(payload["currentTime"]))
 
 
-def registration_rows(encode_boot: Callable[[BootWanted, RowContext], dict[str, Any]]) -> tuple[Out, Out]:
+def registration_rows(encode_boot: Callable[[BootWanted, RowContext], dict[str, Any]]) -> tuple[MessageRow, MessageRow]:
     return (
-        Out(BootWanted, "BootNotification", encode_boot, _decode_boot_response),
-        Out(HeartbeatWanted, "Heartbeat", _encode_heartbeat, _decode_heartbeat_response),
+        MessageRow(BootWanted, "BootNotification", encode_boot, _decode_boot_response),
+        MessageRow(HeartbeatWanted, "Heartbeat", _encode_heartbeat, _decode_heartbeat_response),
     )
 
 
@@ -85,14 +87,14 @@ def authorize_row(
     encode: Callable[[AuthorizeToken, RowContext], dict[str, Any]],
     decode_response: Callable[[AuthorizeToken, Payload, RowContext], ResponseEffects],
     info_field: str,
-) -> Out:
+) -> MessageRow:
     """Make the row of Authorize. ``info_field``: the field of the answer with the status of the
     token."""
 
     def decode_malformed(order: AuthorizeToken, payload: Payload, ctx: RowContext) -> ResponseEffects:
         return _judge_by_status_alone(order, payload.get(info_field))
 
-    return Out(AuthorizeToken, "Authorize", encode, decode_response, decode_malformed=decode_malformed)
+    return MessageRow(AuthorizeToken, "Authorize", encode, decode_response, decode_malformed=decode_malformed)
 
 
 def _judge_by_status_alone(order: AuthorizeToken, info: Any) -> ResponseEffects:
@@ -106,7 +108,7 @@ def _decode_clear_cache(payload: Payload, ctx: RowContext) -> ClearCacheRequest:
     return ClearCacheRequest()
 
 
-CLEAR_CACHE = In("ClearCache", _decode_clear_cache, answer_one_of("Accepted"))
+CLEAR_CACHE = RequestRow("ClearCache", _decode_clear_cache, answer_one_of("Accepted"))
 
 
 # --- reservations --------------------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ def _decode_cancel_reservation(payload: Payload, ctx: RowContext) -> CancelReser
     return CancelReservationRequest(int(payload["reservationId"]))
 
 
-CANCEL_RESERVATION = In("CancelReservation", _decode_cancel_reservation, answer_one_of("Accepted"))
+CANCEL_RESERVATION = RequestRow("CancelReservation", _decode_cancel_reservation, answer_one_of("Accepted"))
 answer_reserve_now = answer_one_of("Accepted", "Faulted", "Occupied", "Unavailable")
 
 

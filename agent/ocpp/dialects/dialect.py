@@ -1,15 +1,17 @@
 """A dialect is a table of rows that translate between the domain's messages and one version of
 OCPP.
 
-``In``: a request of the backend. ``Out``: a message or request of ours. ``NotExpressible``: a
-message that this version has no words for, and why. ``NotOffered``: a request that the standard
-knows and this station does not offer. A neighbouring version is derived by ``with_rows`` and
-``without_rows``. ``find_gaps`` lists what is neither translated nor excused."""
+``RequestRow``: a request of the backend. ``FixedAnswer``: a request that always gets the same
+answer. ``NotOffered``: a request that the standard knows and this station does not offer.
+``MessageRow``: a message or request of ours. ``NotExpressible``: a message that this version has
+no words for, and why. A neighbouring version is derived by ``with_rows`` and ``without_rows``.
+``find_gaps`` lists what is neither translated nor excused."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agent.domain.events import Event
@@ -131,12 +133,20 @@ class StatusProjection:
 
 
 @frozen
-class In:
+class LocalAnswer:
+    """The answer to a request with which the domain has nothing to do. ``payload``: that of the
+    response."""
+
+    payload: Mapping[str, Any]
+
+
+@frozen
+class RequestRow:
     """A request of the backend."""
 
     action: str
-    decode: Callable[[Payload, RowContext], BackendRequest | dict[str, Any]]
-    """Make a request for the domain, or the answer itself where the domain has no say. May raise
+    decode: Callable[[Payload, RowContext], BackendRequest | LocalAnswer]
+    """Make a request for the domain, or answer it where the domain has no say. May raise
     ``Refused``."""
     answer: Callable[[Response, Payload, RowContext], dict[str, Any]]
     """Make the payload of the response. ``payload`` is that of the request."""
@@ -148,7 +158,7 @@ class In:
 
 
 @frozen
-class Out:
+class MessageRow:
     """A message of ours. ``message``: a class of ``domain/messages.py``, or the request to
     authorize a token."""
 
@@ -160,13 +170,13 @@ class Out:
     decode_response: Callable[[Any, Payload, RowContext], ResponseEffects]
     is_other: Callable[[Any], bool] = lambda message: False
     """Return whether ``other`` is the row for this message of the class."""
-    other: Out | None = None
+    other: MessageRow | None = None
     decode_malformed: Callable[[Any, Payload, RowContext], ResponseEffects | None] = lambda message, payload, ctx: None
     """Decode what is left of an answer that breaks its schema; None: it counts as no answer."""
     is_unanswered: bool = False
     """The message gets no answer (SEND of 2.1): it counts as delivered once it is written."""
 
-    def row_for(self, message: Any) -> Out:
+    def row_for(self, message: Any) -> MessageRow:
         """Return the row of this very message."""
         return self.other if self.other is not None and self.is_other(message) else self
 
@@ -184,7 +194,17 @@ class NotOffered:
     code: str = Code.NOT_SUPPORTED
 
 
-Row: TypeAlias = In | Out | NotExpressible | NotOffered
+@frozen
+class FixedAnswer:
+    """The answer to a request of something that is not offered here, in the standard's own
+    words."""
+
+    action: str
+    payload: Mapping[str, Any]
+
+
+_AnyRequestRow: TypeAlias = RequestRow | FixedAnswer | NotOffered
+Row: TypeAlias = _AnyRequestRow | MessageRow | NotExpressible
 
 
 def decode_status_alone(info: Any) -> Verdict | None:
@@ -199,17 +219,9 @@ def decode_empty_response(message: Any, payload: Payload, ctx: RowContext) -> Re
     return ResponseEffects()
 
 
-def answer_always(action: str, **answer: Any) -> In:
-    """Make a row for a request that always gets the same answer: the standard's own word for
-    what is not offered here."""
-
-    def decode_as_answer(payload: Payload, ctx: RowContext) -> dict[str, Any]:
-        return dict(answer)
-
-    def repeat_answer(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-        return dict(answer)
-
-    return In(action, decode_as_answer, repeat_answer)
+def answer_always(action: str, **answer: Any) -> FixedAnswer:
+    """Make a row for a request that always gets the same answer."""
+    return FixedAnswer(action, answer)
 
 
 @dataclass(frozen=True)
@@ -254,19 +266,21 @@ class Dialect:
     heartbeat_always: bool = False
     """Heartbeats are also sent while other messages are exchanged (quirks.py)."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_ins", {r.action: r for r in self.rows if isinstance(r, In | NotOffered)})
-        object.__setattr__(self, "_outs", {r.message: r for r in self.rows if isinstance(r, Out | NotExpressible)})
+    @cached_property
+    def _request_rows(self) -> dict[str, _AnyRequestRow]:
+        return {r.action: r for r in self.rows if isinstance(r, _AnyRequestRow)}
 
-    def request_row(self, action: str) -> In | NotOffered | None:
+    @cached_property
+    def _message_rows(self) -> dict[type[Any], MessageRow | NotExpressible]:
+        return {r.message: r for r in self.rows if isinstance(r, MessageRow | NotExpressible)}
+
+    def request_row(self, action: str) -> _AnyRequestRow | None:
         """Return the row for a request of the backend."""
-        found: In | NotOffered | None = self.__dict__["_ins"].get(action)
-        return found
+        return self._request_rows.get(action)
 
-    def message_row(self, message: type[Any]) -> Out | NotExpressible | None:
+    def message_row(self, message: type[Any]) -> MessageRow | NotExpressible | None:
         """Return the row for a message of the domain."""
-        found: Out | NotExpressible | None = self.__dict__["_outs"].get(message)
-        return found
+        return self._message_rows.get(message)
 
     def with_rows(self, *rows: Row, **changes: Any) -> Dialect:
         """Return a neighbouring dialect: these rows replace those of the same key."""
@@ -283,7 +297,7 @@ class Dialect:
 
 
 def _row_key(row: Row) -> Any:
-    return row.action if isinstance(row, In | NotOffered) else row.message
+    return row.action if isinstance(row, _AnyRequestRow) else row.message
 
 
 def find_gaps(dialect: Dialect, messages: Iterable[type[Any]] = (*MESSAGES, *REPORTS, AuthorizeToken)) -> list[str]:

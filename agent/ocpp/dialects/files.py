@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Response
 from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
-from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, Refused, RowContext
 from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import parse_timestamp
 
@@ -32,12 +32,12 @@ def parse_retries(payload: Payload) -> tuple[int, int]:
     return int(min(max(times, 0), RETRIES_MAX)), int(min(max(interval_s, 0), RETRY_INTERVAL_MAX_S))
 
 
-def decode_signed_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest | dict[str, Any]:
+def decode_signed_firmware(payload: Payload, ctx: RowContext) -> UpdateFirmwareRequest | LocalAnswer:
     """Decode the request. Without certificate or signature it is refused (2.x L01.FR.11, test
     case L_18)."""
     firmware = payload["firmware"]
     if not firmware.get("signingCertificate") or not firmware.get("signature"):
-        return {"status": "InvalidCertificate"}
+        return LocalAnswer({"status": "InvalidCertificate"})
     return UpdateFirmwareRequest(
         firmware["location"],
         parse_optional_time(firmware, "retrieveDateTime") or 0.0,

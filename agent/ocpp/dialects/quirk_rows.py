@@ -11,7 +11,7 @@ from typing import Any
 from agent.domain.messages import SecurityHappened, StatusChanged
 from agent.domain.requests import RemoteStartRequest
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Dialect, In, NotExpressible, Payload, RowContext, StatusProjection
+from agent.ocpp.dialects.dialect import Dialect, NotExpressible, Payload, RequestRow, RowContext, StatusProjection
 from agent.ocpp.dialects.wrapping import JsonObject, wrap_received, wrap_sent
 
 # --- what is received -------------------------------------------------------------------------------------------------
@@ -58,11 +58,13 @@ def connector_0_is_any(dialect: Dialect, choice: object) -> Dialect:
 def remote_start_asks(dialect: Dialect, choice: object) -> Dialect:
     """Fix whether the token of a remote start is authorized first."""
     rows = (dialect.request_row(action) for action in ("RemoteStartTransaction", "RequestStartTransaction"))
-    asking = (replace(row, decode=_decode_with_asks(row, choice == "always")) for row in rows if isinstance(row, In))
+    asking = (
+        replace(row, decode=_decode_with_asks(row, choice == "always")) for row in rows if isinstance(row, RequestRow)
+    )
     return dialect.with_rows(*asking)
 
 
-def _decode_with_asks(row: In, asks: bool) -> Callable[[Payload, RowContext], Any]:
+def _decode_with_asks(row: RequestRow, asks: bool) -> Callable[[Payload, RowContext], Any]:
     def decode_remote_start(payload: Payload, ctx: RowContext) -> Any:
         ask = row.decode(payload, ctx)
         return replace(ask, asks=asks) if isinstance(ask, RemoteStartRequest) else ask

@@ -12,29 +12,32 @@ from agent.domain.orders import Response
 from agent.domain.requests import BackendRequest, WebPaymentFailedRequest, WebPaymentStartedRequest
 from agent.model import json_limits
 from agent.model.types import MessageContent
+from agent.ocpp.dialects.dialect import LocalAnswer
 from agent.ocpp.wire.text import parse_message_content
 
 VENDOR = "cloud.charging.open"
 _STARTED, _FAILED = "NotifyWebPaymentStarted", "NotifyWebPaymentFailed"
 
 
-def decode_web_payment(message: str, data: Any) -> BackendRequest | dict[str, Any]:
+def decode_web_payment(message: str, data: Any) -> BackendRequest | LocalAnswer:
     """Return the request for the domain, or the answer to an invalid one."""
     if message not in (_STARTED, _FAILED):
-        return {"status": "UnknownMessageId"}
+        return LocalAnswer({"status": "UnknownMessageId"})
     try:
         found = json_limits.read_json(data) if isinstance(data, str) else data
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        return _reject_request("invalidData")
+        return LocalAnswer(_reject_request("invalidData"))
     number = found.get("connectorId", found.get("evseId"))
     if type(number) is not int:
-        return _reject_request("invalidConnectorId")
+        return LocalAnswer(_reject_request("invalidConnectorId"))
     if message == _FAILED:
         return WebPaymentFailedRequest(number, tuple(_decode_error_messages(found.get("errorMessage"))))
     timeout_s = found.get("timeout")
-    return WebPaymentStartedRequest(number, timeout_s) if type(timeout_s) is int else _reject_request("invalidTimeout")
+    if type(timeout_s) is not int:
+        return LocalAnswer(_reject_request("invalidTimeout"))
+    return WebPaymentStartedRequest(number, timeout_s)
 
 
 def _decode_error_messages(given: Any) -> Iterator[MessageContent]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Dialect, In, Out, Payload, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, Payload, RequestRow, RowContext
 
 JsonObject = dict[str, Any]
 Change: TypeAlias = Callable[[str, JsonObject], JsonObject]
@@ -18,13 +18,13 @@ def wrap_sent(dialect: Dialect, change: Change) -> Dialect:
 
 
 def _wrap_row(row: Any, change: Change) -> Any:
-    if isinstance(row, Out):
+    if isinstance(row, MessageRow):
         other = None if row.other is None else _wrap_row(row.other, change)
         return replace(row, encode=_wrap_encode(row, change), other=other)
-    return replace(row, answer=_wrap_answer(row, change)) if isinstance(row, In) else row
+    return replace(row, answer=_wrap_answer(row, change)) if isinstance(row, RequestRow) else row
 
 
-def _wrap_encode(row: Out, change: Change) -> Callable[[Any, RowContext], JsonObject | None]:
+def _wrap_encode(row: MessageRow, change: Change) -> Callable[[Any, RowContext], JsonObject | None]:
     def encode_changed(message: Any, ctx: RowContext) -> JsonObject | None:
         payload = row.encode(message, ctx)
         return None if payload is None else change(row.action, payload)
@@ -32,7 +32,7 @@ def _wrap_encode(row: Out, change: Change) -> Callable[[Any, RowContext], JsonOb
     return encode_changed
 
 
-def _wrap_answer(row: In, change: Change) -> Callable[[Any, Payload, RowContext], JsonObject]:
+def _wrap_answer(row: RequestRow, change: Change) -> Callable[[Any, Payload, RowContext], JsonObject]:
     return lambda reply, payload, ctx: change(row.action, row.answer(reply, payload, ctx))
 
 

@@ -15,7 +15,15 @@ from agent.domain.orders import Response
 from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.model.fastclass import frozen, replace
-from agent.ocpp.dialects.dialect import Dialect, In, NotOffered, Refused, RowContext
+from agent.ocpp.dialects.dialect import (
+    Dialect,
+    FixedAnswer,
+    LocalAnswer,
+    NotOffered,
+    Refused,
+    RequestRow,
+    RowContext,
+)
 from agent.ocpp.wire.calls import CODE_OF_RULE, Called, CallError, CallResult, Code
 
 log = logging.getLogger("agent.ocpp")
@@ -99,10 +107,13 @@ class InboundRequests:
         payload, follow_up = await self._run_row(row, called)
         return self._checked_result(called, payload, follow_up, dialect)
 
-    async def _run_row(self, row: In, called: Called) -> tuple[dict[str, Any], Sequence[Message]]:
+    async def _run_row(self, row: RequestRow | FixedAnswer, called: Called) -> tuple[dict[str, Any], Sequence[Message]]:
+        """Return the payload of the response, and the messages to send right after it."""
+        if isinstance(row, FixedAnswer):
+            return dict(row.payload), ()
         question = row.decode(called.payload, self._ctx)
-        if isinstance(question, dict):
-            return question, ()
+        if isinstance(question, LocalAnswer):
+            return dict(question.payload), ()
         reply = await self._ask_domain(question)
         if "reason" in reply.data:
             why = getattr(reply.data["reason"], "text", reply.data["reason"])  # web payments have a type of their own

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from agent.domain.events import Event
-from agent.ocpp.dialects.dialect import Dialect, NotExpressible, NotExpressibleError, Out, ResponseEffects
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, NotExpressibleError, ResponseEffects
 from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
@@ -18,7 +18,7 @@ from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
 T = TypeVar("T")
-_Prepared: TypeAlias = tuple[Out, dict[str, Any], "tuple[ResponseEffects | None] | None"]
+_Prepared: TypeAlias = tuple[MessageRow, dict[str, Any], "tuple[ResponseEffects | None] | None"]
 
 
 class DurableQueue(Protocol):
@@ -111,7 +111,7 @@ async def _prepare_row(row: OutboxRow, queue: DurableQueue, dialect: Dialect) ->
     The third part is an answer that is already known: then only the store is behind."""
     known = queue.known_answer(row)
     out = dialect.message_row(type(row.message))
-    if isinstance(out, Out):
+    if isinstance(out, MessageRow):
         out = out.row_for(row.message)
         if known:
             return out, {}, known

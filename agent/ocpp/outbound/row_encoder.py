@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, Out, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, RowContext
 from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
@@ -22,7 +22,7 @@ class RowEncoder:
     def forget_payload(self) -> None:
         self._latest = None
 
-    def encode_row(self, row: OutboxRow, out: Out, dialect: Dialect) -> dict[str, Any] | None:
+    def encode_row(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
         """Return the payload; None if this version has nothing of the message to send. Raises
         ``NotExpressibleError`` with the reason for a dead letter, and ``NoTime``."""
         if self._latest and self._latest[:2] == (row.seq, dialect.name):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Dialect, NotExpressibleError, Out, ResponseEffects, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, ResponseEffects, RowContext
 from agent.ocpp.transport.transport import Transport
 from agent.ocpp.wire.calls import (
     NOT_OFFERED,
@@ -53,7 +53,7 @@ class NoAnswer(Exception):
     CALL is unknown."""
 
 
-def action_key(out: Out, subject: Any) -> tuple[str, bool]:
+def action_key(out: MessageRow, subject: Any) -> tuple[str, bool]:
     """Return the action, and whether the message belongs to a session: a backend may refuse
     MeterValues outside a transaction and accept those inside one."""
     return out.action, isinstance(subject, OutboxRow) and bool(subject.session)
@@ -87,7 +87,7 @@ class CallChannel:
         self._message_ids = (f"{prefix}{number:x}" for number in itertools.count(1))
         self._call_id = ""
         self._answer: asyncio.Future[Answered | Errored] | None = None
-        self._sent_calls: OrderedDict[str, tuple[Out, Any]] = OrderedDict()
+        self._sent_calls: OrderedDict[str, tuple[MessageRow, Any]] = OrderedDict()
         self._logged: dict[str, float] = {}
 
     def attach_connection(self, transport: Transport) -> None:
@@ -122,7 +122,7 @@ class CallChannel:
         if asked is not None:
             self._deliver_late_answer(*asked, finding)
 
-    def _deliver_late_answer(self, out: Out, subject: Any, finding: Answered | Errored) -> None:
+    def _deliver_late_answer(self, out: MessageRow, subject: Any, finding: Answered | Errored) -> None:
         """Hand over an answer for which no sender waits any more."""
         self._late_answer(subject, self._interpret_answer(out, subject, finding))
 
@@ -132,7 +132,7 @@ class CallChannel:
         """Send a message that is not billed. Return None if it could not be sent, or the answer
         was not useful. Raises ``NoAnswer``, ``ConnectionLost``."""
         row = self.dialect.message_row(type(message))
-        if not isinstance(row, Out):
+        if not isinstance(row, MessageRow):
             return None
         out = row.row_for(message)
         is_unknown = (out.action, False) in self.unknown_actions and out.action not in ALWAYS_CALLED
@@ -168,7 +168,7 @@ class CallChannel:
             return await self.send_message(message)
         return None
 
-    async def send_call(self, out: Out, subject: Any, payload: dict[str, Any]) -> ResponseEffects | None:
+    async def send_call(self, out: MessageRow, subject: Any, payload: dict[str, Any]) -> ResponseEffects | None:
         """Send a CALL and wait for its answer. Return None if it was refused, or the answer was
         not understood. Raises ``NoAnswer``, ``ConnectionLost``, and ``NotExpressibleError`` for
         a payload that cannot be written. ``subject``: the message, or the outbox row with it. Every
@@ -204,7 +204,7 @@ class CallChannel:
                 self._ctx.clock.heard_utc(effects.utc_s, self.last_exchange_s - began_s)
         return effects
 
-    async def _call_timed_out(self, out: Out, began_s: float) -> NoReturn:
+    async def _call_timed_out(self, out: MessageRow, began_s: float) -> NoReturn:
         """Raise ``ConnectionLost`` if nothing at all came since the CALL began and nothing comes
         now, otherwise ``NoAnswer``."""
         if self.last_received_s <= began_s and not await self.is_alive():
@@ -212,13 +212,13 @@ class CallChannel:
         self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
         raise NoAnswer from None
 
-    def _remember_call(self, id_: str, out: Out, subject: Any) -> None:
+    def _remember_call(self, id_: str, out: MessageRow, subject: Any) -> None:
         self._sent_calls[id_] = (out, subject)
         self._sent_calls.move_to_end(id_)
         while len(self._sent_calls) > SENT_KEPT:
             self._sent_calls.popitem(last=False)
 
-    def _interpret_answer(self, out: Out, subject: Any, finding: Answered | Errored) -> ResponseEffects | None:
+    def _interpret_answer(self, out: MessageRow, subject: Any, finding: Answered | Errored) -> ResponseEffects | None:
         if isinstance(finding, Errored) and finding.code == UNREADABLE:
             self.log_seldom(f"{self.url}: malformed answer to {out.action}: {finding.description}")
             return self._decode_answer(out.decode_malformed, out, subject, {})
@@ -235,7 +235,7 @@ class CallChannel:
     def _decode_answer(
         self,
         take: Callable[[Any, Any, RowContext], ResponseEffects | None],
-        out: Out,
+        out: MessageRow,
         subject: Any,
         payload: Mapping[str, Any],
     ) -> ResponseEffects | None:

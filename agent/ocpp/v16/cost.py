@@ -14,7 +14,8 @@ from agent.domain.messages import ChargingState, ConnectorUnplugged
 from agent.domain.requests import BackendRequest, CostUpdatedRequest, DriverMessageRequest
 from agent.model import json_limits
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialects.dialect import Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.common_rows import REJECTED
+from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RowContext, decode_empty_response
 from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, transaction_id
 from agent.ocpp.wire.text import is_plain, parse_message_content, parse_single_line
 from agent.ocpp.wire.timestamps import format_rfc3339, parse_timestamp
@@ -32,15 +33,15 @@ _STATES = {
 """``atCPStatus``: the two statuses with an idle cable are one charging state."""
 
 
-def decode_cost_message(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
+def decode_cost_message(payload: Payload, ctx: RowContext) -> BackendRequest | LocalAnswer:
     """Decode one of the three messages, or return its answer."""
     make = _MESSAGES.get(payload.get("messageId", ""))
     if make is None:
-        return {"status": "UnknownMessageId"}
+        return LocalAnswer({"status": "UnknownMessageId"})
     try:
         return make(_require_object(_parse_with_decimals(payload.get("data", ""))), ctx)
     except (ValueError, KeyError):
-        return {"status": "Rejected"}
+        return REJECTED
 
 
 def _parse_with_decimals(text: str) -> Any:
@@ -209,6 +210,6 @@ def _encode_connector_unplugged(message: ConnectorUnplugged, ctx: RowContext) ->
     return {"vendorId": VENDOR, "messageId": "ConnectorUnplugged", "data": json.dumps(data, separators=(",", ":"))}
 
 
-ROWS = (Out(ConnectorUnplugged, "DataTransfer", _encode_connector_unplugged, decode_empty_response),)
+ROWS = (MessageRow(ConnectorUnplugged, "DataTransfer", _encode_connector_unplugged, decode_empty_response),)
 """The status of the answer does not matter: a backend that does not know the message loses
 nothing."""

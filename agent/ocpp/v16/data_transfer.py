@@ -9,13 +9,13 @@ from typing import Any
 from agent.domain.orders import Response
 from agent.domain.requests import BackendRequest, DataTransferRequest
 from agent.ocpp.dialects import web_payment
-from agent.ocpp.dialects.dialect import In, Payload, RowContext
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, RequestRow, RowContext
 from agent.ocpp.v16 import cost
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _decode_data_transfer(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
+def _decode_data_transfer(payload: Payload, ctx: RowContext) -> BackendRequest | LocalAnswer:
     if payload["vendorId"] == cost.VENDOR and ctx.settings.bool_value("cost_display"):
         return cost.decode_cost_message(payload, ctx)
     if payload["vendorId"] == web_payment.VENDOR:
@@ -32,4 +32,4 @@ def _answer_data_transfer(reply: Response, payload: Payload, ctx: RowContext) ->
     return answer
 
 
-ROWS = (In("DataTransfer", _decode_data_transfer, _answer_data_transfer),)
+ROWS = (RequestRow("DataTransfer", _decode_data_transfer, _answer_data_transfer),)

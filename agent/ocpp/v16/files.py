@@ -12,7 +12,7 @@ from typing import Any
 from agent.domain.messages import FirmwareStatus, LogStatus
 from agent.domain.orders import Response
 from agent.domain.requests import GetLogRequest, UpdateFirmwareRequest
-from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.dialects.files import (
     answer_get_log,
     answer_signed_firmware,
@@ -76,19 +76,21 @@ def _encode_log_status(message: LogStatus, ctx: RowContext) -> dict[str, Any] | 
     return encode_file_status(message, ctx) if message.status in _LOG else None
 
 
-_SIGNED_STATUS = Out(FirmwareStatus, "SignedFirmwareStatusNotification", encode_file_status, decode_empty_response)
-_LOG_STATUS = Out(LogStatus, "LogStatusNotification", _encode_log_status, decode_empty_response)
+_SIGNED_STATUS = MessageRow(
+    FirmwareStatus, "SignedFirmwareStatusNotification", encode_file_status, decode_empty_response
+)
+_LOG_STATUS = MessageRow(LogStatus, "LogStatusNotification", _encode_log_status, decode_empty_response)
 
 ROWS = (
-    In("UpdateFirmware", _decode_update_firmware, _answer_update_firmware),
-    In("GetDiagnostics", _decode_get_diagnostics, _answer_get_diagnostics),
-    In("SignedUpdateFirmware", decode_signed_firmware, answer_signed_firmware),
-    In("GetLog", decode_get_log, answer_get_log),
-    Out(
+    RequestRow("UpdateFirmware", _decode_update_firmware, _answer_update_firmware),
+    RequestRow("GetDiagnostics", _decode_get_diagnostics, _answer_get_diagnostics),
+    RequestRow("SignedUpdateFirmware", decode_signed_firmware, answer_signed_firmware),
+    RequestRow("GetLog", decode_get_log, answer_get_log),
+    MessageRow(
         FirmwareStatus, "FirmwareStatusNotification", _encode_firmware_status, decode_empty_response,
         is_other=lambda message: bool(message.signed), other=_SIGNED_STATUS,
     ),
-    Out(
+    MessageRow(
         LogStatus, "DiagnosticsStatusNotification", _encode_diagnostics_status, decode_empty_response,
         is_other=lambda message: bool(message.extended), other=_LOG_STATUS,
     ),

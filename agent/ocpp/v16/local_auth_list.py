@@ -10,7 +10,7 @@ from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Response
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.ocpp.dialects.common_rows import answer_one_of
-from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.v16.authorization import decode_id_tag_info
 from agent.ocpp.wire.text import is_plain
 from agent.ocpp.wire.timestamps import format_rfc3339
@@ -24,10 +24,10 @@ def _answer_get_list_version(reply: Response, payload: Payload, ctx: RowContext)
     return {"listVersion": reply.data.get("version", -1) if reply.status == "Accepted" else -1}
 
 
-def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListRequest | dict[str, Any]:
+def _decode_send_local_list(payload: Payload, ctx: RowContext) -> SendLocalListRequest | LocalAnswer:
     entries = payload.get("localAuthorizationList") or ()
     if not all(e["idTag"] and is_plain(e["idTag"]) for e in entries):
-        return {"status": "Failed"}
+        return LocalAnswer({"status": "Failed"})
     decoded = tuple((e["idTag"], decode_id_tag_info(e["idTagInfo"]) if "idTagInfo" in e else None) for e in entries)
     return SendLocalListRequest(int(payload["listVersion"]), payload["updateType"] == "Full", decoded)
 
@@ -43,11 +43,11 @@ def _encode_list_conflict(message: ListConflicted, ctx: RowContext) -> dict[str,
 
 
 ROWS = (
-    In("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
-    In(
+    RequestRow("GetLocalListVersion", _decode_get_list_version, _answer_get_list_version),
+    RequestRow(
         "SendLocalList",
         _decode_send_local_list,
         answer_one_of("Accepted", "Failed", "VersionMismatch", otherwise="NotSupported"),
     ),
-    Out(ListConflicted, "StatusNotification", _encode_list_conflict, decode_empty_response),
+    MessageRow(ListConflicted, "StatusNotification", _encode_list_conflict, decode_empty_response),
 )

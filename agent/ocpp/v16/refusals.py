@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from agent.domain.messages import REPORTS
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
-from agent.ocpp.dialects.dialect import In, NotExpressible, NotOffered, Out, answer_always
+from agent.ocpp.dialects.dialect import NotExpressible, NotOffered, Row, answer_always
 
 _FIRMWARE = "FirmwareManagement is not offered"
 _SMART = "SmartCharging is not offered"
 
-OFF: dict[str, tuple[In | NotOffered, ...]] = {
+OFF: dict[str, tuple[Row, ...]] = {
     "RemoteTrigger": REMOTE_TRIGGER_OFF,
     "LocalAuthListManagement": (
         answer_always("GetLocalListVersion", listVersion=-1),  # 5.10: -1 says that local lists are not supported
@@ -32,7 +32,7 @@ OFF: dict[str, tuple[In | NotOffered, ...]] = {
 NOT_YET: tuple[str, ...] = ()
 """Profiles without a translation here so far."""
 
-ROWS: tuple[In | Out | NotExpressible | NotOffered, ...] = (
+ROWS: tuple[Row, ...] = (
     *(row for profile in NOT_YET for row in OFF[profile]),
     *(NotExpressible(report, "1.6 has no request for such a report") for report in REPORTS),
 )

@@ -18,28 +18,26 @@ from agent.domain.requests import (
 )
 from agent.model.fastclass import replace
 from agent.model.types import Token
-from agent.ocpp.dialects.common_rows import answer_or_refuse
-from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
+from agent.ocpp.dialects.common_rows import REJECTED, answer_or_refuse
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, Refused, RequestRow, RowContext
 from agent.ocpp.v16 import smart_charging
 from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.text import is_plain
-
-REJECTED = {"status": "Rejected"}
 
 
 def _decode_change_availability(payload: Payload, ctx: RowContext) -> ChangeAvailabilityRequest:
     return ChangeAvailabilityRequest(int(payload["connectorId"]), payload["type"] == "Operative")
 
 
-def _decode_remote_start(payload: Payload, ctx: RowContext) -> RemoteStartRequest | dict[str, Any]:
+def _decode_remote_start(payload: Payload, ctx: RowContext) -> RemoteStartRequest | LocalAnswer:
     """Decode RemoteStartTransaction. A profile of another purpose is an error; a right one is
     ignored, as 5.11 asks, by a station without SmartCharging. Its transaction is the one that it
     starts, whatever id it names."""
     if ctx.boot == "Pending":  # 4.2: neither start nor stop is allowed
-        return dict(REJECTED)
+        return REJECTED
     wanted = payload.get("chargingProfile")
     if wanted is not None and wanted["chargingProfilePurpose"] != "TxProfile":
-        return dict(REJECTED)
+        return REJECTED
     offered = smart_charging.PROFILE in ctx.settings.list_value("feature_profiles")
     profile = (
         replace(smart_charging.decode_charging_profile(wanted, ctx), session="")
@@ -48,17 +46,17 @@ def _decode_remote_start(payload: Payload, ctx: RowContext) -> RemoteStartReques
     )
     connector = payload.get("connectorId")
     if connector is not None and connector < 1:
-        return dict(REJECTED)
+        return REJECTED
     if not payload["idTag"]:
-        return dict(REJECTED)
+        return REJECTED
     if not is_plain(payload["idTag"]):
         raise Refused(Code.PROPERTY, "idTag: control characters")
     return RemoteStartRequest(None if connector is None else int(connector), Token(payload["idTag"]), profile=profile)
 
 
-def _decode_remote_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | dict[str, Any]:
+def _decode_remote_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | LocalAnswer:
     if ctx.boot == "Pending":
-        return dict(REJECTED)
+        return REJECTED
     return RemoteStopRequest(ctx.outbox.session_of(ctx.link, str(int(payload["transactionId"]))) or "")
 
 
@@ -92,10 +90,12 @@ def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessage
 
 
 ROWS = (
-    In("ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
-    In("RemoteStartTransaction", _decode_remote_start, answer_or_refuse("Accepted", "Rejected")),
-    In("RemoteStopTransaction", _decode_remote_stop, answer_or_refuse("Accepted", "Rejected")),
-    In("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected")),
-    In("UnlockConnector", _decode_unlock_connector, _answer_unlock_connector),
-    In("TriggerMessage", _decode_trigger_message, answer_or_refuse("Accepted", "Rejected", "NotImplemented")),
+    RequestRow(
+        "ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")
+    ),
+    RequestRow("RemoteStartTransaction", _decode_remote_start, answer_or_refuse("Accepted", "Rejected")),
+    RequestRow("RemoteStopTransaction", _decode_remote_stop, answer_or_refuse("Accepted", "Rejected")),
+    RequestRow("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected")),
+    RequestRow("UnlockConnector", _decode_unlock_connector, _answer_unlock_connector),
+    RequestRow("TriggerMessage", _decode_trigger_message, answer_or_refuse("Accepted", "Rejected", "NotImplemented")),
 )

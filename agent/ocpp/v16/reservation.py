@@ -3,29 +3,27 @@ reported by the status of the connector alone."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from agent.domain.messages import ReservationEnded
 from agent.domain.requests import ReserveNowRequest
 from agent.model.types import Token
-from agent.ocpp.dialects.common_rows import CANCEL_RESERVATION, answer_reserve_now
-from agent.ocpp.dialects.dialect import In, NotExpressible, Payload, RowContext
+from agent.ocpp.dialects.common_rows import CANCEL_RESERVATION, REJECTED, answer_reserve_now
+from agent.ocpp.dialects.dialect import LocalAnswer, NotExpressible, Payload, RequestRow, RowContext
 from agent.ocpp.wire.text import is_plain
 from agent.ocpp.wire.timestamps import parse_timestamp
 
 
-def _decode_reserve_now(payload: Payload, ctx: RowContext) -> ReserveNowRequest | dict[str, Any]:
+def _decode_reserve_now(payload: Payload, ctx: RowContext) -> ReserveNowRequest | LocalAnswer:
     expires_utc_s = parse_timestamp(payload["expiryDate"])
     tag, group = payload["idTag"], payload.get("parentIdTag", "")
     if expires_utc_s is None or not tag or not is_plain(tag + group) or payload["connectorId"] < 0:
-        return {"status": "Rejected"}
+        return REJECTED
     return ReserveNowRequest(
         int(payload["reservationId"]), int(payload["connectorId"]), Token(tag), expires_utc_s, group
     )
 
 
 ROWS = (
-    In("ReserveNow", _decode_reserve_now, answer_reserve_now),
+    RequestRow("ReserveNow", _decode_reserve_now, answer_reserve_now),
     CANCEL_RESERVATION,
     NotExpressible(
         ReservationEnded, "1.6 has no message for it; the status of the connector shows that it is free again"

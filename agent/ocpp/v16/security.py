@@ -25,7 +25,7 @@ from agent.ocpp.dialects.certificates import (
     encode_hash_data,
 )
 from agent.ocpp.dialects.common_rows import answer_one_of
-from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 EVENT_NAMES = {
@@ -86,13 +86,13 @@ def _decode_extended_trigger(payload: Payload, ctx: RowContext) -> TriggerMessag
 
 
 ROWS = (
-    Out(SecurityHappened, "SecurityEventNotification", _encode_security_event, decode_empty_response),
-    Out(CertificateSigningWanted, "SignCertificate", _encode_sign_certificate, decode_sign_response),
-    In("CertificateSigned", _decode_certificate_signed, SIGNED),
-    In("InstallCertificate", _decode_install_certificate, INSTALLED),
-    In("DeleteCertificate", decode_delete_certificate, DELETED),
-    In("GetInstalledCertificateIds", _decode_get_certificate_ids, _answer_get_certificate_ids),
-    In(
+    MessageRow(SecurityHappened, "SecurityEventNotification", _encode_security_event, decode_empty_response),
+    MessageRow(CertificateSigningWanted, "SignCertificate", _encode_sign_certificate, decode_sign_response),
+    RequestRow("CertificateSigned", _decode_certificate_signed, SIGNED),
+    RequestRow("InstallCertificate", _decode_install_certificate, INSTALLED),
+    RequestRow("DeleteCertificate", decode_delete_certificate, DELETED),
+    RequestRow("GetInstalledCertificateIds", _decode_get_certificate_ids, _answer_get_certificate_ids),
+    RequestRow(
         "ExtendedTriggerMessage",
         _decode_extended_trigger,
         answer_one_of("Accepted", "NotImplemented"),

@@ -8,7 +8,8 @@ from typing import Any
 from agent.domain.orders import Response
 from agent.domain.requests import GetVariablesRequest, SetVariablesRequest
 from agent.domain.variables import VARIABLES, WrongValue
-from agent.ocpp.dialects.dialect import HIDDEN, In, Payload, Refused, RowContext, names_secret
+from agent.ocpp.dialects.common_rows import REJECTED
+from agent.ocpp.dialects.dialect import HIDDEN, LocalAnswer, Payload, Refused, RequestRow, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import (
     CORE,
     KEYS_16,
@@ -81,23 +82,23 @@ def _encode_configuration_key(key: Key, values: Payload) -> dict[str, Any]:
     return entry
 
 
-def _decode_change_configuration(payload: Payload, ctx: RowContext) -> SetVariablesRequest | dict[str, Any]:
+def _decode_change_configuration(payload: Payload, ctx: RowContext) -> SetVariablesRequest | LocalAnswer:
     """Decode ChangeConfiguration. Connection settings belong to the first backend: another one
     would lock it out of its station."""
     _require_plain_texts(payload["key"], payload["value"])
     key = find_offered_key(payload["key"], ctx)
     if key is None:
-        return {"status": "NotSupported"}
+        return LocalAnswer({"status": "NotSupported"})
     if key.is_readonly:
-        return {"status": "Rejected"}
+        return REJECTED
     if not ctx.primary and any(VARIABLES[s].own for s in (key.setting, *(key.parts.settings if key.parts else ()))):
-        return {"status": "Rejected"}
+        return REJECTED
     if key.setting == "authorization_key" and not is_authorization_key(payload["value"]):
-        return {"status": "Rejected"}
+        return REJECTED
     try:
         return SetVariablesRequest(parse_value_16(key, payload["value"]), whole=key.parts is not None)
     except WrongValue:
-        return {"status": "Rejected"}
+        return REJECTED
 
 
 def _answer_change_configuration(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
@@ -107,6 +108,6 @@ def _answer_change_configuration(reply: Response, payload: Payload, ctx: RowCont
 
 
 ROWS = (
-    In("GetConfiguration", _decode_get_configuration, _answer_get_configuration),
-    In("ChangeConfiguration", _decode_change_configuration, _answer_change_configuration),
+    RequestRow("GetConfiguration", _decode_get_configuration, _answer_get_configuration),
+    RequestRow("ChangeConfiguration", _decode_change_configuration, _answer_change_configuration),
 )

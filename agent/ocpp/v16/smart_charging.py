@@ -10,7 +10,7 @@ from agent.domain.orders import Response
 from agent.domain.requests import ClearChargingProfilesRequest, CompositeScheduleRequest, SetChargingProfileRequest
 from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.composite_schedule import schedule_periods
-from agent.ocpp.dialects.dialect import In, Payload, RowContext
+from agent.ocpp.dialects.dialect import Payload, RequestRow, RowContext
 from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -102,7 +102,7 @@ def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowCo
 
 
 ROWS = (
-    In("SetChargingProfile", _decode_set_charging_profile, answer_one_of("Accepted")),
-    In("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
-    In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
+    RequestRow("SetChargingProfile", _decode_set_charging_profile, answer_one_of("Accepted")),
+    RequestRow("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
+    RequestRow("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
 )

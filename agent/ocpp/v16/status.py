@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
 from agent.model.types import STATION
-from agent.ocpp.dialects.dialect import NotExpressible, Out, RowContext, StatusProjection, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageRow, NotExpressible, RowContext, StatusProjection, decode_empty_response
 from agent.ocpp.dialects.keys_v1x import ERRORS_16, Error16, error_vendor_id
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -60,6 +60,6 @@ def _encode_status_notification(message: StatusChanged, ctx: RowContext) -> dict
 
 
 ROWS = (
-    Out(StatusChanged, "StatusNotification", _encode_status_notification, decode_empty_response),
+    MessageRow(StatusChanged, "StatusNotification", _encode_status_notification, decode_empty_response),
     NotExpressible(FaultNoted, "1.6 reports the fault with the status of the connector"),
 )

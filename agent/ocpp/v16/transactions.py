@@ -15,7 +15,14 @@ from agent.domain.messages import (
     TransactionUpdated,
     TriggerReason,
 )
-from agent.ocpp.dialects.dialect import NotExpressible, Out, Payload, ResponseEffects, RowContext, decode_status_alone
+from agent.ocpp.dialects.dialect import (
+    MessageRow,
+    NotExpressible,
+    Payload,
+    ResponseEffects,
+    RowContext,
+    decode_status_alone,
+)
 from agent.ocpp.dialects.reservation_ids import reservation_number
 from agent.ocpp.v16.authorization import decode_id_tag_info
 from agent.ocpp.v16.identifiers import ID_TAG_MAX, VERSION, encode_id_tag, transaction_id
@@ -117,21 +124,21 @@ def _decode_malformed_stop(message: TransactionEnded, payload: Payload, ctx: Row
 
 
 ROWS = (
-    Out(
+    MessageRow(
         TransactionStarted,
         "StartTransaction",
         _encode_start_transaction,
         _decode_start_response,
         decode_malformed=_decode_malformed_start,
     ),
-    Out(
+    MessageRow(
         TransactionAuthorised,
         "StartTransaction",
         _encode_start_transaction,
         _decode_start_response,
         decode_malformed=_decode_malformed_start,
     ),
-    Out(
+    MessageRow(
         TransactionEnded,
         "StopTransaction",
         _encode_stop_transaction,

@@ -17,7 +17,8 @@ from agent.ocpp.dialects.certificates import (
     decode_sign_response,
     encode_hash_data,
 )
-from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext
+from agent.ocpp.dialects.common_rows import REJECTED
+from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RequestRow, RowContext
 
 OWN = "ChargingStationCertificate"
 _USES = frozenset(CertificateUse)
@@ -27,15 +28,15 @@ def _encode_sign_certificate(message: CertificateSigningWanted, ctx: RowContext)
     return {"csr": message.csr, "certificateType": OWN}
 
 
-def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> CertificateSignedRequest | dict[str, Any]:
+def _decode_certificate_signed(payload: Payload, ctx: RowContext) -> CertificateSignedRequest | LocalAnswer:
     if payload.get("certificateType", OWN) != OWN:
-        return {"status": "Rejected"}
+        return REJECTED
     return CertificateSignedRequest(payload["certificateChain"])
 
 
-def _decode_install_certificate(payload: Payload, ctx: RowContext) -> InstallCertificateRequest | dict[str, Any]:
+def _decode_install_certificate(payload: Payload, ctx: RowContext) -> InstallCertificateRequest | LocalAnswer:
     if payload["certificateType"] not in _USES:
-        return {"status": "Rejected"}
+        return REJECTED
     return InstallCertificateRequest(CertificateUse(payload["certificateType"]), payload["certificate"])
 
 
@@ -58,9 +59,9 @@ def _answer_get_certificate_ids(reply: Response, payload: Payload, ctx: RowConte
 
 
 ROWS = (
-    Out(CertificateSigningWanted, "SignCertificate", _encode_sign_certificate, decode_sign_response),
-    In("CertificateSigned", _decode_certificate_signed, SIGNED),
-    In("InstallCertificate", _decode_install_certificate, INSTALLED),
-    In("DeleteCertificate", decode_delete_certificate, DELETED),
-    In("GetInstalledCertificateIds", _decode_get_certificate_ids, _answer_get_certificate_ids),
+    MessageRow(CertificateSigningWanted, "SignCertificate", _encode_sign_certificate, decode_sign_response),
+    RequestRow("CertificateSigned", _decode_certificate_signed, SIGNED),
+    RequestRow("InstallCertificate", _decode_install_certificate, INSTALLED),
+    RequestRow("DeleteCertificate", decode_delete_certificate, DELETED),
+    RequestRow("GetInstalledCertificateIds", _decode_get_certificate_ids, _answer_get_certificate_ids),
 )

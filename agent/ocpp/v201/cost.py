@@ -13,7 +13,7 @@ from agent.domain.orders import Response
 from agent.domain.requests import CostUpdatedRequest
 from agent.domain.variables import TEXT_MAX
 from agent.model.types import MessageContent, Token
-from agent.ocpp.dialects.dialect import In, Payload, Refused, RowContext
+from agent.ocpp.dialects.dialect import Payload, Refused, RequestRow, RowContext
 from agent.ocpp.v201.identifiers import session_of
 from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.text import is_plain
@@ -72,4 +72,4 @@ def _answer_cost_updated(reply: Response, payload: Payload, ctx: RowContext) -> 
     return {}
 
 
-ROWS = (In("CostUpdated", _decode_cost_updated, _answer_cost_updated),)
+ROWS = (RequestRow("CostUpdated", _decode_cost_updated, _answer_cost_updated),)

@@ -10,8 +10,8 @@ from agent.domain.messages import CustomerReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import CustomerInformationRequest
 from agent.model.types import Verdict
-from agent.ocpp.dialects.common_rows import answer_one_of
-from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.common_rows import REJECTED, answer_one_of
+from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.v201.identifiers import decode_id_token
 from agent.ocpp.wire.timestamps import format_rfc3339
 
@@ -19,13 +19,13 @@ DATA_MAX = 512
 _REFERENCES = ("idToken", "customerIdentifier", "customerCertificate")
 
 
-def _decode_customer_information(payload: Payload, ctx: RowContext) -> CustomerInformationRequest | dict[str, Any]:
+def _decode_customer_information(payload: Payload, ctx: RowContext) -> CustomerInformationRequest | LocalAnswer:
     """Decode the request. It must name one customer (N09.FR.09), and ask for a report or a
     deletion."""
     if sum(name in payload for name in _REFERENCES) != 1:
-        return {"status": "Invalid"}
+        return LocalAnswer({"status": "Invalid"})
     if not (payload["report"] or payload["clear"]):
-        return {"status": "Rejected"}
+        return REJECTED
     named = decode_id_token(payload["idToken"]) if "idToken" in payload else None
     return CustomerInformationRequest(named, report=payload["report"], clear=payload["clear"])
 
@@ -71,11 +71,11 @@ def _encode_customer_report(message: CustomerReport, ctx: RowContext) -> dict[st
 
 
 ROWS = (
-    In(
+    RequestRow(
         "CustomerInformation",
         _decode_customer_information,
         answer_one_of("Accepted"),
         follow_up=_report_customer,
     ),
-    Out(CustomerReport, "NotifyCustomerInformation", _encode_customer_report, decode_empty_response),
+    MessageRow(CustomerReport, "NotifyCustomerInformation", _encode_customer_report, decode_empty_response),
 )

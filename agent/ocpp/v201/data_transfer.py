@@ -9,12 +9,12 @@ from typing import Any
 from agent.domain.orders import Response
 from agent.domain.requests import BackendRequest, DataTransferRequest
 from agent.ocpp.dialects import web_payment
-from agent.ocpp.dialects.dialect import In, Payload, RowContext
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, RequestRow, RowContext
 
 _WORDS = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 
 
-def _decode_data_transfer(payload: Payload, ctx: RowContext) -> BackendRequest | dict[str, Any]:
+def _decode_data_transfer(payload: Payload, ctx: RowContext) -> BackendRequest | LocalAnswer:
     if payload["vendorId"] == web_payment.VENDOR:
         return web_payment.decode_web_payment(payload.get("messageId", ""), payload.get("data", ""))
     data = payload.get("data", "")
@@ -31,4 +31,4 @@ def _answer_data_transfer(reply: Response, payload: Payload, ctx: RowContext) ->
     return answer
 
 
-ROWS = (In("DataTransfer", _decode_data_transfer, _answer_data_transfer),)
+ROWS = (RequestRow("DataTransfer", _decode_data_transfer, _answer_data_transfer),)

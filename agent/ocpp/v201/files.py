@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.domain.messages import FirmwareStatus, LogStatus
-from agent.ocpp.dialects.dialect import In, Out, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageRow, RequestRow, decode_empty_response
 from agent.ocpp.dialects.files import (
     answer_get_log,
     answer_signed_firmware,
@@ -13,8 +13,8 @@ from agent.ocpp.dialects.files import (
 )
 
 ROWS = (
-    In("UpdateFirmware", decode_signed_firmware, answer_signed_firmware),
-    In("GetLog", decode_get_log, answer_get_log),
-    Out(FirmwareStatus, "FirmwareStatusNotification", encode_file_status, decode_empty_response),
-    Out(LogStatus, "LogStatusNotification", encode_file_status, decode_empty_response),
+    RequestRow("UpdateFirmware", decode_signed_firmware, answer_signed_firmware),
+    RequestRow("GetLog", decode_get_log, answer_get_log),
+    MessageRow(FirmwareStatus, "FirmwareStatusNotification", encode_file_status, decode_empty_response),
+    MessageRow(LogStatus, "LogStatusNotification", encode_file_status, decode_empty_response),
 )

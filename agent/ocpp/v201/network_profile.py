@@ -4,26 +4,24 @@ that of the station file."""
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from agent.domain.requests import SetNetworkProfileRequest
-from agent.ocpp.dialects.common_rows import answer_one_of
-from agent.ocpp.dialects.dialect import In, Payload, RowContext
+from agent.ocpp.dialects.common_rows import REJECTED, answer_one_of
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, RequestRow, RowContext
 from agent.ocpp.wire.text import is_plain
 
 OURS = "OCPP20"
 """OCPPVersionEnumType: the word for 2.0.1."""
-_REJECTED = {"status": "Rejected"}
 
 
-def _decode_set_network_profile(payload: Payload, ctx: RowContext) -> SetNetworkProfileRequest | dict[str, Any]:
+def _decode_set_network_profile(payload: Payload, ctx: RowContext) -> SetNetworkProfileRequest | LocalAnswer:
     data = payload["connectionData"]
     if data["ocppTransport"] != "JSON" or data["ocppVersion"] != OURS or "vpn" in data or "apn" in data:
-        return _REJECTED
+        return REJECTED
     profile = int(data["securityProfile"])
     if not 0 <= profile <= 3 or not is_acceptable_url(data["ocppCsmsUrl"], profile):
-        return _REJECTED
+        return REJECTED
     return SetNetworkProfileRequest(int(payload["configurationSlot"]), data["ocppCsmsUrl"], profile)
 
 
@@ -40,4 +38,4 @@ def is_acceptable_url(url: str, profile: int) -> bool:
     return plain and bool(host) and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
 
 
-ROWS = (In("SetNetworkProfile", _decode_set_network_profile, answer_one_of("Accepted")),)
+ROWS = (RequestRow("SetNetworkProfile", _decode_set_network_profile, answer_one_of("Accepted")),)

@@ -4,14 +4,14 @@ that, it is the answer; otherwise a CALLERROR NotSupported."""
 from __future__ import annotations
 
 from agent.ocpp.dialects.common_rows import REMOTE_TRIGGER_OFF, RESERVATION_OFF
-from agent.ocpp.dialects.dialect import In, NotOffered, answer_always
+from agent.ocpp.dialects.dialect import NotOffered, Row, answer_always
 
 _DISPLAY = "DisplayMessage is not offered"
 _FIRMWARE = "FirmwareManagement is not offered"
 _MONITORING = "monitoring (DeviceManagement) is not offered"
 _SMART = "SmartCharging is switched off in the station file"
 
-OFF: dict[str, tuple[In | NotOffered, ...]] = {
+OFF: dict[str, tuple[Row, ...]] = {
     "RemoteTrigger": REMOTE_TRIGGER_OFF,
     "LocalAuthListManagement": (
         answer_always("GetLocalListVersion", versionNumber=0),  # D02: 0 says that there is no list
@@ -27,7 +27,7 @@ OFF: dict[str, tuple[In | NotOffered, ...]] = {
 }
 """The answers where a profile (by its name in 1.6) is switched off in the station file."""
 
-ROWS: tuple[In | NotOffered, ...] = (
+ROWS: tuple[Row, ...] = (
     answer_always("GetMonitoringReport", status="NotSupported"),
     answer_always("SetMonitoringBase", status="NotSupported"),
     NotOffered("ClearDisplayMessage", _DISPLAY),

@@ -15,12 +15,10 @@ from agent.domain.requests import (
     TriggerMessageRequest,
     UnlockConnectorRequest,
 )
-from agent.ocpp.dialects.common_rows import answer_or_refuse
-from agent.ocpp.dialects.dialect import In, Payload, RowContext
+from agent.ocpp.dialects.common_rows import REJECTED, answer_or_refuse
+from agent.ocpp.dialects.dialect import LocalAnswer, Payload, RequestRow, RowContext
 from agent.ocpp.v201 import smart_charging
 from agent.ocpp.v201.identifiers import decode_id_token, session_of
-
-REJECTED = {"status": "Rejected"}
 
 
 def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
@@ -32,45 +30,45 @@ def _requested_evse(payload: Payload, ctx: RowContext) -> int | None:
     return int(evse["id"]) if known else 0 if evse["id"] == 0 and "connectorId" not in evse else None
 
 
-def _decode_change_availability(payload: Payload, ctx: RowContext) -> ChangeAvailabilityRequest | dict[str, Any]:
+def _decode_change_availability(payload: Payload, ctx: RowContext) -> ChangeAvailabilityRequest | LocalAnswer:
     number = _requested_evse(payload, ctx)
     if number is None:
-        return dict(REJECTED)
+        return REJECTED
     operative, of_connector = payload["operationalStatus"] == "Operative", "connectorId" in payload.get("evse", {})
     return ChangeAvailabilityRequest(number, operative, every=False, connector=of_connector)
 
 
-def _decode_request_start(payload: Payload, ctx: RowContext) -> RemoteStartRequest | dict[str, Any]:
+def _decode_request_start(payload: Payload, ctx: RowContext) -> RemoteStartRequest | LocalAnswer:
     """Decode RequestStartTransaction. A profile of another purpose is an error (F01.FR.26); a
     right one is ignored by a station without smart charging."""
     profile = smart_charging.decode_start_profile(payload, ctx)
     if ctx.boot != "Accepted" or isinstance(profile, bool):
-        return dict(REJECTED)
+        return REJECTED
     number = payload.get("evseId")
     if number is not None and number not in ctx.evse_numbers:
-        return dict(REJECTED)
+        return REJECTED
     named = decode_id_token(payload["idToken"])
     if not named.value:
-        return dict(REJECTED)
+        return REJECTED
     group = (payload.get("groupIdToken") or {}).get("idToken", "")
     return RemoteStartRequest(number, named, str(int(payload["remoteStartId"])), profile, group)
 
 
-def _decode_request_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | dict[str, Any]:
-    return RemoteStopRequest(session_of(payload["transactionId"], ctx)) if ctx.boot == "Accepted" else dict(REJECTED)
+def _decode_request_stop(payload: Payload, ctx: RowContext) -> RemoteStopRequest | LocalAnswer:
+    return RemoteStopRequest(session_of(payload["transactionId"], ctx)) if ctx.boot == "Accepted" else REJECTED
 
 
-def _decode_reset(payload: Payload, ctx: RowContext) -> ResetRequest | dict[str, Any]:
+def _decode_reset(payload: Payload, ctx: RowContext) -> ResetRequest | LocalAnswer:
     number = payload.get("evseId", 0)
     if number and number not in ctx.evse_numbers:
-        return dict(REJECTED)
+        return REJECTED
     on_idle = payload["type"] == "OnIdle"
     return ResetRequest(hard=not on_idle, on_idle=on_idle, evse=int(number))
 
 
-def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> UnlockConnectorRequest | dict[str, Any]:
+def _decode_unlock_connector(payload: Payload, ctx: RowContext) -> UnlockConnectorRequest | LocalAnswer:
     if payload["evseId"] not in ctx.evse_numbers or payload["connectorId"] != 1:
-        return {"status": "UnknownConnector"}
+        return LocalAnswer({"status": "UnknownConnector"})
     return UnlockConnectorRequest(int(payload["evseId"]))
 
 
@@ -92,20 +90,20 @@ _OF_ANY_EVSE = (
 )
 
 
-def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessageRequest | dict[str, Any]:
+def _decode_trigger_message(payload: Payload, ctx: RowContext) -> TriggerMessageRequest | LocalAnswer:
     """Decode TriggerMessage. Certificates of ISO 15118 are not offered. An accepted boot is not
     repeated (F06.FR.17); transactions and values wait for an accepted one."""
     what = _TRIGGERS.get(payload["requestedMessage"])
     if what is None:
-        return {"status": "NotImplemented"}
+        return LocalAnswer({"status": "NotImplemented"})
     ill_timed = (
         (MessageTrigger.BOOT,) if ctx.boot == "Accepted" else (MessageTrigger.METER_VALUES, MessageTrigger.TRANSACTION)
     )
     if what in ill_timed:
-        return dict(REJECTED)
+        return REJECTED
     number = _requested_evse(payload, ctx) if what not in _OF_ANY_EVSE else 0
     if number is None:
-        return dict(REJECTED)
+        return REJECTED
     return TriggerMessageRequest(what, number or None, loose=what is MessageTrigger.METER_VALUES)
 
 
@@ -131,17 +129,19 @@ def _answer_get_transaction_status(reply: Response, payload: Payload, ctx: RowCo
 
 
 ROWS = (
-    In("ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
-    In("RequestStartTransaction", _decode_request_start, answer_or_refuse("Accepted", "Rejected")),
-    In("RequestStopTransaction", _decode_request_stop, answer_or_refuse("Accepted", "Rejected")),
-    In("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
-    In(
+    RequestRow(
+        "ChangeAvailability", _decode_change_availability, answer_or_refuse("Accepted", "Rejected", "Scheduled")
+    ),
+    RequestRow("RequestStartTransaction", _decode_request_start, answer_or_refuse("Accepted", "Rejected")),
+    RequestRow("RequestStopTransaction", _decode_request_stop, answer_or_refuse("Accepted", "Rejected")),
+    RequestRow("Reset", _decode_reset, answer_or_refuse("Accepted", "Rejected", "Scheduled")),
+    RequestRow(
         "UnlockConnector",
         _decode_unlock_connector,
         answer_or_refuse("Unlocked", "OngoingAuthorizedTransaction", "UnknownConnector", otherwise="UnlockFailed"),
     ),
-    In("TriggerMessage", _decode_trigger_message, answer_or_refuse("Accepted", "Rejected", "NotImplemented")),
-    In(
+    RequestRow("TriggerMessage", _decode_trigger_message, answer_or_refuse("Accepted", "Rejected", "NotImplemented")),
+    RequestRow(
         "GetTransactionStatus", _decode_get_transaction_status, _answer_get_transaction_status, _look_up_queued_messages
     ),
 )

@@ -9,7 +9,7 @@ from agent.domain.messages import DeviceModelReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
-from agent.ocpp.dialects.dialect import In, Out, Payload, Refused, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageRow, Payload, Refused, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.v201.device_model import Entry, collect_facts, is_component, is_variable, list_entries
 from agent.ocpp.wire.calls import Code
 from agent.ocpp.wire.timestamps import format_rfc3339
@@ -64,7 +64,7 @@ def _report_row(
     action: str,
     decode: Callable[[Payload, RowContext], DeviceReportRequest],
     select: Callable[[Response, Payload, RowContext], list[Entry]],
-) -> In:
+) -> RequestRow:
     """Make the row of a request for a report. ``select``: the entries of the report."""
 
     def answer_request(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _report_row(
             for number, part in enumerate(parts)
         ]
 
-    return In(action, decode, answer_request, follow_up=report_entries)
+    return RequestRow(action, decode, answer_request, follow_up=report_entries)
 
 
 def _decode_get_report(payload: Payload, ctx: RowContext) -> DeviceReportRequest:
@@ -135,5 +135,5 @@ def _meets_criterion(entry: Entry, criterion: str, every: list[Entry], known: Re
 ROWS = (
     _report_row("GetBaseReport", _decode_get_report, _select_of_base),
     _report_row("GetReport", _decode_get_report, _select_of_report),
-    Out(DeviceModelReport, "NotifyReport", _encode_notify_report, decode_empty_response),
+    MessageRow(DeviceModelReport, "NotifyReport", _encode_notify_report, decode_empty_response),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
 from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
-from agent.ocpp.dialects.dialect import HIDDEN, In, Payload, Refused, RowContext, names_secret
+from agent.ocpp.dialects.dialect import HIDDEN, Payload, Refused, RequestRow, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import PLAIN
 from agent.ocpp.v201.device_model import Entry, collect_facts, find_entry
 from agent.ocpp.wire.calls import Code
@@ -133,6 +133,6 @@ def _is_secret_name(name: str) -> bool:
 
 
 ROWS = (
-    In("GetVariables", _decode_get_variables, _answer_get_variables),
-    In("SetVariables", _decode_set_variables, _answer_set_variables),
+    RequestRow("GetVariables", _decode_get_variables, _answer_get_variables),
+    RequestRow("SetVariables", _decode_set_variables, _answer_set_variables),
 )

@@ -28,7 +28,7 @@ from agent.domain.requests import (
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.common_rows import answer_one_of
 from agent.ocpp.dialects.composite_schedule import schedule_periods
-from agent.ocpp.dialects.dialect import In, Out, Payload, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import LocalAnswer, MessageRow, Payload, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.dialects.optional_fields import optional_decimal, optional_integer, optional_utc_s
 from agent.ocpp.v201.identifiers import session_of
 from agent.ocpp.wire.timestamps import format_rfc3339
@@ -102,12 +102,12 @@ def decode_start_profile(payload: Payload, ctx: RowContext) -> Profile | bool | 
     return replace(found, session="") if isinstance(found, Profile) else False
 
 
-def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> SetChargingProfileRequest | dict[str, Any]:
+def _decode_set_charging_profile(payload: Payload, ctx: RowContext) -> SetChargingProfileRequest | LocalAnswer:
     found = decode_charging_profile(payload["chargingProfile"])
     if isinstance(found, Profile) and found.purpose is Purpose.TX and not found.session:
         found = ProfileRefusal("MissingParam", "a TxProfile needs transactionId")
     if isinstance(found, ProfileRefusal):
-        return _reject_profile(found)
+        return LocalAnswer(_reject_profile(found))
     if found.session:
         found = replace(found, session=session_of(found.session, ctx))
     return SetChargingProfileRequest(int(payload["evseId"]), found, replaces=False)
@@ -124,12 +124,12 @@ def _reject_profile(reason: ProfileRefusal) -> dict[str, Any]:
     return {"status": "Rejected", "statusInfo": {"reasonCode": reason.code, "additionalInfo": reason.text}}
 
 
-def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearChargingProfilesRequest | dict[str, Any]:
+def _decode_clear_charging_profile(payload: Payload, ctx: RowContext) -> ClearChargingProfilesRequest | LocalAnswer:
     criteria = payload.get("chargingProfileCriteria", {})
     purpose = criteria.get("chargingProfilePurpose")
     number = optional_integer(payload, "chargingProfileId")
     if number is None and purpose is not None and purpose not in _PURPOSES:
-        return {"status": "Unknown"}
+        return LocalAnswer({"status": "Unknown"})
     return ClearChargingProfilesRequest(
         number, optional_integer(criteria, "evseId"), _PURPOSES.get(purpose), optional_integer(criteria, "stackLevel")
     )
@@ -189,12 +189,12 @@ def _encode_profiles_report(message: ChargingProfilesReport, ctx: RowContext) ->
     }
 
 
-def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> ChargingProfilesRequest | dict[str, Any]:
+def _decode_get_charging_profiles(payload: Payload, ctx: RowContext) -> ChargingProfilesRequest | LocalAnswer:
     criterion = payload["chargingProfile"]
     purpose = criterion.get("chargingProfilePurpose")
     elsewhere = SOURCE not in criterion.get("chargingLimitSource", [SOURCE])
     if elsewhere or (purpose is not None and purpose not in _PURPOSES):
-        return {"status": "NoProfiles"}
+        return LocalAnswer({"status": "NoProfiles"})
     return ChargingProfilesRequest(
         ids=tuple(map(int, criterion.get("chargingProfileId", ()))),
         evse=optional_integer(payload, "evseId"),
@@ -249,14 +249,14 @@ def _answer_get_composite_schedule(reply: Response, payload: Payload, ctx: RowCo
 
 
 ROWS = (
-    In("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
-    In("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
-    In(
+    RequestRow("SetChargingProfile", _decode_set_charging_profile, _answer_set_charging_profile),
+    RequestRow("ClearChargingProfile", _decode_clear_charging_profile, answer_one_of("Accepted", otherwise="Unknown")),
+    RequestRow(
         "GetChargingProfiles",
         _decode_get_charging_profiles,
         _answer_get_charging_profiles,
         follow_up=_report_profiles,
     ),
-    Out(ChargingProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
-    In("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
+    MessageRow(ChargingProfilesReport, "ReportChargingProfiles", _encode_profiles_report, decode_empty_response),
+    RequestRow("GetCompositeSchedule", _decode_get_composite_schedule, _answer_get_composite_schedule),
 )

@@ -11,7 +11,7 @@ from agent.domain.faults import LOCKING
 from agent.domain.messages import FaultNoted, SecurityHappened, StatusChanged
 from agent.model.types import STATION
 from agent.ocpp.dialects.device_model_v2x import LOCK
-from agent.ocpp.dialects.dialect import Out, RowContext, StatusProjection, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageRow, RowContext, StatusProjection, decode_empty_response
 from agent.ocpp.dialects.keys_v1x import chargex_code
 from agent.ocpp.v201.identifiers import encode_evse
 from agent.ocpp.wire.timestamps import format_rfc3339
@@ -64,7 +64,7 @@ def _encode_security_event(message: SecurityHappened, ctx: RowContext) -> dict[s
 
 
 ROWS = (
-    Out(StatusChanged, "StatusNotification", _encode_status_notification, decode_empty_response),
-    Out(FaultNoted, "NotifyEvent", _encode_notify_event, decode_empty_response),
-    Out(SecurityHappened, "SecurityEventNotification", _encode_security_event, decode_empty_response),
+    MessageRow(StatusChanged, "StatusNotification", _encode_status_notification, decode_empty_response),
+    MessageRow(FaultNoted, "NotifyEvent", _encode_notify_event, decode_empty_response),
+    MessageRow(SecurityHappened, "SecurityEventNotification", _encode_security_event, decode_empty_response),
 )

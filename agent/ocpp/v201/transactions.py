@@ -21,8 +21,8 @@ from agent.domain.messages import (
 from agent.model.fastclass import replace
 from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ocpp.dialects.dialect import (
+    MessageRow,
     NotExpressible,
-    Out,
     Payload,
     ResponseEffects,
     RowContext,
@@ -196,38 +196,38 @@ def _decode_malformed_response(message: Any, payload: Payload, ctx: RowContext) 
     return replace(effects, events=(TransactionAcknowledged(ctx.link, message.session, message.session, verdict),))
 
 
-_LOOSE = Out(MeterSampled, "MeterValues", encode_meter_values, decode_empty_response)
+_LOOSE = MessageRow(MeterSampled, "MeterValues", encode_meter_values, decode_empty_response)
 
 ROWS = (
-    Out(
+    MessageRow(
         TransactionStarted,
         "TransactionEvent",
         _encode_started,
         _decode_event_response,
         decode_malformed=_decode_malformed_response,
     ),
-    Out(
+    MessageRow(
         TransactionAuthorised,
         "TransactionEvent",
         _encode_authorized,
         _decode_event_response,
         decode_malformed=_decode_malformed_response,
     ),
-    Out(
+    MessageRow(
         TransactionUpdated,
         "TransactionEvent",
         _encode_updated,
         _decode_event_response,
         decode_malformed=_decode_malformed_response,
     ),
-    Out(
+    MessageRow(
         TransactionEnded,
         "TransactionEvent",
         _encode_ended,
         _decode_event_response,
         decode_malformed=_decode_malformed_response,
     ),
-    Out(
+    MessageRow(
         MeterSampled,
         "TransactionEvent",
         _encode_meter_event,

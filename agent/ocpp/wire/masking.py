@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agent.ocpp.dialects.dialect import HIDDEN, Dialect, In, names_secret
+from agent.ocpp.dialects.dialect import HIDDEN, Dialect, RequestRow, names_secret
 from agent.ocpp.wire.calls import Called, Dropped, Finding, SendNow
 from agent.ocpp.wire.rpc import Kind, encode_frame
 
@@ -29,7 +29,7 @@ def mask_frame(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
     """Return a received frame as it may be written down."""
     if not isinstance(data, str):
         return f"<binary, {len(data)} bytes>"
-    if isinstance(finding, Called) and isinstance(dialect.request_row(finding.action), In):
+    if isinstance(finding, Called) and isinstance(dialect.request_row(finding.action), RequestRow):
         return _mask_request(data, finding, dialect)
     escaped = isinstance(finding, SendNow | Dropped) and "\\u" in data
     return HIDDEN if escaped or names_secret(data) else mask_urls_in_json(data)
