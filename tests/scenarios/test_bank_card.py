@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from agent.domain.repeated_card import BEGUN_S
-from agent.ports.driver import StationFacts
 from tests.support.busy_machine import deadline
 from tests.support.simulated_station import ONE_EVSE, Simulated
 
@@ -30,7 +29,7 @@ kwh = 0.50
 """
 )
 ROOT = Path(__file__).resolve().parents[2]
-CAR = {"ready": True, "car": StationFacts(phases=3, max_a=32)}
+CAR = {"ready": True, "car": {"phases": 3, "max_a": 32}}
 
 
 async def said(*words: str) -> str:
