@@ -26,7 +26,7 @@ from tests.support.simulated_station import Simulated
 from tests.support.station_rig import station_text
 from tests.support.station_rig_v201 import CARD
 
-MODULE = "tests.support.ocpp_next_version"
+ENTRY = "tests.support.ocpp_next_version:NEXT_VERSION"
 
 
 class StationOfNextVersion(Station201):
@@ -48,7 +48,7 @@ def installed_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metadata = folder / "next_version-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: next-version\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{VERSION} = {MODULE}\n")
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{VERSION} = {ENTRY}\n")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH")))))
 
@@ -110,8 +110,14 @@ def test_a_version_that_is_not_installed_is_a_mistake(tmp_path: Path) -> None:
 
 
 def test_another_distribution_does_not_replace_a_version_of_this_program() -> None:
-    assert build_dialects(("1.6",), (), lambda: {"1.6": MODULE})[0].name == "1.6"
-    assert [d.name for d in build_dialects((VERSION, "1.6"), (), lambda: {VERSION: MODULE})] == [VERSION, "1.6"]
+    assert build_dialects(("1.6",), (), lambda: {"1.6": ENTRY})[0].name == "1.6"
+    assert [d.name for d in build_dialects((VERSION, "1.6"), (), lambda: {VERSION: ENTRY})] == [VERSION, "1.6"]
+
+
+@pytest.mark.parametrize("entry", ["no_such_package:V21", "tests.support.ocpp_next_version:NO_SUCH_NAME"])
+def test_a_version_that_cannot_be_loaded_is_a_mistake(entry: str) -> None:
+    with pytest.raises(ValueError, match=f"OCPP {VERSION}: {entry} cannot be loaded"):
+        build_dialects((VERSION,), (), lambda: {VERSION: entry})
 
 
 def test_each_version_of_this_program_has_a_package() -> None:

@@ -14,7 +14,6 @@ from agent.domain.messages import ConnectorStatus, ListConflicted
 from agent.domain.orders import Response
 from agent.domain.requests import LocalListVersionRequest, SendLocalListRequest
 from agent.model.types import AuthorizationStatus, Stamp, Verdict
-from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotOffered, RequestRow
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -123,8 +122,8 @@ def test_a_contradiction_is_told_in_1_6() -> None:
 def test_switched_off_it_is_refused_politely() -> None:
     off = ("LocalAuthListManagement",)
     for dialect, answers in (
-        (v16.build_dialect(off), ({"listVersion": -1}, {"status": "NotSupported"})),
-        (v201.build_dialect(off), ({"versionNumber": 0}, {"status": "Failed"})),
+        (V16.without_features(off), ({"listVersion": -1}, {"status": "NotSupported"})),
+        (V201.without_features(off), ({"versionNumber": 0}, {"status": "Failed"})),
     ):
         for action, answer in zip(LIST_ACTIONS, answers, strict=True):
             found = dialect.request_row(action)

@@ -9,7 +9,6 @@ import pytest
 from agent.domain.messages import ReservationEnded, TransactionStarted
 from agent.domain.requests import CancelReservationRequest, RemoteStartRequest, ReserveNowRequest
 from agent.model.types import Stamp, Token, TokenType
-from agent.ocpp import v16, v201
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, NotOffered
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
@@ -99,7 +98,7 @@ def test_the_group_of_a_remote_start() -> None:
 
 
 def test_switched_off_it_is_refused_politely() -> None:
-    for dialect in (v16.build_dialect(("Reservation",)), v201.build_dialect(("Reservation",))):
+    for dialect in (V16.without_features(("Reservation",)), V201.without_features(("Reservation",))):
         assert isinstance(dialect.request_row("CancelReservation"), NotOffered)
         found = dialect.request_row("ReserveNow")
         assert decoded(found, {}, desk()) == {"status": "Rejected"}

@@ -68,7 +68,7 @@ from agent.ocpp.dialects.dialect import (
     ResponseEffects,
 )
 from agent.ocpp.dialects.keys_v1x import KEYS_16
-from agent.ocpp.v16 import V16, build_dialect
+from agent.ocpp.v16 import V16
 from agent.ocpp.v16.settings import is_key_offered
 from agent.ports.store import Put
 from tests.ocpp.ocpp_stand_ins import IDENTITY, UTC_S, Outbox, decoded, desk
@@ -828,7 +828,7 @@ def test_no_time_is_guessed(wrong: dict[str, str]) -> None:
 
 
 def test_without_smart_charging_it_is_said_so() -> None:
-    off = build_dialect(("SmartCharging",))
+    off = V16.without_features(("SmartCharging",))
     set_row = off.request_row("SetChargingProfile")
     assert decoded(set_row, {}, desk()) == {"status": "NotSupported"}
     assert isinstance(off.request_row("GetCompositeSchedule"), NotOffered)

@@ -127,7 +127,8 @@ def test_a_key_of_another_kind_signs_nothing(tmp_path: Path, kind: str) -> None:
 def station(folder: Path, wanted: bool = True, links: tuple[str, ...] = (LINK,), **more: Any) -> Playbook:
     settings = {"sign_readings": wanted, **more}
     play = Playbook(
-        lambda: make_site(settings=settings, program_version="0.1", number="LU-1", links=links), signs=signing_in(folder)
+        lambda: make_site(settings=settings, program_version="0.1", number="LU-1", links=links),
+        signs=signing_in(folder),
     )
     play.feed(MeterKnown(1, SDM))
     return play.skip()

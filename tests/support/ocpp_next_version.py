@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from agent.domain.messages import TransactionStarted
 from agent.model.fastclass import replace
-from agent.ocpp import v201
-from agent.ocpp.dialects.dialect import Dialect, MessageRow, RowContext
+from agent.ocpp.dialects.dialect import MessageRow, RowContext
+from agent.ocpp.v201 import V201
 
 VERSION = "2.0.9"
 MARK = {"vendorId": "of the next version"}
 
+_STARTED = V201.message_row(TransactionStarted)
+assert isinstance(_STARTED, MessageRow)
 
-def build_dialect(features_off: Collection[str] = ()) -> Dialect:
-    before = v201.build_dialect(features_off)
-    started = before.message_row(TransactionStarted)
-    assert isinstance(started, MessageRow)
-    encode = started.encode
 
-    def encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, Any] | None:
-        payload = encode(message, ctx)
-        return payload and {**payload, "customData": MARK}
+def _encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, Any] | None:
+    assert isinstance(_STARTED, MessageRow)
+    payload = _STARTED.encode(message, ctx)
+    return payload and {**payload, "customData": MARK}
 
-    changed = replace(started, encode=encode_started)
-    return before.with_rows(changed, name=VERSION, subprotocol=f"ocpp{VERSION}")
+
+NEXT_VERSION = V201.with_rows(replace(_STARTED, encode=_encode_started), name=VERSION, subprotocol=f"ocpp{VERSION}")

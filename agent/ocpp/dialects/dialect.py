@@ -234,6 +234,8 @@ class Dialect:
     project_status: Callable[[StatusChanged], StatusProjection]
     family: str = ""
     """The versions that share keys and variables of settings (``versions.FAMILIES``)."""
+    feature_refusals: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    """The rows in place of a feature profile that the station file switches off."""
     kinds: frozenset[Kind] = PLAIN
     """The message types that this version has on the wire."""
     scope: Callable[[], BackendScope | None] = lambda: None
@@ -289,6 +291,11 @@ class Dialect:
             **changes,
             rows=(*self.without_rows(*map(_row_key, rows)).rows, *rows),
         )
+
+    def without_features(self, features: Collection[str]) -> Dialect:
+        """Return the dialect without the feature profiles that a station does not offer."""
+        refusals = [row for feature in features for row in self.feature_refusals.get(feature, ())]
+        return self.with_rows(*refusals) if refusals else self
 
     def without_rows(self, *keys: Any) -> Dialect:
         """Return a neighbouring dialect without the rows of these actions (requests) or message

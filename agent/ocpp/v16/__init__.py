@@ -7,7 +7,6 @@ begin values of a transaction only the register; tokens above 20 characters
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from agent.ocpp.dialects.dialect import Dialect
@@ -72,6 +71,7 @@ V16 = Dialect(
         *refusals.ROWS,
     ),
     project_status=status.project_status,
+    feature_refusals=refusals.OFF,
     family="ocpp16",
     scope=_load_scope,
     vendor_length_max=boot.VENDOR_MAX,
@@ -86,8 +86,3 @@ V16 = Dialect(
 PROFILES = ("Core", *(p for p in refusals.OFF if p not in refusals.NOT_YET))
 """The feature profiles of 6.1 that are offered. All but Core may be switched off in the station
 file."""
-
-
-def build_dialect(features_off: Collection[str] = ()) -> Dialect:
-    """Return the dialect without the profiles that this station does not offer."""
-    return V16.with_rows(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))

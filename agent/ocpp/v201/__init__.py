@@ -5,7 +5,6 @@ DirectPayment came with 2.1. One connector per EVSE."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from agent.ocpp.dialects.dialect import Dialect
@@ -73,6 +72,7 @@ V201 = Dialect(
         *refusals.ROWS,
     ),
     project_status=status.project_status,
+    feature_refusals=refusals.OFF,
     family="ocpp2",
     scope=_load_scope,
     schemas=load_package_schemas("v201", "Request"),
@@ -85,8 +85,3 @@ V201 = Dialect(
     resends_statuses=True,
     silence_is_attempt=True,
 )
-
-
-def build_dialect(features_off: Collection[str] = ()) -> Dialect:
-    """Return the dialect without what this station does not offer."""
-    return V201.with_rows(*(row for profile in features_off for row in refusals.OFF.get(profile, ())))
