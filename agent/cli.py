@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -121,12 +120,10 @@ def _run_with_options(options: argparse.Namespace) -> int:
 
 
 def _run_station(path: Path, clock_rate: float = 1.0, rtc_offset_s: float = 0.0, scale: str | None = None) -> int:
-    # A start makes no garbage. Looking for it would take 5 % of the time (``station.resume_garbage_collection``).
-    gc.disable()
-    try:
+    from agent.assembly.startup import without_garbage_collection
+
+    with without_garbage_collection():
         return _run_file(path, clock_rate, rtc_offset_s, scale)
-    finally:
-        gc.enable()
 
 
 def _run_file(path: Path, clock_rate: float, rtc_offset_s: float, scale: str | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from agent.domain.events import FaultsAcknowledged
 from agent.domain.evse import StationState
@@ -12,55 +12,51 @@ from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
 from agent.services.devices.dispatch import OrderDispatch
-from agent.services.engine import Engine
+from agent.services.event_queue import EventQueue
 from agent.services.status import QuestionHandler
 from agent.services.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
-class Station(Protocol):
-    """The part of a station that is needed here."""
+def status_socket_queries(
+    site: StationState,
+    store: Store,
+    events: EventQueue,
+    links: Mapping[str, Link],
+    dispatch: OrderDispatch,
+) -> dict[str, QuestionHandler]:
+    """Return the function that answers each question, by the name of the question."""
 
-    site: StationState
-    store: Store
-    engine: Engine
-    hands: OrderDispatch
-
-    @property
-    def links(self) -> Mapping[str, Link]: ...
-
-
-def status_socket_queries(station: Station) -> dict[str, QuestionHandler]:
     async def query_dead_letters(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import dead_letter_queries
 
         def wake_links() -> None:
-            for link in station.links.values():
+            for link in links.values():
                 link.queue_changed()
 
-        return await dead_letter_queries.answer_dead_letters(station.store, question, wake_links)
+        return await dead_letter_queries.answer_dead_letters(store, question, wake_links)
 
     async def query_payments(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import payment_queries
 
         async def mark_reviewed(payment: str) -> None:
-            station.engine.post_event(PaymentReviewed(payment))
-            await station.engine.wait_until_handled()
+            events.post_event(PaymentReviewed(payment))
+            await events.wait_until_handled()
 
-        return await payment_queries.answer_payments(station.store, question, mark_reviewed)
+        return await payment_queries.answer_payments(store, question, mark_reviewed)
 
     async def query_faults(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import fault_queries
 
         async def acknowledge_faults(evse: EvseId) -> None:
             log.warning("outlet %d: a technician has reviewed its latched faults and wants them cleared", evse)
-            station.engine.post_event(FaultsAcknowledged(evse))
-            await station.engine.wait_until_handled()
+            events.post_event(FaultsAcknowledged(evse))
+            await events.wait_until_handled()
 
         def current_rows() -> list[fault_queries.Row]:
-            return fault_queries.fault_rows(station.site, station.hands.supervisors)
+            return fault_queries.fault_rows(site, dispatch.supervisors)
 
-        return await fault_queries.answer_faults(station.store, question, current_rows, acknowledge_faults)
+        return await fault_queries.answer_faults(store, question, current_rows, acknowledge_faults)
 
     return {"dead": query_dead_letters, "payments": query_payments, "faults": query_faults}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import identity_to_record
 from agent.domain.orders import SetLamp, Show
+from agent.model.fastclass import frozen
 from agent.ocpp.link import Link
 from agent.services.clock import Clock
 from agent.services.devices.dispatch import OrderDispatch
@@ -20,29 +21,26 @@ if TYPE_CHECKING:
     from agent.services.sinks.sinks import Sinks
 
 
-class Station(Protocol):
-    """The part of a station that is needed here."""
+@frozen
+class SnapshotParts:
+    """The parts of a station that the snapshot shows."""
 
     site: StationState
     store: Store
     clock: Clock
-    ready: bool
-    hands: OrderDispatch
-    sinks: Sinks | None
-
-    @property
-    def links(self) -> Mapping[str, Link]: ...
+    links: Mapping[str, Link]
+    dispatch: OrderDispatch
 
 
-def station_snapshot(station: Station) -> dict[str, Any]:
-    links = station.links
+def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> dict[str, Any]:
+    links = parts.links
     link = next(iter(links.values()), None)
     return {
         "agent": {
             "version": __version__,
             "pid": os.getpid(),
-            "queue": sum(station.store.queued_count(name) for name in links),
-            "screen_language": station.site.language,
+            "queue": sum(parts.store.queued_count(name) for name in links),
+            "screen_language": parts.site.language,
         },
         "backend": {
             "url": link.url if link else "",
@@ -51,20 +49,20 @@ def station_snapshot(station: Station) -> dict[str, Any]:
             "boot": link.boot_status if link else None,
             **(_error_fields(link.connect_error) if link and link.connect_error else {}),
         },
-        "ready": station.ready,
+        "ready": ready,
         "store": {
-            "set_aside": str(station.store.set_aside) if station.store.set_aside else None,
-            "ailing": station.store.disk_problem or None,
-            "lost": station.store.lost or None,
+            "set_aside": str(parts.store.set_aside) if parts.store.set_aside else None,
+            "ailing": parts.store.disk_problem or None,
+            "lost": parts.store.lost or None,
         },
-        "devices": [{"name": k.name, "open": k.open, **_error_fields(k.trouble)} for k in station.hands.supervisors],
-        **({"sinks": station.sinks.status_summary()} if station.sinks else {}),
-        "evses": [_evse_snapshot(station, e, link) for e in station.site.evses.values()],
+        "devices": [{"name": k.name, "open": k.open, **_error_fields(k.trouble)} for k in parts.dispatch.supervisors],
+        **({"sinks": sinks.status_summary()} if sinks else {}),
+        "evses": [_evse_snapshot(parts, e, link) for e in parts.site.evses.values()],
     }
 
 
-def _evse_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any]:
-    show, set_lamp = station.hands.newest_level(Show, evse.number), station.hands.newest_level(SetLamp, evse.number)
+def _evse_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | None) -> dict[str, Any]:
+    show, set_lamp = parts.dispatch.newest_level(Show, evse.number), parts.dispatch.newest_level(SetLamp, evse.number)
     screen = show.screen if show is not None else None
     reported = link.reported_statuses.get(evse.number) if link else None
     return {
@@ -73,8 +71,8 @@ def _evse_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dic
         "lamp": str(set_lamp.lamp) if set_lamp is not None else None,
         "reported": reported,
         "told": reported,
-        "session": _session_snapshot(station, evse, link),
-        "last_session": _last_session_snapshot(station, evse, link),
+        "session": _session_snapshot(parts, evse, link),
+        "last_session": _last_session_snapshot(parts, evse, link),
         "latched": sorted(evse.latched & (KEPT | JAMS)),
         "code": str(screen.values.get("qr_url") or "") or None if screen else None,
         "metrology": _metrology_snapshot(evse),
@@ -98,21 +96,21 @@ def _error_fields(error: str | None) -> dict[str, Any]:
     return {"error": error, "trouble": error}
 
 
-def _session_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:
+def _session_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:
     session = evse.session
     if session is None:
         return None
     newest = max(session.last_wh, evse.metering.reading.energy_wh if evse.metering.reading else 0)
     return {
         "id": session.id,
-        "transaction_id": station.store.transaction_id(link.name, session.id, link.ocpp_version) if link else None,
+        "transaction_id": parts.store.transaction_id(link.name, session.id, link.ocpp_version) if link else None,
         "token": session.token.value,
         "energy_wh": newest - session.start_wh,
-        "cost_cents": _cost_cents(station, evse, newest),
+        "cost_cents": _cost_cents(parts, evse, newest),
     }
 
 
-def _last_session_snapshot(station: Station, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:
+def _last_session_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | None) -> dict[str, Any] | None:
     """Return the figures of the last bill. ``cost_final`` False: the total is not known yet."""
     ended = evse.last_session
     if ended is None:
@@ -120,10 +118,10 @@ def _last_session_snapshot(station: Station, evse: EvseRecord, link: Link | None
     cents, final = _total_cost(evse, ended.id)
     return {
         "id": ended.id,
-        "transaction_id": station.store.transaction_id(link.name, ended.id, link.ocpp_version) if link else None,
+        "transaction_id": parts.store.transaction_id(link.name, ended.id, link.ocpp_version) if link else None,
         "token": ended.token.value,
-        "started_utc_s": round(station.clock.utc_s(ended.started), 3),
-        "ended_utc_s": round(station.clock.utc_s(ended.ended), 3),
+        "started_utc_s": round(parts.clock.utc_s(ended.started), 3),
+        "ended_utc_s": round(parts.clock.utc_s(ended.ended), 3),
         "energy_wh": ended.energy_wh,
         "cost_cents": cents,
         "cost_final": final,
@@ -140,9 +138,9 @@ def _total_cost(evse: EvseRecord, session: str) -> tuple[int | None, bool]:
     return (None, False) if cost is None else (round(cost.total_micro / 10_000), cost.final)
 
 
-def _cost_cents(station: Station, evse: EvseRecord, register_wh: int) -> int | None:
+def _cost_cents(parts: SnapshotParts, evse: EvseRecord, register_wh: int) -> int | None:
     """Return the amount charged to a bank card, otherwise the backend's cost, carried forward to now."""
     if evse.pricing.bill is not None and evse.session is not None and evse.pricing.bill.session == evse.session.id:
         return evse.pricing.bill.cents
     cost = evse.pricing.account.cost if evse.pricing.account is not None else None
-    return None if cost is None else round(cost.cost_at_register(register_wh, station.clock.now().utc_s) / 10_000)
+    return None if cost is None else round(cost.cost_at_register(register_wh, parts.clock.now().utc_s) / 10_000)

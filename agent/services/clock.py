@@ -69,12 +69,13 @@ class Clock:
         rtc: Callable[[], float] = time.time,
         above: int = 0,
         scale: Scale | None = None,
+        changed: Callable[[Boot], None] = lambda boot: None,
     ) -> None:
         self.rate = rate
         self._scale = scale or Scale(f"{rate:g}", 0.0, 0.0)
         self.hurried = rate != 1.0 or scale is not None
         self._rtc = rtc
-        self.changed: Callable[[Boot], None] = lambda boot: None
+        self._changed = changed
         self._boottime = boottime
         self._boots = {b.number: b for key, record in remembered.items() if (b := _parse_boot(key, record)) is not None}
         self.unreadable = {k: r for k, r in remembered.items() if _parse_boot(k, r) is None}
@@ -141,7 +142,7 @@ class Clock:
     def _set_offset(self, offset_s: float, t_s: float) -> None:
         self._doubts.clear()
         self._keep_boot(Boot(self.boot.number, self.boot.id, offset_s, offset_s + t_s))
-        self.changed(self.boot)
+        self._changed(self.boot)
 
     def _keep_boot(self, boot: Boot) -> None:
         self.boot = self._boots[boot.number] = boot

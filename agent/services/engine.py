@@ -18,8 +18,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -43,17 +42,16 @@ from agent.domain.orders import (
     Response,
     Restart,
     Send,
-    SetLamp,
     SetRelease,
-    Show,
     Shutdown,
     WakeMe,
 )
 from agent.domain.terminal_messages import AuthorizePayment, CommitPayment, VoidPayment
 from agent.domain.timers import Timer, TimerKind
-from agent.model.fastclass import mutable
+from agent.model.fastclass import frozen, mutable
 from agent.ports.clock import ClockPort
 from agent.ports.store import Put, StoreError, link_of, notes_of, readings_of
+from agent.services.event_queue import EventQueue
 
 log = logging.getLogger(__name__)
 
@@ -103,82 +101,60 @@ class Batch:
     """Orders that are carried out when the disk has it."""
 
 
-class Pause:
-    """An entry of the queue at which the engine waits while a reader reads the state."""
+@frozen
+class EngineHooks:
+    """The functions of the station that the engine calls."""
 
-    def __init__(self) -> None:
-        self.reached, self.over = asyncio.Event(), asyncio.Event()
+    restart: Callable[[Restart | Shutdown], None] = lambda order: None
+    """The domain wants the process to end."""
+    before_event: Callable[[Event], None] = lambda event: None
+    after_event: Callable[[], None] = lambda: None
+    after_order: Callable[[Send | ReadMeter], None] = lambda order: None
+    sign_records: Callable[[Sequence[Order]], Sequence[Order]] = lambda orders: orders
+    """Completes the orders of one event that wait for a record of the station's signer."""
+
+
+NO_HOOKS = EngineHooks()
 
 
 class Engine:
-    """The one task that handles events.
+    """The one task that handles events."""
 
-    ``restart`` is called when the domain wants the process to end. ``before_event`` is called before every event.
-    ``after_event`` is called after every event, and after every order that the status shows.
-    """
-
-    def __init__(self, blocks: Blocks, store: DurableStore, clock: ClockPort) -> None:
-        self.links: dict[str, LinkRoom] = {}
-        self.order_dispatch: DispatchRoom | None = None
-        self.restart: Callable[[Restart | Shutdown], None] = lambda order: None
-        self.after_event: Callable[[Order | None], None] = lambda order: None
-        self.before_event: Callable[[Event], None] = lambda event: None
-        self.sign_records: Callable[[Sequence[Order]], Sequence[Order]] = lambda orders: orders
-        """Completes the orders of one event that wait for a record of the station's signer."""
+    def __init__(
+        self,
+        events: EventQueue,
+        blocks: Blocks,
+        store: DurableStore,
+        clock: ClockPort,
+        links: Mapping[str, LinkRoom],
+        order_dispatch: DispatchRoom,
+        hooks: EngineHooks = NO_HOOKS,
+    ) -> None:
+        self.events = events
         self._blocks = blocks
         self._store = store
         self._clock = clock
-        self._queue: asyncio.Queue[Event | Pause] = asyncio.Queue()
-        self._timers = Timers(clock, self.post_event)
+        self._links = links
+        self._order_dispatch = order_dispatch
+        self._hooks = hooks
+        self._timers = Timers(clock, events.post_event)
         self._unsaved: list[Batch] = []
-        self._own: list[Put] = []
-        """Facts of the services. A transaction of their own would double the wait for release."""
         self._failing = False
         self._retry: asyncio.TimerHandle | None = None
 
-    def post_event(self, event: Event) -> None:
-        """Queue an event. Call this from the thread of the event loop only."""
-        self._queue.put_nowait(event)
-
-    def remember_fact(self, kind: str, key: str, value: dict[str, Any]) -> None:
-        """Store a fact of the services themselves with the next event's transaction."""
-        self._own.append(Put(kind, key, value))
-
-    async def wait_until_handled(self) -> None:
-        """Return when the engine has handled everything that was posted before. That proves that it is alive."""
-        async with self.hold_still():
-            pass
-
-    @asynccontextmanager
-    async def hold_still(self) -> AsyncIterator[None]:
-        """Hold the engine. Inside, everything that was posted before is handled, and nothing is half done."""
-        pause = Pause()
-        self._queue.put_nowait(pause)
-        try:
-            await pause.reached.wait()
-            yield
-        finally:
-            pause.over.set()
-
     async def run(self) -> None:
         while True:
-            item = await self._queue.get()
-            if isinstance(item, Pause):
-                item.reached.set()
-                await item.over.wait()
-            else:
-                await self.handle_event(item)
+            await self.handle_event(await self.events.next_event())
 
     async def handle_event(self, event: Event) -> None:
-        self.before_event(event)
-        if self.order_dispatch is not None:
-            self.order_dispatch.before_event(event)
+        self._hooks.before_event(event)
+        self._order_dispatch.before_event(event)
         orders: Sequence[Order] = _keep_last_releases(self._blocks.handle_event(event, self._clock.now()))
         for order in orders:
             if isinstance(order, SetRelease) and not order.on:
-                self._dispatch_to_devices(order)
+                self._order_dispatch.dispatch_order(order)
         if any(isinstance(o, Send | Persist) and o.to_sign is not None for o in orders):
-            orders = self.sign_records(orders)
+            orders = self._hooks.sign_records(orders)
         saved = await self._save_records(orders)
         held = () if saved else self._hold_promises(orders)
         for order in orders:
@@ -186,19 +162,18 @@ class Engine:
                 self._refuse_release(order)
             elif order not in held and not (isinstance(order, SetRelease) and not order.on):
                 self._carry_out_order(order)
-        self.after_event(None)
+        self._hooks.after_event()
 
     # --- durability --------------------------------------------------------------------------------------------
 
     async def _save_records(self, orders: Sequence[Order]) -> bool:
-        puts = self._own + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Persist)]
+        puts = self.events.take_facts() + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Persist)]
         told = [
             (queue, o.message)
             for o in orders
             if isinstance(o, Send) and (queue := _durable_queue_of(o.link, o.message))
         ]
         if puts or told:
-            self._own = []
             self._unsaved.append(Batch(puts, told))
         return await self._flush_batches()
 
@@ -220,29 +195,29 @@ class Engine:
                 return False
             self._unsaved.pop(0)
             for link in {link_of(queue) for queue, _ in batch.messages}:
-                self.links[link].queue_changed()
+                self._links[link].queue_changed()
             for order in batch.promised:
                 self._carry_out_order(order)
         if self._failing:
             self._failing = False
             log.warning("the store takes records again")
-            self.post_event(StoreRecovered())
+            self.events.post_event(StoreRecovered())
         return True
 
     def _on_save_failure(self, e: StoreError) -> None:
         if not self._failing:
             self._failing = True
             log.error("not saved, nothing new may start until it is: %s", e)
-            self.post_event(StoreFailed(str(e)))
+            self.events.post_event(StoreFailed(str(e)))
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._retry_save)
 
     def _retry_save(self) -> None:
         self._retry = None
-        self.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))  # any event tries the kept batches again
+        self.events.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))  # any event tries the kept batches again
 
     def _refuse_release(self, order: SetRelease) -> None:
-        self.post_event(StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault"))
+        self.events.post_event(StopWanted(order.evse, StopReason.OTHER, TriggerReason.ABNORMAL_CONDITION, note="fault"))
 
     # --- the rest ----------------------------------------------------------------------------------------------
 
@@ -250,29 +225,25 @@ class Engine:
         match order:
             case Send(link, message):
                 if not _durable_queue_of(link, message):
-                    self.links[link].send(message)
+                    self._links[link].send(message)
             case AuthorizeToken(link):
-                self.links[link].authorize(order)
+                self._links[link].authorize(order)
             case Response(link):
-                self.links[link].respond(order)
+                self._links[link].respond(order)
             case Reconnect(link, True):
-                self.links[link].reconnect()
+                self._links[link].reconnect()
             case Reconnect(link):
-                self.links[link].reconnect_if_changed()
+                self._links[link].reconnect_if_changed()
             case WakeMe(timer, at_s):
                 self._timers.set_timer(timer, at_s)
             case Restart() | Shutdown():
-                self.restart(order)
+                self._hooks.restart(order)
             case Persist():
                 pass
             case _:
-                self._dispatch_to_devices(order)
-        if isinstance(order, Show | SetLamp | Send | ReadMeter):
-            self.after_event(order)
-
-    def _dispatch_to_devices(self, order: Order) -> None:
-        if self.order_dispatch is not None:
-            self.order_dispatch.dispatch_order(order)
+                self._order_dispatch.dispatch_order(order)
+        if isinstance(order, Send | ReadMeter):
+            self._hooks.after_order(order)
 
 
 def _durable_queue_of(link: str, message: Message) -> str:

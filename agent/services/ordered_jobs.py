@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeAlias
+
+BeginTask: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+"""Begins a task. The station begins it in its ``TaskGroup``."""
 
 
 def describe_defect(e: BaseException) -> str:

@@ -13,10 +13,11 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from agent.model import json_limits
@@ -45,14 +46,21 @@ class StatusSocket:
 
     ``picture`` builds the present snapshot. Call ``mark_changed()`` when it may have changed, and ``add_frame(...)``
     for each frame.
-    ``asks``: the name of a question -> the function that answers it.
-    ``still``: inside of this context nothing that is shown is half done.
+    ``questions``: the name of a question -> the function that answers it.
+    ``hold_still``: inside of this context nothing that is shown is half done.
     """
 
-    def __init__(self, path: Path, picture: Callable[[], dict[str, Any]], utc_s: Callable[[], float | None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        picture: Callable[[], dict[str, Any]],
+        utc_s: Callable[[], float | None],
+        questions: Mapping[str, QuestionHandler] = MappingProxyType({}),
+        hold_still: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
         self._path = path
-        self.asks: dict[str, QuestionHandler] = {"picture": self._answer_snapshot}
-        self.still: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        self._questions: dict[str, QuestionHandler] = {"picture": self._answer_snapshot, **questions}
+        self._hold_still = hold_still
         self._picture = picture
         self._utc_s = utc_s
         self._frames: deque[Frame] = deque()
@@ -116,7 +124,7 @@ class StatusSocket:
         A watcher that waits a tenth of a second could miss what a backend knows already. The snapshot that is due is
         sent all the same, because the change that it is due for may be still to come.
         """
-        async with self.still():
+        async with self._hold_still():
             self._send_snapshot()
         return {}
 
@@ -151,9 +159,9 @@ class StatusSocket:
             name = question["ask"]
         except (ValueError, TypeError, KeyError):
             return {"error": 'a line is a JSON object with "ask"'}
-        if not isinstance(name, str) or name not in self.asks:
-            return {"error": f"nothing is known of {str(name)[:40]!r}; known: {', '.join(sorted(self.asks))}"}
-        return await self.asks[name](question)
+        if not isinstance(name, str) or name not in self._questions:
+            return {"error": f"nothing is known of {str(name)[:40]!r}; known: {', '.join(sorted(self._questions))}"}
+        return await self._questions[name](question)
 
     async def _greet_watcher(self, writer: asyncio.StreamWriter) -> None:
         """Send the ring at the watcher's own pace, so that it is no backlog.

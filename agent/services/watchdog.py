@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from agent.services.devices.board import LivenessSignal
-from agent.services.engine import Engine
+from agent.services.event_queue import EventQueue
 from agent.services.sd_notify import notify_systemd, watchdog_period_s
 
 log = logging.getLogger(__name__)
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 5.0
 
 
-async def feed_watchdogs(engine: Engine, alive: LivenessSignal, boards: bool) -> None:
+async def feed_watchdogs(events: EventQueue, alive: LivenessSignal, boards: bool) -> None:
     """Runs for ever. With boards the question is asked often enough for their watchdogs; without, only as often as
     systemd asks for it, and not at all without a watchdog (an idle agent sleeps)."""
     systemd_s = watchdog_period_s()
@@ -23,7 +23,7 @@ async def feed_watchdogs(engine: Engine, alive: LivenessSignal, boards: bool) ->
         return
     while True:
         try:
-            await asyncio.wait_for(engine.wait_until_handled(), PATIENCE_S)
+            await asyncio.wait_for(events.wait_until_handled(), PATIENCE_S)
         except TimeoutError:
             if alive.ok:
                 log.error("the engine has not answered for %g s: the boards' watchdogs are no longer fed", PATIENCE_S)

@@ -261,5 +261,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
-    gc.disable()  # as the command line does: ``compose.settle``
+    gc.disable()  # as the command line does: ``assembly/startup.py``
     sys.exit(asyncio.run(main()))

@@ -55,9 +55,8 @@ class Board:
         """The agent begins, after a kill or a power cut."""
         self.clock = Clock(
             self.disk, boot_id=f"b{self.boots}", boottime=lambda: self.true_s - self.booted_s,
-            rtc=lambda: self.true_s + self.rtc_off_s,
+            rtc=lambda: self.true_s + self.rtc_off_s, changed=self.keep,
         )  # fmt: skip
-        self.clock.changed = self.keep
         self.keep(self.clock.boot)
 
     def keep(self, boot: Boot) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.assembly import station as compose
+from agent.assembly import boot_record
 from agent.assembly.files import security_log
 from agent.assembly.station import Options, Station
 from agent.domain.certificate_orders import ListRoots
@@ -138,15 +138,15 @@ async def last_utc_s(station: Station) -> float:
 
 
 async def test_the_latest_time_of_a_boot_is_kept_now_and_then_and_at_the_end(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(compose, "SEEN_S", 0.05)
+    monkeypatch.setattr(boot_record, "SEEN_S", 0.05)
     async with running(tmp_path) as station:
         station.clock.heard_utc(UTC, 0.0)
         await until(lambda: station.clock.boot.last_utc_s is not None)
-        await station.engine.wait_until_handled()
+        await station.events.wait_until_handled()
         async with deadline(30):
             while await last_utc_s(station) < UTC + 0.2:
                 await asyncio.sleep(0.02)
-        monkeypatch.setattr(compose, "SEEN_S", 1000.0)
+        monkeypatch.setattr(boot_record, "SEEN_S", 1000.0)
         await asyncio.sleep(0.1)
         before = station.clock.now().utc_s
     store = await Store.open(tmp_path / "state" / "agent.db")
@@ -161,7 +161,7 @@ async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
         now = station.clock.now().utc_s
         station._observe_order(ReadMeter(1, begin_reading(1), billing=True))
         station.engine._retry_save()
-        await station.engine.wait_until_handled()
+        await station.events.wait_until_handled()
         assert await last_utc_s(station) >= now
 
 
@@ -186,6 +186,6 @@ async def test_what_was_not_expected_of_a_file_or_a_key_does_not_end_the_process
 
     async with running(tmp_path) as station:
         station.files._parts = station.keys.pki.installed_roots = broken
-        station.hands.dispatch_order(order)
+        station.dispatch.dispatch_order(order)
         await until(lambda: "not done: RuntimeError" in caplog.text)
-        await station.engine.wait_until_handled()
+        await station.events.wait_until_handled()

@@ -27,7 +27,8 @@ from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, MeterIdentity, Moment, Screen, ScreenName, SignedReading, Stamp, Token
 from agent.ports.store import StoreError
 from agent.services import engine as module
-from agent.services.engine import Engine
+from agent.services.engine import Engine, EngineHooks
+from agent.services.event_queue import EventQueue
 from agent.services.keys.ocmf_signer import OcmfSigner
 from agent.services.keys.record_signing import RecordSigning
 from tests.support.busy_machine import deadline, stretched
@@ -145,10 +146,12 @@ class Scripted:
 
 def make():
     disk, block = Disk(), Scripted()
-    engine = Engine(Blocks([block]), disk, Clock())
-    engine.links["chargy"] = Link(disk.log)
-    engine.order_dispatch = Hands(disk.log)
-    return engine, disk, block
+    return engine_of(block, disk), disk, block
+
+
+def engine_of(block, disk, hooks=module.NO_HOOKS):
+    links, dispatch = {"chargy": Link(disk.log)}, Hands(disk.log)
+    return Engine(EventQueue(), Blocks([block]), disk, Clock(), links, dispatch, hooks)
 
 
 async def test_release_is_given_after_the_commit_and_withdrawn_before_it():
@@ -185,25 +188,24 @@ async def test_records_are_signed_after_a_withdrawal_and_stored_with_their_messa
             return SignedReading(payload)
 
     _, disk, _ = make()
-    engine = Engine(Blocks([Ends()]), disk, Clock())
-    engine.links["chargy"], engine.order_dispatch = Link(disk.log), Hands(disk.log)
-    engine.sign_records = RecordSigning(Signer(), made=6).complete_orders
+    engine = engine_of(Ends(), disk, EngineHooks(sign_records=RecordSigning(Signer(), made=6).complete_orders))
     await engine.handle_event(VehicleLeft(1))
     assert disk.log == [SetRelease(1, False), "sign", "commit", "wake"]
     [(puts, [(_, stored)])] = disk.batches
     assert puts == [module.Put("ocmf", "made", {"number": 7})]
     assert stored == replace(plain, signed=SignedReading(ocmf_payload(bill, 7)))
-    engine.sign_records = RecordSigning(OcmfSigner(Path("nowhere/ocmf.key")), made=7).complete_orders
+    no_key = RecordSigning(OcmfSigner(Path("nowhere/ocmf.key")), made=7).complete_orders
+    engine = engine_of(Ends(), disk, EngineHooks(sign_records=no_key))
     await engine.handle_event(VehicleLeft(1))
     assert disk.batches[1:] == [([], [("chargy", plain)])], "the bill leaves without a record"
 
 
 async def test_what_the_services_remember_costs_no_transaction_of_its_own():
     engine, disk, _ = make()
-    engine.remember_fact("boot", "1", {"seen": 1})
+    engine.events.remember_fact("boot", "1", {"seen": 1})
     disk.broken = True
     await engine.handle_event(CablePlugged(1))
-    engine.remember_fact("boot", "1", {"seen": 2})
+    engine.events.remember_fact("boot", "1", {"seen": 2})
     disk.broken = False
     await engine.handle_event(FaultRaised(1, Fault.EMERGENCY_STOP))
     assert [[(p.kind, p.value) for p in puts] for puts, _ in disk.batches] == [
@@ -225,9 +227,9 @@ async def test_a_disk_that_refuses_gives_no_release_keeps_the_batch_and_goes_on_
     engine, disk, block = make()
     running = asyncio.create_task(engine.run())
     disk.broken = True
-    engine.post_event(CablePlugged(1))
-    await engine.wait_until_handled()
-    await engine.wait_until_handled()
+    engine.events.post_event(CablePlugged(1))
+    await engine.events.wait_until_handled()
+    await engine.events.wait_until_handled()
     assert SetRelease(1, True) not in disk.log
     assert any(isinstance(e, StoreFailed) for e in block.seen)
     assert any(isinstance(e, StopWanted) and e.evse == 1 for e in block.seen)
@@ -290,7 +292,7 @@ async def test_of_several_releases_in_one_event_the_last_counts():
 async def test_timers_fire_in_order_and_a_cancelled_one_does_not():
     engine, _, block = make()
     running = asyncio.create_task(engine.run())
-    engine.post_event(VehicleConnected(1))
+    engine.events.post_event(VehicleConnected(1))
     async with deadline(30):
         while len(block.seen) < 2:
             await asyncio.sleep(0.005)
@@ -305,8 +307,7 @@ async def test_a_link_is_told_to_connect_anew():
             yield Reconnect("chargy")
 
     _, disk, _ = make()
-    engine = Engine(Blocks([Redials()]), disk, Clock())
-    engine.links["chargy"] = Link(disk.log)
+    engine = engine_of(Redials(), disk)
     await engine.handle_event(VehicleConnected(1))
     assert disk.log == ["refresh"]
 
@@ -316,26 +317,26 @@ async def test_who_looks_sees_nothing_half_done():
     engine, disk, _ = make()
     running = asyncio.create_task(engine.run())
     disk.gate.clear()
-    engine.post_event(CablePlugged(1))
-    engine.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
+    engine.events.post_event(CablePlugged(1))
+    engine.events.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
     seen = []
 
     async def look():
-        async with engine.hold_still():
+        async with engine.events.hold_still():
             seen.append(len(disk.batches))
             await asyncio.sleep(0)
             seen.append(len(disk.batches))
 
     looks = [asyncio.create_task(look()) for _ in range(2)]
-    gone = asyncio.create_task(engine.wait_until_handled())
+    gone = asyncio.create_task(engine.events.wait_until_handled())
     for _ in range(20):
         await asyncio.sleep(0)
     assert seen == []
     gone.cancel()  # a caller that has left delays no other
-    engine.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
+    engine.events.post_event(FaultRaised(1, Fault.GROUND_FAILURE))
     disk.gate.set()
     await asyncio.wait_for(asyncio.gather(*looks), stretched(10))
     assert seen == [2] * 4
-    await asyncio.wait_for(engine.wait_until_handled(), stretched(10))
+    await asyncio.wait_for(engine.events.wait_until_handled(), stretched(10))
     assert len(disk.batches) == 3
     running.cancel()

@@ -186,8 +186,7 @@ async def test_whatever_fails_in_a_file_job_is_a_failed_job(
 ) -> None:
     monkeypatch.setattr(work, broken)
     async with station() as s:
-        files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list)
-        files.begin = s.begin
+        files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: lambda: {"a": b""}, list, begin=s.begin)
         for order, event in FILE_ORDERS:
             files.accept_order(order)
             if event is not None:
@@ -202,8 +201,7 @@ async def test_whatever_fails_in_a_file_job_is_a_failed_job(
 async def test_an_archive_that_cannot_be_made_is_a_failed_upload(tmp_path: Path, where: str) -> None:
     async with station() as s:
         parts = broken if where == "taken" else lambda order: broken
-        files = FileOrders(tmp_path, s.heard.put_nowait, parts, list)
-        files.begin = s.begin
+        files = FileOrders(tmp_path, s.heard.put_nowait, parts, list, begin=s.begin)
         files.accept_order(SendLog("s", "http://127.0.0.1:1/x", name="log.zip"))
         assert await s.answer() == LogSent("s", "UploadFailure")
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
@@ -219,8 +217,7 @@ async def test_an_archive_is_made_beside_the_loop(tmp_path: Path) -> None:
 
     with web_server() as web:
         async with station() as s:
-            files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: made, list)
-            files.begin = s.begin
+            files = FileOrders(tmp_path, s.heard.put_nowait, lambda order: made, list, begin=s.begin)
             files.accept_order(SendLog("s", f"http://127.0.0.1:{web.port}/log.zip", name="log.zip"))
             await asyncio.sleep(0)
             asyncio.get_running_loop().call_later(0.05, turned.set)
@@ -290,8 +287,7 @@ async def test_whatever_fails_in_a_job_of_keys_is_a_failed_job(
         (ListRoots("l", (CertificateUse.CSMS_ROOT,)), RootsListed("l")),
     ]
     async with station() as s:
-        keys = KeyOrders(BrokenPki(tmp_path), s.heard.put_nowait, "serial")
-        keys.begin = s.begin
+        keys = KeyOrders(BrokenPki(tmp_path), s.heard.put_nowait, "serial", s.begin)
         for order, event in orders:
             keys.accept_order(order)
             if event is not None:

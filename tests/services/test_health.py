@@ -37,10 +37,14 @@ async def station(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Engine
     alive, board = LivenessSignal(0.01), Fed()
     tasks = [
         asyncio.ensure_future(work)
-        for work in (engine.run(), watchdog.feed_watchdogs(engine, alive, boards=True), alive.feed_watchdog(board))
+        for work in (
+            engine.run(),
+            watchdog.feed_watchdogs(engine.events, alive, boards=True),
+            alive.feed_watchdog(board),
+        )
     ]
     try:
-        yield engine, disk, board, engine.post_event
+        yield engine, disk, board, engine.events.post_event
     finally:
         for task in tasks:
             task.cancel()
@@ -83,5 +87,5 @@ async def test_a_core_whose_disk_is_full_is_alive(monkeypatch: pytest.MonkeyPatc
     async with station(monkeypatch) as (engine, disk, board, post):
         disk.broken = True
         post(CablePlugged(1))
-        await engine.wait_until_handled()
+        await engine.events.wait_until_handled()
         await fed(board)

@@ -30,7 +30,9 @@ from agent.domain.evse import EvseRecord, StationState
 from agent.domain.variables import Settings
 from agent.model.types import AuthorizationStatus, Verdict
 from agent.services.clock import Clock
+from agent.services.devices.dispatch import OrderDispatch
 from agent.services.engine import Engine
+from agent.services.event_queue import EventQueue
 from agent.services.store.store import Store
 
 class Backend:
@@ -39,8 +41,9 @@ class Backend:
 async def main():
     store = await Store.open(Path(sys.argv[1]))
     site = StationState({{1: EvseRecord(1)}}, Settings())
-    engine = Engine(Blocks([LocalAuthListBlock(site)]), store, Clock({{}}))
-    backend = engine.links["chargy"] = Backend()
+    events, backend = EventQueue(), Backend()
+    blocks, dispatch = Blocks([LocalAuthListBlock(site)]), OrderDispatch(events.post_event)
+    engine = Engine(events, blocks, store, Clock({{}}), {{"chargy": backend}}, dispatch)
     await engine.handle_event(Started(await store.read_facts()))
     for backend.version in itertools.count(site.local_list.version + 1):
         verdict = Verdict(AuthorizationStatus.ACCEPTED, str(backend.version))

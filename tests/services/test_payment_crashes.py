@@ -33,6 +33,7 @@ from agent.ports.store import Put
 from agent.services.devices import supervisor
 from agent.services.devices.terminal import TerminalSupervisor
 from agent.services.engine import Engine
+from agent.services.event_queue import EventQueue
 from agent.services.store.store import Store
 from tests.support.busy_machine import deadline
 from tests.support.domain_state import evse_record, station_state
@@ -99,11 +100,10 @@ class Life:
         self.street, self._store = street, store
         evse = evse_record(1, offer=AdhocTariff(TARIFF))
         site = station_state({1: evse}, new_id=lambda: next(street.ids), payment_terms=TERMS)
-        self.engine = Engine(assemble_blocks(site), self, self)  # type: ignore[arg-type]
-        self.engine.links["chargy"] = self  # type: ignore[assignment]
-        self.engine.order_dispatch = self  # type: ignore[assignment]
+        links = {"chargy": self}
+        self.engine = Engine(EventQueue(), assemble_blocks(site), self, self, links, self)  # type: ignore[arg-type]
         self.site = site
-        self.keeper = TerminalSupervisor(0, "terminal", street.apollo.opened, self.engine.post_event)
+        self.keeper = TerminalSupervisor(0, "terminal", street.apollo.opened, self.engine.events.post_event)
         self.records: dict[str, dict[str, Any]] = {}
 
     def now(self) -> Moment:
@@ -141,7 +141,7 @@ class Life:
             self._release(order.on)
         elif isinstance(order, ReadMeter):
             reading = Reading(self.now().stamp, self.street.register_wh)
-            self.engine.post_event(RawMeterReading(order.evse, order.purpose, reading))
+            self.engine.events.post_event(RawMeterReading(order.evse, order.purpose, reading))
         self._look(touches)
 
     def _look(self, touches: bool) -> None:
@@ -150,7 +150,7 @@ class Life:
 
     def _release(self, on: bool) -> None:
         self.street.released = on and not self.street.left
-        self.engine.post_event(BoardChanged(1, self.street.board))
+        self.engine.events.post_event(BoardChanged(1, self.street.board))
 
     def before_event(self, event: Event) -> None:
         pass
@@ -167,9 +167,9 @@ class Life:
         """True: there is nothing left to do. False: it was ended."""
         facts = await self._store.read_facts()
         self.records = {k: dict(v) for k, v in facts.get("payment", {}).items()}
-        self.engine.post_event(Started(facts))
-        self.engine.post_event(BoardOpened(1, self.street.board, TRAITS))
-        self.engine.post_event(LinkChanged("chargy", True))
+        self.engine.events.post_event(Started(facts))
+        self.engine.events.post_event(BoardOpened(1, self.street.board, TRAITS))
+        self.engine.events.post_event(LinkChanged("chargy", True))
         tasks = [asyncio.create_task(c) for c in (self.engine.run(), self.keeper.run(), self._people())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -201,7 +201,7 @@ class Life:
                 street.register_wh += USED_WH
             elif street.served and not street.left:
                 street.left, street.released = True, False
-                self.engine.post_event(BoardChanged(1, EMPTY))
+                self.engine.events.post_event(BoardChanged(1, EMPTY))
             idle = self.site.evses[1].session is None and self.site.evses[1].authorization is None
             open_ = [r for r in self.records.values() if PayState(r["state"]) not in FINISHED]
             over = street.tapped and waits and idle and not open_

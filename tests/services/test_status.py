@@ -134,15 +134,14 @@ async def test_who_asks_for_the_picture_gets_the_present_one_and_what_is_due_is_
 
 
 async def test_who_asks_and_never_reads_costs_little(tmp_path: Path):
-    async with opened(tmp_path / "s") as socket:
-        asked = 0
+    asked = 0
 
-        async def answer(question):
-            nonlocal asked
-            asked += 1
-            return {"letters": "x" * 100_000}
+    async def answer(question):
+        nonlocal asked
+        asked += 1
+        return {"letters": "x" * 100_000}
 
-        socket.asks["dead"] = answer
+    async with StatusSocket(tmp_path / "s", dict, lambda: None, {"dead": answer}):
         _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"), limit=1000)
         writer.write(b'{"ask": "dead"}\n' * 500)
         before = -1

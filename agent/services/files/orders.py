@@ -30,22 +30,19 @@ from agent.domain.orders import (
     Order,
     SendLog,
 )
-from agent.services.ordered_jobs import describe_defect
+from agent.services.ordered_jobs import BeginTask, describe_defect
 
 if TYPE_CHECKING:
     from agent.services.files.transfer import TransferControl
 
 log = logging.getLogger(__name__)
 
-Parts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
+CollectParts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
 """Collects what belongs into the archive of an order.
 
 It is called on the event loop, where it quickly takes what is there now. It returns a function, which is called beside
 the loop and makes the contents: name -> content.
 """
-
-Begin = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
-"""Begins a task. The station begins it in its ``TaskGroup``."""
 
 
 class FileOrders:
@@ -60,12 +57,13 @@ class FileOrders:
         self,
         folder: Path,
         post: Callable[[Event], None],
-        parts: Parts,
+        parts: CollectParts,
         roots: Callable[[], list[bytes]],
         ca: Path | None = None,
+        begin: BeginTask = asyncio.create_task,
     ) -> None:
         self._folder, self._post, self._parts, self._roots, self._ca = folder, post, parts, roots, ca
-        self.begin: Begin = asyncio.create_task
+        self._begin = begin
         self._closed = False
         self._firmware: asyncio.Task[None] | None = None
         self._judging: asyncio.Task[None] | None = None
@@ -134,7 +132,7 @@ class FileOrders:
                 if failed is not None:
                     self._post(failed)
 
-        return self.begin(in_turn())
+        return self._begin(in_turn())
 
     def _stop_transfer(self, job: str) -> None:
         going = self._going.pop(job, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from agent.domain.certificate_orders import (
@@ -26,7 +26,7 @@ from agent.domain.certificate_orders import (
 from agent.domain.events import Event
 from agent.domain.orders import Order
 from agent.services.keys.key_store import KeyStore, Taken
-from agent.services.ordered_jobs import describe_defect
+from agent.services.ordered_jobs import BeginTask, describe_defect
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,12 @@ class KeyOrders:
 
     orders = (MakeRequest, TakeChain, InstallRoot, DeleteRoot, ListRoots, KeepCertificates)
 
-    def __init__(self, pki: KeyStore, post: Callable[[Event], None], serial: str) -> None:
+    def __init__(
+        self, pki: KeyStore, post: Callable[[Event], None], serial: str, begin: BeginTask = asyncio.create_task
+    ) -> None:
         """Make the queue. ``serial`` is the serial number that the station's BootNotification names."""
         self.pki, self._post, self._serial = pki, post, serial
-        self.begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = asyncio.create_task
+        self._begin = begin
         self._closed = False
         self._queue: asyncio.Queue[Order] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -50,7 +52,7 @@ class KeyOrders:
             return
         self._queue.put_nowait(order)
         if self._task is None:
-            self._task = self.begin(self._carry_out_orders())
+            self._task = self._begin(self._carry_out_orders())
 
     def close(self) -> None:
         self._closed = True

@@ -1,0 +1,87 @@
+"""What the store knows of this boot: its clock, until when it has lived, and why it began."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from agent.domain.events import ClockTrusted, TimeCame
+from agent.domain.timers import Timer, TimerKind
+from agent.ocpp.link import Link
+from agent.ports.store import Put, StoreError
+from agent.services.clock import Boot, Clock
+from agent.services.event_queue import EventQueue
+from agent.services.store.store import Store
+
+log = logging.getLogger(__name__)
+
+RTC_OFF_S = 60.0
+SEEN_S = 15 * 60.0
+"""Real time between two records of the latest time of this boot (``Clock.seen``): four writes an hour."""
+
+Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+class BootRecord:
+    """The record of this boot, and of the OCPP version of each link in it."""
+
+    def __init__(self, clock: Clock, events: EventQueue) -> None:
+        self._clock, self._events = clock, events
+        self._versions: dict[str, str] = {}
+
+    async def store_boot(self, store: Store) -> None:
+        """Store the record of this boot. If the disk refuses it, the engine tries again and reports it."""
+        boot, unreadable = self._clock.boot, self._clock.unreadable
+        aside = [Put("poisoned", f"boot/{k}", {"record": r, "why": "no boot"}) for k, r in unreadable.items()]
+        gone = [Put("boot", k, None) for k in unreadable]
+        puts = [*aside, *gone, Put("boot", str(boot.number), boot.to_record()), Put("restart", "ordered", None)]
+        try:
+            await store.commit(puts)
+        except StoreError as e:
+            log.error("the boot is not on disk yet: %s", e)
+            self._remember_boot(boot)
+
+    def record_uptime(self, links: Iterable[Link]) -> None:
+        """Store with the next event that this boot lives, and which version each link speaks."""
+        self._remember_boot(self._clock.mark_boot_alive())
+        for link in links:
+            if link.is_up and self._versions.get(link.name) != link.ocpp_version:
+                self._versions[link.name] = link.ocpp_version
+                self._events.remember_fact("spoken", link.name, {"version": link.ocpp_version})
+
+    async def record_uptime_regularly(self, links: Iterable[Link]) -> None:
+        while True:
+            await asyncio.sleep(SEEN_S)
+            self.record_uptime(links)
+            # what is remembered goes with the next event
+            self._events.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))
+
+    def record_clock_change(self, boot: Boot) -> None:
+        """The offset of the clock has become known or was corrected."""
+        off_s = self._clock.rtc_deviation_s
+        if off_s is not None and abs(off_s) > RTC_OFF_S and not self._clock.hurried:
+            log.warning("the board's real-time clock is off by %.0f s (not used; check its battery)", off_s)
+        self._remember_boot(boot)
+        self._events.post_event(ClockTrusted())
+
+    def _remember_boot(self, boot: Boot) -> None:
+        self._events.remember_fact("boot", str(boot.number), boot.to_record())
+
+
+def find_boot_reason(facts: Facts, boot_number: int) -> str:
+    """Return the reason of this boot (BootReasonEnumType).
+
+    An ordered restart has stored its reason. Otherwise the boot of the kernel decides.
+    """
+    ordered = facts.get("restart", {}).get("ordered")
+    if ordered:
+        return str(ordered.get("reason", "Unknown"))
+    return "ApplicationReset" if str(boot_number) in facts.get("boot", {}) else "PowerUp"
+
+
+def highest_unreadable_boot(facts: Facts) -> int:
+    """Return the highest boot number of an unreadable boot record. Stored stamps may still use it."""
+    numbers = (key.partition("/")[2] for key in facts.get("poisoned", {}) if key.startswith("boot/"))
+    return max((int(n) for n in numbers if n.isdecimal()), default=0)
