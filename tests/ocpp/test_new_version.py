@@ -82,6 +82,10 @@ async def test_an_installed_version_boots_and_sends_a_transaction(
         assert bill.energy_wh == (await station.evse())["meter_wh"]
         assert central.ledger.station_record("CP-1").version == VERSION
         assert central.ledger.violations == []
+        asked = [{"component": {"name": "NextCtrlr"}, "variable": {"name": "Colour"}}]
+        answer = await central.send_command("CP-1", "GetVariables", {"getVariableData": asked})
+        (found,) = answer["getVariableResult"]
+        assert (found["attributeStatus"], found["attributeValue"]) == ("Accepted", "green")
         (started,) = StationOfNextVersion.started
         assert started["custom_data"] == {"vendor_id": MARK["vendorId"]}
 

@@ -1,4 +1,5 @@
-"""A version of OCPP that another distribution brings: 2.0.1 with one changed row, as 2.1 will be."""
+"""A version of OCPP that another distribution brings: 2.0.1 with one changed row and one more variable, as 2.1 will
+be."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import Any
 
 from agent.domain.messages import TransactionStarted
 from agent.model.fastclass import replace
+from agent.ocpp.dialects.device_model_v2x import Name
 from agent.ocpp.dialects.dialect import MessageRow, RowContext
 from agent.ocpp.v201 import V201
 
@@ -22,4 +24,9 @@ def _encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, A
     return payload and {**payload, "customData": MARK}
 
 
-NEXT_VERSION = V201.with_rows(replace(_STARTED, encode=_encode_started), name=VERSION, subprotocol=f"ocpp{VERSION}")
+NEXT_VERSION = V201.with_rows(
+    replace(_STARTED, encode=_encode_started),
+    name=VERSION,
+    subprotocol=f"ocpp{VERSION}",
+    added_variables=(Name("NextCtrlr", "Colour", value=lambda facts, evse: "green", kind="string"),),
+)

@@ -29,6 +29,7 @@ from agent.ports.store import OutboxPort, Put
 
 if TYPE_CHECKING:
     from agent.ocpp.dialects.billing_scope import BackendScope
+    from agent.ocpp.dialects.device_model_v2x import Name
 
 Payload: TypeAlias = Mapping[str, Any]
 
@@ -82,6 +83,8 @@ class RowContext:
     """The backend's latest answer to a BootNotification."""
     triggered: bool = False
     """The next BootNotification was asked for."""
+    added_variables: tuple[Name, ...] = ()
+    """``Dialect.added_variables`` of the version of the connection."""
 
 
 class NotExpressibleError(Exception):
@@ -234,6 +237,8 @@ class Dialect:
     project_status: Callable[[StatusChanged], StatusProjection]
     family: str = ""
     """The versions that share keys and variables of settings (``versions.FAMILIES``)."""
+    added_variables: tuple[Name, ...] = ()
+    """Variables of the device model that this version has besides those of its family."""
     feature_refusals: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     """The rows in place of a feature profile that the station file switches off."""
     kinds: frozenset[Kind] = PLAIN

@@ -93,6 +93,7 @@ class CallChannel:
     def attach_connection(self, transport: Transport) -> None:
         """Use a new connection and the dialect that was agreed on it."""
         self.transport, self.dialect = transport, transport.dialect
+        self._ctx.added_variables = transport.dialect.added_variables
         self.last_received_s = self.last_exchange_s = time.monotonic()
 
     # --- messages --------------------------------------------------------------------------------------------------

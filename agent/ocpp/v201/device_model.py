@@ -4,6 +4,7 @@ it (OCPP 2.0.1 part 1, 4; B05-B08). Names are case-insensitive."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from agent.domain.orders import Response
@@ -38,7 +39,8 @@ class Entry(NamedTuple):
 
 def list_entries(ctx: RowContext) -> Iterator[Entry]:
     """List every variable of this station, component by component."""
-    names = [name for name in NAMES if not name.profile or ctx.settings.offers_part(name.profile)]
+    every = chain(NAMES, ctx.added_variables)
+    names = [name for name in every if not name.profile or ctx.settings.offers_part(name.profile)]
     for name in names:
         if name.of is Of.STATION:
             yield Entry(name, 0)
