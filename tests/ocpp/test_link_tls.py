@@ -121,6 +121,15 @@ async def test_a_root_of_the_file_that_was_deleted_is_not_trusted(
     assert found is ConnectFailure.SERVER_CERTIFICATE
 
 
+async def test_a_damaged_file_of_which_a_root_was_deleted_is_a_failed_attempt(ours: Authority, tmp_path: Path) -> None:
+    """A comment in another encoding is no damage."""
+    file, gone = tmp_path / "roots.pem", Installed(withdrawn=frozenset({"another"}))
+    file.write_text("# Autorité\n" + ours.pem, "utf-8")
+    assert await connects(tls(ours.server()), ca=file, pki=gone)
+    file.write_text("-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n" + ours.pem)
+    assert "check the files" in (await trouble(tls(ours.server()), ca=file, pki=gone))[1]
+
+
 async def test_a_foreign_authority(ours: Authority, foreign: Authority) -> None:
     found, line = await trouble(tls(foreign.server()), ca=ours.root)
     assert found is ConnectFailure.SERVER_CERTIFICATE

@@ -24,9 +24,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.certificates import CertificateUse, HashData
+from agent.domain.events import RequestReceived
+from agent.domain.requests import DeviceReportRequest, SetVariablesRequest
+from agent.model.root_certificates import certificate_fingerprint
 from agent.services.keys import x509_certificates
 from agent.services.keys.firmware_signature import signer_problem
 from agent.services.keys.key_store import KeyStore, NamedFiles
+from agent.services.keys.root_counts import RootCounts
 from tests.support.certificate_authorities import Authority, pem
 
 CPO = Authority(name="CPO root")
@@ -336,6 +340,38 @@ def test_a_damaged_root_is_left_out_and_told(pki: KeyStore, caplog: pytest.LogCa
     assert pki.installed_roots(tuple(CertificateUse)) == []
     assert "cannot be read" in caplog.text
     assert "no installed root" in pki.take_chain(CPO.sign(pki.make_request("SN-1", "")), "SN-1", None).why
+
+
+CUT = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----"
+"""A certificate that has both its first and its last line, and lost octets between them."""
+
+
+@pytest.mark.parametrize("use", CertificateUse)
+def test_a_cut_root_of_the_station_file_ends_nothing(
+    tmp_path: Path, use: CertificateUse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The roots are counted in the task that handles all events: an error there would end the process."""
+    with pytest.raises(ValueError, match="padding"):
+        certificate_fingerprint(CUT)
+    file = tmp_path / "ca.pem"
+    file.write_text(CUT + "\n" + STRANGER.pem)
+    keys = KeyStore(tmp_path / "pki", NamedFiles(((use, file),), (file,)))
+    counts = RootCounts(keys)
+    counts.before_event(RequestReceived("chargy", "1", SetVariablesRequest({"security_profile": "2"})))
+    assert counts.all_roots == 1
+    assert f"{file}: a certificate in it cannot be read" in caplog.text
+    assert keys.trusted_pems(use) == [STRANGER.pem.strip()]
+    assert keys.delete_root(hashes_of(CPO), False) == "NotFound"
+    assert keys.install_root(use, CPO.pem, 5, None) == ""
+    assert keys.delete_root(hashes_of(CPO), False) == "Accepted"
+    assert keys.take_chain("damaged", "SN-1", None).why
+
+
+def test_a_cut_installed_root_is_not_counted(pki: KeyStore) -> None:
+    pki.installed_files(CertificateUse.CSMS_ROOT)[0].write_text(CUT)
+    counts = RootCounts(pki)
+    counts.before_event(RequestReceived("chargy", "1", DeviceReportRequest()))
+    assert counts.all_roots == 0
 
 
 # --- against a model, and kill -9 ------------------------------------------------------------------------------------

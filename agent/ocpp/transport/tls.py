@@ -59,7 +59,11 @@ def _trust_ca(made: ssl.SSLContext, ca: Path, withdrawn: frozenset[str]) -> None
     if not withdrawn:
         made.load_verify_locations(cafile=str(ca))
         return
-    left = [pem for pem in pem_certificates(ca.read_text("ascii")) if certificate_fingerprint(pem) not in withdrawn]
+    texts = pem_certificates(ca.read_text("ascii", "replace"))  # the comments around them may be in any encoding
+    try:
+        left = [pem for pem in texts if certificate_fingerprint(pem) not in withdrawn]
+    except ValueError as e:
+        raise ssl.SSLError(f"{ca}: a certificate in it cannot be read: {e}") from e
     if left:
         made.load_verify_locations(cadata="\n".join(left))
 

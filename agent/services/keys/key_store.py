@@ -105,11 +105,11 @@ class KeyStore:
     def _trusted_texts(self, use: CertificateUse) -> list[tuple[Path, str]]:
         withdrawn, found = self._withdrawn_roots(use), dict[str, tuple[Path, str]]()
         for path in self.installed_files(use):
-            for pem in _pem_texts(path)[:1]:
-                found[certificate_fingerprint(pem)] = path, pem
+            for mark, pem in _fingerprinted_pems(path)[:1]:
+                found[mark] = path, pem
         for path in (path for named_use, path in self._named.roots if named_use is use):
-            for pem in _pem_texts(path):
-                if (mark := certificate_fingerprint(pem)) not in withdrawn:
+            for mark, pem in _fingerprinted_pems(path):
+                if mark not in withdrawn:
                     found.setdefault(mark, (path, pem))
         return list(found.values())
 
@@ -240,8 +240,10 @@ class KeyStore:
         The mark is on the disk before the file is removed. So a root of both sources is not trusted again after a
         power cut.
         """
-        named = [pem for named_use, path in self._named.roots if named_use is use for pem in _pem_texts(path)]
-        if any(certificate_fingerprint(pem) == mark for pem in named):
+        named = [
+            pair for named_use, path in self._named.roots if named_use is use for pair in _fingerprinted_pems(path)
+        ]
+        if any(fingerprint == mark for fingerprint, _ in named):
             self._write_file(f"{HEADS[use]}{mark}{WITHDRAWN}", b"")
         self._remove_files([n for n in (f"{HEADS[use]}{mark}.pem",) if n in self._names])
 
@@ -325,8 +327,19 @@ def _pem_texts(path: Path) -> list[str]:
     return found
 
 
+def _fingerprinted_pems(path: Path) -> list[tuple[str, str]]:
+    """Return the certificates of a PEM file, each after its fingerprint. The log names a file with a damaged one."""
+    found: list[tuple[str, str]] = []
+    for pem in _pem_texts(path):
+        try:
+            found.append((certificate_fingerprint(pem), pem))
+        except ValueError as e:  # cut or damaged between its first and its last line
+            log.error("%s: a certificate in it cannot be read (%s): not trusted", path, e)
+    return found
+
+
 def _read_certificates(path: Path) -> list[Certificate]:
-    return [certificate for pem in _pem_texts(path) for certificate in _parse_certificates(path, pem)]
+    return [certificate for _, pem in _fingerprinted_pems(path) for certificate in _parse_certificates(path, pem)]
 
 
 def _parse_certificates(path: Path, pem: str) -> list[Certificate]:
