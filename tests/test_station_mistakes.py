@@ -422,7 +422,7 @@ OURS = [
     MeterPolicy, payment.PaymentTable, tariff.TariffTable, tariff.WindowTable,
 ]  # fmt: skip
 DRIVERS = {e.name: e.load().settings for e in entry_points(group="chargy_agent.drivers")}
-MADE = {"charge_point_id_in_url", "subprotocol_echo", "sells"}
+MADE = {"charge_point_id_in_url", "subprotocol_echo", "sells", "interface"}
 READ_BY_THE_FILE = {"StationFile"}
 
 

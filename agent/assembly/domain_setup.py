@@ -38,6 +38,7 @@ from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, Stati
 
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
+    from agent.domain.bearers import BearerConfig
     from agent.domain.payment import PaymentTerms
     from agent.services.keys.root_counts import RootCounts
 
@@ -174,6 +175,27 @@ def _weak_roots(path: Path | None) -> list[str]:
     return [f"certificate {n} {why}: use another root" for n, why in found if why]
 
 
+def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
+    """Return what the station file says of each bearer, in order of preference."""
+    if not file.bearers:
+        return ()
+    from agent.domain.bearers import BearerConfig
+    from agent.model.bearer import BearerKind
+
+    return tuple(
+        BearerConfig(place, BearerKind(keys.kind), keys.iccid, _pin_mark(file, place))
+        for place, keys in file.bearers.items()
+    )
+
+
+def _pin_mark(file: StationFile, place: str) -> str:
+    """Return a check sum of the PIN, by which another PIN is noticed; "": the file has none."""
+    import hashlib
+
+    pin = file.devices[place].options.get("pin", "")
+    return hashlib.sha256(f"{file.station.id}/{place}/{pin}".encode()).hexdigest()[:8] if pin else ""
+
+
 def power_times(file: StationFile) -> dict[str, Any]:
     times = file.power_times
     return {} if times is None else {"mains_hold_s": times.hold_s, "backup_s": times.backup_s}
@@ -299,6 +321,7 @@ def initial_state(
         qr_url=station.qr_url,
         web_payment=web_plan(file),
         payment_terms=startup_payment_terms(file, facts),
+        bearers=bearer_configs(file),
         has_updater="updater" in file.devices,
         program_version=__version__,
         boot_reason=boot_reason,
@@ -313,13 +336,18 @@ def initial_state(
 
 
 def domain_collaborators(
-    file: StationFile, facts: Mapping[str, Any], roots: RootCounts, max_token_length: Callable[[], int]
+    file: StationFile,
+    facts: Mapping[str, Any],
+    roots: RootCounts,
+    max_token_length: Callable[[], int],
+    has_open_exchange: Callable[[], bool],
 ) -> Collaborators:
     """Return what the domain may ask of the rest of the program."""
     return Collaborators(
         new_id=new_session_id,
         local_offset=wall_clock(file, facts),
         max_token_length=max_token_length,
+        has_open_exchange=has_open_exchange,
         count_trusted_roots=lambda: roots.all_roots,
         count_csms_roots=lambda: roots.csms_roots,
     )

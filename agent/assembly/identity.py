@@ -43,7 +43,14 @@ class IdentitySource:
             meter_type=meter.model,
             organisation=self._site.settings.text_value("cpo_name"),
             boot_reason=self._site.config.boot_reason,
+            **self._sim_numbers(),
         )
+
+    def _sim_numbers(self) -> dict[str, str]:
+        """Return ICCID and IMSI of the bearer in use, otherwise of the first one with a SIM."""
+        sims = self._site.sims
+        sim = sims.get(self._site.bearer_in_use) or next(iter(sims.values()), None)
+        return {"iccid": sim.iccid, "imsi": sim.imsi} if sim is not None else {}
 
     def _firmware_version(self) -> str:
         """Return the version that the updater reports now or has reported, that of the station file, or our own."""

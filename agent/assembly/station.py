@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.assembly.bearers import bearer_executors, interface_in_use
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import domain_collaborators, initial_state, record_signing, stranded_payments
@@ -93,7 +94,9 @@ class Station:
         self._boot_record = BootRecord(self.clock, self.events)
         key_store = key_store_of(file)
         self._root_counts = RootCounts(key_store)
-        collaborators = domain_collaborators(file, facts, self._root_counts, self._max_token_length)
+        collaborators = domain_collaborators(
+            file, facts, self._root_counts, self._max_token_length, self._has_open_exchange
+        )
         boot_reason = find_boot_reason(facts, self.clock.boot.number)
         self.site = initial_state(file, facts, collaborators, self.clock.rate, boot_reason)
         blocks = assemble_blocks(self.site)  # before the links: a block knows the addresses
@@ -101,7 +104,7 @@ class Station:
         post, serial = self.events.post_event, file.station.serial or file.station.id
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
         self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
-        self.dispatch = OrderDispatch(post, (self.keys, self.files))
+        self.dispatch = OrderDispatch(post, (self.keys, self.files, *bearer_executors(file, post, lambda: self.links)))
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         for b in file.backends:
@@ -132,6 +135,9 @@ class Station:
     def _max_token_length(self) -> int:
         return next((link.max_token_length for link in self.links.values()), 36)
 
+    def _has_open_exchange(self) -> bool:
+        return any(link.has_open_exchange for link in self.links.values())
+
     def _make_link(self, backend: Backend) -> Link:
         config = LinkConfig(
             **backend_and_dialects(self.file, backend),
@@ -146,6 +152,7 @@ class Station:
             password=lambda: backend_password(backend, self.mask),
             access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
             installed_transports=installed_transports,
+            interface=lambda: interface_in_use(self.site),
         )
         return Link(config, hooks, outbox=self.store, clock=self.clock, settings=self.site.settings, pki=self.keys.pki)
 

@@ -130,6 +130,14 @@ FAULT_TEXTS: dict[Fault, tuple[str, str]] = {
     Fault.RECORD_POISONED: ("a record on disk cannot be read", "see [operations](operations.md)"),
     Fault.PAYMENT_UNCERTAIN: ("a payment whose outcome is uncertain", "see [payments](payments.md)"),
     Fault.WEAK_SIGNAL: ("weak radio signal", "antenna"),
+    Fault.SIM_UNUSABLE: (
+        "the SIM of the modem cannot be used",
+        "the log says why: no SIM, a wrong PIN (correct `pin` in the station file and restart), or a PUK is needed",
+    ),
+    Fault.SIM_EXCHANGED: (
+        "another SIM than the station file names",
+        "put the right SIM in, or the new `iccid` into the station file",
+    ),
     Fault.RESET_FAILURE: ("a reset has not helped", "a reset did not clear the fault that is reported with it"),
     Fault.INTERNAL_ERROR: ("an error of the station's own", "the log"),
     Fault.MREC10: ("the vehicle is in a mode that cannot be", "another vehicle; with every vehicle: the board"),

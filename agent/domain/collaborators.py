@@ -22,6 +22,8 @@ class Collaborators:
     count_trusted_roots: Callable[[], int] = lambda: 0
     """How many roots are trusted, of any use. Known while a request is answered that depends on it
     (``services/keys/root_counts.py``)."""
+    has_open_exchange: Callable[[], bool] = lambda: False
+    """Whether an exchange with a backend is open, in either direction."""
     count_csms_roots: Callable[[], int] = lambda: 0
     """How many roots of central systems are trusted: installed ones and those of the station file. Known
     while the same requests are answered."""

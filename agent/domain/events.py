@@ -319,6 +319,21 @@ class BearerReported(Event):
 
 
 @frozen
+class BearerSet(Event):
+    """Answer to ``SetBearer``: it was carried out, or has failed. What came of it was reported before."""
+
+    bearer: str
+
+
+@frozen
+class BearerProbed(Event):
+    """Answer to ``ProbeBearer``: the backend could be reached over this bearer, or not."""
+
+    bearer: str
+    reached: bool
+
+
+@frozen
 class ClockTrusted(Event):
     """UTC is known from now on, or was corrected."""
 

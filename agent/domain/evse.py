@@ -24,9 +24,11 @@ from agent.model.fastclass import frozen, mutable
 from agent.model.types import EvseId, Fault, Lamp, Limit
 
 if TYPE_CHECKING:
+    from agent.domain.bearers import BearerRecord
     from agent.domain.charging.profiles import InstalledProfile
     from agent.domain.charging.station_limits import PhaseCurrents
     from agent.domain.network_profiles import NetworkProfiles
+    from agent.domain.sim_memory import SimMemory
 
 LEAST_A = 6.0
 """The least current that IEC 61851-1 can offer; less is a pause."""
@@ -218,6 +220,14 @@ class StationState:
     # blocks/backend_connection.py
     network_profiles: dict[str, NetworkProfiles] = field(default_factory=dict)
     """What each link is to dial with."""
+    # blocks/bearer_selection.py
+    bearers: dict[str, BearerRecord] = field(default_factory=dict)
+    """By name, in order of preference."""
+    bearer_in_use: str = ""
+    """Its name; "": none was up yet."""
+    # blocks/sim_cards.py
+    sims: dict[str, SimMemory] = field(default_factory=dict)
+    """By the name of the bearer."""
     # blocks/evse_status.py
     link_up: dict[str, bool] = field(default_factory=dict)
     # blocks/local_auth_list.py

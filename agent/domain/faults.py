@@ -75,6 +75,8 @@ CATALOGUE: dict[Fault, FaultRow] = {
     Fault.RECORD_POISONED: FaultRow(B),
     Fault.PAYMENT_UNCERTAIN: FaultRow(W),
     Fault.WEAK_SIGNAL: FaultRow(W),
+    Fault.SIM_UNUSABLE: FaultRow(W),
+    Fault.SIM_EXCHANGED: FaultRow(W),
     Fault.RESET_FAILURE: FaultRow(W),
     Fault.INTERNAL_ERROR: FaultRow(B),
     Fault.MREC1: FaultRow(B),

@@ -179,7 +179,7 @@ class BearerOrder(Order):
 
 @frozen
 class SetBearer(BearerOrder):
-    """Bring the bearer up, or take it down."""
+    """Bring the bearer up, or take it down. ``BearerSet`` comes back, unless the device goes away meanwhile."""
 
     on: bool
 
@@ -194,6 +194,13 @@ class ResetBearer(BearerOrder):
 @frozen
 class UnlockSim(BearerOrder):
     """Present the PIN of the station file to the SIM, once."""
+
+
+@frozen
+class ProbeBearer(BearerOrder):
+    """Find out whether the backend can be reached over this bearer. ``BearerProbed`` comes back."""
+
+    interface: str
 
 
 @frozen

@@ -72,6 +72,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             SettingsBlock(site, connection.value_checks() | costs.value_checks() | webpay.value_checks()),
             SecurityEventsBlock(site),
             connection,
+            *_bearer_blocks(site),
             Certificates(site),
             lists,
             choice,
@@ -110,6 +111,17 @@ def assemble_blocks(site: StationState) -> Blocks:
             *card_payments,
         )
     )
+
+
+def _bearer_blocks(site: StationState) -> tuple[object, ...]:
+    """Return the blocks of a station with bearers: the selection first, which keeps what they report."""
+    if not site.config.bearers:
+        return ()
+    from agent.domain.blocks.bearer_selection import BearerSelection
+    from agent.domain.blocks.modem_recovery import ModemRecovery
+    from agent.domain.blocks.sim_cards import SimCards
+
+    return BearerSelection(site), SimCards(site), ModemRecovery(site)
 
 
 def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:

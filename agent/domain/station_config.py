@@ -11,6 +11,7 @@ from agent.domain.web_payment import WebPaymentConfig
 from agent.model.fastclass import frozen
 
 if TYPE_CHECKING:
+    from agent.domain.bearers import BearerConfig
     from agent.domain.payment import PaymentTerms
 
 
@@ -38,6 +39,8 @@ class StationConfig:
     web_payment: WebPaymentConfig = field(default_factory=WebPaymentConfig)
     payment_terms: PaymentTerms | None = None
     """Of payment with a bank card; None: there is no terminal."""
+    bearers: tuple[BearerConfig, ...] = ()
+    """In order of preference; empty: the routes of the kernel decide."""
     has_updater: bool = False
     """Firmware can be installed here."""
     program_version: str = ""

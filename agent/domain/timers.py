@@ -52,6 +52,9 @@ class TimerKind(StrEnum):
     # the backend and the station
     NETWORK_GRACE = auto()
     """``detail``: the link."""
+    BEARER_RETURN = auto()
+    MODEM_RECOVERY = auto()
+    """``detail``: the bearer."""
     SIGNING_REPEAT = auto()
     CERTIFICATE_RENEWAL = auto()
     FIRMWARE_JOB = auto()

@@ -21,8 +21,8 @@ class BearerKind(StrEnum):
 
 
 class BearerState(StrEnum):
-    """``ABSENT``: the device does not answer or is not there. ``DOWN``: it answers and carries nothing. ``UP``: it has
-    an address."""
+    """``ABSENT``: the device is not there, and takes no orders. ``DOWN``: it carries nothing. ``UP``: it has an
+    address."""
 
     ABSENT = "absent"
     DOWN = "down"

@@ -366,6 +366,8 @@ class Fault(StrEnum):
     RECORD_POISONED = "RecordPoisoned"
     PAYMENT_UNCERTAIN = "PaymentUncertain"
     WEAK_SIGNAL = "WeakSignal"
+    SIM_UNUSABLE = "SimUnusable"
+    SIM_EXCHANGED = "SimExchanged"
     RESET_FAILURE = "ResetFailure"
     INTERNAL_ERROR = "InternalError"
     # the minimum required error codes of ChargeX/INL by their full names, for boards that report them

@@ -115,6 +115,16 @@ class Link:
         """The number of unreadable frames since the start."""
         return self._channel.dropped_messages
 
+    @property
+    def has_open_exchange(self) -> bool:
+        """Whether a CALL waits for its answer, or a request of the backend for ours."""
+        return self._channel.is_waiting or self._requests.is_busy
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the backend."""
+        return self._connector.address
+
     def send(self, message: Message) -> None:
         """Queue a message that is not billed. Never blocks, never raises."""
         self._sender.queue_message(message, self._is_up)

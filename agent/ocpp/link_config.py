@@ -48,3 +48,5 @@ class LinkHooks:
     settings say."""
     installed_transports: Callable[[], Mapping[str, str]] = dict
     """Find the transports that other distributions add (``transport/families.py``)."""
+    interface: Callable[[], str] = lambda: ""
+    """Return the network interface for the next attempt; "": the routes of the kernel decide."""

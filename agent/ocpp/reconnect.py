@@ -4,6 +4,7 @@ report of the result (decision 12)."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.events import Connected, ConnectFailed
@@ -133,6 +134,13 @@ class Reconnector:
             raise NoConnection("the client certificate in use is missing: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the next attempt."""
+        made = self._effective_address(self._access())
+        url = urlsplit(f"//{made.via}" if made.via else made.connection_url)
+        return url.hostname or "", url.port or (443 if is_tls(made.connection_url) else 80)
+
     def _effective_address(self, access: ConnectionProfile) -> Backend:
         """Return the station file's backend with the present address. ``via`` is the way to the
         file's ``url`` alone."""
@@ -141,4 +149,5 @@ class Reconnector:
             url = (not access.url and self._backend.secure_url) or secured_url(url)
         if access.url or url == self._backend.secure_url:
             via = ""
-        return replace(self._backend, url=url, via=via, security_profile=access.profile)
+        interface = self._hooks.interface() or None
+        return replace(self._backend, url=url, via=via, security_profile=access.profile, interface=interface)

@@ -44,6 +44,7 @@ from agent.domain.orders import (
     Send,
     SetRelease,
     Shutdown,
+    UnlockSim,
     WakeMe,
 )
 from agent.domain.terminal_messages import AuthorizePayment, CommitPayment, VoidPayment
@@ -57,11 +58,11 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
 
-PROMISES = (Response, Reconnect, KeepCertificates, AuthorizePayment, CommitPayment, VoidPayment)
+PROMISES = (Response, Reconnect, KeepCertificates, AuthorizePayment, CommitPayment, VoidPayment, UnlockSim)
 """Orders that wait for the disk if their event has something to store.
 
 A backend whose answer waits too long gets the answer that there was no decision (``InboundRequests``). Money does not
-move because of something that could be forgotten.
+move because of something that could be forgotten, and no PIN is tried that could be tried again.
 """
 
 

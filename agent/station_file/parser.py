@@ -40,6 +40,7 @@ class Device:
 _MADE = {
     ("Backend", "charge_point_id_in_url"),
     ("Backend", "subprotocol_echo"),
+    ("Backend", "interface"),
     ("Evse", "devices"),
     ("MeterPolicy", "sells"),
 }

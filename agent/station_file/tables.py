@@ -106,6 +106,8 @@ class Backend:
     charge_point_id_in_url: str | None = None
     subprotocol_echo: str | None = None
     """These two are made of ``quirks`` and are no keys of the file."""
+    interface: str | None = None
+    """The interface of the bearer in use; no key of the file."""
 
     @property
     def connection_url(self) -> str:

@@ -275,6 +275,7 @@ def build(
     pki: PkiPort | None = None,
     spoken: str = "",
     transports: Callable[[], Mapping[str, str]] = dict,
+    interface: Callable[[], str] = lambda: "",
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -304,6 +305,7 @@ def build(
         password=lambda: backend.password or None,
         access=access,
         installed_transports=transports,
+        interface=interface,
     )
     link = Link(config, hooks, outbox=outbox, clock=clock, settings=settings, pki=pki)
     room = Room(link, outbox, clock, settings, central)

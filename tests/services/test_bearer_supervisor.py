@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import BearerReported, Event, FaultRaised
+from agent.domain.events import BearerReported, BearerSet, Event, FaultRaised
 from agent.domain.orders import ResetBearer, SetBearer, UnlockSim
 from agent.model.bearer import BearerState, BearerStatus, ResetStep, SimState
 from agent.model.types import STATION
@@ -100,7 +100,8 @@ async def test_orders_are_carried_out_in_turn_and_a_refusal_closes_nothing() -> 
             supervisor.accept_order(order)
         await until(lambda: len(port.done) == 4)
         assert port.done == ["up", ResetStep.REATTACH, "pin", "down"]
-        assert len(posted) == 1
+        await until(lambda: len(posted) == 3)
+        assert posted[1:] == [BearerSet("bearer[0]")] * 2
 
 
 async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:

@@ -32,6 +32,7 @@ from agent.domain.orders import (
     WakeMe,
 )
 from agent.model.types import Lamp, Screen, ScreenName, Sign
+from agent.ocpp.bearer_probe import BearerProbe
 from agent.services.devices.dispatch import ANSWERS_WITHOUT_DEVICE, LogNotes, OrderDispatch
 from agent.services.devices.indicators import BuzzerSupervisor, LampSupervisor
 from agent.services.devices.supervisor import DeviceSupervisor, DisplaySupervisor
@@ -68,7 +69,7 @@ def import_whole_rooms() -> None:
 def test_every_order_of_the_domain_has_one_executor(tmp_path: Path) -> None:
     import_whole_rooms()
     files = FileOrders(tmp_path, [].append, lambda order: dict, list)
-    without_device = [ENGINE, set(LogNotes.orders), set(KeyOrders.orders), set(files.orders)]
+    without_device = [ENGINE, set(LogNotes.orders), set(KeyOrders.orders), set(files.orders), set(BearerProbe.orders)]
     executed = [kind for kinds in (*without_device, set(ANSWERS_WITHOUT_DEVICE)) for kind in kinds]
     assert len(executed) == len(set(executed)), "an order has two executors"
     assert set(concrete_orders()) == set(executed)

@@ -21,7 +21,7 @@ from agent.domain.events import (
 from agent.domain.functional_block import Blocks, Yielded, handles_events, handles_timer
 from agent.domain.messages import StopReason, TransactionEnded, TransactionStarted, TriggerReason
 from agent.domain.ocmf import Holder, OcmfBill, ocmf_payload
-from agent.domain.orders import Persist, Reconnect, Response, Send, SetRelease, Show, WakeMe
+from agent.domain.orders import Persist, Reconnect, Response, Send, SetRelease, Show, UnlockSim, WakeMe
 from agent.domain.terminal_messages import CommitPayment
 from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, MeterIdentity, Moment, Screen, ScreenName, SignedReading, Stamp, Token
@@ -310,6 +310,35 @@ async def test_a_link_is_told_to_connect_anew():
     engine = engine_of(Redials(), disk)
     await engine.handle_event(VehicleConnected(1))
     assert disk.log == ["refresh"]
+
+
+async def test_another_bearer_reconnects_a_link_in_any_case():
+    class Moves:
+        @handles_events(VehicleConnected)
+        def move(self, event: Event, now: Moment) -> Iterator[Yielded]:
+            yield Reconnect("chargy", anyway=True)
+
+    _, disk, _ = make()
+    engine = engine_of(Moves(), disk)
+    await engine.handle_event(VehicleConnected(1))
+    assert disk.log == ["reconnect"]
+
+
+async def test_a_pin_is_not_used_while_the_disk_has_not_noted_it():
+    class Unlocks:
+        @handles_events(VehicleConnected)
+        def unlock(self, event: Event, now: Moment) -> Iterator[Yielded]:
+            yield Persist("sim", "bearer[0]", {})
+            yield UnlockSim("bearer[0]")
+
+    _, disk, _ = make()
+    engine = engine_of(Unlocks(), disk)
+    disk.broken = True
+    await engine.handle_event(VehicleConnected(1))
+    assert disk.log == []
+    disk.broken = False
+    await engine.handle_event(StoreRecovered())
+    assert disk.log == ["commit", UnlockSim("bearer[0]")]
 
 
 async def test_who_looks_sees_nothing_half_done():

@@ -96,6 +96,11 @@ class CallChannel:
         self._ctx.added_variables = transport.dialect.added_variables
         self.last_received_s = self.last_exchange_s = time.monotonic()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a CALL waits for its answer."""
+        return self._answer is not None and not self._answer.done()
+
     # --- messages --------------------------------------------------------------------------------------------------
 
     async def receive_message(self) -> tuple[Finding, int]:

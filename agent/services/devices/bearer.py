@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import BearerReported, Event
+from agent.domain.events import BearerReported, BearerSet, Event
 from agent.domain.orders import BearerOrder, ResetBearer, SetBearer, UnlockSim
 from agent.model.bearer import BearerStatus
 from agent.model.types import EvseId
@@ -63,6 +63,9 @@ class BearerSupervisor(DeviceSupervisor):
                     await port.unlock_sim()
         except Refused as e:
             log.warning("%s: %s", self.name, e)
+        if isinstance(order, SetBearer):
+            self._report_status(await port.read_status())
+            self._post(BearerSet(self.name))
 
     def _report_status(self, status: BearerStatus) -> None:
         self.status = status

@@ -186,7 +186,9 @@ async def _open_websocket(
     if backend.via:
         host, _, port = backend.via.rpartition(":")
         at = (host.strip("[]"), int(port))
-    return await open_socket(uri, at, protocol, headers, context if uri.secure else None, READ_AHEAD, CLOSE_TIMEOUT_S)
+    return await open_socket(
+        uri, at, protocol, headers, context if uri.secure else None, READ_AHEAD, CLOSE_TIMEOUT_S, backend.interface
+    )
 
 
 def _authorization_header(backend: Backend, password: bytes | None) -> dict[str, str]:

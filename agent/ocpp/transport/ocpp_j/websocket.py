@@ -239,12 +239,18 @@ async def open_socket(
     context: ssl.SSLContext | None,
     read_ahead: int,
     close_timeout_s: float,
+    interface: str | None = None,
 ) -> WebSocket:
-    """Connect to ``at`` (host, port) and perform the handshake. Raises ``OSError``,
+    """Connect to ``at`` (host, port) and perform the handshake. ``interface``: the only one to use. Raises ``OSError``,
     ``ssl.SSLError`` and the exceptions of ``websockets``."""
     loop = asyncio.get_running_loop()
     tls: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": uri.host}
-    _, socket = await loop.create_connection(lambda: WebSocket(protocol, read_ahead, close_timeout_s), *at, **tls)
+    where: dict[str, Any] = {"host": at[0], "port": at[1]}
+    if interface:
+        from agent.ocpp.transport.bound_socket import connect_through
+
+        where = {"sock": await connect_through(interface, *at)}
+    _, socket = await loop.create_connection(lambda: WebSocket(protocol, read_ahead, close_timeout_s), **where, **tls)
     try:
         await socket.perform_handshake(headers)
     except BaseException:

@@ -1,0 +1,75 @@
+"""The bearers of a station as the domain sees them: what each reports, how far it is trusted, which is the best now
+(decision 36)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.model.bearer import BearerKind, BearerStatus
+from agent.model.fastclass import frozen, mutable
+
+PROVEN_S = 120.0
+"""A bearer that has worked for so long is trusted again."""
+FAILED_ATTEMPTS = 2
+"""After so many failed attempts to reach the backend a bearer is demoted."""
+PENALTY_S, PENALTY_MAX_S = 300.0, 3600.0
+"""How long it is demoted: doubled each time, until it is trusted again."""
+
+
+@frozen
+class BearerConfig:
+    """What the station file says of a bearer."""
+
+    name: str
+    """Its place in the file: ``bearer[0]``."""
+    kind: BearerKind
+    iccid: str = ""
+    """Of the SIM that belongs here; "": any."""
+    pin_mark: str = ""
+    """Differs from that of another PIN; "": the file has none."""
+
+
+@mutable
+class BearerRecord:
+    """One bearer and its history since the start."""
+
+    config: BearerConfig
+    status: BearerStatus = BearerStatus()
+    up_since_s: float | None = None
+    failed_attempts: int = 0
+    penalties: int = 0
+    penalty_end_s: float = 0.0
+    reached_s: float | None = None
+    """When the backend was last reached over it by a probe."""
+
+    def take_status(self, status: BearerStatus, now_s: float) -> None:
+        self.status = status
+        if not status.is_up:
+            self.up_since_s = self.reached_s = None
+        elif self.up_since_s is None:
+            self.up_since_s = now_s
+
+    def impose_penalty(self, now_s: float) -> None:
+        """Demote it: another bearer is better for a while."""
+        self.penalty_end_s = now_s + min(PENALTY_S * 2**self.penalties, PENALTY_MAX_S)
+        self.penalties += 1
+        self.failed_attempts = 0
+
+    def lift_penalties(self) -> None:
+        """Trust it as on the first day."""
+        self.penalties = self.failed_attempts = 0
+        self.penalty_end_s = 0.0
+
+    @property
+    def return_s(self) -> float | None:
+        """Return when the link may come back to it; None: it is down."""
+        return None if self.up_since_s is None else max(self.up_since_s + PROVEN_S, self.penalty_end_s)
+
+
+def choose_bearer(records: Iterable[BearerRecord], now_s: float) -> BearerRecord | None:
+    """Return the bearer that the link should use.
+
+    That is the first one that is up and not demoted, otherwise the one whose demotion ends first.
+    """
+    up = [record for record in records if record.status.is_up]
+    return min(up, key=lambda record: max(record.penalty_end_s - now_s, 0.0), default=None)

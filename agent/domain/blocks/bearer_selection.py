@@ -1,0 +1,171 @@
+"""Choose the bearer that carries the links (decision 36).
+
+A dead bearer is left at once; a better one is taken back when it has proved itself, and never while an exchange with a
+backend is open, because it may be one that is billed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from agent.domain.backend_connection import ConnectFailure
+from agent.domain.bearers import FAILED_ATTEMPTS, PROVEN_S, BearerRecord, choose_bearer
+from agent.domain.events import BearerProbed, BearerReported, Connected, ConnectFailed, LinkChanged, TimeCame
+from agent.domain.evse import StationState
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
+from agent.domain.orders import LogNote, ProbeBearer, Reconnect, WakeMe
+from agent.domain.timers import Timer, TimerKind
+from agent.model.types import STATION, Moment
+
+RETURNS, RETURNS_WITHIN_S = 6, 3600.0
+"""The link comes back to a better bearer at most so often within this time."""
+EXCHANGE_S = 1.0
+"""So long an open exchange is given before it is looked at again."""
+REACHED_S = 30.0
+"""How long the result of a probe counts."""
+ANSWER_S = 60.0
+"""A probe has answered after this."""
+
+RETURN_TIMER = Timer(TimerKind.BEARER_RETURN)
+
+
+class BearerSelection:
+    def __init__(self, site: StationState) -> None:
+        self._site = site
+        site.bearers |= {config.name: BearerRecord(config) for config in site.config.bearers}
+        self._first_link = site.config.links[0] if site.config.links else ""
+        self._address = ("", "")
+        """Interface and address of the bearer in use, when it was chosen."""
+        self._connected: set[str] = set()
+        self._up_since_s: float | None = None
+        self._returns: deque[float] = deque(maxlen=RETURNS)
+
+    # --- what the bearers report -------------------------------------------------------------------------------------
+
+    @handles_events(BearerReported)
+    def follow_bearer(self, event: BearerReported, now: Moment) -> Iterator[Yielded]:
+        record = self._site.bearers[event.bearer]
+        was_up = record.status.is_up
+        record.take_status(event.status, now.t_s)
+        if event.bearer != self._site.bearer_in_use:
+            yield from self._use_best_bearer(now) if not self._is_carried else ()
+        elif not record.status.is_up:
+            yield from self._use_best_bearer(now)
+        elif self._address != (record.status.interface, record.status.address) or not (was_up or self._connected):
+            yield from self._use_bearer(record)
+        yield from self._plan_return(now)
+
+    @property
+    def _is_carried(self) -> bool:
+        """Return whether the bearer in use is up."""
+        present = self._site.bearers.get(self._site.bearer_in_use)
+        return present is not None and present.status.is_up
+
+    # --- what the link meets -----------------------------------------------------------------------------------------
+
+    @handles_events(Connected)
+    def trust_connection(self, event: Connected, now: Moment) -> Iterator[Yielded]:
+        self._connected.add(event.link)
+        if event.link == self._first_link and self._is_carried:
+            self._site.bearers[self._site.bearer_in_use].failed_attempts = 0
+        yield from ()
+
+    @handles_events(LinkChanged)
+    def follow_link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
+        """A link that has lasted proves its bearer."""
+        if not event.up:
+            self._connected.discard(event.link)
+        if event.link != self._first_link:
+            return
+        lasted = self._up_since_s is not None and now.t_s - self._up_since_s >= PROVEN_S
+        if not event.up and lasted and self._site.bearer_in_use:
+            self._site.bearers[self._site.bearer_in_use].lift_penalties()
+        self._up_since_s = now.t_s if event.up else None
+        yield from self._plan_return(now)
+
+    @handles_events(ConnectFailed)
+    def count_failed_attempt(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
+        """Demote the bearer after some failed attempts, if there is another one. A backend that refuses the station was
+        reached."""
+        self._connected.discard(event.link)
+        if event.link != self._first_link or not self._is_carried:
+            return
+        record = self._site.bearers[self._site.bearer_in_use]
+        if event.trouble is not ConnectFailure.OTHER:
+            record.failed_attempts = 0
+            return
+        record.failed_attempts += 1
+        others = [r for r in self._site.bearers.values() if r is not record and r.status.is_up]
+        if record.failed_attempts >= FAILED_ATTEMPTS and others:
+            record.impose_penalty(now.t_s)
+            yield LogNote(STATION, "the backend cannot be reached over it: demoted", record.config.name)
+            yield from self._use_best_bearer(now)
+            yield from self._plan_return(now)
+
+    # --- back to a better one ----------------------------------------------------------------------------------------
+
+    def _better_bearers(self) -> Iterator[BearerRecord]:
+        """Yield the bearers that are up and stand before the one in use."""
+        for name, record in self._site.bearers.items():
+            if name == self._site.bearer_in_use:
+                return
+            if record.status.is_up:
+                yield record
+
+    def _plan_return(self, now: Moment) -> Iterator[Yielded]:
+        """Set the timer for the first moment at which the link may return to a better bearer."""
+        dues_s = [due_s for record in self._better_bearers() if (due_s := record.return_s) is not None]
+        if not dues_s or not self._is_carried:
+            yield WakeMe(RETURN_TIMER, None)
+            return
+        yield WakeMe(RETURN_TIMER, max(min(dues_s), self._returns_allowed_s(), now.t_s + EXCHANGE_S))
+
+    def _returns_allowed_s(self) -> float:
+        return self._returns[0] + RETURNS_WITHIN_S if len(self._returns) == RETURNS else 0.0
+
+    @handles_timer(TimerKind.BEARER_RETURN)
+    def consider_return(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        due = (r for r in self._better_bearers() if r.return_s is not None and r.return_s <= now.t_s)
+        better = next(due, None)
+        if better is None or not self._is_carried or now.t_s < self._returns_allowed_s():
+            yield from self._plan_return(now)
+        elif self._site.collaborators.has_open_exchange():
+            yield WakeMe(RETURN_TIMER, now.t_s + EXCHANGE_S)
+        elif better.reached_s is not None and now.t_s - better.reached_s <= REACHED_S:
+            self._returns.append(now.t_s)
+            yield from self._use_bearer(better)
+            yield from self._plan_return(now)
+        else:
+            yield ProbeBearer(better.config.name, better.status.interface)
+            yield WakeMe(RETURN_TIMER, now.t_s + ANSWER_S)
+
+    @handles_events(BearerProbed)
+    def judge_probe(self, event: BearerProbed, now: Moment) -> Iterator[Yielded]:
+        record = self._site.bearers[event.bearer]
+        if event.reached and record.status.is_up:
+            record.reached_s = now.t_s
+            yield from self.consider_return(TimeCame(RETURN_TIMER), now)
+        elif record.status.is_up:
+            record.impose_penalty(now.t_s)
+            yield from self._plan_return(now)
+
+    # --- the change --------------------------------------------------------------------------------------------------
+
+    def _use_best_bearer(self, now: Moment) -> Iterator[Yielded]:
+        best = choose_bearer(self._site.bearers.values(), now.t_s)
+        if best is not None and best.config.name != self._site.bearer_in_use:
+            yield from self._use_bearer(best)
+
+    def _use_bearer(self, record: BearerRecord) -> Iterator[Yielded]:
+        """Use this bearer. At the start a connection that is there already stays."""
+        is_first = not self._site.bearer_in_use
+        self._site.bearer_in_use = record.config.name
+        self._address = record.status.interface, record.status.address
+        record.failed_attempts = 0
+        yield LogNote(
+            STATION, f"carries the links now ({record.config.kind}, {record.status.interface})", record.config.name
+        )
+        for link in self._site.config.links:
+            if not is_first or link not in self._connected:
+                yield Reconnect(link, anyway=True)

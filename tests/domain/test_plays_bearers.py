@@ -1,0 +1,391 @@
+"""Plays of the bearers (decision 36): which one carries the links, when it is left and taken back, how a modem is
+recovered, and what a SIM gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
+from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
+from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
+from agent.domain.events import BearerProbed, BearerReported, BearerSet, Connected, ConnectFailed, LinkChanged
+from agent.domain.orders import LogNote, Persist, ProbeBearer, Reconnect, ResetBearer, SetBearer, UnlockSim
+from agent.model.bearer import BearerKind, BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.model.types import Fault
+from tests.domain.playbook import LINK, Like, Playbook
+
+LAN, WIFI, GPRS = "bearer[0]", "bearer[1]", "bearer[2]"
+CONFIGS = (
+    BearerConfig(LAN, BearerKind.LAN),
+    BearerConfig(WIFI, BearerKind.WIFI),
+    BearerConfig(GPRS, BearerKind.GPRS, "89352010000000000176", "mark"),
+)
+ETH0 = BearerStatus(BearerState.UP, "", "eth0", "10.0.0.2")
+WLAN0 = BearerStatus(BearerState.UP, "", "wlan0", "10.0.1.2")
+NO_CARRIER = BearerStatus(BearerState.DOWN, "no carrier", "eth0")
+MODEM = BearerStatus(
+    BearerState.DOWN, "not connected", "", "", SimState.READY, 3, "89352010000000000176", "270991234567890",
+    Registration.ROAMING, "LU", "GPRS", -85,
+)  # fmt: skip
+PPP0 = replace(MODEM, state=BearerState.UP, reason="", interface="ppp0", address="10.9.0.7")
+ANEW = Reconnect(LINK, anyway=True)
+ACCESS = ConnectionProfile()
+
+
+class Street:
+    """Whether an exchange with the backend is open."""
+
+    is_open = False
+
+
+@pytest.fixture
+def street() -> Street:
+    return Street()
+
+
+@pytest.fixture
+def play(street: Street) -> Iterator[Playbook]:
+    """LAN carries the link; nothing else has reported yet."""
+    made = Playbook(bearers=CONFIGS, has_open_exchange=lambda: street.is_open)
+    made.feed(Connected(LINK, ACCESS))
+    made.feed(BearerReported(LAN, ETH0))
+    made.skip()
+    yield made
+    assert made, "the last orders were not claimed"
+
+
+def with_modem_up(play: Playbook) -> Playbook:
+    play.feed(BearerReported(GPRS, PPP0))
+    return play.skip()
+
+
+def failed(trouble: ConnectFailure = ConnectFailure.OTHER) -> ConnectFailed:
+    return ConnectFailed(LINK, ACCESS, trouble)
+
+
+def notes(play: Playbook, bearer: str) -> list[str]:
+    return [o.text for o in play.log if isinstance(o, LogNote) and o.part == bearer]
+
+
+# --- which one -------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_is_there_at_the_start_stays(play: Playbook) -> None:
+    assert play.site.bearer_in_use == LAN
+    assert not [o for o in play.log if isinstance(o, Reconnect)]
+
+
+def test_without_a_connection_the_first_bearer_is_used_at_once() -> None:
+    play = Playbook(bearers=CONFIGS, online=False)
+    assert play >> BearerReported(WIFI, WLAN0) << ANEW
+    assert play.site.bearer_in_use == WIFI
+
+
+def test_a_dearer_bearer_that_comes_up_changes_nothing(play: Playbook) -> None:
+    assert play >> BearerReported(WIFI, WLAN0)
+    assert play.wait(3600)
+    assert play.site.bearer_in_use == LAN
+
+
+def test_a_lost_carrier_is_left_at_once_for_the_cheapest_that_is_up(play: Playbook) -> None:
+    with_modem_up(play).feed(BearerReported(WIFI, WLAN0))
+    assert play >> BearerReported(LAN, NO_CARRIER) << ANEW
+    assert play.site.bearer_in_use == WIFI
+    assert play >> BearerReported(WIFI, replace(NO_CARRIER, interface="wlan0")) << ANEW
+    assert play.site.bearer_in_use == GPRS
+
+
+def test_another_address_of_the_same_bearer_is_a_new_connection(play: Playbook) -> None:
+    assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.9")) << ANEW
+
+
+def test_the_only_bearer_is_used_again_when_it_is_back(play: Playbook) -> None:
+    """The connection may have survived: it is opened again only if it has not."""
+    assert play >> BearerReported(LAN, NO_CARRIER)
+    assert play >> BearerReported(LAN, ETH0)
+    assert play >> BearerReported(LAN, NO_CARRIER) >> LinkChanged(LINK, False)
+    assert play >> BearerReported(LAN, ETH0) << ANEW
+
+
+def test_a_bearer_over_which_the_backend_is_silent_is_demoted(play: Playbook) -> None:
+    with_modem_up(play)
+    assert play >> LinkChanged(LINK, False) >> failed()
+    assert play >> failed() << ANEW
+    assert play.site.bearer_in_use == GPRS
+    assert "the backend cannot be reached over it: demoted" in notes(play, LAN)
+
+
+def test_a_single_failed_attempt_between_successes_is_none(play: Playbook) -> None:
+    with_modem_up(play)
+    for _ in range(5):
+        assert play >> failed() >> Connected(LINK, ACCESS)
+    assert play.site.bearer_in_use == LAN
+
+
+def test_a_backend_that_refuses_the_station_was_reached(play: Playbook) -> None:
+    with_modem_up(play)
+    for _ in range(5):
+        assert play >> failed(ConnectFailure.CREDENTIALS)
+    assert play.site.bearer_in_use == LAN
+
+
+def test_without_another_bearer_none_is_demoted(play: Playbook) -> None:
+    for _ in range(5):
+        assert play >> failed()
+    with_modem_up(play)
+    assert play.site.bearer_in_use == LAN
+    assert play >> failed() << ANEW
+
+
+def test_a_backend_that_is_down_everywhere_is_looked_for_with_growing_pauses(play: Playbook) -> None:
+    """It is not dialled to and fro: each demotion lasts twice as long as the one before."""
+    with_modem_up(play)
+    for expected in (GPRS, LAN, GPRS):
+        play.feed(failed())
+        assert play >> failed() << ANEW
+        assert play.site.bearer_in_use == expected
+    assert play.site.bearers[LAN].penalty_end_s - play.now.t_s == 2 * PENALTY_S
+
+
+# --- back to a better one --------------------------------------------------------------------------------------------
+
+
+def on_gprs(play: Playbook) -> Playbook:
+    """The cable was pulled and is back: the modem carries the link, LAN is up since this moment."""
+    with_modem_up(play).feed(BearerReported(LAN, NO_CARRIER))
+    play.feed(LinkChanged(LINK, True))
+    play.feed(BearerReported(LAN, ETH0))
+    return play.skip()
+
+
+def test_a_better_bearer_is_taken_back_when_it_has_proved_itself(play: Playbook) -> None:
+    assert on_gprs(play).wait(PROVEN_S - 1)
+    play.wait(1)
+    assert play << ProbeBearer(LAN, "eth0")
+    assert play >> BearerProbed(LAN, True) << ANEW
+    assert play.site.bearer_in_use == LAN
+
+
+def test_a_carrier_that_flaps_is_not_taken_back(play: Playbook) -> None:
+    on_gprs(play)
+    for _ in range(10):
+        assert play.wait(PROVEN_S - 10) >> BearerReported(LAN, NO_CARRIER) >> BearerReported(LAN, ETH0)
+    assert play.site.bearer_in_use == GPRS
+
+
+def test_never_during_an_exchange_with_the_backend(play: Playbook, street: Street) -> None:
+    on_gprs(play)
+    street.is_open = True
+    assert play.wait(PROVEN_S + 600)
+    street.is_open = False
+    assert play.wait(1) << ProbeBearer(LAN, "eth0")
+    street.is_open = True
+    assert play >> BearerProbed(LAN, True)
+    assert play.wait(5)
+    assert play.site.bearer_in_use == GPRS
+    street.is_open = False
+    assert play.wait(1) << ANEW
+    assert play.site.bearer_in_use == LAN
+
+
+def test_an_exchange_that_is_open_too_long_needs_a_new_probe(play: Playbook, street: Street) -> None:
+    on_gprs(play).wait(PROVEN_S).skip()
+    street.is_open = True
+    assert play >> BearerProbed(LAN, True)
+    assert play.wait(60)
+    street.is_open = False
+    assert play.wait(1) << ProbeBearer(LAN, "eth0")
+
+
+def test_a_network_that_leads_nowhere_costs_the_link_nothing(play: Playbook) -> None:
+    """The carrier is there, the backend is not behind it: it is looked for with growing pauses beside the link."""
+    assert on_gprs(play).wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
+    for pause_s in (PENALTY_S, 2 * PENALTY_S):
+        assert play >> BearerProbed(LAN, False)
+        assert play.wait(pause_s - 1)
+        assert play.wait(1) << ProbeBearer(LAN, "eth0")
+    assert play.site.bearer_in_use == GPRS
+
+
+def test_a_probe_without_an_answer_is_repeated(play: Playbook) -> None:
+    assert on_gprs(play).wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
+    assert play.wait(60) << ProbeBearer(LAN, "eth0")
+
+
+def test_the_link_returns_six_times_an_hour_at_most(play: Playbook) -> None:
+    on_gprs(play)
+    for _ in range(6):
+        assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
+        assert play >> BearerProbed(LAN, True) << ANEW
+        assert play >> BearerReported(LAN, NO_CARRIER) << ANEW
+        assert play >> BearerReported(LAN, ETH0)
+    assert play.wait(3600 - 6 * PROVEN_S)
+    assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
+
+
+def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
+    with_modem_up(play)
+    for _ in range(2):
+        play.feed(failed())
+    play.skip()
+    assert play.site.bearers[LAN].penalties == 1
+    assert play.wait(PENALTY_S) << ProbeBearer(LAN, "eth0")
+    assert play >> BearerProbed(LAN, True) << ANEW
+    assert play >> LinkChanged(LINK, True)
+    assert play.wait(PROVEN_S) >> LinkChanged(LINK, False)
+    assert play.site.bearers[LAN].penalties == 0
+
+
+# --- the modem -------------------------------------------------------------------------------------------------------
+
+
+def test_a_modem_dials_as_soon_as_it_is_there(play: Playbook) -> None:
+    assert play >> BearerReported(GPRS, MODEM) << Like(Persist, kind="sim") << SetBearer(GPRS, True)
+    assert play >> BearerReported(GPRS, PPP0) >> BearerSet(GPRS)
+    assert play.wait(86_400)
+
+
+def dialled(play: Playbook, status: BearerStatus = MODEM) -> Playbook:
+    play.feed(BearerReported(GPRS, status))
+    return play.skip()
+
+
+def test_the_ladder_of_recovery_with_its_pauses(play: Playbook) -> None:
+    dialled(play)
+    for pause_s, step in (*LADDER, (LAST_PAUSE_S, ResetStep.POWER_CYCLE), (LAST_PAUSE_S, ResetStep.POWER_CYCLE)):
+        assert play >> BearerSet(GPRS)
+        assert play.wait(pause_s - 1)
+        assert play.wait(1) << ResetBearer(GPRS, step) << SetBearer(GPRS, True)
+
+
+def test_what_is_reported_while_it_dials_does_not_hurry_it(play: Playbook) -> None:
+    dialled(play)
+    assert play.wait(30) >> BearerReported(GPRS, replace(MODEM, registration=Registration.SEARCHING))
+    assert play.wait(100) >> BearerReported(GPRS, replace(MODEM, signal_dbm=-95))
+    assert play >> BearerSet(GPRS)
+    assert play.wait(10) << ResetBearer(GPRS, ResetStep.REATTACH) << SetBearer(GPRS, True)
+
+
+def test_a_modem_that_never_answers_the_order_is_recovered_too(play: Playbook) -> None:
+    dialled(play)
+    assert play.wait(DIAL_S + LADDER[0][0]) << ResetBearer(GPRS, ResetStep.REATTACH) << SetBearer(GPRS, True)
+
+
+def test_a_connection_that_breaks_is_dialled_again_and_pauses_only_if_it_never_lasts(play: Playbook) -> None:
+    dialled(play) >> BearerReported(GPRS, PPP0) >> BearerSet(GPRS)
+    assert play.wait(600) >> BearerReported(GPRS, MODEM) << SetBearer(GPRS, True)
+    assert play >> BearerSet(GPRS)
+    assert play.wait(10) << ResetBearer(GPRS, ResetStep.REATTACH) << SetBearer(GPRS, True)
+    assert play >> BearerReported(GPRS, PPP0) >> BearerSet(GPRS)
+    assert play.wait(60) >> BearerReported(GPRS, MODEM)
+    assert play.wait(20) << ResetBearer(GPRS, ResetStep.REATTACH) << SetBearer(GPRS, True)
+    assert play >> BearerReported(GPRS, PPP0) >> BearerSet(GPRS)
+    assert play.wait(PROVEN_S) >> BearerReported(GPRS, MODEM) << SetBearer(GPRS, True)
+
+
+def test_a_network_that_refuses_the_sim_is_not_hammered(play: Playbook) -> None:
+    denied = replace(MODEM, registration=Registration.DENIED)
+    dialled(play, denied)
+    assert play >> BearerSet(GPRS)
+    assert play.wait(REFUSED_PAUSE_S - 1)
+    assert play.wait(1) << ResetBearer(GPRS, ResetStep.REATTACH) << SetBearer(GPRS, True)
+
+
+def test_a_modem_that_went_away_in_its_reset_dials_when_it_is_back(play: Playbook) -> None:
+    dialled(play) >> BearerSet(GPRS)
+    assert play.wait(10) << ResetBearer(GPRS, ResetStep.REATTACH) << SetBearer(GPRS, True)
+    assert play >> BearerReported(GPRS, BearerStatus(reason="no such line"))
+    assert play.wait(7200), "a device that is not there takes no orders"
+    assert play >> BearerReported(GPRS, MODEM) << SetBearer(GPRS, True)
+
+
+def test_a_weak_signal_is_a_fault_until_it_is_good_again(play: Playbook) -> None:
+    dialled(play, replace(MODEM, signal_dbm=-107))
+    assert play.evse().faults == {Fault.WEAK_SIGNAL}
+    play.feed(BearerReported(GPRS, replace(MODEM, signal_dbm=-101)))
+    assert play.evse().faults == {Fault.WEAK_SIGNAL}
+    play.feed(BearerReported(GPRS, replace(MODEM, signal_dbm=-95)))
+    assert play.evse().faults == set()
+    play.skip()
+
+
+# --- the SIM ---------------------------------------------------------------------------------------------------------
+
+LOCKED = replace(MODEM, sim=SimState.PIN_REQUIRED, iccid="", imsi="", registration=Registration.UNKNOWN)
+TRIED = Like(Persist, kind="sim", key=GPRS)
+
+
+def test_a_pin_is_on_disk_before_the_sim_gets_it_and_forgotten_when_it_was_right(play: Playbook) -> None:
+    assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    assert play.store["sim"][GPRS]["pin"] == {"pin_mark": "mark", "tries": 3, "refused": False}
+    assert play >> BearerReported(GPRS, MODEM) << TRIED << SetBearer(GPRS, True)
+    assert play.store["sim"][GPRS] == {"iccid": MODEM.iccid, "imsi": MODEM.imsi}
+
+
+def test_a_refused_pin_is_never_tried_again_by_itself(play: Playbook) -> None:
+    assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    assert play >> BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)) << TRIED
+    assert play.evse().faults == {Fault.SIM_UNUSABLE}
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=2))
+    assert play.wait(7 * 86_400), "no step of the ladder either"
+    play.restart(new_boot=True)
+    assert play.skip() >> BearerReported(GPRS, replace(LOCKED, pin_tries=2))
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=3))
+    assert any("correct pin" in said for said in notes(play, GPRS))
+
+
+def test_another_pin_in_the_station_file_is_tried(play: Playbook) -> None:
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)) << TRIED
+    corrected = Playbook(bearers=(*CONFIGS[:2], replace(CONFIGS[2], pin_mark="other")), store=play.store)
+    assert corrected >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) << TRIED << UnlockSim(GPRS)
+
+
+@pytest.mark.parametrize(
+    ("tries", "is_tried"), [(3, True), (2, False), (None, False)], ids=["cost nothing", "cost a try", "unknown"]
+)
+def test_after_a_crash_in_the_attempt_the_tries_decide(play: Playbook, tries: int | None, is_tried: bool) -> None:
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play.restart(new_boot=True).skip()
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
+    assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+    play.skip()
+
+
+def test_the_last_try_is_left_to_a_person(play: Playbook) -> None:
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=1))
+    assert play.evse().faults == {Fault.SIM_UNUSABLE}
+
+
+def test_a_damaged_record_needs_a_sim_with_all_tries() -> None:
+    for tries, is_tried in ((2, False), (None, False), (3, True)):
+        play = Playbook(bearers=CONFIGS, store={"sim": {GPRS: {"iccid": 5, "pin": "x"}}})
+        play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
+        assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+
+
+def test_a_sim_that_was_reset_with_its_modem_gets_its_pin_again(play: Playbook) -> None:
+    for _ in range(3):
+        assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+        assert play >> BearerReported(GPRS, MODEM) << TRIED << SetBearer(GPRS, True)
+
+
+@pytest.mark.parametrize("sim", [SimState.PUK_REQUIRED, SimState.MISSING, SimState.FAILED])
+def test_a_sim_that_cannot_be_used_is_a_fault_that_stops_no_session(play: Playbook, sim: SimState) -> None:
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=sim)))
+    assert UnlockSim(GPRS) not in play.unclaimed
+    assert play.skip().evse().faults == {Fault.SIM_UNUSABLE}
+    play.feed(BearerReported(GPRS, MODEM))
+    assert play.skip().evse().faults == set()
+
+
+def test_another_sim_than_that_of_the_station_file_is_reported_and_used(play: Playbook) -> None:
+    strange = replace(MODEM, iccid="8949020000000000042")
+    assert play >> BearerReported(GPRS, strange) << Like(Persist, kind="sim") << SetBearer(GPRS, True)
+    assert play.evse().faults == {Fault.SIM_EXCHANGED}
+    assert any("its ICCID ends with 0042" in said for said in notes(play, GPRS))
+    play.feed(BearerReported(GPRS, replace(MODEM, iccid="8935201000000000017")))  # without its check digit
+    assert play.skip().evse().faults == set()

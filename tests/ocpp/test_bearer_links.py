@@ -1,0 +1,68 @@
+"""A link over the interface of the bearer in use, and a look whether the backend can be reached over another one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import closing
+
+import pytest
+
+from agent.domain.backend_connection import ConnectFailure
+from agent.domain.events import BearerProbed, Connected, ConnectFailed, Event
+from agent.domain.orders import ProbeBearer
+from agent.ocpp.bearer_probe import BearerProbe
+from tests.ocpp.ocpp_stand_ins import Central, build, running, served, until
+
+ABSENT = "absent0"
+
+
+async def test_a_link_uses_the_interface_of_its_bearer() -> None:
+    """An interface that is not there is a failed attempt; with the next bearer the link comes up."""
+    in_use = ABSENT
+    async with served(Central()) as central:
+        room = build(central, interface=lambda: in_use)
+        async with running(room, up=False):
+            await until(lambda: any(isinstance(e, ConnectFailed) for e in room.events))
+            (failure, *_) = [e for e in room.events if isinstance(e, ConnectFailed)]
+            assert failure.trouble is ConnectFailure.OTHER
+            assert "check the network" in failure.info
+            assert central.connections == []
+            in_use = "lo"
+            await until(lambda: room.link.is_up)
+            bound = room.link._channel.transport._ws.transport.get_extra_info("socket")  # type: ignore[union-attr]
+            assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
+
+
+async def test_another_bearer_is_another_connection_at_once() -> None:
+    async with served(Central()) as central:
+        room = build(central, interface=lambda: "lo", reconnect_s=3600.0)
+        async with running(room):
+            room.link.reconnect()
+            await until(lambda: len([e for e in room.events if isinstance(e, Connected)]) == 2)
+            assert len(central.connections) == 2
+
+
+async def test_an_exchange_is_open_until_it_is_answered() -> None:
+    async with served(Central()) as central:
+        room = build(central)
+        async with running(room):
+            await until(lambda: not room.link.has_open_exchange)
+            assert room.link.address == ("127.0.0.1", central.port)
+
+
+@pytest.mark.parametrize(("interface", "reached"), [("lo", True), (ABSENT, False)])
+async def test_a_probe_opens_the_port_over_this_bearer_alone(interface: str, reached: bool) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        posted: list[Event] = []
+        probe = BearerProbe(posted.append, lambda: ("127.0.0.1", server.getsockname()[1]))
+        probe.accept_order(ProbeBearer("bearer[0]", interface))
+        await until(lambda: posted)
+        assert posted == [BearerProbed("bearer[0]", reached)]
+
+
+async def test_a_probe_without_a_backend_reaches_nothing() -> None:
+    posted: list[Event] = []
+    BearerProbe(posted.append, lambda: None).accept_order(ProbeBearer("bearer[0]", "lo"))
+    await asyncio.sleep(0.01)
+    assert posted == [BearerProbed("bearer[0]", False)]
