@@ -54,6 +54,7 @@ HANDED_IN = {
     "local_offset": "arithmetic on a time zone that is in memory; a station with prices has loaded it at the start",
     "count_trusted_roots": "a figure that the key store has worked out before the request",
     "count_csms_roots": "a figure that the key store has worked out before the request",
+    "has_open_exchange": "a look at the links: does a CALL or a request wait for its answer?",
 }
 """Functions that the composition root hands to the domain. A new one does no I/O: it becomes an order otherwise."""
 OUTSIDE = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "tempfile.", "urllib.")
