@@ -227,7 +227,7 @@ def answer_always(action: str, **answer: Any) -> FixedAnswer:
     return FixedAnswer(action, answer)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # what is not made does not delay the start
 class Dialect:
     """One version of OCPP as a table of rows. Of two rows with one key the last one wins."""
 

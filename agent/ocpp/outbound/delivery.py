@@ -6,54 +6,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, NotExpressibleError, ResponseEffects
-from agent.ocpp.outbound.queue_rows import QueueRows
-from agent.ocpp.outbound.received_answers import ReceivedAnswers
-from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.transport.call_channel import CallChannel, NoAnswer, action_key
 from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
+if TYPE_CHECKING:
+    from agent.ocpp.outbound.queue_protocol import DurableQueue
+
 T = TypeVar("T")
 _Prepared: TypeAlias = tuple[MessageRow, dict[str, Any], "tuple[ResponseEffects | None] | None"]
-
-
-class DurableQueue(Protocol):
-    """A queue whose rows outlive a connection and a restart: what becomes of a row that was
-    delivered, refused, or not answered."""
-
-    @property
-    def rows(self) -> QueueRows: ...
-    @property
-    def encoder(self) -> RowEncoder: ...
-    @property
-    def answers(self) -> ReceivedAnswers: ...
-    @property
-    def is_pausing(self) -> bool:
-        """Whether nothing may be sent now."""
-        ...
-
-    def due_in_s(self) -> float | None:
-        """Return in how many real seconds the queue may send again; None if it has nothing."""
-        ...
-
-    def connection_opened(self, dialect: Dialect) -> None: ...
-    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]: ...
-    async def next_row(self) -> OutboxRow | None: ...
-    def known_answer(self, row: OutboxRow) -> tuple[ResponseEffects | None] | None: ...
-    async def settle_unsent(self, row: OutboxRow) -> bool: ...
-    async def record_sending(self, row: OutboxRow) -> bool: ...
-    def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]: ...
-    async def row_delivered(self, row: OutboxRow, effects: ResponseEffects) -> bool: ...
-    def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool: ...
-    async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None: ...
-    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None: ...
-    async def move_to_dead_letters(
-        self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False
-    ) -> None: ...
 
 
 def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

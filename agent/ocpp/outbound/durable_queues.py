@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, ResponseEffects, RowContext
-from agent.ocpp.outbound.delivery import DurableQueue
 from agent.ocpp.outbound.notification_queue import meter_value_queue, notification_queue
 from agent.ocpp.outbound.transaction_queue import TransactionQueue
 from agent.ports.store import OutboxRow
+
+if TYPE_CHECKING:
+    from agent.ocpp.outbound.queue_protocol import DurableQueue
 
 
 class DurableQueues:

@@ -1,0 +1,93 @@
+"""What ``delivery.py`` needs of a queue. It is imported for types alone: a protocol costs as much at
+the start as a module."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.domain.events import Event
+from agent.ocpp.dialects.dialect import Dialect, ResponseEffects
+from agent.ocpp.outbound.queue_rows import QueueRows
+from agent.ocpp.outbound.received_answers import ReceivedAnswers
+from agent.ocpp.outbound.row_encoder import RowEncoder
+from agent.ports.store import OutboxRow
+
+
+class DurableQueue(Protocol):
+    """A queue whose rows outlive a connection and a restart. Its three parts are the same for
+    every queue; the methods decide what becomes of a row."""
+
+    @property
+    def rows(self) -> QueueRows: ...
+    @property
+    def encoder(self) -> RowEncoder: ...
+    @property
+    def answers(self) -> ReceivedAnswers: ...
+
+    # --- when ----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether nothing may be sent now."""
+        ...
+
+    def due_in_s(self) -> float | None:
+        """Return in how many real seconds the queue may send again; None if it has nothing."""
+        ...
+
+    def connection_opened(self, dialect: Dialect) -> None:
+        """Reset for a new connection: the failures of the old one no longer count."""
+        ...
+
+    async def next_row(self) -> OutboxRow | None:
+        """Return the row to send next, if one may be sent now."""
+        ...
+
+    # --- before it is sent ---------------------------------------------------------------------------------------
+
+    def known_answer(self, row: OutboxRow) -> tuple[ResponseEffects | None] | None:
+        """Return the answer to a row that need not be sent again (``ReceivedAnswers``)."""
+        ...
+
+    async def settle_unsent(self, row: OutboxRow) -> bool:
+        """Settle a row that must not be sent now, or not yet. Return False if it is to be sent."""
+        ...
+
+    async def record_sending(self, row: OutboxRow) -> bool:
+        """Record that the row may reach the backend. Return False if the store did not accept
+        the record: then it is not sent."""
+        ...
+
+    # --- what becomes of it --------------------------------------------------------------------------------------
+
+    def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
+        """Take an answer that arrived after its time-out. Return the events to report at once."""
+        ...
+
+    def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
+        """Return the events to report to the domain."""
+        ...
+
+    async def row_delivered(self, row: OutboxRow, effects: ResponseEffects) -> bool:
+        """Remove the row from the queue. Return False if the store did not accept that."""
+        ...
+
+    def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:
+        """Return whether a refused row is sent again. ``is_unknown``: the backend does not offer
+        the action."""
+        ...
+
+    async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
+        """Take a refusal or a useless answer. ``code``: the error code of a refusal."""
+        ...
+
+    async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None:
+        """Note that a working connection brought no answer. ``answered_s``: when the backend last
+        answered another CALL."""
+        ...
+
+    async def move_to_dead_letters(
+        self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False
+    ) -> None:
+        """Give up the row. ``elsewhere``: another version may be able to express it."""
+        ...
