@@ -16,6 +16,7 @@ from agent.assembly.domain_setup import (
     unusable_certificates,
     unusable_terminals,
 )
+from agent.commands.command import Command, add_station_argument
 from agent.model import secret_file
 from agent.model.currencies import HUNDREDTHS, OTHERS
 from agent.ports.driver import missing_module
@@ -23,15 +24,33 @@ from agent.station_file.problems import Problem, place_problems
 from agent.station_file.settings import SettingsError, StationFile, did_you_mean, load_station_file
 
 if TYPE_CHECKING:
+    import argparse
+
     from agent.services.devices.configured import ComposedDevice
 
 GOOD, WRONG = 0, 2
 
+ABOUT = """\
+Check a station file before an agent runs with it: tables, settings, prices, devices and their maps, certificates, files
+with secrets, and whether the necessary packages are installed. No device is opened, nothing is written or sent.
 
-def run(path: Path, as_json: bool) -> int:
-    """Run the command. Returns the exit code."""
+  chargy-agent check station.toml          each mistake on a line of its own: FILE:LINE:COLUMN: KEY: what is wrong
+  chargy-agent check station.toml --json   as JSON: {"v", "file", "good", "problems": [{"line", "column",
+                                           "path", "message"}]}; line 0: no place in the file
+
+Exit code: 0 the file is good, 2 it is not, or cannot be read.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_station_argument(parser)
+    parser.add_argument("--json", action="store_true", help="for machines, on standard output")
+
+
+def run(options: argparse.Namespace) -> int:
+    path: Path = options.station
     file, problems = check_station_file(path)
-    if as_json:
+    if options.json:
         listed = [{"line": p.line, "column": p.column, "path": p.path, "message": p.message} for p in problems]
         page = {"v": 1, "file": str(path), "good": not problems, "problems": listed}
         print(json.dumps(page, indent=2, ensure_ascii=False))
@@ -183,3 +202,12 @@ def _serial_line_complaints(file: StationFile, composed: Sequence[ComposedDevice
                 "parity of all devices on one line to the same"
             )
     return wrong
+
+
+COMMAND = Command(
+    "check",
+    "Check a station file: every mistake with line, column and key, and a suggestion.",
+    add_arguments,
+    run,
+    ABOUT,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import types
@@ -11,12 +12,24 @@ from dataclasses import MISSING, Field, fields
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
+from agent.commands.command import Command
 from agent.model.fastclass import frozen
 from agent.model.key_rules import key_type, split_type_and_rules
 from agent.ports.driver import Driver
 from agent.services.devices.configured import GROUP
 
 SOME_BROKEN = 1
+
+ABOUT = """\
+List the installed drivers, each with its role, its package, and the keys of its table in a station file. Keys without =
+are required, the others show their default. For a missing package it
+shows the command that installs it.
+
+  chargy-agent drivers              as text
+  chargy-agent drivers --json       as JSON, with the range or the choices of each key ("rules")
+
+Exit code: 0 all drivers can be used, 1 an installed driver cannot be used.
+"""
 
 
 @frozen
@@ -51,10 +64,14 @@ class Row:
     lacks: str = ""
 
 
-def run(as_json: bool) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def run(options: argparse.Namespace) -> int:
     """Run the command. Returns 0, or 1 if an installed driver cannot be used."""
     rows = installed_drivers()
-    if as_json:
+    if options.json:
         print(json.dumps({"v": 1, "drivers": [_json_row(r) for r in rows]}, indent=2, ensure_ascii=False))
     else:
         print("\n".join(_text_lines(rows)))
@@ -171,3 +188,8 @@ def _wrap_words(words: Iterator[str], width: int = 100) -> Iterator[str]:
         line += f", {word}" if line else word
     if line:
         yield line
+
+
+COMMAND = Command(
+    "drivers", "List the installed drivers: role, package, settings with defaults.", add_arguments, run, ABOUT
+)

@@ -6,13 +6,15 @@ cleared: the board has to show that a fault is over.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.assembly.fault_queries import ASK, Row
+from agent.assembly.fault_queries import ACTIONS, ASK, Row
+from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
 from agent.commands.fault_texts import describe_fault, without_markdown
 from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.faults import blocks_charging
@@ -20,6 +22,19 @@ from agent.model.types import EvseId, Fault
 from agent.ports.store import StoreError
 from agent.services.store.store import Store, StoreRefused
 from agent.station_file.settings import StationFile
+
+ABOUT = """\
+The faults of the station, for a technician at the station.
+
+  chargy-agent faults list  station.toml      what, where, what to do
+  chargy-agent faults clear station.toml 2    clear the latched faults of outlet 2 after a review; without number: all
+
+Only latched faults (a welded contactor, a residual current device that failed its test, a lock that jams again and
+again) have to be cleared. All others end with their cause. A fault is cleared only if the board no longer shows it.
+Works beside a running agent (as a member of its group); "list" also while it is stopped.
+
+Exit code: 0 nothing is wrong, or all is cleared; 1 something is wrong; 2 it cannot be done.
+"""
 
 LOOK_EVERY_S = 0.5
 PATIENCE_S = 60.0
@@ -39,8 +54,21 @@ async def _answer_from_store(store: Store, question: dict[str, Any]) -> dict[str
     return {"faults": [r for r in rows if question["evses"] is None or r["evse"] in question["evses"]]}
 
 
-def run(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> int:
-    """Run the command and print the result.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=ACTIONS)
+    add_station_argument(parser)
+    parser.add_argument(
+        "evses", type=int, nargs="*", metavar="EVSE", help="numbers of outlets; without one all outlets"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    file = load_or_report(options.station)
+    return EXIT_CANNOT if file is None else review_faults(file, options.action, options.evses or None)
+
+
+def review_faults(file: StationFile, do: str, evses: Sequence[EvseId] | None) -> int:
+    """Do it and print the result.
 
     Returns 0: nothing is wrong, or all that was latched is cleared; 1: something is wrong; 2: it cannot be done.
     """
@@ -116,3 +144,6 @@ async def _wait_for_boards(file: StationFile, evses: Sequence[EvseId]) -> set[tu
         if time.monotonic() > until_s:
             raise CannotDo("a board has not answered yet; it is read as soon as it does: chargy-agent faults list")
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+COMMAND = Command("faults", "What is wrong with the station: list, clear.", add_arguments, run, ABOUT)

@@ -5,6 +5,7 @@ A running agent is asked over its status socket. While it is stopped, the store 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -12,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.assembly.payment_queries import ASK, UNREADABLE, Record, answer_payments
+from agent.assembly.payment_queries import ACTIONS, ASK, UNREADABLE, Record, answer_payments
+from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
 from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.payment import PayState
 from agent.ports.store import StoreError
@@ -22,9 +24,36 @@ from agent.station_file.settings import StationFile
 
 NOWHERE = " (its terminal is not in the station file)"
 
+ABOUT = """\
+The journal of bank card payments: what was held, what was charged, what is uncertain.
 
-def run(file: StationFile, do: str, names: Sequence[str] | None) -> int:
-    """Run the command and print the result. Returns 0: done, 1: a payment is not there, 2: it cannot be done."""
+  chargy-agent payments list   station.toml              all stored payments, oldest first
+  chargy-agent payments show   station.toml PY3K9V0T1A2B  whole records (no card numbers: there are none)
+  chargy-agent payments review station.toml PY3K9V0T1A2B  mark an uncertain payment as reviewed: ends its alarm
+
+Nothing here charges or releases anything. Works beside a running agent (as a member of its group) and while it is
+stopped (as its user).
+
+Exit code: 0 done, 1 a given payment does not exist, 2 it cannot be done (no store, no permission).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=ACTIONS)
+    add_station_argument(parser)
+    parser.add_argument("names", nargs="*", metavar="REFERENCE", help="from the list")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.action == "review" and not options.names:
+        print("payments review: name the references from the list", file=sys.stderr)
+        return EXIT_CANNOT
+    file = load_or_report(options.station)
+    return EXIT_CANNOT if file is None else review_payments(file, options.action, options.names or None)
+
+
+def review_payments(file: StationFile, do: str, names: Sequence[str] | None) -> int:
+    """Do it and print the result. Returns 0: done, 1: a payment is not there, 2: it cannot be done."""
     try:
         said = asyncio.run(
             query_agent_or_store(
@@ -74,3 +103,6 @@ def _amount_column(cents: int | None) -> str:
 
 def _time_column(utc_s: float | None) -> str:
     return "" if utc_s is None else f"{datetime.fromtimestamp(utc_s, UTC):%Y-%m-%d %H:%M}"
+
+
+COMMAND = Command("payments", "The journal of bank card payments: list, show, review.", add_arguments, run, ABOUT)

@@ -7,6 +7,7 @@ line.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
 from agent.domain.metrology import identity_from_record
 from agent.domain.probe_findings import (
     Finding,
@@ -40,6 +42,19 @@ from agent.station_file.settings import NOMINAL_V, SettingsError, StationFile
 EVERY_S = 1.0
 OPEN_S = 30.0
 ALL_PROVEN, SOMETHING_FAILED, WRONG_FILE, NOT_ALL_PROVEN = 0, 1, 2, 3
+
+ABOUT = """\
+Open every device of a station through its driver and write a page of evidence: the identity of each device, and for
+meters and boards class, MID marking, step of the register, freshness, monotonic count, plausibility. Release is never
+given, nothing is written to a meter. Stop the agent first: two programs on one line get wrong readings.
+
+  chargy-agent probe station.toml                          text, ten seconds per meter
+  chargy-agent probe station.toml --seconds 120            under load, so that energy and power can be compared
+  chargy-agent probe station.toml --only 'evse[1].meter'   one device
+  chargy-agent probe station.toml --json page.json         also as JSON, for the audit
+
+Exit code: 0 everything proven, 1 something failed, 2 it cannot be done, 3 nothing failed but not all is proven.
+"""
 
 
 @frozen
@@ -66,8 +81,24 @@ class ProbedDevice:
         return worst_verdict(self.findings)
 
 
-def run(file: StationFile, options: Options) -> int:
-    """Run the command. Returns 0: everything proven, 1: something failed, 2: cannot be done, 3: not all proven."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_station_argument(parser)
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long each meter is read (10)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="DEVICE", help="a device by its name on the page; repeatable"
+    )
+    parser.add_argument("--json", default="", metavar="FILE", help="the page for machines; - for standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    file = load_or_report(arguments.station)
+    if file is None:
+        return EXIT_CANNOT
+    return probe_station(file, Options(max(arguments.seconds, 0.0), tuple(arguments.only), arguments.json))
+
+
+def probe_station(file: StationFile, options: Options) -> int:
+    """Probe and print. Returns 0: everything proven, 1: something failed, 2: cannot be done, 3: not all proven."""
     try:
         seen = asyncio.run(_probe_station(file, options, _print_progress))
     except SettingsError as e:
@@ -245,3 +276,12 @@ WORDS = {
     "unproven": "nothing failed; what is unproven needs a person, a load, or a line in the station file",
     "failed": "something failed: this must not bill before it is mended",
 }
+
+
+COMMAND = Command(
+    "probe",
+    "Identify the devices of a station, meters and boards above all: a page of evidence.",
+    add_arguments,
+    run,
+    ABOUT,
+)

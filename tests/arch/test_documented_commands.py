@@ -1,4 +1,4 @@
-"""Documents name commands, deeds and options that exist; every command teaches: examples, and its exit codes."""
+"""Documents name commands, actions and options that exist; every command teaches: examples, and its exit codes."""
 
 from __future__ import annotations
 

@@ -65,8 +65,8 @@ class Gone(Exception):
 class Street:
     """One car that takes ``USED_WH`` and leaves, one card, and how often something happens to whom."""
 
-    def __init__(self, folder: Path, apollo: Apollo, deeds: Sequence[tuple[int, str]]) -> None:
-        self.folder, self.apollo, self.deeds = folder, apollo, dict(deeds)
+    def __init__(self, folder: Path, apollo: Apollo, actions: Sequence[tuple[int, str]]) -> None:
+        self.folder, self.apollo, self.actions = folder, apollo, dict(actions)
         self.boot_s = asyncio.get_running_loop().time()
         self.register_wh = 1000
         self.tapped = self.served = self.left = False
@@ -88,7 +88,7 @@ class Street:
     def passes(self) -> str:
         """The next point; what happens at it."""
         self.point += 1
-        return self.deeds.pop(self.point, "")
+        return self.actions.pop(self.point, "")
 
 
 class Life:
@@ -122,14 +122,14 @@ class Life:
 
     async def _pass(self) -> None:
         """At a transaction there is time for a real power cut of the terminal."""
-        deed = self.street.passes()
-        if deed == "power":
+        action = self.street.passes()
+        if action == "power":
             await self.street.apollo.power_cycle()
-        elif deed == "blink":
+        elif action == "blink":
             await self.street.apollo.do("restart")
-        elif deed == "exchange":
+        elif action == "exchange":
             await self.street.apollo.do("restart", serial=f"ANOTHER{self.street.point}")
-        elif deed:
+        elif action:
             raise Gone
 
     def dispatch_order(self, order: Order) -> None:
@@ -228,17 +228,17 @@ async def played(street: Street) -> dict[str, dict[str, Any]]:
             await store.close()
 
 
-async def one(folder: Path, apollo: Apollo, deeds: Sequence[tuple[int, str]]) -> tuple[str, int]:
+async def one(folder: Path, apollo: Apollo, actions: Sequence[tuple[int, str]]) -> tuple[str, int]:
     """A run, judged by the bank's books and the meter: how its payment ended, and at how many points something could
     have happened."""
     before = await apollo.books()
-    street = Street(folder, apollo, deeds)
+    street = Street(folder, apollo, actions)
     records = await played(street)
     after = await apollo.books()
     captured = [cents for _, cents in after.captures[len(before.captures) :]]
     held = set(after.holds) - set(before.holds)
     states = sorted(r["state"] for r in records.values())
-    about = f"{deeds}: {states}, captured {captured}, held {held}, drawn {street.register_wh - 1000} Wh"
+    about = f"{actions}: {states}, captured {captured}, held {held}, drawn {street.register_wh - 1000} Wh"
     lost = [r for r in records.values() if r["reservation"] is None]
     assert len(held) <= len(lost), f"held and nobody knows: {about}"
     assert len(captured) <= 1, f"charged twice: {about}"
@@ -306,8 +306,8 @@ async def _all(folder: Path, runs: Sequence[Sequence[tuple[int, str]]]) -> Count
         (folder / f"lane{number}").mkdir()
         async with running(folder / f"lane{number}") as apollo:
             while waiting:
-                n, deeds = waiting.pop()
-                state, _ = await one(folder / f"run{n}", apollo, deeds)
+                n, actions = waiting.pop()
+                state, _ = await one(folder / f"run{n}", apollo, actions)
                 ends[state] += 1
 
     async with asyncio.TaskGroup() as group:

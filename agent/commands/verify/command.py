@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.commands.command import Command, add_station_argument, load_or_report
 from agent.commands.verify import report, runner
 from agent.commands.verify.bench import Options, normalized_name
 from agent.commands.verify.exclusive import DeviceBusy, exclusive_access
@@ -54,7 +55,7 @@ class VerifyRequest:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("station", type=Path, metavar="STATION.toml")
+    add_station_argument(parser)
     parser.add_argument(
         "--port", action="append", default=[], metavar="DEVICE", help="a device by its name in the report; repeatable"
     )
@@ -84,8 +85,13 @@ def parse_request(args: argparse.Namespace) -> VerifyRequest:
     return VerifyRequest(options, tuple(args.port), getattr(args, "report", None), hands, args.hands)
 
 
-def run(file: StationFile, args: argparse.Namespace) -> int:
-    """Run the command. Returns the exit code."""
+def run(args: argparse.Namespace) -> int:
+    file = load_or_report(args.station)
+    return CANNOT if file is None else verify_station(file, args)
+
+
+def verify_station(file: StationFile, args: argparse.Namespace) -> int:
+    """Verify the devices and print the report. Returns the exit code."""
     try:
         wanted = parse_request(args)
         done = asyncio.run(_verify_station(file, wanted))
@@ -166,3 +172,12 @@ async def _ask_for_consent(made: list[runner.DeviceChecks], wanted: VerifyReques
     print_progress(f"Checks of {', '.join(dict.fromkeys(boards))} give release: THE OUTLET MAY BECOME LIVE.")
     answer = await hands.ask_question(f"write {YES} to allow it; anything else leaves those checks out")
     return replace(wanted.options, consent=answer == YES)
+
+
+COMMAND = Command(
+    "verify",
+    "Run the conformance checks of every device on the real hardware and write a report.",
+    add_arguments,
+    run,
+    ABOUT,
+)

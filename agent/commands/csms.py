@@ -1,0 +1,21 @@
+"""``chargy-agent csms``: the test central system."""
+
+from __future__ import annotations
+
+from agent.commands.command import Command
+from agent.csms.central_system import add_arguments, main
+
+ABOUT = """\
+A small central system (CSMS) for tests and demonstrations. It accepts every station, authorizes known tokens, and
+stores what it receives. Not for public charging.
+
+  chargy-agent csms                                     ws://127.0.0.1:9000, all versions
+  chargy-agent csms --port 9100 --ocpp 2.0.1            one version
+  chargy-agent csms --password CP-1=secret --journal central.jsonl
+
+Exit code: 0 ended in order, 1 it cannot listen on this address, 2 an argument is wrong.
+"""
+
+COMMAND = Command(
+    "csms", "Start a small central system (CSMS) for tests and demonstrations.", add_arguments, main, ABOUT
+)
