@@ -93,7 +93,8 @@ class CommitAttestation:
 
     @contextmanager
     def _announce_merge(self) -> Iterator[None]:
-        """Meanwhile the file is half old and half new: the witness shows how much of the WAL is needed to read it."""
+        """Let the witness show, for the length of the block, how much of the WAL is needed to read the file: it is half
+        old and half new meanwhile."""
         announced = self._may_write
         if announced:
             frames, salts = migrations.wal_frames(self._connection.path)

@@ -111,8 +111,8 @@ class StoreConnection:
         self._places = ()
 
     def _fall_back_to_memory(self, why: Exception) -> None:
-        """The disk takes nothing: the station uses what can be read, reports the problem and starts nothing new.
-        Nothing of the queue is sent either, since its delivery could not be recorded."""
+        """Use a copy in memory, since the disk takes nothing. The station uses what can be read, reports the problem
+        and starts nothing new. Nothing of the queue is sent either, since its delivery could not be recorded."""
         self.disk_problem = str(why)
         log.error(
             "%s: %s: nothing can be written, what is there is read; tried again with every record", self.path, why

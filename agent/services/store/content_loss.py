@@ -78,7 +78,7 @@ def root_pages(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def _queue_heads(db: sqlite3.Connection) -> dict[str, int]:
-    """One step in the index per queue, however long they are."""
+    """Return the first waiting place of each queue: one step in the index per queue, however long they are."""
     heads: dict[str, int] = {}
     sql = "SELECT link, seq FROM outbox INDEXED BY outbox_link WHERE link > ? ORDER BY link, seq LIMIT 1"
     row = db.execute(sql, ("",)).fetchone()
@@ -114,7 +114,8 @@ def detect_loss(db: sqlite3.Connection, before: WitnessedState) -> Loss | None:
 
 
 def _is_half_merged(db: sqlite3.Connection, before: WitnessedState) -> bool:
-    """A WAL with other salts was begun after the merge was done, if it can be read at all."""
+    """Return whether a merge was cut off and its WAL is lost. A WAL with other salts was begun after the merge was
+    done, if it can be read at all."""
     name = db.execute("PRAGMA database_list").fetchone()[2]
     if not name:
         return False  # in memory: read with the WAL that was there
@@ -126,7 +127,8 @@ def _is_half_merged(db: sqlite3.Connection, before: WitnessedState) -> bool:
 
 
 def _is_next_wal(salts: str, before: str) -> bool:
-    """SQLite begins a WAL again, when all of it is merged, with the next first salt and another second one."""
+    """Return whether the WAL with these salts was begun after the merge. SQLite begins a WAL again, when all of it is
+    merged, with the next first salt and another second one."""
     if not salts or not before:
         return False
     first, second = int(salts[:8], 16), salts[8:]
@@ -163,8 +165,9 @@ def _highest_queued_register(db: sqlite3.Connection, session: str) -> int:
 
 
 def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str, int]) -> dict[str, int]:
-    """In one transaction: places and counts go on beyond what was seen; what had left the queue does not leave it
-    again; what had ended, and was delivered, is forgotten. Returns the sessions of ``ended`` that are left."""
+    """Settle the loss, in the transaction of the caller. Places and counts go on beyond what was seen. What had left
+    the queue does not leave it again. What had ended, and was delivered, is forgotten. Return the sessions of ``ended``
+    that are left."""
     _advance_counters(db, before)
     if _read_identity(db) not in ("", before.identity):
         return ended  # of another station: its places say nothing of what was delivered
@@ -188,8 +191,8 @@ def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str,
 
 
 def _advance_counters(db: sqlite3.Connection, before: WitnessedState) -> None:
-    """Of the places in each session as many are left out as messages may be missing: a backend takes what comes with a
-    place that it knows for what it has."""
+    """Leave out as many places in each session as messages may be missing: a backend takes a message with a place that
+    it knows for the one that it has."""
     counts = _read_counters(db)
     place = counts.get(QUEUE, 0)
     places = max(before.place, place) + AHEAD

@@ -51,7 +51,7 @@ class DeadLetter:
         return {**{name: getattr(self, name) for name in names}, "reason": self._masked_reason()}
 
     def _masked_reason(self) -> str:
-        """The backend's words, which may repeat the token."""
+        """Return the backend's words with the token masked, which they may repeat."""
         reason = self.reason
         for value in re.findall(r'"\$": ?"Token","value": ?"([^"]{4,})"', self.body):
             reason = re.sub(re.escape(value), "…" + value[-4:] if len(value) > 6 else "…", reason, flags=re.IGNORECASE)
@@ -67,7 +67,7 @@ class DeadLetter:
 
 
 def mask_tokens(value: Any) -> Any:
-    """A stored message with its tokens as ``Token.masked`` shows them."""
+    """Return a stored message with its tokens as ``Token.masked`` shows them."""
     if isinstance(value, dict):
         if value.get("$") == "Token":
             text = str(value.get("value", ""))
@@ -130,8 +130,8 @@ def _starts_of_sessions(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]
 
 
 def _ends_without_number(db: sqlite3.Connection, seqs: Iterable[int]) -> set[int]:
-    """Without them a start that is sent again would be a transaction without an end. An end that may have arrived in
-    another version (``ending``) is left to a person."""
+    """Return the places of ends that belong to these messages: without them a start that is sent again would be a
+    transaction without an end. An end that may have arrived in another version (``ending``) is left to a person."""
     sql = (
         "SELECT e.seq FROM dead AS d JOIN dead AS e ON e.link=d.link AND e.session=d.session "
         "JOIN facts AS f ON f.kind='transaction' AND f.key=d.link||'/'||d.session "
@@ -159,7 +159,8 @@ def session_has_rows(table: str, db: sqlite3.Connection, link: str, session: str
 
 
 def limit_dead_letters(db: sqlite3.Connection) -> bool:
-    """The oldest go first, meter values long before a bill does. True: something went."""
+    """Delete the oldest dead letters beyond the bound, meter values long before a bill. Return whether something was
+    deleted."""
     gone = 0
     marks = f"kind{{}} IN ({','.join('?' * len(_BILLS))})"
     for where, most in ((marks.format(" NOT"), VALUES_MAX), (marks.format(""), BILLS_MAX)):
@@ -174,8 +175,8 @@ def limit_dead_letters(db: sqlite3.Connection) -> bool:
 
 
 def limit_notifications(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
-    """``queues`` that something was just added to. The oldest notes go first: they are in the security log as well.
-    True: something went."""
+    """Delete the oldest notifications beyond the bound: they are in the security log as well. ``queues``: those that
+    something was just added to. Return whether something was deleted."""
     gone = 0
     for queue in queues:
         if is_notes(queue):
@@ -187,7 +188,7 @@ def limit_notifications(db: sqlite3.Connection, queues: Iterable[str]) -> bool:
 
 
 def limit_facts(db: sqlite3.Connection, kinds: Sequence[str]) -> None:
-    """``kinds``: those that something was just put of."""
+    """Delete the oldest facts beyond the bounds. ``kinds``: those that something was just put of."""
     if "poisoned" in kinds:  # of sessions and payments longest: they may hold a bill
         db.execute(
             "DELETE FROM facts WHERE kind='poisoned' AND key IN (SELECT key FROM facts WHERE kind='poisoned' "

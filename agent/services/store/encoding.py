@@ -18,12 +18,14 @@ def to_json_text(value: Mapping[str, Any]) -> str:
 
 
 def seal_text(text: str, *keys: str) -> str:
-    """With a checksum over it and its keys: SQLite finds a damaged page, not a bit that has flipped inside a text."""
+    """Append a checksum over the text and its keys: SQLite finds a damaged page, not a bit that has flipped inside a
+    text."""
     return f"{text}#{_checksum_of(text, keys)}"
 
 
 def unseal_text(text: str, *keys: str) -> str:
-    """Without its checksum; a record of an older program has none. Raises ``ValueError`` where it does not fit."""
+    """Return the text without its checksum; a record of an older program has none. Raises ``ValueError`` where the
+    checksum does not fit."""
     if text[-SEAL : -SEAL + 1] != "#" or text[-1] == "}":  # the end of the JSON itself: a colour may stand there
         return text
     if text[1 - SEAL :] != _checksum_of(text[:-SEAL], keys):
@@ -41,7 +43,7 @@ def escape_surrogates(text: str) -> str:
 
 
 def decode_bytes(raw: bytes) -> str:
-    """Text of the file; damaged bytes show as ``\\xff``, which is no JSON."""
+    """Decode text of the file. Damaged bytes show as ``\\xff``, which is no JSON."""
     return raw.decode("utf-8", "backslashreplace")
 
 
@@ -49,7 +51,8 @@ _MUST_HAVE = {"transaction": "id", "ended": "id"}
 
 
 def decode_fact(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
-    """The value of a fact. Raises ``ValueError``: not JSON, not an object, or without what the store itself needs."""
+    """Return the value of a fact. Raises ``ValueError`` for one that is not JSON, not an object, or without what the
+    store itself needs."""
     for part in raw:
         part.decode("utf-8")
     value = json.loads(unseal_text(decode_bytes(raw[2]), *map(decode_bytes, raw[:2])))
@@ -61,7 +64,8 @@ def decode_fact(raw: Sequence[bytes], kind: str) -> dict[str, Any]:
 
 
 def decode_message(body: str, *keys: str) -> Any:
-    """A stored message; one that cannot be read back travels as the ``Poisoned`` it raised, for the link to bury."""
+    """Return a stored message. One that cannot be read back becomes the ``Poisoned`` that it raised, so that the link
+    puts it in the dead-letter list."""
     try:
         return load_record(json.loads(unseal_text(body, *keys)))
     except ValueError as e:

@@ -40,7 +40,7 @@ def put_facts(db: sqlite3.Connection, puts: Iterable[Put]) -> None:
 
 
 def read_facts(db: sqlite3.Connection, kind: str = "") -> tuple[Facts, list[Damaged]]:
-    """Everything, or all of a kind, with what takes the place of the damaged ones."""
+    """Return all facts, or those of a kind, and with them what takes the place of the damaged ones."""
     out: Facts = {}
     damaged: list[Damaged] = []
     # as blobs: a damaged key could not be found again by the text that it is shown as

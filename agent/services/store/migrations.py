@@ -93,13 +93,13 @@ def create_in_memory() -> sqlite3.Connection:
 
 
 def schema_checksum(db: sqlite3.Connection) -> int:
-    """A checksum over what its tables are made by."""
+    """Return a checksum over the statements that made the tables."""
     sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
     return zlib.crc32("\n".join(text for (text,) in db.execute(sql)).encode())
 
 
 def _check_schema_version(db: sqlite3.Connection, least: int) -> None:
-    """A bit of the version that has flipped is damage, no other program: the witness knows better."""
+    """Refuse a version that the witness knows to be wrong: a bit that has flipped is damage, no other program."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
     if not empty and 0 < least <= len(MIGRATIONS) and not least <= version <= len(MIGRATIONS):
@@ -124,7 +124,7 @@ def migrate_schema(db: sqlite3.Connection, path: Path) -> None:
 
 
 def salvaged_path(path: Path) -> Path:
-    """Where a new file lies that is whole and has not yet taken the place of the corrupt one."""
+    """Return where a new file lies that is whole and has not yet taken the place of the corrupt one."""
     return path.with_suffix(".salvaged")
 
 
@@ -133,8 +133,8 @@ def wal_path(path: Path) -> Path:
 
 
 def wal_frames(path: Path) -> tuple[int, str]:
-    """How many frames the WAL of this store has since it was begun again, up to the last one that ends a commit, and
-    the salts of its header, which each of them has and no other beginning ("WAL File Format" of SQLite)."""
+    """Return how many frames the WAL of this store has since it was begun again, up to the last one that ends a commit,
+    and the salts of its header, which each of these frames has and no other beginning ("WAL File Format" of SQLite)."""
     count, committed, head = 0, 0, b""
     with contextlib.suppress(OSError), wal_path(path).open("rb") as file:
         head = file.read(32)
@@ -148,7 +148,7 @@ def wal_frames(path: Path) -> tuple[int, str]:
 
 
 def is_disk_problem(e: OSError | sqlite3.Error) -> bool:
-    """True if the disk may recover without a change of the file or its rights."""
+    """Return whether the disk may recover without a change of the file or its rights."""
     if isinstance(e, OSError):
         return e.errno in (errno.EROFS, errno.ENOSPC, errno.EIO, errno.EDQUOT)
     return isinstance(e, sqlite3.OperationalError) and any(w in str(e) for w in ("disk", "readonly"))

@@ -44,10 +44,9 @@ NUMBERED_COLUMNS = 7
 
 
 def replace_corrupt_file(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Path:
-    """A new file with what can be read takes the place of the corrupt one; returns where that is now. The new one is
-    whole and on disk before the old one moves: a power cut or a full disk in between loses nothing.
-
-    Raises ``OSError`` and ``sqlite3.Error``; then everything is as it was."""
+    """Put a new file with what can be read in the place of the corrupt one. Return where the corrupt one is now. The
+    new one is whole and on disk before the old one moves: a power cut or a full disk in between loses nothing. Raises
+    ``OSError`` and ``sqlite3.Error``; then everything is as it was."""
     making = path.with_suffix(".salvaging")
     for old in (making, wal_path(making)):
         old.unlink(missing_ok=True)
@@ -92,16 +91,16 @@ def copy_open_store(path: Path, db: sqlite3.Connection) -> None:
 
 
 def salvage_in_memory(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> sqlite3.Connection:
-    """What can be read, in a store that nothing can be written to for good."""
+    """Return a store in memory with what can be read. Nothing that is written to it lasts."""
     db = migrations.create_in_memory()
     write_tables(db, salvage_tables(path, roots))
     return db
 
 
 def salvage_tables(path: Path, roots: Mapping[str, int] = NO_ROOTS) -> Saved:
-    """Table by table, from both ends until it breaks off, so that one bad page costs what is on it. Newest first: what
-    has been committed but not yet merged into the file (its ``-wal``) counts. ``roots``: where the tables begin, as the
-    witness has it, for a file whose first page no longer says so."""
+    """Read table by table, from both ends until the reading breaks off, so that one bad page costs what is on it.
+    Newest first: what has been committed but not yet merged into the file (its ``-wal``) counts. ``roots``: where the
+    tables begin, as the witness has it, for a file whose first page no longer shows it."""
     with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="store-", dir=_copy_folder()) as folder:
         for file in (path, wal_path(path)):
             if file.exists():
@@ -142,7 +141,7 @@ def _read_tables(uri: str) -> Saved:
 
 
 def write_tables(db: sqlite3.Connection, saved: Saved) -> None:
-    """One transaction into a file of the present schema; rows of an older one have fewer columns."""
+    """Write the rows in one transaction into a file of the present schema. Rows of an older one have fewer columns."""
     columns = {t: [c[1] for c in db.execute(f"PRAGMA table_info({t})")] for t in saved}
     db.execute("BEGIN IMMEDIATE")
     for table, rows in saved.items():
@@ -159,7 +158,8 @@ def write_tables(db: sqlite3.Connection, saved: Saved) -> None:
 
 
 def _dead_letter_damaged(db: sqlite3.Connection) -> None:
-    """A message whose text or keys are not what they were: whose it is cannot be known, so a person decides."""
+    """Put messages whose text or keys are not what they were into the dead-letter list. It cannot be known whose they
+    are, so a person decides."""
     for seq, *keys, body in db.execute("SELECT seq, link, session, kind, body FROM outbox").fetchall():
         try:
             encoding.unseal_text(body, *keys)
@@ -182,7 +182,7 @@ _OPENINGS = "SELECT body FROM facts WHERE kind='transaction'"
 
 
 def _skip_places(db: sqlite3.Connection) -> None:
-    """From the last place that is known of: the counter's, a row's, or that of a message that may come back."""
+    """Go on beyond the last place that is known of: the counter's, a row's, or that of a message that may come back."""
     places = [seq for (seq,) in db.execute(_PLACES) if isinstance(seq, int) and seq < LAST]
     for (body,) in db.execute(_OPENINGS):
         places += map(int, re.findall(r'"seq":(\d{1,15})\b', body))

@@ -14,7 +14,8 @@ _OTHERS = "link=? AND session=? AND seq NOT IN ({})"
 
 
 def requeue_rows(db: sqlite3.Connection, rows: Sequence[OutboxRow], renumber: bool) -> None:
-    """At their old places. One that waits already stays as it is; a dead letter lives again."""
+    """Queue the rows again at their old places. One that waits already stays as it is. A dead letter is queued again
+    too. ``renumber``: these rows become the first of their session."""
     for row in rows:
         db.execute("DELETE FROM dead WHERE seq=?", (row.seq,))
         keys = (row.link, encoding.escape_surrogates(row.session), type(row.message).__name__)
@@ -28,7 +29,8 @@ def requeue_rows(db: sqlite3.Connection, rows: Sequence[OutboxRow], renumber: bo
 
 
 def _renumber_session(db: sqlite3.Connection, rows: Sequence[OutboxRow]) -> None:
-    """These first, as they are numbered, then the others without a gap; a place is given once, to dead letters too."""
+    """Number these rows first, as they are numbered, then the others of the session without a gap. A place is given
+    once, dead letters included."""
     for row in rows:
         db.execute("UPDATE outbox SET number=? WHERE seq=?", (row.number, row.seq))
     where = (rows[0].link, encoding.escape_surrogates(rows[0].session))

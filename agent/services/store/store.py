@@ -54,7 +54,8 @@ class Store(StoreFile):
             self._count_queued()
 
     def _add_to_count(self, link: str, number: int) -> None:
-        """Counted in the store's thread, as ``_count_queued`` is: the two would overtake each other otherwise."""
+        """Add to the count of a queue. It is counted in the store's thread, as ``_count_queued`` is: the two would
+        overtake each other otherwise."""
         left = self._waiting.get(link, 0) + number
         if left > 0:
             self._waiting[link] = left
@@ -70,7 +71,7 @@ class Store(StoreFile):
         return dead_letters.limit_notifications(self._db, {link for link, *_ in rows})
 
     def _next_number(self, link: str, session: str, kind: str) -> int:
-        """The next place in the session, taken in the transaction that queues the message."""
+        """Take the next place in the session, in the transaction that queues the message."""
         if not session:
             return 0
         where = (link, session)
@@ -194,11 +195,11 @@ class Store(StoreFile):
             self._refresh_transaction_ids()
 
     async def list_dead_letters(self) -> list[DeadLetter]:
-        """The dead-letter list, oldest first."""
+        """Return the dead-letter list, oldest first."""
         return await self._run_in_thread(lambda: dead_letters.list_dead_letters(self._db))
 
     async def requeue_dead_letters(self, seqs: Sequence[int]) -> list[int]:
-        """Back into the queue (``dead_letters.requeue_dead_letters``). Returns what went."""
+        """Queue dead letters again (``dead_letters.requeue_dead_letters``). Return the places that were queued."""
         return await self._run_in_thread(self._change_dead_letters, dead_letters.requeue_dead_letters, seqs)
 
     async def drop_dead_letters(self, seqs: Sequence[int]) -> list[int]:
@@ -232,7 +233,7 @@ class Store(StoreFile):
 
 
 def _outbox_row(link: str, message: Any) -> tuple[str, str, str, str]:
-    """Link, session, kind and body of a message in the queue."""
+    """Return link, session, kind and body of a message in the queue."""
     keys = (link, encoding.escape_surrogates(getattr(message, "session", "")), type(message).__name__)
     return *keys, encoding.seal_text(encoding.to_json_text(dump_record(message)), *keys)
 
@@ -241,7 +242,8 @@ _OVER = ("FinalKnown", "CommitPending", "Committed", "VoidPending", "Voided", "U
 
 
 def _ends_session(put: Put) -> bool:
-    """A session, or a transaction that outlives it, with the reason of its end; a payment whose session is over."""
+    """Return whether the fact ends something: a session, or a transaction that outlives it, has the reason of its end,
+    or a payment's session is over."""
     if put.kind == "payment":
         return put.value is None or put.value.get("state") in _OVER
     return put.kind in SESSIONS and bool(put.value and put.value.get("stop"))

@@ -76,7 +76,7 @@ class StoreFile:
 
     @classmethod
     async def open(cls, path: Path, max_mb: int = 32) -> Self:
-        """``begin_opening`` and ``finish_opening``."""
+        """Open the file: ``begin_opening`` and ``finish_opening``."""
         return await cls.begin_opening(path, max_mb).finish_opening()
 
     async def finish_opening(self) -> Self:

@@ -50,7 +50,7 @@ class TransactionIds:
         return [*puts, Put(ENDED, f"{link}/{session}", {**kept, "n": number})]
 
     def running_record(self, link: str, session: str) -> Mapping[str, Any]:
-        """Of a running one."""
+        """Return the record of a running session."""
         return self._running.get((link, session), {})
 
     def running_records(self, link: str) -> dict[str, Mapping[str, Any]]:
@@ -77,7 +77,7 @@ class TransactionIds:
         return max(ended)[1] if ended else None
 
     def keep_running(self, keys: set[str]) -> None:
-        """Only these running ones are left (``encoding.escape_surrogates`` keys)."""
+        """Keep only the running sessions of these keys, which are as ``encoding.escape_surrogates`` writes them."""
         for link, session in [k for k in self._running if encoding.escape_surrogates("/".join(k)) not in keys]:
             del self._running[link, session]
 

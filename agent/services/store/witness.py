@@ -107,7 +107,7 @@ class Witness:
             self._file = -1
 
     def _open_file(self) -> int:
-        """Made again where it was deleted or exchanged meanwhile."""
+        """Open the file. It is made again where it was deleted or exchanged meanwhile."""
         if self._file >= 0 and not self._is_in_place():
             os.close(self._file)
             self._file = -1
@@ -131,7 +131,7 @@ _NAMES = ("identity", "commits", "place", "boots", "heads", "open", "ends", "roo
 
 
 def _read_slot(slot: bytes) -> tuple[int, WitnessedState] | None:
-    """The running number of the write, and what was written."""
+    """Return the running number of the write, and what was written."""
     text = slot.rstrip()
     try:
         if int(text[:8], 16) != zlib.crc32(text[8:]):
