@@ -45,6 +45,7 @@ from agent.ocpp.v201 import V201
 from agent.ocpp.wire.timestamps import format_rfc3339
 from agent.ports.store import OutboxRow, Put, StoreError
 from agent.services.store.store import Store
+from agent.services.store.store_file import StoreFile
 from tests.ocpp.ocpp_stand_ins import IDENTITY, Clock
 from tests.support.simulated_station import CAMPAIGN
 
@@ -163,16 +164,16 @@ class Wire:
         return replace(out.decode_response(row.message, answer, self.desk), version=self.dialect.name)
 
 
-class Stuck(Store):
+class StuckFile(StoreFile):
     """``fails``: how many of the next things that the link writes the disk does not take."""
 
     fails = 0
 
-    async def _run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
+    async def run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
         if self.fails and work.__name__ != "_select_rows":
             self.fails -= 1
             raise StoreError("the disk is full")
-        return await super()._run_in_thread(work, *args)
+        return await super().run_in_thread(work, *args)
 
 
 class Station:
@@ -193,8 +194,8 @@ class Station:
         return self.sessions[-1] if self.sessions and self.sessions[-1].ended is None else None
 
     async def start(self) -> None:
-        self.store = await Stuck.open(self.path)
-        assert isinstance(self.store, Stuck)
+        self.file = StuckFile.begin_opening(self.path, 32)
+        self.store = await Store(self.file).finish_opening()
         self.desk = RowContext("chargy", self.store, self.clock, self.settings, lambda: IDENTITY, (1,))
         self.billing = TransactionQueue(self.desk)
         self.connect()
@@ -291,17 +292,17 @@ class Station:
 
     async def send(self, fate: str) -> bool:
         self.wire.fate = fate
-        self.store.fails, self.stuck_next = int(self.stuck_next), False
+        self.file.fails, self.stuck_next = int(self.stuck_next), False
         row = await self.billing.next_row()
         if row is None:
-            failed, self.store.fails = self.store.fails == 0 and self.billing.is_pausing, 0
+            failed, self.file.fails = self.file.fails == 0 and self.billing.is_pausing, 0
             self.billing.rows.end_pause()
             return failed
         try:
             await deliver_row(row, self.billing, DIALECTS[self.version], self.wire, self.heard.append)  # type: ignore[arg-type]
         except ConnectionLost:
             self.connect()
-        self.store.fails = 0
+        self.file.fails = 0
         self.dead.update(letter.session for letter in await self.store.list_dead_letters())
         self.billing.rows.end_pause()  # a pause is over
         return True

@@ -34,7 +34,7 @@ CHARGING = ChargingState.CHARGING
 async def fast(path: Path) -> Store:
     """The real store, without waiting for the disk."""
     store = await Store.open(path)
-    await store._run_in_thread(lambda: store._db.execute("PRAGMA synchronous=OFF"))
+    await store._file.run_in_thread(lambda: store._file.db.execute("PRAGMA synchronous=OFF"))
     return store
 
 

@@ -249,12 +249,12 @@ async def test_thinning_takes_as_much_of_each_session_of_each_link(tmp_path: Pat
     store = await Store.open(tmp_path / "agent.db")
     for n in range(20):
         await store.commit([], [("a", sampled(n)), ("b", sampled(n)), ("a", sampled(n, "s2"))])
-    assert await store._run_in_thread(store._thin_queue)
+    assert await store._file.run_in_thread(store._file.thin_queue)
     for link, session in (("a", "s1"), ("a", "s2"), ("b", "s1")):
         assert [r.number for r in await store.rows_of_session(link, session)] == [0, 4, 8, 12, 16]
     assert (store.queued_count("a"), store.queued_count("b")) == (10, 5)
-    await store._run_in_thread(lambda: store._db.execute("DELETE FROM outbox WHERE link='b'"))
-    await store._run_in_thread(store._thin_queue)
+    await store._file.run_in_thread(lambda: store._file.db.execute("DELETE FROM outbox WHERE link='b'"))
+    await store._file.run_in_thread(store._file.thin_queue)
     assert store.queued_count("b") == 0  # a link that loses its last row is not said to have one
     assert await store.oldest_rows("b") == []
     await store.close()
@@ -265,7 +265,7 @@ async def test_rows_that_thinning_took_from_under_the_link_are_not_counted_twice
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [*(("chargy", sampled(n)) for n in range(20)), ("chargy", ended())])
     cached = await store.oldest_rows("chargy", 10)
-    await store._run_in_thread(store._thin_queue)
+    await store._file.run_in_thread(store._file.thin_queue)
     for row in cached:
         await (store.remove_delivered(row) if how == "done" else store.dead_letter([row], "no"))
     left = await store.oldest_rows("chargy", 99)
@@ -349,11 +349,11 @@ async def test_a_key_that_is_no_text_is_set_aside_too(tmp_path: Path):
     path = tmp_path / "agent.db"
     store = await Store.open(path)
     await store.commit([Put("setting", "y", {"text": "2"})])
-    await store._run_in_thread(
-        lambda: store._db.execute("INSERT INTO facts VALUES('setting', CAST(x'ff' AS TEXT), '{\"a\":1}')")
+    await store._file.run_in_thread(
+        lambda: store._file.db.execute("INSERT INTO facts VALUES('setting', CAST(x'ff' AS TEXT), '{\"a\":1}')")
     )
     row = "INSERT INTO outbox(link, session, kind, body) VALUES('chargy', 's', 'X', CAST(x'ff' AS TEXT))"
-    await store._run_in_thread(lambda: store._db.execute(row))
+    await store._file.run_in_thread(lambda: store._file.db.execute(row))
     await store.close()
     store = await Store.open(path)
     facts = await store.read_facts()

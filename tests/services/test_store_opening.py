@@ -12,6 +12,7 @@ from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ports.store import Put
 from agent.services.store import migrations
 from agent.services.store.store import MIGRATIONS, Store, StoreRefused
+from agent.services.store.store_file import StoreFile
 
 RUNNING = Put("transaction", "chargy/s1", {"id": "42"})
 
@@ -26,14 +27,14 @@ def sampled(session: str = "s1") -> MeterSampled:
 
 def test_it_opens_while_nobody_waits_for_it(tmp_path: Path) -> None:
     """Not even an event loop is there yet."""
-    opened, open_it = threading.Event(), Store._open_file
+    opened = threading.Event()
 
-    class Noting(Store):
+    class Noting(StoreFile):
         def _open_file(self) -> None:
-            open_it(self)
+            super()._open_file()
             opened.set()
 
-    store = Noting.begin_opening(tmp_path / "agent.db")
+    store = Store(Noting.begin_opening(tmp_path / "agent.db", 32))
     assert opened.wait(30.0)
 
     async def use() -> int:
@@ -58,10 +59,12 @@ async def test_a_long_queue_is_counted_without_being_read(tmp_path: Path) -> Non
     await store.commit([], [("chargy", sampled(f"s{n}")) for n in range(300)])
     await store.commit([], [("other", started())])
     said: list[str] = []
-    await store._run_in_thread(lambda: store._db.set_trace_callback(said.append))
-    await store._run_in_thread(store._count_queued)
-    await store._run_in_thread(lambda: store._db.set_trace_callback(None))
-    (plan,) = await store._run_in_thread(lambda: store._db.execute(f"EXPLAIN QUERY PLAN {said[0]}").fetchall())
+    await store._file.run_in_thread(lambda: store._file.db.set_trace_callback(said.append))
+    await store._file.run_in_thread(store._file.count_queued)
+    await store._file.run_in_thread(lambda: store._file.db.set_trace_callback(None))
+    (plan,) = await store._file.run_in_thread(
+        lambda: store._file.db.execute(f"EXPLAIN QUERY PLAN {said[0]}").fetchall()
+    )
     assert "USING COVERING INDEX" in plan[3]
     assert (store.queued_count("chargy"), store.queued_count("other"), store.queued_count("none")) == (300, 1, 0)
     assert store.usage_summary()["waiting"] == {"chargy": 300, "other": 1}

@@ -277,14 +277,14 @@ async def test_a_kill_at_any_write_of_the_witness_is_no_loss(tmp_path: Path) -> 
     path.parent.mkdir()
     store = await Store.open(path)
     killed: list[Path] = []
-    write = store._witness.write_state
+    write = store._file.witness.write_state
 
     def noting(seen: WitnessedState) -> None:
         killed.append(copied(path, tmp_path / f"before-{len(killed)}"))
         write(seen)
         killed.append(copied(path, tmp_path / f"behind-{len(killed)}"))
 
-    store._witness.write_state = noting  # type: ignore[method-assign]
+    store._file.witness.write_state = noting  # type: ignore[method-assign]
     await store.commit([session("aaaaaaaa-1")], [("chargy", started("aaaaaaaa-1"))])
     await store.commit([Put("session", "aaaaaaaa-1", None)], [("chargy", ended("aaaaaaaa-1"))])
     await store.oldest_rows("chargy")  # behind the merge
@@ -303,15 +303,15 @@ async def test_a_kill_while_the_wal_is_begun_again_is_no_loss(tmp_path: Path) ->
     store = await Store.open(path)
     await store.commit([session("s1")], [("chargy", started("s1"))])
     cut: list[Path] = []
-    write = store._witness.write_state
+    write = store._file.witness.write_state
 
     def noting(seen: WitnessedState) -> None:
-        if not seen.merging and Witness(path).read_last() != store._attestation.seen:  # after the merge
+        if not seen.merging and Witness(path).read_last() != store._file.attestation.seen:  # after the merge
             cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
         write(seen)
 
     await store.oldest_rows("chargy")
-    store._witness.write_state = noting  # type: ignore[method-assign]
+    store._file.witness.write_state = noting  # type: ignore[method-assign]
     await store.commit([Put("session", "s1", None)], [("chargy", ended("s1"))])
     await store.oldest_rows("chargy")
     await store.close()
@@ -333,14 +333,14 @@ async def test_what_was_rolled_back_is_no_part_of_a_merge(tmp_path: Path) -> Non
     with pytest.raises(StoreError):
         await store.commit([Put("cache", f"CARD-{n}", {"x": "y" * 3000}) for n in range(600)])
     cut: list[Path] = []
-    write = store._witness.write_state
+    write = store._file.witness.write_state
 
     def noting(seen: WitnessedState) -> None:
         write(seen)
         if seen.merging:
             cut.append(copied(path, tmp_path / f"cut-{len(cut)}"))
 
-    store._witness.write_state = noting  # type: ignore[method-assign]
+    store._file.witness.write_state = noting  # type: ignore[method-assign]
     await store.commit([Put("session", "s1", None)], [("chargy", ended("s1"))])
     await store.close()
     assert cut
@@ -498,8 +498,8 @@ async def test_the_loop_is_not_held_by_what_is_new(tmp_path: Path) -> None:
     def noting(*args: object) -> None:
         threads.add(threading.current_thread().name)
 
-    store._witness.write_state = noting  # type: ignore[method-assign]
-    store._attestation.merge_wal = noting  # type: ignore[method-assign]
+    store._file.witness.write_state = noting  # type: ignore[method-assign]
+    store._file.attestation.merge_wal = noting  # type: ignore[method-assign]
     await store.commit([], [("chargy", ended())])
     await asyncio.sleep(0)
     await store.oldest_rows("chargy")

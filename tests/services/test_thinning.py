@@ -24,7 +24,7 @@ def updated(session: str = "s1", n: int = 0) -> TransactionUpdated:
 async def fast(path: Path, max_mb: int = 1) -> Store:
     """The real store, without waiting for the disk."""
     store = await Store.open(path, max_mb)
-    await store._run_in_thread(lambda: store._db.execute("PRAGMA synchronous=OFF"))
+    await store._file.run_in_thread(lambda: store._file.db.execute("PRAGMA synchronous=OFF"))
     return store
 
 
@@ -57,7 +57,7 @@ async def test_meter_values_go_first_then_changes_of_state_and_who_had_the_right
         await store.commit([], [("chargy", updated(n=n)), ("chargy", sampled(n))])
     before = kinds(await store.oldest_rows("chargy", -1)).count("TransactionUpdated")
     seen = []
-    while await store._run_in_thread(store._thin_queue):
+    while await store._file.run_in_thread(store._file.thin_queue):
         now = kinds(await store.oldest_rows("chargy", -1))
         seen.append((now.count("MeterSampled"), now.count("TransactionUpdated")))
     values_last = next(i for i, (_, updates) in enumerate(seen) if updates < before)
@@ -69,7 +69,7 @@ async def test_meter_values_go_first_then_changes_of_state_and_who_had_the_right
 async def test_values_out_of_sessions_are_thinned_by_their_order(tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", sampled(n, "")) for n in range(64)])
-    await store._run_in_thread(store._thin_queue)
+    await store._file.run_in_thread(store._file.thin_queue)
     assert store.queued_count("chargy") == pytest.approx(16, abs=1)
     await store.close()
 
@@ -81,7 +81,7 @@ async def test_a_session_whose_values_all_have_odd_places_does_not_lose_all(tmp_
     await store.commit(
         [], [*first, *(m for n in range(30) for m in (("chargy", updated(n=n)), ("chargy", sampled(n))))]
     )
-    await store._run_in_thread(store._thin_queue)
+    await store._file.run_in_thread(store._file.thin_queue)
     assert kinds(await store.oldest_rows("chargy", -1)).count("MeterSampled") == pytest.approx(7, abs=2)
     await store.close()
 
@@ -160,7 +160,7 @@ async def test_dead_values_make_room_before_a_session_is_refused(tmp_path: Path)
     store = await Store.open(tmp_path / "agent.db")
     await store.commit([], [("chargy", started()), *(("chargy", sampled(n)) for n in range(10)), ("chargy", ended())])
     await store.dead_letter(await store.oldest_rows("chargy", -1), "refused")
-    assert await store._run_in_thread(lambda: thinning.thin_queue(store._db)) == 10
+    assert await store._file.run_in_thread(lambda: thinning.thin_queue(store._file.db)) == 10
     assert [x.kind for x in await store.list_dead_letters()] == ["TransactionStarted", "TransactionEnded"]
-    assert await store._run_in_thread(lambda: thinning.thin_queue(store._db)) == 0
+    assert await store._file.run_in_thread(lambda: thinning.thin_queue(store._file.db)) == 0
     await store.close()

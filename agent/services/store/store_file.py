@@ -1,11 +1,12 @@
 """Run the file of the store in its own thread: open it while the program loads, then do one transaction at a time.
 
-All functions with a leading underscore that do not await run in the store's own thread.
+All functions that do not await run in the store's own thread, but those that open it and the properties.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import sqlite3
@@ -34,19 +35,20 @@ WAL_BYTES = 4 * 1024 * 1024
 class StoreFile:
     """The file at ``path``, and the thread that works on it.
 
-    ``lost``: what was missing of the content when the file was opened, "" for nothing.
+    ``lost``: what was missing of the content when the file was opened, "" for nothing. ``queue_counts``: how many
+    messages wait for each link. ``transaction_ids``: a copy in memory of what each backend calls the sessions.
     """
 
     def __init__(self, path: Path, max_mb: int) -> None:
         self.path = path
         self.lost = ""
         self._thread = ThreadPoolExecutor(1, "store")
-        self._waiting: dict[str, int] = {}
-        self._ids = TransactionIds()
+        self.queue_counts: dict[str, int] = {}
+        self.transaction_ids = TransactionIds()
         self._opening: Future[None] | None = None
-        self._witness = Witness(path)
-        self._connection = StoreConnection(path, max_mb, self._witness)
-        self._attestation = CommitAttestation(self._connection, self._witness)
+        self.witness = Witness(path)
+        self._connection = StoreConnection(path, max_mb, self.witness)
+        self.attestation = CommitAttestation(self._connection, self.witness)
 
     @property
     def set_aside(self) -> Path | None:
@@ -59,12 +61,7 @@ class StoreFile:
         return self._connection.disk_problem
 
     @property
-    def highest_boot(self) -> int:
-        """The highest boot number that the store or its witness knows."""
-        return self._attestation.boots
-
-    @property
-    def _db(self) -> sqlite3.Connection:
+    def db(self) -> sqlite3.Connection:
         return self._connection.db
 
     @classmethod
@@ -73,11 +70,6 @@ class StoreFile:
         store = cls(path, max_mb)
         store._opening = store._thread.submit(store._open_file)
         return store
-
-    @classmethod
-    async def open(cls, path: Path, max_mb: int = 32) -> Self:
-        """Open the file: ``begin_opening`` and ``finish_opening``."""
-        return await cls.begin_opening(path, max_mb).finish_opening()
 
     async def finish_opening(self) -> Self:
         """Wait until the file is opened or created.
@@ -97,10 +89,10 @@ class StoreFile:
         return self
 
     async def close(self) -> None:
-        await self._run_in_thread(self._attestation.close_store)
+        await self.run_in_thread(self.attestation.close_store)
         self._thread.shutdown()
 
-    async def _run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
+    async def run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
         return await self._await_result(self._thread.submit(work, *args))
 
     async def _await_result(self, work: Future[T]) -> T:
@@ -109,40 +101,55 @@ class StoreFile:
         except (sqlite3.Error, OSError, ValueError) as e:
             raise StoreError(f"{self.path}: {e}; check disk space and permissions") from e
 
+    def merge_wal_soon(self) -> None:
+        """Merge the WAL behind the answer to the present commit."""
+        with contextlib.suppress(RuntimeError):  # the store is being closed, which merges it too
+            self._thread.submit(self.attestation.merge_wal)
+
     # --- opening -----------------------------------------------------------------------------------------------
 
     def _open_file(self) -> None:
         self._connection.open_file()
         self._load_state()
 
-    def _reopen_file(self) -> None:
-        """Open the file again. Raise an error if something is still wrong with it."""
-        self._connection.reopen_file()
-        self._load_state()
+    def ensure_on_disk(self) -> None:
+        """Open the file again after a disk problem, or raise what is wrong with it now."""
+        if self.disk_problem:
+            self._connection.reopen_file()
+            self._load_state()
 
     def _load_state(self) -> None:
-        self._count_queued()
-        facts = self._read_facts()
+        self.count_queued()
+        facts = self.read_facts()
         self.lost = "; ".join(str(value.get("text", "")) for value in facts.get("lost", {}).values())
-        self._attestation.learn_stored(facts)
+        self.attestation.learn_stored(facts)
         for kind in (RUNNING, ENDED):
-            self._ids.learn_facts(Put(kind, key, value) for key, value in facts.get(kind, {}).items())
-        self._attestation.identity = records.meta_text(facts, "identity") or self._make_identity()
-        self._attestation.attest_commit(())
+            self.transaction_ids.learn_facts(Put(kind, key, value) for key, value in facts.get(kind, {}).items())
+        self.attestation.identity = records.meta_text(facts, "identity") or self._make_identity()
+        self.attestation.attest_commit(())
 
-    def _count_queued(self) -> None:
+    def count_queued(self) -> None:
         """Count what waits in the queue of each link.
 
         The table decides: a link whose last row is gone is not in it. An index is enough for the count, so that the
         messages of a long queue are not read at the start.
         """
-        self._waiting = dict(self._db.execute("SELECT link, count(*) FROM outbox GROUP BY link"))
+        self.queue_counts = dict(self.db.execute("SELECT link, count(*) FROM outbox GROUP BY link"))
+
+    def add_to_count(self, link: str, number: int) -> None:
+        """Add to the count of a queue, in the store's thread as ``count_queued`` is: the two would overtake each other
+        otherwise."""
+        left = self.queue_counts.get(link, 0) + number
+        if left > 0:
+            self.queue_counts[link] = left
+        else:
+            self.queue_counts.pop(link, None)
 
     def _make_identity(self) -> str:
         """Make the identity that distinguishes this store from another one put in its place."""
         identity = secrets.token_hex(6)
         try:
-            self._run_transaction(lambda: records.put_facts(self._db, [Put("meta", "identity", {"text": identity})]))
+            self.run_transaction(lambda: records.put_facts(self.db, [Put("meta", "identity", {"text": identity})]))
         except sqlite3.Error as e:
             log.error("%s: its identity is not saved: %s; a loss of it would not be seen", self.path, e)
             return ""
@@ -150,20 +157,12 @@ class StoreFile:
 
     # --- facts -------------------------------------------------------------------------------------------------
 
-    async def read_facts(self) -> Facts:
-        """Return all stored facts: kind -> key -> value.
-
-        A record that cannot be read is set aside: kind ``poisoned``, key ``kind/key``, value
-        ``{"record": text, "why": text}``.
-        """
-        return await self._run_in_thread(self._read_facts)
-
-    def _read_facts(self) -> Facts:
-        found, damaged = records.read_facts(self._db)
+    def read_facts(self) -> Facts:
+        found, damaged = records.read_facts(self.db)
         for one in damaged:  # its key may be the number of a card
             log.error("%s: a record (%s) cannot be read, set aside: %s", self.path, one.kind, one.why)
             try:
-                self._run_transaction(lambda one=one: records.set_aside_damaged(self._db, one))  # type: ignore[misc]
+                self.run_transaction(lambda one=one: records.set_aside_damaged(self.db, one))  # type: ignore[misc]
             except sqlite3.Error as e:  # it must not stop the station, and is tried again at the next start
                 log.error("%s: the bad record stays where it is: %s", self.path, e)
         return found
@@ -171,11 +170,11 @@ class StoreFile:
     def usage_summary(self) -> dict[str, Any]:
         """Return how full the store is, for diagnostics. The summary contains no records."""
         file_bytes = self.path.stat().st_size if self.path.exists() else 0
-        return {"file_bytes": file_bytes, "waiting": dict(self._waiting)}
+        return {"file_bytes": file_bytes, "waiting": dict(self.queue_counts)}
 
     # --- transactions ---------------------------------------------------------------------------------------------
 
-    def _run_transaction(
+    def run_transaction(
         self, work: Callable[[], None], reserve: bool = False, puts: Iterable[Put] = (), counted: bool = True
     ) -> None:
         """Do all of the work or nothing.
@@ -189,17 +188,17 @@ class StoreFile:
         def counted_work() -> None:
             work()
             if counted:
-                content_loss.count_commit(self._db)
+                content_loss.count_commit(self.db)
 
         self._connection.ensure_in_place()
         self._make_room_and_run(counted_work, reserve)
-        self._attestation.attest_commit(puts)
+        self.attestation.attest_commit(puts)
         if self._connection.wal_bytes > WAL_BYTES:
-            self._attestation.merge_wal()
+            self.attestation.merge_wal()
 
     def _make_room_and_run(self, work: Callable[[], None], reserve: bool) -> None:
         while self._store_is_full(work):
-            if not self._thin_queue():
+            if not self.thin_queue():
                 break
         else:
             return
@@ -219,17 +218,16 @@ class StoreFile:
         return False
 
     def _run_at_once(self, work: Callable[[], None]) -> None:
-        if self.disk_problem:
-            self._reopen_file()
-        with one_transaction(self._db):
+        self.ensure_on_disk()
+        with one_transaction(self.db):
             work()
 
-    def _thin_queue(self) -> bool:
+    def thin_queue(self) -> bool:
         """Make room: delete queued messages that no bill needs."""
         if self.disk_problem:
             return False
-        gone = thinning.thin_queue(self._db)
+        gone = thinning.thin_queue(self.db)
         if gone:
             log.warning("%s is full: %d values between starts and ends of sessions are given up", self.path, gone)
-        self._count_queued()
+        self.count_queued()
         return gone > 0
