@@ -23,8 +23,8 @@ def list_complaints(settings: EverestSettings, where: Where | None = None) -> li
     wrong = settings_problems(settings)
     if not settings.host:
         wrong.append('host: is missing, for example host = "127.0.0.1" (EVerest\'s MQTT broker)')
-    if said := secret_file.secret_text_problem(settings.password_file):
-        wrong.append(f"password_file: {said}")
+    if problem := secret_file.secret_text_problem(settings.password_file):
+        wrong.append(f"password_file: {problem}")
     return wrong
 
 

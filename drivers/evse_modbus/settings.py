@@ -20,15 +20,14 @@ from agent.model.key_rules import (
 
 @dataclass(frozen=True, slots=True)
 class BoardSettings:
-    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``baud``, ``parity``, ``unit``: as
-    for meters; what is not said is as usual for the board. ``point``: the charging point behind that address.
-    ``watchdog_s``: so long after the last ``beat`` the board stops by itself. ``accept_no_watchdog``: use a board
-    that goes on charging while the agent is dead. ``bay_input``: the bit of the digital inputs that says that the
+    """``map``: a file of ``boards/``. ``line``, ``device``, ``host``, ``port``, ``baud``, ``parity``, ``unit``: as for
+    meters; what the station file does not name is as usual for the board. ``point``: the charging point behind that
+    address. ``watchdog_s``: so long after the last ``beat`` the board stops by itself. ``accept_no_watchdog``: use a
+    board that goes on charging while the agent is dead. ``bay_input``: the bit of the digital inputs that says that the
     parking bay is occupied. ``input_faults``: faults (values of ``agent.model.types.Fault``) that contacts at the
-    digital
-    inputs report, the lowest bit first: ``""`` none, ``"!EmergencyStop"`` one whose contact is closed as long as all is
-    well, so that a broken wire is seen too. ``extra_fault_names``: likewise, in registers of the station's own wiring
-    from ``extra_fault_base``, 16 to a register."""
+    digital inputs report, the lowest bit first: ``""`` none, ``"!EmergencyStop"`` one whose contact is closed as long
+    as all is well, so that a broken wire is seen too. ``extra_fault_names``: likewise, in registers of the station's
+    own wiring from ``extra_fault_base``, 16 to a register."""
 
     map: Annotated[str, Text(100, 1)]
     line: Annotated[str, OneOf(("tcp", "rtu", "rtu_tcp"))] | None = None

@@ -70,7 +70,7 @@ class Em580:
         try:
             await self._write_registers(COMMAND, [BEGIN])
         except Refused:
-            pass  # said twice, since the first answer was lost: the state says what became of it
+            pass  # sent twice, since the first answer was lost: the state shows what became of it
         await self._wait_for_state(
             RUNNING, "it does not begin a transaction: is its memory full, or its clock not set?"
         )

@@ -47,17 +47,17 @@ class Iem:
         return DeviceIdentity("Isabellenhuette", "IEM-DCR/DCC", text_value(await self._get_meter_value(), "MS"))
 
     async def read_values(self) -> Look:
-        said = await self._get_meter_value()
-        exported = _lifetime_register_kwh(said, EXPORT)
-        imported = _lifetime_register_kwh(said, IMPORT)
+        answer = await self._get_meter_value()
+        exported = _lifetime_register_kwh(answer, EXPORT)
+        imported = _lifetime_register_kwh(answer, IMPORT)
         if imported is None:
             raise Garbled(f"{self._web.name}: metervalue has no lifetime register {IMPORT}")
         return check_plausible(
             Look(
                 whole_wh(imported, IMPORT),
-                float(number_value(said, "P")),
-                float(number_value(said, "U2")),
-                float(number_value(said, "I")),
+                float(number_value(answer, "P")),
+                float(number_value(answer, "U2")),
+                float(number_value(answer, "I")),
                 None if exported is None else whole_wh(exported, EXPORT),
             )
         )
@@ -116,9 +116,9 @@ class Iem:
             raise Refused(f"{self._web.name}: {what} is not taken (HTTP {status})")
 
 
-def _lifetime_register_kwh(said: Mapping[str, Any], wanted: str) -> Decimal | None:
+def _lifetime_register_kwh(answer: Mapping[str, Any], wanted: str) -> Decimal | None:
     """Return the lifetime register in kWh, None if it is not there. Raises ``Garbled``."""
-    entries = said.get("RD")
+    entries = answer.get("RD")
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict) and str(entry.get("RI", "")).startswith(wanted) and "RV" in entry:
             if entry.get("RU") != "kWh":

@@ -50,15 +50,15 @@ class Lem:
         return DeviceIdentity("LEM", "DCBM 400/600", text_value(status, "meterId"), firmware)
 
     async def read_values(self) -> Look:
-        said = await self._web.get_object(self._request_path("livemeasure"))
-        export = said.get("energyExportTotal")
+        answer = await self._web.get_object(self._request_path("livemeasure"))
+        export = answer.get("energyExportTotal")
         return check_plausible(
             Look(
-                whole_wh(number_value(said, "energyImportTotal"), "energyImportTotal"),
-                float(number_value(said, "power") * 1000),
-                float(number_value(said, "voltage")),
-                float(number_value(said, "current")),
-                None if export is None else whole_wh(number_value(said, "energyExportTotal"), "energyExportTotal"),
+                whole_wh(number_value(answer, "energyImportTotal"), "energyImportTotal"),
+                float(number_value(answer, "power") * 1000),
+                float(number_value(answer, "voltage")),
+                float(number_value(answer, "current")),
+                None if export is None else whole_wh(number_value(answer, "energyExportTotal"), "energyExportTotal"),
             )
         )
 
@@ -73,16 +73,16 @@ class Lem:
 
     async def set_clock(self, utc_s: float) -> None:
         moment = datetime.fromtimestamp(utc_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        said = await self._web.request_object("PUT", "/v1/settings", {"time": {"utc": moment}})
-        if number_value(said, "result") != 1:
+        answer = await self._web.request_object("PUT", "/v1/settings", {"time": {"utc": moment}})
+        if number_value(answer, "result") != 1:
             raise Refused(f"{self._web.name}: it does not take the time")
 
     async def start_transaction(self, signing: Signing, utc_s: float | None) -> None:
         await self._check_may_start()
-        said = await self._web.request_object(
+        answer = await self._web.request_object(
             "POST", self._request_path("legal"), self._start_request(signing), good=201
         )
-        if not flag_value(said, "running"):
+        if not flag_value(answer, "running"):
             raise Refused(f"{self._web.name}: the transaction was taken and does not run")
 
     def _start_request(self, signing: Signing) -> dict[str, Any]:
@@ -110,8 +110,8 @@ class Lem:
             raise Refused(f"{self._web.name}: the meter reports {', '.join(wrong)}")
 
     async def stop_transaction(self, name: str) -> None:
-        said = await self._web.request_object("PUT", self._request_path("legal", name), {"running": False})
-        if int(number_value(object_value(said, "meterValue"), "transactionStatus")) & ONGOING:
+        answer = await self._web.request_object("PUT", self._request_path("legal", name), {"running": False})
+        if int(number_value(object_value(answer, "meterValue"), "transactionStatus")) & ONGOING:
             raise Refused(f"{self._web.name}: the transaction still runs")
 
     async def read_record(self, name: str) -> SignedReading | None:

@@ -33,9 +33,9 @@ def price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> dict[str, 
 
 def cost_figure(screen: Screen, texts: Texts) -> tuple[str, str] | None:
     """Return label and amount of the cost, None if there is none."""
-    said = _amount_text(screen, texts, "cost_micro")
+    amount = _amount_text(screen, texts, "cost_micro")
     label = texts("labels.total" if screen.values.get("cost_final") else "labels.cost")
-    return (label, f"≈ {said}" if screen.values.get("cost_estimated") else said) if said else None
+    return (label, f"≈ {amount}" if screen.values.get("cost_estimated") else amount) if amount else None
 
 
 def price_line(screen: Screen, texts: Texts, facts: StationFacts) -> str:
@@ -75,7 +75,7 @@ def _idle_fee_text(screen: Screen, texts: Texts) -> str:
 def _unit_prices(screen: Screen, texts: Texts, what: str) -> str:
     parts = ((f"{what}kwh_micro", "kWh"), (f"{what}hour_micro", "h"))
     return " + ".join(
-        f"{said}/{unit}" for name, unit in parts if (said := _amount_text(screen, texts, name, exact=True))
+        f"{amount}/{unit}" for name, unit in parts if (amount := _amount_text(screen, texts, name, exact=True))
     )
 
 

@@ -1,4 +1,4 @@
-"""A screen put into words: what is said, in which tone, with which icon. Pure, without pixels."""
+"""A screen put into words: which words, in which tone, with which icon. Pure, without pixels."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
     if screen.name is ScreenName.IDLE and v.get("free"):
         icon = "plug"
     evses = _number_or_none(v.get("evses"))
-    said = _SLOTS_OF_SCREEN[screen.name](screen, texts, facts)
+    slots = _SLOTS_OF_SCREEN[screen.name](screen, texts, facts)
     common = {
         "outlet": texts("labels.outlet", evse=v.get("evse")) if evses and evses > 1 and v.get("evse") else "",
         "evse": int(_number_or_none(v.get("evse")) or 0),
@@ -109,15 +109,15 @@ def page_of_screen(screen: Screen, texts: Texts, facts: StationFacts) -> Page:
         "number": str(v.get("number") or facts.number),
         "hotline": str(v.get("hotline") or facts.hotline),
     }
-    return Page(**{"tone": tone, "icon": icon, "title": texts(f"{screen.name}.title"), **common, **said})
+    return Page(**{"tone": tone, "icon": icon, "title": texts(f"{screen.name}.title"), **common, **slots})
 
 
-_Said = dict[str, Any]
+_Slots = dict[str, Any]
 _TYPED = 24
 """Characters of an address that people may be asked to type."""
 
 
-def _idle_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _idle_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     priced = price_slots(screen, texts, facts)
     if screen.values.get("free"):
         return {"title": texts("idle.title_free"), "lines": (texts("idle.line_free"),), **priced}
@@ -126,7 +126,7 @@ def _idle_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     return {**priced, **qr_code_slots(screen, texts, "scan")}
 
 
-def qr_code_slots(screen: Screen, texts: Texts, caption: str) -> _Said:
+def qr_code_slots(screen: Screen, texts: Texts, caption: str) -> _Slots:
     """Return the slots of a QR code; empty if the screen has none. ``caption``: a key of the labels."""
     url = str(screen.values.get("qr_url") or "")
     if not url:
@@ -142,7 +142,7 @@ def _typeable_address(url: str) -> str:
     return plain if len(plain) <= _TYPED else plain.partition("/")[0]
 
 
-def _checking_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _checking_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     tail = str(screen.values.get("token_tail") or "")
     if screen.detail == "paying":
         return {
@@ -153,7 +153,7 @@ def _checking_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     return {"lines": _nonempty_lines(texts("checking.line"), texts("checking.card", tail=tail) if tail else "")}
 
 
-def _plug_in_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _plug_in_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     line = texts(_tethered_key(facts, "plug_in.line"), "plug_in.line")
     return {"lines": _nonempty_lines(line), "countdown": _time_left(screen, texts), **price_slots(screen, texts, facts)}
 
@@ -163,7 +163,7 @@ def _time_left(screen: Screen, texts: Texts) -> str:
     return texts("plug_in.remaining", time=_countdown_text(left_s)) if left_s is not None else ""
 
 
-def _choose_outlet_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _choose_outlet_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     return {
         "title": texts(f"choose_outlet.{screen.detail}.title", "choose_outlet.title"),
         "lines": _nonempty_lines(texts(f"choose_outlet.{screen.detail}.line", "choose_outlet.line")),
@@ -171,14 +171,14 @@ def _choose_outlet_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _
     }
 
 
-_NOTICES: dict[str, _Said] = {
+_NOTICES: dict[str, _Slots] = {
     "not_chosen": {"tone": Tone.WAIT, "icon": "card"},
     "just_begun": {"tone": Tone.ACTIVE, "icon": "bolt"},
 }
 """What refuses nothing, although it takes the place of a refusal."""
 
 
-def _refused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _refused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     return {
         "title": texts(f"refused.{screen.detail}.title", "refused.title"),
         "lines": _nonempty_lines(
@@ -188,25 +188,25 @@ def _refused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
     }
 
 
-def _preparing_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _preparing_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     return {**_plain_slots(screen, texts, facts), **price_slots(screen, texts, facts)}
 
 
-def _plain_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _plain_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     return {"lines": _nonempty_lines(texts(f"{screen.name}.line"))}
 
 
-def _charging_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _charging_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     hint = texts(f"charging.stop_{screen.values.get('stop_hint')}")
     return {**_session_slots(screen, texts, live=True), **_current_price_slots(screen, texts, facts), "hint": hint}
 
 
-def _paused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _paused_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     hint = texts(f"paused.{screen.detail}", "paused.line")
     return {**_session_slots(screen, texts, live=False), **_current_price_slots(screen, texts, facts), "hint": hint}
 
 
-def _current_price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _current_price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     """Return what matters most of the price, in a line, or all of it in rows if the screen brings them."""
     return {
         **price_slots(screen, texts, facts),
@@ -215,24 +215,24 @@ def _current_price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _
     }
 
 
-def _finished_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
-    said = texts(f"finished.{screen.detail}", "finished.line")
+def _finished_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
+    text = texts(f"finished.{screen.detail}", "finished.line")
     unplug = (
         "" if screen.detail in ("unplug", "timeout") else texts(_tethered_key(facts, "labels.unplug"), "labels.unplug")
     )
     figures, bill = _session_slots(screen, texts, live=False)["figures"], receipt_slots(screen, texts)
     if not figures:
-        return {"lines": _nonempty_lines(said, unplug)}
+        return {"lines": _nonempty_lines(text, unplug)}
     if screen.values.get("cost_final") and cost_figure(screen, texts):  # the amount, and what it is for
         figures = (figures[1], figures[0], *figures[2:])
     if bill["qr"]:  # the receipt says the rest
-        return {"figures": figures[:2], "hint": unplug or said, **qr_code_slots(screen, texts, "receipt")}
-    line = said if unplug and _ended_badly(screen) else bill["line"]
+        return {"figures": figures[:2], "hint": unplug or text, **qr_code_slots(screen, texts, "receipt")}
+    line = text if unplug and _ended_badly(screen) else bill["line"]
     return {
         **price_slots(screen, texts, facts),
         "price": "",
         "figures": figures,
-        "hint": unplug or said,
+        "hint": unplug or text,
         "lines": _nonempty_lines(line),
     }
 
@@ -241,7 +241,7 @@ def _ended_badly(screen: Screen) -> bool:
     return screen.detail in ("fault", "remote", "power_loss")
 
 
-def _out_of_service_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Said:
+def _out_of_service_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
     plain = screen.detail.removeprefix("MREC").lstrip("0123456789")
     why = texts(f"out_of_service.details.{screen.detail}", f"out_of_service.details.{plain}")
     return {"lines": _nonempty_lines(why or texts("out_of_service.line"))}
@@ -264,7 +264,7 @@ _SLOTS_OF_SCREEN = {
 }
 
 
-def _session_slots(screen: Screen, texts: Texts, live: bool) -> _Said:
+def _session_slots(screen: Screen, texts: Texts, live: bool) -> _Slots:
     """Return the figures of a session, by weight; power and limit only while it runs. The battery has its bar."""
     v = screen.values
     energy_wh, power_w = _number_or_none(v.get("energy_wh")), _number_or_none(v.get("power_w"))
@@ -310,4 +310,4 @@ def _clock_text(utc_s: float | None, offset_min: object, timezone: str) -> str:
     there = wall_time(utc_s, offset_min, timezone or "UTC")
     if there is None:
         return ""
-    return f"{there:%H:%M}" + (" UTC" if there.tzname() == "UTC" else "")  # not everybody's time: said as what it is
+    return f"{there:%H:%M}" + (" UTC" if there.tzname() == "UTC" else "")  # not the time of all readers: named as UTC

@@ -61,7 +61,7 @@ def paint_frame(
 
 
 def paint_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
-    """Draw the code of ``page``; return what is left of ``body``, and what is still to be said there."""
+    """Draw the code of ``page``; return what is left of ``body``, and what is still to be shown there."""
     if qr := _qr_room(s, page, body):
         _paint_qr(s, qr, page)
         return qr.rest, replace(

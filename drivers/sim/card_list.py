@@ -69,10 +69,10 @@ def _parse_card(table: dict[str, Any]) -> ListedCard:
 def _parse_file(table: dict[str, Any]) -> tuple[int, File]:
     _check_keys(table, _FILE_KEYS)
     content = bytes.fromhex(table["hex"]) if "hex" in table else str(table["text"]).encode()
-    said = table.get("communication", "enciphered")
-    if said not in _COMMUNICATION:
-        raise ValueError(f"communication: must be one of {', '.join(_COMMUNICATION)}, is {said!r}")
-    return int(table["number"]), File(content, _COMMUNICATION[said], int(table.get("key", 1)))
+    communication = table.get("communication", "enciphered")
+    if communication not in _COMMUNICATION:
+        raise ValueError(f"communication: must be one of {', '.join(_COMMUNICATION)}, is {communication!r}")
+    return int(table["number"]), File(content, _COMMUNICATION[communication], int(table.get("key", 1)))
 
 
 def _check_keys(table: dict[str, Any], known: set[str]) -> None:

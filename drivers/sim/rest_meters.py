@@ -134,10 +134,10 @@ class RestMeter:
         if way == "drips":
             return await self._drip_octets(request)
         body = json.loads(await request.text()) if request.can_read_body else {}
-        status, said = self.answer_request(request.method, request.path, dict(request.query), body)
+        status, answer = self.answer_request(request.method, request.path, dict(request.query), body)
         if way == "lost":
             self._abort_connection(request)
-        text = said if isinstance(said, str) else json.dumps(said)
+        text = answer if isinstance(answer, str) else json.dumps(answer)
         return web.Response(status=status, text=text, content_type="application/json")
 
     async def _drip_octets(self, request: web.Request) -> web.StreamResponse:

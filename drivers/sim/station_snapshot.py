@@ -43,23 +43,27 @@ class Child:
 
 
 def station_picture(
-    world: WorldView, child: Child, said: Json | None, now: str, last_sessions: Mapping[int, Json] | None = None
+    world: WorldView,
+    child: Child,
+    agent_picture: Json | None,
+    now: str,
+    last_sessions: Mapping[int, Json] | None = None,
 ) -> Json:
     """Compose the picture of the station.
 
-    ``said`` is the newest picture of the agent's status socket, None while it is down. ``now`` is UTC in ISO 8601.
-    ``last_sessions`` holds, by outlet, the sessions that ended in an earlier process of the agent.
+    ``agent_picture`` is the newest picture of the agent's status socket, None while it is down. ``now`` is UTC in
+    ISO 8601. ``last_sessions`` holds, by outlet, the sessions that ended in an earlier process of the agent.
     """
-    agent = {} if said is None else said.get("agent", {})
-    own = {} if said is None else {e["number"]: e for e in said.get("evses", ())}
+    agent = {} if agent_picture is None else agent_picture.get("agent", {})
+    own = {} if agent_picture is None else {e["number"]: e for e in agent_picture.get("evses", ())}
     return {
         "agent": {
-            "up": said is not None,
+            "up": agent_picture is not None,
             "pid": child.pid,
             "restarts": child.restarts,
             **{key: agent.get(key) for key in ("version", "queue", "screen_language")},
         },
-        "backend": None if said is None else said.get("backend"),
+        "backend": None if agent_picture is None else agent_picture.get("backend"),
         "links": world.devices.link_conditions(),
         "mains": world.mains_on,
         "time": now,
@@ -80,9 +84,9 @@ def _merge_evse(truth: Json, own: Json, last_session: Json | None) -> Json:
     return {**truth, **known, "last_session": last_session, "latched": own.get("latched") or []}
 
 
-def is_agent_ready(said: Json | None) -> bool:
+def is_agent_ready(agent_picture: Json | None) -> bool:
     """Return whether the agent has opened its devices."""
-    return said is not None and bool(said.get("ready"))
+    return agent_picture is not None and bool(agent_picture.get("ready"))
 
 
 def describe_changes(before: Json | None, after: Json) -> Iterator[str]:

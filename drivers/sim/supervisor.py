@@ -195,7 +195,7 @@ class Supervisor:
             self._say(f"{self.name}: ended by itself (exit 0)")
         else:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
-            self._say(f"{self.name}: ended unexpectedly ({how}); all it said is in {self._log}")
+            self._say(f"{self.name}: ended unexpectedly ({how}); all of its output is in {self._log}")
             for line in _last_log_lines(self._log, begin):
                 self._say(f"  {line}")
 

@@ -52,8 +52,8 @@ def _line_complaints(settings: PayterSettings) -> list[str]:
 def _file_complaints(settings: PayterSettings) -> list[str]:
     from drivers.terminal_payter.card import salt_file_problem
 
-    said = salt_file_problem(settings.salt_file)
-    wrong = [f"salt_file: {said}"] if said else []
+    problem = salt_file_problem(settings.salt_file)
+    wrong = [f"salt_file: {problem}"] if problem else []
     if settings.ca_file is not None and not settings.ca_file.is_file():
         wrong.append(f"ca_file: {settings.ca_file}: there is no such file")
     return wrong

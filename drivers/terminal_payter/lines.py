@@ -75,9 +75,9 @@ async def _connect_tcp(settings: PayterSettings, received: Received, lost: Lost)
                 server_hostname=(settings.tls_name or settings.host) if context else None,
             )  # fmt: skip
     except (TimeoutError, OSError) as e:  # ssl.SSLError is an OSError
-        said = e.strerror if isinstance(e, OSError) and e.strerror else str(e) or "no answer"
+        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e) or "no answer"
         raise Unreachable(
-            f"terminal {name}: cannot be reached ({said}); check power, network cable, address, and its mode in the "
+            f"terminal {name}: cannot be reached ({why}); check power, network cable, address, and its mode in the "
             f"terminal's own configuration (PSP, {settings.line}); it is tried again"
         ) from e
     return line

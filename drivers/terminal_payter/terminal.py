@@ -180,7 +180,7 @@ class PayterTerminal:
         if header == To.START:
             self._silent_start = True
         if header == To.AUTH and self._offered and status.state == State.ENABLED:
-            raise Unreachable(f"terminal {self._link.name}: what the bank said was not heard")
+            raise Unreachable(f"terminal {self._link.name}: the answer of the bank was not received")
         done = status.state in states or (header == To.AUTH and not self._offered)
         return (
             commands.OK if done else commands.NOT_READY if status.state in commands.UNPREPARED else commands.WRONG_STATE

@@ -21,19 +21,19 @@ class CommandUpdater:
         self._settings = settings
 
     async def running(self) -> Running:
-        said = (await self._run_checked("running", self._settings.running)).split()
-        state = _STATES.get(said[0]) if said else None
+        output = (await self._run_checked("running", self._settings.running)).split()
+        state = _STATES.get(output[0]) if output else None
         if state is None:
-            raise Garbled(f"updater: running printed {' '.join(said)[:40]!r}; good, pending or fell-back is expected")
-        return Running(state.pending, state.fell_back, said[1] if len(said) > 1 else "")
+            raise Garbled(f"updater: running printed {' '.join(output)[:40]!r}; good, pending or fell-back is expected")
+        return Running(state.pending, state.fell_back, output[1] if len(output) > 1 else "")
 
     async def install(self, file: Path) -> bool:
         words = tuple(w.replace("{file}", str(file)) for w in self._settings.install)
-        code, said = await self._run_command("install", words, self._settings.install_s)
+        code, output = await self._run_command("install", words, self._settings.install_s)
         if code == UNFIT:
-            raise Refused(f"updater: this is no firmware for this board: {said}")
+            raise Refused(f"updater: this is no firmware for this board: {output}")
         if code not in (0, NO_BOOT):
-            raise Broken(f"updater: install failed (exit {code}): {said}")
+            raise Broken(f"updater: install failed (exit {code}): {output}")
         return code == 0
 
     async def commit(self) -> None:
@@ -43,10 +43,10 @@ class CommandUpdater:
         await self._run_checked("reboot", self._settings.reboot)
 
     async def _run_checked(self, name: str, words: tuple[str, ...]) -> str:
-        code, said = await self._run_command(name, words, self._settings.answer_s)
+        code, output = await self._run_command(name, words, self._settings.answer_s)
         if code != 0:
-            raise Broken(f"updater: {name} failed (exit {code}): {said}")
-        return said
+            raise Broken(f"updater: {name} failed (exit {code}): {output}")
+        return output
 
     async def _run_command(self, name: str, words: tuple[str, ...], timeout_s: float) -> tuple[int, str]:
         """Run a command. Return its exit code, and what it printed: the first line, or what it complained of last."""

@@ -1,6 +1,6 @@
 """Run the file of the store in its own thread: open it while the program loads, then do one transaction at a time.
 
-All functions that do not await run in the store's own thread, but those that open it and the properties.
+What reads or writes the file runs in that thread: callers hand it to ``run_in_thread``.
 """
 
 from __future__ import annotations

@@ -241,8 +241,8 @@ class TerminalMachine:
         held = amount // 2 if card.behaviour == "partial" else amount
         number = self.bank.place_hold(held, self._timeout_s or 86400, self._void)
         if here:
-            said = BankCard(card.said_as or card.last4)
-            more = [("DFCA02", b"00"), *self._card_data_objects(said, ["DFAA70", "DFCA0B", "DFCA0A"])]
+            shown_card = BankCard(card.said_as or card.last4)
+            more = [("DFCA02", b"00"), *self._card_data_objects(shown_card, ["DFAA70", "DFCA0B", "DFCA0A"])]
             dol = self._with_length(encode_data_objects(more)) if self.options & DOL and not self._bare else b""
             if held < amount:
                 self._end_session(0x35, struct.pack(">II", number, held) + dol, "Approved")

@@ -165,8 +165,8 @@ async def check_garbled(bench: DeviceUnderTest, look: Look, believable: Believab
                         f"{bench.name}: a reply was corrupted ({mood}) and believed: {why}; check every reply"
                     )
         assert noticed, f"{bench.name}: {made} corrupted replies, and not one was noticed; check every reply"
-        said = f"{noticed} of {made} reads with corrupted replies failed, none returned nonsense"
-        return f"{said}; {await check_recovery(bench, look, port, shim)}"
+        found = f"{noticed} of {made} reads with corrupted replies failed, none returned nonsense"
+        return f"{found}; {await check_recovery(bench, look, port, shim)}"
 
 
 async def check_memory(bench: DeviceUnderTest, look: Look) -> str:

@@ -40,18 +40,18 @@ async def check_traits(bench: DeviceUnderTest) -> str:
         t, s = board.traits, await board.state()
     bench.record_figure("max_a", t.max_a)
     offers = f"{t.min_w:g} to {t.max_w:g} W" if t.dc else f"{t.min_a:g} to {t.max_a:g} A"
-    said = f"{offers}, {'fixed cable' if t.tethered else 'socket'}, pilot {s.pilot}"
+    found = f"{offers}, {'fixed cable' if t.tethered else 'socket'}, pilot {s.pilot}"
     assert t.dc or PWM_LEAST_A <= t.min_a <= t.max_a <= PWM_MOST_A, (
-        f"{bench.name}: {said}: no pilot can offer that (IEC 61851-1: 6 to 80 A); wrong scale or map"
+        f"{bench.name}: {found}: no pilot can offer that (IEC 61851-1: 6 to 80 A); wrong scale or map"
     )
-    assert not t.dc or 0 < t.min_w <= t.max_w, f"{bench.name}: {said}: set power_kw and least_w"
-    assert s.pilot is not Pilot.UNKNOWN, f"{bench.name}: {said}: the map does not know this state of the board"
+    assert not t.dc or 0 < t.min_w <= t.max_w, f"{bench.name}: {found}: set power_kw and least_w"
+    assert s.pilot is not Pilot.UNKNOWN, f"{bench.name}: {found}: the map does not know this state of the board"
     assert s.released is not True, f"{bench.name}: release is given although the driver has just been opened"
     assert s.contactor is not True, f"{bench.name}: the contactor is closed without release"
     assert not s.faults, (
         f"{bench.name}: the board reports {', '.join(sorted(s.faults))}; mend that, or the map's error bits"
     )
-    return said
+    return found
 
 
 async def check_contract(bench: DeviceUnderTest) -> str:

@@ -50,11 +50,13 @@ async def check_units(bench: DeviceUnderTest) -> str:
     volts = [v for v in r.voltage_v if v > 0]
     if not volts and r.frequency_hz is None:
         raise Skipped("this meter reports neither voltage nor frequency")
-    said = ", ".join(f"{v:.1f} V" for v in volts) + (f", {r.frequency_hz:.2f} Hz" if r.frequency_hz is not None else "")
-    why = f"{bench.name}: {said}: that is no grid; wrong scale, word order, map or wiring"
+    found = ", ".join(f"{v:.1f} V" for v in volts) + (
+        f", {r.frequency_hz:.2f} Hz" if r.frequency_hz is not None else ""
+    )
+    why = f"{bench.name}: {found}: that is no grid; wrong scale, word order, map or wiring"
     assert all(GRID_V[0] <= v <= GRID_V[1] for v in volts), why
     assert r.frequency_hz is None or GRID_HZ[0] <= r.frequency_hz <= GRID_HZ[1], why
-    return said
+    return found
 
 
 async def check_reference(bench: DeviceUnderTest) -> str:
@@ -70,9 +72,9 @@ async def check_reference(bench: DeviceUnderTest) -> str:
     async with bench.open_port() as meter:
         seen_wh = (await meter.read()).energy_wh
         near_wh = 1000 / 10**decimals + meter.identity.register_step_wh
-    said = f"the driver reads {seen_wh / 1000:.3f} kWh, the reference is {text} kWh"
-    assert abs(seen_wh - wanted_wh) <= near_wh, f"{bench.name}: {said}: wrong register, scale or word order"
-    return said
+    found = f"the driver reads {seen_wh / 1000:.3f} kWh, the reference is {text} kWh"
+    assert abs(seen_wh - wanted_wh) <= near_wh, f"{bench.name}: {found}: wrong register, scale or word order"
+    return found
 
 
 async def check_counting(bench: DeviceUnderTest) -> str:
@@ -99,16 +101,16 @@ def _judge_counting(bench: DeviceUnderTest, first: Reading, last: Reading, made_
         assert last.energy_wh > first.energy_wh, f"{bench.name}: a vehicle charges and the register stands still"
         return f"the register moved by {last.energy_wh - first.energy_wh} Wh; this meter reports no power to compare"
     moved_wh = last.energy_wh - first.energy_wh
-    said = f"the register moved by {moved_wh} Wh, its own power makes {made_wh:.1f} Wh"
+    found = f"the register moved by {moved_wh} Wh, its own power makes {made_wh:.1f} Wh"
     assert made_wh > 0, (
         f"{bench.name}: a vehicle charges and the meter reports no power: frozen, or it measures elsewhere"
     )
-    assert abs(moved_wh - made_wh) <= APART * made_wh + unsure_wh, f"{bench.name}: {said}: frozen, or a wrong scale"
+    assert abs(moved_wh - made_wh) <= APART * made_wh + unsure_wh, f"{bench.name}: {found}: frozen, or a wrong scale"
     volts_amps = sum(v * a for v, a in zip(last.voltage_v, last.current_a, strict=False))
     if volts_amps > 500:
-        said += f"; {last.power_w:.0f} W of {volts_amps:.0f} VA"
-        assert 0.5 * volts_amps <= last.power_w <= 1.05 * volts_amps + 20, f"{bench.name}: {said}: scale or wiring"
-    return said
+        found += f"; {last.power_w:.0f} W of {volts_amps:.0f} VA"
+        assert 0.5 * volts_amps <= last.power_w <= 1.05 * volts_amps + 20, f"{bench.name}: {found}: scale or wiring"
+    return found
 
 
 def find_implausible(before: Reading, now: Reading) -> str:
