@@ -1,4 +1,4 @@
-"""Passes the orders of the domain to those that carry them out: the supervisors of devices, files, keys.
+"""Pass the orders of the domain to those that carry them out: the supervisors of devices, files, keys.
 
 Two tables say where an order goes: ``ANSWERS_WITHOUT_DEVICE`` has every order for a device, and what answers it if the
 station has no such device; an ``OrderExecutor`` names the orders that need no device.
