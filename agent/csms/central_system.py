@@ -10,10 +10,11 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import functools
 import hmac
-import importlib
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from agent.csms.accepted_tokens import TokenTable, parse_token
 from agent.csms.errors import NotConnected
 from agent.csms.payment_page import PayDesk
 from agent.csms.station_records import Ledger
+from agent.model.entry_points import list_entry_points, load_entry_point
 from agent.model.types import Verdict
 from agent.model.web_origin import is_foreign_origin, is_local_host
 
@@ -33,13 +35,22 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
-SPOKEN = {
+STATION_CLASSES = {
     "ocpp2.0.1": "agent.csms.station201:Station201",
     "ocpp1.6": "agent.csms.station16:Station16",
 }
-"""The class for each subprotocol, in order of preference. It is loaded when the first station asks for it."""
+"""The class for each subprotocol. It is loaded when the first station asks for it."""
+GROUP = "chargy_agent.csms_stations"
+"""Another distribution may add a class. Name of the entry point: the subprotocol. Value: ``module:attribute``."""
 
 STOP_WITHIN_S = 0.5
+
+
+@functools.cache
+def known_stations() -> dict[str, str]:
+    """Return the class for each subprotocol, the newest version first."""
+    found = {**dict(list_entry_points(GROUP)), **STATION_CLASSES}
+    return dict(sorted(found.items(), key=lambda item: [int(n) for n in re.findall(r"\d+", item[0])], reverse=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ class Options:
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
-        return tuple(s for s in SPOKEN if not self.versions or s.removeprefix("ocpp") in self.versions)
+        """The subprotocols that are offered, in order of preference."""
+        return tuple(s for s in known_stations() if not self.versions or s.removeprefix("ocpp") in self.versions)
 
 
 class Station(Protocol):
@@ -193,8 +205,7 @@ class Central:
 
     @staticmethod
     def _station_class(subprotocol: str) -> Any:
-        module, _, name = SPOKEN[subprotocol].partition(":")
-        return getattr(importlib.import_module(module), name)
+        return load_entry_point(known_stations()[subprotocol])
 
 
 class Wire:
@@ -335,7 +346,7 @@ def options_of(args: argparse.Namespace) -> Options:
         tokens = dict(parse_token(t) for t in args.token)
     except ValueError as e:
         raise ValueError(f"--token {e}") from e
-    known = [s.removeprefix("ocpp") for s in SPOKEN]
+    known = [s.removeprefix("ocpp") for s in known_stations()]
     if unknown := [v for v in args.ocpp if v not in known]:
         raise ValueError(f"--ocpp {unknown[0]}: not spoken here; known: {', '.join(known)}")
     return Options(

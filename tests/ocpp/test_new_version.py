@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,19 @@ class StationOfNextVersion(Station201):
 
 
 @pytest.fixture
-def installed_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A distribution that registers the version by an entry point, for this process and those that it starts."""
     folder = tmp_path / "site"
     metadata = folder / "next_version-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: next-version\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{VERSION} = {ENTRY}\n")
+    station = f"[{central_system.GROUP}]\nocpp{VERSION} = {__name__}:{StationOfNextVersion.__name__}\n"
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{VERSION} = {ENTRY}\n{station}")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH")))))
+    central_system.known_stations.cache_clear()
+    yield
+    central_system.known_stations.cache_clear()
 
 
 def in_file(tmp_path: Path, backend: str) -> dict[str, Any]:
@@ -60,10 +65,8 @@ def in_file(tmp_path: Path, backend: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("installed_version")
-async def test_an_installed_version_boots_and_sends_a_transaction(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(central_system.SPOKEN, f"ocpp{VERSION}", f"{__name__}:{StationOfNextVersion.__name__}")
+async def test_an_installed_version_boots_and_sends_a_transaction(tmp_path: Path) -> None:
+    assert list(central_system.known_stations()) == [f"ocpp{VERSION}", "ocpp2.0.1", "ocpp1.6"]
     text = station_text(1, backend=f'versions = ["{VERSION}", "1.6"]', settings="sample_interval_s = 5")
     async with (
         open_central(Options(port=0, versions=(VERSION,), quiet=True)) as central,
