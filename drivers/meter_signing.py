@@ -24,7 +24,8 @@ NOT_SIGNED = "the transaction is not signed by the meter"
 
 
 class MeterTransactions(Protocol):
-    """What a meter can do with its own transactions. All raise ``DeviceError``; ``Refused``: it says no, or not yet."""
+    """What a meter can do with its own transactions. All raise ``DeviceError``. ``Refused``: it does not do it, or not
+    yet."""
 
     async def open_transaction(self) -> str | None:
         """Return the name of the open transaction, ``UNNAMED`` if the meter does not give it, None if none is open."""

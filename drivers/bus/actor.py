@@ -4,7 +4,7 @@ A caller that goes away takes its answer with it, never the transfer: a half-mad
 to the next request. After a time-out a serial line is left alone for as long again, since RTU frames carry no
 transaction number and a late answer to the same question cannot be distinguished from a timely one.
 
-A device that goes on saying that it is busy has refused nothing: what could not be read now is not missing.
+A device that goes on reporting that it is busy has refused nothing: what could not be read now is not missing.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class LineActor:
         try:
             while True:
                 await self._serve_job(await self._take_next_job())
-                await asyncio.sleep(0)  # who got an answer may ask on before the less urgent get their turn
+                await asyncio.sleep(0)  # a caller with an answer may go on asking before the less urgent get their turn
         finally:
             for _, _, job in self._queue:
                 job.deliver_error(Unreachable(f"{self.settings.name}: the line has been closed"))

@@ -1,4 +1,4 @@
-"""What a Modbus line is, what can be asked on it, and who goes first."""
+"""What a Modbus line is, which requests are sent on it, and which of them go first."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ def list_complaints(settings: FramebufferSettings, where: Where | None = None) -
     wrong += size_complaints(settings.width, settings.height, "ask the kernel")
     asked = not (settings.width and settings.height) or settings.format == "auto"
     if not wrong and asked and not (settings.path.startswith(DEVICES) or Path(settings.path).is_char_device()):
-        wrong.append(f"path: {settings.path} is a plain file: width, height and format say what its bytes are")
+        wrong.append(
+            f"path: {settings.path} is a plain file: set width, height and format, which its bytes do not show"
+        )
     return wrong
 
 

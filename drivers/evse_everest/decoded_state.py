@@ -65,14 +65,14 @@ _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "Disabled": {"disabled": True},
 }
 """Session events that change the picture. After a power cut EVerest reports SessionResumed and the end of
-its transaction: neither says that a vehicle is there."""
+its transaction: neither shows that a vehicle is there."""
 
 _UNREPORTED, _EMPTY = ("Unknown",), ("Unplugged", "Disabled")
 _BEGUN = (
     "Charging", "WaitingForEnergy", "ChargingPausedEV", "ChargingPausedEVSE", "FinishedEV", "FinishedEVSE", "Finished",
 )  # fmt: skip
 """States of ``session_info``: only whether a vehicle is there and has begun, for the first picture. It calls a session
-finished that is still stopping, and paused one whose transaction is over; the answer to our stop says whether one
+finished that is still stopping, and paused one whose transaction is over; the answer to our stop shows whether one
 runs, and after it none will."""
 
 

@@ -37,7 +37,7 @@ async def _verify_hand_setting(board: BoardRegisters, setting: Setting) -> None:
         log.warning("%s: does not report whether it is set up: %s (%s)", board.name, setting.hand, e)
         return
     if found != setting.value:
-        raise Broken(f"register {setting.at} says {found} instead of {setting.value}: {setting.hand}")
+        raise Broken(f"register {setting.at} has {found} instead of {setting.value}: {setting.hand}")
 
 
 async def write_if_different(board: BoardRegisters, at: int, value: int) -> None:
@@ -47,7 +47,7 @@ async def write_if_different(board: BoardRegisters, at: int, value: int) -> None
         return
     await board.write_value(at, value)
     if (kept := await board.read_value(at)) != value:
-        raise Refused(f"register {at} was set to {value}, but the board says {kept}")
+        raise Refused(f"register {at} was set to {value}, but the board has {kept}")
 
 
 async def arm_watchdog(board: BoardRegisters, watchdog_s: float) -> bool:

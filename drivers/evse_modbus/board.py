@@ -282,7 +282,7 @@ class ModbusBoard:
             return wanted_a
         if kept > level or kept < limit.least * limit.per_a:
             kind = _OffersTooMuch if kept > level else Refused
-            raise kind(f"{level} was written to register {limit.at}, but the board says {kept}")
+            raise kind(f"{level} was written to register {limit.at}, but the board has {kept}")
         return kept / limit.per_a
 
     async def _write_limit(self, level: int) -> bool:

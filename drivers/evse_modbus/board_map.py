@@ -39,8 +39,8 @@ class Block:
 
 @frozen
 class Code:
-    """What a state word of the board means. ``pwm`` None: the word does not say whether current is offered.
-    ``power``: the board closes its contactor in this state, while released. ``fault``: what the word says beside."""
+    """What a state word of the board means. ``pwm`` None: the word does not show whether current is offered.
+    ``power``: the board closes its contactor in this state, while released. ``fault``: what the word reports beside."""
 
     pilot: Pilot
     pwm: bool | None
@@ -107,7 +107,7 @@ class Watchdog:
 
 @frozen
 class Setting:
-    """What the board must be set to, so that the other registers mean what the map says. ``hand``: how a person sets
+    """What the board must be set to, so that the other registers mean what the map has. ``hand``: how a person sets
     it; the agent only looks."""
 
     at: int
@@ -126,7 +126,7 @@ class TraitRegisters:
 
 @frozen
 class LineFacts:
-    """How the board is reached, unless the station file says otherwise. ``write_function`` holds on a line of
+    """How the board is reached, unless the station file has another way. ``write_function`` holds on a line of
     ``kind``."""
 
     kind: str = "tcp"

@@ -78,6 +78,6 @@ def _watchdog_complaints(settings: BoardSettings, board_map: BoardMap) -> list[s
     if dog is None and not settings.accept_no_watchdog:
         return [
             f"map: {board_map.vendor} {board_map.model}: {NO_WATCHDOG}. Fit a relay that releases the board's enable "
-            "input only while the computer's own watchdog is fed, and say accept_no_watchdog = true (docs/boards.md)"
+            "input only while the computer's own watchdog is fed, and set accept_no_watchdog = true (docs/boards.md)"
         ]
     return []

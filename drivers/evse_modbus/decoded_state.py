@@ -111,7 +111,7 @@ def _join_registers(poll: Poll, place: Place) -> int:
 
 
 def _pwm_offered(code: Code | None, vehicle: bool, released: bool) -> bool | None:
-    """Return whether PWM is offered. If the state word does not say so, the board offers it while released."""
+    """Return whether PWM is offered. If the state word does not show it, the board offers it while released."""
     if code is None or code.pwm is not None:
         return None if code is None else code.pwm
     return vehicle and released

@@ -63,7 +63,7 @@ class BoardRegisters:
         )
 
     async def poll_registers(self) -> Poll:
-        """Read everything that changes. Raises ``Broken`` when the board does not have what the map says."""
+        """Read everything that changes. Raises ``Broken`` when the board does not have what the map names."""
         words: dict[tuple[int, int], int] = {}
         try:
             for b in self.map.blocks:

@@ -24,6 +24,6 @@ VERIFY_KIT = VerifyKit(
         "Switch the agent's computer off under load: the contactor opens after watchdog_s.",
         "Lock: a plug cannot be pulled while it is locked; with the mains off it can be freed as the maker says.",
         "A real vehicle charges at the smallest and the greatest current, is paused, and goes on.",
-        "The contactor is derived from the state text: with a welded one (bridged by hand) the board says so.",
+        "The contactor is derived from the state text: with a welded one (bridged by hand) the board reports it.",
     ),
 )

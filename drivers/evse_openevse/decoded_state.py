@@ -1,4 +1,4 @@
-"""What the board says of itself, as the picture of an EVSE. Pure."""
+"""What the board reports of itself, as the state of an EVSE. Pure."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _decode_number(name: str, r: Register, block: Block, registers: list[int], m
     if marks_missing and r.type.marks_unavailable(raw):
         return None
     if r.most is not None and not 0 <= raw <= r.most:
-        raise Garbled(f"register {r.at} says {raw}, more than {r.most} is impossible: wrong word order?")
+        raise Garbled(f"register {r.at} has {raw}, more than {r.most} is impossible: wrong word order?")
     scale = scale_of(r, block, registers)
     value = exact_energy_wh(raw, scale, r.type) if name.endswith("_wh") else Fraction(raw) * scale
     return value / 10 if r.tenth_above is not None and value > r.tenth_above else value
@@ -55,7 +55,7 @@ def scale_of(r: Register, block: Block, registers: list[int]) -> Fraction:
     word = registers[r.exponent_at - block.address]
     exponent = word - 0x10000 if word & 0x8000 else word
     if abs(exponent) > MOST_EXPONENT:
-        raise Garbled(f"register {r.exponent_at} says 10^{exponent}, which no meter multiplies by")
+        raise Garbled(f"register {r.exponent_at} has 10^{exponent}, which no meter multiplies by")
     return r.scale * Fraction(10) ** exponent
 
 
@@ -85,7 +85,7 @@ def check_against_copy(values: Values, step_wh: Fraction) -> None:
     billed_wh, copy_wh = energy_wh(values), values[COPY][0]
     if abs(billed_wh - copy_wh) > 2 * step_wh:
         raise Garbled(
-            f"the billing register says {billed_wh} Wh, its copy {float(copy_wh):g} Wh: does the map fit this meter?"
+            f"the billing register has {billed_wh} Wh, its copy {float(copy_wh):g} Wh: does the map fit this meter?"
         )
 
 

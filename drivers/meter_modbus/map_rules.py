@@ -40,7 +40,7 @@ def _check_billing_register(found: MeterMap, path: Path) -> None:
     if found.step_wh > COARSEST_WH and not found.coarse:
         raise MapError(
             f"{path}: the billing register counts in steps of {float(found.step_wh):g} Wh; coarser than "
-            f"{COARSEST_WH} Wh is hardly a bill: use a finer register of the meter, or say coarse = true"
+            f"{COARSEST_WH} Wh is hardly a bill: use a finer register of the meter, or set coarse = true"
         )
     for r in found.billing_block.values[ENERGY]:
         if why := found.never_bill.get(r.at):
@@ -80,4 +80,4 @@ def _check_unproven_fact(fact: str, raw: Mapping[str, Any], path: Path) -> None:
     known |= {f"{t}.{k}" for t in ("line", "identity") for k in raw.get(t, {})}
     known |= {k for b in raw["block"] for k in b.get("values", {})}
     if fact not in known:
-        raise MapError(f"{path}: unproven: the map says nothing of {fact!r}")
+        raise MapError(f"{path}: unproven: the map has no {fact!r}")

@@ -271,7 +271,7 @@ class ModbusMeter:
         self._seen = found
         if self._is_other_model(found):
             raise Broken(
-                f"{self._name}: says it is model {found['model']!r}; the map {self._map.name!r} is for another meter"
+                f"{self._name}: reports model {found['model']!r}; the map {self._map.name!r} is for another meter"
             )
         serial = found.get("serial") or ""
         if self._pinned and not serial:
@@ -298,12 +298,12 @@ class ModbusMeter:
         return {name: await self._read_identity_register(mark, priority) for name, mark in self._map.identity.items()}
 
     def _is_other_model(self, found: dict[str, str]) -> bool:
-        """Return whether the meter itself says that the map is for another model."""
+        """Return whether the meter itself reports a model that the map is not for."""
         model = self._map.identity.get("model")
         return bool(model and model.accept and found["model"] and not _matches_accepted(found["model"], model))
 
     def _is_mid_variant(self, found: str) -> bool | None:
-        """Return whether the meter says that it is of the MID variant; None: it has no such register."""
+        """Return whether the meter reports that it is of the MID variant; None: it has no such register."""
         mark = self._map.identity.get("mid")
         return _matches_accepted(found, mark) if mark and found else None
 

@@ -1,4 +1,4 @@
-"""A meter as data: what a map says, in the words of this driver."""
+"""A meter as data: the content of a map, in the words of this driver."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Block:
 
 @frozen
 class IdentityRegister:
-    """An identity register: who the meter is. ``accept``: the values of the models that the map is for.
+    """An identity register: which meter this is. ``accept``: the values of the models that the map is for.
     ``zero_counts``: 0 is a word of its own here; elsewhere it means that the register was never written."""
 
     function: int

@@ -52,7 +52,7 @@ class NumberType:
             return int.from_bytes(raw, "big", signed=self.kind == "int")
         value = struct.unpack(">f" if self.bits == 32 else ">d", raw)[0]
         if not math.isfinite(value):
-            raise Garbled(f"the meter says {value}")
+            raise Garbled(f"the meter sent {value}")
         return Fraction(value)
 
     def marks_unavailable(self, raw: int | Fraction) -> bool:

@@ -1,4 +1,4 @@
-"""What the screen says of the price. Amounts come as millionths of a currency's unit
+"""What the screen shows of the price. Amounts come as millionths of a currency's unit
 (``agent/domain/cost_screen.py``)."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def price_slots(screen: Screen, texts: Texts, facts: StationFacts) -> dict[str, 
     if not rows:
         return {"price": str(screen.values.get("price_line") or ""), "prices": (), "price_notes": ()}
     if len(rows) == 1 and tariff_text.is_billed(screen.values):
-        rows = ()  # the total says it
+        rows = ()  # the total shows it
     notes = tariff_text.price_notes(screen.values, texts, facts.timezone or "UTC", screen.name is ScreenName.IDLE)
     return {"price": "", "prices": rows, "price_notes": tuple(filter(None, notes))}
 
@@ -48,7 +48,7 @@ def price_line(screen: Screen, texts: Texts, facts: StationFacts) -> str:
         at = wall_time(_number_or_zero(v["next_at_utc_s"]), v.get("utc_offset_min"), facts.timezone or "UTC")
         return texts("labels.price_next", time=f"{at:%H:%M}" if at else "--:--", price=then)
     if v.get("price_lines"):
-        return ""  # the rows say it
+        return ""  # the rows show it
     return _unit_prices(screen, texts, "") or str(v.get("price_line") or "")
 
 

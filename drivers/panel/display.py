@@ -65,7 +65,7 @@ class PanelDisplay:
 
     @property
     def about(self) -> str:
-        """What the panel says that it is."""
+        """What the panel is, as its output reports it."""
         output = self._output
         return "" if output is None else f"{output.size[0]}x{output.size[1]} pixels, {output.depth} bits each"
 

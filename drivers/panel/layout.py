@@ -86,7 +86,7 @@ PANES: dict[str, Pane] = {
 OUTLETS_AT_ONCE = 2
 
 SMALLEST: Size = (128, 64)
-"""Pixels of the smallest panel that says everything."""
+"""Pixels of the smallest panel that shows everything."""
 
 
 def layout_for(size: Size, depth: int) -> Layout:

@@ -1,4 +1,4 @@
-"""How a panel sits in the door, and what is wrong with what the station file says of it. Without Pillow: ``check``
+"""How a panel sits in the door, and what is wrong with its keys in the station file. Without Pillow: ``check``
 reads it."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from agent.model.key_rules import Between, OneOf, settings_problems
 TURN_S = 2.5
 """So that two faces are seen while a notice stands (4 s)."""
 SHORT, LONG, LARGEST = 64, 128, 8192
-"""Pixels: sides of the smallest panel that says everything, and of the largest."""
+"""Pixels: sides of the smallest panel that shows everything, and of the largest."""
 
 
 Rotation: TypeAlias = Annotated[int, OneOf((0, 90, 180, 270))]

@@ -23,7 +23,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a screen says, by slots; a layout decides how much of it is shown at a time
+    """What a screen shows, by slots; a layout decides how much of it is shown at a time
     (``drivers/panel/page_parts.py``).
 
     ``title`` large in the tone's colour, with a ``countdown`` of its own if time runs. ``figures`` (the first one
@@ -225,7 +225,7 @@ def _finished_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots
         return {"lines": _nonempty_lines(text, unplug)}
     if screen.values.get("cost_final") and cost_figure(screen, texts):  # the amount, and what it is for
         figures = (figures[1], figures[0], *figures[2:])
-    if bill["qr"]:  # the receipt says the rest
+    if bill["qr"]:  # the receipt shows the rest
         return {"figures": figures[:2], "hint": unplug or text, **qr_code_slots(screen, texts, "receipt")}
     line = text if unplug and _ended_badly(screen) else bill["line"]
     return {

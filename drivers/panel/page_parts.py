@@ -61,8 +61,8 @@ def turns_of_faces(shown: tuple[Face, ...], turn_s: float = TURN_S) -> tuple[int
 
 def split_page(page: Page, measured: Callable[[Page], Canvas]) -> tuple[Page, ...]:
     """Split a page: as many slots on each part as fit, in their order; the title is on all of them. So is a code, if
-    each slot fits beside it: who has taken out a telephone does not wait for it to come round. ``measured`` places a
-    page without drawing."""
+    each slot fits beside it: a person who has taken out a telephone does not wait for it to come round. ``measured``
+    places a page without drawing."""
 
     def fits_on_panel(part: Page) -> bool:
         return measured(part).is_complete

@@ -71,7 +71,7 @@ def paint_code(s: Sheet, body: Box, page: Page) -> tuple[Box, Page]:
 
 
 def state_share(page: Page, layout: Layout) -> float:
-    """Return the share of the body for the state: less where there is more to say below."""
+    """Return the share of the body for the state: less where there is more to show below."""
     if page.figures or len(page.prices) > 1:
         return layout.band
     below = (page.lines, page.price, page.prices, page.price_notes, page.countdown, page.hint)

@@ -79,7 +79,7 @@ def paint_slide(slide: Slide, size: Size, depth: int, margin: int = 0, badge: st
 
 
 def _slide_colours(tone: Tone | None, depth: int) -> tuple[Colour, Colour]:
-    """Return ground and ink. In one colour a panel is dark with lit words, and what has gone wrong is said the other
+    """Return ground and ink. In one colour a panel is dark with lit words, and what has gone wrong is shown the other
     way round."""
     if depth == 1:
         return (WHITE, BLACK) if tone is Tone.STOP else (BLACK, WHITE)

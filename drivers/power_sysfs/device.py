@@ -60,5 +60,5 @@ def _read_number(path: Path) -> int:
         advice = "give the service user access" if e.errno == errno.EACCES else "check path and kernel driver"
         raise Unreachable(f"power input {path}: {e.strerror}; {advice}; it is tried again") from e
     if not text.isascii() or not text.removeprefix("-").isdigit():
-        raise Garbled(f"power input {path}: says {text!r}, no number; check path")
+        raise Garbled(f"power input {path}: has {text!r}, no number; check path")
     return int(text)

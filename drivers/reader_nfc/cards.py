@@ -11,7 +11,7 @@ from agent.ports.reader import Tap
 from drivers.reader_nfc.settings import ISO14443A, NfcSettings
 
 ISO_DEP = 0x20
-"""Bit of SEL_RES (SAK): the card speaks ISO/IEC 14443-4."""
+"""Bit of SEL_RES (SAK): the card supports ISO/IEC 14443-4."""
 
 RANDOM = "random_uid"
 UNREADABLE = "unreadable"

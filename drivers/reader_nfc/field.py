@@ -129,7 +129,7 @@ class RfField:
 
     @property
     def reader_description(self) -> str:
-        """Who made the reader, and its chip, as it says itself."""
+        """Return maker and chip of the reader, as it reports them."""
         device = self._frontend.device
         return " ".join(filter(None, (device.vendor_name, device.product_name, device.chipset_name)))
 

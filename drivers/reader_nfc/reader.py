@@ -54,7 +54,7 @@ class NfcReader:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run_thread, name="reader_nfc", daemon=True)
         self.about = ""
-        """What the reader says that it is."""
+        """What the reader reports that it is."""
 
     async def start_thread(self) -> None:
         path = self._settings.path

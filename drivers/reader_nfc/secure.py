@@ -1,4 +1,4 @@
-"""A talk with a card: is it of the right make, does it know its key, what does its file say.
+"""The dialogue with a card: whether it is of the right make and knows its key, and what its file contains.
 
 There is no fallback to the UID: a card that cannot prove its identity gets no token.
 """

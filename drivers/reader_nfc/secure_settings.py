@@ -23,7 +23,7 @@ class SecureSettings:
     ``uid_key_file``, ``uid_key_number``: a key that all cards share, to ask a card with a random UID for its true one
     before its own key can be made.
 
-    ``token``: ``file`` (what the file says) or ``uid`` (what the card proves to be its UID). ``file``, ``offset``,
+    ``token``: ``file`` (the content of the file) or ``uid`` (what the card proves to be its UID). ``file``, ``offset``,
     ``length`` (bytes; 0: to the end), ``communication`` (``enciphered``, ``maced``, ``plain``, or ``auto``: asked
     first), ``encoding`` (``ascii`` or ``hex``), ``token_type`` (of OCPP 2.x, where the
     text has the form of this type; a UID is one of ``ISO14443``), ``text_type`` (of every other text)."""

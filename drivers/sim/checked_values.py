@@ -1,4 +1,4 @@
-"""Checks of values of the control API. Each raises ``ValueError`` that says what the value must be."""
+"""Checks of values of the control API. Each raises ``ValueError`` that names what the value must be."""
 
 from __future__ import annotations
 

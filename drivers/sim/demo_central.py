@@ -34,9 +34,9 @@ class DemoCentral:
     def websocket_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
-    def make_supervisor(self, say: Callable[[str], None]) -> Supervisor:
+    def make_supervisor(self, print_line: Callable[[str], None]) -> Supervisor:
         log = self.folder / "central.log"
-        return Supervisor("backend", self._command_line, log, restart_s=1.0, stop_within_s=1.0, say=say)
+        return Supervisor("backend", self._command_line, log, restart_s=1.0, stop_within_s=1.0, print_line=print_line)
 
     def _command_line(self) -> list[str]:
         return [

@@ -51,7 +51,7 @@ def lacks_address(device: Device | None, driver: str) -> bool:
 
 
 DC_OUTLET: Table = {"outlet": "tethered", "power_kw": 150, "max_a": 350, "board": {"driver": "evse_everest"}}
-"""Defaults of a simulated outlet whose file says only ``kind = "DC"``."""
+"""Defaults of a simulated outlet whose file has only ``kind = "DC"``."""
 
 
 def with_outlet_defaults(raw: Mapping[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""Bodies of the control API: JSON objects, checked key by key. Every error names the key and says what it must be."""
+"""Bodies of the control API: JSON objects, checked key by key. Every error names the key and what it must be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST = 1e300
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key. ``check`` returns the value or raises ``ValueError`` that says what it must be. A missing key is
+    """A key. ``check`` returns the value or raises ``ValueError`` that names what it must be. A missing key is
     ``default``."""
 
     name: str

@@ -224,7 +224,7 @@ def _agent_supervisor(
 
     return Supervisor(
         "agent", command, folder / "agent.log", restart_s=plan.file.simulation.restart_s,
-        stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.notify_change, say=print_line,
+        stop_within_s=AGENT_ENDS_WITHIN_S, before_start=before_start, changed=feed.notify_change, print_line=print_line,
         refusal=EXIT_REFUSED,
     )  # fmt: skip
 

@@ -166,7 +166,8 @@ class StationDevices:
             self.far_ends.supply.set_online(mains)
 
     def apply_silences(self) -> None:
-        """Apply the silences of readers and terminals. A shared reader is silent if any EVSE that it serves says so."""
+        """Apply the silences of readers and terminals. A shared reader is silent if any EVSE that it serves has the
+        fault."""
         if self.far_ends is not None:
             own = [n for n in self._evses if n in self.far_ends.front_panel.line_readers]
             for n in own:

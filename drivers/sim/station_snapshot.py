@@ -103,8 +103,8 @@ def describe_changes(before: Json | None, after: Json) -> Iterator[str]:
 
 def _describe_backend(before: Json, after: Json) -> Iterator[str]:
     if after and before.get("link", "down") != after.get("link"):
-        spoken = f" (OCPP {after['ocpp']})" if after.get("link") == "up" and after.get("ocpp") else ""
-        yield f"backend: link {after.get('link')}{spoken}"
+        version = f" (OCPP {after['ocpp']})" if after.get("link") == "up" and after.get("ocpp") else ""
+        yield f"backend: link {after.get('link')}{version}"
     if after.get("boot") and before.get("boot") != after["boot"]:
         yield f"backend: boot {after['boot']}"
 
@@ -135,7 +135,7 @@ def _describe_evse(before: Json, after: Json) -> Iterator[str]:
 
 
 def _describe_session_end(last: Json, session: str) -> Iterator[str]:
-    if last.get("id") != session:  # the agent went away before it could say how much it was
+    if last.get("id") != session:  # the agent went away before it reported how much it was
         yield "session ended"
         return
     cents = last.get("cost_cents") if last.get("cost_final") else None

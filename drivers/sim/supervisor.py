@@ -32,7 +32,7 @@ class Supervisor:
     ``start``.
 
     ``argv`` is called before each start. ``before_start(again)`` runs just before the process is created. ``changed``
-    is called whenever it starts or ends; ``say`` prints lines for a person. Output goes to ``log``.
+    is called whenever it starts or ends; ``print_line`` prints lines for a person. Output goes to ``log``.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Supervisor:
         stop_within_s: float = 4.0,
         before_start: Callable[[bool], None] = lambda again: None,
         changed: Callable[[], None] = lambda: None,
-        say: Callable[[str], None] = lambda line: None,
+        print_line: Callable[[str], None] = lambda line: None,
         refusal: int | None = None,
     ) -> None:
         self.name, self.restarts = name, 0
         self._argv, self._log, self._restart_s, self._stop_within_s = argv, log, restart_s, stop_within_s
-        self._before_start, self._changed, self._say, self._refusal = before_start, changed, say, refusal
+        self._before_start, self._changed, self._print_line, self._refusal = before_start, changed, print_line, refusal
         self._process: asyncio.subprocess.Process | None = None
         self._wanted, self._stopping, self._starts, self._failures = True, False, 0, 0
         self._killed = False
@@ -114,7 +114,7 @@ class Supervisor:
                 async with asyncio.timeout(self._stop_within_s):
                     await self._process.wait()
             except TimeoutError:
-                self._say(f"{self.name}: did not end within {self._stop_within_s:g} s, killed")
+                self._print_line(f"{self.name}: did not end within {self._stop_within_s:g} s, killed")
                 self._process.kill()
                 await self._process.wait()
         self._process = None
@@ -175,9 +175,9 @@ class Supervisor:
 
     def _stay_stopped(self) -> None:
         if self._starts == 1:
-            raise Refused(f"the {self.name} does not start (exit {self._refusal}): correct what it says above")
+            raise Refused(f"the {self.name} does not start (exit {self._refusal}): correct what it printed above")
         self._wanted = False
-        self._say(f"{self.name}: is not started again: correct what it says above, then start it by hand")
+        self._print_line(f"{self.name}: is not started again: correct what it printed above, then start it by hand")
 
     def _open_log_file(self) -> BinaryIO:
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -190,14 +190,14 @@ class Supervisor:
     def _report_end(self, code: int, begin: int) -> None:
         """Report the end of the child. If it was unexpected, add the last lines of its output."""
         if self._stopping:
-            self._say(f"{self.name}: ended as asked")
+            self._print_line(f"{self.name}: ended as asked")
         elif code == 0:
-            self._say(f"{self.name}: ended by itself (exit 0)")
+            self._print_line(f"{self.name}: ended by itself (exit 0)")
         else:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
-            self._say(f"{self.name}: ended unexpectedly ({how}); all of its output is in {self._log}")
+            self._print_line(f"{self.name}: ended unexpectedly ({how}); all of its output is in {self._log}")
             for line in _last_log_lines(self._log, begin):
-                self._say(f"  {line}")
+                self._print_line(f"  {line}")
 
 
 def _kill_process(process: asyncio.subprocess.Process) -> None:

@@ -52,4 +52,4 @@ def _format_value(value: Any) -> str:
         return "[" + ", ".join(map(_format_value, value)) + "]"
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
-    raise TypeError(f"TOML cannot say {value!r}")
+    raise TypeError(f"TOML cannot express {value!r}")

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from drivers.terminal_payter.settings import PayterSettings
 
 AGAIN = 3
-"""Times that a request is sent while the terminal says that its checksum was wrong."""
+"""Times that a request is sent while the terminal reports that its checksum was wrong."""
 NOT_READY_S = 30.0
-"""How long a terminal that is starting may say that it is not ready."""
+"""How long a terminal that is starting may report that it is not ready."""
 
 
 class Dialogue:
@@ -149,7 +149,7 @@ class Dialogue:
 
 
 def result_text(code: int) -> str:
-    return commands.RESULTS.get(code, "it says no") + (f" ({code:02X})" if code else "")
+    return commands.RESULTS.get(code, "it refuses") + (f" ({code:02X})" if code else "")
 
 
 def garbled_error(name: str, what: str) -> Garbled:

@@ -19,7 +19,7 @@ from drivers.terminal_payter.lines import Line, TcpLine
 log = logging.getLogger(__name__)
 
 GRACE_S = 0.5
-"""For the result of an order whose effect is already there: the documents do not say whether one comes."""
+"""For the result of an order whose effect is already there: the documents leave open whether one comes."""
 RESULT = frozenset({From.RESULT})
 Judge = Callable[[Frame], bool]
 

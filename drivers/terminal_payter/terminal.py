@@ -236,7 +236,7 @@ class PayterTerminal:
         lost = self._offered and status.state == State.ENABLED and not status.running
         self._misses = self._misses + 1 if lost else 0
         if self._misses >= _MISSES:
-            log.warning("terminal %s: its offer has ended and it did not say how", self._link.name)
+            log.warning("terminal %s: its offer has ended and it did not report how", self._link.name)
             self._end_offer(Restarted())
 
     def _minor_units(self, amount_cents: int) -> int:
@@ -258,7 +258,7 @@ class PayterTerminal:
             case From.CANCELLED if self._offered:
                 self._end_offer(Cancelled())
             case _:
-                log.debug("terminal %s: message %02X says nothing new", self._link.name, frame.header)
+                log.debug("terminal %s: message %02X has nothing new", self._link.name, frame.header)
 
     def _receive_approval(self, frame: Frame) -> None:
         """Report every approval: one without an offer has to be voided."""

@@ -69,7 +69,7 @@ async def _check_limits(port: EvsePort) -> None:
 
 async def _check_watts(port: EvsePort) -> None:
     low, top = port.traits.min_w, port.traits.max_w
-    assert 0 < low <= top, f"a DC board must say what it can give, it says {low} to {top} W"
+    assert 0 < low <= top, f"a DC board must report what it can give, it reports {low} to {top} W"
     least = 0.0 if port.traits.pausable else low
     for wanted, expected in ((top, top), (top + 1000, top), (low, low), (low - 1, least), (0.0, least)):
         got = await port.set_limit(Limit(power_w=wanted))

@@ -205,7 +205,7 @@ async def test_a_firmware_that_cannot_fall_back_to_nothing(tcp: TcpLine, charx: 
 async def test_a_board_that_others_release_is_not_used(tcp: TcpLine, charx: Charx, mode: int) -> None:
     """Its release mode: dashboard, white list, external, permanent, its own OCPP. Only Modbus waits for the agent."""
     charx.put(120, mode)
-    with pytest.raises(Broken, match=f"register 120 says {mode} instead of 5: set .*release mode.* to Modbus"):
+    with pytest.raises(Broken, match=f"register 120 has {mode} instead of 5: set .*release mode.* to Modbus"):
         async with DRIVER.open(settings(tcp), place()):
             pass
     assert charx.get(300) == 0, "what can be withdrawn is"

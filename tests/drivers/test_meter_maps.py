@@ -441,7 +441,7 @@ def test_a_few_lines_add_a_meter_and_the_own_folder_wins(tmp_path: Path) -> None
         (GOOD + '[identity]\nserial={function=3,address=1,count=3,type="ascii"}', "pad"),
         (GOOD + '[never_bill]\n100="resettable"', "must not be billed .resettable"),
         (GOOD + '[never_bill]\nx="resettable"', "no register address"),
-        (GOOD + '[unproven]\nexport_wh="guessed"', "says nothing of 'export_wh'"),
+        (GOOD + '[unproven]\nexport_wh="guessed"', "the map has no 'export_wh'"),
         (GOOD.replace("[line]", "longest = 2\n[line]"), "count 1 to 2"),
         (GOOD.replace("[line]", 'classes = ["D"]\n[line]'), "'D' is none of A, B, C"),
         (GOOD.replace("[line]", "phases = 2\n[line]"), "must be 1 or 3"),

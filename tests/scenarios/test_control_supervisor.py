@@ -41,7 +41,7 @@ async def supervised(code: str, folder: Path, **more: Any) -> AsyncIterator[tupl
     said: list[str] = []
     argv = [sys.executable, "-S", "-c", code]
     supervisor = Supervisor(
-        "child", lambda: argv, folder / "child.log", **{"restart_s": 0.05, "say": said.append, **more}
+        "child", lambda: argv, folder / "child.log", **{"restart_s": 0.05, "print_line": said.append, **more}
     )
     task = asyncio.create_task(supervisor.run())
     try:

@@ -131,7 +131,7 @@ class StoreConnection:
         before = self.before
         lost = content_loss.detect_loss(self.db, before) if before is not None else None
         if before is None and content_loss.commit_count(self.db):
-            log.warning("%s: its witness is gone: whether anything is missing cannot be said", self.path)
+            log.warning("%s: its witness is gone: it cannot be known whether anything is missing", self.path)
         if before is None or lost is None:
             return
         log.error("%s: %s", self.path, lost.text)

@@ -170,7 +170,7 @@ def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str,
     that are left."""
     _advance_counters(db, before)
     if _read_identity(db) not in ("", before.identity):
-        return ended  # of another station: its places say nothing of what was delivered
+        return ended  # of another station: its places show nothing of what was delivered
     for place, queue in _returned_messages(db, before):
         if queue == link_of(queue):  # a notice that had been sent is in the security log
             db.execute(

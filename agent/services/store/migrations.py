@@ -52,7 +52,7 @@ PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "tr
 
 
 class StoreRefused(Exception):
-    """The file is not ours to use: newer schema, or another agent has it. ``str()`` says what to do."""
+    """The file is not ours to use: newer schema, or another agent has it. ``str()`` names what to do."""
 
 
 def connect_store(path: Path, least: int = 0) -> sqlite3.Connection:
@@ -75,7 +75,7 @@ def connect_store(path: Path, least: int = 0) -> sqlite3.Connection:
         migrate_schema(db, path)
         if schema_checksum(db) != SHAPE:
             raise sqlite3.DatabaseError("its tables are not those that this program makes")
-    except UnicodeDecodeError as e:  # the driver's, over what SQLite says of a damaged schema
+    except UnicodeDecodeError as e:  # the driver's, over the text of SQLite about a damaged schema
         db.close()
         raise sqlite3.DatabaseError("its first page is damaged") from e
     except BaseException:

@@ -13,7 +13,7 @@ from drivers.testkit.display import check_display
 URL = "https://chargy.lu/verify/0001"
 SHOW_S = 0.5
 LAG_S = 0.1
-"""The contract of the port says 5 ms. The rest allows for a busy machine."""
+"""The contract of the port allows 5 ms. The rest allows for a busy machine."""
 
 
 async def check_screens(bench: DeviceUnderTest) -> str:

@@ -57,7 +57,7 @@ async def check_traits(bench: DeviceUnderTest) -> str:
 async def check_contract(bench: DeviceUnderTest) -> str:
     async with bench.open_port() as board:
         await check_evse(board, EvseWorld(), service_s=SERVICE_S)
-    return "comes up withdrawn; limits, lock and service as the port says"
+    return "comes up withdrawn; limits, lock and service as the port demands"
 
 
 async def check_vehicle(bench: DeviceUnderTest) -> str:
@@ -73,7 +73,7 @@ async def check_vehicle(bench: DeviceUnderTest) -> str:
         since_s = time.monotonic() - began_s
         assert seen.contactor is not True, f"{bench.name}: the contactor is closed without release"
         assert seen.plugged_s is None or seen.plugged_s <= since_s + FRESH_S, (
-            f"{bench.name}: connected for {seen.plugged_s:.0f} s, says the board; it was {since_s:.0f} s: word order?"
+            f"{bench.name}: connected for {seen.plugged_s:.0f} s by the board; it was {since_s:.0f} s: word order?"
         )
         if board.traits.lockable and seen.locked is not None:
             seen = await wait_state(bench, board, lambda s: s.locked is True, "the plug is locked", SHOWS_S)
@@ -115,7 +115,7 @@ async def check_watchdog(bench: DeviceUnderTest) -> str:
     within_s = float(getattr(bench.settings, "watchdog_s", 10)) + LATER_S
     async with bench.open_through_proxy() as (board, shim):
         if not board.traits.fallback_stop:
-            raise Skipped("this board says that it does not stop by itself when the agent goes silent")
+            raise Skipped("this board reports that it does not stop by itself when the agent goes silent")
         await bench.request_action(Action.CAR_ASKS)
         await wait_state(bench, board, lambda s: s.vehicle_connected, "a vehicle is connected", bench.patience_s)
         await board.set_limit(Limit())

@@ -30,7 +30,9 @@ async def check_identity(bench: DeviceUnderTest) -> str:
             if getattr(i, name):
                 bench.record_figure(name, getattr(i, name))
         bench.record_figure("register_step_wh", i.register_step_wh)
-        assert i.vendor or i.model, f"{bench.name}: the driver does not say which meter this is; name vendor and model"
+        assert i.vendor or i.model, (
+            f"{bench.name}: the driver does not report which meter this is; name vendor and model"
+        )
         serial = i.serial or "not readable: compare the label"
         return f"{i.vendor} {i.model}, serial {serial}, step {i.register_step_wh:g} Wh"
 
@@ -61,7 +63,7 @@ async def check_units(bench: DeviceUnderTest) -> str:
 
 async def check_reference(bench: DeviceUnderTest) -> str:
     """Compare the register with the meter's own display, with the precision of the reference value."""
-    text = (await bench.reference_value("energy_kwh", "what does the meter's own display say now, in kWh?")).replace(
+    text = (await bench.reference_value("energy_kwh", "what does the meter's own display show now, in kWh?")).replace(
         ",", "."
     )
     try:
