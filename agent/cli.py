@@ -27,6 +27,7 @@ COMMANDS = {
     "dead": "agent.commands.dead_letters:COMMAND",
     "payments": "agent.commands.payments:COMMAND",
     "faults": "agent.commands.faults:COMMAND",
+    "kit": "agent.commands.kit.command:COMMAND",
     "csms": "agent.commands.csms:COMMAND",
 }
 """The commands of this program. Other packages add commands by entry points (``GROUP``), as the simulation does."""
@@ -41,6 +42,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent probe station.toml           identify its devices and write a page of evidence
   chargy-agent verify station.toml          test its devices: speed, silence, corrupted replies
   chargy-agent run station.toml             run a real station (started by systemd)
+  chargy-agent kit inspect kit.toml         check the integration kit of the network's operator
   chargy-agent faults list station.toml     list the faults and what to do about them
   chargy-agent dead list station.toml       list messages that could not be delivered
   chargy-agent payments list station.toml   list the bank card payments and their states

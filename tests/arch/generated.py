@@ -20,6 +20,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/extending.md": "tests.arch.device_roles:text",
     "docs/faults.md": "tests.arch.faults:text",
     "docs/hardware-checklist.md": "tests.arch.checklist:text",
+    "docs/kit.schema.json": "agent.commands.kit.kit_schema:schema_text",
     "docs/meters.md": "tests.arch.meters:text",
     "docs/quirks.md": "tests.arch.quirks:text",
     "pyproject.toml": "tests.arch.contracts:text",

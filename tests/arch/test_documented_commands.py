@@ -49,9 +49,18 @@ def unknown(text: str) -> Iterator[str]:
             if name not in COMMANDS:
                 yield f"chargy-agent {name}"
                 continue
-            options = {o for a in COMMANDS[name]._actions for o in a.option_strings}
+            options = set(option_strings(COMMANDS[name]))
             call = re.split(r"  +|#", rest)[0]
             yield from (f"chargy-agent {name} {o}" for o in re.findall(r"(?<!\S)--[a-z-]+", call) if o not in options)
+
+
+def option_strings(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The options of a command and of all its actions."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from option_strings(inner)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

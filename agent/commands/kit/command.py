@@ -1,0 +1,141 @@
+"""``chargy-agent kit``: the integration kit of the network's operator, from the questions to the configured station."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.commands.command import EXIT_CANNOT, Command
+from agent.station_file.problems import place_problems
+from agent.station_file.settings import SettingsError, read_station_file
+
+DONE, SOMETHING_WRONG = 0, 1
+
+ABOUT = """\
+The integration kit: what the operator of the network fixes for one station (number, hotline, backend, SIM, prices,
+required settings), as one TOML file. docs/kit.md lists its keys. Passwords, PINs and keys are files beside it; no
+command prints them.
+
+  chargy-agent kit inspect kit.toml                 check the kit, and explain it in words
+  chargy-agent kit diff    kit.toml station.toml    show what it would change in a station file
+  chargy-agent kit apply   kit.toml station.toml    change the station file; comments stay, a backup is kept
+  chargy-agent kit undo    station.toml             put back the station file of before the last kit
+  chargy-agent kit schema                           print the JSON Schema of kit.toml, for editors
+
+Exit code: 0 done, 1 (diff) the kit would change something, 2 it cannot be done (wrong file or arguments).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", title="actions", required=True)
+    for name, (text, positionals, do) in ACTIONS.items():
+        action = actions.add_parser(name, help=text, description=text)
+        action.set_defaults(kit_action=do)
+        for positional in positionals:
+            action.add_argument(positional, type=Path, metavar=f"{positional.upper()}.toml")
+        for option, settings in OPTIONS.get(name, {}).items():
+            action.add_argument(option, **settings)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command. Returns the exit code."""
+    try:
+        do: Callable[[argparse.Namespace], int] = options.kit_action
+        return do(options)
+    except SettingsError as e:
+        _print_problems(e, [f for f in (getattr(options, n, None) for n in ("kit", "station")) if f is not None])
+    except OSError as e:
+        print(f"{e.filename or 'kit'}: {e.strerror or e}", file=sys.stderr)
+    return EXIT_CANNOT
+
+
+def _print_problems(error: SettingsError, files: list[Path]) -> None:
+    """Print each problem with its place. A problem begins with its file; one without a file is about the first."""
+    complaints: dict[Path, list[str]] = {file: [] for file in files}
+    for said in error.problems:
+        heads = [(file, f"{named}: ") for file in files for named in (file, file.resolve())]
+        file, head = next(((f, h) for f, h in heads if said.startswith(h)), (files[0], ""))
+        complaints[file].append(said.removeprefix(head))
+    for file, found in complaints.items():
+        for problem in place_problems(file, found):
+            print(problem.compiler_line(file), file=sys.stderr)
+
+
+def _inspect_kit(options: argparse.Namespace) -> int:
+    from agent.commands.kit.kit_explanation import explanation_lines
+    from agent.commands.kit.kit_file import load_kit
+
+    for line in explanation_lines(load_kit(options.kit)):
+        print(line)
+    return DONE
+
+
+def _show_differences(options: argparse.Namespace) -> int:
+    from agent.commands.kit.kit_file import load_kit
+    from agent.commands.kit.station_changes import change_line, planned_changes
+
+    kit = load_kit(options.kit)
+    changes = planned_changes(kit, read_station_file(options.station), options.station.resolve().parent)
+    for change in changes:
+        print(change_line(change))
+    if not changes:
+        print(f"{options.station}: has everything that {options.kit} asks for")
+    return SOMETHING_WRONG if changes else DONE
+
+
+def _apply_kit(options: argparse.Namespace) -> int:
+    from agent.commands.kit.kit_file import load_kit
+    from agent.commands.kit.station_changes import change_line
+    from agent.commands.kit.station_writer import apply_kit
+
+    applied = apply_kit(load_kit(options.kit), options.station)
+    for change in applied.changes:
+        print(change_line(change))
+    for problem in applied.remaining:
+        print(f"as before: {problem.compiler_line(options.station)}", file=sys.stderr)
+    if applied.backup is None:
+        print(f"{options.station}: has everything that {options.kit} asks for; nothing was changed")
+        return DONE
+    print(f"{options.station}: changed. The file as it was: {applied.backup}")
+    print("A running agent reads it at its next start: systemctl restart chargy-agent")
+    return DONE
+
+
+def _undo_kit(options: argparse.Namespace) -> int:
+    from agent.commands.kit.station_writer import undo_kit
+
+    for key in undo_kit(options.station, options.discard_edits):
+        print(f"discarded: {key}")
+    print(f"{options.station}: is as before the last kit")
+    print("A running agent reads it at its next start: systemctl restart chargy-agent")
+    return DONE
+
+
+def _print_schema(options: argparse.Namespace) -> int:
+    from agent.commands.kit.kit_schema import schema_text
+
+    print(schema_text(), end="")
+    return DONE
+
+
+ACTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace], int]]] = {
+    "inspect": ("Check a kit, and explain it in words.", ("kit",), _inspect_kit),
+    "diff": ("Show what a kit would change in a station file.", ("kit", "station"), _show_differences),
+    "apply": ("Write a kit into a station file.", ("kit", "station"), _apply_kit),
+    "undo": ("Put back the station file of before the last kit.", ("station",), _undo_kit),
+    "schema": ("Print the JSON Schema of kit.toml.", (), _print_schema),
+}
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "undo": {"--discard-edits": {"action": "store_true", "help": "also if the file was edited since; edits are lost"}},
+}
+
+COMMAND = Command(
+    name="kit",
+    help="The integration kit of the network's operator: inspect, compare, apply, undo.",
+    about=ABOUT,
+    add_arguments=add_arguments,
+    run=run,
+)

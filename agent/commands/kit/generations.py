@@ -1,0 +1,118 @@
+"""The folder beside a station file that remembers what was applied: a generation per kit, the newest is undone first.
+
+``STATION.kit/0003/`` holds the station file before and after, and the files that the kit brought. A generation is
+complete before the station file names it, and it is not changed afterwards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.model.fastclass import frozen
+
+BEFORE, AFTER, BEING_WRITTEN = "before.toml", "after.toml", ".partial"
+
+
+@frozen
+class Generation:
+    folder: Path
+    before: bytes
+    after: bytes
+
+
+class GenerationFolder:
+    """All generations of one station file."""
+
+    def __init__(self, station: Path, agent_owned: Path) -> None:
+        """``agent_owned``: a file or folder of the agent's user, who has to read what the kit brings."""
+        self._agent_owned = agent_owned
+        self.folder = station.with_name(station.name + ".kit")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one command at a time change the station file. Raises ``OSError``."""
+        if not self.folder.is_dir():
+            self.folder.mkdir(mode=0o700)
+            give_same_owner(self._agent_owned, self.folder)
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def list_generations(self) -> list[Generation]:
+        """Return the complete generations, the newest first."""
+        folders = sorted(self.folder.glob("[0-9]*"), key=lambda folder: folder.name, reverse=True)
+        return [
+            Generation(folder, (folder / BEFORE).read_bytes(), (folder / AFTER).read_bytes())
+            for folder in folders
+            if folder.name.isdigit()
+        ]
+
+    def applied(self, text: bytes) -> Generation | None:
+        """Return the newest generation that made this text."""
+        return next((g for g in self.list_generations() if g.after == text), None)
+
+    def remove_leftovers(self, text: bytes) -> None:
+        """Remove what a command that was killed has left: generations that the station file ``text`` never named."""
+        for folder in self.folder.glob(f"*{BEING_WRITTEN}"):
+            shutil.rmtree(folder)  # it was being written, or being removed
+        for generation in self.list_generations():
+            if generation.after == text:
+                return
+            if generation.before == text:
+                self.remove_generation(generation)
+
+    def remove_generation(self, generation: Generation) -> None:
+        going = generation.folder.with_name(generation.folder.name + BEING_WRITTEN)
+        generation.folder.rename(going)
+        shutil.rmtree(going)
+
+    def next_name(self) -> str:
+        numbers = [int(g.folder.name) for g in self.list_generations()]
+        return f"{max(numbers, default=0) + 1:04}"
+
+    def add_generation(self, name: str, before: bytes, after: bytes, files: Mapping[str, bytes]) -> Generation:
+        """Write a complete generation that only the owner can read."""
+        folder = self.folder / f"{name}{BEING_WRITTEN}"
+        folder.mkdir(mode=0o700)
+        give_same_owner(self._agent_owned, folder)
+        for file, content in {BEFORE: before, AFTER: after, **files}.items():
+            write_synced(folder / file, content, 0o600)
+            give_same_owner(self._agent_owned, folder / file)
+        sync_folder(folder)
+        whole = folder.with_name(name)
+        folder.rename(whole)
+        sync_folder(self.folder)
+        return Generation(whole, before, after)
+
+
+def give_same_owner(model: Path, path: Path) -> None:
+    """Give ``path`` the owner of ``model``, where the command runs as root."""
+    owner = model.stat()
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def write_synced(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that is on the disk when this returns."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,145 @@
+"""What a kit changes in a station file: one change per key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.commands.kit.kit_file import KIT_TABLES, Kit, is_secret_name, leaf_paths
+from agent.model.fastclass import field_specs, frozen
+from agent.model.key_rules import key_type, split_type_and_rules
+from agent.station_file.settings import SettingsError
+
+KeyPath = tuple[str | int, ...]
+MERGED_TABLES = ("station", "backend", "web_payment", "settings")
+"""What the kit does not name stays in the station file. A tariff is replaced as a whole: a price is one thing."""
+
+
+class Absent:
+    """Stands for a key that is not in the file."""
+
+
+ABSENT = Absent()
+
+
+@frozen
+class KeyChange:
+    """``new`` is ``ABSENT``: the key is removed. ``source``: a file of the kit that is copied to the station; ``new``
+    is its path in the kit."""
+
+    path: KeyPath
+    old: Any
+    new: Any
+    source: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return path_text(self.path)
+
+
+def path_text(path: KeyPath) -> str:
+    """Return the path as messages name it. Lists count from 1, as people do."""
+    text = ""
+    for step in path:
+        text += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def value_text(path: KeyPath, value: Any) -> str:
+    """Return a value as a person may see it: the value of a secret key is not shown."""
+    if value is ABSENT:
+        return "(not set)"
+    if is_secret_name(str(path[-1])):
+        return "(secret, not shown)"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {value_text((key,), inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(value_text(path, entry) for entry in value)}]"
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def change_line(change: KeyChange) -> str:
+    new = value_text(change.path, change.new)
+    if change.source is not None:
+        new = f"a copy of {change.new}"
+    elif change.new is ABSENT:
+        new = "(removed)"
+    return f"{change.name}: {value_text(change.path, change.old)} -> {new}"
+
+
+def planned_changes(kit: Kit, station: Mapping[str, Any], folder: Path) -> list[KeyChange]:
+    """Return the changes that the kit makes. ``station``: the tables of the station file; ``folder``: where it is.
+
+    Raises ``SettingsError``.
+    """
+    found = [c for name in MERGED_TABLES for c in _merged(kit, name, station, folder)]
+    if "password_file" in kit.raw["backend"] and "password" in station.get("backend", {}):
+        found.append(KeyChange(("backend", "password"), station["backend"]["password"], ABSENT))
+    if "tariff" in kit.raw:
+        old, new = station.get("tariff", {}), kit.raw["tariff"]
+        keys = (*new, *(k for k in old if k not in new))
+        both = [(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys]
+        found += [KeyChange(("tariff", key), first, second) for key, first, second in both if first != second]
+    return found + list(_outlet_changes(kit, station))
+
+
+def _merged(kit: Kit, name: str, station: Mapping[str, Any], folder: Path) -> Iterator[KeyChange]:
+    for path, new in leaf_paths(kit.raw.get(name, {}), (name,)):
+        if path == (name,):
+            continue  # an empty table
+        old = value_at(station, path)
+        if _is_file_key(path):
+            yield from _file_change(kit, path, old, new, folder)
+        elif old != new or type(old) is not type(new):
+            yield KeyChange(path, old, new)
+
+
+def _is_file_key(path: KeyPath) -> bool:
+    """Return whether the key names a file, by its type."""
+    table, key = KIT_TABLES.get(str(path[0])), str(path[-1])
+    specs = {} if table is None or len(path) != 2 else field_specs(table)
+    return key in specs and table is not None and split_type_and_rules(key_type(table, specs[key]))[0] is Path
+
+
+def _file_change(kit: Kit, path: KeyPath, old: Any, new: str, folder: Path) -> Iterator[KeyChange]:
+    """Yield the change of a key that names a file. An absolute path is one of the station's own and stays as it is."""
+    if Path(new).is_absolute():
+        if old != new:
+            yield KeyChange(path, old, new)
+        return
+    source = kit.path.resolve().parent / new
+    if isinstance(old, str) and _same_content(source, folder / old):
+        return
+    yield KeyChange(path, old, new, source)
+
+
+def _same_content(first: Path, second: Path) -> bool:
+    try:
+        return first.read_bytes() == second.read_bytes()
+    except OSError:
+        return False
+
+
+def _outlet_changes(kit: Kit, station: Mapping[str, Any]) -> Iterator[KeyChange]:
+    tables = station.get("evse", [])
+    listed = tables if isinstance(tables, list) else [tables]
+    places = {table.get("number", place + 1): place for place, table in enumerate(listed)}
+    for table in kit.raw.get("evse", []):
+        place = places.get(table["number"])
+        if place is None:
+            raise SettingsError([f"{kit.path}: evse[{table['number']}]: the station has no outlet {table['number']}"])
+        above: KeyPath = ("evse", place) if isinstance(tables, list) else ("evse",)
+        for key, new in table.items():
+            old = listed[place].get(key, ABSENT)
+            if key != "number" and old != new:
+                yield KeyChange((*above, key), old, new)
+
+
+def value_at(tables: Any, path: KeyPath) -> Any:
+    for step in path:
+        if isinstance(step, str) and (not isinstance(tables, Mapping) or step not in tables):
+            return ABSENT
+        tables = tables[step]
+    return tables

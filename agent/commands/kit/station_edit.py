@@ -1,0 +1,52 @@
+"""Changes in the text of a station file. Comments, order and blank lines stay (docs/decisions/0038)."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent.commands.kit.station_changes import ABSENT, KeyChange
+from agent.station_file.settings import SettingsError
+
+
+def edit_text(text: str, changes: Sequence[KeyChange]) -> str:
+    """Return the text with the changes made. Raises ``SettingsError`` if its tables would not be exactly the wanted
+    ones."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    wanted = copy.deepcopy(tomllib.loads(text))
+    for change in changes:
+        _put_value(document, change, _new_table)
+        _put_value(wanted, change, lambda above: {})
+    edited: str = tomlkit.dumps(document)
+    try:
+        found: Any = tomllib.loads(edited)
+    except tomllib.TOMLDecodeError:
+        found = None
+    if found != wanted:
+        raise SettingsError(
+            ["the file is written in a form that cannot be edited in place: write each table under a header of its own"]
+        )
+    return edited
+
+
+def _put_value(tables: Any, change: KeyChange, make_table: Callable[[Any], Any]) -> None:
+    *above, key = change.path
+    for step in above:
+        if isinstance(step, str) and step not in tables:
+            tables[step] = make_table(tables)
+        tables = tables[step]
+    if change.new is ABSENT:
+        del tables[key]
+    else:
+        tables[key] = copy.deepcopy(change.new)
+
+
+def _new_table(above: Any) -> Any:
+    import tomlkit
+    from tomlkit.items import InlineTable
+
+    return tomlkit.inline_table() if isinstance(above, InlineTable) else tomlkit.table()

@@ -1,0 +1,150 @@
+"""``kit apply`` and ``kit undo``: the station file is the old one or the new one at every instant."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.commands.kit.generations import GenerationFolder, give_same_owner, sync_folder, write_synced
+from agent.commands.kit.kit_file import Kit
+from agent.commands.kit.station_changes import KeyChange, planned_changes
+from agent.commands.kit.station_edit import edit_text
+from agent.model.fastclass import frozen, replace
+from agent.station_file.problems import Problem, place_problems
+from agent.station_file.settings import SettingsError, read_station_file
+
+
+@frozen
+class AppliedKit:
+    """``remaining``: what was wrong with the station file before and still is."""
+
+    changes: tuple[KeyChange, ...]
+    backup: Path | None = None
+    remaining: tuple[Problem, ...] = ()
+
+
+def apply_kit(kit: Kit, station: Path) -> AppliedKit:
+    """Write the kit into the station file. Raises ``SettingsError`` if the kit does not fit; nothing is changed then.
+
+    Raises ``OSError`` too.
+    """
+    station = station.resolve()
+    generations = _generation_folder(station)
+    with generations.locked():
+        before = station.read_bytes()
+        generations.remove_leftovers(before)
+        changes = planned_changes(kit, tomllib.loads(before.decode()), station.parent)
+        if not changes:
+            return AppliedKit(())
+        name = generations.next_name()
+        files, named = _copied_files(changes, f"{generations.folder.name}/{name}")
+        after = edit_text(before.decode(), named).encode()
+        generation = generations.add_generation(name, before, after, files)
+        beside = write_beside(station, after)
+        try:
+            remaining = _judge_new_file(kit, station, beside)
+        except SettingsError:
+            beside.unlink()
+            generations.remove_generation(generation)
+            raise
+        _put_in_place(beside, station)
+        return AppliedKit(tuple(changes), generation.folder / "before.toml", remaining)
+
+
+def undo_kit(station: Path, discard_edits: bool) -> list[str]:
+    """Put back the station file of before the newest kit. Returns the lines that differ from what the kit has made.
+
+    Raises ``SettingsError`` if there is no kit to undo, or the file was edited since and the edits must stay; raises
+    ``OSError`` too.
+    """
+    station = station.resolve()
+    generations = _generation_folder(station)
+    if not generations.folder.is_dir() or not generations.list_generations():
+        raise SettingsError([f"{station}: no kit was applied to this file, or all were undone"])
+    with generations.locked():
+        present = station.read_bytes()
+        generations.remove_leftovers(present)
+        generation = generations.applied(present)
+        edits: list[str] = []
+        if generation is None:
+            listed = generations.list_generations()
+            if not listed:
+                raise SettingsError([f"{station}: no kit was applied to this file, or all were undone"])
+            generation, edits = listed[0], _edited_keys(listed[0].after, present)
+            if not discard_edits:
+                raise SettingsError(
+                    [
+                        f"{station}: was edited after the kit was applied ({', '.join(edits) or 'comments only'}); undo"
+                        " would lose that: give --discard-edits if it may"
+                    ]
+                )
+        _put_in_place(write_beside(station, generation.before), station)
+        generations.remove_generation(generation)
+        return edits
+
+
+def _generation_folder(station: Path) -> GenerationFolder:
+    """Return the generations of a station file. The store belongs to the agent's user, the file may belong to root.
+
+    Raises ``SettingsError`` if the file cannot be read.
+    """
+    tables = read_station_file(station).get("station", {})
+    store = station.parent / str(tables.get("state_dir", "state") if isinstance(tables, dict) else "state")
+    return GenerationFolder(station, store if store.is_dir() else station)
+
+
+def write_beside(station: Path, content: bytes) -> Path:
+    """Write the new station file beside the old one, with the same rights."""
+    beside = station.with_name(f".{station.name}.partial")
+    write_synced(beside, content, stat.S_IMODE(station.stat().st_mode))
+    give_same_owner(station, beside)
+    return beside
+
+
+def _put_in_place(beside: Path, station: Path) -> None:
+    os.replace(beside, station)
+    sync_folder(station.parent)
+
+
+def _copied_files(changes: Sequence[KeyChange], folder: str) -> tuple[dict[str, bytes], list[KeyChange]]:
+    """Return the files to copy by their name, and the changes with the names that they get on the station."""
+    files: dict[str, bytes] = {}
+    named: list[KeyChange] = []
+    for change in changes:
+        if change.source is None:
+            named.append(change)
+            continue
+        file = f"{change.path[-1]}-{change.source.name}"
+        files[file] = change.source.read_bytes()
+        named.append(replace(change, new=f"{folder}/{file}"))
+    return files, named
+
+
+def _judge_new_file(kit: Kit, station: Path, beside: Path) -> tuple[Problem, ...]:
+    """Return the problems that the file had before. Raises ``SettingsError`` if the kit brings new ones.
+
+    A new problem is reported at its key in the kit, if the kit has that key.
+    """
+    from agent.commands.check import check_station_file
+
+    known = {(p.path, p.message) for p in check_station_file(station)[1]}
+    found = check_station_file(beside)[1]
+    new = [p for p in found if (p.path, p.message.replace(str(beside), str(station))) not in known]
+    if new:
+        complaints = [f"{p.path}: {p.message}" if p.path else p.message for p in new]
+        in_kit = [bool(place_problems(kit.path, [said])[0].line) for said in complaints]
+        raise SettingsError(
+            [f"{kit.path if at else station}: {said}" for at, said in zip(in_kit, complaints, strict=True)]
+        )
+    return tuple(found)
+
+
+def _edited_keys(after: bytes, present: bytes) -> list[str]:
+    from agent.commands.kit.kit_file import leaf_paths
+    from agent.commands.kit.station_changes import path_text
+
+    first, second = (dict(leaf_paths(tomllib.loads(text.decode()))) for text in (after, present))
+    return sorted(path_text(path) for path in {*first, *second} if first.get(path) != second.get(path))

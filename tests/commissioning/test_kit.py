@@ -1,0 +1,234 @@
+"""The integration kit: what is wrong with one is named with its place, what it says goes into a station file and out
+again, and no secret is printed."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from agent import cli
+from agent.commands.check import check_station_file
+from agent.commands.kit.kit_explanation import has_check_digit
+from agent.commands.kit.kit_file import FREE_TABLES, KIT_TABLES, is_secret_name, load_kit
+from agent.commands.kit.kit_schema import schema_text
+from agent.model.fastclass import field_specs
+from agent.station_file.settings import SettingsError, load_station_file
+from tests.support.kit_files import KIT, PASSWORD, PIN, STATION, write_kit, write_station
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    return write_kit(tmp_path / "stick")
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Path:
+    return write_station(tmp_path / "board")
+
+
+def call(*words: object) -> int:
+    return cli.main(["kit", *map(str, words)])
+
+
+MISTAKES = {
+    'number = "0042"\n': ('nummer = "0042"\n', "kit.toml:6:1: station.nummer: unknown key (did you mean 'number'?)"),
+    "version = 1": (
+        "version = 2",
+        "kit.toml:2:1: kit.version: is 2; this program reads version 1: update chargy-agent",
+    ),
+    '"wss://ocpp': ('"ws://ocpp', "kit.toml:13:1: backend.url: security_profile 2 needs wss:// (TLS)"),
+    'charge_point_id = "LU-CHG-0042"\n': ("", "kit.toml:11:1: backend.charge_point_id: is missing"),
+    "kwh = 0.45": ("kwh = -1", "kit.toml:19:1: tariff.kwh: "),
+    "heartbeat_interval_s = 60": ("heartbeat_interval_s = true", "kit.toml:27:1: settings.heartbeat_interval_s: "),
+    "MeterValueSampleInterval": ("MeterValueInterval", "kit.toml:29:1: settings.ocpp16.MeterValueInterval: no such"),
+    'iccid = "8935201641400948300"': ('iccid = "12"', "kit.toml:40:1: sim.iccid: must be the 18 to 20 digits"),
+    'brand = "chargy"': ('brand = "Chargy"', "kit.toml:44:1: sticker.brand: must be one of 'chargy', 'superchargy'"),
+    '"secrets/password"': ('"secrets/none"', "kit.toml:16:1: backend.password_file: "),
+    "number = 2\n": ("number = 0\n", "kit.toml:34:1: evse[0].number: must be 1 to 1000, is 0"),
+    "[sim]": ("[simcard]", "kit.toml:37:1: simcard: unknown table (did you mean 'sim'?)"),
+    "vat_percent = 17": ("vat_percent = ", "kit.toml:20:15: is not valid TOML"),
+}
+
+
+@pytest.mark.parametrize("place", MISTAKES)
+def test_a_mistake_is_named_with_its_place(
+    kit: Path, place: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong, said = MISTAKES[place]
+    kit.write_text(KIT.replace(place, wrong))
+    monkeypatch.chdir(kit.parent)
+    assert call("inspect", "kit.toml") == 2
+    assert said in capsys.readouterr().err
+
+
+def test_secrets_belong_into_files_that_only_the_owner_reads(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (kit.parent / "secrets" / "pin").chmod(0o644)
+    assert call("inspect", kit) == 2
+    assert "sim.pin_file" in capsys.readouterr().err
+    (kit.parent / "secrets" / "pin").chmod(0o600)
+    (kit.parent / "secrets" / "pin").write_text("no PIN")
+    assert call("inspect", kit) == 2
+    printed = capsys.readouterr().err
+    assert "4 to 8 digits" in printed
+    assert "no PIN" not in printed
+    (kit.parent / "secrets" / "pin").write_text(PIN)
+    kit.write_text(KIT.replace("MeterValueSampleInterval = ", "AuthorizationKey = "))
+    assert call("inspect", kit) == 2
+    assert "settings.ocpp16.AuthorizationKey: is a secret" in capsys.readouterr().err
+
+
+def test_inspect_explains_in_words(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("inspect", kit) == 0
+    text = capsys.readouterr().out
+    for said in (
+        "Station 0042 of type AC22-2", "+352 80 00 11 22", "LU-CHG-0042, at wss://ocpp.example.lu/chargy",
+        "OCPP 2.0.1 or 1.6", "security profile 2: TLS, and a password", "secrets/password (file of the kit)",
+        "APN chargy.m2m.lu", "[[bearer]]", "evse[2].roaming_id", "settings.ocpp2.TxCtrlr.EVConnectionTimeOut = 60",
+    ):  # fmt: skip
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("iccid", "good"), [("8935201641400948300", True), ("8935201641400948301", False), ("893520164140094830", True)]
+)
+def test_the_check_digit_of_an_iccid(iccid: str, good: bool) -> None:
+    assert has_check_digit(iccid) is good
+
+
+def test_apply_changes_the_values_and_keeps_the_comments(kit: Path, station: Path) -> None:
+    station.chmod(0o640)
+    assert call("diff", kit, station) == 1
+    assert station.read_text() == STATION
+    assert call("apply", kit, station) == 0
+    text = station.read_text()
+    file = load_station_file(station)
+    backend = file.backends[0]
+    assert (file.station.number, file.station.id, file.evses[1].roaming_id) == ("0042", "LU-CHG-0001", "LU*CHY*E0042*2")
+    assert (backend.charge_point_id, backend.versions, backend.password) == ("LU-CHG-0042", ("2.0.1", "1.6"), "")
+    assert backend.password_file is not None
+    assert backend.password_file.read_text() == PASSWORD
+    assert stat.S_IMODE(backend.password_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(station.stat().st_mode) == 0o640
+    assert file.tariff == {"kwh": 0.45, "vat_percent": 17}
+    assert file.settings["ocpp16"] == {"HeartbeatInterval": "300", "MeterValueSampleInterval": "30"}
+    gone = {"# not for the street"}  # the password's own
+    comments = {line[line.index("#") :] for line in STATION.splitlines() if "#" in line} - gone
+    assert [c for c in comments if c not in text] == []
+    assert check_station_file(station)[1] == []
+    assert call("diff", kit, station) == 0
+    assert call("apply", kit, station) == 0
+    assert station.read_text() == text
+
+
+def test_undo_goes_back_step_by_step(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("apply", kit, station) == 0
+    first = station.read_text()
+    (kit.parent / "secrets" / "password").write_text("another one")
+    assert call("apply", kit, station) == 0
+    second = load_station_file(station).backends[0].password_file
+    assert second is not None
+    assert second.read_text() == "another one"
+    assert call("undo", station) == 0
+    assert station.read_text() == first
+    assert not second.exists()
+    assert check_station_file(station)[1] == []
+    assert call("undo", station) == 0
+    assert station.read_text() == STATION
+    assert call("undo", station) == 2
+    assert "all were undone" in capsys.readouterr().err
+
+
+def test_undo_does_not_lose_an_edit_in_silence(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("apply", kit, station) == 0
+    station.write_text(station.read_text().replace("max_a = 16", "max_a = 20"))
+    assert call("undo", station) == 2
+    assert "evse[2].max_a" in capsys.readouterr().err
+    assert "max_a = 20" in station.read_text()
+    assert call("undo", station, "--discard-edits") == 0
+    assert station.read_text() == STATION
+
+
+def test_a_kit_that_does_not_fit_changes_nothing(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kit.write_text(KIT.replace("number = 2\n", "number = 3\n"))
+    assert call("apply", kit, station) == 2
+    assert "kit.toml:33:1: evse[3]: the station has no outlet 3" in capsys.readouterr().err
+    kit.write_text(KIT.replace('qr_url = "https://pay.', 'qr_url = "https://other.'))
+    assert call("apply", kit, station) == 2
+    assert "kit.toml:9:1: station.qr_url: leads to other.example.lu" in capsys.readouterr().err
+    assert station.read_text() == STATION
+    assert [p.name for p in station.parent.iterdir() if p.name not in ("station.toml", "station.toml.kit")] == []
+    assert list((station.parent / "station.toml.kit").iterdir()) == []
+
+
+def test_a_path_of_the_station_is_not_copied(kit: Path, station: Path) -> None:
+    kit.write_text(KIT.replace('"secrets/password"', '"/run/credentials/chargy-agent.service/backend"'))
+    assert call("apply", kit, station) == 0
+    written = tomllib.loads(station.read_text())["backend"]["password_file"]
+    assert written == "/run/credentials/chargy-agent.service/backend"
+
+
+def test_what_was_wrong_with_the_station_before_does_not_stop_a_kit(
+    kit: Path, station: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station.write_text(STATION.replace('["fr", "de"]', '["fr", "xx"]'))
+    assert call("apply", kit, station) == 0
+    assert "as before: " in capsys.readouterr().err
+
+
+def test_no_command_prints_a_secret(kit: Path, station: Path, tmp_path: Path) -> None:
+    for words in (["inspect", kit], ["diff", kit, station], ["apply", kit, station], ["diff", kit, station]):
+        argv = [sys.executable, "-m", "agent", "kit", *map(str, words)]
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT)
+        for secret in (PASSWORD, PIN, "a bench only"):
+            assert secret not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "pin", "AuthorizationKey", "SecurityCtrlr.BasicAuthPassword", "web1_secret"]
+)
+def test_secret_keys_are_known(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["password_file", "pin_file", "opinion", "key", "number"])
+def test_other_keys_are_no_secrets(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_the_schema_accepts_the_kit_and_refuses_mistakes() -> None:
+    schema = json.loads(schema_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    judge = jsonschema.Draft202012Validator(schema)
+    judge.validate(tomllib.loads(KIT))
+    for place in (
+        'number = "0042"\n',
+        'brand = "chargy"',
+        "[sim]",
+        "number = 2\n",
+        'charge_point_id = "LU-CHG-0042"\n',
+    ):
+        assert list(judge.iter_errors(tomllib.loads(KIT.replace(place, MISTAKES[place][0])))), place
+
+
+def test_the_document_lists_every_key() -> None:
+    text = (ROOT / "docs" / "kit.md").read_text("utf-8")
+    keys = [f"`{key}`" for name, cls in KIT_TABLES.items() if name != "web_payment" for key in field_specs(cls)]
+    tables = [f"[{name}]" for name in (*KIT_TABLES, *FREE_TABLES)]
+    assert [key for key in (*keys, *tables) if key not in text] == []
+
+
+def test_the_document_shows_a_kit_that_is_good(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "kit.md").read_text("utf-8")
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    load_kit(write_kit(tmp_path, example))
+    with pytest.raises(SettingsError):
+        load_kit(write_kit(tmp_path, example.replace("[kit]", "[kid]")))
