@@ -42,7 +42,7 @@ class KitStation:
 class KitBackend:
     charge_point_id: Identity
     url: Annotated[str, Text(500, 1, form=r"\S*", like="an address without blanks")]
-    versions: Annotated[tuple[OcppVersion, ...], Entries(1, 8, repeats=False)] = ("1.6",)
+    versions: Annotated[tuple[OcppVersion, ...], Entries(1, 8, repeats=False)]
     security_profile: Annotated[int, OneOf((0, 1, 2, 3))] = 0
     password_file: Path | None = None
     secure_url: Url = ""
