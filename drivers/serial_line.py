@@ -60,6 +60,15 @@ class SerialLine:
             except OSError as e:
                 self._hang_up(e.strerror or str(e))
 
+    def pause_reading(self) -> None:
+        """Leave what arrives to another program that has the line open too."""
+        if self._open:
+            self._loop.remove_reader(self._fd)
+
+    def resume_reading(self) -> None:
+        if self._open:
+            self._loop.add_reader(self._fd, self._read_available)
+
     def close(self) -> None:
         if self._open:
             self._open = False

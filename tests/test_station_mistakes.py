@@ -94,6 +94,13 @@ interface = "lo"
 driver = "lan_static"
 kind = "gprs"
 interface = "lo"
+[[bearer]]
+driver = "modem_at"
+kind = "gprs"
+device = "/dev/null"
+apn = "chargy.m2m"
+pin = "0042"
+pppd = ["true"]
 [[evse]]
 number = 1
 max_a = 32
@@ -223,6 +230,12 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[[bearer]]", 1, 'kind = "satellite"', "bearer[0].kind", "one of 'lan', 'wifi', 'gprs'"),
     ("[[bearer]]", 2, 'iccid = "352"', "bearer[1].iccid", "the 18 to 20 digits on the SIM"),
     ("[[bearer]]", 2, 'interface = "wlan9"', "bearer[1].interface", "this machine has no interface 'wlan9'"),
+    ("[[bearer]]", 3, 'device = "/dev/ttyUSB99"', "bearer[2].device", "this machine has no /dev/ttyUSB99"),
+    ("[[bearer]]", 3, 'apn = "chargy m2m"', "bearer[2].apn", "without blanks"),
+    ("[[bearer]]", 3, 'pin = "12a4"', "bearer[2].pin", "must be 4 to 8 digits"),
+    ("[[bearer]]", 3, "pin = 1234", "bearer[2].pin", "must be a text in quotes"),
+    ("[[bearer]]", 3, 'pppd = ["absent-pppd"]', "bearer[2].pppd", "install ppp"),
+    ("[[bearer]]", 3, 'username = "station"', "bearer[2].auth", '"pap" or "chap"'),
     ("[[bearer]]", 1, 'interface = "eth 0"', "bearer[0].interface", "without blank"),
     ("[[evse]]", 1, "max_a = 0", "evse[1].max_a", "6 to 3000 (amperes)"),
     ("[[evse]]", 1, "max_a = 320", "evse[1].max_a", "80 A at most"),
@@ -348,6 +361,11 @@ def test_the_line_that_editors_open(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_what_no_file_may_be_is_said_too(tmp_path: Path, text: str) -> None:
     (problem,) = judged(tmp_path, text)
     assert "is not valid TOML" in problem.message
+
+
+def test_a_wrong_pin_is_not_repeated(tmp_path: Path) -> None:
+    (problem,) = judged(tmp_path, WHOLE.replace('"0042"', '"88l3"'))
+    assert (problem.path, "88l3" in problem.message) == ("bearer[2].pin", False)
 
 
 @pytest.mark.parametrize("secret", ["p" * 80, "line\nbreak", "nul\0"])

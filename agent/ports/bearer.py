@@ -9,9 +9,10 @@ from agent.model.bearer import BearerStatus, ResetStep
 
 class BearerPort(Protocol):
     """Must: report ``UP`` only with an interface and an address; report a modem that does not answer as ``DOWN``, so
-    that it can still be reset; return from every call within a minute. Must not: use a PIN except in ``unlock_sim``, or
-    use it twice in one call; come up, or reset a device, by itself. Raises: ``Unreachable`` (the line is gone),
-    ``Refused`` (the device or the network has refused this; the bearer is still open), ``Broken``."""
+    that it can still be reset; return from ``bring_up`` within four minutes, from all others within one. Must not: use
+    a PIN except in ``unlock_sim``, or use it twice in one call; come up, or reset a device, by itself. Raises:
+    ``Unreachable`` (the line is gone), ``Refused`` (the device or the network has refused this; the bearer is still
+    open), ``Broken``."""
 
     async def read_status(self) -> BearerStatus:
         """Return the present state. Changes nothing."""

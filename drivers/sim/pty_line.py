@@ -26,6 +26,11 @@ class PtyLine:
     def is_up(self) -> bool:
         return self._master >= 0
 
+    @property
+    def slave(self) -> int:
+        """Return the side of the line that the agent opens too, for its settings."""
+        return self._slave
+
     def open(self) -> None:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)

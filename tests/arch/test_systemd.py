@@ -120,6 +120,7 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "power_sysfs": (set(), set()),
     "updater_command": (set(), set()),
     "lan_static": (set(), set()),
+    "modem_at": (SERIAL, {"dialout"}),
     "terminal_payter": (SERIAL, {"dialout"}),
 }
 """Per driver: devices that the unit must let through, and groups that own them."""

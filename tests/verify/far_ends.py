@@ -5,16 +5,21 @@ far ends with a wrong scale, swapped words, a frozen value, a missing reply. A d
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from drivers.sim.board import ChargeController
 from drivers.sim.meter import Meter
 from drivers.sim.modbus_slave import NoAnswer
 from drivers.sim.rest_meters import LemFarEnd
 from drivers.sim.world import World
+from tests.support.modem_process import SimulatedModem
 from tests.verify import panels
 
 MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
@@ -268,6 +273,33 @@ class LemBeside(LemFarEnd):
             self.energy_wh += self.power_w * 0.02 / 3600 if self.counts else 0.0
 
 
+class ModemBeside:
+    """A modem in its own process."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="modem-")
+        self._modem = SimulatedModem(Path(self._folder.name))
+        device = str(self._modem.line)
+        self.tables = {"bearer": [{"driver": "modem_at", "kind": "gprs", "device": device, "pppd": ["true"]}]}
+
+    async def __aenter__(self) -> Self:
+        await self._modem.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._modem.down()
+        self._folder.cleanup()
+
+    async def follow(self, world: World) -> None:
+        """It has no part in the world."""
+
+    def order(self, **order: Any) -> None:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(self._modem.control)
+            control.sendall(json.dumps(order).encode() + b"\n")
+            assert "error" not in json.loads(control.makefile().readline())
+
+
 def stands_still(far: LemBeside) -> None:
     far.counts = False
 
@@ -509,6 +541,18 @@ ROWS |= {
             "missing reply": Mutant(lambda w: None, ("state",)),
         },
         {"bearer": [{"driver": "lan_static", "kind": "lan", "interface": "lo"}]},
+    ),
+    "modem_at": Row(
+        "bearer[0]",
+        {
+            "wrong scale": "the signal is for people: on the checklist",
+            "swapped words": Mutant(lambda far: far.order(do="set", iccid="893520"), ("sim",)),
+            "frozen value": "only a network that changes shows it: on the checklist",
+            "missing reply": Mutant(lambda far: far.order(do="fault", name="hang"), ("state",)),
+            "no SIM": Mutant(lambda far: far.order(do="fault", name="no_sim"), ("sim",)),
+        },
+        {},
+        ModemBeside,
     ),
 }
 SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {

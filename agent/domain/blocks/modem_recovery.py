@@ -33,7 +33,7 @@ LAST_PAUSE_S = 1800.0
 """From then on its supply is switched once in this time."""
 REFUSED_PAUSE_S = 900.0
 """The shortest pause while the network refuses the SIM, or there is none: to hammer makes it worse."""
-DIAL_S = 180.0
+DIAL_S = 300.0
 """A step and the dialling after it have an outcome after this; otherwise they count as failed."""
 WEAK_DBM, GOOD_DBM = -105, -99
 """The signal is weak from the one on, and good again from the other on."""

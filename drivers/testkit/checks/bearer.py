@@ -13,6 +13,7 @@ async def check_bearer_state(bench: DeviceUnderTest) -> str:
     async with bench.open_port() as port:
         status: BearerStatus = await port.read_status()
     assert status.state is not BearerState.ABSENT, f"{bench.name}: it is not there: {status.reason}"
+    assert status.interface or status.sim is not SimState.NOT_USED, f"{bench.name}: it does not answer: {status.reason}"
     if status.is_up:
         assert status.interface, f"{bench.name}: it is up without an interface"
         assert status.address, f"{bench.name}: it is up without an address"
