@@ -49,7 +49,8 @@ def initial_settings(file: StationFile) -> Settings:
     Raises ``SettingsError``. A wrong value is refused, not ignored.
     """
     wrong: list[str] = []
-    settings = Settings()
+    parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
+    settings = Settings(fitted=frozenset({p for p, there in parts.items() if there} | _code_parts(file)))
     for key, value in file.settings.items():
         if key in versions.FAMILIES and isinstance(value, Mapping):
             values, problems = versions.parse_settings(key, value)
@@ -83,8 +84,6 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put_value("file_transfer_protocols", (*settings.list_value("file_transfer_protocols"), "SFTP"))
     offered = settings.list_value("feature_profiles")
     settings.put_value("feature_profiles", tuple(p for p in offered if p not in file.station.features_off))
-    parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
-    settings.fitted = frozenset({p for p, there in parts.items() if there} | _code_parts(file))
     settings.put_value("free_vending", file.station.free_vending)
     if file.backends:
         settings.put_value("security_profile", file.backends[0].security_profile)

@@ -306,8 +306,8 @@ def format_value(variable: Variable, value: Value) -> str:
 class Settings:
     """Present values. Reading is attribute-like (``settings["sample_interval_s"]``); only the settings block writes."""
 
-    def __init__(self, initial: Mapping[str, Value] | None = None) -> None:
-        self.fitted: frozenset[str] = frozenset()
+    def __init__(self, initial: Mapping[str, Value] | None = None, fitted: frozenset[str] = frozenset()) -> None:
+        self.fitted = fitted
         """Parts that not every station has and that settings belong to (``LAMP``)."""
         self._values: dict[str, Value] = {n: v.default for n, v in VARIABLES.items()}
         for name, value in (initial or {}).items():
