@@ -11,7 +11,9 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def list_entry_points(group: str) -> list[tuple[str, str]]:
@@ -63,4 +65,19 @@ def load_entry_point(entry: str) -> Any:
     found: Any = importlib.import_module(module.strip())
     for name in filter(None, attribute.strip().split(".")):
         found = getattr(found, name)
+    return found
+
+
+class EntryPointError(Exception):
+    """What an entry point names cannot be used. ``str()`` is one line: the entry, and why."""
+
+
+def load_checked(entry: str, kind: type[T]) -> T:
+    """Load what ``module:attribute`` names, and check its type. Raises ``EntryPointError``, and nothing else."""
+    try:
+        found = load_entry_point(entry)
+    except Exception as e:  # the code of another distribution may raise anything while it is imported
+        raise EntryPointError(f"{entry} cannot be loaded ({type(e).__name__}: {e})") from e
+    if not isinstance(found, kind):
+        raise EntryPointError(f"{entry} is no {kind.__module__}.{kind.__qualname__}")
     return found

@@ -10,8 +10,10 @@ time, scaled by the clock."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from agent.domain.events import LinkChanged, SecurityNoticed, TokenAuthorized
@@ -193,17 +195,13 @@ class Link:
     async def _serve_connection(self, transport: Transport) -> None:
         """Use one connection from its handshake to its end."""
         self._begin_connection(transport)
-        async with asyncio.TaskGroup() as group:
-            beside = (
-                self._answer_requests(),
-                self._send_calls(),
-                self._ping_after_silence(),
-                self._close_on_demand(transport),
-            )
-            tasks = [group.create_task(c) for c in beside]
-            await self._read_messages(transport)
-            for task in tasks:
-                task.cancel()
+        beside = (
+            self._answer_requests(),
+            self._send_calls(),
+            self._ping_after_silence(),
+            self._close_on_demand(transport),
+        )
+        await _run_until_closed(transport, self._read_messages(transport), beside, self._timeouts.answer_s)
 
     def _begin_connection(self, transport: Transport) -> None:
         if transport.dialect is not self._present_dialect:
@@ -277,24 +275,29 @@ class Link:
         self._work_arrived.set()
 
     async def _answer_requests(self) -> None:
-        while True:
-            item = await self._inbox.get()
-            if isinstance(item, SendNow):
-                await self._channel.send_response(item)
-            elif self.boot_status == "Rejected" and self._present_dialect.silent_when_rejected:
-                self._channel.log_seldom(
-                    f"{self.url}: sent a request although it has rejected this station: not answered (OCPP 1.6 4.2)"
-                )
-            else:
-                self._sender.heartbeat.interval_in_force()  # so that GetConfiguration reports the interval in force
-                served = await self._requests.serve_request(item, self._present_dialect)
-                await self._channel.send_response(served.response)
-                self._requests.responses_sent()
-                for message in served.follow_up:
-                    self.send(message)
-                self._work_arrived.set()
-                self._ping_changed.set()  # the request may have changed an interval
-                self.reconnect_if_changed()
+        with contextlib.suppress(Closed):
+            while True:
+                await self._answer_next()
+
+    async def _answer_next(self) -> None:
+        """Answer the next request. Raises ``Closed``."""
+        item = await self._inbox.get()
+        if isinstance(item, SendNow):
+            await self._channel.send_response(item)
+        elif self.boot_status == "Rejected" and self._present_dialect.silent_when_rejected:
+            self._channel.log_seldom(
+                f"{self.url}: sent a request although it has rejected this station: not answered (OCPP 1.6 4.2)"
+            )
+        else:
+            self._sender.heartbeat.interval_in_force()  # so that GetConfiguration reports the interval in force
+            served = await self._requests.serve_request(item, self._present_dialect)
+            await self._channel.send_response(served.response)
+            self._requests.responses_sent()
+            for message in served.follow_up:
+                self.send(message)
+            self._work_arrived.set()
+            self._ping_changed.set()  # the request may have changed an interval
+            self.reconnect_if_changed()
 
     # --- sending -------------------------------------------------------------------------------------------------
 
@@ -306,8 +309,8 @@ class Link:
                 self._progressed.set()
                 if not is_sent:
                     await wait_for_event(self._work_arrived, self._sender.idle_time_s())
-        except ConnectionLost:
-            self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
+        except ConnectionLost as e:
+            self._channel.log_seldom(f"{self.url}: {e}: connection closed, trying again")
 
     def _boot_status_changed(self, boot: BootAnswer) -> None:
         if not self._boot.is_accepted:
@@ -331,3 +334,22 @@ class Link:
             elif not await self._channel.is_alive():
                 self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
                 return
+
+
+async def _run_until_closed(
+    transport: Transport,
+    reader: Coroutine[Any, Any, None],
+    beside: Sequence[Coroutine[Any, Any, None]],
+    patience_s: float,
+) -> None:
+    """Run the activities of a connection until one of them ends: then the connection is over. A transport that does not
+    report that to the reader within ``patience_s`` is abandoned."""
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(reader)
+        tasks = [reading, *map(group.create_task, beside)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():  # what came before the end is still read
+            await transport.close()
+            await asyncio.wait([reading], timeout=patience_s)
+        for task in tasks:
+            task.cancel()

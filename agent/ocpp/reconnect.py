@@ -13,9 +13,9 @@ from agent.model.fastclass import replace
 from agent.ocpp.dialects.keys_v1x import authorization_key_bytes
 from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.transport.backoff import Backoff
-from agent.ocpp.transport.families import find_family, load_family
+from agent.ocpp.transport.families import find_family
+from agent.ocpp.transport.guarded_transport import GuardedConnector
 from agent.ocpp.transport.transport import (
-    Connector,
     ConnectorContext,
     NoConnection,
     Transport,
@@ -43,7 +43,7 @@ class Reconnector:
         self._backend, timeouts = config.backend, config.timeouts
         self._access: Callable[[], ConnectionProfile] = hooks.access or self._access_from_file
         self._families: dict[str, str] = {}
-        self._connectors: dict[str, Connector] = {}
+        self._connectors: dict[str, GuardedConnector] = {}
         self._backoff = Backoff(config.jitter, timeouts.backoff_s or 10.0, timeouts.backoff_random_s)
         self._used: ConnectionProfile | None = None
         self._is_retry = False
@@ -86,7 +86,7 @@ class Reconnector:
             )
         return await self._connector_for(url).connect(backend, secret, roots)
 
-    def _connector_for(self, url: str) -> Connector:
+    def _connector_for(self, url: str) -> GuardedConnector:
         """Return the connector of the transport for this address. The addresses of one transport
         share it: an answer to a request may come over the next connection."""
         scheme = url_scheme(url)
@@ -96,7 +96,7 @@ class Reconnector:
         if entry not in self._connectors:
             config = self._config
             ctx = ConnectorContext(config.backend.name, config.dialects, config.timeouts, self._hooks.trace)
-            self._connectors[entry] = load_family(entry).make_connector(ctx)
+            self._connectors[entry] = GuardedConnector(entry, ctx)
         return self._connectors[entry]
 
     def backend_answered(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, ResponseEffects, RowContext
-from agent.ocpp.transport.transport import Transport
+from agent.ocpp.transport.transport import Closed, Transport
 from agent.ocpp.wire.calls import (
     NOT_OFFERED,
     SENT_KEPT,
@@ -116,7 +116,7 @@ class CallChannel:
         return finding, size
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:
-        """Answer a request of the backend."""
+        """Answer a request of the backend. Raises ``Closed`` if the transport fails."""
         if self.transport is not None:
             await self.transport.send_response(response)
 
@@ -181,26 +181,25 @@ class CallChannel:
         CALL has a message id of its own, a repeated one too (OCPP 2.0.1 part 4, 4.1.4; OCPP-J
         1.6, 4.1.4)."""
         if self.transport is None:
-            raise ConnectionLost
+            raise ConnectionLost("no connection")
         id_, began_s = next(self._message_ids), time.monotonic()
         if out.is_unanswered:
-            await self.transport.send_unanswered(id_, out.action, payload)
+            await self._send_unanswered(id_, out.action, payload)
             return ResponseEffects(version=self.dialect.name)
         self._remember_call(id_, out, subject)
         answer = self._answer = asyncio.get_running_loop().create_future()
         self._call_id = id_
-        await self.transport.send_call(id_, out.action, payload, self._call_timeout_s)
         try:
-            async with asyncio.timeout(self._call_timeout_s):
-                finding = await answer
-        except asyncio.CancelledError:
+            await self.transport.send_call(id_, out.action, payload, self._call_timeout_s)
+            finding = await self._wait_for_answer(answer, out, began_s)
+        except (asyncio.CancelledError, Closed) as e:
             if answer.done() and not answer.cancelled():  # answered just before the connection ended
                 self._deliver_late_answer(out, subject, answer.result())
+            if isinstance(e, Closed):
+                raise ConnectionLost(str(e)) from e
             raise
-        except TimeoutError:
-            if answer.cancelled():
-                await self._call_timed_out(out, began_s)
-            finding = answer.result()  # read in the very instant of the time-out
+        finally:
+            answer.cancel()  # what comes from now on is a late answer
         self.last_exchange_s = self.last_answer_s = time.monotonic()
         self.refusal_code = (finding.code or Code.GENERIC) if isinstance(finding, Errored) else ""
         effects = self._interpret_answer(out, subject, finding)
@@ -210,11 +209,29 @@ class CallChannel:
                 self._ctx.clock.heard_utc(effects.utc_s, self.last_exchange_s - began_s)
         return effects
 
+    async def _send_unanswered(self, id_: str, action: str, payload: dict[str, Any]) -> None:
+        assert self.transport is not None
+        try:
+            await self.transport.send_unanswered(id_, action, payload)
+        except Closed as e:
+            raise ConnectionLost(str(e) or f"{action} cannot be sent") from e
+
+    async def _wait_for_answer(
+        self, answer: asyncio.Future[Answered | Errored], out: MessageRow, began_s: float
+    ) -> Answered | Errored:
+        try:
+            async with asyncio.timeout(self._call_timeout_s):
+                return await answer
+        except TimeoutError:
+            if answer.cancelled():
+                await self._call_timed_out(out, began_s)
+            return answer.result()  # read in the very instant of the time-out
+
     async def _call_timed_out(self, out: MessageRow, began_s: float) -> NoReturn:
         """Raise ``ConnectionLost`` if nothing at all came since the CALL began and nothing comes
         now, otherwise ``NoAnswer``."""
         if self.last_received_s <= began_s and not await self.is_alive():
-            raise ConnectionLost from None
+            raise ConnectionLost("no answer to a ping") from None
         self.log_seldom(f"{self.url}: no answer to {out.action} within {self._call_timeout_s:g} s")
         raise NoAnswer from None
 

@@ -5,9 +5,9 @@ entry point of ``GROUP``."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Collection, Mapping
 
+from agent.model.entry_points import EntryPointError, load_checked
 from agent.ocpp.transport.transport import NoConnection, TransportFamily, url_scheme, without_user_info
 
 GROUP = "chargy_agent.transports"
@@ -32,13 +32,11 @@ def find_family(url: str, installed_transports: Callable[[], Mapping[str, str]] 
 
 
 def load_family(entry: str) -> TransportFamily:
-    """Import a transport. Raises ``NoConnection``."""
-    module, _, attribute = entry.partition(":")
+    """Import a transport. Raises ``NoConnection``, and nothing else."""
     try:
-        family: TransportFamily = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise NoConnection(f"the transport {entry} cannot be loaded ({e}): check the package that brings it") from e
-    return family
+        return load_checked(entry, TransportFamily)
+    except EntryPointError as e:
+        raise NoConnection(f"the transport {e}: check the package that brings it") from e
 
 
 def preload_libraries(urls: Collection[str]) -> None:

@@ -67,7 +67,8 @@ class Transport(Protocol):
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
         """Send a message that gets no answer (SEND of OCPP 2.1). Raises ``NotExpressibleError``
-        likewise, also where this wire has no such messages."""
+        likewise, also where this wire has no such messages, and ``Closed`` if the message cannot be
+        written: no answer shows later that it was lost."""
         ...
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:

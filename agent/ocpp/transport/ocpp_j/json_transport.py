@@ -55,7 +55,8 @@ class JsonTransport:
             text = self._rpc.encode_unanswered(id_, action, payload)
         except (ValueError, TypeError) as e:
             raise _not_json(e) from e
-        await self._send_frame(text)
+        self._trace_sent(text)
+        await self._ws.send_text(text)
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:
         await self._send_frame(response.text if isinstance(response, SendNow) else self._encode_response(response))
@@ -69,11 +70,14 @@ class JsonTransport:
 
     async def _send_frame(self, text: str) -> None:
         """Send a frame and trace it. A lost connection is left to ``receive_message`` to report."""
-        self._ctx.trace("out", self._ctx.link, self._dialect.name, mask_urls_in_json(text))
+        self._trace_sent(text)
         try:
             await self._ws.send_text(text)
         except Closed:
             pass
+
+    def _trace_sent(self, text: str) -> None:
+        self._ctx.trace("out", self._ctx.link, self._dialect.name, mask_urls_in_json(text))
 
     async def receive_message(self) -> tuple[Finding, int]:
         data = await self._ws.receive_message()
