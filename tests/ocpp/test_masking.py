@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.domain.orders import Response
-from agent.ocpp.dialects.dialect import Dialect
+from agent.ocpp.dialects.dialect import Dialect, NotOffered, answer_always
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json, mask_urls_in_text
@@ -54,6 +54,8 @@ def test_in_2_0_1_too(names: tuple[str, str]) -> None:
         '[2,"1","ChangeConfiguration",{"key":"\\u0041uthorizationKey","Value":"geheim"}]',
         '[2,"1","ChangeConfiguration",{"key":"AuthorizationKey","value":"geheim"',
         '[2,"1","NoSuchAction",{"password":"geheim"}]',
+        '[2,"1","NoSuchAction",{"\\u0041uthorizationKey":"geheim"}]',
+        '[2,"1","\\u0041uthorizationKey geheim",{}]',
         '[4,"1","X","the password is geheim",{}]',
     ],
 )
@@ -81,6 +83,19 @@ def test_of_two_values_of_one_name_neither_is_shown() -> None:
     assert traced(V16, text.replace("}]", ',"value":"60"}]')) == of_16("HeartbeatInterval", '"60"')
 
 
+FIXED = V16.with_rows(*(answer_always(a, status=b"Rejected") for a in ("GetDiagnostics", "ChangeConfiguration")))
+NOT_OFFERED = V16.with_rows(*(NotOffered(a, "switched off") for a in ("GetDiagnostics", "ChangeConfiguration")))
+
+
+@pytest.mark.parametrize("dialect", [FIXED, NOT_OFFERED])
+def test_a_request_that_is_refused_as_such_shows_no_secret(dialect: Dialect) -> None:
+    escaped = of_16("\\u0041uthorizationKey", '"geheim"')
+    assert traced(dialect, escaped) == of_16("AuthorizationKey", '"***"')
+    assert traced(dialect, escaped.replace("value", "Value")) == "***"
+    in_action = '[2,"1","ftp:\\u002f\\u002fuser:geheim@host",{}]'
+    assert traced(dialect, in_action) == '[2,"1","ftp://host",{}]'
+
+
 FTP = "ftp://user:geheim@files.example/logs"
 S3 = "https://files.example/cp-1.zip?X-Amz-Credential=geheim&X-Amz-Signature=geheim"
 FIRMWARE = {"location": S3, "retrieveDateTime": "2026-11-25T10:00:00Z"}
@@ -100,6 +115,8 @@ SIGNED = {"signingCertificate": "x", "signature": "y"}
         (V201, "PublishFirmware", {"location": "$", "checksum": "x", "requestId": 1}),
         (V16, "DataTransfer", {"vendorId": "v", "data": '{"url":"$"}'}),
         (V201, "NoSuchAction", {"anything": ["$"]}),
+        (FIXED, "GetDiagnostics", {"location": "$"}),
+        (NOT_OFFERED, "GetDiagnostics", {"location": "$"}),
     ],
 )
 def test_an_address_is_shown_without_what_opens_it(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agent.ocpp.dialects.dialect import HIDDEN, Dialect, RequestRow, names_secret
+from agent.ocpp.dialects.dialect import HIDDEN, Dialect, names_secret
 from agent.ocpp.wire.calls import Called, Dropped, Finding, SendNow
 from agent.ocpp.wire.rpc import Kind, encode_frame
 
@@ -29,7 +29,7 @@ def mask_frame(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
     """Return a received frame as it may be written down."""
     if not isinstance(data, str):
         return f"<binary, {len(data)} bytes>"
-    if isinstance(finding, Called) and isinstance(dialect.request_row(finding.action), RequestRow):
+    if isinstance(finding, Called):
         return _mask_request(data, finding, dialect)
     escaped = isinstance(finding, SendNow | Dropped) and "\\u" in data
     return HIDDEN if escaped or names_secret(data) else mask_urls_in_json(data)
@@ -40,14 +40,16 @@ def _mask_request(text: str, called: Called, dialect: Dialect) -> str:
     names, addressed = escaped or names_secret(text), escaped or _may_have_url(text)
     if (names or addressed) and len(text) > LOOKED_THROUGH:
         return HIDDEN
-    if names and _breaks_schema(called, dialect) and names_secret(encode_frame([called.payload])):
+    if names and not _fits_schema(called, dialect) and names_secret(encode_frame([called.action, called.payload])):
         return HIDDEN
-    shown = dialect.mask_secrets(called.action, called.payload)
+    shown = [called.id, called.action, dialect.mask_secrets(called.action, called.payload)]
     if addressed:
         shown = mask_urls_in_value(shown)
-    if shown == called.payload and not ((names or addressed) and _has_duplicate_names(text)):
+    if shown == [called.id, called.action, called.payload] and not (
+        (names or addressed) and _has_duplicate_names(text)
+    ):
         return text
-    return encode_frame([Kind.CALL, called.id, called.action, shown])
+    return encode_frame([Kind.CALL, *shown])
 
 
 def _has_duplicate_names(text: str) -> bool:
@@ -69,9 +71,12 @@ def _may_have_url(text: str) -> bool:
     return "//" in text or "\\/" in text
 
 
-def _breaks_schema(called: Called, dialect: Dialect) -> bool:
-    check = dialect.schemas.request_check(called.action) if dialect.schemas else None
-    return check is not None and check(called.payload) is not None
+def _fits_schema(called: Called, dialect: Dialect) -> bool:
+    """Return whether the payload is known to have the shape of this action's requests."""
+    if dialect.schemas is None or dialect.request_row(called.action) is None:
+        return False
+    check = dialect.schemas.request_check(called.action)
+    return check is not None and check(called.payload) is None
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------
