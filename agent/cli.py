@@ -123,5 +123,5 @@ def _load_commands(wanted: str) -> list[Command]:
 def _configure_logging(verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    for noisy in ("websockets", "pymodbus", "nfc", "asyncio", "PIL"):
+    for noisy in ("websockets", "pymodbus", "nfc", "asyncio", "PIL", "fpdf", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, features
 
+from agent.model.installed_fonts import find_installed_font
 from agent.model.types import ScreenName
-from drivers.panel import fonts
 from drivers.panel.mounting import TURN_S
 from drivers.panel.outlet_views import Panel, views_of_pages
 from drivers.panel.page_parts import faces_of_page
@@ -41,7 +41,7 @@ FONT = "DejaVuSansCondensed-Bold.ttf"
 
 def why_not() -> str:
     """Why pictures made here cannot be compared; empty if they can."""
-    if not (fonts._installed_font(True) or "").endswith(FONT):
+    if not (find_installed_font(True) or "").endswith(FONT):
         return f"{FONT} is not installed (Debian: fonts-dejavu-core)"
     return "" if features.version("freetype2") else "Pillow without FreeType"
 

@@ -11,10 +11,10 @@ import zxingcpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.model import installed_fonts
 from agent.model.types import Screen, ScreenName
 from agent.ports.driver import StationFacts
 from drivers.panel import canvas as canvas_module
-from drivers.panel import fonts as fonts_module
 from drivers.panel.canvas import Canvas, Placed, Type, fit_text, wrap_text
 from drivers.panel.colors import COLOURS, Colour
 from drivers.panel.fonts import drawable_text
@@ -362,8 +362,8 @@ def test_a_url_too_long_for_a_code_leaves_the_screen_standing() -> None:
 
 
 def test_a_board_without_fonts_still_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fonts_module, "_FOLDERS", ())
-    caches = (fonts_module._installed_font, every_size, fit_text, canvas_module._line_width)
+    monkeypatch.setattr(installed_fonts, "_FOLDERS", ())
+    caches = (installed_fonts.find_installed_font, every_size, fit_text, canvas_module._line_width)
     for each in caches:
         each.cache_clear()
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.commands.command import EXIT_CANNOT, Command
+from agent.commands.kit.kit_file import BRANDS
 from agent.station_file.problems import place_problems
 from agent.station_file.settings import SettingsError, read_station_file
 
@@ -23,6 +24,7 @@ command prints them.
   chargy-agent kit diff    kit.toml station.toml    show what it would change in a station file
   chargy-agent kit apply   kit.toml station.toml    change the station file; comments stay, a backup is kept
   chargy-agent kit undo    station.toml             put back the station file of before the last kit
+  chargy-agent kit stickers kit.toml                print both stickers: PDF (two pages each) and PNG, 105 x 148 mm
   chargy-agent kit schema                           print the JSON Schema of kit.toml, for editors
 
 Exit code: 0 done, 1 (diff) the kit would change something, 2 it cannot be done (wrong file or arguments).
@@ -121,14 +123,36 @@ def _print_schema(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _print_stickers(options: argparse.Namespace) -> int:
+    from agent.commands.kit.kit_file import load_kit
+    from agent.commands.kit.sticker_print import write_stickers
+
+    brands = (options.brand,) if options.brand else BRANDS
+    for path in write_stickers(load_kit(options.kit), brands, options.copies, options.folder):
+        print(f"written: {path}")
+    return DONE
+
+
 ACTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace], int]]] = {
     "inspect": ("Check a kit, and explain it in words.", ("kit",), _inspect_kit),
     "diff": ("Show what a kit would change in a station file.", ("kit", "station"), _show_differences),
     "apply": ("Write a kit into a station file.", ("kit", "station"), _apply_kit),
     "undo": ("Put back the station file of before the last kit.", ("station",), _undo_kit),
+    "stickers": ("Print both stickers of a station as PDF and PNG.", ("kit",), _print_stickers),
     "schema": ("Print the JSON Schema of kit.toml.", (), _print_schema),
 }
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "stickers": {
+        "--brand": {"choices": BRANDS, "help": "only the sticker of this brand"},
+        "--copies": {
+            "type": int,
+            "choices": range(1, 101),
+            "default": 2,
+            "metavar": "N",
+            "help": "pages of the PDF (2)",
+        },
+        "--folder": {"type": Path, "default": Path(), "metavar": "DIR", "help": "where to write (the current folder)"},
+    },
     "undo": {"--discard-edits": {"action": "store_true", "help": "also if the file was edited since; edits are lost"}},
 }
 
