@@ -30,6 +30,18 @@ def backend_and_dialects(file: StationFile, backend: Backend) -> dict[str, Any]:
     return {"backend": made, "dialects": altered}
 
 
+def version_complaints(file: StationFile) -> list[str]:
+    """Return a line for each version that a backend does without, because it cannot be loaded."""
+    wrong: list[str] = []
+    for backend in file.backends:
+        try:
+            dialects, broken = versions.load_dialects(backend.versions, (), _installed_versions)
+        except ValueError:
+            continue  # reported by ``backend_and_dialects``
+        wrong += [f"{file.path}: backend {backend.name}: versions: {line}" for line in broken if dialects]
+    return wrong
+
+
 def _installed_versions() -> Mapping[str, str]:
     """Return the packages of the versions that other distributions add."""
     return _entry_points(versions.GROUP)

@@ -5,12 +5,15 @@ Another distribution may add a version by an entry point of ``GROUP``."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from agent.domain.variables import Value
-from agent.model.entry_points import load_entry_point
+from agent.model.entry_points import EntryPointError, load_checked, load_entry_point
 from agent.ocpp.dialects.dialect import Dialect
+
+log = logging.getLogger("agent.ocpp")
 
 GROUP = "chargy_agent.ocpp_versions"
 """Name of the entry point: the version, as a station file has it. Value: ``module:attribute`` of its dialect."""
@@ -30,23 +33,38 @@ def build_dialects(
     installed_versions: Callable[[], Mapping[str, str]] = dict,
 ) -> tuple[Dialect, ...]:
     """Return the dialects of these versions, the preferred one first. ``installed_versions``
-    finds those that other distributions add; they do not replace ours. Raises ``ValueError`` for
-    an unknown version, and for one that cannot be imported."""
+    finds those that other distributions add; they do not replace ours. One that cannot be loaded is
+    left out if another one is left. Raises ``ValueError`` for an unknown version, and if none is
+    left."""
+    dialects, broken = load_dialects(versions, features_off, installed_versions)
+    if not dialects:
+        raise ValueError("; ".join(broken))
+    for line in broken:
+        log.error("%s: this version is not offered", line)
+    return dialects
+
+
+def load_dialects(
+    versions: Sequence[str],
+    features_off: Collection[str] = (),
+    installed_versions: Callable[[], Mapping[str, str]] = dict,
+) -> tuple[tuple[Dialect, ...], list[str]]:
+    """Return the dialects of these versions, and one line for each version that cannot be loaded.
+    Raises ``ValueError`` for an unknown version."""
     known = VERSIONS
     if not set(versions) <= VERSIONS.keys():
         known = {**VERSIONS, **{v: entry for v, entry in installed_versions().items() if v not in VERSIONS}}
     unknown = [v for v in versions if v not in known]
     if unknown or not versions:
         raise ValueError(f"OCPP {', '.join(unknown) or '?'} is not supported; known: {', '.join(known)}")
-    return tuple(_load_dialect(v, known[v]).without_features(features_off) for v in dict.fromkeys(versions))
-
-
-def _load_dialect(version: str, entry: str) -> Dialect:
-    try:
-        dialect: Dialect = load_entry_point(entry)
-    except (ImportError, AttributeError) as e:
-        raise ValueError(f"OCPP {version}: {entry} cannot be loaded ({e}): check the package that brings it") from e
-    return dialect
+    dialects: list[Dialect] = []
+    broken: list[str] = []
+    for version in dict.fromkeys(versions):
+        try:
+            dialects.append(load_checked(known[version], Dialect).without_features(features_off))
+        except EntryPointError as e:
+            broken.append(f"OCPP {version}: {e}: check the package that brings it")
+    return tuple(dialects), broken
 
 
 def parse_settings(family: str, given: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.assembly.dialects import backend_and_dialects
+from agent.commands.check import check_station_file
 from agent.csms import central_system
 from agent.csms.central_system import Options, open_central
 from agent.csms.station201 import Station201
@@ -121,10 +122,34 @@ def test_another_distribution_does_not_replace_a_version_of_this_program() -> No
     assert [d.name for d in build_dialects((VERSION, "1.6"), (), lambda: {VERSION: ENTRY})] == [VERSION, "1.6"]
 
 
-@pytest.mark.parametrize("entry", ["no_such_package:V21", "tests.support.ocpp_next_version:NO_SUCH_NAME"])
+BROKEN = ["no_such_package:V21", "tests.support.ocpp_next_version:NO_SUCH_NAME", "raises_error:V21", ":V21", "sys:path"]
+
+
+@pytest.fixture
+def raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "raises_error.py").write_text("raise RuntimeError('out of order')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("raises_error")
+@pytest.mark.parametrize("entry", BROKEN)
 def test_a_version_that_cannot_be_loaded_is_a_mistake(entry: str) -> None:
-    with pytest.raises(ValueError, match=f"OCPP {VERSION}: {entry} cannot be loaded"):
+    with pytest.raises(ValueError, match=f"OCPP {VERSION}: {entry} (cannot be loaded|is no )"):
         build_dialects((VERSION,), (), lambda: {VERSION: entry})
+
+
+@pytest.mark.usefixtures("raises_error")
+@pytest.mark.parametrize("entry", BROKEN)
+def test_a_station_starts_without_a_version_that_cannot_be_loaded(
+    entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``check`` names it."""
+    monkeypatch.setattr("agent.assembly.dialects._installed_versions", lambda: {VERSION: entry})
+    assert [d.name for d in in_file(tmp_path, "")["dialects"]] == ["1.6"]
+    assert f"OCPP {VERSION}: {entry} " in caplog.text
+    (tmp_path / "station.toml").write_text(station_text(1, backend=f'versions = ["{VERSION}", "1.6"]'))
+    complaints = [p.message for p in check_station_file(tmp_path / "station.toml")[1]]
+    assert [c for c in complaints if f"OCPP {VERSION}: {entry} " in c], complaints
 
 
 def test_each_version_of_this_program_has_a_package() -> None:
