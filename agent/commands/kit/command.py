@@ -25,6 +25,7 @@ command prints them.
   chargy-agent kit apply   kit.toml station.toml    change the station file; comments stay, a backup is kept
   chargy-agent kit undo    station.toml             put back the station file of before the last kit
   chargy-agent kit stickers kit.toml                print both stickers: PDF (two pages each) and PNG, 105 x 148 mm
+  chargy-agent kit document kit.toml station.toml   print the configuration document (PDF): every key of both files
   chargy-agent kit schema                           print the JSON Schema of kit.toml, for editors
 
 Exit code: 0 done, 1 (diff) the kit would change something, 2 it cannot be done (wrong file or arguments).
@@ -133,13 +134,25 @@ def _print_stickers(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _print_document(options: argparse.Namespace) -> int:
+    from agent.commands.kit.configuration_document import write_document
+    from agent.commands.kit.kit_file import load_kit
+
+    print(f"written: {write_document(load_kit(options.kit), options.station, options.folder)}")
+    return DONE
+
+
 ACTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace], int]]] = {
     "inspect": ("Check a kit, and explain it in words.", ("kit",), _inspect_kit),
     "diff": ("Show what a kit would change in a station file.", ("kit", "station"), _show_differences),
     "apply": ("Write a kit into a station file.", ("kit", "station"), _apply_kit),
     "undo": ("Put back the station file of before the last kit.", ("station",), _undo_kit),
     "stickers": ("Print both stickers of a station as PDF and PNG.", ("kit",), _print_stickers),
+    "document": ("Print the configuration document of a station as PDF.", ("kit", "station"), _print_document),
     "schema": ("Print the JSON Schema of kit.toml.", (), _print_schema),
+}
+FOLDER_OPTION = {
+    "--folder": {"type": Path, "default": Path(), "metavar": "DIR", "help": "where to write (the current folder)"}
 }
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "stickers": {
@@ -151,8 +164,9 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
             "metavar": "N",
             "help": "pages of the PDF (2)",
         },
-        "--folder": {"type": Path, "default": Path(), "metavar": "DIR", "help": "where to write (the current folder)"},
+        **FOLDER_OPTION,
     },
+    "document": FOLDER_OPTION,
     "undo": {"--discard-edits": {"action": "store_true", "help": "also if the file was edited since; edits are lost"}},
 }
 
