@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from agent.domain.events import Event
 from agent.domain.evse import StationState
+from agent.model.bearer import BearerKind
 from agent.ocpp.link import Link
 from agent.services.devices.dispatch import OrderExecutor
 from agent.station_file.settings import StationFile
+
+SIM_LOOKS, LOOK_S = 100, 0.1
 
 
 def interface_in_use(site: StationState) -> str:
     """Return the network interface of the bearer in use; "": the routes of the kernel decide."""
     bearer = site.bearers.get(site.bearer_in_use)
     return bearer.status.interface if bearer is not None else ""
+
+
+async def wait_for_sim(file: StationFile, site: StationState) -> None:
+    """Wait until the SIM of a modem is known, at most ten seconds: BootNotification reports its numbers.
+
+    A station that has had a modem before knows them from its store.
+    """
+    if all(keys.kind != BearerKind.GPRS for keys in file.bearers.values()):
+        return
+    for _ in range(SIM_LOOKS):
+        if any(sim.iccid for sim in site.sims.values()):
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 def bearer_executors(

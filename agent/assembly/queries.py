@@ -11,6 +11,7 @@ from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
 from agent.model.types import EvseId
 from agent.ocpp.link import Link
+from agent.ports.clock import ClockPort
 from agent.services.devices.dispatch import OrderDispatch
 from agent.services.event_queue import EventQueue
 from agent.services.status import QuestionHandler
@@ -25,6 +26,7 @@ def status_socket_queries(
     events: EventQueue,
     links: Mapping[str, Link],
     dispatch: OrderDispatch,
+    clock: ClockPort,
 ) -> dict[str, QuestionHandler]:
     """Return the function that answers each question, by the name of the question."""
 
@@ -59,4 +61,17 @@ def status_socket_queries(
 
         return await fault_queries.answer_faults(store, question, current_rows, acknowledge_faults)
 
-    return {"dead": query_dead_letters, "payments": query_payments, "faults": query_faults}
+    async def query_bearers(question: dict[str, Any]) -> dict[str, Any]:
+        from agent.assembly import bearer_queries
+
+        def current_rows() -> list[bearer_queries.Row]:
+            return bearer_queries.bearer_rows([*site.bearers.values()], site.bearer_in_use, clock.now().t_s)
+
+        return await bearer_queries.answer_bearers(store, question, current_rows)
+
+    return {
+        "dead": query_dead_letters,
+        "payments": query_payments,
+        "faults": query_faults,
+        "bearers": query_bearers,
+    }

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.assembly.bearers import bearer_executors, interface_in_use
+from agent.assembly.bearers import bearer_executors, interface_in_use, wait_for_sim
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import domain_collaborators, initial_state, record_signing, stranded_payments
@@ -122,7 +122,7 @@ class Station:
             self._socket_path(),
             self.status_snapshot,
             lambda: self.clock.now().utc_s,
-            status_socket_queries(self.site, store, self.events, self.links, self.dispatch),
+            status_socket_queries(self.site, store, self.events, self.links, self.dispatch, self.clock),
             self.events.hold_still,
         )
 
@@ -228,6 +228,7 @@ class Station:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(UPDATER_FIRST_S):
                     await self._firmware_known.wait()
+        await wait_for_sim(self.file, self.site)
         await self.links[backend.name].run()
 
     async def _run_sinks(self) -> None:

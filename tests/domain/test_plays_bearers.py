@@ -286,6 +286,14 @@ def test_a_connection_that_breaks_is_dialled_again_and_pauses_only_if_it_never_l
     assert play.wait(PROVEN_S) >> BearerReported(GPRS, MODEM) << SetBearer(GPRS, True)
 
 
+def test_a_connection_that_breaks_at_once_each_time_has_growing_pauses(play: Playbook) -> None:
+    dialled(play)
+    for pause_s, step in LADDER:
+        assert play >> BearerReported(GPRS, PPP0) >> BearerSet(GPRS) >> BearerReported(GPRS, MODEM)
+        assert play.wait(pause_s - 1)
+        assert play.wait(1) << ResetBearer(GPRS, step) << SetBearer(GPRS, True)
+
+
 def test_a_network_that_refuses_the_sim_is_not_hammered(play: Playbook) -> None:
     denied = replace(MODEM, registration=Registration.DENIED)
     dialled(play, denied)

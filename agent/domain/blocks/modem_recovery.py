@@ -49,11 +49,13 @@ class _Phase(Enum):
 
 @mutable
 class _Modem:
-    """``steps``: how many of the ladder were taken since it last worked for long."""
+    """``steps``: how many of the ladder were taken since it last worked for long. ``up_since_s``: None while it is
+    down."""
 
     status: BearerStatus = BearerStatus()
     phase: _Phase = _Phase.IDLE
     steps: int = 0
+    up_since_s: float | None = None
 
     @property
     def is_blocked(self) -> bool:
@@ -84,7 +86,7 @@ class ModemRecovery:
         was_blocked, modem.status = modem.is_blocked, event.status
         yield from self._judge_signal(event.bearer, event.status)
         if modem.is_blocked:
-            modem.phase = _Phase.IDLE
+            modem.phase, modem.up_since_s = _Phase.IDLE, None
             yield WakeMe(_recovery_timer(event.bearer), None)
         elif was_blocked and not event.status.is_up:
             yield from self._dial(event.bearer, modem, now)
@@ -101,9 +103,7 @@ class ModemRecovery:
     def continue_recovery(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         name = event.timer.detail
         modem = self._modems[name]
-        if modem.status.is_up:
-            modem.steps, modem.phase = 0, _Phase.IDLE
-        elif modem.phase is _Phase.PAUSED:
+        if modem.phase is _Phase.PAUSED:
             step = modem.next_step
             modem.steps += 1
             yield ResetBearer(name, step)
@@ -112,14 +112,17 @@ class ModemRecovery:
             yield from self._end_dialling(name, modem, now)
 
     def _pursue_connection(self, name: str, modem: _Modem, now: Moment) -> Iterator[Yielded]:
+        """Dial at once after a connection that has lasted. One that breaks soon counts as a failed attempt."""
         if modem.status.is_up:
             modem.phase = _Phase.IDLE
-            if modem.steps:
-                yield WakeMe(_recovery_timer(name), now.t_s + PROVEN_S)
-        elif modem.phase is _Phase.IDLE and not modem.steps:
-            yield from self._dial(name, modem, now)
+            modem.up_since_s = now.t_s if modem.up_since_s is None else modem.up_since_s
+            yield WakeMe(_recovery_timer(name), None)
         elif modem.phase is _Phase.IDLE:
-            yield from self._pause(name, modem, now)
+            has_lasted = modem.up_since_s is not None and now.t_s - modem.up_since_s >= PROVEN_S
+            modem.up_since_s = None
+            if has_lasted:
+                modem.steps = 0
+            yield from self._dial(name, modem, now) if has_lasted else self._pause(name, modem, now)
 
     def _dial(self, name: str, modem: _Modem, now: Moment) -> Iterator[Yielded]:
         modem.phase = _Phase.DIALLING
@@ -128,10 +131,7 @@ class ModemRecovery:
 
     def _end_dialling(self, name: str, modem: _Modem, now: Moment) -> Iterator[Yielded]:
         modem.phase = _Phase.IDLE
-        if modem.status.is_up:
-            yield WakeMe(_recovery_timer(name), now.t_s + PROVEN_S)
-        else:
-            yield from self._pause(name, modem, now)
+        yield from self._pursue_connection(name, modem, now)
 
     def _pause(self, name: str, modem: _Modem, now: Moment) -> Iterator[Yielded]:
         modem.phase = _Phase.PAUSED

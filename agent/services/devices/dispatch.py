@@ -124,7 +124,8 @@ class LogNotes:
     orders = (LogNote,)
 
     def accept_order(self, order: LogNote) -> None:
-        log.warning("EVSE %d: %s: %s", order.evse, order.part, order.text)
+        place = order.part if order.evse == STATION else f"EVSE {order.evse}: {order.part}"
+        log.warning("%s: %s", place, order.text)
 
 
 class OrderDispatch:
