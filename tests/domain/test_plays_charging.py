@@ -756,6 +756,20 @@ def test_a_board_that_never_comes_back_keeps_its_share_until_somebody_has_seen_i
     assert limit(play, 1) == 32.0
 
 
+def test_a_board_that_was_not_seen_since_the_restart_learns_of_no_lower_limit() -> None:
+    """No other vehicle gets what a profile takes from it."""
+    play = fed(40.0, "RST", "RST")
+    play.skip().restart(2)
+    play.skip().feed(BoardOpened(1, CHARGING, play.traits))
+    play.skip().wait(6)
+    put(play.skip(), profile(DEFAULT, (0, 6)), 2)
+    play.skip().wait(6)
+    assert limit(play, 1) == 20.0
+    play.feed(BoardOpened(2, CHARGING, play.traits))
+    play.skip().wait(6)
+    assert given(play) == (32.0, 6.0)
+
+
 @pytest.mark.parametrize(("least", "shares"), [(None, (10.0, 6.0)), (12.0, (16.0, 0.0))])
 def test_a_least_rate_says_who_waits(least: float | None, shares: tuple[float, float]) -> None:
     """Below it the second car would charge badly: it waits rather."""

@@ -26,6 +26,7 @@ from agent.model.board import EvseState, EvseTraits, Pilot
 from agent.model.types import Limit
 from agent.ports import Refused, Unreachable
 from agent.services.devices.board import BoardSupervisor, LivenessSignal
+from agent.services.devices.release import OBEYED_WITHIN_S, Release
 from tests.support.moving_clock import run_moving
 
 FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
@@ -438,3 +439,57 @@ def test_no_plug_is_freed_while_the_board_still_has_release(obeys_after_s: float
             assert [e.freed for e in domain.events if isinstance(e, UnlockTried)] == [bool(unlocked)]
 
     run_moving(end_and_unlock())
+
+
+def test_a_plug_is_not_freed_before_the_first_state_of_a_reopened_board() -> None:
+    """The board has acknowledged its withdrawals, has kept release, and was away for a moment."""
+
+    async def reopen_and_unlock() -> None:
+        async with playing(Shape()) as domain:
+            await asyncio.sleep(2.0)
+            domain.begin()
+            await asyncio.sleep(2.0)
+            domain.board.forgets = False
+            domain.cut(True)
+            domain.end()
+            while domain.keeper.open:
+                await asyncio.sleep(0.05)
+            domain.cut(False)
+            while not domain.keeper.open:
+                await asyncio.sleep(0.01)
+            domain.unlock()
+            await asyncio.sleep(6.0)
+            assert domain.judge.released
+            assert domain.board.unlocked == 0
+            assert [e.freed for e in domain.events if isinstance(e, UnlockTried)] == [False]
+
+    run_moving(reopen_and_unlock())
+
+
+def test_a_slow_line_does_not_keep_the_plug() -> None:
+    async def end_and_unlock() -> None:
+        async with playing(Shape(transfers_s=(1.0,))) as domain:
+            await asyncio.sleep(6.0)
+            domain.begin()
+            await asyncio.sleep(8.0)
+            domain.end()
+            domain.unlock()
+            await asyncio.sleep(20.0)
+            assert [e.freed for e in domain.events if isinstance(e, UnlockTried)] == [True]
+
+    run_moving(end_and_unlock())
+
+
+def test_a_board_that_does_not_know_its_release_obeys_when_its_contactor_is_open() -> None:
+    async def observe() -> None:
+        release = Release("board", *[lambda: None] * 3)
+        release.observe_state(EvseState(Pilot.C, cable=True, contactor=True, released=None))
+        release.order_release(False)
+        release._acknowledged = release._ordered
+        release._check_withdrawal(EvseState(Pilot.C, cable=True, contactor=True, released=None), 1)
+        await asyncio.sleep(OBEYED_WITHIN_S)
+        assert not await release.wait_for_obedience()
+        release._check_withdrawal(EvseState(Pilot.B, cable=True, contactor=False, released=None), 1)
+        assert await release.wait_for_obedience()
+
+    run_moving(observe())

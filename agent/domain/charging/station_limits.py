@@ -49,6 +49,7 @@ class StationLimits:
         left it already. Too little for it: none. Another EVSE that charged when the agent stopped,
         and whose board was not opened since, still has what it was given then: its share, as far as
         it is known."""
+        self._forget_currents_no_longer_drawn()
         running = self._evses_drawing_energy()
         table, at_s = self.profile_table(now), _axis_s(now)
         owns = {e.number: bound_of_evse(table, self.outlet_of_evse(e, now), at_s) for e in running}
@@ -103,14 +104,23 @@ class StationLimits:
     def forget_limit(self, evse: EvseRecord) -> None:
         evse.allowed_a = None
 
+    def _forget_currents_no_longer_drawn(self) -> None:
+        """Forget what a vehicle may still draw once it draws nothing: what it had is another one's by
+        now, also when it asks for energy again a moment later."""
+        for evse in self._site.evses.values():
+            if not (_may_draw_energy(evse) and _may_draw_now(evse)):
+                self._site.still_drawn.pop(evse.number, None)
+
     def recompute_limits(self, now: Moment) -> Iterator[Yielded]:
+        self._forget_currents_no_longer_drawn()
         running = self._evses_drawing_energy()
         table, at_s = self.profile_table(now), _axis_s(now)
         outlets = [self.outlet_of_evse(e, now) for e in running]
         owns = {e.number: bound_of_evse(table, o, at_s) for e, o in zip(running, outlets, strict=True)}
         had_phases = {e.number: e.used_phases for e in running}
         for evse in running:
-            evse.allowed_phases = owns[evse.number].phases
+            if not _keeps_what_it_has(evse):
+                evse.allowed_phases = owns[evse.number].phases
         budgets = self._station_budgets(running, now, {})
         wanted = share_current(budgets, [self._claim_of_evse(e, owns[e.number], len(running) == 1) for e in running])
         again_s = self._wait_for_room(wanted, had_phases, running, now) if budgets else math.inf
@@ -125,7 +135,11 @@ class StationLimits:
     def _claim_of_evse(self, evse: EvseRecord, own: Bound, alone: bool) -> Claim:
         """Return the claim of an EVSE. ``minChargingRate`` decides which EVSE waits when there is
         not enough for all. An EVSE that is alone does not wait, and one that cannot wait gets no
-        more for it."""
+        more for it. One whose board was not seen since the restart learns of no limit: it keeps
+        what it has."""
+        if _keeps_what_it_has(evse):
+            had_a = evse.allowed_a or 0.0
+            return Claim(evse.number, had_a, had_a, insists=True)
         waits = not (alone or evse.cannot_pause or own.least > own.limit)
         least_a = max(evse.minimum_a, own.least) if waits else evse.minimum_a
         return Claim(evse.number, own.limit, least_a, _wants_energy(evse), evse.cannot_pause)
@@ -149,8 +163,8 @@ class StationLimits:
         for evse in up:
             if others := [self._site.still_drawn[e.number][1] - now.t_s for e in down if e is not evse]:
                 may_draw_a = _highest(had_a[evse.number], self._still_drawn_a(evse, now))
-                if not all(may_draw_a[: evse.used_phases]):
-                    evse.allowed_phases = min(evse.used_phases, had_phases[evse.number])
+                # on no more phases than it has: a phase that falls for another's sake would not be waited for
+                evse.allowed_phases = min(evse.used_phases, had_phases[evse.number])
                 wanted[evse.number] = min(wanted[evse.number], *may_draw_a[: evse.used_phases])
                 again_s = min(again_s, max(others))
         return again_s
@@ -195,16 +209,23 @@ def _may_draw_energy(evse: EvseRecord) -> bool:
     cannot be switched off."""
     return (
         (evse.state is SessionState.ACTIVE and not evse.board.session_used)
-        or (evse.state is SessionState.ENDING and evse.board.contactor_closed)
+        or (evse.state is SessionState.ENDING and _may_draw_now(evse))
         or evse.board_not_seen
         or (evse.board.vehicle_connected and bool(LIVE & evse.faults))
     )
 
 
 def _may_draw_now(evse: EvseRecord) -> bool:
-    """True if the contactor is closed, or is about to be: release is given and the vehicle asks for
-    energy. What the board reports of its contactor is up to one poll old."""
-    return evse.board.contactor_closed or (evse.release_order.given and evse.board.requests_energy)
+    """True if the contactor is closed, or may be: the vehicle asks for energy, and release is given or
+    its withdrawal is not confirmed. What the board reports of its contactor is up to one poll old. A
+    board that was not seen since the restart, or cannot switch off, may supply its vehicle too."""
+    released = evse.release_order.given or not evse.release_order.withdrawal_confirmed
+    unseen = evse.board_not_seen or bool(LIVE & evse.faults)
+    return unseen or evse.board.contactor_closed or (released and evse.board.requests_energy)
+
+
+def _keeps_what_it_has(evse: EvseRecord) -> bool:
+    return evse.board_not_seen and bool(evse.allowed_a)
 
 
 def _phase_currents(current_a: float, phases: int) -> PhaseCurrents:

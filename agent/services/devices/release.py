@@ -50,6 +50,8 @@ class Release:
         """The last picture showed release."""
         self._send, self._look = asyncio.Event(), asyncio.Event()
         self._obedience_changed = asyncio.Event()
+        self._seen_since_opening = False
+        self._disobeyed_since_s: float | None = None
         self._refusals = 0
         self._again: asyncio.TimerHandle | None = None
 
@@ -68,6 +70,7 @@ class Release:
         self._refusals = 0
         self.wanted = self.due = on
         if on:
+            self._disobeyed_since_s = None
             self._obedience_changed.set()
             self._changed()
         else:
@@ -79,6 +82,8 @@ class Release:
         self.wanted = self.given = self.due = False
         self._refusals = 0
         self._acknowledged = self._obeyed = self._confirmed = self._ordered
+        self._seen_since_opening = False
+        self._disobeyed_since_s = None
         self._obedience_changed.set()
         self._shown = False
         self._send.clear()
@@ -89,6 +94,8 @@ class Release:
         self._shown = bool(state.released)
         if self._shown and not self.wanted:
             self._order_withdrawal()
+        self._seen_since_opening = True
+        self._obedience_changed.set()
 
     def _order_withdrawal(self) -> None:
         self.given = False
@@ -97,15 +104,21 @@ class Release:
 
     async def wait_for_obedience(self) -> bool:
         """Return True when the board was seen without release after the last withdrawal: no plug is freed
-        before. Return False if release is ordered meanwhile, or the board keeps it for ``OBEYED_WITHIN_S``."""
-        try:
-            async with asyncio.timeout(OBEYED_WITHIN_S):
-                while self._obeyed != self._ordered and not self.wanted:
-                    self._obedience_changed.clear()
-                    await self._obedience_changed.wait()
-        except TimeoutError:
-            return False
-        return not self.wanted
+        before. Return False if release is ordered meanwhile, or the board keeps it for ``OBEYED_WITHIN_S``
+        from the first state on that shows it: the line may be slow."""
+        while not (self.wanted or self._is_obeyed or self._is_disobeyed):
+            self._obedience_changed.clear()
+            await self._obedience_changed.wait()
+        return self._is_obeyed and not self.wanted
+
+    @property
+    def _is_obeyed(self) -> bool:
+        return self._seen_since_opening and self._obeyed == self._ordered
+
+    @property
+    def _is_disobeyed(self) -> bool:
+        since_s = self._disobeyed_since_s
+        return since_s is not None and asyncio.get_running_loop().time() - since_s >= OBEYED_WITHIN_S
 
     # --- tasks of an open board --------------------------------------------------------------------------------------
 
@@ -158,12 +171,15 @@ class Release:
         its release is gone."""
         if self.wanted or number != self._ordered:
             return True  # a newer order came meanwhile: what it does is read after it
+        if state.released or (state.released is None and state.contactor):
+            self._disobeyed_since_s = self._disobeyed_since_s or asyncio.get_running_loop().time()
+        else:
+            self._obeyed, self._disobeyed_since_s = number, None
+        self._obedience_changed.set()
         if state.released:
             log.warning("%s: still released after a withdrawal; withdrawn again", self._name)
             self._order_withdrawal()
             return False
-        self._obeyed = number
-        self._obedience_changed.set()
         if state.contactor is not True and self._confirmed != number:
             self._confirmed = number
             self._on_withdrawn()
