@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.assembly.devices import supervisor_complaints
 from agent.assembly.dialects import version_complaints
 from agent.assembly.domain_setup import (
     initial_offers,
@@ -108,7 +109,9 @@ def complaints_after_loading(file: StationFile) -> Iterable[str]:
             *_socket_complaints(file),
         )
     ]
-    wrong += version_complaints(file) + unusable_certificates(file) + unusable_terminals(file)
+    wrong += (
+        version_complaints(file) + supervisor_complaints(file) + unusable_certificates(file) + unusable_terminals(file)
+    )
     for made in (initial_settings, initial_offers, initial_terms):
         try:
             made(file)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.assembly.devices import find_supervisor
 from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
 from agent.domain.metrology import identity_from_record
 from agent.domain.probe_findings import (
@@ -30,7 +31,7 @@ from agent.domain.probe_findings import (
 )
 from agent.model.bank_card import TerminalIdentity
 from agent.model.board import EvseState
-from agent.model.entry_points import load_entry_point
+from agent.model.entry_points import EntryPointError
 from agent.model.fastclass import frozen
 from agent.model.types import MeterIdentity, MeterPolicy, Reading
 from agent.ports import DeviceError
@@ -173,10 +174,10 @@ async def _probe_device(
                 findings = await _probe_board(port, say, device.name)
             else:
                 identity = getattr(port, "identity", None)
-                supervisor = load_entry_point(file.roles[device.role].supervisor)
+                supervisor = find_supervisor(file.roles[device.role])
                 said = _identity_text(identity) if identity is not None else await supervisor.describe_port(port)
                 findings = [Finding("answers", Verdict.PROVEN, said)]
-    except (DeviceError, TimeoutError) as e:
+    except (DeviceError, TimeoutError, EntryPointError) as e:
         why = str(e) or f"no end within {OPEN_S + options.seconds:g} s"
         identity, findings = None, [Finding("answers", Verdict.FAILED, why)]
     return ProbedDevice(device, identity, (*complaints, *findings), time.monotonic() - began_s)

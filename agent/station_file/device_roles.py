@@ -111,21 +111,21 @@ def find_roles(names: Iterable[str], wrong: list[str]) -> Mapping[str, DeviceRol
 
 
 def _installed_roles(names: set[str], wrong: list[str]) -> dict[str, DeviceRole]:
-    from agent.model.entry_points import list_entry_points, load_entry_point
+    from agent.model.entry_points import EntryPointError, list_entry_points, load_checked
 
     found: dict[str, DeviceRole] = {}
     for name, entry in list_entry_points(ROLE_GROUP):
         if name not in names or name in found:
             continue
         try:
-            role = load_entry_point(entry)
-        except (ImportError, AttributeError) as e:
-            wrong.append(f"[{name}]: the role cannot be imported from {entry}: {e}")
+            role = load_checked(entry, DeviceRole)
+        except EntryPointError as e:
+            wrong.append(f"[{name}]: the role {e}")
             continue
-        if isinstance(role, DeviceRole) and role.name == name:
+        if role.name == name:
             found[name] = role
         else:
-            wrong.append(f"[{name}]: {entry} is no agent.model.device_role.DeviceRole of this name")
+            wrong.append(f"[{name}]: the role {entry} has another name: {role.name}")
     return found
 
 

@@ -12,8 +12,19 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from agent.assembly.devices import add_supervisors
+from agent.domain.events import Event, FaultRaised
+from agent.model.device_role import STATION_TABLE, DeviceRole
+from agent.model.types import STATION as STATION_EVSE
+from agent.model.types import Fault
+from agent.services.devices.dispatch import OrderDispatch
+from agent.services.devices.indicators import BuzzerSupervisor
+from agent.station_file.device_roles import ROLES
 from tests.support.busy_machine import deadline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,16 +139,84 @@ async def test_without_the_package_its_table_is_unknown(tmp_path: Path) -> None:
     assert "[sign]: unknown table" in out or "sign: unknown table" in out
 
 
-async def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
-    info = tmp_path / "broken-1.dist-info"
+def write_entry_point(folder: Path, line: str) -> None:
+    info = folder / "broken-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[chargy_agent.roles]\nsign = no_such_module:ROLE\n")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))}
+    (info / "entry_points.txt").write_text(f"[chargy_agent.roles]\n{line}\n")
+
+
+async def errors_of_check(folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(folder)))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent", "check", str(write_station(tmp_path)), env=environment, stdout=-1, stderr=-1
+        sys.executable, "-m", "agent", "check", str(write_station(folder)), env=environment, stdout=-1, stderr=-1
     )
     async with deadline(60):
         _, errors = await process.communicate()
     assert process.returncode == 2
-    assert "the role cannot be imported from no_such_module:ROLE" in errors.decode()
+    return errors.decode()
+
+
+async def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    write_entry_point(tmp_path, "sign = no_such_module:ROLE")
+    assert "the role no_such_module:ROLE cannot be loaded" in await errors_of_check(tmp_path)
+
+
+BROKEN_SUPERVISORS = {
+    "absent": "",
+    "not_importable": "raise RuntimeError('out of order')",
+    "no_class": "SignSupervisor = 1",
+    "no_supervisor": "class SignSupervisor: pass",
+    "fails": """
+from agent.services.devices.supervisor import DeviceSupervisor
+class SignSupervisor(DeviceSupervisor):
+    @classmethod
+    def for_device(cls, *arguments):
+        raise RuntimeError("out of order")
+""",
+    "other_orders": """
+from agent.domain.orders import Restart
+from agent.services.devices.supervisor import DeviceSupervisor
+class SignSupervisor(DeviceSupervisor):
+    orders = (Restart,)
+""",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_SUPERVISORS)
+async def test_a_station_runs_without_a_device_whose_supervisor_is_broken(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its fault is raised, and the device beside it gets its supervisor."""
+    module = f"broken_supervisor_{name}"
+    (tmp_path / f"{module}.py").write_text(BROKEN_SUPERVISORS[name])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sign = DeviceRole("sign", (STATION_TABLE,), port="", supervisor=f"{module}:SignSupervisor")
+    events: list[Event] = []
+    dispatch = OrderDispatch(events.append)
+    services: Any = SimpleNamespace(post_event=events.append)
+    devices: Any = [SimpleNamespace(evse=STATION_EVSE, name=n, opening=None, role=n) for n in ("sign", "buzzer")]
+    add_supervisors(dispatch, devices, {**ROLES, "sign": sign}, services, (1, 2))
+    left_out, buzzer = dispatch.supervisors
+    assert isinstance(buzzer, BuzzerSupervisor)
+    task = asyncio.create_task(left_out.run())
+    await until(lambda: bool(events))
+    task.cancel()
+    assert events == [FaultRaised(STATION_EVSE, Fault.DEVICE_SILENT)]
+    assert f"sign: {module}:SignSupervisor" in caplog.text
+    assert f"{module}:SignSupervisor" in left_out.trouble
+
+
+async def test_a_supervisor_that_cannot_be_used_is_named_by_the_check(tmp_path: Path) -> None:
+    (tmp_path / "broken_role.py").write_text(
+        "from agent.model.device_role import STATION_TABLE, DeviceRole\n"
+        "ROLE = DeviceRole('sign', (STATION_TABLE,), port='', supervisor='broken_role:NO_SUCH_NAME')\n"
+    )
+    write_entry_point(tmp_path, "sign = broken_role:ROLE")
+    assert "sign: broken_role:NO_SUCH_NAME cannot be loaded (AttributeError" in await errors_of_check(tmp_path)
+
+
+async def test_a_role_that_raises_any_error_is_named_by_the_check(tmp_path: Path) -> None:
+    (tmp_path / "broken_role.py").write_text("raise RuntimeError('out of order')")
+    write_entry_point(tmp_path, "sign = broken_role:ROLE")
+    assert "the role broken_role:ROLE cannot be loaded (RuntimeError: out of order)" in await errors_of_check(tmp_path)
