@@ -20,6 +20,7 @@ The integration kit: what the operator of the network fixes for one station (num
 required settings), as one TOML file. docs/kit.md lists its keys. Passwords, PINs and keys are files beside it; no
 command prints them.
 
+  chargy-agent kit new     kit.toml                 ask for the values, and write a kit; each question is an option too
   chargy-agent kit inspect kit.toml                 check the kit, and explain it in words
   chargy-agent kit diff    kit.toml station.toml    show what it would change in a station file
   chargy-agent kit apply   kit.toml station.toml    change the station file; comments stay, a backup is kept
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument(positional, type=Path, metavar=f"{positional.upper()}.toml")
         for option, settings in OPTIONS.get(name, {}).items():
             action.add_argument(option, **settings)
+        if name == "new":
+            _add_questions(action)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -142,7 +145,44 @@ def _print_document(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _make_kit(options: argparse.Namespace) -> int:
+    from agent.commands.kit.kit_questions import (
+        QUESTIONS,
+        collect_answers,
+        proposals_of_station,
+        refuse_existing,
+        write_kit,
+    )
+
+    refuse_existing(options.kit)
+    given = {q.name: getattr(options, q.name.replace("-", "_")) for q in QUESTIONS}
+    proposals = proposals_of_station(options.station) if options.station else {}
+    ask = input if sys.stdin.isatty() and not options.yes else None
+    try:
+        missing = write_kit(options.kit, collect_answers(given, proposals, ask))
+    except EOFError:
+        print("\nended before the last answer; nothing was written", file=sys.stderr)
+        return EXIT_CANNOT
+    print(f"written: {options.kit}")
+    for said in missing:
+        print(f"still to do: {said}")
+    if any("_file" in said for said in missing):
+        print("A secret goes into its file like this: install -D -m 600 /dev/stdin secrets/password; end with Ctrl-D")
+    print(f"Next: chargy-agent kit inspect {options.kit}")
+    return DONE
+
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    from agent.commands.kit.kit_questions import QUESTIONS
+
+    parser.add_argument("--yes", action="store_true", help="ask nothing: options and proposals are the answers")
+    parser.add_argument("--station", type=Path, metavar="STATION.toml", help="take proposals from this station file")
+    for question in QUESTIONS:
+        parser.add_argument(f"--{question.name}", metavar="ANSWER", help=question.text)
+
+
 ACTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[argparse.Namespace], int]]] = {
+    "new": ("Ask for the values of a kit, and write it.", ("kit",), _make_kit),
     "inspect": ("Check a kit, and explain it in words.", ("kit",), _inspect_kit),
     "diff": ("Show what a kit would change in a station file.", ("kit", "station"), _show_differences),
     "apply": ("Write a kit into a station file.", ("kit", "station"), _apply_kit),
@@ -172,7 +212,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 COMMAND = Command(
     name="kit",
-    help="The integration kit of the network's operator: inspect, compare, apply, undo.",
+    help="The integration kit of the network's operator: ask, explain, compare, apply, undo, print.",
     about=ABOUT,
     add_arguments=add_arguments,
     run=run,
