@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 from typing import Any
 
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 
 
 class ConnectFailure(StrEnum):

@@ -3,9 +3,8 @@ certificates themselves are the services' matter (decision 12)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 
 
 class CertificateUse(StrEnum):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
@@ -20,6 +19,7 @@ from agent.domain.timers import Timer
 from agent.model.bearer import BearerStatus
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import (
     EvseId,
     Fault,

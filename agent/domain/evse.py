@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from agent.domain.collaborators import Collaborators
@@ -21,6 +20,7 @@ from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings
 from agent.model.board import EvseTraits
 from agent.model.fastclass import frozen, mutable
+from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, Fault, Lamp, Limit
 
 if TYPE_CHECKING:

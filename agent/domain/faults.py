@@ -10,10 +10,9 @@ after the MREC catalogue (ChargeX/INL) and what open stations found workable.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from agent.domain.messages import StopReason
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import Fault
 
 

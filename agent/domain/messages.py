@@ -7,11 +7,11 @@ A dialect has a row for each message, or a reason why it cannot express it. Mess
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
 from agent.domain.charging.profiles import Profile
 from agent.model.fastclass import frozen, replace
+from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, Fault, Reading, ReadingContext, SignedReading, Stamp, Token
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.events import Event
 from agent.domain.serialization import dump_record, load_record
 from agent.model.bank_card import BankCard
 from agent.model.fastclass import frozen, mutable
+from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, Stamp, Token
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ that was not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -24,6 +23,7 @@ from agent.domain.metrology import (
 )
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import MeterIdentity, MeterPolicy, Reading
 
 GRID_V = (207.0, 253.0)

@@ -3,9 +3,8 @@ order."""
 
 from __future__ import annotations
 
-from enum import StrEnum, auto
-
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum, auto
 
 
 class ReadingKind(StrEnum):

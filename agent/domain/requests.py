@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
 
 from agent.domain.certificates import CertificateUse, HashData
 from agent.domain.charging.profiles import Profile, Purpose, Unit
 from agent.domain.csms_cost import Cost
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, MessageContent, Token, Verdict
 
 

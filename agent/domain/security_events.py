@@ -4,9 +4,9 @@ raises each."""
 from __future__ import annotations
 
 from collections import deque
-from enum import StrEnum
 
 from agent.model.fastclass import frozen, mutable
+from agent.model.string_enum import StrEnum
 from agent.model.types import Stamp
 
 

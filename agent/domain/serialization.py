@@ -11,13 +11,13 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any
 
 from agent.domain import csms_cost, messages, security_events
 from agent.domain.charging import profiles
 from agent.model import types as kinds
 from agent.model.fastclass import field_specs, is_record_class
+from agent.model.string_enum import StrEnum
 
 
 class UnreadableRecord(Exception):
@@ -63,7 +63,7 @@ def dump_record(value: Any) -> Any:
             if default is dataclasses.MISSING or item != default:
                 out[name] = dump_record(item)
         return out
-    if isinstance(value, Enum):
+    if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple | list | frozenset):
         return [dump_record(v) for v in value]
@@ -117,7 +117,7 @@ def _field_converter(hint: Any) -> Callable[[Any], Any]:
         return lambda v: tuple(item(i) for i in v)
     if isinstance(hint, type) and is_record_class(hint):
         return _class_loader(hint)
-    if isinstance(hint, type) and issubclass(hint, Enum):
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint
     if hint is float:
         return float

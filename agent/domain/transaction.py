@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from agent.domain.messages import Sample
@@ -11,6 +10,7 @@ from agent.domain.ocmf import OcmfBill
 from agent.domain.serialization import dump_record, load_record
 from agent.domain.stop_reason import PendingStop
 from agent.model.fastclass import mutable
+from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId, Reading, SignedReading, Stamp, Token
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import field
-from enum import StrEnum
 
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 
 
 @frozen

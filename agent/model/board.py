@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import Fault
 
 

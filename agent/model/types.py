@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, OneLine, OneOf
+from agent.model.string_enum import StrEnum
 
 EvseId: TypeAlias = int
 """1 to n in the order of the station file. 0 names the station as a whole."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import EvseId
 from agent.ports.driver import Where
 

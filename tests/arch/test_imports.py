@@ -141,6 +141,15 @@ def test_the_agent_makes_its_classes_cheaply() -> None:
     )
 
 
+def test_the_agent_makes_its_enumerations_cheaply() -> None:
+    imports = [
+        (p, n) for p in (ROOT / "agent").rglob("*.py") for n in ast.walk(ast.parse(p.read_text("utf-8")))
+        if isinstance(n, ast.ImportFrom) and n.module == "enum"
+    ]  # fmt: skip
+    dear = {str(p.relative_to(ROOT)) for p, n in imports if "StrEnum" in {a.name for a in n.names}}
+    assert dear == {"agent/model/string_enum.py"}, "use StrEnum of agent/model/string_enum.py (decision 7)"
+
+
 def test_the_agent_replaces_its_records_cheaply() -> None:
     rooms = [p for room in ("domain", "ocpp", "services") for p in (ROOT / "agent" / room).rglob("*.py")]
     imports = [

@@ -8,7 +8,6 @@ systems runs."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Any
 
 from agent.domain.events import (
@@ -47,6 +46,7 @@ from agent.domain.requests import UpdateFirmwareRequest
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
+from agent.model.string_enum import StrEnum
 from agent.model.types import STATION, Moment
 
 OFFLINE_GRACE_S = 30 * 60.0

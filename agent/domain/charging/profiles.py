@@ -7,11 +7,11 @@ over all phases, as ``unit`` says.
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from itertools import pairwise
 
 from agent.domain.variables import Settings
 from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
 from agent.model.types import STATION, EvseId
 
 

@@ -8,7 +8,6 @@ setting has none here."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any
 
 from agent.domain.transaction import TxPoint
@@ -31,6 +30,7 @@ from agent.domain.variables import (
     web_payment_part,
 )
 from agent.model.fastclass import frozen, replace
+from agent.model.string_enum import StrEnum
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.dialects.keys_v1x import PAYMENT_NAMES, WEB_NAMES
 
