@@ -20,16 +20,16 @@ CLEARABLE = KEPT | JAMS
 Row = Mapping[str, Any]
 
 
-def fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
+def fault_rows(site: StationState, supervisors: Sequence[DeviceSupervisor]) -> list[Row]:
     """Return one row per fault and outlet, the heaviest first. Outlet 0 is the station.
 
     ``shown``: the board still reports the fault.
     """
     disk = {"evse": STATION, "fault": Fault.STORE_FAILED.value, "latched": False, "shown": False, "waits": False}
-    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_evse_fault_rows(site, keepers)]
+    return [*([] if site.store_ok else [{**disk, "trouble": []}]), *_evse_fault_rows(site, supervisors)]
 
 
-def _evse_fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) -> list[Row]:
+def _evse_fault_rows(site: StationState, supervisors: Sequence[DeviceSupervisor]) -> list[Row]:
     return [
         {
             "evse": evse.number,
@@ -38,7 +38,7 @@ def _evse_fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) ->
             "shown": fault in evse.board.faults,
             "waits": evse.acknowledged,
             "trouble": [
-                f"{k.name}: {k.trouble}" for k in keepers if k.trouble and _keeper_reports(k, evse.number, fault)
+                f"{s.name}: {s.trouble}" for s in supervisors if s.trouble and _raises_fault_at(s, evse.number, fault)
             ],
         }
         for evse in site.evses.values()
@@ -46,8 +46,8 @@ def _evse_fault_rows(site: StationState, keepers: Sequence[DeviceSupervisor]) ->
     ]
 
 
-def _keeper_reports(keeper: DeviceSupervisor, number: EvseId, fault: Fault) -> bool:
-    return keeper.raises_fault and keeper.fault is fault and keeper.evse in (STATION, number)
+def _raises_fault_at(supervisor: DeviceSupervisor, number: EvseId, fault: Fault) -> bool:
+    return supervisor.raises_fault and supervisor.fault is fault and supervisor.evse in (STATION, number)
 
 
 async def answer_faults(
