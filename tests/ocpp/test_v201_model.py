@@ -17,6 +17,8 @@ from agent.domain.variables import VARIABLES, Settings, WrongValue, parse_value
 from agent.model.types import Fault, Moment, Stamp
 from agent.ocpp.dialects.device_model_v2x import NAMES, UNNAMED_2, parse_settings
 from agent.ocpp.dialects.dialect import Refused, RowContext
+from agent.ocpp.v201 import reports
+from agent.ocpp.v201.device_model import list_entries
 from agent.ocpp.v201.reports import CHUNK
 from tests.ocpp.test_v201_rows import place, row, valid
 from tests.support.domain_state import evse_record
@@ -324,6 +326,25 @@ def test_summary() -> None:
     assert status == "Accepted"
     assert {e["variable"]["name"] for e in data} == {"AvailabilityState", "Problem"}
     assert len(data) == 12  # of the station; of two EVSEs, connectors and locks, which have no state
+
+
+def test_the_answer_to_a_request_for_a_report_selects_no_more_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The selection by criteria holds the event loop; the whole of it is needed for the report alone."""
+    judged: list[str] = []
+
+    def counted(entry: Any, criterion: str, *others: Any) -> bool:
+        judged.append(criterion)
+        return meets(entry, criterion, *others)
+
+    meets = reports._meets_criterion
+    monkeypatch.setattr(reports, "_meets_criterion", counted)
+    payload = {"requestId": 1, "componentCriteria": ["Available", "Problem"]}
+    assert row("GetReport").answer(inventory(), payload, place()) == {"status": "Accepted"}
+    assert len(judged) < 5
+    judged.clear()
+    parts = row("GetReport").follow_up(inventory(), payload, place())
+    assert sum(len(part.data) for part in parts if isinstance(part, DeviceModelReport)) <= len(judged)
+    assert len(judged) <= 2 * len(list(list_entries(place())))
 
 
 def test_custom_reports() -> None:

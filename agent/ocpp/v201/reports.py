@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from agent.domain.messages import DeviceModelReport, Message
 from agent.domain.orders import Response
 from agent.domain.requests import DeviceReportRequest
-from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, ReportFacts
+from agent.ocpp.dialects.device_model_v2x import ITEMS_MAX, Of, ReportFacts
 from agent.ocpp.dialects.dialect import MessageRow, Payload, Refused, RequestRow, RowContext, decode_empty_response
 from agent.ocpp.v201.device_model import Entry, collect_facts, is_component, is_variable, list_entries
 from agent.ocpp.wire.calls import Code
@@ -63,15 +63,16 @@ def _encode_characteristics(entry: Entry, known: ReportFacts) -> dict[str, Any]:
 def _report_row(
     action: str,
     decode: Callable[[Payload, RowContext], DeviceReportRequest],
-    select: Callable[[Response, Payload, RowContext], list[Entry]],
+    select: Callable[[Response, Payload, RowContext], Iterator[Entry]],
 ) -> RequestRow:
-    """Make the row of a request for a report. ``select``: the entries of the report."""
+    """Make the row of a request for a report. ``select``: the entries of the report. The answer needs the first of them
+    only: a whole selection would hold the event loop twice."""
 
     def answer_request(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
-        return {"status": "Accepted" if select(reply, payload, ctx) else "EmptyResultSet"}
+        return {"status": "EmptyResultSet" if next(select(reply, payload, ctx), None) is None else "Accepted"}
 
     def report_entries(reply: Response, payload: Payload, ctx: RowContext) -> list[Message]:
-        chosen, known, at = select(reply, payload, ctx), collect_facts(reply, ctx), ctx.clock.now().stamp
+        chosen, known, at = list(select(reply, payload, ctx)), collect_facts(reply, ctx), ctx.clock.now().stamp
         parts = [chosen[i : i + CHUNK] for i in range(0, len(chosen), CHUNK)]
         return [
             DeviceModelReport(
@@ -100,18 +101,24 @@ _BASES: dict[str, Callable[[Entry], bool]] = {
 }
 
 
-def _select_of_base(reply: Response, payload: Payload, ctx: RowContext) -> list[Entry]:
-    return [e for e in list_entries(ctx) if _BASES[payload["reportBase"]](e)]
+def _select_of_base(reply: Response, payload: Payload, ctx: RowContext) -> Iterator[Entry]:
+    return filter(_BASES[payload["reportBase"]], list_entries(ctx))
 
 
-def _select_of_report(reply: Response, payload: Payload, ctx: RowContext) -> list[Entry]:
+def _select_of_report(reply: Response, payload: Payload, ctx: RowContext) -> Iterator[Entry]:
     every = list(list_entries(ctx))
     wanted, criteria = payload.get("componentVariable"), payload.get("componentCriteria")
-    chosen = [e for e in every if wanted is None or any(_is_requested(e, w) for w in wanted)]
-    if criteria:
-        known = collect_facts(reply, ctx)
-        chosen = [e for e in chosen if any(_meets_criterion(e, c, every, known) for c in criteria)]
-    return chosen
+    chosen = (e for e in every if wanted is None or any(_is_requested(e, w) for w in wanted))
+    if not criteria:
+        return chosen
+    known = collect_facts(reply, ctx)
+    judges = {_criterion_key(e, e.name.variable): e for e in reversed(every)}  # of several instances the first one
+    return (e for e in chosen if any(_meets_criterion(e, c, judges, known) for c in criteria))
+
+
+def _criterion_key(entry: Entry, variable: str) -> tuple[str, Of, int, str]:
+    """Return what names a variable of the component of this entry."""
+    return entry.name.component, entry.name.of, entry.evse, variable
 
 
 def _is_requested(entry: Entry, wanted: Payload) -> bool:
@@ -122,11 +129,12 @@ def _is_requested(entry: Entry, wanted: Payload) -> bool:
     )
 
 
-def _meets_criterion(entry: Entry, criterion: str, every: list[Entry], known: ReportFacts) -> bool:
+def _meets_criterion(
+    entry: Entry, criterion: str, judges: Mapping[tuple[str, Of, int, str], Entry], known: ReportFacts
+) -> bool:
     """Return whether the entry meets the criterion. B08.FR.07-10: the variable is true, or
     (except for Problem) that component does not have it."""
-    own = (e for e in every if e.component_type == entry.component_type and e.name.variable == criterion)
-    judge = next(own, None)
+    judge = judges.get(_criterion_key(entry, criterion))
     if judge is None:
         return criterion != "Problem"
     return judge.name.present_text(known, judge.evse) == "true"
