@@ -20,7 +20,7 @@ _NAME = r"[A-Za-z0-9_.-]+(?:\[\d+\])?"
 _PATH = re.compile(rf"\[{{0,2}}({_NAME}(?:\.{_NAME})*)\]{{0,2}}")
 _BACKEND = re.compile(r"^backend ([^\s:]+)")
 _SYNTAX = re.compile(r" \(at line (\d+), column (\d+)\)$")
-_FROM_ONE = ("evse", "backends", "sinks")
+FROM_ONE = ("evse", "backends", "sinks")
 """Lists that a complaint counts from 1, as people do; an EVSE by its ``number``."""
 
 
@@ -111,7 +111,7 @@ def _path_steps(raw: Any, path: str) -> Iterator[tuple[toml_positions.Path, Any]
 
 
 def _list_index(tables: list[Any], name: str, number: int) -> int:
-    if name not in _FROM_ONE:
+    if name not in FROM_ONE:
         return number
     numbers = [t.get("number") if isinstance(t, dict) else None for t in tables]
     return numbers.index(number) if name == "evse" and number in numbers else number - 1

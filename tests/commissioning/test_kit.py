@@ -20,7 +20,7 @@ from agent.commands.kit.kit_file import FREE_TABLES, KIT_TABLES, is_secret_name,
 from agent.commands.kit.kit_schema import schema_text
 from agent.model.fastclass import field_specs
 from agent.station_file.settings import SettingsError, load_station_file
-from tests.support.kit_files import KIT, PASSWORD, PIN, STATION, write_kit, write_station
+from tests.support.kit_files import BEARER, KIT, PASSWORD, PIN, STATION, write_kit, write_station
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,10 +50,11 @@ MISTAKES = {
     "kwh = 0.45": ("kwh = -1", "kit.toml:19:1: tariff.kwh: "),
     "heartbeat_interval_s = 60": ("heartbeat_interval_s = true", "kit.toml:27:1: settings.heartbeat_interval_s: "),
     "MeterValueSampleInterval": ("MeterValueInterval", "kit.toml:29:1: settings.ocpp16.MeterValueInterval: no such"),
-    'iccid = "8935201641400948300"': ('iccid = "12"', "kit.toml:40:1: sim.iccid: must be the 18 to 20 digits"),
-    'brand = "chargy"': ('brand = "Chargy"', "kit.toml:44:1: sticker.brand: must be one of 'chargy', 'superchargy'"),
+    'iccid = "8935201641400948300"': ('iccid = "12"', "kit.toml:41:1: sim.iccid: must be the 18 to 20 digits"),
+    'brand = "chargy"': ('brand = "Chargy"', "kit.toml:45:1: sticker.brand: must be one of 'chargy', 'superchargy'"),
     '"secrets/password"': ('"secrets/none"', "kit.toml:16:1: backend.password_file: "),
     "number = 2\n": ("number = 0\n", "kit.toml:34:1: evse[0].number: must be 1 to 1000, is 0"),
+    'auth = "pap"': ('auth = "none"', "kit.toml:39:1: sim.user: has no use without auth"),
     "[sim]": ("[simcard]", "kit.toml:37:1: simcard: unknown table (did you mean 'sim'?)"),
     "vat_percent = 17": ("vat_percent = ", "kit.toml:20:15: is not valid TOML"),
 }
@@ -167,6 +168,33 @@ def test_a_kit_that_does_not_fit_changes_nothing(kit: Path, station: Path, capsy
     assert station.read_text() == STATION
     assert [p.name for p in station.parent.iterdir() if p.name not in ("station.toml", "station.toml.kit")] == []
     assert list((station.parent / "station.toml.kit").iterdir()) == []
+
+
+def test_the_sim_goes_to_the_modem(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("diff", kit, station) == 1
+    assert "has no [[bearer]] of kind gprs" in capsys.readouterr().err
+    station.write_text(STATION + BEARER)
+    assert call("apply", kit, station) == 0
+    printed = capsys.readouterr()
+    assert "bearer[1].pin: (not set) -> (secret, not shown)" in printed.out
+    assert PIN not in printed.out + printed.err
+    cable, modem = tomllib.loads(station.read_text())["bearer"]
+    assert "apn" not in cable
+    wanted = {"apn": "chargy.m2m.lu", "username": "station", "iccid": "8935201641400948300", "pin": PIN}
+    assert {key: modem.get(key) for key in wanted} == wanted
+    assert "# under the roof" in station.read_text()
+    assert call("diff", kit, station) == 0
+    assert call("undo", station) == 0
+    assert station.read_text() == STATION + BEARER
+
+
+def test_the_sim_goes_to_the_bearer_that_has_its_number(kit: Path, station: Path) -> None:
+    second = BEARER.replace('"internet"', '"internet"\niccid = "8935201641400948300"').partition('interface = "eth0"')[
+        2
+    ]
+    station.write_text(STATION + BEARER + second)
+    assert call("apply", kit, station) == 0
+    assert [b.get("apn") for b in tomllib.loads(station.read_text())["bearer"]] == [None, "internet", "chargy.m2m.lu"]
 
 
 def test_a_path_of_the_station_is_not_copied(kit: Path, station: Path) -> None:

@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 
 from agent import cli
-from tests.support.kit_files import KIT, PASSWORD, PIN, STATION, write_kit, write_station
+from tests.support.kit_files import BEARER, KIT, PASSWORD, PIN, STATION, write_kit, write_station
 
 SECRETS = ("a bench only", PASSWORD, PIN, "8642", "bearer of a secret")
 LONG = "/srv/" + "a-long-folder-name/" * 12 + "alerts.jsonl"
@@ -19,10 +19,7 @@ ADDED = f"""
 [[sinks]]
 name = "box"
 path = "{LONG}"
-[[bearer]]
-driver = "lan_static"
-kind = "lan"
-interface = "eth0"
+{BEARER}
 [meter]
 driver = "meter_modbus"
 pin = "8642"
@@ -33,8 +30,9 @@ password = "bearer of a secret"
 def keys_of(tables: dict[str, Any], outlets_by_number: bool) -> Iterator[tuple[str, Any]]:
     """Each key as a person names it, by rules of this test's own."""
     for table, content in tables.items():
-        for place, inner in enumerate(content if isinstance(content, list) else [content], 1):
-            number = inner.get("number", place) if table == "evse" and outlets_by_number else place
+        for place, inner in enumerate(content if isinstance(content, list) else [content]):
+            counted = place + (table in ("evse", "sinks"))
+            number = inner.get("number", counted) if table == "evse" and outlets_by_number else counted
             head = f"{table}[{number}]" if isinstance(content, list) else table
             for key, value in inner.items():
                 if isinstance(value, dict):
@@ -85,8 +83,12 @@ def test_it_says_what_is_not_as_asked(written: tuple[Path, Path]) -> None:
     before = document(kit, station)
     assert 'station.hotline"+35280001122"DIFFERENT' in before
     assert 'station.qr_url"https://pay.example.lu/0042"NOTSET' in before
+    assert "sim.apn" in before
+    station.write_text(STATION + BEARER)
+    assert 'sim.apn"chargy.m2m.lu"DIFFERENT' in document(kit, station)
     assert cli.main(["kit", "apply", str(kit), str(station)]) == 0
     after = document(kit, station)
     assert 'station.hotline"+35280001122"asasked' in after
+    assert 'sim.apn"chargy.m2m.lu"asasked' in after
     assert "DIFFERENT" not in after
     assert "NOTSET" not in after

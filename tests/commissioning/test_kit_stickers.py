@@ -121,9 +121,9 @@ def test_without_an_address_the_code_dials_the_hotline(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (f'qr_url = "https://x.example/{"a" * 480}"', "kit.toml:45:1: sticker.qr_url: is so long that a module"),
-        ('logo = "kit.toml"', "kit.toml:45:1: sticker.logo: "),
-        ('logo = "none.png"', "kit.toml:45:1: sticker.logo: "),
+        (f'qr_url = "https://x.example/{"a" * 480}"', "kit.toml:46:1: sticker.qr_url: is so long that a module"),
+        ('logo = "kit.toml"', "kit.toml:46:1: sticker.logo: "),
+        ('logo = "none.png"', "kit.toml:46:1: sticker.logo: "),
     ],
 )
 def test_what_cannot_be_printed_is_refused(

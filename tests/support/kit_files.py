@@ -45,12 +45,25 @@ roaming_id = "LU*CHY*E0042*2"
 [sim]
 apn = "chargy.m2m.lu"
 user = "station"
+auth = "pap"
 iccid = "8935201641400948300"
 pin_file = "secrets/pin"
 
 [sticker]
 brand = "chargy"
 """
+BEARER = """
+[[bearer]]
+driver = "lan_static"
+kind = "lan"
+interface = "eth0"
+[[bearer]]
+driver = "modem_at"   # under the roof
+kind = "gprs"
+device = "/dev/ttyS1"
+apn = "internet"
+"""
+"""Tables for the end of a station file: a modem, after a cable."""
 STATION = """\
 # The station in front of the town hall.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from agent.commands.command import EXIT_CANNOT, Command
-from agent.commands.kit.kit_file import BRANDS
+from agent.commands.kit.kit_file import BRANDS, Kit
 from agent.station_file.problems import place_problems
 from agent.station_file.settings import SettingsError, read_station_file
 
@@ -84,11 +84,13 @@ def _show_differences(options: argparse.Namespace) -> int:
     from agent.commands.kit.station_changes import change_line, planned_changes
 
     kit = load_kit(options.kit)
-    changes = planned_changes(kit, read_station_file(options.station), options.station.resolve().parent)
+    station = read_station_file(options.station)
+    changes = planned_changes(kit, station, options.station.resolve().parent)
     for change in changes:
         print(change_line(change))
     if not changes:
         print(f"{options.station}: has everything that {options.kit} asks for")
+    _mention_missing_bearer(kit, station)
     return SOMETHING_WRONG if changes else DONE
 
 
@@ -97,17 +99,26 @@ def _apply_kit(options: argparse.Namespace) -> int:
     from agent.commands.kit.station_changes import change_line
     from agent.commands.kit.station_writer import apply_kit
 
-    applied = apply_kit(load_kit(options.kit), options.station)
+    kit = load_kit(options.kit)
+    applied = apply_kit(kit, options.station)
     for change in applied.changes:
         print(change_line(change))
     for problem in applied.remaining:
         print(f"as before: {problem.compiler_line(options.station)}", file=sys.stderr)
+    _mention_missing_bearer(kit, read_station_file(options.station))
     if applied.backup is None:
         print(f"{options.station}: has everything that {options.kit} asks for; nothing was changed")
         return DONE
     print(f"{options.station}: changed. The file as it was: {applied.backup}")
     print("A running agent reads it at its next start: systemctl restart chargy-agent")
     return DONE
+
+
+def _mention_missing_bearer(kit: Kit, station: Mapping[str, Any]) -> None:
+    from agent.commands.kit.station_changes import sim_bearer
+
+    if kit.sim is not None and sim_bearer(kit, station) is None:
+        print("The SIM of the kit is not entered: the station file has no [[bearer]] of kind gprs.", file=sys.stderr)
 
 
 def _undo_kit(options: argparse.Namespace) -> int:

@@ -12,7 +12,16 @@ from agent import __version__
 from agent.commands.kit.kit_explanation import PROFILES
 from agent.commands.kit.kit_file import Kit, leaf_paths
 from agent.commands.kit.print_measures import font_path
-from agent.commands.kit.station_changes import ABSENT, KeyPath, path_text, planned_changes, value_at, value_text
+from agent.commands.kit.station_changes import (
+    ABSENT,
+    SIM_KEYS,
+    KeyPath,
+    path_text,
+    planned_changes,
+    sim_bearer,
+    value_at,
+    value_text,
+)
 from agent.commands.kit.sticker_print import file_word, require_print_extra
 from agent.model.fastclass import frozen
 from agent.station_file.settings import read_station_file
@@ -46,10 +55,9 @@ def write_document(kit: Kit, station: Path, folder: Path) -> Path:
 def document_tables(kit: Kit, station: Mapping[str, Any], folder: Path) -> list[DocumentTable]:
     """Return the tables of the document. Raises ``SettingsError``."""
     open_paths = {change.path for change in planned_changes(kit, station, folder)}
-    numbers = _outlet_places(station)
     rows = []
     for path, value in leaf_paths(kit.raw):
-        agreement = _agreement(_station_path(kit, path, numbers), station, open_paths)
+        agreement = _agreement(_station_path(kit, path, station), station, open_paths)
         rows.append((_kit_name(kit, path), value_text(path, value), agreement))
     columns = ("key", "value", "station")
     return [
@@ -69,10 +77,13 @@ def _outlet_places(station: Mapping[str, Any]) -> dict[Any, int]:
     return {table.get("number", place + 1): place for place, table in enumerate(listed)}
 
 
-def _station_path(kit: Kit, path: KeyPath, places: Mapping[Any, int]) -> KeyPath:
+def _station_path(kit: Kit, path: KeyPath, station: Mapping[str, Any]) -> KeyPath:
     """Return the path in the station file of a key of the kit. Outlets are known by their number."""
+    if path[0] == "sim" and (bearer := sim_bearer(kit, station)) is not None:
+        return ("bearer", bearer, SIM_KEYS[str(path[1])])
     if path[0] != "evse" or not isinstance(path[1], int):
         return path
+    places = _outlet_places(station)
     return ("evse", places[kit.raw["evse"][path[1]]["number"]], *path[2:])
 
 

@@ -84,8 +84,8 @@ def _sim_lines(kit: Kit) -> Iterator[str]:
     if sim.iccid and not has_check_digit(sim.iccid):
         yield "  The check digit of the ICCID does not fit (ITU-T E.118): compare it with the number on the SIM."
     yield (
-        "  These values belong to the [[bearer]] table of kind gprs. `kit apply` does not write them: enter them"
-        " together with the modem's driver."
+        "  `kit apply` writes these values into the [[bearer]] table of kind gprs. A station file without such a table"
+        " stays without them."
     )
 
 

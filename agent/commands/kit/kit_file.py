@@ -68,6 +68,7 @@ class SimCard:
 
     apn: Annotated[str, Text(100, 1, r"[A-Za-z0-9.-]*", "letters, digits, . and - (3GPP TS 23.003)")]
     iccid: Annotated[str, Text(20, form=r"([0-9]{18,20})?", like="the 18 to 20 digits on the SIM")] = ""
+    auth: Annotated[str, OneOf(("none", "pap", "chap"))] = "none"
     user: OneLine = ""
     password_file: Path | None = None
     pin_file: Path | None = None
@@ -204,6 +205,8 @@ def _file_problems(kit: Kit) -> Iterator[str]:
             secret = (table, key) in SECRET_FILES
             if isinstance(file, Path) and not secret and not file.is_file():
                 yield f"{table}.{key}: {file}: there is no such file; a relative path begins at the kit"
+    if kit.sim is not None and kit.sim.user and kit.sim.auth == "none":
+        yield 'sim.user: has no use without auth: write how the access point asks, auth = "pap" or "chap"'
     if kit.sim is not None and kit.sim.pin_file is not None and kit.sim.pin_file.exists():
         try:
             pin = secret_file.read_secret_text(kit.sim.pin_file)

@@ -8,13 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from agent.commands.kit.kit_file import KIT_TABLES, Kit, is_secret_name, leaf_paths
+from agent.model import secret_file
+from agent.model.bearer import BearerKind
 from agent.model.fastclass import field_specs, frozen
 from agent.model.key_rules import key_type, split_type_and_rules
+from agent.station_file.problems import FROM_ONE
 from agent.station_file.settings import SettingsError
 
 KeyPath = tuple[str | int, ...]
 MERGED_TABLES = ("station", "backend", "web_payment", "settings")
 """What the kit does not name stays in the station file. A tariff is replaced as a whole: a price is one thing."""
+
+
+SIM_KEYS = {
+    "apn": "apn",
+    "iccid": "iccid",
+    "auth": "auth",
+    "user": "username",
+    "password_file": "password",
+    "pin_file": "pin",
+}
+"""Keys of ``[sim]``, and what drivers of modems call them in ``[[bearer]]``."""
 
 
 class Absent:
@@ -40,10 +54,10 @@ class KeyChange:
 
 
 def path_text(path: KeyPath) -> str:
-    """Return the path as messages name it. Lists count from 1, as people do."""
+    """Return the path as the messages of ``check`` name it."""
     text = ""
-    for step in path:
-        text += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if text else step
+    for above, step in zip((None, *path), path, strict=False):
+        text += f"[{step + (above in FROM_ONE)}]" if isinstance(step, int) else f".{step}" if text else step
     return text
 
 
@@ -82,7 +96,7 @@ def planned_changes(kit: Kit, station: Mapping[str, Any], folder: Path) -> list[
         keys = (*new, *(k for k in old if k not in new))
         both = [(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys]
         found += [KeyChange(("tariff", key), first, second) for key, first, second in both if first != second]
-    return found + list(_outlet_changes(kit, station))
+    return [*found, *_outlet_changes(kit, station), *_sim_changes(kit, station)]
 
 
 def _merged(kit: Kit, name: str, station: Mapping[str, Any], folder: Path) -> Iterator[KeyChange]:
@@ -135,6 +149,40 @@ def _outlet_changes(kit: Kit, station: Mapping[str, Any]) -> Iterator[KeyChange]
             old = listed[place].get(key, ABSENT)
             if key != "number" and old != new:
                 yield KeyChange((*above, key), old, new)
+
+
+def sim_bearer(kit: Kit, station: Mapping[str, Any]) -> int | None:
+    """Return which ``[[bearer]]`` the SIM of the kit is for: the one with its ICCID, else the first of mobile radio."""
+    tables = station.get("bearer", [])
+    places = [
+        place
+        for place, table in enumerate(tables if isinstance(tables, list) else [])
+        if isinstance(table, Mapping) and table.get("kind") == BearerKind.GPRS
+    ]
+    if kit.sim is None or not places:
+        return None
+    iccid = kit.sim.iccid
+    return next((p for p in places if iccid and tables[p].get("iccid") == iccid), places[0])
+
+
+def _sim_changes(kit: Kit, station: Mapping[str, Any]) -> Iterator[KeyChange]:
+    place = sim_bearer(kit, station)
+    if place is None:
+        return
+    for key, written in kit.raw["sim"].items():
+        bearer_key = SIM_KEYS[key]
+        old = station["bearer"][place].get(bearer_key, ABSENT)
+        new = _secret_value(kit, key) if key.endswith("_file") else written
+        if old != new:
+            yield KeyChange(("bearer", place, bearer_key), old, new)
+
+
+def _secret_value(kit: Kit, key: str) -> str:
+    """Return the secret itself, which the driver of a modem has in its table. Raises ``SettingsError``."""
+    try:
+        return secret_file.read_secret_text(getattr(kit.sim, key))
+    except secret_file.Unfit as e:
+        raise SettingsError([f"{kit.path}: sim.{key}: {e}"]) from None
 
 
 def value_at(tables: Any, path: KeyPath) -> Any:
