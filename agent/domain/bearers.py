@@ -11,7 +11,7 @@ from agent.model.fastclass import frozen, mutable
 PROVEN_S = 120.0
 """A bearer that has worked for so long is trusted again."""
 FAILED_ATTEMPTS = 2
-"""After so many failed attempts to reach the backend a bearer is demoted."""
+"""After so many failed attempts a bearer is left without another look at it, if the backend is reached elsewhere."""
 PENALTY_S, PENALTY_MAX_S = 300.0, 3600.0
 """How long it is demoted: doubled each time, until it is trusted again."""
 
@@ -39,6 +39,8 @@ class BearerRecord:
     failed_attempts: int = 0
     penalties: int = 0
     penalty_end_s: float = 0.0
+    probed_s: float = 0.0
+    """When the backend was last looked for over it."""
     reached_s: float | None = None
     """When the backend was last reached over it by a probe."""
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from agent.domain.events import BearerProbed, Event
 from agent.domain.orders import ProbeBearer
 
-PROBE_S = 30.0
-"""A connection takes seconds at most on GPRS; one that takes longer is of no use."""
+PROBE_S = 15.0
+"""On GPRS a connection takes some seconds; one that takes longer is of no use."""
 
 
 class BearerProbe:

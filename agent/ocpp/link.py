@@ -180,7 +180,7 @@ class Link:
         while True:
             self._close_demanded.clear()
             try:
-                transport = await self._connector.connect()
+                transport = await self._connector.connect_until(self._close_demanded)
             except NoConnection as e:
                 self.connect_error = str(e)
                 self._channel.log_seldom(self.connect_error)

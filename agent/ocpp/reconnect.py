@@ -3,6 +3,7 @@ report of the result (decision 12)."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -57,6 +58,21 @@ class Reconnector:
     def is_outdated(self) -> bool:
         """Whether the address or credentials to use differ from those of the present connection."""
         return not self._access().dials_like(self._used)
+
+    async def connect_until(self, demanded: asyncio.Event) -> Transport:
+        """Connect. Give the attempt up when another one is demanded: over another bearer it may take a second
+        instead of half a minute. Raises ``NoConnection``."""
+        connecting = asyncio.ensure_future(self.connect())
+        waiting = asyncio.ensure_future(demanded.wait())
+        try:
+            await asyncio.wait((connecting, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                raise NoConnection(f"{self.url}: this attempt was given up for another one")
+            return connecting.result()
+        finally:
+            waiting.cancel()
+            connecting.cancel()
+            await asyncio.gather(waiting, connecting, return_exceptions=True)
 
     async def connect(self) -> Transport:
         """Open a connection and report the result to the domain. Raises ``NoConnection``."""

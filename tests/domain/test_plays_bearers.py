@@ -31,6 +31,7 @@ MODEM = BearerStatus(
     Registration.ROAMING, "LU", "GPRS", -85,
 )  # fmt: skip
 PPP0 = replace(MODEM, state=BearerState.UP, reason="", interface="ppp0", address="10.9.0.7")
+LOOK_OVER_LAN, LOOK_OVER_GPRS = ProbeBearer("bearer[0]", "eth0"), ProbeBearer("bearer[2]", "ppp0")
 ANEW = Reconnect(LINK, anyway=True)
 ACCESS = ConnectionProfile()
 
@@ -111,17 +112,44 @@ def test_the_only_bearer_is_used_again_when_it_is_back(play: Playbook) -> None:
 
 
 def test_a_bearer_over_which_the_backend_is_silent_is_demoted(play: Playbook) -> None:
+    """The link is lost, over the modem the backend is reached, and over LAN it is not."""
     with_modem_up(play)
-    assert play >> LinkChanged(LINK, False) >> failed()
-    assert play >> failed() << ANEW
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, False) << ANEW
     assert play.site.bearer_in_use == GPRS
     assert "the backend cannot be reached over it: demoted" in notes(play, LAN)
+
+
+def test_after_two_failed_attempts_no_second_look_is_needed(play: Playbook) -> None:
+    with_modem_up(play)
+    assert play >> failed() << LOOK_OVER_GPRS
+    assert play >> failed() << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << ANEW
+    assert play.site.bearer_in_use == GPRS
+
+
+def test_a_backend_that_starts_again_is_waited_for(play: Playbook) -> None:
+    with_modem_up(play)
+    assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
+    assert play >> failed() << LOOK_OVER_GPRS
+    assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
+    assert play >> BearerProbed(LAN, True) >> Connected(LINK, ACCESS)
+    assert play.site.bearer_in_use == LAN
+
+
+def test_every_other_bearer_is_looked_at_in_turn(play: Playbook) -> None:
+    with_modem_up(play).feed(BearerReported(WIFI, WLAN0))
+    for look, name in ((ProbeBearer(WIFI, "wlan0"), WIFI), (LOOK_OVER_GPRS, GPRS), (ProbeBearer(WIFI, "wlan0"), WIFI)):
+        assert play.wait(10) >> failed() << look
+        assert play >> BearerProbed(name, False)
 
 
 def test_a_single_failed_attempt_between_successes_is_none(play: Playbook) -> None:
     with_modem_up(play)
     for _ in range(5):
-        assert play >> failed() >> Connected(LINK, ACCESS)
+        assert play >> failed() << LOOK_OVER_GPRS
+        assert play >> Connected(LINK, ACCESS) >> BearerProbed(GPRS, True)
     assert play.site.bearer_in_use == LAN
 
 
@@ -135,19 +163,16 @@ def test_a_backend_that_refuses_the_station_was_reached(play: Playbook) -> None:
 def test_without_another_bearer_none_is_demoted(play: Playbook) -> None:
     for _ in range(5):
         assert play >> failed()
-    with_modem_up(play)
     assert play.site.bearer_in_use == LAN
-    assert play >> failed() << ANEW
 
 
-def test_a_backend_that_is_down_everywhere_is_looked_for_with_growing_pauses(play: Playbook) -> None:
-    """It is not dialled to and fro: each demotion lasts twice as long as the one before."""
+def test_a_backend_that_is_down_everywhere_changes_nothing(play: Playbook) -> None:
     with_modem_up(play)
-    for expected in (GPRS, LAN, GPRS):
-        play.feed(failed())
-        assert play >> failed() << ANEW
-        assert play.site.bearer_in_use == expected
-    assert play.site.bearers[LAN].penalty_end_s - play.now.t_s == 2 * PENALTY_S
+    for _ in range(5):
+        assert play >> failed() << LOOK_OVER_GPRS
+        assert play >> BearerProbed(GPRS, False)
+    assert play.site.bearer_in_use == LAN
+    assert play.site.bearers[GPRS].penalties == 0, "it is not the modem's fault"
 
 
 # --- back to a better one --------------------------------------------------------------------------------------------
@@ -156,6 +181,7 @@ def test_a_backend_that_is_down_everywhere_is_looked_for_with_growing_pauses(pla
 def on_gprs(play: Playbook) -> Playbook:
     """The cable was pulled and is back: the modem carries the link, LAN is up since this moment."""
     with_modem_up(play).feed(BearerReported(LAN, NO_CARRIER))
+    play.feed(Connected(LINK, ACCESS))
     play.feed(LinkChanged(LINK, True))
     play.feed(BearerReported(LAN, ETH0))
     return play.skip()
@@ -230,12 +256,14 @@ def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
     with_modem_up(play)
     for _ in range(2):
         play.feed(failed())
+    play.feed(BearerProbed(GPRS, True))
+    play.feed(Connected(LINK, ACCESS))
     play.skip()
     assert play.site.bearers[LAN].penalties == 1
     assert play.wait(PENALTY_S) << ProbeBearer(LAN, "eth0")
     assert play >> BearerProbed(LAN, True) << ANEW
     assert play >> LinkChanged(LINK, True)
-    assert play.wait(PROVEN_S) >> LinkChanged(LINK, False)
+    assert play.wait(PROVEN_S) >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
     assert play.site.bearers[LAN].penalties == 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,13 +14,22 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.domain.events import BearerProbed, Connected, ConnectFailed, Event
 from agent.domain.orders import ProbeBearer
 from agent.ocpp.bearer_probe import BearerProbe
+from agent.ocpp.transport import bound_socket
+from agent.ocpp.transport.bound_socket import connect_through
 from tests.ocpp.ocpp_stand_ins import Central, build, running, served, until
 
 ABSENT = "absent0"
 
 
-async def test_a_link_uses_the_interface_of_its_bearer() -> None:
+async def test_a_link_uses_the_interface_of_its_bearer(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interface that is not there is a failed attempt; with the next bearer the link comes up."""
+    opened: list[socket.socket] = []
+
+    async def connect(*where: Any) -> socket.socket:
+        opened.append(await connect_through(*where))
+        return opened[-1]
+
+    monkeypatch.setattr(bound_socket, "connect_through", connect)
     in_use = ABSENT
     async with served(Central()) as central:
         room = build(central, interface=lambda: in_use)
@@ -30,8 +41,7 @@ async def test_a_link_uses_the_interface_of_its_bearer() -> None:
             assert central.connections == []
             in_use = "lo"
             await until(lambda: room.link.is_up)
-            bound = room.link._channel.transport._ws.transport.get_extra_info("socket")  # type: ignore[union-attr]
-            assert bound.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
+            assert opened[-1].getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
 
 
 async def test_another_bearer_is_another_connection_at_once() -> None:
@@ -41,6 +51,22 @@ async def test_another_bearer_is_another_connection_at_once() -> None:
             room.link.reconnect()
             await until(lambda: len([e for e in room.events if isinstance(e, Connected)]) == 2)
             assert len(central.connections) == 2
+
+
+async def test_an_attempt_that_hangs_is_given_up_for_another_bearer() -> None:
+    """The network behind the first bearer swallows everything."""
+    async with served(Central()) as central:
+        with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as hole:
+            room = build(central, url=f"ws://127.0.0.1:{hole.getsockname()[1]}", reconnect_s=3600.0)
+            async with running(room, up=False):
+                await asyncio.sleep(0.2)
+                assert not any(isinstance(e, Connected | ConnectFailed) for e in room.events)
+                room.link._connector._backend = replace(
+                    room.link._connector._backend, url=f"ws://127.0.0.1:{central.port}"
+                )
+                room.link.reconnect()
+                await until(lambda: room.link.is_up)
+                assert len(central.connections) == 1
 
 
 async def test_an_exchange_is_open_until_it_is_answered() -> None:

@@ -82,11 +82,13 @@ class BearerSelection:
         if not event.up and lasted and self._site.bearer_in_use:
             self._site.bearers[self._site.bearer_in_use].lift_penalties()
         self._up_since_s = now.t_s if event.up else None
+        if not event.up and self._is_carried:
+            yield from self._look_elsewhere(now)
         yield from self._plan_return(now)
 
     @handles_events(ConnectFailed)
     def count_failed_attempt(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
-        """Demote the bearer after some failed attempts, if there is another one. A backend that refuses the station was
+        """Find out whether the backend can be reached over another bearer. A backend that refuses the station was
         reached."""
         self._connected.discard(event.link)
         if event.link != self._first_link or not self._is_carried:
@@ -96,12 +98,45 @@ class BearerSelection:
             record.failed_attempts = 0
             return
         record.failed_attempts += 1
-        others = [r for r in self._site.bearers.values() if r is not record and r.status.is_up]
-        if record.failed_attempts >= FAILED_ATTEMPTS and others:
-            record.impose_penalty(now.t_s)
-            yield LogNote(STATION, "the backend cannot be reached over it: demoted", record.config.name)
-            yield from self._use_best_bearer(now)
-            yield from self._plan_return(now)
+        yield from self._look_elsewhere(now)
+
+    def _look_elsewhere(self, now: Moment) -> Iterator[Yielded]:
+        """Look for the backend over the other bearer that was not tried for the longest time."""
+        others = [r for n, r in self._site.bearers.items() if n != self._site.bearer_in_use and r.status.is_up]
+        if others:
+            yield from self._probe_bearer(min(others, key=lambda r: r.probed_s), now)
+
+    def _seek_way_out(self, record: BearerRecord, reached: bool, now: Moment) -> Iterator[Yielded]:
+        """Leave the bearer in use if the backend can be reached over another one, and over this one it cannot.
+
+        A backend that has just started again can be reached over both. One that is down cannot be reached at all:
+        then nothing is changed.
+        """
+        present = self._site.bearers[self._site.bearer_in_use]
+        if record is present and reached:
+            present.failed_attempts = 0
+        elif record is present:
+            recent = (r for r in self._site.bearers.values() if r is not present and self._is_reached(r, now))
+            if (other := next(recent, None)) is not None:
+                yield from self._demote_bearer(present, other, now)
+        elif reached and present.failed_attempts >= FAILED_ATTEMPTS:
+            yield from self._demote_bearer(present, record, now)
+        elif reached:
+            yield from self._probe_bearer(present, now)
+
+    def _probe_bearer(self, record: BearerRecord, now: Moment) -> Iterator[Yielded]:
+        record.probed_s = now.t_s
+        yield ProbeBearer(record.config.name, record.status.interface)
+
+    def _is_reached(self, record: BearerRecord, now: Moment) -> bool:
+        """Return whether a probe has reached the backend over this bearer just now."""
+        return record.status.is_up and record.reached_s is not None and now.t_s - record.reached_s <= REACHED_S
+
+    def _demote_bearer(self, record: BearerRecord, other: BearerRecord, now: Moment) -> Iterator[Yielded]:
+        record.impose_penalty(now.t_s)
+        yield LogNote(STATION, "the backend cannot be reached over it: demoted", record.config.name)
+        yield from self._use_bearer(other)
+        yield from self._plan_return(now)
 
     # --- back to a better one ----------------------------------------------------------------------------------------
 
@@ -132,21 +167,27 @@ class BearerSelection:
             yield from self._plan_return(now)
         elif self._site.collaborators.has_open_exchange():
             yield WakeMe(RETURN_TIMER, now.t_s + EXCHANGE_S)
-        elif better.reached_s is not None and now.t_s - better.reached_s <= REACHED_S:
+        elif self._is_reached(better, now):
             self._returns.append(now.t_s)
             yield from self._use_bearer(better)
             yield from self._plan_return(now)
         else:
-            yield ProbeBearer(better.config.name, better.status.interface)
+            yield from self._probe_bearer(better, now)
             yield WakeMe(RETURN_TIMER, now.t_s + ANSWER_S)
 
     @handles_events(BearerProbed)
     def judge_probe(self, event: BearerProbed, now: Moment) -> Iterator[Yielded]:
+        """While the link is connected a probe is about a return, otherwise about a way out."""
         record = self._site.bearers[event.bearer]
-        if event.reached and record.status.is_up:
+        if not (record.status.is_up and self._is_carried):
+            return
+        if event.reached:
             record.reached_s = now.t_s
+        if self._first_link not in self._connected:
+            yield from self._seek_way_out(record, event.reached, now)
+        elif event.reached:
             yield from self.consider_return(TimeCame(RETURN_TIMER), now)
-        elif record.status.is_up:
+        elif event.bearer != self._site.bearer_in_use:
             record.impose_penalty(now.t_s)
             yield from self._plan_return(now)
 
