@@ -88,7 +88,7 @@ def driver_row(entry: EntryPoint) -> Row:
     missing = tuple(_missing_requirements(entry))
     try:
         driver = entry.load()
-    except (ImportError, AttributeError) as e:
+    except Exception as e:  # noqa: BLE001  the code of another distribution may raise anything while it is imported
         trouble = f"{entry.value} cannot be imported ({e}); install what it needs, or correct the entry point"
         return Row(entry.name, "", package, its_version, (), missing, trouble)
     if not isinstance(driver, Driver):

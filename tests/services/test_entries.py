@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 
+from agent.commands.drivers import driver_row
 from agent.model.entry_points import list_entry_points, load_entry_point
+from agent.services.devices import configured
 from agent.services.devices.configured import CONFIG_GROUP, GROUP, _package_config_dirs
+from agent.station_file.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +70,34 @@ def test_maps_of_two_packages_may_have_one_name(tmp_path: Path, monkeypatch: pyt
         (tmp_path / package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert {tmp_path / "acme_maps", tmp_path / "more_maps"} <= set(_package_config_dirs.__wrapped__())
+
+
+def test_a_package_of_maps_that_is_broken_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for package, text in (("sound_maps", ""), ("broken_maps", "raise RuntimeError('out of order')")):
+        brought(tmp_path, f"{package}-1.dist-info", f"[{CONFIG_GROUP}]\nmaps = {package}\n")
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(text)
+    brought(tmp_path, "absent_maps-1.dist-info", f"[{CONFIG_GROUP}]\nmaps = absent_maps\n")
+    brought(tmp_path, "module_maps-1.dist-info", f"[{CONFIG_GROUP}]\nmaps = module_maps\n")
+    (tmp_path / "module_maps.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    found = _package_config_dirs.__wrapped__()
+    assert [folder.name for folder in found if folder.parent == tmp_path] == ["sound_maps"]
+    assert "broken_maps cannot be loaded (RuntimeError: out of order)" in caplog.text
+    assert "absent_maps cannot be loaded" in caplog.text
+
+
+@pytest.mark.parametrize("entry", ["broken_driver:DRIVER", "absent_driver:DRIVER", "sys:path", ":DRIVER"])
+def test_a_driver_that_is_broken_is_named(entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_driver.py").write_text("raise RuntimeError('out of order')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(configured, "_installed_drivers", lambda: {"broken": entry})
+    with pytest.raises(SettingsError, match=f"the driver {entry} (cannot be loaded|is no )"):
+        configured.find_driver("broken")
+    row = driver_row(EntryPoint("broken", entry, GROUP))
+    assert entry in row.trouble
 
 
 def test_a_package_that_wrote_rubbish_stops_no_station(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from agent.domain.payment import HOLD_HOURS
 from agent.model.device_role import DeviceRole
-from agent.model.entry_points import list_entry_points, load_entry_point
+from agent.model.entry_points import EntryPointError, list_entry_points, load_checked
 from agent.model.fastclass import frozen
 from agent.model.types import STATION, EvseId
 from agent.ports.driver import Driver, OutletFacts, StationFacts, Where
@@ -22,6 +24,8 @@ from agent.station_file.settings import Device, Evse, SettingsError, StationFile
 
 if TYPE_CHECKING:
     from agent.ports.verify import VerifyKit
+
+log = logging.getLogger(__name__)
 
 GROUP = "chargy_agent.drivers"
 CONFIG_GROUP = "chargy_agent.config"
@@ -42,13 +46,14 @@ class ComposedDevice:
 
 
 def find_driver(name: str) -> Driver[Any]:
-    """The driver of this name. Raises ``SettingsError`` with the names that exist."""
+    """The driver of this name. Raises ``SettingsError`` with the names that exist, or with what is wrong with it."""
     found = _installed_drivers()
     if name not in found:
         raise SettingsError([f"no driver is called {name!r}{did_you_mean(name, found, 'installed')}"])
-    driver = load_entry_point(found[name])
-    assert isinstance(driver, Driver)
-    return driver
+    try:
+        return load_checked(found[name], Driver)
+    except EntryPointError as e:
+        raise SettingsError([f"the driver {e}: check the package that brings it"]) from e
 
 
 @functools.cache
@@ -214,5 +219,15 @@ def config_dirs(file: StationFile) -> tuple[Path, ...]:
 
 @functools.cache
 def _package_config_dirs() -> tuple[Path, ...]:
-    """Folders with ``meters/``, ``boards/``, ``texts/`` that packages register: an entry point names the package."""
-    return tuple(Path(next(iter(load_entry_point(entry).__path__))) for _, entry in list_entry_points(CONFIG_GROUP))
+    """Folders with ``meters/``, ``boards/``, ``texts/`` that packages register: an entry point names the package.
+
+    A broken one is left out, and the log names it: the station needs its files only if the station file names them."""
+    found: list[Path] = []
+    for _, entry in list_entry_points(CONFIG_GROUP):
+        try:
+            package = load_checked(entry, ModuleType)
+        except EntryPointError as e:
+            log.error("%s: its maps and texts are left out; check the package that brings them", e)
+        else:
+            found += [Path(folder) for folder in list(getattr(package, "__path__", ()))[:1]]
+    return tuple(found)
