@@ -380,6 +380,15 @@ def test_a_wrong_password_is_not_repeated(tmp_path: Path, secret: str) -> None:
     assert json.dumps(secret)[1:8] not in problem.message
 
 
+@pytest.mark.parametrize(
+    "url", [" wss://user:geheim@host", "wss://user:ge\theim@host", "user:geheim@host", "wss://user:geheim\u2100@host"]
+)
+def test_the_password_of_a_wrong_address_is_not_repeated(tmp_path: Path, url: str) -> None:
+    (problem,) = judged(tmp_path, WHOLE.replace('"wss://backend.example/ocpp"', json.dumps(url)))
+    assert problem.path == "backend.url"
+    assert "heim" not in problem.message
+
+
 def test_files_with_a_secret_are_for_their_owner(tmp_path: Path) -> None:
     for name in ("password", "broker-password"):
         (tmp_path / name).write_text("secret-word")

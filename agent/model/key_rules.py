@@ -64,11 +64,11 @@ class Text:
 
     def value_problem(self, value: Any) -> str:
         if not value.isprintable():
-            return f"must be printable characters on one line, is {value[:60]!r}"
+            return f"must be printable characters on one line, is {_quote_text(value)}"
         if self.form and re.fullmatch(self.form, value) is None:
-            return f"must be {self.like}, is {value[:60]!r}"
+            return f"must be {self.like}, is {_quote_text(value)}"
         if not self.shortest <= len(value) <= self.longest:
-            return f"must have {self._length_text()}, has {len(value)}: {value[:60]!r}"
+            return f"must have {self._length_text()}, has {len(value)}: {_quote_text(value)}"
         return ""
 
     def __str__(self) -> str:
@@ -76,6 +76,11 @@ class Text:
 
     def _length_text(self) -> str:
         return f"{f'{self.shortest} to' if self.shortest else 'at most'} {self.longest} characters"
+
+
+def _quote_text(value: str) -> str:
+    """Quote a text for the journal, unless it is an address that may hold a password."""
+    return "one with a user and a password" if "//" in value and "@" in value else repr(value[:60])
 
 
 @frozen

@@ -266,8 +266,8 @@ def _url_problems(b: Backend, key: str = "url") -> list[str]:
         url = urlsplit(b.url)
         host, _ = url.hostname, url.port
     except ValueError as e:
-        return [f".{key}: is no URL: {e}"]
-    if "@" in url.netloc:  # not repeated: it would be in the journal
+        return [f".{key}: is no URL{'' if '@' in b.url else f': {e}'}"]  # the error repeats what may be a password
+    if "@" in url.netloc or (not url.netloc and "@" in b.url):  # not repeated: it would be in the journal
         return [
             f".{key}: must not hold a user or a password; use password or password_file (the user is charge_point_id)"
         ]
