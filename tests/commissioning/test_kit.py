@@ -18,6 +18,7 @@ from agent.commands.check import check_station_file
 from agent.commands.kit.kit_explanation import has_check_digit
 from agent.commands.kit.kit_file import FREE_TABLES, KIT_TABLES, is_secret_name, load_kit
 from agent.commands.kit.kit_schema import schema_text
+from agent.commands.kit.station_changes import value_text
 from agent.model.fastclass import field_specs
 from agent.station_file.settings import SettingsError, load_station_file
 from tests.support.kit_files import BEARER, KIT, PASSWORD, PIN, STATION, write_kit, write_station
@@ -140,9 +141,10 @@ def test_undo_goes_back_step_by_step(kit: Path, station: Path, capsys: pytest.Ca
     assert second.read_text() == "another one"
     assert call("undo", station) == 0
     assert station.read_text() == first
-    assert not second.exists()
+    assert second.exists(), "the running agent may still read it"
     assert check_station_file(station)[1] == []
     assert call("undo", station) == 0
+    assert not second.exists()
     assert station.read_text() == STATION
     assert call("undo", station) == 2
     assert "all were undone" in capsys.readouterr().err
@@ -195,6 +197,40 @@ def test_the_sim_goes_to_the_bearer_that_has_its_number(kit: Path, station: Path
     station.write_text(STATION + BEARER + second)
     assert call("apply", kit, station) == 0
     assert [b.get("apn") for b in tomllib.loads(station.read_text())["bearer"]] == [None, "internet", "chargy.m2m.lu"]
+
+
+FORMS = {
+    "inline tables": 'station = { id = "X", serial = "1", number = "1" }\nevse = [{ number = 1 }, { number = 2 }]\n',
+    "dotted keys": 'station.id = "X"\nstation.serial = "1"\nsettings.ocpp16.HeartbeatInterval = "1"\n'
+    "[[evse]]\n[[evse]]\n",
+    "windows": STATION.replace("\n", "\r\n"),
+    "parts": STATION + "[settings.ocpp2]\n[web_payment]\n[settings]\n",
+    "one line": '[station]\nid="X"\nserial="1"\n[[evse]]\n[[evse]]',
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_toml_is_edited_or_refused(kit: Path, station: Path, form: str) -> None:
+    station.write_bytes(FORMS[form].encode())
+    before = station.read_bytes()
+    if call("apply", kit, station) == 0:
+        assert call("diff", kit, station) == 0
+        assert call("undo", station) == 0
+    assert station.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["backend = 3\n", "evse = [1]\n", "[[station]]\n", "tariff = 'x'\n", "bearer = 1\n"])
+def test_a_station_file_without_its_tables_is_refused(
+    kit: Path, station: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station.write_text(text)
+    for action in ("diff", "apply", "document"):
+        assert call(action, kit, station) == 2
+        assert "station.toml:1:1: " in capsys.readouterr().err
+
+
+def test_a_user_in_an_address_is_not_shown() -> None:
+    assert value_text(("sinks", 0, "path"), "ftp://me:word@host/x") == '"ftp://(secret)@host/x"'
 
 
 def test_a_path_of_the_station_is_not_copied(kit: Path, station: Path) -> None:

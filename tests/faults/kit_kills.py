@@ -116,8 +116,8 @@ class Sweep:
             undo_kit(self.station, discard_edits=False)
             if self.station.read_bytes() != self.old:
                 return "new, and undo does not bring back the old file"
-        left = [p.name for p in self._folder.rglob("*.partial") if p.parent != self._folder]
-        return f"{found}, and left {left}" if left and found == "old" else found
+        left = [p.name for p in self._folder.rglob("*.partial")]
+        return f"{found}, and left {left}" if left and (found == "old" or self._do == "apply") else found
 
 
 def main(folder: Path, kills: int, seed: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from agent.commands.command import EXIT_CANNOT, Command
 from agent.commands.kit.kit_file import BRANDS, Kit
 from agent.station_file.problems import place_problems
-from agent.station_file.settings import SettingsError, read_station_file
+from agent.station_file.settings import SettingsError
 
 DONE, SOMETHING_WRONG = 0, 1
 
@@ -81,10 +81,10 @@ def _inspect_kit(options: argparse.Namespace) -> int:
 
 def _show_differences(options: argparse.Namespace) -> int:
     from agent.commands.kit.kit_file import load_kit
-    from agent.commands.kit.station_changes import change_line, planned_changes
+    from agent.commands.kit.station_changes import change_line, planned_changes, read_station_tables
 
     kit = load_kit(options.kit)
-    station = read_station_file(options.station)
+    station = read_station_tables(options.station)
     changes = planned_changes(kit, station, options.station.resolve().parent)
     for change in changes:
         print(change_line(change))
@@ -96,7 +96,7 @@ def _show_differences(options: argparse.Namespace) -> int:
 
 def _apply_kit(options: argparse.Namespace) -> int:
     from agent.commands.kit.kit_file import load_kit
-    from agent.commands.kit.station_changes import change_line
+    from agent.commands.kit.station_changes import change_line, read_station_tables
     from agent.commands.kit.station_writer import apply_kit
 
     kit = load_kit(options.kit)
@@ -105,7 +105,7 @@ def _apply_kit(options: argparse.Namespace) -> int:
         print(change_line(change))
     for problem in applied.remaining:
         print(f"as before: {problem.compiler_line(options.station)}", file=sys.stderr)
-    _mention_missing_bearer(kit, read_station_file(options.station))
+    _mention_missing_bearer(kit, read_station_tables(options.station))
     if applied.backup is None:
         print(f"{options.station}: has everything that {options.kit} asks for; nothing was changed")
         return DONE

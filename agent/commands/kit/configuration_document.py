@@ -18,13 +18,13 @@ from agent.commands.kit.station_changes import (
     KeyPath,
     path_text,
     planned_changes,
+    read_station_tables,
     sim_bearer,
     value_at,
     value_text,
 )
 from agent.commands.kit.sticker_print import file_word, require_print_extra
 from agent.model.fastclass import frozen
-from agent.station_file.settings import read_station_file
 
 KIT_ONLY = ("kit", "sim", "sticker")
 """Tables that do not go into a station file."""
@@ -45,7 +45,7 @@ class DocumentTable:
 def write_document(kit: Kit, station: Path, folder: Path) -> Path:
     """Write the document; return its file. Raises ``SettingsError`` and ``OSError``."""
     require_print_extra()
-    tables = document_tables(kit, read_station_file(station), station.resolve().parent)
+    tables = document_tables(kit, read_station_tables(station), station.resolve().parent)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"configuration-{file_word(kit.station.number)}.pdf"
     file.write_bytes(document_pdf(kit, station, tables))

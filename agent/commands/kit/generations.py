@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.model.fastclass import frozen
 
-BEFORE, AFTER, BEING_WRITTEN = "before.toml", "after.toml", ".partial"
+BEFORE, AFTER, UNDONE, BEING_WRITTEN = "before.toml", "after.toml", "undone", ".partial"
 
 
 @frozen
@@ -47,12 +47,12 @@ class GenerationFolder:
             os.close(handle)
 
     def list_generations(self) -> list[Generation]:
-        """Return the complete generations, the newest first."""
+        """Return the generations that are complete and not undone, the newest first."""
         folders = sorted(self.folder.glob("[0-9]*"), key=lambda folder: folder.name, reverse=True)
         return [
             Generation(folder, (folder / BEFORE).read_bytes(), (folder / AFTER).read_bytes())
             for folder in folders
-            if folder.name.isdigit()
+            if folder.name.isdigit() and not (folder / UNDONE).exists()
         ]
 
     def applied(self, text: bytes) -> Generation | None:
@@ -60,9 +60,12 @@ class GenerationFolder:
         return next((g for g in self.list_generations() if g.after == text), None)
 
     def remove_leftovers(self, text: bytes) -> None:
-        """Remove what a command that was killed has left: generations that the station file ``text`` never named."""
+        """Remove what was undone, and what a command that was killed has left: generations that the station file
+        ``text`` never named."""
+        for mark in self.folder.glob(f"*/{UNDONE}"):
+            self._remove_folder(mark.parent)
         for folder in self.folder.glob(f"*{BEING_WRITTEN}"):
-            shutil.rmtree(folder)  # it was being written, or being removed
+            self._remove_folder(folder)  # it was being written, or being removed
         for generation in self.list_generations():
             if generation.after == text:
                 return
@@ -70,8 +73,19 @@ class GenerationFolder:
                 self.remove_generation(generation)
 
     def remove_generation(self, generation: Generation) -> None:
-        going = generation.folder.with_name(generation.folder.name + BEING_WRITTEN)
-        generation.folder.rename(going)
+        self._remove_folder(generation.folder)
+
+    def mark_undone(self, generation: Generation) -> None:
+        """Let the next command remove the generation. A running agent reads its files until it starts again."""
+        write_synced(generation.folder / UNDONE, b"", 0o600)
+        sync_folder(generation.folder)
+
+    def _remove_folder(self, folder: Path) -> None:
+        if folder.name.endswith(BEING_WRITTEN):
+            shutil.rmtree(folder)
+            return
+        going = folder.with_name(folder.name + BEING_WRITTEN)
+        folder.rename(going)
         shutil.rmtree(going)
 
     def next_name(self) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from agent.commands.kit.kit_file import KIT_TABLES, KIT_VERSION, load_kit
+from agent.commands.kit.station_changes import read_station_tables
 from agent.model.fastclass import field_specs, frozen
 from agent.model.key_rules import first_problem, key_type, split_type_and_rules
-from agent.station_file.settings import SettingsError, read_station_file
+from agent.station_file.settings import SettingsError
 from agent.station_file.tables import Backend
 
 Answers: TypeAlias = dict[str, str]
@@ -167,7 +168,7 @@ def answer_value(question: KitQuestion, answer: str) -> Any:
 
 def proposals_of_station(station: Path) -> Answers:
     """Return what a station file answers already. Raises ``SettingsError``."""
-    tables = read_station_file(station)
+    tables = read_station_tables(station)
     found: Answers = {}
     for question in QUESTIONS:
         table = tables.get(question.table, {})

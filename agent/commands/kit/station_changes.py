@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ from agent.model.bearer import BearerKind
 from agent.model.fastclass import field_specs, frozen
 from agent.model.key_rules import key_type, split_type_and_rules
 from agent.station_file.problems import FROM_ONE
-from agent.station_file.settings import SettingsError
+from agent.station_file.settings import SettingsError, read_station_file
 
 KeyPath = tuple[str | int, ...]
 MERGED_TABLES = ("station", "backend", "web_payment", "settings")
 """What the kit does not name stays in the station file. A tariff is replaced as a whole: a price is one thing."""
-
+PLAIN_TABLES = (*MERGED_TABLES, "tariff")
+URL_USER = re.compile(r"(?<=//)[^/@\s]*@")
 
 SIM_KEYS = {
     "apn": "apn",
@@ -71,7 +73,7 @@ def value_text(path: KeyPath, value: Any) -> str:
         return "{" + ", ".join(f"{key} = {value_text((key,), inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(value_text(path, entry) for entry in value)}]"
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return URL_USER.sub("(secret)@", json.dumps(value, ensure_ascii=False, default=str))
 
 
 def change_line(change: KeyChange) -> str:
@@ -81,6 +83,19 @@ def change_line(change: KeyChange) -> str:
     elif change.new is ABSENT:
         new = "(removed)"
     return f"{change.name}: {value_text(change.path, change.old)} -> {new}"
+
+
+def read_station_tables(path: Path) -> dict[str, Any]:
+    """Read the tables of a station file. Raises ``SettingsError`` also if a table that a kit may change is none."""
+    tables = read_station_file(path)
+    wrong = [name for name in PLAIN_TABLES if not isinstance(tables.get(name, {}), dict)]
+    for name in ("evse", "bearer"):
+        listed = tables.get(name, [])
+        if not all(isinstance(table, dict) for table in (listed if isinstance(listed, list) else [listed])):
+            wrong.append(name)
+    if wrong:
+        raise SettingsError([f"{path}: {name}: must be a table" for name in wrong])
+    return tables
 
 
 def planned_changes(kit: Kit, station: Mapping[str, Any], folder: Path) -> list[KeyChange]:

@@ -15,17 +15,21 @@ def edit_text(text: str, changes: Sequence[KeyChange]) -> str:
     """Return the text with the changes made. Raises ``SettingsError`` if its tables would not be exactly the wanted
     ones."""
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
-    document = tomlkit.parse(text)
-    wanted = copy.deepcopy(tomllib.loads(text))
+    wanted = tomllib.loads(text)
     for change in changes:
-        _put_value(document, change, _new_table)
         _put_value(wanted, change, lambda above: {})
-    edited: str = tomlkit.dumps(document)
+    found: Any = None
+    edited = ""
     try:
-        found: Any = tomllib.loads(edited)
-    except tomllib.TOMLDecodeError:
-        found = None
+        document = tomlkit.parse(text if text.endswith("\n") else f"{text}\n")
+        for change in changes:
+            _put_value(document, change, _new_table)
+        edited = tomlkit.dumps(document)
+        found = tomllib.loads(edited)
+    except (TOMLKitError, tomllib.TOMLDecodeError, LookupError):
+        pass  # a form of TOML that the library does not edit
     if found != wanted:
         raise SettingsError(
             ["the file is written in a form that cannot be edited in place: write each table under a header of its own"]

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.commands.kit.generations import GenerationFolder, give_same_owner, sync_folder, write_synced
-from agent.commands.kit.kit_file import Kit
-from agent.commands.kit.station_changes import KeyChange, planned_changes
+from agent.commands.kit.kit_file import Kit, leaf_paths
+from agent.commands.kit.station_changes import KeyChange, path_text, planned_changes, read_station_tables
 from agent.commands.kit.station_edit import edit_text
 from agent.model.fastclass import frozen, replace
 from agent.station_file.problems import Problem, place_problems
-from agent.station_file.settings import SettingsError, read_station_file
+from agent.station_file.settings import SettingsError
 
 
 @frozen
@@ -35,13 +35,13 @@ def apply_kit(kit: Kit, station: Path) -> AppliedKit:
     generations = _generation_folder(station)
     with generations.locked():
         before = station.read_bytes()
-        generations.remove_leftovers(before)
-        changes = planned_changes(kit, tomllib.loads(before.decode()), station.parent)
+        _remove_leftovers(generations, station, before)
+        changes = planned_changes(kit, read_station_tables(station), station.parent)
         if not changes:
             return AppliedKit(())
         name = generations.next_name()
         files, named = _copied_files(changes, f"{generations.folder.name}/{name}")
-        after = edit_text(before.decode(), named).encode()
+        after = _edit_station(station, before.decode(), named)
         generation = generations.add_generation(name, before, after, files)
         beside = write_beside(station, after)
         try:
@@ -55,18 +55,18 @@ def apply_kit(kit: Kit, station: Path) -> AppliedKit:
 
 
 def undo_kit(station: Path, discard_edits: bool) -> list[str]:
-    """Put back the station file of before the newest kit. Returns the lines that differ from what the kit has made.
+    """Put back the station file of before the newest kit. Returns the keys that were edited after it.
 
     Raises ``SettingsError`` if there is no kit to undo, or the file was edited since and the edits must stay; raises
     ``OSError`` too.
     """
     station = station.resolve()
     generations = _generation_folder(station)
-    if not generations.folder.is_dir() or not generations.list_generations():
+    if not generations.folder.is_dir():
         raise SettingsError([f"{station}: no kit was applied to this file, or all were undone"])
     with generations.locked():
         present = station.read_bytes()
-        generations.remove_leftovers(present)
+        _remove_leftovers(generations, station, present)
         generation = generations.applied(present)
         edits: list[str] = []
         if generation is None:
@@ -82,7 +82,7 @@ def undo_kit(station: Path, discard_edits: bool) -> list[str]:
                     ]
                 )
         _put_in_place(write_beside(station, generation.before), station)
-        generations.remove_generation(generation)
+        generations.mark_undone(generation)
         return edits
 
 
@@ -91,14 +91,30 @@ def _generation_folder(station: Path) -> GenerationFolder:
 
     Raises ``SettingsError`` if the file cannot be read.
     """
-    tables = read_station_file(station).get("station", {})
-    store = station.parent / str(tables.get("state_dir", "state") if isinstance(tables, dict) else "state")
+    tables = read_station_tables(station).get("station", {})
+    store = station.parent / str(tables.get("state_dir", "state"))
     return GenerationFolder(station, store if store.is_dir() else station)
+
+
+def _edit_station(station: Path, text: str, changes: Sequence[KeyChange]) -> bytes:
+    try:
+        return edit_text(text, changes).encode()
+    except SettingsError as e:
+        raise SettingsError([f"{station}: {said}" for said in e.problems]) from None
+
+
+def _path_beside(station: Path) -> Path:
+    return station.with_name(f".{station.name}.partial")
+
+
+def _remove_leftovers(generations: GenerationFolder, station: Path, text: bytes) -> None:
+    _path_beside(station).unlink(missing_ok=True)
+    generations.remove_leftovers(text)
 
 
 def write_beside(station: Path, content: bytes) -> Path:
     """Write the new station file beside the old one, with the same rights."""
-    beside = station.with_name(f".{station.name}.partial")
+    beside = _path_beside(station)
     write_synced(beside, content, stat.S_IMODE(station.stat().st_mode))
     give_same_owner(station, beside)
     return beside
@@ -143,8 +159,5 @@ def _judge_new_file(kit: Kit, station: Path, beside: Path) -> tuple[Problem, ...
 
 
 def _edited_keys(after: bytes, present: bytes) -> list[str]:
-    from agent.commands.kit.kit_file import leaf_paths
-    from agent.commands.kit.station_changes import path_text
-
     first, second = (dict(leaf_paths(tomllib.loads(text.decode()))) for text in (after, present))
     return sorted(path_text(path) for path in {*first, *second} if first.get(path) != second.get(path))
