@@ -56,6 +56,8 @@ class Faults:
 
     async def break_step(self, step: str) -> None:
         self.break_property(step)
+        if self.present.get(step) == "is_cancelled":
+            raise asyncio.CancelledError
         if self.present.get(step) == "hangs":
             await asyncio.Event().wait()
 
@@ -169,6 +171,19 @@ async def test_an_attempt_without_an_end_is_a_failed_one(faults: Faults) -> None
         assert "TimeoutError" in (await until(lambda: room.of(ConnectFailed)))[0].info
         faults.present.clear()
         await until(lambda: room.link.is_up)
+
+
+async def test_a_transport_that_cancels_itself_does_not_end_the_link(faults: Faults) -> None:
+    """A task of its own was cancelled, for example: to the link that looks like its own end."""
+    faults.present["connect"] = "is_cancelled"
+    async with linked(up=False) as (_, room):
+        assert "cancelled from inside" in (await until(lambda: room.of(ConnectFailed)))[0].info
+        faults.present.clear()
+        await until(lambda: room.link.is_up)
+        faults.present["close"] = "is_cancelled"
+        room.link.reconnect()
+        await until(lambda: len(room.of(Connected)) == 2 and room.link.is_up)
+        faults.present.clear()
 
 
 # --- on a connection -----------------------------------------------------------------------------------------------

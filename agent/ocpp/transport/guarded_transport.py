@@ -55,8 +55,7 @@ class GuardedTransport:
         """Raises ``TimeoutError`` after ``limit_s``, ``NotExpressibleError`` as it comes, and ``Closed`` for every
         other error."""
         try:
-            async with asyncio.timeout(limit_s):
-                return await work()
+            return await _run_limited(limit_s, work)
         except (Closed, NotExpressibleError, TimeoutError):
             raise
         except Exception as e:  # foreign code
@@ -131,8 +130,9 @@ class GuardedConnector:
         """Open a connection. Raises ``NoConnection``, and nothing else."""
         where = f"{without_user_info(backend.connection_url)}: "
         try:
-            async with asyncio.timeout(MARGIN * self._timeouts.open_s):
-                opened = await self._inside.connect(backend, password, roots)
+            opened = await _run_limited(
+                MARGIN * self._timeouts.open_s, lambda: self._inside.connect(backend, password, roots)
+            )
         except NoConnection:
             raise
         except Exception as e:  # foreign code
@@ -146,14 +146,26 @@ class GuardedConnector:
     async def _close_unusable(self, opened: Transport) -> None:
         """Close a transport that cannot be used, as far as it can be closed."""
         try:
-            async with asyncio.timeout(self._timeouts.open_s):
-                await opened.close()
+            await _run_limited(self._timeouts.open_s, lambda: opened.close())
         except Exception as e:  # noqa: BLE001  foreign code; its first error is the one to report
             log.debug("%s cannot be closed (%s): abandoned", self._entry, _describe_error(e))
 
     def _no_connection(self, where: str, error: Exception) -> NoConnection:
         why = _describe_error(error)
         return NoConnection(f"{where}the transport {self._entry} has failed ({why}): check the package that brings it")
+
+
+async def _run_limited(limit_s: float, work: Callable[[], Awaitable[T]]) -> T:
+    """Run a step of a transport. Raises ``TimeoutError`` after ``limit_s``. A cancellation by a task of the transport
+    itself, and not by the link, is an error like any other."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return await work()
+    except asyncio.CancelledError as e:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("cancelled from inside") from e
 
 
 def _describe_error(error: Exception) -> str:
