@@ -21,9 +21,10 @@ VALUES_MAX = 32 * 1024
 DIGITS_MAX = 1000
 """Of a whole number: to read one takes the square of its length."""
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NO_BRACKET = re.compile(r"[^\[\]{}]+")
-_HEAD = re.compile(r'\s*\[\s*(\d)\s*,\s*("[^"\\]{0,255}(?:\\.[^"\\]{0,255}){0,255}")\s*[,\]]', re.DOTALL)
+# Patterns are compiled when a text needs them: most starts see no such text.
+_STRING = r'(?s:"[^"\\]*(?:\\.[^"\\]*)*")'
+_NO_BRACKET = r"[^\[\]{}]+"
+_HEAD = r'(?s:\s*\[\s*(\d)\s*,\s*("[^"\\]{0,255}(?:\\.[^"\\]{0,255}){0,255}")\s*[,\]])'
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
@@ -33,7 +34,7 @@ def why_excessive(text: str) -> str | None:
         return None
     if text.count('"') - text.count('\\"') > 4 * VALUES_MAX:  # a value may have a name, each of two quotation marks
         return f"more than {VALUES_MAX} values"
-    bare = _STRING.sub("", text)
+    bare = re.sub(_STRING, "", text)
     if _count_brackets(bare) + bare.count(",") > VALUES_MAX:
         return f"more than {VALUES_MAX} values"
     if _count_brackets(bare) > DEPTH_MAX and _bracket_depth(bare) > DEPTH_MAX:
@@ -56,12 +57,12 @@ def _count_brackets(text: str) -> int:
 
 def _bracket_depth(bare: str) -> int:
     """``bare``: without strings, and with few enough values for a loop in Python."""
-    return max(accumulate(map(_STEP.__getitem__, _NO_BRACKET.sub("", bare))), default=0)
+    return max(accumulate(map(_STEP.__getitem__, re.sub(_NO_BRACKET, "", bare))), default=0)
 
 
 def frame_head(text: str) -> tuple[int, str] | None:
     """Return message type and id of a frame that is not read; None where there are none."""
-    match = _HEAD.match(text)
+    match = re.match(_HEAD, text)
     if match is None:
         return None
     try:

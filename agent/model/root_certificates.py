@@ -7,13 +7,14 @@ import re
 import ssl
 
 FINGERPRINT_DIGITS = 32
-_PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = "(?s:-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----)"
+"""Compiled when a file is read."""
 
 
 def pem_certificates(text: str) -> list[str]:
     """Return the certificates of a PEM file, one text each, in their order. Other parts of the file
     are left out."""
-    return _PEM.findall(text)
+    return re.findall(_PEM, text)
 
 
 def certificate_fingerprint(certificate: str | bytes) -> str:

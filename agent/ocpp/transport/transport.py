@@ -127,7 +127,8 @@ class TransportFamily:
 
 
 _SECURED = {"ws": "wss", "http": "https"}
-_USER_INFO = re.compile(r"//[^/?#\s]*@")
+_USER_INFO = r"//[^/?#\s]*@"
+"""Compiled when a text has an address with a user."""
 
 
 def url_scheme(url: str) -> str:
@@ -147,4 +148,4 @@ def secured_url(url: str) -> str:
 
 def without_user_info(url: str) -> str:
     """Return a URL, or a text with one in it, without user and password, for logs and displays."""
-    return _USER_INFO.sub("//", url)
+    return re.sub(_USER_INFO, "//", url) if "@" in url else url

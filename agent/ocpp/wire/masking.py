@@ -21,8 +21,9 @@ LOOKED_THROUGH = 128 * 1024
 """Characters. A longer frame is not searched for secrets: if it may have some, nothing of it is
 shown."""
 
-_ADDRESS = re.compile(r"(\w:(?:\\?/){2})(.*)", re.DOTALL)
-_ADDRESS_IN_JSON = re.compile(r'(\w:(?:\\?/){2})([^"\\]*(?:\\.[^"\\]*)*)', re.DOTALL)
+# Compiled when a text has an address.
+_ADDRESS = r"(?s:(\w:(?:\\?/){2})(.*))"
+_ADDRESS_IN_JSON = r'(?s:(\w:(?:\\?/){2})([^"\\]*(?:\\.[^"\\]*)*))'
 
 
 def mask_frame(data: str | bytes, finding: Finding, dialect: Dialect) -> str:
@@ -84,7 +85,7 @@ def _fits_schema(called: Called, dialect: Dialect) -> bool:
 
 def mask_urls_in_json(text: str) -> str:
     """Mask the credentials of the addresses in a JSON text, valid or not."""
-    return _ADDRESS_IN_JSON.sub(_strip_credentials, text) if _may_have_url(text) else text
+    return re.sub(_ADDRESS_IN_JSON, _strip_credentials, text) if _may_have_url(text) else text
 
 
 def mask_urls_in_value(value: Any) -> Any:
@@ -101,7 +102,7 @@ def mask_urls_in_text(text: str) -> str:
     be a password."""
     if text[:1] in ("{", "["):
         return mask_urls_in_json(text)
-    return _ADDRESS.sub(_strip_credentials, text) if "/" in text else text
+    return re.sub(_ADDRESS, _strip_credentials, text) if "/" in text else text
 
 
 def _strip_credentials(address: re.Match[str]) -> str:
