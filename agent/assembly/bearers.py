@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from agent.domain.events import Event
 from agent.domain.evse import StationState
-from agent.model.bearer import BearerKind
 from agent.ocpp.link import Link
 from agent.services.devices.dispatch import OrderExecutor
 from agent.station_file.settings import StationFile
@@ -26,7 +25,7 @@ async def wait_for_sim(file: StationFile, site: StationState) -> None:
 
     A station that has had a modem before knows them from its store.
     """
-    if all(keys.kind != BearerKind.GPRS for keys in file.bearers.values()):
+    if all(keys.kind != "gprs" for keys in file.bearers.values()):
         return
     for _ in range(SIM_LOOKS):
         if any(sim.iccid for sim in site.sims.values()):

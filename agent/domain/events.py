@@ -16,7 +16,6 @@ from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.requests import BackendRequest
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer
-from agent.model.bearer import BearerStatus
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
@@ -35,6 +34,7 @@ from agent.model.types import (
 
 if TYPE_CHECKING:  # of stations that sell without a contract
     from agent.domain.tariff import Tariff
+    from agent.model.bearer import BearerStatus
 
 
 @frozen

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.domain.messages import Message
 from agent.domain.ocmf import OcmfBill
 from agent.domain.reading_purposes import ReadingPurpose
 from agent.domain.timers import Timer
-from agent.model.bearer import ResetStep
 from agent.model.fastclass import frozen
 from agent.model.meter_signing import Signing
 from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
+
+if TYPE_CHECKING:  # of stations with bearers
+    from agent.model.bearer import ResetStep
 
 
 @frozen

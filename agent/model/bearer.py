@@ -13,11 +13,6 @@ class BearerKind(StrEnum):
     WIFI = "wifi"
     GPRS = "gprs"
 
-    @property
-    def cost_rank(self) -> int:
-        """Return the place of this kind in the order of cost: 0 is the cheapest."""
-        return list(BearerKind).index(self)
-
 
 class BearerState(StrEnum):
     """``ABSENT``: the device is not there, and takes no orders. ``DOWN``: it carries nothing. ``UP``: it has an

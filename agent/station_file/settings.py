@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.model.bearer import BearerKind
 from agent.model.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
 from agent.model.fastclass import field_specs, replace
 from agent.model.types import MeterPolicy
@@ -22,7 +21,7 @@ from agent.station_file.parser import SettingsError as SettingsError
 from agent.station_file.parser import build_table as build_table
 from agent.station_file.parser import device_of, did_you_mean_key
 from agent.station_file.parser import did_you_mean as did_you_mean
-from agent.station_file.tables import MOST_PILOT_A, SERIAL_MAX
+from agent.station_file.tables import BEARER_KINDS, MOST_PILOT_A, SERIAL_MAX
 from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
 from agent.station_file.tables import BearerKeys as BearerKeys
@@ -147,17 +146,20 @@ def _parse_power_times(raw: Any, wrong: list[str]) -> PowerTimes | None:
 def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerKeys]:
     """Parse the agent's own keys of each ``[[bearer]]``. The order of the tables must be that of the cost."""
     found: dict[str, BearerKeys] = {}
-    dearest: BearerKind | None = None
+    dearest = 0
     for place, device in devices.of_role("bearer").items():
         own = {key: device.options[key] for key in ROLES["bearer"].own_keys if key in device.options}
         before = len(wrong)
         found[place] = build_table(BearerKeys, own, place, wrong)
         if any(w.startswith(f"{place}.kind") for w in wrong[before:]):
             continue
-        kind = BearerKind(found[place].kind)
-        if dearest is not None and kind.cost_rank < dearest.cost_rank:
-            wrong.append(f"{place}.kind: {str(kind)!r} costs less than {str(dearest)!r}: put its table before that one")
-        dearest = kind if dearest is None else max(dearest, kind, key=lambda k: k.cost_rank)
+        rank = BEARER_KINDS.index(found[place].kind)
+        if rank < dearest:
+            wrong.append(
+                f"{place}.kind: {BEARER_KINDS[rank]!r} costs less than {BEARER_KINDS[dearest]!r}: put its table before"
+                " that one"
+            )
+        dearest = max(dearest, rank)
     return found
 
 

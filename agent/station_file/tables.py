@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-from agent.model.bearer import BearerKind
 from agent.model.device_role import DeviceRole
 from agent.model.fastclass import frozen
 from agent.model.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
@@ -153,11 +152,15 @@ class SinkTable:
     ca: Path | None = None
 
 
+BEARER_KINDS = ("lan", "wifi", "gprs")
+"""The values of ``BearerKind``, whose module only a station with bearers imports."""
+
+
 @frozen
 class BearerKeys:
     """The agent's own keys of a ``[[bearer]]``. ``iccid``: the SIM that belongs to the station; "": any."""
 
-    kind: Annotated[str, OneOf(tuple(map(str, BearerKind)))]
+    kind: Annotated[str, OneOf(BEARER_KINDS)]
     iccid: Annotated[str, Text(20, form=r"([0-9]{18,20})?", like="the 18 to 20 digits on the SIM")] = ""
 
 

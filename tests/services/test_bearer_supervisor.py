@@ -12,11 +12,12 @@ import pytest
 
 from agent.domain.events import BearerReported, BearerSet, Event, FaultRaised
 from agent.domain.orders import ResetBearer, SetBearer, UnlockSim
-from agent.model.bearer import BearerState, BearerStatus, ResetStep, SimState
+from agent.model.bearer import BearerKind, BearerState, BearerStatus, ResetStep, SimState
 from agent.model.types import STATION
 from agent.ports import Refused, Unreachable
 from agent.services.devices import bearer as module
 from agent.services.devices.bearer import BearerSupervisor, describe_status
+from agent.station_file.tables import BEARER_KINDS
 from tests.support.busy_machine import deadline
 
 UP = BearerStatus(BearerState.UP, "", "eth0", "10.0.0.2", received_bytes=10)
@@ -116,6 +117,10 @@ async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:
         await asyncio.sleep(0.1)
         assert port.done == []
         assert not [e for e in posted if isinstance(e, FaultRaised)], "one failure is no fault"
+
+
+def test_the_station_file_has_the_kinds_that_there_are() -> None:
+    assert tuple(BearerKind) == BEARER_KINDS
 
 
 def test_a_small_change_of_the_signal_is_none() -> None:
