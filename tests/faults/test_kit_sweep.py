@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.campaign
 def test_a_kill_leaves_the_old_or_the_new_file(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    kills = 250 if FULL else 15
+    kills = 600 if FULL else 15
     kit = write_kit(tmp_path / "stick")
     station = write_station(tmp_path / "before-apply")
     assert cli.main(["kit", "apply", str(kit), str(station)]) == 0

@@ -81,7 +81,7 @@ password = "a bench only"      # not for the street
 kwh = 0.30           # of last year
 minute = 0.02
 
-[settings.ocpp16]
+[settings.ocpp16]   # first values
 HeartbeatInterval = "300"      # five minutes
 
 [[evse]]

@@ -7,7 +7,9 @@ complete before the station file names it, and it is not changed afterwards.
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
+import pwd
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,12 @@ from pathlib import Path
 from agent.model.fastclass import frozen
 
 BEFORE, AFTER, UNDONE, BEING_WRITTEN = "before.toml", "after.toml", "undone", ".partial"
+
+
+@frozen
+class FileOwner:
+    user: int
+    group: int
 
 
 @frozen
@@ -28,9 +36,9 @@ class Generation:
 class GenerationFolder:
     """All generations of one station file."""
 
-    def __init__(self, station: Path, agent_owned: Path) -> None:
-        """``agent_owned``: a file or folder of the agent's user, who has to read what the kit brings."""
-        self._agent_owned = agent_owned
+    def __init__(self, station: Path, owner: FileOwner) -> None:
+        """``owner``: the agent's user, who has to read what the kit brings."""
+        self._owner = owner
         self.folder = station.with_name(station.name + ".kit")
 
     @contextmanager
@@ -38,7 +46,7 @@ class GenerationFolder:
         """Let one command at a time change the station file. Raises ``OSError``."""
         if not self.folder.is_dir():
             self.folder.mkdir(mode=0o700)
-            give_same_owner(self._agent_owned, self.folder)
+            give_owner(self._owner, self.folder)
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -96,10 +104,10 @@ class GenerationFolder:
         """Write a complete generation that only the owner can read."""
         folder = self.folder / f"{name}{BEING_WRITTEN}"
         folder.mkdir(mode=0o700)
-        give_same_owner(self._agent_owned, folder)
+        give_owner(self._owner, folder)
         for file, content in {BEFORE: before, AFTER: after, **files}.items():
             write_synced(folder / file, content, 0o600)
-            give_same_owner(self._agent_owned, folder / file)
+            give_owner(self._owner, folder / file)
         sync_folder(folder)
         whole = folder.with_name(name)
         folder.rename(whole)
@@ -107,11 +115,29 @@ class GenerationFolder:
         return Generation(whole, before, after)
 
 
-def give_same_owner(model: Path, path: Path) -> None:
-    """Give ``path`` the owner of ``model``, where the command runs as root."""
-    owner = model.stat()
+def owner_of(path: Path) -> FileOwner:
+    found = path.stat()
+    return FileOwner(found.st_uid, found.st_gid)
+
+
+def agent_owner(station: Path, store: Path) -> FileOwner:
+    """Return the agent's user: the owner of the store. Before the first start it is the user whose group may read the
+    station file of root (systemd/chargy-agent.tmpfiles.conf)."""
+    if store.is_dir():
+        return owner_of(store)
+    owner = owner_of(station)
+    if owner.user == 0 and owner.group != 0:
+        try:
+            return FileOwner(pwd.getpwnam(grp.getgrgid(owner.group).gr_name).pw_uid, owner.group)
+        except KeyError:
+            pass  # a group without a user of its name
+    return owner
+
+
+def give_owner(owner: FileOwner, path: Path) -> None:
+    """Give a file to its owner, where the command runs as root."""
     if os.geteuid() == 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(path, owner.user, owner.group)
 
 
 def write_synced(path: Path, content: bytes, mode: int) -> None:

@@ -46,7 +46,16 @@ def _put_value(tables: Any, change: KeyChange, make_table: Callable[[Any], Any])
     if change.new is ABSENT:
         del tables[key]
     else:
+        _clear_borrowed_comment(tables)
         tables[key] = copy.deepcopy(change.new)
+
+
+def _clear_borrowed_comment(table: Any) -> None:
+    """Clear the comment of a table that has no header yet. tomlkit has copied it from the first table below it."""
+    from tomlkit.items import Table
+
+    if isinstance(table, Table) and table.is_super_table():
+        table.trivia.comment = table.trivia.comment_ws = ""
 
 
 def _new_table(above: Any) -> Any:

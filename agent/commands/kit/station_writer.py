@@ -8,7 +8,14 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.commands.kit.generations import GenerationFolder, give_same_owner, sync_folder, write_synced
+from agent.commands.kit.generations import (
+    GenerationFolder,
+    agent_owner,
+    give_owner,
+    owner_of,
+    sync_folder,
+    write_synced,
+)
 from agent.commands.kit.kit_file import Kit, leaf_paths
 from agent.commands.kit.station_changes import KeyChange, path_text, planned_changes, read_station_tables
 from agent.commands.kit.station_edit import edit_text
@@ -87,13 +94,10 @@ def undo_kit(station: Path, discard_edits: bool) -> list[str]:
 
 
 def _generation_folder(station: Path) -> GenerationFolder:
-    """Return the generations of a station file. The store belongs to the agent's user, the file may belong to root.
-
-    Raises ``SettingsError`` if the file cannot be read.
-    """
+    """Return the generations of a station file. Raises ``SettingsError`` if the file cannot be read."""
     tables = read_station_tables(station).get("station", {})
     store = station.parent / str(tables.get("state_dir", "state"))
-    return GenerationFolder(station, store if store.is_dir() else station)
+    return GenerationFolder(station, agent_owner(station, store))
 
 
 def _edit_station(station: Path, text: str, changes: Sequence[KeyChange]) -> bytes:
@@ -116,7 +120,7 @@ def write_beside(station: Path, content: bytes) -> Path:
     """Write the new station file beside the old one, with the same rights."""
     beside = _path_beside(station)
     write_synced(beside, content, stat.S_IMODE(station.stat().st_mode))
-    give_same_owner(station, beside)
+    give_owner(owner_of(station), beside)
     return beside
 
 
