@@ -14,6 +14,8 @@ from drivers.serial_line import SerialLine
 
 log = logging.getLogger(__name__)
 
+LATE_S = 0.2
+"""After a command without an answer the line is quiet for so long before the next one."""
 LINE_MAX_BYTES = 1000
 """What is longer is noise, and dropped."""
 _END = re.compile(rb"[\r\n]+")
@@ -49,6 +51,7 @@ class AtChannel:
         self._lines: list[str] = []
         self._answer: asyncio.Future[list[str]] | None = None
         self._lost: DeviceError | None = None
+        self._is_late = False
 
     @asynccontextmanager
     async def open_line(self, device: str, baud: int) -> AsyncIterator[None]:
@@ -72,6 +75,9 @@ class AtChannel:
 
         Raises ``NoAnswer``, ``CommandFailed``, and ``Unreachable`` when the line is gone.
         """
+        if self._is_late:  # what comes now belongs to the command before
+            await asyncio.sleep(LATE_S)
+            self._is_late = False
         if self._lost is not None:
             raise self._lost
         self._command, self._prefix, self._lines = f"AT{command}", prefix, []
@@ -82,6 +88,7 @@ class AtChannel:
             async with asyncio.timeout(timeout_s or self._answer_s):
                 return await answer
         except TimeoutError:
+            self._is_late = True
             noise = "; what came is no text: check baud" if self.heard_noise else ""
             raise NoAnswer(f"{self._name}: no answer to {_public_name(command)}{noise}") from None
         finally:

@@ -203,6 +203,8 @@ class ModemProcess:
     def __init__(self, link: Path, baud: int, pin: str) -> None:
         self._modem = SimModem(baud, pin, self._speed_of_line)
         self._line = PtyLine(link, self._hear_bytes)
+        self._delays: list[float] = []
+        """How late the next answers come, in seconds."""
         self._free_s = 0.0
         """When the last piece of an answer is on the line."""
 
@@ -218,6 +220,9 @@ class ModemProcess:
 
     def _hear_bytes(self, data: bytes) -> bytes:
         answer = self._modem.hear(data)
+        if self._delays:
+            asyncio.get_running_loop().call_later(self._delays.pop(0), self._line.send, answer)
+            return b""
         if "pieces" not in self._modem.faults:
             return answer
         loop = asyncio.get_running_loop()
@@ -251,6 +256,7 @@ class ModemProcess:
             case "set":
                 self._modem.values |= {k: order[k] for k in order.keys() & self._modem.values.keys()}
                 self._modem.baud = order.get("baud", self._modem.baud)
+                self._delays = order.get("delays_s", self._delays)
             case "restart":
                 self._line.send(b"\r\nUNDER-VOLTAGE WARNNING\r\n" + self._modem.restart())
             case "detach":

@@ -369,8 +369,19 @@ def test_a_refused_pin_is_never_tried_again_by_itself(play: Playbook) -> None:
     assert play.wait(7 * 86_400), "no step of the ladder either"
     play.restart(new_boot=True)
     assert play.skip() >> BearerReported(GPRS, replace(LOCKED, pin_tries=2))
-    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=3))
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=None))
     assert any("correct pin" in said for said in notes(play, GPRS))
+
+
+@pytest.mark.parametrize(("counted", "is_tried"), [(2, True), (3, False), (None, False)])
+def test_the_right_sim_after_a_wrong_one_gets_the_pin(play: Playbook, counted: int | None, is_tried: bool) -> None:
+    """A SIM that has refused a PIN does not get its tries back; a modem that does not count proves nothing."""
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=counted)))
+    play.skip().restart(new_boot=True).skip()
+    play.feed(BearerReported(GPRS, LOCKED))
+    assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+    play.skip()
 
 
 def test_another_pin_in_the_station_file_is_tried(play: Playbook) -> None:

@@ -99,6 +99,14 @@ async def test_each_fault_has_its_state_and_words_and_an_end(
         await until_up(port)
 
 
+async def test_a_late_answer_is_not_taken_for_the_next_one(modem: SimulatedModem) -> None:
+    async with modem.opened(answer_s=0.3) as port:
+        await port.read_status()
+        await modem.do("set", delays_s=[0.35])  # the first command of the next look is answered too late
+        status = await port.read_status()
+    assert (status.sim, status.registration) == (SimState.READY, Registration.ROAMING)
+
+
 async def test_another_speed_is_named(modem: SimulatedModem) -> None:
     async with modem.opened(baud=9600) as port:
         assert "check baud" in (await port.read_status()).reason

@@ -67,8 +67,12 @@ class SimCards:
                 yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
 
     def _may_unlock(self, config: BearerConfig, status: BearerStatus, memory: SimMemory) -> bool:
-        """Return whether the PIN may be used: once in a process, not the last try, and after a restart only if the
-        attempt before has not cost one."""
+        """Return whether the PIN may be used.
+
+        It is used once in a process, and never as the last try. After a restart it is used if the attempt before has
+        cost no try. One that was refused is used only in a SIM that has all tries again: a person has unlocked it, or
+        it is another one.
+        """
         if not config.pin_mark or config.name in self._unlocked:
             return False
         if status.pin_tries is not None and status.pin_tries <= LAST_TRY:
@@ -78,8 +82,11 @@ class SimCards:
             return status.pin_tries == ALL_TRIES
         if before.pin_mark != config.pin_mark:
             return True
-        known = status.pin_tries is not None and before.tries is not None
-        return not before.refused and known and (status.pin_tries or 0) >= (before.tries or 0)
+        if status.pin_tries is None or before.tries is None:
+            return False
+        if before.refused:
+            return before.tries < status.pin_tries == ALL_TRIES
+        return status.pin_tries >= before.tries
 
     def _accept_sim(self, config: BearerConfig, status: BearerStatus, memory: SimMemory) -> Iterator[Yielded]:
         self._unlocked.discard(config.name)  # after a reset of the modem it needs the PIN again
