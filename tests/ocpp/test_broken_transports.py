@@ -325,3 +325,17 @@ async def test_a_message_without_an_answer_that_cannot_be_written_is_not_taken_f
         channel.attach_connection(closed)
         with pytest.raises(ConnectionLost, match="Heartbeat cannot be sent"):
             await channel.send_call(replace(row, is_unanswered=True), HeartbeatWanted(), {})
+
+
+async def test_a_transport_that_refuses_a_call_at_once_has_lost_its_connection() -> None:
+    class Refusing(HeldBack):
+        async def send_call(self, id_: str, action: str, payload: Any, timeout_s: float) -> None:
+            raise Closed
+
+    row = V16.message_row(HeartbeatWanted)
+    assert isinstance(row, MessageRow)
+    channel = CallChannel(desk(), V16, "ws://x", lambda subject, heard: None, 5.0)
+    channel.attach_connection(GuardedTransport(Refusing(), Timeouts()))
+    with pytest.raises(ConnectionLost, match="Heartbeat cannot be sent"):
+        await channel.send_call(row, HeartbeatWanted(), {})
+    assert not channel.is_waiting

@@ -53,6 +53,10 @@ class NoAnswer(Exception):
     CALL is unknown."""
 
 
+def _unsent_by(closed: Closed, action: str) -> ConnectionLost:
+    return ConnectionLost(str(closed) or f"{action} cannot be sent")
+
+
 def action_key(out: MessageRow, subject: Any) -> tuple[str, bool]:
     """Return the action, and whether the message belongs to a session: a backend may refuse
     MeterValues outside a transaction and accept those inside one."""
@@ -196,7 +200,7 @@ class CallChannel:
             if answer.done() and not answer.cancelled():  # answered just before the connection ended
                 self._deliver_late_answer(out, subject, answer.result())
             if isinstance(e, Closed):
-                raise ConnectionLost(str(e)) from e
+                raise _unsent_by(e, out.action) from e
             raise
         finally:
             answer.cancel()  # what comes from now on is a late answer
@@ -214,7 +218,7 @@ class CallChannel:
         try:
             await self.transport.send_unanswered(id_, action, payload)
         except Closed as e:
-            raise ConnectionLost(str(e) or f"{action} cannot be sent") from e
+            raise _unsent_by(e, action) from e
 
     async def _wait_for_answer(
         self, answer: asyncio.Future[Answered | Errored], out: MessageRow, began_s: float
