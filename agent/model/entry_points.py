@@ -77,7 +77,8 @@ def load_checked(entry: str, kind: type[T]) -> T:
     try:
         found = load_entry_point(entry)
     except Exception as e:  # the code of another distribution may raise anything while it is imported
-        raise EntryPointError(f"{entry} cannot be loaded ({type(e).__name__}: {e})") from e
+        why = " ".join(str(e).split())[:200]
+        raise EntryPointError(f"{entry} cannot be loaded ({type(e).__name__}: {why})") from e
     if not isinstance(found, kind):
         raise EntryPointError(f"{entry} is no {kind.__module__}.{kind.__qualname__}")
     return found

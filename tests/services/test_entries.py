@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands.drivers import driver_row
-from agent.model.entry_points import list_entry_points, load_entry_point
+from agent.model.entry_points import EntryPointError, list_entry_points, load_checked, load_entry_point
 from agent.services.devices import configured
 from agent.services.devices.configured import CONFIG_GROUP, GROUP, _package_config_dirs
 from agent.station_file.settings import SettingsError
@@ -115,6 +115,17 @@ def test_what_is_named_is_loaded() -> None:
     for wrong, error in (("pathlib:Nothing", AttributeError), ("no_such_module:X", ImportError)):
         with pytest.raises(error):
             load_entry_point(wrong)
+
+
+def test_what_cannot_be_used_is_named_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wordy_module.py").write_text("raise RuntimeError('out\\nof order, ' + 'x' * 1000)")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EntryPointError) as found:
+        load_checked("wordy_module:X", int)
+    assert str(found.value).startswith("wordy_module:X cannot be loaded (RuntimeError: out of order, x")
+    assert len(str(found.value)) < 300
+    with pytest.raises(EntryPointError, match=r"^pathlib:Path is no builtins.int$"):
+        load_checked("pathlib:Path", int)
 
 
 def test_the_library_stays_out() -> None:
