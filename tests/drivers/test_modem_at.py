@@ -102,7 +102,7 @@ async def test_each_fault_has_its_state_and_words_and_an_end(
 async def test_a_late_answer_is_not_taken_for_the_next_one(modem: SimulatedModem) -> None:
     async with modem.opened(answer_s=0.3) as port:
         await port.read_status()
-        await modem.do("set", delays_s=[0.35])  # the first command of the next look is answered too late
+        await modem.do("set", delays_s=[0.35, 0.1, 0.1, 0.1])  # the first answer comes too late
         status = await port.read_status()
     assert (status.sim, status.registration) == (SimState.READY, Registration.ROAMING)
 
