@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from contextlib import closing
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from agent.domain.backend_connection import ConnectFailure
 from agent.domain.events import BearerProbed, Connected, ConnectFailed, Event
+from agent.domain.messages import HeartbeatWanted
 from agent.domain.orders import ProbeBearer
 from agent.ocpp.bearer_probe import BearerProbe
 from agent.ocpp.transport import bound_socket
@@ -73,6 +75,13 @@ async def test_an_exchange_is_open_until_it_is_answered() -> None:
     async with served(Central()) as central:
         room = build(central)
         async with running(room):
+            await until(lambda: not room.link.has_open_exchange)
+            central.script["Heartbeat"] = [None]
+            room.link.send(HeartbeatWanted())
+            await until(lambda: "Heartbeat" in central.actions())
+            assert room.link.has_open_exchange
+            id_ = next(i for i, action, _ in central.calls if action == "Heartbeat")
+            await central.ws.send(json.dumps([3, id_, {"currentTime": "2026-11-28T12:00:00Z"}]))
             await until(lambda: not room.link.has_open_exchange)
             assert room.link.address == ("127.0.0.1", central.port)
 
