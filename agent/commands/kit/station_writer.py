@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.commands.kit.generations import (
+    BEFORE,
+    FileOwner,
     GenerationFolder,
     agent_owner,
-    give_owner,
+    generation_folder,
     owner_of,
     sync_folder,
     write_synced,
 )
-from agent.commands.kit.kit_file import Kit, leaf_paths
+from agent.commands.kit.kit_file import Kit, is_secret_name, leaf_paths
 from agent.commands.kit.station_changes import KeyChange, path_text, planned_changes, read_station_tables
 from agent.commands.kit.station_edit import edit_text
 from agent.model.fastclass import frozen, replace
 from agent.station_file.problems import Problem, place_problems
 from agent.station_file.settings import SettingsError
+
+OTHERS_RIGHTS = stat.S_IRWXO | stat.S_IWGRP
+"""What a station file with a secret does not give."""
 
 
 @frozen
@@ -39,7 +44,8 @@ def apply_kit(kit: Kit, station: Path) -> AppliedKit:
     Raises ``OSError`` too.
     """
     station = station.resolve()
-    generations = _generation_folder(station)
+    owner = _agent_owner(station)
+    generations = GenerationFolder(station, owner)
     with generations.locked():
         before = station.read_bytes()
         _remove_leftovers(generations, station, before)
@@ -50,7 +56,7 @@ def apply_kit(kit: Kit, station: Path) -> AppliedKit:
         files, named = _copied_files(changes, f"{generations.folder.name}/{name}")
         after = _edit_station(station, before.decode(), named)
         generation = generations.add_generation(name, before, after, files)
-        beside = write_beside(station, after)
+        beside = write_beside(station, after, owner)
         try:
             remaining = _judge_new_file(kit, station, beside)
         except SettingsError:
@@ -58,7 +64,7 @@ def apply_kit(kit: Kit, station: Path) -> AppliedKit:
             generations.remove_generation(generation)
             raise
         _put_in_place(beside, station)
-        return AppliedKit(tuple(changes), generation.folder / "before.toml", remaining)
+        return AppliedKit(tuple(changes), generation.folder / BEFORE, remaining)
 
 
 def undo_kit(station: Path, discard_edits: bool) -> list[str]:
@@ -68,9 +74,11 @@ def undo_kit(station: Path, discard_edits: bool) -> list[str]:
     ``OSError`` too.
     """
     station = station.resolve()
-    generations = _generation_folder(station)
-    if not generations.folder.is_dir():
+    folder = generation_folder(station)
+    if not folder.is_dir():
         raise SettingsError([f"{station}: no kit was applied to this file, or all were undone"])
+    owner = owner_of(folder)  # not of the station file's ``state_dir``: the file may be broken
+    generations = GenerationFolder(station, owner)
     with generations.locked():
         present = station.read_bytes()
         _remove_leftovers(generations, station, present)
@@ -88,16 +96,19 @@ def undo_kit(station: Path, discard_edits: bool) -> list[str]:
                         " would lose that: give --discard-edits if it may"
                     ]
                 )
-        _put_in_place(write_beside(station, generation.before), station)
+        if missing := generations.missing_files(generation.before):
+            raise SettingsError(
+                [f"{station}: {generation.folder / BEFORE} names a file that is not there: {said}" for said in missing]
+            )
+        _put_in_place(write_beside(station, generation.before, owner), station)
         generations.mark_undone(generation)
         return edits
 
 
-def _generation_folder(station: Path) -> GenerationFolder:
-    """Return the generations of a station file. Raises ``SettingsError`` if the file cannot be read."""
+def _agent_owner(station: Path) -> FileOwner:
+    """Return the agent's user. Raises ``SettingsError`` if the station file cannot be read."""
     tables = read_station_tables(station).get("station", {})
-    store = station.parent / str(tables.get("state_dir", "state"))
-    return GenerationFolder(station, agent_owner(station, store))
+    return agent_owner(station, station.parent / str(tables.get("state_dir", "state")))
 
 
 def _edit_station(station: Path, text: str, changes: Sequence[KeyChange]) -> bytes:
@@ -116,12 +127,22 @@ def _remove_leftovers(generations: GenerationFolder, station: Path, text: bytes)
     generations.remove_leftovers(text)
 
 
-def write_beside(station: Path, content: bytes) -> Path:
-    """Write the new station file beside the old one, with the same rights."""
-    beside = _path_beside(station)
-    write_synced(beside, content, stat.S_IMODE(station.stat().st_mode))
-    give_owner(owner_of(station), beside)
+def write_beside(station: Path, content: bytes, agent: FileOwner) -> Path:
+    """Write the new station file beside the old one, with the same rights; for a file that holds a secret, without the
+    rights of others and the group's right to write. Where those let the agent's user read it, its group now does."""
+    beside, owner, mode = _path_beside(station), owner_of(station), stat.S_IMODE(station.stat().st_mode)
+    if _holds_secret(content) and mode & OTHERS_RIGHTS:
+        if mode & stat.S_IROTH and agent.user != owner.user:
+            owner = FileOwner(owner.user, agent.group)
+        mode &= ~OTHERS_RIGHTS
+    beside.unlink(missing_ok=True)
+    write_synced(beside, content, mode, owner)
     return beside
+
+
+def _holds_secret(content: bytes) -> bool:
+    leaves = leaf_paths(tomllib.loads(content.decode()))
+    return any(value and is_secret_name(str(path[-1])) for path, value in leaves if path)
 
 
 def _put_in_place(beside: Path, station: Path) -> None:
@@ -163,5 +184,8 @@ def _judge_new_file(kit: Kit, station: Path, beside: Path) -> tuple[Problem, ...
 
 
 def _edited_keys(after: bytes, present: bytes) -> list[str]:
-    first, second = (dict(leaf_paths(tomllib.loads(text.decode()))) for text in (after, present))
+    try:
+        first, second = (dict(leaf_paths(tomllib.loads(text.decode()))) for text in (after, present))
+    except ValueError:  # UnicodeDecodeError and tomllib.TOMLDecodeError
+        return ["the whole file, which is no valid TOML"]
     return sorted(path_text(path) for path in {*first, *second} if first.get(path) != second.get(path))
