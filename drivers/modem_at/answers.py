@@ -24,6 +24,8 @@ SIM_ERRORS = {
     15: SimState.FAILED,
 }
 """By the number of +CME ERROR. 14 means that the SIM is busy, and is no state."""
+PIN_REFUSALS = (12, 16)
+"""Numbers of +CME ERROR after a PIN that mean that it was wrong. Any other, or none, leaves open what became of it."""
 REGISTRATIONS = {
     0: Registration.IDLE,
     1: Registration.HOME,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,9 +14,10 @@ from typing import Self
 
 from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.fastclass import replace
-from agent.ports import Refused
+from agent.ports import DeviceError, Refused
 from drivers.modem_at.answers import (
     EF_ICCID,
+    PIN_REFUSALS,
     SIM_ERRORS,
     answer_text,
     checked_digits,
@@ -28,6 +32,8 @@ from drivers.modem_at.channel import AtChannel, CommandFailed, NoAnswer
 from drivers.modem_at.ppp import PppProcess
 from drivers.modem_at.settings import ModemSettings
 from drivers.network_interface import interface_status
+
+log = logging.getLogger(__name__)
 
 WAKE_TRIES = 3
 """A modem that finds the speed of the line by itself needs some commands for it."""
@@ -63,7 +69,16 @@ class Modem:
             try:
                 yield self
             finally:
-                await self._ppp.stop()
+                await self._end_connection()
+
+    async def _end_connection(self) -> None:
+        """End pppd when the driver ends. One that takes no signal ends after the modem has hung up."""
+        try:
+            await self._ppp.stop()
+        except Refused as e:
+            log.warning("%s", e)
+            with contextlib.suppress(DeviceError):
+                await self._leave_data_mode()
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -113,8 +128,7 @@ class Modem:
     async def _read_modem(self) -> BearerStatus:
         sim = await self._read_sim_state()
         if sim is not SimState.READY:
-            tries = pin_tries_of(await self._try_command('+CPINR="SIM PIN"', "+CPINR:"))
-            return BearerStatus(BearerState.DOWN, f"SIM: {sim}", sim=sim, pin_tries=tries)
+            return BearerStatus(BearerState.DOWN, f"SIM: {sim}", sim=sim, pin_tries=await self._read_pin_tries())
         registration, technology, by_packets = Registration.UNKNOWN, "", False
         for command in ("+CGREG", "+CEREG", "+CREG"):
             lines = await self._try_command(f"{command}?", f"{command}:")
@@ -183,8 +197,10 @@ class Modem:
 
     async def take_down(self) -> None:
         if self._ppp.is_running:
-            await self._ppp.stop()
-            await self._leave_data_mode()
+            try:
+                await self._ppp.stop()
+            finally:
+                await self._leave_data_mode()
 
     async def _wait_for_network(self) -> None:
         """Wait for the registration. Raises ``Refused``."""
@@ -226,7 +242,10 @@ class Modem:
     # --- recovery ----------------------------------------------------------------------------------------------------
 
     async def reset_bearer(self, step: ResetStep) -> None:
-        await self.take_down()
+        try:
+            await self.take_down()
+        except Refused as e:  # a pppd that does not end must not stop the recovery
+            log.warning("%s", e)
         match step:
             case ResetStep.REATTACH:
                 await self._channel.send_command("+CGATT=0", timeout_s=ATTACH_S)
@@ -256,12 +275,20 @@ class Modem:
             raise Refused(f"{self._name}: its supply cannot be switched: power names no command")
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._settings.power, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+                *self._settings.power,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
             )
+        except (OSError, ValueError) as e:
+            raise Refused(f"{self._name}: power: {e}") from e
+        try:
             async with asyncio.timeout(POWER_S):
                 code = await process.wait()
-        except (OSError, ValueError) as e:  # TimeoutError is an OSError
-            raise Refused(f"{self._name}: power: {e or 'it does not end'}") from e
+        except TimeoutError as e:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise Refused(f"{self._name}: power: it does not end within {POWER_S:g} s, and is killed") from e
         if code != 0:
             raise Refused(f"{self._name}: power has failed (exit {code})")
 
@@ -270,11 +297,21 @@ class Modem:
             raise Refused(f"{self._name}: there is no PIN to try")
         if await self._read_sim_state() is not SimState.PIN_REQUIRED:
             raise Refused(f"{self._name}: the SIM needs no PIN")
+        tries = await self._read_pin_tries()
         try:
             await self._channel.send_command(f'+CPIN="{self._settings.pin}"', timeout_s=RADIO_S)
         except CommandFailed as e:
-            self._is_pin_refused = True
-            raise Refused(f"{self._name}: the SIM does not accept the PIN: correct pin") from e
+            self._is_pin_refused = e.code in PIN_REFUSALS or _is_fewer(await self._read_pin_tries(), tries)
+            if self._is_pin_refused:
+                raise Refused(f"{self._name}: the SIM does not accept the PIN: correct pin") from e
+            raise Refused(f"{e}: whether the SIM has accepted the PIN is not known") from e
+
+    async def _read_pin_tries(self) -> int | None:
+        return pin_tries_of(await self._try_command('+CPINR="SIM PIN"', "+CPINR:"))
+
+
+def _is_fewer(tries: int | None, before: int | None) -> bool:
+    return tries is not None and before is not None and tries < before
 
 
 def _network_words(registration: Registration, signal_dbm: int | None) -> str:

@@ -67,8 +67,8 @@ class PppProcess:
 
     async def start(self) -> None:
         """Start it, and wait until the interface has an address. Raises ``Refused``."""
-        self._write_options()
         try:
+            self._write_options()
             self._process = await asyncio.create_subprocess_exec(
                 *self._settings.pppd,
                 "file",
@@ -92,17 +92,26 @@ class PppProcess:
         raise Refused(f"modem {self._settings.device}: {self.why}")
 
     async def stop(self) -> None:
-        """End it in order, otherwise by force."""
-        process, self._process = self._process, None
+        """End it in order, otherwise by force. ``Refused``: it runs as another user (``pppd`` names sudo or doas)."""
+        process = self._process
         if process is None or process.returncode is not None:
+            self._process = None
             return
         for end in (process.terminate, process.kill):
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 end()
+            except ProcessLookupError:
+                pass
+            except PermissionError as e:
+                raise Refused(
+                    f"modem {self._settings.device}: pppd runs as another user and is not ended by a signal: it ends"
+                    " after the modem has hung up"
+                ) from e
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(END_S):
                     await process.wait()
                     break
+        self._process = None
         self.why = "not connected"
 
     def _note_exit(self, code: int) -> None:

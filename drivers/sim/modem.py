@@ -23,10 +23,11 @@ NOISE = bytes((0xF8, 0x80, 0x1E, 0xE6, 0x00, 0x98, 0x86, 0x0D))
 UNASKED = ("+CGREG: 2", "+CSQ: 3,99", "RING")
 FAULTS = (
     "no_sim", "puk", "denied", "searching", "no_signal", "hang", "garbage", "unasked", "pieces", "busy", "no_carrier",
-    "refuses_all",
+    "refuses_all", "pin_busy", "no_numbers", "no_tries",
 )  # fmt: skip
 """``unasked``: reports arrive between echo and answer. ``pieces``: an answer arrives in parts. ``busy``: the SIM is.
-``no_carrier``: a call is not answered. ``refuses_all``: every command but AT gives an error."""
+``no_carrier``: a call is not answered. ``refuses_all``: every command but AT gives an error. ``pin_busy``: the SIM is
+busy when it gets a PIN. ``no_numbers``: errors have none. ``no_tries``: the tries of a PIN cannot be read."""
 PIECE, PIECE_S = 3, 0.005
 
 
@@ -102,7 +103,7 @@ class SimModem:
         return found
 
     def _failure(self, number: int) -> list[str]:
-        return [f"+CME ERROR: {number}" if self._error_numbers else "ERROR"]
+        return [f"+CME ERROR: {number}" if self._error_numbers and "no_numbers" not in self.faults else "ERROR"]
 
     def _sim_failure(self) -> int:
         """Return the error of everything that needs the SIM; 0: there is none."""
@@ -142,6 +143,8 @@ class SimModem:
         self.pins_tried += 1
         if failure != 11:
             return self._failure(failure or 3)
+        if "pin_busy" in self.faults:
+            return self._failure(14)
         if value.strip('"') != self.values["pin"]:
             self.values["tries"] -= 1
             return self._failure(16)
@@ -149,6 +152,8 @@ class SimModem:
         return ["OK"]
 
     def _on_cpinr(self, value: str | None) -> list[str]:
+        if "no_tries" in self.faults:
+            return self._failure(4)
         return self._failure(10) if "no_sim" in self.faults else [f"+CPINR: SIM PIN,{self.values['tries']},3", "OK"]
 
     def _on_crsm(self, value: str | None) -> list[str]:

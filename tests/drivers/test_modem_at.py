@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from agent.ports import Refused, Unreachable
 from agent.ports.bearer import BearerPort
 from drivers.modem_at import answers, list_complaints
 from drivers.modem_at import modem as modem_module
+from drivers.modem_at import ppp as ppp_module
 from drivers.modem_at.ppp import ppp_options
 from drivers.modem_at.settings import ModemSettings
 from tests.support.busy_machine import deadline
@@ -167,6 +169,27 @@ async def test_a_wrong_pin_is_tried_once(locked: SimulatedModem, caplog: pytest.
     assert "1234" not in str(refused.value) + caplog.text
 
 
+@pytest.mark.parametrize("faults", [("pin_busy",), ("pin_busy", "no_numbers"), ("no_numbers", "no_tries")])
+async def test_an_error_that_is_no_refusal_leaves_the_outcome_open(
+    locked: SimulatedModem, faults: tuple[str, ...]
+) -> None:
+    for fault in faults:
+        await locked.fault(fault)
+    async with locked.opened(pin=PIN if "pin_busy" in faults else "1234") as port:
+        with pytest.raises(Refused, match="is not known"):
+            await port.unlock_sim()
+        assert (await port.read_status()).sim is SimState.PIN_REQUIRED
+        assert (await locked.do("state"))["pins_tried"] == 1
+
+
+async def test_fewer_tries_mean_a_wrong_pin_whatever_the_error_is(locked: SimulatedModem) -> None:
+    await locked.fault("no_numbers")
+    async with locked.opened(pin="1234") as port:
+        with pytest.raises(Refused, match="correct pin"):
+            await port.unlock_sim()
+        assert (await port.read_status()).sim is SimState.PIN_REFUSED
+
+
 async def test_a_sim_that_needs_its_puk_gets_no_pin(locked: SimulatedModem) -> None:
     await locked.fault("puk")
     async with locked.opened(pin=PIN) as port:
@@ -264,6 +287,64 @@ async def test_pppd_that_cannot_be_started(modem: SimulatedModem) -> None:
             await port.bring_up()
 
 
+async def test_without_a_file_of_options_pppd_is_not_started(
+    modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    async with modem.opened() as port:
+        monkeypatch.setattr(ppp_module.os, "open", refuse)
+        with pytest.raises(Refused, match="No space left"):
+            await port.bring_up()
+        monkeypatch.undo()
+        assert (await port.read_status()).registration is Registration.ROAMING
+
+
+async def test_pppd_of_another_user_is_ended_by_hanging_up(
+    modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pppd that sudo starts runs as root, and a signal to it gives EPERM."""
+
+    def refuse(_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    async with modem.opened() as port:
+        await port.bring_up()
+        await until_up(port)
+        process = port._ppp._process  # type: ignore[attr-defined]
+        with monkeypatch.context() as patched:
+            for end in ("terminate", "kill"):
+                patched.setattr(asyncio.subprocess.Process, end, refuse)
+            with pytest.raises(Refused, match="another user"):
+                await port.take_down()
+            assert not (await modem.do("state"))["in_data_mode"]
+            await port.bring_up()
+            assert not (await modem.do("state"))["in_data_mode"], "it waits until this pppd has ended"
+            await port.reset_bearer(ResetStep.RADIO_CYCLE)
+            assert "+CFUN=4" in (await modem.do("state"))["commands"]
+        process.kill()
+        await process.wait()
+        await port.bring_up()
+        await until_up(port)
+
+
+async def test_the_driver_ends_with_pppd_of_another_user(
+    modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        async with modem.opened() as port:
+            await port.bring_up()
+            process = port._ppp._process  # type: ignore[attr-defined]
+            patched.setattr(asyncio.subprocess.Process, "terminate", refuse)
+        assert not (await modem.do("state"))["in_data_mode"]
+    process.kill()
+    await process.wait()
+
+
 async def test_pppd_ends_with_the_driver(modem: SimulatedModem) -> None:
     gone = modem.folder / "gone"
     deed = f"import signal; signal.signal(15, lambda *_: (open({str(gone)!r}, 'w'), sys.exit())); time.sleep(3600)"
@@ -328,6 +409,24 @@ async def test_a_step_that_cannot_be_taken_is_refused(modem: SimulatedModem) -> 
         async with modem.opened(power=power) as port:
             with pytest.raises(Refused, match="power"):
                 await port.reset_bearer(ResetStep.POWER_CYCLE)
+
+
+def _is_running(number: str) -> bool:
+    return Path(f"/proc/{number}").exists()
+
+
+async def test_a_power_command_that_does_not_end_is_killed(
+    modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modem_module, "POWER_S", 2.0)
+    number = modem.folder / "number"
+    command = f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
+    async with modem.opened(power=(sys.executable, "-c", command)) as port:
+        with pytest.raises(Refused, match="does not end"):
+            await port.reset_bearer(ResetStep.POWER_CYCLE)
+        async with deadline(10):
+            while _is_running(number.read_text("utf-8")):
+                await asyncio.sleep(0.05)
 
 
 # --- settings and answers --------------------------------------------------------------------------------------------
