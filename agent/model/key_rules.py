@@ -151,6 +151,11 @@ def first_problem(rules: tuple[Rule, ...], value: Any) -> str:
     return next((said for rule in rules if (said := rule.value_problem(value))), "")
 
 
+def without_value(problem: str) -> str:
+    """Return what a rule asks for, without the value that breaks it."""
+    return re.split(", is |, has ", problem)[0]
+
+
 def settings_problems(settings: Any) -> list[str]:
     """Return what breaks the rules of the settings' class, one line each, the key first: for
     settings that no file was read for."""
@@ -169,7 +174,8 @@ def _broken_rules(settings: Any, above: str) -> Iterator[tuple[str, str]]:
         found = [(f"[{i}]", said) for i, v in enumerate(items) if (said := first_problem(of_items, v))]
         if said := first_problem(rules, value):
             found.append(("", said))
-        yield from ((f"{above}{name}{index}", said) for index, said in found)
+        shown = ((index, said if key.repr else without_value(said)) for index, said in found)
+        yield from ((f"{above}{name}{index}", said) for index, said in shown)
         if hasattr(value, "__dataclass_fields__"):
             yield from _broken_rules(value, f"{above}{name}.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.model.fastclass import field_specs, frozen
-from agent.model.key_rules import first_problem, key_type, split_type_and_rules
+from agent.model.key_rules import first_problem, key_type, split_type_and_rules, without_value
 
 T = TypeVar("T")
 
@@ -75,7 +74,7 @@ def build_table(
         try:
             values[key] = _convert_value(key_type(cls, known[key]), value, f"{where}.{key}", wrong, base)
         except ValueError as e:
-            said = re.split(", is |, has ", str(e))[0] if key in _SECRET else str(e)
+            said = without_value(str(e)) if key in _SECRET or not known[key].repr else str(e)
             wrong.append(f"{where}.{key}{'' if said.startswith('[') else ': '}{said}")
     for name, f in known.items():
         if name not in values and f.default is MISSING and f.default_factory is MISSING:

@@ -60,7 +60,7 @@ def test_a_station_file_brings_proposals_and_no_secret(tmp_path: Path) -> None:
     station = write_station(tmp_path)
     assert new(tmp_path / "new.toml", "--station", str(station), "--hotline", "+352 1") == 0
     raw = tomllib.loads((tmp_path / "new.toml").read_text())
-    assert raw["station"] == {"number": "0001", "hotline": "+352 1"}
+    assert raw["station"] == {"number": "0042", "hotline": "+352 1"}
     assert raw["backend"]["charge_point_id"] == "LU-CHG-0001"
     assert "a bench only" not in (tmp_path / "new.toml").read_text()
 

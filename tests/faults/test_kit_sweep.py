@@ -28,8 +28,8 @@ def test_a_kill_leaves_the_old_or_the_new_file(tmp_path: Path, record_property: 
     kit = write_kit(tmp_path / "stick")
     station = write_station(tmp_path / "before-apply")
     assert cli.main(["kit", "apply", str(kit), str(station)]) == 0
-    write_kit(tmp_path / "stick", KIT.replace('"0042"', '"0043"'))
-    (tmp_path / "stick" / "secrets" / "password").write_text("the one of 0043")
+    write_kit(tmp_path / "stick", KIT.replace("80 00 11 22", "80 00 11 23"))
+    (tmp_path / "stick" / "secrets" / "password").write_text("another one")
     shutil.copytree(tmp_path / "before-apply", tmp_path / "before-undo")
     assert cli.main(["kit", "apply", str(kit), str(tmp_path / "before-undo" / "station.toml")]) == 0
     argv = [sys.executable, "-m", "tests.faults.kit_kills", str(tmp_path), str(kills), str(SEED)]

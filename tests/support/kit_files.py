@@ -69,7 +69,7 @@ STATION = """\
 
 [station]
 id = "LU-CHG-0001"   # of the manufacturer
-number = "0001"      # on the sticker
+number = "0042"      # on the sticker
 hotline = "+352 80 00 00 00"
 languages = ["fr", "de"]   # French first
 

@@ -81,7 +81,7 @@ def _inspect_kit(options: argparse.Namespace) -> int:
 
 def _show_differences(options: argparse.Namespace) -> int:
     from agent.commands.kit.kit_file import load_kit
-    from agent.commands.kit.station_changes import change_line, planned_changes, read_station_tables
+    from agent.commands.kit.station_changes import change_line, changed_names, planned_changes, read_station_tables
 
     kit = load_kit(options.kit)
     station = read_station_tables(options.station)
@@ -90,6 +90,8 @@ def _show_differences(options: argparse.Namespace) -> int:
         print(change_line(change))
     if not changes:
         print(f"{options.station}: has everything that {options.kit} asks for")
+    for said in changed_names(changes):
+        print(f"{said}: `kit apply` wants --rename for it", file=sys.stderr)
     _mention_missing_bearer(kit, station)
     return SOMETHING_WRONG if changes else DONE
 
@@ -100,7 +102,7 @@ def _apply_kit(options: argparse.Namespace) -> int:
     from agent.commands.kit.station_writer import apply_kit
 
     kit = load_kit(options.kit)
-    applied = apply_kit(kit, options.station)
+    applied = apply_kit(kit, options.station, options.rename)
     for change in applied.changes:
         print(change_line(change))
     for problem in applied.remaining:
@@ -115,10 +117,12 @@ def _apply_kit(options: argparse.Namespace) -> int:
 
 
 def _mention_missing_bearer(kit: Kit, station: Mapping[str, Any]) -> None:
-    from agent.commands.kit.station_changes import sim_bearer
+    from agent.commands.kit.station_changes import sim_bearer, sim_keys_left_out
 
     if kit.sim is not None and sim_bearer(kit, station) is None:
         print("The SIM of the kit is not entered: the station file has no [[bearer]] of kind gprs.", file=sys.stderr)
+    for key in sim_keys_left_out(kit, station):
+        print(f"sim.{key} of the kit is not entered: the driver of the [[bearer]] has no such key.", file=sys.stderr)
 
 
 def _undo_kit(options: argparse.Namespace) -> int:
@@ -218,6 +222,12 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         **FOLDER_OPTION,
     },
     "document": FOLDER_OPTION,
+    "apply": {
+        "--rename": {
+            "action": "store_true",
+            "help": "also if the station file has another number, charge point id or SIM than the kit",
+        }
+    },
     "undo": {"--discard-edits": {"action": "store_true", "help": "also if the file was edited since; edits are lost"}},
 }
 

@@ -20,13 +20,17 @@ from agent.station_file.tables import MOST_EVSES, Identity, OcppVersion, Url, We
 
 KIT_VERSION = 1
 BRANDS = ("chargy", "superchargy")
-SECRET_NAME = re.compile(r"password|secret|passphrase|authorization_?key|(^|[_.])(pin|puk|salt|token)$", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"passw(or)?d|secret|passphrase|credential|(authorization|api|shared|private|access|encryption)_?key|psk$"
+    r"|(^|[_.])(pin|puk|salt|token)$",
+    re.IGNORECASE,
+)
 """Keys whose value is not printed; ``password_file`` names a file, which may be shown."""
 
 
 @frozen
 class KitHeader:
-    version: Annotated[int, Between(1, 1_000_000)]
+    version: Annotated[int, Between(1, KIT_VERSION)]
     station_type: Annotated[str, Text(60)] = ""
 
 
@@ -196,15 +200,16 @@ def _inline_secrets(raw: Mapping[str, Any]) -> Iterator[str]:
 
 def _file_problems(kit: Kit) -> Iterator[str]:
     """Complain about files that are not there, and about secrets that others can read."""
-    for table, key in SECRET_FILES:
-        if said := secret_file.secret_text_problem(getattr(getattr(kit, table), key, None)):
-            yield f"{table}.{key}: {said}"
-    for table, values in (("backend", kit.backend), ("sticker", kit.sticker)):
-        for key in field_specs(type(values)):
-            file = getattr(values, key)
-            secret = (table, key) in SECRET_FILES
-            if isinstance(file, Path) and not secret and not file.is_file():
-                yield f"{table}.{key}: {file}: there is no such file; a relative path begins at the kit"
+    outside = list(_files_outside(kit))
+    yield from outside
+    if outside:
+        return
+    for table, key, file in _own_files(kit):
+        if (table, key) in SECRET_FILES:
+            if said := secret_file.secret_text_problem(file):
+                yield f"{table}.{key}: {said}"
+        elif not file.is_file():
+            yield f"{table}.{key}: {file}: there is no such file; a relative path begins at the kit"
     if kit.sim is not None and kit.sim.user and kit.sim.auth == "none":
         yield 'sim.user: has no use without auth: write how the access point asks, auth = "pap" or "chap"'
     if kit.sim is not None and kit.sim.pin_file is not None and kit.sim.pin_file.exists():
@@ -214,6 +219,31 @@ def _file_problems(kit: Kit) -> Iterator[str]:
             return
         if re.fullmatch("[0-9]{4,8}", pin) is None:
             yield "sim.pin_file: the PIN of a SIM has 4 to 8 digits; the file holds something else"
+
+
+def _own_files(kit: Kit) -> Iterator[tuple[str, str, Path]]:
+    """Yield table, key and path of each file that the kit brings. An absolute path is one of the station, which is
+    judged there."""
+    for table in ("backend", "sim", "sticker"):
+        for key, written in kit.raw.get(table, {}).items():
+            file = getattr(getattr(kit, table), key)
+            if isinstance(file, Path) and not Path(written).is_absolute():
+                yield table, key, file
+
+
+def _files_outside(kit: Kit) -> Iterator[str]:
+    """Complain about files that are not in the folder of the kit, by their path or by a link: ``apply`` often runs as
+    root, and would copy any file of the station."""
+    base = kit.path.resolve().parent
+    for table, key, file in _own_files(kit):
+        if not file.resolve().is_relative_to(base):
+            yield f"{table}.{key}: leads out of the folder of the kit: put the file into it"
+
+
+def _has_certificates(kit: Kit) -> bool:
+    """Return whether each certificate file is there. One with an absolute path may be on the station only."""
+    files = [getattr(kit.backend, key) for key in field_specs(KitBackend) if key != "password_file"]
+    return all(file.exists() for file in files if isinstance(file, Path))
 
 
 def _station_problems(kit: Kit) -> list[str]:
@@ -227,7 +257,7 @@ def _station_problems(kit: Kit) -> list[str]:
         file = parse_station_file({**tables, "station": station, "evse": outlets}, kit.path)
     except SettingsError as e:
         return e.problems
-    wrong = unusable_certificates(file)
+    wrong = unusable_certificates(file) if _has_certificates(kit) else []
     for judge in (initial_settings, initial_offers):
         try:
             judge(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from agent.model.fastclass import field_specs, frozen
 from agent.model.key_rules import key_type, split_type_and_rules
 from agent.station_file.problems import FROM_ONE
 from agent.station_file.settings import SettingsError, read_station_file
+from agent.station_file.tables import BearerKeys
 
 KeyPath = tuple[str | int, ...]
 MERGED_TABLES = ("station", "backend", "web_payment", "settings")
 """What the kit does not name stays in the station file. A tariff is replaced as a whole: a price is one thing."""
 PLAIN_TABLES = (*MERGED_TABLES, "tariff")
+SETTING_TABLES = ("ocpp16", "ocpp2")
+"""Tables inside ``[settings]``."""
+NAMES_OF_STATION = (("station", "number"), ("backend", "charge_point_id"))
 URL_USER = re.compile(r"(?<=//)[^/@\s]*@")
 
 SIM_KEYS = {
@@ -93,8 +97,15 @@ def read_station_tables(path: Path) -> dict[str, Any]:
         listed = tables.get(name, [])
         if not all(isinstance(table, dict) for table in (listed if isinstance(listed, list) else [listed])):
             wrong.append(name)
+    if not wrong:
+        settings = tables.get("settings", {})
+        wrong = [f"settings.{name}" for name in SETTING_TABLES if not isinstance(settings.get(name, {}), dict)]
     if wrong:
         raise SettingsError([f"{path}: {name}: must be a table" for name in wrong])
+    listed = tables.get("evse", [])
+    for place, table in enumerate(listed if isinstance(listed, list) else [listed], 1):
+        if type(table.get("number", place)) is not int:
+            raise SettingsError([f"{path}: evse[{place}].number: must be a whole number"])
     return tables
 
 
@@ -112,6 +123,17 @@ def planned_changes(kit: Kit, station: Mapping[str, Any], folder: Path) -> list[
         both = [(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys]
         found += [KeyChange(("tariff", key), first, second) for key, first, second in both if first != second]
     return [*found, *_outlet_changes(kit, station), *_sim_changes(kit, station)]
+
+
+def changed_names(changes: Iterable[KeyChange]) -> list[str]:
+    """Return in words what a station would be called otherwise: its number, its charge point id, its SIM."""
+    return [
+        f"{'sim' if change.path[0] == 'bearer' else change.path[0]}.{change.path[-1]}: the station file has"
+        f" {value_text(change.path, change.old)}, the kit {value_text(change.path, change.new)}"
+        for change in changes
+        if change.old not in (ABSENT, "")
+        and (change.path in NAMES_OF_STATION or (change.path[0], change.path[-1]) == ("bearer", "iccid"))
+    ]
 
 
 def _merged(kit: Kit, name: str, station: Mapping[str, Any], folder: Path) -> Iterator[KeyChange]:
@@ -167,7 +189,8 @@ def _outlet_changes(kit: Kit, station: Mapping[str, Any]) -> Iterator[KeyChange]
 
 
 def sim_bearer(kit: Kit, station: Mapping[str, Any]) -> int | None:
-    """Return which ``[[bearer]]`` the SIM of the kit is for: the one with its ICCID, else the first of mobile radio."""
+    """Return which ``[[bearer]]`` the SIM of the kit is for: the one with its ICCID, else the first of mobile radio
+    without an ICCID, else the first of mobile radio."""
     tables = station.get("bearer", [])
     places = [
         place
@@ -177,14 +200,35 @@ def sim_bearer(kit: Kit, station: Mapping[str, Any]) -> int | None:
     if kit.sim is None or not places:
         return None
     iccid = kit.sim.iccid
-    return next((p for p in places if iccid and tables[p].get("iccid") == iccid), places[0])
+    free = next((p for p in places if not tables[p].get("iccid")), places[0])
+    return next((p for p in places if iccid and tables[p].get("iccid") == iccid), free if iccid else places[0])
+
+
+def sim_keys_left_out(kit: Kit, station: Mapping[str, Any]) -> list[str]:
+    """Return the keys of ``[sim]`` that the driver of the bearer does not have."""
+    place = sim_bearer(kit, station)
+    if place is None:
+        return []
+    known = _driver_keys(station["bearer"][place].get("driver"))
+    return [key for key in kit.raw["sim"] if known and SIM_KEYS[key] not in known]
+
+
+def _driver_keys(name: Any) -> set[str]:
+    """Return the keys of a ``[[bearer]]`` with this driver; none if there is no such driver."""
+    from agent.services.devices.configured import find_driver
+
+    try:
+        return {*field_specs(BearerKeys), *field_specs(find_driver(str(name)).settings)}
+    except SettingsError:
+        return set()  # `check` reports it
 
 
 def _sim_changes(kit: Kit, station: Mapping[str, Any]) -> Iterator[KeyChange]:
     place = sim_bearer(kit, station)
     if place is None:
         return
-    for key, written in kit.raw["sim"].items():
+    left_out = sim_keys_left_out(kit, station)
+    for key, written in ((k, v) for k, v in kit.raw["sim"].items() if k not in left_out):
         bearer_key = SIM_KEYS[key]
         old = station["bearer"][place].get(bearer_key, ABSENT)
         new = _secret_value(kit, key) if key.endswith("_file") else written

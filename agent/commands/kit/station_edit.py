@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from agent.commands.kit.station_changes import ABSENT, KeyChange
@@ -23,10 +24,10 @@ def edit_text(text: str, changes: Sequence[KeyChange]) -> str:
     found: Any = None
     edited = ""
     try:
-        document = tomlkit.parse(text if text.endswith("\n") else f"{text}\n")
+        document, tail = _parse_with_headings(text if text.endswith("\n") else f"{text}\n")
         for change in changes:
             _put_value(document, change, _new_table)
-        edited = tomlkit.dumps(document)
+        edited = tomlkit.dumps(document) + tail
         found = tomllib.loads(edited)
     except (TOMLKitError, tomllib.TOMLDecodeError, LookupError):
         pass  # a form of TOML that the library does not edit
@@ -47,7 +48,24 @@ def _put_value(tables: Any, change: KeyChange, make_table: Callable[[Any], Any])
         del tables[key]
     else:
         _clear_borrowed_comment(tables)
-        tables[key] = copy.deepcopy(change.new)
+        if not _edit_entries(tables.get(key), change.new):
+            tables[key] = copy.deepcopy(change.new)
+
+
+def _edit_entries(old: Any, new: Any) -> bool:
+    """Write a list of plain values entry by entry: the comments between the entries stay. Returns whether it could."""
+    if not (isinstance(old, list) and isinstance(new, list) and old):
+        return False
+    if any(isinstance(entry, list | dict) for entry in (*old, *new)):
+        return False
+    for place, entry in enumerate(new):
+        if place >= len(old):
+            old.append(entry)
+        elif old[place] != entry:
+            old[place] = entry
+    while len(old) > len(new):
+        del old[-1]
+    return True
 
 
 def _clear_borrowed_comment(table: Any) -> None:
@@ -63,3 +81,50 @@ def _new_table(above: Any) -> Any:
     from tomlkit.items import InlineTable
 
     return tomlkit.inline_table() if isinstance(above, InlineTable) else tomlkit.table()
+
+
+def _parse_with_headings(text: str) -> tuple[Any, str]:
+    """Parse the text; return the document, and the comments at its end, which belong below everything.
+
+    tomlkit counts comments above a header to the table before it. Here they go to the header that they are above, so
+    that a new key of the table before it comes above them.
+    """
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    tables = list(_tables_in_order(document))
+    for table, below in itertools.pairwise(tables):
+        below.trivia.indent = _cut_end(table.value.body, True) + below.trivia.indent
+    tail = _cut_end(tables[-1].value.body, False) if tables else ""
+    if tomlkit.dumps(document) + tail == text:
+        return document, tail
+    return tomlkit.parse(text), ""  # a form in which tables are not one below the other
+
+
+def _tables_in_order(container: Any) -> Iterator[Any]:
+    """Yield each table that has a header."""
+    from tomlkit.items import AoT, Table
+
+    for _, item in container.body:
+        for table in item.body if isinstance(item, AoT) else [item] if isinstance(item, Table) else []:
+            if not table.is_super_table():
+                yield table
+            yield from _tables_in_order(table.value)
+
+
+def _cut_end(body: list[Any], heads_next: bool) -> str:
+    """Cut the comments and blank lines from the end of a table, and return them. Comments directly below its last key
+    stay; without a blank line they do so only if no header follows (``heads_next``)."""
+    from tomlkit.items import Comment, Whitespace
+
+    start = len(body)
+    while start and isinstance(body[start - 1][1], Comment | Whitespace):
+        start -= 1
+    blank = next((n for n in range(start, len(body)) if isinstance(body[n][1], Whitespace)), None)
+    if blank is not None:
+        start = blank
+    elif not heads_next:
+        return ""
+    cut = "".join(item.as_string() for _, item in body[start:])
+    del body[start:]
+    return cut

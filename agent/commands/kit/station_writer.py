@@ -19,9 +19,10 @@ from agent.commands.kit.generations import (
     write_synced,
 )
 from agent.commands.kit.kit_file import Kit, is_secret_name, leaf_paths
-from agent.commands.kit.station_changes import KeyChange, path_text, planned_changes, read_station_tables
+from agent.commands.kit.station_changes import KeyChange, changed_names, path_text, planned_changes, read_station_tables
 from agent.commands.kit.station_edit import edit_text
 from agent.model.fastclass import frozen, replace
+from agent.ports.driver import missing_module
 from agent.station_file.problems import Problem, place_problems
 from agent.station_file.settings import SettingsError
 
@@ -38,11 +39,15 @@ class AppliedKit:
     remaining: tuple[Problem, ...] = ()
 
 
-def apply_kit(kit: Kit, station: Path) -> AppliedKit:
+def apply_kit(kit: Kit, station: Path, rename: bool = False) -> AppliedKit:
     """Write the kit into the station file. Raises ``SettingsError`` if the kit does not fit; nothing is changed then.
+
+    ``rename``: the station may get another number, charge point id or SIM than the station file has.
 
     Raises ``OSError`` too.
     """
+    if missing := missing_module(("tomlkit",), "chargy-agent"):
+        raise SettingsError([f"{kit.path}: {missing}"])
     station = station.resolve()
     owner = _agent_owner(station)
     generations = GenerationFolder(station, owner)
@@ -52,6 +57,11 @@ def apply_kit(kit: Kit, station: Path) -> AppliedKit:
         changes = planned_changes(kit, read_station_tables(station), station.parent)
         if not changes:
             return AppliedKit(())
+        if not rename and (names := changed_names(changes)):
+            advice = (
+                "is it the kit of another station? Give --rename if this station gets the name or the SIM of the kit"
+            )
+            raise SettingsError([f"{kit.path}: {said}; {advice}" for said in names])
         name = generations.next_name()
         files, named = _copied_files(changes, f"{generations.folder.name}/{name}")
         after = _edit_station(station, before.decode(), named)
