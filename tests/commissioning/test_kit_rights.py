@@ -85,11 +85,12 @@ def test_undo_repairs_a_broken_file(
     assert station.read_bytes() == before
 
 
-def test_a_secret_takes_the_rights_of_others_away(kit: Path, station: Path) -> None:
+def test_a_secret_takes_the_rights_of_others_away(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
     station.write_text(STATION.replace('password = "a bench only"', "") + BEARER)
     station.chmod(0o664)
     assert call("apply", kit, station) == 0
     assert stat.S_IMODE(station.stat().st_mode) == 0o640
+    assert "the agent's user must be one of them" in capsys.readouterr().err
     assert call("undo", station) == 0
     assert stat.S_IMODE(station.stat().st_mode) == 0o640
 
@@ -157,3 +158,13 @@ def test_a_folder_is_given_away_when_it_is_full(station: Path, monkeypatch: pyte
         kinds.clear()
         generations.add_generation("0001", b"", b"", {"password": b"x"})
     assert kinds == [False, False, False, True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_folder_that_a_kill_left_to_root_is_given_to_the_agent(kit: Path, station: Path) -> None:
+    (station.parent / "state").mkdir()
+    os.chown(station.parent / "state", 1, 1)
+    folder = station.parent / "station.toml.kit"
+    folder.mkdir(mode=0o700)
+    assert call("apply", kit, station) == 0
+    assert folder.stat().st_uid == 1

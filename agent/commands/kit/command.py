@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,8 @@ def _apply_kit(options: argparse.Namespace) -> int:
     from agent.commands.kit.station_writer import apply_kit
 
     kit = load_kit(options.kit)
-    applied = apply_kit(kit, options.station, options.rename)
+    with _rights_mentioned(options.station):
+        applied = apply_kit(kit, options.station, options.rename)
     for change in applied.changes:
         print(change_line(change))
     for problem in applied.remaining:
@@ -125,10 +128,22 @@ def _mention_missing_bearer(kit: Kit, station: Mapping[str, Any]) -> None:
         print(f"sim.{key} of the kit is not entered: the driver of the [[bearer]] has no such key.", file=sys.stderr)
 
 
+@contextmanager
+def _rights_mentioned(station: Path) -> Iterator[None]:
+    """Mention whether others could read the station file before and cannot any more."""
+    could = station.stat().st_mode & stat.S_IROTH
+    yield
+    if could and not station.stat().st_mode & stat.S_IROTH:
+        words = "only its owner and its group read it now, for it holds a secret; the agent's user must be one of them"
+        print(f"{station}: {words}", file=sys.stderr)
+
+
 def _undo_kit(options: argparse.Namespace) -> int:
     from agent.commands.kit.station_writer import undo_kit
 
-    for key in undo_kit(options.station, options.discard_edits):
+    with _rights_mentioned(options.station):
+        edits = undo_kit(options.station, options.discard_edits)
+    for key in edits:
         print(f"discarded: {key}")
     print(f"{options.station}: is as before the last kit")
     print("A running agent reads it at its next start: systemctl restart chargy-agent")

@@ -48,13 +48,11 @@ class GenerationFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Let one command at a time change the station file. Raises ``OSError``."""
-        made = not self.folder.is_dir()
-        if made:
+        if not self.folder.is_dir():
             self.folder.mkdir(mode=0o700)
         handle = open_folder(self.folder)
         try:
-            if made:
-                give_owner(self._owner, handle)
+            give_owner(self._owner, handle)  # also a folder that a killed command has left to root
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
