@@ -117,7 +117,7 @@ HeartbeatInterval = "300"
 [[evse]]
 number = 1
 
-# the right outlet
+# right
 [[evse]]
 number = 2
 
@@ -131,10 +131,12 @@ def test_a_comment_stays_above_what_it_heads(kit: Path, station: Path) -> None:
     text = station.read_text()
     for comment, below in (
         ("# how drivers pay", "[backend]"), ("# the first values", "[settings.ocpp16]"),
-        ("# the left outlet", "[[evse]]"), ("# the right outlet", "[[evse]]"), ('serial = "1"', "# of this table"),
+        ("# the left outlet", "[[evse]]"), ("# right", "[[evse]]"), ('serial = "1"', "# of this table"),
     ):  # fmt: skip
         assert f"{comment}\n{below}\n" in text, text
     assert text.endswith("\n# this is the end\n")
+    assert '\nroaming_id = "LU*CHY*E0042*2"\n' in text
+    assert [line for line in text.splitlines() if line.startswith(" ") and "#" not in line and "." not in line] == []
     assert call("undo", station) == 0
     assert station.read_text() == COMMENTED
 

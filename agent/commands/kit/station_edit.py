@@ -24,9 +24,10 @@ def edit_text(text: str, changes: Sequence[KeyChange]) -> str:
     found: Any = None
     edited = ""
     try:
-        document, tail = _parse_with_headings(text if text.endswith("\n") else f"{text}\n")
+        document, headings, tail = _parse_with_headings(text if text.endswith("\n") else f"{text}\n")
         for change in changes:
             _put_value(document, change, _new_table)
+        _write_headings(headings)
         edited = tomlkit.dumps(document) + tail
         found = tomllib.loads(edited)
     except (TOMLKitError, tomllib.TOMLDecodeError, LookupError):
@@ -83,22 +84,31 @@ def _new_table(above: Any) -> Any:
     return tomlkit.inline_table() if isinstance(above, InlineTable) else tomlkit.table()
 
 
-def _parse_with_headings(text: str) -> tuple[Any, str]:
-    """Parse the text; return the document, and the comments at its end, which belong below everything.
+def _parse_with_headings(text: str) -> tuple[Any, list[tuple[Any, str]], str]:
+    """Parse the text; return the document, the comments above the header of each table, and those at its end.
 
-    tomlkit counts comments above a header to the table before it. Here they go to the header that they are above, so
-    that a new key of the table before it comes above them.
+    tomlkit counts comments above a header to the table before it. They are cut from there while the document is
+    edited, so that a new key of the table before comes above them.
     """
     import tomlkit
 
     document = tomlkit.parse(text)
     tables = list(_tables_in_order(document))
-    for table, below in itertools.pairwise(tables):
-        below.trivia.indent = _cut_end(table.value.body, True) + below.trivia.indent
+    headings = [(below, _cut_end(table.value.body, True)) for table, below in itertools.pairwise(tables)]
     tail = _cut_end(tables[-1].value.body, False) if tables else ""
-    if tomlkit.dumps(document) + tail == text:
-        return document, tail
-    return tomlkit.parse(text), ""  # a form in which tables are not one below the other
+    indents = [below.trivia.indent for below, _ in headings]
+    _write_headings(headings)
+    as_before = tomlkit.dumps(document) + tail == text
+    for (below, _), indent in zip(headings, indents, strict=True):
+        below.trivia.indent = indent
+    if as_before:
+        return document, headings, tail
+    return tomlkit.parse(text), [], ""  # a form in which tables are not one below the other
+
+
+def _write_headings(headings: Sequence[tuple[Any, str]]) -> None:
+    for below, comments in (found for found in headings if found[1]):
+        below.trivia.indent = comments + below.trivia.indent.lstrip("\r\n")  # tomlkit may have put a blank line there
 
 
 def _tables_in_order(container: Any) -> Iterator[Any]:
