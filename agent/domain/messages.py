@@ -116,7 +116,7 @@ class TransactionStarted(Message):
 
 
 @frozen
-class TransactionAuthorised(Message):
+class TransactionAuthorized(Message):
     """A driver is authorized in a transaction that began without authorization, or its EVSE is
     known by now (``placed``)."""
 
@@ -143,7 +143,7 @@ def is_first_with_token(message: Message) -> bool:
     """
     if isinstance(message, TransactionStarted):
         return message.token is not None and message.evse != 0
-    return isinstance(message, TransactionAuthorised)
+    return isinstance(message, TransactionAuthorized)
 
 
 @frozen
@@ -178,7 +178,7 @@ class TransactionEnded(Message):
     samples: tuple[Sample, ...] = ()
     reading: Reading | None = None
     """All values of the meter at the end. None: the last good register is billed instead."""
-    authorised: bool = True
+    authorized: bool = True
     """False: no driver was ever authorized."""
     plugged: bool | None = None
     """The vehicle is still there. None: the trigger shows it."""
@@ -196,7 +196,7 @@ class MeterSampled(Message):
     samples: tuple[Sample, ...]
     offline: bool = False
     charging: ChargingState | None = None
-    authorised: bool = True
+    authorized: bool = True
     """False: no driver is authorized yet."""
     late: bool = False
     """It carries a record of a transaction that is over."""
@@ -222,7 +222,7 @@ class StatusChanged(Message):
     at: Stamp
     connector: ConnectorStatus
     charging: ChargingState = ChargingState.IDLE
-    authorised: bool = False
+    authorized: bool = False
     """A driver is authorized and no energy flows yet."""
     ended: bool = False
     """A session is over and the cable is still there."""
@@ -318,7 +318,7 @@ class CertificateSigningWanted(Message):
 
 BILLED: tuple[type[Message], ...] = (
     TransactionStarted,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionUpdated,
     TransactionEnded,
     MeterSampled,
@@ -340,7 +340,7 @@ def with_signed_record(message: Message, record: SignedReading) -> Message:
     match message:
         case TransactionEnded():
             return replace(message, signed=record)
-        case TransactionStarted() | TransactionAuthorised() if message.reading is not None:
+        case TransactionStarted() | TransactionAuthorized() if message.reading is not None:
             return replace(message, reading=replace(message.reading, signed=record))
         case MeterSampled(samples=(sample, *rest)):
             signed = replace(sample, reading=replace(sample.reading, signed=record))

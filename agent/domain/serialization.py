@@ -24,8 +24,19 @@ class UnreadableRecord(Exception):
     """A stored record that cannot be read back."""
 
 
+_STORED_CLASS_NAMES = {"TransactionAuthorized": "TransactionAuthorised"}
+"""Names of classes in the store, where the program has better ones."""
+_STORED_FIELD_NAMES = {"authorized": "authorised"}
+"""Names of fields in the store, likewise."""
+
+
+def stored_class_name(cls: type[Any]) -> str:
+    """Return the name by which the store knows the class."""
+    return _STORED_CLASS_NAMES.get(cls.__name__, cls.__name__)
+
+
 _CLASSES: dict[str, type[Any]] = {
-    c.__name__: c
+    stored_class_name(c): c
     for c in (
         *messages.MESSAGES,
         messages.Sample,
@@ -57,11 +68,11 @@ def dump_record(value: Any) -> Any:
     if cls in _AS_IT_IS:
         return value
     if is_record_class(cls):
-        out: dict[str, Any] = {"$": cls.__name__}
-        for name, default in _stored_fields(cls):
+        out: dict[str, Any] = {"$": stored_class_name(cls)}
+        for name, stored_name, default in _stored_fields(cls):
             item = getattr(value, name)
             if default is dataclasses.MISSING or item != default:
-                out[name] = dump_record(item)
+                out[stored_name] = dump_record(item)
         return out
     if isinstance(value, StrEnum):
         return value.value
@@ -73,8 +84,8 @@ def dump_record(value: Any) -> Any:
 
 
 @functools.cache
-def _stored_fields(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((f.name, f.default) for f in field_specs(cls).values())
+def _stored_fields(cls: type[Any]) -> tuple[tuple[str, str, Any], ...]:
+    return tuple((f.name, _STORED_FIELD_NAMES.get(f.name, f.name), f.default) for f in field_specs(cls).values())
 
 
 def load_record(data: Any, wanted: type[Any] = object) -> Any:
@@ -92,16 +103,16 @@ def load_record(data: Any, wanted: type[Any] = object) -> Any:
 _LOADERS: dict[type[Any], Callable[[Any], Any]] = {}
 
 
-def _class_loader(cls: type[Any]) -> Callable[[Any], Any]:
+def _class_loader(cls: Any) -> Callable[[Any], Any]:
     if cls in _LOADERS:
         return _LOADERS[cls]
     hints = typing.get_type_hints(cls)
-    converters = {name: _field_converter(hints[name]) for name in field_specs(cls)}
+    fields = {stored: (name, _field_converter(hints[name])) for name, stored, _ in _stored_fields(cls)}
 
     def load_object(data: Any) -> Any:
-        if data.get("$") != cls.__name__:
+        if data.get("$") != stored_class_name(cls):
             raise ValueError(f"{cls.__name__} expected, is {data.get('$')!r}")
-        return cls(**{k: converters[k](v) for k, v in data.items() if k in converters})
+        return cls(**{fields[k][0]: fields[k][1](v) for k, v in data.items() if k in fields})
 
     _LOADERS[cls] = load_object
     return load_object

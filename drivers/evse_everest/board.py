@@ -1,6 +1,6 @@
 """One EVSE that EVerest runs.
 
-Release is an authorisation: a token of ours is provided, and EVerest asks us back whether it is good; it is, as long as
+Release is an authorization: a token of ours is provided, and EVerest asks us back whether it is good; it is, as long as
 release is wanted. Withdrawing is a stop of EVerest's transaction, which ramps down and opens in order. Our beat is
 EVerest's communication check: without it EVerest stops by itself (5 s), and nothing here ever switches that off.
 """

@@ -13,7 +13,7 @@ from drivers.evse_everest.reports import EverestReports
 
 class ReleaseToken:
     """``released`` is the level that is wanted now. ``_token`` stands for it. ``_vehicle_gone``: the vehicle that it
-    was given for has gone. ``connector``: how EVerest's authorisation numbers this EVSE. ``connected_link`` returns the
+    was given for has gone. ``connector``: how EVerest's authorization numbers this EVSE. ``connected_link`` returns the
     link or raises ``Unreachable``."""
 
     def __init__(self, connector: int, reports: EverestReports, connected_link: Callable[[], EverestLink]) -> None:

@@ -15,7 +15,7 @@ ModuleName: TypeAlias = Annotated[str, Text(100, 1, "[^/+#]+", "the name of an E
 class EverestSettings:
     """``host``, ``port``: EVerest's broker; ``prefix``: its ``EV_MQTT_EXTERNAL_PREFIX``. The names of the API modules
     of this EVSE, as EVerest's configuration calls them; ``{evse}`` becomes its number. ``evse``: how EVerest's own
-    authorisation numbers it (0: as the station does); ``connector``: to unlock. ``timeout_s``: of one request.
+    authorization numbers it (0: as the station does); ``connector``: to unlock. ``timeout_s``: of one request.
     ``confirm_s``: how long EVerest may take to enforce a limit. ``silent_s``: so long without a heartbeat, and EVerest
     is away. ``stop_s``: how long an orderly stop may take. ``least_w``: a DC limit below this is raised to it, since a
     vehicle takes no limit of 0 W as a pause; ``pausable``: this charger really pauses in its loop on command, and does

@@ -44,7 +44,7 @@ from agent.domain.messages import (
     MeterSampled,
     StatusChanged,
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -496,7 +496,7 @@ class Rig:
         assert on_disk["started"]["boot"] == self.boot, "resumed after a boot of the kernel"
         free = self.config.free_vending and session.token.value == "FREE"
         anybody = self.config.settings.get("offline_tx_for_unknown_id", False)
-        assert free or anybody or session.token in self.allowed, f"release for {session.token} without authorisation"
+        assert free or anybody or session.token in self.allowed, f"release for {session.token} without authorization"
         self._check_told(session.id, session.token)
         if outlet.here and outlet.car is not None:
             # what a running session outlives begins none; one that began in a pause is a running one
@@ -523,7 +523,7 @@ class Rig:
             assert own == []
             return
         tokens = [m.token for m in own if isinstance(m, TransactionStarted) and m.token is not None]
-        tokens += [m.token for m in own if isinstance(m, TransactionAuthorised) and not m.placed]
+        tokens += [m.token for m in own if isinstance(m, TransactionAuthorized) and not m.placed]
         assert tokens == [token], f"release for {token}, told {tokens}"
         assert any(is_first_with_token(m) for m in own), "energy before it was told who charges where"
         assert isinstance(own[0], TransactionStarted), "energy before the start was told"
@@ -539,7 +539,7 @@ class Rig:
             assert (shown.name, shown.detail) == (name, detail), f"screen says {shown}, truth is {name} {detail}"
             for link in self.links if self.link_up and (evse.board.known or evse.faults) else ():
                 reported, true = self.statuses[link, n], fresh.derive_status(n, self.now.stamp)
-                for word in ("connector", "charging", "authorised", "ended", "faults"):
+                for word in ("connector", "charging", "authorized", "ended", "faults"):
                     assert getattr(reported, word) == getattr(true, word), f"{word}: reported {reported}, true {true}"
 
     def _check_limits(self) -> None:
@@ -604,7 +604,7 @@ class Rig:
                     assert m.session not in unplugged, "left twice"
                     unplugged.add(m.session)
                     continue
-                assert isinstance(m, TransactionAuthorised | TransactionUpdated | TransactionEnded | MeterSampled)
+                assert isinstance(m, TransactionAuthorized | TransactionUpdated | TransactionEnded | MeterSampled)
                 assert m.session in starts, "unheard-of session"
                 assert m.session not in ended, "told after the end"
                 if isinstance(m, MeterSampled):
@@ -612,16 +612,16 @@ class Rig:
                         assert sample.reading.energy_wh >= last_wh[m.session], "a meter that runs backwards"
                         assert sample.reading.at >= starts[m.session].at
                         last_wh[m.session] = sample.reading.energy_wh
-                if isinstance(m, TransactionAuthorised):
-                    assert m.session not in named, "authorised twice"
+                if isinstance(m, TransactionAuthorized):
+                    assert m.session not in named, "authorized twice"
                     assert m.placed == (starts[m.session].evse == 0)
                     if m.placed:
                         starts[m.session], last_wh[m.session] = replace(starts[m.session], evse=m.evse), m.meter_wh
                     named.add(m.session)
                 if isinstance(m, MeterSampled):
-                    assert m.authorised == (m.session in named)
+                    assert m.authorized == (m.session in named)
                 if isinstance(m, TransactionEnded):
-                    assert m.authorised == (m.session in named), "1.6 would be told an end without a start"
+                    assert m.authorized == (m.session in named), "1.6 would be told an end without a start"
                     assert m.meter_wh >= last_wh[m.session]
                     register_wh = self.outlets[m.evse].register_wh if m.evse else 0
                     assert m.meter_wh <= register_wh, "billed more than was drawn"
@@ -644,7 +644,7 @@ class Rig:
         """No energy without a session: as long as no meter failed, what was drawn is what was billed."""
         sums: Counter[int] = Counter()
         for m in (m for link, m in self.told if link == self.links[0]):
-            placed = isinstance(m, TransactionAuthorised) and m.placed
+            placed = isinstance(m, TransactionAuthorized) and m.placed
             if isinstance(m, TransactionEnded):
                 sums[m.evse] += m.meter_wh
             elif isinstance(m, TransactionStarted) or placed:

@@ -109,7 +109,7 @@ def expected(installed: list[InstalledProfile], evse: int, unit: Unit, second: i
 @st.composite
 def schedules(draw: st.DrawFn, near: bool) -> Schedule:
     starts = sorted(draw(st.sets(st.integers(1, 120), max_size=4)))
-    unit = draw(st.sampled_from(Unit))
+    unit = draw(st.sampled_from(tuple(Unit)))
     limits = st.integers(0, 400).map(lambda n: n / 10) if unit is Unit.A else st.integers(0, 25000).map(float)
     periods = tuple(Period(s, draw(limits)) for s in (0, *starts))
     duration = draw(st.none() | st.integers(1, 200))
@@ -121,14 +121,14 @@ def schedules(draw: st.DrawFn, near: bool) -> Schedule:
 def installed_profiles(draw: st.DrawFn) -> list[InstalledProfile]:
     found = []
     for number in range(draw(st.integers(0, 7))):
-        purpose = draw(st.sampled_from(Purpose))
+        purpose = draw(st.sampled_from(tuple(Purpose)))
         kinds = [Kind.ABSOLUTE, Kind.RECURRING, *([Kind.RELATIVE] if purpose is not Purpose.STATION_MAX else [])]
         kind = draw(st.sampled_from(kinds))
         evse = 0 if purpose is Purpose.STATION_MAX else draw(st.integers(0 if purpose is Purpose.TX_DEFAULT else 1, 3))
         schedule = draw(schedules(kind is Kind.RELATIVE))
         recurrency = None
         if kind is Kind.RECURRING:
-            recurrency = draw(st.sampled_from(Recurrency))
+            recurrency = draw(st.sampled_from(tuple(Recurrency)))
             back_s = draw(st.integers(0, 20)) * (DAY_S if recurrency is Recurrency.DAILY else 7 * DAY_S)
             schedule = Schedule(
                 schedule.unit, schedule.periods, schedule.duration_s, (schedule.start_utc_s or 0) - back_s
@@ -146,7 +146,7 @@ def installed_profiles(draw: st.DrawFn) -> list[InstalledProfile]:
 
 
 @settings(max_examples=2000 if CAMPAIGN else 80, deadline=None)
-@given(installed_profiles(), st.sampled_from([0, 1, 2, 3]), st.sampled_from(Unit), st.integers(1, SPAN_S))
+@given(installed_profiles(), st.sampled_from([0, 1, 2, 3]), st.sampled_from(tuple(Unit)), st.integers(1, SPAN_S))
 def test_every_second_of_it_is_right(found: list[InstalledProfile], evse: int, unit: Unit, duration_s: int) -> None:
     covered_s, spans = composite_schedule(ProfileTable(tuple(found), VOLTS), OUTLETS, evse, NOW_S, duration_s, unit)
     assert covered_s == duration_s

@@ -132,7 +132,7 @@ STEPS = st.one_of(
         st.sampled_from((0, *EVSES)),
         st.sampled_from((0, 6, 10, 16, 20, 25, 32)),
         st.sampled_from((None, 1, 2, 3)),
-        st.sampled_from(Unit),
+        st.sampled_from(tuple(Unit)),
     ),
     st.tuples(st.just("clear"), st.sampled_from((0, *EVSES))),
     st.tuples(st.sampled_from(("pause", "ready", "stop", "begin")), st.sampled_from(EVSES)),

@@ -1,4 +1,4 @@
-"""The local authorisation list: versions, what it decides on line and off line, and that it is taken whole or not."""
+"""The local authorization list: versions, what it decides on line and off line, and that it is taken whole or not."""
 
 from __future__ import annotations
 

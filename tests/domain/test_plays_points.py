@@ -26,7 +26,7 @@ from agent.domain.evse import SessionState
 from agent.domain.messages import (
     ChargingState,
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -119,19 +119,19 @@ def billed_wh(p: Playbook) -> int:
 
 
 def test_begins_with_the_cable_and_the_right_follows() -> None:
-    """E_09: one transaction, started without a token, authorised later, ended once with all that flowed."""
+    """E_09: one transaction, started without a token, authorized later, ended once with all that flowed."""
     p = opened(plug(play((EV,)))) << told(
         TransactionStarted, session="s1", token=None, evse=1, meter_wh=500, trigger=TriggerReason.CABLE_PLUGGED_IN,
         charging=ChargingState.EV_CONNECTED,
     )  # fmt: skip
     p = card(p) << ReadMeter(1, begin_reading(1), True) << kept("tx", "s1")
     p = p << told(
-        TransactionAuthorised, session="s1", token=A, meter_wh=500, trigger=TriggerReason.AUTHORIZED, placed=False
+        TransactionAuthorized, session="s1", token=A, meter_wh=500, trigger=TriggerReason.AUTHORIZED, placed=False
     )
     assert p
     energised(p, meter_wh=500)
     assert p.session().id == "s1"
-    p = stopped(p, 900) << forgotten("tx") << told(TransactionEnded, session="s1", meter_wh=900, authorised=True)
+    p = stopped(p, 900) << forgotten("tx") << told(TransactionEnded, session="s1", meter_wh=900, authorized=True)
     assert billed_wh(p.skip()) == 400
     assert messages(p) == ["Started", "Authorised", "Updated", "Ended"]
 
@@ -174,7 +174,7 @@ def test_a_refused_card_leaves_it_open() -> None:
     assert p.evse().tx is not None
     assert p >> VehicleLeft(1) << forgotten("tx") << told(
         TransactionEnded, reason=StopReason.EV_DISCONNECTED, trigger=TriggerReason.EV_COMMUNICATION_LOST,
-        authorised=False, meter_wh=500,
+        authorized=False, meter_wh=500,
     )  # fmt: skip
 
 
@@ -247,7 +247,7 @@ def test_the_evse_is_not_known_at_the_start() -> None:
     p = p >> VehicleConnected(2) << ReadMeter(2, begin_reading(1), True) << kept("tx", evse=2)
     p = p >> MeterRead(2, begin_reading(1), wh(800)) << kept("session", "s1") << kept("tx", placed=True, start_wh=800)
     p = p << told(
-        TransactionAuthorised, session="s1", evse=2, meter_wh=800, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN
+        TransactionAuthorized, session="s1", evse=2, meter_wh=800, placed=True, trigger=TriggerReason.CABLE_PLUGGED_IN
     )
     p.skip()
     assert p.evse(1).tx is None
@@ -260,7 +260,7 @@ def test_the_evse_never_becomes_known() -> None:
     p = (
         p.wait(59.0).skip().wait(2.0)
         << forgotten("tx")
-        << told(TransactionEnded, evse=0, meter_wh=0, authorised=False, reason=StopReason.TIMEOUT)
+        << told(TransactionEnded, evse=0, meter_wh=0, authorized=False, reason=StopReason.TIMEOUT)
     )
     assert p
 
@@ -448,7 +448,7 @@ def test_its_values_are_told_within_it() -> None:
     (sampled,) = p.unclaimed
     p.skip()
     assert sampled.message.session == "s1"  # type: ignore[attr-defined]
-    assert sampled.message.authorised is False  # type: ignore[attr-defined]
+    assert sampled.message.authorized is False  # type: ignore[attr-defined]
     assert sampled.message.samples[0].context is ReadingContext.PERIODIC  # type: ignore[attr-defined]
 
 

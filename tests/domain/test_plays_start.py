@@ -148,7 +148,7 @@ def test_plugging_after_the_connection_timeout_starts_nothing() -> None:
     assert play.screens[1].values["remaining_s"] == 1
     assert play.wait(2).state() is SessionState.FREE
     assert play.statuses[1].connector is ConnectorStatus.AVAILABLE
-    assert not play.statuses[1].authorised
+    assert not play.statuses[1].authorized
     assert play >> PLUG
     assert play.state() is SessionState.OCCUPIED
 

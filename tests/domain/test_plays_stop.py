@@ -644,7 +644,7 @@ def test_the_next_car_on_the_same_cable_is_not_finishing() -> None:
 
 
 def denied() -> Playbook:
-    """Plugged, authorised, on disk; the board was asked often enough."""
+    """Plugged, authorized, on disk; the board was asked often enough."""
     play = Playbook()
     for event in (CablePlugged(1), VehicleConnected(1), CardPresented(1, A)):
         play.feed(event)

@@ -88,8 +88,8 @@ def test_a_record_of_another_class_is_poisoned() -> None:
 def sessions(draw: st.DrawFn) -> Session:
     stop = st.builds(
         PendingStop,
-        st.sampled_from(StopReason),
-        st.sampled_from(TriggerReason),
+        st.sampled_from(tuple(StopReason)),
+        st.sampled_from(tuple(TriggerReason)),
         st.from_type(Stamp),
         st.none() | st.from_type(Token),
         texts,

@@ -27,7 +27,7 @@ from agent.domain.events import (
     TransactionAcknowledged,
 )
 from agent.domain.evse import SessionState
-from agent.domain.messages import StopReason, TransactionAuthorised, TransactionEnded, TransactionStarted
+from agent.domain.messages import StopReason, TransactionAuthorized, TransactionEnded, TransactionStarted
 from agent.domain.requests import (
     CancelReservationRequest,
     ChangeAvailabilityRequest,
@@ -261,7 +261,7 @@ class Street:
 
     def heard(self, index: int, as_judged: bool) -> None:
         """The backend answers some start, this or last year's."""
-        kinds = TransactionStarted, TransactionAuthorised
+        kinds = TransactionStarted, TransactionAuthorized
         started = [m for _, m in self.rig.told if isinstance(m, kinds) and m.token is not None]
         if started:
             m = started[-1 - index % len(started)]

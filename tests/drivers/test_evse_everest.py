@@ -565,7 +565,7 @@ async def test_one_car_never_passes_for_another() -> None:
 
 @pytest.mark.parametrize("exchanged", [False, True])
 async def test_a_car_that_was_exchanged_while_nobody_looked(exchanged: bool) -> None:
-    """EVerest has asked no validator for the one that has charged; one that waits to be authorised is another one."""
+    """EVerest has asked no validator for the one that has charged; one that waits to be authorized is another one."""
     far = Far("AC")
     async with charging(far):
         pass

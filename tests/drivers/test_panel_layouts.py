@@ -241,7 +241,7 @@ def test_what_is_measured_is_what_is_drawn(panel: tuple[int, int, int]) -> None:
         st.sampled_from(STRANGE),
         st.one_of(st.text(max_size=80), st.integers(-(10**9), 10**9), st.floats(0, 1e9), st.none()),
     ),
-    st.sampled_from(ScreenName),
+    st.sampled_from(tuple(ScreenName)),
 )
 def test_strange_values_never_break_the_picture(
     panel: tuple[int, int, int], values: dict[str, Any], name: ScreenName

@@ -24,7 +24,7 @@ from agent.domain.messages import (
     MeterSampled,
     Sample,
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -228,7 +228,7 @@ class Station:
         elif self.session.righted is None:
             s, at = self.session, self.at()
             s.righted = at
-            await self.tell(TransactionAuthorised(
+            await self.tell(TransactionAuthorized(
                 s.name, 1, s.token, at, s.start_wh, TriggerReason.AUTHORIZED, ChargingState.EV_CONNECTED
             ))  # fmt: skip
 
@@ -251,7 +251,7 @@ class Station:
         if self.session is not None:
             sample = Sample(ReadingContext.PERIODIC, Reading(self.at(), next(self.register)), (ENERGY,))
             s = self.session
-            await self.tell(MeterSampled(s.name, 1, (sample,), authorised=s.righted is not None))
+            await self.tell(MeterSampled(s.name, 1, (sample,), authorized=s.righted is not None))
 
     async def end(self) -> None:
         s = self.session
@@ -260,7 +260,7 @@ class Station:
             await self.tell(TransactionEnded(
                 s.name, 1, s.token if s.righted else None, s.ended, s.stop_wh, StopReason.LOCAL,
                 TriggerReason.STOP_AUTHORIZED if s.righted else TriggerReason.EV_COMMUNICATION_LOST,
-                authorised=s.righted is not None,
+                authorized=s.righted is not None,
             ), False)  # fmt: skip
 
     async def long(self) -> None:

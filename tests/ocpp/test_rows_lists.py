@@ -1,4 +1,4 @@
-"""Golden lines of the local authorisation list, in both versions; what is said is judged by jsonschema."""
+"""Golden lines of the local authorization list, in both versions; what is said is judged by jsonschema."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from agent.domain.messages import (
     SecurityHappened,
     StatusChanged,
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -118,7 +118,7 @@ def sample(*measurands: str, context: ReadingContext = ReadingContext.PERIODIC, 
     return Sample(context, reading, measurands)
 
 
-AUTHORISED = TransactionAuthorised("s1", 2, CARD, T0, 123456, TriggerReason.AUTHORIZED, ChargingState.EV_CONNECTED)
+AUTHORISED = TransactionAuthorized("s1", 2, CARD, T0, 123456, TriggerReason.AUTHORIZED, ChargingState.EV_CONNECTED)
 ENDED = TransactionEnded("s1", 1, CARD, Stamp(1, 60.25), 124000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
 WHEN = "2026-11-25T10:00:00.000Z"
 
@@ -255,9 +255,9 @@ def test_a_transaction_is_told_when_it_is_known_who_charges_where() -> None:
     """Decision 9: nothing of one without a token or without an EVSE, and no end without a start."""
     assert told(TransactionStarted("s1", 2, None, T0, 1), known()) is None
     assert told(TransactionStarted("s1", 0, CARD, T0, 0), known()) is None
-    nobody = replace(ENDED, token=None, authorised=False)
+    nobody = replace(ENDED, token=None, authorized=False)
     assert told(nobody, known()) is None
-    values = told(MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),), authorised=False), known())
+    values = told(MeterSampled("s1", 1, (sample("Energy.Active.Import.Register"),), authorized=False), known())
     assert values is not None
     assert "transactionId" not in values
 
@@ -436,7 +436,7 @@ S, C = ConnectorStatus, ChargingState
     ("changed", "word"),
     [
         (StatusChanged(1, T0, S.AVAILABLE), "Available"),
-        (StatusChanged(1, T0, S.AVAILABLE, authorised=True), "Preparing"),
+        (StatusChanged(1, T0, S.AVAILABLE, authorized=True), "Preparing"),
         (StatusChanged(1, T0, S.OCCUPIED), "Preparing"),
         (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED), "Preparing"),
         (StatusChanged(1, T0, S.OCCUPIED, C.CHARGING), "Charging"),
@@ -444,7 +444,7 @@ S, C = ConnectorStatus, ChargingState
         (StatusChanged(1, T0, S.OCCUPIED, C.SUSPENDED_EVSE), "SuspendedEVSE"),
         (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED, ended=True), "Finishing"),
         (StatusChanged(1, T0, S.OCCUPIED, C.IDLE, ended=True), "Finishing"),
-        (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED, authorised=True, ended=True), "Preparing"),
+        (StatusChanged(1, T0, S.OCCUPIED, C.EV_CONNECTED, authorized=True, ended=True), "Preparing"),
         (StatusChanged(1, T0, S.RESERVED), "Reserved"),
         (StatusChanged(1, T0, S.UNAVAILABLE), "Unavailable"),
         (StatusChanged(1, T0, S.UNAVAILABLE, C.EV_CONNECTED), "Unavailable"),

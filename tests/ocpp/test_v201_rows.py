@@ -43,7 +43,7 @@ from agent.domain.messages import (
     SecurityHappened,
     StatusChanged,
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -159,7 +159,7 @@ def sample(*measurands: str, context: ReadingContext = ReadingContext.PERIODIC, 
 STARTED = TransactionStarted("s1", 2, CARD, T0, 123456)
 UPDATED = TransactionUpdated("s1", 2, T0, TriggerReason.CHARGING_STATE_CHANGED, ChargingState.CHARGING, offline=True)
 ENDED = TransactionEnded("s1", 2, CARD, Stamp(1, 60.25), 124000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
-AUTHORISED = TransactionAuthorised(
+AUTHORISED = TransactionAuthorized(
     "s1", 2, CARD, T0, 123456, TriggerReason.REMOTE_START, ChargingState.EV_CONNECTED, remote_id="5"
 )
 OUTLET = {"id": 2, "connectorId": 1}
@@ -344,7 +344,7 @@ def test_ended_long_after_the_right() -> None:
     assert gone is not None
     assert "idToken" not in gone
     assert gone["transactionInfo"] == {"transactionId": "s1", "chargingState": "Idle", "stoppedReason": "Local"}
-    nowhere = told(replace(ENDED, evse=0, meter_wh=0, authorised=False), place())
+    nowhere = told(replace(ENDED, evse=0, meter_wh=0, authorized=False), place())
     assert nowhere is not None
     assert not {"evse", "meterValue"} & nowhere.keys()
 

@@ -13,7 +13,7 @@ import pytest
 from agent.domain.messages import (
     ChargingState,
     Sample,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionStarted,
     TransactionUpdated,
     TriggerReason,
@@ -198,7 +198,7 @@ async def test_what_is_kept_of_openings_fills_neither_the_store_nor_the_memory(t
             known, session = TransactionRecord(), str(uuid.UUID(int=n << 64))
             for number, message in enumerate((
                 TransactionStarted(session, 1, None, at, n, samples=(sample,), reading=reading),
-                TransactionAuthorised(
+                TransactionAuthorized(
                     session, 1, Token(f"04A1B2C3{n:06X}"), at, n, TriggerReason.AUTHORIZED, CHARGING,
                     remote_id="12345",
                 ),

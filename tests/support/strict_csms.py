@@ -345,7 +345,7 @@ class StrictCsms:
         """What may have been left open by the start: who, and where."""
         if t.events[1:] and "idToken" in payload and payload["triggerReason"] in ("Authorized", "RemoteStart"):
             if t.token:
-                self.violations.append(f"{t.id} is authorised twice: {t.token} and {payload['idToken']}")
+                self.violations.append(f"{t.id} is authorized twice: {t.token} and {payload['idToken']}")
             t.token = payload["idToken"]["idToken"]
         if not t.connector and _evse_of(payload):
             t.connector, registers = _evse_of(payload), _registers(payload)

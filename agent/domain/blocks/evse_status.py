@@ -49,7 +49,7 @@ class EvseStatus:
             at=at,
             connector=connector,
             charging=_reported_charging_state(evse),
-            authorised=evse.authorization is not None or evse.state is SessionState.BEGINNING,
+            authorized=evse.authorization is not None or evse.state is SessionState.BEGINNING,
             ended=evse.vehicle_finished,
             faults=most_severe_first(frozenset(faults)),
         )
@@ -135,15 +135,15 @@ def _outlives_its_faults(evse: EvseRecord) -> bool:
 
 def _force_report(status: StatusChanged) -> StatusChanged:
     return StatusChanged(
-        status.evse, status.at, status.connector, status.charging, status.authorised, status.ended, status.faults, True
+        status.evse, status.at, status.connector, status.charging, status.authorized, status.ended, status.faults, True
     )
 
 
 def _is_same_status(a: StatusChanged, b: StatusChanged) -> bool:
-    return (a.connector, a.charging, a.authorised, a.ended, a.faults) == (
+    return (a.connector, a.charging, a.authorized, a.ended, a.faults) == (
         b.connector,
         b.charging,
-        b.authorised,
+        b.authorized,
         b.ended,
         b.faults,
     )

@@ -234,11 +234,11 @@ class MeterValues:
         to_sign = bill_of_reading(self._site, evse, reading, wanted, "C", now) if ENERGY[0] in measurands else None
         session = evse.open_transaction_id if _is_within_transaction(evse, reading) and not loose else ""
         offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
-        authorised = not session or evse.tx is None or evse.tx.token is not None
+        authorized = not session or evse.tx is None or evse.tx.token is not None
         stop = evse.session.stop if evse.session else None
         at = min(now.stamp, stop.at) if stop else now.stamp  # readings that were sent until now came before the end
         samples = (Sample(context, reading, measurands),)
-        message = MeterSampled(session, evse.number, samples, offline, charging, authorised, at=at)
+        message = MeterSampled(session, evse.number, samples, offline, charging, authorized, at=at)
         for link in (only,) if only else self._site.config.links:
             yield Send(link, message, to_sign)
 

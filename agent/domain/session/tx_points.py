@@ -12,7 +12,7 @@ from agent.domain.messages import (
     ChargingState,
     Message,
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -138,7 +138,7 @@ def authorize_transaction(s: StationState, evse: EvseRecord, tx: Transaction, no
     assert grant is not None
     tx.token = grant.token
     yield persist_transaction(tx)
-    yield from send_to_backends(s, TransactionAuthorised(
+    yield from send_to_backends(s, TransactionAuthorized(
         tx.id, evse.number, tx.token, now.stamp, tx.start_wh, authorization_trigger(grant), idle_charging_state(evse),
         offline=not s.backend_online or grant.offline, remote_id=grant.remote_id, reservation=grant.reservation,
     ))  # fmt: skip
@@ -158,7 +158,7 @@ def session_begun(
     elif not tx.placed:
         tx.placed, tx.evse, tx.start_wh, tx.plugged_at = True, evse.number, start.meter_wh, evse.board.plugged_at
         yield persist_transaction(tx)
-        yield from send_to_backends(s, TransactionAuthorised(
+        yield from send_to_backends(s, TransactionAuthorized(
             tx.id, evse.number, session.token, now.stamp, tx.start_wh, TriggerReason.CABLE_PLUGGED_IN,
             ChargingState.EV_CONNECTED, offline=start.offline, remote_id=start.remote_id, placed=True,
             reading=start.reading, reservation=start.reservation,
@@ -278,7 +278,7 @@ def close_transaction(
         tx.id, evse.number if tx.placed else 0, stop.token if stop else None, at, tx.last_wh,
         StopReason(stop.reason if stop else reason), TriggerReason(trigger), offline=not s.backend_online,
         note=stop.note if stop else note, samples=tx.samples, reading=tx.last_reading,
-        authorised=tx.token is not None and tx.placed, plugged=evse.board.vehicle_connected, signed=tx.signed,
+        authorized=tx.token is not None and tx.placed, plugged=evse.board.vehicle_connected, signed=tx.signed,
     ), tx.to_sign)  # fmt: skip
     evse.tx = None
     yield TransactionClosed(evse.number, tx.id)

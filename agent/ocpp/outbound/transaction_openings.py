@@ -14,18 +14,19 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from agent.domain.messages import TransactionAuthorised, TransactionStarted, TransactionUpdated
-from agent.domain.serialization import dump_record
+from agent.domain.messages import TransactionAuthorized, TransactionStarted, TransactionUpdated
+from agent.domain.serialization import dump_record, stored_class_name
 from agent.model.fastclass import frozen, replace
 from agent.ports.store import OutboxRow, Put
 
 FACT = "transaction"
-_STATE = TransactionUpdated.__name__
-_OPENING = (TransactionStarted.__name__, TransactionAuthorised.__name__, _STATE)
+_OPENING_MESSAGES = (TransactionStarted, TransactionAuthorized, TransactionUpdated)
+_STATE = stored_class_name(TransactionUpdated)
+_OPENING = tuple(stored_class_name(c) for c in _OPENING_MESSAGES)
 
 
 def is_opening_message(message: Any) -> bool:
-    return type(message).__name__ in _OPENING
+    return type(message) in _OPENING_MESSAGES
 
 
 @frozen
@@ -88,7 +89,7 @@ class TransactionRecord:
     def with_message_left(self, row: OutboxRow, version: str, dead: bool = False) -> TransactionRecord:
         """Return the record after a row has left the queue. Of the charging states only the
         latest is kept."""
-        is_state = type(row.message).__name__ == _STATE
+        is_state = type(row.message) is TransactionUpdated
         if not is_opening_message(row.message) or (
             is_state and not self.opening
         ):  # a dead letter that was resent after the end

@@ -174,7 +174,7 @@ class TransactionQueue:
         if not effects.version:
             effects = replace(effects, version=self._in_use.name)
         self.answers.keep_unstored(row, effects)
-        if isinstance(row.message, TransactionEnded) and row.message.authorised and self._has_no_number(row):
+        if isinstance(row.message, TransactionEnded) and row.message.authorized and self._has_no_number(row):
             # the backend has the end, but cannot make a bill of it
             facts = self._handover.facts_of_unnumbered_end(row)
             is_stored = await self.rows.try_store(self._ctx.outbox.dead_letter([row], UNNUMBERED_END, facts))
@@ -212,7 +212,7 @@ class TransactionQueue:
         message is sent once."""
         message = row.message
         if isinstance(message, MeterSampled):  # before the authorization 1.6 sends it outside a transaction
-            return bool(message.session) and (message.authorised or not self._in_use.backend_assigns_ids)
+            return bool(message.session) and (message.authorized or not self._in_use.backend_assigns_ids)
         return not isinstance(message, ConnectorUnplugged)
 
     def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:

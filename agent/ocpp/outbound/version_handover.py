@@ -102,7 +102,7 @@ class VersionHandover:
     def doubt_about_end(self, row: OutboxRow, version: str) -> str:
         """Return why this end must not be sent here without a person; "" if it may be sent, or
         is not billed."""
-        if not isinstance(row.message, TransactionEnded) or not row.message.authorised:
+        if not isinstance(row.message, TransactionEnded) or not row.message.authorized:
             return ""
         if not self._record_of(row.session).is_doubtful(version):
             return ""

@@ -106,7 +106,7 @@ def _encode_meter_values(message: MeterSampled, ctx: RowContext) -> dict[str, An
     if not values:
         return None
     payload: dict[str, Any] = {"connectorId": message.evse, "meterValue": values}
-    if message.session and message.authorised:
+    if message.session and message.authorized:
         payload["transactionId"] = transaction_id(message.session, ctx)
     return payload
 

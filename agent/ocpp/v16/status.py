@@ -31,8 +31,8 @@ def _derive_status(message: StatusChanged) -> str:
     if connector is ConnectorStatus.UNAVAILABLE:
         return "Unavailable"
     if connector is ConnectorStatus.OCCUPIED:
-        return "Finishing" if message.ended and not message.authorised else "Preparing"
-    if message.authorised:
+        return "Finishing" if message.ended and not message.authorized else "Preparing"
+    if message.authorized:
         return "Preparing"
     return "Reserved" if connector is ConnectorStatus.RESERVED else "Available"
 

@@ -9,7 +9,7 @@ from typing import Any
 from agent.domain.events import TransactionAcknowledged
 from agent.domain.messages import (
     StopReason,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -32,7 +32,7 @@ from agent.ports.store import Put
 
 
 def _encode_start_transaction(
-    message: TransactionStarted | TransactionAuthorised, ctx: RowContext
+    message: TransactionStarted | TransactionAuthorized, ctx: RowContext
 ) -> dict[str, Any] | None:
     """Encode the start, once token and connector are known, with the register of the
     transaction's begin (decision 9)."""
@@ -49,7 +49,7 @@ def _encode_start_transaction(
 
 
 def _decode_start_response(
-    message: TransactionStarted | TransactionAuthorised, payload: Payload, ctx: RowContext
+    message: TransactionStarted | TransactionAuthorized, payload: Payload, ctx: RowContext
 ) -> ResponseEffects:
     known = str(int(payload["transactionId"]))
     event = TransactionAcknowledged(ctx.link, message.session, known, decode_id_tag_info(payload["idTagInfo"]))
@@ -57,7 +57,7 @@ def _decode_start_response(
 
 
 def _decode_malformed_start(
-    message: TransactionStarted | TransactionAuthorised, payload: Payload, ctx: RowContext
+    message: TransactionStarted | TransactionAuthorized, payload: Payload, ctx: RowContext
 ) -> ResponseEffects | None:
     """Decode a malformed answer. The transaction exists if it has an id: a repetition would make
     another one."""
@@ -91,7 +91,7 @@ def stop_reason(message: TransactionEnded) -> str:
 
 
 def _encode_stop_transaction(message: TransactionEnded, ctx: RowContext) -> dict[str, Any] | None:
-    if not message.authorised:  # never authorized: the backend does not know the session
+    if not message.authorized:  # never authorized: the backend does not know the session
         return None
     payload: dict[str, Any] = {
         "transactionId": transaction_id(message.session, ctx),
@@ -132,7 +132,7 @@ ROWS = (
         decode_malformed=_decode_malformed_start,
     ),
     MessageRow(
-        TransactionAuthorised,
+        TransactionAuthorized,
         "StartTransaction",
         _encode_start_transaction,
         _decode_start_response,

@@ -12,7 +12,7 @@ from agent.domain.messages import (
     ConnectorUnplugged,
     MeterSampled,
     Sample,
-    TransactionAuthorised,
+    TransactionAuthorized,
     TransactionEnded,
     TransactionStarted,
     TransactionUpdated,
@@ -99,12 +99,12 @@ def _encode_started(message: TransactionStarted, ctx: RowContext) -> dict[str, A
     return event
 
 
-def _begin_sample(message: TransactionStarted | TransactionAuthorised, at: Stamp, ctx: RowContext) -> Sample:
+def _begin_sample(message: TransactionStarted | TransactionAuthorized, at: Stamp, ctx: RowContext) -> Sample:
     wanted = ctx.settings.list_value("start_measurands")
     return _boundary_sample(ReadingContext.BEGIN, message.reading, at, message.meter_wh, wanted)
 
 
-def _encode_authorized(message: TransactionAuthorised, ctx: RowContext) -> dict[str, Any]:
+def _encode_authorized(message: TransactionAuthorized, ctx: RowContext) -> dict[str, Any]:
     """Encode the authorization. The token is sent once; when the EVSE becomes known later, the
     begin values come with it."""
     event = _build_transaction_event(
@@ -207,7 +207,7 @@ ROWS = (
         decode_malformed=_decode_malformed_response,
     ),
     MessageRow(
-        TransactionAuthorised,
+        TransactionAuthorized,
         "TransactionEvent",
         _encode_authorized,
         _decode_event_response,

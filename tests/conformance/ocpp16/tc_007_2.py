@@ -1,4 +1,4 @@
-"""A remote start with a token that the cache knows, while remote starts are to be authorised."""
+"""A remote start with a token that the cache knows, while remote starts are to be authorized."""
 
 from tests.conformance.ocpp16.play import CARD, Play
 

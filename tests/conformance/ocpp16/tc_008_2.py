@@ -1,4 +1,4 @@
-"""A remote start with a card of the local list, while remote starts are to be authorised."""
+"""A remote start with a card of the local list, while remote starts are to be authorized."""
 
 from tests.conformance.ocpp16.play import CARD, OK, Play
 

@@ -7,7 +7,7 @@ from tests.conformance.ocpp16.play import CARD, FAMILY, FRIEND, Play
 
 @pytest.mark.parametrize("asks", [True, False])
 async def test_a_card_with_the_parent_of_the_reservation(s: Play, asks: bool) -> None:
-    """Without authorisation of remote starts as well: the card is known nowhere else."""
+    """Without authorization of remote starts as well: the card is known nowhere else."""
     await s.set(AuthorizeRemoteTxRequests=asks)
     s.csms.infos[FRIEND] = FAMILY
     assert await s.reserve(token=CARD, parentIdTag="FAMILY") == "Accepted"

@@ -55,7 +55,7 @@ async def test_TC_C_08_CS_TC_C_33_CS(s: Street201) -> None:
 
 
 async def test_TC_C_12_CS_TC_C_36_CS(s: Street201) -> None:
-    """A card cached as invalid is asked about again and may now charge; without pre-authorisation every card is."""
+    """A card cached as invalid is asked about again and may now charge; without pre-authorization every card is."""
     s.csms.infos["04LATER"] = {"status": "Invalid"}
     await s.occupy()
     await s.tap("04LATER")

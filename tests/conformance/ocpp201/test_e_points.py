@@ -231,7 +231,7 @@ async def test_TC_E_22_CS(s: Street201) -> None:
 
 
 async def test_TC_E_27_CS(s: Street201) -> None:
-    """Fixed cable, StopTxOnEVSideDisconnect=false: not plugged in again in time, so the authorisation ends."""
+    """Fixed cable, StopTxOnEVSideDisconnect=false: not plugged in again in time, so the authorization ends."""
     assert await s.put("TxCtrlr.StopTxOnEVSideDisconnect", "false") == "Accepted"
     assert await s.put("TxCtrlr.EVConnectionTimeOut", "20") == "Accepted"
     try:

@@ -57,7 +57,7 @@ async def test_TC_E_05_CS(s: Street201) -> None:
 
 
 async def test_TC_E_06_CS_TC_E_15_CS(s: Street201) -> None:
-    """Stopped with the card: StopAuthorized, no new authorisation for the same card; the stop point is Authorized."""
+    """Stopped with the card: StopAuthorized, no new authorization for the same card; the stop point is Authorized."""
     await s.session()
     await s.tap(CARD)
     ended = await s.ended()

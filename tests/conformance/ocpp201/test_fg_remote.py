@@ -65,14 +65,14 @@ async def test_a_remote_start_for_whoever_is_there(s: Street201) -> None:
 
 
 async def test_TC_F_05_CS(s: Street201) -> None:
-    """No unlocking during an authorised transaction."""
+    """No unlocking during an authorized transaction."""
     await s.session()
     assert await unlock(s) == "OngoingAuthorizedTransaction"
     await s.until(lambda e: e["session"])
 
 
 async def test_TC_F_06_CS_TC_F_07_CS(s: Street201) -> None:
-    """Unlocking with and without a cable, no transaction authorised."""
+    """Unlocking with and without a cable, no transaction authorized."""
     assert await unlock(s) == "Unlocked"
     await s.occupy()
     assert await unlock(s) == "Unlocked"
