@@ -27,12 +27,15 @@ from agent.domain.variables import (
     format_value,
     parse_value,
 )
+from agent.model.string_enum import StrEnum
 from agent.model.types import Reading, Stamp, Token, Verdict
 
 texts = st.text(max_size=40)
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
 st.register_type_strategy(float, finite)
 st.register_type_strategy(str, texts)
+for enumeration in StrEnum.__subclasses__():
+    st.register_type_strategy(enumeration, st.sampled_from(tuple(enumeration)))
 STORED = (*MESSAGES, Sample, Reading, Stamp, Token, Verdict)
 anything = st.one_of([st.from_type(c) for c in STORED])
 json_values: Any = st.recursive(
