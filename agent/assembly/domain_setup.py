@@ -182,17 +182,26 @@ def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
     from agent.model.bearer import BearerKind
 
     return tuple(
-        BearerConfig(place, BearerKind(keys.kind), keys.iccid, _pin_mark(file, place))
+        BearerConfig(
+            place,
+            BearerKind(keys.kind),
+            keys.iccid,
+            _pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
+            bool(keys.pin_confirmed),
+        )
         for place, keys in file.bearers.items()
     )
 
 
-def _pin_mark(file: StationFile, place: str) -> str:
-    """Return a check sum of the PIN, by which another PIN is noticed; "": the file has none."""
+def _pin_mark(pin: str, confirmed: str) -> str:
+    """Return a check sum of the PIN, by which another PIN is noticed; "": the file has none.
+
+    It depends on nothing else of the file: a refused PIN stays refused when the station or the table is renamed. A
+    person who has confirmed the PIN makes it another one.
+    """
     import hashlib
 
-    pin = file.devices[place].options.get("pin", "")
-    return hashlib.sha256(f"{file.station.id}/{place}/{pin}".encode()).hexdigest()[:8] if pin else ""
+    return hashlib.sha256(f"PIN/{pin}/{confirmed}".encode()).hexdigest()[:16] if pin else ""
 
 
 def power_times(file: StationFile) -> dict[str, Any]:

@@ -326,6 +326,15 @@ class BearerSet(Event):
 
 
 @frozen
+class SimUnlockEnded(Event):
+    """Answer to ``UnlockSim``. What the SIM is now was reported before. ``is_presented``: the SIM got the PIN, or may
+    have got it."""
+
+    bearer: str
+    is_presented: bool
+
+
+@frozen
 class BearerProbed(Event):
     """Answer to ``ProbeBearer``: the backend could be reached over this bearer, or not."""
 

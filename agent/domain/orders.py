@@ -195,7 +195,7 @@ class ResetBearer(BearerOrder):
 
 @frozen
 class UnlockSim(BearerOrder):
-    """Present the PIN of the station file to the SIM, once."""
+    """Present the PIN of the station file to the SIM, once. ``SimUnlockEnded`` comes back."""
 
 
 @frozen

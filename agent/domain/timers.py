@@ -54,6 +54,8 @@ class TimerKind(StrEnum):
     BEARER_RETURN = auto()
     MODEM_RECOVERY = auto()
     """``detail``: the bearer."""
+    SIM_UNLOCK = auto()
+    """``detail``: the bearer."""
     SIGNING_REPEAT = auto()
     CERTIFICATE_RENEWAL = auto()
     FIRMWARE_JOB = auto()

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from agent.model.bearer import BearerStatus, ResetStep
+from agent.ports import Refused
+
+
+class PinNotPresented(Refused):
+    """The SIM did not get the PIN: it may be used again."""
 
 
 class BearerPort(Protocol):
@@ -31,5 +36,6 @@ class BearerPort(Protocol):
         ...
 
     async def unlock_sim(self) -> None:
-        """Present the PIN of the station file to the SIM, once. ``Refused``: the SIM does not accept it."""
+        """Present the PIN of the station file to the SIM, once. ``PinNotPresented``: the SIM has certainly not got it.
+        ``Refused``: the SIM does not accept it, or its answer is not known."""
         ...

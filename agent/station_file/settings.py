@@ -160,7 +160,23 @@ def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerK
                 " that one"
             )
         dearest = max(dearest, rank)
+    wrong += _shared_pins(devices, found)
     return found
+
+
+def _shared_pins(devices: DeviceTables, bearers: Mapping[str, BearerKeys]) -> Iterator[str]:
+    """Yield the tables that may be the same SIM twice: a wrong PIN would cost it two of its three tries."""
+    by_pin: dict[Any, str] = {}
+    for place, keys in bearers.items():
+        pin = devices[place].options.get("pin")
+        if not isinstance(pin, str) or not pin:
+            continue
+        other = by_pin.setdefault(pin, place)
+        if other != place and (not keys.iccid or not bearers[other].iccid or keys.iccid == bearers[other].iccid):
+            yield (
+                f"{place}.iccid: {other} has the same PIN: name the SIM of each by its iccid (a modem with several"
+                " lines has one table: device and data_device)"
+            )
 
 
 def _meter_policy(evse: Evse, shared: Device | None, raw: Mapping[str, Any], wrong: list[str]) -> MeterPolicy | None:

@@ -15,6 +15,7 @@ from typing import Self
 from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.fastclass import replace
 from agent.ports import DeviceError, Refused
+from agent.ports.bearer import PinNotPresented
 from drivers.modem_at.answers import (
     EF_ICCID,
     PIN_REFUSALS,
@@ -294,10 +295,14 @@ class Modem:
 
     async def unlock_sim(self) -> None:
         if not self._settings.pin or self._is_pin_refused:
-            raise Refused(f"{self._name}: there is no PIN to try")
-        if await self._read_sim_state() is not SimState.PIN_REQUIRED:
-            raise Refused(f"{self._name}: the SIM needs no PIN")
-        tries = await self._read_pin_tries()
+            raise PinNotPresented(f"{self._name}: there is no PIN to try")
+        try:
+            is_needed = await self._read_sim_state() is SimState.PIN_REQUIRED
+            tries = await self._read_pin_tries()
+        except NoAnswer as e:
+            raise PinNotPresented(str(e)) from e
+        if not is_needed:
+            raise PinNotPresented(f"{self._name}: the SIM needs no PIN")
         try:
             await self._channel.send_command(f'+CPIN="{self._settings.pin}"', timeout_s=RADIO_S)
         except CommandFailed as e:

@@ -11,7 +11,16 @@ import pytest
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
 from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
-from agent.domain.events import BearerProbed, BearerReported, BearerSet, Connected, ConnectFailed, LinkChanged
+from agent.domain.blocks.sim_cards import RETRY_S
+from agent.domain.events import (
+    BearerProbed,
+    BearerReported,
+    BearerSet,
+    Connected,
+    ConnectFailed,
+    LinkChanged,
+    SimUnlockEnded,
+)
 from agent.domain.orders import LogNote, Persist, ProbeBearer, Reconnect, ResetBearer, SetBearer, UnlockSim
 from agent.model.bearer import BearerKind, BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.types import Fault
@@ -351,13 +360,19 @@ def test_a_weak_signal_is_a_fault_until_it_is_good_again(play: Playbook) -> None
 # --- the SIM ---------------------------------------------------------------------------------------------------------
 
 LOCKED = replace(MODEM, sim=SimState.PIN_REQUIRED, iccid="", imsi="", registration=Registration.UNKNOWN)
-TRIED = Like(Persist, kind="sim", key=GPRS)
+TRIED = Like(Persist, kind="sim_pin", key="mark")
+USED_OTHER = Like(Persist, kind="sim_pin", key="other")
+ACCEPTED_PIN = Like(Persist, kind="sim_pin", key="mark", value=None)
+NUMBERS = Like(Persist, kind="sim", key=GPRS)
+REFUSED_BY_SIM = replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)
+MODEM_2 = "bearer[3]"
 
 
 def test_a_pin_is_on_disk_before_the_sim_gets_it_and_forgotten_when_it_was_right(play: Playbook) -> None:
     assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
-    assert play.store["sim"][GPRS]["pin"] == {"pin_mark": "mark", "tries": 3, "refused": False}
-    assert play >> BearerReported(GPRS, MODEM) << TRIED << SetBearer(GPRS, True)
+    assert play.store["sim_pin"]["mark"] == {"bearer": GPRS, "tries": 3, "uses": 1, "refused": False}
+    assert play >> BearerReported(GPRS, MODEM) << ACCEPTED_PIN << NUMBERS << SetBearer(GPRS, True)
+    assert not play.store.get("sim_pin")
     assert play.store["sim"][GPRS] == {"iccid": MODEM.iccid, "imsi": MODEM.imsi}
 
 
@@ -388,7 +403,101 @@ def test_another_pin_in_the_station_file_is_tried(play: Playbook) -> None:
     play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
     play >> BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)) << TRIED
     corrected = Playbook(bearers=(*CONFIGS[:2], replace(CONFIGS[2], pin_mark="other")), store=play.store)
-    assert corrected >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) << TRIED << UnlockSim(GPRS)
+    assert corrected >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) << USED_OTHER << UnlockSim(GPRS)
+
+
+def test_a_refused_pin_stays_refused_when_its_table_moves(play: Playbook) -> None:
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
+    moved = Playbook(bearers=(*CONFIGS[:2], CONFIGS[0], replace(CONFIGS[2], name=MODEM_2)), store=play.store)
+    assert moved >> BearerReported(MODEM_2, replace(LOCKED, pin_tries=2))
+    assert moved >> BearerReported(MODEM_2, replace(LOCKED, pin_tries=None))
+    assert moved.evse().faults == {Fault.SIM_UNUSABLE}
+
+
+@pytest.mark.parametrize("tries", [3, None])
+def test_two_tables_with_one_pin_use_it_in_turn(tries: int | None) -> None:
+    """Two lines of one modem: a wrong PIN costs one try, a right one is used for each SIM."""
+    configs = (*CONFIGS, replace(CONFIGS[2], name=MODEM_2))
+    locked = replace(LOCKED, pin_tries=tries)
+    wrong = Playbook(bearers=configs) >> BearerReported(GPRS, locked) << TRIED << UnlockSim(GPRS)
+    assert wrong >> BearerReported(MODEM_2, locked)
+    assert wrong >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED >> SimUnlockEnded(GPRS, True)
+    assert wrong.wait(7 * 86_400)
+    right = Playbook(bearers=configs) >> BearerReported(GPRS, locked) << TRIED << UnlockSim(GPRS)
+    assert right >> BearerReported(MODEM_2, locked)
+    assert right >> BearerReported(GPRS, MODEM) << ACCEPTED_PIN << NUMBERS << SetBearer(GPRS, True)
+    right.feed(SimUnlockEnded(GPRS, True))
+    right.feed(BearerReported(GPRS, PPP0))
+    right.skip().wait(RETRY_S)
+    assert right << TRIED << UnlockSim(MODEM_2)
+
+
+def test_an_order_that_did_not_reach_the_sim_is_given_again(play: Playbook) -> None:
+    """The modem was enumerated again by the kernel in between."""
+    unknown = replace(LOCKED, pin_tries=None)
+    assert play >> BearerReported(GPRS, unknown) << TRIED << UnlockSim(GPRS)
+    assert play >> SimUnlockEnded(GPRS, False) << ACCEPTED_PIN
+    assert play >> BearerReported(GPRS, BearerStatus())
+    assert play >> BearerReported(GPRS, unknown) << TRIED << UnlockSim(GPRS)
+    assert play >> SimUnlockEnded(GPRS, False) << ACCEPTED_PIN
+    play.wait(RETRY_S)
+    assert play << TRIED << UnlockSim(GPRS)
+    assert play.evse().faults == set()
+    play.skip()
+
+
+@pytest.mark.parametrize(("tries", "uses"), [(3, 2), (2, 1), (None, 1)], ids=["cost nothing", "cost a try", "unknown"])
+def test_an_attempt_without_an_outcome_is_repeated_once_if_it_cost_no_try(
+    play: Playbook, tries: int | None, uses: int
+) -> None:
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=tries and 3)) << TRIED << UnlockSim(GPRS)
+    for _ in range(5):
+        play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
+        play.feed(SimUnlockEnded(GPRS, True))
+        play.skip().wait(RETRY_S)
+        play.skip()
+    assert play.log.count(UnlockSim(GPRS)) == uses
+    assert play.evse().faults == {Fault.SIM_UNUSABLE}
+    play.skip()
+    play.restart(new_boot=True).skip()
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
+    assert UnlockSim(GPRS) not in play.unclaimed
+    play.skip()
+
+
+def test_a_sim_that_a_person_unlocked_does_not_make_a_refused_pin_right(play: Playbook) -> None:
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
+    play.feed(BearerReported(GPRS, MODEM))
+    assert play.skip().evse().faults == set()
+    assert play >> BearerReported(GPRS, LOCKED)
+    assert play.evse().faults == {Fault.SIM_UNUSABLE}
+    play.restart(new_boot=True).skip()
+    assert play >> BearerReported(GPRS, LOCKED)
+
+
+def test_a_person_who_confirms_a_refused_pin_gets_one_more_use(play: Playbook) -> None:
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
+    confirmed = replace(CONFIGS[2], pin_mark="other", is_pin_confirmed=True)
+    again = Playbook(bearers=(*CONFIGS[:2], confirmed), store=play.store)
+    assert again >> BearerReported(GPRS, replace(LOCKED, pin_tries=None)) << USED_OTHER << UnlockSim(GPRS)
+
+
+def test_without_known_tries_two_wrong_pins_of_a_person_are_enough() -> None:
+    used = {"bearer": GPRS, "tries": None, "uses": 1, "refused": True}
+    unknown = replace(LOCKED, pin_tries=None)
+    play = Playbook(bearers=CONFIGS, store={"sim_pin": {"first": used, "second": used}})
+    assert play >> BearerReported(GPRS, unknown)
+    play.feed(BearerReported(GPRS, MODEM))  # a person has unlocked it
+    play.skip()
+    assert play >> BearerReported(GPRS, unknown) << TRIED << UnlockSim(GPRS)
+
+
+def test_a_sim_that_a_person_has_locked_gets_its_pin_after_the_puk(play: Playbook) -> None:
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PUK_REQUIRED)))
+    assert play.skip() >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +518,7 @@ def test_the_last_try_is_left_to_a_person(play: Playbook) -> None:
 
 def test_a_damaged_record_needs_a_sim_with_all_tries() -> None:
     for tries, is_tried in ((2, False), (None, False), (3, True)):
-        play = Playbook(bearers=CONFIGS, store={"sim": {GPRS: {"iccid": 5, "pin": "x"}}})
+        play = Playbook(bearers=CONFIGS, store={"sim_pin": {"mark": {"tries": "x"}}})
         play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
         assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
 
@@ -417,7 +526,8 @@ def test_a_damaged_record_needs_a_sim_with_all_tries() -> None:
 def test_a_sim_that_was_reset_with_its_modem_gets_its_pin_again(play: Playbook) -> None:
     for _ in range(3):
         assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
-        assert play >> BearerReported(GPRS, MODEM) << TRIED << SetBearer(GPRS, True)
+        play.feed(BearerReported(GPRS, MODEM))
+        play.skip()
 
 
 @pytest.mark.parametrize("sim", [SimState.PUK_REQUIRED, SimState.MISSING, SimState.FAILED])

@@ -12,7 +12,7 @@ import pytest
 
 from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.ports import Refused, Unreachable
-from agent.ports.bearer import BearerPort
+from agent.ports.bearer import BearerPort, PinNotPresented
 from drivers.modem_at import answers, list_complaints
 from drivers.modem_at import modem as modem_module
 from drivers.modem_at import ppp as ppp_module
@@ -193,7 +193,10 @@ async def test_fewer_tries_mean_a_wrong_pin_whatever_the_error_is(locked: Simula
 async def test_a_sim_that_needs_its_puk_gets_no_pin(locked: SimulatedModem) -> None:
     await locked.fault("puk")
     async with locked.opened(pin=PIN) as port:
-        with pytest.raises(Refused, match="needs no PIN"):
+        with pytest.raises(PinNotPresented, match="needs no PIN"):
+            await port.unlock_sim()
+        await locked.fault("hang")
+        with pytest.raises(PinNotPresented, match="no answer"):
             await port.unlock_sim()
         assert (await locked.do("state"))["pins_tried"] == 0
 

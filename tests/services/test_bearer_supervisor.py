@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from agent.domain.events import BearerReported, BearerSet, Event, FaultRaised
+from agent.domain.events import BearerReported, BearerSet, Event, FaultRaised, SimUnlockEnded
 from agent.domain.orders import ResetBearer, SetBearer, UnlockSim
 from agent.model.bearer import BearerKind, BearerState, BearerStatus, ResetStep, SimState
 from agent.model.types import STATION
 from agent.ports import Refused, Unreachable
+from agent.ports.bearer import PinNotPresented
 from agent.services.devices import bearer as module
 from agent.services.devices.bearer import BearerSupervisor, describe_status
 from agent.station_file.tables import BEARER_KINDS
@@ -101,8 +102,8 @@ async def test_orders_are_carried_out_in_turn_and_a_refusal_closes_nothing() -> 
             supervisor.accept_order(order)
         await until(lambda: len(port.done) == 4)
         assert port.done == ["up", ResetStep.REATTACH, "pin", "down"]
-        await until(lambda: len(posted) == 3)
-        assert posted[1:] == [BearerSet("bearer[0]")] * 2
+        await until(lambda: len(posted) == 4)
+        assert posted[1:] == [BearerSet("bearer[0]"), SimUnlockEnded("bearer[0]", True), BearerSet("bearer[0]")]
 
 
 async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:
@@ -112,11 +113,41 @@ async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:
         await until(lambda: len(posted) > 1)
         assert posted[1] == BearerReported("bearer[0]", BearerStatus(reason="the line is gone"))
         supervisor.accept_order(UnlockSim("bearer[0]"))
+        assert posted[-1] == SimUnlockEnded("bearer[0]", False)
         port.gone = False
         await until(lambda: posted[-1] == BearerReported("bearer[0]", UP))
         await asyncio.sleep(0.1)
         assert port.done == []
         assert not [e for e in posted if isinstance(e, FaultRaised)], "one failure is no fault"
+
+
+async def test_a_pin_that_waits_when_the_line_goes_was_not_presented() -> None:
+    port = Port()
+    async with supervised(port) as (supervisor, posted):
+        port.gone = True
+        supervisor.accept_order(SetBearer("bearer[0]", False))
+        supervisor.accept_order(UnlockSim("bearer[0]"))
+        await until(lambda: SimUnlockEnded("bearer[0]", False) in posted)
+        assert "pin" not in port.done
+
+
+@pytest.mark.parametrize(
+    ("error", "is_presented"),
+    [(PinNotPresented("busy"), False), (Refused("wrong PIN"), True), (Unreachable("gone"), True)],
+)
+async def test_whether_the_sim_got_its_pin_is_reported_after_its_state(error: Exception, is_presented: bool) -> None:
+    port = Port()
+
+    async def unlock_sim() -> None:
+        port.status = replace(UP, sim=SimState.PIN_REFUSED)
+        raise error
+
+    port.unlock_sim = unlock_sim  # type: ignore[method-assign]
+    async with supervised(port) as (supervisor, posted):
+        supervisor.accept_order(UnlockSim("bearer[0]"))
+        await until(lambda: SimUnlockEnded("bearer[0]", is_presented) in posted)
+        if not isinstance(error, Unreachable):
+            assert posted[1:] == [BearerReported("bearer[0]", port.status), SimUnlockEnded("bearer[0]", is_presented)]
 
 
 def test_the_station_file_has_the_kinds_that_there_are() -> None:

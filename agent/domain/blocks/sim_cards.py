@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.bearers import BearerConfig
-from agent.domain.events import BearerReported, FaultCleared, FaultRaised, Started
+from agent.domain.events import BearerReported, FaultCleared, FaultRaised, SimUnlockEnded, Started, TimeCame
 from agent.domain.evse import StationState
-from agent.domain.functional_block import Yielded, handles_events
-from agent.domain.orders import LogNote, Persist, UnlockSim
-from agent.domain.sim_memory import PinAttempt, SimMemory
+from agent.domain.functional_block import Yielded, handles_events, handles_timer
+from agent.domain.orders import LogNote, Persist, UnlockSim, WakeMe
+from agent.domain.pin_attempts import KIND, PinAttempts
+from agent.domain.sim_memory import SimMemory
+from agent.domain.timers import Timer, TimerKind
 from agent.model.bearer import BearerStatus, SimState
-from agent.model.fastclass import replace
 from agent.model.types import STATION, Fault, Moment
 
-LAST_TRY, ALL_TRIES = 1, 3
-"""The last try of a PIN is left to a person. A SIM that has all tries has refused none since the right one."""
+RETRY_S = 60.0
+"""A SIM that has lost no try gets its PIN again after this pause."""
+ANSWER_S = 600.0
+"""An order to unlock has ended after this, also one that waits behind a call."""
 ICCID_DIGITS = 18
 """Some modems leave out the check digit of an ICCID, or the digit before it."""
 _WORDS = {
@@ -35,64 +38,65 @@ class SimCards:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._configs = {config.name: config for config in site.config.bearers}
-        self._unlocked: set[str] = set()
-        """Bearers whose SIM got a PIN since the start."""
+        self._pins = PinAttempts()
         self._raised: dict[Fault, set[str]] = {Fault.SIM_UNUSABLE: set(), Fault.SIM_EXCHANGED: set()}
 
     @handles_events(Started)
     def restore_sim_memory(self, event: Started, now: Moment) -> Iterator[Yielded]:
         records = event.remembered.get("sim", {})
         self._site.sims |= {name: SimMemory.of_record(records[name]) for name in self._configs if name in records}
+        self._pins.load_remembered(event.remembered.get(KIND, {}))
         yield from ()
 
     @handles_events(BearerReported)
     def judge_sim(self, event: BearerReported, now: Moment) -> Iterator[Yielded]:
         config, status = self._configs[event.bearer], event.status
-        memory = self._site.sims.get(config.name, SimMemory())
         match status.sim:
             case SimState.NOT_USED:
                 return
             case SimState.READY:
-                yield from self._accept_sim(config, status, memory)
-            case SimState.PIN_REQUIRED if self._may_unlock(config, status, memory):
-                self._unlocked.add(config.name)
-                yield from self._remember(
-                    config, replace(memory, attempt=PinAttempt(config.pin_mark, status.pin_tries))
-                )
-                yield UnlockSim(config.name)
-            case _:
-                if status.sim in (SimState.PIN_REFUSED, SimState.PUK_REQUIRED) and config.pin_mark:
-                    refused = PinAttempt(config.pin_mark, status.pin_tries, refused=True)
-                    yield from self._remember(config, replace(memory, attempt=refused))
-                yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
+                yield from self._accept_sim(config, status)
+                return
+            case SimState.PIN_REQUIRED:
+                yield from self._unlock_sim(config, status, now)
+                return
+            case SimState.PIN_REFUSED if config.pin_mark:
+                yield from self._pins.note_refusal(config.name, config.pin_mark, status.pin_tries)
+            case SimState.PUK_REQUIRED:
+                yield from self._pins.note_lock(config.name, config.pin_mark)
+        yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
 
-    def _may_unlock(self, config: BearerConfig, status: BearerStatus, memory: SimMemory) -> bool:
-        """Return whether the PIN may be used.
+    def _unlock_sim(self, config: BearerConfig, status: BearerStatus, now: Moment) -> Iterator[Yielded]:
+        if self._pins.is_presenting(config.name):
+            return
+        if config.pin_mark and self._pins.is_presented(config.pin_mark):  # over another bearer, maybe to the same SIM
+            yield WakeMe(_unlock_timer(config.name), now.t_s + RETRY_S)
+        elif config.pin_mark and self._pins.may_use(config.pin_mark, status.pin_tries, config.is_pin_confirmed):
+            yield from self._pins.begin_use(config.name, config.pin_mark, status.pin_tries)
+            yield WakeMe(_unlock_timer(config.name), now.t_s + ANSWER_S)
+            yield UnlockSim(config.name)
+        else:
+            yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[SimState.PIN_REQUIRED])
 
-        It is used once in a process, and never as the last try. After a restart it is used if the attempt before has
-        cost no try. One that was refused is used only in a SIM that has all tries again: a person has unlocked it, or
-        it is another one.
-        """
-        if not config.pin_mark or config.name in self._unlocked:
-            return False
-        if status.pin_tries is not None and status.pin_tries <= LAST_TRY:
-            return False
-        before = memory.attempt
-        if before.refused and not before.pin_mark:
-            return status.pin_tries == ALL_TRIES
-        if before.pin_mark != config.pin_mark:
-            return True
-        if status.pin_tries is None or before.tries is None:
-            return False
-        if before.refused:
-            return before.tries < status.pin_tries == ALL_TRIES
-        return status.pin_tries >= before.tries
+    @handles_events(SimUnlockEnded)
+    def end_unlocking(self, event: SimUnlockEnded, now: Moment) -> Iterator[Yielded]:
+        yield from self._pins.end_use(event.bearer, event.is_presented)
+        yield WakeMe(_unlock_timer(event.bearer), now.t_s + RETRY_S)
 
-    def _accept_sim(self, config: BearerConfig, status: BearerStatus, memory: SimMemory) -> Iterator[Yielded]:
-        self._unlocked.discard(config.name)  # after a reset of the modem it needs the PIN again
+    @handles_timer(TimerKind.SIM_UNLOCK)
+    def look_again(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        """Unlock a SIM that still needs its PIN, if it has lost no try."""
+        name = event.timer.detail
+        yield from self._pins.end_use(name, is_presented=True)
+        status = self._site.bearers[name].status
+        if status.sim is SimState.PIN_REQUIRED:
+            yield from self._unlock_sim(self._configs[name], status, now)
+
+    def _accept_sim(self, config: BearerConfig, status: BearerStatus) -> Iterator[Yielded]:
+        yield from self._pins.note_unlocked(config.name, config.pin_mark)
         yield from self._clear_fault(Fault.SIM_UNUSABLE, config)
-        found = SimMemory(status.iccid or memory.iccid, status.imsi or memory.imsi)
-        yield from self._remember(config, found)
+        memory = self._site.sims.get(config.name, SimMemory())
+        yield from self._remember(config, SimMemory(status.iccid or memory.iccid, status.imsi or memory.imsi))
         if not (status.iccid and config.iccid):
             return
         if status.iccid[:ICCID_DIGITS] == config.iccid[:ICCID_DIGITS]:
@@ -118,3 +122,7 @@ class SimCards:
             self._raised[fault].remove(config.name)
             if not self._raised[fault]:
                 yield FaultCleared(STATION, fault)
+
+
+def _unlock_timer(bearer: str) -> Timer:
+    return Timer(TimerKind.SIM_UNLOCK, detail=bearer)

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import BearerReported, BearerSet, Event
+from agent.domain.events import BearerReported, BearerSet, Event, SimUnlockEnded
 from agent.domain.orders import BearerOrder, ResetBearer, SetBearer, UnlockSim
 from agent.model.bearer import BearerStatus
 from agent.model.types import EvseId
 from agent.ports import DeviceError, Refused
+from agent.ports.bearer import PinNotPresented
 from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,17 @@ class BearerSupervisor(DeviceSupervisor):
         return describe_status(await port.read_status())
 
     def accept_order(self, order: BearerOrder) -> None:
-        if self.open and order.bearer == self.name:
+        if order.bearer != self.name:
+            return
+        if self.open:
             self._queue.put_nowait(order)
+        else:
+            self._drop_order(order)
+
+    def _drop_order(self, order: BearerOrder) -> None:
+        """Leave out what the device cannot get. A PIN must not count as used then."""
+        if isinstance(order, UnlockSim):
+            self._post(SimUnlockEnded(self.name, is_presented=False))
 
     async def operate_device(self, port: Any) -> None:
         self._reported = None  # what was ordered before it was opened is out of date: the domain orders again
@@ -60,12 +70,25 @@ class BearerSupervisor(DeviceSupervisor):
                     log.warning("%s: recovery: %s", self.name, step)
                     await port.reset_bearer(step)
                 case UnlockSim():
-                    await port.unlock_sim()
+                    await self._unlock_sim(port)
         except Refused as e:
             log.warning("%s: %s", self.name, e)
         if isinstance(order, SetBearer):
             self._report_status(await port.read_status())
             self._post(BearerSet(self.name))
+
+    async def _unlock_sim(self, port: Any) -> None:
+        """Present the PIN. What the SIM is after it is reported before the end."""
+        is_presented = True
+        try:
+            try:
+                await port.unlock_sim()
+            except Refused as e:
+                is_presented = not isinstance(e, PinNotPresented)
+                log.warning("%s: %s", self.name, e)
+            self._report_status(await port.read_status())
+        finally:
+            self._post(SimUnlockEnded(self.name, is_presented))
 
     def _report_status(self, status: BearerStatus) -> None:
         self.status = status
@@ -75,7 +98,7 @@ class BearerSupervisor(DeviceSupervisor):
 
     async def _on_failure(self, error: DeviceError) -> None:
         while not self._queue.empty():
-            self._queue.get_nowait()
+            self._drop_order(self._queue.get_nowait())
         self._report_status(BearerStatus(reason=str(error)))
         await super()._on_failure(error)
 

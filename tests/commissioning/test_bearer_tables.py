@@ -1,0 +1,51 @@
+"""``[[bearer]]`` tables in the station file: the check sum of a PIN, and tables that may be one SIM twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.assembly.domain_setup import bearer_configs
+from agent.station_file.settings import SettingsError, load_station_file
+
+MODEM = '[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "/dev/ttyUSB0"\npin = "{pin}"\n'
+LAN = '[[bearer]]\ndriver = "lan_static"\nkind = "lan"\ninterface = "eth0"\n'
+OTHER_ICCID = 'iccid = "89352010000000000176"\n'
+
+
+def marks(folder: Path, text: str) -> list[str]:
+    path = folder / "station.toml"
+    path.write_text(f"{text}[[evse]]\nnumber = 1\n", "utf-8")
+    return [config.pin_mark for config in bearer_configs(load_station_file(path)) if config.kind == "gprs"]
+
+
+def test_the_check_sum_depends_on_nothing_but_the_pin_and_its_confirmation(tmp_path: Path) -> None:
+    modem = MODEM.format(pin="0042")
+    (mark,) = marks(tmp_path, modem)
+    assert marks(tmp_path, '[station]\nid = "OTHER"\n' + LAN + modem) == [mark]
+    assert marks(tmp_path, MODEM.format(pin="0043")) != [mark]
+    assert marks(tmp_path, modem + 'pin_confirmed = "2026-11-28"\n') != [mark]
+    assert marks(tmp_path, MODEM.format(pin="")) == [""]
+    assert "0042" not in mark
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_refused"),
+    [
+        ("", "", True),
+        (OTHER_ICCID, "", True),
+        (OTHER_ICCID, OTHER_ICCID, True),
+        (OTHER_ICCID, 'iccid = "89352010000000000284"\n', False),
+    ],
+)
+def test_two_tables_with_one_pin_name_their_sims(tmp_path: Path, first: str, second: str, is_refused: bool) -> None:
+    modem = MODEM.format(pin="0042")
+    text = modem + first + modem + second
+    if is_refused:
+        with pytest.raises(SettingsError, match=r"bearer\[1\].iccid: bearer\[0\] has the same PIN") as refused:
+            marks(tmp_path, text)
+        assert "0042" not in str(refused.value)
+    else:
+        assert len(marks(tmp_path, text)) == 2
+    assert len(marks(tmp_path, modem + MODEM.format(pin="0043"))) == 2
