@@ -21,6 +21,8 @@ NETWORK_CLASS = Path("/sys/class/net")
 SIOCGIFADDR = 0x8915
 IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 IPV6_GLOBAL = "00"
+IPV6_PASSING = 0x01 | 0x20 | 0x40
+"""Flags of an address that changes (temporary), is about to go (deprecated) or may not be used yet (tentative)."""
 
 
 def interface_problem(interface: str) -> str:
@@ -64,11 +66,14 @@ def interface_address(interface: str) -> str:
 
 
 def _ipv6_address(interface: str) -> str:
+    """Return a global address that stays, otherwise any: a temporary one changes while the old one is still good."""
+    found: dict[bool, str] = {}
     for line in _read_text(IPV6_ADDRESSES).splitlines():
-        digits, _, _, scope, _, name = line.split()
+        digits, _, _, scope, flags, name = line.split()
         if name == interface and scope == IPV6_GLOBAL:
-            return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))
-    return ""
+            is_passing = bool(int(flags, 16) & IPV6_PASSING)
+            found.setdefault(is_passing, socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits)))
+    return found.get(False) or found.get(True, "")
 
 
 def _read_text(path: Path) -> str:

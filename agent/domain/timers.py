@@ -52,6 +52,7 @@ class TimerKind(StrEnum):
     NETWORK_GRACE = auto()
     """``detail``: the link."""
     BEARER_RETURN = auto()
+    BEARER_ADDRESS = auto()
     MODEM_RECOVERY = auto()
     """``detail``: the bearer."""
     SIM_UNLOCK = auto()

@@ -10,6 +10,7 @@ import pytest
 
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
+from agent.domain.blocks.bearer_selection import ADDRESS_S
 from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
 from agent.domain.blocks.sim_cards import RETRY_S
 from agent.domain.events import (
@@ -110,6 +111,22 @@ def test_a_lost_carrier_is_left_at_once_for_the_cheapest_that_is_up(play: Playbo
 
 def test_another_address_of_the_same_bearer_is_a_new_connection(play: Playbook) -> None:
     assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.9")) << ANEW
+
+
+def test_another_address_interrupts_no_exchange_that_can_end(play: Playbook, street: Street) -> None:
+    """The old address may still be good, and the exchange may be one that is billed."""
+    street.is_open = True
+    assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.9"))
+    assert play.wait(5)
+    street.is_open = False
+    assert play.wait(1) << ANEW
+    street.is_open = True
+    assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.10"))
+    assert play.wait(ADDRESS_S - 1)
+    assert play.wait(1) << ANEW
+    assert play >> BearerReported(LAN, ETH0) >> BearerReported(LAN, replace(ETH0, address="10.0.0.10"))
+    assert play.wait(3600)
+    assert play >> BearerReported(LAN, replace(ETH0, interface="eth1")) << ANEW
 
 
 def test_the_only_bearer_is_used_again_when_it_is_back(play: Playbook) -> None:

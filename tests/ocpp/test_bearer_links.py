@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -101,3 +102,41 @@ async def test_a_probe_without_a_backend_reaches_nothing() -> None:
     BearerProbe(posted.append, lambda: None).accept_order(ProbeBearer("bearer[0]", "lo"))
     await asyncio.sleep(0.01)
     assert posted == [BearerProbed("bearer[0]", False)]
+
+
+async def test_without_name_servers_the_last_addresses_of_the_backend_are_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The resolver is that of LAN, which leads nowhere: the modem must reach the backend all the same."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        with pytest.raises(socket.gaierror):
+            await connect_through("lo", "localhost", port)
+        monkeypatch.undo()
+        (await connect_through("lo", "localhost", port)).close()
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        (await connect_through("lo", "localhost", port)).close()
+        assert "its last addresses are used" in caplog.text
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(0.5))
+        monkeypatch.setattr(bound_socket, "RESOLVE_S", 0.1)
+        (await connect_through("lo", "localhost", port)).close()
+
+
+async def test_an_old_kernel_that_binds_no_socket_leaves_the_choice_to_its_routes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class OldKernelSocket(socket.socket):
+        def setsockopt(self, level: int, option: int, *value: Any) -> None:
+            if option == socket.SO_BINDTODEVICE:
+                raise PermissionError(1, "Operation not permitted")
+            super().setsockopt(level, option, *value)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        monkeypatch.setattr(socket, "socket", OldKernelSocket)
+        (await connect_through("lo", "127.0.0.1", server.getsockname()[1])).close()
+    assert "the routes of the kernel decide" in caplog.text

@@ -22,12 +22,15 @@ RETURNS, RETURNS_WITHIN_S = 6, 3600.0
 """The link comes back to a better bearer at most so often within this time."""
 EXCHANGE_S = 1.0
 """So long an open exchange is given before it is looked at again."""
+ADDRESS_S = 30.0
+"""An exchange that is open when the address changes ends within this, or the old address is gone."""
 REACHED_S = 30.0
 """How long the result of a probe counts."""
 ANSWER_S = 60.0
 """A probe has answered after this."""
 
 RETURN_TIMER = Timer(TimerKind.BEARER_RETURN)
+ADDRESS_TIMER = Timer(TimerKind.BEARER_ADDRESS)
 
 
 class BearerSelection:
@@ -37,6 +40,8 @@ class BearerSelection:
         self._first_link = site.config.links[0] if site.config.links else ""
         self._address = ("", "")
         """Interface and address of the bearer in use, when it was chosen."""
+        self._address_due_s: float | None = None
+        """When the links connect from another address at the latest; None: the address is the one of before."""
         self._connected: set[str] = set()
         self._up_since_s: float | None = None
         self._returns: deque[float] = deque(maxlen=RETURNS)
@@ -52,9 +57,36 @@ class BearerSelection:
             yield from self._use_best_bearer(now) if not self._is_carried else ()
         elif not record.status.is_up:
             yield from self._use_best_bearer(now)
-        elif self._address != (record.status.interface, record.status.address) or not (was_up or self._connected):
+        elif not (was_up or self._connected):
             yield from self._use_bearer(record)
+        elif self._has_moved(record):
+            yield from self._follow_address(record, now)
         yield from self._plan_return(now)
+
+    def _has_moved(self, record: BearerRecord) -> bool:
+        """Return whether interface or address is another one than when this bearer was chosen."""
+        return self._address != (record.status.interface, record.status.address)
+
+    def _follow_address(self, record: BearerRecord, now: Moment) -> Iterator[Yielded]:
+        """Connect from the new address: at once, unless an exchange is open. The old address may still be good."""
+        is_other_interface = self._address[0] != record.status.interface
+        is_busy = self._connected and self._site.collaborators.has_open_exchange()
+        if is_other_interface or not is_busy:
+            yield from self._use_bearer(record)
+        elif self._address_due_s is None:
+            self._address_due_s = now.t_s + ADDRESS_S
+            yield WakeMe(ADDRESS_TIMER, now.t_s + EXCHANGE_S)
+
+    @handles_timer(TimerKind.BEARER_ADDRESS)
+    def await_exchange(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        record = self._site.bearers[self._site.bearer_in_use]
+        due_s = self._address_due_s
+        if due_s is None or not (record.status.is_up and self._has_moved(record)):
+            self._address_due_s = None
+        elif self._connected and self._site.collaborators.has_open_exchange() and now.t_s < due_s:
+            yield WakeMe(ADDRESS_TIMER, now.t_s + EXCHANGE_S)
+        else:
+            yield from self._use_bearer(record)
 
     @property
     def _is_carried(self) -> bool:
@@ -203,6 +235,7 @@ class BearerSelection:
         is_first = not self._site.bearer_in_use
         self._site.bearer_in_use = record.config.name
         self._address = record.status.interface, record.status.address
+        self._address_due_s = None
         record.failed_attempts = 0
         yield LogNote(
             STATION, f"carries the links now ({record.config.kind}, {record.status.interface})", record.config.name
