@@ -187,7 +187,7 @@ def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
             BearerKind(keys.kind),
             keys.iccid,
             _pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
-            bool(keys.pin_confirmed),
+            keys.pin_confirmed,
         )
         for place, keys in file.bearers.items()
     )

@@ -27,8 +27,8 @@ class BearerConfig:
     """Of the SIM that belongs here; "": any."""
     pin_mark: str = ""
     """Differs from that of another PIN; "": the file has none."""
-    is_pin_confirmed: bool = False
-    """A person vouches for the PIN: the SIM has its tries."""
+    pin_confirmed: str = ""
+    """By another text than before a person vouches for the PIN: the SIM has its tries."""
 
 
 @mutable

@@ -19,15 +19,23 @@ KIND = "sim_pin"
 @frozen
 class PinAttempt:
     """The uses of one PIN. ``bearer``: of the last one; ``tries``: how many the SIM had left before it (after it, if
-    it was refused), None: unknown; ``uses``: how many tries the SIM may have lost by it since it was last unlocked."""
+    it was refused), None: unknown; ``uses``: how many tries the SIM may have lost by it since it was last unlocked;
+    ``confirmed``: the text by which a person had confirmed it."""
 
     bearer: str = ""
     tries: int | None = None
     uses: int = 0
     refused: bool = False
+    confirmed: str = ""
 
     def to_record(self) -> dict[str, Any]:
-        return {"bearer": self.bearer, "tries": self.tries, "uses": self.uses, "refused": self.refused}
+        return {
+            "bearer": self.bearer,
+            "tries": self.tries,
+            "uses": self.uses,
+            "refused": self.refused,
+            "confirmed": self.confirmed,
+        }
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> PinAttempt:
@@ -39,6 +47,7 @@ class PinAttempt:
                 None if tries is None else int(tries),
                 int(record["uses"]),
                 bool(record["refused"]),
+                str(record.get("confirmed", "")),
             )
         except (KeyError, TypeError, ValueError):
             return cls(tries=ALL_TRIES, uses=1)
@@ -64,12 +73,12 @@ class PinAttempts:
         """Return whether some SIM gets this PIN now."""
         return any(mark == pin_mark for mark, _ in self._presenting.values())
 
-    def may_use(self, pin_mark: str, tries: int | None, is_confirmed: bool) -> bool:
+    def may_use(self, pin_mark: str, tries: int | None, confirmed: str) -> bool:
         """Return whether the PIN may be used, which is never as the last try.
 
         One whose outcome is not known is used once more if it has cost no try. One that was refused is used after a
-        restart, in a SIM that has all tries again: a person has unlocked it, or it is another one. ``is_confirmed``: a
-        person vouches that the SIM has its tries.
+        restart, in a SIM that has all tries again: a person has unlocked it, or it is another one. ``confirmed``: by
+        a text that no PIN was used with before, a person vouches that the SIM has its tries.
         """
         if tries is not None and tries <= LAST_TRY:
             return False
@@ -81,13 +90,15 @@ class PinAttempts:
             return False
         if attempt.uses:
             return tries is not None and attempt.tries is not None and tries >= attempt.tries
-        return tries is not None or is_confirmed or sum(a.uses for a in self._attempts.values()) < MOST_USES
+        others = self._attempts.values()
+        is_confirmed = bool(confirmed) and all(a.confirmed != confirmed for a in others)
+        return tries is not None or is_confirmed or sum(a.uses for a in others) < MOST_USES
 
-    def begin_use(self, bearer: str, pin_mark: str, tries: int | None) -> Iterator[Yielded]:
+    def begin_use(self, bearer: str, pin_mark: str, tries: int | None, confirmed: str) -> Iterator[Yielded]:
         before = self._attempts.get(pin_mark)
         self._presenting[bearer] = pin_mark, before
         uses = 0 if before is None or before.refused else before.uses
-        yield from self._put(pin_mark, PinAttempt(bearer, tries, uses + 1))
+        yield from self._put(pin_mark, PinAttempt(bearer, tries, uses + 1, confirmed=confirmed))
 
     def end_use(self, bearer: str, is_presented: bool) -> Iterator[Yielded]:
         """Forget a use if the SIM did not get the PIN."""
@@ -98,8 +109,8 @@ class PinAttempts:
     def note_refusal(self, bearer: str, pin_mark: str, tries: int | None) -> Iterator[Yielded]:
         self._presenting.pop(bearer, None)
         self._refused.add(pin_mark)
-        uses = self._attempts.get(pin_mark, PinAttempt(uses=1)).uses
-        yield from self._put(pin_mark, PinAttempt(bearer, tries, uses, refused=True))
+        attempt = self._attempts.get(pin_mark, PinAttempt(uses=1))
+        yield from self._put(pin_mark, replace(attempt, bearer=bearer, tries=tries, refused=True))
 
     def note_lock(self, bearer: str, pin_mark: str) -> Iterator[Yielded]:
         """The SIM needs its PUK. Our PIN was wrong if it was used and not accepted since; otherwise a person has locked

@@ -387,7 +387,7 @@ MODEM_2 = "bearer[3]"
 
 def test_a_pin_is_on_disk_before_the_sim_gets_it_and_forgotten_when_it_was_right(play: Playbook) -> None:
     assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
-    assert play.store["sim_pin"]["mark"] == {"bearer": GPRS, "tries": 3, "uses": 1, "refused": False}
+    assert play.store["sim_pin"]["mark"] == {"bearer": GPRS, "tries": 3, "uses": 1, "refused": False, "confirmed": ""}
     assert play >> BearerReported(GPRS, MODEM) << ACCEPTED_PIN << NUMBERS << SetBearer(GPRS, True)
     assert not play.store.get("sim_pin")
     assert play.store["sim"][GPRS] == {"iccid": MODEM.iccid, "imsi": MODEM.imsi}
@@ -497,9 +497,21 @@ def test_a_sim_that_a_person_unlocked_does_not_make_a_refused_pin_right(play: Pl
 def test_a_person_who_confirms_a_refused_pin_gets_one_more_use(play: Playbook) -> None:
     play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
     play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
-    confirmed = replace(CONFIGS[2], pin_mark="other", is_pin_confirmed=True)
+    confirmed = replace(CONFIGS[2], pin_mark="other", pin_confirmed="the PUK was entered")
     again = Playbook(bearers=(*CONFIGS[:2], confirmed), store=play.store)
     assert again >> BearerReported(GPRS, replace(LOCKED, pin_tries=None)) << USED_OTHER << UnlockSim(GPRS)
+
+
+def test_a_confirmation_is_good_for_one_pin() -> None:
+    """It is left in the file, and the next PIN is a guess again."""
+    used = {"bearer": GPRS, "tries": None, "uses": 1, "refused": True}
+    store = {"sim_pin": {"first": used, "second": {**used, "confirmed": "today"}}}
+    unknown = BearerReported(GPRS, replace(LOCKED, pin_tries=None))
+    for text, is_tried in (("today", False), ("tomorrow", True)):
+        guess = replace(CONFIGS[2], pin_confirmed=text)
+        play = Playbook(bearers=(*CONFIGS[:2], guess), store=store)
+        play.feed(unknown)
+        assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
 
 
 def test_without_known_tries_two_wrong_pins_of_a_person_are_enough() -> None:

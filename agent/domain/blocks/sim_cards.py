@@ -71,8 +71,8 @@ class SimCards:
             return
         if config.pin_mark and self._pins.is_presented(config.pin_mark):  # over another bearer, maybe to the same SIM
             yield WakeMe(_unlock_timer(config.name), now.t_s + RETRY_S)
-        elif config.pin_mark and self._pins.may_use(config.pin_mark, status.pin_tries, config.is_pin_confirmed):
-            yield from self._pins.begin_use(config.name, config.pin_mark, status.pin_tries)
+        elif config.pin_mark and self._pins.may_use(config.pin_mark, status.pin_tries, config.pin_confirmed):
+            yield from self._pins.begin_use(config.name, config.pin_mark, status.pin_tries, config.pin_confirmed)
             yield WakeMe(_unlock_timer(config.name), now.t_s + ANSWER_S)
             yield UnlockSim(config.name)
         else:
