@@ -200,8 +200,10 @@ class Modem:
         if self._ppp.is_running:
             try:
                 await self._ppp.stop()
-            finally:
+            except Refused:
                 await self._leave_data_mode()
+                raise
+            await self._leave_data_mode()
 
     async def _wait_for_network(self) -> None:
         """Wait for the registration. Raises ``Refused``."""
