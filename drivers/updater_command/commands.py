@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from pathlib import Path
 
 from agent.ports import Broken, Garbled, Refused, Unreachable
 from agent.ports.updater import Running
 from drivers.updater_command.settings import CommandUpdaterSettings
+
+log = logging.getLogger(__name__)
 
 NO_BOOT, UNFIT = 10, 2
 _STATES = {"good": Running(), "pending": Running(pending=True), "fell-back": Running(fell_back=True)}
@@ -66,9 +68,19 @@ class CommandUpdater:
             raise Unreachable(f"updater: {name} did not end within {timeout_s:g} s") from None
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                await _end_command(process)
         lines = (out if process.returncode == 0 else err or out).decode("utf-8", "replace").strip().splitlines()
         assert process.returncode is not None
         return process.returncode, (lines[0] if process.returncode == 0 else lines[-1])[:200] if lines else ""
+
+
+async def _end_command(process: asyncio.subprocess.Process) -> None:
+    """End a command that still runs. One of another user, which ``sudo`` has started, is left to itself."""
+    try:
+        process.kill()
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        log.warning("updater: process %d of another user cannot be ended; it goes on", process.pid)
+        return
+    await process.wait()
