@@ -229,3 +229,10 @@ def test_a_field_may_be_quiet_and_needed() -> None:
     with pytest.raises(TypeError, match="address"):
         Wanted(count=1)  # type: ignore[call-arg]
     assert [f.name for f in dataclasses.fields(Wanted)] == ["address", "count", "key"]
+
+
+@pytest.mark.parametrize("shared", [[], {}, set()])
+def test_a_default_that_all_instances_would_share_is_refused(shared: object) -> None:
+    body = {"__annotations__": {"items": "Any"}, "items": shared}
+    with pytest.raises(TypeError, match=r"Shelf\.items: all instances would share this default"):
+        frozen(type("Shelf", (), body))

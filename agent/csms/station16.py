@@ -63,8 +63,8 @@ class Station16(ConnectedStation, ChargePoint):  # type: ignore[misc]
 
     @on("StatusNotification")
     def status_notification(self, connector_id: int, error_code: str, status: str, **rest: Any) -> Any:
-        told = {"status": status, "errorCode": error_code, **as_wire(rest)}
-        self.ledger.record_status(self.id, connector_id, told)
+        payload = {"status": status, "errorCode": error_code, **as_wire(rest)}
+        self.ledger.record_status(self.id, connector_id, payload)
         return call_result.StatusNotification()
 
     def _id_tag_info(self, id_tag: str) -> dict[str, str]:

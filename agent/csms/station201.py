@@ -86,8 +86,8 @@ class Station201(ConnectedStation, ChargePoint):  # type: ignore[misc]
 
     @on("StatusNotification")
     def status_notification(self, evse_id: int, connector_id: int, connector_status: str, **rest: Any) -> Any:
-        told = {"status": connector_status, "connectorId": connector_id, **as_wire(rest)}
-        self.ledger.record_status(self.id, evse_id, told)
+        payload = {"status": connector_status, "connectorId": connector_id, **as_wire(rest)}
+        self.ledger.record_status(self.id, evse_id, payload)
         return call_result.StatusNotification()
 
     @on("NotifyReport")

@@ -30,8 +30,12 @@ class AdhocTariff:
         """What holds for who plugs in now; None: nothing is sold here without a contract. A default price of the
         backend that the law does not allow here, that is not exact by the minute, or that is in another currency than
         the file's (the one in which a terminal charges), is none."""
-        told = self._backend_default_tariff(settings) if self.backend else None
-        return told if told is not None and not unlawful_price_keys(told, self.is_fast_charger) else self.tariff
+        backend_tariff = self._backend_default_tariff(settings) if self.backend else None
+        return (
+            backend_tariff
+            if backend_tariff is not None and not unlawful_price_keys(backend_tariff, self.is_fast_charger)
+            else self.tariff
+        )
 
     def _backend_default_tariff(self, settings: Settings) -> Tariff | None:
         """The backend's default price, with what only the file can say; None: there is none that could be billed."""

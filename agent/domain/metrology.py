@@ -213,5 +213,5 @@ def identity_to_record(meter: MeterIdentity) -> dict[str, str]:
 
 def identity_from_record(remembered: Mapping[str, object]) -> MeterIdentity:
     """Read back what ``identity_to_record`` made."""
-    told = {k: str(remembered.get(k, "")) for k in ("vendor", "model", "serial", "firmware")}
-    return MeterIdentity(told["vendor"], told["model"], told["serial"], told["firmware"])
+    identity = {k: str(remembered.get(k, "")) for k in ("vendor", "model", "serial", "firmware")}
+    return MeterIdentity(identity["vendor"], identity["model"], identity["serial"], identity["firmware"])

@@ -121,10 +121,10 @@ def identification_fields(holder: Holder) -> dict[str, Any]:
 
 def signing_instructions(id_: str, ends: bool, point: str, holder: Holder, now: Moment, owed: str = "") -> Signing:
     """Return what a meter that signs by itself needs to know of the transaction ``id_``."""
-    told = identification_fields(holder)
+    identity = identification_fields(holder)
     return Signing(
-        id_, ends, point, told["ID"], told["IT"], told["IL"], tuple(told["IF"]), now.stamp, now.utc_s, owed,
-        holder.price, told["IS"],
+        id_, ends, point, identity["ID"], identity["IT"], identity["IL"], tuple(identity["IF"]), now.stamp, now.utc_s,
+        owed, holder.price, identity["IS"],
     )  # fmt: skip
 
 

@@ -75,8 +75,8 @@ class PaymentBook:
     def is_overtaken(self, p: Payment) -> bool:
         """Return whether a later card's hold has a number already: a hold of this card would have a
         lower one."""
-        told = (o for o in self.all_payments() if o.reservation is not None and not o.guessed)
-        return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in told)
+        reserved = (o for o in self.all_payments() if o.reservation is not None and not o.guessed)
+        return any(o.terminal == p.terminal and o.serial == p.serial and o.at > p.at for o in reserved)
 
     def unreported_hold_numbers(self, terminal: EvseId, below: int | None = None) -> Iterator[int]:
         """Yield reservation ids of holds that may exist at the terminal without a record here:

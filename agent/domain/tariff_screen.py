@@ -47,8 +47,8 @@ def bill_of_session(evse: EvseRecord, session: str) -> DriverBill | None:
     """Return the bill of a bank card; or the station's estimate, as long as the backend reports no
     cost."""
     account = evse.pricing.account
-    told = account is not None and account.session == session and account.cost is not None
-    bills = (evse.pricing.bill, None if told else evse.pricing.estimate)
+    has_backend_cost = account is not None and account.session == session and account.cost is not None
+    bills = (evse.pricing.bill, None if has_backend_cost else evse.pricing.estimate)
     return next((b for b in bills if b is not None and b.session == session), None)
 
 

@@ -7,6 +7,7 @@ A token is not that of RFC 6238: HMAC-SHA256 of the number of the time slot, its
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import field
 from urllib.parse import quote, urlsplit
 
 from agent.model.fastclass import frozen
@@ -125,6 +126,6 @@ class WebPaymentConfig:
     plugged: bool = False
     hosts: tuple[str, ...] = ()
     station_roaming_id: str = ""
-    ids: Mapping[int, str] = {}
-    fixed: Mapping[int, str] = {}
+    ids: Mapping[int, str] = field(default_factory=dict)
+    fixed: Mapping[int, str] = field(default_factory=dict)
     """Addresses of outlets that no key of a backend names (there are four)."""

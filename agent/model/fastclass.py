@@ -160,6 +160,8 @@ def _make_slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
                     continue
                 if default.default is not MISSING:
                     default = default.default
+            if default.__class__ in _SHARED_BY_ALL:
+                raise TypeError(f"{cls.__name__}.{name}: all instances would share this default: use default_factory")
             defaults[name] = default
     body.pop("__dict__", None)
     body.pop("__weakref__", None)
@@ -173,6 +175,9 @@ def _make_slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
     made.__init__ = _uncompiled_init(made)
     result: type[T] = made
     return result
+
+
+_SHARED_BY_ALL = (list, dict, set)
 
 
 class _Bare:

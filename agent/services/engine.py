@@ -169,13 +169,13 @@ class Engine:
 
     async def _save_records(self, orders: Sequence[Order]) -> bool:
         puts = self.events.take_facts() + [Put(o.kind, o.key, o.value) for o in orders if isinstance(o, Persist)]
-        told = [
+        messages = [
             (queue, o.message)
             for o in orders
             if isinstance(o, Send) and (queue := _durable_queue_of(o.link, o.message))
         ]
-        if puts or told:
-            self._unsaved.append(Batch(puts, told))
+        if puts or messages:
+            self._unsaved.append(Batch(puts, messages))
         return await self._flush_batches()
 
     def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:

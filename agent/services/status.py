@@ -168,11 +168,11 @@ class StatusSocket:
 
         A very slow watcher misses the frames that the ring has lost meanwhile.
         """
-        told = 0
-        while told < self._count:
-            batch = list(islice((f for f in self._frames if f[0] > told), GREETING))
+        sent_count = 0
+        while sent_count < self._count:
+            batch = list(islice((f for f in self._frames if f[0] > sent_count), GREETING))
             writer.writelines(_frame_line(frame) for frame in batch)
-            told = batch[-1][0]
+            sent_count = batch[-1][0]
             await writer.drain()
         self._send_snapshot()  # all watchers have the same one, so a change back to it is a change for each of them
         writer.write(self._last)

@@ -133,7 +133,7 @@ def test_begins_with_the_cable_and_the_right_follows() -> None:
     assert p.session().id == "s1"
     p = stopped(p, 900) << forgotten("tx") << told(TransactionEnded, session="s1", meter_wh=900, authorized=True)
     assert billed_wh(p.skip()) == 400
-    assert messages(p) == ["Started", "Authorised", "Updated", "Ended"]
+    assert messages(p) == ["Started", "Authorized", "Updated", "Ended"]
 
 
 def test_begins_with_the_card() -> None:
@@ -475,7 +475,7 @@ def test_it_survives_a_kill_as_what_it_is() -> None:
     assert messages(p) == ["Started"]
     assert p.evse().tx is not None
     energised(card(p).skip(), meter_wh=500)
-    assert messages(p) == ["Started", "Authorised", "Updated"]
+    assert messages(p) == ["Started", "Authorized", "Updated"]
 
 
 def test_it_survives_without_a_count_while_the_last_sign_is_fresh() -> None:

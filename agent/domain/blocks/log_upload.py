@@ -56,8 +56,8 @@ class LogUpload:
 
     def current_status(self, extended: bool) -> LogStatus:
         """Return the status for TriggerMessage."""
-        told = self._job.status_message("Uploading") if self._job is not None else LogStatus(extended=extended)
-        return replace(told, forced=True)
+        status = self._job.status_message("Uploading") if self._job is not None else LogStatus(extended=extended)
+        return replace(status, forced=True)
 
     @answers_requests(GetLogRequest)
     def answer_get_log(self, request: GetLogRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:

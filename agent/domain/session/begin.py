@@ -186,11 +186,11 @@ def open_session(s: StationState, evse: EvseRecord, event: MeterRead, now: Momen
     evse.progress.energy_delivered = evse.progress.resumed = False
     trigger = authorization_trigger(right)
     yield Persist("session", session.id, session.to_record())
-    told = TransactionStarted(
+    started = TransactionStarted(
         session.id, evse.number, session.token, reading.at, reading.energy_wh, trigger, offline=session.offline,
         remote_id=right.remote_id, reading=reading, reservation=right.reservation,
     )  # fmt: skip
-    yield from session_begun(s, evse, session, told, now, to_sign)
+    yield from session_begun(s, evse, session, started, now, to_sign)
     yield from set_limit_before_release(s, evse, now)
     yield from set_release(s, evse, True)
     yield from restart_settle_timer(s, evse, now)

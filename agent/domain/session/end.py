@@ -166,7 +166,7 @@ def _close_session(
     assert session.stop is not None
     stop = session.stop
     at = stop.at if stop.at > session.started else session.started
-    told = TransactionEnded(
+    ended = TransactionEnded(
         session.id, evse.number, stop.token, at, meter_wh, StopReason(stop.reason), TriggerReason(stop.trigger),
         offline=not s.backend_online, note=stop.note, samples=(*(evse.tx.samples if evse.tx else ()), *session.samples),
         reading=reading, plugged=False if stop.unplugged else None, signed=reading.signed if reading else None,
@@ -174,7 +174,7 @@ def _close_session(
     yield Persist("session", session.id, None)
     yield from owe_meter_record(evse, session, meter_wh, at, reading)
     to_sign = bill_of_session(s, evse, session, meter_wh, at, reading, now)
-    yield from session_ended(s, evse, session, told, now, to_sign)
+    yield from session_ended(s, evse, session, ended, now, to_sign)
     evse.last_session = EndedSession(
         session.id, session.token, session.started, at, meter_wh - session.start_wh, stop.reason
     )
