@@ -14,7 +14,7 @@ from agent import __version__
 if TYPE_CHECKING:
     import argparse
 
-    from agent.commands.command import Command
+    from agent.model.command import Command
 
 INTERRUPTED, EXIT_PIPE = 130, 141
 GROUP = "chargy_agent.commands"

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from agent.assembly.bearer_queries import ASK, Row, rows_of_statuses
 from agent.assembly.domain_setup import bearer_configs
-from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
+from agent.commands.command import EXIT_CANNOT, add_station_argument, load_or_report
 from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.model.bearer import BearerStatus
+from agent.model.command import Command
 from agent.ports import DeviceError
 from agent.ports.store import StoreError
 from agent.services.devices.configured import ComposedDevice, compose_devices

@@ -18,8 +18,9 @@ from agent.assembly.domain_setup import (
     unusable_certificates,
     unusable_terminals,
 )
-from agent.commands.command import Command, add_station_argument
+from agent.commands.command import add_station_argument
 from agent.model import secret_file
+from agent.model.command import Command
 from agent.model.currencies import HUNDREDTHS, OTHERS
 from agent.ports.driver import missing_module
 from agent.station_file.problems import Problem, place_problems

@@ -1,13 +1,10 @@
-"""What a command of the command line is, and what the commands share."""
+"""What the commands of the command line share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from agent.model.fastclass import frozen
 
 if TYPE_CHECKING:
     import argparse
@@ -16,20 +13,6 @@ if TYPE_CHECKING:
 
 EXIT_CANNOT = 2
 """It cannot be done: the station file or an argument is wrong."""
-
-
-@frozen
-class Command:
-    """A command. Other packages bring objects of this shape by the entry points of ``chargy_agent.commands``."""
-
-    name: str
-    help: str
-    """A line for the list of the commands."""
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    """Runs the command and returns the exit code."""
-    about: str = ""
-    """The text of ``chargy-agent COMMAND --help``. Empty: the same as ``help``."""
 
 
 def add_station_argument(parser: argparse.ArgumentParser) -> None:

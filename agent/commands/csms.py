@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.commands.command import Command
 from agent.csms.central_system import add_arguments, main
+from agent.model.command import Command
 
 ABOUT = """\
 A small central system (CSMS) for tests and demonstrations. It accepts every station, authorizes known tokens, and

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.assembly.dead_letter_queries import ACTIONS, ASK, answer_dead_letters
-from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
+from agent.commands.command import EXIT_CANNOT, add_station_argument, load_or_report
 from agent.commands.store_query import CannotDo, query_agent_or_store
+from agent.model.command import Command
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused
 from agent.station_file.settings import StationFile

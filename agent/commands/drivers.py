@@ -12,7 +12,7 @@ from dataclasses import MISSING, Field, fields
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
-from agent.commands.command import Command
+from agent.model.command import Command
 from agent.model.fastclass import frozen
 from agent.model.key_rules import key_type, split_type_and_rules
 from agent.ports.driver import Driver

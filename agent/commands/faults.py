@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.assembly.fault_queries import ACTIONS, ASK, Row
-from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
+from agent.commands.command import EXIT_CANNOT, add_station_argument, load_or_report
 from agent.commands.fault_texts import describe_fault, without_markdown
 from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.faults import blocks_charging
+from agent.model.command import Command
 from agent.model.types import EvseId, Fault
 from agent.ports.store import StoreError
 from agent.services.store.store import Store, StoreRefused

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.assembly.payment_queries import ACTIONS, ASK, UNREADABLE, Record, answer_payments
-from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
+from agent.commands.command import EXIT_CANNOT, add_station_argument, load_or_report
 from agent.commands.store_query import CannotDo, query_agent_or_store
 from agent.domain.payment import PayState
+from agent.model.command import Command
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused
 from agent.station_file.payment import stranded_payments

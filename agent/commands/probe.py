@@ -19,7 +19,7 @@ from typing import Any
 
 from agent import __version__
 from agent.assembly.devices import find_supervisor
-from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report
+from agent.commands.command import EXIT_CANNOT, add_station_argument, load_or_report
 from agent.domain.metrology import identity_from_record
 from agent.domain.probe_findings import (
     Finding,
@@ -31,6 +31,7 @@ from agent.domain.probe_findings import (
 )
 from agent.model.bank_card import TerminalIdentity
 from agent.model.board import EvseState
+from agent.model.command import Command
 from agent.model.entry_points import EntryPointError
 from agent.model.fastclass import frozen
 from agent.model.types import MeterIdentity, MeterPolicy, Reading

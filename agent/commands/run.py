@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.commands.command import EXIT_CANNOT, Command, add_station_argument, load_or_report, print_problems
+from agent.commands.command import EXIT_CANNOT, add_station_argument, load_or_report, print_problems
+from agent.model.command import Command
 
 if TYPE_CHECKING:
     import argparse

@@ -205,10 +205,10 @@ def render_page(central: Central) -> str:
 
 
 def _station_row(record: StationRecord, up: bool) -> str:
-    told = ", ".join(
-        f"{c}: {t.get('status')} {t.get('errorCode', '')}".rstrip() for c, t in sorted(record.told.items())
+    statuses = ", ".join(
+        f"{c}: {t.get('status')} {t.get('errorCode', '')}".rstrip() for c, t in sorted(record.statuses.items())
     )
-    cells = (record.id, "up" if up else "down", record.version, record.boots, told)
+    cells = (record.id, "up" if up else "down", record.version, record.boots, statuses)
     return "<tr>" + "".join(f"<td>{_escape_html(c)}" for c in cells) + "</tr>"
 
 

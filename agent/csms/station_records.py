@@ -74,7 +74,7 @@ class Violation:
 class StationRecord:
     """One station.
 
-    ``told``: the last StatusNotification per connector (per EVSE in 2.x). ``calls``: how often each action came.
+    ``statuses``: the last StatusNotification per connector (per EVSE in 2.x). ``calls``: how often each action came.
     ``version``: of OCPP on the latest connection. ``reports``: the entries by request.
     """
 
@@ -82,7 +82,7 @@ class StationRecord:
     version: str = ""
     boots: int = 0
     boot: dict[str, Any] = field(default_factory=dict)
-    told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    statuses: dict[int, dict[str, Any]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     registers: dict[int, tuple[str, int]] = field(default_factory=dict)
     reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
@@ -116,11 +116,11 @@ class Ledger:
         record.boot = payload
         self._write_fact("boot", station=station, payload=payload)
 
-    def record_status(self, station: str, connector: int, told: dict[str, Any]) -> None:
-        self.station_record(station).told[connector] = told
-        if "timestamp" in told:
-            self.station_record(station).clock = (_utc_s(str(told["timestamp"])), self._clock())
-        self._write_fact("status", station=station, connector=connector, told=told)
+    def record_status(self, station: str, connector: int, payload: dict[str, Any]) -> None:
+        self.station_record(station).statuses[connector] = payload
+        if "timestamp" in payload:
+            self.station_record(station).clock = (_utc_s(str(payload["timestamp"])), self._clock())
+        self._write_fact("status", station=station, connector=connector, told=payload)
 
     def record_start(
         self, station: str, message_id: str, connector: int, id_tag: str, meter_start_wh: int | None, timestamp: str,

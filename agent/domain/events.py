@@ -443,7 +443,7 @@ class InstallOutcome(StrEnum):
     FAILED = "failed"
     UNFIT = "unfit"
     """The file is no firmware for this board."""
-    NO_UPDATER = "nobody"
+    NO_UPDATER = "no-updater"
     """No updater is configured, or it cannot be reached."""
 
 

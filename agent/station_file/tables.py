@@ -36,6 +36,10 @@ Identity: TypeAlias = Annotated[
 OcppVersion: TypeAlias = Annotated[str, Text(10, 1, r"[0-9]+(\.[0-9]+)+", 'a version such as "1.6"')]
 """Which ones are spoken, ``agent/ocpp`` knows."""
 Url: TypeAlias = Annotated[str, Text(500, form=r"\S*", like="an address without blanks")]
+OcppVersions: TypeAlias = Annotated[tuple[OcppVersion, ...], Entries(1, 8, repeats=False)]
+SecurityProfile: TypeAlias = Annotated[int, OneOf((0, 1, 2, 3))]
+CpoName: TypeAlias = Annotated[str, Text(50)]
+QuirksName: TypeAlias = Annotated[str, Text(100, form=r"[^/\\]*", like="a name without a path")]
 
 
 @frozen
@@ -81,8 +85,8 @@ class Backend:
     name: Name = "chargy"
     url: Url = ""
     charge_point_id: Identity = ""
-    versions: Annotated[tuple[OcppVersion, ...], Entries(1, 8, repeats=False)] = ("1.6",)
-    security_profile: Annotated[int, OneOf((0, 1, 2, 3))] = 0
+    versions: OcppVersions = ("1.6",)
+    security_profile: SecurityProfile = 0
     password: Annotated[str, Text(64)] = field(default="", repr=False)
     password_file: Path | None = None
     secure_url: Url = ""
@@ -92,13 +96,13 @@ class Backend:
     client_cert: Path | None = None
     client_key: Path | None = None
     manufacturer_ca: Path | None = None
-    cpo_name: Annotated[str, Text(50)] = "Chargy"
+    cpo_name: CpoName = "Chargy"
     reconnect_s: Seconds | None = None
     call_timeout_s: Annotated[float, Between(0.01, 3600, "seconds")] = 30.0
     scope: Annotated[str, OneOf(("full", "billing"))] = "full"
     calls: tuple[Annotated[str, Text(50, 1)], ...] = ()
     """What a backend that is not the first may do besides looking."""
-    quirks: Annotated[str, Text(100, form=r"[^/\\]*", like="a name without a path")] = ""
+    quirks: QuirksName = ""
     """A profile of deviations from the standard (``config/quirks``)."""
     via: Annotated[str, Text(300, form=VIA, like="host:port")] = ""
     """``host:port`` to dial instead of ``url``'s own (a tunnel, a gateway); name, TLS check and path stay the URL's."""

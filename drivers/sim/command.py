@@ -11,9 +11,10 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from agent.model.command import Command
 
 if TYPE_CHECKING:
     from agent.station_file.settings import StationFile
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 BUILT_IN = "ac_two_sockets.toml"
 HOME = Path("chargy-sim")
 """The folder in which the built-in station lives, under the present one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command of the command line that an entry point brings."""
-
-    name: str
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    about: str = ""
-    """Text of the command's ``--help``. Empty: the same as ``help``."""
 
 
 def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:

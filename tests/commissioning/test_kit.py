@@ -15,7 +15,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agent import cli
 from agent.commands.check import check_station_file
 from agent.commands.kit.kit_explanation import has_check_digit
 from agent.commands.kit.kit_file import FREE_TABLES, KIT_TABLES, is_secret_name, load_kit
@@ -23,23 +22,9 @@ from agent.commands.kit.kit_schema import schema_text
 from agent.commands.kit.station_changes import value_text
 from agent.model.fastclass import field_specs
 from agent.station_file.settings import SettingsError, load_station_file
-from tests.support.kit_files import BEARER, KIT, PASSWORD, PIN, STATION, write_kit, write_station
+from tests.support.kit_files import BEARER, KIT, PASSWORD, PIN, STATION, call_kit, write_kit
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Path:
-    return write_kit(tmp_path / "stick")
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> Path:
-    return write_station(tmp_path / "board")
-
-
-def call(*words: object) -> int:
-    return cli.main(["kit", *map(str, words)])
 
 
 MISTAKES = {
@@ -70,28 +55,28 @@ def test_a_mistake_is_named_with_its_place(
     wrong, said = MISTAKES[place]
     kit.write_text(KIT.replace(place, wrong))
     monkeypatch.chdir(kit.parent)
-    assert call("inspect", "kit.toml") == 2
+    assert call_kit("inspect", "kit.toml") == 2
     assert said in capsys.readouterr().err
 
 
 def test_secrets_belong_into_files_that_only_the_owner_reads(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (kit.parent / "secrets" / "pin").chmod(0o644)
-    assert call("inspect", kit) == 2
+    assert call_kit("inspect", kit) == 2
     assert "sim.pin_file" in capsys.readouterr().err
     (kit.parent / "secrets" / "pin").chmod(0o600)
     (kit.parent / "secrets" / "pin").write_text("no PIN")
-    assert call("inspect", kit) == 2
+    assert call_kit("inspect", kit) == 2
     printed = capsys.readouterr().err
     assert "4 to 8 digits" in printed
     assert "no PIN" not in printed
     (kit.parent / "secrets" / "pin").write_text(PIN)
     kit.write_text(KIT.replace("MeterValueSampleInterval = ", "AuthorizationKey = "))
-    assert call("inspect", kit) == 2
+    assert call_kit("inspect", kit) == 2
     assert "settings.ocpp16.AuthorizationKey: is a secret" in capsys.readouterr().err
 
 
 def test_inspect_explains_in_words(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("inspect", kit) == 0
+    assert call_kit("inspect", kit) == 0
     text = capsys.readouterr().out
     for said in (
         "Station 0042 of type AC22-2", "+352 80 00 11 22", "LU-CHG-0042, at wss://ocpp.example.lu/chargy",
@@ -110,9 +95,9 @@ def test_the_check_digit_of_an_iccid(iccid: str, good: bool) -> None:
 
 def test_apply_changes_the_values_and_keeps_the_comments(kit: Path, station: Path) -> None:
     station.chmod(0o640)
-    assert call("diff", kit, station) == 1
+    assert call_kit("diff", kit, station) == 1
     assert station.read_text() == STATION
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     text = station.read_text()
     file = load_station_file(station)
     backend = file.backends[0]
@@ -128,46 +113,46 @@ def test_apply_changes_the_values_and_keeps_the_comments(kit: Path, station: Pat
     comments = {line[line.index("#") :] for line in STATION.splitlines() if "#" in line} - gone
     assert [c for c in comments if text.count(c) != 1] == []
     assert check_station_file(station)[1] == []
-    assert call("diff", kit, station) == 0
-    assert call("apply", kit, station) == 0
+    assert call_kit("diff", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert station.read_text() == text
 
 
 def test_undo_goes_back_step_by_step(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     first = station.read_text()
     (kit.parent / "secrets" / "password").write_text("another one")
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     second = load_station_file(station).backends[0].password_file
     assert second is not None
     assert second.read_text() == "another one"
-    assert call("undo", station) == 0
+    assert call_kit("undo", station) == 0
     assert station.read_text() == first
     assert second.exists(), "the running agent may still read it"
     assert check_station_file(station)[1] == []
-    assert call("undo", station) == 0
+    assert call_kit("undo", station) == 0
     assert not second.exists()
     assert station.read_text() == STATION
-    assert call("undo", station) == 2
+    assert call_kit("undo", station) == 2
     assert "all were undone" in capsys.readouterr().err
 
 
 def test_undo_does_not_lose_an_edit_in_silence(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     station.write_text(station.read_text().replace("max_a = 16", "max_a = 20"))
-    assert call("undo", station) == 2
+    assert call_kit("undo", station) == 2
     assert "evse[2].max_a" in capsys.readouterr().err
     assert "max_a = 20" in station.read_text()
-    assert call("undo", station, "--discard-edits") == 0
+    assert call_kit("undo", station, "--discard-edits") == 0
     assert station.read_text() == STATION
 
 
 def test_a_kit_that_does_not_fit_changes_nothing(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kit.write_text(KIT.replace("number = 2\n", "number = 3\n"))
-    assert call("apply", kit, station) == 2
+    assert call_kit("apply", kit, station) == 2
     assert "kit.toml:33:1: evse[3]: the station has no outlet 3" in capsys.readouterr().err
     kit.write_text(KIT.replace('qr_url = "https://pay.', 'qr_url = "https://other.'))
-    assert call("apply", kit, station) == 2
+    assert call_kit("apply", kit, station) == 2
     assert "kit.toml:9:1: station.qr_url: leads to other.example.lu" in capsys.readouterr().err
     assert station.read_text() == STATION
     assert [p.name for p in station.parent.iterdir() if p.name not in ("station.toml", "station.toml.kit")] == []
@@ -175,10 +160,10 @@ def test_a_kit_that_does_not_fit_changes_nothing(kit: Path, station: Path, capsy
 
 
 def test_the_sim_goes_to_the_modem(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("diff", kit, station) == 1
+    assert call_kit("diff", kit, station) == 1
     assert "has no [[bearer]] of kind gprs" in capsys.readouterr().err
     station.write_text(STATION + BEARER)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     printed = capsys.readouterr()
     assert "bearer[1].pin: (not set) -> (secret, not shown)" in printed.out
     assert PIN not in printed.out + printed.err
@@ -187,8 +172,8 @@ def test_the_sim_goes_to_the_modem(kit: Path, station: Path, capsys: pytest.Capt
     wanted = {"apn": "chargy.m2m.lu", "username": "station", "iccid": "8935201641400948300", "pin": PIN}
     assert {key: modem.get(key) for key in wanted} == wanted
     assert "# under the roof" in station.read_text()
-    assert call("diff", kit, station) == 0
-    assert call("undo", station) == 0
+    assert call_kit("diff", kit, station) == 0
+    assert call_kit("undo", station) == 0
     assert station.read_text() == STATION + BEARER
 
 
@@ -197,7 +182,7 @@ def test_the_sim_goes_to_the_bearer_that_has_its_number(kit: Path, station: Path
         2
     ]
     station.write_text(STATION + BEARER + second)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert [b.get("apn") for b in tomllib.loads(station.read_text())["bearer"]] == [None, "internet", "chargy.m2m.lu"]
 
 
@@ -207,7 +192,7 @@ def test_what_root_brings_belongs_to_the_agent(kit: Path, station: Path) -> None
     user = pwd.getpwnam("daemon")
     os.chown(station, 0, user.pw_gid)
     station.chmod(0o640)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     brought = load_station_file(station).backends[0].password_file
     assert brought is not None
     assert {p.stat().st_uid for p in (brought, brought.parent, brought.parent.parent)} == {user.pw_uid}
@@ -228,9 +213,9 @@ FORMS = {
 def test_every_form_of_toml_is_edited_or_refused(kit: Path, station: Path, form: str) -> None:
     station.write_bytes(FORMS[form].encode())
     before = station.read_bytes()
-    if call("apply", kit, station) == 0:
-        assert call("diff", kit, station) == 0
-        assert call("undo", station) == 0
+    if call_kit("apply", kit, station) == 0:
+        assert call_kit("diff", kit, station) == 0
+        assert call_kit("undo", station) == 0
     assert station.read_bytes() == before
 
 
@@ -240,7 +225,7 @@ def test_a_station_file_without_its_tables_is_refused(
 ) -> None:
     station.write_text(text)
     for action in ("diff", "apply", "document"):
-        assert call(action, kit, station) == 2
+        assert call_kit(action, kit, station) == 2
         assert "station.toml:1:1: " in capsys.readouterr().err
 
 
@@ -250,7 +235,7 @@ def test_a_user_in_an_address_is_not_shown() -> None:
 
 def test_a_path_of_the_station_is_not_copied(kit: Path, station: Path) -> None:
     kit.write_text(KIT.replace('"secrets/password"', '"/run/credentials/chargy-agent.service/backend"'))
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     written = tomllib.loads(station.read_text())["backend"]["password_file"]
     assert written == "/run/credentials/chargy-agent.service/backend"
 
@@ -259,7 +244,7 @@ def test_what_was_wrong_with_the_station_before_does_not_stop_a_kit(
     kit: Path, station: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     station.write_text(STATION.replace('["fr", "de"]', '["fr", "xx"]'))
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert "as before: " in capsys.readouterr().err
 
 

@@ -9,33 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from agent import cli
 from agent.commands.check import check_station_file
 from agent.commands.kit.generations import FileOwner, GenerationFolder, write_synced
-from tests.support.kit_files import BEARER, KIT, STATION, write_kit, write_station
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Path:
-    return write_kit(tmp_path / "stick")
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> Path:
-    return write_station(tmp_path / "board")
-
-
-def call(*words: object) -> int:
-    return cli.main(["kit", *map(str, words)])
+from tests.support.kit_files import BEARER, KIT, STATION, call_kit
 
 
 def apply_two(kit: Path, station: Path) -> tuple[bytes, bytes]:
     """Apply two kits; return the station file of before, and of between them. The password is of the first kit."""
     before = station.read_bytes()
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     between = station.read_bytes()
     kit.write_text(KIT.replace("kwh = 0.45", "kwh = 0.46"))
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     return before, between
 
 
@@ -43,19 +28,19 @@ def test_undo_of_a_later_kit_keeps_the_files_of_an_earlier_one(kit: Path, statio
     """The station file of before both kits was put back by hand."""
     before, between = apply_two(kit, station)
     station.write_bytes(before)
-    assert call("undo", station, "--discard-edits") == 0
+    assert call_kit("undo", station, "--discard-edits") == 0
     assert station.read_bytes() == between
     assert check_station_file(station)[1] == []
 
 
 def test_what_the_station_file_names_stays_after_an_undo(kit: Path, station: Path) -> None:
     """The file of the kit was put back by hand after the undo."""
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     with_kit = station.read_bytes()
-    assert call("undo", station) == 0
+    assert call_kit("undo", station) == 0
     station.write_bytes(with_kit)
     kit.write_text(KIT.replace("kwh = 0.45", "kwh = 0.46"))
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert check_station_file(station)[1] == []
 
 
@@ -66,7 +51,7 @@ def test_undo_refuses_a_file_that_names_what_is_gone(
     (lost,) = (station.parent / "station.toml.kit" / "0001").glob("password_file-*")
     lost.unlink()
     present = station.read_bytes()
-    assert call("undo", station) == 2
+    assert call_kit("undo", station) == 2
     assert "names a file that is not there" in capsys.readouterr().err
     assert station.read_bytes() == present
 
@@ -76,28 +61,28 @@ def test_undo_repairs_a_broken_file(
     kit: Path, station: Path, broken: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = station.read_bytes()
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     station.write_bytes(broken)
-    assert call("undo", station) == 2
+    assert call_kit("undo", station) == 2
     assert "was edited after the kit was applied" in capsys.readouterr().err
     assert station.read_bytes() == broken
-    assert call("undo", station, "--discard-edits") == 0
+    assert call_kit("undo", station, "--discard-edits") == 0
     assert station.read_bytes() == before
 
 
 def test_a_secret_takes_the_rights_of_others_away(kit: Path, station: Path, capsys: pytest.CaptureFixture[str]) -> None:
     station.write_text(STATION.replace('password = "a bench only"', "") + BEARER)
     station.chmod(0o664)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert stat.S_IMODE(station.stat().st_mode) == 0o640
     assert "the agent's user must be one of them" in capsys.readouterr().err
-    assert call("undo", station) == 0
+    assert call_kit("undo", station) == 0
     assert stat.S_IMODE(station.stat().st_mode) == 0o640
 
 
 def test_a_station_file_without_secrets_keeps_its_rights(kit: Path, station: Path) -> None:
     station.chmod(0o644)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert stat.S_IMODE(station.stat().st_mode) == 0o644
 
 
@@ -107,7 +92,7 @@ def test_the_agent_still_reads_what_it_read_as_one_of_the_others(kit: Path, stat
     station.chmod(0o644)
     (station.parent / "state").mkdir()
     os.chown(station.parent / "state", 1, 1)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     found = station.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 1, 0o640)
 
@@ -124,9 +109,9 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
 def test_a_link_beside_the_station_file_is_replaced(kit: Path, station: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("of root")
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     (station.parent / ".station.toml.partial").symlink_to(target)
-    assert call("undo", station) == 0
+    assert call_kit("undo", station) == 0
     assert target.read_text() == "of root"
     assert not station.is_symlink()
 
@@ -134,12 +119,12 @@ def test_a_link_beside_the_station_file_is_replaced(kit: Path, station: Path, tm
 def test_undo_does_not_read_through_a_link(kit: Path, station: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("# of root\n")
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     present = station.read_bytes()
     before = station.parent / "station.toml.kit" / "0001" / "before.toml"
     before.unlink()
     before.symlink_to(target)
-    assert call("undo", station) == 2
+    assert call_kit("undo", station) == 2
     assert station.read_bytes() == present
 
 
@@ -166,5 +151,5 @@ def test_a_folder_that_a_kill_left_to_root_is_given_to_the_agent(kit: Path, stat
     os.chown(station.parent / "state", 1, 1)
     folder = station.parent / "station.toml.kit"
     folder.mkdir(mode=0o700)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     assert folder.stat().st_uid == 1

@@ -10,28 +10,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agent import cli
 from agent.commands.kit.kit_file import is_secret_name
 from agent.commands.kit.kit_schema import schema_text
 from drivers.modem_at import list_complaints
 from drivers.modem_at.settings import ModemSettings
-from tests.support.kit_files import BEARER, KIT, PIN, STATION, write_kit, write_station
+from tests.support.kit_files import BEARER, KIT, PIN, STATION, call_kit
 
 OTHER_ICCID = 'iccid = "8935201641400948318"\n'
-
-
-@pytest.fixture
-def kit(tmp_path: Path) -> Path:
-    return write_kit(tmp_path / "stick")
-
-
-@pytest.fixture
-def station(tmp_path: Path) -> Path:
-    return write_station(tmp_path / "board")
-
-
-def call(*words: object) -> int:
-    return cli.main(["kit", *map(str, words)])
 
 
 OTHERS = {
@@ -46,21 +31,21 @@ def test_a_kit_of_another_station_is_refused(
     kit: Path, station: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     station.write_text(OTHERS[key])
-    assert call("diff", kit, station) == 1
+    assert call_kit("diff", kit, station) == 1
     assert "--rename" in capsys.readouterr().err
-    assert call("apply", kit, station) == 2
+    assert call_kit("apply", kit, station) == 2
     printed = capsys.readouterr().err
     assert f": {key}: the station file has" in printed
     assert "--rename" in printed
     assert station.read_text() == OTHERS[key]
-    assert call("apply", kit, station, "--rename") == 0
-    assert call("diff", kit, station) == 0
+    assert call_kit("apply", kit, station, "--rename") == 0
+    assert call_kit("diff", kit, station) == 0
 
 
 def test_a_sim_goes_to_the_modem_without_one(kit: Path, station: Path) -> None:
     second = BEARER.partition('interface = "eth0"')[2].replace("ttyS1", "ttyS2")
     station.write_text(STATION + BEARER + OTHER_ICCID + second)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     bearers = tomllib.loads(station.read_text())["bearer"]
     assert [b.get("pin") for b in bearers] == [None, None, PIN]
 
@@ -83,7 +68,7 @@ def test_a_file_outside_the_kit_is_refused(
     text = KIT.replace(f'{key} = "secrets/{name}"', wanted)
     kit.write_text(text if text != KIT else KIT.replace('brand = "chargy"', f'brand = "chargy"\n{wanted}'))
     for words in (["inspect", kit], ["apply", kit, station]):
-        assert call(*words) == 2
+        assert call_kit(*words) == 2
         assert f"{table}.{key}: leads out of the folder of the kit" in capsys.readouterr().err
 
 
@@ -91,7 +76,7 @@ def test_a_path_of_the_station_is_not_judged_at_the_desk(kit: Path, tmp_path: Pa
     absent = tmp_path / "absent"
     text = KIT.replace('"secrets/password"', f'"{absent}/password"\nca = "{absent}/ca.pem"\ncrl = "{absent}/crl.pem"')
     kit.write_text(text.replace('"secrets/pin"', f'"{absent}/pin"'))
-    assert call("inspect", kit) == 0
+    assert call_kit("inspect", kit) == 0
 
 
 COMMENTED = """\
@@ -127,7 +112,7 @@ number = 2
 
 def test_a_comment_stays_above_what_it_heads(kit: Path, station: Path) -> None:
     station.write_text(COMMENTED)
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     text = station.read_text()
     for comment, below in (
         ("# how drivers pay", "[backend]"), ("# the first values", "[settings.ocpp16]"),
@@ -137,7 +122,7 @@ def test_a_comment_stays_above_what_it_heads(kit: Path, station: Path) -> None:
     assert text.endswith("\n# this is the end\n")
     assert '\nroaming_id = "LU*CHY*E0042*2"\n' in text
     assert [line for line in text.splitlines() if line.startswith(" ") and "#" not in line and "." not in line] == []
-    assert call("undo", station) == 0
+    assert call_kit("undo", station) == 0
     assert station.read_text() == COMMENTED
 
 
@@ -145,7 +130,7 @@ def test_a_comment_stays_above_what_it_heads(kit: Path, station: Path) -> None:
 def test_a_comment_inside_a_list_stays(kit: Path, station: Path, versions: str) -> None:
     station.write_text(COMMENTED)
     kit.write_text(KIT.replace('["2.0.1", "1.6"]', versions))
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     text = station.read_text()
     assert "# of the old backend" in text
     assert "# the newest last" in text
@@ -186,13 +171,13 @@ def test_a_station_file_with_a_value_of_another_kind_is_refused(
 ) -> None:
     station.write_text(text)
     for action in ("diff", "apply", "document"):
-        assert call(action, kit, station) == 2
+        assert call_kit(action, kit, station) == 2
         assert "must be a" in capsys.readouterr().err
 
 
 def test_a_kit_with_a_setting_in_place_of_a_table_is_refused(kit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kit.write_text(KIT.replace('[settings.ocpp16]\nMeterValueSampleInterval = "30"', "ocpp16 = 1"))
-    assert call("inspect", kit) == 2
+    assert call_kit("inspect", kit) == 2
     assert "settings.ocpp16" in capsys.readouterr().err
 
 
@@ -207,7 +192,7 @@ def test_the_sim_keys_that_a_driver_has_not_are_left_out(
 ) -> None:
     """A router with mobile radio on a cable has its PIN itself."""
     station.write_text(STATION + '[[bearer]]\ndriver = "lan_static"\nkind = "gprs"\ninterface = "eth0"\n')
-    assert call("apply", kit, station) == 0
+    assert call_kit("apply", kit, station) == 0
     printed = capsys.readouterr().err
     assert "sim.pin_file of the kit is not entered" in printed
     assert "sim.apn of the kit is not entered" in printed
@@ -215,13 +200,13 @@ def test_the_sim_keys_that_a_driver_has_not_are_left_out(
     assert bearer == {
         "driver": "lan_static", "kind": "gprs", "interface": "eth0", "iccid": "8935201641400948300",
     }  # fmt: skip
-    assert call("diff", kit, station) == 0
+    assert call_kit("diff", kit, station) == 0
 
 
 def test_apply_names_a_library_that_is_not_installed(
     kit: Path, station: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tomlkit", None)
-    assert call("apply", kit, station) == 2
+    assert call_kit("apply", kit, station) == 2
     assert "tomlkit is not installed; install it: pip install 'chargy-agent" in capsys.readouterr().err
     assert station.read_text() == STATION

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent import cli
+
 PASSWORD, PIN = "correct horse battery", "4711"
 KIT = """\
 [kit]
@@ -109,3 +111,8 @@ def write_station(folder: Path, text: str = STATION) -> Path:
     file = folder / "station.toml"
     file.write_text(text)
     return file
+
+
+def call_kit(*words: object) -> int:
+    """Run ``chargy-agent kit``; return its exit code."""
+    return cli.main(["kit", *map(str, words)])

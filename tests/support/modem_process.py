@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -17,10 +16,8 @@ from agent.ports.bearer import BearerPort
 from agent.ports.driver import StationFacts, Where
 from drivers.modem_at import DRIVER
 from drivers.modem_at.settings import ModemSettings
-from tests.support.busy_machine import deadline
+from tests.support.control_socket import Json, send_control_order, wait_for_control_socket
 
-Json = dict[str, Any]
-START_S = 120.0
 STAND_IN = """\
 import os, sys, time
 lines = open(sys.argv[2]).read().splitlines()
@@ -45,13 +42,7 @@ class SimulatedModem:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "drivers.sim.modem", "--line", str(self.line), "--control", self.control, *self.argv
         )
-        async with deadline(START_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    await self.do("state")
-                    return
-                assert self._process.returncode is None, f"the modem ended by itself: {self._process.returncode}"
-                await asyncio.sleep(0.02)
+        await wait_for_control_socket(self._process, self.control, "state")
 
     async def down(self) -> None:
         if self._process is not None:
@@ -62,14 +53,7 @@ class SimulatedModem:
 
     async def do(self, what: str, **more: Any) -> Json:
         """The state afterwards."""
-        reader, writer = await asyncio.open_unix_connection(self.control)
-        try:
-            writer.write(json.dumps({"do": what, **more}).encode() + b"\n")
-            answer: Json = json.loads(await reader.readline())
-            assert "error" not in answer, answer
-            return answer
-        finally:
-            writer.close()
+        return await send_control_order(self.control, what, **more)
 
     async def fault(self, name: str, on: bool = True) -> Json:
         return await self.do("fault", name=name, on=on)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -22,10 +21,7 @@ from drivers.terminal_payter.settings import PayterSettings
 from drivers.testkit.terminal import BankRecords, TerminalWorld
 from tests.support.busy_machine import deadline
 from tests.support.certificate_authorities import Authority
-
-Json = dict[str, Any]
-START_S = 120.0
-"""For the process to start, on a machine that is busy with other things."""
+from tests.support.control_socket import Json, send_control_order, wait_for_control_socket
 
 
 class Apollo:
@@ -46,13 +42,7 @@ class Apollo:
             sys.executable, "-m", "drivers.sim.apollo", "--books", str(self.folder / "books.json"),
             "--control", self._control, *where, *tls, "--bank-s", "0.05", *self.argv,
         )  # fmt: skip
-        async with deadline(START_S):
-            while True:
-                with contextlib.suppress(OSError):
-                    await self.do("picture")
-                    return
-                assert self._process.returncode is None, f"the terminal ended by itself: {self._process.returncode}"
-                await asyncio.sleep(0.02)
+        await wait_for_control_socket(self._process, self._control, "picture")
 
     async def down(self) -> None:
         """SIGKILL: mains lost."""
@@ -73,14 +63,7 @@ class Apollo:
 
     async def do(self, what: str, **more: Any) -> Json:
         """The picture afterwards."""
-        reader, writer = await asyncio.open_unix_connection(self._control)
-        try:
-            writer.write(json.dumps({"do": what, **more}).encode() + b"\n")
-            answer: Json = json.loads(await reader.readline())
-            assert "error" not in answer, answer
-            return answer
-        finally:
-            writer.close()
+        return await send_control_order(self._control, what, **more)
 
     async def tap(self, behaviour: str = "approve", last4: str = "1234", **more: Any) -> None:
         await self.do("card", behaviour=behaviour, last4=last4, **more)

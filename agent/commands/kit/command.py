@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.commands.command import EXIT_CANNOT, Command
+from agent.commands.command import EXIT_CANNOT
 from agent.commands.kit.kit_file import BRANDS, Kit
+from agent.model.command import Command
 from agent.station_file.problems import place_problems
 from agent.station_file.settings import SettingsError
 

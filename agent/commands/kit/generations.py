@@ -20,6 +20,7 @@ from pathlib import Path
 
 from agent.commands.kit.kit_file import leaf_paths
 from agent.model.fastclass import frozen
+from agent.services.folder_sync import sync_folder
 
 BEFORE, AFTER, UNDONE, BEING_WRITTEN = "before.toml", "after.toml", "undone", ".partial"
 
@@ -201,11 +202,3 @@ def _read_file(path: Path) -> bytes:
 def open_folder(folder: Path) -> int:
     """Open a folder that is no link, and return its handle."""
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,10 +13,19 @@ from typing import Annotated, Any
 
 from agent.model import secret_file
 from agent.model.fastclass import field_specs, frozen
-from agent.model.key_rules import Between, Entries, OneLine, OneOf, Text
+from agent.model.key_rules import Between, OneLine, OneOf, Text
 from agent.station_file.parser import build_table, did_you_mean_key
 from agent.station_file.settings import SettingsError, parse_station_file, read_station_file
-from agent.station_file.tables import MOST_EVSES, Identity, OcppVersion, Url, WebPayment
+from agent.station_file.tables import (
+    MOST_EVSES,
+    CpoName,
+    Identity,
+    OcppVersions,
+    QuirksName,
+    SecurityProfile,
+    Url,
+    WebPayment,
+)
 
 KIT_VERSION = 1
 BRANDS = ("chargy", "superchargy")
@@ -46,8 +55,8 @@ class KitStation:
 class KitBackend:
     charge_point_id: Identity
     url: Annotated[str, Text(500, 1, form=r"\S*", like="an address without blanks")]
-    versions: Annotated[tuple[OcppVersion, ...], Entries(1, 8, repeats=False)]
-    security_profile: Annotated[int, OneOf((0, 1, 2, 3))] = 0
+    versions: OcppVersions
+    security_profile: SecurityProfile = 0
     password_file: Path | None = None
     secure_url: Url = ""
     ca: Path | None = None
@@ -55,8 +64,8 @@ class KitBackend:
     client_cert: Path | None = None
     client_key: Path | None = None
     manufacturer_ca: Path | None = None
-    cpo_name: Annotated[str, Text(50)] = "Chargy"
-    quirks: Annotated[str, Text(100, form=r"[^/\\]*", like="a name without a path")] = ""
+    cpo_name: CpoName = "Chargy"
+    quirks: QuirksName = ""
 
 
 @frozen

@@ -15,7 +15,6 @@ from agent.commands.kit.generations import (
     agent_owner,
     generation_folder,
     owner_of,
-    sync_folder,
     write_synced,
 )
 from agent.commands.kit.kit_file import Kit, is_secret_name, leaf_paths
@@ -23,6 +22,7 @@ from agent.commands.kit.station_changes import KeyChange, changed_names, path_te
 from agent.commands.kit.station_edit import edit_text
 from agent.model.fastclass import frozen, replace
 from agent.ports.driver import missing_module
+from agent.services.folder_sync import sync_folder
 from agent.station_file.problems import Problem, place_problems
 from agent.station_file.settings import SettingsError
 

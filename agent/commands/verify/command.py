@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.commands.command import Command, add_station_argument, load_or_report
+from agent.commands.command import add_station_argument, load_or_report
 from agent.commands.verify import report, runner
 from agent.commands.verify.bench import Options, normalized_name
 from agent.commands.verify.exclusive import DeviceBusy, exclusive_access
 from agent.commands.verify.operator import HumanOperator, NoOperator, Operator, RobotOperator
+from agent.model.command import Command
 from agent.model.fastclass import frozen
 from agent.ports.store import StoreError
 from agent.services.store.store import StoreRefused

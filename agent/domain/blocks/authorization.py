@@ -306,7 +306,7 @@ class AuthorizationBlock:
     def answer_remote_start(self, request: RemoteStartRequest, reply: Replier, now: Moment) -> Iterator[Yielded]:
         evse = self._selection.select_for_remote_start(request)
         master = bool(request.group) and request.group == self._master_group
-        nobody = (
+        closed_without_card = (
             evse
             and request.token.type is TokenType.NO_AUTHORIZATION
             and why_closed_for(self._site, evse, request.token)
@@ -315,7 +315,7 @@ class AuthorizationBlock:
         wrong = (
             too_long or master or self._is_profile_impossible(request.profile) or self._is_token_used_up(request.token)
         )
-        if evse is None or nobody or wrong:
+        if evse is None or closed_without_card or wrong:
             yield reply("Rejected")
             return
         yield reply("Accepted")

@@ -72,12 +72,12 @@ class _Job:
     request: UpdateFirmwareRequest
     phase: Phase = Phase.FETCH_LATER
     tries: int = 0
-    told: str = ""
+    reported_status: str = ""
     before: str = ""
     """The version that ran when the installation began, as the updater names it; "": unknown."""
 
     def to_record(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in _OWN}
+        own = {stored: getattr(self, name) for name, stored in _OWN.items()}
         return own | {name: getattr(self.request, name) for name in _KEPT}
 
     @classmethod
@@ -85,11 +85,12 @@ class _Job:
         """Raises ``KeyError``, ``TypeError``, ``ValueError``."""
         request = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
         job = cls(str(r["id"]), str(r["link"]), request, Phase(r["phase"]), int(r["tries"]))
-        job.told, job.before = str(r["told"]), str(r.get("before", ""))
+        job.reported_status, job.before = str(r["told"]), str(r.get("before", ""))
         return job
 
 
-_OWN = ("id", "link", "phase", "tries", "told", "before")
+_OWN = {"id": "id", "link": "link", "phase": "phase", "tries": "tries", "reported_status": "told", "before": "before"}
+"""The fields of a job, and their names in the store."""
 _KEPT = (
     "location", "retrieve_utc_s", "install_utc_s", "retries", "retry_interval_s", "request_id", "certificate",
     "signature",
@@ -110,7 +111,7 @@ class FirmwareUpdate:
         if job is None:
             return FirmwareStatus(signed=extended, forced=True)
         signed = job.request.request_id is not None or extended
-        return FirmwareStatus(job.told or "Idle", job.request.request_id, signed, forced=True)
+        return FirmwareStatus(job.reported_status or "Idle", job.request.request_id, signed, forced=True)
 
     # --- requests ----------------------------------------------------------------------------------------------
 
@@ -352,8 +353,8 @@ class FirmwareUpdate:
     def _report_firmware_status(self, status: str) -> Iterator[Yielded]:
         """Report each status once: a second attempt is still downloading."""
         job = self._job
-        if job is not None and status != job.told:
-            job.told = status
+        if job is not None and status != job.reported_status:
+            job.reported_status = status
             yield Send(job.link, FirmwareStatus(status, job.request.request_id, job.request.request_id is not None))
 
     def _finish_successfully(self, job: _Job, now: Moment) -> Iterator[Yielded]:

@@ -21,8 +21,8 @@ def _decode_reserve_now(payload: Payload, ctx: RowContext) -> ReserveNowRequest 
     who, group = decode_id_token(payload["idToken"]), (payload.get("groupIdToken") or {}).get("idToken", "")
     evse = payload.get("evseId", 0)
     unknown = "evseId" in payload and evse not in ctx.evse_numbers
-    nobody = not who.value or who.type is TokenType.NO_AUTHORIZATION
-    if expires_utc_s is None or unknown or nobody or not is_plain(who.value + group):
+    has_no_holder = not who.value or who.type is TokenType.NO_AUTHORIZATION
+    if expires_utc_s is None or unknown or has_no_holder or not is_plain(who.value + group):
         return REJECTED
     kind = payload.get("connectorType", "")
     return ReserveNowRequest(int(payload["id"]), int(evse), who, expires_utc_s, group, kind)

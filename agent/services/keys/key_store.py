@@ -25,6 +25,7 @@ from agent.model.fastclass import frozen
 from agent.model.root_certificates import FINGERPRINT_DIGITS as ID_DIGITS
 from agent.model.root_certificates import certificate_fingerprint, pem_certificates
 from agent.ports.pki import TrustedRoots
+from agent.services.folder_sync import sync_folder
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -283,7 +284,7 @@ class KeyStore:
         """
         if not self._folder.is_dir():
             self._folder.mkdir(mode=0o700, parents=True)
-            _sync_folder(self._folder.parent)
+            sync_folder(self._folder.parent)
         os.chmod(self._folder, 0o700)
         self._remove_files([n for n in self._names if n.endswith(".new")])  # they belong to a write that was cut off
         beside = self._folder / f"{name}.new"
@@ -296,23 +297,15 @@ class KeyStore:
             os.replace(beside, self._folder / name)
         finally:
             beside.unlink(missing_ok=True)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         self._list_files()
 
     def _remove_files(self, names: list[str]) -> None:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
         if names:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
             self._list_files()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _pem_texts(path: Path) -> list[str]:

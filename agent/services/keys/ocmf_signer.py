@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.domain.ocmf import ocmf_record_text
 from agent.model.types import SignedReading
+from agent.services.folder_sync import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,4 @@ class OcmfSigner:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the key of a record that was sent must still exist after a power cut
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)  # the key of a record that was sent must still exist after a power cut

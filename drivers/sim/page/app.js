@@ -198,7 +198,7 @@ class Bay {
     this.q(".soc").textContent = soc == null ? "" : `${Math.round(soc)} %`;
   }
 
-  reported({ told: status }) {
+  reported({ reported: status }) {
     const tag = this.q(".reported");
     tag.textContent = status ? status.status + (status.error && status.error !== "NoError" ? ` · ${status.error}` : "") : "–";
     tag.dataset.status = status ? status.status : "";

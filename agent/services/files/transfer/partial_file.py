@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.services.files.transfer.address import Address
 from agent.services.files.transfer.progress import TransferControl, TransferFailed
+from agent.services.folder_sync import sync_folder
 
 SPARE_BYTES = 16 * 1024 * 1024
 """This much of the disk stays free for the store, whatever is fetched."""
@@ -70,11 +71,7 @@ class PartialFile:
         with self.file.open("rb") as f:
             os.fsync(f.fileno())
         self.file.replace(self._target)
-        folder = os.open(self._target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._target.parent)
         self._about.unlink(missing_ok=True)
 
 
