@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from agent.commands.verify.bench import DeviceUnderTest, Options, normalized_name
 from agent.commands.verify.operator import Operator
@@ -138,9 +137,3 @@ async def _check_result(check: Check, bench: DeviceUnderTest) -> tuple[str, str]
 
 def _monotonic_stamp() -> tuple[int, float]:
     return STATION, time.monotonic()
-
-
-def meter_identity(port: Any) -> dict[str, Any]:
-    """Return the identity of a meter. Other devices have none."""
-    i = getattr(port, "identity", None)
-    return {"vendor": i.vendor, "model": i.model, "serial": i.serial, "firmware": i.firmware} if i is not None else {}
