@@ -16,6 +16,7 @@ from typing import Any
 from agent import __version__
 from agent.domain.orders import SendLog
 from agent.domain.variables import VARIABLES, Settings, format_value
+from agent.model import json_limits
 from agent.model.types import Token
 from agent.ocpp.dialects.dialect import HIDDEN
 from agent.ocpp.transport.transport import without_user_info
@@ -72,10 +73,10 @@ def _data_without_tokens(text: str) -> str:
     meaning is unknown.
     """
     try:
-        inside = json.loads(text)
+        inside = json_limits.read_json(text)
         if isinstance(inside, dict | list):
             return json.dumps(without_tokens(inside), ensure_ascii=False)
-    except (ValueError, RecursionError):
+    except ValueError:
         pass
     return _length_only(text)
 
@@ -93,8 +94,8 @@ def frame_lines(lines: Iterable[bytes], oldest_utc_s: float | None, latest_utc_s
         if at is not None and not (oldest_utc_s or 0.0) <= at <= (latest_utc_s or float("inf")):
             continue
         try:
-            body["frame"] = without_tokens(json.loads(body["frame"]))
-        except (ValueError, RecursionError):
+            body["frame"] = without_tokens(json_limits.read_json(body["frame"]))
+        except ValueError:
             body["frame"] = f"({len(body['frame'])} characters that are no JSON)"
         out.append(json.dumps({k: body[k] for k in ("n", "t", "dir", "link", "version", "frame")}))
     return "".join(f"{line}\n" for line in out)

@@ -311,10 +311,11 @@ class Ledger:
     def _restore_fact(self, fact: dict[str, Any]) -> None:
         kind, _ = fact.pop("kind"), fact.pop("t")
         match kind:
-            case "boot" | "status" | "meter" | "numbered" | "identify":
+            case "status":
+                self.record_status(fact["station"], fact["connector"], fact["told"])
+            case "boot" | "meter" | "numbered" | "identify":
                 recorders: dict[str, Callable[..., object]] = {
                     "boot": self.record_boot,
-                    "status": self.record_status,
                     "meter": self.record_meter_values,
                     "numbered": self.record_sequence,
                     "identify": self.record_id_tag,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,9 +117,18 @@ def logged(ring: LogRing, count: int) -> None:
         logger.removeHandler(ring)
 
 
+@pytest.fixture
+def high_recursion_limit() -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("high_recursion_limit")
 @pytest.mark.parametrize("text", ["[" * 16_000, "[" * 4000 + "]" * 4000])
 def test_a_frame_that_is_nested_without_end_is_left_out(text: str) -> None:
-    """Any backend can send one, and ask for diagnostics then."""
+    """Any backend can send one, and ask for diagnostics then. It does not matter how deep Python may recurse."""
     line = json.dumps({"n": 1, "t": None, "dir": "in", "link": "l", "version": "1.6", "frame": text}).encode()
     frame = json.loads(frame_lines([line], None, None))
     assert frame["frame"] == f"({len(text)} characters that are no JSON)"
