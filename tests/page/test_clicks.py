@@ -42,7 +42,7 @@ def number(page: Any, testid: str) -> float:
 
 def grows(page: Any, testid: str, above: float = 0.0) -> None:
     page.wait_for_function(
-        "([id, n]) => Number(document.querySelector(`[data-testid=${id}]`).textContent) > n", arg=[testid, above]
+        "([id, n]) => Number(document.querySelector(`[data-testid=${id}]`)?.textContent) > n", arg=[testid, above]
     )
 
 

@@ -49,10 +49,10 @@ def test_a_whole_session_by_clicks(page: Any) -> None:
     has(page, "lock-1", "locked")
     has(page, "contactor-1", "closed")
     frame(page, "StartTransaction", "out")
-    page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
+    page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > 0.01")
     first = float(at(page, "energy-1").text_content())
     page.wait_for_function(
-        "([e]) => Number(document.querySelector('[data-testid=energy-1]').textContent) > e", arg=[first]
+        "([e]) => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > e", arg=[first]
     )
     assert float(at(page, "power-1").text_content()) > 1
     at(page, "unplug-1").click()  # the plug is locked: physically impossible, and the page says so
@@ -87,7 +87,7 @@ def test_a_whole_session_by_clicks_on_2_0_1(browser: Any, tmp_path: Path) -> Non
             has(page, "reported-1", "Occupied")
             has(page, "contactor-1", "closed")
             frame(page, "TransactionEvent", "out")
-            page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]').textContent) > 0.01")
+            page.wait_for_function("() => Number(document.querySelector('[data-testid=energy-1]')?.textContent) > 0.01")
             at(page, "card-alice").click()
             has(page, "contactor-1", "open")
             _goes(page)
@@ -113,7 +113,7 @@ def test_a_bank_card_pays_for_direct_current(browser: Any, tmp_path: Path) -> No
             has(page, "ledger", "held 1 (60.00 €)")
             at(page, "plug-1").click()
             has(page, "reported-1", "Charging")
-            page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]').textContent) > 50")
+            page.wait_for_function("() => Number(document.querySelector('[data-testid=power-1]')?.textContent) > 50")
             assert "150 kW" in page.locator("[data-testid=bay-1] .limit").text_content()
             page.wait_for_timeout(BEGUN_S * 1000)  # a card that is held too long ends nothing
             has(page, "pay-screen-0", "60.00")
@@ -153,7 +153,7 @@ def test_scan_the_screen_on_the_page_pay_charge_and_scan_the_receipt(
     at(page, "socket-1").click()
     has(page, "reported-1", "Charging")
     phone.get_by_role("heading", name="Charging").wait_for()
-    page.wait_for_function("() => Number(document.querySelector('[data-testid=cost-1]').textContent) > 0")
+    page.wait_for_function("() => Number(document.querySelector('[data-testid=cost-1]')?.textContent) > 0")
     at(page, "unplug-ev-1").click()
     phone.get_by_role("heading", name="Receipt").wait_for()
     wait_for(lambda: scanned(page) == phone.url, "the receipt as a code on the page", 20)

@@ -26,7 +26,7 @@ def visited(browser: Any, simulation: Simulation, **options: Any) -> Iterator[An
     page.wait_for_selector("[data-testid=bay-1]")
     yield page
     page.close()
-    assert complaints == []
+    assert not complaints, f"the page complained on its console: {complaints}"
 
 
 def at(page: Any, testid: str) -> Any:
@@ -34,9 +34,9 @@ def at(page: Any, testid: str) -> Any:
 
 
 def has(page: Any, testid: str, text: str) -> None:
-    """Waits until the part says ``text``."""
+    """Waits until the part is on the page and says ``text``: a page that was just loaded has no part yet."""
     page.wait_for_function(
-        "([id, text]) => document.querySelector(`[data-testid=${id}]`).textContent.includes(text)", arg=[testid, text]
+        "([id, text]) => document.querySelector(`[data-testid=${id}]`)?.textContent.includes(text)", arg=[testid, text]
     )
 
 
