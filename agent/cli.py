@@ -28,6 +28,7 @@ COMMANDS = {
     "payments": "agent.commands.payments:COMMAND",
     "faults": "agent.commands.faults:COMMAND",
     "bearers": "agent.commands.bearers:COMMAND",
+    "traffic": "agent.commands.traffic:COMMAND",
     "kit": "agent.commands.kit.command:COMMAND",
     "csms": "agent.commands.csms:COMMAND",
 }
@@ -46,6 +47,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent kit inspect kit.toml         check the integration kit of the network's operator
   chargy-agent faults list station.toml     list the faults and what to do about them
   chargy-agent bearers station.toml         show what carries the links: LAN, Wi-Fi, GPRS
+  chargy-agent traffic station.toml         show what the links take of the data volume
   chargy-agent dead list station.toml       list messages that could not be delivered
   chargy-agent payments list station.toml   list the bank card payments and their states
   chargy-agent csms                         start a small central system (CSMS) to test against

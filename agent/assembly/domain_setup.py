@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.assembly.dialects import backend_and_dialects
+from agent.assembly.link_profile import data_plan, profile_settings
 from agent.domain.backend_connection import BackendConfig
 from agent.domain.collaborators import Collaborators
 from agent.domain.evse import EvseRecord, StationState
@@ -51,6 +52,8 @@ def initial_settings(file: StationFile) -> Settings:
     wrong: list[str] = []
     parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
     settings = Settings(fitted=frozenset({p for p, there in parts.items() if there} | _code_parts(file)))
+    for name, value in profile_settings(file).items():
+        settings.put_value(name, value)
     for key, value in file.settings.items():
         if key in versions.FAMILIES and isinstance(value, Mapping):
             values, problems = versions.parse_settings(key, value)
@@ -330,6 +333,7 @@ def initial_state(
         web_payment=web_plan(file),
         payment_terms=startup_payment_terms(file, facts),
         bearers=bearer_configs(file),
+        data_plan=data_plan(file),
         has_updater="updater" in file.devices,
         program_version=__version__,
         boot_reason=boot_reason,

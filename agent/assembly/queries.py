@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from agent.assembly.traffic import TrafficReports, traffic_report
 from agent.domain.events import FaultsAcknowledged
 from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
@@ -27,6 +28,7 @@ def status_socket_queries(
     links: Mapping[str, Link],
     dispatch: OrderDispatch,
     clock: ClockPort,
+    traffic: TrafficReports,
 ) -> dict[str, QuestionHandler]:
     """Return the function that answers each question, by the name of the question."""
 
@@ -74,4 +76,20 @@ def status_socket_queries(
         "payments": query_payments,
         "faults": query_faults,
         "bearers": query_bearers,
+        "traffic": _traffic_query(site, store, events, clock, traffic),
     }
+
+
+def _traffic_query(
+    site: StationState, store: Store, events: EventQueue, clock: ClockPort, traffic: TrafficReports
+) -> QuestionHandler:
+    async def query_traffic(question: dict[str, Any]) -> dict[str, Any]:
+        from agent.assembly import traffic_queries
+
+        traffic.report_counts()
+        await events.wait_until_handled()
+        return await traffic_queries.answer_traffic(
+            store, question, lambda: traffic_report(site.traffic, site.config, clock.now().utc_s)
+        )
+
+    return query_traffic

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
+from agent.assembly.traffic import traffic_snapshot
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import identity_to_record
@@ -57,6 +58,7 @@ def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> 
         },
         "devices": [{"name": k.name, "open": k.open, **_error_fields(k.trouble)} for k in parts.dispatch.supervisors],
         **({"sinks": sinks.status_summary()} if sinks else {}),
+        "traffic": traffic_snapshot(parts.site, parts.clock.now().utc_s),
         "evses": [_evse_snapshot(parts, e, link) for e in parts.site.evses.values()],
     }
 

@@ -21,9 +21,11 @@ from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import domain_collaborators, initial_state, record_signing, stranded_payments
 from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, file_orders, key_store_of, security_log
 from agent.assembly.identity import IdentitySource, backend_password
+from agent.assembly.link_profile import wire_conditions
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
 from agent.assembly.startup import freeze_garbage_collection, resume_garbage_collection
+from agent.assembly.traffic import TrafficReports
 from agent.domain.events import ClockTrusted, Event, FaultRaised, Started, StopRequested
 from agent.domain.orders import ReadMeter, Restart, Send, SendLog, Shutdown
 from agent.domain.station import assemble_blocks
@@ -106,6 +108,7 @@ class Station:
         self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
         self.dispatch = OrderDispatch(post, (self.keys, self.files, *bearer_executors(file, post, lambda: self.links)))
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
+        self.traffic = TrafficReports(self.site, post)
         self.links = {b.name: self._make_link(b) for b in file.backends}
         for b in file.backends:
             self.mask.learn_secret(b.password)
@@ -122,7 +125,7 @@ class Station:
             self._socket_path(),
             self.status_snapshot,
             lambda: self.clock.now().utc_s,
-            status_socket_queries(self.site, store, self.events, self.links, self.dispatch, self.clock),
+            status_socket_queries(self.site, store, self.events, self.links, self.dispatch, self.clock, self.traffic),
             self.events.hold_still,
         )
 
@@ -141,6 +144,7 @@ class Station:
     def _make_link(self, backend: Backend) -> Link:
         config = LinkConfig(
             **backend_and_dialects(self.file, backend),
+            **wire_conditions(self.file),
             evse_numbers=tuple(self.site.evses),
             is_primary=backend is self.file.backends[0],
             last_version=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),
@@ -148,6 +152,7 @@ class Station:
         hooks = LinkHooks(
             post_event=self.events.post_event,
             identity=self._identity.current_identity,
+            traffic=self.traffic.counter,
             trace=self._trace_frame,
             password=lambda: backend_password(backend, self.mask),
             access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
@@ -290,6 +295,7 @@ class Station:
         """Withdraw release, store the sessions, send the replies; then the context of every device closes."""
         notify_systemd("STOPPING=1")
         self._boot_record.record_uptime(self.links.values())
+        self.traffic.report_counts()
         self.events.post_event(StopRequested())
         await self.events.wait_until_handled()
         await self.dispatch.wait_until_settled(STOP_S)

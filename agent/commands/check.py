@@ -18,6 +18,7 @@ from agent.assembly.domain_setup import (
     unusable_certificates,
     unusable_terminals,
 )
+from agent.assembly.link_profile import explain_profile
 from agent.commands.command import add_station_argument
 from agent.model import secret_file
 from agent.model.command import Command
@@ -39,7 +40,7 @@ with secrets, and whether the necessary packages are installed. No device is ope
 
   chargy-agent check station.toml          each mistake on a line of its own: FILE:LINE:COLUMN: KEY: what is wrong
   chargy-agent check station.toml --json   as JSON: {"v", "file", "good", "problems": [{"line", "column",
-                                           "path", "message"}]}; line 0: no place in the file
+                                           "path", "message"}], "notes"}; line 0: no place in the file
 
 Exit code: 0 the file is good, 2 it is not, or cannot be read.
 """
@@ -55,13 +56,15 @@ def run(options: argparse.Namespace) -> int:
     file, problems = check_station_file(path)
     if options.json:
         listed = [{"line": p.line, "column": p.column, "path": p.path, "message": p.message} for p in problems]
-        page = {"v": 1, "file": str(path), "good": not problems, "problems": listed}
+        notes = [] if file is None or problems else [*explain_profile(file, initial_settings(file))]
+        page = {"v": 1, "file": str(path), "good": not problems, "problems": listed, "notes": notes}
         print(json.dumps(page, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
             print(problem.compiler_line(path), file=sys.stderr)
         if file is not None and not problems:
             print(f"{path}: good ({len(file.evses)} EVSE, {len(file.backends)} backend)")
+            print("".join(f"{line}\n" for line in explain_profile(file, initial_settings(file))), end="")
     return WRONG if problems else GOOD
 
 

@@ -19,6 +19,7 @@ from agent.domain.timers import Timer
 from agent.model.board import EvseState, EvseTraits
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
+from agent.model.traffic import TrafficCount
 from agent.model.types import (
     EvseId,
     Fault,
@@ -316,6 +317,13 @@ class BearerReported(Event):
 
     bearer: str
     status: BearerStatus
+
+
+@frozen
+class TrafficCounted(Event):
+    """The links have sent and received this since the last report."""
+
+    counts: tuple[TrafficCount, ...]
 
 
 @frozen

@@ -16,6 +16,7 @@ from agent.domain.reservation_claims import Reservation, is_reserved
 from agent.domain.security_events import SecurityLog
 from agent.domain.session_records import Authorization, EndedSession, Session
 from agent.domain.station_config import StationConfig
+from agent.domain.traffic import TrafficTally
 from agent.domain.transaction import Transaction
 from agent.domain.variables import Settings
 from agent.model.board import EvseTraits
@@ -228,6 +229,8 @@ class StationState:
     # blocks/sim_cards.py
     sims: dict[str, SimMemory] = field(default_factory=dict)
     """By the name of the bearer."""
+    # blocks/data_budget.py
+    traffic: TrafficTally = field(default_factory=TrafficTally)
     # blocks/evse_status.py
     link_up: dict[str, bool] = field(default_factory=dict)
     # blocks/local_auth_list.py

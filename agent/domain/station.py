@@ -13,6 +13,7 @@ from agent.domain.blocks.certificates import Certificates
 from agent.domain.blocks.contactor_guard import ContactorGuard
 from agent.domain.blocks.cost_triggers import CostTriggers
 from agent.domain.blocks.customer_information import CustomerInformation
+from agent.domain.blocks.data_budget import DataBudget
 from agent.domain.blocks.device_model import DeviceModel
 from agent.domain.blocks.display import Display
 from agent.domain.blocks.evse_status import EvseStatus
@@ -59,6 +60,7 @@ def assemble_blocks(site: StationState) -> Blocks:
     used_up = [p.is_token_used_up for p in card_payments]
     authorization = AuthorizationBlock(site, choice, early, lambda token: any(is_used(token) for is_used in used_up))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
+    budget = DataBudget(site)
     clearing, webpay = FaultReset(site, latches), WebPayments(site)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
     checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in card_payments)]
@@ -73,6 +75,7 @@ def assemble_blocks(site: StationState) -> Blocks:
             SecurityEventsBlock(site),
             connection,
             *_bearer_blocks(site),
+            budget,
             Certificates(site),
             lists,
             choice,
@@ -92,9 +95,9 @@ def assemble_blocks(site: StationState) -> Blocks:
             SupplyVoltage(site),
             Reservations(site),
             MainsLoss(site),
-            MeterValues(site),
+            MeterValues(site, budget.withholds_sample),
             status,
-            FaultReports(site),
+            FaultReports(site, budget.is_exhausted),
             firmware,
             logs,
             RemoteControl(site, lock, status, firmware, logs, clearing),

@@ -13,6 +13,7 @@ from agent.model.fastclass import frozen
 if TYPE_CHECKING:
     from agent.domain.bearers import BearerConfig
     from agent.domain.payment import PaymentTerms
+    from agent.domain.traffic import DataPlan
 
 
 @frozen
@@ -41,6 +42,8 @@ class StationConfig:
     """Of payment with a bank card; None: there is no terminal."""
     bearers: tuple[BearerConfig, ...] = ()
     """In order of preference; empty: the routes of the kernel decide."""
+    data_plan: DataPlan | None = None
+    """What a month of traffic may be; None: as much as it takes."""
     has_updater: bool = False
     """Firmware can be installed here."""
     program_version: str = ""

@@ -11,7 +11,8 @@ from agent.domain.events import Event
 from agent.model.fastclass import frozen
 from agent.ocpp.dialects.dialect import Dialect, Identity
 from agent.ocpp.transport.timeouts import Timeouts
-from agent.ocpp.transport.transport import Trace
+from agent.ocpp.transport.traffic import TrafficCounter
+from agent.ocpp.transport.transport import Trace, WireOptions
 from agent.station_file.settings import Backend
 
 
@@ -30,6 +31,7 @@ class LinkConfig:
     last_version: str = ""
     """The version before the restart. It is in force until there is a connection."""
     timeouts: Timeouts = Timeouts()
+    wire: WireOptions = WireOptions()
     jitter: random.Random = field(default_factory=random.Random)
 
 
@@ -40,6 +42,8 @@ class LinkHooks:
     post_event: Callable[[Event], None]
     """Report to the domain."""
     identity: Callable[[], Identity]
+    traffic: TrafficCounter | None = None
+    """Counts what the links of the station send and receive; None: it is not counted."""
     trace: Trace = lambda direction, link, version, text: None
     password: Callable[[], str | None] = lambda: None
     """Return the password of the station file."""

@@ -16,6 +16,7 @@ from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.transport.backoff import Backoff
 from agent.ocpp.transport.families import find_family
 from agent.ocpp.transport.guarded_transport import GuardedConnector
+from agent.ocpp.transport.traffic import TrafficCounter
 from agent.ocpp.transport.transport import (
     ConnectorContext,
     NoConnection,
@@ -111,7 +112,14 @@ class Reconnector:
         entry = self._families[scheme]
         if entry not in self._connectors:
             config = self._config
-            ctx = ConnectorContext(config.backend.name, config.dialects, config.timeouts, self._hooks.trace)
+            ctx = ConnectorContext(
+                config.backend.name,
+                config.dialects,
+                config.timeouts,
+                self._hooks.trace,
+                self._hooks.traffic or TrafficCounter(),
+                config.wire,
+            )
             self._connectors[entry] = GuardedConnector(entry, ctx)
         return self._connectors[entry]
 

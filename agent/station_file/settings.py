@@ -26,6 +26,7 @@ from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
 from agent.station_file.tables import BearerKeys as BearerKeys
 from agent.station_file.tables import Evse as Evse
+from agent.station_file.tables import LinkKeys as LinkKeys
 from agent.station_file.tables import PowerTimes as PowerTimes
 from agent.station_file.tables import SimulatedEvse as SimulatedEvse
 from agent.station_file.tables import Simulation as Simulation
@@ -35,7 +36,8 @@ from agent.station_file.tables import StationFile as StationFile
 from agent.station_file.tables import WebPayment as WebPayment
 
 TABLES = (
-    "station", "backend", "backends", "sinks", "web_payment", "settings", "evse", "simulation", "tariff", "payment",
+    "station", "backend", "backends", "link", "sinks", "web_payment", "settings", "evse", "simulation", "tariff",
+    "payment",
 )  # fmt: skip
 """The tables that are no devices; those of devices are in ``device_roles.py``."""
 
@@ -94,6 +96,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         roles=roles,
         power_times=_parse_power_times(raw.get("power"), wrong),
         bearers=_parse_bearers(devices, wrong),
+        link=_parse_link(raw.get("link", {}), wrong),
         sinks=_parse_sinks(raw, wrong, base),
         web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, devices.get("meter"), raw, wrong))},
@@ -162,6 +165,14 @@ def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerK
         dearest = max(dearest, rank)
     wrong += _shared_pins(devices, found)
     return found
+
+
+def _parse_link(raw: Any, wrong: list[str]) -> LinkKeys:
+    link = build_table(LinkKeys, raw, "link", wrong)
+    soft, hard = link.monthly_mb_soft, link.monthly_mb_hard
+    if soft is not None and hard is not None and soft >= hard:
+        wrong.append(f"link.monthly_mb_soft: must be less than monthly_mb_hard ({hard:g}), is {soft:g}")
+    return link
 
 
 def _shared_pins(devices: DeviceTables, bearers: Mapping[str, BearerKeys]) -> Iterator[str]:

@@ -170,6 +170,23 @@ class BearerKeys:
     pin_confirmed: Annotated[str, Text(40)] = ""
 
 
+LINK_PROFILES = ("lan", "gprs")
+"""The names in ``link_profile.PROFILES``."""
+MegaBytes: TypeAlias = Annotated[float, Between(0.1, 1_000_000, "megabytes")]
+
+
+@frozen
+class LinkKeys:
+    """What the link to the backends may cost. ``profile`` "": that of the dearest bearer. ``compression`` None: as the
+    profile says. ``metered``: the kinds of bearer that the monthly limits are about."""
+
+    profile: Annotated[str, OneOf(("", *LINK_PROFILES))] = ""
+    compression: bool | None = None
+    metered: Annotated[tuple[Annotated[str, OneOf(BEARER_KINDS)], ...], Entries(0, 3, repeats=False)] = ("gprs",)
+    monthly_mb_soft: MegaBytes | None = None
+    monthly_mb_hard: MegaBytes | None = None
+
+
 @frozen
 class Evse:
     number: Annotated[int, Between(1, MOST_EVSES)]
@@ -239,6 +256,7 @@ class StationFile:
     power_times: PowerTimes | None
     bearers: Mapping[str, BearerKeys]
     """By the place of the bearer, in order of preference."""
+    link: LinkKeys
     sinks: tuple[SinkTable, ...]
     web_payment: WebPayment
     meter_policies: Mapping[int, MeterPolicy]

@@ -65,6 +65,7 @@ def station_picture(
         },
         "backend": None if agent_picture is None else agent_picture.get("backend"),
         "links": world.devices.link_conditions(),
+        "traffic": None if agent_picture is None else agent_picture.get("traffic"),
         "mains": world.mains_on,
         "time": now,
         "lamps": {**{str(n): e["lamp"] for n, e in own.items() if e.get("lamp")}, **world.devices.lamp_colors()},

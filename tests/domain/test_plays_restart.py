@@ -383,7 +383,7 @@ def test_an_unknown_field_of_a_newer_program_is_no_poison() -> None:
 def test_without_a_plug_counter_the_sign_of_life_is_fresh_enough_to_resume() -> None:
     """A snapshot every 300 s used to be older than the 60 s within which such a board may resume."""
     evse = evse_record(1)
-    metering = MeterValues(station_state({1: evse}, resume_within_s=60.0))
+    metering = MeterValues(station_state({1: evse}, resume_within_s=60.0), lambda evse, context, now: False)
     assert metering._snapshot_interval_s(evse) <= 60.0
     evse.traits = replace(evse.traits, counts_plugged=True)
     assert metering._snapshot_interval_s(evse) == 300.0

@@ -21,6 +21,8 @@ from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, Identity, LocalAns
 from agent.ocpp.link import Link
 from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.transport.timeouts import Timeouts
+from agent.ocpp.transport.traffic import TrafficCounter
+from agent.ocpp.transport.transport import WireOptions
 from agent.ocpp.v16 import V16
 from agent.ports.pki import PkiPort
 from agent.ports.store import OutboxRow, Put, StoreError
@@ -276,6 +278,8 @@ def build(
     spoken: str = "",
     transports: Callable[[], Mapping[str, str]] = dict,
     interface: Callable[[], str] = lambda: "",
+    traffic: TrafficCounter | None = None,
+    wire: WireOptions = WireOptions(),  # noqa: B008  frozen
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -296,11 +300,13 @@ def build(
         is_primary=primary,
         last_version=spoken,
         timeouts=patience,
+        wire=wire,
         jitter=random.Random(1),
     )
     hooks = LinkHooks(
         post_event=lambda event: room.hear(event),
         identity=lambda: IDENTITY,
+        traffic=traffic,
         trace=lambda *frame: room.traced.append(frame),
         password=lambda: backend.password or None,
         access=access,

@@ -22,6 +22,7 @@ from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost
 from agent.ocpp.transport.guarded_transport import GuardedTransport
 from agent.ocpp.transport.ocpp_j.json_transport import JsonTransport
 from agent.ocpp.transport.timeouts import Timeouts
+from agent.ocpp.transport.traffic import WireBytes
 from agent.ocpp.transport.transport import Closed, ConnectorContext, TransportFamily
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.calls import Answered, Finding
@@ -305,7 +306,7 @@ async def test_the_answer_to_a_call_whose_sender_was_ended_counts_on_the_next_co
 
 
 class ClosedSocket:
-    close_code = 1006
+    close_code, tcp_socket, wire = 1006, None, WireBytes()
 
     async def send_text(self, text: str) -> None:
         raise Closed

@@ -256,3 +256,8 @@ def test_everything_that_can_be_pressed_has_a_name(page: Any) -> None:
            ).map(e => e.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_the_data_volume_of_the_month_is_shown(page: Any) -> None:
+    """The station has booted, so it has taken some kilobytes."""
+    page.wait_for_function("() => /[0-9.]+ [kM]B this month/.test(document.querySelector('#traffic-now').textContent)")

@@ -3,7 +3,7 @@ the status)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.domain.events import LinkChanged, SituationChanged
 from agent.domain.evse import EvseRecord, StationState
@@ -16,10 +16,10 @@ from agent.model.types import STATION, EvseId, Fault, Moment
 
 class FaultReports:
     """Nothing is queued for a backend that cannot be reached. It gets what has changed when it is
-    back."""
+    back. ``is_muted``: no report is sent now; what has changed meanwhile is reported later."""
 
-    def __init__(self, site: StationState) -> None:
-        self._site = site
+    def __init__(self, site: StationState, is_muted: Callable[[], bool]) -> None:
+        self._site, self._is_muted = site, is_muted
         self._reported: dict[tuple[str, EvseId], frozenset[Fault]] = {}
         self._event_number = 0
 
@@ -38,7 +38,7 @@ class FaultReports:
     def _report_fault_changes(self, link: str, evse: EvseRecord, now: Moment) -> Iterator[Yielded]:
         new = frozenset(f for f in evse.faults if CATALOGUE[f].alert)
         old = self._reported.get((link, evse.number), frozenset())
-        if new == old or not self._site.link_up.get(link):
+        if new == old or not self._site.link_up.get(link) or self._is_muted():
             return
         self._reported[link, evse.number] = new
         for fault in most_severe_first(new ^ old):

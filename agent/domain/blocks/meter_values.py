@@ -6,7 +6,7 @@ The session table reads the begin and the end of a transaction; this block reads
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.domain.events import (
     ClockTrusted,
@@ -34,7 +34,7 @@ from agent.domain.session.tx_points import idle_charging_state
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import AS_UPDATED, ENERGY
 from agent.model.fastclass import frozen, replace
-from agent.model.types import Fault, Moment, Reading, ReadingContext, Stamp
+from agent.model.types import EvseId, Fault, Moment, Reading, ReadingContext, Stamp
 
 LIVE_S = 2.0
 """How often the screen of a running session is refreshed (real seconds)."""
@@ -64,8 +64,11 @@ _SERIES = {s.timer: s for s in (*_SAMPLES, *_CLOCKS)}
 
 
 class MeterValues:
-    def __init__(self, site: StationState) -> None:
-        self._site = site
+    """``withholds_sample``: whether the data budget keeps back a value that is neither billed nor
+    asked for."""
+
+    def __init__(self, site: StationState, withholds_sample: Callable[[EvseId, ReadingContext, Moment], bool]) -> None:
+        self._site, self._withholds_sample = site, withholds_sample
         self._clock_marks: dict[ReadingKind, Stamp] = {}
 
     # --- sampled values ----------------------------------------------------------------------------------------
@@ -232,6 +235,9 @@ class MeterValues:
             return
         wanted = "sign_aligned" if context is ReadingContext.CLOCK else "sign_samples"
         to_sign = bill_of_reading(self._site, evse, reading, wanted, "C", now) if ENERGY[0] in measurands else None
+        is_signed = to_sign is not None or reading.signed is not None
+        if not is_signed and self._withholds_sample(evse.number, context, now):
+            return
         session = evse.open_transaction_id if _is_within_transaction(evse, reading) and not loose else ""
         offline, charging = not self._site.backend_online, _charging_state(evse) if session else None
         authorized = not session or evse.tx is None or evse.tx.token is not None

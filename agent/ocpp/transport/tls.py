@@ -31,10 +31,11 @@ _VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "WRONG_SSL_VERSION", "NO
 _CIPHER = ("HANDSHAKE_FAILURE", "NO_SHARED_CIPHER", "WRONG_CIPHER", "UNKNOWN_CIPHER", "INSUFFICIENT_SECURITY")
 
 
-def build_context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ResumingContext:
+def build_context(backend: Backend, roots: TrustedRoots = NO_ROOTS, one_key_share: bool = False) -> ResumingContext:
     """Build the TLS context: TLS 1.2 or newer, chain and host name checked against ``ca`` and
     the installed ``roots``, and the system's store where no ``ca`` is given; the client
-    certificate in profile 3. Raises ``OSError`` (``ssl.SSLError`` is one)."""
+    certificate in profile 3. ``one_key_share``: only for the curve that every server of TLS 1.3
+    has (RFC 8446 9.1). Raises ``OSError`` (``ssl.SSLError`` is one)."""
     made = ResumingContext(
         ssl.PROTOCOL_TLS_CLIENT
     )  # not Python's default: from 3.13 on that refuses many private roots
@@ -46,6 +47,8 @@ def build_context(backend: Backend, roots: TrustedRoots = NO_ROOTS) -> ResumingC
         _trust_ca(made, _require_readable(backend.ca), roots.withdrawn)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_ciphers(f"{CIPHERS}:{SECURITY_LEVEL}")
+    if one_key_share:
+        made.set_ecdh_curve("prime256v1")
     if backend.crl is not None:
         made.load_verify_locations(cafile=str(_require_readable(backend.crl)))
         made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF

@@ -388,6 +388,20 @@ function show(picture) {
   $("agent-now").textContent = picture.agent.pid ? `process ${picture.agent.pid}, started again ${picture.agent.restarts} times` : "not running";
   const road = picture.links.backend || {};
   $("road-now").textContent = [road.up === false ? "cut" : road.stall ? "stalled" : "open", picture.backend && picture.backend.url].filter(Boolean).join(" · ");
+  $("traffic-now").textContent = trafficWords(picture.traffic);
+}
+
+// What the links have taken of the month's data volume, for each kind of bearer.
+function trafficWords(traffic) {
+  if (!traffic) return "";
+  const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(2)} MB`;
+  const words = traffic.bearers.map((bearer) => {
+    const name = bearer.kind === "default" ? "" : `${bearer.kind}: `;
+    const ahead = bearer.projected_bytes === null ? "" : `, ${size(bearer.projected_bytes)} at its end`;
+    return `${name}${size(bearer.month_bytes)} this month${ahead}`;
+  });
+  if (traffic.level !== "within") words.push(`${traffic.level} limit reached`);
+  return words.join(" · ");
 }
 
 // Those of an outlet are beside its screen.

@@ -19,7 +19,7 @@ from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket, open_socket
 from agent.ocpp.transport.tls_sessions import ResumingContext
-from agent.ocpp.transport.transport import NoConnection, is_tls, without_user_info
+from agent.ocpp.transport.transport import NoConnection, WireOptions, is_tls, without_user_info
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.station_file.settings import Backend
 
@@ -31,9 +31,9 @@ log = logging.getLogger("agent.ocpp")
 READ_AHEAD = 4
 """Frames that are read before they are processed: each may be as long as a message."""
 CLOSE_TIMEOUT_S = 2.0
-KEEPALIVE = (60, 20, 3)
-"""Idle, interval, count. It works in the kernel, even while this process is stopped."""
-USER_TIMEOUT_S = 60
+KEEPALIVE = (20, 3)
+"""Interval and count, after ``WireOptions.keepalive_idle_s``. It works in the kernel, even while this process is
+stopped."""
 REDIRECTS = 5
 MOVED = (301, 302, 303, 307, 308)
 
@@ -48,10 +48,10 @@ class Dialer:
     """Opens connections. It keeps one ``SSLContext`` while its files stay the same, and
     remembers that a server cannot do compression."""
 
-    def __init__(self, open_timeout_s: float) -> None:
-        self._open_timeout_s = open_timeout_s
+    def __init__(self, open_timeout_s: float, wire: WireOptions = WireOptions()) -> None:  # noqa: B008  frozen
+        self._open_timeout_s, self._wire = open_timeout_s, wire
         self._made: tuple[Any, ResumingContext] | None = None
-        self._compress = True
+        self._compress, self._one_key_share = wire.compress, wire.one_key_share
 
     async def connect(
         self,
@@ -64,19 +64,25 @@ class Dialer:
         trusted too. Raises ``NoConnection``."""
         context = self._tls_context(backend, roots) if is_tls(backend.connection_url) else None
         try:
-            return await open_connection(backend, subprotocols, password, context, self._open_timeout_s, self._compress)
+            connection = await open_connection(
+                backend, subprotocols, password, context, self._open_timeout_s, self._compress
+            )
         except NoConnection as e:
-            if e.negotiation:
+            if e.negotiation and self._wire.compress:
                 self._compress = not self._compress
+            if e.trouble in (ConnectFailure.TLS_CIPHER, ConnectFailure.OWN_CERTIFICATE) and self._wire.one_key_share:
+                self._one_key_share = not self._one_key_share  # a server without this curve
             raise
+        _set_socket_options(connection.tcp_socket, self._wire)
+        return connection
 
     def _tls_context(self, backend: Backend, roots: TrustedRoots) -> ResumingContext:
         own = (backend.client_cert, backend.client_key) if backend.security_profile == 3 else ()
         files = (path for path in (backend.ca, backend.crl, *own, *roots.installed) if path)
-        made_of = roots.withdrawn, *((path, _file_state(path)) for path in files)
+        made_of = self._one_key_share, roots.withdrawn, *((path, _file_state(path)) for path in files)
         if self._made is None or self._made[0] != made_of or self._made[1].is_spent:
             try:
-                made = tls.build_context(backend, roots)
+                made = tls.build_context(backend, roots, self._one_key_share)
             except OSError as e:
                 raise NoConnection(
                     f"[backend] ca, crl, client_cert, client_key: not usable ({e}): check the files"
@@ -136,7 +142,6 @@ async def open_connection(
             f"{without_user_info(backend.connection_url)}: the server agreed to no OCPP version (offered: {offered}): "
             "check [backend] versions, and that this is the OCPP port of the backend"
         )
-    _set_socket_options(connection.transport.get_extra_info("socket"))
     return connection
 
 
@@ -207,19 +212,19 @@ def _deflate_extension() -> Any:
     )
 
 
-def _set_socket_options(sock: Any) -> None:
+def _set_socket_options(sock: Any, wire: WireOptions) -> None:
     """Set the options that find half-open connections: keepalive finds them while idle,
     TCP_USER_TIMEOUT while data is unacknowledged."""
     if sock is None:
         return
-    idle_s, interval_s, count = KEEPALIVE
+    interval_s, count = KEEPALIVE
     wanted = [
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, wire.keepalive_idle_s),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval_s),
         (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, count),
-        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_S * 1000),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, wire.user_timeout_s * 1000),
     ]
     for level, option, value in wanted:
         try:

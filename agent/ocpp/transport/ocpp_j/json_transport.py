@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from agent.model.traffic import OTHER
 from agent.ocpp.dialects.dialect import HIDDEN, Dialect, NotExpressibleError
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.ocpp_j.dialer import Dialer, preload_library
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket
-from agent.ocpp.transport.transport import Closed, ConnectorContext, TransportFamily, without_user_info
-from agent.ocpp.wire.calls import CallError, CallResult, Code, Dropped, Finding, SendNow
+from agent.ocpp.transport.transport import Closed, ConnectorContext, NoConnection, TransportFamily, without_user_info
+from agent.ocpp.wire.calls import (
+    Answered,
+    Called,
+    CallError,
+    CallResult,
+    Code,
+    Dropped,
+    Errored,
+    Finding,
+    SendNow,
+)
 from agent.ocpp.wire.masking import mask_frame, mask_urls_in_json
 from agent.ocpp.wire.rpc import Kind, Rpc
 from agent.ports.pki import TrustedRoots
 from agent.station_file.settings import Backend
 
 log = logging.getLogger("agent.ocpp")
+
+ASKED_KEPT = 64
+"""Requests of a backend whose answers are waited for, to count them by action."""
 
 
 class JsonTransport:
@@ -28,6 +43,9 @@ class JsonTransport:
         self._ctx, self._rpc, self._ws, self._dialect, self._url = ctx, rpc, ws, dialect, url
         rpc.codes, rpc.kinds = dialect.codes, dialect.kinds
         rpc.connection_opened()
+        self._traffic = ctx.traffic.open_connection(ws.wire, ws.tcp_socket)
+        self._asked: OrderedDict[str, str] = OrderedDict()
+        """The actions of requests whose answers are not sent yet, by id."""
 
     @property
     def dialect(self) -> Dialect:
@@ -46,7 +64,7 @@ class JsonTransport:
             text = self._rpc.encode_call(id_, action, payload)
         except (ValueError, TypeError) as e:
             raise _not_json(e) from e
-        await self._send_frame(text)
+        await self._send_frame(text, action)
 
     async def send_unanswered(self, id_: str, action: str, payload: Mapping[str, Any]) -> None:
         if Kind.SEND not in self._dialect.kinds:
@@ -57,9 +75,13 @@ class JsonTransport:
             raise _not_json(e) from e
         self._trace_sent(text)
         await self._ws.send_text(text)
+        self._traffic.charge_message(action)
 
     async def send_response(self, response: CallResult | CallError | SendNow) -> None:
-        await self._send_frame(response.text if isinstance(response, SendNow) else self._encode_response(response))
+        if isinstance(response, SendNow):
+            await self._send_frame(response.text, OTHER)
+        else:
+            await self._send_frame(self._encode_response(response), self._asked.pop(response.id, OTHER))
 
     def _encode_response(self, response: CallResult | CallError) -> str:
         try:
@@ -68,26 +90,44 @@ class JsonTransport:
             log.exception("%s: own response cannot be written as JSON: please report", self._ctx.link)
             return self._rpc.encode_error(response.id, Code.INTERNAL)
 
-    async def _send_frame(self, text: str) -> None:
-        """Send a frame and trace it. A lost connection is left to ``receive_message`` to report."""
+    async def _send_frame(self, text: str, action: str) -> None:
+        """Send a frame, trace and count it. A lost connection is left to ``receive_message`` to report."""
         self._trace_sent(text)
         try:
             await self._ws.send_text(text)
         except Closed:
-            pass
+            return
+        self._traffic.charge_message(action)
 
     def _trace_sent(self, text: str) -> None:
         self._ctx.trace("out", self._ctx.link, self._dialect.name, mask_urls_in_json(text))
 
     async def receive_message(self) -> tuple[Finding, int]:
-        data = await self._ws.receive_message()
+        try:
+            data = await self._ws.receive_message()
+        except Closed:
+            self._ctx.traffic.close_connection(self._traffic)
+            raise
         try:
             finding = self._rpc.receive_frame(data)
         except Exception:  # no frame may end the agent, and with it the charging sessions
             log.exception("%s: a frame of %d characters cannot be read: dropped, please report", self._url, len(data))
             finding = Dropped("a frame that cannot be read")
+        self._traffic.charge_message(self._action_of(finding))
         self._ctx.trace("in", self._ctx.link, self._dialect.name, self._mask_for_trace(data, finding))
         return finding, len(data)
+
+    def _action_of(self, finding: Finding) -> str:
+        """Return the action that a frame belongs to. Of the names that a backend sends, only those of the version
+        count."""
+        if isinstance(finding, Answered | Errored):
+            return finding.action
+        if not isinstance(finding, Called) or self._dialect.request_row(finding.action) is None:
+            return OTHER
+        self._asked[finding.id] = finding.action
+        while len(self._asked) > ASKED_KEPT:
+            self._asked.popitem(last=False)
+        return finding.action
 
     def _mask_for_trace(self, data: str | bytes, finding: Finding) -> str:
         try:
@@ -108,6 +148,7 @@ class JsonTransport:
 
     async def close(self) -> None:
         await self._ws.close()
+        self._ctx.traffic.close_connection(self._traffic)
 
 
 def _not_json(error: Exception) -> NotExpressibleError:
@@ -120,11 +161,15 @@ class JsonConnector:
 
     def __init__(self, ctx: ConnectorContext) -> None:
         self._ctx, self._rpc = ctx, Rpc()
-        self._dialer = Dialer(ctx.timeouts.open_s)
+        self._dialer = Dialer(ctx.timeouts.open_s, ctx.wire)
 
     async def connect(self, backend: Backend, password: bytes | None, roots: TrustedRoots) -> JsonTransport:
         dialects = self._ctx.dialects
-        ws = await self._dialer.connect(backend, [d.subprotocol for d in dialects], password, roots)
+        try:
+            ws = await self._dialer.connect(backend, [d.subprotocol for d in dialects], password, roots)
+        except NoConnection as e:
+            self._ctx.traffic.count_failed_attempt(with_tls=tls.ssl_error(e) is not None)
+            raise
         dialect = next((d for d in dialects if d.subprotocol == ws.subprotocol), dialects[0])
         return JsonTransport(self._ctx, self._rpc, ws, dialect, without_user_info(backend.connection_url))
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.ocpp.transport.traffic import WireBytes
 from agent.ocpp.transport.transport import Closed
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 NORMAL, INVALID_DATA = 1000, 1007
 """Close codes (RFC 6455 7.4.1)."""
-CONTINUATION, TEXT, BINARY, PONG = 0, 1, 2, 10
+CONTINUATION, TEXT, BINARY, PING, PONG = 0, 1, 2, 9, 10
 """Opcodes (5.2). Pings and closes are answered by the protocol."""
+FRAME_HEAD, MASK = 2, 4
+"""Bytes around the content of a control frame: what a client sends is masked."""
 
 
 READ_OCTETS = 4096
@@ -51,6 +54,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._paused = False
         self._deadline: asyncio.TimerHandle | None = None
         self._lost_by: Exception | None = None
+        self.wire = WireBytes()
         self.transport: asyncio.Transport
 
     @property
@@ -62,6 +66,11 @@ class WebSocket(asyncio.BufferedProtocol):
         """The close code of the other side; 1006 if it gave none; None while the connection is
         open."""
         return self._protocol.close_code
+
+    @property
+    def tcp_socket(self) -> Any:
+        """The socket below, to ask the kernel about it; None if it is not known."""
+        return self.transport.get_extra_info("socket")
 
     async def perform_handshake(self, headers: Mapping[str, str]) -> None:
         """Perform the handshake. Raises the exception of ``websockets`` for a wrong answer; its
@@ -106,6 +115,7 @@ class WebSocket(asyncio.BufferedProtocol):
         mark = os.urandom(4)
         pong = self._pings[mark] = self._loop.create_future()
         self._protocol.send_ping(mark)
+        self.wire.count_control_frames(FRAME_HEAD + MASK + len(mark), 0)
         self._write_pending()
         try:
             await pong
@@ -144,6 +154,7 @@ class WebSocket(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.wire.received += nbytes
         self._protocol.receive_data(bytes(self._buffer[:nbytes]))
         for event in self._protocol.events_received():
             self._handle_event(event)
@@ -178,6 +189,7 @@ class WebSocket(asyncio.BufferedProtocol):
     def _write_pending(self) -> None:
         pieces = self._protocol.data_to_send()
         if data := b"".join(pieces):
+            self.wire.sent += len(data)
             self.transport.write(data)
         if self.transport.get_write_buffer_size() > UNREAD_OCTETS:
             self.transport.abort()
@@ -203,7 +215,11 @@ class WebSocket(asyncio.BufferedProtocol):
         if opcode is None:
             self._handshake_done()  # the answer to our request; the first of all events
         elif opcode == PONG:
+            self.wire.count_control_frames(0, FRAME_HEAD + len(event.data))
             self._pong_received(bytes(event.data))
+        elif opcode == PING:
+            length = FRAME_HEAD + len(event.data)
+            self.wire.count_control_frames(length + MASK, length)
         elif opcode in (TEXT, BINARY):
             self._is_text, self._pieces = opcode == TEXT, bytearray(event.data)
             self._message_complete(event.fin)
