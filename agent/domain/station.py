@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.domain.blocks.authorization import AuthorizationBlock
 from agent.domain.blocks.availability import Availability
@@ -52,21 +53,20 @@ if TYPE_CHECKING:
     from agent.domain.blocks.card_payment import CardPayments
 
 
+T = TypeVar("T")
+
+
 def assemble_blocks(site: StationState) -> Blocks:
     """Put the blocks in order: the state of the boards first, because all others read it; the screen last, because it
     shows what the others have changed."""
     choice, early, lists = OutletSelection(site), StartupTaps(site), LocalAuthListBlock(site)
-    settlement, card_payments = _payment_blocks(site, choice)
-    used_up = [p.is_token_used_up for p in card_payments]
-    authorization = AuthorizationBlock(site, choice, early, lambda token: any(is_used(token) for is_used in used_up))
+    settlement, payments = _payment_blocks(site, choice)
+    authorization = AuthorizationBlock(site, choice, early, _any_of([p.is_token_used_up for p in payments]))
     latches, lock, connection = FaultLatching(site), CableLock(site), BackendConnectionBlock(site)
-    budget = DataBudget(site)
-    clearing, webpay = FaultReset(site, latches), WebPayments(site)
+    clearing, webpay, budget = FaultReset(site, latches), WebPayments(site), DataBudget(site)
     status, firmware, logs, costs = EvseStatus(site), FirmwareUpdate(site), LogUpload(site), SessionCosts(site)
-    checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in card_payments)]
-    screens = ScreenSelection(
-        site, lambda evse: any(checks(evse) for checks in checking), costs.message_for, webpay.idle_screen_values
-    )
+    checking = [authorization.is_authorizing_at, *(p.is_checking_payment for p in payments)]
+    screens = ScreenSelection(site, _any_of(checking), costs.message_for, webpay.idle_screen_values)
     return Blocks(
         (
             BoardStateBlock(site),
@@ -111,9 +111,14 @@ def assemble_blocks(site: StationState) -> Blocks:
             CostTriggers(site),
             UserFeedback(site),
             Display(site, screens),
-            *card_payments,
+            *payments,
         )
     )
+
+
+def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
+    """Return a check that is true where one of these is."""
+    return lambda subject: any(check(subject) for check in checks)
 
 
 def _bearer_blocks(site: StationState) -> tuple[object, ...]:

@@ -42,8 +42,6 @@ class LinkHooks:
     post_event: Callable[[Event], None]
     """Report to the domain."""
     identity: Callable[[], Identity]
-    traffic: TrafficCounter | None = None
-    """Counts what the links of the station send and receive; None: it is not counted."""
     trace: Trace = lambda direction, link, version, text: None
     password: Callable[[], str | None] = lambda: None
     """Return the password of the station file."""
@@ -54,3 +52,5 @@ class LinkHooks:
     """Find the transports that other distributions add (``transport/families.py``)."""
     interface: Callable[[], str] = lambda: ""
     """Return the network interface for the next attempt; "": the routes of the kernel decide."""
+    traffic: TrafficCounter | None = None
+    """Counts what the links of the station send and receive; None: it is not counted."""

@@ -136,7 +136,7 @@ def test_most_fields_are_found() -> None:
         *("site.evses", "site.settings", "site.config", "site.collaborators"),
         *("evse.number", "evse.config", "evse.metering.meter"),
     }
-    by_method = {"evse.metering.reading", "site.local_list", "site.security"}
+    by_method = {"evse.metering.reading", "site.local_list", "site.security", "site.traffic"}
     assert every - set(writers()) == made_once | by_method
 
 
