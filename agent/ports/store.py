@@ -13,7 +13,8 @@ class OutboxRow:
     """One billed message waiting for its backend. ``seq`` orders and names it, and is never given again; ``message`` is
     neutral (``domain/messages.py``); ``attempts`` so far. ``number``: the place of the message in its session, 0, 1, 2
     ..., given when it was queued and never given again (2.x ``seqNo``: what is lost on the way leaves a gap that the
-    backend can see)."""
+    backend can see). ``followers``: later rows of the same session whose samples travel in its message; never
+    stored."""
 
     seq: int
     link: str
@@ -21,6 +22,7 @@ class OutboxRow:
     message: Any
     attempts: int
     number: int = 0
+    followers: tuple[OutboxRow, ...] = ()
 
 
 @frozen
@@ -72,12 +74,13 @@ class OutboxPort(Protocol):
         """Does a row of this session wait?"""
         ...
 
-    async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
-        """The oldest rows, oldest first."""
+    async def oldest_rows(self, link: str, count: int = 1, after: int = 0) -> list[OutboxRow]:
+        """The oldest rows behind a place, oldest first."""
         ...
 
     async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
-        """The backend has it: remove the row and put facts (the transaction id it brought) in one transaction."""
+        """The backend has it: remove the row with its followers and put facts (the transaction id it brought) in one
+        transaction."""
         ...
 
     async def put_facts(self, facts: Sequence[Put]) -> None:
@@ -89,7 +92,7 @@ class OutboxPort(Protocol):
         ...
 
     async def dead_letter(self, rows: Sequence[OutboxRow], reason: str, facts: Sequence[Put] = ()) -> None:
-        """Move rows to the dead-letter list: kept, shown, re-sendable; the queue goes on."""
+        """Move rows to the dead-letter list: kept with their ``number``, shown, re-sendable; the queue goes on."""
         ...
 
     async def requeue_rows(self, rows: Sequence[OutboxRow], facts: Sequence[Put] = ()) -> None:

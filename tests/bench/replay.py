@@ -60,9 +60,10 @@ async def replay(backend: Backend, figures: Figures, rounds: int) -> None:
             values = [p for _, action, p in backend.heard if action == "MeterValues"]
             await asyncio.sleep(1.0)
         left = sqlite3.connect(folder / "state" / "agent.db").execute("SELECT count(*) FROM outbox").fetchone()[0]
-    registers = [p["meterValue"][0]["sampledValue"][0]["value"] for p in values]
+    registers = [value["sampledValue"][0]["value"] for p in values for value in p["meterValue"]]
     if left or registers != sorted(set(registers), key=int):
         raise Skipped(f"not right: {left} left, {len(registers)} sent, {len(set(registers))} different ones")
+    figures.show("samples in one MeterValues", f"{len(registers) / len(values):.1f}", f"{len(values)} CALLs")
     beside = f"floor {rates['floor (own frames)']:.0f}, with a durable removal of each {both:.0f}"
     figures.judge(G18, per_second / rates["floor (own frames)"], f"{per_second:.0f} messages/s", beside)
     figures.judge(

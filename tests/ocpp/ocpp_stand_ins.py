@@ -74,8 +74,8 @@ class Outbox:
     async def is_queued(self, link: str, session: str) -> bool:
         return any((r.link, r.session) == (link, session) for r in self.rows)
 
-    async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
-        return [r for r in self.rows if r.link == link][:count]
+    async def oldest_rows(self, link: str, count: int = 1, after: int = 0) -> list[OutboxRow]:
+        return [r for r in self.rows if r.link == link and r.seq > after][:count]
 
     def _write(self) -> None:
         if self.broken:
@@ -84,7 +84,8 @@ class Outbox:
 
     async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         self._write()
-        self.rows = [r for r in self.rows if r.seq != row.seq]
+        gone = {row.seq, *(r.seq for r in row.followers)}
+        self.rows = [r for r in self.rows if r.seq not in gone]
         self._put(facts)
 
     def _put(self, facts: Sequence[Put]) -> None:

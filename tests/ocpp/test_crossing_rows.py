@@ -71,6 +71,8 @@ class Books:
     named: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     repeated: int = 0
+    readings: list[int] = field(default_factory=list)
+    """The registers of all samples between start and end."""
     torn: dict[str, list[str]] = field(default_factory=dict)
     """What may only be where something was a dead letter for a while: this version sends the rest without it."""
 
@@ -102,6 +104,7 @@ class Books:
     def MeterValues(self, said: dict[str, Any]) -> dict[str, Any]:
         if "transactionId" in said and said["transactionId"] not in (-1, *self.numbered):
             self.wrong.append(f"values of nothing: {said}")
+        self.readings += map(_register_of, said["meterValue"])
         return {}
 
     def DataTransfer(self, said: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +113,9 @@ class Books:
     def TransactionEvent(self, said: dict[str, Any]) -> dict[str, Any]:
         name = said["transactionInfo"]["transactionId"]
         events, torn = self.named.setdefault(name, []), self.torn.setdefault(name, [])
+        if any(_repeats_in_part(said, e) for e in events):  # its number is known: not looked at again
+            self.repeated += 1
+            return {}
         if (said["eventType"] == "Started") != (not events):
             torn.append(f"{said['eventType']} after {len(events)} events: {said}")
         if events and said["seqNo"] <= events[-1]["seqNo"]:
@@ -119,9 +125,22 @@ class Books:
         if said["seqNo"] in [e["seqNo"] for e in events]:
             self.wrong.append(f"number {said['seqNo']} twice: {said}")
         events.append(said)
+        if said["triggerReason"] == "MeterValuePeriodic":
+            self.readings += map(_register_of, said["meterValue"])
         if said["eventType"] == "Ended":
             self.order.append(_token(events))
         return {"idTokenInfo": {"status": "Accepted"}} if "idToken" in said else {}
+
+
+def _register_of(value: dict[str, Any]) -> int:
+    return int(value["sampledValue"][0]["value"])
+
+
+def _repeats_in_part(event: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether this is the known event again, with the first of its samples."""
+    part, whole = event.get("meterValue", []), known.get("meterValue", [])
+    heads = [{k: v for k, v in e.items() if k not in ("meterValue", "offline")} for e in (event, known)]
+    return heads[0] == heads[1] and bool(part) and part == whole[: len(part)]
 
 
 def _token(events: Sequence[dict[str, Any]]) -> str:

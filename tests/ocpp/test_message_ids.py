@@ -3,7 +3,6 @@ answered with still counts."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 from typing import Any
@@ -180,18 +179,25 @@ async def test_no_answer_in_whatever_order_loses_or_doubles_a_bill(dialect: Dial
     used = [id_ for id_, _, _ in central.calls]
     assert len(set(used)) == len(used)
     assert room.outbox.dead == []
-    registers = [register(payload) for _, action, payload in central.calls if action != "BootNotification"]
-    assert [wh for wh, _ in itertools.groupby(registers)] == list(range(32))  # each one stands together, in order
+    calls = [registers(payload) for _, action, payload in central.calls if action != "BootNotification"]
+    assert list(dict.fromkeys(wh for call in calls for wh in call)) == list(range(32))  # each one, in order
+    places = {wh: [n for n, call in enumerate(calls) if wh in call] for wh in range(32)}
+    for start in range(0, 32, 4):  # repetitions stand together: no message passes a start or an end
+        first, one, other, last = (places[wh] for wh in range(start, start + 4))
+        assert first == list(range(first[0], first[-1] + 1))
+        assert first[-1] < min(one + other)
+        assert max(one + other) < last[0]
+        assert last == list(range(last[0], last[-1] + 1))
     if dialect is V16:
         assert all(len(named) == 1 and named <= central.given[wh] for wh, named in transactions(central).items())
 
 
-def register(payload: dict[str, Any]) -> int:
-    """Which message it is: each has a register of its own."""
+def registers(payload: dict[str, Any]) -> list[int]:
+    """Which messages it is made of: each has a register of its own."""
     for name in ("meterStart", "meterStop"):
         if name in payload:
-            return int(payload[name])
-    return int(float(payload["meterValue"][-1]["sampledValue"][0]["value"]))
+            return [int(payload[name])]
+    return [int(float(value["sampledValue"][0]["value"])) for value in payload["meterValue"]]
 
 
 def transactions(central: Central) -> dict[int, set[int]]:
@@ -199,5 +205,5 @@ def transactions(central: Central) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
     for _, action, payload in central.calls:
         if action in ("MeterValues", "StopTransaction"):
-            found.setdefault(register(payload) // 4 * 4, set()).add(payload["transactionId"])
+            found.setdefault(registers(payload)[0] // 4 * 4, set()).add(payload["transactionId"])
     return found

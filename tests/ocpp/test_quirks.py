@@ -17,6 +17,7 @@ from agent.domain.events import RequestReceived
 from agent.domain.messages import (
     ChargingState,
     ConnectorStatus,
+    MeterSampled,
     Sample,
     SecurityHappened,
     StatusChanged,
@@ -194,6 +195,11 @@ async def transaction_data(value: Value) -> Any:
     return "transactionData" in said(quirky("transaction_data", value), STOP)
 
 
+async def waiting_samples(value: Value) -> Any:
+    rows = [quirky("waiting_samples", value, d).message_row(MeterSampled) for d in (V16, V201)]
+    return [isinstance(row, MessageRow) and row.merging is not None for row in rows]
+
+
 def same(*words: str) -> list[tuple[str, str]]:
     """Sent, and compared with what was sent."""
     return [(w, w) for w in words]
@@ -221,6 +227,7 @@ GOLDEN: dict[str, tuple[Callable[[Value], Any], list[Any]]] = {
         ("2026-11-25T10:00:00Z", "2026-11-25T10:01:00Z", "2026-11-25T10:00:00Z"),
     ]),
     "transaction_data": (transaction_data, [True, False]),
+    "waiting_samples": (waiting_samples, [[True, True], [False, False]]),
 }  # fmt: skip
 LINES = [
     (s.name, c, GOLDEN[s.name][0], want) for s in SWITCHES for c, want in zip(s.choices, GOLDEN[s.name][1], strict=True)

@@ -161,6 +161,15 @@ class RequestRow:
 
 
 @frozen
+class MessageMerging:
+    """How messages of one transaction that wait travel in one: the list of each goes into that of the first."""
+
+    fits: Callable[[Any, Any], bool]
+    """Return whether the list of the second message may travel in the first."""
+    list_field: str
+
+
+@frozen
 class MessageRow:
     """A message of ours. ``message``: a class of ``domain/messages.py``, or the request to
     authorize a token."""
@@ -178,6 +187,8 @@ class MessageRow:
     """Decode what is left of an answer that breaks its schema; None: it counts as no answer."""
     is_unanswered: bool = False
     """The message gets no answer (SEND of 2.1): it counts as delivered once it is written."""
+    merging: MessageMerging | None = None
+    """None: each message travels alone."""
 
     def row_for(self, message: Any) -> MessageRow:
         """Return the row of this very message."""

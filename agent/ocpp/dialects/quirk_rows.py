@@ -8,10 +8,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.domain.messages import SecurityHappened, StatusChanged
+from agent.domain.messages import MeterSampled, SecurityHappened, StatusChanged
 from agent.domain.requests import RemoteStartRequest
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Dialect, NotExpressible, Payload, RequestRow, RowContext, StatusProjection
+from agent.ocpp.dialects.dialect import (
+    Dialect,
+    MessageRow,
+    NotExpressible,
+    Payload,
+    RequestRow,
+    RowContext,
+    StatusProjection,
+)
 from agent.ocpp.dialects.wrapping import JsonObject, wrap_received, wrap_sent
 
 # --- what is received -------------------------------------------------------------------------------------------------
@@ -144,6 +152,12 @@ def without_transaction_data(dialect: Dialect, choice: object) -> Dialect:
         return {k: v for k, v in payload.items() if action != "StopTransaction" or k != "transactionData"}
 
     return wrap_sent(dialect, drop_transaction_data)
+
+
+def samples_alone(dialect: Dialect, choice: object) -> Dialect:
+    """Send each sample of a transaction in a message of its own."""
+    row = dialect.message_row(MeterSampled)
+    return dialect.with_rows(replace(row, merging=None)) if isinstance(row, MessageRow) else dialect
 
 
 def heartbeat_always(dialect: Dialect, choice: object) -> Dialect:

@@ -144,6 +144,14 @@ SWITCHES: tuple[Switch, ...] = (
         "signed or sampled values of the whole session are not sent again at its end",
         "messages too large for the other side (libocpp#651)", OF_OCPP_1, rows.without_transaction_data,
     ),
+    Switch(
+        "waiting_samples", ("are_merged", "travel_alone"),
+        "each sample of a transaction that has waited is sent in a message of its own",
+        "a day off line takes many times as long to be sent on a slow line",
+        "a frame limit of a few KiB, which the station otherwise finds by losing two connections (tomcat's default "
+        "for web sockets: 8 KiB)",
+        alter=rows.samples_alone,
+    ),
 )  # fmt: skip
 _BY_NAME: Mapping[str, Switch] = {s.name: s for s in SWITCHES}
 

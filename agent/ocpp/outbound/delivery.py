@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from agent.domain.events import Event
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressible, NotExpressibleError, ResponseEffects
-from agent.ocpp.transport.call_channel import CallChannel, NoAnswer, action_key
+from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer, action_key
 from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.ocpp.outbound.queue_protocol import DurableQueue
 
 T = TypeVar("T")
-_Prepared: TypeAlias = tuple[MessageRow, dict[str, Any], "tuple[ResponseEffects | None] | None"]
+_Prepared: TypeAlias = tuple[OutboxRow, MessageRow, dict[str, Any], "tuple[ResponseEffects | None] | None"]
 
 
 def _start_eagerly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -50,7 +50,7 @@ async def deliver_row(
     prepared = await run_to_the_end(_prepare_row(row, queue, dialect))
     if prepared is None:
         return
-    out, payload, known = prepared
+    row, out, payload, known = prepared
     is_unknown = action_key(out, row) in channel.unknown_actions
     if is_unknown and not known and not queue.outlives_refusals(row, is_unknown=True):
         await run_to_the_end(queue.row_delivered(row, ResponseEffects()))
@@ -66,20 +66,24 @@ async def deliver_row(
             await run_to_the_end(queue.row_unanswered(row, channel.last_answer_s))
     except NotExpressibleError as e:
         await run_to_the_end(queue.move_to_dead_letters(row, str(e)))
+    except (ConnectionLost, asyncio.CancelledError):
+        queue.sending_interrupted(row)
+        raise
     else:
         effects = effects or queue.answers.pop_late(row)
         await run_to_the_end(_settle_row(row, effects, queue, post_event, "" if known else channel.refusal_code))
 
 
 async def _prepare_row(row: OutboxRow, queue: DurableQueue, dialect: Dialect) -> _Prepared | None:
-    """Return the row's dialect row and payload; None if the row is settled and needs no sending.
-    The third part is an answer that is already known: then only the store is behind."""
+    """Return the row with the followers that travel in its message, its dialect row and payload;
+    None if the row is settled and needs no sending. The last part is an answer that is already
+    known: then only the store is behind."""
     known = queue.known_answer(row)
     out = dialect.message_row(type(row.message))
     if isinstance(out, MessageRow):
         out = out.row_for(row.message)
         if known:
-            return out, {}, known
+            return row, out, {}, known
     if await queue.settle_unsent(row):
         return None
     if isinstance(out, NotExpressible):
@@ -89,7 +93,7 @@ async def _prepare_row(row: OutboxRow, queue: DurableQueue, dialect: Dialect) ->
         await queue.move_to_dead_letters(row, "unreadable record")
         return None
     try:
-        payload = queue.encoder.encode_row(row, out, dialect)
+        row, payload = await queue.encode_payload(row, out, dialect)
     except NotExpressibleError as e:
         await queue.move_to_dead_letters(row, str(e), elsewhere=e.elsewhere)
         return None
@@ -99,7 +103,7 @@ async def _prepare_row(row: OutboxRow, queue: DurableQueue, dialect: Dialect) ->
     if payload is None:
         await queue.row_delivered(row, ResponseEffects())
         return None
-    return out, payload, None
+    return row, out, payload, None
 
 
 async def _settle_row(

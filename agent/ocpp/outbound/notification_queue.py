@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from agent.domain.events import Event
-from agent.ocpp.dialects.dialect import Dialect, ResponseEffects, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, RowContext
 from agent.ocpp.outbound.queue_rows import FETCH, QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
@@ -91,9 +92,18 @@ class NotificationQueue:
         """Return whether the row must not be sent now: every row may be sent."""
         return False
 
+    async def encode_payload(
+        self, row: OutboxRow, out: MessageRow, dialect: Dialect
+    ) -> tuple[OutboxRow, dict[str, Any] | None]:
+        """Return the payload of the row, which travels alone."""
+        return row, self.encoder.encode_row(row, out, dialect)
+
     async def record_sending(self, row: OutboxRow) -> bool:
         """Return whether the row may be sent: a message that arrives twice does no harm."""
         return True
+
+    def sending_interrupted(self, row: OutboxRow) -> None:
+        """Do nothing: the row is sent again on the next connection."""
 
     def events_of_answer(self, row: OutboxRow, effects: ResponseEffects) -> list[Event]:
         """Return the events to report to the domain."""

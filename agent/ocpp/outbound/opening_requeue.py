@@ -50,6 +50,9 @@ class OpeningRequeue:
         """Return whether the end of the row's session is still to be sent. If it is not, a
         person has it, or another version has sent it: a start sent here would be a transaction
         without an end. Raises ``StoreError``."""
+        return await self.end_is_waiting(row) or row.session in await self._outbox.open_sessions(self._link)
+
+    async def end_is_waiting(self, row: OutboxRow) -> bool:
+        """Return whether the end of the row's session waits in the queue. Raises ``StoreError``."""
         rows = await self._outbox.rows_of_session(self._link, row.session)
-        is_here = any(isinstance(r.message, TransactionEnded) for r in rows)
-        return is_here or row.session in await self._outbox.open_sessions(self._link)
+        return any(isinstance(r.message, TransactionEnded) for r in rows)

@@ -3,10 +3,10 @@ the start as a module."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.domain.events import Event
-from agent.ocpp.dialects.dialect import Dialect, ResponseEffects
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects
 from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
@@ -53,9 +53,19 @@ class DurableQueue(Protocol):
         """Settle a row that must not be sent now, or not yet. Return False if it is to be sent."""
         ...
 
+    async def encode_payload(
+        self, row: OutboxRow, out: MessageRow, dialect: Dialect
+    ) -> tuple[OutboxRow, dict[str, Any] | None]:
+        """Return the payload (``RowEncoder``), and the row with the followers that travel in it."""
+        ...
+
     async def record_sending(self, row: OutboxRow) -> bool:
         """Record that the row may reach the backend. Return False if the store did not accept
         the record: then it is not sent."""
+        ...
+
+    def sending_interrupted(self, row: OutboxRow) -> None:
+        """Note that the connection ended before the row was answered."""
         ...
 
     # --- what becomes of it --------------------------------------------------------------------------------------

@@ -47,11 +47,23 @@ class QueueRows:
         else:
             self.pause_for_store("the store counts waiting rows, but returns none")
 
+    async def fetch_more_rows(self, count: int) -> None:
+        """Read on until so many rows are known, if so many wait."""
+        missing = min(count, self.waiting_count) - len(self.fetched)
+        if missing <= 0 or not self.fetched:
+            return
+        try:
+            self.fetched.extend(await self._ctx.outbox.oldest_rows(self.queue, missing, self.fetched[-1].seq))
+        except StoreError as e:
+            self.pause_for_store(str(e))
+
     def forget_rows(self, row: OutboxRow, count: int = 1) -> None:
-        """Note that rows have left the queue; this row is the first of them."""
-        self.settled += count
+        """Note that rows have left the queue; this row is the first of them. ``count`` besides its
+        followers."""
+        self.settled += count + len(row.followers)
         if count == 1:
-            self.fetched = deque(r for r in self.fetched if r.seq != row.seq)
+            gone = {row.seq, *(r.seq for r in row.followers)}
+            self.fetched = deque(r for r in self.fetched if r.seq not in gone)
         else:
             self.fetched.clear()
 

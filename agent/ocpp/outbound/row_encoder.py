@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, NotExpressibleError, RowContext
+from agent.ocpp.wire.rpc import encode_frame
 from agent.ocpp.wire.timestamps import NoTime
 from agent.ports.store import OutboxRow
 
+FOLLOWERS_AT_ONCE = 2
+"""Encoded in one turn of the event loop."""
+
 
 class RowEncoder:
-    def __init__(self, ctx: RowContext) -> None:
-        self._ctx = ctx
+    """``number_of``: the place of a row on the wire."""
+
+    def __init__(self, ctx: RowContext, number_of: Callable[[OutboxRow], int] = lambda row: row.number) -> None:
+        self._ctx, self._number_of = ctx, number_of
         self._latest: tuple[int, str, dict[str, Any]] | None = None
 
     def is_latest(self, seq: int) -> bool:
@@ -22,14 +30,54 @@ class RowEncoder:
     def forget_payload(self) -> None:
         self._latest = None
 
-    def encode_row(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
-        """Return the payload; None if this version has nothing of the message to send. Raises
-        ``NotExpressibleError`` with the reason for a dead letter, and ``NoTime``."""
-        if self._latest and self._latest[:2] == (row.seq, dialect.name):
-            return self._latest[2]
+    async def encode_with_followers(
+        self, row: OutboxRow, out: MessageRow, dialect: Dialect, octets_max: int
+    ) -> tuple[OutboxRow, dict[str, Any] | None]:
+        """Return the payload of a row with the samples of its followers, and the row with those that found room in
+        ``octets_max``. Raises as ``encode_row`` does for the row itself."""
+        payload = self.encode_row(row, out, dialect)
+        if payload is None or not row.followers or out.merging is None:
+            return replace(row, followers=()) if row.followers else row, payload
+        name = out.merging.list_field
+        if name not in payload:
+            return replace(row, followers=()), payload
+        merged: list[Any] = list(payload[name])
+        taken: list[OutboxRow] = []
+        octets = len(encode_frame(merged))
+        for follower in row.followers:
+            if len(taken) % FOLLOWERS_AT_ONCE == FOLLOWERS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            more = self._encode_follower(follower, out, dialect, name)
+            octets += len(encode_frame(more))
+            if not more or octets > octets_max:
+                break
+            merged += more
+            taken.append(follower)
+        return replace(row, followers=tuple(taken)), {**payload, name: merged}
+
+    def _encode_follower(self, row: OutboxRow, out: MessageRow, dialect: Dialect, name: str) -> list[Any]:
+        """Return the samples of a row; none if it must be judged by itself."""
         try:
-            same = row.number == self._ctx.number
-            payload = out.encode(row.message, self._ctx if same else replace(self._ctx, number=row.number))
+            payload = self._encode_checked(row, out, dialect)
+        except (NotExpressibleError, NoTime):
+            return []
+        return list(payload.get(name, ())) if payload else []
+
+    def encode_row(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
+        """Return the payload of a row without its followers; None if this version has nothing of the message to send.
+        Raises ``NotExpressibleError`` with the reason for a dead letter, and ``NoTime``."""
+        if self.is_latest(row.seq) and self._latest and self._latest[1] == dialect.name:
+            return self._latest[2]
+        payload = self._encode_checked(row, out, dialect)
+        if payload is not None:
+            self._latest = (row.seq, dialect.name, payload)
+        return payload
+
+    def _encode_checked(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
+        try:
+            number = self._number_of(row)
+            same = number == self._ctx.number
+            payload = out.encode(row.message, self._ctx if same else replace(self._ctx, number=number))
             check = dialect.schemas.request_check(out.action) if dialect.schemas and payload is not None else None
             broken = check(payload) if check else None
         except NotExpressibleError as e:
@@ -40,6 +88,4 @@ class RowEncoder:
             raise NotExpressibleError(f"cannot be encoded: {type(e).__name__}: {e}") from e
         if broken is not None:
             raise NotExpressibleError(f"breaks the schema of {out.action} at {broken}")
-        if payload is not None:
-            self._latest = (row.seq, dialect.name, payload)
         return payload

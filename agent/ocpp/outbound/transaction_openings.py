@@ -56,7 +56,10 @@ class TransactionRecord:
     part of the opening has left or was given up. ``mute``: the version that cannot express its
     token; its dead letters wait for another version. ``refused``: the version in which the
     backend has refused its start for good; the rest is sent there without a number. ``closed``:
-    the backend received the end in this way."""
+    the backend received the end in this way. ``numbers_saved``: so many places fewer than in the
+    queue have the messages on the wire, because samples travelled in one message, from the place
+    ``numbers_from`` in the queue on; None: nothing may be saved (a record of an older release, or
+    renumbered for another version)."""
 
     id: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +70,25 @@ class TransactionRecord:
     mute: str = ""
     refused: str = ""
     closed: bool = False
+    numbers_saved: int = 0
+    numbers_from: int | None = None
+
+    def number_on_wire(self, number: int) -> int:
+        """Return the place (2.x ``seqNo``) of a message with this place in the queue. What has left
+        the queue and is back in it has the place that it had on the wire."""
+        is_behind = self.numbers_from is not None and number >= self.numbers_from
+        return number - self.numbers_saved if is_behind else number
+
+    def can_save_numbers(self, number: int) -> bool:
+        """Return whether nothing behind this place has left: then the next messages may follow the
+        merged one without a gap."""
+        return self.numbers_from is not None and number >= self.numbers_from
+
+    def with_numbers_left(self, last: int, saved: int = 0) -> TransactionRecord:
+        """Return the record after the queue has lost the rows up to this place."""
+        if self.numbers_from is None:
+            return self
+        return replace(self, numbers_from=max(self.numbers_from, last + 1), numbers_saved=self.numbers_saved + saved)
 
     def with_transaction_id(self, id_: str, version: str) -> TransactionRecord:
         return replace(self, id=id_, ids={**self.ids, version: id_})
@@ -118,7 +140,10 @@ def decode_record(value: Mapping[str, Any], session: str) -> TransactionRecord:
     mute, refused = str(value.get("mute", "")), str(value.get("refused", ""))
     sent_in = tuple(map(str, sent_in or ()))
     closed = value.get("closed") is True
-    return TransactionRecord(str(value.get("id", "")), ids, tuple(kept), ending, asked, sent_in, mute, refused, closed)
+    saved, first = (number if type(number) is int else None for number in (value.get("saved"), value.get("from")))
+    return TransactionRecord(
+        str(value.get("id", "")), ids, tuple(kept), ending, asked, sent_in, mute, refused, closed, saved or 0, first
+    )
 
 
 def compress_messages(records: list[Any]) -> str:
@@ -172,6 +197,10 @@ def encode_record(link: str, session: str, known: TransactionRecord) -> Put:
         value["refused"] = known.refused
     if known.closed:
         value["closed"] = True
+    if known.numbers_from is not None:
+        value["from"] = known.numbers_from
+    if known.numbers_saved:
+        value["saved"] = known.numbers_saved
     return Put(FACT, f"{link}/{session}", value)
 
 

@@ -16,16 +16,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from agent.domain.events import Event
 from agent.domain.messages import ConnectorUnplugged, MeterSampled, TransactionEnded, is_first_with_token
 from agent.model.fastclass import replace
-from agent.ocpp.dialects.dialect import Dialect, ResponseEffects, RowContext
+from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects, RowContext
 from agent.ocpp.outbound.dead_letter_answers import DeadLetterAnswers
+from agent.ocpp.outbound.given_up_rows import GivenUpRows
 from agent.ocpp.outbound.opening_requeue import OpeningRequeue
 from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
+from agent.ocpp.outbound.sample_merging import SampleMerging
 from agent.ocpp.outbound.version_handover import VersionHandover, VersionInUse
 from agent.ocpp.transport.backoff import growing_pause_s
 from agent.ocpp.wire.calls import NOT_OFFERED
@@ -48,10 +51,12 @@ class TransactionQueue:
         self._ctx = ctx
         self._handover = VersionHandover(ctx)
         self.rows = QueueRows(ctx, ctx.link, store_retry_s)
-        self.encoder = RowEncoder(ctx)
+        self.encoder = RowEncoder(ctx, lambda row: self._handover.with_wire_number(row).number)
         self.answers = ReceivedAnswers(self._handover.has_left_queue)
+        self._merging = SampleMerging(ctx.link)
         self._dead_letters = DeadLetterAnswers(ctx, self.rows, self._handover)
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
+        self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
         self._in_use, self._handover_due = VersionInUse(), False
         self._silences, self._silent_since_s = 0, 0.0
 
@@ -84,6 +89,7 @@ class TransactionQueue:
         self._silences = 0
         self._in_use = VersionInUse(dialect.name, dialect.backend_assigns_ids, dialect.silence_is_attempt)
         self._handover_due = True
+        self._merging.connection_opened(dialect)
 
     def take_late_answer(self, seq: int, effects: ResponseEffects | None) -> tuple[Event, ...]:
         """Take an answer that arrived after its time-out. It counts as an answer. Return the
@@ -99,7 +105,8 @@ class TransactionQueue:
     # --- the next row --------------------------------------------------------------------------------------------
 
     async def next_row(self) -> OutboxRow | None:
-        """Return the oldest row, if it may be sent now."""
+        """Return the oldest row, if it may be sent now, with the samples that may travel in its
+        message."""
         if (
             self.is_pausing
             or not await self._dead_letters.store_answers(self._in_use)
@@ -110,7 +117,14 @@ class TransactionQueue:
             return None
         if not self.rows.fetched:
             await self.rows.fetch_rows()
-        return self.rows.fetched[0] if self.rows.fetched else None
+        return await self._merging.oldest_with_followers(self.rows, self._may_travel)
+
+    def _may_travel(self, head: OutboxRow, last: OutboxRow) -> bool:
+        """Return whether the samples of rows up to the last one may travel in the message of the
+        head."""
+        if self._handover.messages_owed_before(last, self._in_use.name):
+            return False
+        return self._in_use.backend_assigns_ids or self._handover.can_save_numbers(head)
 
     async def _hand_over_sessions(self) -> bool:
         try:
@@ -130,10 +144,9 @@ class TransactionQueue:
         """Settle a row that must not be sent now, or not yet. Return False if it is to be sent."""
         if await self._needs_handover(row):
             return True
-        if self._in_use.backend_assigns_ids and is_first_with_token(row.message) and not self._is_unnumbered_start(row):
-            await self.row_delivered(
-                row, ResponseEffects()
-            )  # it has a number: a late answer came while it was a dead letter
+        is_start = self._in_use.backend_assigns_ids and is_first_with_token(row.message)
+        if is_start and not self._handover.is_unnumbered_start(row, self._in_use):
+            await self.row_delivered(row, ResponseEffects())  # a late answer came while it was a dead letter
             return True
         return False
 
@@ -160,7 +173,20 @@ class TransactionQueue:
         """Record that this message may reach the backend, where delivery cannot be verified
         later. Return False if the store did not accept the record."""
         facts = self._handover.facts_of_sending(row, self._in_use.name)
-        return not facts or await self.rows.try_store(self._ctx.outbox.put_facts(facts))
+        if facts and not await self.rows.try_store(self._ctx.outbox.put_facts(facts)):
+            return False
+        self._merging.message_sent(row)
+        return True
+
+    async def encode_payload(
+        self, row: OutboxRow, out: MessageRow, dialect: Dialect
+    ) -> tuple[OutboxRow, dict[str, Any] | None]:
+        """Return the payload, with the samples of those followers that find room in the message."""
+        return await self.encoder.encode_with_followers(row, out, dialect, self._merging.octets_max)
+
+    def sending_interrupted(self, row: OutboxRow) -> None:
+        """Note that the connection ended before the row was answered."""
+        self._merging.connection_lost(row)
 
     # --- delivered -----------------------------------------------------------------------------------------------
 
@@ -174,59 +200,43 @@ class TransactionQueue:
         if not effects.version:
             effects = replace(effects, version=self._in_use.name)
         self.answers.keep_unstored(row, effects)
-        if isinstance(row.message, TransactionEnded) and row.message.authorized and self._has_no_number(row):
+        is_end = isinstance(row.message, TransactionEnded) and row.message.authorized
+        if is_end and self._handover.lacks_number(row, self._in_use):
             # the backend has the end, but cannot make a bill of it
             facts = self._handover.facts_of_unnumbered_end(row)
             is_stored = await self.rows.try_store(self._ctx.outbox.dead_letter([row], UNNUMBERED_END, facts))
         else:
             self._silences = 0
-            facts = self._handover.facts_of_delivery(row, effects)
+            facts = self._handover.facts_of_delivery(row, effects, self._in_use)
             is_stored = await self.rows.try_store(self._ctx.outbox.remove_delivered(row, facts))
         if is_stored:
             self.answers.answer_stored(row)
+            self._merging.message_delivered(row)
             self._forget_rows(row)
         return is_stored
 
-    def _has_no_number(self, row: OutboxRow) -> bool:
-        is_unnamed = self._in_use.backend_assigns_ids and not self._is_named(row)
-        return is_unnamed and self._handover.is_start_refused(row, self._in_use.name)
-
-    def _is_named(self, row: OutboxRow) -> bool:
-        """Return whether the backend has given the row's session an id."""
-        return self._ctx.outbox.transaction_id(self._ctx.link, row.session, self._in_use.name) is not None
-
-    def _is_unnumbered_start(self, row: OutboxRow) -> bool:
-        """Return whether the row is a start that still needs its number. Where the backend
-        assigns the ids, no message of a session can be sent without its start."""
-        return self._in_use.backend_assigns_ids and is_first_with_token(row.message) and not self._is_named(row)
-
     def _forget_rows(self, row: OutboxRow, count: int = 1) -> None:
         self.rows.forget_rows(row, count)
+        self._merging.rows_left((row, *row.followers))
         self.encoder.forget_payload()
         self.answers.discard_late(row.seq)
 
     # --- refused -------------------------------------------------------------------------------------------------
-
-    def _is_billed(self, row: OutboxRow) -> bool:
-        """Return whether a bill could be missing or unclear without this message. Every other
-        message is sent once."""
-        message = row.message
-        if isinstance(message, MeterSampled):  # before the authorization 1.6 sends it outside a transaction
-            return bool(message.session) and (message.authorized or not self._in_use.backend_assigns_ids)
-        return not isinstance(message, ConnectorUnplugged)
 
     def outlives_refusals(self, row: OutboxRow, is_unknown: bool) -> bool:
         """Return whether a refused message is sent again. ``is_unknown``: the backend does not
         offer this action at all; then separate messages with values between start and end are
         not sent again either."""
         is_between = isinstance(row.message, MeterSampled) and self._in_use.backend_assigns_ids and not row.message.late
-        return self._is_billed(row) and not (is_unknown and is_between)
+        return _is_billed(row, self._in_use) and not (is_unknown and is_between)
 
     async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
         """Count one attempt more. The pause grows with the attempts (domain time). ``code``: the
         error code with which the backend refused the message, so it does not have it."""
         if not self.outlives_refusals(row, code in NOT_OFFERED):
             await self.row_delivered(row, ResponseEffects())
+            return
+        if self._merging.message_refused(row):
             return
         no = bool(code)
         self._silences = 0
@@ -237,7 +247,8 @@ class TransactionQueue:
             if running is None:
                 return
             if not running:
-                await self._give_up_row(row, f"refused {attempts} times, at last: {why}", no)
+                reason = f"refused {attempts} times, at last: {why}"
+                await self._given_up.give_up_refused(row, reason, no, self._in_use)
                 return
             pause_s = growing_pause_s(interval_s, attempts, LEAST_PAUSE_S)
             self.rows.log_row_once(
@@ -251,14 +262,14 @@ class TransactionQueue:
     async def _is_of_running_session(self, row: OutboxRow) -> bool | None:
         """Return whether the row is the start of a session whose end does not wait behind it;
         None if the store cannot be read."""
-        if not self._is_unnumbered_start(row) or not self._ctx.settings.bool_value("retry_start_while_charging"):
+        is_start = self._handover.is_unnumbered_start(row, self._in_use)
+        if not is_start or not self._ctx.settings.bool_value("retry_start_while_charging"):
             return False
         try:
-            rows = await self._ctx.outbox.rows_of_session(self._ctx.link, row.session)
+            return not await self._openings.end_is_waiting(row)
         except StoreError as e:
             self.rows.pause_for_store(str(e))
             return None
-        return not any(isinstance(r.message, TransactionEnded) for r in rows)
 
     async def row_unanswered(self, row: OutboxRow, answered_s: float) -> None:
         """Note that a working connection brought no answer. That is no attempt, unless the
@@ -270,8 +281,9 @@ class TransactionQueue:
         self._silences += 1
         if self._silences == 1:
             self._silent_since_s = time.monotonic()
-        is_ignored = isinstance(row.message, MeterSampled | ConnectorUnplugged) and answered_s > self._silent_since_s
-        if is_ignored and self._silences >= self._attempts_max():
+        self._merging.message_unanswered(row)
+        is_skippable = isinstance(row.message, MeterSampled | ConnectorUnplugged) and not row.followers
+        if is_skippable and answered_s > self._silent_since_s and self._silences >= self._attempts_max():
             await self._give_up_ignored(row)
         else:
             self.rows.pause_sending(growing_pause_s(self._retry_interval_s(), self._silences))
@@ -288,49 +300,29 @@ class TransactionQueue:
         """Give up a message that the backend ignores while it answers others. It is neither a
         start nor an end: those wait behind it."""
         reason, self._silences = f"no answer to {self._silences} CALLs, but to others", 0
-        if self._is_billed(row):
+        if _is_billed(row, self._in_use):
             await self.move_to_dead_letters(row, reason)
             return
         log.warning("%s: a %s is given up: %s", self._ctx.link, type(row.message).__name__, reason)
         await self.row_delivered(row, ResponseEffects())
-
-    async def _give_up_row(self, row: OutboxRow, reason: str, no: bool) -> None:
-        """Move the row to the dead letters, with the rest of its session unless that was done
-        before. The queue goes on."""
-        version = self._in_use.name
-        if not self._is_unnumbered_start(row) or self._handover.is_start_required(row, version):
-            await self.move_to_dead_letters(row, reason, no)
-            return
-        log.error(
-            "%s: the start of session %s is a dead letter: %s; the rest is sent without a number",
-            self._ctx.link, row.session, ascii(reason)[1:-1][:200],
-        )  # fmt: skip
-        facts = self._handover.facts_of_refused_start(row, version)
-        if await self.rows.try_store(self._ctx.outbox.dead_letter([row], reason, facts)):
-            self._forget_rows(row)
-            self.rows.fetched.clear()
-            self._letters_added([row])
 
     async def move_to_dead_letters(
         self, row: OutboxRow, reason: str, no: bool = False, elsewhere: bool = False
     ) -> None:
         """Move the row to the dead letters; the start of a session with all rows of it.
         ``elsewhere``: only until another version is used, which may be able to express it."""
-        rows: Sequence[OutboxRow] = [row]
-        link, version = self._ctx.link, self._in_use.name
-        if self._is_unnumbered_start(row):
-            try:
-                rows = await self._ctx.outbox.rows_of_session(link, row.session) or rows
-            except StoreError as e:
-                self.rows.pause_for_store(str(e))
-                return
-        reason = self._handover.dead_letter_reason(rows, reason, no, version if elsewhere else "")
-        log.error("%s: %d billed message(s) moved to the dead letters: %s", link, len(rows), ascii(reason)[1:-1][:200])
-        facts = self._handover.facts_of_dead_letters(rows, version, elsewhere)
-        if await self.rows.try_store(self._ctx.outbox.dead_letter(rows, reason, facts)):
-            self._forget_rows(row, len(rows))
-            self._letters_added(rows)
+        if not self._merging.message_refused(row):
+            await self._given_up.move_to_dead_letters(row, reason, self._in_use, no, elsewhere)
 
     def _letters_added(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._dead_letters.letter_added(row, self.answers.discard_late(row.seq))
+
+
+def _is_billed(row: OutboxRow, in_use: VersionInUse) -> bool:
+    """Return whether a bill could be missing or unclear without this message. Every other message
+    is sent once."""
+    message = row.message
+    if isinstance(message, MeterSampled):  # before the authorization 1.6 sends it outside a transaction
+        return bool(message.session) and (message.authorized or not in_use.backend_assigns_ids)
+    return not isinstance(message, ConnectorUnplugged)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.domain.events import Event, TransactionAcknowledged
-from agent.domain.messages import TransactionEnded
+from agent.domain.messages import TransactionEnded, is_first_with_token
 from agent.domain.serialization import UnreadableRecord, load_record
 from agent.model.fastclass import frozen, replace
 from agent.model.types import AuthorizationStatus
@@ -25,7 +25,7 @@ from agent.ports.store import OutboxRow, Put
 
 log = logging.getLogger("agent.ocpp")
 
-NOTHING = TransactionRecord()
+NOTHING = TransactionRecord(numbers_from=0)
 
 
 @frozen
@@ -91,8 +91,20 @@ class VersionHandover:
         session, places = rows[0].session, {row.seq: place for place, row in enumerate(rows)}
         known = self._record_of(session)
         opening = tuple(replace(k, number=places.get(k.seq, k.number)) for k in known.opening)
-        fact = encode_record(self._link, session, replace(known, opening=opening))
+        known = replace(known, opening=opening, numbers_saved=0, numbers_from=None)
+        fact = encode_record(self._link, session, known)
         return [replace(row, number=places[row.seq]) for row in rows], [fact]
+
+    # --- places in the session ---------------------------------------------------------------------------------------
+
+    def with_wire_number(self, row: OutboxRow) -> OutboxRow:
+        """Return the row with the place that it has on the wire."""
+        number = self._record_of(row.session).number_on_wire(row.number) if row.session else row.number
+        return row if number == row.number else replace(row, number=number)
+
+    def can_save_numbers(self, row: OutboxRow) -> bool:
+        """Return whether samples may travel with this row where each message has its place."""
+        return self._record_of(row.session).can_save_numbers(row.number)
 
     # --- what was sent already ---------------------------------------------------------------------------------------
 
@@ -139,6 +151,22 @@ class VersionHandover:
         is sent without a number."""
         return bool(row.session) and self._record_of(row.session).refused == version
 
+    def lacks_number(self, row: OutboxRow, in_use: VersionInUse) -> bool:
+        """Return whether the row goes without the number of its transaction: its start was refused
+        for good."""
+        is_unnamed = in_use.backend_assigns_ids and not self._is_named(row, in_use.name)
+        return is_unnamed and self.is_start_refused(row, in_use.name)
+
+    def is_unnumbered_start(self, row: OutboxRow, in_use: VersionInUse) -> bool:
+        """Return whether the row is a start that still needs its number. Where the backend
+        assigns the ids, no message of a session can be sent without its start."""
+        is_start = in_use.backend_assigns_ids and is_first_with_token(row.message)
+        return is_start and not self._is_named(row, in_use.name)
+
+    def _is_named(self, row: OutboxRow, version: str) -> bool:
+        """Return whether the backend has given the row's session an id."""
+        return self._outbox.transaction_id(self._link, row.session, version) is not None
+
     def is_start_required(self, row: OutboxRow, version: str) -> bool:
         """Return whether the rest of the session must not be sent without this start: the
         backend has the end without a number already, or may have it in another version."""
@@ -147,7 +175,8 @@ class VersionHandover:
 
     def facts_of_refused_start(self, row: OutboxRow, version: str) -> list[Put]:
         """Return the facts for a start that becomes a dead letter alone."""
-        known = replace(self._record_of(row.session), refused=version).with_message_left(row, version, dead=True)
+        known = replace(self._record_of(row.session), refused=version)
+        known = self._with_row_left(known, row, version, dead=True)
         return [encode_record(self._link, row.session, known)]
 
     def facts_of_unnumbered_end(self, row: OutboxRow) -> list[Put]:
@@ -179,12 +208,23 @@ class VersionHandover:
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
-    def facts_of_delivery(self, row: OutboxRow, effects: ResponseEffects) -> list[Put]:
-        """Return the facts of a row that leaves the queue: those of its answer, and what is kept
-        of it."""
+    def facts_of_delivery(self, row: OutboxRow, effects: ResponseEffects, in_use: VersionInUse) -> list[Put]:
+        """Return the facts of a row that leaves the queue with its followers: those of its answer,
+        what is kept of it, and how many places were saved."""
+        if row.followers and not in_use.backend_assigns_ids:
+            known = self._record_of(row.session).with_numbers_left(row.followers[-1].number, len(row.followers))
+            return [encode_record(self._link, row.session, known)]
         if not is_opening_message(row.message) and not effects.facts:
             return []
         return self._collect_facts((effects,), row)
+
+    @staticmethod
+    def _with_row_left(known: TransactionRecord, row: OutboxRow, version: str, dead: bool = False) -> TransactionRecord:
+        """Return the record after a row has left the queue, which is kept with its place on the
+        wire."""
+        on_wire = replace(row, number=known.number_on_wire(row.number))
+        known = known.with_message_left(on_wire, version, dead)
+        return known.with_numbers_left(row.number) if known.numbers_saved or dead else known
 
     def facts_of_late_answers(self, effects: Sequence[ResponseEffects]) -> list[Put]:
         """Return the facts of late answers to rows that are dead letters."""
@@ -203,7 +243,7 @@ class VersionHandover:
                     changed[session] = known.with_transaction_id(str(fact.value["id"]), one.version)
         if leaving is not None and leaving.session:
             known = changed.get(leaving.session) or self._record_of(leaving.session)
-            changed[leaving.session] = known.with_message_left(leaving, effects[0].version)
+            changed[leaving.session] = self._with_row_left(known, leaving, effects[0].version)
         return puts + [
             encode_record(self._link, s, known) for s, known in changed.items() if known != self._record_of(s)
         ]
@@ -229,7 +269,7 @@ class VersionHandover:
                     in_doubt = known.ending not in ("", version)  # even if it is resent, it was not sent here
                     known = replace(known, ending=known.ending if in_doubt else "", left_to_person=in_doubt)
                 known = replace(known, mute=version) if elsewhere else known
-                changed[row.session] = known.with_message_left(row, version, dead=True)
+                changed[row.session] = self._with_row_left(known, row, version, dead=True)
         return [encode_record(self._link, s, known) for s, known in changed.items() if known != self._record_of(s)]
 
 

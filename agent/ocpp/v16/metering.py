@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.domain.messages import MeterSampled, Sample, TransactionEnded
 from agent.model.types import ReadingContext, SignedReading
-from agent.ocpp.dialects.dialect import MessageRow, RowContext, decode_empty_response
+from agent.ocpp.dialects.dialect import MessageMerging, MessageRow, RowContext, decode_empty_response
 from agent.ocpp.dialects.sampled_values import measured_values
 from agent.ocpp.v16.identifiers import transaction_id
 from agent.ocpp.wire.timestamps import format_rfc3339
@@ -111,4 +111,16 @@ def _encode_meter_values(message: MeterSampled, ctx: RowContext) -> dict[str, An
     return payload
 
 
-ROWS = (MessageRow(MeterSampled, "MeterValues", _encode_meter_values, decode_empty_response),)
+def _is_same_transaction(first: MeterSampled, other: MeterSampled) -> bool:
+    return (first.evse, first.authorized, other.late) == (other.evse, other.authorized, False)
+
+
+ROWS = (
+    MessageRow(
+        MeterSampled,
+        "MeterValues",
+        _encode_meter_values,
+        decode_empty_response,
+        merging=MessageMerging(_is_same_transaction, "meterValue"),
+    ),
+)

@@ -21,6 +21,7 @@ from agent.domain.messages import (
 from agent.model.fastclass import replace
 from agent.model.types import Reading, ReadingContext, Stamp
 from agent.ocpp.dialects.dialect import (
+    MessageMerging,
     MessageRow,
     NotExpressible,
     Payload,
@@ -150,6 +151,12 @@ def _encode_meter_event(message: MeterSampled, ctx: RowContext) -> dict[str, Any
     return event
 
 
+def _is_same_event(first: MeterSampled, other: MeterSampled) -> bool:
+    """Return whether both are told by the same event, but for its time."""
+    mine, theirs = ((m.evse, m.offline, m.charging, m.authorized, m.samples[0].context) for m in (first, other))
+    return mine == theirs and not other.late
+
+
 def _encode_ended(message: TransactionEnded, ctx: RowContext) -> dict[str, Any]:
     event = _build_transaction_event(
         "Ended", message.session, message.at, trigger_reason(message.trigger), message.offline, ctx
@@ -235,6 +242,7 @@ ROWS = (
         is_other=lambda m: not m.session or m.late,
         other=_LOOSE,
         decode_malformed=_decode_malformed_response,
+        merging=MessageMerging(_is_same_event, "meterValue"),
     ),
     NotExpressible(ConnectorUnplugged, "TransactionEvent and StatusNotification report it"),
 )

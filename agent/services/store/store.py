@@ -144,8 +144,8 @@ class Store:
             lambda: dead_letters.session_has_rows("outbox", self._file.db, link, encoding.escape_surrogates(session))
         )
 
-    async def oldest_rows(self, link: str, count: int = 1) -> list[OutboxRow]:
-        return await self._file.run_in_thread(self._select_rows, "link=?", (link,), count)
+    async def oldest_rows(self, link: str, count: int = 1, after: int = 0) -> list[OutboxRow]:
+        return await self._file.run_in_thread(self._select_rows, "link=? AND seq>?", (link, after), count)
 
     async def rows_of_session(self, link: str, session: str) -> list[OutboxRow]:
         return await self._file.run_in_thread(
@@ -168,14 +168,16 @@ class Store:
         self._ids.learn_facts((*facts, Put(RUNNING, f"{row.link}/{row.session}", None)) if over else facts)
 
     def _remove_delivered(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
-        """Remove the row. Return True if it was resent after the end of its session, which is then forgotten."""
+        """Remove the row with its followers. Return True if it was resent after the end of its session, which is then
+        forgotten."""
         gone, over = [0], [False]
         known = self._ids.running_record(row.link, row.session) or any(p.kind == RUNNING and p.value for p in facts)
         is_end = isinstance(row.message, TransactionEnded)  # its facts forget the session
 
         def write_changes() -> None:
             records.put_facts(self._file.db, facts)
-            gone[0] = self._file.db.execute("DELETE FROM outbox WHERE seq=?", (row.seq,)).rowcount
+            places = [(one.seq,) for one in (row, *row.followers)]
+            gone[0] = self._file.db.executemany("DELETE FROM outbox WHERE seq=?", places).rowcount
             over[0] = bool(known and not is_end) and dead_letters.forget_transaction(
                 self._file.db, row.link, encoding.escape_surrogates(row.session)
             )
@@ -231,11 +233,11 @@ class Store:
 
         def write_changes() -> None:
             records.put_facts(self._file.db, facts)
-            for seq in (r.seq for r in rows):
+            for seq, number in ((r.seq, r.number) for r in rows):
                 self._file.db.execute(
                     "INSERT OR REPLACE INTO dead "
-                    "SELECT seq, link, session, kind, body, attempts, ?, number FROM outbox WHERE seq=?",
-                    (reason, seq),
+                    "SELECT seq, link, session, kind, body, attempts, ?, ? FROM outbox WHERE seq=?",
+                    (reason, number, seq),
                 )
                 gone[seq] = self._file.db.execute("DELETE FROM outbox WHERE seq=?", (seq,)).rowcount
             gone[0] = int(dead_letters.limit_dead_letters(self._file.db))  # no row has this place

@@ -1,0 +1,253 @@
+"""Samples of one transaction that wait are sent in few messages: what leaves is what was stored, in its order, whatever
+is refused, lost, or killed meanwhile (decision 44)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
+from agent.model.types import Reading, ReadingContext, Stamp, Token
+from agent.ocpp.dialects.dialect import Dialect
+from agent.ocpp.dialects.quirks import apply_quirks
+from agent.ocpp.outbound.sample_merging import FIRST_OCTETS, OCTETS_MAX
+from agent.ocpp.v16 import V16
+from agent.ocpp.v201 import V201
+from agent.ocpp.wire.rpc import encode_frame
+from agent.station_file.settings import Backend
+from tests.ocpp.ocpp_stand_ins import Central, build, running, served, until
+from tests.ocpp.test_crossing_rows import FATES, Station
+from tests.support.simulated_station import CAMPAIGN
+
+ENERGY = "Energy.Active.Import.Register"
+NINE = (ENERGY, "Power.Active.Import", "Current.Import", "Voltage", "Current.Offered")
+CARD = Token("04A1B2C3")
+DIALECTS = {"1.6": V16, "2.0.1": V201}
+
+
+def started(session: str = "s1", evse: int = 1) -> TransactionStarted:
+    return TransactionStarted(session, evse, CARD, Stamp(1, 0.0), 1000)
+
+
+def sampled(wh: int, session: str = "s1", evse: int = 1, measurands: tuple[str, ...] = (ENERGY,)) -> MeterSampled:
+    at = Stamp(1, float(wh - 1000))
+    reading = Reading(at, wh, 11040.0, (230.4, 229.8, 231.1), (15.9, 16.0, 15.8), offered_a=16.0)
+    return MeterSampled(session, evse, (Sample(ReadingContext.PERIODIC, reading, measurands),), at=at)
+
+
+def ended(session: str = "s1", evse: int = 1) -> TransactionEnded:
+    at = Stamp(1, 900.0)
+    return TransactionEnded(session, evse, CARD, at, 2000, StopReason.LOCAL, TriggerReason.STOP_AUTHORIZED)
+
+
+# --- the lines on the wire --------------------------------------------------------------------------------------------
+
+
+async def delivered(dialect: Dialect, *messages: Any, central: Central | None = None, **server: Any) -> list[Any]:
+    """Actions and payloads of what waits when the backend comes, without the boot."""
+    async with served(central or Central(), (dialect.subprotocol,), **server) as serving:
+        room = build(serving, dialects=(dialect,))
+        for message in messages:
+            room.outbox.put(message, message.session)
+        async with running(room, up=False):
+            await until(lambda: not room.outbox.rows)
+    assert room.outbox.dead == []
+    return [(action, payload) for _, action, payload in serving.calls if action != "BootNotification"]
+
+
+def value_16(wh: int, second: int) -> dict[str, Any]:
+    entry = {"value": str(wh), "context": "Sample.Periodic", "measurand": ENERGY, "unit": "Wh"}
+    return {"timestamp": f"2026-11-25T10:00:{second:02d}.000Z", "sampledValue": [entry]}
+
+
+def value_201(wh: int, second: int) -> dict[str, Any]:
+    entry = {"value": wh, "context": "Sample.Periodic", "measurand": ENERGY, "location": "Outlet"}
+    entry["unitOfMeasure"] = {"unit": "Wh"}
+    return {"timestamp": f"2026-11-25T10:00:{second:02d}.000Z", "sampledValue": [entry]}
+
+
+async def test_the_line_of_1_6() -> None:
+    calls = await delivered(V16, started(), sampled(1001), sampled(1002), sampled(1003), ended())
+    assert [action for action, _ in calls] == ["StartTransaction", "MeterValues", "StopTransaction"]
+    assert calls[1][1] == {
+        "connectorId": 1, "transactionId": 42,
+        "meterValue": [value_16(1001, 1), value_16(1002, 2), value_16(1003, 3)],
+    }  # fmt: skip
+
+
+async def test_the_line_of_2_0_1_has_one_place_and_the_end_follows_it() -> None:
+    calls = await delivered(V201, started(), sampled(1001), sampled(1002), sampled(1003), ended())
+    assert [payload["eventType"] for _, payload in calls] == ["Started", "Updated", "Ended"]
+    assert calls[1][1] == {
+        "eventType": "Updated", "timestamp": "2026-11-25T10:00:01.000Z", "triggerReason": "MeterValuePeriodic",
+        "seqNo": 1, "transactionInfo": {"transactionId": "s1"}, "evse": {"id": 1, "connectorId": 1},
+        "meterValue": [value_201(1001, 1), value_201(1002, 2), value_201(1003, 3)],
+    }  # fmt: skip
+    assert calls[2][1]["seqNo"] == 2
+
+
+async def test_one_sample_looks_as_ever() -> None:
+    calls = await delivered(V16, started(), sampled(1001), ended())
+    assert calls[1][1] == {"connectorId": 1, "transactionId": 42, "meterValue": [value_16(1001, 1)]}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_a_quirk_switches_it_off(dialect: Dialect) -> None:
+    backend = Backend(url="ws://host", charge_point_id="CP-1")
+    _, (alone,) = apply_quirks({"waiting_samples": "travel_alone"}, backend, (dialect,))
+    calls = await delivered(alone, started(), *(sampled(1000 + n) for n in range(1, 6)), ended())
+    assert [len(payload["meterValue"]) for _, payload in calls[1:-1]] == [1] * 5
+
+
+async def test_samples_of_two_outlets_pass_each_other_and_no_start_or_end() -> None:
+    one, other = ("s1", 1), ("s2", 2)
+    calls = await delivered(
+        V16,
+        started(*one), started(*other), sampled(1001, *one), sampled(1002, *other), sampled(1003, *one),
+        sampled(1004, *other), ended(*one), sampled(1005, *other), sampled(1006, *other), ended(*other),
+    )  # fmt: skip
+    said = [(a, [int(v["sampledValue"][0]["value"]) for v in p.get("meterValue", ())]) for a, p in calls]
+    assert said == [
+        ("StartTransaction", []), ("StartTransaction", []), ("MeterValues", [1001, 1003]),
+        ("MeterValues", [1002, 1004]), ("StopTransaction", []), ("MeterValues", [1005, 1006]), ("StopTransaction", []),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_what_differs_is_not_merged(dialect: Dialect) -> None:
+    """A clock-aligned one has a reason of its own in 2.x; before the driver had the right 1.6 has no transaction."""
+    early = replace(sampled(1001), authorized=False)
+    calls = await delivered(dialect, started(), early, sampled(1002), sampled(1003), replace(sampled(1004), late=True))
+    counts = [len(p["meterValue"]) for a, p in calls if a == "MeterValues" or p.get("eventType") == "Updated"]
+    assert counts == [1, 2, 1]
+
+
+# --- how long a message may be ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_messages_grow_to_the_limit_and_not_beyond(dialect: Dialect) -> None:
+    values = [sampled(1000 + n, measurands=NINE) for n in range(1, 100)]
+    calls = await delivered(dialect, started(), *values, ended())
+    sizes = [len(encode_frame(payload["meterValue"])) for _, payload in calls[1:-1]]
+    assert sizes[0] <= FIRST_OCTETS
+    assert OCTETS_MAX * 0.8 < max(sizes) <= OCTETS_MAX
+    assert len(sizes) <= 8
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_a_backend_that_closes_the_connection_at_8_kib_gets_everything(dialect: Dialect) -> None:
+    """The limit of many servers. Two lost connections show it; no reading is lost."""
+    central = Central()
+    values = [sampled(1000 + n, measurands=NINE) for n in range(1, 60)]
+    calls = await delivered(dialect, started(), *values, ended(), central=central, max_size=8192)
+    assert readings(calls) == list(range(1001, 1060))
+    assert len(central.connections) <= 5
+    assert len(calls) < 20
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_a_backend_that_refuses_merged_values_gets_them_in_shorter_messages(dialect: Dialect) -> None:
+    """And no attempt is counted for what only was too long."""
+
+    class Short(Central):
+        def said_to(self, payload: dict[str, Any]) -> Any:
+            if len(payload.get("meterValue", ())) > 3:
+                return '[4,"$ID","InternalError","",{}]'
+            return None
+
+        async def serve(self, ws: Any) -> None:
+            self.connections.append(ws)
+            async for text in ws:
+                _, id_, action, payload = json.loads(text)
+                self.calls.append((id_, action, payload))
+                refusal = self.said_to(payload)
+                await ws.send(refusal.replace("$ID", id_) if refusal else json.dumps([3, id_, self._said(action)]))
+
+    central = Short()
+    values = [sampled(1000 + n, measurands=NINE) for n in range(1, 40)]
+    calls = await delivered(dialect, started(), *values, ended(), central=central)
+    taken = [(a, p) for a, p in calls if len(p.get("meterValue", ())) <= 3]
+    assert readings(taken) == list(range(1001, 1040))
+    assert len(calls) - len(taken) <= 4
+    if dialect is V201:
+        assert [p["seqNo"] for _, p in taken] == list(range(len(taken)))
+
+
+def readings(calls: Sequence[Any]) -> list[int]:
+    """The registers between start and end."""
+    samples = (p for a, p in calls if a == "MeterValues" or p.get("triggerReason") == "MeterValuePeriodic")
+    return [int(v["sampledValue"][0]["value"]) for p in samples for v in p["meterValue"]]
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+
+CALM = ("card", "sample", "sample", "sample", "sample", "state", "end", "answered", "answered")
+STORMS = (*CALM, *FATES, "kill", "stuck")
+
+
+class Recorder(Station):
+    """``order``: what was queued, as registers of samples and ends of sessions."""
+
+    def __init__(self, path: Path, version: str) -> None:
+        super().__init__(path)
+        self.version, self.stored = version, list[int]()
+
+    async def tell(self, message: Any, open_: bool = True) -> None:
+        await super().tell(message, open_)
+        if isinstance(message, MeterSampled):
+            self.stored.append(message.samples[0].reading.energy_wh)
+
+
+async def _play(deeds: Sequence[str], version: str) -> Recorder:
+    with tempfile.TemporaryDirectory() as folder:
+        station = Recorder(Path(folder) / "agent.db", version)
+        await station.start()
+        for deed in deeds:
+            await station.do(deed)
+        await station.settle()
+        station.check()
+        assert station.store.queued_count("chargy") == 0
+        await station.store.close()
+        return station
+
+
+@pytest.mark.parametrize("version", DIALECTS)
+@settings(max_examples=2000 if CAMPAIGN else 60, deadline=None)
+@given(deeds=st.lists(st.sampled_from(CALM), min_size=5, max_size=60))
+def test_without_a_crash_each_reading_arrives_once_and_in_order(version: str, deeds: list[str]) -> None:
+    station = asyncio.run(_play(deeds, version))
+    assert station.books.readings == station.stored
+    assert [n for events in station.books.named.values() for n in (e["seqNo"] for e in events)] == [
+        n for events in station.books.named.values() for n in range(len(events))
+    ]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("version", DIALECTS)
+@settings(max_examples=4000 if CAMPAIGN else 80, deadline=None)
+@given(deeds=st.lists(st.sampled_from(STORMS), min_size=10, max_size=60))
+@example(deeds=["card", "answered", "sample", "sample", "lost", "kill", "sample", "answered", "sample", "end"])
+@example(deeds=["card", "answered", "sample", "silent", "sample", "sample", "answered", "end"])
+@example(deeds=["card", "answered", *["sample"] * 4, "stuck", "answered", "kill", *["sample"] * 4, "answered", "end"])
+@example(deeds=["card", "answered", *["sample"] * 4, *["refused"] * 4, "sample", "sample", "answered", "end"])
+@example(
+    deeds=["card", "answered", *["sample"] * 3, "answered", "state", "answered", "sample", "sample", "lost", "end"]
+)
+def test_no_reading_is_lost_and_few_are_doubled(version: str, deeds: list[str]) -> None:
+    """A backend of 2.0.1 that knows an event by its number, and looks at no other content of it, has every reading."""
+    station = asyncio.run(_play(deeds, version))
+    assert set(station.books.readings) == set(station.stored)
+    troubles = sum(deed in ("lost", "silent", "nonsense", "kill", "stuck") for deed in deeds)
+    most = max(Counter(station.books.readings).values(), default=0)
+    assert most <= 1 + troubles
