@@ -152,7 +152,7 @@ def _encode_meter_event(message: MeterSampled, ctx: RowContext) -> dict[str, Any
 
 
 def _is_same_event(first: MeterSampled, other: MeterSampled) -> bool:
-    """Return whether both are told by the same event, but for its time."""
+    """Return whether one event expresses both, but for their times."""
     mine, theirs = ((m.evse, m.offline, m.charging, m.authorized, m.samples[0].context) for m in (first, other))
     return mine == theirs and not other.late
 
