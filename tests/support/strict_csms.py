@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -76,6 +77,10 @@ class StrictCsms:
     """The answer to a signing request."""
     first_id: int = 100
     speaks: tuple[str, ...] = ("1.6",)
+    listening: socket.socket | None = None
+    """A socket that is bound already; None: any port of this machine."""
+    peers: list[str] = field(default_factory=list)
+    """The addresses from which the connections came, in order."""
     version: str = ""
     """Of the latest connection."""
     reports: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
@@ -89,9 +94,10 @@ class StrictCsms:
     _asked: int = 0
 
     async def __aenter__(self) -> StrictCsms:
-        self._server = await serve(self._station, "127.0.0.1", 0, select_subprotocol=self._choose, ping_interval=None)
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}"
+        where: dict[str, Any] = {"sock": self.listening} if self.listening else {"host": "127.0.0.1", "port": 0}
+        self._server = await serve(self._station, **where, select_subprotocol=self._choose, ping_interval=None)
+        host, self.port = next(iter(self._server.sockets)).getsockname()
+        self.url = f"ws://{host}:{self.port}"
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -105,6 +111,7 @@ class StrictCsms:
 
     async def _station(self, connection: ServerConnection) -> None:
         self._connections[connection] = None
+        self.peers.append(connection.remote_address[0])
         self.version = str(connection.subprotocol).removeprefix("ocpp")
         if self.version not in self.speaks:
             self.violations.append(f"subprotocol {connection.subprotocol}")
