@@ -249,6 +249,7 @@ class Evse:
         """Unlock the plug, but never while the contactor is closed."""
         if not self.contactor.closed and not self.contactor.wanted:
             self._forced_open, self.registers.lock = True, False
+            self.lock.begin_attempt()
 
     # --- time -----------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,10 @@ class Lock:
     failed: bool = False
     _turning_s: float = 0.0
 
+    def begin_attempt(self) -> None:
+        """Forget how the last attempt to unlock ended: the next one is not ended by its failure."""
+        self.failed, self._turning_s = False, 0.0
+
     def step(self, dt_s: float, wanted: bool, jammed: bool, cannot_open: bool) -> None:
         if wanted == self.locked:
             self._turning_s = 0.0

@@ -145,6 +145,8 @@ async def read(
 
 
 AGAIN_S = 5.0
+MOST_AGAIN = 2
+"""In a sample, however small: a machine that is busy for longer than a talk may take is no defect of the reader."""
 
 
 @contextlib.asynccontextmanager
@@ -186,7 +188,7 @@ async def test_whatever_a_card_does_the_next_badge_is_read(
     record_property("cards", CARDS)
     for what, times in sorted(seen.items()):
         record_property(what, times)
-    assert seen["held there again"] <= CARDS // 500, seen
+    assert seen["held there again"] <= max(MOST_AGAIN, CARDS // 500), seen
 
 
 async def misbehave(field: RfField, port: ReaderPort, dice: random.Random, name: str, seen: Counter[str]) -> None:

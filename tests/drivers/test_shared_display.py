@@ -221,8 +221,8 @@ def tick(display: PanelDisplay) -> None:
 
 @asynccontextmanager
 async def clocked(memory: Memory) -> AsyncIterator[PanelDisplay]:
-    """A display whose turns come when the test says so: the real clock has one in a minute."""
-    async with open_display(lambda: memory, Mounting(turn_s=60.0), where()) as display:
+    """A display whose turns come when the test says so: the real clock has one in a day."""
+    async with open_display(lambda: memory, Mounting(turn_s=86_400.0), where()) as display:
         await asyncio.sleep(0)  # the first turn is being waited for
         display._mounting = Mounting(turn_s=TURN_S)
         yield display

@@ -180,6 +180,22 @@ def test_who_plugs_in_anew_does_not_pull(world: World) -> None:
     assert world.evse_picture(1)["cable"]
 
 
+def test_an_order_to_unlock_right_after_a_failed_one_is_not_lost(world: World) -> None:
+    """The motor is repaired and ordered between two steps of the world."""
+    world.plug_in_vehicle(1)
+    run(world, 5)
+    evse = world.evses[1]
+    world.set_fault_state(1, "UnlockFailure")
+    evse.force_unlock()
+    run(world, 5)
+    assert evse.lock.failed
+    assert evse.lock.locked
+    world.set_fault_state(1, "UnlockFailure", active=False)
+    evse.force_unlock()
+    run(world, 5)
+    assert not evse.lock.locked
+
+
 def test_force_unlock_frees_the_plug_but_never_under_power(world: World) -> None:
     evse = charging(world)
     evse.force_unlock()

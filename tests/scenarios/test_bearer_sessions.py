@@ -52,7 +52,7 @@ async def test_each_bill_arrives_once_whichever_networks_fail(tmp_path: Path, ve
             text = station_text(
                 1,
                 backend=f'url = "{csms.url}"\nversions = ["{version}"]\ncall_timeout_s = 10',
-                settings="sample_interval_s = 10\nping_interval_s = 10\nmessage_retry_interval_s = 20",
+                settings="sample_interval_s = 10\nping_interval_s = 1\nmessage_retry_interval_s = 20",
                 simulation="[[simulation.evse]]\nnumber = 1\nmeter_wh = 1000",
             )
             async with Bench(tmp_path, text + networks.station_tables()) as station, agent_running(tmp_path):
@@ -75,11 +75,11 @@ async def charge_through_failures(networks: BearerNetworks, street: Street) -> N
     await street.plug()
     await started_transactions(street, 2, "CARD-B")
     networks.swallow_frames("wifi")
-    await flowed(street, 20)
+    await flowed(street, 5)
     await linked(networks, street, "gprs", len(csms.peers))
     networks.return_carrier("lan")
     await linked(networks, street, "lan", len(csms.peers))  # after two minutes of the station
-    await flowed(street, 20)
+    await flowed(street, 5)
     await street.tap("CARD-B")
     await ended_transactions(street, 2)
 
@@ -93,7 +93,7 @@ async def started_transactions(street: Street, number: int, token: str) -> None:
     await street.until(lambda e: e["cp"] in ("B", "C"))
     await street.tap(token)
     await street.heard(lambda: len(street.csms.transactions) == number)
-    await flowed(street, 10)
+    await flowed(street, 5)
 
 
 async def ended_transactions(street: Street, number: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.model.types import Reading
 from agent.ports.verify import Check, DeviceUnderTest, Skipped
-from drivers.testkit.checks.common import bus_checks
+from drivers.testkit.checks.common import ROUNDS, bus_checks, host_overload
 from drivers.testkit.meter import check_meter
 
 LOOK_S = 1.0
@@ -80,7 +80,21 @@ async def check_reference(bench: DeviceUnderTest) -> str:
 
 
 async def check_counting(bench: DeviceUnderTest) -> str:
-    """Check that under load the register moves in step with the meter's own power."""
+    """Check that under load the register moves in step with the meter's own power.
+
+    If the host has more work than cores, a reading may be late: the measurement is repeated.
+    """
+    rounds_left = ROUNDS
+    while True:
+        try:
+            return await _count_energy(bench)
+        except AssertionError:
+            rounds_left -= 1
+            if not rounds_left or host_overload() == 1:
+                raise
+
+
+async def _count_energy(bench: DeviceUnderTest) -> str:
     async with bench.vehicle_charging(), bench.open_port() as meter:
         first = last = await meter.read()
         made_wh, unsure_wh, until_s = 0.0, 0.0, time.monotonic() + COUNT_S
