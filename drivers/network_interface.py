@@ -21,6 +21,7 @@ NETWORK_CLASS = Path("/sys/class/net")
 SIOCGIFADDR = 0x8915
 IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 IPV6_GLOBAL = "00"
+NO_CARRIER = "no carrier: check the cable or the radio"
 IPV6_PASSING = 0x01 | 0x20 | 0x40
 """Flags of an address that changes (temporary), is about to go (deprecated) or may not be used yet (tentative)."""
 
@@ -40,7 +41,7 @@ def interface_status(interface: str) -> BearerStatus:
         return BearerStatus(BearerState.ABSENT, interface_problem(interface))
     reason, address = "", ""
     if _read_text(folder / "carrier") != "1":
-        reason = "no carrier: check the cable or the radio"
+        reason = NO_CARRIER
     elif not (address := interface_address(interface)):
         reason = "it has no address: check DHCP, or the address that is set"
     return BearerStatus(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from agent.model.bearer import BearerState, BearerStatus, Registration, ResetSte
 from agent.model.fastclass import replace
 from agent.ports import DeviceError, Refused
 from agent.ports.bearer import PinNotPresented
+from drivers.mobile_modem import REGISTERED, cycle_power, describe_registration
 from drivers.modem_at.answers import (
     EF_ICCID,
     PIN_REFUSALS,
@@ -38,9 +37,8 @@ log = logging.getLogger(__name__)
 
 WAKE_TRIES = 3
 """A modem that finds the speed of the line by itself needs some commands for it."""
-REGISTERED = (Registration.HOME, Registration.ROAMING)
 ESCAPE, GUARD_S = b"+++", 1.1
-ATTACH_S, RADIO_S, RESTART_S, POWER_S = 20.0, 15.0, 25.0, 30.0
+ATTACH_S, RADIO_S, RESTART_S = 20.0, 15.0, 25.0
 POLL_S = 1.0
 
 
@@ -142,7 +140,7 @@ class Modem:
         signal_dbm = signal_dbm_of(await self._try_command("+CSQ", "+CSQ:"))
         return BearerStatus(
             BearerState.DOWN,
-            "" if registration in REGISTERED else _network_words(registration, signal_dbm),
+            "" if registration in REGISTERED else describe_registration(registration, signal_dbm),
             sim=sim,
             iccid=self._known.iccid or await self._read_iccid(),
             imsi=self._known.imsi or await self._read_imsi(),
@@ -259,7 +257,7 @@ class Modem:
                 await self._channel.send_command("+CFUN=1,1", timeout_s=RADIO_S)
                 await self._wait_for_restart()
             case ResetStep.POWER_CYCLE:
-                await self._cycle_power()
+                await cycle_power(self._name, self._settings.power)
                 await self._wait_for_restart()
 
     async def _wait_for_restart(self) -> None:
@@ -272,28 +270,6 @@ class Modem:
             with contextlib.suppress(Refused):
                 await self._channel.send_command("")
                 return
-
-    async def _cycle_power(self) -> None:
-        if not self._settings.power:
-            raise Refused(f"{self._name}: its supply cannot be switched: power names no command")
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._settings.power,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as e:
-            raise Refused(f"{self._name}: power: {e}") from e
-        try:
-            async with asyncio.timeout(POWER_S):
-                code = await process.wait()
-        except TimeoutError as e:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise Refused(f"{self._name}: power: it does not end within {POWER_S:g} s, and is killed") from e
-        if code != 0:
-            raise Refused(f"{self._name}: power has failed (exit {code})")
 
     async def unlock_sim(self) -> None:
         if not self._settings.pin or self._is_pin_refused:
@@ -319,11 +295,3 @@ class Modem:
 
 def _is_fewer(tries: int | None, before: int | None) -> bool:
     return tries is not None and before is not None and tries < before
-
-
-def _network_words(registration: Registration, signal_dbm: int | None) -> str:
-    if signal_dbm is None:
-        return "no signal: check the antenna"
-    if registration is Registration.DENIED:
-        return "the network refuses the SIM: ask the network operator"
-    return f"not registered in the network ({registration})"

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from agent.ports import Refused
+from drivers.mobile_modem import MTU_BYTES
 from drivers.modem_at.settings import ModemSettings
 from drivers.network_interface import interface_address
 
@@ -35,7 +36,7 @@ def ppp_options(settings: ModemSettings) -> str:
     lines = [
         settings.data_device or settings.device, str(settings.baud), "local", "nodetach", "noauth", "noipdefault",
         "ipcp-accept-local", "ipcp-accept-remote", "defaultroute", "defaultroute-metric 700", "usepeerdns",
-        f"ifname {settings.interface}", "novj", "novjccomp", "noccp", "nobsdcomp", "nodeflate", "mtu 1400",
+        f"ifname {settings.interface}", "novj", "novjccomp", "noccp", "nobsdcomp", "nodeflate", f"mtu {MTU_BYTES}",
         "lcp-echo-interval 30", "lcp-echo-failure 4", "nopersist", "maxfail 1",
         *(f"refuse-{kind}" for kind in refused.get(settings.auth, ("eap", "pap"))),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from agent.model.key_rules import BaudRate, Between, DevicePath, OneLine, OneOf, Text
+from drivers.mobile_modem import AccessPointName, ApnPassword, SimPin, UserName
 from drivers.network_interface import InterfaceName
 
 
@@ -21,12 +22,10 @@ class ModemSettings:
     device: DevicePath
     data_device: DevicePath = ""
     baud: BaudRate = 115_200
-    pin: Annotated[str, Text(8, form="([0-9]{4,8})?", like="4 to 8 digits")] = field(default="", repr=False)
-    apn: Annotated[str, Text(100, form="[A-Za-z0-9.-]*", like="letters, digits, dots and hyphens, without blanks")] = ""
-    username: Annotated[str, Text(64, form=r'[^\s"]*', like="a name without blanks and quotes")] = ""
-    password: Annotated[str, Text(64, form=r'[^"\\]*', like="a text without quotes and backslashes")] = field(
-        default="", repr=False
-    )
+    pin: SimPin = field(default="", repr=False)
+    apn: AccessPointName = ""
+    username: UserName = ""
+    password: ApnPassword = field(default="", repr=False)
     auth: Annotated[str, OneOf(("none", "pap", "chap"))] = "none"
     number: Annotated[str, Text(20, 1, "[0-9*#]+", "digits, * and #")] = "*99***1#"
     interface: InterfaceName = "ppp0"

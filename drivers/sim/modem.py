@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from drivers.sim.modem_catalog import EF_ICCID, FIXED_ANSWERS, PIN_COUNTER
 from drivers.sim.pty_line import PtyLine
 
 SPEEDS = {termios.B9600: 9600, termios.B19200: 19200, termios.B57600: 57600, termios.B115200: 115200}
@@ -23,12 +24,14 @@ NOISE = bytes((0xF8, 0x80, 0x1E, 0xE6, 0x00, 0x98, 0x86, 0x0D))
 UNASKED = ("+CGREG: 2", "+CSQ: 3,99", "RING")
 FAULTS = (
     "no_sim", "puk", "denied", "searching", "no_signal", "hang", "garbage", "unasked", "pieces", "busy", "no_carrier",
-    "refuses_all", "pin_busy", "no_numbers", "no_tries",
+    "refuses_all", "pin_busy", "no_numbers", "no_tries", "no_apn",
 )  # fmt: skip
 """``unasked``: reports arrive between echo and answer. ``pieces``: an answer arrives in parts. ``busy``: the SIM is.
 ``no_carrier``: a call is not answered. ``refuses_all``: every command but AT gives an error. ``pin_busy``: the SIM is
-busy when it gets a PIN. ``no_numbers``: errors have none. ``no_tries``: the tries of a PIN cannot be read."""
+busy when it gets a PIN. ``no_numbers``: errors have none. ``no_tries``: the tries of a PIN cannot be read. ``no_apn``:
+the network does not know the APN."""
 PIECE, PIECE_S = 3, 0.005
+OPERATOR_NUMBER = "27001"
 
 
 class SimModem:
@@ -45,20 +48,37 @@ class SimModem:
         self.pins_tried = 0
         self.commands: list[str] = []
         self.in_data_mode = False
+        self._contexts = {"1": ""}
+        """The APN of each context; ``apn`` is the one that was set last."""
+        self._connected_context = ""
+        """What its network interface carries (+GTRNDIS), without data mode; "": nothing."""
         self._echoes, self._error_numbers = True, False
+        self._reports_registration = False
+        self._names_operator_by_number = False
         self._rest = b""
 
     def restart(self) -> bytes:
         """Lose the supply for a moment: everything volatile is as at the start."""
         self.in_data_mode, self._echoes, self._error_numbers, self._rest = False, True, False, b""
+        self._connected_context, self._reports_registration, self._names_operator_by_number = "", False, False
         self.values["locked"] = bool(self.values["pin"])
         return b"\r\nRDY\r\n"
 
     def detach(self) -> bytes:
         """Lose the network."""
-        lost, self.in_data_mode = self.in_data_mode, False
+        lost, self.in_data_mode, self._connected_context = self.in_data_mode, False, ""
         self.faults.add("searching")
-        return b"\r\nNO CARRIER\r\n" if lost else b"\r\n+CGEV: NW DETACH\r\n"
+        return (b"\r\nNO CARRIER\r\n" if lost else b"\r\n+CGEV: NW DETACH\r\n") + self.report_registration()
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._connected_context)
+
+    def report_registration(self) -> bytes:
+        """Return the reports of a changed registration, if they were asked for (+CREG=1)."""
+        stat = self._registration()
+        reports = f"\r\n+CREG: {stat}\r\n\r\n+CGREG: {stat}\r\n"
+        return reports.encode() if self._reports_registration and "hang" not in self.faults else b""
 
     def hear(self, data: bytes) -> bytes:
         if "hang" in self.faults:
@@ -90,6 +110,8 @@ class SimModem:
             return ["OK"]
         if "refuses_all" in self.faults:
             return self._failure(100)
+        if command in FIXED_ANSWERS:
+            return [*FIXED_ANSWERS[command], "OK"]
         name, equals, value = command.partition("=")
         if command.startswith("D"):
             return self._dial()
@@ -115,8 +137,12 @@ class SimModem:
             return 12
         return 11 if self.values["locked"] else 0
 
+    @property
+    def _can_connect(self) -> bool:
+        return not self._sim_failure() and self._registration() in (1, 5) and not self.faults & {"no_carrier", "no_apn"}
+
     def _dial(self) -> list[str]:
-        if self._sim_failure() or self._registration() not in (1, 5) or "no_carrier" in self.faults:
+        if not self._can_connect:
             return ["NO CARRIER"]
         self.in_data_mode = True
         return ["CONNECT 115200"]
@@ -156,32 +182,55 @@ class SimModem:
             return self._failure(4)
         return self._failure(10) if "no_sim" in self.faults else [f"+CPINR: SIM PIN,{self.values['tries']},3", "OK"]
 
+    def _on_csim(self, value: str | None) -> list[str]:
+        if PIN_COUNTER not in (value or "") or self.faults & {"no_sim", "no_tries"}:
+            return self._failure(4)
+        return [f'+CSIM: 4,"63C{self.values["tries"]}"', "OK"]
+
     def _on_crsm(self, value: str | None) -> list[str]:
         if failure := self._sim_failure():
             return self._failure(failure)
+        if f",{EF_ICCID}," not in (value or ""):
+            return ['+CRSM: 106,130,""', "OK"]
         digits = self.values["iccid"].ljust(20, "F")
         return [f'+CRSM: 144,0,"{"".join(digits[i + 1] + digits[i] for i in range(0, 20, 2))}"', "OK"]
 
     def _on_cimi(self, value: str | None) -> list[str]:
         return self._failure(self._sim_failure()) if self._sim_failure() else [self.values["imsi"], "OK"]
 
+    def _on_creg(self, value: str | None) -> list[str]:
+        if value is not None:
+            return self._order_reports(value)
+        return [f"+CREG: 1,{self._registration()}", "OK"]
+
+    def _order_reports(self, value: str) -> list[str]:
+        self._reports_registration = value != "0"
+        return ["OK"]
+
     def _on_cgreg(self, value: str | None) -> list[str]:
+        if value is not None:
+            return self._order_reports(value)
         stat = self._registration()
         place = f',"00C3","0000A2F1",{self.values["technology"]}' if stat in (1, 5) else ""
         return [f"+CGREG: 2,{stat}{place}", "OK"]
 
     def _on_cops(self, value: str | None) -> list[str]:
+        if value is not None:
+            self._names_operator_by_number = value == "3,2"
+            return ["OK"]
         if self._registration() not in (1, 5):
             return ["+COPS: 0", "OK"]
-        return [f'+COPS: 0,0,"{self.values["operator"]}",{self.values["technology"]}', "OK"]
+        form, name = (2, OPERATOR_NUMBER) if self._names_operator_by_number else (0, self.values["operator"])
+        return [f'+COPS: 0,{form},"{name}",{self.values["technology"]}', "OK"]
 
     def _on_csq(self, value: str | None) -> list[str]:
         return [f"+CSQ: {99 if 'no_signal' in self.faults else self.values['signal']},99", "OK"]
 
     def _on_cgdcont(self, value: str | None) -> list[str]:
         if value is None:
-            return [f'+CGDCONT: 1,"IP","{self.values["apn"]}","0.0.0.0",0,0', "OK"]
-        self.values["apn"] = value.split(",")[2].strip('"')
+            return [*(f'+CGDCONT: {n},"IP","{apn}","0.0.0.0",0,0' for n, apn in self._contexts.items()), "OK"]
+        number, _, apn = value.split(",")[:3]
+        self._contexts[number] = self.values["apn"] = apn.strip('"')
         return ["OK"]
 
     def _on_cgatt(self, value: str | None) -> list[str]:
@@ -194,8 +243,21 @@ class SimModem:
         if value is None:
             return [f"+CFUN: {self.values['functionality']}", "OK"]
         self.values["functionality"] = int(value.partition(",")[0])
+        if self.values["functionality"] != 1:
+            self._connected_context = ""
         if value.endswith(",1"):
             return ["OK", *self.restart().decode().split()]
+        return ["OK"]
+
+    def _on_gtrndis(self, value: str | None) -> list[str]:
+        """Connect the network interface of the modem, as those of Fibocom do."""
+        if value is None:
+            number = self._connected_context
+            return [f"+GTRNDIS: 1,{number}" if number else "+GTRNDIS: 0", "OK"]
+        wanted, _, number = value.partition(",")
+        if wanted == "1" and not self._can_connect:
+            return self._failure(133 if "no_apn" in self.faults else 30)
+        self._connected_context = number if wanted == "1" else ""
         return ["OK"]
 
     def _on_ceer(self, value: str | None) -> list[str]:
@@ -258,6 +320,7 @@ class ModemProcess:
                 if name not in FAULTS:
                     raise ValueError(f"no such fault: {name}; there are: {', '.join(FAULTS)}")
                 (self._modem.faults.add if order.get("on", True) else self._modem.faults.discard)(name)
+                self._line.send(self._modem.report_registration())
             case "set":
                 self._modem.values |= {k: order[k] for k in order.keys() & self._modem.values.keys()}
                 self._modem.baud = order.get("baud", self._modem.baud)
@@ -283,6 +346,7 @@ class ModemProcess:
             "faults": sorted(modem.faults),
             "pins_tried": modem.pins_tried,
             "in_data_mode": modem.in_data_mode,
+            "is_connected": modem.is_connected,
             "commands": modem.commands,
         }
 

@@ -13,6 +13,7 @@ import pytest
 from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.ports import Refused, Unreachable
 from agent.ports.bearer import BearerPort, PinNotPresented
+from drivers import mobile_modem
 from drivers.modem_at import answers, list_complaints
 from drivers.modem_at import modem as modem_module
 from drivers.modem_at import ppp as ppp_module
@@ -421,7 +422,7 @@ def _is_running(number: str) -> bool:
 async def test_a_power_command_that_does_not_end_is_killed(
     modem: SimulatedModem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modem_module, "POWER_S", 2.0)
+    monkeypatch.setattr(mobile_modem, "POWER_S", 2.0)
     number = modem.folder / "number"
     command = f"import os, time; open({str(number)!r}, 'w').write(str(os.getpid())); time.sleep(3600)"
     async with modem.opened(power=(sys.executable, "-c", command)) as port:
