@@ -126,10 +126,11 @@ def _bearer_blocks(site: StationState) -> tuple[object, ...]:
     if not site.config.bearers:
         return ()
     from agent.domain.blocks.bearer_selection import BearerSelection
+    from agent.domain.blocks.interface_upkeep import InterfaceUpkeep
     from agent.domain.blocks.modem_recovery import ModemRecovery
     from agent.domain.blocks.sim_cards import SimCards
 
-    return BearerSelection(site), SimCards(site), ModemRecovery(site)
+    return BearerSelection(site), SimCards(site), ModemRecovery(site), InterfaceUpkeep(site)
 
 
 def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:

@@ -55,6 +55,8 @@ class TimerKind(StrEnum):
     BEARER_ADDRESS = auto()
     MODEM_RECOVERY = auto()
     """``detail``: the bearer."""
+    INTERFACE_UPKEEP = auto()
+    """``detail``: the bearer."""
     SIM_UNLOCK = auto()
     """``detail``: the bearer."""
     SIGNING_REPEAT = auto()

@@ -11,6 +11,7 @@ import pytest
 from agent.domain.backend_connection import ConnectFailure, ConnectionProfile
 from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
 from agent.domain.blocks.bearer_selection import ADDRESS_S
+from agent.domain.blocks.interface_upkeep import MOST_PAUSE_S, PAUSE_S
 from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
 from agent.domain.blocks.sim_cards import RETRY_S
 from agent.domain.events import (
@@ -43,6 +44,7 @@ MODEM = BearerStatus(
 PPP0 = replace(MODEM, state=BearerState.UP, reason="", interface="ppp0", address="10.9.0.7")
 LOOK_OVER_LAN, LOOK_OVER_GPRS = ProbeBearer("bearer[0]", "eth0"), ProbeBearer("bearer[2]", "ppp0")
 ANEW = Reconnect(LINK, anyway=True)
+LAN_UP = SetBearer(LAN, True)
 ACCESS = ConnectionProfile()
 
 
@@ -81,6 +83,27 @@ def notes(play: Playbook, bearer: str) -> list[str]:
     return [o.text for o in play.log if isinstance(o, LogNote) and o.part == bearer]
 
 
+# --- LAN and Wi-Fi are kept up --------------------------------------------------------------------------------------
+
+
+def test_an_interface_that_is_down_is_brought_up_with_growing_pauses(play: Playbook) -> None:
+    down = replace(NO_CARRIER, interface="wlan0", reason="no DHCP server answers")
+    assert play >> BearerReported(WIFI, down) << SetBearer(WIFI, True)
+    assert play >> BearerReported(WIFI, replace(down, reason="no carrier")), "an attempt is under way"
+    for pause_s in (PAUSE_S, 2 * PAUSE_S, MOST_PAUSE_S, MOST_PAUSE_S):
+        assert play.wait(pause_s - 1)
+        assert play.wait(1) << SetBearer(WIFI, True)
+    assert play >> BearerReported(WIFI, WLAN0)
+    assert play.wait(3600)
+    assert play >> BearerReported(WIFI, down) << SetBearer(WIFI, True)
+
+
+def test_an_interface_that_is_away_is_left_alone(play: Playbook) -> None:
+    assert play >> BearerReported(WIFI, NO_CARRIER) << SetBearer(WIFI, True)
+    assert play >> BearerReported(WIFI, BearerStatus(reason="this machine has no interface 'wlan0'"))
+    assert play.wait(3600)
+
+
 # --- which one -------------------------------------------------------------------------------------------------------
 
 
@@ -103,9 +126,9 @@ def test_a_dearer_bearer_that_comes_up_changes_nothing(play: Playbook) -> None:
 
 def test_a_lost_carrier_is_left_at_once_for_the_cheapest_that_is_up(play: Playbook) -> None:
     with_modem_up(play).feed(BearerReported(WIFI, WLAN0))
-    assert play >> BearerReported(LAN, NO_CARRIER) << ANEW
+    assert play >> BearerReported(LAN, NO_CARRIER) << ANEW << LAN_UP
     assert play.site.bearer_in_use == WIFI
-    assert play >> BearerReported(WIFI, replace(NO_CARRIER, interface="wlan0")) << ANEW
+    assert play >> BearerReported(WIFI, replace(NO_CARRIER, interface="wlan0")) << ANEW << SetBearer(WIFI, True)
     assert play.site.bearer_in_use == GPRS
 
 
@@ -131,9 +154,9 @@ def test_another_address_interrupts_no_exchange_that_can_end(play: Playbook, str
 
 def test_the_only_bearer_is_used_again_when_it_is_back(play: Playbook) -> None:
     """The connection may have survived: it is opened again only if it has not."""
-    assert play >> BearerReported(LAN, NO_CARRIER)
+    assert play >> BearerReported(LAN, NO_CARRIER) << LAN_UP
     assert play >> BearerReported(LAN, ETH0)
-    assert play >> BearerReported(LAN, NO_CARRIER) >> LinkChanged(LINK, False)
+    assert play >> BearerReported(LAN, NO_CARRIER) << LAN_UP >> LinkChanged(LINK, False)
     assert play >> BearerReported(LAN, ETH0) << ANEW
 
 
@@ -224,7 +247,7 @@ def test_a_better_bearer_is_taken_back_when_it_has_proved_itself(play: Playbook)
 def test_a_carrier_that_flaps_is_not_taken_back(play: Playbook) -> None:
     on_gprs(play)
     for _ in range(10):
-        assert play.wait(PROVEN_S - 10) >> BearerReported(LAN, NO_CARRIER) >> BearerReported(LAN, ETH0)
+        assert play.wait(PROVEN_S - 10) >> BearerReported(LAN, NO_CARRIER) << LAN_UP >> BearerReported(LAN, ETH0)
     assert play.site.bearer_in_use == GPRS
 
 
@@ -272,7 +295,7 @@ def test_the_link_returns_six_times_an_hour_at_most(play: Playbook) -> None:
     for _ in range(6):
         assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
         assert play >> BearerProbed(LAN, True) << ANEW
-        assert play >> BearerReported(LAN, NO_CARRIER) << ANEW
+        assert play >> BearerReported(LAN, NO_CARRIER) << ANEW << LAN_UP
         assert play >> BearerReported(LAN, ETH0)
     assert play.wait(3600 - 6 * PROVEN_S)
     assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
