@@ -101,6 +101,11 @@ device = "/dev/null"
 apn = "chargy.m2m"
 pin = "0042"
 pppd = ["true"]
+[[bearer]]
+driver = "network_manager"
+kind = "gprs"
+apn = "chargy.m2m"
+pin = "0043"
 [[evse]]
 number = 1
 max_a = 32
@@ -240,6 +245,12 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[[bearer]]", 3, "pin = 1234", "bearer[2].pin", "must be a text in quotes"),
     ("[[bearer]]", 3, 'pppd = ["absent-pppd"]', "bearer[2].pppd", "install ppp"),
     ("[[bearer]]", 3, 'username = "station"', "bearer[2].auth", '"pap" or "chap"'),
+    ("[[bearer]]", 4, 'apn = "chargy m2m"', "bearer[3].apn", "without blanks"),
+    ("[[bearer]]", 4, 'pin = "OO43"', "bearer[3].pin", "must be 4 to 8 digits"),
+    ("[[bearer]]", 4, 'interface = "wwan0"', "bearer[3].interface", "a bearer of the kind 'gprs' has no such key"),
+    ("[[bearer]]", 4, 'auth = "md5"', "bearer[3].auth", "one of 'auto', 'none', 'pap', 'chap'"),
+    ("[[bearer]]", 4, 'kind = "satellite"', "bearer[3].kind", "one of 'lan', 'wifi', 'gprs'"),
+    ("[[bearer]]", 4, "route_metric = -1", "bearer[3].route_metric", "0 to 9999"),
     ("[[bearer]]", 1, 'interface = "eth 0"', "bearer[0].interface", "without blank"),
     ("[[evse]]", 1, "max_a = 0", "evse[1].max_a", "6 to 3000 (amperes)"),
     ("[[evse]]", 1, "max_a = 320", "evse[1].max_a", "80 A at most"),
@@ -290,6 +301,12 @@ def judged(folder: Path, text: str) -> list[Problem]:
     path = folder / "station.toml"
     path.write_text(text, "utf-8")
     return check.check_station_file(path)[1]
+
+
+@pytest.fixture(autouse=True)
+def _system_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a system bus is a complaint of its own."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/absent")
 
 
 def test_the_whole_file_is_good(tmp_path: Path) -> None:

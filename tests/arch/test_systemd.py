@@ -121,6 +121,7 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "updater_command": (set(), set()),
     "lan_static": (set(), set()),
     "modem_at": (SERIAL, {"dialout"}),
+    "network_manager": (set(), set()),
     "terminal_payter": (SERIAL, {"dialout"}),
 }
 """Per driver: devices that the unit must let through, and groups that own them."""

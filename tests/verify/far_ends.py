@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 
 from drivers.sim.board import ChargeController
 from drivers.sim.meter import Meter
@@ -20,6 +22,7 @@ from drivers.sim.modbus_slave import NoAnswer
 from drivers.sim.rest_meters import LemFarEnd
 from drivers.sim.world import World
 from tests.support.modem_process import SimulatedModem
+from tests.support.network_services import SimulatedServices
 from tests.verify import panels
 
 MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
@@ -294,10 +297,38 @@ class ModemBeside:
         """It has no part in the world."""
 
     def order(self, **order: Any) -> None:
-        with socket.socket(socket.AF_UNIX) as control:
-            control.connect(self._modem.control)
-            control.sendall(json.dumps(order).encode() + b"\n")
-            assert "error" not in json.loads(control.makefile().readline())
+        order_far_end(self._modem.control, order)
+
+
+class ServicesBeside:
+    """ModemManager and NetworkManager with a modem, in their own process with their own bus."""
+
+    def __init__(self) -> None:
+        self._services = SimulatedServices()
+        self._patch = mock.patch.dict(os.environ, {"DBUS_SYSTEM_BUS_ADDRESS": self._services.bus_address})
+        self.tables = {"bearer": [{"driver": "network_manager", "kind": "gprs", "apn": "chargy.m2m"}]}
+
+    async def __aenter__(self) -> Self:
+        self._patch.start()
+        await self._services.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._services.down()
+        self._patch.stop()
+
+    async def follow(self, world: World) -> None:
+        """They have no part in the world."""
+
+    def order(self, **order: Any) -> None:
+        order_far_end(self._services.control, order)
+
+
+def order_far_end(control_path: str, order: dict[str, Any]) -> None:
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(control_path)
+        control.sendall(json.dumps(order).encode() + b"\n")
+        assert "error" not in json.loads(control.makefile().readline())
 
 
 def stands_still(far: LemBeside) -> None:
@@ -553,6 +584,18 @@ ROWS |= {
         },
         {},
         ModemBeside,
+    ),
+    "network_manager": Row(
+        "bearer[0]",
+        {
+            "wrong scale": "the signal is for people: on the checklist",
+            "swapped words": Mutant(lambda far: far.order(do="set", iccid="893520"), ("sim",)),
+            "frozen value": "only a network that changes shows it: on the checklist",
+            "missing reply": Mutant(lambda far: far.order(do="fault", name="no_modem"), ("state",)),
+            "no SIM": Mutant(lambda far: far.order(do="fault", name="no_sim"), ("sim",)),
+        },
+        {},
+        ServicesBeside,
     ),
 }
 SPOILT_TABLES: dict[tuple[str, str], dict[str, Any]] = {

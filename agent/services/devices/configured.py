@@ -170,10 +170,12 @@ def _bind_opening(driver: Driver[Any], settings: Any, where: Where) -> Callable[
 
 
 def _driver_options(driver: Driver[Any], configured: ConfiguredDevice) -> dict[str, Any]:
-    """Return the options of the driver. The points of a board that serves several EVSEs have the numbers of the EVSEs
-    unless the station file gives others."""
-    options = dict(configured.table.without_keys(*configured.role.own_keys).options)
-    if configured.path == "board" and "point" in {f.name for f in fields(driver.settings)}:
+    """Return the options of the driver. A key of the agent's own is the driver's too if its settings have it. The
+    points of a board that serves several EVSEs have the numbers of the EVSEs unless the station file gives others."""
+    known = {f.name for f in fields(driver.settings)}
+    own_keys = [key for key in configured.role.own_keys if key not in known]
+    options = dict(configured.table.without_keys(*own_keys).options)
+    if configured.path == "board" and "point" in known:
         options.setdefault("point", configured.evse)
     return options
 

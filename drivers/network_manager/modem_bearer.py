@@ -1,0 +1,279 @@
+"""Mobile radio: ModemManager has the modem, NetworkManager the connection. Neither gets the PIN to keep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.model.fastclass import replace
+from agent.ports import Refused
+from agent.ports.bearer import PinNotPresented
+from drivers.mobile_modem import REGISTERED, cycle_power
+from drivers.network_interface import interface_status
+from drivers.network_manager.connection import Connection
+from drivers.network_manager.modem_reading import (
+    Interfaces,
+    is_modem_meant,
+    pin_tries_of,
+    sim_state_of,
+    status_of_modem,
+)
+from drivers.network_manager.names import (
+    ACTIVATED,
+    ATTACHED,
+    BEARER,
+    DETACHED,
+    MM,
+    MM_ROOT,
+    MODEM,
+    MODEM_3GPP,
+    NETWORK_ERRORS,
+    NOTHING,
+    POWER_LOW,
+    POWER_ON,
+    SIM,
+    STATE_DISABLED,
+    WRONG_PIN,
+)
+from drivers.network_manager.profile import compose_profile
+from drivers.network_manager.settings import NetworkManagerSettings
+from drivers.system_bus import CallFailed, NotAllowed, ObjectGone, Properties, ServiceAbsent, SystemBus
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+RADIO_S, RESTART_S = 25.0, 25.0
+NONE_THERE = "ModemManager has no such modem"
+
+
+class ModemBearer:
+    """``agent.ports.bearer.BearerPort``."""
+
+    def __init__(self, settings: NetworkManagerSettings, station: str, bus: SystemBus, connection: Connection) -> None:
+        self._settings, self._station, self._bus, self._connection = settings, station, bus, connection
+        self._name = f"network_manager {settings.modem or 'modem'}"
+        self._is_pin_refused = False
+        self._numbers: tuple[str, Properties] = "", {}
+        """Path and properties of the SIM that was read last, when it had both numbers."""
+
+    # --- state -------------------------------------------------------------------------------------------------------
+
+    async def read_status(self) -> BearerStatus:
+        path, interfaces, problem = await self._look_for_modem()
+        if not path:
+            state = BearerState.DOWN if self._settings.power else BearerState.ABSENT
+            return BearerStatus(state, problem)
+        known = status_of_modem(interfaces, await self._read_sim(interfaces))
+        if known.sim is SimState.READY:
+            self._is_pin_refused = False
+        elif known.sim is SimState.PIN_REQUIRED and self._is_pin_refused:
+            known = replace(known, sim=SimState.PIN_REFUSED, reason=f"SIM: {SimState.PIN_REFUSED}")
+        return await self._with_connection(known, path)
+
+    async def _look_for_modem(self) -> tuple[str, Interfaces, str]:
+        """Return path and properties of the modem, or why there is none that can be meant."""
+        found = await self._bus.call(MM, MM_ROOT, "org.freedesktop.DBus.ObjectManager.GetManagedObjects")
+        modems = {p: i for p, i in found.items() if MODEM in i and is_modem_meant(i, self._settings.modem)}
+        if len(modems) > 1:
+            names = ", ".join(str(i[MODEM].get("EquipmentIdentifier")) for i in modems.values())
+            return "", {}, f"there is more than one modem: name one by its IMEI in modem ({names})"
+        for path, interfaces in modems.items():
+            return path, interfaces, ""
+        return "", {}, NONE_THERE if found == modems else f"{NONE_THERE}: {self._settings.modem}"
+
+    async def _read_sim(self, interfaces: Interfaces) -> Properties:
+        path = interfaces[MODEM].get("Sim", NOTHING)
+        if path == NOTHING or sim_state_of(interfaces[MODEM]) is not SimState.READY:
+            self._numbers = "", {}
+            return {}
+        if path != self._numbers[0]:
+            try:
+                sim = await self._bus.read_properties(MM, path, SIM)
+            except ObjectGone:
+                return {}
+            if not (sim.get("SimIdentifier") and sim.get("Imsi")):
+                return sim
+            self._numbers = path, sim
+        return self._numbers[1]
+
+    async def _with_connection(self, known: BearerStatus, modem: str) -> BearerStatus:
+        """Add what NetworkManager carries over it."""
+        device, properties = await self._connection.find_modem(modem)
+        if not device:
+            return replace(known, reason=known.reason or "NetworkManager does not have the modem (yet)")
+        active = await self._connection.read_active(properties)
+        if not (self._connection.is_ours(active) and active.get("State") == ACTIVATED):
+            return replace(known, reason=known.reason or self._connection.describe_device(properties, active))
+        carried = interface_status(str(properties.get("IpInterface", "")))
+        return replace(
+            known,
+            state=carried.state,
+            reason=carried.reason,
+            interface=carried.interface,
+            address=carried.address,
+            received_bytes=carried.received_bytes,
+            sent_bytes=carried.sent_bytes,
+        )
+
+    # --- connection --------------------------------------------------------------------------------------------------
+
+    async def bring_up(self) -> None:
+        if (await self.read_status()).is_up:
+            return
+        path = await self._require_modem()
+        await self._enable_radio(path)
+        await self._wait_for_network()
+        device, _ = await self._connection.find_modem(path)
+        if not device:
+            raise Refused(f"{self._name}: NetworkManager does not have the modem (yet)")
+        await self._connection.remove_profiles()
+        profile = compose_profile(self._settings, self._station)
+        try:
+            await self._connection.activate_once(profile, device, self._settings.connect_s)
+        except Refused:
+            if not (why := await self._read_connection_error()):
+                raise
+            self._connection.why = why
+            raise Refused(f"{self._name}: {why}") from None
+
+    async def _read_connection_error(self) -> str:
+        """Return why ModemManager could not connect, which NetworkManager does not pass on; "": it says nothing."""
+        _, interfaces, _ = await self._look_for_modem()
+        for path in list(interfaces[MODEM].get("Bearers", ()) if interfaces else ())[-1:]:
+            with contextlib.suppress(ObjectGone):
+                name, text = (await self._bus.read_properties(MM, path, BEARER)).get("ConnectionError", ("", ""))
+                if name.startswith(NETWORK_ERRORS):
+                    return f"the network refuses the connection ({text}): check apn, user and password"
+                if name:
+                    return f"the modem cannot connect: {text}"
+        return ""
+
+    async def take_down(self) -> None:
+        path, _, _ = await self._look_for_modem()
+        device, _ = await self._connection.find_modem(path) if path else ("", {})
+        if device:
+            await self._connection.deactivate(device)
+
+    async def _require_modem(self) -> str:
+        path, _, problem = await self._look_for_modem()
+        if not path:
+            raise Refused(f"{self._name}: {problem}")
+        return path
+
+    async def _enable_radio(self, path: str) -> None:
+        """Switch the radio on, if it is off. Raises ``Refused``."""
+        _, interfaces, _ = await self._look_for_modem()
+        if interfaces and interfaces[MODEM].get("State") == STATE_DISABLED:
+            await self._bus.call(MM, path, f"{MODEM}.Enable", "b", True, timeout_s=RADIO_S)
+
+    async def _wait_for_network(self) -> None:
+        """Wait for the registration. Raises ``Refused``."""
+        status = await self._wait_until(
+            lambda s: (
+                s.registration in REGISTERED
+                or s.sim not in (SimState.READY, SimState.NOT_USED)
+                or s.registration is Registration.DENIED
+            ),
+            self._settings.register_s,
+        )
+        if status.registration not in REGISTERED:
+            raise Refused(f"{self._name}: not dialled: {status.reason}")
+
+    async def _wait_until(self, is_reached: Callable[[BearerStatus], bool], within_s: float) -> BearerStatus:
+        """Return the first state that is good enough, or the one after this time."""
+        end_s = asyncio.get_running_loop().time() + within_s
+        while True:
+            status = await self.read_status()
+            if is_reached(status) or asyncio.get_running_loop().time() >= end_s:
+                return status
+            await asyncio.sleep(min(POLL_S, within_s / 4))
+
+    # --- recovery ----------------------------------------------------------------------------------------------------
+
+    async def reset_bearer(self, step: ResetStep) -> None:
+        try:
+            await self.take_down()
+        except Refused as e:  # a connection that does not end must not stop the recovery
+            log.warning("%s: %s", self._name, e)
+        if step is ResetStep.POWER_CYCLE:
+            await cycle_power(self._name, self._settings.power)
+            await self._wait_for_restart()
+            return
+        path = await self._require_modem()
+        match step:
+            case ResetStep.REATTACH:
+                await self._reattach(path)
+            case ResetStep.RADIO_CYCLE:
+                await self._cycle_radio(path)
+            case ResetStep.MODEM_RESET:
+                await self._bus.call(MM, path, f"{MODEM}.Reset", timeout_s=RADIO_S)
+                await self._wait_for_restart()
+
+    async def _reattach(self, path: str) -> None:
+        """Leave the packet network and enter it again; a modem that cannot do so registers again."""
+        member = f"{MODEM_3GPP}.SetPacketServiceState"
+        try:
+            for state in (DETACHED, ATTACHED):
+                await self._bus.call(MM, path, member, "u", state, timeout_s=RADIO_S)
+        except CallFailed as e:
+            if isinstance(e, NotAllowed):
+                raise
+            await self._bus.call(MM, path, f"{MODEM_3GPP}.Register", "s", "", timeout_s=RADIO_S)
+
+    async def _cycle_radio(self, path: str) -> None:
+        await self._bus.call(MM, path, f"{MODEM}.Enable", "b", False, timeout_s=RADIO_S)
+        for state in (POWER_LOW, POWER_ON):
+            with contextlib.suppress(ObjectGone):
+                await self._bus.call(MM, path, f"{MODEM}.SetPowerState", "u", state, timeout_s=RADIO_S)
+        await self._bus.call(MM, path, f"{MODEM}.Enable", "b", True, timeout_s=RADIO_S)
+
+    async def _wait_for_restart(self) -> None:
+        """Wait until the modem is there again; one that takes longer is found by ``read_status``."""
+        await asyncio.sleep(POLL_S)
+        await self._wait_until(lambda s: s.sim is not SimState.NOT_USED, RESTART_S)
+
+    # --- SIM ---------------------------------------------------------------------------------------------------------
+
+    async def unlock_sim(self) -> None:
+        if not self._settings.pin or self._is_pin_refused:
+            raise PinNotPresented(f"{self._name}: there is no PIN to try")
+        try:
+            path, tries = await self._find_locked_sim()
+        except (Refused, ServiceAbsent) as e:
+            raise PinNotPresented(str(e)) from e
+        try:
+            await self._bus.call(MM, path, f"{SIM}.SendPin", "s", self._settings.pin, timeout_s=RADIO_S)
+        except (NotAllowed, ObjectGone, ServiceAbsent) as e:
+            raise PinNotPresented(str(e)) from e
+        except Refused as e:
+            self._is_pin_refused = await self._was_refused(e, tries)
+            if self._is_pin_refused:
+                raise Refused(f"{self._name}: the SIM does not accept the PIN: correct pin") from e
+            raise Refused(f"{e}: whether the SIM has accepted the PIN is not known") from e
+        await self._wait_until(lambda s: s.sim is SimState.READY, RESTART_S)
+
+    async def _find_locked_sim(self) -> tuple[str, int | None]:
+        """Return the path of the SIM that waits for the PIN, and its tries. Raises ``Refused``."""
+        if other := await self._connection.find_foreign_dialler():
+            raise Refused(
+                f"{self._name}: the profile {other!r} of NetworkManager dials by itself, and may try a PIN of its own:"
+                f" remove it (nmcli connection delete {other!r}), or set its autoconnect to no"
+            )
+        _, interfaces, problem = await self._look_for_modem()
+        if not interfaces:
+            raise Refused(f"{self._name}: {problem}")
+        modem = interfaces[MODEM]
+        if sim_state_of(modem) is not SimState.PIN_REQUIRED:
+            raise Refused(f"{self._name}: the SIM needs no PIN")
+        return modem["Sim"], pin_tries_of(modem)
+
+    async def _was_refused(self, error: Refused, tries: int | None) -> bool:
+        """Return whether the PIN was wrong: by the error, or by the tries that are left."""
+        if isinstance(error, CallFailed) and error.name == WRONG_PIN:
+            return True
+        _, interfaces, _ = await self._look_for_modem()
+        left = pin_tries_of(interfaces[MODEM]) if interfaces else None
+        return tries is not None and left is not None and left < tries

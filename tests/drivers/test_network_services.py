@@ -1,0 +1,287 @@
+"""The driver for NetworkManager against a far end of its bus: Wi-Fi, silence, rights, PINs of unclear fate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.model.bearer import BearerState, Registration, ResetStep, SimState
+from agent.ports import Broken, DeviceError, Refused, Unreachable
+from agent.ports.bearer import PinNotPresented
+from drivers import system_bus
+from drivers.network_manager import list_complaints, modem_bearer
+from drivers.network_manager.settings import NetworkManagerSettings
+from tests.support.network_services import SimulatedServices, running_services
+
+PIN, PASSPHRASE = "4711", "correct horse"
+RADIO: dict[str, Any] = {"kind": "gprs", "apn": "chargy.m2m", "pin": PIN}
+
+
+@pytest.fixture
+async def services(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimulatedServices]:
+    monkeypatch.setattr(modem_bearer, "POLL_S", 0.05)
+    monkeypatch.setattr(modem_bearer, "RADIO_S", 0.5)
+    monkeypatch.setattr(modem_bearer, "RESTART_S", 0.5)
+    async with running_services() as made:
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", made.bus_address)
+        yield made
+
+
+@pytest.fixture
+def wifi(tmp_path: Path) -> dict[str, Any]:
+    file = tmp_path / "psk"
+    file.write_text(PASSPHRASE + "\n")
+    file.chmod(0o600)
+    return {"kind": "wifi", "interface": "lo", "ssid": "Hôtel de Ville", "psk_file": file}
+
+
+# --- Wi-Fi -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_wifi_network_gets_a_profile_in_memory_with_its_passphrase(
+    services: SimulatedServices, wifi: dict[str, Any]
+) -> None:
+    async with services.opened(**wifi) as port:
+        assert (await port.read_status()).reason == "not connected"
+        await port.bring_up()
+        status = await port.read_status()
+        assert (status.state, status.interface, status.address) == (BearerState.UP, "lo", "127.0.0.1")
+        state = await services.do("state")
+        (profile,) = state["profiles"]
+        assert profile["connection"]["id"] == "chargy-agent CP-1 wifi lo"
+        assert profile["802-11-wireless"] == {"ssid": "Hôtel de Ville", "mode": "infrastructure", "powersave": 2}
+        assert profile["802-11-wireless-security"] == {"key-mgmt": "wpa-psk", "psk": PASSPHRASE}
+        assert (profile["ipv4"]["route-metric"], profile["connection"]["autoconnect"]) == (600, True)
+        await port.take_down()
+        assert (await services.do("state"))["profiles"] == []
+
+
+async def test_another_network_in_the_file_replaces_the_profile(
+    services: SimulatedServices, wifi: dict[str, Any]
+) -> None:
+    async with services.opened(**wifi) as port:
+        await port.bring_up()
+    async with services.opened(**{**wifi, "ssid": "Chargy"}) as port:
+        assert "another profile of NetworkManager is active on it" in (await port.read_status()).reason
+        await port.bring_up()
+        assert [p["802-11-wireless"]["ssid"] for p in (await services.do("state"))["profiles"]] == ["Chargy"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("no_network", "the Wi-Fi network is not in reach: check ssid"),
+        ("wrong_psk", "a password is missing"),
+        ("no_lease", "no DHCP server answers"),
+        ("hangs", "no connection within 2 s"),
+        ("not_allowed", "install the polkit rule"),
+    ],
+)
+async def test_a_wifi_network_that_cannot_be_used_is_named(
+    services: SimulatedServices, wifi: dict[str, Any], fault: str, words: str
+) -> None:
+    await services.fault(fault)
+    async with services.opened(**wifi) as port:
+        with pytest.raises(Refused, match=words):
+            await port.bring_up()
+        status = await port.read_status()
+        assert status.state is BearerState.DOWN
+        assert words in status.reason or fault == "not_allowed"
+        await services.fault(fault, on=False)
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+
+
+async def test_a_passphrase_that_is_gone_is_for_a_person(services: SimulatedServices, wifi: dict[str, Any]) -> None:
+    wifi["psk_file"].unlink()
+    async with services.opened(**wifi) as port:
+        with pytest.raises(Broken, match="psk_file"):
+            await port.bring_up()
+
+
+# --- the modem -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_profile_of_the_modem_has_no_pin_and_is_forgotten(services: SimulatedServices) -> None:
+    keys = {**RADIO, "username": "station", "password": "secret", "auth": "chap", "roaming": False}
+    async with services.opened(**keys) as port:
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+        state = await services.do("state")
+        (profile,) = state["profiles"]
+        assert profile["gsm"] == {
+            "apn": "chargy.m2m", "username": "station", "password": "secret", "home-only": True, "mtu": 1400,
+        }  # fmt: skip
+        assert {key for key in profile["ppp"] if key.startswith("refuse")} == {
+            "refuse-eap", "refuse-pap", "refuse-mschap", "refuse-mschapv2",
+        }  # fmt: skip
+        assert profile["connection"]["autoconnect"] is False
+        assert PIN not in str(profile)
+        await port.take_down()
+        assert (await services.do("state"))["profiles"] == []
+
+
+async def test_two_modems_are_told_apart_by_a_name(services: SimulatedServices) -> None:
+    await services.fault("two_modems")
+    async with services.opened(**RADIO) as port:
+        assert "more than one modem" in (await port.read_status()).reason
+        with pytest.raises(Refused, match="more than one modem"):
+            await port.bring_up()
+    async with services.opened(**RADIO, modem="ttyUSB7") as port:
+        assert (await port.read_status()).reason == "ModemManager has no such modem: ttyUSB7"
+    await services.fault("two_modems", on=False)
+    for name in ("356938035643809", "/dev/ttyACM0", "ttyACM0", "/sys/devices/usb1/1-1"):
+        async with services.opened(**RADIO, modem=name) as port:
+            assert (await port.read_status()).sim is SimState.READY, name
+
+
+@pytest.mark.parametrize(
+    ("number", "registration", "words"),
+    [
+        (0, Registration.IDLE, "not registered in the network (not searching)"),
+        (2, Registration.SEARCHING, "not registered in the network (searching)"),
+        (3, Registration.DENIED, "the network refuses the SIM"),
+        (6, Registration.UNKNOWN, "not registered in the network (unknown)"),
+        (8, Registration.UNKNOWN, "not registered in the network (unknown)"),
+    ],
+)
+async def test_a_modem_without_network_is_not_dialled(
+    services: SimulatedServices, number: int, registration: Registration, words: str
+) -> None:
+    await services.do("set", registration=number)
+    async with services.opened(**RADIO) as port:
+        status = await port.read_status()
+        assert (status.registration, words in status.reason) == (registration, True)
+        with pytest.raises(Refused, match="not dialled"):
+            await port.bring_up()
+        assert "AddAndActivateConnection2" not in (await services.do("state"))["calls"]
+
+
+async def test_a_radio_that_is_off_is_switched_on_to_dial(services: SimulatedServices) -> None:
+    await services.do("set", state=3)
+    async with services.opened(**RADIO) as port:
+        await port.read_status()
+        assert "Enable" not in (await services.do("state"))["calls"]
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+
+
+async def test_a_modem_that_cannot_reattach_registers_again(services: SimulatedServices) -> None:
+    async with services.opened(**RADIO) as port:
+        await port.reset_bearer(ResetStep.REATTACH)
+        assert "Register" not in (await services.do("state"))["calls"]
+        await services.fault("no_attach")
+        await port.reset_bearer(ResetStep.REATTACH)
+        assert "Register" in (await services.do("state"))["calls"]
+
+
+# --- the PIN ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_pin_without_an_answer_that_cost_a_try_is_refused(services: SimulatedServices) -> None:
+    await services.do("set", pin="9999", locked=True)
+    await services.fault("pin_silent")
+    async with services.opened(**RADIO) as port:
+        with pytest.raises(Refused, match="does not accept the PIN") as refused:
+            await port.unlock_sim()
+        assert not isinstance(refused.value, PinNotPresented)
+        assert PIN not in str(refused.value)
+        assert (await port.read_status()).sim is SimState.PIN_REFUSED
+        with pytest.raises(PinNotPresented):
+            await port.unlock_sim()
+        assert (await services.do("state"))["calls"].count("SendPin") == 1
+
+
+async def test_a_pin_with_an_unclear_error_is_neither_refused_nor_unused(services: SimulatedServices) -> None:
+    await services.do("set", pin=PIN, locked=True)
+    await services.fault("pin_fails")
+    async with services.opened(**RADIO) as port:
+        with pytest.raises(Refused, match="is not known") as refused:
+            await port.unlock_sim()
+        assert not isinstance(refused.value, PinNotPresented)
+        assert (await port.read_status()).sim is SimState.PIN_REQUIRED
+
+
+async def test_a_pin_that_was_accepted_without_an_answer(services: SimulatedServices) -> None:
+    await services.do("set", pin=PIN, locked=True)
+    await services.fault("pin_silent")
+    async with services.opened(**RADIO) as port:
+        with pytest.raises(Refused, match="is not known"):
+            await port.unlock_sim()
+        assert (await port.read_status()).sim is SimState.READY
+
+
+@pytest.mark.parametrize("what", ["not_allowed", "no_modem", "foreign", "no_sim"])
+async def test_a_pin_that_did_not_reach_the_sim_may_be_used_again(services: SimulatedServices, what: str) -> None:
+    await services.do("set", pin=PIN, locked=True)
+    if what == "foreign":
+        await services.do("profile", connection={"id": "left behind", "uuid": "1", "type": "gsm"})
+    else:
+        await services.fault(what)
+    async with services.opened(**RADIO) as port:
+        with pytest.raises(PinNotPresented):
+            await port.unlock_sim()
+        assert (await services.do("state"))["values"]["tries"] == 3
+
+
+# --- the bus ---------------------------------------------------------------------------------------------------------
+
+
+async def test_services_that_are_silent_or_gone(services: SimulatedServices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_bus.SystemBus.call, "__kwdefaults__", {"timeout_s": 0.5})
+    async with services.opened(**RADIO) as port:
+        await services.fault("silent")
+        with pytest.raises(DeviceError, match="no answer to GetManagedObjects"):
+            await port.read_status()
+        await services.end()
+        with pytest.raises(Unreachable):
+            await port.read_status()
+    with pytest.raises(Unreachable, match="system bus"):
+        async with services.opened(**RADIO):
+            pass
+
+
+# --- the station file ------------------------------------------------------------------------------------------------
+
+GOOD: dict[str, Any] = {"kind": "lan", "interface": "lo"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ({"kind": "satellite"}, "kind: must be one of 'lan', 'wifi', 'gprs'"),
+        ({"interface": ""}, "interface: is missing"),
+        ({"interface": "absent0"}, "interface: this machine has no interface 'absent0'"),
+        ({"pin": "4711"}, "pin: a bearer of the kind 'lan' has no such key"),
+        ({"ssid": "net"}, "ssid: a bearer of the kind 'lan' has no such key"),
+        ({"address": "10.0.0.5"}, "address: must be an address with /prefix"),
+        ({"address": "10.0.0.555/24"}, "address: '10.0.0.555/24' is no IP address with /prefix"),
+        ({"address": "10.0.0.5/24", "gateway": "10.0.1.1"}, "gateway: 10.0.1.1 is not in the network of address"),
+        ({"gateway": "10.0.1.1"}, "gateway: needs address"),
+        ({"name_servers": ("one.one",)}, "name_servers[0]: must be an IP address"),
+        ({"route_metric": 10_000}, "route_metric: must be 0 to 9999"),
+        ({"kind": "wifi"}, "ssid: is missing"),
+        ({"kind": "wifi", "ssid": "net", "psk_file": Path("/absent")}, "psk_file: /absent: No such file"),
+        ({**RADIO, "interface": "lo"}, "interface: a bearer of the kind 'gprs' has no such key"),
+        ({**RADIO, "interface": "", "apn": "chargy m2m"}, "apn: must be letters, digits"),
+        ({**RADIO, "interface": "", "username": "u", "auth": "none"}, 'auth: must be "auto", "pap" or "chap"'),
+    ],
+)
+def test_a_bad_table_is_named(keys: dict[str, Any], complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/absent")
+    complaints = list_complaints(NetworkManagerSettings(**{**GOOD, **keys}))
+    assert any(said.startswith(complaint) for said in complaints), complaints
+
+
+def test_a_good_table_has_no_complaint_and_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/absent")
+    assert list_complaints(NetworkManagerSettings(**GOOD)) == []
+    radio = NetworkManagerSettings(**RADIO, password="secret")
+    assert list_complaints(radio) == []
+    assert PIN not in repr(radio)
+    assert "secret" not in repr(radio)
+    bad = NetworkManagerSettings(**{**RADIO, "pin": "47l1"})
+    assert ["47l1" in said for said in list_complaints(bad)] == [False]
