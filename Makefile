@@ -29,7 +29,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # A plain path entry, not a finder: a finder is imported at every start of the interpreter and would blur `make bench`.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: help run test check format lint types contracts pytest campaign conformance bench docs lock clean debian
+.PHONY: help run test check format lint types contracts pytest campaign conformance bench docs lock clean debian deb
 
 help:
 	@echo 'make run        a simulated station with its page, a demo central system and the agent (ARGS="..." goes on)'
@@ -38,6 +38,7 @@ help:
 	@echo 'make campaign   the long campaigns at full count; writes campaign/result-*.json (SEED=n repeats one)'
 	@echo 'make conformance  the certification cases; a green run goes to docs/conformance-run.json, docs/conformance.md'
 	@echo 'make bench      what the agent costs, beside the floors (ARGS="--rounds 3 start" picks)'
+	@echo 'make deb        the Debian package of a board, in dist/ (ARGS="--revision 2" builds the next of one version)'
 	@echo 'make docs       writes the generated documents anew'
 	@echo 'make lock       renews $(LOCK) from what pyproject.toml allows today'
 	@echo 'make clean      removes what was built, and $(VENV)'
@@ -83,9 +84,14 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.dev
 	@$(BIN)/python -m tests.arch.generated
 
-# Debian packages that the page tests and the reader tests use. Without them those tests skip and say why.
+# For boards with the Python that $(VENV) has: PYTHON=/usr/bin/python3.13 before the first make picks it.
+deb: $(VENV)/.dev
+	@$(BIN)/python -m deb.build $(ARGS)
+
+# What tests of the page, the reader and the Debian package use. Without it those tests skip and say why.
 debian: $(VENV)/.dev
-	@.ci/debian-packages chromium libusb-1.0-0 fonts-dejavu-core mosquitto </dev/null
+	@.ci/debian-packages chromium libusb-1.0-0 fonts-dejavu-core mosquitto \
+	  python3-cryptography python3-pil </dev/null
 
 lock:
 	@rm -rf build/lock && mkdir -p build && $(PYTHON) -m venv build/lock

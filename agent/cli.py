@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": "agent.commands.verify.command:COMMAND",
     "dead": "agent.commands.dead_letters:COMMAND",
     "payments": "agent.commands.payments:COMMAND",
+    "undelivered": "agent.commands.undelivered:COMMAND",
     "faults": "agent.commands.faults:COMMAND",
     "bearers": "agent.commands.bearers:COMMAND",
     "traffic": "agent.commands.traffic:COMMAND",
@@ -50,6 +51,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent traffic station.toml         show what the links take of the data volume
   chargy-agent dead list station.toml       list messages that could not be delivered
   chargy-agent payments list station.toml   list the bank card payments and their states
+  chargy-agent undelivered station.toml     list what no backend has yet, before a board is removed
   chargy-agent csms                         start a small central system (CSMS) to test against
 
 chargy-agent COMMAND --help explains each command. Exit codes of all: 0 done, 1 something is wrong or has failed, 2 it

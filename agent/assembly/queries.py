@@ -71,12 +71,18 @@ def status_socket_queries(
 
         return await bearer_queries.answer_bearers(store, question, current_rows)
 
+    async def query_undelivered(question: dict[str, Any]) -> dict[str, Any]:
+        from agent.assembly import undelivered_queries
+
+        return await undelivered_queries.answer_undelivered(store, question)
+
     return {
         "dead": query_dead_letters,
         "payments": query_payments,
         "faults": query_faults,
         "bearers": query_bearers,
         "traffic": _traffic_query(site, store, events, clock, traffic),
+        "undelivered": query_undelivered,
     }
 
 

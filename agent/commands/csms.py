@@ -7,7 +7,7 @@ from agent.model.command import Command
 
 ABOUT = """\
 A small central system (CSMS) for tests and demonstrations. It accepts every station, authorizes known tokens, and
-stores what it receives. Not for public charging.
+stores what it receives. Not for public charging. Needs the extra: pip install 'chargy-agent[sim]'.
 
   chargy-agent csms                                     ws://127.0.0.1:9000, all versions
   chargy-agent csms --port 9100 --ocpp 2.0.1            one version

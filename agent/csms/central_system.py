@@ -12,6 +12,7 @@ import base64
 import contextlib
 import functools
 import hmac
+import importlib.util
 import json
 import logging
 import re
@@ -324,6 +325,9 @@ def main(args: argparse.Namespace) -> int:
         options = options_of(args)
     except ValueError as e:
         print(f"chargy-agent csms: {e}", file=sys.stderr)
+        return 2
+    if importlib.util.find_spec("ocpp") is None:
+        print("chargy-agent: ocpp is not installed; install it: pip install 'chargy-agent[sim]'", file=sys.stderr)
         return 2
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     try:

@@ -17,6 +17,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "config").rglob("*.md")),
     *sorted((ROOT / "systemd").iterdir()),
+    *sorted(p for p in (ROOT / "deb").iterdir() if p.is_file()),
 ]
 NOT_YET = ("doctor", "field page", "fleet")
 """Names of things that do not exist: none of them is promised."""

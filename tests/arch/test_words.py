@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = ("agent", "drivers", "config", "docs", "tests", "systemd", ".ci", "campaign")
+PLACES = ("agent", "drivers", "config", "docs", "tests", "systemd", "deb", ".ci", "campaign")
 FILES = (
     "Makefile",
     "README.md",

@@ -14,7 +14,7 @@ from typing import Any, Self
 from agent.domain.messages import TransactionEnded
 from agent.domain.serialization import dump_record
 from agent.ports.store import OutboxRow, Put
-from agent.services.store import dead_letters, encoding, requeue
+from agent.services.store import dead_letters, encoding, requeue, undelivered
 from agent.services.store import facts as records
 from agent.services.store.commit_attestation import SESSIONS
 from agent.services.store.connection import RESERVE_PAGES
@@ -251,6 +251,12 @@ class Store:
     async def list_dead_letters(self) -> list[DeadLetter]:
         """Return the dead-letter list, oldest first."""
         return await self._file.run_in_thread(lambda: dead_letters.list_dead_letters(self._file.db))
+
+    async def list_undelivered(self) -> list[undelivered.Undelivered]:
+        """Return what a backend or a person still has to get."""
+        return await self._file.run_in_thread(
+            lambda: undelivered.list_undelivered(self._file.db, self._file.read_facts())
+        )
 
     async def requeue_dead_letters(self, seqs: Sequence[int]) -> list[int]:
         """Queue dead letters again (``dead_letters.requeue_dead_letters``). Return the places that were queued."""
