@@ -71,18 +71,13 @@ def status_socket_queries(
 
         return await bearer_queries.answer_bearers(store, question, current_rows)
 
-    async def query_undelivered(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.assembly import undelivered_queries
-
-        return await undelivered_queries.answer_undelivered(store, question)
-
     return {
         "dead": query_dead_letters,
         "payments": query_payments,
         "faults": query_faults,
         "bearers": query_bearers,
         "traffic": _traffic_query(site, store, events, clock, traffic),
-        "undelivered": query_undelivered,
+        "undelivered": _undelivered_query(store),
     }
 
 
@@ -99,3 +94,12 @@ def _traffic_query(
         )
 
     return query_traffic
+
+
+def _undelivered_query(store: Store) -> QuestionHandler:
+    async def query_undelivered(question: dict[str, Any]) -> dict[str, Any]:
+        from agent.assembly import undelivered_queries
+
+        return await undelivered_queries.answer_undelivered(store, question)
+
+    return query_undelivered
