@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from agent.assembly.traffic import TrafficReports, traffic_report
+from agent.assembly.traffic import TrafficReports, traffic_report, traffic_snapshot
 from agent.domain.events import FaultsAcknowledged
 from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
@@ -78,7 +78,28 @@ def status_socket_queries(
         "bearers": query_bearers,
         "traffic": _traffic_query(site, store, events, clock, traffic),
         "undelivered": _undelivered_query(store),
+        "doctor": _doctor_query(site, store, links, dispatch, clock),
     }
+
+
+def _doctor_query(
+    site: StationState, store: Store, links: Mapping[str, Link], dispatch: OrderDispatch, clock: ClockPort
+) -> QuestionHandler:
+    async def query_doctor(question: dict[str, Any]) -> dict[str, Any]:
+        from agent.assembly import doctor_queries
+
+        def current_knowledge() -> dict[str, Any]:
+            return {
+                "links": [doctor_queries.link_row(link) for link in links.values()],
+                "bearers": [doctor_queries.bearer_row(b, site.bearer_in_use) for b in site.bearers.values()],
+                "devices": [{"name": s.name, "open": s.open, "error": s.trouble} for s in dispatch.supervisors],
+                "traffic": traffic_snapshot(site, clock.now().utc_s),
+                "utc_s": clock.now().utc_s,
+            }
+
+        return await doctor_queries.answer_doctor(store, question, current_knowledge)
+
+    return query_doctor
 
 
 def _traffic_query(

@@ -28,12 +28,10 @@ async def query_agent_or_store(
     file: StationFile, name: str, question: dict[str, Any], answer: Answer
 ) -> dict[str, Any]:
     """Ask the running agent, otherwise its store. Raises ``CannotDo``, ``StoreError``, ``StoreRefused``."""
-    path = (file.station.state_dir / "agent.db").resolve()
-    question = {"v": VERSION, "type": "ask", "ask": name, "store": str(path), **question}
-    for socket in _candidate_sockets(file):
-        said = await _query_agent(socket, question)
-        if said is not None and not said.get("other"):
-            return said
+    said = await query_running_agent(file, name, question)
+    if said is not None:
+        return said
+    path = _store_path(file)
     if not path.exists():
         raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
     store = await Store.open(path, file.station.store_max_mb)
@@ -41,6 +39,20 @@ async def query_agent_or_store(
         return await answer(store, question)
     finally:
         await store.close()
+
+
+async def query_running_agent(file: StationFile, name: str, question: dict[str, Any]) -> dict[str, Any] | None:
+    """Ask the running agent of this station. Returns None if none listens. Raises ``CannotDo``."""
+    question = {"v": VERSION, "type": "ask", "ask": name, "store": str(_store_path(file)), **question}
+    for socket in _candidate_sockets(file):
+        said = await _query_agent(socket, question)
+        if said is not None and not said.get("other"):
+            return said
+    return None
+
+
+def _store_path(file: StationFile) -> Path:
+    return (file.station.state_dir / "agent.db").resolve()
 
 
 def _candidate_sockets(file: StationFile) -> list[Path]:

@@ -30,6 +30,7 @@ from agent.ocpp.message_sender import MessageSender
 from agent.ocpp.reconnect import Reconnector
 from agent.ocpp.transport.backoff import Backoff
 from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost
+from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ocpp.transport.transport import Closed, NoConnection, Transport
 from agent.ocpp.wire.calls import Answered, Called, Dropped, Errored, SendNow
@@ -57,6 +58,8 @@ class Link:
         self.name = backend.name
         self.connect_error = ""
         """Why the last attempt to connect has failed, for people; "" once there is a connection."""
+        self.connect_problem = UNKNOWN_PROBLEM
+        """The same for programs. It counts while there is a ``connect_error``."""
         self._timeouts = timeouts
         self._clock, self._settings, self._post_event = clock, settings, hooks.post_event
         self._connector = Reconnector(config, hooks, settings, clock.rate, pki)
@@ -82,6 +85,11 @@ class Link:
     def is_up(self) -> bool:
         """Whether the link is connected and its boot accepted."""
         return self._is_up
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, accepted or not."""
+        return self._channel.transport is not None
 
     @property
     def boot_status(self) -> str | None:
@@ -182,7 +190,7 @@ class Link:
             try:
                 transport = await self._connector.connect_until(self._close_demanded)
             except NoConnection as e:
-                self.connect_error = str(e)
+                self.connect_error, self.connect_problem = str(e), e.problem
                 self._channel.log_seldom(self.connect_error)
             else:
                 try:

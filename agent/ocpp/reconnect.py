@@ -158,6 +158,10 @@ class Reconnector:
             raise NoConnection("the client certificate in use is missing: have a new one signed")
         return replace(made, client_cert=files[0], client_key=files[1])
 
+    def next_backend(self) -> Backend:
+        """Return address, security profile and certificate of the next attempt. Raises ``NoConnection``."""
+        return self._effective_backend(self._access())
+
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the next attempt."""

@@ -19,7 +19,7 @@ DOCUMENTS = [
     *sorted((ROOT / "systemd").iterdir()),
     *sorted(p for p in (ROOT / "deb").iterdir() if p.is_file()),
 ]
-NOT_YET = ("doctor", "field page", "fleet")
+NOT_YET = ("field page", "fleet")
 """Names of things that do not exist: none of them is promised."""
 GROUPS = {"dialout", "video", "input", "gpio", "i2c", "spi", "chargy"}
 """Names that follow the account ``chargy-agent`` in commands of the system."""
@@ -73,7 +73,7 @@ def test_a_document_names_no_command_that_does_not_exist(path: Path) -> None:
 
 
 def test_a_command_or_an_option_that_does_not_exist_is_found() -> None:
-    assert list(unknown("`chargy-agent doctor x.toml`")) == ["chargy-agent doctor"]
+    assert list(unknown("`chargy-agent fleet x.toml`")) == ["chargy-agent fleet"]
     assert list(unknown("```\nchargy-agent check --yaml x.toml\n```")) == ["chargy-agent check --yaml"]
     assert list(unknown("`chargy-agent check x.toml --json`")) == []
 

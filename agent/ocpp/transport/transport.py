@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from agent.domain.backend_connection import ConnectFailure
 from agent.model.fastclass import frozen
 from agent.ocpp.dialects.dialect import Dialect
+from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM, ConnectProblem
 from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.transport.traffic import TrafficCounter
 from agent.ocpp.wire.calls import CallError, CallResult, Finding, SendNow
@@ -34,9 +35,15 @@ class NoConnection(Exception):
     """No connection could be opened. ``str()`` is one line for a technician: what, where, what
     to do. ``negotiation``: the next attempt makes a simpler offer (no compression, for example)."""
 
-    def __init__(self, line: str, negotiation: bool = False, trouble: ConnectFailure = ConnectFailure.OTHER) -> None:
+    def __init__(
+        self,
+        line: str,
+        negotiation: bool = False,
+        trouble: ConnectFailure = ConnectFailure.OTHER,
+        problem: ConnectProblem = UNKNOWN_PROBLEM,
+    ) -> None:
         super().__init__(line)
-        self.negotiation, self.trouble = negotiation, trouble
+        self.negotiation, self.trouble, self.problem = negotiation, trouble, problem
 
 
 class Transport(Protocol):

@@ -17,6 +17,8 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.model.json_limits import LENGTH_MAX
 from agent.model.lazy_import import load_later
 from agent.ocpp.transport import tls
+from agent.ocpp.transport.connect_problems import ConnectProblem, ProblemCode
+from agent.ocpp.transport.ocpp_j.handshake_problems import name_problem
 from agent.ocpp.transport.ocpp_j.websocket import WebSocket, open_socket
 from agent.ocpp.transport.tls_sessions import ResumingContext
 from agent.ocpp.transport.transport import NoConnection, WireOptions, is_tls, without_user_info
@@ -126,9 +128,10 @@ async def open_connection(
         async with asyncio.timeout(open_timeout_s):
             connection = await _follow_redirects(backend, subprotocols, password, context, compress)
     except NegotiationError as e:
-        raise NoConnection(_describe_failure(backend, e), negotiation=True) from e
+        raise NoConnection(_describe_failure(backend, e), negotiation=True, problem=name_problem(e)) from e
     except Exception as e:  # any error of the library is a failed attempt
-        raise NoConnection(_describe_failure(backend, e), trouble=_classify_failure(backend, e)) from e
+        trouble = _classify_failure(backend, e)
+        raise NoConnection(_describe_failure(backend, e), trouble=trouble, problem=name_problem(e)) from e
     if connection.subprotocol is None and backend.subprotocol_echo == "missing_is_first":
         log.warning(
             "%s: the server named no OCPP version: taken as %s",
@@ -140,7 +143,8 @@ async def open_connection(
         offered = ", ".join(subprotocols)
         raise NoConnection(
             f"{without_user_info(backend.connection_url)}: the server agreed to no OCPP version (offered: {offered}): "
-            "check [backend] versions, and that this is the OCPP port of the backend"
+            "check [backend] versions, and that this is the OCPP port of the backend",
+            problem=ConnectProblem(ProblemCode.NO_SUBPROTOCOL),
         )
     return connection
 
@@ -278,5 +282,8 @@ def _describe_failure(backend: Backend, error: Exception) -> str:
         return f"{where}: hung up before it answered: check {_describe_address(backend)}, and that the backend runs"
     if isinstance(error, OSError):
         return f"{where}: no connection ({error.strerror or error}): check the network"
+    problem = name_problem(error)
+    if problem.code is ProblemCode.REDIRECTED:  # the error repeats the address, with the query
+        return f"{where}: redirected to {problem.location} (HTTP {problem.status}): check [backend] url"
     reason = without_user_info(str(error))[:120]
     return f"{where}: no WebSocket connection ({type(error).__name__}: {reason!a}): check [backend] url"

@@ -1,0 +1,161 @@
+"""The rungs of the backend: HTTP upgrade, BootNotification, clock, latency and loss, large packets."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from agent.commands.doctor.examination import BackendExamination
+from agent.commands.doctor.findings import Finding, make_finding
+from agent.commands.doctor.plain_request import PADDING_OCTETS, send_plain_request
+from agent.ocpp.backend_trial import BootOutcome, BootResult
+from agent.ocpp.transport.connect_problems import ProblemCode
+from agent.ocpp.transport.transport import NoConnection
+
+SAMPLES = 3
+SLOW_S = 2.0
+CLOCK_DIFFERS_S = 30.0
+HTTP_CODES = {
+    ProblemCode.OTHER: "http_failed",
+    ProblemCode.EARLIER: "http_earlier",
+    ProblemCode.SILENT: "http_silent",
+    ProblemCode.CLOSED: "http_closed",
+    ProblemCode.UNAUTHORIZED: "http_unauthorized",
+    ProblemCode.FORBIDDEN: "http_forbidden",
+    ProblemCode.NOT_FOUND: "http_not_found",
+    ProblemCode.REDIRECTED: "http_redirected",
+    ProblemCode.WEB_PAGE: "http_portal",
+    ProblemCode.SERVER_ERROR: "http_server_error",
+    ProblemCode.STATUS: "http_status",
+    ProblemCode.NOT_HTTP: "http_not_http",
+    ProblemCode.NOT_WEBSOCKET: "http_not_websocket",
+    ProblemCode.NO_SUBPROTOCOL: "http_no_subprotocol",
+    ProblemCode.WRONG_SUBPROTOCOL: "http_wrong_subprotocol",
+}
+BOOT_CODES = {"Accepted": "boot_accepted", "Pending": "boot_pending", "Rejected": "boot_rejected"}
+RESULT_CODES = {
+    BootResult.REFUSED: "boot_error",
+    BootResult.WRONG: "boot_wrong_answer",
+    BootResult.UNANSWERED: "boot_silent",
+    BootResult.CLOSED: "boot_closed",
+}
+
+
+# --- HTTP upgrade ----------------------------------------------------------------------------------------------------
+
+
+async def judge_upgrade(exam: BackendExamination) -> AsyncIterator[Finding]:
+    """Judge the upgrade to a WebSocket: what the running agent has seen, or a connection with its own connector."""
+    if exam.link_row is not None:
+        yield _upgrade_of_agent(exam, exam.link_row)
+        return
+    assert exam.trial is not None
+    try:
+        transport = await exam.of.resources.enter_async_context(exam.trial.open_connection())
+    except NoConnection as e:
+        problem = {"code": str(e.problem.code), "status": e.problem.status, "location": e.problem.location}
+        yield _upgrade_problem(exam, problem, str(e))
+    else:
+        yield make_finding("http_good", exam.name, version=transport.dialect.name)
+
+
+def _upgrade_of_agent(exam: BackendExamination, row: Mapping[str, Any]) -> Finding:
+    if row["connected"]:
+        return make_finding("http_good_agent", exam.name, version=row["ocpp"])
+    if row["error"]:
+        return _upgrade_problem(exam, row["problem"], row["error"])
+    return make_finding("http_waits", exam.name)
+
+
+def _upgrade_problem(exam: BackendExamination, problem: Mapping[str, Any], error: str) -> Finding:
+    values = {
+        "status": problem["status"], "location": problem["location"], "error": error,
+        "versions": ", ".join(exam.backend.versions), "identity": exam.backend.charge_point_id,
+    }  # fmt: skip
+    return make_finding(HTTP_CODES[ProblemCode(problem["code"])], exam.name, **values)
+
+
+# --- BootNotification ------------------------------------------------------------------------------------------------
+
+
+async def judge_boot(exam: BackendExamination) -> AsyncIterator[Finding]:
+    if exam.link_row is not None:
+        boot = exam.link_row["boot"]
+        yield make_finding(BOOT_CODES.get(boot, "boot_waits"), exam.name, identity=exam.backend.charge_point_id)
+        return
+    if not exam.of.options.boot:
+        yield make_finding("boot_not_asked", exam.name)
+        return
+    assert exam.trial is not None
+    outcome = await exam.trial.register()
+    if outcome.utc_s is not None:
+        exam.utc_offset_s = outcome.utc_s + outcome.seconds / 2 - time.time()
+    yield make_finding(_boot_code(outcome), exam.name, identity=exam.backend.charge_point_id, error=outcome.code)
+
+
+def _boot_code(outcome: BootOutcome) -> str:
+    if outcome.answer is None:
+        return RESULT_CODES[outcome.result]
+    return BOOT_CODES.get(outcome.answer.status, "boot_wrong_answer")
+
+
+# --- clock, latency, large packets -----------------------------------------------------------------------------------
+
+
+async def judge_clock(exam: BackendExamination) -> AsyncIterator[Finding]:
+    """Compare the clocks: by the answer to BootNotification, by what the agent has learnt, or by HTTP."""
+    offset_s = exam.utc_offset_s
+    agent = exam.of.agent
+    if offset_s is None and agent is not None and agent["utc_s"] is not None:
+        offset_s = agent["utc_s"] - time.time()
+    if offset_s is None:
+        await _sample_answers(exam)
+        offset_s = next((a.utc_offset_s for a in exam.answers if a is not None and a.utc_offset_s is not None), None)
+    if offset_s is None:
+        yield make_finding("clock_unknown", exam.name)
+    elif abs(offset_s) > CLOCK_DIFFERS_S:
+        yield make_finding("clock_differs", exam.name, offset=_offset_text(offset_s))
+    else:
+        yield make_finding("clock_good", exam.name, offset=f"{abs(offset_s):.0f} s")
+
+
+def _offset_text(offset_s: float) -> str:
+    for unit, seconds in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if abs(offset_s) >= 2 * seconds - 30:
+            return f"{offset_s / seconds:+.0f} {unit}"
+    return f"{offset_s:+.0f} s"
+
+
+async def _sample_answers(exam: BackendExamination) -> None:
+    """Send the small requests once for all rungs. A server that does not answer the first one gets no other."""
+    while len(exam.answers) < SAMPLES and exam.answers[:1] != [None]:
+        exam.answers.append(await send_plain_request(exam))
+
+
+async def judge_latency(exam: BackendExamination) -> AsyncIterator[Finding]:
+    await _sample_answers(exam)
+    times_s = [a.seconds for a in exam.answers if a is not None]
+    if not times_s:
+        yield make_finding("latency_unknown", exam.name)
+        return
+    median_ms = round(1000 * statistics.median(times_s))
+    lost = len(exam.answers) - len(times_s)
+    if lost:
+        yield make_finding("answers_lost", exam.name, lost=lost, count=len(exam.answers))
+    code = "latency_high" if median_ms > 1000 * SLOW_S else "latency_good"
+    yield make_finding(code, exam.name, ms=median_ms)
+
+
+async def judge_large_packets(exam: BackendExamination) -> AsyncIterator[Finding]:
+    """Judge whether large packets pass: a padded request is answered where a small one is."""
+    await _sample_answers(exam)
+    if exam.answers[:1] in ([], [None]):
+        yield make_finding("mtu_unknown", exam.name)
+        return
+    for _ in range(2):
+        if await send_plain_request(exam, PADDING_OCTETS) is not None:
+            yield make_finding("mtu_good", exam.name, octets=PADDING_OCTETS)
+            return
+    yield make_finding("mtu_large_lost", exam.name, octets=PADDING_OCTETS)

@@ -1,0 +1,116 @@
+"""``chargy-agent doctor``: why a station does not connect, rung by rung, with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from agent.commands.command import EXIT_CANNOT, add_station_argument
+from agent.commands.doctor.findings import Verdict
+from agent.model.command import Command
+
+if TYPE_CHECKING:
+    import argparse
+
+    from agent.commands.doctor.findings import Finding
+    from agent.commands.doctor.page import DoctorTexts
+
+NOTHING_WRONG, SOMETHING_WRONG, ONLY_WARNINGS = 0, 1, 3
+LANGUAGES = ("en", "fr", "de")
+
+ABOUT = """\
+Why does the station not connect? A ladder from what is at hand to the backend: station file, disk, devices, SIM,
+registration, bearer, route, name, TCP, TLS, HTTP upgrade, BootNotification, clock, latency, large packets. Each rung
+has a verdict, a reason and what to do. What cannot be tried because a rung before it fails is "not judged".
+
+  chargy-agent doctor station.toml                    beside a running agent, or while it is stopped
+  chargy-agent doctor station.toml --language fr      in French (de: German, en: English)
+  chargy-agent doctor station.toml --json             for machines, on standard output
+  chargy-agent doctor station.toml --dial             agent stopped: also connect a modem that is down
+  chargy-agent doctor station.toml --boot             agent stopped: also send BootNotification
+
+A running agent is not disturbed: it says what it knows of devices, bearers and links; the doctor tests route, name,
+TCP, TLS and latency by sockets of its own and never connects as the charge point. While the agent is stopped, the
+devices are opened and read, and the doctor connects to the backend as the charge point for some seconds; only --boot
+registers it there. No PIN is used, no release is given, no secret is shown.
+
+Exit code: 0 nothing is wrong, 1 something is wrong, 2 the station file cannot be read, 3 there are only warnings.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_station_argument(parser)
+    parser.add_argument("--json", action="store_true", help="for machines, on standard output")
+    parser.add_argument("--language", choices=LANGUAGES, default=_language_of_system(), help="of the texts")
+    parser.add_argument("--boot", action="store_true", help="send BootNotification: the backend sees it")
+    parser.add_argument("--dial", action="store_true", help="connect a modem that is down: it costs data")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="how long one step in the network may take (10)"
+    )
+
+
+def _language_of_system() -> str:
+    words = (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    chosen = next((w for w in words if w), "")[:2].lower()
+    return chosen if chosen in LANGUAGES else LANGUAGES[0]
+
+
+def run(options: argparse.Namespace) -> int:
+    from agent.commands.doctor.page import DoctorTexts
+
+    return asyncio.run(_examine(options, DoctorTexts(options.language)))
+
+
+async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
+    from agent.commands.doctor.examination import DoctorOptions
+    from agent.commands.doctor.ladder import Ladder
+    from agent.commands.doctor.page import machine_page
+
+    progress = ProgressLine()
+
+    def report(finding: Finding) -> None:
+        progress.clear_line()
+        if not options.json:
+            print("\n".join(texts.finding_lines(finding)), flush=True)
+
+    timeout_s = max(0.1, options.timeout)
+    ladder = Ladder(
+        DoctorOptions(options.boot, options.dial, timeout_s), report, lambda what: progress.show(texts.title_of(what))
+    )
+    file = await ladder.climb(options.station)
+    progress.clear_line()
+    if options.json:
+        print(json.dumps(machine_page(file, ladder, texts), indent=2, ensure_ascii=False))
+    else:
+        print("\n" + texts.summary(ladder.findings))
+    return EXIT_CANNOT if file is None else exit_code(ladder.findings)
+
+
+def exit_code(findings: list[Finding]) -> int:
+    verdicts = {f.verdict for f in findings}
+    if Verdict.WRONG in verdicts:
+        return SOMETHING_WRONG
+    return ONLY_WARNINGS if Verdict.WARNING in verdicts else NOTHING_WRONG
+
+
+class ProgressLine:
+    """One line on a terminal that shows what is judged now; nothing where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, what: str) -> None:
+        if self._is_terminal:
+            print(f"\r\x1b[K... {what}", end="", file=sys.stderr, flush=True)
+
+    def clear_line(self) -> None:
+        if self._is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+COMMAND = Command(
+    "doctor", "Why the station does not connect: each step to the backend, and what to do.", add_arguments, run, ABOUT
+)

@@ -1,0 +1,38 @@
+"""What a failed attempt to connect has shown, as a code: ``doctor`` needs more than a line of text."""
+
+from __future__ import annotations
+
+from agent.model.fastclass import frozen
+from agent.model.string_enum import StrEnum
+
+
+class ProblemCode(StrEnum):
+    """``OTHER``: nothing more is known. ``EARLIER``: no HTTP answer was due yet: name, TCP or TLS have failed."""
+
+    OTHER = "other"
+    EARLIER = "earlier"
+    SILENT = "silent"
+    CLOSED = "closed"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not found"
+    REDIRECTED = "redirected"
+    WEB_PAGE = "web page"
+    SERVER_ERROR = "server error"
+    STATUS = "status"
+    NOT_HTTP = "not HTTP"
+    NOT_WEBSOCKET = "not a WebSocket"
+    NO_SUBPROTOCOL = "no subprotocol"
+    WRONG_SUBPROTOCOL = "wrong subprotocol"
+
+
+@frozen
+class ConnectProblem:
+    """``status``: of HTTP, 0 without an answer. ``location``: where a redirection points to, without user and query."""
+
+    code: ProblemCode = ProblemCode.OTHER
+    status: int = 0
+    location: str = ""
+
+
+UNKNOWN_PROBLEM = ConnectProblem()

@@ -1,0 +1,352 @@
+"""The doctor: each planted fault is named on its rung by its code, a good station has no finding, a running agent is
+not disturbed, and no secret is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import string
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.commands.doctor.command import LANGUAGES, exit_code
+from agent.commands.doctor.examination import DoctorOptions
+from agent.commands.doctor.findings import CODES, ON_ANY_RUNG, RUNGS, Finding, Verdict
+from agent.commands.doctor.ladder import BACKEND_LADDER, Ladder, Rung
+from agent.commands.doctor.page import DoctorTexts, first_wrong, machine_page
+from agent.services.store.store import Store
+from tests.commissioning.doctor_faults import (
+    FAULTS,
+    MAY_FOLLOW,
+    Fault,
+    Plot,
+    fill_meter,
+    modbus_meter,
+    ours_for,
+    secured,
+)
+from tests.support import doctor_far_ends as far
+from tests.support import modem_process
+from tests.support.busy_machine import deadline, stretched
+from tests.support.certificate_authorities import Authority
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = {language: DoctorTexts(language) for language in LANGUAGES}
+SECRET = "p" + "q" * 17
+RUNS = 20
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ours"))
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("foreign"), "Foreign Root")
+
+
+@pytest.fixture
+def plot(tmp_path: Path, ours: Authority, foreign: Authority) -> Plot:
+    return Plot(tmp_path, ours, foreign)
+
+
+async def examine(plot: Plot, timeout_s: float = 10.0, **options: Any) -> Ladder:
+    file = plot.folder / "station.toml"
+    file.write_text(plot.text(), "utf-8")
+    ladder = Ladder(
+        DoctorOptions(timeout_s=stretched(timeout_s), sys_folder=plot.sys_folder, **options),
+        lambda finding: None,
+        lambda what: None,
+    )
+    await ladder.climb(file)
+    return ladder
+
+
+def shown(findings: list[Finding]) -> str:
+    return "\n".join(line for f in findings for line in TEXTS["en"].finding_lines(f))
+
+
+def found_wrong(findings: list[Finding]) -> list[Finding]:
+    return [f for f in findings if f.verdict in (Verdict.WRONG, Verdict.WARNING)]
+
+
+# --- planted faults --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_planted_fault_is_named(name: str, plot: Plot) -> None:
+    fault: Fault = FAULTS[name]
+    async with fault.plant(plot):
+        findings = (await examine(plot, 10.0 if fault.is_quick else 1.5, **fault.options)).findings
+    assert CODES[fault.code][0] == fault.at
+    named = next((f for f in findings if f.code == fault.code), None)
+    assert named is not None, shown(findings)
+    said = "\n".join(TEXTS["en"].finding_lines(named))
+    assert [word for word in fault.words if word not in said] == []
+    others = [f.code for f in found_wrong(findings) if f is not named]
+    assert set(others) <= {fault.code, *MAY_FOLLOW.get(fault.code, ())}, shown(findings)
+    if named.verdict is Verdict.WRONG:
+        worst = first_wrong(findings)
+        assert worst is not None
+        assert worst.rung == fault.at
+        assert exit_code(findings) == 1
+    for language in LANGUAGES:
+        assert all(TEXTS[language].finding_lines(f) for f in findings)
+
+
+def test_there_are_enough_planted_faults() -> None:
+    assert len(FAULTS) >= 30
+    assert len({fault.code for fault in FAULTS.values()}) >= 50
+
+
+async def test_what_needs_a_failed_rung_is_not_judged(plot: Plot) -> None:
+    async with FAULTS["expired certificate"].plant(plot):
+        findings = (await examine(plot)).findings
+    after = {f.rung: f for f in findings if f.code == "not_judged_after"}
+    assert set(after) == {"http", "boot", "clock", "latency", "mtu"}
+    assert {f.values["needs"] for f in after.values()} == {"tls"}
+
+
+# --- a good station --------------------------------------------------------------------------------------------------
+
+
+async def test_a_good_station_has_no_finding_in_twenty_runs(plot: Plot) -> None:
+    async with secured(ours_for())(plot), modbus_meter(fill_meter, 1)(Plot(plot.folder, plot.ours, plot.foreign)) as _:
+        plot.backend |= {"security_profile": "2", "password": f'"{SECRET}"'}
+        for _ in range(RUNS):
+            findings = (await examine(plot, boot=True)).findings
+            assert found_wrong(findings) == [], shown(findings)
+            assert exit_code(findings) == 0
+            judged = {f.rung for f in findings if f.verdict is Verdict.GOOD}
+            assert judged >= {*RUNGS} - {"flash"}
+
+
+async def test_a_good_meter_and_modem_have_no_finding(plot: Plot) -> None:
+    async with modbus_meter(fill_meter, 1)(plot), modem_process.running(plot.folder) as far_end:
+        program = ", ".join(f'"{word}"' for word in far_end.pppd())
+        plot.tables += (
+            f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\napn = "chargy.m2m"\n'
+            f'interface = "lo"\nanswer_s = 0.5\nregister_s = 0.5\npppd = [{program}]\n'
+        )
+        findings = (await examine(plot, dial=True, boot=True)).findings
+        assert found_wrong(findings) == [], shown(findings)
+        assert {"device_good", "sim_ready", "registered", "bearer_up", "boot_accepted"} <= {f.code for f in findings}
+
+
+async def test_without_dial_a_modem_is_not_dialled_and_its_way_is_not_judged(plot: Plot) -> None:
+    async with FAULTS["another SIM"].plant(plot):
+        findings = (await examine(plot)).findings
+    codes = {f.code for f in findings}
+    assert "modem_not_dialled" in codes
+    assert "tcp_good" not in codes
+
+
+# --- what it may not do ----------------------------------------------------------------------------------------------
+
+
+async def test_a_pin_is_never_used_nor_shown(plot: Plot) -> None:
+    async with modem_process.running(plot.folder, "--pin", "4711") as far_end:
+        plot.url = "ws://127.0.0.1:1"
+        plot.tables = (
+            f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\npin = "4711"\n'
+            f'pppd = ["{sys.executable}"]\nanswer_s = 0.5\n[[evse]]\nnumber = 1\n'
+        )
+        ladder = await examine(plot, dial=True, boot=True)
+        state = await far_end.do("state")
+    assert "sim_pin_waits" in {f.code for f in ladder.findings}
+    assert state["pins_tried"] == 0
+    assert not any(command.startswith("D") for command in state["commands"])
+    assert "4711" not in shown(ladder.findings)
+
+
+@pytest.mark.parametrize("name", ["401", "redirected to another address", "wrong name"])
+async def test_no_secret_is_shown(name: str, plot: Plot) -> None:
+    plot.backend |= {"security_profile": "1", "password": f'"{SECRET}"'}
+    async with FAULTS[name].plant(plot):
+        ladder = await examine(plot)
+    said = shown(ladder.findings) + json.dumps(machine_page(None, ladder, TEXTS["en"]))
+    assert SECRET not in said
+    assert "SECRET" not in said
+
+
+@pytest.mark.parametrize("boot", [False, True])
+async def test_only_the_option_registers_the_station(boot: bool, plot: Plot) -> None:
+    async with far.backend() as (port, made):
+        plot.url = f"ws://127.0.0.1:{port}"
+        await examine(plot, boot=boot)
+    assert made.seen == ["/CP-1", *(["BootNotification"] if boot else [])]
+
+
+async def test_nothing_is_written_for_a_station_that_never_ran(plot: Plot) -> None:
+    async with far.backend() as (port, _):
+        plot.url = f"ws://127.0.0.1:{port}"
+        await examine(plot, boot=True)
+    assert [p.name for p in plot.folder.iterdir()] == ["station.toml"]
+
+
+# --- beside an agent -------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def running_agent(plot: Plot) -> AsyncIterator[None]:
+    """The agent of this station, after its first attempt to connect."""
+    file = plot.folder / "station.toml"
+    plot.backend["reconnect_s"] = "3600"
+    file.write_text(plot.text(), "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "run", str(file), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        async with deadline(60):
+            while b"chargy: connected" not in (line := await process.stderr.readline()) and b"refused with" not in line:
+                assert line, "the agent has ended"
+        yield
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_a_running_agent_is_asked_and_not_disturbed(plot: Plot) -> None:
+    async with far.backend() as (port, made):
+        plot.url = f"ws://127.0.0.1:{port}"
+        async with running_agent(plot):
+            async with deadline(60):
+                while "BootNotification" not in made.seen:
+                    await asyncio.sleep(0.05)
+            async with deadline(60):
+                findings: list[Finding] = []
+                while "boot_accepted" not in {f.code for f in findings}:
+                    findings = (await examine(plot, boot=True)).findings
+    assert {"agent_running", "http_good_agent", "clock_good", "latency_good", "mtu_good"} <= {f.code for f in findings}
+    assert [seen for seen in made.seen if seen.startswith("/")] == ["/CP-1"]
+    assert made.seen.count("BootNotification") == 1
+    assert [f.code for f in found_wrong(findings) if f.rung != "devices"] == []
+
+
+async def test_beside_an_agent_that_is_refused_its_own_attempt_is_judged(plot: Plot) -> None:
+    upgrades: list[bytes] = []
+
+    async def refuse(head: bytes, writer: asyncio.StreamWriter) -> None:
+        upgrades.append(head)
+        await far.http("401 Unauthorized")(head, writer)
+
+    async with far.raw_server(far.upgrade(refuse)) as port:
+        plot.url = f"ws://127.0.0.1:{port}"
+        async with running_agent(plot):
+            findings = (await examine(plot, boot=True)).findings
+    worst = first_wrong(findings)
+    assert worst is not None
+    assert worst.code == "http_unauthorized", shown(findings)
+    assert len(upgrades) == 1
+
+
+async def test_an_agent_that_cannot_be_asked_is_not_connected_a_second_time(plot: Plot) -> None:
+    async with far.backend() as (port, made):
+        plot.url = f"ws://127.0.0.1:{port}"
+        store = await Store.open(plot.folder / "state" / "agent.db")
+        try:
+            findings = (await examine(plot, boot=True)).findings
+        finally:
+            await store.close()
+    assert "agent_hidden" in {f.code for f in findings}
+    assert {f.values["needs"] for f in findings if f.rung in ("http", "boot")} == {"agent"}
+    assert made.seen == []
+
+
+# --- time and defects ------------------------------------------------------------------------------------------------
+
+
+async def hang(exam: Any) -> AsyncIterator[Finding]:
+    await asyncio.sleep(3600)
+    yield Finding("mtu_good", "mtu", Verdict.GOOD)
+
+
+async def fail(exam: Any) -> AsyncIterator[Finding]:
+    raise ZeroDivisionError
+    yield
+
+
+@pytest.mark.parametrize(("judge", "code"), [(hang, "time_over"), (fail, "examination_failed")])
+async def test_a_rung_ends_in_its_time_and_a_defect_ends_no_other(judge: Any, code: str) -> None:
+    ladder = Ladder(DoctorOptions(), lambda finding: None, lambda what: None)
+    async with deadline(30):
+        (finding,) = await ladder._judge(Rung("mtu", judge, limit_s=0.05), None, "main")
+    assert (finding.code, finding.rung, finding.subject) == (code, "mtu", "main")
+
+
+def test_each_rung_of_a_backend_has_a_limit() -> None:
+    assert all(rung.limit_s or rung.limit_steps for rung in BACKEND_LADDER)
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_verdict_has_its_texts_in_each_language(language: str) -> None:
+    table, english = (tomllib.loads((ROOT / f"config/doctor/{x}.toml").read_text("utf-8")) for x in (language, "en"))
+    verdicts = {code: verdict for code, (_, verdict) in CODES.items()} | dict(ON_ANY_RUNG)
+    assert set(table["findings"]) == set(verdicts)
+    assert set(table["rungs"]) == set(RUNGS)
+    assert set(table["verdicts"]) == {str(v) for v in Verdict}
+    assert set(table["words"]) == set(english["words"])
+    for code, texts in table["findings"].items():
+        assert texts["is"], code
+        if verdicts[code] in (Verdict.WRONG, Verdict.WARNING):
+            assert texts.get("do"), f"{code} says nothing to do"
+        for key in ("is", "do"):
+            assert placeholders(texts.get(key, "")) == placeholders(english["findings"][code].get(key, "")), code
+            if language != "en" and len(texts.get(key, "")) > 12:
+                assert texts[key] != english["findings"][code].get(key), code
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+async def call_doctor(plot: Plot, *argv: str) -> tuple[int, str]:
+    file = plot.folder / "station.toml"
+    file.write_text(plot.text(), "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "doctor", str(file), *argv, stdout=asyncio.subprocess.PIPE
+    )
+    async with deadline(60):
+        text, _ = await process.communicate()
+    return process.returncode or 0, text.decode()
+
+
+async def test_the_command_shows_text_and_json(plot: Plot) -> None:
+    async with FAULTS["404"].plant(plot):
+        code, text = await call_doctor(plot, "--language", "de")
+        assert code == 1
+        assert "FALSCH" in text
+        assert "404: das Backend kennt diesen Pfad oder CP-1 nicht" in text
+        assert "Fangen Sie hier an: HTTP-Upgrade [chargy]." in text
+        code, text = await call_doctor(plot, "--language", "fr", "--json")
+    page = json.loads(text)
+    assert code == 1
+    assert page["verdict"] == "wrong"
+    assert page["begin_at"] == "http"
+    assert [row["rung"] for row in page["rungs"]] == list(RUNGS)
+    (finding,) = next(row["findings"] for row in page["rungs"] if row["rung"] == "http")
+    assert finding["code"] == "http_not_found"
+    assert finding["reason"].startswith("404 : le backend")
+
+
+async def test_the_exit_code_tells_warnings_and_an_unreadable_file(plot: Plot) -> None:
+    async with FAULTS["Pending"].plant(plot):
+        assert (await call_doctor(plot, "--boot"))[0] == 3
+    plot.tables = "[[evse"
+    code, text = await call_doctor(plot, "--language", "en")
+    assert code == 2
+    assert "mistakes, the first" in text
