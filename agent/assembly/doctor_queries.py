@@ -1,4 +1,4 @@
-"""What a running agent knows of its way to the backends, for ``chargy-agent doctor``: it tests nothing anew."""
+"""What a running agent knows of its way to the backends, for ``chargy-agent doctor``: it tests nothing."""
 
 from __future__ import annotations
 

@@ -56,10 +56,8 @@ class Link:
     ) -> None:
         backend, timeouts = config.backend, config.timeouts
         self.name = backend.name
-        self.connect_error = ""
-        """Why the last attempt to connect has failed, for people; "" once there is a connection."""
-        self.connect_problem = UNKNOWN_PROBLEM
-        """The same for programs. It counts while there is a ``connect_error``."""
+        self.connect_error, self.connect_problem = "", UNKNOWN_PROBLEM
+        """Why the last attempt to connect has failed, for people and for programs; "" once there is a connection."""
         self._timeouts = timeouts
         self._clock, self._settings, self._post_event = clock, settings, hooks.post_event
         self._connector = Reconnector(config, hooks, settings, clock.rate, pki)

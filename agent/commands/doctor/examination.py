@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.model.fastclass import frozen
+from agent.model.fastclass import frozen, mutable
 from agent.ports.pki import NO_ROOTS, TrustedRoots
 from agent.station_file.settings import Backend, StationFile
 
@@ -29,7 +29,7 @@ class DoctorOptions:
     sys_folder: Path = Path("/sys")
 
 
-@dataclass
+@mutable
 class Examination:
     """``agent``: what a running agent has answered; None: none runs. ``stopped``: what a stopped one would connect
     with; None: an agent runs, or its store cannot be used."""
@@ -46,7 +46,7 @@ class Examination:
     show_progress: Callable[[str], None] = lambda text: None
 
 
-@dataclass
+@mutable
 class BackendExamination:
     """One backend. ``target``: address, profile and certificate as its link would use them."""
 
