@@ -54,8 +54,9 @@ class IdentitySource:
 
     def _firmware_version(self) -> str:
         """Return the version that the updater reports now or has reported, that of the station file, or our own."""
-        reported = next((s.version for s in self._dispatch.supervisors_of(UpdaterSupervisor)), "")
-        return reported or self._known_version or self._file.station.firmware_version or __version__
+        versions = (s.version for s in self._dispatch.supervisors_of(UpdaterSupervisor))
+        reported = next((version for version in versions if version is not None), self._known_version)
+        return reported or self._file.station.firmware_version or __version__
 
 
 def backend_password(backend: Backend, mask: LogMask) -> str | None:

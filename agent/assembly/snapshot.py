@@ -56,7 +56,10 @@ def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> 
             "ailing": parts.store.disk_problem or None,
             "lost": parts.store.lost or None,
         },
-        "devices": [{"name": k.name, "open": k.open, **_error_fields(k.trouble)} for k in parts.dispatch.supervisors],
+        "devices": [
+            {"name": k.name, "open": k.open, **k.status_fields(), **_error_fields(k.trouble)}
+            for k in parts.dispatch.supervisors
+        ],
         **({"sinks": sinks.status_summary()} if sinks else {}),
         "traffic": traffic_snapshot(parts.site, parts.clock.now().utc_s),
         "evses": [_evse_snapshot(parts, e, link) for e in parts.site.evses.values()],

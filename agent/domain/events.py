@@ -451,6 +451,8 @@ class InstallOutcome(StrEnum):
     FAILED = "failed"
     UNFIT = "unfit"
     """The file is no firmware for this board."""
+    UNTRUSTED = "untrusted"
+    """The updater does not trust the file's own signature."""
     NO_UPDATER = "no-updater"
     """No updater is configured, or it cannot be reached."""
 

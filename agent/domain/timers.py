@@ -62,7 +62,6 @@ class TimerKind(StrEnum):
     SIGNING_REPEAT = auto()
     CERTIFICATE_RENEWAL = auto()
     FIRMWARE_JOB = auto()
-    FIRMWARE_COMMIT = auto()
     LOG_UPLOAD = auto()
     STATION_RESET = auto()
     STORE_RETRY = auto()

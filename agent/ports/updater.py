@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.model.fastclass import frozen
+from agent.ports import Refused
+
+
+class Untrusted(Refused):
+    """The file's own signature, which the updater checks, is not of a maker that this board trusts."""
 
 
 @frozen
@@ -21,7 +26,9 @@ class Running:
 class UpdaterPort(Protocol):
     """Must: return from ``install`` only when everything is on disk; install the same file again without harm; leave
     the running system alone. Must not: boot the board by itself. Raises: ``Refused`` (this file is no firmware for
-    this board), ``Unreachable``, ``Broken``."""
+    this board), ``Untrusted``, ``Unreachable``, ``Broken``.
+
+    May have an attribute ``progress_percent``: how far the installation is that runs, None while none runs."""
 
     async def running(self) -> Running: ...
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.domain.blocks.firmware import FELL_BACK
 from agent.domain.events import (
     CardPresented,
     ContactorOpened,
@@ -73,6 +74,14 @@ def again(play: Playbook) -> Playbook:
     play.skip().restart(online=False).skip()
     del play.log[:mark]
     return play
+
+
+def booted(event: FirmwareBooted) -> Playbook:
+    """The board was booted to try new firmware; so its updater reports what runs now."""
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    play = (play >> FirmwareInstalled(job(play), InstallOutcome.REBOOT)).skip()
+    return (again(play) >> event).skip()
 
 
 def asked(play: Playbook, ask: Any, request: str = "q1") -> Playbook:
@@ -238,12 +247,68 @@ def test_killed_on_one_side_of_the_boot(before: str, after: str, installed: bool
     assert CommitFirmware() not in play.log
 
 
-def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
-    play = asked(station(), PLAIN)
+def test_a_boot_that_no_backend_accepts_is_never_committed() -> None:
+    """What cuts the station off must fall back: nothing else can repair it from afar."""
+    play = booted(FirmwareBooted(pending=True))
+    play = play.wait(86_400).skip()
+    assert CommitFirmware() not in play.log
+    assert said(play) == []
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert CommitFirmware() in play.log
+    assert said(play) == ["Installed"]
+
+
+def test_a_second_backend_commits_nothing() -> None:
+    play = asked(station(links=(LINK, "second")), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()
     play = (play >> FirmwareInstalled(job(play), InstallOutcome.REBOOT)).skip()
-    play = (again(play) >> FirmwareBooted(pending=True)).skip().wait(1801).skip()
-    assert CommitFirmware() in play.log
+    play = (again(play) >> FirmwareBooted(pending=True) >> LinkChanged("second", True)).skip()
+    assert CommitFirmware() not in play.log
+
+
+def test_a_system_that_was_installed_by_hand_is_committed_once_the_backend_has_it() -> None:
+    play = (station() >> FirmwareBooted(pending=True, version="3.0")).skip()
+    assert CommitFirmware() in play.log, "it is on line"
+    assert said(play) == []
+
+
+def test_a_fall_back_is_a_security_event() -> None:
+    play = booted(FirmwareBooted(fell_back=True))
+    assert said(play) == ["InstallationFailed"]
+    [event] = [o.message for o in play.log if o == told(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK)] or [0]
+    assert event, play.noticed()
+    play = (play >> FirmwareBooted(fell_back=True)).skip()
+    assert said(play) == ["InstallationFailed"], "reported once"
+
+
+def test_a_version_that_is_not_named_any_more_is_forgotten() -> None:
+    """The old system came with the board, and its updater has no version for it."""
+    play = booted(FirmwareBooted(version="2.0"))
+    play = (play >> FirmwareBooted()).skip()
+    assert Persist("firmware", "version", {"version": ""}) in play.log
+
+
+@pytest.mark.parametrize("where", ["in the middle", "before the boot"])
+def test_a_job_that_never_gets_further_is_given_up(where: str) -> None:
+    """Each beginning writes a whole system: a flash has an end, and so has this."""
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    installed = 1
+    while True:
+        number = job(play, InstallFirmware)
+        if where == "before the boot":
+            play = (play >> FirmwareInstalled(number, InstallOutcome.REBOOT)).skip()
+            play = (again(play) >> FirmwareBooted()).skip()
+        else:
+            play = again(play).wait(2).skip()
+        if InstallFirmware(number) not in play.log:
+            break
+        installed += 1
+        assert installed < 20
+    assert installed == 5
+    assert said(play) == ["InstallationFailed"]
+    assert play.site.updating is False
+    assert Persist("firmware", "job", None) in play.log
 
 
 @pytest.mark.parametrize(
@@ -251,6 +316,7 @@ def test_off_line_for_half_an_hour_is_no_bad_update() -> None:
     [
         (InstallOutcome.FAILED, "InstallationFailed"), (InstallOutcome.NO_UPDATER, "InstallationFailed"),
         (InstallOutcome.UNFIT, "InstallVerificationFailed"),
+        (InstallOutcome.UNTRUSTED, "InstallVerificationFailed"),
     ],
 )  # fmt: skip
 def test_what_could_not_be_installed(outcome: InstallOutcome, word: str) -> None:
@@ -259,6 +325,7 @@ def test_what_could_not_be_installed(outcome: InstallOutcome, word: str) -> None
     play = (play >> FirmwareInstalled(job(play), outcome)).skip()
     assert said(play)[-1] == word
     assert play.site.updating is False
+    assert ("InvalidFirmwareSignature" in play.noticed()) is (outcome is InstallOutcome.UNTRUSTED)
 
 
 def test_a_restart_in_the_middle_goes_on() -> None:

@@ -49,6 +49,7 @@ from agent.domain.orders import (
     SendLog,
 )
 from agent.model.types import Token
+from agent.ports import Unreachable
 from agent.ports.updater import Running
 from agent.services.clock import Clock
 from agent.services.devices.updater import UpdaterSupervisor
@@ -263,6 +264,61 @@ async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monke
         assert odd.opened == 2
         keeper.prepare_to_stop()
         task.cancel()
+
+
+class BusyUpdater(OddUpdater):
+    """One that installs something else, or does not answer at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle, self.away, self.asked = asyncio.Event(), False, 0
+
+    async def running(self) -> Running:
+        self.asked += 1
+        if self.away:
+            raise Unreachable("nothing answers")
+        await self.idle.wait()
+        return Running(version="1")
+
+    async def install(self, file: Path) -> bool:
+        return True
+
+
+@contextlib.asynccontextmanager
+async def busy_updater(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Any, BusyUpdater, UpdaterSupervisor]]:
+    monkeypatch.setattr("agent.services.devices.updater.UPDATER_S", 0.05)
+    async with station() as s:
+        busy = BusyUpdater()
+        keeper = UpdaterSupervisor("updater", busy.open, s.heard.put_nowait, tmp_path, asyncio.Event())
+        task = s.begin(keeper.run())
+        yield s, busy, keeper
+        keeper.prepare_to_stop()
+        task.cancel()
+
+
+async def test_an_order_waits_as_long_as_an_open_updater_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with busy_updater(tmp_path, monkeypatch) as (s, busy, keeper):
+        keeper.accept_order(InstallFirmware("i"))
+        with pytest.raises(asyncio.QueueEmpty):
+            await asyncio.sleep(0.3)  # six times as long as it would wait for one that is away
+            s.heard.get_nowait()
+        busy.idle.set()
+        assert await s.answer() == FirmwareBooted(False, False, "1")
+        assert await s.answer() == FirmwareInstalled("i", InstallOutcome.REBOOT)
+
+
+async def test_an_order_does_not_wait_for_an_updater_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with busy_updater(tmp_path, monkeypatch) as (s, busy, keeper):
+        busy.away = True
+        keeper.accept_order(InstallFirmware("i"))
+        assert await s.answer() == FirmwareInstalled("i", InstallOutcome.NO_UPDATER)
+        assert busy.asked > 0
 
 
 # --- keys and certificates --------------------------------------------------------------------------------------------

@@ -49,9 +49,11 @@ from agent.model.fastclass import mutable
 from agent.model.string_enum import StrEnum
 from agent.model.types import STATION, Moment
 
-OFFLINE_GRACE_S = 30 * 60.0
-"""A missing backend is no sign of a bad update: after this time it is committed as well."""
 RETRY_LEAST_S = 10.0
+MOST_INSTALLATIONS = 5
+"""How often one job installs: each restart in the middle, and each boot that did not happen, makes it begin again."""
+
+FELL_BACK = "new firmware did not come up: the boot loader fell back"
 
 
 class Phase(StrEnum):
@@ -73,6 +75,7 @@ class _Job:
     phase: Phase = Phase.FETCH_LATER
     tries: int = 0
     reported_status: str = ""
+    installations: int = 0
     before: str = ""
     """The version that ran when the installation began, as the updater names it; "": unknown."""
 
@@ -86,10 +89,14 @@ class _Job:
         request = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
         job = cls(str(r["id"]), str(r["link"]), request, Phase(r["phase"]), int(r["tries"]))
         job.reported_status, job.before = str(r["told"]), str(r.get("before", ""))
+        job.installations = int(r.get("installations", 0))
         return job
 
 
-_OWN = {"id": "id", "link": "link", "phase": "phase", "tries": "tries", "reported_status": "told", "before": "before"}
+_OWN = {
+    "id": "id", "link": "link", "phase": "phase", "tries": "tries", "reported_status": "told", "before": "before",
+    "installations": "installations",
+}  # fmt: skip
 """The fields of a job, and their names in the store."""
 _KEPT = (
     "location", "retrieve_utc_s", "install_utc_s", "retries", "retry_interval_s", "request_id", "certificate",
@@ -224,7 +231,10 @@ class FirmwareUpdate:
         yield from self._block_new_sessions(True)
         if self._is_station_in_use():
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
+        elif self._job.installations >= MOST_INSTALLATIONS:
+            yield from self._end_job("InstallationFailed")
         else:
+            self._job.installations += 1
             self._job.before = self._running_version
             yield from self._enter_phase(Phase.INSTALLING, "Installing")
             yield InstallFirmware(self._job.id)
@@ -251,26 +261,28 @@ class FirmwareUpdate:
                 yield Restart(hard=True, reason=FIRMWARE_UPDATE)
             case InstallOutcome.UNFIT:
                 yield from self._end_job("InstallVerificationFailed")
+            case InstallOutcome.UNTRUSTED:
+                yield from self._end_job("InstallVerificationFailed")
+                yield SecurityNoticed(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, "of the updater's file", job.link)
             case _:
                 yield from self._end_job("InstallationFailed")
 
     @handles_events(FirmwareBooted)
     def confirm_booted_firmware(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
-        """Take what the updater reports to be running. A pending system is committed once the
-        backend has accepted its boot."""
+        """Take what the updater reports to be running. A pending system is committed when the
+        backend has accepted its boot, and not before: one that cannot reach it must fall back."""
         self._commit_pending = event.pending
-        if event.version and event.version != self._running_version:
+        if event.version != self._running_version:
             self._running_version = event.version
             yield Persist("firmware", "version", {"version": event.version})
         job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
         if job is not None and event.fell_back:
             yield from self._end_job("InstallationFailed")
-        elif event.pending:
-            yield WakeMe(Timer(TimerKind.FIRMWARE_COMMIT), now.t_s + OFFLINE_GRACE_S)
-            if self._site.backend_online:
-                yield from self._commit_firmware(now)
-        elif job is not None:
+            yield SecurityNoticed(SecurityEvent.RESET_OR_REBOOT, FELL_BACK, job.link)
+        elif job is not None and not event.pending:
             yield from self._resume_interrupted_boot(job, event.version, now)
+        if event.pending and self._site.backend_online:
+            yield from self._commit_firmware(now)
 
     def _resume_interrupted_boot(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
         """Resume a boot during which the agent was killed. After the commit another version runs
@@ -292,16 +304,11 @@ class FirmwareUpdate:
         if not self._commit_pending:
             return  # the updater has not reported yet what runs, or there is nothing to commit
         self._commit_pending = False
-        yield WakeMe(Timer(TimerKind.FIRMWARE_COMMIT), None)
         yield CommitFirmware()
         if booting and self._job is not None:
             yield from self._finish_successfully(self._job, now)
 
     # --- timers and restart ------------------------------------------------------------------------------------
-
-    @handles_timer(TimerKind.FIRMWARE_COMMIT)
-    def commit_after_grace(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
-        yield from self._commit_firmware(now)
 
     @handles_timer(TimerKind.FIRMWARE_JOB)
     def continue_job_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:

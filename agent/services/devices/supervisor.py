@@ -96,6 +96,10 @@ class DeviceSupervisor:
         """True if an order is not carried out yet for which the end of the process waits."""
         return False
 
+    def status_fields(self) -> dict[str, Any]:
+        """Return what the status socket shows of this device beside its name and its error."""
+        return {}
+
     def places_of_orders(self, outlets: Collection[EvseId]) -> tuple[EvseId, ...]:
         """Return the places whose orders this device takes. ``outlets``: the EVSEs that a device of the station
         serves."""

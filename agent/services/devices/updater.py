@@ -12,6 +12,7 @@ from agent.domain.events import Event, FirmwareBooted, FirmwareInstalled, Instal
 from agent.domain.orders import CommitFirmware, InstallFirmware
 from agent.model.types import STATION, EvseId
 from agent.ports import Broken, DeviceError, Refused
+from agent.ports.updater import Untrusted
 from agent.services.devices.supervisor import DeviceSupervisor, Opening, SupervisorServices
 from agent.services.ordered_jobs import describe_defect
 
@@ -42,7 +43,8 @@ class UpdaterSupervisor(DeviceSupervisor):
         self._queue: asyncio.Queue[InstallFirmware | CommitFirmware] = asyncio.Queue()
         self._port: Any = None
         self._waiting: dict[str, asyncio.TimerHandle] = {}
-        self.version = ""
+        self.version: str | None = None
+        """What the updater calls the system that runs; None: it has not reported yet."""
 
     @classmethod
     def for_device(cls, evse: EvseId, name: str, opening: Opening, services: SupervisorServices) -> UpdaterSupervisor:
@@ -55,10 +57,23 @@ class UpdaterSupervisor(DeviceSupervisor):
 
     def accept_order(self, order: InstallFirmware | CommitFirmware) -> None:
         if isinstance(order, InstallFirmware):
-            loop = asyncio.get_running_loop()
-            late = loop.call_later(UPDATER_S, self._report_outcome, order.job, InstallOutcome.NO_UPDATER)
-            self._waiting[order.job] = late
+            self._limit_waiting(order.job)
         self._queue.put_nowait(order)
+
+    def _limit_waiting(self, job: str) -> None:
+        self._waiting[job] = asyncio.get_running_loop().call_later(UPDATER_S, self._give_up_waiting, job)
+
+    def _give_up_waiting(self, job: str) -> None:
+        """Answer an order that no updater has taken. One that is open, and busy, is waited for."""
+        if self._port is None:
+            self._report_outcome(job, InstallOutcome.NO_UPDATER)
+        else:
+            self._limit_waiting(job)
+
+    def status_fields(self) -> dict[str, Any]:
+        progress = getattr(self._port, "progress_percent", None)
+        shown = {"version": self.version, "progress_percent": progress}
+        return {name: value for name, value in shown.items() if value is not None}
 
     async def reboot_board(self) -> None:
         if self._port is not None:
@@ -75,11 +90,11 @@ class UpdaterSupervisor(DeviceSupervisor):
 
     async def operate_device(self, port: Any) -> None:
         self._port = port
-        running = await port.running()
-        self.version = running.version
-        self._known.set()
-        self._post(FirmwareBooted(running.pending, running.fell_back, running.version))
         try:
+            running = await port.running()
+            self.version = running.version
+            self._known.set()
+            self._post(FirmwareBooted(running.pending, running.fell_back, running.version))
             while True:
                 order = await self._queue.get()
                 if isinstance(order, CommitFirmware):
@@ -93,6 +108,9 @@ class UpdaterSupervisor(DeviceSupervisor):
     async def _run_installation(self, port: Any, job: str) -> None:
         try:
             outcome = InstallOutcome.REBOOT if await _without_defect(port.install(self._image)) else InstallOutcome.DONE
+        except Untrusted as e:
+            log.warning("firmware: %s", e)
+            outcome = InstallOutcome.UNTRUSTED
         except Refused as e:
             log.warning("firmware: %s", e)
             outcome = InstallOutcome.UNFIT
