@@ -88,10 +88,10 @@ docs: $(VENV)/.dev
 deb: $(VENV)/.dev
 	@$(BIN)/python -m deb.build $(ARGS)
 
-# What tests of the page, the reader and the Debian package use. Without it those tests skip and say why.
+# What tests of the page, the reader, the updates and the Debian package use. Without it those tests skip and say why.
 debian: $(VENV)/.dev
 	@.ci/debian-packages chromium libusb-1.0-0 fonts-dejavu-core mosquitto \
-	  python3-cryptography python3-pil </dev/null
+	  python3-cryptography python3-pil rauc squashfs-tools dbus-daemon dbus-bin </dev/null
 
 lock:
 	@rm -rf build/lock && mkdir -p build && $(PYTHON) -m venv build/lock

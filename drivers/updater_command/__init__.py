@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from agent.model.key_rules import settings_problems
 from agent.ports.driver import Driver, Where
 from agent.ports.updater import UpdaterPort
+from drivers.board_commands import is_command
 from drivers.updater_command.settings import CommandUpdaterSettings, Word
 
 
@@ -21,20 +21,13 @@ async def _open_port(settings: CommandUpdaterSettings, where: Where) -> AsyncIte
     yield updater
 
 
-def _is_command(word: str) -> bool:
-    """Return whether the word is a command, as ``shutil.which`` finds it; its module would bring four compressions
-    along."""
-    places = [word] if os.sep in word else [os.path.join(folder, word) for folder in os.get_exec_path()]
-    return any(os.path.isfile(place) and os.access(place, os.X_OK) for place in places)
-
-
 def _check_settings(settings: CommandUpdaterSettings, where: Where) -> list[str]:
     found = settings_problems(settings)
     for name in ("install", "running", "commit", "reboot"):
         words: tuple[Word, ...] = getattr(settings, name)
         if not words:
             found.append(f'{name}: a command is needed, for example {name} = ["/usr/local/bin/updater", "{name}"]')
-        elif not _is_command(words[0]):
+        elif not is_command(words[0]):
             found.append(f"{name}: {words[0]} is not there, or cannot be run")
     if settings.install and not any("{file}" in w for w in settings.install):
         found.append("install: one of its words must be {file}")

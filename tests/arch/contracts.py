@@ -8,7 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "pyproject.toml"
-SHARED = ("drivers.bus", "drivers.panel", "drivers.serial_line", "drivers.network_interface", "drivers.meter_signing")
+SHARED = (
+    "drivers.bus", "drivers.panel", "drivers.serial_line", "drivers.network_interface", "drivers.meter_signing",
+    "drivers.board_commands",
+)  # fmt: skip
 """What several drivers use; neither a family nor the simulation."""
 
 

@@ -120,6 +120,7 @@ NEEDS: dict[str, tuple[set[str], set[str]]] = {
     "lamp_leds": (set(), {"gpio"}),
     "power_sysfs": (set(), set()),
     "updater_command": (set(), set()),
+    "updater_rauc": (set(), set()),
     "lan_static": (set(), set()),
     "modem_at": (SERIAL, {"dialout"}),
     "network_manager": (set(), set()),

@@ -29,6 +29,12 @@ class Maker:
         self.root = self._certificate(name, self.root_key, name, self.root_key, ca=True)
         self.certificate = self._certificate(f"{name} firmware", self.key, name, self.root_key, ca=False)
 
+    @property
+    def key_pem(self) -> str:
+        """The signing key, for a tool that signs by itself."""
+        form, encoding = serialization.PrivateFormat.PKCS8, serialization.Encoding.PEM
+        return self.key.private_bytes(encoding, form, serialization.NoEncryption()).decode("ascii")
+
     def certificate_for(self, *uses: x509.ExtensionType) -> str:
         """What this manufacturer signs for another use of the same key."""
         return self._certificate("another use", self.key, self._name, self.root_key, False, *uses)

@@ -23,6 +23,7 @@ from drivers.sim.rest_meters import LemFarEnd
 from drivers.sim.world import World
 from tests.support.modem_process import SimulatedModem
 from tests.support.network_services import SimulatedServices
+from tests.support.rauc_board import RaucBoard, why_no_rauc
 from tests.verify import panels
 
 MUTANTS = ("wrong scale", "swapped words", "frozen value", "missing reply")
@@ -48,6 +49,8 @@ class Row:
     """A far end that the simulated street does not have: its ``tables`` name the device, ``follow(world)`` runs beside
     the world, and it is what ``spoil`` gets."""
     references: Mapping[str, str] = field(default_factory=dict)
+    why_not: Callable[[], str] = str
+    """Why this machine cannot have the far end; "": it can."""
     speed: float = 1.0
     """Of the street: so much less patience have its hands."""
 
@@ -276,6 +279,17 @@ class LemBeside(LemFarEnd):
             self.energy_wh += self.power_w * 0.02 / 3600 if self.counts else 0.0
 
 
+class RaucBeside(RaucBoard):
+    """The real RAUC, on a bus of its own."""
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        return {"updater": {**self.table, "answer_s": 2.0}}
+
+    async def follow(self, world: World) -> None:
+        """Nothing of the street matters to it."""
+
+
 class ModemBeside:
     """A modem in its own process."""
 
@@ -484,6 +498,18 @@ ROWS: dict[str, Row] = {
     ),
 }
 ROWS |= {
+    "updater_rauc": Row(
+        "updater",
+        {
+            "wrong scale": NO_NUMBERS,
+            "swapped words": NO_NUMBERS,
+            "frozen value": "what it says does not change unless something is installed",
+            "missing reply": Mutant(lambda far: far.end_rauc(), ("running",)),
+        },
+        {},
+        RaucBeside,
+        why_not=why_no_rauc,
+    ),
     "evse_everest": Row(
         "evse[1].board",
         {

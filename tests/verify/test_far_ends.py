@@ -23,6 +23,7 @@ from tests.verify.rig import WorldOperator, failures, left, street, verified
 MAY_BE_LEFT = {
     "reader_nfc": {"disconnect"},
     "updater_command": {"install"},
+    "updater_rauc": {"install"},
     "lan_static": {"sim"},
     "evse_openevse": {"watchdog"},  # it has none that stops
     "meter_rest": {"units"},
@@ -34,6 +35,8 @@ FULL = os.environ.get("CHARGY_CAMPAIGN") == "full"
 @asynccontextmanager
 async def at(row: Row, folder: Path, tables: Mapping[str, Any]) -> AsyncIterator[tuple[World, StationFile, Any]]:
     """The street, its station file, and the far end of the row."""
+    if reason := row.why_not():
+        pytest.skip(reason)
     if row.beside is None:
         async with street(folder, row.speed, **tables) as (world, file):
             for terminal in world.devices.far_ends.terminals.values():  # type: ignore[union-attr]
