@@ -37,7 +37,8 @@ def wire_conditions(file: StationFile) -> dict[str, Any]:
     """Return ``wire`` and ``timeouts`` for the links."""
     profile, wire, timeouts = link_profile(file), WireOptions(), Timeouts()
     if profile is not None:
-        wire = WireOptions(profile.compress, profile.one_key_share, profile.keepalive_idle_s, profile.user_timeout_s)
+        names = ("compress", "one_key_share", "keepalive_idle_s", "saves_pings", "user_timeout_s")
+        wire = WireOptions(**{name: getattr(profile, name) for name in names})
         timeouts = replace(timeouts, pong_s=profile.pong_s)
     if file.link.compression is not None:
         wire = replace(wire, compress=file.link.compression)

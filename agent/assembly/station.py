@@ -201,6 +201,8 @@ class Station:
             self._begin_work(self._boot_record.record_uptime_regularly(self.links.values()))
             if self.file.sinks:
                 self._begin_work(self._run_sinks())
+            if self.file.metrics.port:
+                self._begin_work(self._run_metrics())
             code = await self._exit
             await self._shut_down()
             for supervisor in self.dispatch.supervisors:
@@ -242,6 +244,11 @@ class Station:
         self.sinks = Sinks(self.file.sinks, self.file.station.id, self.clock)
         self.sinks.addFilter(self.mask)
         await self.sinks.run()
+
+    async def _run_metrics(self) -> None:
+        from agent.assembly.metrics import StationMetrics
+
+        await StationMetrics(self.file, self._shown, self.traffic, lambda: self.ready).service().run()
 
     async def _start_devices(self) -> None:
         """Open the devices when the backend has answered or seems far away. Importing drivers blocks the loop."""

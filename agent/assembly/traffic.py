@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.events import Event, TrafficCounted
 from agent.domain.evse import StationState
 from agent.domain.station_config import StationConfig
-from agent.domain.traffic import Sums, TrafficMonth, TrafficTally, projected_bytes
+from agent.domain.traffic import Sums, TrafficMonth, TrafficTally, projected_bytes, sum_of
 from agent.model.traffic import DEFAULT_BEARER
 from agent.ocpp.transport.traffic import TrafficCounter
 
@@ -19,6 +19,8 @@ class TrafficReports:
     def __init__(self, site: StationState, post_event: Callable[[Event], None]) -> None:
         self._site, self._post_event = site, post_event
         self.counter = TrafficCounter(self._bearer_kind, self.report_counts)
+        self.since_start: Sums = {}
+        """By action; for counters that must never go back."""
 
     def _bearer_kind(self) -> str:
         record = self._site.bearers.get(self._site.bearer_in_use)
@@ -26,6 +28,8 @@ class TrafficReports:
 
     def report_counts(self) -> None:
         if counts := self.counter.collect_counts():
+            for count in counts:
+                sum_of(self.since_start, count.bearer, count.action).add_count(count)
             self._post_event(TrafficCounted(counts))
 
 

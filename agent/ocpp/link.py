@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from agent.domain.events import LinkChanged, SecurityNoticed, TokenAuthorized
-from agent.domain.messages import Message
+from agent.domain.messages import HeartbeatWanted, Message
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.security_events import SecurityEvent
 from agent.domain.variables import Settings
@@ -58,7 +58,7 @@ class Link:
         self.name = backend.name
         self.connect_error, self.connect_problem = "", UNKNOWN_PROBLEM
         """Why the last attempt to connect has failed, for people and for programs; "" once there is a connection."""
-        self._timeouts = timeouts
+        self._timeouts, self._saves_pings = timeouts, config.wire.saves_pings
         self._clock, self._settings, self._post_event = clock, settings, hooks.post_event
         self._connector = Reconnector(config, hooks, settings, clock.rate, pki)
         self._ctx = RowContext(
@@ -331,15 +331,24 @@ class Link:
     async def _ping_after_silence(self) -> None:
         """Look for a sign of life (a ping) after silence only. A ping interval of 0 switches it
         off: then TCP keepalive and the call time-outs remain."""
+        replaced_s = 0.0
         while True:
             self._ping_changed.clear()
-            interval_s = self._settings.int_value("ping_interval_s")
-            quiet_s = time.monotonic() - self._channel.last_received_s
+            interval_s, received_s = self._settings.int_value("ping_interval_s"), self._channel.last_received_s
+            quiet_s = time.monotonic() - received_s
             if interval_s == 0 or quiet_s < interval_s:
                 await wait_for_event(self._ping_changed, interval_s - quiet_s if interval_s else None)
+            elif replaced_s != received_s and self._heartbeat_replaces_ping(interval_s):
+                replaced_s = received_s  # if it has no answer either, a ping follows
+                self.send(HeartbeatWanted())
+                await wait_for_event(self._ping_changed, self._timeouts.pong_s)
             elif not await self._channel.is_alive():
                 self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
                 return
+
+    def _heartbeat_replaces_ping(self, interval_s: int) -> bool:
+        """Return whether a heartbeat is due so soon that, sent now, it saves a ping."""
+        return self._saves_pings and self._is_up and self._sender.heartbeat.due_s() < time.monotonic() + interval_s
 
 
 async def _run_until_closed(

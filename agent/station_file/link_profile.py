@@ -21,6 +21,7 @@ class LinkProfile:
     compress: bool
     one_key_share: bool
     keepalive_idle_s: int
+    saves_pings: bool
     user_timeout_s: int
     pong_s: float
 
@@ -34,6 +35,7 @@ PROFILES = {
             compress=True,
             one_key_share=True,
             keepalive_idle_s=300,  # after the ping: a probe each minute would cost more than all else of an idle day
+            saves_pings=True,
             user_timeout_s=120,
             pong_s=45.0,
         ),
@@ -43,6 +45,7 @@ PROFILES = {
             compress=False,
             one_key_share=False,
             keepalive_idle_s=60,
+            saves_pings=False,
             user_timeout_s=60,
             pong_s=20.0,
         ),

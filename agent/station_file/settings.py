@@ -27,6 +27,7 @@ from agent.station_file.tables import Backend as Backend
 from agent.station_file.tables import BearerKeys as BearerKeys
 from agent.station_file.tables import Evse as Evse
 from agent.station_file.tables import LinkKeys as LinkKeys
+from agent.station_file.tables import MetricsKeys as MetricsKeys
 from agent.station_file.tables import PowerTimes as PowerTimes
 from agent.station_file.tables import SimulatedEvse as SimulatedEvse
 from agent.station_file.tables import Simulation as Simulation
@@ -36,8 +37,8 @@ from agent.station_file.tables import StationFile as StationFile
 from agent.station_file.tables import WebPayment as WebPayment
 
 TABLES = (
-    "station", "backend", "backends", "link", "sinks", "web_payment", "settings", "evse", "simulation", "tariff",
-    "payment",
+    "station", "backend", "backends", "link", "metrics", "sinks", "web_payment", "settings", "evse", "simulation",
+    "tariff", "payment",
 )  # fmt: skip
 """The tables that are no devices; those of devices are in ``device_roles.py``."""
 
@@ -97,6 +98,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         power_times=_parse_power_times(raw.get("power"), wrong),
         bearers=_parse_bearers(devices, wrong),
         link=_parse_link(raw.get("link", {}), wrong),
+        metrics=build_table(MetricsKeys, raw.get("metrics", {}), "metrics", wrong),
         sinks=_parse_sinks(raw, wrong, base),
         web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, devices.get("meter"), raw, wrong))},

@@ -188,6 +188,15 @@ class LinkKeys:
 
 
 @frozen
+class MetricsKeys:
+    """Metrics over HTTP. ``port`` 0: off. ``allowed_hosts``: names that a collector may use besides addresses."""
+
+    port: Annotated[int, Between(0, 65535)] = 0
+    host: Annotated[str, Text(45, 1, r"[0-9A-Fa-f:.]+", "an IP address")] = "127.0.0.1"
+    allowed_hosts: tuple[HostName, ...] = ()
+
+
+@frozen
 class Evse:
     number: Annotated[int, Between(1, MOST_EVSES)]
     kind: Annotated[str, OneOf(("AC", "DC"))] = "AC"
@@ -257,6 +266,7 @@ class StationFile:
     bearers: Mapping[str, BearerKeys]
     """By the place of the bearer, in order of preference."""
     link: LinkKeys
+    metrics: MetricsKeys
     sinks: tuple[SinkTable, ...]
     web_payment: WebPayment
     meter_policies: Mapping[int, MeterPolicy]

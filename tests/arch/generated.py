@@ -21,6 +21,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/faults.md": "tests.arch.faults:text",
     "docs/hardware-checklist.md": "tests.arch.checklist:text",
     "docs/kit.schema.json": "agent.commands.kit.kit_schema:schema_text",
+    "docs/metrics.md": "tests.arch.metrics:text",
     "docs/meters.md": "tests.arch.meters:text",
     "docs/quirks.md": "tests.arch.quirks:text",
     "pyproject.toml": "tests.arch.contracts:text",

@@ -358,3 +358,15 @@ def write(path: str, data: bytes) -> None:
 
 def read(path: Path) -> str:
     return path.read_text("utf-8")
+
+
+async def test_what_the_link_may_cost_and_the_metrics_reach_the_agent(tmp_path: Path) -> None:
+    tables = {
+        "link": {"profile": "gprs", "compression": False, "monthly_mb_soft": 4.0, "metered": ["gprs", "wifi"]},
+        "metrics": {"port": 9, "allowed_hosts": ["collector"]},
+    }
+    given = station(tmp_path, **tables)
+    async with opened(tmp_path, **tables) as world:
+        file = parse_station_file(tomllib.loads(world.derived_station_file()), tmp_path / "derived.toml")
+        assert (file.link, file.metrics) == (given.link, given.metrics)
+        assert file.link.monthly_mb_soft == 4.0

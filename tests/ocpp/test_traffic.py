@@ -17,7 +17,7 @@ from agent.domain.messages import HeartbeatWanted
 from agent.model.traffic import CONNECTION, OTHER, PING, TrafficCount
 from agent.ocpp.transport.traffic import ACTIONS_MOST, TrafficCounter
 from agent.ocpp.transport.transport import WireOptions
-from tests.ocpp.ocpp_stand_ins import Central, Room, build, running, served, until
+from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
 from tests.support.certificate_authorities import Authority, tls
 from tests.support.tls_terminator import TlsFront
 
@@ -210,3 +210,33 @@ async def test_a_server_without_the_one_curve_is_reached_by_the_next_attempt(tmp
                 assert len(room.of(ConnectFailed)) == 1
         finally:
             front.close()
+
+
+def control_frames(room: Room) -> int:
+    inside: Any = room.link._channel.transport._inside  # type: ignore[union-attr]
+    return int(inside._ws.wire.control_frames)
+
+
+@pytest.mark.parametrize("saves_pings", [True, False])
+async def test_a_heartbeat_that_is_due_soon_saves_a_ping(saves_pings: bool) -> None:
+    """Ping after 2 s, heartbeat after 3 s: it comes early, and the ping never."""
+    async with served(Central()) as central:
+        central.script["BootNotification"] = [boot_answer(interval=3)]
+        room = build(central, wire=WireOptions(saves_pings=saves_pings))
+        room.settings.put_value("ping_interval_s", 2)
+        async with running(room):
+            await until(lambda: central.actions().count("Heartbeat") == 2)
+            assert (control_frames(room) == 0) is saves_pings
+
+
+async def test_a_heartbeat_without_an_answer_is_followed_by_a_ping() -> None:
+    """The backend may be slow, and the connection alive."""
+    async with served(Central()) as central:
+        central.script |= {"BootNotification": [boot_answer(interval=2)], "Heartbeat": [None]}
+        room = build(central, wire=WireOptions(saves_pings=True), call_timeout_s=20.0)
+        room.settings.put_value("ping_interval_s", 1)
+        async with running(room):
+            await until(lambda: "Heartbeat" in central.actions())
+            await until(lambda: control_frames(room) >= 2, what="a ping and its pong")
+            assert room.link.is_up
+            assert len(central.connections) == 1

@@ -125,6 +125,8 @@ class WireOptions:
     groups."""
     keepalive_idle_s: int = 60
     """TCP looks for a sign of life after this silence. A ping of the link that comes first makes it unnecessary."""
+    saves_pings: bool = False
+    """A heartbeat that is due before the next ping takes the place of this one."""
     user_timeout_s: int = 60
     """Data that is not acknowledged for so long ends the connection."""
 

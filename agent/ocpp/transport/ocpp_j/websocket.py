@@ -8,7 +8,7 @@ link needs and nothing else."""
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._arrived, self._writable, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._writable.set()
         self._pings: dict[bytes, asyncio.Future[None]] = {}
+        self._ping_numbers = itertools.count(1)
         self._paused = False
         self._deadline: asyncio.TimerHandle | None = None
         self._lost_by: Exception | None = None
@@ -112,7 +113,7 @@ class WebSocket(asyncio.BufferedProtocol):
     async def ping_and_wait(self) -> None:
         """Send a ping. Returns when the pong arrives."""
         self._must_be_open()
-        mark = os.urandom(4)
+        mark = bytes([next(self._ping_numbers) % 256])  # one byte: each is paid twice on a metered link
         pong = self._pings[mark] = self._loop.create_future()
         self._protocol.send_ping(mark)
         self.wire.count_control_frames(FRAME_HEAD + MASK + len(mark), 0)

@@ -1,0 +1,276 @@
+"""What the link takes of a data volume with the profile ``gprs``: packets of the kernel, IP and TCP headers included.
+
+  python -m tests.bench.volume [--write FILE] [--real-time]
+
+The pings of an idle day are 4 s apart here, not 240 s, and heartbeats 15 s, not 900 s: an hour is a minute. The bytes
+of each are the same. ``--real-time`` waits for half an hour of the day. A session takes an hour of the
+station's time, with four meter values of nine measurands. Bytes do not depend on the load of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import re
+import ssl
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.request
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.server import serve
+
+from tests.bench.backend import ACCEPTED, Backend
+from tests.bench.figures import Figures, Goal, commit
+from tests.bench.packets import Packet, Sniffer, enter_namespace, round_trips, total, use_time_stamps
+from tests.bench.process import AGENT, Skipped, spawned
+from tests.bench.stations import booted, ready_pid
+from tests.support.certificate_authorities import Authority, tls
+
+BEGIN, END = "<!-- data volume: begin -->", "<!-- data volume: end -->"
+DAY_S = 86_400
+REAL, HASTE, CYCLES = (240, 900), 60, 3
+"""Ping and heartbeat interval; how much sooner they are here; how many heartbeats are waited for."""
+SPEED = 120
+SESSIONS_A_DAY = 10
+NINE = (
+    "Energy.Active.Import.Register,Power.Active.Import,Current.Import.L1,Current.Import.L2,Current.Import.L3,"
+    "Voltage.L1-N,Voltage.L2-N,Voltage.L3-N,Current.Offered"
+)
+CARD = "04A1B2C3D4E5F6"
+
+
+@dataclass(frozen=True)
+class Variant:
+    name: str
+    compresses: bool
+    has_time_stamps: bool
+
+
+VARIANTS = (
+    Variant("TLS 1.3", False, True),
+    Variant("TLS 1.3, deflate", True, True),
+    Variant("TLS 1.3, deflate, no TCP time stamps", True, False),
+)
+G14 = (
+    Goal("G14", "idle day", 85.0, "kB"),
+    Goal("G14", "idle day, deflate", 85.0, "kB"),
+    Goal("G14", "idle day, deflate, no TCP time stamps", 66.0, "kB"),
+)
+G15 = (
+    Goal("G15", "session of 1 h", 8.63 * 1.03, "kB"),
+    Goal("G15", "session of 1 h, deflate", 2.97 * 1.03, "kB"),
+)
+G16_TRIPS = Goal("G16", "round trips to reconnect", 3, "")
+G16 = Goal("G16", "reconnect", 3.7, "kB")
+
+
+class SecureBackend(Backend):
+    """With TLS. ``keeps_sessions``: a station may resume its session."""
+
+    def __init__(self, folder: Path, keeps_sessions: bool) -> None:
+        super().__init__()
+        (folder / "between").mkdir()
+        root = Authority(folder)
+        between = Authority(folder / "between", "Intermediate", above=root)
+        chain = between.server()
+        chain.write_text(chain.read_text() + between.pem)
+        self.root, self.context = root.root, tls(chain)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context.num_tickets = 1 if keeps_sessions else 0
+        self.connections = 0
+        self.replies |= {"Authorize": ACCEPTED}
+
+    async def attend(self, connection: Any) -> None:
+        self.connections += 1
+        await super().attend(connection)
+
+    async def hang_up(self) -> None:
+        assert self._connection is not None
+        await self._connection.close()
+
+
+@contextlib.asynccontextmanager
+async def station(
+    variant: Variant, speed: int, intervals: tuple[int, int], keeps_sessions: bool
+) -> AsyncIterator[tuple[SecureBackend, Sniffer, str]]:
+    """A simulated station that has booted, the packets of its link, and the address of its control API."""
+    use_time_stamps(variant.has_time_stamps)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        backend = SecureBackend(folder, keeps_sessions)
+        backend.replies["BootNotification"] |= {"interval": intervals[1]}
+        options: dict[str, Any] = {"subprotocols": ["ocpp1.6"], "ping_interval": None, "close_timeout": 0.2}
+        async with serve(backend.attend, "127.0.0.1", 0, ssl=backend.context, **options) as server:
+            backend.port = next(iter(server.sockets)).getsockname()[1]
+            file = write_station(folder, backend, variant, intervals[0])
+            async with spawned([*AGENT, "simulate", str(file), "--headless", "--speed", str(speed)]) as child:
+                await booted(child, backend)
+                found = re.search(r"port = (\d+)", file.read_text())
+                assert found
+                await ready_pid(child, int(found[1]))
+                sniffer = Sniffer(proxy_port(folder))
+                await asyncio.to_thread(sniffer.wait_for_quiet)
+                yield backend, sniffer, f"http://127.0.0.1:{found[1]}/api/v1"
+
+
+def write_station(folder: Path, backend: SecureBackend, variant: Variant, ping_s: int) -> Path:
+    path = folder / "station.toml"
+    path.write_text(
+        f'[station]\nid = "BENCH-1"\nserial = "B-1"\nstate_dir = "{folder}/state"\n'
+        f'[backend]\nurl = "wss://127.0.0.1:{backend.port}"\nversions = ["1.6"]\nsecurity_profile = 2\n'
+        f'password = "0123456789abcdef"\nca = "{backend.root}"\nreconnect_s = 0.2\n'
+        f'[link]\nprofile = "gprs"\ncompression = {str(variant.compresses).lower()}\n'
+        f"[settings]\nping_interval_s = {ping_s}\nsampled_measurands = {NINE.split(',')}\n"
+        f'[[evse]]\nnumber = 1\n[simulation]\nport = {free_port()}\nstate_dir = "{folder}/world"\n'.replace("'", '"')
+    )
+    return path
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def proxy_port(folder: Path) -> int:
+    """The port that the agent dials: the far end of its road."""
+    backend = tomllib.loads((folder / "world" / "derived.toml").read_text())
+    table = backend.get("backend") or backend["backends"][0]
+    return int((table.get("via") or table["url"]).rpartition(":")[2].partition("/")[0])
+
+
+async def measure_idle_day(variant: Variant, is_real: bool) -> tuple[float, str, list[Packet]]:
+    """Bytes of a day between two heartbeats; then the packets of a connection anew, with all certificates."""
+    haste, cycles = (1, 2) if is_real else (HASTE, CYCLES)
+    ping_s, heartbeat_s = (interval // haste for interval in REAL)
+    async with station(variant, 1, (ping_s, heartbeat_s), keeps_sessions=False) as (backend, sniffer, _):
+        backend.forget()
+        began_s = await backend.wait_heard("Heartbeat", 1, 2 * heartbeat_s)
+        await asyncio.to_thread(sniffer.take_packets)
+        ended_s = await backend.wait_heard("Heartbeat", 1 + cycles, 2 * cycles * heartbeat_s)
+        cycle_s = round((ended_s - began_s) / cycles / ping_s) * ping_s * haste  # a multiple of the pings
+        idle = total(await asyncio.to_thread(sniffer.take_packets)) / cycles
+        words = f"{idle:.0f} bytes in {cycle_s / 60:g} minutes"
+        return idle * DAY_S / cycle_s, words, await reconnected(backend, sniffer)
+
+
+async def reconnected(backend: SecureBackend, sniffer: Sniffer) -> list[Packet]:
+    """The packets from the first SYN on, when the backend has hung up: until the connection is open again."""
+    before = backend.connections
+    backend.forget()
+    await asyncio.to_thread(sniffer.take_packets)
+    await backend.hang_up()
+    while backend.connections == before:
+        await asyncio.sleep(0.02)
+    packets = await asyncio.to_thread(sniffer.take_packets)
+    if backend.heard:
+        print("  calls after a reconnect:", ", ".join(action for _, action, _ in backend.heard))
+    first = next(i for i, p in enumerate(packets) if p.up and p.speaks and p.length <= 60)
+    return packets[first:]
+
+
+async def measure_session(variant: Variant) -> tuple[int, list[str], list[Packet]]:
+    """Bytes and actions of a session of an hour; then the packets of a connection that resumes its TLS session."""
+    async with station(variant, SPEED, (REAL[0], 86_400), keeps_sessions=True) as (backend, sniffer, api):
+        await asyncio.to_thread(sniffer.take_packets)
+        backend.forget()
+        await call(api, "cards/tap", f'{{"uid": "{CARD}", "evse": 1}}')
+        await backend.wait_heard("Authorize")
+        await call(api, "evses/1/plug", "{}")
+        await backend.wait_heard("MeterValues", 4, 3600.0 / SPEED * 3)
+        await call(api, "cards/tap", f'{{"uid": "{CARD}", "evse": 1}}')
+        await backend.wait_heard("StopTransaction")
+        await asyncio.to_thread(sniffer.wait_for_quiet)
+        await unplug(api)
+        await asyncio.to_thread(sniffer.wait_for_quiet)
+        packets = await asyncio.to_thread(sniffer.take_packets)
+        actions = [action for _, action, _ in backend.heard]
+        return total(packets), actions, await reconnected(backend, sniffer)
+
+
+async def unplug(api: str) -> None:
+    """The plug comes out when the lock is open."""
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            await call(api, "evses/1/unplug", '{"side": "ev"}')
+            await call(api, "evses/1/unplug", '{"side": "station"}')
+            return
+        await asyncio.sleep(0.2)
+
+
+async def call(api: str, path: str, body: str) -> None:
+    request = urllib.request.Request(f"{api}/{path}", body.encode(), {"Content-Type": "application/json"})
+    await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=10).close())
+
+
+async def measure_all(figures: Figures, is_real: bool) -> None:
+    for variant, goal in zip(VARIANTS, G14, strict=True):
+        day, words, new = await measure_idle_day(variant, is_real)
+        figures.judge(goal, day / 1e3, f"{words}; {day * 30 / 1e6:.2f} MB in 30 days")
+        if variant is VARIANTS[0]:
+            figures.judge(G16_TRIPS, round_trips(new), "TCP, TLS, WebSocket")
+            figures.judge(G16, total(new) / 1e3, "all certificates anew, root and one between")
+    for variant, goal in zip(VARIANTS, G15, strict=False):
+        octets, actions, resumed = await measure_session(variant)
+        figures.judge(goal, octets / 1e3, f"{len(actions)} calls, 4 meter values of 9 measurands")
+        figures.show(
+            f"a day with {SESSIONS_A_DAY} of them", f"{SESSIONS_A_DAY * octets / 1e3:.1f} kB more", variant.name
+        )
+        figures.show("  calls", ", ".join(actions))
+        if variant is VARIANTS[0]:
+            figures.judge(G16, total(resumed) / 1e3, f"TLS session resumed, {round_trips(resumed)} round trips")
+
+
+def table(figures: Figures, day: str) -> str:
+    lines = [
+        BEGIN,
+        f"Commit {commit()}, {day}, `python -m tests.bench.volume`. Packets with IPv4 and TCP headers, both ways.",
+        "",
+        "| goal | what | limit | here | measured | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in figures.rows:
+        verdict = "met" if row.goal.met(row.value) else "**missed**"
+        limit = f"≤ {row.goal.limit:.2f} {row.goal.unit}".rstrip("0").rstrip()
+        lines.append(f"| {row.goal.name} | {row.goal.what} | {limit} | {row.value:.2f} | {row.measured} | {verdict} |")
+    return "\n".join([*lines, "", END])
+
+
+def write(path: Path, text: str) -> None:
+    old = path.read_text("utf-8")
+    head, found, rest = old.partition(BEGIN)
+    _, closed, tail = rest.partition(END)
+    if not found or not closed:
+        raise ValueError(f"{path}: no lines {BEGIN} and {END}")
+    path.write_text(head + text + tail, "utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.volume")
+    parser.add_argument("--write", type=Path, help="a document with the markers of the table")
+    parser.add_argument("--real-time", action="store_true", help="idle cycles at their real length: takes two hours")
+    args = parser.parse_args()
+    try:
+        enter_namespace()
+    except Skipped as e:
+        print(f"skipped: {e}")
+        return 0
+    figures = Figures()
+    asyncio.run(measure_all(figures, args.real_time))
+    if args.write:
+        write(args.write, table(figures, time.strftime("%Y-%m-%d")))
+        print(f"written: {args.write}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
