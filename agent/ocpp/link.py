@@ -3,7 +3,7 @@ that the backend does leaves this module as an exception.
 
 Three activities share a connection. ``_read_messages`` reads what comes, ``_answer_requests``
 answers requests in their order, and ``_send_calls`` sends our CALLs one at a time
-(``message_sender.py``). ``_ping_after_silence`` looks for a sign of life. Time-outs are real
+(``message_sender.py``). ``silence_watch.py`` looks for a sign of life. Time-outs are real
 seconds. What the domain or the backend schedules (heartbeat, retries, boot interval) is domain
 time, scaled by the clock."""
 
@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from agent.domain.events import LinkChanged, SecurityNoticed, TokenAuthorized
-from agent.domain.messages import HeartbeatWanted, Message
+from agent.domain.messages import Message
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.security_events import SecurityEvent
 from agent.domain.variables import Settings
@@ -28,6 +28,7 @@ from agent.ocpp.inbound.requests import InboundRequests
 from agent.ocpp.link_config import LinkConfig, LinkHooks
 from agent.ocpp.message_sender import MessageSender
 from agent.ocpp.reconnect import Reconnector
+from agent.ocpp.silence_watch import SilenceWatch
 from agent.ocpp.transport.backoff import Backoff
 from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost
 from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM
@@ -58,7 +59,7 @@ class Link:
         self.name = backend.name
         self.connect_error, self.connect_problem = "", UNKNOWN_PROBLEM
         """Why the last attempt to connect has failed, for people and for programs; "" once there is a connection."""
-        self._timeouts, self._saves_pings = timeouts, config.wire.saves_pings
+        self._timeouts = timeouts
         self._clock, self._settings, self._post_event = clock, settings, hooks.post_event
         self._connector = Reconnector(config, hooks, settings, clock.rate, pki)
         self._ctx = RowContext(
@@ -71,9 +72,10 @@ class Link:
         self._sender = MessageSender(
             self._ctx, self._channel, self._boot, hooks.post_event, backend.call_timeout_s, timeouts.store_retry_s
         )
+        self._silence = SilenceWatch(config, settings, self._channel, self._sender, self._send_if_up)
         self._inbox = InboundQueue()
         self._requests = InboundRequests(self._ctx, hooks.post_event, timeouts.answer_s)
-        self._work_arrived, self._ping_changed, self._close_demanded = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._work_arrived, self._close_demanded = asyncio.Event(), asyncio.Event()
         self._progressed = asyncio.Event()
         self._is_up, self._resend_statuses, self._down_since_s, self._connected_s = False, False, 0.0, 0.0
 
@@ -137,6 +139,11 @@ class Link:
         """Queue a message that is not billed. Never blocks, never raises."""
         self._sender.queue_message(message, self._is_up)
         self._work_arrived.set()
+
+    def _send_if_up(self, message: Message) -> bool:
+        if self._is_up:
+            self.send(message)
+        return self._is_up
 
     def queue_changed(self) -> None:
         """Note that a row was added to a durable queue."""
@@ -204,7 +211,7 @@ class Link:
         beside = (
             self._answer_requests(),
             self._send_calls(),
-            self._ping_after_silence(),
+            self._silence.run(),
             self._close_on_demand(transport),
         )
         await _run_until_closed(transport, self._read_messages(transport), beside, self._timeouts.answer_s)
@@ -302,7 +309,7 @@ class Link:
             for message in served.follow_up:
                 self.send(message)
             self._work_arrived.set()
-            self._ping_changed.set()  # the request may have changed an interval
+            self._silence.interval_changed()  # the request may have changed an interval
             self.reconnect_if_changed()
 
     # --- sending -------------------------------------------------------------------------------------------------
@@ -325,30 +332,6 @@ class Link:
         self._channel.unknown_actions.clear()
         self._sender.heartbeat.boot_accepted(boot.interval_s)
         self._go_up()
-
-    # --- watching ------------------------------------------------------------------------------------------------
-
-    async def _ping_after_silence(self) -> None:
-        """Look for a sign of life (a ping) after silence only. A ping interval of 0 switches it
-        off: then TCP keepalive and the call time-outs remain."""
-        replaced_s = 0.0
-        while True:
-            self._ping_changed.clear()
-            interval_s, received_s = self._settings.int_value("ping_interval_s"), self._channel.last_received_s
-            quiet_s = time.monotonic() - received_s
-            if interval_s == 0 or quiet_s < interval_s:
-                await wait_for_event(self._ping_changed, interval_s - quiet_s if interval_s else None)
-            elif replaced_s != received_s and self._heartbeat_replaces_ping(interval_s):
-                replaced_s = received_s  # if it has no answer either, a ping follows
-                self.send(HeartbeatWanted())
-                await wait_for_event(self._ping_changed, self._timeouts.pong_s)
-            elif not await self._channel.is_alive():
-                self._channel.log_seldom(f"{self.url}: no answer to a ping: connection closed, trying again")
-                return
-
-    def _heartbeat_replaces_ping(self, interval_s: int) -> bool:
-        """Return whether a heartbeat is due so soon that, sent now, it saves a ping."""
-        return self._saves_pings and self._is_up and self._sender.heartbeat.due_s() < time.monotonic() + interval_s
 
 
 async def _run_until_closed(

@@ -38,7 +38,8 @@ DAY_S = 86_400
 REAL, HASTE, CYCLES = (240, 900), 60, 3
 """Ping and heartbeat interval; how much sooner they are here; how many heartbeats are waited for."""
 SPEED = 120
-SESSIONS_A_DAY = 10
+SESSIONS_A_DAY, STATUSES = 10, 4
+"""Preparing, Charging, Finishing, Available."""
 NINE = (
     "Energy.Active.Import.Register,Power.Active.Import,Current.Import.L1,Current.Import.L2,Current.Import.L3,"
     "Voltage.L1-N,Voltage.L2-N,Voltage.L3-N,Current.Offered"
@@ -191,7 +192,7 @@ async def measure_session(variant: Variant) -> tuple[int, list[str], list[Packet
         await backend.wait_heard("StopTransaction")
         await asyncio.to_thread(sniffer.wait_for_quiet)
         await unplug(api)
-        await asyncio.to_thread(sniffer.wait_for_quiet)
+        await backend.wait_heard("StatusNotification", STATUSES)
         packets = await asyncio.to_thread(sniffer.take_packets)
         actions = [action for _, action, _ in backend.heard]
         return total(packets), actions, await reconnected(backend, sniffer)

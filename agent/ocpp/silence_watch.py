@@ -1,0 +1,56 @@
+"""Look for a sign of life of the backend when nothing has come from it for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from agent.domain.messages import HeartbeatWanted
+from agent.domain.variables import Settings
+from agent.ocpp.link_config import LinkConfig
+from agent.ocpp.message_sender import MessageSender
+from agent.ocpp.transport.call_channel import CallChannel
+from agent.ocpp.transport.timeouts import wait_for_event
+
+
+class SilenceWatch:
+    """Sends pings after silence only. ``send_heartbeat``: queues a heartbeat, if the link is up."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        settings: Settings,
+        channel: CallChannel,
+        sender: MessageSender,
+        send_heartbeat: Callable[[HeartbeatWanted], bool],
+    ) -> None:
+        self._settings, self._channel, self._sender, self._send_heartbeat = settings, channel, sender, send_heartbeat
+        self._saves_pings, self._pong_s = config.wire.saves_pings, config.timeouts.pong_s
+        self._interval_changed = asyncio.Event()
+
+    def interval_changed(self) -> None:
+        """Note that the interval may be another one from now on."""
+        self._interval_changed.set()
+
+    async def run(self) -> None:
+        """Watch one connection. Return when it is dead. A ping interval of 0 switches the pings
+        off: then TCP keepalive and the call time-outs remain."""
+        replaced_s = 0.0
+        while True:
+            self._interval_changed.clear()
+            interval_s, received_s = self._settings.int_value("ping_interval_s"), self._channel.last_received_s
+            quiet_s = time.monotonic() - received_s
+            if interval_s == 0 or quiet_s < interval_s:
+                await wait_for_event(self._interval_changed, interval_s - quiet_s if interval_s else None)
+            elif replaced_s != received_s and self._replace_ping(interval_s):
+                replaced_s = received_s  # if it has no answer either, a ping follows
+                await wait_for_event(self._interval_changed, min(self._pong_s, interval_s))
+            elif not await self._channel.is_alive():
+                self._channel.log_seldom(f"{self._channel.url}: no answer to a ping: connection closed, trying again")
+                return
+
+    def _replace_ping(self, interval_s: int) -> bool:
+        """Send a heartbeat that would be due before the next ping. It saves this one."""
+        is_due_soon = self._sender.heartbeat.due_s() < time.monotonic() + interval_s
+        return self._saves_pings and is_due_soon and self._send_heartbeat(HeartbeatWanted())
