@@ -91,7 +91,7 @@ class StationMetrics:
         self._file, self._parts, self._traffic, self._is_ready = file, parts, traffic, is_ready
         self._started_s = time.time() - time.monotonic() + _process_start_s()
 
-    def service(self) -> MetricsService:
+    def make_metrics_service(self) -> MetricsService:
         """Return the HTTP service at the port of the station file."""
         table = self._file.metrics
         return MetricsService(table.host, table.port, CONTENT_TYPE, self.exposition_text, table.allowed_hosts)

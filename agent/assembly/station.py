@@ -248,7 +248,7 @@ class Station:
     async def _run_metrics(self) -> None:
         from agent.assembly.metrics import StationMetrics
 
-        await StationMetrics(self.file, self._shown, self.traffic, lambda: self.ready).service().run()
+        await StationMetrics(self.file, self._shown, self.traffic, lambda: self.ready).make_metrics_service().run()
 
     async def _start_devices(self) -> None:
         """Open the devices when the backend has answered or seems far away. Importing drivers blocks the loop."""

@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.events import Event, TrafficCounted
 from agent.domain.evse import StationState
 from agent.domain.station_config import StationConfig
-from agent.domain.traffic import Sums, TrafficMonth, TrafficTally, projected_bytes, sum_of
+from agent.domain.traffic import Sums, TrafficMonth, TrafficTally, projected_bytes, traffic_sum_of
 from agent.model.traffic import DEFAULT_BEARER
 from agent.ocpp.transport.traffic import TrafficCounter
 
@@ -29,7 +29,7 @@ class TrafficReports:
     def report_counts(self) -> None:
         if counts := self.counter.collect_counts():
             for count in counts:
-                sum_of(self.since_start, count.bearer, count.action).add_count(count)
+                traffic_sum_of(self.since_start, count.bearer, count.action).add_count(count)
             self._post_event(TrafficCounted(counts))
 
 

@@ -73,7 +73,7 @@ Sums = dict[str, dict[str, TrafficSum]]
 """By kind of bearer, then by action or by day of the month."""
 
 
-def sum_of(sums: Sums, bearer: str, name: str) -> TrafficSum:
+def traffic_sum_of(sums: Sums, bearer: str, name: str) -> TrafficSum:
     """Return the sum of this name, which is zero at first."""
     return sums.setdefault(bearer, {}).setdefault(name, TrafficSum())
 
@@ -93,8 +93,8 @@ class TrafficMonth:
         added = 0
         for bearer, rows in sums.items():
             for action, total in rows.items():
-                sum_of(self.actions, bearer, action).add_sum(total)
-                sum_of(self.days, bearer, day).add_sum(total)
+                traffic_sum_of(self.actions, bearer, action).add_sum(total)
+                traffic_sum_of(self.days, bearer, day).add_sum(total)
                 added += total.total_bytes
         return added
 

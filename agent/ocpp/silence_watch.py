@@ -43,14 +43,14 @@ class SilenceWatch:
             quiet_s = time.monotonic() - received_s
             if interval_s == 0 or quiet_s < interval_s:
                 await wait_for_event(self._interval_changed, interval_s - quiet_s if interval_s else None)
-            elif replaced_s != received_s and self._replace_ping(interval_s):
+            elif replaced_s != received_s and self._replace_ping_by_heartbeat(interval_s):
                 replaced_s = received_s  # if it has no answer either, a ping follows
                 await wait_for_event(self._interval_changed, min(self._pong_s, interval_s))
             elif not await self._channel.is_alive():
                 self._channel.log_seldom(f"{self._channel.url}: no answer to a ping: connection closed, trying again")
                 return
 
-    def _replace_ping(self, interval_s: int) -> bool:
+    def _replace_ping_by_heartbeat(self, interval_s: int) -> bool:
         """Send a heartbeat that would be due before the next ping. It saves this one."""
         is_due_soon = self._sender.heartbeat.due_s() < time.monotonic() + interval_s
         return self._saves_pings and is_due_soon and self._send_heartbeat(HeartbeatWanted())

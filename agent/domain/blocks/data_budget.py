@@ -19,7 +19,7 @@ from agent.domain.events import (
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events
 from agent.domain.orders import LogNote, Persist
-from agent.domain.traffic import MONTHS_KEPT, BudgetLevel, TrafficMonth, month_and_day, sum_of
+from agent.domain.traffic import MONTHS_KEPT, BudgetLevel, TrafficMonth, month_and_day, traffic_sum_of
 from agent.model.traffic import DEFAULT_BEARER
 from agent.model.types import STATION, EvseId, Moment, ReadingContext
 
@@ -60,7 +60,7 @@ class DataBudget:
     @handles_events(TrafficCounted)
     def count_traffic(self, event: TrafficCounted, now: Moment) -> Iterator[Yielded]:
         for count in event.counts:
-            sum_of(self._site.traffic.undated, count.bearer, count.action).add_count(count)
+            traffic_sum_of(self._site.traffic.undated, count.bearer, count.action).add_count(count)
         if now.utc_s is not None:
             yield from self._date_counts(now.utc_s)
 
@@ -83,7 +83,7 @@ class DataBudget:
         tally.undated.clear()
         month.level = self._level_of(month)
         if month.level is not before:
-            yield LogNote(STATION, self._note_of(month), "data budget")
+            yield LogNote(STATION, self._crossing_note_of(month), "data budget")
         if month.level is not before or (name, day) != self._saved_day or self._unsaved_bytes >= UNSAVED_MOST:
             self._saved_day = name, day
             yield from self._save_month()
@@ -113,7 +113,7 @@ class DataBudget:
         plan = self._site.config.data_plan
         return BudgetLevel.WITHIN if plan is None else plan.level_of(month.used_bytes(plan.metered))
 
-    def _note_of(self, month: TrafficMonth) -> str:
+    def _crossing_note_of(self, month: TrafficMonth) -> str:
         plan = self._site.config.data_plan
         used = month.used_bytes(plan.metered if plan is not None else None)
         return f"{used / MEGABYTE:.1f} MB this month: {NOTES[month.level]}"

@@ -78,7 +78,7 @@ class TrafficCounter:
     def open_connection(self, wire: WireBytes, connection: Any) -> ConnectionTraffic:
         """Count a new connection: what it has taken until now is charged to its opening. ``connection``: its socket,
         if that is known."""
-        traffic = ConnectionTraffic(self, self._rows_of(self._bearer()), wire, connection)
+        traffic = ConnectionTraffic(self, self._rows_of_bearer(self._bearer()), wire, connection)
         self._connections.add(traffic)
         traffic.charge_message(CONNECTION)
         traffic.settle_connection()
@@ -88,12 +88,12 @@ class TrafficCounter:
         """Count the end of a connection, once."""
         if traffic in self._connections:
             traffic.charge_message(CONNECTION)
-            traffic.settle_last()
+            traffic.settle_closed_connection()
             self._connections.remove(traffic)
 
     def count_failed_attempt(self, with_tls: bool) -> None:
         """Count an attempt that brought no connection. Its bytes are estimated."""
-        row = self._rows_of(self._bearer()).setdefault(CONNECTION, TrafficRow())
+        row = self._rows_of_bearer(self._bearer()).setdefault(CONNECTION, TrafficRow())
         row.headers += FAILED_TLS_BYTES if with_tls else UNREACHED_BYTES
         self.schedule_collection()
 
@@ -113,7 +113,7 @@ class TrafficCounter:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(COLLECT_S, self._wake)
 
-    def _rows_of(self, bearer: str) -> dict[str, TrafficRow]:
+    def _rows_of_bearer(self, bearer: str) -> dict[str, TrafficRow]:
         return self._rows.setdefault(bearer, {})
 
 
@@ -137,7 +137,7 @@ class ConnectionTraffic:
         """Charge all that has passed since the last message to this action, but for the control frames."""
         wire = self._wire
         sent, received = wire.sent - wire.control_sent, wire.received - wire.control_received
-        row = self._rows.get(action) or self._new_row(action)
+        row = self._rows.get(action) or self._make_traffic_row(action)
         row.messages += 1
         row.unsettled += 1
         row.sent += sent - self._sent
@@ -149,7 +149,7 @@ class ConnectionTraffic:
         frames = self._wire.control_frames - self._pings
         if not frames:
             return
-        row = self._rows.get(PING) or self._new_row(PING)
+        row = self._rows.get(PING) or self._make_traffic_row(PING)
         row.messages += frames
         row.unsettled += frames
         row.sent += self._wire.control_sent - self._pings_sent
@@ -157,12 +157,12 @@ class ConnectionTraffic:
         self._pings = self._wire.control_frames
         self._pings_sent, self._pings_received = self._wire.control_sent, self._wire.control_received
 
-    def _new_row(self, action: str) -> TrafficRow:
+    def _make_traffic_row(self, action: str) -> TrafficRow:
         if action not in (CONNECTION, PING) and (len(self._rows) >= ACTIONS_MOST or not _is_plain_name(action)):
             action = OTHER
         return self._rows.setdefault(action, TrafficRow())
 
-    def settle_last(self) -> None:
+    def settle_closed_connection(self) -> None:
         """Settle a connection whose socket is closed by now: the segments since the last time are estimated too."""
         self._charge_pings()
         owed = [row for row in self._rows.values() if row.unsettled]
