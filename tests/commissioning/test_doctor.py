@@ -4,9 +4,12 @@ not disturbed, and no secret is shown."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import string
 import sys
+import tempfile
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +18,14 @@ from typing import Any
 
 import pytest
 
+from agent.commands.doctor import network_rungs
 from agent.commands.doctor.command import LANGUAGES, exit_code
-from agent.commands.doctor.examination import DoctorOptions
+from agent.commands.doctor.examination import BackendExamination, DoctorOptions, Examination
 from agent.commands.doctor.findings import CODES, ON_ANY_RUNG, RUNGS, Finding, Verdict
 from agent.commands.doctor.ladder import BACKEND_LADDER, Ladder, Rung
 from agent.commands.doctor.page import DoctorTexts, first_wrong, machine_page
 from agent.services.store.store import Store
+from agent.station_file.settings import Backend, parse_station_file
 from tests.commissioning.doctor_faults import (
     FAULTS,
     MAY_FOLLOW,
@@ -248,6 +253,18 @@ async def test_beside_an_agent_that_is_refused_its_own_attempt_is_judged(plot: P
     assert len(upgrades) == 1
 
 
+async def test_beside_an_agent_its_modem_is_judged_by_what_the_agent_reports(plot: Plot) -> None:
+    async with FAULTS["no SIM"].plant(plot), running_agent(plot):
+        findings: list[Finding] = []
+        async with deadline(60):
+            while "sim_missing" not in {f.code for f in findings}:
+                findings = (await examine(plot)).findings
+    assert "agent_running" in {f.code for f in findings}
+    worst = first_wrong(findings)
+    assert worst is not None
+    assert worst.code == "sim_missing"
+
+
 async def test_an_agent_that_cannot_be_asked_is_not_connected_a_second_time(plot: Plot) -> None:
     async with far.backend() as (port, made):
         plot.url = f"ws://127.0.0.1:{port}"
@@ -258,6 +275,28 @@ async def test_an_agent_that_cannot_be_asked_is_not_connected_a_second_time(plot
             await store.close()
     assert "agent_hidden" in {f.code for f in findings}
     assert {f.values["needs"] for f in findings if f.rung in ("http", "boot")} == {"agent"}
+    assert made.seen == []
+
+
+async def test_a_folder_that_this_user_may_not_enter_is_a_finding(plot: Plot) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("another user needs root")
+    async with far.backend() as (port, made):
+        plot.url = f"ws://127.0.0.1:{port}"
+        with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
+            os.chmod(folder, 0o755)
+            (Path(folder) / "state").mkdir(0o700)
+            file = Path(folder) / "station.toml"
+            file.write_text(plot.text(), "utf-8")
+            ladder = Ladder(DoctorOptions(boot=True), lambda finding: None, lambda what: None)
+            os.seteuid(65534)
+            try:
+                await ladder.climb(file)
+            finally:
+                os.seteuid(0)
+    codes = {f.code for f in ladder.findings}
+    assert codes & {"agent_forbidden", "store_refused"}, shown(ladder.findings)
+    assert "disk_not_writable" in codes
     assert made.seen == []
 
 
@@ -280,6 +319,40 @@ async def test_a_rung_ends_in_its_time_and_a_defect_ends_no_other(judge: Any, co
     async with deadline(30):
         (finding,) = await ladder._judge(Rung("mtu", judge, limit_s=0.05), None, "main")
     assert (finding.code, finding.rung, finding.subject) == (code, "mtu", "main")
+
+
+async def test_a_dead_address_beside_a_good_one_is_a_warning(plot: Plot) -> None:
+    async with far.backend() as (port, _):
+        file = parse_station_file({"station": {"id": "CP-1"}, "evse": [{"number": 1}]}, plot.folder / "station.toml")
+        async with contextlib.AsyncExitStack() as resources:
+            exam = BackendExamination(Examination(file, DoctorOptions(), resources), Backend(), Backend(), port=port)
+            exam.addresses = ("127.0.0.2", "127.0.0.1")
+            found = [finding async for finding in network_rungs.judge_tcp(exam)]
+    assert [f.code for f in found] == ["tcp_address_dead", "tcp_good"]
+    assert found[0].values["place"] == f"127.0.0.2:{port}"
+    assert exam.address == "127.0.0.1"
+
+
+async def test_a_doctor_that_is_ended_hangs_up_the_modem(plot: Plot) -> None:
+    async with modem_process.running(plot.folder) as far_end:
+        program = ", ".join(f'"{word}"' for word in far_end.pppd())
+        plot.url = "ws://127.0.0.1:1"
+        plot.tables = (
+            f'[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "{far_end.line}"\napn = "chargy.m2m"\n'
+            f'interface = "nosuch0"\nanswer_s = 0.5\nregister_s = 0.5\npppd = [{program}]\n[[evse]]\nnumber = 1\n'
+        )
+        (plot.folder / "station.toml").write_text(plot.text(), "utf-8")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent", "doctor", str(plot.folder / "station.toml"), "--dial",
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        async with deadline(60):
+            while not list(plot.folder.rglob("*.options.seen")):  # the stand-in of pppd runs
+                await asyncio.sleep(0.05)
+        process.terminate()
+        async with deadline(60):
+            assert await process.wait() == 130
+        assert not (await far_end.do("state"))["in_data_mode"]
 
 
 def test_each_rung_of_a_backend_has_a_limit() -> None:

@@ -55,8 +55,9 @@ async def judge_upgrade(exam: BackendExamination) -> AsyncIterator[Finding]:
     try:
         transport = await exam.of.resources.enter_async_context(exam.trial.open_connection())
     except NoConnection as e:
-        problem = {"code": str(e.problem.code), "status": e.problem.status, "location": e.problem.location}
-        yield _upgrade_problem(exam, problem, str(e))
+        is_earlier = e.problem.code is ProblemCode.EARLIER  # although the rungs before have passed
+        code = ProblemCode.OTHER if is_earlier else e.problem.code
+        yield _upgrade_problem(exam, {"code": code, "status": e.problem.status, "location": e.problem.location}, str(e))
     else:
         yield make_finding("http_good", exam.name, version=transport.dialect.name)
 

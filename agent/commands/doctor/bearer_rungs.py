@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.assembly.bearer_queries import rows_of_statuses
 from agent.assembly.doctor_queries import status_to_row
@@ -16,6 +17,9 @@ from agent.commands.doctor.local_rungs import composed_devices
 from agent.domain.blocks.modem_recovery import WEAK_DBM
 from agent.model.bearer import BearerKind, BearerState, BearerStatus, Registration, SimState
 from agent.ports import DeviceError, Refused
+
+if TYPE_CHECKING:
+    from agent.ports.bearer import BearerPort
 
 OPEN_S, DIAL_S = 60.0, 240.0
 """The longest that the contract of a bearer allows (``agent/ports/bearer.py``)."""
@@ -68,6 +72,7 @@ async def _read_bearer(exam: Examination, device: Any) -> tuple[BearerStatus, st
             port = await exam.resources.enter_async_context(device.opening())
             status: BearerStatus = await port.read_status()
         if exam.options.dial and not status.is_up and status.sim is SimState.READY:
+            exam.resources.push_async_callback(_hang_up, port)
             try:
                 async with asyncio.timeout(DIAL_S):
                     await port.bring_up()
@@ -78,6 +83,13 @@ async def _read_bearer(exam: Examination, device: Any) -> tuple[BearerStatus, st
     except (DeviceError, TimeoutError) as e:
         return BearerStatus(reason=str(e) or f"no answer within {OPEN_S:g} s"), dial_error
     return status, dial_error
+
+
+async def _hang_up(port: BearerPort) -> None:
+    """End the connection that the doctor has dialled, also when it is ended meanwhile."""
+    with contextlib.suppress(DeviceError, TimeoutError):
+        async with asyncio.timeout(OPEN_S):
+            await port.take_down()
 
 
 def _modems(exam: Examination) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from agent.commands.doctor.findings import Finding
     from agent.commands.doctor.page import DoctorTexts
 
-NOTHING_WRONG, SOMETHING_WRONG, ONLY_WARNINGS = 0, 1, 3
+NOTHING_WRONG, SOMETHING_WRONG, ONLY_WARNINGS, ENDED = 0, 1, 3, 130
 LANGUAGES = ("en", "fr", "de")
 
 ABOUT = """\
@@ -61,7 +63,13 @@ def _language_of_system() -> str:
 def run(options: argparse.Namespace) -> int:
     from agent.commands.doctor.page import DoctorTexts
 
-    return asyncio.run(_examine(options, DoctorTexts(options.language)))
+    if not options.verbose:  # the findings say it
+        for name in ("agent", "drivers"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(_examine(options, DoctorTexts(options.language)))
+    except asyncio.CancelledError:
+        return ENDED
 
 
 async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
@@ -69,6 +77,10 @@ async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
     from agent.commands.doctor.ladder import Ladder
     from agent.commands.doctor.page import machine_page
 
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a modem that was dialled is hung up
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     progress = ProgressLine()
 
     def report(finding: Finding) -> None:
@@ -82,6 +94,8 @@ async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
     )
     file = await ladder.climb(options.station)
     progress.clear_line()
+    if ladder.is_beside_agent and (options.boot or options.dial):
+        print(texts.table["words"]["no_effect"], file=sys.stderr)
     if options.json:
         print(json.dumps(machine_page(file, ladder, texts), indent=2, ensure_ascii=False))
     else:

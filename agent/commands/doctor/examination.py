@@ -58,6 +58,8 @@ class BackendExamination:
     host: str = ""
     port: int = 0
     addresses: tuple[str, ...] = ()
+    lookup_error: OSError | None = None
+    """Why the name was not resolved."""
     address: str = ""
     """The one that took a TCP connection."""
     tls_context: Any = None

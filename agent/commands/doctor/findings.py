@@ -53,6 +53,7 @@ _WARNING = {
     "bearer": ("bearer_spare_down",),
     "budget": ("budget_soft", "budget_hard"),
     "route": ("backend_none",),
+    "tcp": ("tcp_address_dead",),
     "tls": ("tls_ends_soon",),
     "boot": ("boot_pending",),
     "clock": ("clock_differs",),

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,7 +59,7 @@ STATION_LADDER = (
 )
 """Judged once, whatever became of the others: each looks at something else."""
 BACKEND_LADDER = (
-    Rung("route", network_rungs.judge_route, limit_s=10.0),
+    Rung("route", network_rungs.judge_route, limit_steps=2),
     Rung("dns", network_rungs.judge_name, limit_steps=2),
     Rung("tcp", network_rungs.judge_tcp, needs="dns", limit_steps=8),
     Rung("tls", tls_rung.judge_tls, needs="tcp", limit_steps=4),
@@ -80,6 +79,7 @@ class Ladder:
         self._options, self._report, self._show_progress = options, report, show_progress
         self.findings: list[Finding] = []
         self.took_s: dict[str, float] = {}
+        self.is_beside_agent = False
 
     async def climb(self, path: Path) -> StationFile | None:
         """Judge all rungs. Returns the station file, or None if it cannot be read."""
@@ -92,9 +92,10 @@ class Ladder:
             for name in RUNGS[1:]:
                 self._add([make_general_finding("not_judged_after", name, needs="station_file")])
             return None
-        async with AsyncExitStack() as resources:
+        async with contextlib.AsyncExitStack() as resources:
             exam = Examination(file, self._options, resources, show_progress=self._show_progress)
             self._add(await resources.enter_async_context(station_access(exam)))
+            self.is_beside_agent = exam.agent is not None
             for rung in STATION_LADDER:
                 self._add(await self._judge(rung, exam, ""))
             await self._judge_backends(exam)

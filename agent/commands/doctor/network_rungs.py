@@ -35,9 +35,11 @@ def numeric_address(host: str) -> str:
 
 
 async def judge_route(exam: BackendExamination) -> AsyncIterator[Finding]:
-    """Judge whether the kernel has a route. For a name it is that to the name servers, or to the outside."""
+    """Judge whether the kernel has a route. For a name that is not known it is that to the name servers, or to the
+    outside."""
+    await look_up_host(exam)
     interface = exam.of.interface
-    target = numeric_address(exam.host) or next(iter(name_servers()), OUTSIDE)
+    target = next(iter(exam.addresses), "") or next(iter(name_servers()), OUTSIDE)
     source = _source_address(target)
     is_routed = _has_route_over(target, interface) if interface and ":" not in target else bool(source)
     if is_routed:
@@ -99,26 +101,35 @@ def _names_a_server() -> bool:
         return False
 
 
-async def judge_name(exam: BackendExamination) -> AsyncIterator[Finding]:
+async def look_up_host(exam: BackendExamination) -> None:
+    """Fill in ``addresses`` or ``lookup_error``, once for route and name."""
+    if exam.addresses or exam.lookup_error is not None:
+        return
     if address := numeric_address(exam.host):
         exam.addresses = (address,)
-        yield make_finding("dns_not_needed", exam.name, address=address)
         return
     try:
         exam.addresses = await resolve_host(exam.host, exam.port, exam.of.options.timeout_s)
-    except TimeoutError:
-        yield make_finding(_silent_code(), exam.name, host=exam.host, servers=", ".join(name_servers()) or "-")
-    except socket.gaierror as e:
-        code = {socket.EAI_NONAME: "dns_unknown_name", socket.EAI_NODATA: "dns_unknown_name"}.get(e.errno or 0, "")
-        code = code or (_silent_code() if e.errno == socket.EAI_AGAIN else "dns_failed")
-        shown = ", ".join(name_servers()) or "-"
-        yield make_finding(code, exam.name, host=exam.host, servers=shown, error=e.strerror)
-    else:
+    except OSError as e:  # TimeoutError is one
+        exam.lookup_error = e
+
+
+async def judge_name(exam: BackendExamination) -> AsyncIterator[Finding]:
+    await look_up_host(exam)
+    if numeric_address(exam.host):
+        yield make_finding("dns_not_needed", exam.name, address=exam.host)
+    elif exam.lookup_error is None:
         yield make_finding("dns_good", exam.name, host=exam.host, addresses=", ".join(exam.addresses))
+    else:
+        error, servers = exam.lookup_error, ", ".join(name_servers()) or "-"
+        code, why = _lookup_code(error), error.strerror or type(error).__name__
+        yield make_finding(code, exam.name, host=exam.host, servers=servers, error=why)
 
 
-def _silent_code() -> str:
-    return "dns_silent" if _names_a_server() else "dns_no_server"
+def _lookup_code(error: OSError) -> str:
+    if isinstance(error, TimeoutError) or error.errno == socket.EAI_AGAIN:
+        return "dns_silent" if _names_a_server() else "dns_no_server"
+    return "dns_unknown_name" if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else "dns_failed"
 
 
 async def resolve_host(host: str, port: int, timeout_s: float) -> tuple[str, ...]:
@@ -155,8 +166,8 @@ async def resolve_host(host: str, port: int, timeout_s: float) -> tuple[str, ...
 
 
 async def judge_tcp(exam: BackendExamination) -> AsyncIterator[Finding]:
-    """Open and close a connection to each address until one takes it."""
-    finding: Finding | None = None
+    """Open and close a connection to each address until one takes it, as the links do."""
+    failures: list[tuple[str, OSError]] = []
     for address in exam.addresses:
         began_s = time.monotonic()
         place = f"{address}:{exam.port}" if ":" not in address else f"[{address}]:{exam.port}"
@@ -164,14 +175,16 @@ async def judge_tcp(exam: BackendExamination) -> AsyncIterator[Finding]:
             async with asyncio.timeout(exam.of.options.timeout_s):
                 (await open_tcp(address, exam.port, exam.of.interface)).close()
         except OSError as e:
-            finding = finding or make_finding(_tcp_code(e), exam.name, place=place, error=e.strerror or e)
-        else:
-            exam.address = address
-            took_ms = round(1000 * (time.monotonic() - began_s))
-            finding = make_finding("tcp_good", exam.name, place=place, ms=took_ms)
-            break
-    if finding is not None:
-        yield finding
+            failures.append((place, e))
+            continue
+        exam.address = address
+        for dead, _ in failures:
+            yield make_finding("tcp_address_dead", exam.name, place=dead)
+        took_ms = round(1000 * (time.monotonic() - began_s))
+        yield make_finding("tcp_good", exam.name, place=place, ms=took_ms)
+        return
+    for place, error in failures[:1]:
+        yield make_finding(_tcp_code(error), exam.name, place=place, error=error.strerror or error)
 
 
 def _tcp_code(error: OSError) -> str:

@@ -23,7 +23,7 @@ async def station_access(exam: Examination) -> AsyncIterator[list[Finding]]:
     is tried: an agent may be connected with the same charge point id."""
     try:
         exam.agent = await query_running_agent(exam.file, ASK, {})
-    except CannotDo as e:
+    except (CannotDo, OSError) as e:  # a folder that this user may not enter
         yield [make_finding("agent_forbidden", error=e)]
         return
     if exam.agent is not None:
@@ -36,7 +36,7 @@ async def station_access(exam: Examination) -> AsyncIterator[list[Finding]]:
     with tempfile.TemporaryDirectory(prefix="chargy-doctor-") as spare:
         try:
             store = await _open_store(exam, Path(spare))
-        except (StoreRefused, StoreError) as e:
+        except (StoreRefused, StoreError, OSError) as e:
             code = "agent_hidden" if "another agent" in str(e) else "store_refused"
             yield [make_finding(code, error=e)]
             return
@@ -59,7 +59,7 @@ async def _take_store(exam: Examination, store: Store) -> list[Finding]:
     found = [make_finding("agent_stopped")]
     try:
         exam.stopped = StoppedStation(exam.file, store, await store.read_facts())
-    except (SettingsError, StoreError) as e:
+    except (SettingsError, StoreError, OSError) as e:
         found = [make_finding("store_refused", error=e)]
     if store.disk_problem:
         found.append(make_finding("store_disk_problem", folder=exam.file.station.state_dir, error=store.disk_problem))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ssl
+import time
 from collections.abc import AsyncIterator
 
 from agent.commands.doctor.certificates import end_of_certificate, explain_refused_certificate, show_time
@@ -15,8 +16,9 @@ from agent.domain.backend_connection import ConnectFailure
 from agent.ocpp.transport import tls
 from agent.ocpp.transport.transport import is_tls
 
-ALERT_S = 1.0
-"""In TLS 1.3 a server refuses a client certificate after the handshake: so long an alert is waited for."""
+ALERT_S = 0.5
+"""In TLS 1.3 a server refuses a client certificate after the handshake: its alert is waited for so long, and as long as
+the handshake has taken."""
 ENDS_SOON = dt.timedelta(days=14)
 NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 FAILURE_CODES = {ConnectFailure.TLS_VERSION: "tls_version", ConnectFailure.TLS_CIPHER: "tls_cipher"}
@@ -56,6 +58,7 @@ async def judge_tls(exam: BackendExamination) -> AsyncIterator[Finding]:
 
 async def _try_handshake(exam: BackendExamination, context: ssl.SSLContext) -> Finding:
     try:
+        began_s = time.monotonic()
         async with asyncio.timeout(exam.of.options.timeout_s):
             connection = await open_tcp(exam.address, exam.port, exam.of.interface)
             reader, writer = await asyncio.open_connection(
@@ -63,7 +66,7 @@ async def _try_handshake(exam: BackendExamination, context: ssl.SSLContext) -> F
             )
         try:
             made = writer.get_extra_info("ssl_object")
-            await _wait_for_alert(reader)
+            await _wait_for_alert(reader, ALERT_S + time.monotonic() - began_s)
             return _good_finding(exam, made)
         finally:
             writer.transport.abort()
@@ -79,10 +82,10 @@ async def _try_handshake(exam: BackendExamination, context: ssl.SSLContext) -> F
         return make_finding("tls_failed", exam.name, error=e.strerror or e)
 
 
-async def _wait_for_alert(reader: asyncio.StreamReader) -> None:
+async def _wait_for_alert(reader: asyncio.StreamReader, patience_s: float) -> None:
     """Raise what the server says about our certificate, or that it hangs up. A good server says nothing."""
     try:
-        async with asyncio.timeout(ALERT_S):
+        async with asyncio.timeout(patience_s):
             octets = await reader.read(1)
     except TimeoutError:
         return
