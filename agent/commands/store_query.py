@@ -36,7 +36,7 @@ async def query_agent_or_store(
         raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
     store = await Store.open(path, file.station.store_max_mb)
     try:
-        return await answer(store, question)
+        return await answer(store, {**question, "store": str(path)})
     finally:
         await store.close()
 
