@@ -19,6 +19,7 @@ import sys
 import tempfile
 import textwrap
 import tomllib
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,9 +36,9 @@ FILES = ROOT / "deb"
 HOME = Path("/opt/chargy-agent/venv")
 FROM_DEBIAN = {"cryptography": "python3-cryptography", "pillow": "python3-pil"}
 """Packages of Python that are compiled."""
-SOURCE_ONLY = {"pydes"}
-"""Pure Python, but its makers publish no wheel."""
-EXTRAS = ("mqtt",)
+FROM_SOURCE: dict[str, dict[str, str]] = {"pydes": {}, "dbus-fast": {"SKIP_CYTHON": "1"}}
+"""Pure Python, but its makers publish no wheel of that: how to build one."""
+EXTRAS = ("mqtt", "dbus")
 """Of pyproject.toml. The others are compiled: Debian's packages of them work too (Suggests)."""
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 MAINTAINER = "chargy-agent maintainers <maintainers@chargy-agent.example>"
@@ -46,9 +47,18 @@ SYSTEMD = {
     "chargy-agent.sysusers.conf": "usr/lib/sysusers.d/chargy-agent.conf",
     "chargy-agent.tmpfiles.conf": "usr/lib/tmpfiles.d/chargy-agent.conf",
     "70-chargy-agent.rules": "usr/lib/udev/rules.d/70-chargy-agent.rules",
-    "journald-chargy-agent.conf": "usr/share/chargy-agent/journald-chargy-agent.conf",
+    **{
+        name: f"usr/share/chargy-agent/{name}"
+        for name in (
+            "50-chargy-agent-network.rules",
+            "dbus-rauc-chargy-agent.conf",
+            "journald-chargy-agent.conf",
+            "polkit-reboot-chargy-agent.rules",
+        )
+    },
 }
-"""Of systemd/: where it goes. The limits of the journal are an example, since they hold for the whole machine."""
+"""Of systemd/: where it goes. What gives the agent rights over other services, or holds for the whole machine, is an
+example: its operator copies it where the station needs it."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +146,20 @@ def fetch_wheel(folder: Path, name: str, version: str) -> Path:
     if found := find_wheel(folder, name, version):
         return found
     what = f"{name}=={version}"
-    if name in SOURCE_ONLY:
-        run_pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, what)
+    if name in FROM_SOURCE:
+        words = ("--no-deps", "--no-cache-dir", "--no-binary", name, "--wheel-dir", folder)
+        run_pip("wheel", *words, what, env=FROM_SOURCE[name])
     else:
         any_machine = ("--implementation", "py", "--abi", "none", "--platform", "any", "--python-version", MINOR)
         run_pip("download", "--no-deps", "--only-binary=:all:", *any_machine, "--dest", folder, what)
     wheel = find_wheel(folder, name, version)
-    if wheel is None or not wheel.name.endswith("-none-any.whl"):
+    if wheel is None or machine_code(wheel):
         raise CannotBuild(f"{what}: it has no wheel of pure Python; name Debian's package of it in FROM_DEBIAN")
     return wheel
+
+
+def machine_code(wheel: Path) -> list[str]:
+    return [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".pyd"))]
 
 
 def own_wheel(folder: Path) -> Path:
@@ -196,8 +211,6 @@ def fill_environment(root: Path, wheels: Sequence[Path], scratch: Path) -> None:
     quietly = ("--no-deps", "--no-compile", "--no-index", "--find-links", scratch, "--target", site)
     run_pip("install", *quietly, *names, env={"PIP_FIND_LINKS": "", "PYTHONDONTWRITEBYTECODE": "1"})
     shutil.rmtree(site / "bin", ignore_errors=True)
-    if compiled := [p for p in site.rglob("*") if p.suffix in (".so", ".pyd")]:
-        raise CannotBuild(f"{compiled[0]}: is for one architecture only")
     compile_tree(site)
     (venv / "pyvenv.cfg").write_text(f"home = /usr/bin\ninclude-system-site-packages = true\nversion = {MINOR}\n")
     (venv / "bin").mkdir()
@@ -283,7 +296,8 @@ def control_text(version: str, debian: dict[str, SpecifierSet], installed_kib: i
         f"Package: chargy-agent\nVersion: {version}\nArchitecture: all\nMaintainer: {MAINTAINER}\n"
         f"Installed-Size: {installed_kib}\nDepends: {', '.join(depends)}\n"
         "Recommends: libusb-1.0-0, tzdata, udev\n"
-        "Suggests: ppp, python3-fpdf, python3-libgpiod, python3-paramiko, python3-spidev, rauc\n"
+        "Suggests: modemmanager, network-manager, ppp, python3-fpdf, python3-libgpiod, python3-paramiko,"
+        " python3-spidev, rauc\n"
         "Section: net\nPriority: optional\n"
         "Description: station-side OCPP agent for public EV charge points\n"
         " The program on the controller board of a charging station. It talks OCPP to the\n"
