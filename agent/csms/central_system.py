@@ -18,7 +18,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -108,6 +108,10 @@ class Central:
         self.connected: dict[str, tuple[Station, ServerConnection]] = {}
         self.port = options.port
         self.desk = _pay_desk(self, options)
+        self.on_frame: Callable[[str, bool, str, str], None] = lambda station, received, version, text: None
+        """Is called with each frame: the station, whether it was received from it, the version of OCPP, the text."""
+        self.on_connection: Callable[[str, bool, str], None] = lambda station, connected, version: None
+        """Is called when a station connects or is gone: the station, whether it is connected, the version of OCPP."""
         ledger.on_violation = lambda v: self.print_line(f"{v.station} VIOLATION {v.kind}: {v.text}")
 
     async def send_command(self, station: str, action: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +141,7 @@ class Central:
         self.connected[station_id] = (station, connection)
         self.ledger.station_record(station_id).version = connection.subprotocol.removeprefix("ocpp")
         self.print_line(f"{station_id} connected ({connection.subprotocol})")
+        self.on_connection(station_id, True, connection.subprotocol.removeprefix("ocpp"))
         setting_up = (
             asyncio.create_task(self._set_up_payment_codes(station_id))
             if self.desk and station.takes_payment_codes
@@ -151,6 +156,7 @@ class Central:
                 setting_up.cancel()
             if self.connected.get(station_id, (None,))[0] is station:
                 del self.connected[station_id]
+                self.on_connection(station_id, False, connection.subprotocol.removeprefix("ocpp"))
 
     async def _set_up_payment_codes(self, station: str) -> None:
         assert self.desk is not None
@@ -214,6 +220,7 @@ class Wire:
 
     def __init__(self, connection: ServerConnection, station: str, central: Central) -> None:
         self._connection, self._station, self._central = connection, station, central
+        self._version = str(connection.subprotocol).removeprefix("ocpp")
         self._asked: dict[str, str] = {}
 
     async def recv(self) -> str:
@@ -221,6 +228,7 @@ class Wire:
         while True:
             raw = await self._connection.recv()
             text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+            self._central.on_frame(self._station, True, self._version, text)
             match _parse_frame(text):
                 case [2, str(id), str(action), _]:
                     self._asked[id] = action
@@ -242,6 +250,7 @@ class Wire:
                 self._central.ledger.record_violation(self._station, "schema", f"{action}: {code}: {cause}")
             case [3 | 4, id, *_]:
                 self._asked.pop(id, None)
+        self._central.on_frame(self._station, False, self._version, text)
         await self._connection.send(text)
 
 
