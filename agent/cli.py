@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "agent.commands.doctor.command:COMMAND",
     "kit": "agent.commands.kit.command:COMMAND",
     "csms": "agent.commands.csms:COMMAND",
+    "scenario": "agent.commands.scenario.command:COMMAND",
 }
 """The commands of this program. Other packages add commands by entry points (``GROUP``), as the simulation does."""
 
@@ -55,10 +56,11 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent payments list station.toml   list the bank card payments and their states
   chargy-agent undelivered station.toml     list what no backend has yet, before a board is removed
   chargy-agent csms                         start a small central system (CSMS) to test against
+  chargy-agent scenario run --simulate      run scenarios: what is done at a station, and what must happen
 
 chargy-agent COMMAND --help explains each command. Exit codes of all: 0 done, 1 something is wrong or has failed, 2 it
-cannot be done (wrong station file or arguments), 3 (probe, verify) not everything is proven, 3 (doctor) there are only
-warnings, 130 interrupted by Ctrl-C.
+cannot be done (wrong station file or arguments), 3 (probe, verify, scenario) not everything is proven, 3 (doctor) there
+are only warnings, 130 interrupted by Ctrl-C.
 """
 
 

@@ -23,6 +23,8 @@ DOCUMENTS: dict[str, str] = {
     "docs/kit.schema.json": "agent.commands.kit.kit_schema:schema_text",
     "docs/metrics.md": "tests.arch.metrics:text",
     "docs/meters.md": "tests.arch.meters:text",
+    "docs/scenario.schema.json": "agent.scenario.schema:schema_text",
+    "docs/scenarios.md": "tests.arch.scenarios:text",
     "docs/quirks.md": "tests.arch.quirks:text",
     "pyproject.toml": "tests.arch.contracts:text",
     "docs/states/session.svg": "tests.arch.draw_states:session",

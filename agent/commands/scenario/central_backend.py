@@ -1,0 +1,83 @@
+"""The backend side of a run: the independent test central system, within this process."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from agent.csms.central_system import Central, Options, open_central
+from agent.csms.errors import NotConnected
+from agent.scenario.frames import FrameLog
+from agent.scenario.target import CannotCarryOut, CheckFailed
+
+ANSWER_WITHIN_S = 30.0
+EURO_PER_KWH = 0.45
+"""Euro per kWh at the payment page that QR codes lead to."""
+
+
+class CentralBackend:
+    """``station_id``: the station that is watched; "" takes the first one that connects."""
+
+    def __init__(self, central: Central, station_id: str = "") -> None:
+        self.station_id, self.frames, self._central = station_id, FrameLog(), central
+        central.on_frame, central.on_connection = self._note_frame, self._note_connection
+
+    @property
+    def port(self) -> int:
+        return self._central.port
+
+    async def send_request(self, action: str, payload: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
+        await self._wait_until_connected(patience_s)
+        try:
+            return await self._central.send_command(self.station_id, action, dict(payload))
+        except (NotConnected, ValueError) as e:
+            raise CannotCarryOut(f"{action} cannot be sent: {e}") from e
+        except TimeoutError:
+            raise CheckFailed(f"{action} was not answered within {self._central.options.answer_within_s:g} s") from None
+
+    async def wait_for_station(self, patience_s: float) -> None:
+        """Wait until the station has connected and sent its first messages. Raises ``CannotCarryOut``."""
+        await self._wait_until_connected(patience_s)
+        await self._wait_until_booted(patience_s)
+
+    async def _wait_until_connected(self, patience_s: float) -> None:
+        end_s = time.monotonic() + patience_s
+        while not self.frames.connected:
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                name = self.station_id or "a station"
+                raise CannotCarryOut(f"{name} is not connected to port {self.port}, after {patience_s:g} s")
+            await self.frames.wait_for_change(left_s)
+
+    async def _wait_until_booted(self, patience_s: float) -> None:
+        """Wait for a StatusNotification: a station sends it once its boot is accepted."""
+        end_s = time.monotonic() + patience_s
+        while not any(f.action == "StatusNotification" for f in self.frames.frames):
+            if (left_s := end_s - time.monotonic()) <= 0:
+                raise CannotCarryOut(f"{self.station_id} has not reported the status of an outlet")
+            await self.frames.wait_for_change(left_s)
+
+    def _note_frame(self, station: str, received: bool, version: str, text: str) -> None:
+        if station == self.station_id:
+            self.frames.add_text(received, version, text)
+
+    def _note_connection(self, station: str, connected: bool, version: str) -> None:
+        self.station_id = self.station_id or station
+        if station == self.station_id:
+            self.frames.set_connection(connected, version)
+
+
+@contextlib.asynccontextmanager
+async def open_backend(
+    host: str, port: int, station_id: str = "", speed: float = 1.0, versions: tuple[str, ...] = (),
+    passwords: dict[str, str] | None = None,
+) -> AsyncIterator[CentralBackend]:  # fmt: skip
+    """Open a listening central system. Raises ``OSError`` if the address cannot be used."""
+    options = Options(
+        host, port, passwords or {}, accept_all=True, answer_within_s=ANSWER_WITHIN_S, quiet=True, pay=EURO_PER_KWH,
+        clock_rate=speed, clock_apart=speed != 1.0, versions=versions,
+    )  # fmt: skip
+    async with open_central(options) as central:
+        yield CentralBackend(central, station_id)

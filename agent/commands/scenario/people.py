@@ -1,0 +1,213 @@
+"""Targets without a control API: a person is asked, or a command of the user acts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.commands.scenario.terminal import Terminal, TypedLines
+from agent.scenario.frames import CALL, Frame, FrameLog
+from agent.scenario.grammar import KINDS
+from agent.scenario.target import CannotCarryOut, CheckFailed, NotApplicable, Person
+
+SKIP = ("s", "skip")
+EXIT_NOT_APPLICABLE = 3
+SCREENS = {
+    "idle": "that the outlet is free",
+    "plug_in": "that the driver has to plug in",
+    "checking": "that the card is being checked",
+    "charging": "that the vehicle is charging",
+    "finished": "that charging is finished, and how much it was",
+    "refused": "that the card is refused",
+    "out_of_service": "that the outlet is out of service",
+    "reserved": "that the outlet is reserved",
+}
+"""Screens in words, for a person."""
+
+
+class TerminalPerson:
+    """Asks at the terminal."""
+
+    def __init__(self, terminal: Terminal, typed: TypedLines) -> None:
+        self._terminal, self._typed = terminal, typed
+
+    async def answer_question(self, question: str, patience_s: float) -> str | None:
+        self._typed.drop_typed()
+        self._terminal.print_line(f">>> {question} (yes, no or a value; s: cannot be said; within {patience_s:g} s)")
+        try:
+            async with asyncio.timeout(patience_s):
+                answer = await self._typed.next_line()
+        except TimeoutError:
+            raise CannotCarryOut(f"not answered within {patience_s:g} s: {question}") from None
+        if answer.lower() in SKIP:
+            raise NotApplicable("the person at the station could not say it")
+        return answer
+
+
+class NoPerson:
+    """There is no person."""
+
+    async def answer_question(self, question: str, patience_s: float) -> str | None:
+        return None
+
+
+class PromptHands:
+    """Asks a person to act. Enter, or a message of the station that shows it, ends the wait."""
+
+    def __init__(self, terminal: Terminal, typed: TypedLines, frames: FrameLog) -> None:
+        self._terminal, self._typed, self._frames = terminal, typed, frames
+
+    async def perform_deed(self, kind: str, values: Mapping[str, Any], patience_s: float) -> str:
+        self._typed.drop_typed()
+        self._terminal.print_line(
+            f">>> please {deed_in_words(kind, values)} (within {patience_s:g} s; Enter: done, s: cannot be done here)"
+        )
+        shown_by = KINDS[kind].shown_by
+        seen = asyncio.create_task(wait_for_call(self._frames, shown_by, True, self._frames.next_seq))
+        typed = asyncio.create_task(self._typed.next_line())
+        countdown = asyncio.create_task(self._count_down(deed_in_words(kind, values), patience_s))
+        try:
+            done, _ = await asyncio.wait({seen, typed}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel_tasks(seen, typed, countdown)
+        if typed in done:
+            if typed.result().lower() in SKIP:
+                raise NotApplicable("the person at the station cannot do it")
+            return "done by a person"
+        if seen in done:
+            return f"done by a person, noticed by {seen.result().action}"
+        raise CannotCarryOut(f"not done within {patience_s:g} s: {deed_in_words(kind, values)}")
+
+    async def _count_down(self, what: str, patience_s: float) -> None:
+        end_s = time.monotonic() + patience_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._terminal.show_bar(f"{what}: {left_s:.0f} s left")
+            await asyncio.sleep(1.0)
+
+
+class CommandHands:
+    """Starts a command of the user for each deed: ``COMMAND KIND JSON``. Exit code 0: done, 3: cannot be done here."""
+
+    def __init__(self, command: str) -> None:
+        self._command = shlex.split(command)
+
+    async def perform_deed(self, kind: str, values: Mapping[str, Any], patience_s: float) -> str:
+        await run_user_command(self._command, (kind, json.dumps(values)), patience_s)
+        return f"done by {self._command[0]}"
+
+
+class PromptEyes:
+    """Asks a person what the display shows."""
+
+    def __init__(self, person: Person, patience_s: float) -> None:
+        self._person, self._patience_s = person, patience_s
+
+    async def screen_name(self, evse: int, expected: tuple[str, ...]) -> str:
+        words = " or ".join(SCREENS.get(name, f"the page {name}") for name in expected)
+        answer = await self._person.answer_question(
+            f"Does the display of outlet {evse} show {words}?", self._patience_s
+        )
+        if answer is None:
+            raise NotApplicable("there is no person here to look at the display")
+        return expected[0] if answer.lower().startswith(("y", "j", "o")) or not answer else f"otherwise ({answer})"
+
+    async def measured_value(self, quantity: str, evse: int) -> float | None:
+        return None
+
+
+class PromptedBackend:
+    """A backend that is not ours: a person, or a command of the user, has it send a request. The frame decides."""
+
+    def __init__(self, terminal: Terminal, frames: FrameLog, station_id: str, command: str = "") -> None:
+        self._terminal, self._frames, self._station_id = terminal, frames, station_id
+        self._command = shlex.split(command)
+
+    async def send_request(self, action: str, payload: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
+        first, text = self._frames.next_seq, json.dumps(payload, ensure_ascii=False)
+        self._terminal.print_line(
+            f">>> please have your backend send {action} {text} to {self._station_id} (within {patience_s:g} s)"
+        )
+        end_s = time.monotonic() + patience_s
+        if self._command:
+            await run_user_command(self._command, (action, text, self._station_id), patience_s)
+        call = await _within(
+            wait_for_call(self._frames, (action,), False, first), end_s,
+            CannotCarryOut(f"the backend has not sent {action} within {patience_s:g} s"),
+        )  # fmt: skip
+        answer = await _within(
+            self._wait_for_answer(call), max(end_s, time.monotonic() + 10),
+            CheckFailed(f"{action} was not answered by the station"),
+        )  # fmt: skip
+        return dict(answer.payload)
+
+    async def _wait_for_answer(self, call: Frame) -> Frame:
+        while True:
+            for frame in self._frames.frames[call.seq :]:
+                if frame.answers is call:
+                    return frame
+            await self._frames.wait_for_change(1.0)
+
+
+async def wait_for_call(frames: FrameLog, actions: Sequence[str], from_station: bool, first: int) -> Frame:
+    """Return the first request of these actions from frame ``first`` on. Without actions it waits for ever."""
+    while True:
+        for frame in frames.frames[first:]:
+            if frame.kind == CALL and frame.action in actions and frame.from_station == from_station:
+                return frame
+        await frames.wait_for_change(1.0)
+
+
+def deed_in_words(kind: str, values: Mapping[str, Any]) -> str:
+    """Return what a person is asked to do."""
+    row = KINDS[kind]
+    known: dict[str, Any] = {"evse": 1, "side": "station", "behaviour": "approve", "active": True, **values}
+    names = {key.name for key in row.options} - {"evse", "side", "behaviour", "active", "within_s", "car"}
+    known["details"] = ", ".join(f"{name} = {values[name]}" for name in sorted(names) if name in values)
+    text = row.prompt.format(**known).strip()
+    return text if values.get("ready", True) or kind != "plug" else f"{text}, the vehicle asks for nothing yet"
+
+
+async def run_user_command(command: Sequence[str], words: Sequence[str], patience_s: float) -> None:
+    """Run a command of the user. Raises ``NotApplicable`` for exit code 3, ``CannotCarryOut`` for another one."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+    except OSError as e:
+        raise CannotCarryOut(f"{command[0]} cannot be started: {e.strerror}") from e
+    try:
+        async with asyncio.timeout(patience_s):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        raise CannotCarryOut(f"{command[0]} {words[0]} has not ended within {patience_s:g} s") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
+    if process.returncode == EXIT_NOT_APPLICABLE:
+        raise NotApplicable(last[0] or f"{command[0]} cannot do {words[0]}")
+    if process.returncode:
+        raise CannotCarryOut(f"{command[0]} {words[0]} has failed (exit code {process.returncode}): {last[0]}")
+
+
+async def _within(waiting: Any, end_s: float, problem: Exception) -> Frame:
+    try:
+        async with asyncio.timeout(max(end_s - time.monotonic(), 0)):
+            found: Frame = await waiting
+            return found
+    except TimeoutError:
+        raise problem from None
+
+
+async def _cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*(t for t in tasks), return_exceptions=True)

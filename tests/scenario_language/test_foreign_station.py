@@ -1,0 +1,128 @@
+"""A charge point that is not ours, over ``--listen``: a good one passes, and each planted mistake fails with the right
+words. So no kind of condition is one that cannot fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.commands.scenario.stations import library_folder
+from agent.scenario.outcome import Verdict
+from agent.scenario.scenario_file import load_scenario
+from tests.scenario_language.foreign_runs import failed_step, run_on_foreign_point, run_steps, scenario_of
+
+PLUG = "{ plug = 1 },"
+CHARGE = f"""{PLUG}
+{{ wait_status = "occupied" }},
+{{ tap = "${{card}}" }},
+{{ wait_transaction = "started", within_s = 2, set = {{ number = "id" }} }},
+"""
+SHORT_SESSION = scenario_of(
+    CHARGE
+    + """{ wait_status = "charging", within_s = 1 },
+{ wait_energy = 40, within_s = 1 },
+{ tap = "${card}" },
+{ wait_transaction = "ended", where = { reason = "Local", id = "${number}" }, within_s = 1 },
+{ unplug = 1 },"""
+)
+DEFECTS = [
+    ("sleeping_status", CHARGE + '{ wait_status = "charging", within_s = 1 },',
+     "outlet 1: the status is Preparing, expected charging; waited 1 s"),
+    ("no_start", CHARGE, "outlet 1: no transaction has started within 2 s"),
+    ("lost_stop", CHARGE + '{ tap = "${card}" }, { wait_transaction = "ended", within_s = 1 },',
+     "outlet 1: no transaction has ended within 1 s"),
+    ("wrong_reason", CHARGE + '{ tap = "${card}" }, { wait_transaction = "ended", where = { reason = "Local" } },',
+     "outlet 1: the transaction has ended, but reason is 'Other', expected 'Local'"),
+    ("no_authorize", PLUG + '{ tap = "${card}" }, { wait_message = "Authorize", within_s = 1 },',
+     "no Authorize as expected from the station within 1 s"),
+    ("lower_case_token",
+     PLUG + '{ tap = "${card}" }, { wait_message = "Authorize", where = { idTag = "${card}" }, within_s = 1 },',
+     "it came, but idTag is '04a1b2c3', expected '04A1B2C3'"),
+    ("starts_refused_card", PLUG + '{ tap = "${bad}" }, { forbid_message = "StartTransaction", for_s = 2 },',
+     "StartTransaction arrived, which must not happen here"),
+    ("no_meter_values", CHARGE + "{ wait_energy = 50, within_s = 1 },",
+     "outlet 1: 0 Wh so far, expected 50 Wh; waited 1 s"),
+    ("ignores_profile",
+     CHARGE + '{ backend = "charging_profile", with = { limit_a = 10 }, status = "Accepted" }, '
+     '{ measure = "power_w", at_most = 7250, within_s = 1 },',
+     "outlet 1: power_w: 11000 is more than 7250; waited 1 s"),
+    ("energy_off_2_percent",
+     CHARGE + '{ wait_energy = 40, set = { meter = "stop_wh" } }, { tap = "${card}" }, '
+     '{ wait_transaction = "ended", set = { stop = "stop_wh" } }, '
+     '{ check = "${stop}", equals = "${meter}", tolerance = 15 },',
+     "differs from"),
+    ("refuses_remote_start", PLUG + '{ backend = "remote_start", with = { token = "APP" }, status = "Accepted" },',
+     "answer to RemoteStartTransaction: status is 'Rejected', expected 'Accepted'"),
+    ("forgets_settings",
+     '{ backend = "set_setting", with = { name = "heartbeat_interval_s", value = 77 }, status = "Accepted" }, '
+     '{ backend = "get_setting", with = { name = "heartbeat_interval_s" }, results = { value = "77" } },',
+     "answer to GetConfiguration: value is '300', expected '77'"),
+    ("never_disconnects", '{ link = "down" }, { wait_connection = "down", within_s = 1 },',
+     "the connection to the backend is up, expected down; waited 1 s"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mistake", "steps", "words"), DEFECTS, ids=[d[0] for d in DEFECTS])
+async def test_a_planted_mistake_fails_with_the_right_words(mistake: str, steps: str, words: str) -> None:
+    failed = failed_step(await run_steps(steps, {mistake}))
+    assert failed.verdict is Verdict.FAIL
+    assert words in failed.says
+    good = [o for o in await run_steps(steps) if o.verdict is not Verdict.PASS]
+    assert good == [], "the same steps pass on a station without the mistake"
+
+
+@pytest.mark.parametrize("mistake", ["sleeping_status", "lost_stop", "wrong_reason", "no_meter_values"])
+async def test_the_mistakes_are_found_in_ocpp_201_too(mistake: str) -> None:
+    (outcome,) = await run_on_foreign_point(SHORT_SESSION, mistakes={mistake}, version="2.0.1")
+    assert outcome.verdict is Verdict.FAIL
+    (good,) = await run_on_foreign_point(SHORT_SESSION, version="2.0.1")
+    assert good.verdict is Verdict.PASS, [o.says for o in good.outcomes]
+
+
+async def test_what_the_station_does_not_know_is_said_with_its_error() -> None:
+    failed = failed_step(await run_steps('{ backend = "unlock", status = "Unlocked" },'))
+    assert failed.verdict is Verdict.FAIL
+    assert "UnlockConnector was answered with the error NotImplemented" in failed.says
+
+
+async def test_a_deed_that_the_command_cannot_do_is_not_applicable() -> None:
+    failed = failed_step(await run_steps('{ press = "stop" }, { plug = 1 },'))
+    assert (failed.verdict, failed.says) == (Verdict.NOT_APPLICABLE, "cannot")
+
+
+async def test_a_request_that_breaks_the_schema_is_an_error_of_the_scenario() -> None:
+    failed = failed_step(await run_steps('{ backend = "Reset", payload = { type = "Gentle" } },'))
+    assert failed.verdict is Verdict.ERROR
+    assert "Reset cannot be sent: payload of Reset" in failed.says
+
+
+async def test_the_library_runs_on_a_charge_point_that_is_not_ours() -> None:
+    """What this charge point can do passes; what the scenario needs and it has not is not applicable."""
+    names = (
+        "cable_first",
+        "configuration_round_trip",
+        "remote_start_and_stop",
+        "link_lost_stop_offline",
+        "two_outlets",
+    )
+    scenarios = [load_scenario(library_folder() / f"{name}.toml") for name in names]
+    lacks = dict.fromkeys(("display", "two_outlets", "link_control"), "is not there")
+    outcomes = await run_on_foreign_point(*scenarios, lacks=lacks)
+    verdicts = {
+        o.scenario.id: (str(o.verdict), [s.says for s in o.outcomes if s.verdict is Verdict.FAIL]) for o in outcomes
+    }
+    assert verdicts == {
+        "cable_first": ("PASS", []),
+        "configuration_round_trip": ("PASS", []),
+        "remote_start_and_stop": ("PASS", []),
+        "link_lost_stop_offline": ("NOT APPLICABLE", []),
+        "two_outlets": ("NOT APPLICABLE", []),
+    }
+
+
+async def test_no_station_comes() -> None:
+    from agent.commands.scenario.sessions import RunRequest, run_listening
+    from agent.commands.scenario.terminal import Terminal
+
+    (outcome,) = await run_listening(RunRequest((SHORT_SESSION,), patience_s=0.2), Terminal())
+    assert outcome.verdict is Verdict.ERROR
+    assert "a station is not connected" in outcome.says
