@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
+from agent.scenario.versions import VERSIONS as VERSION_ROWS
 
-VERSIONS = ("1.6", "2.0.1")
-"""The versions of OCPP that a scenario can be run on."""
+VERSIONS = tuple(VERSION_ROWS)
 
 
 class Form(StrEnum):
@@ -66,10 +66,10 @@ class StepKind:
     shown_by: tuple[str, ...] = ()
 
     @property
-    def name(self) -> str:
+    def kind_name(self) -> str:
         return self.key.name
 
-    def keys(self) -> dict[str, Key]:
+    def keys_by_name(self) -> dict[str, Key]:
         """Return every key of such a step by its name, the common ones included."""
         return {k.name: k for k in (self.key, *self.options, *COMMON)}
 
@@ -260,7 +260,7 @@ _OTHERS = (
     ),
 )  # fmt: skip
 
-KINDS: Mapping[str, StepKind] = {k.name: k for k in (*_PHYSICAL, *_OBSERVE, *_OTHERS)}
+KINDS: Mapping[str, StepKind] = {k.kind_name: k for k in (*_PHYSICAL, *_OBSERVE, *_OTHERS)}
 
 HEAD = (
     Key("id", Form.TEXT, "short name; the name of the file unless it is said"),

@@ -17,7 +17,7 @@ COMPARISONS: Mapping[str, str] = {
 MISSING = object()
 
 
-def mismatch(expected: Any, actual: Any, where: str = "") -> str:
+def describe_mismatch(expected: Any, actual: Any, where: str = "") -> str:
     """Return how a value differs from what is expected, or "".
 
     A table must contain the expected keys. A list that is expected of a plain value lists the values that are right;
@@ -26,14 +26,14 @@ def mismatch(expected: Any, actual: Any, where: str = "") -> str:
     if isinstance(expected, Mapping) and expected and set(expected) <= set(COMPARISONS):
         return _comparison_problem(expected, actual, where)
     if actual is MISSING:
-        return f"{where or 'it'} is missing, expected {shown(expected)}"
+        return f"{where or 'it'} is missing, expected {value_in_words(expected)}"
     if isinstance(expected, Mapping):
         return _table_problem(expected, actual, where)
     if isinstance(expected, list):
         return _list_problem(expected, actual, where)
     if expected == "*" or equal_values(expected, actual):
         return ""
-    return f"{where or 'it'} is {shown(actual)}, expected {shown(expected)}"
+    return f"{where or 'it'} is {value_in_words(actual)}, expected {value_in_words(expected)}"
 
 
 def equal_values(expected: Any, actual: Any) -> bool:
@@ -69,12 +69,12 @@ def value_at(message: Any, path: str) -> Any:
     return found
 
 
-def shown(value: Any) -> str:
+def value_in_words(value: Any) -> str:
     """Return a value as it is shown to a person."""
     if value is MISSING:
         return "nothing"
     if isinstance(value, list):
-        return " or ".join(shown(entry) for entry in value) if len(value) < 6 else f"a list of {len(value)}"
+        return " or ".join(value_in_words(entry) for entry in value) if len(value) < 6 else f"a list of {len(value)}"
     return repr(value)
 
 
@@ -89,40 +89,44 @@ def bounds_problem(value: float, at_least: float | None, at_most: float | None) 
 
 def _table_problem(expected: Mapping[str, Any], actual: Any, where: str) -> str:
     if not isinstance(actual, Mapping):
-        return f"{where or 'it'} is {shown(actual)}, expected a table"
+        return f"{where or 'it'} is {value_in_words(actual)}, expected a table"
     for key, value in expected.items():
         place = f"{where}.{key}" if where else key
-        if problem := mismatch(value, actual.get(key, MISSING), place):
+        if problem := describe_mismatch(value, actual.get(key, MISSING), place):
             return problem
     return ""
 
 
 def _list_problem(expected: list[Any], actual: Any, where: str) -> str:
     if not isinstance(actual, list):
-        if any(not mismatch(entry, actual) for entry in expected):
+        if any(not describe_mismatch(entry, actual) for entry in expected):
             return ""
-        return f"{where or 'it'} is {shown(actual)}, expected {shown(expected)}"
+        return f"{where or 'it'} is {value_in_words(actual)}, expected {value_in_words(expected)}"
     for entry in expected:
-        problems = [mismatch(entry, found, where) for found in actual]
+        problems = [describe_mismatch(entry, found, where) for found in actual]
         if all(problems):
-            return min(problems, key=len) if problems else f"{where or 'it'} is an empty list, expected {shown(entry)}"
+            return (
+                min(problems, key=len)
+                if problems
+                else f"{where or 'it'} is an empty list, expected {value_in_words(entry)}"
+            )
     return ""
 
 
 def _comparison_problem(expected: Mapping[str, Any], actual: Any, where: str) -> str:
     place = where or "it"
     if expected.get("absent"):
-        return "" if actual is MISSING else f"{place} is {shown(actual)}, expected that it is absent"
+        return "" if actual is MISSING else f"{place} is {value_in_words(actual)}, expected that it is absent"
     if actual is MISSING:
         return f"{place} is missing"
-    if "not" in expected and not mismatch(expected["not"], actual):
-        return f"{place} is {shown(actual)}, expected another value"
+    if "not" in expected and not describe_mismatch(expected["not"], actual):
+        return f"{place} is {value_in_words(actual)}, expected another value"
     if "matches" in expected and not re.fullmatch(str(expected["matches"]), str(actual)):
-        return f"{place} is {shown(actual)}, which does not match {expected['matches']!r}"
+        return f"{place} is {value_in_words(actual)}, which does not match {expected['matches']!r}"
     if "at_least" in expected or "at_most" in expected:
         number = as_number(actual)
         if number is None:
-            return f"{place} is {shown(actual)}, expected a number"
+            return f"{place} is {value_in_words(actual)}, expected a number"
         problem = bounds_problem(number, as_number(expected.get("at_least")), as_number(expected.get("at_most")))
         return f"{place}: {problem}" if problem else ""
     return ""

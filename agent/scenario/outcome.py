@@ -36,12 +36,12 @@ class StepOutcome:
     """Which repetition, "" outside of one."""
 
     @property
-    def id(self) -> str:
-        return f"{self.step.id}{self.round}"
+    def step_id(self) -> str:
+        return f"{self.step.step_id}{self.round}"
 
     def as_json(self) -> dict[str, Any]:
         found = {
-            "id": self.id, "number": self.step.number, "line": self.step.line, "kind": self.step.kind.name,
+            "id": self.step_id, "number": self.step.number, "line": self.step.line, "kind": self.step.kind.kind_name,
             "title": self.step.values.get("title", ""), "verdict": str(self.verdict), "says": self.says,
             "began_s": round(self.began_s, 3), "took_s": round(self.took_s, 3),
             "references": list(self.step.texts_of("references")), "evidence": list(self.evidence),
@@ -67,14 +67,14 @@ class ScenarioOutcome:
     not_reached: tuple[str, ...] = ()
 
     @property
-    def verdict(self) -> Verdict:
+    def final_verdict(self) -> Verdict:
         found = {o.verdict for o in self.outcomes}
         return next((v for v in WEIGHT if v in found), self.begin_verdict)
 
     def as_json(self) -> dict[str, Any]:
         return {
             "id": self.scenario.id, "title": self.scenario.title, "file": str(self.scenario.path),
-            "version": self.version, "target": self.target, "verdict": str(self.verdict), "says": self.says,
+            "version": self.version, "target": self.target, "verdict": str(self.final_verdict), "says": self.says,
             "took_s": round(self.took_s, 3), "references": list(self.scenario.references),
             "steps": [o.as_json() for o in self.outcomes], "not_reached": list(self.not_reached),
         }  # fmt: skip
@@ -82,5 +82,5 @@ class ScenarioOutcome:
 
 def overall_verdict(outcomes: Sequence[ScenarioOutcome]) -> Verdict:
     """Return the verdict of a whole run."""
-    found = {o.verdict for o in outcomes}
+    found = {o.final_verdict for o in outcomes}
     return next((v for v in WEIGHT if v in found), Verdict.NOT_APPLICABLE)

@@ -16,7 +16,7 @@ _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 def report_json(outcomes: Sequence[ScenarioOutcome], began: str) -> str:
     """Return the report of a run as JSON. ``began``: its instant."""
-    verdicts = [o.verdict for o in outcomes]
+    verdicts = [o.final_verdict for o in outcomes]
     report: dict[str, Any] = {
         "format": FORMAT, "began": began, "verdict": str(overall_verdict(outcomes)),
         "counts": {str(v): verdicts.count(v) for v in Verdict}, "scenarios": [o.as_json() for o in outcomes],
@@ -31,7 +31,7 @@ def report_junit(outcomes: Sequence[ScenarioOutcome]) -> str:
         suite = ElementTree.SubElement(
             root, "testsuite", name=f"{outcome.scenario.id} (OCPP {outcome.version})", time=f"{outcome.took_s:.3f}"
         )
-        cases = [_step_case(outcome, o) for o in outcome.outcomes] or [_whole_case(outcome)]
+        cases = [_test_case_of_step(outcome, o) for o in outcome.outcomes] or [_test_case_of_scenario(outcome)]
         suite.extend(cases)
         suite.set("tests", str(len(cases)))
         for tag, key in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
@@ -40,9 +40,9 @@ def report_junit(outcomes: Sequence[ScenarioOutcome]) -> str:
     return ElementTree.tostring(root, "unicode", xml_declaration=True) + "\n"
 
 
-def _step_case(outcome: ScenarioOutcome, one: StepOutcome) -> ElementTree.Element:
-    title = one.step.values.get("title") or f"{one.step.kind.name} {one.step.main}"
-    name = _clean_text(f"{one.id} {title}"[:200])
+def _test_case_of_step(outcome: ScenarioOutcome, one: StepOutcome) -> ElementTree.Element:
+    title = one.step.values.get("title") or f"{one.step.kind.kind_name} {one.step.main_value}"
+    name = _text_for_xml(f"{one.step_id} {title}"[:200])
     case = ElementTree.Element(
         "testcase", classname=outcome.scenario.id, name=name, time=f"{one.took_s:.3f}",
         file=str(outcome.scenario.path), line=str(one.step.line),
@@ -50,22 +50,22 @@ def _step_case(outcome: ScenarioOutcome, one: StepOutcome) -> ElementTree.Elemen
     _add_verdict(case, one.verdict, one.says)
     if one.evidence:
         frames = "\n".join(f"{e['sender']}: {e['frame']}" for e in one.evidence)
-        ElementTree.SubElement(case, "system-out").text = _clean_text(frames)
+        ElementTree.SubElement(case, "system-out").text = _text_for_xml(frames)
     return case
 
 
-def _whole_case(outcome: ScenarioOutcome) -> ElementTree.Element:
+def _test_case_of_scenario(outcome: ScenarioOutcome) -> ElementTree.Element:
     """Return a case for a scenario without steps that were tried."""
     case = ElementTree.Element("testcase", classname=outcome.scenario.id, name=outcome.scenario.title, time="0")
-    _add_verdict(case, outcome.verdict, outcome.says)
+    _add_verdict(case, outcome.final_verdict, outcome.says)
     return case
 
 
 def _add_verdict(case: ElementTree.Element, verdict: Verdict, says: str) -> None:
     tag = {Verdict.FAIL: "failure", Verdict.ERROR: "error", Verdict.NOT_APPLICABLE: "skipped"}.get(verdict)
     if tag is not None:
-        ElementTree.SubElement(case, tag, message=_clean_text(says))
+        ElementTree.SubElement(case, tag, message=_text_for_xml(says))
 
 
-def _clean_text(text: str) -> str:
+def _text_for_xml(text: str) -> str:
     return _NOT_IN_XML.sub("?", text)

@@ -16,6 +16,7 @@ from agent.scenario.observation import StationView
 from agent.scenario.scenario_model import Scenario, Step
 from agent.scenario.target import CannotCarryOut, Target
 from agent.scenario.variables import fill_variables
+from agent.scenario.versions import read_frame
 
 T = TypeVar("T")
 LOOK_S = 0.2
@@ -33,7 +34,7 @@ class Branch:
     round: str = ""
     matched: list[Frame] = field(default_factory=list)
 
-    def split(self) -> Branch:
+    def split_branch(self) -> Branch:
         return Branch(self.mark, set(self.used), self.round)
 
 
@@ -45,12 +46,12 @@ class Conversation:
         target.frames.listeners.append(self._read_frame)
 
     @property
-    def frames(self) -> FrameLog:
+    def frame_log(self) -> FrameLog:
         return self.target.frames
 
     def read_earlier_frames(self) -> None:
         """Read the frames that were there before this conversation was opened."""
-        for frame in self.frames.frames:
+        for frame in self.frame_log.frames:
             self._read_frame(frame)
 
     def station_time_s(self) -> float:
@@ -58,7 +59,7 @@ class Conversation:
         return self.view.station_time_s(time.monotonic(), self.target.speed, time.time())
 
     def _read_frame(self, frame: Frame) -> None:
-        self.view.read_frame(frame)
+        read_frame(self.view, frame)
         if frame.from_station and isinstance(frame.payload, dict) and "timestamp" in frame.payload:
             self.view.note_clock(frame.payload["timestamp"], frame, self.target.speed)
 
@@ -71,20 +72,22 @@ class RunState:
         self.variables: dict[str, Any] = {**scenario.variables, **variables}
 
     @property
-    def target(self) -> Target:
+    def run_target(self) -> Target:
         return self.conversation.target
 
     @property
-    def view(self) -> StationView:
+    def station_view(self) -> StationView:
         return self.conversation.view
 
     def known_variables(self, branch: Branch) -> dict[str, Any]:
         """Return all variables with their values, the built-in ones included."""
         found: dict[str, Any] = {
-            "station": self.target.station_id, "version": self.target.frames.version,
+            "station": self.run_target.station_id, "version": self.run_target.frames.version,
             "round": int(branch.round.rpartition("#")[2] or 1),
         }  # fmt: skip
-        running = [t.id for t in self.view.transactions.values() if not t.ended] or list(self.view.transactions)
+        running = [t.id for t in self.station_view.transactions.values() if not t.ended] or list(
+            self.station_view.transactions
+        )
         if running:
             found["transaction"] = running[-1]
         return {**found, **self.variables}
@@ -92,25 +95,25 @@ class RunState:
     def filled_values(self, step: Step, branch: Branch) -> dict[str, Any]:
         """Return the values of a step with its variables. Raises ``UnknownVariable``, ``CannotCarryOut``."""
         own = {k: v for k, v in step.values.items() if k not in ("steps", "parallel")}
-        if step.kind.name != "set" and isinstance(own.get("set"), Mapping):
+        if step.kind.kind_name != "set" and isinstance(own.get("set"), Mapping):
             own.pop("set")  # paths, not values
         filled = fill_variables(own, self.known_variables(branch), self.conversation.station_time_s)
-        keys = step.kind.keys()
+        keys = step.kind.keys_by_name()
         return {name: coerced_value(keys[name], value) for name, value in filled.items()}
 
     async def wait_until(self, probe: Callable[[], T | None], within_s: float) -> T | None:
         """Return what ``probe`` returns as soon as it is something, or None after ``within_s`` of the station's time.
         It is asked at every change of the conversation."""
-        end_s = time.monotonic() + self.target.real_wait_s(within_s)
+        end_s = time.monotonic() + self.run_target.real_wait_s(within_s)
         while True:
             found = probe()
             left_s = end_s - time.monotonic()
             if found or left_s <= 0:
                 return found
-            await self.target.frames.wait_for_change(min(left_s, 1.0))
+            await self.run_target.frames.wait_for_change(min(left_s, 1.0))
 
     async def pause_station_time(self, station_s: float) -> None:
-        await asyncio.sleep(station_s / self.target.speed)
+        await asyncio.sleep(station_s / self.run_target.speed)
 
 
 def coerced_value(key: Key, value: Any) -> Any:

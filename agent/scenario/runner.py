@@ -50,43 +50,43 @@ class ScenarioRun:
 
     async def run_scenario(self) -> ScenarioOutcome:
         """Run all steps, then in any case those of ``finally``."""
-        version = self._state.target.frames.version
+        version = self._state.run_target.frames.version
         self._progress.begin_scenario(self._scenario, version)
-        problem = applicability_problem(self._scenario, version, self._state.target.lacks)
+        problem = applicability_problem(self._scenario, version, self._state.run_target.lacks)
         if not problem:
-            mark = self._state.target.frames.next_seq
+            mark = self._state.run_target.frames.next_seq
             try:
-                await self._run_steps(self._scenario.steps, Branch(mark))
+                await self._run_list_of_steps(self._scenario.steps, Branch(mark))
             except* _Ended:
                 pass
             try:
-                await self._run_steps(self._scenario.finally_steps, Branch(mark))
+                await self._run_list_of_steps(self._scenario.finally_steps, Branch(mark))
             except* _Ended:
                 pass
         outcome = ScenarioOutcome(
-            self._scenario, version, self._state.target.name, tuple(self._outcomes),
+            self._scenario, version, self._state.run_target.name, tuple(self._outcomes),
             time.monotonic() - self._began_s, problem, not_reached=() if problem else self._unreached_steps(),
         )  # fmt: skip
         self._progress.end_scenario(outcome)
         return outcome
 
-    async def _run_steps(self, steps: Sequence[Step], branch: Branch) -> None:
+    async def _run_list_of_steps(self, steps: Sequence[Step], branch: Branch) -> None:
         for step in steps:
             versions = step.texts_of("versions")
-            if not versions or self._state.target.frames.version in versions:
-                await self._run_step(step, branch)
+            if not versions or self._state.run_target.frames.version in versions:
+                await self._run_single_step(step, branch)
 
-    async def _run_step(self, step: Step, branch: Branch) -> None:
+    async def _run_single_step(self, step: Step, branch: Branch) -> None:
         if step.branches:
             await self._run_branches(step, branch)
             return
         self._progress.begin_step(step, len(self._outcomes), self._scenario.count_steps())
-        first_frame, began_s = self._state.target.frames.next_seq, time.monotonic()
+        first_frame, began_s = self._state.run_target.frames.next_seq, time.monotonic()
         if step.is_deed:
             branch.mark = first_frame
         branch.matched = []
-        verdict, says = await self._try_step(step, branch)
-        took_s, evidence = time.monotonic() - began_s, self._evidence(first_frame, branch)
+        verdict, says = await self._carry_out_step(step, branch)
+        took_s, evidence = time.monotonic() - began_s, self._evidence_frames(first_frame, branch)
         outcome = StepOutcome(step, verdict, says, began_s - self._began_s, took_s, evidence, branch.round)
         self._outcomes.append(outcome)
         self._progress.end_step(outcome)
@@ -94,39 +94,39 @@ class ScenarioRun:
         if ends and not step.values.get("go_on"):
             raise _Ended
 
-    async def _try_step(self, step: Step, branch: Branch) -> tuple[Verdict, str]:
-        if missing := _missing_need(step.texts_of("needs"), self._state.target.lacks):
+    async def _carry_out_step(self, step: Step, branch: Branch) -> tuple[Verdict, str]:
+        if missing := _missing_need(step.texts_of("needs"), self._state.run_target.lacks):
             return Verdict.NOT_APPLICABLE, missing
         try:
             values = self._state.filled_values(step, branch)
-            return Verdict.PASS, await ACTIONS[step.kind.name](self._state, step, values, branch)
+            return Verdict.PASS, await ACTIONS[step.kind.kind_name](self._state, step, values, branch)
         except tuple(VERDICT_OF) as e:
             return next(v for kind, v in VERDICT_OF.items() if isinstance(e, kind)), str(e)
 
     async def _run_branches(self, step: Step, branch: Branch) -> None:
-        if step.kind.name == "parallel":
+        if step.kind.kind_name == "parallel":
             async with asyncio.TaskGroup() as group:
                 for steps in step.branches:
-                    group.create_task(self._run_steps(steps, branch.split()))
-            branch.mark = self._state.target.frames.next_seq
+                    group.create_task(self._run_list_of_steps(steps, branch.split_branch()))
+            branch.mark = self._state.run_target.frames.next_seq
             return
         before = branch.round
         for n in range(1, int(self._state.filled_values(step, branch)["repeat"]) + 1):
             branch.round = f"{before}#{n}"
-            await self._run_steps(step.branches[0], branch)
+            await self._run_list_of_steps(step.branches[0], branch)
         branch.round = before
 
-    def _evidence(self, first_frame: int, branch: Branch) -> list[dict[str, Any]]:
+    def _evidence_frames(self, first_frame: int, branch: Branch) -> list[dict[str, Any]]:
         """Return the frames of the present step, those that decided it first of all."""
-        target = self._state.target
+        target = self._state.run_target
         window = target.frames.frames[first_frame:][-MOST_FRAMES:]
         chosen = {f.seq: f for f in (*window, *branch.matched)}
         return [chosen[seq].as_json(target.mask) for seq in sorted(chosen)]
 
     def _unreached_steps(self) -> tuple[str, ...]:
         reached = {o.step.number for o in self._outcomes}
-        version = self._state.target.frames.version
-        return tuple(s.id for s in _plain_steps(self._scenario.steps, version) if s.number not in reached)
+        version = self._state.run_target.frames.version
+        return tuple(s.step_id for s in _plain_steps(self._scenario.steps, version) if s.number not in reached)
 
 
 def _plain_steps(steps: Sequence[Step], version: str) -> list[Step]:

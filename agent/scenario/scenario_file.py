@@ -89,11 +89,11 @@ class _Reader:
         variables = self._raw.get("variables", {})
         if isinstance(variables, Mapping):
             self._known |= set(variables)
-        steps = self._read_steps(self._raw.get("steps", []), ("steps",), "")
-        finally_steps = self._read_steps(self._raw.get("finally", []), ("finally",), "F")
+        steps = self._read_list_of_steps(self._raw.get("steps", []), ("steps",), "")
+        finally_steps = self._read_list_of_steps(self._raw.get("finally", []), ("finally",), "F")
         if self._raw.get("steps") == []:
             self._add_problem(("steps",), "has no step; write at least one, like { plug = 1 }")
-        texts = {name: _text_list(self._raw.get(name)) for name in ("versions", "references", "needs")}
+        texts = {name: _list_of_texts(self._raw.get(name)) for name in ("versions", "references", "needs")}
         self._judge_needs(texts["needs"], ("needs",))
         return Scenario(
             path, str(self._raw.get("id", path.stem)), str(self._raw.get("title", "")), steps, finally_steps,
@@ -103,42 +103,42 @@ class _Reader:
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
-    def _read_steps(self, raw: Any, path: KeyPath, above: str) -> tuple[Step, ...]:
+    def _read_list_of_steps(self, raw: Any, path: KeyPath, above: str) -> tuple[Step, ...]:
         if not isinstance(raw, list):
             return ()  # the form of the key is judged where the key is
         dot = "." if above and above[-1].isdigit() else ""
-        found = [self._read_step(one, (*path, n), f"{above}{dot}{n + 1}") for n, one in enumerate(raw)]
+        found = [self._read_single_step(one, (*path, n), f"{above}{dot}{n + 1}") for n, one in enumerate(raw)]
         return tuple(step for step in found if step is not None)
 
-    def _read_step(self, raw: Any, path: KeyPath, number: str) -> Step | None:
+    def _read_single_step(self, raw: Any, path: KeyPath, number: str) -> Step | None:
         if not isinstance(raw, Mapping):
             self._add_problem(path, "must be a step in braces, like { plug = 1 }")
             return None
-        kind = self._kind_of(raw, path)
+        kind = self._kind_of_step(raw, path)
         if kind is None:
             return None
-        self._judge_keys(raw, path, kind.keys(), f"a step {kind.name}")
+        self._judge_keys(raw, path, kind.keys_by_name(), f"a step {kind.kind_name}")
         self._judge_content(kind, raw, path)
         self._judge_variables(kind, raw, path)
-        self._judge_id(raw, path)
+        self._judge_step_id(raw, path)
         branches = self._read_branches(kind, raw, path, number)
         self._learn_variables(kind, raw)
-        return Step(kind, number, self._place_of(path)[0], raw, branches)
+        return Step(kind, number, self._place_of_path(path)[0], raw, branches)
 
     def _read_branches(
         self, kind: StepKind, raw: Mapping[str, Any], path: KeyPath, number: str
     ) -> tuple[tuple[Step, ...], ...]:
-        if kind.name == "repeat":
-            return (self._read_steps(raw.get("steps"), (*path, "steps"), number),)
-        if kind.name == "parallel" and isinstance(raw["parallel"], list):
+        if kind.kind_name == "repeat":
+            return (self._read_list_of_steps(raw.get("steps"), (*path, "steps"), number),)
+        if kind.kind_name == "parallel" and isinstance(raw["parallel"], list):
             letters = "abcdefghijklmnopqrstuvwxyz"
             return tuple(
-                self._read_steps(one, (*path, "parallel", n), f"{number}{letters[n % 26]}")
+                self._read_list_of_steps(one, (*path, "parallel", n), f"{number}{letters[n % 26]}")
                 for n, one in enumerate(raw["parallel"])
             )
         return ()
 
-    def _kind_of(self, raw: Mapping[str, Any], path: KeyPath) -> StepKind | None:
+    def _kind_of_step(self, raw: Mapping[str, Any], path: KeyPath) -> StepKind | None:
         """Return the kind of a step. ``set`` is an option of other kinds too, so it counts only alone."""
         named = [key for key in raw if key in KINDS]
         if len(named) > 1 and "set" in named:
@@ -146,7 +146,7 @@ class _Reader:
         if len(named) == 1:
             return KINDS[named[0]]
         if not named:
-            hint = _suggestion(next(iter(raw), ""), KINDS)
+            hint = _suggest_name(next(iter(raw), ""), KINDS)
             self._add_problem(path, f"names no kind of step{hint}; known: {', '.join(KINDS)}")
         else:
             self._add_problem((*path, named[1]), f"is a second kind of step beside {named[0]}: write two steps")
@@ -157,7 +157,7 @@ class _Reader:
     def _judge_keys(self, raw: Mapping[str, Any], path: KeyPath, known: Mapping[str, Key], what: str) -> None:
         for name, value in raw.items():
             if name not in known:
-                self._add_problem((*path, name), f"{what} has no such key{_suggestion(name, known)}")
+                self._add_problem((*path, name), f"{what} has no such key{_suggest_name(name, known)}")
             elif problem := value_problem(known[name], value):
                 self._add_problem((*path, name), problem)
         for key in known.values():
@@ -165,22 +165,22 @@ class _Reader:
                 self._add_problem(path, f"{what} needs the key {key.name}: {key.meaning}")
 
     def _judge_content(self, kind: StepKind, raw: Mapping[str, Any], path: KeyPath) -> None:
-        self._judge_needs(_text_list(raw.get("needs")), (*path, "needs"))
-        if kind.name == "backend":
+        self._judge_needs(_list_of_texts(raw.get("needs")), (*path, "needs"))
+        if kind.kind_name == "backend":
             self._judge_backend(raw, path)
-        if kind.name == "check" and not set(raw) & {"equals", "at_least", "at_most"}:
+        if kind.kind_name == "check" and not set(raw) & {"equals", "at_least", "at_most"}:
             self._add_problem(path, "compares nothing: add equals, at_least or at_most")
-        if kind.name == "measure" and not set(raw) & {"at_least", "at_most", "set"}:
+        if kind.kind_name == "measure" and not set(raw) & {"at_least", "at_most", "set"}:
             self._add_problem(path, "measures for nothing: add at_least, at_most, or set")
-        if kind.name == "wait_message" and not _is_action(raw["wait_message"]):
+        if kind.kind_name == "wait_message" and not _is_action_of_ocpp(raw["wait_message"]):
             self._add_problem((*path, "wait_message"), "must be an action of OCPP, like StatusNotification")
 
     def _judge_backend(self, raw: Mapping[str, Any], path: KeyPath) -> None:
         name = raw["backend"]
         operation = OPERATIONS.get(name) if isinstance(name, str) else None
         if operation is None:
-            if not _is_action(name):
-                hint = _suggestion(str(name), OPERATIONS)
+            if not _is_action_of_ocpp(name):
+                hint = _suggest_name(str(name), OPERATIONS)
                 self._add_problem((*path, "backend"), f"is no operation{hint}; an action of OCPP begins with a capital")
             for key in {"with", "results"} & set(raw):
                 self._add_problem((*path, key), "belongs to operations; an action of OCPP takes payload and answer")
@@ -191,8 +191,8 @@ class _Reader:
         if not isinstance(given, Mapping):
             return
         for parameter in given:
-            if parameter not in operation.parameters():
-                hint = _suggestion(parameter, operation.parameters())
+            if parameter not in operation.parameter_names():
+                hint = _suggest_name(parameter, operation.parameter_names())
                 self._add_problem((*path, "with", parameter), f"{name} has no such parameter{hint}")
         if missing := [p for p in operation.required if p not in given]:
             self._add_problem(path, f"{name} needs with = {{ {missing[0]} = ... }}")
@@ -200,13 +200,13 @@ class _Reader:
     def _judge_needs(self, needs: Collection[str], path: KeyPath) -> None:
         for need in needs:
             if need not in NEEDS:
-                self._add_problem(path, f"{need!r} is not known{_suggestion(need, NEEDS)}; known: {', '.join(NEEDS)}")
+                self._add_problem(path, f"{need!r} is not known{_suggest_name(need, NEEDS)}; known: {', '.join(NEEDS)}")
 
-    def _judge_id(self, raw: Mapping[str, Any], path: KeyPath) -> None:
+    def _judge_step_id(self, raw: Mapping[str, Any], path: KeyPath) -> None:
         name = raw.get("id")
         if not isinstance(name, str):
             return
-        line = self._place_of(path)[0]
+        line = self._place_of_path(path)[0]
         if self._ids.setdefault(name, line) != line:
             self._add_problem((*path, "id"), f"{name!r} is the id of the step in line {self._ids[name]} already")
 
@@ -215,7 +215,7 @@ class _Reader:
         for key, value in own.items():
             for name in references_in(value):
                 if name not in self._known:
-                    hint = _suggestion(name, self._known)
+                    hint = _suggest_name(name, self._known)
                     self._add_problem(
                         (*path, key), f"${{{name}}} is set by no step before this one and is not in [variables]{hint}"
                     )
@@ -230,10 +230,10 @@ class _Reader:
     # --- places ------------------------------------------------------------------------------------------------------
 
     def _add_problem(self, path: KeyPath, message: str) -> None:
-        line, column = self._place_of(path)
-        self.problems.append(ScenarioProblem(line, column, _path_text(path), message))
+        line, column = self._place_of_path(path)
+        self.problems.append(ScenarioProblem(line, column, _path_in_words(path), message))
 
-    def _place_of(self, path: KeyPath) -> tuple[int, int]:
+    def _place_of_path(self, path: KeyPath) -> tuple[int, int]:
         """Return line and column of a path, or of the nearest one above it that the file has."""
         while path and path not in self._places:
             path = path[:-1]
@@ -245,12 +245,12 @@ def value_problem(key: Key, value: Any) -> str:
     plain = key.form in (Form.TEXT, Form.INTEGER, Form.NUMBER, Form.FLAG)
     if plain and isinstance(value, str) and WHOLE.match(value):
         return ""
-    if not _has_form(key.form, value):
+    if not _has_expected_form(key.form, value):
         return f"must be {_FORM_WORDS[key.form]}, is {value!r}"[:200]
     if key.choices:
         wrong = [v for v in ([value] if isinstance(value, str) else value) if v not in key.choices]
         if wrong:
-            return f"{wrong[0]!r} is not known{_suggestion(wrong[0], key.choices)}; known: {', '.join(key.choices)}"
+            return f"{wrong[0]!r} is not known{_suggest_name(wrong[0], key.choices)}; known: {', '.join(key.choices)}"
     if key.form in (Form.INTEGER, Form.NUMBER) and value < 0:
         return f"must not be negative, is {value}"
     if key.form in (Form.TEXTS, Form.LIST) and isinstance(value, list) and not value and key.required:
@@ -266,7 +266,7 @@ _FORM_WORDS = {
 }  # fmt: skip
 
 
-def _has_form(form: Form, value: Any) -> bool:
+def _has_expected_form(form: Form, value: Any) -> bool:
     match form:
         case Form.TEXT:
             return isinstance(value, str)
@@ -289,20 +289,20 @@ def _has_form(form: Form, value: Any) -> bool:
             return True
 
 
-def _text_list(value: Any) -> tuple[str, ...]:
+def _list_of_texts(value: Any) -> tuple[str, ...]:
     return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
-def _is_action(value: Any) -> bool:
+def _is_action_of_ocpp(value: Any) -> bool:
     return isinstance(value, str) and _ACTION.fullmatch(value) is not None
 
 
-def _suggestion(name: str, known: Collection[str]) -> str:
+def _suggest_name(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(str(name), list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _path_text(path: KeyPath) -> str:
+def _path_in_words(path: KeyPath) -> str:
     """Return a path as a person reads it. Steps count from 1."""
     text = ""
     for part in path:

@@ -25,13 +25,13 @@ class Step:
     branches: tuple[tuple[Step, ...], ...] = ()
 
     @property
-    def id(self) -> str:
+    def step_id(self) -> str:
         return str(self.values.get("id", self.number))
 
     @property
-    def main(self) -> Any:
+    def main_value(self) -> Any:
         """Return the value of the key that names the kind."""
-        return self.values[self.kind.name]
+        return self.values[self.kind.kind_name]
 
     @property
     def is_deed(self) -> bool:
@@ -64,10 +64,10 @@ class Scenario:
 
 def count_all(steps: tuple[Step, ...]) -> int:
     """Count steps, those within them included."""
-    return sum(_count_one(step) for step in steps)
+    return sum(_count_with_branches(step) for step in steps)
 
 
-def _count_one(step: Step) -> int:
+def _count_with_branches(step: Step) -> int:
     within = sum(count_all(branch) for branch in step.branches)
-    times = step.values["repeat"] if step.kind.name == "repeat" else 1
+    times = step.values["repeat"] if step.kind.kind_name == "repeat" else 1
     return 1 + within * (times if isinstance(times, int) else 1)

@@ -40,7 +40,7 @@ def _kind_schemas() -> dict[str, Any]:
 
 
 def _kind_schema(kind: StepKind) -> dict[str, Any]:
-    schema = _object_schema(kind.keys().values(), [kind.name])
+    schema = _object_schema(kind.keys_by_name().values(), [kind.kind_name])
     return {"description": kind.meaning, **schema}
 
 

@@ -9,6 +9,7 @@ from agent.commands.scenario.stations import library_folder
 from agent.scenario.grammar import COMMON, HEAD, KINDS, NEEDS, Group, Key
 from agent.scenario.operations import OPERATIONS, SETTINGS
 from agent.scenario.scenario_file import load_scenario
+from agent.scenario.versions import VERSIONS, find_operation_form
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "scenarios.md"
@@ -42,7 +43,9 @@ def _operation_rows() -> Iterator[str]:
     yield "| operation | what it does | OCPP 1.6 | OCPP 2.0.1 | `with` (in brackets: may be left out) |\n"
     yield "|---|---|---|---|---|\n"
     for row in OPERATIONS.values():
-        actions = " | ".join(f"`{form.action}`" if (form := row.forms.get(v)) else "-" for v in ("1.6", "2.0.1"))
+        actions = " | ".join(
+            f"`{form.action}`" if (form := find_operation_form(v, row.name)) else "-" for v in VERSIONS
+        )
         parameters = [*(f"`{p}`" for p in row.required), *(f"[`{p}`]" for p in row.optional)]
         yield f"| `{row.name}` | {_cell(row.meaning)} | {actions} | {' '.join(parameters)} |\n"
 

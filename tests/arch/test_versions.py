@@ -14,8 +14,9 @@ ALLOWED = {
     "agent/ocpp/versions.py": {"1.6", "2.0.1"},  # the rows that register the folders
     "agent/ocpp/outbound/transaction_openings.py": {"1.6", "2.0.1"},  # records of the program that had these two only
     "agent/csms/central_system.py": {"ocpp1.6", "ocpp2.0.1"},  # the rows that register the classes
+    "agent/scenario/versions.py": {"1.6", "2.0.1"},  # the rows that register the modules
 }
-OF_VERSIONS = re.compile(r"agent/(ocpp/v\d+/|csms/station\d+\.py$)")
+OF_VERSIONS = re.compile(r"agent/(ocpp/v\d+/|csms/station\d+\.py$|scenario/v\d+\.py$)")
 
 
 def named(source: str) -> Iterator[str]:

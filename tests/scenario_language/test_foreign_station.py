@@ -73,9 +73,9 @@ async def test_a_planted_mistake_fails_with_the_right_words(mistake: str, steps:
 @pytest.mark.parametrize("mistake", ["sleeping_status", "lost_stop", "wrong_reason", "no_meter_values"])
 async def test_the_mistakes_are_found_in_ocpp_201_too(mistake: str) -> None:
     (outcome,) = await run_on_foreign_point(SHORT_SESSION, mistakes={mistake}, version="2.0.1")
-    assert outcome.verdict is Verdict.FAIL
+    assert outcome.final_verdict is Verdict.FAIL
     (good,) = await run_on_foreign_point(SHORT_SESSION, version="2.0.1")
-    assert good.verdict is Verdict.PASS, [o.says for o in good.outcomes]
+    assert good.final_verdict is Verdict.PASS, [o.says for o in good.outcomes]
 
 
 async def test_what_the_station_does_not_know_is_said_with_its_error() -> None:
@@ -107,9 +107,8 @@ async def test_the_library_runs_on_a_charge_point_that_is_not_ours() -> None:
     scenarios = [load_scenario(library_folder() / f"{name}.toml") for name in names]
     lacks = dict.fromkeys(("display", "two_outlets", "link_control"), "is not there")
     outcomes = await run_on_foreign_point(*scenarios, lacks=lacks)
-    verdicts = {
-        o.scenario.id: (str(o.verdict), [s.says for s in o.outcomes if s.verdict is Verdict.FAIL]) for o in outcomes
-    }
+    failures = {o.scenario.id: [s.says for s in o.outcomes if s.verdict is Verdict.FAIL] for o in outcomes}
+    verdicts = {o.scenario.id: (str(o.final_verdict), failures[o.scenario.id]) for o in outcomes}
     assert verdicts == {
         "cable_first": ("PASS", []),
         "configuration_round_trip": ("PASS", []),
@@ -124,5 +123,5 @@ async def test_no_station_comes() -> None:
     from agent.commands.scenario.terminal import Terminal
 
     (outcome,) = await run_listening(RunRequest((SHORT_SESSION,), patience_s=0.2), Terminal())
-    assert outcome.verdict is Verdict.ERROR
+    assert outcome.final_verdict is Verdict.ERROR
     assert "a station is not connected" in outcome.says

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from agent.scenario.matching import MISSING, mismatch, value_at
-from agent.scenario.operations import UnusableOperation, build_request
+from agent.scenario.matching import MISSING, describe_mismatch, value_at
+from agent.scenario.operations import OPERATIONS, build_payload
 from agent.scenario.variables import UnknownVariable, fill_variables
+from agent.scenario.versions import VERSIONS, find_operation_form
 
 MESSAGE = {"status": "Accepted", "limit": 13.0, "key": [{"name": "A", "value": "7"}, {"name": "B"}], "on": True}
 
@@ -38,7 +39,7 @@ MESSAGE = {"status": "Accepted", "limit": 13.0, "key": [{"name": "A", "value": "
     ({"status": {"inner": 1}}, "status is 'Accepted', expected a table"),
 ])  # fmt: skip
 def test_what_is_expected(expected: Any, problem: str) -> None:
-    assert mismatch(expected, MESSAGE) == problem
+    assert describe_mismatch(expected, MESSAGE) == problem
 
 
 @pytest.mark.parametrize(("path", "value"), [
@@ -57,18 +58,28 @@ def test_variables_keep_their_type_and_fill_texts() -> None:
         fill_variables("${other}", known, lambda: 0.0)
 
 
+def written(name: str, parameters: dict[str, Any], version: str) -> tuple[str, dict[str, Any], str]:
+    form = find_operation_form(version, name)
+    assert form is not None
+    return form.action, build_payload(name, parameters, form), form.status
+
+
 def test_an_operation_is_written_in_the_words_of_each_version() -> None:
-    assert build_request("set_setting", {"name": "heartbeat_interval_s", "value": 77}, "1.6")[:2] == (
+    assert written("set_setting", {"name": "heartbeat_interval_s", "value": 77}, "1.6")[:2] == (
         "ChangeConfiguration", {"key": "HeartbeatInterval", "value": "77"})  # fmt: skip
-    action, payload, form = build_request(
-        "set_setting", {"name": "OCPPCommCtrlr.HeartbeatInterval", "value": True}, "2.0.1"
-    )
-    assert (action, form.status) == ("SetVariables", "setVariableResult[0].attributeStatus")
-    assert payload == {"setVariableData": [{
-        "component": {"name": "OCPPCommCtrlr"}, "variable": {"name": "HeartbeatInterval"}, "attributeValue": "true",
-    }]}  # fmt: skip
-    assert build_request("availability", {"availability": "inoperative", "evse": 0}, "2.0.1")[1] == {
+    for name in ("heartbeat_interval_s", "OCPPCommCtrlr.HeartbeatInterval"):
+        action, payload, status = written("set_setting", {"name": name, "value": True}, "2.0.1")
+        assert (action, status) == ("SetVariables", "setVariableResult[0].attributeStatus")
+        component, variable = {"name": "OCPPCommCtrlr"}, {"name": "HeartbeatInterval"}
+        assert payload == {
+            "setVariableData": [{"component": component, "variable": variable, "attributeValue": "true"}]
+        }
+    assert written("availability", {"availability": "inoperative", "evse": 0}, "2.0.1")[1] == {
         "operationalStatus": "Inoperative"}  # fmt: skip
-    assert build_request("clear_profiles", {}, "1.6")[1] == {}
-    with pytest.raises(UnusableOperation, match="there is no such operation in OCPP"):
-        build_request("unlock", {}, "1.5")
+    assert written("clear_profiles", {}, "1.6")[1] == {}
+    assert find_operation_form("1.5", "unlock") is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_operation_has_a_form_in_every_version(version: str) -> None:
+    assert [name for name in OPERATIONS if find_operation_form(version, name) is None] == []

@@ -48,8 +48,8 @@ def request_for(names: list[str], version: str, **more: Any) -> RunRequest:
 async def test_the_library_passes(version: str, record_property: Any) -> None:
     names = chosen(version)
     outcomes = await run_simulated(request_for(names, version), Terminal())
-    wrong = {o.scenario.id: [f"{s.id} {s.says}" for s in o.outcomes if s.verdict is not Verdict.PASS] or o.says
-             for o in outcomes if o.verdict is not Verdict.PASS}  # fmt: skip
+    wrong = {o.scenario.id: [f"{s.step_id} {s.says}" for s in o.outcomes if s.verdict is not Verdict.PASS] or o.says
+             for o in outcomes if o.final_verdict is not Verdict.PASS}  # fmt: skip
     assert wrong == {}
     assert sorted(o.scenario.id for o in outcomes) == sorted(names)
     assert all(not o.not_reached for o in outcomes)

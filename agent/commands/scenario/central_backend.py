@@ -25,7 +25,7 @@ class CentralBackend:
         central.on_frame, central.on_connection = self._note_frame, self._note_connection
 
     @property
-    def port(self) -> int:
+    def listening_port(self) -> int:
         return self._central.port
 
     async def send_request(self, action: str, payload: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class CentralBackend:
             left_s = end_s - time.monotonic()
             if left_s <= 0:
                 name = self.station_id or "a station"
-                raise CannotCarryOut(f"{name} is not connected to port {self.port}, after {patience_s:g} s")
+                raise CannotCarryOut(f"{name} is not connected to port {self.listening_port}, after {patience_s:g} s")
             await self.frames.wait_for_change(left_s)
 
     async def _wait_until_booted(self, patience_s: float) -> None:

@@ -121,7 +121,7 @@ def _print_refusal(why: str) -> int:
 def _list_scenarios(options: argparse.Namespace) -> int:
     from agent.commands.scenario.stations import library_folder
 
-    for scenario in _load_all(sorted(library_folder().glob("*.toml"))):
+    for scenario in _load_all_scenarios(sorted(library_folder().glob("*.toml"))):
         needs = f"  [{', '.join(scenario.needs)}]" if scenario.needs else ""
         print(f"{scenario.id:26} {', '.join(scenario.versions):11} {scenario.title}{needs}")
     return ALL_PASSED
@@ -166,7 +166,7 @@ def scenario_paths(words: Sequence[str]) -> list[Path]:
     return found
 
 
-def _load_all(paths: Sequence[Path]) -> list[Scenario]:
+def _load_all_scenarios(paths: Sequence[Path]) -> list[Scenario]:
     """Load all scenarios. Raises ``SettingsError`` with the mistakes of all files."""
     from agent.scenario.scenario_file import ScenarioError, load_scenario
     from agent.station_file.settings import SettingsError
@@ -216,8 +216,8 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
     from agent.commands.scenario.sessions import RunRequest, unused_names
     from agent.station_file.settings import SettingsError
 
-    scenarios = tuple(_load_all(scenario_paths(options.files)))
-    variables = dict(_pairs(options.set, "--set"))
+    scenarios = tuple(_load_all_scenarios(scenario_paths(options.files)))
+    variables = dict(_parse_pairs(options.set, "--set"))
     if wrong := [
         *_option_problems(options),
         *(f"--set {n}: no scenario has it" for n in unused_names(scenarios, variables)),
@@ -231,8 +231,8 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
         lacks, station_id = {**station_lack, **lacks}, station_id or ("" if options.simulate else known_id)
     return RunRequest(
         scenarios, variables, options.station, tuple(options.ocpp), options.speed, options.least_wait, options.patience,
-        host.strip("[]"), int(port), station_id, dict(_pairs(options.password, "--password")), lacks, options.backend,
-        options.actuator, options.backend_command, not options.no_person,
+        host.strip("[]"), int(port), station_id, dict(_parse_pairs(options.password, "--password")), lacks,
+        options.backend, options.actuator, options.backend_command, not options.no_person,
     )  # fmt: skip
 
 
@@ -263,7 +263,7 @@ def _option_problems(options: argparse.Namespace) -> list[str]:
     return wrong
 
 
-def _pairs(words: Sequence[str], option: str) -> list[tuple[str, str]]:
+def _parse_pairs(words: Sequence[str], option: str) -> list[tuple[str, str]]:
     from agent.station_file.settings import SettingsError
 
     pairs = [word.partition("=") for word in words]
@@ -280,7 +280,7 @@ def _write_results(outcomes: Sequence[ScenarioOutcome], options: argparse.Namesp
         options.json.write_text(report_json(outcomes, began), "utf-8")
     if options.junit:
         options.junit.write_text(report_junit(outcomes), "utf-8")
-    verdicts = [o.verdict for o in outcomes]
+    verdicts = [o.final_verdict for o in outcomes]
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts)
     print(f"{len(outcomes)} scenarios: {counts}" if outcomes else "no scenario fits what was asked for")
     if Verdict.FAIL in verdicts:

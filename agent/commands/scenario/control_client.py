@@ -34,31 +34,31 @@ class ControlClient:
 
     async def post_call(self, path: str, body: Mapping[str, Any]) -> None:
         """Send a call. Raises ``Refused``, ``CannotCarryOut``."""
-        await asyncio.to_thread(self._open_url, path, json.dumps(body).encode())
+        await asyncio.to_thread(self._request_control_api, path, json.dumps(body).encode())
 
     async def station_picture(self) -> dict[str, Any]:
         """Return the whole picture. Raises ``Refused``, ``CannotCarryOut``."""
-        return dict(json.loads(await asyncio.to_thread(self._open_url, "/station", None)))
+        return dict(json.loads(await asyncio.to_thread(self._request_control_api, "/station", None)))
 
     async def frames_since(self, seq: int) -> list[dict[str, Any]]:
         """Return the frames of the agent after ``seq``."""
-        text = await asyncio.to_thread(self._open_url, f"/trace?since={seq}", None)
+        text = await asyncio.to_thread(self._request_control_api, f"/trace?since={seq}", None)
         return [json.loads(line) for line in text.splitlines()]
 
     async def is_healthy(self) -> bool:
         try:
-            await asyncio.to_thread(self._open_url, "/health", None)
+            await asyncio.to_thread(self._request_control_api, "/health", None)
         except (Refused, CannotCarryOut):
             return False
         return True
 
-    def _open_url(self, path: str, body: bytes | None) -> bytes:
+    def _request_control_api(self, path: str, body: bytes | None) -> bytes:
         request = urllib.request.Request(self._url + path, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=HTTP_S) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as e:
-            raise Refused(e.code, _error_text(e.read(1000))) from None
+            raise Refused(e.code, _error_in_answer(e.read(1000))) from None
         except OSError as e:
             raise CannotCarryOut(f"the simulated station does not answer: {e}") from None
 
@@ -92,10 +92,10 @@ class SimulatedHands:
     async def _wait_for_terminal(self, evse: int, patience_s: float) -> None:
         """Wait until a terminal asks for a card."""
 
-        def asks(picture: Mapping[str, Any]) -> bool:
+        def asks_for_card(picture: Mapping[str, Any]) -> bool:
             return any(t["evse"] in (0, evse) and t["state"] == "wait_card" for t in picture.get("terminals", ()))
 
-        if not await self._wait_for_picture(asks, patience_s):
+        if not await self._wait_for_picture(asks_for_card, patience_s):
             raise CannotCarryOut("no payment terminal asks for a card")
 
     async def _wait_for_picture(self, judge: Callable[[Mapping[str, Any]], Any], patience_s: float) -> Any:
@@ -108,13 +108,13 @@ class SimulatedHands:
 
     async def _scan_and_pay(self, evse: int, patience_s: float) -> str:
         """Open the page to which the QR code on the display leads, choose the outlet, and pay."""
-        url = await self._wait_for_picture(lambda p: _evse_of(p, evse).get("code"), patience_s)
+        url = await self._wait_for_picture(lambda p: _evse_in_picture(p, evse).get("code"), patience_s)
         if not url:
             raise NotApplicable(f"outlet {evse} shows no QR code")
         try:
-            page = await asyncio.to_thread(_fetch_page, url, None)
-            kept = await asyncio.to_thread(_fetch_page, _first_form(url, page, ""), b"")
-            await asyncio.to_thread(_fetch_page, _first_form(url, kept, "do/"), b"")
+            page = await asyncio.to_thread(_fetch_payment_page, url, None)
+            kept = await asyncio.to_thread(_fetch_payment_page, _address_of_first_form(url, page, ""), b"")
+            await asyncio.to_thread(_fetch_payment_page, _address_of_first_form(url, kept, "do/"), b"")
         except (OSError, LookupError) as e:
             raise CannotCarryOut(f"the payment page does not work: {e}") from e
         return "paid at the page of the QR code"
@@ -127,10 +127,10 @@ class SimulatedEyes:
         self._client = client
 
     async def screen_name(self, evse: int, expected: tuple[str, ...]) -> str:
-        return str(_evse_of(await self._client.station_picture(), evse).get("screen"))
+        return str(_evse_in_picture(await self._client.station_picture(), evse).get("screen"))
 
     async def measured_value(self, quantity: str, evse: int) -> float | None:
-        found = _evse_of(await self._client.station_picture(), evse)
+        found = _evse_in_picture(await self._client.station_picture(), evse)
         if quantity == "current_a":
             return float(max(found["current_a"]))
         value = found.get(PICTURE_KEYS[quantity])
@@ -140,7 +140,7 @@ class SimulatedEyes:
 PICTURE_KEYS = {"power_w": "power_w", "meter_wh": "meter_wh", "limit_a": "limit_a", "soc_percent": "soc"}
 
 
-def _evse_of(picture: Mapping[str, Any], evse: int) -> dict[str, Any]:
+def _evse_in_picture(picture: Mapping[str, Any], evse: int) -> dict[str, Any]:
     found = next((e for e in picture["evses"] if e["number"] == evse), None)
     if found is None:
         raise CannotCarryOut(f"the station has no outlet {evse}")
@@ -162,7 +162,7 @@ def _vehicle_calls(values: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]
     return [(f"/evses/{values['vehicle']}/ev", body)]
 
 
-def _pay_calls(values: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _bank_card_calls(values: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     body = {"behaviour": values.get("behaviour", "approve"), "pan_last4": values.get("last4", "1234")}
     return [("/terminal/card", {**body, "evse": values["pay"]})]
 
@@ -183,7 +183,7 @@ CALLS: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, dict[str, Any]
     "unplug": _unplug_calls,
     "vehicle": _vehicle_calls,
     "tap": lambda v: [("/cards/tap", {"token": v["tap"], "evse": v.get("evse", 1)})],
-    "pay": _pay_calls,
+    "pay": _bank_card_calls,
     "press": lambda v: [(f"/buttons/{v['press']}", {})],
     "fault": _fault_calls,
     "clear": lambda v: [(f"/evses/{v['clear']}/clear", {})],
@@ -194,12 +194,12 @@ CALLS: Mapping[str, Callable[[Mapping[str, Any]], list[tuple[str, dict[str, Any]
 """By kind of step: path and body of the calls."""
 
 
-def _fetch_page(url: str, body: bytes | None) -> str:
+def _fetch_payment_page(url: str, body: bytes | None) -> str:
     with urllib.request.urlopen(url, body, timeout=HTTP_S) as answer:
         return str(answer.read().decode("utf-8", "replace"))
 
 
-def _first_form(url: str, page: str, below: str) -> str:
+def _address_of_first_form(url: str, page: str, below: str) -> str:
     """Return the address of the first form of a payment page that leads below a path."""
     found = re.search(rf'<form method=post action="(/pay/{below}[^"]+)"', page)
     if found is None:
@@ -207,7 +207,7 @@ def _first_form(url: str, page: str, below: str) -> str:
     return url.split("/pay/")[0] + found[1]
 
 
-def _error_text(body: bytes) -> str:
+def _error_in_answer(body: bytes) -> str:
     try:
         return str(json.loads(body)["error"])
     except (ValueError, LookupError, TypeError):

@@ -70,7 +70,7 @@ class PromptHands:
         shown_by = KINDS[kind].shown_by
         seen = asyncio.create_task(wait_for_call(self._frames, shown_by, True, self._frames.next_seq))
         typed = asyncio.create_task(self._typed.next_line())
-        countdown = asyncio.create_task(self._count_down(deed_in_words(kind, values), patience_s))
+        countdown = asyncio.create_task(self._show_countdown(deed_in_words(kind, values), patience_s))
         try:
             done, _ = await asyncio.wait({seen, typed}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -83,7 +83,7 @@ class PromptHands:
             return f"done by a person, noticed by {seen.result().action}"
         raise CannotCarryOut(f"not done within {patience_s:g} s: {deed_in_words(kind, values)}")
 
-    async def _count_down(self, what: str, patience_s: float) -> None:
+    async def _show_countdown(self, what: str, patience_s: float) -> None:
         end_s = time.monotonic() + patience_s
         while (left_s := end_s - time.monotonic()) > 0:
             self._terminal.show_bar(f"{what}: {left_s:.0f} s left")
@@ -135,11 +135,11 @@ class PromptedBackend:
         end_s = time.monotonic() + patience_s
         if self._command:
             await run_user_command(self._command, (action, text, self._station_id), patience_s)
-        call = await _within(
+        call = await _await_frame_until(
             wait_for_call(self._frames, (action,), False, first), end_s,
             CannotCarryOut(f"the backend has not sent {action} within {patience_s:g} s"),
         )  # fmt: skip
-        answer = await _within(
+        answer = await _await_frame_until(
             self._wait_for_answer(call), max(end_s, time.monotonic() + 10),
             CheckFailed(f"{action} was not answered by the station"),
         )  # fmt: skip
@@ -198,7 +198,7 @@ async def run_user_command(command: Sequence[str], words: Sequence[str], patienc
         raise CannotCarryOut(f"{command[0]} {words[0]} has failed (exit code {process.returncode}): {last[0]}")
 
 
-async def _within(waiting: Any, end_s: float, problem: Exception) -> Frame:
+async def _await_frame_until(waiting: Any, end_s: float, problem: Exception) -> Frame:
     try:
         async with asyncio.timeout(max(end_s - time.monotonic(), 0)):
             found: Frame = await waiting

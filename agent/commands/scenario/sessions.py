@@ -73,7 +73,9 @@ async def run_simulated(request: RunRequest, terminal: Terminal) -> list[Scenari
                 async with open_simulated_target(request, terminal, station, version) as (conversation, client):
                     outcomes += await _run_pending(request, terminal, conversation, client, pending)
             except (CannotCarryOut, OSError) as e:
-                outcomes += [_not_begun(s, version, "simulated station", str(e), Verdict.ERROR) for s in pending]
+                outcomes += [
+                    _outcome_without_begin(s, version, "simulated station", str(e), Verdict.ERROR) for s in pending
+                ]
                 break
     return outcomes
 
@@ -98,7 +100,7 @@ async def _run_pending(
         scenario = pending.pop(0)
         outcome = await ScenarioRun(scenario, conversation, terminal, request.variables).run_scenario()
         outcomes.append(outcome)
-        failed = outcome.verdict in (Verdict.FAIL, Verdict.ERROR)
+        failed = outcome.final_verdict in (Verdict.FAIL, Verdict.ERROR)
         if pending and (failed or not await _reset_simulation(conversation, client)):
             break
     return outcomes
@@ -119,14 +121,16 @@ async def open_simulated_target(
             frames = FrameLog()
             backend = PromptedBackend(terminal, frames, file.station.id, request.backend_command)
             target = _simulated_target(request, client, frames, backend, lacks, file.station.id)
-            async with _following(_follow_trace(client, frames)):
+            async with _running_beside(_follow_trace(client, frames)):
                 conversation = Conversation(target)
                 await _wait_until_ready(conversation, request.patience_s)
                 yield conversation, client
         return
     async with open_backend("127.0.0.1", 0, speed=request.speed, versions=(version,)) as central:
         conversation = Conversation(_simulated_target(request, None, central.frames, central, lacks, ""))
-        async with open_simulation(station, f"ws://127.0.0.1:{central.port}", version, request.speed) as client:
+        async with open_simulation(
+            station, f"ws://127.0.0.1:{central.listening_port}", version, request.speed
+        ) as client:
             target = conversation.target
             target.hands, target.eyes = SimulatedHands(client), SimulatedEyes(client)
             await central.wait_for_station(SIMULATED_DEED_S)
@@ -187,11 +191,11 @@ async def run_listening(request: RunRequest, terminal: Terminal) -> list[Scenari
         request.host, request.port, request.station_id, versions=request.versions, passwords=dict(request.passwords)
     ) as central:
         who = request.station_id or "a station"
-        terminal.print_line(f"waiting for {who} at ws://{request.host}:{central.port}/STATION")
+        terminal.print_line(f"waiting for {who} at ws://{request.host}:{central.listening_port}/STATION")
         try:
             await central.wait_for_station(request.patience_s)
         except CannotCarryOut as e:
-            return [_not_begun(s, "", "station", str(e), Verdict.ERROR) for s in request.scenarios]
+            return [_outcome_without_begin(s, "", "station", str(e), Verdict.ERROR) for s in request.scenarios]
         terminal.print_line(f"{central.station_id} is connected, OCPP {central.frames.version}")
         conversation = Conversation(_listening_target(request, terminal, central))
         conversation.read_earlier_frames()
@@ -236,12 +240,12 @@ async def free_outlets(conversation: Conversation) -> bool:
             with contextlib.suppress(CannotCarryOut, NotApplicable):
                 await target.hands.perform_deed("unplug", {"unplug": number}, target.deed_patience_s)
     end_s = time.monotonic() + target.real_wait_s(SETTLE_S)
-    while not _all_free(conversation) and time.monotonic() < end_s:
+    while not _are_all_outlets_free(conversation) and time.monotonic() < end_s:
         await target.frames.wait_for_change(LOOK_S)
-    return _all_free(conversation)
+    return _are_all_outlets_free(conversation)
 
 
-def _all_free(conversation: Conversation) -> bool:
+def _are_all_outlets_free(conversation: Conversation) -> bool:
     evses = [e for number, e in conversation.view.evses.items() if number]
     return conversation.target.frames.connected and all("available" in e.words for e in evses)
 
@@ -249,14 +253,14 @@ def _all_free(conversation: Conversation) -> bool:
 async def _wait_until_ready(conversation: Conversation, patience_s: float) -> None:
     """Wait until every outlet has reported that it is available. Raises ``CannotCarryOut``."""
     end_s = time.monotonic() + patience_s
-    while not (_all_free(conversation) and conversation.view.evses):
+    while not (_are_all_outlets_free(conversation) and conversation.view.evses):
         if time.monotonic() > end_s:
             raise CannotCarryOut(f"the station is not ready within {patience_s:g} s")
         await conversation.target.frames.wait_for_change(LOOK_S)
 
 
 @contextlib.asynccontextmanager
-async def _following(work: Any) -> AsyncIterator[None]:
+async def _running_beside(work: Any) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     try:
         yield
@@ -266,7 +270,9 @@ async def _following(work: Any) -> AsyncIterator[None]:
             await task
 
 
-def _not_begun(scenario: Scenario, version: str, target: str, says: str, verdict: Verdict) -> ScenarioOutcome:
+def _outcome_without_begin(
+    scenario: Scenario, version: str, target: str, says: str, verdict: Verdict
+) -> ScenarioOutcome:
     return ScenarioOutcome(scenario, version, target, (), 0.0, says, verdict)
 
 

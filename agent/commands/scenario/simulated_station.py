@@ -57,22 +57,24 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
 async def _wait_for_address(process: asyncio.subprocess.Process, log: Path) -> str:
     end_s = time.monotonic() + START_S
     while time.monotonic() < end_s:
-        if found := ADDRESS.search(_text_of(log)):
+        if found := ADDRESS.search(_end_of_process_output(log)):
             return found[0]
         if process.returncode is not None:
-            raise CannotCarryOut(f"the simulated station has ended: {_text_of(log)}")
+            raise CannotCarryOut(f"the simulated station has ended: {_end_of_process_output(log)}")
         await asyncio.sleep(RETRY_S)
-    raise CannotCarryOut(f"the simulated station has not started within {START_S:g} s: {_text_of(log)}")
+    raise CannotCarryOut(f"the simulated station has not started within {START_S:g} s: {_end_of_process_output(log)}")
 
 
 async def _wait_until_healthy(process: asyncio.subprocess.Process, client: ControlClient, log: Path) -> None:
     end_s = time.monotonic() + START_S
     while not await client.is_healthy():
         if process.returncode is not None or time.monotonic() > end_s:
-            raise CannotCarryOut(f"the agent of the simulated station does not open its devices: {_text_of(log)}")
+            raise CannotCarryOut(
+                f"the agent of the simulated station does not open its devices: {_end_of_process_output(log)}"
+            )
         await asyncio.sleep(RETRY_S)
 
 
-def _text_of(log: Path) -> str:
+def _end_of_process_output(log: Path) -> str:
     """Return the end of what the process has said."""
     return log.read_text("utf-8", "replace")[-1500:].strip()

@@ -32,17 +32,17 @@ class Terminal:
         self.show_bar("")
 
     def begin_step(self, step: Step, done: int, total: int) -> None:
-        self.show_bar(f"{step.number} {step.values.get('title') or f'{step.kind.name} {step.main}'}")
+        self.show_bar(f"{step.number} {step.values.get('title') or f'{step.kind.kind_name} {step.main_value}'}")
 
     def end_step(self, outcome: StepOutcome) -> None:
         self.done_steps += 1
         if outcome.verdict in (Verdict.FAIL, Verdict.ERROR):
-            place = f"{self._title}, step {outcome.id}, line {outcome.step.line}"
+            place = f"{self._title}, step {outcome.step_id}, line {outcome.step.line}"
             self.print_line(f"{outcome.verdict} {place}: {outcome.says}")
 
     def end_scenario(self, outcome: ScenarioOutcome) -> None:
         more = f": {outcome.says}" if outcome.says else ""
-        words = f"{outcome.verdict} {outcome.scenario.id} (OCPP {outcome.version}), {outcome.took_s:.1f} s{more}"
+        words = f"{outcome.final_verdict} {outcome.scenario.id} (OCPP {outcome.version}), {outcome.took_s:.1f} s{more}"
         self.done_steps += len(outcome.not_reached)
         self.print_line(words)
 
@@ -52,12 +52,12 @@ class Terminal:
             return
         share = min(self.done_steps / self.total_steps, 1.0)
         bar = "#" * round(BAR * share) + "." * (BAR - round(BAR * share))
-        line = f"[{bar}] {self.done_steps}/{self.total_steps} {self._time_left()} {self._title} {what}"
+        line = f"[{bar}] {self.done_steps}/{self.total_steps} {self._time_left_in_words()} {self._title} {what}"
         sys.stderr.write(f"\r{line[:WIDTH]}\x1b[K")
         sys.stderr.flush()
         self._bar_shown = True
 
-    def _time_left(self) -> str:
+    def _time_left_in_words(self) -> str:
         if not self.done_steps:
             return "time left unknown,"
         left_s = (time.monotonic() - self._began_s) / self.done_steps * (self.total_steps - self.done_steps)
@@ -99,10 +99,10 @@ class TypedLines:
             finally:
                 loop.remove_reader(fd)
             ready.clear()
-            self._read_some(fd)
+            self._read_available_input(fd)
         return self._lines.popleft()
 
-    def _read_some(self, fd: int) -> None:
+    def _read_available_input(self, fd: int) -> None:
         chunk = os.read(fd, 4096)
         *whole, self._buffer = (self._buffer + chunk).split(b"\n")
         self._lines += [line.decode("utf-8", "replace").strip() for line in whole]
