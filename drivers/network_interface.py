@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from agent.model.bearer import BearerState, BearerStatus
-from agent.model.key_rules import Text
+from agent.model.key_rules import DevicePath, Text
 
 InterfaceName: TypeAlias = Annotated[
     str, Text(15, 1, r"[^\s/:]+", "the name of a network interface, without blank, slash and colon")
 ]
-NETWORK_CLASS = Path("/sys/class/net")
+NetworkFolder: TypeAlias = DevicePath
+"""Where the kernel shows its network interfaces. A simulation has a folder of its own."""
+NETWORK_CLASS = "/sys/class/net"
 SIOCGIFADDR = 0x8915
 IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 IPV6_GLOBAL = "00"
@@ -26,19 +28,20 @@ IPV6_PASSING = 0x01 | 0x20 | 0x40
 """Flags of an address that changes (temporary), is about to go (deprecated) or may not be used yet (tentative)."""
 
 
-def interface_problem(interface: str) -> str:
+def interface_problem(interface: str, network_folder: str = NETWORK_CLASS) -> str:
     """Return why this machine cannot use the interface; "": it has it."""
-    if (NETWORK_CLASS / interface).exists():
+    folder = Path(network_folder)
+    if (folder / interface).exists():
         return ""
-    there = sorted(p.name for p in NETWORK_CLASS.iterdir()) if NETWORK_CLASS.is_dir() else []
+    there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     return f"this machine has no interface {interface!r}; it has: {', '.join(there) or 'none'}"
 
 
-def interface_status(interface: str) -> BearerStatus:
+def interface_status(interface: str, network_folder: str = NETWORK_CLASS) -> BearerStatus:
     """Return the state of an interface with its address and counters."""
-    folder = NETWORK_CLASS / interface
+    folder = Path(network_folder) / interface
     if not folder.exists():
-        return BearerStatus(BearerState.ABSENT, interface_problem(interface))
+        return BearerStatus(BearerState.ABSENT, interface_problem(interface, network_folder))
     reason, address = "", ""
     if _read_text(folder / "carrier") != "1":
         reason = NO_CARRIER

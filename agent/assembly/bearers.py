@@ -14,10 +14,20 @@ from agent.station_file.settings import StationFile
 SIM_LOOKS, LOOK_S = 100, 0.1
 
 
-def interface_in_use(site: StationState) -> str:
-    """Return the network interface of the bearer in use; "": the routes of the kernel decide."""
+def interface_in_use(site: StationState, link: str) -> str | None:
+    """Return the network interface of the bearer in use; "": the routes of the kernel decide; None: this link needs a
+    bearer that is not up."""
     bearer = site.bearers.get(site.bearer_in_use)
+    is_first = site.config.links[:1] == (link,)
+    if is_first and site.bearer_demanded and not (bearer is not None and bearer.status.is_up):
+        return None
     return bearer.status.interface if bearer is not None else ""
+
+
+def bearer_via(file: StationFile, bearer: str, link: str) -> str:
+    """Return the ``via`` of a bearer for this link; "": it has none. It leads to the first backend."""
+    keys = file.bearers.get(bearer)
+    return keys.via if keys is not None and link == file.backends[0].name else ""
 
 
 async def wait_for_sim(file: StationFile, site: StationState) -> None:
@@ -41,4 +51,8 @@ def bearer_executors(
         return ()
     from agent.ocpp.bearer_probe import BearerProbe
 
-    return (BearerProbe(post, lambda: next((link.address for link in links().values()), None)),)
+    def first_backend(bearer: str) -> tuple[str, int] | None:
+        first = next(iter(links().values()), None)
+        return None if first is None else first.address_over(bearer_via(file, bearer, first.name))
+
+    return (BearerProbe(post, first_backend),)

@@ -51,7 +51,8 @@ def initial_settings(file: StationFile) -> Settings:
     """
     wrong: list[str] = []
     parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
-    settings = Settings(fitted=frozenset({p for p, there in parts.items() if there} | _code_parts(file)))
+    fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
+    settings = Settings(fitted=frozenset(fitted))
     for name, value in profile_settings(file).items():
         settings.put_value(name, value)
     for key, value in file.settings.items():
@@ -177,34 +178,36 @@ def _weak_roots(path: Path | None) -> list[str]:
     return [f"certificate {n} {why}: use another root" for n, why in found if why]
 
 
+def _bearer_parts(file: StationFile) -> set[str]:
+    """Return the parts that the bearers are, and their SIMs."""
+    if not file.bearers:
+        return set()
+    from agent.domain.bearers import ocpp_interfaces
+    from agent.domain.variables import data_link_part
+
+    names = ocpp_interfaces(bearer_configs(file))
+    sims = {data_link_part(names[place], has_sim=True) for place, keys in file.bearers.items() if keys.kind == "gprs"}
+    return {data_link_part(name) for name in names.values()} | sims
+
+
 def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
     """Return what the station file says of each bearer, in order of preference."""
     if not file.bearers:
         return ()
     from agent.domain.bearers import BearerConfig
     from agent.model.bearer import BearerKind
+    from agent.model.pin_mark import make_pin_mark
 
     return tuple(
         BearerConfig(
             place,
             BearerKind(keys.kind),
             keys.iccid,
-            _pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
+            make_pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
             keys.pin_confirmed,
         )
         for place, keys in file.bearers.items()
     )
-
-
-def _pin_mark(pin: str, confirmed: str) -> str:
-    """Return a check sum of the PIN, by which another PIN is noticed; "": the file has none.
-
-    It depends on nothing else of the file: a refused PIN stays refused when the station or the table is renamed. A
-    person who has confirmed the PIN makes it another one.
-    """
-    import hashlib
-
-    return hashlib.sha256(f"PIN/{pin}/{confirmed}".encode()).hexdigest()[:16] if pin else ""
 
 
 def power_times(file: StationFile) -> dict[str, Any]:

@@ -62,8 +62,15 @@ def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> 
         ],
         **({"sinks": sinks.status_summary()} if sinks else {}),
         "traffic": traffic_snapshot(parts.site, parts.clock.now().utc_s),
+        **({"bearers": _bearer_snapshot(parts)} if parts.site.bearers else {}),
         "evses": [_evse_snapshot(parts, e, link) for e in parts.site.evses.values()],
     }
+
+
+def _bearer_snapshot(parts: SnapshotParts) -> list[dict[str, Any]]:
+    from agent.assembly.bearer_queries import bearer_pictures
+
+    return bearer_pictures([*parts.site.bearers.values()], parts.site.bearer_in_use, parts.clock.now().t_s)
 
 
 def _evse_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.assembly.bearers import bearer_executors, interface_in_use, wait_for_sim
+from agent.assembly.bearers import bearer_executors, bearer_via, interface_in_use, wait_for_sim
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import domain_collaborators, initial_state, record_signing, stranded_payments
@@ -157,7 +157,8 @@ class Station:
             password=lambda: backend_password(backend, self.mask),
             access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
             installed_transports=installed_transports,
-            interface=lambda: interface_in_use(self.site),
+            interface=lambda: interface_in_use(self.site, backend.name),
+            bearer_via=lambda: bearer_via(self.file, self.site.bearer_in_use, backend.name),
         )
         return Link(config, hooks, outbox=self.store, clock=self.clock, settings=self.site.settings, pki=self.keys.pki)
 

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, field
+from typing import TYPE_CHECKING, Any
 
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
+
+if TYPE_CHECKING:
+    from agent.model.bearer import ApnAccess
 
 
 class ConnectFailure(StrEnum):
@@ -22,6 +26,29 @@ class ConnectFailure(StrEnum):
 
 
 @frozen
+class BearerDemand:
+    """Over which bearer a network profile connects: its name in OCPP 2.x (``Wireless0``), "" for the one that the
+    station chooses; and with which access to the packet network, None for that of the station file."""
+
+    interface: str = ""
+    access: ApnAccess | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        return {"interface": self.interface, "access": None if self.access is None else asdict(self.access)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> BearerDemand:
+        """Read what was stored. Raises ``KeyError``, ``TypeError``."""
+        from agent.model.bearer import ApnAccess
+
+        access = record["access"]
+        return cls(str(record["interface"]), None if access is None else ApnAccess(**access))
+
+
+ANY_BEARER = BearerDemand()
+
+
+@frozen
 class ConnectionProfile:
     """``slot`` 1 is the station file's; ``url`` "" means the file's address. ``key``: the AuthorizationKey as it was
     set, "" the file's password. ``certificate``: the id of a client certificate, "" the file's."""
@@ -31,6 +58,7 @@ class ConnectionProfile:
     profile: int = 0
     key: str = field(default="", repr=False)
     certificate: str = ""
+    bearer: BearerDemand = ANY_BEARER
 
     @property
     def public_description(self) -> str:
@@ -45,7 +73,7 @@ class ConnectionProfile:
 
     def _dialled_values(self) -> tuple[Any, ...]:
         key = self.key if self.profile in (1, 2) else ""
-        return self.url, self.profile, key, self.certificate if self.profile == 3 else ""
+        return self.url, self.profile, key, self.certificate if self.profile == 3 else "", self.bearer
 
 
 @frozen
@@ -54,6 +82,7 @@ class NetworkProfile:
 
     url: str = ""
     profile: int = 0
+    bearer: BearerDemand = ANY_BEARER
 
 
 @frozen

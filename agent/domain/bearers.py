@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.model.bearer import BearerKind, BearerStatus
+from agent.model.bearer import ApnAccess, BearerKind, BearerStatus
 from agent.model.fastclass import frozen, mutable
 
 PROVEN_S = 120.0
@@ -45,6 +45,13 @@ class BearerRecord:
     """When the backend was last looked for over it."""
     reached_s: float | None = None
     """When the backend was last reached over it by a probe."""
+    access: ApnAccess | None = None
+    """What a network profile has set in place of the station file's; written by ``blocks/network_bearer.py``."""
+
+    @property
+    def pin_mark(self) -> str:
+        """Return the mark of the PIN that its SIM gets."""
+        return self.access.pin_mark if self.access is not None and self.access.pin else self.config.pin_mark
 
     def take_status(self, status: BearerStatus, now_s: float) -> None:
         self.status = status
@@ -68,6 +75,18 @@ class BearerRecord:
     def return_s(self) -> float | None:
         """Return when the link may come back to it; None: it is down."""
         return None if self.up_since_s is None else max(self.up_since_s + PROVEN_S, self.penalty_end_s)
+
+
+def ocpp_interfaces(configs: Iterable[BearerConfig]) -> dict[str, str]:
+    """Return the name of each bearer in OCPP 2.x (OCPPInterfaceEnumType), by the order of the tables: ``Wired0`` is the
+    first LAN, ``Wireless0`` the first Wi-Fi or modem."""
+    counts = {"Wired": 0, "Wireless": 0}
+    names = {}
+    for config in configs:
+        way = "Wired" if config.kind is BearerKind.LAN else "Wireless"
+        names[config.name] = f"{way}{counts[way]}"
+        counts[way] += 1
+    return names
 
 
 def choose_bearer(records: Iterable[BearerRecord], now_s: float) -> BearerRecord | None:

@@ -225,6 +225,11 @@ class StationState:
     bearers: dict[str, BearerRecord] = field(default_factory=dict)
     """By name, in order of preference."""
     bearer_in_use: str = ""
+    # blocks/network_bearer.py
+    bearer_demanded: str = ""
+    """The only one that the network profile in turn may use; "": the best one is used."""
+    bearer_demanded_s: float = 0.0
+    """Since when."""
     """Its name; "": none was up yet."""
     # blocks/sim_cards.py
     sims: dict[str, SimMemory] = field(default_factory=dict)

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from agent.domain.backend_connection import BackendConfig, ConnectionProfile, NetworkProfile
+from agent.domain.backend_connection import (
+    ANY_BEARER,
+    BackendConfig,
+    BearerDemand,
+    ConnectionProfile,
+    NetworkProfile,
+)
 from agent.model.fastclass import mutable
 
 
@@ -41,7 +47,7 @@ class NetworkProfiles:
 
     def wanted_profile(self, slot: int) -> ConnectionProfile:
         data = self.slots[slot]
-        return ConnectionProfile(slot, data.url, data.profile, self.key, self.certificate)
+        return ConnectionProfile(slot, data.url, data.profile, self.key, self.certificate, data.bearer)
 
     def profiles_in_turn(self) -> list[ConnectionProfile]:
         """Return all profiles that may be dialled, in turn: the wanted ones, then the one that
@@ -84,7 +90,7 @@ class NetworkProfiles:
     def restore_proven_profile(self, access: ConnectionProfile) -> None:
         """Make the profile that worked the wanted one again."""
         self.order, self.key, self.certificate = self.worked_order, access.key, access.certificate
-        self.slots[access.slot] = self.set[access.slot] = NetworkProfile(access.url, access.profile)
+        self.slots[access.slot] = self.set[access.slot] = NetworkProfile(access.url, access.profile, access.bearer)
 
     def confirm_connection(self, access: ConnectionProfile) -> None:
         """Note that a connection was made with this profile; no lower security profile is wanted
@@ -93,7 +99,7 @@ class NetworkProfiles:
             for n in [n for n, s in slots.items() if s.profile < access.profile]:
                 del slots[n]
         self.order = tuple(n for n in self.order if n in self.slots) or (access.slot,)
-        self.slots.setdefault(access.slot, NetworkProfile(access.url, access.profile))
+        self.slots.setdefault(access.slot, NetworkProfile(access.url, access.profile, access.bearer))
         self.worked, self.worked_order = access, self.order
         self.tries, self.tried = 0, False
         self.using = access if self._is_wanted(access) else self.profiles_in_turn()[0]
@@ -108,13 +114,25 @@ class NetworkProfiles:
             "certificate": self.certificate,
             "worked": None if self.worked is None else _profile_to_record(self.worked),
             "worked_order": list(self.worked_order),
+            **({"bearers": bearers} if (bearers := self._bearer_records()) else {}),
         }
+
+    def _bearer_records(self) -> dict[str, Any]:
+        """Return the demands of the slots, and of the profile that worked (``worked``), as far as they have one."""
+        demands = {str(n): slot.bearer for n, slot in self.set.items()}
+        if self.worked is not None:
+            demands["worked"] = self.worked.bearer
+        return {name: demand.to_record() for name, demand in demands.items() if demand != ANY_BEARER}
 
     def load_record(self, record: Mapping[str, Any]) -> None:
         """Take over what ``to_record`` made. Raises ``KeyError``, ``TypeError``, ``ValueError``,
         ``AttributeError``, ``OverflowError``."""
-        slots = {int(n): NetworkProfile(str(url), int(profile)) for n, (url, profile) in record["slots"].items()}
-        worked = None if record["worked"] is None else _profile_from_record(record["worked"])
+        demands = {name: BearerDemand.of_record(r) for name, r in record.get("bearers", {}).items()}
+        slots = {
+            int(n): NetworkProfile(str(url), int(profile), demands.get(n, ANY_BEARER))
+            for n, (url, profile) in record["slots"].items()
+        }
+        worked = record["worked"] and _profile_from_record(record["worked"], demands.get("worked", ANY_BEARER))
         self.worked_order = tuple(int(n) for n in record["worked_order"]) or (1,)
         self.slots, self.set, self.worked = slots, dict(slots), worked
         self.certificate = str(record["certificate"])
@@ -141,5 +159,7 @@ def _profile_to_record(access: ConnectionProfile) -> dict[str, Any]:
     }
 
 
-def _profile_from_record(r: Mapping[str, Any]) -> ConnectionProfile:
-    return ConnectionProfile(int(r["slot"]), str(r["url"]), int(r["profile"]), str(r["key"]), str(r["certificate"]))
+def _profile_from_record(r: Mapping[str, Any], bearer: BearerDemand) -> ConnectionProfile:
+    return ConnectionProfile(
+        int(r["slot"]), str(r["url"]), int(r["profile"]), str(r["key"]), str(r["certificate"]), bearer
+    )

@@ -18,7 +18,7 @@ from agent.model.meter_signing import Signing
 from agent.model.types import EvseId, Lamp, Limit, Screen, Sign, Token
 
 if TYPE_CHECKING:  # of stations with bearers
-    from agent.model.bearer import ResetStep
+    from agent.model.bearer import ApnAccess, ResetStep
 
 
 @frozen
@@ -191,6 +191,14 @@ class ResetBearer(BearerOrder):
     """Carry out one step in the recovery of the bearer. It is down afterwards."""
 
     step: ResetStep
+
+
+@frozen
+class ConfigureBearer(BearerOrder):
+    """Use this access to the packet network from now on; None: that of the station file. The bearer is down
+    afterwards."""
+
+    access: ApnAccess | None
 
 
 @frozen

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from agent.domain.backend_connection import ANY_BEARER, BearerDemand
 from agent.domain.certificates import CertificateUse, HashData
 from agent.domain.charging.profiles import Profile, Purpose, Unit
 from agent.domain.csms_cost import Cost
@@ -152,6 +153,7 @@ class SetNetworkProfileRequest(BackendRequest):
     slot: int
     url: str
     profile: int
+    bearer: BearerDemand = ANY_BEARER
 
 
 @frozen

@@ -47,7 +47,7 @@ CAUSES: dict[SecurityEvent, str] = {
     E.MEMORY_EXHAUSTION: "the store does not take a record (disk or its share full, or broken), or has lost some",
     E.INVALID_MESSAGES: "a frame is no OCPP message, or a request breaks its schema; once per connection",
     E.REPLAY: "cannot occur: TLS refuses replayed records, and a repeated request gets its first answer again",
-    E.TAMPER: "the board reports an open door",
+    E.TAMPER: "the board reports an open door, or a modem another SIM than before",
     E.INVALID_FIRMWARE_SIGNATURE: "the file is not signed with its certificate's key, or its updater refuses it",
     E.INVALID_SIGNING_CERTIFICATE: "no installed manufacturer's root has signed the signing certificate",
     E.INVALID_CSMS_CERTIFICATE: "the backend's certificate is not trusted, too old, or another host's",

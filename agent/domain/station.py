@@ -122,15 +122,20 @@ def _any_of(checks: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
 
 
 def _bearer_blocks(site: StationState) -> tuple[object, ...]:
-    """Return the blocks of a station with bearers: the selection first, which keeps what they report."""
+    """Return the blocks of a station with bearers: first what a network profile demands, then the selection, which
+    keeps what they report."""
     if not site.config.bearers:
         return ()
     from agent.domain.blocks.bearer_selection import BearerSelection
     from agent.domain.blocks.interface_upkeep import InterfaceUpkeep
     from agent.domain.blocks.modem_recovery import ModemRecovery
+    from agent.domain.blocks.network_bearer import NetworkBearer
+    from agent.domain.blocks.radio_signal import RadioSignal
     from agent.domain.blocks.sim_cards import SimCards
 
-    return BearerSelection(site), SimCards(site), ModemRecovery(site), InterfaceUpkeep(site)
+    selection = BearerSelection(site)  # it makes the records of the bearers
+    recovery = ModemRecovery(site), InterfaceUpkeep(site), RadioSignal()
+    return NetworkBearer(site), selection, SimCards(site), *recovery
 
 
 def _payment_blocks(site: StationState, choice: OutletSelection) -> tuple[tuple[object, ...], tuple[CardPayments, ...]]:

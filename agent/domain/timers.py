@@ -54,6 +54,7 @@ class TimerKind(StrEnum):
     BEARER_RETURN = auto()
     BEARER_ADDRESS = auto()
     MODEM_RECOVERY = auto()
+    RADIO_SIGNAL = auto()
     """``detail``: the bearer."""
     INTERFACE_UPKEEP = auto()
     """``detail``: the bearer."""

@@ -230,6 +230,14 @@ def web_payment_part(n: int) -> str:
     return f"WebPayments{n}"
 
 
+DATA_LINK = "DataLink"
+
+
+def data_link_part(interface: str, has_sim: bool = False) -> str:
+    """The name of the part that a bearer is, or the SIM of it (``Settings.fitted``)."""
+    return f"{DATA_LINK} {interface} SIM" if has_sim else f"{DATA_LINK} {interface}"
+
+
 def qr_code_part(n: int) -> str:
     return f"Code{n}"
 

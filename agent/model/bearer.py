@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from agent.model.fastclass import frozen, replace
 from agent.model.string_enum import StrEnum
 
@@ -56,8 +58,27 @@ class ResetStep(StrEnum):
     POWER_CYCLE = "power off and on"
 
 
+@frozen
+class ApnAccess:
+    """How a modem reaches the packet network: in place of what the station file says. ``auth``: ``none``, ``pap``,
+    ``chap``, ``auto``. ``pin`` "": that of the station file; ``pin_mark`` differs from that of another PIN.
+    ``network``: country and network code of the operator to prefer (``27001``), "": any; ``is_network_only``: no other
+    one is used."""
+
+    apn: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    auth: str = "none"
+    pin: str = field(default="", repr=False)
+    pin_mark: str = ""
+    network: str = ""
+    is_network_only: bool = False
+
+
 SIGNAL_STEP_DB = 6
 """A smaller change of the signal is not reported."""
+WEAK_SIGNAL_DBM, GOOD_SIGNAL_DBM = -105, -99
+"""The signal is weak from the one on, and good again from the other on: either is reported."""
 
 
 @frozen
@@ -94,7 +115,16 @@ class BearerStatus:
             return True
         if abs((self.signal_dbm or 0) - (other.signal_dbm or 0)) >= SIGNAL_STEP_DB:
             return True
+        if _signal_class(self.signal_dbm) != _signal_class(other.signal_dbm):
+            return True
         return _without_figures(self) != _without_figures(other)
+
+
+def _signal_class(signal_dbm: int | None) -> int:
+    """Return 0 for a weak signal, 2 for a good one, 1 in between."""
+    if signal_dbm is None:
+        return 1
+    return (signal_dbm > WEAK_SIGNAL_DBM) + (signal_dbm >= GOOD_SIGNAL_DBM)
 
 
 def _without_figures(status: BearerStatus) -> BearerStatus:

@@ -13,11 +13,12 @@ PROBE_S = 15.0
 
 
 class BearerProbe:
-    """The executor of ``ProbeBearer``. ``address``: host and port of the first backend; None: there is no backend."""
+    """The executor of ``ProbeBearer``. ``address``: host and port of the first backend over the bearer of this name;
+    None: there is no backend."""
 
     orders = (ProbeBearer,)
 
-    def __init__(self, post: Callable[[Event], None], address: Callable[[], tuple[str, int] | None]) -> None:
+    def __init__(self, post: Callable[[Event], None], address: Callable[[str], tuple[str, int] | None]) -> None:
         self._post, self._address = post, address
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -27,7 +28,7 @@ class BearerProbe:
         task.add_done_callback(self._tasks.discard)
 
     async def _probe_backend(self, order: ProbeBearer) -> None:
-        address = self._address()
+        address = self._address(order.bearer)
         reached = address is not None and await is_reachable(order.interface, *address)
         self._post(BearerProbed(order.bearer, reached))
 

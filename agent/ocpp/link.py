@@ -130,10 +130,9 @@ class Link:
         """Whether a CALL waits for its answer, or a request of the backend for ours."""
         return self._channel.is_waiting or self._requests.is_busy
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of the backend."""
-        return self._connector.address
+    def address_over(self, bearer_via: str = "") -> tuple[str, int]:
+        """Return host and port of the backend over a bearer whose table has this ``via``."""
+        return self._connector.address_over(bearer_via)
 
     def send(self, message: Message) -> None:
         """Queue a message that is not billed. Never blocks, never raises."""

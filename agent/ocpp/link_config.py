@@ -50,7 +50,10 @@ class LinkHooks:
     settings say."""
     installed_transports: Callable[[], Mapping[str, str]] = dict
     """Find the transports that other distributions add (``transport/families.py``)."""
-    interface: Callable[[], str] = lambda: ""
-    """Return the network interface for the next attempt; "": the routes of the kernel decide."""
+    interface: Callable[[], str | None] = lambda: ""
+    """Return the network interface for the next attempt; "": the routes of the kernel decide; None: the bearer that the
+    network profile demands is not up."""
     traffic: TrafficCounter | None = None
     """Counts what the links of the station send and receive; None: it is not counted."""
+    bearer_via: Callable[[], str] = lambda: ""
+    """Return ``host:port`` to dial over the bearer in use; "": what the station file says of the backend."""

@@ -93,6 +93,8 @@ class Reconnector:
         return transport
 
     async def _open_transport(self, access: ConnectionProfile) -> Transport:
+        if self._hooks.interface() is None:
+            raise NoConnection(f"{self.url}: the bearer of {access.public_description} is not up: not connected")
         secret = self._basic_auth_password(access)
         backend = self._effective_backend(access)
         url, roots = backend.connection_url, self._pki.trusted_roots() if self._pki else NO_ROOTS
@@ -162,17 +164,17 @@ class Reconnector:
         """Return address, security profile and certificate of the next attempt. Raises ``NoConnection``."""
         return self._effective_backend(self._access())
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of the next attempt."""
-        made = self._effective_address(self._access())
+    def address_over(self, bearer_via: str) -> tuple[str, int]:
+        """Return host and port of an attempt over a bearer with this ``via``."""
+        made = self._effective_address(self._access(), bearer_via)
         url = urlsplit(f"//{made.via}" if made.via else made.connection_url)
         return url.hostname or "", url.port or (443 if is_tls(made.connection_url) else 80)
 
-    def _effective_address(self, access: ConnectionProfile) -> Backend:
+    def _effective_address(self, access: ConnectionProfile, bearer_via: str | None = None) -> Backend:
         """Return the station file's backend with the present address. ``via`` is the way to the
-        file's ``url`` alone."""
+        file's ``url`` alone; over some bearers it is another one. ``bearer_via`` None: that of the bearer in use."""
         url, via = access.url or self._backend.url, self._backend.via
+        via = (self._hooks.bearer_via() if bearer_via is None else bearer_via) or via
         if access.profile >= 2 and access.profile > self._backend.security_profile and not is_tls(url):
             url = (not access.url and self._backend.secure_url) or secured_url(url)
         if access.url or url == self._backend.secure_url:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from agent.model.bearer import BearerStatus, ResetStep
+from agent.model.bearer import ApnAccess, BearerStatus, ResetStep
 from agent.ports import Refused
 
 
 class PinNotPresented(Refused):
     """The SIM did not get the PIN: it may be used again."""
+
+
+@runtime_checkable
+class ApnPort(Protocol):
+    """What a bearer can besides, whose APN the backend may change."""
+
+    async def use_access(self, access: ApnAccess | None) -> None:
+        """Use this access to the packet network in place of that of the settings (None), from the next ``bring_up``
+        on. The bearer is down."""
+        ...
 
 
 class BearerPort(Protocol):

@@ -88,7 +88,7 @@ _ROWS = (
         port="agent.ports.bearer:BearerPort",
         supervisor=f"{_SUPERVISORS}.bearer:BearerSupervisor",
         is_list=True,
-        own_keys=("kind", "iccid", "pin_confirmed"),
+        own_keys=("kind", "iccid", "pin_confirmed", "via"),
     ),
 )
 ROLES: Mapping[str, DeviceRole] = {role.name: role for role in _ROWS}

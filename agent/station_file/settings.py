@@ -158,6 +158,7 @@ def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerK
         found[place] = build_table(BearerKeys, own, place, wrong)
         if any(w.startswith(f"{place}.kind") for w in wrong[before:]):
             continue
+        wrong += _via_problems(found[place].via, place)
         rank = BEARER_KINDS.index(found[place].kind)
         if rank < dearest:
             wrong.append(
@@ -175,6 +176,11 @@ def _parse_link(raw: Any, wrong: list[str]) -> LinkKeys:
     if soft is not None and hard is not None and soft >= hard:
         wrong.append(f"link.monthly_mb_soft: must be less than monthly_mb_hard ({hard:g}), is {soft:g}")
     return link
+
+
+def _via_problems(via: str, where: str) -> Iterator[str]:
+    if via and not 1 <= int(via.rpartition(":")[2]) <= 65535:
+        yield f"{where}.via: must be host:port with a port from 1 to 65535, is {via!r}"
 
 
 def _shared_pins(devices: DeviceTables, bearers: Mapping[str, BearerKeys]) -> Iterator[str]:
@@ -277,8 +283,7 @@ def _parse_backend(raw: Any, where: str, station: Station, wrong: list[str], bas
         wrong.append(
             f"{where}.charge_point_id: must have no colon with HTTP Basic (RFC 7617), is {b.charge_point_id!r}"
         )
-    if b.via and not 1 <= int(b.via.rpartition(":")[2]) <= 65535:
-        wrong.append(f"{where}.via: must be host:port with a port from 1 to 65535, is {b.via!r}")
+    wrong += _via_problems(b.via, where)
     if b.secure_url:
         wrong += [f"{where}{p}" for p in _url_problems(replace(b, url=b.secure_url, security_profile=2), "secure_url")]
     if b.security_profile == 3 and b.client_cert is None and not _is_reported(wrong, f"{where}.client_cert"):

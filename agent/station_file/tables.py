@@ -163,11 +163,14 @@ BEARER_KINDS = ("lan", "wifi", "gprs")
 @frozen
 class BearerKeys:
     """The agent's own keys of a ``[[bearer]]``. ``iccid``: the SIM that belongs to the station; "": any.
-    ``pin_confirmed``: changed by a person who has made sure of the PIN, so that a refused one is used once more."""
+    ``pin_confirmed``: changed by a person who has made sure of the PIN, so that a refused one is used once more.
+    ``via``: ``host:port`` to dial over this bearer instead of the address of the first backend (in a private APN);
+    name, TLS check and path stay those of its ``url``."""
 
     kind: Annotated[str, OneOf(BEARER_KINDS)]
     iccid: Annotated[str, Text(20, form=r"([0-9]{18,20})?", like="the 18 to 20 digits on the SIM")] = ""
     pin_confirmed: Annotated[str, Text(40)] = ""
+    via: Annotated[str, Text(300, form=VIA, like="host:port")] = ""
 
 
 LINK_PROFILES = ("lan", "gprs")

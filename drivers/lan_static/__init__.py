@@ -17,7 +17,7 @@ from drivers.network_interface import interface_problem
 def list_complaints(settings: InterfaceSettings, where: Where | None = None) -> list[str]:
     """List what is wrong with the settings, one line each. Looks whether this machine has the interface."""
     wrong = settings_problems(settings)
-    if not wrong and (problem := interface_problem(settings.interface)):
+    if not wrong and (problem := interface_problem(settings.interface, settings.network_folder)):
         wrong.append(f"interface: {problem}")
     return wrong
 
@@ -29,7 +29,7 @@ async def open_interface(settings: InterfaceSettings, where: Where) -> AsyncIter
 
     if wrong := settings_problems(settings):
         raise Broken(f"lan_static {settings.interface}: " + "; ".join(wrong))
-    yield ManagedInterface(settings.interface)
+    yield ManagedInterface(settings.interface, settings.network_folder)
 
 
 DRIVER = Driver(

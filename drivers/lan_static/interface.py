@@ -10,11 +10,11 @@ from drivers.network_interface import interface_status
 class ManagedInterface:
     """``BearerPort`` of an interface that another program brings up and takes down."""
 
-    def __init__(self, interface: str) -> None:
-        self._interface = interface
+    def __init__(self, interface: str, network_folder: str) -> None:
+        self._interface, self._network_folder = interface, network_folder
 
     async def read_status(self) -> BearerStatus:
-        return interface_status(self._interface)
+        return interface_status(self._interface, self._network_folder)
 
     async def bring_up(self) -> None:
         """Leave it to the program that manages the interface."""

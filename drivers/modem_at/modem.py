@@ -7,10 +7,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace as settings_replace
 from pathlib import Path
 from typing import Self
 
-from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.fastclass import replace
 from agent.ports import DeviceError, Refused
 from agent.ports.bearer import PinNotPresented
@@ -39,6 +40,8 @@ WAKE_TRIES = 3
 """A modem that finds the speed of the line by itself needs some commands for it."""
 ESCAPE, GUARD_S = b"+++", 1.1
 ATTACH_S, RADIO_S, RESTART_S = 20.0, 15.0, 25.0
+OPERATOR_S = 60.0
+"""So long a modem looks for an operator."""
 POLL_S = 1.0
 
 
@@ -58,6 +61,9 @@ class Modem:
         self._known = BearerStatus(BearerState.DOWN)
         """What is known of SIM and network; state and interface in it do not count."""
         self._is_pin_refused = False
+        self._given = settings
+        self._network: tuple[str, bool] | None = None
+        """The operator to prefer, and whether no other is used; None: the modem chooses as it always does."""
 
     @asynccontextmanager
     async def open_line(self) -> AsyncIterator[Self]:
@@ -96,7 +102,7 @@ class Modem:
     def _with_connection(self, known: BearerStatus) -> BearerStatus:
         if not self._ppp.is_running:
             return replace(known, state=BearerState.DOWN, reason=known.reason or self._ppp.why)
-        carried = interface_status(self._settings.interface)
+        carried = interface_status(self._settings.interface, self._settings.network_folder)
         return replace(
             known,
             state=BearerState.UP if carried.is_up else BearerState.DOWN,
@@ -182,6 +188,7 @@ class Modem:
     async def bring_up(self) -> None:
         if self._ppp.is_running:
             return
+        await self._choose_network()
         await self._wait_for_network()
         await self._set_apn()
         with contextlib.suppress(CommandFailed):  # some refuse it while they are attached
@@ -202,6 +209,38 @@ class Modem:
                 await self._leave_data_mode()
                 raise
             await self._leave_data_mode()
+
+    async def use_access(self, access: ApnAccess | None) -> None:
+        """``agent.ports.bearer.ApnPort``."""
+        settings = self._given
+        if access is not None:
+            settings = settings_replace(
+                settings, apn=access.apn, username=access.username, password=access.password, auth=access.auth,
+                pin=access.pin or settings.pin,
+            )  # fmt: skip
+        if settings.pin != self._settings.pin:
+            self._is_pin_refused = False
+        self._settings = self._ppp.settings = settings
+        if access is not None and access.network:
+            self._network = access.network, access.is_network_only
+        elif self._network is not None:
+            self._network = "", False
+
+    async def _choose_network(self) -> None:
+        """Let the modem prefer the operator of a network profile, or choose by itself again. Raises ``Refused``."""
+        if self._network is None:
+            return
+        network, is_only = self._network
+        command = f'+COPS={1 if is_only else 4},2,"{network}"' if network else "+COPS=0"
+        try:
+            await self._channel.send_command(command, timeout_s=OPERATOR_S)
+        except CommandFailed:
+            if is_only:
+                raise
+        finally:
+            await self._try_command("+COPS=3,0")  # names again, not numbers
+        if not network:
+            self._network = None
 
     async def _wait_for_network(self) -> None:
         """Wait for the registration. Raises ``Refused``."""

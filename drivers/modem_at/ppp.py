@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.ports import Refused
 from drivers.mobile_modem import MTU_BYTES
 from drivers.modem_at.settings import ModemSettings
-from drivers.network_interface import interface_address
+from drivers.network_interface import interface_status
 
 END_S = 5.0
 POLL_S = 0.1
@@ -32,7 +32,11 @@ EXIT_WORDS = {
 
 def ppp_options(settings: ModemSettings) -> str:
     """Return the options for pppd as the text of a file: a password does not belong on a command line."""
-    refused = {"none": ("eap", "pap", "chap", "mschap", "mschap-v2"), "pap": ("eap", "chap", "mschap", "mschap-v2")}
+    refused = {
+        "none": ("eap", "pap", "chap", "mschap", "mschap-v2"),
+        "pap": ("eap", "chap", "mschap", "mschap-v2"),
+        "auto": ("eap",),
+    }
     lines = [
         settings.data_device or settings.device, str(settings.baud), "local", "nodetach", "noauth", "noipdefault",
         "ipcp-accept-local", "ipcp-accept-remote", "defaultroute", "defaultroute-metric 700", "usepeerdns",
@@ -50,7 +54,7 @@ class PppProcess:
 
     def __init__(self, settings: ModemSettings, state_dir: Path) -> None:
         self.why = "not connected"
-        self._settings = settings
+        self.settings = settings
         self._file = state_dir / f"ppp-{settings.interface}.options"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -71,7 +75,7 @@ class PppProcess:
         try:
             self._write_options()
             self._process = await asyncio.create_subprocess_exec(
-                *self._settings.pppd,
+                *self.settings.pppd,
                 "file",
                 str(self._file),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -80,17 +84,17 @@ class PppProcess:
             )
         except (OSError, ValueError) as e:
             self.why = f"pppd cannot be started: {e}"
-            raise Refused(f"modem {self._settings.device}: {self.why}") from e
+            raise Refused(f"modem {self.settings.device}: {self.why}") from e
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.connect_s):
+            async with asyncio.timeout(self.settings.connect_s):
                 while self.is_running:
-                    if interface_address(self._settings.interface):
+                    if interface_status(self.settings.interface, self.settings.network_folder).is_up:
                         return
                     await asyncio.sleep(POLL_S)
         if not self.take_exit():
             await self.stop()
-            self.why = f"pppd: no address within {self._settings.connect_s:g} s"
-        raise Refused(f"modem {self._settings.device}: {self.why}")
+            self.why = f"pppd: no address within {self.settings.connect_s:g} s"
+        raise Refused(f"modem {self.settings.device}: {self.why}")
 
     async def stop(self) -> None:
         """End it in order, otherwise by force. ``Refused``: it runs as another user (``pppd`` names sudo or doas)."""
@@ -105,7 +109,7 @@ class PppProcess:
                 pass
             except PermissionError as e:
                 raise Refused(
-                    f"modem {self._settings.device}: pppd runs as another user and is not ended by a signal: it ends"
+                    f"modem {self.settings.device}: pppd runs as another user and is not ended by a signal: it ends"
                     " after the modem has hung up"
                 ) from e
             with contextlib.suppress(TimeoutError):
@@ -122,4 +126,4 @@ class PppProcess:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.unlink(missing_ok=True)
         with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(ppp_options(self._settings))
+            file.write(ppp_options(self.settings))

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from drivers.sim import request_body, station_snapshot
 from drivers.sim.checked_values import Unknown
+from drivers.sim.modem_far_end import MODEM_FAULTS, MOST_SIGNAL
 from drivers.sim.status_client import StatusClient
 from drivers.sim.supervisor import NotRunning, Supervisor
 from drivers.sim.terminal import ACTIONS, CARD_BEHAVIOURS
@@ -230,8 +231,19 @@ class Control:
         self._check_evse(b["evse"])
         self.world.devices.act_on_terminals(b["action"], b["evse"])
 
-    async def refuse_modem(self, request: web.Request) -> None:
-        raise Unknown("this station has no modem")
+    async def act_on_modem(self, request: web.Request) -> None:
+        raw = await request.read()
+        b = request_body.read_body(
+            raw,
+            request_body.choice_key("fault", *MODEM_FAULTS, default=None),
+            request_body.boolean_key("active", True),
+            request_body.integer_key("signal", None, most=MOST_SIGNAL),
+            request_body.nullable_key(request_body.printable_text_key("apn", None)),
+        )
+        given = request_body.key_names(raw)
+        if not given & {"fault", "signal", "apn"}:
+            raise ValueError("fault, signal or apn: one of them must be given")
+        self.world.devices.act_on_modem(**{k: v for k, v in b.items() if k in given})
 
     # --- the site and the road ---------------------------------------------------------------------------------------
 

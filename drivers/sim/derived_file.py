@@ -41,6 +41,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "power_sysfs": ("path",),
     "terminal_payter": ("host", "device"),
     "updater_command": ("install",),
+    "lan_static": ("interface",),
+    "modem_at": ("device", "data_device"),
 }
 """The keys that address a device, for each driver with a far end here."""
 

@@ -7,6 +7,7 @@ import sys
 
 from agent.model.types import STATION
 from agent.station_file.settings import Device
+from drivers.sim.bearers import BearerFarEnds
 from drivers.sim.derived_file import (
     FarEnds,
     Table,
@@ -22,6 +23,9 @@ from drivers.sim.outlet_far_ends import OutletFarEnds
 from drivers.sim.power_supply import PowerSupply
 from drivers.sim.terminal import Terminal
 
+NO_BACKEND = ("127.0.0.1", 9)
+"""A port at which no program listens (discard, RFC 863)."""
+
 
 class StationFarEnds:
     """The open far ends: those of the outlets, those that people touch, and those that the station has once."""
@@ -32,6 +36,7 @@ class StationFarEnds:
         self.supply: PowerSupply | None = None
         self.terminals: dict[int, Terminal] = {}
         self.link_proxies: dict[str, LinkProxy] = {}
+        self.bearers = BearerFarEnds(station)
         self._station = station
 
     @property
@@ -59,10 +64,17 @@ class StationFarEnds:
         self._open_terminals()
         self._name_updater()
         await self._open_link_proxies(backend_url)
+        first = next(iter(self.link_proxies.values()), None)
+        await self.bearers.open(first or LinkProxy(*NO_BACKEND))
+        if first is not None and self.bearers.proxies:  # until a bearer is chosen, the routes lead over the first one
+            preferred = next(iter(self.bearers.proxies.values()))
+            self._station.tables.via[next(iter(self._station.tables.via))] = f"127.0.0.1:{preferred.port}"
+        self.link_proxies |= self.bearers.proxies
 
     async def close(self) -> None:
         await self.outlets.close()
         self.front_panel.close()
+        self.bearers.close()
         for terminal in self.terminals.values():
             await terminal.close()
         for proxy in self.link_proxies.values():

@@ -43,7 +43,7 @@ def make_application(control: Control, with_page: bool, access: Access, pay_page
         "/cards/tap": control.tap_card_or_token,
         "/terminal/card": control.tap_bank_card,
         "/terminal": control.act_on_terminals,
-        "/modem": control.refuse_modem,
+        "/modem": control.act_on_modem,
         "/clock": control.step_clock,
         "/buttons/{name}": control.press_button,
         "/links/{name}": control.set_link_condition,

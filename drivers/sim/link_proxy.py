@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from drivers.sim.checked_values import checked_flag, checked_number
 _CHUNK = 1400
 _AHEAD = 64
 """Chunks in transit in one direction. More wait in the sender's socket."""
+AHEAD_BYTES = _CHUNK * _AHEAD
 _RESEND_S = 0.3
 """Delay of a lost packet: TCP delivers it later."""
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
@@ -67,7 +69,10 @@ class LinkProxy:
         self.condition = Condition()
         self.trouble = ""
         """Why the last connection did not reach the backend."""
+        self.on_trouble: Callable[[], None] = lambda: None
         self.port = 0
+        self.received_bytes = self.sent_bytes = 0
+        """What the agent has received and sent."""
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
         self._cars: set[asyncio.Task[None]] = set()
@@ -76,13 +81,13 @@ class LinkProxy:
         self._free.set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept_connection, "127.0.0.1", 0, limit=_CHUNK * _AHEAD)
+        self._server = await asyncio.start_server(self._accept_connection, "127.0.0.1", 0, limit=AHEAD_BYTES)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        self._abort_connections()
+        self.abort_connections()
         for task in list(self._cars):
             task.cancel()
         await asyncio.gather(*self._cars, return_exceptions=True)
@@ -90,24 +95,34 @@ class LinkProxy:
     def set_condition(self, **wanted: Any) -> None:
         """Change the condition. Raises ``ValueError`` and changes nothing if a value is wrong."""
         self.condition = self.condition.with_changes(wanted)
-        jammed = self.condition.stall or self.condition.loss >= 1
-        if jammed:
+        if self.is_jammed:
             self._free.clear()
         else:
             self._free.set()
-        if not self.condition.up:
-            self._abort_connections()
+        if self.is_cut:
+            self.abort_connections()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether connections break and new ones fail."""
+        return not self.condition.up
+
+    @property
+    def is_jammed(self) -> bool:
+        """Whether connections stay open and nothing arrives."""
+        return self.condition.stall or self.condition.loss >= 1
 
     def condition_picture(self) -> dict[str, Any]:
         """Return the condition. ``trouble`` is the older name of ``error`` in version 1 of the control API."""
         return asdict(self.condition) | ({"error": self.trouble, "trouble": self.trouble} if self.trouble else {})
 
-    def _abort_connections(self) -> None:
+    def abort_connections(self) -> None:
+        """Break all connections."""
         for writer in list(self._ways):
             writer.transport.abort()
 
     async def _accept_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.condition.up:
+        if self.is_cut:
             writer.transport.abort()
             return
         task = asyncio.current_task()
@@ -126,24 +141,34 @@ class LinkProxy:
     async def _carry_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._free.wait()
         try:
-            far_reader, far_writer = await asyncio.open_connection(*self.target, limit=_CHUNK * _AHEAD)
+            far_reader, far_writer = await asyncio.open_connection(*self.target, limit=AHEAD_BYTES)
         except OSError as e:
             self.trouble = _connect_error_text(self.target, e)
+            self.on_trouble()
             raise
         self.trouble = ""
         self._ways.add(far_writer)
         try:
             await _run_both_directions(
-                self._carry_direction(reader, far_writer), self._carry_direction(far_reader, writer)
+                self._carry_direction(reader, far_writer, self._count_sent),
+                self._carry_direction(far_reader, writer, self._count_received),
             )
         finally:
             self._ways.discard(far_writer)
             far_writer.transport.abort()
 
-    async def _carry_direction(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _count_sent(self, count: int) -> None:
+        self.sent_bytes += count
+
+    def _count_received(self, count: int) -> None:
+        self.received_bytes += count
+
+    async def _carry_direction(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count_bytes: Callable[[int], None]
+    ) -> None:
         """Carry one direction. The end of the stream is as slow as the data before it."""
         queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_AHEAD)
-        await _run_both_directions(self._queue_chunks(reader, queue), self._deliver_chunks(queue, writer))
+        await _run_both_directions(self._queue_chunks(reader, queue), self._deliver_chunks(queue, writer, count_bytes))
 
     async def _queue_chunks(self, reader: asyncio.StreamReader, queue: asyncio.Queue[tuple[float, bytes]]) -> None:
         loop = asyncio.get_running_loop()
@@ -160,7 +185,12 @@ class LinkProxy:
             if not data:
                 return
 
-    async def _deliver_chunks(self, queue: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+    async def _deliver_chunks(
+        self,
+        queue: asyncio.Queue[tuple[float, bytes]],
+        writer: asyncio.StreamWriter,
+        count_bytes: Callable[[int], None],
+    ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             at, data = await queue.get()
@@ -169,6 +199,7 @@ class LinkProxy:
             if not data:
                 writer.write_eof()
                 return
+            count_bytes(len(data))
             writer.write(data)
             await writer.drain()
 

@@ -3,6 +3,9 @@
 ``python -m drivers.sim.modem --line LINK --control SOCKET``. What it does wrong is ordered at the control socket, one
 JSON object a line: ``{"do": "fault", "name": "hang", "on": true}``, ``{"do": "set", "signal": 9}``; ``detach``,
 ``restart``, ``vanish``, ``return``, ``state`` are without values. Each is answered with the state.
+
+No PPP goes over the line: once a call is answered, the program in the place of ``pppd`` (``ppp_stand_in.py``) asks for
+the connection by a line of text, and looks for a sign of life by another.
 """
 
 from __future__ import annotations
@@ -24,12 +27,18 @@ NOISE = bytes((0xF8, 0x80, 0x1E, 0xE6, 0x00, 0x98, 0x86, 0x0D))
 UNASKED = ("+CGREG: 2", "+CSQ: 3,99", "RING")
 FAULTS = (
     "no_sim", "puk", "denied", "searching", "no_signal", "hang", "garbage", "unasked", "pieces", "busy", "no_carrier",
-    "refuses_all", "pin_busy", "no_numbers", "no_tries", "no_apn",
+    "refuses_all", "pin_busy", "no_numbers", "no_tries", "no_apn", "detached", "no_network", "auth_refused",
+    "ipcp_refused",
 )  # fmt: skip
 """``unasked``: reports arrive between echo and answer. ``pieces``: an answer arrives in parts. ``busy``: the SIM is.
 ``no_carrier``: a call is not answered. ``refuses_all``: every command but AT gives an error. ``pin_busy``: the SIM is
 busy when it gets a PIN. ``no_numbers``: errors have none. ``no_tries``: the tries of a PIN cannot be read. ``no_apn``:
-the network does not know the APN."""
+the network does not know the APN. ``detached``: it has detached the modem. ``no_network``: its cell is gone.
+``auth_refused``, ``ipcp_refused``: it refuses user and password, or an address."""
+SEARCHING = {"searching", "detached", "no_network"}
+NO_CONNECTION = SEARCHING | {"no_sim", "puk", "denied", "no_signal"}
+"""Faults that end a connection."""
+MOST_UNREAD_BYTES = 1000
 PIECE, PIECE_S = 3, 0.005
 OPERATOR_NUMBER = "27001"
 
@@ -43,11 +52,14 @@ class SimModem:
         self.values: dict[str, Any] = {
             "pin": pin, "tries": 3, "locked": bool(pin), "signal": 17, "registered": 5, "operator": "LU POST",
             "iccid": "89352010000000000176", "imsi": "270991234567890", "technology": 3, "apn": "", "attached": 1,
-            "functionality": 1,
+            "functionality": 1, "apns": None, "login": None,
+            "chosen": "",
         }  # fmt: skip
         self.pins_tried = 0
         self.commands: list[str] = []
         self.in_data_mode = False
+        self.carries_data = False
+        """The network has agreed to a connection in data mode, and carries it."""
         self._contexts = {"1": ""}
         """The APN of each context; ``apn`` is the one that was set last."""
         self._connected_context = ""
@@ -57,18 +69,29 @@ class SimModem:
         self._names_operator_by_number = False
         self._rest = b""
 
+    def make_data_port(self) -> SimModem:
+        """Return the second line of the same modem."""
+        port = SimModem(self.baud, "", lambda: 0)
+        port.faults, port.values, port.commands = self.faults, self.values, self.commands
+        return port
+
     def restart(self) -> bytes:
         """Lose the supply for a moment: everything volatile is as at the start."""
-        self.in_data_mode, self._echoes, self._error_numbers, self._rest = False, True, False, b""
-        self._connected_context, self._reports_registration, self._names_operator_by_number = "", False, False
+        said = self.lose_connection()
+        self._echoes, self._error_numbers, self._rest = True, False, b""
+        self._reports_registration, self._names_operator_by_number = False, False
         self.values["locked"] = bool(self.values["pin"])
-        return b"\r\nRDY\r\n"
+        return said + b"\r\nRDY\r\n"
 
     def detach(self) -> bytes:
         """Lose the network."""
-        lost, self.in_data_mode, self._connected_context = self.in_data_mode, False, ""
         self.faults.add("searching")
-        return (b"\r\nNO CARRIER\r\n" if lost else b"\r\n+CGEV: NW DETACH\r\n") + self.report_registration()
+        return (self.lose_connection() or b"\r\n+CGEV: NW DETACH\r\n") + self.report_registration()
+
+    def lose_connection(self) -> bytes:
+        """End the connection, if there is one. Return what the line says of it."""
+        lost, self.in_data_mode, self.carries_data, self._connected_context = self.in_data_mode, False, False, ""
+        return b"\r\nNO CARRIER\r\n" if lost else b""
 
     @property
     def is_connected(self) -> bool:
@@ -76,7 +99,7 @@ class SimModem:
 
     def report_registration(self) -> bytes:
         """Return the reports of a changed registration, if they were asked for (+CREG=1)."""
-        stat = self._registration()
+        stat = self.registration()
         reports = f"\r\n+CREG: {stat}\r\n\r\n+CGREG: {stat}\r\n"
         return reports.encode() if self._reports_registration and "hang" not in self.faults else b""
 
@@ -86,12 +109,37 @@ class SimModem:
         if self._line_speed() not in (0, self.baud):
             return NOISE * max(1, len(data) // 4)
         if self.in_data_mode:
-            if b"+++" not in data:
-                return b""
-            self.in_data_mode = False
-            return b"\r\nOK\r\n"
+            return self._hear_data(data)
         *commands, self._rest = (self._rest + data).split(b"\r")
         return b"".join(self._run_line(c.decode("ascii", "replace").strip()) for c in commands)
+
+    def _hear_data(self, data: bytes) -> bytes:
+        """Answer the program in the place of pppd. What is not from it is lost, as without a network."""
+        if b"+++" in data:
+            self.in_data_mode = self.carries_data = False
+            return b"\r\nOK\r\n"
+        *lines, self._rest = (self._rest + data).split(b"\r")
+        self._rest = self._rest[-MOST_UNREAD_BYTES:]
+        return b"".join(self._answer_data(line.decode("ascii", "replace")) for line in lines)
+
+    def _answer_data(self, line: str) -> bytes:
+        match line.split(" "):
+            case ["connect", user, password]:
+                refusal = self._refusal_of_connection(bytes.fromhex(user).decode(), bytes.fromhex(password).decode())
+                self.carries_data = not refusal
+                return f"refused {refusal}\r".encode() if refusal else b"connected\r"
+            case ["echo"]:
+                return b"echo\r" if self.carries_data else b""
+            case ["close"]:  # DTR has dropped
+                self.in_data_mode = self.carries_data = False
+        return b""
+
+    def _refusal_of_connection(self, user: str, password: str) -> str:
+        """Return why the network refuses the connection; "": it does not."""
+        login = self.values["login"]
+        if "auth_refused" in self.faults or (login is not None and login != [user, password]):
+            return "login"
+        return "address" if "ipcp_refused" in self.faults else ""
 
     def _run_line(self, line: str) -> bytes:
         if not line.upper().startswith("AT"):
@@ -139,7 +187,8 @@ class SimModem:
 
     @property
     def _can_connect(self) -> bool:
-        return not self._sim_failure() and self._registration() in (1, 5) and not self.faults & {"no_carrier", "no_apn"}
+        is_there = not self._sim_failure() and self.registration() in (1, 5)
+        return is_there and "no_carrier" not in self.faults and self._knows_apn()
 
     def _dial(self) -> list[str]:
         if not self._can_connect:
@@ -147,12 +196,18 @@ class SimModem:
         self.in_data_mode = True
         return ["CONNECT 115200"]
 
-    def _registration(self) -> int:
+    def _knows_apn(self) -> bool:
+        """Return whether the network knows the APN. ``apns``: those that it knows; None: all."""
+        known = self.values["apns"]
+        return "no_apn" not in self.faults and (known is None or self.values["apn"] in known)
+
+    def registration(self) -> int:
+        """Return the state of the registration by its number in +CGREG."""
         if self._sim_failure() or self.values["functionality"] != 1 or "no_signal" in self.faults:
             return 0
         if "denied" in self.faults:
             return 3
-        return 2 if "searching" in self.faults else int(self.values["registered"])
+        return 2 if self.faults & SEARCHING else int(self.values["registered"])
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -201,7 +256,7 @@ class SimModem:
     def _on_creg(self, value: str | None) -> list[str]:
         if value is not None:
             return self._order_reports(value)
-        return [f"+CREG: 1,{self._registration()}", "OK"]
+        return [f"+CREG: 1,{self.registration()}", "OK"]
 
     def _order_reports(self, value: str) -> list[str]:
         self._reports_registration = value != "0"
@@ -210,18 +265,27 @@ class SimModem:
     def _on_cgreg(self, value: str | None) -> list[str]:
         if value is not None:
             return self._order_reports(value)
-        stat = self._registration()
+        stat = self.registration()
         place = f',"00C3","0000A2F1",{self.values["technology"]}' if stat in (1, 5) else ""
         return [f"+CGREG: 2,{stat}{place}", "OK"]
 
     def _on_cops(self, value: str | None) -> list[str]:
         if value is not None:
-            self._names_operator_by_number = value == "3,2"
-            return ["OK"]
-        if self._registration() not in (1, 5):
+            return self._choose_operator(*value.replace('"', "").split(","))
+        if self.registration() not in (1, 5):
             return ["+COPS: 0", "OK"]
         form, name = (2, OPERATOR_NUMBER) if self._names_operator_by_number else (0, self.values["operator"])
         return [f'+COPS: 0,{form},"{name}",{self.values["technology"]}', "OK"]
+
+    def _choose_operator(self, mode: str, form: str = "", number: str = "") -> list[str]:
+        """Obey +COPS=: 0 any operator, 1 this one alone, 4 this one if it is there, 3 how operators are named."""
+        if mode == "3":
+            self._names_operator_by_number = form == "2"
+            return ["OK"]
+        if mode == "1" and number != OPERATOR_NUMBER:
+            return self._failure(30)
+        self.values["chosen"] = number
+        return ["OK"]
 
     def _on_csq(self, value: str | None) -> list[str]:
         return [f"+CSQ: {99 if 'no_signal' in self.faults else self.values['signal']},99", "OK"]
@@ -261,7 +325,7 @@ class SimModem:
         return ["OK"]
 
     def _on_ceer(self, value: str | None) -> list[str]:
-        return ["+CEER: PDP activation failed", "OK"]
+        return [f"+CEER: {'PDP activation failed' if self._knows_apn() else 'unknown APN'}", "OK"]
 
 
 class ModemProcess:

@@ -84,10 +84,10 @@ def number_key(name: str, default: Any = REQUIRED, low: float = -math.inf, high:
     return Key(name, check_number, default)
 
 
-def integer_key(name: str, default: Any = REQUIRED, low: int = 0) -> Key:
+def integer_key(name: str, default: Any = REQUIRED, low: int = 0, most: float = math.inf) -> Key:
     def check_integer(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise ValueError(f"a whole number of at least {low}")
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= most:
+            raise ValueError(f"a whole number of at least {low}" + (f" and at most {most}" if most < math.inf else ""))
         return value
 
     return Key(name, check_integer, default)

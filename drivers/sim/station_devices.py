@@ -35,7 +35,15 @@ class StationDevices:
         """Return everything that a change listener wants to know of."""
         if self.far_ends is not None and self.far_ends.front_panel.buzzer is not None:
             self.far_ends.front_panel.buzzer.read_tones()
-        return self.lamp_colors(), self.link_conditions(), self.bank_ledger(), self.terminal_pictures()
+        if self.far_ends is not None:
+            self.far_ends.bearers.update()
+        return (
+            self.lamp_colors(),
+            self.link_conditions(),
+            self.bank_ledger(),
+            self.terminal_pictures(),
+            self.modem_picture(),
+        )
 
     @property
     def stored_ledger(self) -> dict[str, list[Any]]:
@@ -70,6 +78,10 @@ class StationDevices:
         """Return the picture of each payment terminal; ``evse`` 0: the station's."""
         terminals = self.far_ends.terminals if self.far_ends is not None else {}
         return [{"evse": place, **t.picture} for place, t in sorted(terminals.items())]
+
+    def modem_picture(self) -> dict[str, Any] | None:
+        """Return the picture of the modem; None: the station has none that is simulated."""
+        return self.far_ends.bearers.modem_picture() if self.far_ends is not None else None
 
     def far_end_addresses(self) -> dict[str, str]:
         return dict(self.opened_far_ends().addresses)
@@ -159,6 +171,23 @@ class StationDevices:
         if name not in proxies:
             raise Unknown(f"there is no link {name!r}; there is: {', '.join(proxies) or 'none'}")
         proxies[name].set_condition(**settings)
+        self.opened_far_ends().bearers.update()
+
+    def act_on_modem(
+        self, fault: str | None = None, active: bool = True, signal: int | None = None, **network: str | None
+    ) -> None:
+        """Switch a fault of the modem, set its signal (in steps of +CSQ), or the ``apn`` that its network knows."""
+        modem = next(iter(self.opened_far_ends().bearers.modems.values()), None)
+        if modem is None:
+            raise Unknown("there is no simulated modem here: the station file has no modem_at, or names its own")
+        if signal is not None:
+            modem.set_signal(signal)
+        if "apn" in network:
+            apn = network["apn"]
+            modem.set_network_rules(apns=None if apn is None else [apn])
+        if fault is not None:
+            modem.set_fault(fault, active)
+        self.opened_far_ends().bearers.update()
 
     def set_supply_online(self, mains: bool) -> None:
         """Let the power supply report mains or its loss."""

@@ -21,6 +21,7 @@ class DevicesView(Protocol):
     def terminal_pictures(self) -> list[Json]: ...
     def button_names(self) -> list[str]: ...
     def display_panels(self) -> list[Json]: ...
+    def modem_picture(self) -> Json | None: ...
 
 
 class WorldView(Protocol):
@@ -77,6 +78,8 @@ def station_picture(
         "ledger": world.devices.bank_ledger(),
         "displays": world.devices.display_panels(),
         **({"terminals": terminals} if (terminals := world.devices.terminal_pictures()) else {}),
+        **({"modem": modem} if (modem := world.devices.modem_picture()) else {}),
+        **({"bearers": bearers} if (bearers := (agent_picture or {}).get("bearers")) else {}),
     }
 
 

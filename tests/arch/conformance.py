@@ -13,11 +13,13 @@ from agent.domain.variables import (
     PHASES,
     ROTATIONS,
     TERMINAL,
+    data_link_part,
     format_value,
     qr_code_part,
     web_payment_part,
 )
 from agent.ocpp.dialects import device_model_v2x, keys_v1x
+from agent.ocpp.dialects.data_links import data_link_names
 from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, MessageRow, NotExpressible, NotOffered, RequestRow
 from agent.ocpp.v16 import V16
 from agent.ocpp.v16.security import EVENT_NAMES
@@ -73,7 +75,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _names_2() -> list[str]:
     head = ["component", "variable", "there", "type", "unit", "range", "default", "access"]
-    return ["", "### Device model", "", *_table(head, [_name(n) for n in device_model_v2x.NAMES if n.only <= 1])]
+    names = (n for n in device_model_v2x.NAMES if n.only <= 1)
+    return [
+        "",
+        "### Device model",
+        "",
+        *_table(head, [_name(n) for n in (*names, *data_link_names(frozenset(_BEARER_PARTS)))]),
+    ]
 
 
 def _events() -> list[str]:
@@ -126,6 +134,12 @@ def _range(key: keys_v1x.Key) -> str:
     return f"{ours.low} to {ours.high}{entries}"
 
 
+_BEARER_PARTS = {
+    data_link_part("Wireless0"): "one for each bearer",
+    data_link_part("Wireless0", has_sim=True): "of a modem",
+}
+
+
 def _name(name: device_model_v2x.Name) -> list[str]:
     variable = f"{name.variable}[{name.instance}]" if name.instance else name.variable
     there = f"with a {name.profile.lower()}" if name.profile in (LAMP, TERMINAL) else name.profile
@@ -136,5 +150,6 @@ def _name(name: device_model_v2x.Name) -> list[str]:
     if isinstance(name.choices, str) and name.choices:
         bounds = "measurands" if name.choices == ",".join(MEASURANDS) else name.choices.replace(",", ", ")
     there = {web_payment_part(n): "at such an outlet" if n else "one for all outlets" for n in (0, 1)}.get(there, there)
+    there = _BEARER_PARTS.get(there, there)
     there = "with a display" if there == qr_code_part(1) else there
     return [name.component, variable, there or "always", name.data_type, name.unit, bounds, default, access]

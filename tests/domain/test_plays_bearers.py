@@ -13,6 +13,7 @@ from agent.domain.bearers import PENALTY_S, PROVEN_S, BearerConfig
 from agent.domain.blocks.bearer_selection import ADDRESS_S
 from agent.domain.blocks.interface_upkeep import MOST_PAUSE_S, PAUSE_S
 from agent.domain.blocks.modem_recovery import DIAL_S, LADDER, LAST_PAUSE_S, REFUSED_PAUSE_S
+from agent.domain.blocks.radio_signal import SETTLED_S
 from agent.domain.blocks.sim_cards import RETRY_S
 from agent.domain.events import (
     BearerProbed,
@@ -23,8 +24,19 @@ from agent.domain.events import (
     LinkChanged,
     SimUnlockEnded,
 )
-from agent.domain.orders import LogNote, Persist, ProbeBearer, Reconnect, ResetBearer, SetBearer, UnlockSim
-from agent.model.bearer import BearerKind, BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.domain.messages import SecurityHappened
+from agent.domain.orders import LogNote, Persist, ProbeBearer, Reconnect, ResetBearer, Send, SetBearer, UnlockSim
+from agent.domain.security_events import SecurityEvent
+from agent.model.bearer import (
+    GOOD_SIGNAL_DBM,
+    WEAK_SIGNAL_DBM,
+    BearerKind,
+    BearerState,
+    BearerStatus,
+    Registration,
+    ResetStep,
+    SimState,
+)
 from agent.model.types import Fault
 from tests.domain.playbook import LINK, Like, Playbook
 
@@ -81,6 +93,12 @@ def failed(trouble: ConnectFailure = ConnectFailure.OTHER) -> ConnectFailed:
 
 def notes(play: Playbook, bearer: str) -> list[str]:
     return [o.text for o in play.log if isinstance(o, LogNote) and o.part == bearer]
+
+
+def tampering(play: Playbook) -> list[str]:
+    """What the backend was sent as TamperDetectionActivated."""
+    sent = [o.message for o in play.log if isinstance(o, Send) and isinstance(o.message, SecurityHappened)]
+    return [m.info for m in sent if m.kind == SecurityEvent.TAMPER.value]
 
 
 # --- LAN and Wi-Fi are kept up --------------------------------------------------------------------------------------
@@ -389,12 +407,33 @@ def test_a_modem_that_went_away_in_its_reset_dials_when_it_is_back(play: Playboo
 
 def test_a_weak_signal_is_a_fault_until_it_is_good_again(play: Playbook) -> None:
     dialled(play, replace(MODEM, signal_dbm=-107))
-    assert play.evse().faults == {Fault.WEAK_SIGNAL}
-    play.feed(BearerReported(GPRS, replace(MODEM, signal_dbm=-101)))
-    assert play.evse().faults == {Fault.WEAK_SIGNAL}
-    play.feed(BearerReported(GPRS, replace(MODEM, signal_dbm=-95)))
+    play.wait(SETTLED_S - 1)
     assert play.evse().faults == set()
+    play.wait(1)
+    assert play.evse().faults == {Fault.WEAK_SIGNAL}
+    for signal_dbm, faults in ((-101, {Fault.WEAK_SIGNAL}), (None, {Fault.WEAK_SIGNAL}), (-95, set())):
+        play.feed(BearerReported(GPRS, replace(MODEM, signal_dbm=signal_dbm)))
+        assert play.evse().faults == {Fault.WEAK_SIGNAL}
+        play.wait(SETTLED_S)
+        assert play.evse().faults == faults
     play.skip()
+
+
+def test_a_signal_that_comes_and_goes_is_no_fault(play: Playbook) -> None:
+    dialled(play)
+    for _ in range(20):
+        for signal_dbm in (-107, -95):
+            play.feed(BearerReported(GPRS, replace(MODEM, signal_dbm=signal_dbm)))
+            play.skip().wait(SETTLED_S / 2)
+            assert play.evse().faults == set()
+    play.skip()
+
+
+def test_a_signal_that_becomes_weak_step_by_step_is_reported(play: Playbook) -> None:
+    before = replace(MODEM, signal_dbm=WEAK_SIGNAL_DBM + 1)
+    assert replace(MODEM, signal_dbm=WEAK_SIGNAL_DBM).differs_from(before)
+    assert not replace(MODEM, signal_dbm=WEAK_SIGNAL_DBM + 2).differs_from(before)
+    assert replace(MODEM, signal_dbm=GOOD_SIGNAL_DBM).differs_from(replace(MODEM, signal_dbm=GOOD_SIGNAL_DBM - 1))
 
 
 # --- the SIM ---------------------------------------------------------------------------------------------------------
@@ -593,8 +632,12 @@ def test_a_sim_that_cannot_be_used_is_a_fault_that_stops_no_session(play: Playbo
 
 def test_another_sim_than_that_of_the_station_file_is_reported_and_used(play: Playbook) -> None:
     strange = replace(MODEM, iccid="8949020000000000042")
-    assert play >> BearerReported(GPRS, strange) << Like(Persist, kind="sim") << SetBearer(GPRS, True)
-    assert play.evse().faults == {Fault.SIM_EXCHANGED}
+    play.feed(BearerReported(GPRS, strange))
+    assert SetBearer(GPRS, True) in play.log
+    assert play.skip().evse().faults == {Fault.SIM_EXCHANGED}
     assert any("its ICCID ends with 0042" in said for said in notes(play, GPRS))
+    assert tampering(play) == [f"{GPRS}: another SIM is in it: its ICCID ends with 0042"]
+    play.feed(BearerReported(GPRS, replace(strange, signal_dbm=-70)))
+    assert len(tampering(play)) == 1, "the same SIM is no news"
     play.feed(BearerReported(GPRS, replace(MODEM, iccid="8935201000000000017")))  # without its check digit
     assert play.skip().evse().faults == set()

@@ -84,14 +84,14 @@ async def test_an_exchange_is_open_until_it_is_answered() -> None:
             id_ = next(i for i, action, _ in central.calls if action == "Heartbeat")
             await central.ws.send(json.dumps([3, id_, {"currentTime": "2026-11-28T12:00:00Z"}]))
             await until(lambda: not room.link.has_open_exchange)
-            assert room.link.address == ("127.0.0.1", central.port)
+            assert room.link.address_over() == ("127.0.0.1", central.port)
 
 
 @pytest.mark.parametrize(("interface", "reached"), [("lo", True), (ABSENT, False)])
 async def test_a_probe_opens_the_port_over_this_bearer_alone(interface: str, reached: bool) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         posted: list[Event] = []
-        probe = BearerProbe(posted.append, lambda: ("127.0.0.1", server.getsockname()[1]))
+        probe = BearerProbe(posted.append, lambda bearer: ("127.0.0.1", server.getsockname()[1]))
         probe.accept_order(ProbeBearer("bearer[0]", interface))
         await until(lambda: posted)
         assert posted == [BearerProbed("bearer[0]", reached)]
@@ -99,7 +99,7 @@ async def test_a_probe_opens_the_port_over_this_bearer_alone(interface: str, rea
 
 async def test_a_probe_without_a_backend_reaches_nothing() -> None:
     posted: list[Event] = []
-    BearerProbe(posted.append, lambda: None).accept_order(ProbeBearer("bearer[0]", "lo"))
+    BearerProbe(posted.append, lambda bearer: None).accept_order(ProbeBearer("bearer[0]", "lo"))
     await asyncio.sleep(0.01)
     assert posted == [BearerProbed("bearer[0]", False)]
 

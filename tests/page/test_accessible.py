@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.page.visiting import at, frame, has, visited
+from tests.page.visiting import at, frame, has, judged, visited
 from tests.scenarios.control_rig import Simulation, simulated
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(600)]
 WIDTHS = (1440, 390, 320)
-LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"), (320, "dark"))
-"""Colours do not depend on the width, nor what is where on the colours."""
-VIOLATIONS_ONLY = {"resultTypes": ["violations"]}
-SETTLED = """() => { const end = Date.now() + 2000;
-  return new Promise((resolve) => { const look = () => {
-    const busy = document.getAnimations().some(a => a instanceof CSSTransition && a.playState === 'running');
-    if (busy && Date.now() < end) setTimeout(look, 50); else resolve(); }; look(); }); }"""
-"""Colours that are still on their way are no colours."""
 STATION = """
 [station]
 id = "CP-1"
@@ -58,22 +50,6 @@ def page(browser: Any, simulation: Simulation) -> Iterator[Any]:
         for n in (1, 2):
             has(page, f"reported-{n}", "Available")
         yield page
-
-
-def judged(page: Any, what: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = []
-    for width, theme in LOOKS:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
-        page.evaluate(SETTLED)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        found += [f"{what}, {width}: {wide} px wide"] if wide > width else []
-        for violation in axe.run(page, options=VIOLATIONS_ONLY).response["violations"]:
-            nodes = [f"{n['target']}: {n['failureSummary']}" for n in violation["nodes"][:3]]
-            found.append(f"{what}, {width}, {theme}: {violation['id']}: {nodes}")
-    page.set_viewport_size({"width": 1440, "height": 900})
-    assert found == []
 
 
 def test_a_free_station(page: Any) -> None:

@@ -6,9 +6,19 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.scenarios.control_rig import Simulation
 
 WITHIN_MS = 60_000
+LOOKS = ((1440, "light"), (1440, "dark"), (390, "light"), (320, "dark"))
+"""Colours do not depend on the width, nor what is where on the colours."""
+VIOLATIONS_ONLY = {"resultTypes": ["violations"]}
+SETTLED = """() => { const end = Date.now() + 2000;
+  return new Promise((resolve) => { const look = () => {
+    const busy = document.getAnimations().some(a => a instanceof CSSTransition && a.playState === 'running');
+    if (busy && Date.now() < end) setTimeout(look, 50); else resolve(); }; look(); }); }"""
+"""Colours that are still on their way are no colours."""
 
 
 @contextlib.contextmanager
@@ -45,3 +55,20 @@ def frame(page: Any, action: str, direction: str, kind: str = "call") -> Any:
     found = page.locator(f'[data-testid=frame][data-action="{action}"][data-dir="{direction}"][data-kind="{kind}"]')
     found.first.wait_for(state="attached")
     return found
+
+
+def judged(page: Any, what: str) -> None:
+    """Fails the test if axe finds anything on the page, or it is wider than the screen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = []
+    for width, theme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
+        page.evaluate(SETTLED)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        found += [f"{what}, {width}: {wide} px wide"] if wide > width else []
+        for violation in axe.run(page, options=VIOLATIONS_ONLY).response["violations"]:
+            nodes = [f"{n['target']}: {n['failureSummary']}" for n in violation["nodes"][:3]]
+            found.append(f"{what}, {width}, {theme}: {violation['id']}: {nodes}")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert found == []

@@ -25,12 +25,15 @@ from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import VARIABLES, Value, ValueChecks, format_value
+from agent.model.fastclass import replace
 from agent.model.types import Moment
 
 SLOTS_MAX = 3
 GRACE_S = 10.0
 """Time for the Reset that many backends send after the security profile was raised. Then the link
 reconnects."""
+BEARER_COMES_UP_S = 300.0
+"""So long a bearer that a network profile demands may take to come up, until attempts without it count as failed."""
 LEARNT = ("authorization_key", "security_profile", "network_priority")
 """Settings that return to the station file's values when a technician changes its address or
 profile."""
@@ -144,9 +147,17 @@ class BackendConnectionBlock:
     @handles_events(ConnectFailed)
     def record_connect_failure(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
         attempts = self._site.settings.int_value("network_attempts")
-        self._routes[event.link].count_failed_attempt(event.access, attempts)
+        if event.link != self._first_link or not self._awaits_bearer(now):
+            self._routes[event.link].count_failed_attempt(event.access, attempts)
         if event.trouble in _SECURITY_EVENT_OF:
             yield SecurityNoticed(_SECURITY_EVENT_OF[event.trouble], event.info, event.link)
+
+    def _awaits_bearer(self, now: Moment) -> bool:
+        """Return whether the bearer that the profile demands may still come up: a modem needs a minute to dial."""
+        record = self._site.bearers.get(self._site.bearer_demanded)
+        if record is None or record.status.is_up:
+            return False
+        return now.t_s - self._site.bearer_demanded_s < BEARER_COMES_UP_S
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
@@ -164,7 +175,7 @@ class BackendConnectionBlock:
     def _raise_security_profile(self, route: NetworkProfiles, now: Moment) -> Iterator[Yielded]:
         route.using = route.profile_in_turn
         slot = route.using.slot
-        raised = NetworkProfile(route.using.url, self._site.settings.int_value("security_profile"))
+        raised = replace(route.slots[slot], profile=self._site.settings.int_value("security_profile"))
         route.slots[slot] = route.set[slot] = raised
         route.restart_attempts(at_once=False)
         yield Persist("access", self._first_link, route.to_record())
@@ -194,7 +205,7 @@ class BackendConnectionBlock:
         if route is None or reply.link != self._first_link or not 1 <= request.slot <= SLOTS_MAX:
             yield reply("Rejected")
             return
-        slot = NetworkProfile(request.url, request.profile)
+        slot = NetworkProfile(request.url, request.profile, request.bearer)
         asked_for = str(request.slot) in self._site.settings.list_value("network_priority")
         if request.profile < self._present_security_profile(route) or (
             asked_for and not self._has_credentials_for(route, request.profile)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from agent.domain.backend_connection import ConnectFailure
 from agent.domain.bearers import FAILED_ATTEMPTS, PROVEN_S, BearerRecord, choose_bearer
-from agent.domain.events import BearerProbed, BearerReported, Connected, ConnectFailed, LinkChanged, TimeCame
+from agent.domain.events import BearerProbed, BearerReported, Connected, ConnectFailed, LinkChanged, Started, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import LogNote, ProbeBearer, Reconnect, WakeMe
@@ -42,9 +42,32 @@ class BearerSelection:
         """Interface and address of the bearer in use, when it was chosen."""
         self._address_due_s: float | None = None
         """When the links connect from another address at the latest; None: the address is the one of before."""
+        self._demanded = ""
         self._connected: set[str] = set()
         self._up_since_s: float | None = None
         self._returns: deque[float] = deque(maxlen=RETURNS)
+
+    # --- what a network profile demands ------------------------------------------------------------------------------
+
+    @handles_events(Started)
+    def follow_first_profile(self, event: Started, now: Moment) -> Iterator[Yielded]:
+        yield from self._follow_demand(now)
+
+    def _follow_demand(self, now: Moment) -> Iterator[Yielded]:
+        """Use the bearer that the network profile in turn demands (``network_bearer.py``); afterwards the best one."""
+        before, self._demanded = self._demanded, self._site.bearer_demanded
+        if before == self._demanded:
+            return
+        if not self._demanded:
+            yield from self._use_best_bearer(now)
+        elif self._demanded != self._site.bearer_in_use:
+            yield from self._use_bearer(self._site.bearers[self._demanded])
+
+    def _usable_bearers(self) -> Iterator[BearerRecord]:
+        """Yield the bearers that the link may use now, in order of preference."""
+        for name, record in self._site.bearers.items():
+            if not self._demanded or name == self._demanded:
+                yield record
 
     # --- what the bearers report -------------------------------------------------------------------------------------
 
@@ -99,9 +122,9 @@ class BearerSelection:
     @handles_events(Connected)
     def trust_connection(self, event: Connected, now: Moment) -> Iterator[Yielded]:
         self._connected.add(event.link)
+        yield from self._follow_demand(now)
         if event.link == self._first_link and self._is_carried:
             self._site.bearers[self._site.bearer_in_use].failed_attempts = 0
-        yield from ()
 
     @handles_events(LinkChanged)
     def follow_link(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
@@ -123,6 +146,7 @@ class BearerSelection:
         """Find out whether the backend can be reached over another bearer. A backend that refuses the station was
         reached."""
         self._connected.discard(event.link)
+        yield from self._follow_demand(now)
         if event.link != self._first_link or not self._is_carried:
             return
         record = self._site.bearers[self._site.bearer_in_use]
@@ -134,7 +158,8 @@ class BearerSelection:
 
     def _look_elsewhere(self, now: Moment) -> Iterator[Yielded]:
         """Look for the backend over the other bearer that was not tried for the longest time."""
-        others = [r for n, r in self._site.bearers.items() if n != self._site.bearer_in_use and r.status.is_up]
+        present = self._site.bearer_in_use
+        others = [r for r in self._usable_bearers() if r.config.name != present and r.status.is_up]
         if others:
             yield from self._probe_bearer(min(others, key=lambda r: r.probed_s), now)
 
@@ -174,8 +199,8 @@ class BearerSelection:
 
     def _better_bearers(self) -> Iterator[BearerRecord]:
         """Yield the bearers that are up and stand before the one in use."""
-        for name, record in self._site.bearers.items():
-            if name == self._site.bearer_in_use:
+        for record in self._usable_bearers():
+            if record.config.name == self._site.bearer_in_use:
                 return
             if record.status.is_up:
                 yield record
@@ -211,7 +236,7 @@ class BearerSelection:
     def judge_probe(self, event: BearerProbed, now: Moment) -> Iterator[Yielded]:
         """While the link is connected a probe is about a return, otherwise about a way out."""
         record = self._site.bearers[event.bearer]
-        if not (record.status.is_up and self._is_carried):
+        if self._demanded or not (record.status.is_up and self._is_carried):
             return
         if event.reached:
             record.reached_s = now.t_s
@@ -226,7 +251,7 @@ class BearerSelection:
     # --- the change --------------------------------------------------------------------------------------------------
 
     def _use_best_bearer(self, now: Moment) -> Iterator[Yielded]:
-        best = choose_bearer(self._site.bearers.values(), now.t_s)
+        best = choose_bearer(self._usable_bearers(), now.t_s)
         if best is not None and best.config.name != self._site.bearer_in_use:
             yield from self._use_bearer(best)
 

@@ -33,9 +33,21 @@ class DeviceModel:
             "profiles": len(site.charging_profiles),
             "certificates": site.collaborators.count_trusted_roots(),
         }
+        if site.bearers:
+            station["data_links"] = self._describe_bearers()
         sessions = [e.open_transaction_id for e in site.evses.values() if e.open_transaction_id]
         data = {"settings": settings, "evses": {STATION: station, **evses}, "sessions": sessions, "utc_s": now.utc_s}
         yield reply("Accepted", data)
+
+    def _describe_bearers(self) -> dict[str, dict[str, Any]]:
+        """Describe each bearer by its name in OCPP 2.x."""
+        from agent.domain.bearers import ocpp_interfaces
+
+        names, in_use = ocpp_interfaces(self._site.config.bearers), self._site.bearer_in_use
+        return {
+            names[name]: {"in_use": name == in_use, "status": record.status}
+            for name, record in self._site.bearers.items()
+        }
 
     def _describe_evse(self, evse: EvseRecord, now: Moment) -> dict[str, Any]:
         reading = evse.metering.reading if evse.session else None

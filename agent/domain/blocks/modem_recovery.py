@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from enum import Enum, auto
 
 from agent.domain.bearers import PROVEN_S
-from agent.domain.events import BearerReported, BearerSet, FaultCleared, FaultRaised, TimeCame
+from agent.domain.events import BearerReported, BearerSet, TimeCame
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import ResetBearer, SetBearer, WakeMe
 from agent.domain.timers import Timer, TimerKind
 from agent.model.bearer import BearerKind, BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.fastclass import mutable
-from agent.model.types import STATION, Fault, Moment
+from agent.model.types import Moment
 
 LADDER = (
     (10.0, ResetStep.REATTACH),
@@ -35,8 +35,6 @@ REFUSED_PAUSE_S = 900.0
 """The shortest pause while the network refuses the SIM, or there is none: to hammer makes it worse."""
 DIAL_S = 300.0
 """A step and the dialling after it have an outcome after this; otherwise they count as failed."""
-WEAK_DBM, GOOD_DBM = -105, -99
-"""The signal is weak from the one on, and good again from the other on."""
 NEEDS_PERSON = (SimState.PIN_REQUIRED, SimState.PIN_REFUSED, SimState.PUK_REQUIRED)
 """States of a SIM in which no step of the ladder helps."""
 
@@ -76,7 +74,6 @@ class _Modem:
 class ModemRecovery:
     def __init__(self, site: StationState) -> None:
         self._modems = {c.name: _Modem() for c in site.config.bearers if c.kind is BearerKind.GPRS}
-        self._weak: set[str] = set()
 
     @handles_events(BearerReported)
     def follow_modem(self, event: BearerReported, now: Moment) -> Iterator[Yielded]:
@@ -84,7 +81,6 @@ class ModemRecovery:
         if modem is None:
             return
         was_blocked, modem.status = modem.is_blocked, event.status
-        yield from self._judge_signal(event.bearer, event.status)
         if modem.is_blocked:
             modem.phase, modem.up_since_s = _Phase.IDLE, None
             yield WakeMe(_recovery_timer(event.bearer), None)
@@ -136,17 +132,6 @@ class ModemRecovery:
     def _pause(self, name: str, modem: _Modem, now: Moment) -> Iterator[Yielded]:
         modem.phase = _Phase.PAUSED
         yield WakeMe(_recovery_timer(name), now.t_s + modem.pause_s)
-
-    def _judge_signal(self, name: str, status: BearerStatus) -> Iterator[Yielded]:
-        """Raise the fault of a weak signal, or clear it when no modem has one any more."""
-        signal_dbm = status.signal_dbm
-        if signal_dbm is not None and signal_dbm <= WEAK_DBM and name not in self._weak:
-            self._weak.add(name)
-            yield FaultRaised(STATION, Fault.WEAK_SIGNAL)
-        elif signal_dbm is not None and signal_dbm >= GOOD_DBM and name in self._weak:
-            self._weak.remove(name)
-            if not self._weak:
-                yield FaultCleared(STATION, Fault.WEAK_SIGNAL)
 
 
 def _recovery_timer(name: str) -> Timer:

@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.domain.bearers import BearerConfig
-from agent.domain.events import BearerReported, FaultCleared, FaultRaised, SimUnlockEnded, Started, TimeCame
+from agent.domain.events import (
+    BearerReported,
+    FaultCleared,
+    FaultRaised,
+    SecurityNoticed,
+    SimUnlockEnded,
+    Started,
+    TimeCame,
+)
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.orders import LogNote, Persist, UnlockSim, WakeMe
 from agent.domain.pin_attempts import KIND, PinAttempts
+from agent.domain.security_events import SecurityEvent
 from agent.domain.sim_memory import SimMemory
 from agent.domain.timers import Timer, TimerKind
 from agent.model.bearer import BearerStatus, SimState
@@ -60,19 +69,24 @@ class SimCards:
             case SimState.PIN_REQUIRED:
                 yield from self._unlock_sim(config, status, now)
                 return
-            case SimState.PIN_REFUSED if config.pin_mark:
-                yield from self._pins.note_refusal(config.name, config.pin_mark, status.pin_tries)
+            case SimState.PIN_REFUSED if pin_mark := self._pin_mark(config):
+                yield from self._pins.note_refusal(config.name, pin_mark, status.pin_tries)
             case SimState.PUK_REQUIRED:
-                yield from self._pins.note_lock(config.name, config.pin_mark)
+                yield from self._pins.note_lock(config.name, self._pin_mark(config))
         yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
+
+    def _pin_mark(self, config: BearerConfig) -> str:
+        """Return the mark of the PIN that the SIM gets: that of the network profile in turn, or of the station file."""
+        return self._site.bearers[config.name].pin_mark
 
     def _unlock_sim(self, config: BearerConfig, status: BearerStatus, now: Moment) -> Iterator[Yielded]:
         if self._pins.is_presenting(config.name):
             return
-        if config.pin_mark and self._pins.is_presented(config.pin_mark):  # over another bearer, maybe to the same SIM
+        pin_mark = self._pin_mark(config)
+        if pin_mark and self._pins.is_presented(pin_mark):  # over another bearer, maybe to the same SIM
             yield WakeMe(_unlock_timer(config.name), now.t_s + RETRY_S)
-        elif config.pin_mark and self._pins.may_use(config.pin_mark, status.pin_tries, config.pin_confirmed):
-            yield from self._pins.begin_use(config.name, config.pin_mark, status.pin_tries, config.pin_confirmed)
+        elif pin_mark and self._pins.may_use(pin_mark, status.pin_tries, config.pin_confirmed):
+            yield from self._pins.begin_use(config.name, pin_mark, status.pin_tries, config.pin_confirmed)
             yield WakeMe(_unlock_timer(config.name), now.t_s + ANSWER_S)
             yield UnlockSim(config.name)
         else:
@@ -93,13 +107,16 @@ class SimCards:
             yield from self._unlock_sim(self._configs[name], status, now)
 
     def _accept_sim(self, config: BearerConfig, status: BearerStatus) -> Iterator[Yielded]:
-        yield from self._pins.note_unlocked(config.name, config.pin_mark)
+        yield from self._pins.note_unlocked(config.name, self._pin_mark(config))
         yield from self._clear_fault(Fault.SIM_UNUSABLE, config)
         memory = self._site.sims.get(config.name, SimMemory())
+        if _is_exchanged(status.iccid, memory.iccid, config.iccid):
+            words = f"{config.name}: another SIM is in it: its ICCID ends with {status.iccid[-4:]}"
+            yield SecurityNoticed(SecurityEvent.TAMPER, words)
         yield from self._remember(config, SimMemory(status.iccid or memory.iccid, status.imsi or memory.imsi))
         if not (status.iccid and config.iccid):
             return
-        if status.iccid[:ICCID_DIGITS] == config.iccid[:ICCID_DIGITS]:
+        if _is_same_sim(status.iccid, config.iccid):
             yield from self._clear_fault(Fault.SIM_EXCHANGED, config)
         else:
             words = f"another SIM than that of the station file is in it: its ICCID ends with {status.iccid[-4:]}"
@@ -122,6 +139,16 @@ class SimCards:
             self._raised[fault].remove(config.name)
             if not self._raised[fault]:
                 yield FaultCleared(STATION, fault)
+
+
+def _is_same_sim(iccid: str, other: str) -> bool:
+    return iccid[:ICCID_DIGITS] == other[:ICCID_DIGITS]
+
+
+def _is_exchanged(iccid: str, remembered: str, given: str) -> bool:
+    """Return whether this SIM is another one than before; the first one: than that of the station file."""
+    expected = remembered or given
+    return bool(iccid and expected) and not _is_same_sim(iccid, expected)
 
 
 def _unlock_timer(bearer: str) -> Timer:

@@ -69,7 +69,7 @@ class Name:
     EVSE with this number, 0: of the station). ``kind``: DataEnumType. ``shown``: a setting that
     cannot be written under this name. ``profile``: the variable exists only where the station
     offers this profile (``feature_profiles``) or has this part (``LAMP``). ``only``: of this
-    EVSE and of no other."""
+    EVSE and of no other. ``component_instance``: of which of several components of this name."""
 
     component: str
     variable: str
@@ -85,6 +85,7 @@ class Name:
     high: Callable[[ReportFacts, int], float] | None = None
     profile: str = ""
     only: int = 0
+    component_instance: str = ""
 
     @property
     def own_variable(self) -> Variable | None:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from agent.domain.orders import Response
+from agent.domain.variables import DATA_LINK
 from agent.ocpp.dialects.device_model_v2x import NAMES, Name, Of, ReportFacts
 from agent.ocpp.dialects.dialect import Payload, Refused, RowContext
 from agent.ocpp.wire.calls import Code
@@ -24,6 +25,8 @@ class Entry(NamedTuple):
     def component_type(self) -> dict[str, Any]:
         """ComponentType of this entry."""
         component: dict[str, Any] = {"name": self.name.component}
+        if self.name.component_instance:
+            component["instance"] = self.name.component_instance
         if self.name.of is Of.EVSE:
             component["evse"] = {"id": self.evse}
         elif self.name.of is Of.CONNECTOR:
@@ -39,7 +42,7 @@ class Entry(NamedTuple):
 
 def list_entries(ctx: RowContext) -> Iterator[Entry]:
     """List every variable of this station, component by component."""
-    every = chain(NAMES, ctx.added_variables)
+    every = chain(NAMES, _bearer_variables(ctx), ctx.added_variables)
     names = [name for name in every if not name.profile or ctx.settings.offers_part(name.profile)]
     for name in names:
         if name.of is Of.STATION:
@@ -47,6 +50,15 @@ def list_entries(ctx: RowContext) -> Iterator[Entry]:
     for number in ctx.evse_numbers:
         for of in (Of.EVSE, Of.CONNECTOR):
             yield from (Entry(name, number) for name in names if name.of is of and name.only in (0, number))
+
+
+def _bearer_variables(ctx: RowContext) -> tuple[Name, ...]:
+    """Return the variables of the bearers. Most stations have none, and need not know how they are described."""
+    if not any(part.startswith(DATA_LINK) for part in ctx.settings.fitted):
+        return ()
+    from agent.ocpp.dialects.data_links import data_link_names
+
+    return data_link_names(ctx.settings.fitted)
 
 
 def collect_facts(reply: Response, ctx: RowContext) -> ReportFacts:
@@ -62,8 +74,10 @@ def collect_facts(reply: Response, ctx: RowContext) -> ReportFacts:
 
 def is_component(entry: Entry, wanted: Payload, loosely: bool = False) -> bool:
     """Return whether this entry belongs to the component that a request names. ``loosely``: a
-    component without EVSE means those of all EVSEs."""
-    if wanted["name"].lower() != entry.name.component.lower() or wanted.get("instance"):
+    component without EVSE means those of all EVSEs, one without instance all instances."""
+    instance = wanted.get("instance", "")
+    is_instance = instance.lower() == entry.name.component_instance.lower() or (loosely and not instance)
+    if wanted["name"].lower() != entry.name.component.lower() or not is_instance:
         return False
     have, want = entry.component_type.get("evse"), wanted.get("evse")
     if want is None:

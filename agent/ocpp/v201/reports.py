@@ -116,9 +116,9 @@ def _select_of_report(reply: Response, payload: Payload, ctx: RowContext) -> Ite
     return (e for e in chosen if any(_meets_criterion(e, c, judges, known) for c in criteria))
 
 
-def _criterion_key(entry: Entry, variable: str) -> tuple[str, Of, int, str]:
+def _criterion_key(entry: Entry, variable: str) -> tuple[str, str, Of, int, str]:
     """Return what names a variable of the component of this entry."""
-    return entry.name.component, entry.name.of, entry.evse, variable
+    return entry.name.component, entry.name.component_instance, entry.name.of, entry.evse, variable
 
 
 def _is_requested(entry: Entry, wanted: Payload) -> bool:
@@ -130,7 +130,7 @@ def _is_requested(entry: Entry, wanted: Payload) -> bool:
 
 
 def _meets_criterion(
-    entry: Entry, criterion: str, judges: Mapping[tuple[str, Of, int, str], Entry], known: ReportFacts
+    entry: Entry, criterion: str, judges: Mapping[tuple[str, str, Of, int, str], Entry], known: ReportFacts
 ) -> bool:
     """Return whether the entry meets the criterion. B08.FR.07-10: the variable is true, or
     (except for Problem) that component does not have it."""

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.domain.events import BearerReported, BearerSet, Event, SimUnlockEnded
-from agent.domain.orders import BearerOrder, ResetBearer, SetBearer, UnlockSim
-from agent.model.bearer import BearerStatus
+from agent.domain.orders import BearerOrder, ConfigureBearer, ResetBearer, SetBearer, UnlockSim
+from agent.model.bearer import ApnAccess, BearerStatus
 from agent.model.types import EvseId
 from agent.ports import DeviceError, Refused
-from agent.ports.bearer import PinNotPresented
+from agent.ports.bearer import ApnPort, PinNotPresented
 from agent.services.devices.supervisor import DeviceSupervisor, Opening
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ POLL_S = 2.0
 class BearerSupervisor(DeviceSupervisor):
     """One bearer. What it refuses is logged: the domain looks at the state."""
 
-    orders = (SetBearer, ResetBearer, UnlockSim)
+    orders = (SetBearer, ResetBearer, UnlockSim, ConfigureBearer)
 
     def __init__(self, evse: EvseId, name: str, opening: Opening, post: Callable[[Event], None]) -> None:
         super().__init__(evse, name, opening, post)
@@ -71,11 +71,21 @@ class BearerSupervisor(DeviceSupervisor):
                     await port.reset_bearer(step)
                 case UnlockSim():
                     await self._unlock_sim(port)
+                case ConfigureBearer(_, access):
+                    await self._use_access(port, access)
         except Refused as e:
             log.warning("%s: %s", self.name, e)
         if isinstance(order, SetBearer):
             self._report_status(await port.read_status())
             self._post(BearerSet(self.name))
+
+    async def _use_access(self, port: Any, access: ApnAccess | None) -> None:
+        await port.take_down()
+        if not isinstance(port, ApnPort):
+            raise Refused("this driver takes its APN from elsewhere")
+        await port.use_access(access)
+        self._reported = None  # what the SIM needs is judged anew
+        log.info("%s: APN %s", self.name, "of the station file" if access is None else access.apn)
 
     async def _unlock_sim(self, port: Any) -> None:
         """Present the PIN. What the SIM is after it is reported before the end."""

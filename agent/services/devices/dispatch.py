@@ -23,6 +23,7 @@ from agent.domain.events import (
 from agent.domain.orders import (
     ClearFaults,
     CommitFirmware,
+    ConfigureBearer,
     Feedback,
     InstallFirmware,
     LogNote,
@@ -110,6 +111,7 @@ ANSWERS_WITHOUT_DEVICE: dict[type[Order], Callable[[Any, Post], None]] = {
     InstallFirmware: _answer_installation,
     CommitFirmware: _answer_nothing,
     SetBearer: _answer_nothing,
+    ConfigureBearer: _answer_nothing,
     ResetBearer: _answer_nothing,
     UnlockSim: _answer_nothing,
 }

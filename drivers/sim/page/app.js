@@ -27,6 +27,15 @@ const FAULTS = [
 const MORE_FAULTS = ["ResidualCurrentTestFailed", "OverVoltage", "UnderVoltage", "PowerLoss", "ContactorStuckOpen", "PilotFault",
   "ProximityFault", "CableRejected", "VentilationRefused", "TemperatureDerating", "PlugOverTemperature", "Tilt", "BoardSilent",
   "MeterImplausible", "MeterExchanged", "MREC6UnderVoltage"];
+const BEARERS = { lan: "LAN", wifi: "Wi-Fi", gprs: "Mobile radio" };
+const MODEM_FAULTS = [
+  ["no_sim", "no SIM"], ["wrong_pin", "wrong PIN"], ["puk", "needs PUK"], ["other_sim", "another SIM"], ["denied", "SIM refused"],
+  ["searching", "searching"], ["no_signal", "no signal"], ["detach", "detached"], ["wrong_apn", "APN not known"],
+  ["auth_refused", "password refused"], ["ipcp_refused", "no address"], ["hang", "hangs"], ["garbage", "garbage"],
+  ["vanish", "vanishes"], ["brown_out", "brown-out"],
+];
+const MODEM_EVENTS = ["brown_out"];
+const BARS_DBM = [-108, -100, -90, -80, -70];
 const SPEEDS = [1, 10];
 const SCREENS = {
   starting: "starting", idle: "free, waits for a card", checking: "is checking a card or a payment", plug_in: "plug in now",
@@ -383,6 +392,7 @@ function show(picture) {
   offerButtons(picture.buttons);
   offerSpeeds(picture.simulation.speed);
   showTill(picture);
+  showBearers(picture);
   showPills(picture);
   $("mains").setAttribute("aria-pressed", picture.mains);
   $("agent-now").textContent = picture.agent.pid ? `process ${picture.agent.pid}, started again ${picture.agent.restarts} times` : "not running";
@@ -524,6 +534,93 @@ function payScreen({ evse, state, screen, qr }) {
   box.append(line("b", first || "off"), ...others.map((t) => line("span", t)), ...(qr ? [line("code", qr)] : []));
   return box;
 }
+
+// --- the bearers ------------------------------------------------------------------------------------------------
+
+// The links of the simulation and the agent's view of its bearers, which is missing while the agent is down.
+function showBearers({ links, bearers = [], modem }) {
+  const names = Object.keys(links).filter((name) => BEARERS[name.replace(/\d+$/, "")]);
+  $("bearers").hidden = !names.length;
+  if (!names.length) return;
+  const seen = {};
+  const views = new Map(bearers.map((view) => {
+    const count = seen[view.kind] = (seen[view.kind] || 0) + 1;
+    return [count > 1 ? view.kind + count : view.kind, view];
+  }));
+  const list = $("bearer-list");
+  if (list.dataset.names !== String(names)) {
+    list.dataset.names = String(names);
+    list.replaceChildren(...names.map(bearerItem));
+  }
+  names.forEach((name, i) => showBearer(list.children[i], views.get(name), links[name]));
+  $("modem").hidden = !modem;
+  if (modem) showModem(modem);
+}
+
+function bearerItem(name) {
+  const item = $("bearer").content.cloneNode(true).firstElementChild;
+  const [, kind, number] = /^(\D+)(\d*)$/.exec(name);
+  const label = `${BEARERS[kind]} ${number}`.trim();
+  item.dataset.testid = `bearer-${name}`;
+  item.querySelector(".name").textContent = label;
+  for (const [part, change] of [["cut", (link) => ({ up: !link.up })], ["stall", (link) => ({ stall: !link.stall })]]) {
+    const button = item.querySelector(`.${part}`);
+    button.dataset.testid = `${part}-${name}`;
+    button.setAttribute("aria-label", `${button.textContent} ${label}`);
+    button.onclick = () => post(`links/${name}`, change(station.links[name]));
+  }
+  return item;
+}
+
+function showBearer(item, view, link) {
+  const use = !view ? "no agent" : view.in_use && view.state === "up" ? "carries the link"
+    : view.demoted_s ? "demoted" : view.state === "up" ? "ready" : view.state;
+  item.dataset.use = use;
+  setText(item.querySelector(".use"), use);
+  setText(item.querySelector(".says"), !view ? "" : view.reason || `address ${view.address} on ${view.interface}`);
+  const radio = view && view.sim !== undefined;
+  for (const part of [".radio", ".sim"]) item.querySelector(part).hidden = !radio;
+  if (radio) showRadio(item, view);
+  for (const [part, on, text] of [["cut", !link.up, link.up ? "Cut" : "Restore"], ["stall", link.stall, link.stall ? "Let through" : "Stall"]]) {
+    const button = item.querySelector(`.${part}`);
+    setText(button, text);
+    button.setAttribute("aria-label", `${text} ${item.querySelector(".name").textContent}`);
+    button.classList.toggle("fault-on", on);
+  }
+}
+
+function showRadio(item, { sim, iccid, pin_tries, operator, technology, registration, signal_dbm }) {
+  const bars = signal_dbm === null ? 0 : BARS_DBM.filter((dbm) => signal_dbm >= dbm).length;
+  const signal = item.querySelector(".signal");
+  signal.setAttribute("aria-label", signal_dbm === null ? "signal not known" : `signal ${bars} of ${BARS_DBM.length}`);
+  [...signal.children].forEach((bar, i) => bar.classList.toggle("on", i < bars));
+  const dbm = signal_dbm === null ? "no signal" : `${signal_dbm} dBm`;
+  setText(item.querySelector(".network"), [dbm, operator, technology, registration].filter((t) => t && t !== "unknown").join(" · "));
+  const tries = pin_tries === null ? "" : `${pin_tries} tries of the PIN left`;
+  setText(item.querySelector(".sim"), [`SIM ${sim}`, iccid && `ICCID ${iccid}`, tries].filter(Boolean).join(" · "));
+}
+
+function showModem({ faults, signal, signal_dbm, registration, connected }) {
+  setText($("modem-now"), `${registration}, ${connected ? "connected" : "not connected"}`);
+  setText($("signal-out"), signal_dbm === null ? "none" : `${signal_dbm} dBm`);
+  if (document.activeElement !== $("signal") && signal <= 31) $("signal").value = signal;
+  for (const button of $("modem-faults").children) {
+    const on = faults.includes(button.dataset.fault);
+    button.classList.toggle("fault-on", on);
+    if (!MODEM_EVENTS.includes(button.dataset.fault)) button.setAttribute("aria-pressed", on);
+  }
+}
+
+function modemFaultButton([name, label]) {
+  const button = Object.assign(document.createElement("button"), { textContent: label, title: name });
+  button.dataset.fault = name;
+  button.dataset.testid = `modem-${name}`;
+  button.onclick = () => post("modem", { fault: name, active: !station.modem.faults.includes(name) });
+  return button;
+}
+
+// A text that is written anew is read aloud anew.
+function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 // --- the conversation -------------------------------------------------------------------------------------------
 
@@ -682,6 +779,9 @@ function wirePage() {
   const limitOf = (value) => value > 32 ? null : Number(value);
   $("limit").oninput = (e) => { $("limit-out").textContent = limitOf(e.target.value) === null ? "none" : `${e.target.value} A`; };
   $("limit").onchange = (e) => post("limits", { max_a: limitOf(e.target.value) });
+  $("modem-faults").append(...MODEM_FAULTS.map(modemFaultButton));
+  $("signal").oninput = (e) => { $("signal-out").textContent = `${-113 + 2 * e.target.value} dBm`; };
+  $("signal").onchange = (e) => post("modem", { signal: Number(e.target.value) });
   $("filter").oninput = refilter;
   for (const id of ["answers", "chatter"]) {
     $(id).onclick = () => { $(id).setAttribute("aria-pressed", !pressed(id)); refilter(); };

@@ -1,0 +1,184 @@
+"""A network profile that names its bearer and an APN (OCPP 2.x B09): it is used at its turn, over that bearer alone,
+and taken back when it does not lead to the backend."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agent.domain.backend_connection import BackendConfig, BearerDemand, ConnectFailure
+from agent.domain.bearers import BearerConfig
+from agent.domain.blocks.backend_connection import BEARER_COMES_UP_S
+from agent.domain.events import BearerReported, Connected, ConnectFailed, RequestReceived, SimUnlockEnded
+from agent.domain.orders import ConfigureBearer, Persist, ProbeBearer, Reconnect, SetBearer, UnlockSim
+from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
+from agent.model.bearer import ApnAccess, BearerKind, BearerState, BearerStatus, SimState
+from agent.model.fastclass import replace
+from agent.model.types import Fault
+from tests.domain.playbook import LINK, Like, Playbook
+
+LAN, GPRS = "bearer[0]", "bearer[1]"
+BEARERS = (BearerConfig(LAN, BearerKind.LAN), BearerConfig(GPRS, BearerKind.GPRS, "", "file's"))
+ETH0 = BearerStatus(BearerState.UP, "", "eth0", "10.0.0.2")
+MODEM = BearerStatus(BearerState.DOWN, "not connected", "", "", SimState.READY, 3, "8935", "2700")
+PPP0 = replace(MODEM, state=BearerState.UP, reason="", interface="ppp0", address="10.9.0.7")
+LOCKED = replace(MODEM, sim=SimState.PIN_REQUIRED, iccid="", imsi="")
+APN = ApnAccess("new.m2m", "user", "secret", "chap", "0042", "new mark")
+DEMAND = BearerDemand("Wireless0", APN)
+ATTEMPTS = 3
+ANEW = Reconnect(LINK, anyway=True)
+
+
+def station(**more: Any) -> Playbook:
+    """LAN carries the link, the modem is up."""
+    play = Playbook(
+        backends={LINK: BackendConfig("ws://backend.example", 0)}, bearers=BEARERS, online=False,
+        settings={"network_attempts": ATTEMPTS}, **more,
+    )  # fmt: skip
+    play.feed(BearerReported(LAN, ETH0))
+    play.feed(BearerReported(GPRS, PPP0))
+    return connect(play)
+
+
+def connect(play: Playbook) -> Playbook:
+    play.feed(Connected(LINK, play.site.network_profiles[LINK].profile_in_turn))
+    return play.skip()
+
+
+def fail(play: Playbook, times: int = 1) -> Playbook:
+    for _ in range(times):
+        play.skip().feed(
+            ConnectFailed(LINK, play.site.network_profiles[LINK].profile_in_turn, ConnectFailure.OTHER, "")
+        )
+    return play
+
+
+def changed(demand: BearerDemand = DEMAND, priority: str = "2,1") -> Playbook:
+    """The backend has set slot 2, asked for it, and the station has started again."""
+    play = station()
+    play.feed(RequestReceived(LINK, "p", SetNetworkProfileRequest(2, "ws://new.example", 0, demand)))
+    play.feed(RequestReceived(LINK, "q", SetVariablesRequest({"network_priority": priority})))
+    json.dumps(play.store["access"])
+    play.skip().restart(5, online=False)
+    return play
+
+
+def orders(play: Playbook, kind: type[Any]) -> list[Any]:
+    return [o for o in play.log if isinstance(o, kind)]
+
+
+def test_nothing_changes_before_the_profile_has_its_turn() -> None:
+    play = station()
+    play.feed(RequestReceived(LINK, "p", SetNetworkProfileRequest(2, "ws://new.example", 0, DEMAND)))
+    play.skip()
+    assert (play.site.bearer_demanded, play.site.bearer_in_use) == ("", LAN)
+    assert orders(play, ConfigureBearer) == []
+
+
+def test_the_profile_in_turn_has_its_bearer_and_its_apn() -> None:
+    play = changed()
+    assert ConfigureBearer(GPRS, APN) in play.log
+    assert (play.site.bearer_demanded, play.site.bearer_in_use) == (GPRS, GPRS)
+    play.feed(BearerReported(LAN, ETH0))
+    assert play.skip().site.bearer_in_use == GPRS, "no other bearer is used"
+    play.feed(BearerReported(GPRS, MODEM))
+    play.skip()
+    assert play >> BearerReported(GPRS, PPP0) << ANEW
+    connect(play)
+    assert play.site.network_profiles[LINK].worked.bearer == DEMAND
+    assert "secret" not in repr(play.site.network_profiles[LINK]) + repr(APN), "a log may show these"
+    assert "0042" not in repr(APN)
+
+
+def test_a_device_that_is_opened_gets_the_access_before_it_dials_or_gets_a_pin() -> None:
+    play = changed().skip()
+    for status, next_order in ((MODEM, SetBearer), (BearerStatus(reason="no such line"), None), (LOCKED, UnlockSim)):
+        before = len(play.log)
+        play.feed(BearerReported(GPRS, status))
+        given = [type(o) for o in play.skip().log[before:]]
+        assert (ConfigureBearer in given) is (next_order is not None)
+        if next_order is not None:
+            assert given.index(ConfigureBearer) < given.index(next_order)
+
+
+def test_a_bearer_that_still_dials_costs_no_attempt() -> None:
+    play = changed()
+    play.feed(BearerReported(GPRS, MODEM))
+    play.feed(BearerReported(LAN, ETH0))
+    fail(play, 10)
+    assert play.site.network_profiles[LINK].profile_in_turn.slot == 2
+    assert orders(play, ProbeBearer) == [], "no way out is looked for over another bearer"
+
+
+def test_an_apn_that_leads_nowhere_is_taken_back() -> None:
+    """Its slot was the only one to use, so it is given up, and not tried again at the next start."""
+    play = changed(priority="2")
+    play.feed(BearerReported(LAN, ETH0))
+    play.feed(BearerReported(GPRS, MODEM))
+    play.skip().t_s += BEARER_COMES_UP_S
+    before = len(play.log)
+    fail(play, ATTEMPTS)
+    assert ConfigureBearer(GPRS, None) in play.log[before:]
+    assert SetBearer(GPRS, True) in play.log[before:], "the modem dials with the former APN at once"
+    assert ANEW in play.log[before:]
+    assert (play.skip().site.bearer_demanded, play.site.bearer_in_use) == ("", LAN)
+    connect(play)
+    play.restart(5, online=False)
+    assert play.skip().site.bearer_demanded == "", "after the next start too"
+
+
+def test_a_backend_that_does_not_answer_behind_the_new_apn_is_left_after_the_attempts() -> None:
+    play = changed()
+    play.feed(BearerReported(LAN, ETH0))
+    play.feed(BearerReported(GPRS, PPP0))
+    fail(play, ATTEMPTS - 1)
+    assert play.skip().site.bearer_demanded == GPRS
+    fail(play)
+    assert play.skip().site.bearer_demanded == ""
+    assert play.site.bearer_in_use == LAN
+
+
+def test_an_interface_alone_leaves_the_apn_as_it_is() -> None:
+    play = changed(BearerDemand("Wireless0"))
+    assert play.site.bearer_demanded == GPRS
+    assert orders(play, ConfigureBearer) == []
+
+
+def test_the_pin_of_a_profile_is_used_once() -> None:
+    play = changed()
+    play.feed(BearerReported(GPRS, LOCKED))
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS)]
+    assert Like(Persist, kind="sim_pin", key="new mark") in play.log
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)))
+    play.feed(SimUnlockEnded(GPRS, is_presented=True))
+    assert Fault.SIM_UNUSABLE in play.skip().evse().faults
+    for _ in range(2):
+        play.restart(3600, online=False)
+        play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
+        play.skip()
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS)], "also after the next starts"
+
+
+def test_after_a_refused_pin_of_a_profile_the_file_s_is_used() -> None:
+    play = changed()
+    play.feed(BearerReported(LAN, ETH0))
+    play.feed(BearerReported(GPRS, LOCKED))
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)))
+    play.feed(SimUnlockEnded(GPRS, is_presented=True))
+    play.skip().t_s += BEARER_COMES_UP_S
+    fail(play, ATTEMPTS).skip()
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
+    assert len(orders(play, UnlockSim)) == 2
+    assert Like(Persist, kind="sim_pin", key="file's") in play.log
+    play.skip()
+
+
+def test_a_record_without_bearers_is_one_of_before() -> None:
+    play = changed().skip()
+    record = play.store["access"][LINK]
+    del record["bearers"]
+    play.restart(5, online=False)
+    assert play.skip().site.bearer_demanded == ""
+    play.store["access"][LINK]["bearers"] = {"2": {"interface": "Wireless0"}}
+    play.restart(5, online=False)
+    assert play.skip().site.bearer_demanded == "", "a damaged one has no value"
