@@ -36,6 +36,7 @@ from agent.model.board import EvseTraits
 from agent.model.types import STATION, EvseId, MeterPolicy
 from agent.ocpp import versions
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
+from agent.station_file.tables import BEARER_KINDS
 
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
@@ -180,8 +181,8 @@ def _weak_roots(path: Path | None) -> list[str]:
 
 def _bearer_parts(file: StationFile) -> set[str]:
     """Return the parts that the bearers are, and their SIMs."""
-    if not file.bearers:
-        return set()
+    if not file.bearers or any(keys.kind not in BEARER_KINDS for keys in file.bearers.values()):
+        return set()  # a wrong kind is reported by the parser
     from agent.domain.bearers import ocpp_interfaces
     from agent.domain.variables import data_link_part
 

@@ -378,6 +378,9 @@ class NoDevices:
     def bank_ledger(self) -> dict[str, Any]:
         return {}
 
+    def modem_picture(self) -> None:
+        return None
+
 
 class Nowhere:
     """A world of one EVSE, as little as a picture needs."""

@@ -14,8 +14,7 @@ from agent.assembly.domain_setup import bearer_configs
 from agent.commands.doctor.examination import Examination
 from agent.commands.doctor.findings import Finding, make_finding
 from agent.commands.doctor.local_rungs import composed_devices
-from agent.domain.blocks.modem_recovery import WEAK_DBM
-from agent.model.bearer import BearerKind, BearerState, BearerStatus, Registration, SimState
+from agent.model.bearer import WEAK_SIGNAL_DBM, BearerKind, BearerState, BearerStatus, Registration, SimState
 from agent.ports import DeviceError, Refused
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ async def read_bearers(exam: Examination) -> None:
         exam.bearer_rows = {row["name"]: {**row["status"], "in_use": row["in_use"]} for row in exam.agent["bearers"]}
     elif exam.file.bearers:
         exam.bearer_rows = await _open_bearers(exam)
-    used = next((row for row in exam.bearer_rows.values() if row["in_use"]), None)
-    exam.interface = used["interface"] if used is not None else ""
+    exam.bearer = next((name for name, row in exam.bearer_rows.items() if row["in_use"]), "")
+    exam.interface = exam.bearer_rows[exam.bearer]["interface"] if exam.bearer else ""
 
 
 async def _open_bearers(exam: Examination) -> dict[str, dict[str, Any]]:
@@ -131,7 +130,7 @@ async def judge_registration(exam: Examination) -> AsyncIterator[Finding]:
         elif registration in REGISTRATION_CODES:
             code = "registration_no_signal" if signal_dbm is None else REGISTRATION_CODES[registration]
             yield make_finding("registration_denied" if registration is Registration.DENIED else code, name, **shown)
-        elif signal_dbm is not None and signal_dbm <= WEAK_DBM:
+        elif signal_dbm is not None and signal_dbm <= WEAK_SIGNAL_DBM:
             yield make_finding("signal_weak", name, **shown)
         else:
             yield make_finding("registered", name, **shown)

@@ -41,6 +41,8 @@ class Examination:
     stopped: StoppedStation | None = None
     interface: str = ""
     """Of the bearer that carries the links; "": the routes of the kernel decide."""
+    bearer: str = ""
+    """Its name."""
     bearer_rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The state of each bearer, as ``doctor_queries.status_to_row`` shows it."""
     show_progress: Callable[[str], None] = lambda text: None

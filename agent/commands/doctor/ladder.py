@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.assembly.bearers import bearer_via
 from agent.assembly.files import key_store_of
 from agent.commands.check import check_station_file
 from agent.commands.doctor import backend_rungs, bearer_rungs, local_rungs, network_rungs, tls_rung
@@ -154,6 +155,7 @@ class Ladder:
     def _examine_backend(self, exam: Examination, backend: Backend) -> BackendExamination:
         """Return the examination of a backend with the address that its link would use now."""
         step_s = self._options.timeout_s
+        backend = replace(backend, via=bearer_via(exam.file, exam.bearer, backend.name) or backend.via)
         of_backend = BackendExamination(exam, backend, backend, roots=_installed_roots(exam.file))
         if exam.stopped is not None:
             of_backend.trial = exam.stopped.make_trial(backend, exam.interface, Timeouts(step_s, step_s, step_s))
