@@ -16,7 +16,7 @@ class PinNotPresented(Refused):
 class ApnPort(Protocol):
     """What a bearer can besides, whose APN the backend may change."""
 
-    async def use_access(self, access: ApnAccess | None) -> None:
+    async def use_apn_access(self, access: ApnAccess | None) -> None:
         """Use this access to the packet network in place of that of the settings (None), from the next ``bring_up``
         on. The bearer is down."""
         ...

@@ -210,7 +210,7 @@ class Modem:
                 raise
             await self._leave_data_mode()
 
-    async def use_access(self, access: ApnAccess | None) -> None:
+    async def use_apn_access(self, access: ApnAccess | None) -> None:
         """``agent.ports.bearer.ApnPort``."""
         settings = self._given
         if access is not None:

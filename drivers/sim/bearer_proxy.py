@@ -36,7 +36,7 @@ class BearerProxy(LinkProxy):
         self.has_carrier = True
         self._backend = backend
         self._opening: Opening | None = None
-        self._place_holder = _bind_port(0)
+        self._place_holder = _bind_local_port(0)
         self.port = int(self._place_holder.getsockname()[1])
         self._listener: socket.socket | None = None
         self._filler: socket.socket | None = None
@@ -69,9 +69,9 @@ class BearerProxy(LinkProxy):
         self._stop_listening()
         self._opening = wanted
         if wanted is Opening.ACCEPTED:
-            asyncio.get_running_loop().add_reader(self._listen(QUEUE), self._accept_next)
+            asyncio.get_running_loop().add_reader(self._open_listener(QUEUE), self._accept_next)
         elif wanted is Opening.SWALLOWED:  # the kernel drops what finds the queue full
-            self._listen(0)
+            self._open_listener(0)
             self._filler = socket.socket()
             self._filler.setblocking(False)
             self._filler.connect_ex(("127.0.0.1", self.port))
@@ -79,10 +79,10 @@ class BearerProxy(LinkProxy):
     def _present_opening(self) -> Opening:
         if self.is_cut or self._backend.is_cut or self._backend.trouble:
             return Opening.REFUSED
-        return Opening.SWALLOWED if self.is_jammed or self._backend.is_jammed else Opening.ACCEPTED
+        return Opening.SWALLOWED if self.swallows_everything or self._backend.swallows_everything else Opening.ACCEPTED
 
-    def _listen(self, queue: int) -> socket.socket:
-        self._listener = _bind_port(self.port)
+    def _open_listener(self, queue: int) -> socket.socket:
+        self._listener = _bind_local_port(self.port)
         self._listener.setblocking(False)
         self._listener.listen(queue)
         return self._listener
@@ -124,7 +124,7 @@ class BearerProxy(LinkProxy):
         self._written = files
 
 
-def _bind_port(port: int) -> socket.socket:
+def _bind_local_port(port: int) -> socket.socket:
     """Bind to the port, so that no other program gets it while this one does not listen."""
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -42,7 +42,7 @@ class BearerFarEnds:
         opened = [await self._open_bearer(place, device, backend) for place, device in tables.items()]
         self._station.tables.station["bearer"] = opened
         if self.proxies:
-            backend.on_trouble = self.update
+            backend.on_trouble = self.follow_conditions
             self._watching = asyncio.create_task(self._look_for_backend(backend))
 
     def close(self) -> None:
@@ -60,16 +60,16 @@ class BearerFarEnds:
                     _, writer = await asyncio.open_connection(*backend.target)
                     writer.close()
                     backend.trouble = ""
-                    self.update()
+                    self.follow_conditions()
 
-    def update(self) -> None:
+    def follow_conditions(self) -> None:
         """Bring the interfaces up to date with what the links carry."""
         for name, proxy in self.proxies.items():
             modem = self.modems.get(name)
             if modem is None:
                 proxy.show_interface(proxy.condition.up)
             else:
-                modem.set_network(proxy.condition.up)
+                modem.set_cell_presence(proxy.condition.up)
                 if proxy.has_carrier != modem.is_connected:
                     proxy.set_carrier(modem.is_connected)
                 proxy.show_interface(None)
@@ -89,11 +89,11 @@ class BearerFarEnds:
         if device.driver == "modem_at":
             modem = self.modems[name] = ModemFarEnd(self._station.folder, name, device.options)
             table |= modem.open(folder)
-            self._station.addresses[f"modem {name}"] = str(modem.line)
+            self._station.addresses[f"modem {name}"] = str(modem.command_line_path)
         self._station.addresses[f"link {name}"] = f"127.0.0.1:{proxy.port}"
-        self.update()
+        self.follow_conditions()
         return table
 
     def modem_picture(self) -> dict[str, Any] | None:
         """Return the picture of the first modem; None: there is none."""
-        return next((modem.picture() for modem in self.modems.values()), None)
+        return next((modem.describe_modem() for modem in self.modems.values()), None)

@@ -95,7 +95,7 @@ class LinkProxy:
     def set_condition(self, **wanted: Any) -> None:
         """Change the condition. Raises ``ValueError`` and changes nothing if a value is wrong."""
         self.condition = self.condition.with_changes(wanted)
-        if self.is_jammed:
+        if self.swallows_everything:
             self._free.clear()
         else:
             self._free.set()
@@ -108,7 +108,7 @@ class LinkProxy:
         return not self.condition.up
 
     @property
-    def is_jammed(self) -> bool:
+    def swallows_everything(self) -> bool:
         """Whether connections stay open and nothing arrives."""
         return self.condition.stall or self.condition.loss >= 1
 

@@ -188,7 +188,7 @@ class SimModem:
     @property
     def _can_connect(self) -> bool:
         is_there = not self._sim_failure() and self.registration() in (1, 5)
-        return is_there and "no_carrier" not in self.faults and self._knows_apn()
+        return is_there and "no_carrier" not in self.faults and self._is_apn_known()
 
     def _dial(self) -> list[str]:
         if not self._can_connect:
@@ -196,7 +196,7 @@ class SimModem:
         self.in_data_mode = True
         return ["CONNECT 115200"]
 
-    def _knows_apn(self) -> bool:
+    def _is_apn_known(self) -> bool:
         """Return whether the network knows the APN. ``apns``: those that it knows; None: all."""
         known = self.values["apns"]
         return "no_apn" not in self.faults and (known is None or self.values["apn"] in known)
@@ -325,7 +325,7 @@ class SimModem:
         return ["OK"]
 
     def _on_ceer(self, value: str | None) -> list[str]:
-        return [f"+CEER: {'PDP activation failed' if self._knows_apn() else 'unknown APN'}", "OK"]
+        return [f"+CEER: {'PDP activation failed' if self._is_apn_known() else 'unknown APN'}", "OK"]
 
 
 class ModemProcess:

@@ -26,7 +26,7 @@ MODEM_FAULTS = tuple(sorted({_NAMES.get(f, f) for f in FAULTS if f != "no_networ
 
 
 class ModemFarEnd:
-    """``line``: the name of the line for commands."""
+    """``command_line_path``: the name of the line for commands."""
 
     def __init__(self, folder: Path, name: str, options: Mapping[str, Any]) -> None:
         self._pin = str(options.get("pin", ""))
@@ -42,7 +42,7 @@ class ModemFarEnd:
         self._states: set[str] = set()
 
     @property
-    def line(self) -> Path:
+    def command_line_path(self) -> Path:
         return self._lines[0].link.absolute()
 
     @property
@@ -60,7 +60,7 @@ class ModemFarEnd:
         for line in self._lines:
             line.open()
         return {
-            "device": str(self.line),
+            "device": str(self.command_line_path),
             "data_device": str(self._lines[1].link.absolute()),
             "baud": BAUD,
             "pppd": [sys.executable, "-m", "drivers.sim.ppp_stand_in", str(network_folder)],
@@ -73,12 +73,12 @@ class ModemFarEnd:
 
     # --- what happens to it ------------------------------------------------------------------------------------------
 
-    def set_network(self, on: bool) -> None:
+    def set_cell_presence(self, on: bool) -> None:
         """Take the cell away, or bring it back."""
         if on == ("no_network" in self._commands.faults):
-            self._set_flag("no_network", not on)
+            self._set_modem_flag("no_network", not on)
 
-    def set_signal(self, signal: int) -> None:
+    def set_radio_signal(self, signal: int) -> None:
         """Set the signal in the steps of +CSQ."""
         self._commands.values["signal"] = signal
 
@@ -86,7 +86,7 @@ class ModemFarEnd:
         """Set what the network accepts: ``apns``, ``login`` (user and password); None: everything."""
         self._commands.values |= rules
 
-    def set_fault(self, name: str, active: bool) -> None:
+    def set_modem_fault(self, name: str, active: bool) -> None:
         """Switch a fault of ``MODEM_FAULTS``."""
         own: Mapping[str, Callable[[bool], None]] = {
             "wrong_pin": self._change_pin,
@@ -96,15 +96,15 @@ class ModemFarEnd:
         }
         if name in EVENTS:
             if active:
-                self._restart()
+                self._restart_modem()
         elif name in own:
             if active != (name in self._states):
                 (self._states.add if active else self._states.discard)(name)
                 own[name](active)
         else:
-            self._set_flag(next((flag for flag, word in _NAMES.items() if word == name), name), active)
+            self._set_modem_flag(next((flag for flag, word in _NAMES.items() if word == name), name), active)
 
-    def _set_flag(self, flag: str, on: bool) -> None:
+    def _set_modem_flag(self, flag: str, on: bool) -> None:
         (self._commands.faults.add if on else self._commands.faults.discard)(flag)
         if on and flag in NO_CONNECTION:
             self._lines[1].send(self._data.lose_connection())
@@ -114,11 +114,11 @@ class ModemFarEnd:
         """Lock the SIM with another PIN, or with that of the station file and all its tries."""
         other = next(pin for pin in PINS if pin != self._pin)
         self._commands.values |= {"pin": other if is_other else self._pin, "tries": 3}
-        self._restart()
+        self._restart_modem()
 
     def _change_sim(self, is_other: bool) -> None:
         self._commands.values |= OTHER_SIM if is_other else self._sim
-        self._restart()
+        self._restart_modem()
 
     def _change_baud(self, is_other: bool) -> None:
         self._commands.baud = WRONG_BAUD if is_other else BAUD
@@ -128,7 +128,7 @@ class ModemFarEnd:
             port.restart()
             line.hang_up() if is_away else line.open()
 
-    def _restart(self) -> None:
+    def _restart_modem(self) -> None:
         for port, line in zip((self._commands, self._data), self._lines, strict=True):
             line.send(port.restart())
 
@@ -143,7 +143,7 @@ class ModemFarEnd:
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
-    def picture(self) -> dict[str, Any]:
+    def describe_modem(self) -> dict[str, Any]:
         values, faults = self._commands.values, self._commands.faults
         signal = NO_SIGNAL if "no_signal" in faults else values["signal"]
         flags = {_NAMES.get(flag, flag) for flag in faults - {"no_network"}}

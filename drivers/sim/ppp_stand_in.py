@@ -55,20 +55,20 @@ class Connection:
         self._send(f"connect {user.encode().hex()} {password.encode().hex()}")
         end_s = time.monotonic() + ANSWER_S
         while (left_s := end_s - time.monotonic()) > 0:
-            for line in self._lines(left_s):
+            for line in self._read_new_lines(left_s):
                 if line == "connected":
                     return
                 if line in _REFUSALS:
                     raise Ended(_REFUSALS[line])
         raise Ended(EXIT_NO_PPP)
 
-    def keep_alive(self) -> None:
+    def await_connection_end(self) -> None:
         """Look for a sign of life again and again, until ``Ended``."""
         while True:
             self._send("echo")
             due_s = time.monotonic() + ECHO_S
             while (left_s := due_s - time.monotonic()) > 0:
-                self._lines(left_s)
+                self._read_new_lines(left_s)
             if time.monotonic() - self._heard_s > SILENCE_S:
                 raise Ended(EXIT_SILENT)
 
@@ -85,7 +85,7 @@ class Connection:
         except OSError as e:
             raise Ended(EXIT_HUNG_UP) from e
 
-    def _lines(self, timeout_s: float) -> list[str]:
+    def _read_new_lines(self, timeout_s: float) -> list[str]:
         """Return what arrives within ``timeout_s``. Raises ``Ended`` when the modem hangs up."""
         if not select.select([self._line], [], [], timeout_s)[0]:
             return []
@@ -108,7 +108,7 @@ class Connection:
 def main(folder: Path, options: Path) -> int:
     """Hold the connection. Returns the exit code that pppd would have."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _end_by_signal)
     device, interface, user, password = _read_options(options)
     state = folder / interface
     connection = None
@@ -117,7 +117,7 @@ def main(folder: Path, options: Path) -> int:
         connection.connect(user, password)
         state.mkdir(parents=True, exist_ok=True)
         (state / "carrier").write_text("1\n")
-        connection.keep_alive()
+        connection.await_connection_end()
     except Ended as e:
         return e.code
     finally:
@@ -127,7 +127,7 @@ def main(folder: Path, options: Path) -> int:
     return 0
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end_by_signal(number: int, frame: FrameType | None) -> None:
     raise Ended(0)
 
 

@@ -36,7 +36,7 @@ class StationDevices:
         if self.far_ends is not None and self.far_ends.front_panel.buzzer is not None:
             self.far_ends.front_panel.buzzer.read_tones()
         if self.far_ends is not None:
-            self.far_ends.bearers.update()
+            self.far_ends.bearers.follow_conditions()
         return (
             self.lamp_colors(),
             self.link_conditions(),
@@ -171,7 +171,7 @@ class StationDevices:
         if name not in proxies:
             raise Unknown(f"there is no link {name!r}; there is: {', '.join(proxies) or 'none'}")
         proxies[name].set_condition(**settings)
-        self.opened_far_ends().bearers.update()
+        self.opened_far_ends().bearers.follow_conditions()
 
     def act_on_modem(
         self, fault: str | None = None, active: bool = True, signal: int | None = None, **network: str | None
@@ -181,13 +181,13 @@ class StationDevices:
         if modem is None:
             raise Unknown("there is no simulated modem here: the station file has no modem_at, or names its own")
         if signal is not None:
-            modem.set_signal(signal)
+            modem.set_radio_signal(signal)
         if "apn" in network:
             apn = network["apn"]
             modem.set_network_rules(apns=None if apn is None else [apn])
         if fault is not None:
-            modem.set_fault(fault, active)
-        self.opened_far_ends().bearers.update()
+            modem.set_modem_fault(fault, active)
+        self.opened_far_ends().bearers.follow_conditions()
 
     def set_supply_online(self, mains: bool) -> None:
         """Let the power supply report mains or its loss."""

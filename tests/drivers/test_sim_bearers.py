@@ -62,7 +62,7 @@ class Bench:
         """Wait for this reason, or for a bearer that is up."""
         async with deadline(30):
             while True:
-                self.far_ends.update()
+                self.far_ends.follow_conditions()
                 status = await port.read_status()
                 if words in status.reason if words else status.is_up:
                     assert sim in (None, status.sim)
@@ -125,8 +125,8 @@ async def test_it_connects_and_its_signal_is_known_meanwhile(bench: Bench) -> No
         assert not bench.modem.is_connected
         status = await connected(bench, port)
         assert (status.interface, status.address, status.signal_dbm) == ("lo", "127.0.0.1", -79)
-        assert bench.modem.picture()["connected"] is True
-        bench.modem.set_signal(5)
+        assert bench.modem.describe_modem()["connected"] is True
+        bench.modem.set_radio_signal(5)
         assert (await port.read_status()).signal_dbm == -103
         await port.take_down()
         assert (await port.read_status()).state is BearerState.DOWN
@@ -170,32 +170,32 @@ async def test_a_fault_ends_the_connection_and_its_end_lets_it_come_back(bench: 
     words, sim = LOST[fault]
     async with bench.open_modem() as port:
         await connected(bench, port)
-        bench.modem.set_fault(fault, True)
+        bench.modem.set_modem_fault(fault, True)
         if fault in COMMANDS_ONLY:
             assert (await port.read_status()).is_up
             await port.take_down()
         await bench.until(port, words, sim)
-        bench.modem.set_fault(fault, False)
+        bench.modem.set_modem_fault(fault, False)
         if fault not in EVENTS:
-            assert bench.modem.picture()["faults"] == []
+            assert bench.modem.describe_modem()["faults"] == []
         await port.take_down()
         await connected(bench, port)
 
 
 @pytest.mark.parametrize("fault", AT_THE_CALL)
 async def test_a_call_that_fails_says_why(bench: Bench, fault: str) -> None:
-    bench.modem.set_fault(fault, True)
+    bench.modem.set_modem_fault(fault, True)
     async with bench.open_modem() as port:
         with pytest.raises(Refused, match=AT_THE_CALL[fault]):
             await connected(bench, port)
-        assert bench.modem.picture()["faults"] == [fault]
-        bench.modem.set_fault(fault, False)
+        assert bench.modem.describe_modem()["faults"] == [fault]
+        bench.modem.set_modem_fault(fault, False)
         await connected(bench, port)
 
 
 @pytest.mark.parametrize("fault", HARMLESS)
 async def test_what_a_driver_must_bear(bench: Bench, fault: str) -> None:
-    bench.modem.set_fault(fault, True)
+    bench.modem.set_modem_fault(fault, True)
     async with bench.open_modem() as port:
         await connected(bench, port)
 
@@ -207,7 +207,7 @@ async def test_the_network_knows_one_apn(tmp_path: Path) -> None:
             await connected(bench, port)
         bench.modem.set_network_rules(apns=None)
         await connected(bench, port)
-        assert bench.modem.picture()["apn"] == "old.m2m"
+        assert bench.modem.describe_modem()["apn"] == "old.m2m"
 
 
 async def test_a_network_profile_has_its_own_apn_login_and_operator(bench: Bench) -> None:
@@ -220,31 +220,31 @@ async def test_a_network_profile_has_its_own_apn_login_and_operator(bench: Bench
         await port.take_down()
         with pytest.raises(Refused, match="unknown APN"):
             await connected(bench, port)
-        await port.use_access(ApnAccess("new.m2m", "user", "wrong", "pap"))
+        await port.use_apn_access(ApnAccess("new.m2m", "user", "wrong", "pap"))
         with pytest.raises(Refused, match="refuses user or password"):
             await connected(bench, port)
-        await port.use_access(ApnAccess("new.m2m", "user", "secret", "auto", network="27001", is_network_only=True))
+        await port.use_apn_access(ApnAccess("new.m2m", "user", "secret", "auto", network="27001", is_network_only=True))
         await connected(bench, port)
-        assert (bench.modem.picture()["apn"], bench.modem.chosen_operator) == ("new.m2m", "27001")
+        assert (bench.modem.describe_modem()["apn"], bench.modem.chosen_operator) == ("new.m2m", "27001")
         await port.take_down()
-        await port.use_access(ApnAccess("new.m2m", network="20404", is_network_only=True))
+        await port.use_apn_access(ApnAccess("new.m2m", network="20404", is_network_only=True))
         with pytest.raises(Refused, match="no network"):
             await connected(bench, port)
-        await port.use_access(None)
+        await port.use_apn_access(None)
         network(apns=["chargy.m2m"], login=None)
         await connected(bench, port)
-        assert (bench.modem.picture()["apn"], bench.modem.chosen_operator) == ("chargy.m2m", "")
+        assert (bench.modem.describe_modem()["apn"], bench.modem.chosen_operator) == ("chargy.m2m", "")
 
 
 async def test_the_pin_of_a_network_profile_unlocks_the_sim(bench: Bench) -> None:
-    bench.modem.set_fault("wrong_pin", True)
+    bench.modem.set_modem_fault("wrong_pin", True)
     async with bench.open_modem() as port:
         assert isinstance(port, ApnPort)
         with pytest.raises(Refused, match="does not accept the PIN"):
             await port.unlock_sim()
         with pytest.raises(PinNotPresented):
             await port.unlock_sim()
-        await port.use_access(ApnAccess("chargy.m2m", auth="chap", pin="0000"))
+        await port.use_apn_access(ApnAccess("chargy.m2m", auth="chap", pin="0000"))
         await port.unlock_sim()
         assert (await port.read_status()).sim is SimState.READY
 
@@ -252,13 +252,13 @@ async def test_the_pin_of_a_network_profile_unlocks_the_sim(bench: Bench) -> Non
 async def test_a_modem_that_vanishes_takes_the_connection_with_it(bench: Bench) -> None:
     async with bench.open_modem() as port:
         await connected(bench, port)
-        bench.modem.set_fault("vanish", True)
+        bench.modem.set_modem_fault("vanish", True)
         with pytest.raises(Unreachable):
             async with deadline(10):
                 while True:
                     await port.read_status()
     assert not bench.modem.is_connected
-    bench.modem.set_fault("vanish", False)
+    bench.modem.set_modem_fault("vanish", False)
     async with bench.open_modem() as port:
         await connected(bench, port)
 
@@ -266,7 +266,7 @@ async def test_a_modem_that_vanishes_takes_the_connection_with_it(bench: Bench) 
 async def test_another_sim_has_other_numbers(bench: Bench) -> None:
     async with bench.open_modem() as port:
         before = await connected(bench, port)
-        bench.modem.set_fault("other_sim", True)
+        bench.modem.set_modem_fault("other_sim", True)
         await bench.until(port, "PIN required")
         await port.unlock_sim()
         after = await port.read_status()
@@ -275,14 +275,14 @@ async def test_another_sim_has_other_numbers(bench: Bench) -> None:
 
 
 async def test_a_wrong_pin_costs_one_try_and_another_sim_has_all(bench: Bench) -> None:
-    bench.modem.set_fault("wrong_pin", True)
+    bench.modem.set_modem_fault("wrong_pin", True)
     async with bench.open_modem() as port:
         assert (await port.read_status()).sim is SimState.PIN_REQUIRED
         with pytest.raises(Refused, match="does not accept the PIN"):
             await port.unlock_sim()
-        assert bench.modem.picture()["pin_tries"] == 2
-        bench.modem.set_fault("wrong_pin", False)
-        assert bench.modem.picture()["pin_tries"] == 3
+        assert bench.modem.describe_modem()["pin_tries"] == 2
+        bench.modem.set_modem_fault("wrong_pin", False)
+        assert bench.modem.describe_modem()["pin_tries"] == 3
 
 
 async def talk(port: int) -> bytes:
@@ -307,7 +307,7 @@ async def test_a_bearer_carries_data_only_while_it_is_connected(bench: Bench) ->
     async with bench.open_modem() as modem:
         await connected(bench, modem)
         assert await talk(port) == b"hello"
-        bench.far_ends.update()
+        bench.far_ends.follow_conditions()
         status = await modem.read_status()
         assert (status.sent_bytes, status.received_bytes) == (5, 5)
         bench.far_ends.proxies["gprs"].set_condition(up=False)
@@ -315,7 +315,7 @@ async def test_a_bearer_carries_data_only_while_it_is_connected(bench: Bench) ->
         await bench.until(modem, "not registered")
         assert (await modem.read_status()).registration is Registration.SEARCHING
         bench.far_ends.proxies["gprs"].set_condition(up=True)
-        bench.far_ends.update()
+        bench.far_ends.follow_conditions()
         await modem.take_down()
         await connected(bench, modem)
         assert await talk(port) == b"hello"
@@ -328,12 +328,12 @@ async def test_lan_has_a_carrier_until_it_is_cut(bench: Bench) -> None:
     assert LAN_DRIVER.check(settings, where) == []
     async with LAN_DRIVER.open(settings, where) as port:
         assert await talk(proxy.port) == b"hello"
-        bench.far_ends.update()
+        bench.far_ends.follow_conditions()
         assert await port.read_status() == BearerStatus(
             BearerState.UP, "", "lo", "127.0.0.1", received_bytes=5, sent_bytes=5
         )
         proxy.set_condition(up=False)
-        bench.far_ends.update()
+        bench.far_ends.follow_conditions()
         assert (await port.read_status()).reason == "no carrier: check the cable or the radio"
         assert await talk(proxy.port) == b""
 
@@ -343,20 +343,20 @@ async def test_a_probe_finds_what_the_network_leads_to(bench: Bench) -> None:
     lan = bench.far_ends.proxies["lan"]
     for proxy in (lan, bench.backend):
         proxy.set_condition(stall=True)
-        bench.far_ends.update()
+        bench.far_ends.follow_conditions()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await asyncio.open_connection("127.0.0.1", lan.port)
         proxy.set_condition(stall=False)
-        bench.far_ends.update()
+        bench.far_ends.follow_conditions()
         assert await talk(lan.port) == b"hello"
     bench.backend.set_condition(up=False)
-    bench.far_ends.update()
+    bench.far_ends.follow_conditions()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", lan.port)
     bench.backend.set_condition(up=True)
     bench.backend.target = ("127.0.0.1", 9)
-    bench.far_ends.update()
+    bench.far_ends.follow_conditions()
     assert await talk(lan.port) == b"", "the first attempt finds out that there is no backend"
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", lan.port)

@@ -30,10 +30,10 @@ def _interface_names(interface: str, fitted: frozenset[str]) -> Iterator[Name]:
     for has_sim, rows in ((False, _ROWS), (True, _SIM_ROWS)):
         part = data_link_part(interface, has_sim)
         if part in fitted:
-            yield from (_make_name(interface, part, *row) for row in rows)
+            yield from (_make_link_variable(interface, part, *row) for row in rows)
 
 
-def _make_name(interface: str, part: str, variable: str, kind: str, unit: str, text: LinkText) -> Name:
+def _make_link_variable(interface: str, part: str, variable: str, kind: str, unit: str, text: LinkText) -> Name:
     def present_text(facts: ReportFacts, evse: int) -> str:
         return text(facts.evses[STATION]["data_links"][interface])
 
@@ -42,7 +42,7 @@ def _make_name(interface: str, part: str, variable: str, kind: str, unit: str, t
     )
 
 
-def _boolean(value: bool) -> str:
+def _boolean_text(value: bool) -> str:
     return "true" if value else "false"
 
 
@@ -51,9 +51,9 @@ def _signal_text(status: BearerStatus) -> str:
 
 
 _ROWS: tuple[tuple[str, str, str, LinkText], ...] = (
-    ("Active", "boolean", "", lambda link: _boolean(link["in_use"])),
-    ("Available", "boolean", "", lambda link: _boolean(link["status"].state is not BearerState.ABSENT)),
-    ("Problem", "boolean", "", lambda link: _boolean(not link["status"].is_up)),
+    ("Active", "boolean", "", lambda link: _boolean_text(link["in_use"])),
+    ("Available", "boolean", "", lambda link: _boolean_text(link["status"].state is not BearerState.ABSENT)),
+    ("Problem", "boolean", "", lambda link: _boolean_text(not link["status"].is_up)),
     ("State", "string", "", lambda link: str(link["status"].state)),
     ("NetworkAddress", "string", "", lambda link: str(link["status"].address)),
 )

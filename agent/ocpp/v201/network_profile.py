@@ -48,28 +48,28 @@ def _demanded_bearer(data: Payload, ctx: RowContext) -> BearerDemand | None:
         return BearerDemand(interface)
     if data_link_part(interface, has_sim=True) not in fitted or not _is_usable_apn(apn):
         return None
-    return BearerDemand(interface, _read_apn(apn))
+    return BearerDemand(interface, _read_apn_access(apn))
 
 
 def _is_usable_apn(apn: Payload) -> bool:
     texts = ((APN, "apn"), (USERNAME, "apnUserName"), (PASSWORD, "apnPassword"), (NETWORK, "preferredNetwork"))
     has_user = bool(apn.get("apnUserName")) or apn["apnAuthentication"] in ("NONE", "AUTO")
     has_network = bool(apn.get("preferredNetwork")) or not apn.get("useOnlyPreferredNetwork")
-    is_pin = "simPin" not in apn or (apn["simPin"] >= 0 and len(_pin_text(apn)) <= PIN_MOST)
+    is_pin = "simPin" not in apn or (apn["simPin"] >= 0 and len(_padded_pin_text(apn)) <= PIN_MOST)
     return all(form.fullmatch(str(apn.get(name, ""))) for form, name in texts) and has_user and has_network and is_pin
 
 
-def _pin_text(apn: Payload) -> str:
+def _padded_pin_text(apn: Payload) -> str:
     """Return the PIN. It is a number in OCPP, which loses the zeros in front."""
     return str(apn["simPin"]).zfill(PIN_LEAST) if "simPin" in apn else ""
 
 
-def _read_apn(apn: Payload) -> Any:
+def _read_apn_access(apn: Payload) -> Any:
     from agent.model.bearer import ApnAccess
     from agent.model.pin_mark import make_pin_mark
 
     user, kind = str(apn.get("apnUserName", "")), str(apn["apnAuthentication"]).lower()
-    pin = _pin_text(apn)
+    pin = _padded_pin_text(apn)
     return ApnAccess(
         str(apn["apn"]),
         user,

@@ -72,18 +72,18 @@ class BearerSupervisor(DeviceSupervisor):
                 case UnlockSim():
                     await self._unlock_sim(port)
                 case ConfigureBearer(_, access):
-                    await self._use_access(port, access)
+                    await self._use_apn_access(port, access)
         except Refused as e:
             log.warning("%s: %s", self.name, e)
         if isinstance(order, SetBearer):
             self._report_status(await port.read_status())
             self._post(BearerSet(self.name))
 
-    async def _use_access(self, port: Any, access: ApnAccess | None) -> None:
+    async def _use_apn_access(self, port: Any, access: ApnAccess | None) -> None:
         await port.take_down()
         if not isinstance(port, ApnPort):
             raise Refused("this driver takes its APN from elsewhere")
-        await port.use_access(access)
+        await port.use_apn_access(access)
         self._reported = None  # what the SIM needs is judged anew
         log.info("%s: APN %s", self.name, "of the station file" if access is None else access.apn)
 
