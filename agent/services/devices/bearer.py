@@ -84,7 +84,7 @@ class BearerSupervisor(DeviceSupervisor):
         if not isinstance(port, ApnPort):
             raise Refused("this driver takes its APN from elsewhere")
         await port.use_apn_access(access)
-        self._reported = None  # what the SIM needs is judged anew
+        self._reported = None  # what the SIM needs is judged again
         log.info("%s: APN %s", self.name, "of the station file" if access is None else access.apn)
 
     async def _unlock_sim(self, port: Any) -> None:
