@@ -61,7 +61,8 @@ class SystemBus:
         from dbus_fast.aio import MessageBus
 
         try:
-            bus = await MessageBus(bus_type=BusType.SYSTEM, auth_timeout=CALL_S).connect()
+            async with asyncio.timeout(CALL_S):
+                bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
         except (OSError, DBusError, TimeoutError, ValueError) as e:
             raise Unreachable(f"the system bus (D-Bus) cannot be reached: {e}") from e
         try:

@@ -11,6 +11,7 @@ from drivers.network_manager.connection import Connection
 from drivers.network_manager.names import ACTIVATED, DEVICE_UNAVAILABLE
 from drivers.network_manager.profile import compose_profile
 from drivers.network_manager.settings import NetworkManagerSettings
+from drivers.system_bus import ServiceAbsent
 
 
 class InterfaceBearer:
@@ -19,16 +20,28 @@ class InterfaceBearer:
     def __init__(self, settings: NetworkManagerSettings, station: str, connection: Connection) -> None:
         self._settings, self._station, self._connection = settings, station, connection
         self._name = f"network_manager {settings.interface}"
+        self._was_ours = False
+        """Whether our profile was active when NetworkManager was asked last."""
 
     async def read_status(self) -> BearerStatus:
         carried = interface_status(self._settings.interface)
+        try:
+            return await self._judge_interface(carried)
+        except ServiceAbsent:  # it starts again, and the kernel still carries what it has set up
+            if self._was_ours and carried.is_up:
+                return carried
+            raise
+
+    async def _judge_interface(self, carried: BearerStatus) -> BearerStatus:
+        """Return the state of the interface. It is up if our profile is active on it."""
         device = await self._connection.find_interface(self._settings.interface)
         if not device:
             reason = carried.reason or "NetworkManager does not know it"
             return BearerStatus(BearerState.ABSENT, reason, self._settings.interface)
         properties = await self._connection.read_device(device)
         active = await self._connection.read_active(properties)
-        if self._connection.is_ours(active) and active.get("State") == ACTIVATED:
+        self._was_ours = self._connection.is_ours(active) and active.get("State") == ACTIVATED
+        if self._was_ours:
             return carried
         is_cut = carried.reason == NO_CARRIER
         reason = carried.reason if is_cut else self._connection.describe_device(properties, active)

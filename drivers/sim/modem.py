@@ -41,6 +41,8 @@ NO_CONNECTION = SEARCHING | {"no_sim", "puk", "denied", "no_signal"}
 MOST_UNREAD_BYTES = 1000
 PIECE, PIECE_S = 3, 0.005
 OPERATOR_NUMBER = "27001"
+RESET_FUNCTION = "15"
+"""What +CFUN=1,1 is to modems of Fibocom."""
 
 
 class SimModem:
@@ -309,7 +311,8 @@ class SimModem:
         self.values["functionality"] = int(value.partition(",")[0])
         if self.values["functionality"] != 1:
             self._connected_context = ""
-        if value.endswith(",1"):
+        if value.endswith(",1") or value == RESET_FUNCTION:
+            self.values["functionality"] = 1
             return ["OK", *self.restart().decode().split()]
         return ["OK"]
 

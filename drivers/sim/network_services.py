@@ -31,15 +31,11 @@ NM_PATH = "/org/freedesktop/NetworkManager"
 WIFI_PATH, WWAN_PATH = f"{NM_PATH}/Devices/2", f"{NM_PATH}/Devices/3"
 UNAVAILABLE, DISCONNECTED, PREPARE, ACTIVATED, FAILED = 20, 30, 40, 100, 120
 FAULTS = (
-    "silent", "not_allowed", "no_modem", "two_modems", "no_sim", "pin_silent", "pin_fails", "no_network", "wrong_psk",
-    "no_lease", "hangs", "no_attach",
+    "silent", "not_allowed", "no_modem", "two_modems", "no_sim", "pin_silent", "pin_fails", "hangs", "no_attach",
 )  # fmt: skip
 """``silent``: no call is answered. ``not_allowed``: polkit refuses every change. ``pin_silent``: the call with the PIN
-is not answered, and the SIM has got it. ``pin_fails``: it gets an error that does not mean a wrong PIN. ``no_network``:
-the Wi-Fi network is not in reach. ``hangs``: an activation does not end. ``no_attach``: the modem cannot leave the
-packet network alone."""
-REASONS = {"no_network": 53, "wrong_psk": 7, "no_lease": 17}
-"""NMDeviceStateReason of an activation that fails."""
+is not answered, and the SIM has got it. ``pin_fails``: it gets an error that does not mean a wrong PIN. ``hangs``: an
+activation does not end. ``no_attach``: the modem cannot leave the packet network alone."""
 
 
 class CallError(Exception):
@@ -58,8 +54,9 @@ class Services:
         self.faults: set[str] = set()
         self.values: dict[str, Any] = {
             "pin": "", "tries": 3, "locked": False, "state": 8, "registration": 5, "signal": 54,
-            "iccid": "89352010000000000176",
+            "iccid": "89352010000000000176", "reason": 0,
         }  # fmt: skip
+        """``reason``: NMDeviceStateReason with which each activation fails; 0: it does not."""
         self.calls: list[str] = []
         self.profiles: dict[str, dict[str, dict[str, Any]]] = {}
         self.active: dict[str, tuple[str, str]] = {}
@@ -219,8 +216,9 @@ class Services:
         self._profile(profile)
         made = self._new_path("ActiveConnection")
         self.signals.append((device, f"{NM}.Device", "StateChanged", [PREPARE, DISCONNECTED, 0]))
-        if reason := next((REASONS[f] for f in sorted(self.faults) if f in REASONS), 0):
-            self.signals.append((device, f"{NM}.Device", "StateChanged", [FAILED, PREPARE, reason]))
+        if self.values["reason"]:
+            failure = [FAILED, PREPARE, self.values["reason"]]
+            self.signals.append((device, f"{NM}.Device", "StateChanged", failure))
             self._forget(profile)
         else:
             self.active[device] = made, profile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -71,25 +72,39 @@ async def test_another_network_in_the_file_replaces_the_profile(
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("reason", "words"),
     [
-        ("no_network", "the Wi-Fi network is not in reach: check ssid"),
-        ("wrong_psk", "a password is missing"),
-        ("no_lease", "no DHCP server answers"),
-        ("hangs", "no connection within 2 s"),
-        ("not_allowed", "install the polkit rule"),
+        (53, "the Wi-Fi network is not in reach: check ssid"),
+        (7, "a password is missing"),
+        (17, "no DHCP server answers"),
+        (999, "it failed (reason 999)"),
     ],
 )
 async def test_a_wifi_network_that_cannot_be_used_is_named(
+    services: SimulatedServices, wifi: dict[str, Any], reason: int, words: str
+) -> None:
+    await services.do("set", reason=reason)
+    async with services.opened(**wifi) as port:
+        with pytest.raises(Refused, match=re.escape(words)):
+            await port.bring_up()
+        status = await port.read_status()
+        assert (status.state, status.reason) == (BearerState.DOWN, words)
+        await services.do("set", reason=0)
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("hangs", "no connection within 2 s"), ("not_allowed", "install the polkit rule")]
+)
+async def test_an_activation_that_does_not_end_or_begin(
     services: SimulatedServices, wifi: dict[str, Any], fault: str, words: str
 ) -> None:
     await services.fault(fault)
     async with services.opened(**wifi) as port:
         with pytest.raises(Refused, match=words):
             await port.bring_up()
-        status = await port.read_status()
-        assert status.state is BearerState.DOWN
-        assert words in status.reason or fault == "not_allowed"
+        assert (await port.read_status()).state is BearerState.DOWN
         await services.fault(fault, on=False)
         await port.bring_up()
         assert (await port.read_status()).is_up
@@ -122,6 +137,24 @@ async def test_the_profile_of_the_modem_has_no_pin_and_is_forgotten(services: Si
         assert PIN not in str(profile)
         await port.take_down()
         assert (await services.do("state"))["profiles"] == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (12, "PPP cannot be started"),
+        (14, "PPP failed: check user and password of the APN"),
+        (25, "the network has ended the call"),
+        (29, "the network refuses the APN: check apn"),
+        (5, "it got no address"),
+    ],
+)
+async def test_a_call_that_fails_is_named(services: SimulatedServices, reason: int, words: str) -> None:
+    await services.do("set", reason=reason)
+    async with services.opened(**RADIO) as port:
+        with pytest.raises(Refused, match=words):
+            await port.bring_up()
+        assert ((await port.read_status()).reason, (await services.do("state"))["profiles"]) == (words, [])
 
 
 async def test_two_modems_are_told_apart_by_a_name(services: SimulatedServices) -> None:
@@ -176,6 +209,23 @@ async def test_a_modem_that_cannot_reattach_registers_again(services: SimulatedS
         await services.fault("no_attach")
         await port.reset_bearer(ResetStep.REATTACH)
         assert "Register" in (await services.do("state"))["calls"]
+
+
+async def test_a_modem_that_is_away_is_down_while_its_supply_can_be_switched(
+    services: SimulatedServices, tmp_path: Path
+) -> None:
+    await services.fault("no_modem")
+    async with services.opened(**RADIO) as port:
+        assert (await port.read_status()).state is BearerState.ABSENT
+        with pytest.raises(Refused, match="power names no command"):
+            await port.reset_bearer(ResetStep.POWER_CYCLE)
+    switched = tmp_path / "switched"
+    async with services.opened(**RADIO, power=("touch", str(switched))) as port:
+        assert (await port.read_status()).state is BearerState.DOWN
+        with pytest.raises(Refused, match="no such modem"):
+            await port.reset_bearer(ResetStep.MODEM_RESET)
+        await port.reset_bearer(ResetStep.POWER_CYCLE)
+        assert switched.exists()
 
 
 # --- the PIN ---------------------------------------------------------------------------------------------------------

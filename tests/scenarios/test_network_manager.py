@@ -149,7 +149,7 @@ async def test_the_modem_carries_when_the_cable_is_pulled(tmp_path: Path) -> Non
         await s.came(OVER_LAN, "BootNotification")
         await s.shown("* bearer[0]  lan   up, interface", "  bearer[1]  gprs  up, interface wwan0")
         s.daemons.pull_cable()
-        await s.came(OVER_MODEM, "Heartbeat", within_s=20)
+        await s.came(OVER_MODEM, "Heartbeat", within_s=10)
         await s.shown("  bearer[0]  lan   down", "no carrier: check the cable or the radio", "* bearer[1]  gprs  up")
         s.daemons.pull_cable(is_out=False)
         await s.shown("  bearer[0]  lan   up, interface", "* bearer[1]  gprs  up")

@@ -290,7 +290,7 @@ class NetworkDaemons:
 
 @asynccontextmanager
 async def running_daemons(folder: Path, *modem_argv: str, has_net_port: bool = True) -> AsyncIterator[NetworkDaemons]:
-    """All daemons run, and ModemManager has been told of the modem's ports."""
+    """All daemons run, and the ports of the modem are reported to ModemManager."""
     require_programs()
     daemons = NetworkDaemons(folder, *modem_argv, has_net_port=has_net_port)
     try:

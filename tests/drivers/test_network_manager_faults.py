@@ -1,0 +1,71 @@
+"""Faults of a modem that the real ModemManager has: the state, the words, and the end of each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bearer_process import driven_bearer
+from tests.support.network_daemons import NetworkDaemons, running_daemons
+
+RADIO: dict[str, Any] = {"kind": "gprs", "apn": "chargy.m2m", "register_s": 5.0}
+
+
+@pytest.fixture
+async def daemons(tmp_path: Path) -> AsyncIterator[NetworkDaemons]:
+    async with running_daemons(tmp_path) as made:
+        yield made
+
+
+AT_START = {
+    "no_sim": ("missing", "unknown", "SIM: missing"),
+    "puk": ("PUK required", "unknown", "SIM: PUK required"),
+    "denied": ("ready", "denied", "the network refuses the SIM"),
+    "searching": ("ready", "searching", "not registered in the network (searching)"),
+    "no_signal": ("ready", "not searching", "no signal is known: check the antenna"),
+    "pieces": ("ready", "roaming", ""),
+    "unasked": ("ready", "roaming", ""),
+}
+"""By the fault of the modem: SIM, registration and words. The last two are none, but for a call: a report ``+CGREG: 2``
+between the answers says that the network is lost, and ModemManager believes it."""
+
+
+async def test_each_fault_of_the_modem_has_its_state_and_words_and_an_end(daemons: NetworkDaemons) -> None:
+    async with driven_bearer(daemons, **RADIO) as bearer:
+        for fault, (sim, registration, words) in AT_START.items():
+            await daemons.modem.fault(fault)
+            await daemons.replug()
+            status = await bearer.until(state="down", sim=sim, registration=registration)
+            assert words in status["reason"], fault
+            tried = await bearer.do("bring_up")
+            assert fault == "unasked" or ("error" in tried) == (registration != "roaming"), (fault, tried)
+            assert tried["state"] == "up" or tried["why"], (fault, tried)
+            await daemons.modem.fault(fault, on=False)
+        await daemons.replug()
+        await bearer.until(registration="roaming")
+        assert (await bearer.do("bring_up"))["state"] == "up"
+
+
+async def test_a_modem_that_answers_nothing_or_noise_is_none(daemons: NetworkDaemons) -> None:
+    for fault in ("hang", "garbage"):
+        await daemons.modem.fault(fault)
+        await daemons.replug()
+        async with driven_bearer(daemons, **RADIO) as bearer:
+            status = await bearer.until(state="absent")
+            assert status["reason"] == "ModemManager has no such modem"
+            assert "no such modem" in (await bearer.do("bring_up"))["why"]
+        await daemons.modem.fault(fault, on=False)
+
+
+async def test_a_wrong_apn_is_named(daemons: NetworkDaemons) -> None:
+    await daemons.modem.fault("no_apn")
+    async with driven_bearer(daemons, **RADIO) as bearer:
+        await bearer.until(registration="roaming")
+        refused = await bearer.do("bring_up")
+        assert refused["error"] == "Refused"
+        assert "check apn" in refused["reason"], refused
+        await daemons.modem.fault("no_apn", on=False)
+        assert (await bearer.do("bring_up"))["state"] == "up"
