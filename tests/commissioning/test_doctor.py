@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from agent.commands.doctor import network_rungs
-from agent.commands.doctor.command import LANGUAGES, exit_code
+from agent.commands.doctor.command import EXIT, LANGUAGES
 from agent.commands.doctor.examination import BackendExamination, DoctorOptions, Examination
 from agent.commands.doctor.findings import CODES, ON_ANY_RUNG, RUNGS, Finding, Verdict
 from agent.commands.doctor.ladder import BACKEND_LADDER, Ladder, Rung
-from agent.commands.doctor.page import DoctorTexts, first_wrong, machine_page
+from agent.commands.doctor.page import DoctorTexts, first_wrong, machine_page, overall_verdict
 from agent.services.store.store import Store
 from agent.station_file.settings import Backend, parse_station_file
 from tests.commissioning.doctor_faults import (
@@ -101,7 +101,7 @@ async def test_a_planted_fault_is_named(name: str, plot: Plot) -> None:
         worst = first_wrong(findings)
         assert worst is not None
         assert worst.rung == fault.at
-        assert exit_code(findings) == 1
+        assert EXIT[overall_verdict(findings)] == 1
     for language in LANGUAGES:
         assert all(TEXTS[language].finding_lines(f) for f in findings)
 
@@ -128,7 +128,7 @@ async def test_a_good_station_has_no_finding_in_twenty_runs(plot: Plot) -> None:
         for _ in range(RUNS):
             findings = (await examine(plot, boot=True)).findings
             assert found_wrong(findings) == [], shown(findings)
-            assert exit_code(findings) == 0
+            assert EXIT[overall_verdict(findings)] == 0
             judged = {f.rung for f in findings if f.verdict is Verdict.GOOD}
             assert judged >= {*RUNGS} - {"flash"}
 
@@ -151,6 +151,8 @@ async def test_without_dial_a_modem_is_not_dialled_and_its_way_is_not_judged(plo
     codes = {f.code for f in findings}
     assert "modem_not_dialled" in codes
     assert "tcp_good" not in codes
+    assert EXIT[overall_verdict(findings)] == 3
+    assert "not everything could be judged" in TEXTS["en"].summary(findings)
 
 
 # --- what it may not do ----------------------------------------------------------------------------------------------
@@ -265,8 +267,8 @@ async def test_beside_an_agent_its_modem_is_judged_by_what_the_agent_reports(plo
     assert worst.code == "sim_missing"
 
 
-async def test_an_agent_that_cannot_be_asked_is_not_connected_a_second_time(plot: Plot) -> None:
-    async with far.backend() as (port, made):
+async def test_an_agent_that_cannot_be_asked_is_not_disturbed(plot: Plot) -> None:
+    async with modbus_meter(fill_meter, 1)(plot), far.backend() as (port, made):
         plot.url = f"ws://127.0.0.1:{port}"
         store = await Store.open(plot.folder / "state" / "agent.db")
         try:
@@ -274,7 +276,9 @@ async def test_an_agent_that_cannot_be_asked_is_not_connected_a_second_time(plot
         finally:
             await store.close()
     assert "agent_hidden" in {f.code for f in findings}
-    assert {f.values["needs"] for f in findings if f.rung in ("http", "boot")} == {"agent"}
+    left_out = {f.rung: f.values["needs"] for f in findings if f.code == "not_judged_after"}
+    assert left_out == dict.fromkeys(("devices", "sim", "registration", "bearer", "http", "boot"), "agent")
+    assert "tcp_good" in {f.code for f in findings}
     assert made.seen == []
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from agent.commands.doctor.findings import Finding
     from agent.commands.doctor.page import DoctorTexts
 
-NOTHING_WRONG, SOMETHING_WRONG, ONLY_WARNINGS, ENDED = 0, 1, 3, 130
+EXIT = {Verdict.GOOD: 0, Verdict.WRONG: 1, Verdict.WARNING: 3, Verdict.NOT_JUDGED: 3}
+ENDED = 130
 LANGUAGES = ("en", "fr", "de")
 
 ABOUT = """\
@@ -39,7 +40,8 @@ TCP, TLS and latency by sockets of its own and never connects as the charge poin
 devices are opened and read, and the doctor connects to the backend as the charge point for some seconds; only --boot
 registers it there. No PIN is used, no release is given, no secret is shown.
 
-Exit code: 0 nothing is wrong, 1 something is wrong, 2 the station file cannot be read, 3 there are only warnings.
+Exit code: 0 nothing is wrong, 1 something is wrong, 2 the station file cannot be read, 3 there are only warnings, or
+the way to the backend could not be judged.
 """
 
 
@@ -75,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
 async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
     from agent.commands.doctor.examination import DoctorOptions
     from agent.commands.doctor.ladder import Ladder
-    from agent.commands.doctor.page import machine_page
+    from agent.commands.doctor.page import machine_page, overall_verdict
 
     task = asyncio.current_task()
     assert task is not None
@@ -100,14 +102,7 @@ async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
         print(json.dumps(machine_page(file, ladder, texts), indent=2, ensure_ascii=False))
     else:
         print("\n" + texts.summary(ladder.findings))
-    return EXIT_CANNOT if file is None else exit_code(ladder.findings)
-
-
-def exit_code(findings: list[Finding]) -> int:
-    verdicts = {f.verdict for f in findings}
-    if Verdict.WRONG in verdicts:
-        return SOMETHING_WRONG
-    return ONLY_WARNINGS if Verdict.WARNING in verdicts else NOTHING_WRONG
+    return EXIT_CANNOT if file is None else EXIT[overall_verdict(ladder.findings)]
 
 
 class ProgressLine:

@@ -39,6 +39,8 @@ class Examination:
     resources: AsyncExitStack
     agent: Mapping[str, Any] | None = None
     stopped: StoppedStation | None = None
+    holds_station: bool = False
+    """The store is held, or there is none: no agent has the devices open."""
     interface: str = ""
     """Of the bearer that carries the links; "": the routes of the kernel decide."""
     bearer: str = ""

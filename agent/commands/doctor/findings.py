@@ -61,7 +61,7 @@ _WARNING = {
 }
 _WRONG = {
     "station_file": ("file_wrong",),
-    "agent": ("agent_forbidden", "agent_hidden", "store_refused"),
+    "agent": ("agent_forbidden", "agent_hidden", "agent_cannot_start", "store_refused"),
     "disk": ("disk_full", "disk_read_only", "disk_not_writable", "store_disk_problem"),
     "flash": ("flash_end",),
     "devices": (
@@ -108,8 +108,9 @@ CODES: Mapping[str, tuple[str, Verdict]] = MappingProxyType(
     {code: (rung, verdict) for verdict, table in _TABLES.items() for rung, codes in table.items() for code in codes}
 )
 """By code: rung and verdict."""
+NOT_JUDGED_AFTER = "not_judged_after"
 ON_ANY_RUNG: Mapping[str, Verdict] = MappingProxyType(
-    {"not_judged_after": Verdict.NOT_JUDGED, "time_over": Verdict.NOT_JUDGED, "examination_failed": Verdict.WRONG}
+    {NOT_JUDGED_AFTER: Verdict.NOT_JUDGED, "time_over": Verdict.WRONG, "examination_failed": Verdict.WRONG}
 )
 """Codes that any rung may have."""
 

@@ -47,15 +47,18 @@ class Rung:
     needs: str = ""
     limit_s: float = 0.0
     limit_steps: int = 0
+    needs_station: bool = False
+    """It uses what an agent uses: the devices, or the charge point id. An agent that may run, and cannot be asked, is not
+    disturbed."""
 
 
 STATION_LADDER = (
     Rung("disk", local_rungs.judge_disk, limit_s=30.0),
     Rung("flash", local_rungs.judge_flash, limit_s=10.0),
-    Rung("devices", local_rungs.judge_devices, limit_s=DEVICE_S),
-    Rung("sim", bearer_rungs.judge_sim, limit_s=2 * DEVICE_S),
-    Rung("registration", bearer_rungs.judge_registration, limit_s=10.0),
-    Rung("bearer", bearer_rungs.judge_bearer, limit_s=10.0),
+    Rung("devices", local_rungs.judge_devices, limit_s=DEVICE_S, needs_station=True),
+    Rung("sim", bearer_rungs.judge_sim, limit_s=2 * DEVICE_S, needs_station=True),
+    Rung("registration", bearer_rungs.judge_registration, limit_s=10.0, needs_station=True),
+    Rung("bearer", bearer_rungs.judge_bearer, limit_s=10.0, needs_station=True),
     Rung("budget", local_rungs.judge_budget, limit_s=10.0),
 )
 """Judged once, whatever became of the others: each looks at something else."""
@@ -64,8 +67,8 @@ BACKEND_LADDER = (
     Rung("dns", network_rungs.judge_name, limit_steps=2),
     Rung("tcp", network_rungs.judge_tcp, needs="dns", limit_steps=8),
     Rung("tls", tls_rung.judge_tls, needs="tcp", limit_steps=4),
-    Rung("http", backend_rungs.judge_upgrade, needs="tls", limit_steps=6),
-    Rung("boot", backend_rungs.judge_boot, needs="http", limit_steps=4),
+    Rung("http", backend_rungs.judge_upgrade, needs="tls", limit_steps=6, needs_station=True),
+    Rung("boot", backend_rungs.judge_boot, needs="http", limit_steps=4, needs_station=True),
     Rung("clock", backend_rungs.judge_clock, needs="tls", limit_steps=5),
     Rung("latency", backend_rungs.judge_latency, needs="tls", limit_steps=5),
     Rung("mtu", backend_rungs.judge_large_packets, needs="tls", limit_steps=8),
@@ -98,7 +101,10 @@ class Ladder:
             self._add(await resources.enter_async_context(station_access(exam)))
             self.is_beside_agent = exam.agent is not None
             for rung in STATION_LADDER:
-                self._add(await self._judge(rung, exam, ""))
+                if rung.needs_station and exam.agent is None and not exam.holds_station:
+                    self._add([make_general_finding("not_judged_after", rung.name, needs="agent")])
+                else:
+                    self._add(await self._judge(rung, exam, ""))
             await self._judge_backends(exam)
         return file
 
@@ -132,25 +138,24 @@ class Ladder:
         if not backends:
             self._add([make_finding("backend_none")])
         bearer = [f for f in self.findings if f.rung == "bearer"]
+        is_carried = is_passed(bearer) or not exam.file.bearers
         for backend in backends:
-            await self._judge_backend(exam, backend, blocked_by="" if is_passed(bearer) else "bearer")
+            await self._judge_backend(exam, backend, blocked_by="" if is_carried else "bearer")
 
     async def _judge_backend(self, exam: Examination, backend: Backend, blocked_by: str) -> None:
         of_backend = self._examine_backend(exam, backend)
         passed: dict[str, str] = {}
         """By rung: the rung that it failed at, "" for none."""
         for rung in BACKEND_LADDER:
-            failed_at = blocked_by or passed.get(rung.needs, "") or self._missing_access(exam, rung)
+            failed_at = blocked_by or passed.get(rung.needs, "")
+            if not failed_at and rung.needs_station and exam.agent is None and exam.stopped is None:
+                failed_at = "agent"
             if failed_at:
                 findings = [make_general_finding("not_judged_after", rung.name, backend.name, needs=failed_at)]
             else:
                 findings = await self._judge(rung, of_backend, backend.name)
             passed[rung.name] = failed_at or ("" if is_passed(findings) else rung.name)
             self._add(findings)
-
-    def _missing_access(self, exam: Examination, rung: Rung) -> str:
-        """Return why nothing may be tried that the backend sees as this charge point; "": it may."""
-        return "agent" if rung.name in ("http", "boot") and exam.agent is None and exam.stopped is None else ""
 
     def _examine_backend(self, exam: Examination, backend: Backend) -> BackendExamination:
         """Return the examination of a backend with the address that its link would use now."""

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.commands.doctor.findings import RUNGS, Finding, Verdict
+from agent.commands.doctor.findings import NOT_JUDGED_AFTER, RUNGS, Finding, Verdict
 
 if TYPE_CHECKING:
     from agent.commands.doctor.ladder import Ladder
     from agent.station_file.settings import StationFile
 
-ORDER = (Verdict.WRONG, Verdict.WARNING, Verdict.NOT_JUDGED, Verdict.GOOD)
-"""The worst first."""
 INDENT = " " * 4
 
 
@@ -70,10 +68,10 @@ class DoctorTexts:
         if wrong is not None:
             place = f" [{wrong.subject}]" if wrong.subject else ""
             return str(words["begin_here"]).format(rung=f"{self.table['rungs'][wrong.rung]}{place}")
+        if any(f.code == NOT_JUDGED_AFTER for f in findings):
+            return str(words["not_all_judged"])
         verdicts = {f.verdict for f in findings}
-        if Verdict.WARNING in verdicts:
-            return str(words["only_warnings"])
-        return str(words["nothing_wrong"])
+        return str(words["only_warnings" if Verdict.WARNING in verdicts else "nothing_wrong"])
 
 
 def first_wrong(findings: Sequence[Finding]) -> Finding | None:
@@ -83,9 +81,18 @@ def first_wrong(findings: Sequence[Finding]) -> Finding | None:
     return next((f for f in wrong if f.rung != "devices"), next(iter(wrong), None))
 
 
+def overall_verdict(findings: Sequence[Finding]) -> Verdict:
+    """Return the worst verdict. ``NOT_JUDGED``: nothing is wrong, and a rung was left out because of another one."""
+    verdicts = {f.verdict for f in findings}
+    if Verdict.WRONG in verdicts:
+        return Verdict.WRONG
+    if any(f.code == NOT_JUDGED_AFTER for f in findings):
+        return Verdict.NOT_JUDGED
+    return Verdict.WARNING if Verdict.WARNING in verdicts else Verdict.GOOD
+
+
 def machine_page(file: StationFile | None, ladder: Ladder, texts: DoctorTexts) -> dict[str, Any]:
     """Return the page as data. ``v`` changes when a key changes its meaning."""
-    verdicts = [f.verdict for f in ladder.findings]
     wrong = first_wrong(ladder.findings)
     return {
         "v": 1,
@@ -93,7 +100,7 @@ def machine_page(file: StationFile | None, ladder: Ladder, texts: DoctorTexts) -
         "station": file.station.id if file is not None else None,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "language": texts.language,
-        "verdict": str(min(verdicts, key=ORDER.index)),
+        "verdict": str(overall_verdict(ladder.findings)),
         "begin_at": wrong.rung if wrong is not None else None,
         "rungs": [
             {"rung": name, "findings": [_finding_entry(f, texts) for f in ladder.findings if f.rung == name]}

@@ -19,8 +19,11 @@ from agent.station_file.settings import SettingsError
 
 @asynccontextmanager
 async def station_access(exam: Examination) -> AsyncIterator[list[Finding]]:
-    """Fill in ``agent`` or ``stopped`` and yield what was found. If neither can be, nothing that the backend would see
-    is tried: an agent may be connected with the same charge point id."""
+    """Fill in ``agent`` or ``stopped`` and yield what was found.
+
+    If neither can be, an agent may have the devices open, and be connected with the same charge point id: none of both
+    is touched.
+    """
     try:
         exam.agent = await query_running_agent(exam.file, ASK, {})
     except (CannotDo, OSError) as e:  # a folder that this user may not enter
@@ -56,10 +59,12 @@ async def _open_store(exam: Examination, spare: Path) -> Store:
 async def _take_store(exam: Examination, store: Store) -> list[Finding]:
     from agent.assembly.stopped_station import StoppedStation
 
-    found = [make_finding("agent_stopped")]
+    found, exam.holds_station = [make_finding("agent_stopped")], True
     try:
         exam.stopped = StoppedStation(exam.file, store, await store.read_facts())
-    except (SettingsError, StoreError, OSError) as e:
+    except SettingsError as e:
+        found = [make_finding("agent_cannot_start", error="; ".join(e.problems))]
+    except (StoreError, OSError) as e:
         found = [make_finding("store_refused", error=e)]
     if store.disk_problem:
         found.append(make_finding("store_disk_problem", folder=exam.file.station.state_dir, error=store.disk_problem))
