@@ -296,9 +296,8 @@ def control_text(version: str, debian: dict[str, SpecifierSet], installed_kib: i
         f"Package: chargy-agent\nVersion: {version}\nArchitecture: all\nMaintainer: {MAINTAINER}\n"
         f"Installed-Size: {installed_kib}\nDepends: {', '.join(depends)}\n"
         "Recommends: libusb-1.0-0, tzdata, udev\n"
-        "Suggests: modemmanager, network-manager, polkitd, ppp, python3-fpdf, python3-libgpiod, python3-paramiko,"
-        " python3-spidev, rauc
-"
+        "Suggests: modemmanager, network-manager, polkitd, ppp, python3-fpdf, python3-libgpiod,"
+        " python3-paramiko, python3-spidev, rauc\n"
         "Section: net\nPriority: optional\n"
         "Description: station-side OCPP agent for public EV charge points\n"
         " The program on the controller board of a charging station. It talks OCPP to the\n"
