@@ -37,9 +37,7 @@ NO = ("no", "n", "nein", "non", "nee")
 
 async def perform_deed(state: RunState, step: Step, values: Values, branch: Branch) -> str:
     """Have something done at the station."""
-    within_s = state.run_target.real_wait_s(values["within_s"]) if "within_s" in values else 0.0
-    patience_s = max(within_s, state.run_target.deed_patience_s)
-    return await state.run_target.hands.perform_deed(step.kind.kind_name, values, patience_s)
+    return await state.run_target.hands.perform_deed(step.kind.kind_name, values, _patience_seconds(state, values))
 
 
 # --- observe ---------------------------------------------------------------------------------------------------------
@@ -222,8 +220,7 @@ async def send_request(state: RunState, step: Step, values: Values, branch: Bran
         payload = build_payload(name, values.get("with", {}), form)
     else:
         action, payload = name, values.get("payload", {})
-    patience_s = max(state.run_target.real_wait_s(_within_station_seconds(values)), state.run_target.deed_patience_s)
-    answer = await state.run_target.backend.send_request(action, payload, patience_s)
+    answer = await state.run_target.backend.send_request(action, payload, _patience_seconds(state, values))
     _judge_answer(state, action, answer, form, values)
     _set_variables(state, step, answer, form.results)
     return f"{action}: {value_in_words(value_at(answer, form.status)) if form.status in answer else 'answered'}"
@@ -377,6 +374,12 @@ def _joined_with_or(names: Any) -> str:
 
 def _within_station_seconds(values: Values) -> float:
     return float(values.get("within_s", WITHIN_S))
+
+
+def _patience_seconds(state: RunState, values: Values) -> float:
+    """Return how many real seconds a person, a command or the station has for a deed."""
+    within_s = state.run_target.real_wait_s(values["within_s"]) if "within_s" in values else 0.0
+    return max(within_s, state.run_target.deed_patience_s)
 
 
 def _waited_seconds(values: Values) -> str:

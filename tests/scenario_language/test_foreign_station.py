@@ -122,6 +122,6 @@ async def test_no_station_comes() -> None:
     from agent.commands.scenario.sessions import RunRequest, run_listening
     from agent.commands.scenario.terminal import Terminal
 
-    (outcome,) = await run_listening(RunRequest((SHORT_SESSION,), patience_s=0.2), Terminal())
+    (outcome,) = await run_listening(RunRequest((SHORT_SESSION,), connect_within_s=0.2), Terminal())
     assert outcome.final_verdict is Verdict.ERROR
     assert "a station is not connected" in outcome.says

@@ -86,7 +86,10 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--speed", type=float, default=20.0, metavar="X", help="of a simulated station's time (20)")
     parser.add_argument(
-        "--patience", type=float, default=120.0, metavar="S", help="for a person, a command, and the connection (120)"
+        "--patience", type=float, default=120.0, metavar="S", help="real seconds for a person or a command (120)"
+    )
+    parser.add_argument(
+        "--connect-within", type=float, default=300.0, metavar="S", help="real seconds until a station connects (300)"
     )
     parser.add_argument(
         "--least-wait", type=float, default=30.0, metavar="S",
@@ -231,6 +234,7 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
         lacks, station_id = {**station_lack, **lacks}, station_id or ("" if options.simulate else known_id)
     return RunRequest(
         scenarios, variables, options.station, tuple(options.ocpp), options.speed, options.least_wait, options.patience,
+        options.connect_within,
         host.strip("[]"), int(port), station_id, dict(_parse_pairs(options.password, "--password")), lacks,
         options.backend, options.actuator, options.backend_command, not options.no_person,
     )  # fmt: skip

@@ -68,7 +68,7 @@ class PromptHands:
             f">>> please {deed_in_words(kind, values)} (within {patience_s:g} s; Enter: done, s: cannot be done here)"
         )
         shown_by = KINDS[kind].shown_by
-        seen = asyncio.create_task(wait_for_call(self._frames, shown_by, True, self._frames.next_seq))
+        seen = asyncio.create_task(wait_for_sign(self._frames, shown_by, self._frames.next_seq))
         typed = asyncio.create_task(self._typed.next_line())
         countdown = asyncio.create_task(self._show_countdown(deed_in_words(kind, values), patience_s))
         try:
@@ -86,7 +86,7 @@ class PromptHands:
     async def _show_countdown(self, what: str, patience_s: float) -> None:
         end_s = time.monotonic() + patience_s
         while (left_s := end_s - time.monotonic()) > 0:
-            self._terminal.show_bar(f"{what}: {left_s:.0f} s left")
+            self._terminal.show_bar(f"{left_s:.0f} s left: {what}")
             await asyncio.sleep(1.0)
 
 
@@ -160,6 +160,30 @@ async def wait_for_call(frames: FrameLog, actions: Sequence[str], from_station: 
             if frame.kind == CALL and frame.action in actions and frame.from_station == from_station:
                 return frame
         await frames.wait_for_change(1.0)
+
+
+async def wait_for_sign(frames: FrameLog, actions: Sequence[str], first: int) -> Frame:
+    """Return the first request of the station that shows a change. A status that it reports again shows none."""
+    while True:
+        found = await wait_for_call(frames, actions, True, first)
+        if found.action != "StatusNotification" or _is_new_status(frames, found):
+            return found
+        first = found.seq + 1
+
+
+def _is_new_status(frames: FrameLog, frame: Frame) -> bool:
+    """Return whether an outlet had another status before. The first one after a start is no change."""
+    earlier = [f for f in frames.frames[: frame.seq] if f.kind == CALL and f.action == frame.action]
+    same_place = [f for f in earlier if _status_place(f) == _status_place(frame)]
+    return bool(same_place) and _status_content(same_place[-1]) != _status_content(frame)
+
+
+def _status_place(frame: Frame) -> tuple[Any, Any]:
+    return frame.payload.get("evseId"), frame.payload.get("connectorId")
+
+
+def _status_content(frame: Frame) -> dict[str, Any]:
+    return {key: value for key, value in frame.payload.items() if key != "timestamp"}
 
 
 def deed_in_words(kind: str, values: Mapping[str, Any]) -> str:

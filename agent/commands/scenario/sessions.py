@@ -49,6 +49,7 @@ class RunRequest:
     speed: float = 20.0
     least_wait_s: float = 30.0
     patience_s: float = 120.0
+    connect_within_s: float = 300.0
     host: str = "127.0.0.1"
     port: int = 0
     station_id: str = ""
@@ -123,7 +124,7 @@ async def open_simulated_target(
             target = _simulated_target(request, client, frames, backend, lacks, file.station.id)
             async with _running_beside(_follow_trace(client, frames)):
                 conversation = Conversation(target)
-                await _wait_until_ready(conversation, request.patience_s)
+                await _wait_until_ready(conversation, request.connect_within_s)
                 yield conversation, client
         return
     async with open_backend("127.0.0.1", 0, speed=request.speed, versions=(version,)) as central:
@@ -193,7 +194,7 @@ async def run_listening(request: RunRequest, terminal: Terminal) -> list[Scenari
         who = request.station_id or "a station"
         terminal.print_line(f"waiting for {who} at ws://{request.host}:{central.listening_port}/STATION")
         try:
-            await central.wait_for_station(request.patience_s)
+            await central.wait_for_station(request.connect_within_s)
         except CannotCarryOut as e:
             return [_outcome_without_begin(s, "", "station", str(e), Verdict.ERROR) for s in request.scenarios]
         terminal.print_line(f"{central.station_id} is connected, OCPP {central.frames.version}")
