@@ -48,7 +48,7 @@ class Rung:
     limit_s: float = 0.0
     limit_steps: int = 0
     needs_station: bool = False
-    """It uses what an agent uses: the devices, or the charge point id. An agent that may run, and cannot be asked, is not
+    """It uses what an agent uses: the devices, or the charge point id. An agent that may run and cannot be asked is not
     disturbed."""
 
 
