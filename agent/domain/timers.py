@@ -72,6 +72,7 @@ class TimerKind(StrEnum):
     DRIVER_NOTICE = auto()
     SESSION_RESULT = auto()
     COUNTDOWN = auto()
+    SERVICE_SCREEN = auto()
     PRICE_CHANGE = auto()
     COST_REFRESH = auto()
     COST_TRIGGER = auto()

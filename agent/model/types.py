@@ -410,6 +410,7 @@ class ScreenName(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
     RESERVED = "reserved"
     OFFLINE = "offline"
+    SERVICE = "service"
 
 
 @frozen

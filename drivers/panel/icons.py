@@ -115,6 +115,15 @@ def _draw_cloud(p: _Pen) -> None:
     p.draw_line(14, 14, 90, 94, width=8)
 
 
+def _draw_antenna(p: _Pen) -> None:
+    p.draw_disc(50, 40, 9)
+    p.draw_line(50, 40, 50, 92, width=9)
+    p.draw_line(30, 92, 70, 92, width=9)
+    for r in (24, 42):
+        p.draw_arc(50, 40, r, -45, 45, 8)
+        p.draw_arc(50, 40, r, 135, 225, 8)
+
+
 def _draw_phone(p: _Pen) -> None:
     p.draw_arc(50, 88, 56, 222, 318, 17)
     p.draw_box(4, 40, 32, 66, 8)
@@ -126,6 +135,7 @@ _ICONS: dict[str, Callable[[_Pen], None]] = {
     "card": _draw_card, "hourglass": _draw_hourglass, "plug": _draw_plug, "cross": _draw_cross, "bolt": _draw_bolt,
     "pause": _draw_pause,
     "check": _draw_check, "warning": _draw_warning, "lock": _draw_lock, "cloud": _draw_cloud, "phone": _draw_phone,
+    "antenna": _draw_antenna,
 }  # fmt: skip
 NAMES = tuple(_ICONS)
 

@@ -78,12 +78,13 @@ _LOOK: dict[ScreenName, tuple[Tone, str]] = {
     ScreenName.OUT_OF_SERVICE: (Tone.STOP, OUT_OF_SERVICE_ICON),
     ScreenName.RESERVED: (Tone.WAIT, "lock"),
     ScreenName.OFFLINE: (Tone.QUIET, "cloud"),
+    ScreenName.SERVICE: (Tone.QUIET, "antenna"),
 }
 
 
 MARKS = {"AC": "Chargy OK", "DC": "SuperChargy OK"}
 """The network's names for stations that any of its cards is accepted at."""
-_CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE)
+_CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE, ScreenName.SERVICE)
 """A mark that says OK beside one of these would be believed."""
 
 
@@ -247,6 +248,47 @@ def _out_of_service_slots(screen: Screen, texts: Texts, facts: StationFacts) -> 
     return {"lines": _nonempty_lines(why or texts("out_of_service.line"))}
 
 
+def _service_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
+    """Return the rows for a technician. Those of which nothing is known are left out."""
+    v = screen.values
+    rows = {
+        "link": texts("service.link_up" if v.get("link_up") else "service.link_down"),
+        "bearer": _bearer_text(screen, texts),
+        "address": str(v.get("address") or ""),
+        "signal": _signal_text(screen, texts),
+        "operator": str(v.get("operator") or ""),
+        "sim": _sim_text(screen, texts),
+        "program": str(v.get("program") or ""),
+    }
+    return {"prices": tuple((texts(f"service.{name}"), text) for name, text in rows.items() if text)}
+
+
+def _bearer_text(screen: Screen, texts: Texts) -> str:
+    """Return the bearer that carries the link, of a modem with its access technology."""
+    v = screen.values
+    kind = str(v.get("bearer") or "")
+    if not kind or kind == "none":
+        return texts("service.bearers.none") if kind else ""
+    name = texts(f"service.bearers.{kind}")
+    if not v.get("bearer_up"):
+        return f"{name}: {texts('service.bearers.none')}"
+    return f"{name} {v.get('technology') or ''}".strip() if kind == "gprs" else name
+
+
+def _signal_text(screen: Screen, texts: Texts) -> str:
+    dbm = _number_or_none(screen.values.get("signal_dbm"))
+    if dbm is None:
+        return texts("service.no_signal") if "signal_dbm" in screen.values else ""
+    return f"{dbm:.0f} dBm".replace("-", "\N{MINUS SIGN}")
+
+
+def _sim_text(screen: Screen, texts: Texts) -> str:
+    if "sim" not in screen.values:
+        return ""
+    tail, sim = str(screen.values.get("iccid_tail") or ""), str(screen.values.get("sim"))
+    return f"…{tail}" if tail and sim == "ready" else texts("service.sim_not_ready")
+
+
 _SLOTS_OF_SCREEN = {
     ScreenName.STARTING: _plain_slots,
     ScreenName.IDLE: _idle_slots,
@@ -261,6 +303,7 @@ _SLOTS_OF_SCREEN = {
     ScreenName.OUT_OF_SERVICE: _out_of_service_slots,
     ScreenName.RESERVED: _plain_slots,
     ScreenName.OFFLINE: _plain_slots,
+    ScreenName.SERVICE: _service_slots,
 }
 
 

@@ -11,12 +11,13 @@ from drivers.sim.input_fifo import InputFifo
 
 _RECORD = struct.Struct("@qqHHi")
 _EV_SYN, _EV_KEY = 0, 1
-_LANGUAGE, _STOP, _OUTLET = 2, 3, 10
+_LANGUAGE, _STOP, _SERVICE, _OUTLET = 2, 3, 4, 10
 
 
 def button_key_codes(outlets: int) -> dict[str, int]:
-    """Return the key code of each button: language 2, stop 3, outlet-1 11, outlet-2 12 ..."""
-    return {"language": _LANGUAGE, "stop": _STOP} | {f"outlet-{n}": _OUTLET + n for n in range(1, outlets + 1)}
+    """Return the key code of each button: language 2, stop 3, service 4, outlet-1 11, outlet-2 12 ..."""
+    stated = {"language": _LANGUAGE, "stop": _STOP, "service": _SERVICE}
+    return stated | {f"outlet-{n}": _OUTLET + n for n in range(1, outlets + 1)}
 
 
 class Buttons:

@@ -14,7 +14,7 @@ from agent.model.types import ScreenName
 from drivers.panel.mounting import TURN_S
 from drivers.panel.outlet_views import Panel, views_of_pages
 from drivers.panel.page_parts import faces_of_page
-from tests.drivers.screens import BILLED, LAW, ONE, PAY, SESSION, Case, said
+from tests.drivers.screens import BILLED, LAW, ONE, PAY, SERVICE, SESSION, Case, said
 
 FOLDER = Path(__file__).parent / "golden"
 PANELS = {
@@ -29,6 +29,7 @@ CASES: dict[str, Case] = {
     "receipt": (ScreenName.FINISHED, "stopped", {**SESSION, **BILLED, **ONE, **PAY, "cost_final": True}),
     "refused": (ScreenName.REFUSED, "invalid", {}),
     "out_of_service": (ScreenName.OUT_OF_SERVICE, "GroundFailure", {}),
+    "service": (ScreenName.SERVICE, "", {**SERVICE, "online": True}),
 }
 SHARED: dict[str, tuple[Case, ...]] = {
     "shared_free": (CASES["idle"], CASES["idle"]),

@@ -55,6 +55,15 @@ PAY = {"qr_url": QR_URL}
 IDLE_FEE = {"idle": True, "idle_hour_micro": 6_000_000, "idle_in_s": 1800}
 FINAL = {**SESSION, **COST, "cost_final": True}
 
+SERVICE = {
+    "program": "0.1.0", "link_up": True, "bearer": "gprs", "bearer_up": True, "address": "10.240.119.207",
+    "operator": "LU POST", "technology": "HSPA", "signal_dbm": -79, "sim": "ready", "iccid_tail": "0176",
+}  # fmt: skip
+NO_RADIO = {
+    "link_up": False, "bearer_up": False, "address": "", "operator": "", "technology": "", "signal_dbm": None,
+    "sim": "PIN refused",
+}  # fmt: skip
+
 Case: TypeAlias = tuple[ScreenName, str, dict[str, Any]]
 S = ScreenName
 CASES: list[Case] = [
@@ -82,6 +91,9 @@ CASES: list[Case] = [
     *((S.OUT_OF_SERVICE, d, {}) for d in ("unavailable", "PilotFault", "GroundFailure", "Nonsense")),
     (S.RESERVED, "", {}),
     (S.OFFLINE, "", {}),
+    (S.SERVICE, "", {"program": "0.1.0", "link_up": True}),
+    (S.SERVICE, "", SERVICE),
+    (S.SERVICE, "", {**SERVICE, **NO_RADIO}),
     # price and cost
     (S.IDLE, "", {"price_line": LONG}),
     (S.IDLE, "", PRICES),

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agent.domain import service_screen
 from agent.domain.cost_screen import Values
 from agent.domain.events import (
     AuthorizationDropped,
+    BearerReported,
     ButtonPressed,
     ButtonsKnown,
     CardRefused,
@@ -55,6 +57,8 @@ _ENDED_BY = {
 }
 
 
+_SERVICE_TIMER = Timer(TimerKind.SERVICE_SCREEN)
+
 _PRICES = ("tariff_", "cost_", "currency", "time_offset", "offline_")
 """Settings that change the screen."""
 
@@ -80,6 +84,8 @@ class Display:
         self._results: dict[EvseId, Result] = {}
         self._open_sessions: dict[EvseId, Session] = {}
         self._refused_addresses: set[tuple[EvseId, str]] = set()
+        self._service_until_s = 0.0
+        """Until when the service screen is shown where no driver is served."""
 
     # --- events ------------------------------------------------------------------------------------------------
 
@@ -216,9 +222,25 @@ class Display:
             yield from self._show_all_evses(now)
 
     @handles_events(ButtonPressed)
-    def switch_language(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
-        if event.name != "language":
-            return
+    def obey_button(self, event: ButtonPressed, now: Moment) -> Iterator[Yielded]:
+        if event.name == "language":
+            yield from self._switch_language(now)
+        elif event.name == service_screen.BUTTON:
+            is_shown = now.t_s < self._service_until_s
+            self._service_until_s = 0.0 if is_shown else now.t_s + service_screen.SHOWN_S * self._site.config.io_s
+            yield WakeMe(_SERVICE_TIMER, None if is_shown else self._service_until_s)
+            yield from self._show_all_evses(now)
+
+    @handles_timer(TimerKind.SERVICE_SCREEN)
+    def end_service_screen(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._show_all_evses(now)
+
+    @handles_events(BearerReported)
+    def show_bearer_to_technician(self, event: BearerReported, now: Moment) -> Iterator[Yielded]:
+        if now.t_s < self._service_until_s:
+            yield from self._show_all_evses(now)
+
+    def _switch_language(self, now: Moment) -> Iterator[Yielded]:
         languages = self._site.config.languages
         position = languages.index(self._site.language) if self._site.language in languages else -1
         self._site.language = languages[(position + 1) % len(languages)]
@@ -253,13 +275,20 @@ class Display:
             yield Show(evse.number, screen)
         if name in (ScreenName.PLUG_IN, ScreenName.CHOOSE_OUTLET):
             yield WakeMe(Timer(TimerKind.COUNTDOWN, evse.number), now.t_s + self._site.config.io_s)
-        evse.lamp = select_lamp(evse, name)
+        evse.lamp = select_lamp(evse, self._select_driver_screen(evse, now)[0])
         lamp = SetLamp(evse.number, evse.lamp, self._site.settings.int_value("light_intensity"))
         if lamp != self._shown_lamps.get(evse.number):
             self._shown_lamps[evse.number] = lamp
             yield lamp
 
     def select_screen(self, evse: EvseRecord, now: Moment) -> tuple[ScreenName, str, Values]:
+        """Select the screen: what a driver needs to know, or what a technician has asked for."""
+        shown = self._select_driver_screen(evse, now)
+        if now.t_s < self._service_until_s and shown[0] in service_screen.REPLACED:
+            return ScreenName.SERVICE, "", service_screen.service_values(self._site)
+        return shown
+
+    def _select_driver_screen(self, evse: EvseRecord, now: Moment) -> tuple[ScreenName, str, Values]:
         notice, result = self._notices.get(evse.number), self._results.get(evse.number)
         return self._selection.select_screen(evse, notice, result, now)
 

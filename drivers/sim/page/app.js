@@ -41,7 +41,7 @@ const SCREENS = {
   starting: "starting", idle: "free, waits for a card", checking: "is checking a card or a payment", plug_in: "plug in now",
   refused: "the card was refused", choose_outlet: "which outlet? press its button", preparing: "preparing",
   charging: "charging", paused: "paused", finished: "finished", out_of_service: "out of service", reserved: "reserved",
-  offline: "no connection, cannot start",
+  offline: "no connection, cannot start", service: "service: connection of the station",
 };
 const CHATTER = ["Heartbeat", "MeterValues"];
 const HISTORY_S = 180;
