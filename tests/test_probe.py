@@ -250,7 +250,7 @@ async def test_a_whole_station_with_board_and_meter(tmp_path: Path) -> None:
     assert "evse[1].board: pilot B" in err.decode()
     others = {d["name"]: [(f["what"], f["verdict"], f["says"]) for f in d["findings"]] for d in page}
     assert others["evse[1].display"] == [("answers", "proven", "800x480 pixels, 16 bits each")]
-    assert others["buttons"] == [("answers", "proven", "keys: language, outlet-1, stop")]
+    assert others["buttons"] == [("answers", "proven", "keys: language, outlet-1, service, stop")]
     [reader] = others["reader[0]"]
     assert reader[:2] == ("answers", "proven")
     assert "nfcpy" in reader[2] or "UDP" in reader[2], reader

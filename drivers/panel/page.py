@@ -84,7 +84,13 @@ _LOOK: dict[ScreenName, tuple[Tone, str]] = {
 
 MARKS = {"AC": "Chargy OK", "DC": "SuperChargy OK"}
 """The network's names for stations that any of its cards is accepted at."""
-_CANNOT_CHARGE = (ScreenName.STARTING, ScreenName.REFUSED, ScreenName.OUT_OF_SERVICE, ScreenName.OFFLINE, ScreenName.SERVICE)
+_CANNOT_CHARGE = (
+    ScreenName.STARTING,
+    ScreenName.REFUSED,
+    ScreenName.OUT_OF_SERVICE,
+    ScreenName.OFFLINE,
+    ScreenName.SERVICE,
+)
 """A mark that says OK beside one of these would be believed."""
 
 

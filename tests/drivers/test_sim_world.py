@@ -81,7 +81,13 @@ async def test_derived_file_names_every_device_and_loads(tmp_path: Path) -> None
             assert size(evse.devices["display"].options["path"]) == 800 * 480 * 2
         assert [r.driver for r in file.devices.of_role("reader").values()] == ["reader_nfc", "reader_serial"]
         assert "buttons" in file.devices
-        assert file.devices["buttons"].options["keys"] == {"language": 2, "stop": 3, "outlet-1": 11, "outlet-2": 12}
+        assert file.devices["buttons"].options["keys"] == {
+            "language": 2,
+            "stop": 3,
+            "service": 4,
+            "outlet-1": 11,
+            "outlet-2": 12,
+        }
         assert world.devices.link_conditions() == {
             "backend": {"up": True, "latency_ms": 0.0, "kbit_s": None, "loss": 0.0, "stall": False}
         }
