@@ -89,7 +89,7 @@ def test_a_driver_comes_first() -> None:
 
 def test_at_an_outlet_with_a_session_it_is_not_shown() -> None:
     play = station(evses=2)
-    play.feed(CablePlugged(1, True))
+    play.feed(CablePlugged(1))
     play.feed(CardPresented(1, A))
     play.skip().feed(PRESSED)
     assert screen(play, 1).name is not ScreenName.SERVICE

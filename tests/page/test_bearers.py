@@ -86,3 +86,11 @@ def test_without_an_agent_the_bearers_stay_on_the_page(page: Any) -> None:
     judged(page, "bearers without an agent")
     at(page, "agent-start").click()
     has(page, "bearer-lan", "carries the link")
+
+
+def test_the_service_screen_is_opened_by_its_button(page: Any) -> None:
+    has(page, "says-1", "free")
+    at(page, "service-button").click()
+    has(page, "says-1", "service: connection of the station")
+    at(page, "service-button").click()
+    has(page, "says-1", "free")
