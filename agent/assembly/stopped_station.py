@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent.assembly.bearers import bearer_via
 from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import domain_collaborators, initial_state
 from agent.assembly.files import key_store_of
@@ -44,8 +45,8 @@ class StoppedStation:
         months = traffic_report(self.site.traffic, self.site.config, now_utc_s)["months"]
         return next((m for m in months if m["month"] == month_and_day(now_utc_s)[0]), None)
 
-    def make_trial(self, backend: Backend, interface: str, timeouts: Timeouts) -> BackendTrial:
-        """Return what connects to this backend as its link would. ``interface``: of the bearer to use."""
+    def make_trial(self, backend: Backend, bearer: str, interface: str, timeouts: Timeouts) -> BackendTrial:
+        """Return what connects to this backend as its link would. ``bearer``, ``interface``: to use."""
         config = LinkConfig(
             **backend_and_dialects(self._file, backend),
             evse_numbers=tuple(self.site.evses),
@@ -60,6 +61,7 @@ class StoppedStation:
             access=lambda: self.site.network_profiles[backend.name].profile_in_turn,
             installed_transports=installed_transports,
             interface=lambda: interface,
+            bearer_via=lambda: bearer_via(self._file, bearer, backend.name),
         )
         return BackendTrial(
             config, hooks, outbox=self._store, clock=self._clock, settings=self.site.settings, pki=self._keys

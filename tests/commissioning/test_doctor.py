@@ -145,6 +145,18 @@ async def test_a_good_meter_and_modem_have_no_finding(plot: Plot) -> None:
         assert {"device_good", "sim_ready", "registered", "bearer_up", "boot_accepted"} <= {f.code for f in findings}
 
 
+async def test_a_backend_behind_the_way_of_its_bearer_has_no_finding(plot: Plot) -> None:
+    async with far.backend() as (port, made):
+        plot.url = "ws://ocpp.example.invalid:9/ocpp"
+        plot.tables = (
+            f'[[bearer]]\ndriver = "lan_static"\nkind = "lan"\ninterface = "lo"\nvia = "127.0.0.1:{port}"\n'
+            "[[evse]]\nnumber = 1\n"
+        )
+        findings = (await examine(plot, boot=True)).findings
+    assert found_wrong(findings) == [], shown(findings)
+    assert made.seen == ["/ocpp/CP-1", "BootNotification"]
+
+
 async def test_without_dial_a_modem_is_not_dialled_and_its_way_is_not_judged(plot: Plot) -> None:
     async with FAULTS["another SIM"].plant(plot):
         findings = (await examine(plot)).findings

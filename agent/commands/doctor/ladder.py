@@ -160,16 +160,17 @@ class Ladder:
     def _examine_backend(self, exam: Examination, backend: Backend) -> BackendExamination:
         """Return the examination of a backend with the address that its link would use now."""
         step_s = self._options.timeout_s
-        backend = replace(backend, via=bearer_via(exam.file, exam.bearer, backend.name) or backend.via)
-        of_backend = BackendExamination(exam, backend, backend, roots=_installed_roots(exam.file))
+        via = bearer_via(exam.file, exam.bearer, backend.name) or backend.via
+        target = replace(backend, via=via)
+        of_backend = BackendExamination(exam, backend, target, roots=_installed_roots(exam.file))
+        row = of_backend.link_row
         if exam.stopped is not None:
-            of_backend.trial = exam.stopped.make_trial(backend, exam.interface, Timeouts(step_s, step_s, step_s))
+            timeouts = Timeouts(step_s, step_s, step_s)
+            of_backend.trial = exam.stopped.make_trial(backend, exam.bearer, exam.interface, timeouts)
             with contextlib.suppress(NoConnection):  # the rung of the upgrade repeats it, and says why
                 of_backend.target = of_backend.trial.connector.next_backend()
-        elif of_backend.link_row is not None and of_backend.link_row["url"] != without_user_info(
-            backend.connection_url
-        ):
-            of_backend.target = replace(backend, url=of_backend.link_row["url"], via="")
+        elif row is not None and row["url"] != without_user_info(backend.connection_url):
+            of_backend.target = replace(backend, url=row["url"], via="")
         target = of_backend.target
         url = urlsplit(target.connection_url)
         of_backend.server_name = url.hostname or ""
