@@ -388,6 +388,11 @@ def refuse_tls(client: socket.socket) -> None:
     client.shutdown(socket.SHUT_RDWR)
 
 
+def hang_up(client: socket.socket) -> None:
+    client.shutdown(socket.SHUT_RDWR)
+    client.close()
+
+
 def do_nothing(client: socket.socket) -> None:
     return
 
@@ -483,6 +488,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "closed at once": Fault(
         "http", "http_closed", ("closes the connection",), answering(far.upgrade(far.close_at_once))
+    ),
+    "hung up before the request": Fault(
+        "http", "http_closed", ("closes the connection",), on_port(lambda: far.talker(hang_up))
     ),
     "another protocol": Fault("http", "http_not_http", ("else than HTTP",), on_port(lambda: far.talker(greet))),
     # --- BootNotification and clock

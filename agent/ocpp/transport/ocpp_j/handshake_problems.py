@@ -30,7 +30,7 @@ def name_problem(error: BaseException) -> ConnectProblem:
         is_version = "subprotocol" in str(error)
         return ConnectProblem(ProblemCode.WRONG_SUBPROTOCOL) if is_version else UNKNOWN_PROBLEM
     if isinstance(error, InvalidMessage):
-        is_end = any(isinstance(cause, EOFError | ConnectionError) for cause in chain)
+        is_end = any(isinstance(cause, EOFError | OSError) for cause in chain)
         return ConnectProblem(ProblemCode.CLOSED if is_end else ProblemCode.NOT_HTTP)
     if isinstance(error, InvalidHandshake):
         return ConnectProblem(ProblemCode.NOT_WEBSOCKET)
