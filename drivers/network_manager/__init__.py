@@ -18,7 +18,7 @@ from drivers.network_manager.settings import NetworkManagerSettings
 BUS_SOCKET = Path("/run/dbus/system_bus_socket")
 PASSPHRASE = range(8, 65)
 """Length of a passphrase for Wi-Fi; 64 are the digits of a key."""
-RADIO_KEYS = ("modem", "pin", "apn", "username", "password", "power")
+RADIO_KEYS = ("modem", "pin", "apn", "initial_apn", "username", "password", "power")
 WIFI_KEYS = ("ssid", "psk_file")
 INTERFACE_KEYS = ("interface", "address", "gateway", "name_servers")
 

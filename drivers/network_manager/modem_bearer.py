@@ -124,6 +124,7 @@ class ModemBearer:
         if (await self.read_status()).is_up:
             return
         path = await self._require_modem()
+        await self._set_initial_apn(path)
         await self._enable_radio(path)
         await self._wait_for_network()
         device, _ = await self._connection.find_modem(path)
@@ -162,6 +163,26 @@ class ModemBearer:
         if not path:
             raise Refused(f"{self._name}: {problem}")
         return path
+
+    async def _set_initial_apn(self, path: str) -> None:
+        """Set the APN with which the modem registers in an LTE network, unless it is set: the modem keeps it in a
+        memory that wears."""
+        from dbus_fast import Variant
+
+        settings = self._settings
+        _, interfaces, _ = await self._look_for_modem()
+        known = interfaces.get(MODEM_3GPP, {}).get("InitialEpsBearerSettings", {})
+        if not settings.initial_apn or known.get("apn") == settings.initial_apn:
+            return
+        values = {"apn": Variant("s", settings.initial_apn)}
+        if settings.username:
+            values |= {"user": Variant("s", settings.username), "password": Variant("s", settings.password)}
+        try:
+            await self._bus.call(MM, path, f"{MODEM_3GPP}.SetInitialEpsBearerSettings", "a{sv}", values)
+        except NotAllowed:
+            raise
+        except CallFailed as e:  # a modem without LTE
+            log.warning("%s: initial_apn is not set: %s", self._name, e)
 
     async def _enable_radio(self, path: str) -> None:
         """Switch the radio on, if it is off. Raises ``Refused``."""

@@ -21,7 +21,8 @@ class NetworkManagerSettings:
     ``name_servers``; ``ssid``, ``psk_file`` (holds the passphrase; none: an open network), ``key_management``.
 
     Mobile radio: ``modem``: the IMEI, a port or the device of the modem; "": the only one. ``pin``, ``apn``,
-    ``username``, ``password``, ``auth``: of the network operator. ``roaming``: it may use foreign networks.
+    ``username``, ``password``, ``auth``: of the network operator. ``initial_apn``: with which an LTE modem registers,
+    where the network wants one; "": as the modem is set. ``roaming``: it may use foreign networks.
     ``power``: a command that switches the supply of the modem off and on; empty: there is none. ``register_s``: how
     long the network may take.
     """
@@ -37,6 +38,7 @@ class NetworkManagerSettings:
     modem: Annotated[str, Text(200)] = ""
     pin: SimPin = field(default="", repr=False)
     apn: AccessPointName = ""
+    initial_apn: AccessPointName = ""
     username: UserName = ""
     password: ApnPassword = field(default="", repr=False)
     auth: Annotated[str, OneOf(("auto", "none", "pap", "chap"))] = "auto"

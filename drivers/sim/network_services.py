@@ -32,10 +32,12 @@ WIFI_PATH, WWAN_PATH = f"{NM_PATH}/Devices/2", f"{NM_PATH}/Devices/3"
 UNAVAILABLE, DISCONNECTED, PREPARE, ACTIVATED, FAILED = 20, 30, 40, 100, 120
 FAULTS = (
     "silent", "not_allowed", "no_modem", "two_modems", "no_sim", "pin_silent", "pin_fails", "hangs", "no_attach",
+    "no_lte",
 )  # fmt: skip
 """``silent``: no call is answered. ``not_allowed``: polkit refuses every change. ``pin_silent``: the call with the PIN
 is not answered, and the SIM has got it. ``pin_fails``: it gets an error that does not mean a wrong PIN. ``hangs``: an
-activation does not end. ``no_attach``: the modem cannot leave the packet network alone."""
+activation does not end. ``no_attach``: the modem cannot leave the packet network alone. ``no_lte``: it has no
+initial APN."""
 
 
 class CallError(Exception):
@@ -54,7 +56,7 @@ class Services:
         self.faults: set[str] = set()
         self.values: dict[str, Any] = {
             "pin": "", "tries": 3, "locked": False, "state": 8, "registration": 5, "signal": 54,
-            "iccid": "89352010000000000176", "reason": 0,
+            "iccid": "89352010000000000176", "reason": 0, "initial": {"apn": ""},
         }  # fmt: skip
         """``reason``: NMDeviceStateReason with which each activation fails; 0: it does not."""
         self.calls: list[str] = []
@@ -129,7 +131,10 @@ class Services:
             "EquipmentIdentifier": ("s", "356938035643809"), "Device": ("s", "/sys/devices/usb1/1-1"),
             "PrimaryPort": ("s", "ttyACM0"), "Ports": ("a(su)", [("ttyACM0", 3)]),
         }  # fmt: skip
-        network = {"RegistrationState": ("u", values["registration"]), "OperatorName": ("s", "LU POST")}
+        network = {
+            "RegistrationState": ("u", values["registration"]), "OperatorName": ("s", "LU POST"),
+            "InitialEpsBearerSettings": ("a{sv}", {k: Typed("s", v) for k, v in values["initial"].items()}),
+        }  # fmt: skip
         return {f"{MM}.Modem": _variants(modem), f"{MM}.Modem.Modem3gpp": _variants(network)}
 
     # --- ModemManager ------------------------------------------------------------------------------------------------
@@ -161,6 +166,12 @@ class Services:
     def _on_setpacketservicestate(self, path: str, body: list[Any]) -> tuple[str, Any]:
         if "no_attach" in self.faults:
             raise CallError(f"{MM}.Error.Core.Unsupported", "not supported")
+        return "", None
+
+    def _on_setinitialepsbearersettings(self, path: str, body: list[Any]) -> tuple[str, Any]:
+        if "no_lte" in self.faults:
+            raise CallError(f"{MM}.Error.Core.Unsupported", "not supported")
+        self.values["initial"] = body[0]
         return "", None
 
     # --- NetworkManager ----------------------------------------------------------------------------------------------

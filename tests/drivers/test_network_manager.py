@@ -110,6 +110,16 @@ async def test_the_steps_of_a_recovery_reach_the_modem(daemons: NetworkDaemons) 
         assert "power names no command" in refused["why"]
 
 
+async def test_the_initial_apn_reaches_the_modem_once(daemons: NetworkDaemons) -> None:
+    async with driven_bearer(daemons, **RADIO, initial_apn="attach.m2m") as bearer:
+        await bearer.until(registration="roaming")
+        for _ in range(2):
+            assert (await bearer.do("bring_up"))["state"] == "up"
+            await bearer.do("take_down")
+        commands = (await daemons.modem.do("state"))["commands"]
+        assert commands.count('+CGDCONT=1,"IP","attach.m2m"') == 1
+
+
 async def test_another_address_is_reported(daemons: NetworkDaemons) -> None:
     async with driven_bearer(daemons, **RADIO) as bearer:
         await bearer.until(registration="roaming")

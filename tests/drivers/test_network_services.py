@@ -202,6 +202,23 @@ async def test_a_radio_that_is_off_is_switched_on_to_dial(services: SimulatedSer
         assert (await port.read_status()).is_up
 
 
+async def test_the_initial_apn_is_set_before_the_registration_and_once(services: SimulatedServices) -> None:
+    await services.do("set", registration=3)
+    keys = {**RADIO, "initial_apn": "attach.m2m", "username": "station", "password": "secret"}
+    async with services.opened(**keys) as port:
+        with pytest.raises(Refused, match="not dialled"):
+            await port.bring_up()
+        state = await services.do("state")
+        assert state["values"]["initial"] == {"apn": "attach.m2m", "user": "station", "password": "secret"}
+        await services.do("set", registration=1)
+        await port.bring_up()
+        assert (await services.do("state"))["calls"].count("SetInitialEpsBearerSettings") == 1
+    await services.fault("no_lte")
+    async with services.opened(**{**keys, "initial_apn": "other"}) as port:
+        await port.bring_up()
+        assert (await port.read_status()).is_up, "a modem without LTE needs none"
+
+
 async def test_a_modem_that_cannot_reattach_registers_again(services: SimulatedServices) -> None:
     async with services.opened(**RADIO) as port:
         await port.reset_bearer(ResetStep.REATTACH)

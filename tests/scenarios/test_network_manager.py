@@ -3,135 +3,15 @@ over a LAN with the modem behind it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from tests.support.busy_machine import deadline
-from tests.support.network_daemons import NetworkDaemons, running_daemons
+from tests.support.network_site import OVER_LAN, OVER_MODEM, running_site
 
-PIN, WRONG_PIN = "0042", "1234"
-BACKEND = """\
-import asyncio, json, sys
-from websockets.asyncio.server import serve
-async def answer(ws):
-    async for text in ws:
-        _, id_, action, payload = json.loads(text)
-        print(json.dumps([ws.remote_address[0], action, payload]), flush=True)
-        boot = {"status": "Accepted", "currentTime": "2026-11-28T12:00:00Z", "interval": 2}
-        beat = {"currentTime": boot["currentTime"]}
-        await ws.send(json.dumps([3, id_, boot if action == "BootNotification" else beat]))
-async def main():
-    async with serve(answer, "0.0.0.0", 9000, subprotocols=["ocpp1.6"]):
-        await asyncio.Future()
-asyncio.run(main())
-"""
-STATION = """\
-[station]
-id = "CP-1"
-state_dir = "{folder}/state"
-[backend]
-url = "ws://10.91.2.1:9000"
-reconnect_s = 1
-{lan}
-[[bearer]]
-driver = "network_manager"
-kind = "gprs"
-apn = "chargy.m2m"
-pin = "{pin}"
-[[evse]]
-number = 1
-"""
-LAN = """\
-[[bearer]]
-driver = "network_manager"
-kind = "lan"
-interface = "{}"
-"""
-
-
-class Site:
-    """An agent in the namespace of the station, and its backend in the other one. ``heard``: what came from where."""
-
-    def __init__(self, daemons: NetworkDaemons, folder: Path, pin: str, has_lan: bool) -> None:
-        self.daemons, self.folder = daemons, folder
-        self.file = folder / "station.toml"
-        lan = LAN.format(daemons.lan) if has_lan else ""
-        self.file.write_text(STATION.format(folder=folder, lan=lan, pin=pin), "utf-8")
-        self.heard: list[tuple[str, str, dict[str, Any]]] = []
-
-    @asynccontextmanager
-    async def backend(self) -> AsyncIterator[None]:
-        program = self.folder / "backend.py"
-        program.write_text(BACKEND, "utf-8")
-        words = ("ip", "netns", "exec", self.daemons.far_space, sys.executable, str(program))
-        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
-        assert process.stdout is not None
-        listening = asyncio.create_task(self._listen(process.stdout))
-        try:
-            yield
-        finally:
-            process.kill()
-            await process.wait()
-            await listening
-
-    async def _listen(self, stream: asyncio.StreamReader) -> None:
-        while line := await stream.readline():
-            self.heard.append(tuple(json.loads(line)))
-
-    def agent(self) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
-        return self.daemons.inside(sys.executable, "-m", "agent", "run", str(self.file))
-
-    async def bearers(self) -> str:
-        """What ``chargy-agent bearers`` shows."""
-        async with self.daemons.inside(sys.executable, "-m", "agent", "bearers", str(self.file)) as process:
-            said, _ = await process.communicate()
-        return said.decode()
-
-    async def shown(self, *words: str, within_s: float = 90) -> str:
-        """Wait until the command shows all of these words."""
-        said = ""
-        try:
-            async with deadline(within_s):
-                while not all(word in said for word in words):
-                    await asyncio.sleep(0.2)
-                    said = await self.bearers()
-        except TimeoutError:
-            raise AssertionError(f"{words} not in:\n{said}\n{self.daemons.logs()}") from None
-        return said
-
-    async def came(self, network: str, action: str, within_s: float = 90) -> dict[str, Any]:
-        """Wait for a message of this action from an address of this network."""
-        begin = len(self.heard)
-        try:
-            async with deadline(within_s):
-                while True:
-                    for address, found, payload in self.heard[begin:]:
-                        if found == action and address.startswith(network):
-                            return payload
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"no {action} from {network}: {self.heard}\n{await self.bearers()}") from None
-
-
-@asynccontextmanager
-async def site(folder: Path, pin: str = PIN, has_lan: bool = False) -> AsyncIterator[Site]:
-    async with running_daemons(folder, "--pin", PIN) as daemons:
-        made = Site(daemons, folder, pin, has_lan)
-        async with made.backend():
-            yield made
-
-
-OVER_LAN, OVER_MODEM = "10.91.1.", "10.91.2."
+WRONG_PIN = "1234"
 
 
 async def test_the_agent_boots_over_the_modem_with_the_numbers_of_its_sim(tmp_path: Path) -> None:
-    async with site(tmp_path) as s:
+    async with running_site(tmp_path) as s:
         async with s.agent():
             boot = await s.came(OVER_MODEM, "BootNotification")
             assert (boot["iccid"], boot["imsi"]) == ("89352010000000000176", "270991234567890")
@@ -145,7 +25,7 @@ async def test_the_agent_boots_over_the_modem_with_the_numbers_of_its_sim(tmp_pa
 
 
 async def test_the_modem_carries_when_the_cable_is_pulled(tmp_path: Path) -> None:
-    async with site(tmp_path, has_lan=True) as s, s.agent():
+    async with running_site(tmp_path, has_lan=True) as s, s.agent():
         await s.came(OVER_LAN, "BootNotification")
         await s.shown("* bearer[0]  lan   up, interface", "  bearer[1]  gprs  up, interface wwan0")
         s.daemons.pull_cable()
@@ -156,7 +36,7 @@ async def test_the_modem_carries_when_the_cable_is_pulled(tmp_path: Path) -> Non
 
 
 async def test_a_wrong_pin_is_tried_once_by_agent_and_services_together(tmp_path: Path) -> None:
-    async with site(tmp_path, pin=WRONG_PIN, has_lan=True) as s:
+    async with running_site(tmp_path, pin=WRONG_PIN, has_lan=True) as s:
         for attempt in range(2):
             async with s.agent():
                 await s.came(OVER_LAN, "BootNotification")
