@@ -11,6 +11,7 @@ encoding      instructions of building, validating and encoding a message (G7)
 hold          how long a message holds the event loop, also on a slow disk (G8)
 tap           a card to Authorize, and the answer to the contactor (G12)
 replay        an offline queue on loopback (G18)
+replay_2g     the same over a line as slow as 2G: delay and rate of a relay on loopback (G19)
 full          a start with 100,000 messages queued (G20)
 
 ``floor (own frames)`` is the least that an agent in Python can be, ``floor (websockets)`` the least on that library.
@@ -34,6 +35,7 @@ from tests.bench.figures import Figures, table, write
 from tests.bench.memory import idle, memory
 from tests.bench.process import Skipped
 from tests.bench.replay import replay
+from tests.bench.slow_replay import replay_2g
 from tests.bench.starts import full, instructions, start
 from tests.bench.taps import tap
 
@@ -47,6 +49,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Backend, Figures, int], Awaitable[None]
     "hold": ("how long a message holds the event loop", hold),
     "tap": ("tap to Authorize, answer to contactor", tap),
     "replay": ("an offline queue of 2,000 messages", replay),
+    "replay_2g": ("an offline queue on 2G: 0.6 s, 20 and 40 kbit/s", replay_2g),
     "full": ("a start with 100,000 messages queued", full),
 }
 

@@ -20,9 +20,9 @@ log = logging.getLogger("agent.ocpp")
 
 ROWS_MAX = 64
 """Of one message. The oldest rows of the queue are looked at."""
-FIRST_OCTETS, OCTETS_MAX, OCTETS_MIN = 16 * 1024, 32 * 1024, 1024
-"""Octets of samples in one message: at first, at most, and where nothing is merged. Common central systems limit a
-frame to 64 KiB, some to 8 KiB."""
+FIRST_OCTETS, OCTETS_MAX, OCTETS_MIN = 24 * 1024, 30 * 1024, 1024
+"""Octets of samples in one message: at first, at most, and where nothing is merged. Gateways limit a frame to 32 or
+64 KiB, some servers to 8 KiB."""
 LOSSES_MAX = 2
 """Connections that are lost while a long message is on its way, until no message is that long for a while."""
 GOOD_MESSAGES = 200
