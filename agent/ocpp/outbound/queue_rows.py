@@ -62,10 +62,14 @@ class QueueRows:
         followers."""
         self.settled += count + len(row.followers)
         if count == 1:
-            gone = {row.seq, *(r.seq for r in row.followers)}
-            self.fetched = deque(r for r in self.fetched if r.seq not in gone)
+            self.hide_rows(row)
         else:
             self.fetched.clear()
+
+    def hide_rows(self, row: OutboxRow) -> None:
+        """Leave out the row with its followers, which are about to leave the queue."""
+        gone = {row.seq, *(r.seq for r in row.followers)}
+        self.fetched = deque(r for r in self.fetched if r.seq not in gone)
 
     # --- pauses --------------------------------------------------------------------------------------------------
 

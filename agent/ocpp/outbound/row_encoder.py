@@ -75,9 +75,7 @@ class RowEncoder:
 
     def _encode_checked(self, row: OutboxRow, out: MessageRow, dialect: Dialect) -> dict[str, Any] | None:
         try:
-            number = self._number_of(row)
-            same = number == self._ctx.number
-            payload = out.encode(row.message, self._ctx if same else replace(self._ctx, number=number))
+            payload = self._encode_at_place(row, out)
             check = dialect.schemas.request_check(out.action) if dialect.schemas and payload is not None else None
             broken = check(payload) if check else None
         except NotExpressibleError as e:
@@ -89,3 +87,12 @@ class RowEncoder:
         if broken is not None:
             raise NotExpressibleError(f"breaks the schema of {out.action} at {broken}")
         return payload
+
+    def _encode_at_place(self, row: OutboxRow, out: MessageRow) -> dict[str, Any] | None:
+        """Encode the message with its place on the wire in the context: a copy of that for each row costs a tenth of
+        the encoding."""
+        before, self._ctx.number = self._ctx.number, self._number_of(row)
+        try:
+            return out.encode(row.message, self._ctx)
+        finally:
+            self._ctx.number = before

@@ -29,6 +29,7 @@ from agent.ocpp.outbound.queue_rows import LEAST_PAUSE_S, QueueRows
 from agent.ocpp.outbound.received_answers import ReceivedAnswers
 from agent.ocpp.outbound.row_encoder import RowEncoder
 from agent.ocpp.outbound.sample_merging import SampleMerging
+from agent.ocpp.outbound.sample_removal import SampleRemoval
 from agent.ocpp.outbound.version_handover import VersionHandover, VersionInUse
 from agent.ocpp.transport.backoff import growing_pause_s
 from agent.ocpp.wire.calls import NOT_OFFERED
@@ -54,6 +55,7 @@ class TransactionQueue:
         self.encoder = RowEncoder(ctx, lambda row: self._handover.with_wire_number(row).number)
         self.answers = ReceivedAnswers(self._handover.has_left_queue)
         self._merging = SampleMerging(ctx.link)
+        self._removal = SampleRemoval(ctx.outbox, self.rows, self._row_removed)
         self._dead_letters = DeadLetterAnswers(ctx, self.rows, self._handover)
         self._openings = OpeningRequeue(ctx, self.rows, self.encoder, self._handover)
         self._given_up = GivenUpRows(ctx, self.rows, self._handover, self._forget_rows, self._letters_added)
@@ -113,7 +115,9 @@ class TransactionQueue:
             or (self._handover_due and not await self._hand_over_sessions())
         ):
             return None
-        if not self.rows.waiting_count:
+        if not self.rows.fetched:
+            await self._removal.wait_until_removed()
+        if not self.rows.waiting_count or self.is_pausing:
             return None
         if not self.rows.fetched:
             await self.rows.fetch_rows()
@@ -208,17 +212,31 @@ class TransactionQueue:
         else:
             self._silences = 0
             facts = self._handover.facts_of_delivery(row, effects, self._in_use)
+            if not facts and self._is_removed_later(row):
+                self._merging.message_delivered(row)
+                await self._removal.begin_removal(row)
+                return True
             is_stored = await self.rows.try_store(self._ctx.outbox.remove_delivered(row, facts))
         if is_stored:
-            self.answers.answer_stored(row)
             self._merging.message_delivered(row)
-            self._forget_rows(row)
+            self._row_removed(row)
         return is_stored
+
+    def _is_removed_later(self, row: OutboxRow) -> bool:
+        """Return whether the next message may be sent while this row is removed from the store.
+        Where messages are numbered, a later one could take its place after a kill."""
+        is_sample = isinstance(row.message, MeterSampled) and not row.message.late
+        return is_sample and self._in_use.backend_assigns_ids
+
+    def _row_removed(self, row: OutboxRow) -> None:
+        self.answers.answer_stored(row)
+        self._forget_rows(row)
 
     def _forget_rows(self, row: OutboxRow, count: int = 1) -> None:
         self.rows.forget_rows(row, count)
         self._merging.rows_left((row, *row.followers))
-        self.encoder.forget_payload()
+        if self.encoder.is_latest(row.seq):
+            self.encoder.forget_payload()
         self.answers.discard_late(row.seq)
 
     # --- refused -------------------------------------------------------------------------------------------------
