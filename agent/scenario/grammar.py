@@ -53,7 +53,8 @@ class Key:
 
 @frozen
 class StepKind:
-    """``key`` is the one that names the kind. ``prompt``: what a person is asked, with the names of keys in braces.
+    """``key`` is the one that names the kind. ``sentence``: the step in words, with names of keys in braces
+    (``wording.py``); a person is asked to do what it says.
 
     ``shown_by``: requests of a station by which the step is noticed, so that a person need not press a key.
     """
@@ -62,7 +63,7 @@ class StepKind:
     group: Group
     meaning: str
     options: tuple[Key, ...] = ()
-    prompt: str = ""
+    sentence: str = ""
     shown_by: tuple[str, ...] = ()
 
     @property
@@ -107,7 +108,7 @@ _PHYSICAL = (
         "A vehicle is plugged in. It asks for energy at once, unless `ready` is false.",
         (Key("ready", Form.FLAG, "false: the vehicle asks for nothing yet"),
          Key("car", Form.TABLE, "the vehicle: phases, max_a, capacity_kwh, soc, profile (docs/control-api.md)")),
-        "plug the cable of a vehicle into outlet {plug}", ("StatusNotification", "TransactionEvent"),
+        "plug the cable of a vehicle into outlet {plug} {details}", ("StatusNotification", "TransactionEvent"),
     ),
     StepKind(
         Key("unplug", Form.INTEGER, "outlet from which the cable is pulled", required=True), Group.PHYSICAL,
@@ -176,37 +177,44 @@ _OBSERVE = (
     StepKind(
         Key("wait_status", Form.TEXTS, "status of the outlet, one of them if it is a list", STATUSES, True),
         Group.OBSERVE, "The backend is sent this status, or has it already.", (EVSE, WITHIN),
+        sentence="the status of outlet {evse} becomes {wait_status}",
     ),
     StepKind(
         Key("wait_transaction", Form.TEXT, "what becomes of a transaction", ("started", "updated", "ended"), True),
         Group.OBSERVE, "A transaction of the outlet starts, goes on, or ends.",
         (EVSE, WITHIN, Key("where", Form.TABLE, "what must be true of it: token, reason, energy_wh ...: see Matching"),
          SET),
+        sentence="a transaction of outlet {evse} has {wait_transaction} {details}",
     ),
     StepKind(
         Key("wait_message", Form.TEXT, "action of OCPP", required=True), Group.OBSERVE,
         "A request arrives with this content.",
         (Key("sender", Form.TEXT, "who sends it; `station` unless it is said", ("station", "backend")), WHERE, SET,
          WITHIN),
+        sentence="the {sender} sends {wait_message} {details}",
     ),
     StepKind(
         Key("forbid_message", Form.TEXTS, "action of OCPP", required=True), Group.OBSERVE,
         "No such request has been sent since the last step at the station or of the backend, nor is until the time is "
         "over.",
         (WHERE, Key("for_s", Form.NUMBER, "how long to watch; 10 s of the station's time unless it is said")),
+        sentence="the station does not send {forbid_message} {details}",
     ),
     StepKind(
         Key("wait_energy", Form.NUMBER, "Wh since the start of the transaction", required=True), Group.OBSERVE,
         "The backend is sent readings of the running transaction that reach so much energy.", (EVSE, WITHIN, SET),
+        sentence="outlet {evse} has delivered {wait_energy} Wh",
     ),
     StepKind(
         Key("wait_screen", Form.TEXTS, "name of the screen, one of them if it is a list", required=True), Group.OBSERVE,
         "The display of the outlet shows this: idle, plug_in, checking, charging, finished, refused ...",
         (EVSE, WITHIN),
+        sentence="the display of outlet {evse} shows {wait_screen}",
     ),
     StepKind(
         Key("wait_connection", Form.TEXT, "state of the connection to the backend", ("up", "down"), True),
         Group.OBSERVE, "The station connects to the backend, or is no longer connected.", (WITHIN,),
+        sentence="the connection to the backend is {wait_connection}",
     ),
     StepKind(
         Key("measure", Form.TEXT, "what is measured", QUANTITIES, True), Group.OBSERVE,
@@ -214,12 +222,14 @@ _OBSERVE = (
         (EVSE, *BOUNDS, WITHIN, Key("hold_s", Form.NUMBER, "how long it must stay in its bounds"),
          Key("minus", Form.NUMBER, "subtracted before it is compared"),
          Key("set", Form.TEXT, "variable that gets the value")),
+        sentence="measure {measure} at outlet {evse}: {details}",
     ),
     StepKind(
         Key("check", Form.VALUE, "a value, usually of a variable", required=True), Group.OBSERVE,
         "Two values that are known already fit together.",
         (Key("equals", Form.VALUE, "the same value"), *BOUNDS,
          Key("tolerance", Form.NUMBER, "permitted difference to `equals`")),
+        sentence="compare {check}: {details}",
     ),
 )  # fmt: skip
 
@@ -232,7 +242,7 @@ _OTHERS = (
          Key("results", Form.TABLE, "what results of the operation must be: see Operations"), SET,
          Key("payload", Form.TABLE, "content of the request, if `backend` is an action of OCPP"),
          Key("with", Form.TABLE, "what the operation needs: see Operations"), WITHIN),
-        "have your backend send {action} to the station: {payload}",
+        "the backend sends {backend} {details}",
     ),
     StepKind(
         Key("ask", Form.TEXT, "the question", required=True), Group.PERSON,
@@ -245,18 +255,22 @@ _OTHERS = (
     StepKind(
         Key("pause_s", Form.NUMBER, "seconds of the station's time", required=True), Group.FLOW,
         "Time passes.",
+        sentence="{pause_s} s pass",
     ),
     StepKind(
         Key("set", Form.TABLE, "variables and their values", required=True), Group.FLOW, "Variables get values.",
+        sentence="variables get values",
     ),
     StepKind(
         Key("repeat", Form.INTEGER, "how often", required=True), Group.FLOW,
         "The steps are done so often. `${round}` counts from 1.",
         (Key("steps", Form.STEPS, "what is repeated", required=True),),
+        sentence="repeat {repeat} times",
     ),
     StepKind(
         Key("parallel", Form.BRANCHES, "lists of steps", required=True), Group.FLOW,
         "All lists of steps are done at the same time.",
+        sentence="at the same time",
     ),
 )  # fmt: skip
 

@@ -23,12 +23,13 @@ WEIGHT = (Verdict.FAIL, Verdict.ERROR, Verdict.PASS, Verdict.NOT_APPLICABLE)
 
 @frozen
 class StepOutcome:
-    """``says``: what was seen, or what failed. ``began_s`` and ``took_s``: real seconds since the scenario began.
-    ``evidence``: frames of the conversation during the step, secrets masked."""
+    """``says``: what was seen, or what failed. ``title``: the step in words. ``began_s`` and ``took_s``: real
+    seconds since the scenario began. ``evidence``: frames of the conversation during the step, secrets masked."""
 
     step: Step
     verdict: Verdict
     says: str
+    title: str
     began_s: float
     took_s: float
     evidence: Sequence[Mapping[str, Any]] = ()
@@ -42,7 +43,7 @@ class StepOutcome:
     def as_json(self) -> dict[str, Any]:
         found = {
             "id": self.step_id, "number": self.step.number, "line": self.step.line, "kind": self.step.kind.kind_name,
-            "title": self.step.values.get("title", ""), "verdict": str(self.verdict), "says": self.says,
+            "title": self.title, "verdict": str(self.verdict), "says": self.says,
             "began_s": round(self.began_s, 3), "took_s": round(self.took_s, 3),
             "references": list(self.step.texts_of("references")), "evidence": list(self.evidence),
         }  # fmt: skip

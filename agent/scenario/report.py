@@ -41,8 +41,7 @@ def report_junit(outcomes: Sequence[ScenarioOutcome]) -> str:
 
 
 def _test_case_of_step(outcome: ScenarioOutcome, one: StepOutcome) -> ElementTree.Element:
-    title = one.step.values.get("title") or f"{one.step.kind.kind_name} {one.step.main_value}"
-    name = _text_for_xml(f"{one.step_id} {title}"[:200])
+    name = _text_for_xml(f"{one.step_id} {one.title}"[:200])
     case = ElementTree.Element(
         "testcase", classname=outcome.scenario.id, name=name, time=f"{one.took_s:.3f}",
         file=str(outcome.scenario.path), line=str(one.step.line),

@@ -15,7 +15,7 @@ from agent.scenario.matching import as_number
 from agent.scenario.observation import StationView
 from agent.scenario.scenario_model import Scenario, Step
 from agent.scenario.target import CannotCarryOut, Target
-from agent.scenario.variables import fill_variables
+from agent.scenario.variables import UnknownVariable, fill_variables
 from agent.scenario.versions import read_frame
 
 T = TypeVar("T")
@@ -69,7 +69,8 @@ class RunState:
 
     def __init__(self, scenario: Scenario, conversation: Conversation, variables: Mapping[str, Any]) -> None:
         self.scenario, self.conversation = scenario, conversation
-        self.variables: dict[str, Any] = {**scenario.variables, **variables}
+        given = {name: typed_like(scenario.variables.get(name), value) for name, value in variables.items()}
+        self.variables: dict[str, Any] = {**scenario.variables, **given}
 
     @property
     def run_target(self) -> Target:
@@ -101,6 +102,13 @@ class RunState:
         keys = step.kind.keys_by_name()
         return {name: coerced_value(keys[name], value) for name, value in filled.items()}
 
+    def shown_values(self, step: Step, branch: Branch) -> Mapping[str, Any]:
+        """Return the values of a step for a report: filled in, or as they are written."""
+        try:
+            return self.filled_values(step, branch)
+        except (UnknownVariable, CannotCarryOut):
+            return step.values
+
     async def wait_until(self, probe: Callable[[], T | None], within_s: float) -> T | None:
         """Return what ``probe`` returns as soon as it is something, or None after ``within_s`` of the station's time.
         It is asked at every change of the conversation."""
@@ -114,6 +122,16 @@ class RunState:
 
     async def pause_station_time(self, station_s: float) -> None:
         await asyncio.sleep(station_s / self.run_target.speed)
+
+
+def typed_like(default: Any, value: Any) -> Any:
+    """Return a text of the command line in the type of the variable that it replaces, where it can be read so."""
+    if isinstance(default, bool) and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        number = as_number(value)
+        return value if number is None else int(number) if number == int(number) else number
+    return value
 
 
 def coerced_value(key: Key, value: Any) -> Any:

@@ -13,6 +13,7 @@ from agent.scenario.scenario_model import Scenario, Step
 from agent.scenario.step_actions import ACTIONS
 from agent.scenario.target import CannotCarryOut, CheckFailed, NotApplicable
 from agent.scenario.variables import UnknownVariable
+from agent.scenario.wording import step_title
 
 MOST_FRAMES = 40
 """Frames of evidence for a step. What decided it is always among them."""
@@ -86,8 +87,9 @@ class ScenarioRun:
             branch.mark = first_frame
         branch.matched = []
         verdict, says = await self._carry_out_step(step, branch)
+        title = step_title(step.kind, self._state.shown_values(step, branch))
         took_s, evidence = time.monotonic() - began_s, self._evidence_frames(first_frame, branch)
-        outcome = StepOutcome(step, verdict, says, began_s - self._began_s, took_s, evidence, branch.round)
+        outcome = StepOutcome(step, verdict, says, title, began_s - self._began_s, took_s, evidence, branch.round)
         self._outcomes.append(outcome)
         self._progress.end_step(outcome)
         ends = verdict in (Verdict.FAIL, Verdict.ERROR) or (verdict is Verdict.NOT_APPLICABLE and step.is_deed)

@@ -166,6 +166,7 @@ class _Reader:
 
     def _judge_content(self, kind: StepKind, raw: Mapping[str, Any], path: KeyPath) -> None:
         self._judge_needs(_list_of_texts(raw.get("needs")), (*path, "needs"))
+        self._judge_patterns({k: v for k, v in raw.items() if k not in ("steps", "parallel")}, path)
         if kind.kind_name == "backend":
             self._judge_backend(raw, path)
         if kind.kind_name == "check" and not set(raw) & {"equals", "at_least", "at_most"}:
@@ -174,6 +175,20 @@ class _Reader:
             self._add_problem(path, "measures for nothing: add at_least, at_most, or set")
         if kind.kind_name == "wait_message" and not _is_action_of_ocpp(raw["wait_message"]):
             self._add_problem((*path, "wait_message"), "must be an action of OCPP, like StatusNotification")
+
+    def _judge_patterns(self, value: Any, path: KeyPath) -> None:
+        """Complain about regular expressions that are none."""
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                if key == "matches" and isinstance(inner, str):
+                    try:
+                        re.compile(inner)
+                    except re.error as e:
+                        self._add_problem((*path, key), f"{inner!r} is no regular expression: {e}")
+                self._judge_patterns(inner, (*path, key))
+        elif isinstance(value, list):
+            for n, inner in enumerate(value):
+                self._judge_patterns(inner, (*path, n))
 
     def _judge_backend(self, raw: Mapping[str, Any], path: KeyPath) -> None:
         name = raw["backend"]

@@ -195,7 +195,7 @@ async def test_an_operator_who_sends_something_else_is_an_error_of_the_test() ->
 async def test_no_process_stays_behind(number: signal.Signals, tmp_path: Path) -> None:
     text = 'title = "T"\nsteps = [ { wait_status = "faulted", within_s = 6000 } ]'
     async with Terminal("run", scenario_file(tmp_path, text), "--simulate", "--ocpp", "1.6") as terminal:
-        await terminal.find_text("wait_status faulted")
+        await terminal.find_text("outlet 1 becomes faulted")
         children = psutil.Process(terminal.process.pid).children(recursive=True)
         assert len(children) >= 2, "the simulation and its agent"
         terminal.process.send_signal(number)

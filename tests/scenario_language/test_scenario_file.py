@@ -42,6 +42,7 @@ MISTAKES = [
     ("{ repeat = 2 },", 3, 3, "a step repeat needs the key steps"),
     ("{ repeat = 2, steps = [\n{ plgu = 1 },\n] },", 4, 1, "names no kind of step; did you mean plug?"),
     ("{ parallel = [ { plug = 1 } ] },", 3, 3, "must be a list of lists of steps"),
+    ('{ wait_message = "Heartbeat", where = { a = { matches = "(" } } },', 3, 48, "'(' is no regular expression"),
     ("4,", 3, 1, "must be a step in braces"),
 ]  # fmt: skip
 

@@ -23,7 +23,7 @@ from tests.support.busy_machine import busy_factor, stretched
 from tests.support.simulated_station import CAMPAIGN
 
 SEED = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "1"))
-ALWAYS, SAMPLE = ("card_first", "link_lost_stop_offline"), 3
+ALWAYS, SAMPLE = ("card_first", "link_lost_stop_offline"), 2
 SPEED = 20.0
 PATIENCE_S = 30.0
 

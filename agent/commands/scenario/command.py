@@ -262,6 +262,11 @@ def _option_problems(options: argparse.Namespace) -> list[str]:
         wrong.append("--backend-command: belongs to --backend")
     if options.listen and not options.listen.rpartition(":")[2].isdigit():
         wrong.append(f"--listen {options.listen}: must be HOST:PORT")
+    wrong += [
+        f"{name} {file}: there is no folder {file.parent}"
+        for name, file in (("--json", options.json), ("--junit", options.junit))
+        if file is not None and not file.parent.is_dir()
+    ]
     if not 0.1 <= options.speed <= 1000:
         wrong.append(f"--speed {options.speed:g}: must be 0.1 to 1000")
     return wrong

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.commands.scenario.terminal import Terminal, TypedLines
+from agent.ocpp.dialects.dialect import HIDDEN, names_secret
 from agent.scenario.frames import CALL, Frame, FrameLog
 from agent.scenario.grammar import KINDS
 from agent.scenario.target import CannotCarryOut, CheckFailed, NotApplicable, Person
+from agent.scenario.wording import step_in_words
 
 SKIP = ("s", "skip")
 EXIT_NOT_APPLICABLE = 3
@@ -63,14 +65,12 @@ class PromptHands:
         self._terminal, self._typed, self._frames = terminal, typed, frames
 
     async def perform_deed(self, kind: str, values: Mapping[str, Any], patience_s: float) -> str:
+        what, shown_by = step_in_words(KINDS[kind], values), KINDS[kind].shown_by
         self._typed.drop_typed()
-        self._terminal.print_line(
-            f">>> please {deed_in_words(kind, values)} (within {patience_s:g} s; Enter: done, s: cannot be done here)"
-        )
-        shown_by = KINDS[kind].shown_by
+        self._terminal.print_line(f">>> please {what} (within {patience_s:g} s; Enter: done, s: cannot be done here)")
         seen = asyncio.create_task(wait_for_sign(self._frames, shown_by, self._frames.next_seq))
         typed = asyncio.create_task(self._typed.next_line())
-        countdown = asyncio.create_task(self._show_countdown(deed_in_words(kind, values), patience_s))
+        countdown = asyncio.create_task(self._show_countdown(what, patience_s))
         try:
             done, _ = await asyncio.wait({seen, typed}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -81,7 +81,7 @@ class PromptHands:
             return "done by a person"
         if seen in done:
             return f"done by a person, noticed by {seen.result().action}"
-        raise CannotCarryOut(f"not done within {patience_s:g} s: {deed_in_words(kind, values)}")
+        raise CannotCarryOut(f"not done within {patience_s:g} s: {what}")
 
     async def _show_countdown(self, what: str, patience_s: float) -> None:
         end_s = time.monotonic() + patience_s
@@ -129,8 +129,9 @@ class PromptedBackend:
 
     async def send_request(self, action: str, payload: Mapping[str, Any], patience_s: float) -> dict[str, Any]:
         first, text = self._frames.next_seq, json.dumps(payload, ensure_ascii=False)
+        shown = f"(its content holds a secret, {HIDDEN}: see the scenario)" if names_secret(text) else text
         self._terminal.print_line(
-            f">>> please have your backend send {action} {text} to {self._station_id} (within {patience_s:g} s)"
+            f">>> please have your backend send {action} {shown} to {self._station_id} (within {patience_s:g} s)"
         )
         end_s = time.monotonic() + patience_s
         if self._command:
@@ -184,16 +185,6 @@ def _status_place(frame: Frame) -> tuple[Any, Any]:
 
 def _status_content(frame: Frame) -> dict[str, Any]:
     return {key: value for key, value in frame.payload.items() if key != "timestamp"}
-
-
-def deed_in_words(kind: str, values: Mapping[str, Any]) -> str:
-    """Return what a person is asked to do."""
-    row = KINDS[kind]
-    known: dict[str, Any] = {"evse": 1, "side": "station", "behaviour": "approve", "active": True, **values}
-    names = {key.name for key in row.options} - {"evse", "side", "behaviour", "active", "within_s", "car"}
-    known["details"] = ", ".join(f"{name} = {values[name]}" for name in sorted(names) if name in values)
-    text = row.prompt.format(**known).strip()
-    return text if values.get("ready", True) or kind != "plug" else f"{text}, the vehicle asks for nothing yet"
 
 
 async def run_user_command(command: Sequence[str], words: Sequence[str], patience_s: float) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from agent.scenario.outcome import ScenarioOutcome, StepOutcome, Verdict
 from agent.scenario.scenario_model import Scenario, Step
 from agent.scenario.target import CannotCarryOut
+from agent.scenario.wording import step_title
 
 BAR = 24
 WIDTH = 110
@@ -32,7 +33,7 @@ class Terminal:
         self.show_bar("")
 
     def begin_step(self, step: Step, done: int, total: int) -> None:
-        self.show_bar(f"{step.number} {step.values.get('title') or f'{step.kind.kind_name} {step.main_value}'}")
+        self.show_bar(f"{step.number} {step_title(step.kind, step.values)}")
 
     def end_step(self, outcome: StepOutcome) -> None:
         self.done_steps += 1
