@@ -39,7 +39,8 @@ FROM_DEBIAN = {"cryptography": "python3-cryptography", "pillow": "python3-pil"}
 FROM_SOURCE: dict[str, dict[str, str]] = {"pydes": {}, "dbus-fast": {"SKIP_CYTHON": "1"}}
 """Pure Python, but its makers publish no wheel of that: how to build one."""
 EXTRAS = ("mqtt", "dbus")
-"""Of pyproject.toml. The others are compiled: Debian's packages of them work too (Suggests)."""
+"""Of pyproject.toml. Of ``sftp`` Debian has the package (Suggests); what panels on SPI need has no version there that
+fits, and PDFs are printed at a desk."""
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 MAINTAINER = "chargy-agent maintainers <maintainers@chargy-agent.example>"
 SYSTEMD = {
@@ -290,14 +291,18 @@ def changelog_text(version: str, epoch: int) -> str:
 
 def control_text(version: str, debian: dict[str, SpecifierSet], installed_kib: int) -> str:
     following = f"{sys.version_info.major}.{sys.version_info.minor + 1}"
-    depends = [f"python3 (>= {MINOR}~)", f"python3 (<< {following})", "systemd (>= 252)", "init-system-helpers"]
+    depends = [
+        f"python3 (>= {MINOR}~)",
+        f"python3 (<< {following})",
+        "systemd (>= 252)",
+        "init-system-helpers (>= 1.54)",
+    ]
     depends += [r for name, wanted in debian.items() for r in relations(FROM_DEBIAN[name], wanted)]
     return (
         f"Package: chargy-agent\nVersion: {version}\nArchitecture: all\nMaintainer: {MAINTAINER}\n"
         f"Installed-Size: {installed_kib}\nDepends: {', '.join(depends)}\n"
         "Recommends: libusb-1.0-0, tzdata, udev\n"
-        "Suggests: modemmanager, network-manager, polkitd, ppp, python3-fpdf, python3-libgpiod,"
-        " python3-paramiko, python3-spidev, rauc\n"
+        "Suggests: modemmanager, network-manager, polkitd, ppp, python3-paramiko, rauc\n"
         "Section: net\nPriority: optional\n"
         "Description: station-side OCPP agent for public EV charge points\n"
         " The program on the controller board of a charging station. It talks OCPP to the\n"

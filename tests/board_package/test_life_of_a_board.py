@@ -84,11 +84,11 @@ class World:
             self.seen = dict((await answer.json())["evses"][0])
         return self.seen
 
-    def station_file(self, backend_url: str) -> str:
+    def station_file(self, backend_url: str, state_dir: str) -> str:
         """The station file of the board: of these devices those that the test uses."""
         text = (self.folder / "world" / "derived.toml").read_text().replace(str(self.folder), OUTSIDE)
         text = re.sub(r"^(status_socket|config_dir) = .*\n", "", text, flags=re.MULTILINE)
-        text = re.sub(r'^state_dir = "[^"]*unused"', f'state_dir = "{STATE}"', text, flags=re.MULTILINE)
+        text = re.sub(r'^state_dir = "[^"]*unused"', f'state_dir = "{state_dir}"', text, flags=re.MULTILINE)
         tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
         wanted = [t for t in tables if re.sub(r"[\[\]]", "", t.split("\n")[0]) in KEPT and "reader_serial" not in t]
         wanted = [re.sub(r"^lamp = .*\n", "", t, flags=re.MULTILINE) for t in wanted]
@@ -169,6 +169,8 @@ def test_a_board_that_is_not_configured_is_left_alone(board: Board) -> None:
     owners = board.run("stat", "-c", "%U:%G %a", "/etc/chargy-agent", STATE).stdout.split("\n")
     assert owners[:2] == ["root:chargy-agent 750", "chargy-agent:chargy-agent 700"]
     assert requirements_met(board) == []
+    path = board.run("/opt/chargy-agent/venv/bin/python3", "-c", "import sys; print(sys.path)").stdout
+    assert f"/usr/local/lib/python{MINOR}/dist-packages" in path, "where drivers of other makers go"
     assert board.run("dpkg", "-P", "chargy-agent").returncode == 0
     left = board.shell("ls -d /opt/chargy-agent /etc/chargy-agent /var/lib/chargy-agent /usr/bin/chargy-agent", False)
     assert left.stdout == ""
@@ -230,7 +232,7 @@ async def test_upgraded_while_charging_and_purged_when_delivered(
 async def test_a_purge_never_deletes_what_is_not_delivered(board: Board, tmp_path: Path) -> None:
     with held_port() as dead_port:
         async with far_ends(tmp_path) as world, StrictCsms() as csms:
-            await configure_and_start(board, world, csms.url)
+            await configure_and_start(board, world, csms.url, f"{STATE}/station")
             text = board.run("cat", STATION).stdout
             await inside(board, "systemctl", "stop", UNIT)
             board.write(STATION, text.replace(csms.url, f"ws://127.0.0.1:{dead_port}"))
@@ -242,7 +244,7 @@ async def test_a_purge_never_deletes_what_is_not_delivered(board: Board, tmp_pat
             assert re.search(r"^open session ", refused.stderr, re.MULTILINE)
             assert re.search(r"^queued +\w+ +[1-9]", refused.stderr, re.MULTILINE)
             assert CARD not in refused.stderr
-            assert board.shell(f"ls {STATE}/agent.db {STATION}").returncode == 0
+            assert board.shell(f"ls {STATE}/station/agent.db {STATION}").returncode == 0
             again = await inside(board, "dpkg", "-P", "chargy-agent", check=False)
             assert again.returncode == 1, "nor the second time"
 
@@ -262,6 +264,7 @@ def refuse_what_changed(board: Board) -> None:
     for spoil, undo, words in (
         (f"cp {STATE}/agent.db /tmp/kept; echo more >>{STATE}/agent.db", f"cp /tmp/kept {STATE}/agent.db", "changed"),
         (f"touch {STATE}/agent.corrupt-1", f"rm {STATE}/agent.corrupt-1", "agent.corrupt-1"),
+        (f"mkdir {STATE}/old; cp {STATE}/agent.db {STATE}/old/", f"rm -r {STATE}/old", f"not examined: {STATE}/old"),
         (f"echo new >{STATE}/agent.db-wal", f"rm {STATE}/agent.db-wal", "changed"),
     ):
         board.shell(spoil)
@@ -272,11 +275,11 @@ def refuse_what_changed(board: Board) -> None:
         board.shell(undo)
 
 
-async def configure_and_start(board: Board, world: World, url: str) -> None:
+async def configure_and_start(board: Board, world: World, url: str, state_dir: str = STATE) -> None:
     await inside(board, "dpkg", "-i", board.deb)
     await inside(board, "mkdir", "-p", f"/etc/systemd/system/{UNIT}.d")
     board.write(f"/etc/systemd/system/{UNIT}.d/world.conf", DROP_IN)
-    board.write(STATION, world.station_file(url))
+    board.write(STATION, world.station_file(url, state_dir))
     board.run("systemd-tmpfiles", "--create", "chargy-agent.conf")
     said = await inside(board, "chargy-agent", "check", STATION, check=False)
     assert said.returncode == 0, said.stdout + said.stderr
