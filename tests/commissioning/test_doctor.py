@@ -119,6 +119,16 @@ async def test_what_needs_a_failed_rung_is_not_judged(plot: Plot) -> None:
     assert {f.values["needs"] for f in after.values()} == {"tls"}
 
 
+@pytest.mark.parametrize("url", ["ws://host:99999", "ws://[::1", "ws://", ""])
+async def test_an_address_that_is_none_is_a_finding_and_no_end(url: str, plot: Plot) -> None:
+    plot.url = url
+    findings = (await examine(plot)).findings
+    worst = first_wrong(findings)
+    assert worst is not None
+    assert worst.code == ("file_wrong" if url else "backend_none")
+    assert EXIT[overall_verdict(findings)] == 1
+
+
 # --- a good station --------------------------------------------------------------------------------------------------
 
 
@@ -438,4 +448,4 @@ async def test_the_exit_code_tells_warnings_and_an_unreadable_file(plot: Plot) -
     plot.tables = "[[evse"
     code, text = await call_doctor(plot, "--language", "en")
     assert code == 2
-    assert "mistakes, the first" in text
+    assert "mistakes: 1; the first" in text

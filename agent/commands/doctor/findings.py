@@ -52,7 +52,6 @@ _WARNING = {
     "registration": ("signal_weak",),
     "bearer": ("bearer_spare_down",),
     "budget": ("budget_soft", "budget_hard"),
-    "route": ("backend_none",),
     "tcp": ("tcp_address_dead",),
     "tls": ("tls_ends_soon",),
     "boot": ("boot_pending",),
@@ -72,7 +71,7 @@ _WRONG = {
     ),
     "registration": ("registration_denied", "registration_searching", "registration_no_signal"),
     "bearer": ("bearer_absent", "bearer_no_carrier", "bearer_no_address", "bearer_down", "dial_refused"),
-    "route": ("route_missing",),
+    "route": ("route_missing", "backend_none"),
     "dns": ("dns_unknown_name", "dns_silent", "dns_no_server", "dns_failed"),
     "tcp": ("tcp_refused", "tcp_silent", "tcp_unreachable", "tcp_failed"),
     "tls": (

@@ -17,6 +17,7 @@ from agent.commands.check import check_station_file
 from agent.commands.doctor import backend_rungs, bearer_rungs, local_rungs, network_rungs, tls_rung
 from agent.commands.doctor.examination import BackendExamination, DoctorOptions, Examination
 from agent.commands.doctor.findings import (
+    NOT_JUDGED_AFTER,
     RUNGS,
     Finding,
     is_passed,
@@ -94,7 +95,7 @@ class Ladder:
         self._add(list(local_rungs.judge_station_file(path, problems)))
         if file is None:
             for name in RUNGS[1:]:
-                self._add([make_general_finding("not_judged_after", name, needs="station_file")])
+                self._add([make_general_finding(NOT_JUDGED_AFTER, name, needs="station_file")])
             return None
         async with contextlib.AsyncExitStack() as resources:
             exam = Examination(file, self._options, resources, show_progress=self._show_progress)
@@ -102,7 +103,7 @@ class Ladder:
             self.is_beside_agent = exam.agent is not None
             for rung in STATION_LADDER:
                 if rung.needs_station and exam.agent is None and not exam.holds_station:
-                    self._add([make_general_finding("not_judged_after", rung.name, needs="agent")])
+                    self._add([make_general_finding(NOT_JUDGED_AFTER, rung.name, needs="agent")])
                 else:
                     self._add(await self._judge(rung, exam, ""))
             await self._judge_backends(exam)
@@ -140,10 +141,19 @@ class Ladder:
         bearer = [f for f in self.findings if f.rung == "bearer"]
         is_carried = is_passed(bearer) or not exam.file.bearers
         for backend in backends:
-            await self._judge_backend(exam, backend, blocked_by="" if is_carried else "bearer")
+            try:
+                of_backend = self._examine_backend(exam, backend)
+            except ValueError:  # an address that is no URL, which the rung of the file has reported
+                self._leave_out(backend)
+            else:
+                await self._judge_backend(of_backend, blocked_by="" if is_carried else "bearer")
 
-    async def _judge_backend(self, exam: Examination, backend: Backend, blocked_by: str) -> None:
-        of_backend = self._examine_backend(exam, backend)
+    def _leave_out(self, backend: Backend) -> None:
+        for rung in BACKEND_LADDER:
+            self._add([make_general_finding(NOT_JUDGED_AFTER, rung.name, backend.name, needs="station_file")])
+
+    async def _judge_backend(self, of_backend: BackendExamination, blocked_by: str) -> None:
+        exam, name = of_backend.of, of_backend.name
         passed: dict[str, str] = {}
         """By rung: the rung that it failed at, "" for none."""
         for rung in BACKEND_LADDER:
@@ -151,14 +161,14 @@ class Ladder:
             if not failed_at and rung.needs_station and exam.agent is None and exam.stopped is None:
                 failed_at = "agent"
             if failed_at:
-                findings = [make_general_finding("not_judged_after", rung.name, backend.name, needs=failed_at)]
+                findings = [make_general_finding(NOT_JUDGED_AFTER, rung.name, name, needs=failed_at)]
             else:
-                findings = await self._judge(rung, of_backend, backend.name)
+                findings = await self._judge(rung, of_backend, name)
             passed[rung.name] = failed_at or ("" if is_passed(findings) else rung.name)
             self._add(findings)
 
     def _examine_backend(self, exam: Examination, backend: Backend) -> BackendExamination:
-        """Return the examination of a backend with the address that its link would use now."""
+        """Return the examination of a backend with the address that its link would use now. Raises ``ValueError``."""
         step_s = self._options.timeout_s
         via = bearer_via(exam.file, exam.bearer, backend.name) or backend.via
         target = replace(backend, via=via)
@@ -173,6 +183,8 @@ class Ladder:
             of_backend.target = replace(backend, url=row["url"], via="")
         target = of_backend.target
         url = urlsplit(target.connection_url)
+        if not url.hostname:
+            raise ValueError("no host")
         of_backend.server_name = url.hostname or ""
         place = urlsplit(f"//{target.via}") if target.via else url
         of_backend.host = place.hostname or ""
