@@ -285,7 +285,7 @@ HEAD = (
     Key("needs", Form.LIST, "what the station must have: see Needs"),
     Key("variables", Form.TABLE, "variables with their values; `--set NAME=VALUE` wins"),
     Key("steps", Form.STEPS, "what is done", required=True),
-    Key("finally", Form.STEPS, "what is done at the end in any case, to leave the station as it was"),
+    Key("finally", Form.STEPS, "what is done at the end, also after a failure, to leave the station as it was"),
 )
 """Keys of a scenario file outside its steps."""
 

@@ -118,6 +118,23 @@ async def test_the_library_runs_on_a_charge_point_that_is_not_ours() -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "mistake", "words"), [
+    ("cable_first", "wrong_reason", "reason is 'Other', expected 'EVDisconnected'"),
+    ("remote_start_and_stop", "refuses_remote_start", "status is 'Rejected', expected 'Accepted'"),
+    ("configuration_round_trip", "forgets_settings", "value is '300', expected '123'"),
+])  # fmt: skip
+async def test_the_library_finds_planted_mistakes(name: str, mistake: str, words: str) -> None:
+    scenario = load_scenario(library_folder() / f"{name}.toml")
+    (outcome,) = await run_on_foreign_point(scenario, mistakes={mistake})
+    assert outcome.final_verdict is Verdict.FAIL
+    assert words in next(o.says for o in outcome.outcomes if o.verdict is Verdict.FAIL)
+
+
+async def test_a_station_that_says_nothing_is_asked_for_its_status() -> None:
+    (outcome,) = await run_on_foreign_point(SHORT_SESSION, mistakes={"says_nothing"}, silence_s=0.2)
+    assert outcome.final_verdict is Verdict.PASS
+
+
 async def test_no_station_comes() -> None:
     from agent.commands.scenario.sessions import RunRequest, run_listening
     from agent.commands.scenario.terminal import Terminal

@@ -64,8 +64,9 @@ class Point16(v16.ChargePoint):
     # --- the street --------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        await self.call(v16.call.BootNotification("Foreign", "Point 1"))
-        await self.tell(self.outlet.status)
+        if not self.outlet.has("says_nothing"):
+            await self.call(v16.call.BootNotification("Foreign", "Point 1"))
+            await self.tell(self.outlet.status)
         self.spawn(self.sample())
 
     def spawn(self, work: Any) -> None:
@@ -149,6 +150,12 @@ class Point16(v16.ChargePoint):
         if self.outlet.plugged:
             self.spawn(self.start_charging(id_tag))
         return v16.call_result.RemoteStartTransaction("Accepted")
+
+    @on("TriggerMessage")
+    def trigger_message(self, requested_message: str, **_: Any) -> Any:
+        if requested_message == "StatusNotification":
+            self.spawn(self.tell(self.outlet.status))
+        return v16.call_result.TriggerMessage("Accepted")
 
     @on("RemoteStopTransaction")
     def remote_stop(self, transaction_id: int) -> Any:

@@ -10,9 +10,12 @@ from typing import Any
 from agent.csms.central_system import Central, Options, open_central
 from agent.csms.errors import NotConnected
 from agent.scenario.frames import FrameLog
+from agent.scenario.operations import build_payload
 from agent.scenario.target import CannotCarryOut, CheckFailed
+from agent.scenario.versions import find_operation_form
 
 ANSWER_WITHIN_S = 30.0
+SILENCE_S = 15.0
 EURO_PER_KWH = 0.45
 """Euro per kWh at the payment page that QR codes lead to."""
 
@@ -37,10 +40,16 @@ class CentralBackend:
         except TimeoutError:
             raise CheckFailed(f"{action} was not answered within {self._central.options.answer_within_s:g} s") from None
 
-    async def wait_for_station(self, patience_s: float) -> None:
-        """Wait until the station has connected and sent its first messages. Raises ``CannotCarryOut``."""
+    async def wait_for_station(self, patience_s: float, silence_s: float = SILENCE_S) -> None:
+        """Wait until the station has connected and reported a status. Raises ``CannotCarryOut``.
+
+        A station that has reported everything to another backend may be silent; after ``silence_s`` it is asked.
+        """
         await self._wait_until_connected(patience_s)
-        await self._wait_until_booted(patience_s)
+        if not await self._wait_for_status(min(silence_s, patience_s)):
+            await self._trigger_status()
+        if not await self._wait_for_status(patience_s):
+            raise CannotCarryOut(f"{self.station_id} has not reported the status of an outlet")
 
     async def _wait_until_connected(self, patience_s: float) -> None:
         end_s = time.monotonic() + patience_s
@@ -51,13 +60,22 @@ class CentralBackend:
                 raise CannotCarryOut(f"{name} is not connected to port {self.listening_port}, after {patience_s:g} s")
             await self.frames.wait_for_change(left_s)
 
-    async def _wait_until_booted(self, patience_s: float) -> None:
-        """Wait for a StatusNotification: a station sends it once its boot is accepted."""
+    async def _wait_for_status(self, patience_s: float) -> bool:
+        """Wait for a StatusNotification: a station sends it once its boot is accepted. Returns whether it came."""
         end_s = time.monotonic() + patience_s
-        while not any(f.action == "StatusNotification" for f in self.frames.frames):
+        while not any(f.action == "StatusNotification" and f.from_station for f in self.frames.frames):
             if (left_s := end_s - time.monotonic()) <= 0:
-                raise CannotCarryOut(f"{self.station_id} has not reported the status of an outlet")
+                return False
             await self.frames.wait_for_change(left_s)
+        return True
+
+    async def _trigger_status(self) -> None:
+        """Ask the station for its status. One that cannot be asked may still report it by itself."""
+        form = find_operation_form(self.frames.version, "trigger")
+        if form is not None:
+            payload = build_payload("trigger", {"message": "StatusNotification", "evse": 1, "connector": 1}, form)
+            with contextlib.suppress(CannotCarryOut, CheckFailed):
+                await self.send_request(form.action, payload, 0.0)
 
     def _note_frame(self, station: str, received: bool, version: str, text: str) -> None:
         if station == self.station_id:

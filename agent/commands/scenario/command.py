@@ -233,11 +233,24 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
         station_lack, known_id = _station_facts(options.station, options.simulate)
         lacks, station_id = {**station_lack, **lacks}, station_id or ("" if options.simulate else known_id)
     return RunRequest(
-        scenarios, variables, options.station, tuple(options.ocpp), options.speed, options.least_wait, options.patience,
-        options.connect_within,
-        host.strip("[]"), int(port), station_id, dict(_parse_pairs(options.password, "--password")), lacks,
-        options.backend, options.actuator, options.backend_command, not options.no_person,
-    )  # fmt: skip
+        scenarios,
+        variables,
+        station=options.station,
+        versions=tuple(options.ocpp),
+        speed=options.speed,
+        least_wait_s=options.least_wait,
+        patience_s=options.patience,
+        connect_within_s=options.connect_within,
+        host=host.strip("[]"),
+        port=int(port),
+        station_id=station_id,
+        passwords=dict(_parse_pairs(options.password, "--password")),
+        lacks=lacks,
+        backend_url=options.backend,
+        actuator=options.actuator,
+        backend_command=options.backend_command,
+        with_person=not options.no_person,
+    )
 
 
 def _station_facts(path: Path, simulated: bool) -> tuple[dict[str, str], str]:

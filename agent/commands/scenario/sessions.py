@@ -10,7 +10,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from agent.commands.scenario.central_backend import CentralBackend, open_backend
+from agent.commands.scenario.central_backend import SILENCE_S, CentralBackend, open_backend
 from agent.commands.scenario.control_client import ControlClient, Refused, SimulatedEyes, SimulatedHands
 from agent.commands.scenario.frame_masking import mask_secrets
 from agent.commands.scenario.people import (
@@ -50,10 +50,11 @@ class RunRequest:
     least_wait_s: float = 30.0
     patience_s: float = 120.0
     connect_within_s: float = 300.0
+    silence_s: float = SILENCE_S
     host: str = "127.0.0.1"
     port: int = 0
     station_id: str = ""
-    passwords: Mapping[str, str] = field(default_factory=dict)
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     lacks: Mapping[str, str] = field(default_factory=dict)
     backend_url: str = ""
     actuator: str = ""
@@ -194,7 +195,7 @@ async def run_listening(request: RunRequest, terminal: Terminal) -> list[Scenari
         who = request.station_id or "a station"
         terminal.print_line(f"waiting for {who} at ws://{request.host}:{central.listening_port}/STATION")
         try:
-            await central.wait_for_station(request.connect_within_s)
+            await central.wait_for_station(request.connect_within_s, request.silence_s)
         except CannotCarryOut as e:
             return [_outcome_without_begin(s, "", "station", str(e), Verdict.ERROR) for s in request.scenarios]
         terminal.print_line(f"{central.station_id} is connected, OCPP {central.frames.version}")
