@@ -281,6 +281,7 @@ def build(
     interface: Callable[[], str] = lambda: "",
     traffic: TrafficCounter | None = None,
     wire: WireOptions = WireOptions(),  # noqa: B008  frozen
+    outbox: Outbox | None = None,
     **changes: Any,
 ) -> Room:
     backend = Backend(
@@ -292,7 +293,7 @@ def build(
             **changes,
         }
     )
-    outbox, clock, settings = Outbox(), Clock(rate), Settings()
+    outbox, clock, settings = outbox or Outbox(), Clock(rate), Settings()
     room: Room
     config = LinkConfig(
         backend=backend,

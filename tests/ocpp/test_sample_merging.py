@@ -24,8 +24,9 @@ from agent.ocpp.outbound.sample_merging import FIRST_OCTETS, OCTETS_MAX
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import encode_frame
+from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
-from tests.ocpp.ocpp_stand_ins import Central, build, running, served, until
+from tests.ocpp.ocpp_stand_ins import Central, Outbox, Room, build, running, served, until
 from tests.ocpp.test_crossing_rows import FATES, Station
 from tests.support.simulated_station import CAMPAIGN
 
@@ -251,3 +252,76 @@ def test_no_reading_is_lost_and_few_are_doubled(version: str, deeds: list[str]) 
     troubles = sum(deed in ("lost", "silent", "nonsense", "kill", "stuck") for deed in deeds)
     most = max(Counter(station.books.readings).values(), default=0)
     assert most <= 1 + troubles
+
+
+# --- what leaves the store meanwhile ----------------------------------------------------------------------------------
+
+
+class SlowOutbox(Outbox):
+    """``gate``: closed, the store is busy with each removal until it is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.removals = asyncio.Event(), 0
+        self.gate.set()
+
+    async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
+        self.removals += 1
+        await self.gate.wait()
+        await super().remove_delivered(row, facts)
+
+
+def slow_room(central: Central, dialect: Dialect = V16) -> tuple[Room, SlowOutbox]:
+    outbox = SlowOutbox()
+    return build(central, dialects=(dialect,), outbox=outbox), outbox
+
+
+async def test_the_next_message_does_not_wait_for_the_removal_of_samples() -> None:
+    """One removal at a time is under way: the third message waits for the first."""
+    async with served(Central()) as central:
+        room, outbox = slow_room(central)
+        outbox.put(started())
+        async with running(room):
+            await until(lambda: not outbox.rows)
+            outbox.gate.clear()
+            for n in range(1, 4):
+                outbox.put(replace(sampled(1000 + n), authorized=n != 2))  # not merged
+            room.link.queue_changed()
+            await until(lambda: len(central.of("MeterValues")) == 2)
+            await asyncio.sleep(0.1)
+            assert len(central.of("MeterValues")) == 2
+            assert outbox.removals == 2  # of the start, and the first sample
+            outbox.gate.set()
+            await until(lambda: not outbox.rows)
+    assert len(central.of("MeterValues")) == 3
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+async def test_the_next_message_waits_for_the_removal_of_a_start(dialect: Dialect) -> None:
+    async with served(Central(), (dialect.subprotocol,)) as central:
+        room, outbox = slow_room(central, dialect)
+        outbox.gate.clear()
+        outbox.put(started())
+        outbox.put(sampled(1001))
+        async with running(room):
+            await until(lambda: outbox.removals == 1)
+            await asyncio.sleep(0.1)
+            assert len([a for a in central.actions() if a in ("MeterValues", "TransactionEvent")]) == (dialect is V201)
+            outbox.gate.set()
+            await until(lambda: not outbox.rows)
+
+
+async def test_a_sample_that_the_store_keeps_is_not_sent_again() -> None:
+    async with served(Central()) as central:
+        room, outbox = slow_room(central)
+        outbox.put(started())
+        async with running(room):
+            await until(lambda: not outbox.rows)
+            outbox.broken = 2
+            for message in (*(sampled(1000 + n) for n in range(1, 6)), ended()):
+                outbox.put(message)
+            room.link.queue_changed()
+            await until(lambda: not outbox.rows)
+    assert outbox.broken == 0
+    assert readings([("MeterValues", p) for p in central.of("MeterValues")]) == list(range(1001, 1006))
+    assert len(central.of("StopTransaction")) == 1
