@@ -20,7 +20,7 @@ from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionE
 from agent.model.types import Reading, ReadingContext, Stamp, Token
 from agent.ocpp.dialects.dialect import Dialect
 from agent.ocpp.dialects.quirks import apply_quirks
-from agent.ocpp.outbound.sample_merging import FIRST_OCTETS, OCTETS_MAX
+from agent.ocpp.outbound.sample_merging import FIRST_OCTETS, GOOD_MESSAGES, OCTETS_MAX, SampleMerging
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import encode_frame
@@ -183,6 +183,25 @@ async def test_a_backend_that_refuses_merged_values_gets_them_in_shorter_message
     assert len(calls) - len(taken) <= 4
     if dialect is V201:
         assert [p["seqNo"] for _, p in taken] == list(range(len(taken)))
+
+
+async def test_merging_comes_back_after_a_bad_time() -> None:
+    """Connections that are lost in the middle of messages may be the network's fault, not that of their length."""
+    merging = SampleMerging("chargy")
+    merging.connection_opened(V16)
+    rows = [OutboxRow(n, "chargy", "s1", sampled(1000 + n), 0, n) for n in range(1, 9)]
+    merging.with_followers(rows[0], rows[:1])
+    merged = merging.with_followers(rows[1], rows[1:])
+    assert len(merged.followers) == 6
+    for _ in range(8):
+        merging.connection_lost(merged)
+    assert merging.with_followers(rows[1], rows[1:]).followers == ()
+    for _ in range(GOOD_MESSAGES):
+        merging.message_delivered(rows[1])
+    assert len(merging.with_followers(rows[1], rows[1:]).followers) == 6
+    for _ in range(6 * GOOD_MESSAGES):
+        merging.message_delivered(merged)
+    assert merging.octets_max == OCTETS_MAX
 
 
 def readings(calls: Sequence[Any]) -> list[int]:

@@ -26,7 +26,7 @@ FIRST_OCTETS, OCTETS_MAX, OCTETS_MIN = 24 * 1024, 30 * 1024, 1024
 LOSSES_MAX = 2
 """Connections that are lost while a long message is on its way, until no message is that long for a while."""
 GOOD_MESSAGES = 200
-"""Merged messages until longer ones are tried again: their content may have been refused, not their length."""
+"""Delivered messages until longer ones are tried again: their content may have been refused, not their length."""
 
 
 class SampleMerging:
@@ -106,15 +106,19 @@ class SampleMerging:
     def message_delivered(self, row: OutboxRow) -> None:
         """Let the next message be longer. Where a sample is accepted alone whose message was refused, let no message
         be as long as that one for a while."""
-        if not row.followers:
-            if self._suspected:
-                self._lower_ceiling(self._suspected // 2, "longer ones are refused")
-            return
-        if self.octets_max == self._ceiling:
+        if not row.followers and self._suspected:
+            self._lower_ceiling(self._suspected // 2, "longer ones are refused")
+        elif row.followers or self.octets_max <= OCTETS_MIN:
+            self._count_good_message()
+
+    def _count_good_message(self) -> None:
+        if self.octets_max in (self._ceiling, OCTETS_MIN):
             self._losses, self._good = 0, self._good + 1
-        if self._good >= GOOD_MESSAGES and self._ceiling < OCTETS_MAX:
-            self._ceiling, self._good = self._ceiling * 2, 0
-        self.octets_max = min(self._ceiling, self.octets_max * 2)
+        if self._good >= GOOD_MESSAGES:
+            self._ceiling, self._good = min(OCTETS_MAX, self._ceiling * 2), 0
+            self.octets_max *= 2
+        if self.octets_max > OCTETS_MIN:
+            self.octets_max = min(self._ceiling, self.octets_max * 2)
 
     def message_refused(self, row: OutboxRow) -> bool:
         """Return whether the message was a merged one: then its first sample is sent alone, which shows what was
