@@ -70,7 +70,7 @@ class ApnAccess:
     password: str = field(default="", repr=False)
     auth: str = "none"
     pin: str = field(default="", repr=False)
-    pin_mark: str = ""
+    pin_mark: str = field(default="", repr=False)
     network: str = ""
     is_network_only: bool = False
 

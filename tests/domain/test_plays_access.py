@@ -546,3 +546,19 @@ def test_a_station_without_a_record_begins_as_ever() -> None:
     play = cold(1)
     assert play >> Started({"setting": {"authorization_key": {"text": KEY}}})
     assert dialled(play) == ConnectionProfile(profile=1, key=KEY)
+
+
+def test_a_raised_security_profile_keeps_the_address_that_works() -> None:
+    """The slot has got another address since, which leads nowhere."""
+    play = station(1)
+    assert network(play, 2, "ws://second.example", 1) == "Accepted"
+    change(play, network_priority="2")
+    play.skip().restart(5, online=False)
+    connect(play.skip()).skip()
+    assert network(play, 2, "ws://nowhere.example", 1) == "Accepted"
+    play.restart(5, online=False).skip()
+    fail(play, 3)
+    assert dialled(play).url == "ws://second.example"
+    change(play, security_profile="2")
+    play.skip().wait(10).skip()
+    assert (dialled(play).url, dialled(play).profile) == ("ws://second.example", 2)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent.domain.events import BearerReported, BearerSet, Event, FaultRaised, SimUnlockEnded
-from agent.domain.orders import ResetBearer, SetBearer, UnlockSim
-from agent.model.bearer import BearerKind, BearerState, BearerStatus, ResetStep, SimState
+from agent.domain.orders import ConfigureBearer, ResetBearer, SetBearer, UnlockSim
+from agent.model.bearer import ApnAccess, BearerKind, BearerState, BearerStatus, ResetStep, SimState
 from agent.model.types import STATION
 from agent.ports import Refused, Unreachable
 from agent.ports.bearer import PinNotPresented
@@ -148,6 +148,32 @@ async def test_whether_the_sim_got_its_pin_is_reported_after_its_state(error: Ex
         await until(lambda: SimUnlockEnded("bearer[0]", is_presented) in posted)
         if not isinstance(error, Unreachable):
             assert posted[1:] == [BearerReported("bearer[0]", port.status), SimUnlockEnded("bearer[0]", is_presented)]
+
+
+class ApnModem(Port):
+    """Its pppd takes no signal of the agent."""
+
+    async def take_down(self) -> None:
+        raise Refused("pppd runs as another user")
+
+    async def use_apn_access(self, access: ApnAccess | None) -> None:
+        self.done.append(access)
+
+
+async def test_another_apn_is_set_although_the_connection_does_not_end_at_once() -> None:
+    port, access = ApnModem(), ApnAccess("new.m2m")
+    async with supervised(port) as (supervisor, posted):
+        supervisor.accept_order(ConfigureBearer("bearer[0]", access))
+        await until(lambda: len(posted) == 2)
+        assert port.done == [access]
+        assert posted[1] == BearerReported("bearer[0]", UP), "what the SIM needs is judged again"
+
+
+async def test_a_driver_without_an_apn_refuses_one(caplog: pytest.LogCaptureFixture) -> None:
+    async with supervised(Port()) as (supervisor, _):
+        supervisor.accept_order(ConfigureBearer("bearer[0]", ApnAccess("new.m2m", password="geheim")))
+        await until(lambda: "takes its APN from elsewhere" in caplog.text)
+        assert "geheim" not in caplog.text
 
 
 def test_the_station_file_has_the_kinds_that_there_are() -> None:

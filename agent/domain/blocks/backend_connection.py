@@ -25,15 +25,15 @@ from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer, TimerKind
 from agent.domain.variables import VARIABLES, Value, ValueChecks, format_value
-from agent.model.fastclass import replace
 from agent.model.types import Moment
 
 SLOTS_MAX = 3
 GRACE_S = 10.0
 """Time for the Reset that many backends send after the security profile was raised. Then the link
 reconnects."""
-BEARER_COMES_UP_S = 300.0
-"""So long a bearer that a network profile demands may take to come up, until attempts without it count as failed."""
+MODEM_COMES_UP_S, INTERFACE_COMES_UP_S = 300.0, 30.0
+"""So long a bearer that a network profile demands may take to come up, until attempts without it count as failed: a
+modem has to register and to dial, an interface needs an address."""
 LEARNT = ("authorization_key", "security_profile", "network_priority")
 """Settings that return to the station file's values when a technician changes its address or
 profile."""
@@ -153,11 +153,12 @@ class BackendConnectionBlock:
             yield SecurityNoticed(_SECURITY_EVENT_OF[event.trouble], event.info, event.link)
 
     def _awaits_bearer(self, now: Moment) -> bool:
-        """Return whether the bearer that the profile demands may still come up: a modem needs a minute to dial."""
+        """Return whether the bearer that the profile demands may still come up."""
         record = self._site.bearers.get(self._site.bearer_demanded)
         if record is None or record.status.is_up:
             return False
-        return now.t_s - self._site.bearer_demanded_s < BEARER_COMES_UP_S
+        within_s = MODEM_COMES_UP_S if record.config.kind == "gprs" else INTERFACE_COMES_UP_S
+        return now.t_s - self._site.bearer_demanded_s < within_s
 
     # --- changes ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +176,8 @@ class BackendConnectionBlock:
     def _raise_security_profile(self, route: NetworkProfiles, now: Moment) -> Iterator[Yielded]:
         route.using = route.profile_in_turn
         slot = route.using.slot
-        raised = replace(route.slots[slot], profile=self._site.settings.int_value("security_profile"))
+        profile = self._site.settings.int_value("security_profile")
+        raised = NetworkProfile(route.using.url, profile, route.using.bearer)
         route.slots[slot] = route.set[slot] = raised
         route.restart_attempts(at_once=False)
         yield Persist("access", self._first_link, route.to_record())

@@ -25,9 +25,9 @@ EXCHANGE_S = 1.0
 ADDRESS_S = 30.0
 """An exchange that is open when the address changes ends within this, or the old address is gone."""
 REACHED_S = 30.0
-"""How long the result of a probe counts."""
+"""How long the result of a probe counts (real seconds)."""
 ANSWER_S = 60.0
-"""A probe has answered after this."""
+"""A probe has answered after this (real seconds)."""
 
 RETURN_TIMER = Timer(TimerKind.BEARER_RETURN)
 ADDRESS_TIMER = Timer(TimerKind.BEARER_ADDRESS)
@@ -187,7 +187,8 @@ class BearerSelection:
 
     def _is_reached(self, record: BearerRecord, now: Moment) -> bool:
         """Return whether a probe has reached the backend over this bearer just now."""
-        return record.status.is_up and record.reached_s is not None and now.t_s - record.reached_s <= REACHED_S
+        reached_s = REACHED_S * self._site.config.io_s
+        return record.status.is_up and record.reached_s is not None and now.t_s - record.reached_s <= reached_s
 
     def _demote_bearer(self, record: BearerRecord, other: BearerRecord, now: Moment) -> Iterator[Yielded]:
         record.impose_penalty(now.t_s)
@@ -230,7 +231,7 @@ class BearerSelection:
             yield from self._plan_return(now)
         else:
             yield from self._probe_bearer(better, now)
-            yield WakeMe(RETURN_TIMER, now.t_s + ANSWER_S)
+            yield WakeMe(RETURN_TIMER, now.t_s + ANSWER_S * self._site.config.io_s)
 
     @handles_events(BearerProbed)
     def judge_probe(self, event: BearerProbed, now: Moment) -> Iterator[Yielded]:

@@ -80,7 +80,10 @@ class BearerSupervisor(DeviceSupervisor):
             self._post(BearerSet(self.name))
 
     async def _use_apn_access(self, port: Any, access: ApnAccess | None) -> None:
-        await port.take_down()
+        try:
+            await port.take_down()
+        except Refused as e:  # the connection ends later, or the recovery ends it: the next one has the access
+            log.warning("%s: %s", self.name, e)
         if not isinstance(port, ApnPort):
             raise Refused("this driver takes its APN from elsewhere")
         await port.use_apn_access(access)
