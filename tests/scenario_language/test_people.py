@@ -172,7 +172,7 @@ async def test_the_same_scenario_tests_a_backend_that_is_not_ours() -> None:
     async with Foreign() as foreign:
         terminal = await run_beside(foreign, foreign.ask, "remote_start_and_stop")
         assert terminal.process.returncode == 0, terminal.said
-        assert "1 scenarios: 1 PASS" in terminal.said
+        assert "1 scenario: 1 PASS" in terminal.said
         ledger = await foreign.ledger()
         assert ledger["violations"] == []
         assert len(ledger["transactions"]) == 1

@@ -116,6 +116,13 @@ def test_what_cannot_be_done_is_said_in_one_line(words: tuple[str, ...], said: s
     assert "Traceback" not in text
 
 
+def test_a_reader_that_ends_early_is_no_failure() -> None:
+    words = f"{sys.executable} -m agent scenario list | head -1"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, timeout=stretched(60))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("availability ")
+
+
 def test_list_and_schema() -> None:
     code, text = command("list")
     assert code == 0

@@ -109,6 +109,8 @@ def run(options: argparse.Namespace) -> int:
         return do(options)
     except (ScenarioError, SettingsError) as e:
         return _print_refusal(str(e))
+    except BrokenPipeError:
+        raise  # the reader of the output (head) has ended
     except OSError as e:
         return _print_refusal(f"{e.filename or 'scenario'}: {e.strerror or e}")
 
@@ -126,7 +128,7 @@ def _list_scenarios(options: argparse.Namespace) -> int:
 
     for scenario in _load_all_scenarios(sorted(library_folder().glob("*.toml"))):
         needs = f"  [{', '.join(scenario.needs)}]" if scenario.needs else ""
-        print(f"{scenario.id:26} {', '.join(scenario.versions):11} {scenario.title}{needs}")
+        print(f"{scenario.id:33} {', '.join(scenario.versions):11} {scenario.title}{needs}")
     return ALL_PASSED
 
 
@@ -304,7 +306,8 @@ def _write_results(outcomes: Sequence[ScenarioOutcome], options: argparse.Namesp
         options.junit.write_text(report_junit(outcomes), "utf-8")
     verdicts = [o.final_verdict for o in outcomes]
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts)
-    print(f"{len(outcomes)} scenarios: {counts}" if outcomes else "no scenario fits what was asked for")
+    many = "1 scenario" if len(outcomes) == 1 else f"{len(outcomes)} scenarios"
+    print(f"{many}: {counts}" if outcomes else "no scenario fits what was asked for")
     if Verdict.FAIL in verdicts:
         return SOMETHING_FAILED
     return ALL_PASSED if overall_verdict(outcomes) is Verdict.PASS else NOTHING_PROVEN
