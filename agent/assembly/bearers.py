@@ -1,13 +1,16 @@
-"""The bearers between the domain, which chooses one, and the links, which use it."""
+"""The bearers between the domain, which chooses one, and the links, which use it; what the links take over them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
 
-from agent.domain.events import Event
+from agent.domain.events import Event, TrafficCounted
 from agent.domain.evse import StationState
+from agent.domain.traffic import Sums, traffic_sum_of
+from agent.model.traffic import DEFAULT_BEARER
 from agent.ocpp.link import Link
+from agent.ocpp.transport.traffic import TrafficCounter
 from agent.services.devices.dispatch import OrderExecutor
 from agent.station_file.settings import StationFile
 
@@ -56,3 +59,23 @@ def bearer_executors(
         return None if first is None else first.address_over(bearer_via(file, bearer, first.name))
 
     return (BearerProbe(post, first_backend),)
+
+
+class TrafficReports:
+    """Reports to the domain what the counter of the links has counted."""
+
+    def __init__(self, site: StationState, post_event: Callable[[Event], None]) -> None:
+        self._site, self._post_event = site, post_event
+        self.counter = TrafficCounter(self._bearer_kind, self.report_counts)
+        self.since_start: Sums = {}
+        """By action; for counters that must never go back."""
+
+    def _bearer_kind(self) -> str:
+        record = self._site.bearers.get(self._site.bearer_in_use)
+        return str(record.config.kind) if record is not None else DEFAULT_BEARER
+
+    def report_counts(self) -> None:
+        if counts := self.counter.collect_counts():
+            for count in counts:
+                traffic_sum_of(self.since_start, count.bearer, count.action).add_count(count)
+            self._post_event(TrafficCounted(counts))

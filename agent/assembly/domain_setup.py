@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.assembly.dialects import backend_and_dialects
-from agent.assembly.link_profile import data_plan, profile_settings
 from agent.domain.backend_connection import BackendConfig
 from agent.domain.collaborators import Collaborators
 from agent.domain.evse import EvseRecord, StationState
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
     from agent.domain.bearers import BearerConfig
     from agent.domain.payment import PaymentTerms
+    from agent.domain.traffic import DataPlan
     from agent.services.keys.root_counts import RootCounts
 
 
@@ -54,7 +54,7 @@ def initial_settings(file: StationFile) -> Settings:
     parts = {LAMP: any("lamp" in e.devices for e in file.evses), TERMINAL: file.payment is not None}
     fitted = {p for p, there in parts.items() if there} | _code_parts(file) | _bearer_parts(file)
     settings = Settings(fitted=frozenset(fitted))
-    for name, value in profile_settings(file).items():
+    for name, value in _profile_settings(file).items():
         settings.put_value(name, value)
     for key, value in file.settings.items():
         if key in versions.FAMILIES and isinstance(value, Mapping):
@@ -95,6 +95,31 @@ def initial_settings(file: StationFile) -> Settings:
         settings.put_value("cpo_name", settings.text_value("cpo_name") or file.backends[0].cpo_name)
         settings.put_value("message_timeout_s", max(1, round(file.backends[0].call_timeout_s)))
     return settings
+
+
+def _profile_settings(file: StationFile) -> Mapping[str, int]:
+    if not file.shapes_links:
+        return {}
+    from agent.assembly.link_profile import profile_settings
+
+    return profile_settings(file)
+
+
+def _data_plan(file: StationFile) -> DataPlan | None:
+    if not file.shapes_links:
+        return None
+    from agent.assembly.link_profile import data_plan
+
+    return data_plan(file)
+
+
+def link_conditions(file: StationFile) -> dict[str, Any]:
+    """Return what the file says of how the links connect, as values of ``LinkConfig``."""
+    if not file.shapes_links:
+        return {}
+    from agent.assembly.link_profile import wire_conditions
+
+    return wire_conditions(file)
 
 
 def web_plan(file: StationFile) -> WebPaymentConfig:
@@ -337,7 +362,7 @@ def initial_state(
         web_payment=web_plan(file),
         payment_terms=startup_payment_terms(file, facts),
         bearers=bearer_configs(file),
-        data_plan=data_plan(file),
+        data_plan=_data_plan(file),
         has_updater="updater" in file.devices,
         program_version=__version__,
         boot_reason=boot_reason,

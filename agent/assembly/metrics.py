@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from agent import __version__
+from agent.assembly.bearers import TrafficReports
 from agent.assembly.snapshot import SnapshotParts
-from agent.assembly.traffic import TrafficReports
 from agent.domain.evse import EvseRecord, ServiceState, SessionState
 from agent.domain.traffic import BudgetLevel, projected_bytes
 from agent.services.metrics.exposition import CONTENT_TYPE, MetricFamily, MetricSample, openmetrics_text

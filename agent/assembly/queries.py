@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from agent.assembly.traffic import TrafficReports, traffic_report, traffic_snapshot
+from agent.assembly.bearers import TrafficReports
 from agent.domain.events import FaultsAcknowledged
 from agent.domain.evse import StationState
 from agent.domain.terminal_messages import PaymentReviewed
@@ -86,14 +86,14 @@ def _doctor_query(
     site: StationState, store: Store, links: Mapping[str, Link], dispatch: OrderDispatch, clock: ClockPort
 ) -> QuestionHandler:
     async def query_doctor(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.assembly import doctor_queries
+        from agent.assembly import doctor_queries, traffic_figures
 
         def current_knowledge() -> dict[str, Any]:
             return {
                 "links": [doctor_queries.link_row(link) for link in links.values()],
                 "bearers": [doctor_queries.bearer_row(b, site.bearer_in_use) for b in site.bearers.values()],
                 "devices": [{"name": s.name, "open": s.open, "error": s.trouble} for s in dispatch.supervisors],
-                "traffic": traffic_snapshot(site, clock.now().utc_s),
+                "traffic": traffic_figures.traffic_snapshot(site, clock.now().utc_s),
                 "utc_s": clock.now().utc_s,
             }
 
@@ -106,12 +106,12 @@ def _traffic_query(
     site: StationState, store: Store, events: EventQueue, clock: ClockPort, traffic: TrafficReports
 ) -> QuestionHandler:
     async def query_traffic(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.assembly import traffic_queries
+        from agent.assembly import traffic_figures, traffic_queries
 
         traffic.report_counts()
         await events.wait_until_handled()
         return await traffic_queries.answer_traffic(
-            store, question, lambda: traffic_report(site.traffic, site.config, clock.now().utc_s)
+            store, question, lambda: traffic_figures.traffic_report(site.traffic, site.config, clock.now().utc_s)
         )
 
     return query_traffic

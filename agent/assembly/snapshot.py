@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.assembly.traffic import traffic_snapshot
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.faults import JAMS, KEPT
 from agent.domain.metrology import identity_to_record
@@ -34,6 +33,8 @@ class SnapshotParts:
 
 
 def station_snapshot(parts: SnapshotParts, ready: bool, sinks: Sinks | None) -> dict[str, Any]:
+    from agent.assembly.traffic_figures import traffic_snapshot
+
     links = parts.links
     link = next(iter(links.values()), None)
     return {

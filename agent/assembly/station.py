@@ -15,17 +15,21 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.assembly.bearers import bearer_executors, bearer_via, interface_in_use, wait_for_sim
+from agent.assembly.bearers import TrafficReports, bearer_executors, bearer_via, interface_in_use, wait_for_sim
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
-from agent.assembly.domain_setup import domain_collaborators, initial_state, record_signing, stranded_payments
+from agent.assembly.domain_setup import (
+    domain_collaborators,
+    initial_state,
+    link_conditions,
+    record_signing,
+    stranded_payments,
+)
 from agent.assembly.files import UPDATER_FIRST_S, booting_firmware, file_orders, key_store_of, security_log
 from agent.assembly.identity import IdentitySource, backend_password
-from agent.assembly.link_profile import wire_conditions
 from agent.assembly.queries import status_socket_queries
 from agent.assembly.snapshot import SnapshotParts, station_snapshot
 from agent.assembly.startup import freeze_garbage_collection, resume_garbage_collection
-from agent.assembly.traffic import TrafficReports
 from agent.domain.events import ClockTrusted, Event, FaultRaised, Started, StopRequested
 from agent.domain.orders import ReadMeter, Restart, Send, SendLog, Shutdown
 from agent.domain.station import assemble_blocks
@@ -144,7 +148,7 @@ class Station:
     def _make_link(self, backend: Backend) -> Link:
         config = LinkConfig(
             **backend_and_dialects(self.file, backend),
-            **wire_conditions(self.file),
+            **link_conditions(self.file),
             evse_numbers=tuple(self.site.evses),
             is_primary=backend is self.file.backends[0],
             last_version=str(self._facts.get("spoken", {}).get(backend.name, {}).get("version", "")),

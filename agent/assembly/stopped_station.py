@@ -12,7 +12,7 @@ from agent.assembly.domain_setup import domain_collaborators, initial_state
 from agent.assembly.files import key_store_of
 from agent.assembly.identity import IdentitySource, backend_password
 from agent.assembly.link_profile import wire_conditions
-from agent.assembly.traffic import traffic_report
+from agent.assembly.traffic_figures import traffic_report
 from agent.domain.events import Event, Started
 from agent.domain.station import assemble_blocks
 from agent.domain.traffic import month_and_day

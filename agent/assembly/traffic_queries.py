@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.assembly.traffic import traffic_report
+from agent.assembly.traffic_figures import traffic_report
 from agent.domain.station_config import StationConfig
 from agent.domain.traffic import TrafficMonth, TrafficTally, month_and_day
 from agent.services.store.store import Store

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import field
-from datetime import UTC, datetime
 from typing import Any
 
 from agent.model.fastclass import frozen, mutable
@@ -151,11 +150,15 @@ class TrafficTally:
 
 def month_and_day(utc_s: float) -> tuple[str, str]:
     """Return the names of a month and of the day in it: ``2026-11``, ``28``."""
+    from datetime import UTC, datetime
+
     when = datetime.fromtimestamp(utc_s, UTC)
     return f"{when:%Y-%m}", f"{when:%d}"
 
 
 def _month_end_utc_s(utc_s: float) -> float:
+    from datetime import UTC, datetime
+
     when = datetime.fromtimestamp(utc_s, UTC)
     year, month = divmod(when.year * 12 + when.month, 12)
     return datetime(year, month + 1, 1, tzinfo=UTC).timestamp()

@@ -281,6 +281,11 @@ class StationFile:
         return f"StationFile({str(self.path)!r})"  # the settings may hold the backend's password
 
     @property
+    def shapes_links(self) -> bool:
+        """Whether anything in the file is about what the links may cost."""
+        return bool(self.bearers) or self.link != LinkKeys()
+
+    @property
     def all_devices(self) -> tuple[DeviceTables, ...]:
         return (self.devices, *(e.devices for e in self.evses))
 

@@ -35,7 +35,7 @@ from tests.support.certificate_authorities import Authority, tls
 
 BEGIN, END = "<!-- data volume: begin -->", "<!-- data volume: end -->"
 DAY_S = 86_400
-REAL, HASTE, CYCLES = (240, 900), 60, 3
+REAL, HASTE, CYCLES = (240, 900), 60, 4
 """Ping and heartbeat interval; how much sooner they are here; how many heartbeats are waited for."""
 SPEED = 120
 SESSIONS_A_DAY, STATUSES = 10, 4
@@ -150,18 +150,24 @@ def proxy_port(folder: Path) -> int:
 
 
 async def measure_idle_day(variant: Variant, is_real: bool) -> tuple[float, str, list[Packet]]:
-    """Bytes of a day between two heartbeats; then the packets of a connection anew, with all certificates."""
+    """Bytes of a day by those between two heartbeats; then the packets of a connection with all certificates.
+
+    The least of some cycles counts: a backend that answers after 40 ms, because this machine is busy, costs another
+    acknowledgement.
+    """
     haste, cycles = (1, 2) if is_real else (HASTE, CYCLES)
     ping_s, heartbeat_s = (interval // haste for interval in REAL)
     async with station(variant, 1, (ping_s, heartbeat_s), keeps_sessions=False) as (backend, sniffer, _):
         backend.forget()
         began_s = await backend.wait_heard("Heartbeat", 1, 2 * heartbeat_s)
         await asyncio.to_thread(sniffer.take_packets)
-        ended_s = await backend.wait_heard("Heartbeat", 1 + cycles, 2 * cycles * heartbeat_s)
+        found = []
+        for n in range(cycles):
+            ended_s = await backend.wait_heard("Heartbeat", 2 + n, 2 * heartbeat_s)
+            found.append(total(await asyncio.to_thread(sniffer.take_packets)))
         cycle_s = round((ended_s - began_s) / cycles / ping_s) * ping_s * haste  # a multiple of the pings
-        idle = total(await asyncio.to_thread(sniffer.take_packets)) / cycles
-        words = f"{idle:.0f} bytes in {cycle_s / 60:g} minutes"
-        return idle * DAY_S / cycle_s, words, await reconnected(backend, sniffer)
+        words = f"{min(found)} bytes in {cycle_s / 60:g} minutes"
+        return min(found) * DAY_S / cycle_s, words, await reconnected(backend, sniffer)
 
 
 async def reconnected(backend: SecureBackend, sniffer: Sniffer) -> list[Packet]:
@@ -180,22 +186,27 @@ async def reconnected(backend: SecureBackend, sniffer: Sniffer) -> list[Packet]:
 
 
 async def measure_session(variant: Variant) -> tuple[int, list[str], list[Packet]]:
-    """Bytes and actions of a session of an hour; then the packets of a connection that resumes its TLS session."""
-    async with station(variant, SPEED, (REAL[0], 86_400), keeps_sessions=True) as (backend, sniffer, api):
-        await asyncio.to_thread(sniffer.take_packets)
-        backend.forget()
-        await call(api, "cards/tap", f'{{"uid": "{CARD}", "evse": 1}}')
-        await backend.wait_heard("Authorize")
-        await call(api, "evses/1/plug", "{}")
-        await backend.wait_heard("MeterValues", 4, 3600.0 / SPEED * 3)
-        await call(api, "cards/tap", f'{{"uid": "{CARD}", "evse": 1}}')
-        await backend.wait_heard("StopTransaction")
-        await asyncio.to_thread(sniffer.wait_for_quiet)
-        await unplug(api)
-        await backend.wait_heard("StatusNotification", STATUSES)
-        packets = await asyncio.to_thread(sniffer.take_packets)
-        actions = [action for _, action, _ in backend.heard]
-        return total(packets), actions, await reconnected(backend, sniffer)
+    """Bytes and actions of a session of an hour, the lesser of two; then the packets of a connection that resumes its
+    TLS session."""
+    async with station(variant, SPEED, (REAL[0], DAY_S), keeps_sessions=True) as (backend, sniffer, api):
+        found = [await charge_for_an_hour(backend, sniffer, api) for _ in range(2)]
+        octets, actions = min(found)
+        return octets, actions, await reconnected(backend, sniffer)
+
+
+async def charge_for_an_hour(backend: SecureBackend, sniffer: Sniffer, api: str) -> tuple[int, list[str]]:
+    await asyncio.to_thread(sniffer.take_packets)
+    backend.forget()
+    await call(api, "cards/tap", f'{{"uid": "{CARD}", "evse": 1}}')
+    await backend.wait_heard("Authorize")
+    await call(api, "evses/1/plug", "{}")
+    await backend.wait_heard("MeterValues", 4, 3600.0 / SPEED * 3)
+    await call(api, "cards/tap", f'{{"uid": "{CARD}", "evse": 1}}')
+    await backend.wait_heard("StopTransaction")
+    await asyncio.to_thread(sniffer.wait_for_quiet)
+    await unplug(api)
+    await backend.wait_heard("StatusNotification", STATUSES)
+    return total(await asyncio.to_thread(sniffer.take_packets)), [action for _, action, _ in backend.heard]
 
 
 async def unplug(api: str) -> None:

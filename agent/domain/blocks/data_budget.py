@@ -54,8 +54,7 @@ class DataBudget:
             except ValueError as e:
                 yield LogNote(STATION, f"{name}: {e}: counted from zero", "data budget")
                 yield Persist("traffic", name, None)
-        if now.utc_s is not None:
-            self._site.traffic.present = month_and_day(now.utc_s)[0]
+        self._site.traffic.present = max(self._site.traffic.months, default="")
 
     @handles_events(TrafficCounted)
     def count_traffic(self, event: TrafficCounted, now: Moment) -> Iterator[Yielded]:

@@ -14,7 +14,6 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agent.model.fastclass import mutable
 from agent.model.traffic import CONNECTION, DEFAULT_BEARER, OTHER, PING, TrafficCount
 
 COLLECT_S = 15.0
@@ -35,15 +34,13 @@ _TIMESTAMPS = 1
 """TCPI_OPT_TIMESTAMPS."""
 
 
-@mutable
 class WireBytes:
     """The bytes of one WebSocket connection, without what TLS adds. Pings and pongs are in them, and counted apart."""
 
-    sent: int = 0
-    received: int = 0
-    control_frames: int = 0
-    control_sent: int = 0
-    control_received: int = 0
+    __slots__ = ("control_frames", "control_received", "control_sent", "received", "sent")
+
+    def __init__(self) -> None:
+        self.sent = self.received = self.control_frames = self.control_sent = self.control_received = 0
 
     def count_control_frames(self, sent: int, received: int) -> None:
         """Count one frame, or a frame and its answer."""
@@ -52,15 +49,13 @@ class WireBytes:
         self.control_received += received
 
 
-@mutable
 class TrafficRow:
     """What was charged to one action. ``unsettled``: messages that TLS and headers were not shared out to yet."""
 
-    messages: int = 0
-    sent: int = 0
-    received: int = 0
-    headers: int = 0
-    unsettled: int = 0
+    __slots__ = ("headers", "messages", "received", "sent", "unsettled")
+
+    def __init__(self) -> None:
+        self.messages = self.sent = self.received = self.headers = self.unsettled = 0
 
 
 class TrafficCounter:

@@ -1,36 +1,12 @@
-"""The traffic of the links between the transports, which count it, and the domain, which keeps the tally."""
+"""Figures of the traffic and the data budget, for the picture of the status socket and ``chargy-agent traffic``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from agent.domain.events import Event, TrafficCounted
 from agent.domain.evse import StationState
 from agent.domain.station_config import StationConfig
-from agent.domain.traffic import Sums, TrafficMonth, TrafficTally, projected_bytes, traffic_sum_of
-from agent.model.traffic import DEFAULT_BEARER
-from agent.ocpp.transport.traffic import TrafficCounter
-
-
-class TrafficReports:
-    """Reports to the domain what the counter of the links has counted."""
-
-    def __init__(self, site: StationState, post_event: Callable[[Event], None]) -> None:
-        self._site, self._post_event = site, post_event
-        self.counter = TrafficCounter(self._bearer_kind, self.report_counts)
-        self.since_start: Sums = {}
-        """By action; for counters that must never go back."""
-
-    def _bearer_kind(self) -> str:
-        record = self._site.bearers.get(self._site.bearer_in_use)
-        return str(record.config.kind) if record is not None else DEFAULT_BEARER
-
-    def report_counts(self) -> None:
-        if counts := self.counter.collect_counts():
-            for count in counts:
-                traffic_sum_of(self.since_start, count.bearer, count.action).add_count(count)
-            self._post_event(TrafficCounted(counts))
+from agent.domain.traffic import Sums, TrafficMonth, TrafficTally, projected_bytes
 
 
 def traffic_snapshot(site: StationState, now_utc_s: float | None) -> dict[str, Any] | None:
