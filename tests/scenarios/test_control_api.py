@@ -183,6 +183,7 @@ async def test_the_picture_has_every_key_of_the_contract(rig: Rig) -> None:
     picture = json.loads(raw)
     assert set(picture) == {
         "agent", "backend", "links", "mains", "time", "lamps", "evses", "ledger", "simulation", "buttons", "displays",
+        "traffic",
     }  # fmt: skip
     assert set(picture["agent"]) == {"up", "pid", "restarts", "version", "queue", "screen_language"}
     assert set(picture["evses"][0]) == {
