@@ -18,6 +18,7 @@ from agent.scenario.grammar import KINDS
 from agent.scenario.operations import OPERATIONS
 from agent.scenario.scenario_file import ScenarioError, load_scenario, parse_scenario
 from agent.scenario.schema import schema_text
+from agent.scenario.step_actions import ACTIONS
 
 LIBRARY = sorted(library_folder().glob("*.toml"))
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text()))
@@ -117,6 +118,11 @@ def test_every_scenario_of_the_library_is_right(path: Path) -> None:
     assert scenario.id == path.stem
     assert scenario.references, "it says which sentence of a standard it shows"
     assert list(SCHEMA.iter_errors(tomllib.loads(path.read_text("utf-8")))) == []
+
+
+def test_every_kind_of_step_can_be_carried_out_and_said() -> None:
+    assert set(ACTIONS) | {"repeat", "parallel"} == set(KINDS)
+    assert [name for name, kind in KINDS.items() if not kind.sentence] == []
 
 
 def test_the_library_has_thirty_for_both_versions() -> None:
