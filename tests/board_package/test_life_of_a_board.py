@@ -171,9 +171,23 @@ def test_a_board_that_is_not_configured_is_left_alone(board: Board) -> None:
     assert requirements_met(board) == []
     path = board.run("/opt/chargy-agent/venv/bin/python3", "-c", "import sys; print(sys.path)").stdout
     assert f"/usr/local/lib/python{MINOR}/dist-packages" in path, "where drivers of other makers go"
+    central = board.run("chargy-agent", "csms", check=False)
+    assert (central.returncode, "chargy-agent[sim]" in central.stderr) == (2, True), "ocpp is not for boards"
     assert board.run("dpkg", "-P", "chargy-agent").returncode == 0
     left = board.shell("ls -d /opt/chargy-agent /etc/chargy-agent /var/lib/chargy-agent /usr/bin/chargy-agent", False)
     assert left.stdout == ""
+
+
+def test_an_image_is_built_without_a_running_systemd(board: Board) -> None:
+    """As in a chroot: the unit is enabled for the first boot, and the user is there. A kept station file is not enough
+    to start anything."""
+    board.shell(f"mkdir -m 755 /etc/chargy-agent; echo >{STATION}")
+    board.run("unshare", "--mount", "sh", "-c", f"mount -t tmpfs tmpfs /run && dpkg -i {board.deb}")
+    assert state(board) == "inactive"
+    assert board.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"
+    assert board.run("stat", "-c", "%U:%G %a", STATION).stdout == "root:chargy-agent 640\n"
+    board.run("unshare", "--mount", "sh", "-c", "mount -t tmpfs tmpfs /run && dpkg -P chargy-agent")
+    assert board.run("systemctl", "is-enabled", UNIT, check=False).stdout.strip() == "not-found"
 
 
 def requirements_met(board: Board) -> list[str]:
