@@ -19,7 +19,6 @@ from agent.commands.check import check_station_file
 from deb import build
 from tests.support.board_package import ROOT, build_deb, run_dpkg_deb
 from tests.support.busy_machine import stretched
-from tests.support.simulated_station import CAMPAIGN
 
 MIB = 1024 * 1024
 INSTALLED_AT_MOST = 40 * MIB
@@ -50,8 +49,6 @@ def site(tree: Path) -> Path:
     return found
 
 
-@pytest.mark.campaign
-@pytest.mark.skipif(not CAMPAIGN, reason="10 s of work: make campaign builds the package twice")
 def test_the_same_sources_give_the_same_bytes(deb: Path, tmp_path: Path) -> None:
     again = build_deb(tmp_path, TZ="Pacific/Chatham", PYTHONHASHSEED="7", LC_ALL="C", TMPDIR=str(tmp_path))
     assert again.name == deb.name

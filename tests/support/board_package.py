@@ -21,7 +21,7 @@ def build_deb(folder: Path, **env: str) -> Path:
     """Build it into the folder. Skips where that is impossible: no dpkg, or wheels that cannot be fetched."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("dpkg-deb is not installed")
-    argv = [sys.executable, "-m", "deb.build", "--out", str(folder)]
+    argv = [sys.executable, "-m", "deb.build", "--out", str(folder), "--compression", "quick"]
     done = subprocess.run(
         argv, cwd=ROOT, capture_output=True, text=True, timeout=stretched(240), env={**os.environ, **env}
     )
