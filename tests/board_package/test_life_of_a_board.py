@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.board_package import ROOT, broken_version, newer_version
+from tests.support.board_package import ROOT, later_versions
 from tests.support.busy_machine import deadline, stretched
 from tests.support.private_root import OUTSIDE, PrivateRoot, why_not
 from tests.support.simulated_station import CAMPAIGN, held_port
@@ -214,8 +214,8 @@ async def test_upgraded_while_charging_and_purged_when_delivered(
     async with far_ends(tmp_path) as world, StrictCsms() as csms:
         await configure_and_start(board, world, csms.url)
         assert (await inside(board, "dpkg-query", "-f", "${Version}", "-W", "chargy-agent")).stdout.count("-1+") == 1
-        broken_version(deb, tmp_path), newer_version(deb, tmp_path)
-        await charge(world, 30, board)
+        later_versions(deb, tmp_path)
+        await charge(world, 10, board)
         before = await inside(board, "stat", "-c", "%Y %Z %i", STATION)
         failed = await inside(board, "dpkg", "-i", board.broken, check=False)
         assert failed.returncode == 1
@@ -227,7 +227,7 @@ async def test_upgraded_while_charging_and_purged_when_delivered(
         assert (await inside(board, "stat", "-c", "%Y %Z %i", STATION)).stdout == before.stdout
         assert [t.stop for t in csms.transactions.values()] == [None], "it is still the same transaction"
         wh = (await world.evse())["meter_wh"]
-        await until(lambda: metered(world, wh + 20), board.journal)
+        await until(lambda: metered(world, wh + 6), board.journal)
         await end_session(world, csms, board)
         assert csms.energy_wh == (await world.evse())["meter_wh"]
         assert csms.violations == []
@@ -251,7 +251,7 @@ async def test_a_purge_never_deletes_what_is_not_delivered(board: Board, tmp_pat
             await inside(board, "systemctl", "stop", UNIT)
             board.write(STATION, text.replace(csms.url, f"ws://127.0.0.1:{dead_port}"))
             await inside(board, "systemctl", "start", UNIT)
-            await charge(world, 20, board)
+            await charge(world, 10, board)
             refused = await inside(board, "dpkg", "-P", "chargy-agent", check=False)
             assert refused.returncode == 1
             assert "NOT purged" in refused.stderr

@@ -31,33 +31,22 @@ def build_deb(folder: Path, **env: str) -> Path:
     return Path(done.stdout.strip())
 
 
-def newer_version(deb: Path, folder: Path) -> Path:
-    """The same package with a higher revision, and another text in one of its modules."""
+def later_versions(deb: Path, folder: Path) -> tuple[Path, Path]:
+    """The same package with a higher revision and one more file; and one that dpkg cannot install, since it fails
+    before its files are there."""
     tree = folder / "tree"
     run_dpkg_deb("-R", deb, tree)
     control = tree / "DEBIAN" / "control"
-    text = control.read_text()
-    version = re.search(r"^Version: (.*)-1\+", text, re.MULTILINE)
-    assert version is not None
-    control.write_text(text.replace(f"{version[1]}-1+", f"{version[1]}-2+"))
+    text, changed = re.subn(r"^(Version: .*)-1\+", r"\1-2+", control.read_text(), flags=re.MULTILINE)
+    assert changed == 1
+    control.write_text(text)
     (tree / "usr/share/doc/chargy-agent/NEWS").write_text("the second\n")
-    made = folder / "newer.deb"
-    run_dpkg_deb("--root-owner-group", "-Znone", "--build", tree, made)
+    run_dpkg_deb("--root-owner-group", "-Znone", "--build", tree, folder / "newer.deb")
+    (tree / "DEBIAN" / "preinst").write_text("#!/bin/sh\nexit 1\n")
+    (tree / "DEBIAN" / "preinst").chmod(0o755)
+    run_dpkg_deb("--root-owner-group", "-Znone", "--build", tree, folder / "broken.deb")
     shutil.rmtree(tree)
-    return made
-
-
-def broken_version(deb: Path, folder: Path) -> Path:
-    """The same package again, but dpkg cannot install it: it fails before its files are there."""
-    tree = folder / "tree"
-    run_dpkg_deb("-R", deb, tree)
-    script = tree / "DEBIAN" / "preinst"
-    script.write_text("#!/bin/sh\nexit 1\n")
-    script.chmod(0o755)
-    made = folder / "broken.deb"
-    run_dpkg_deb("--root-owner-group", "-Znone", "--build", tree, made)
-    shutil.rmtree(tree)
-    return made
+    return folder / "newer.deb", folder / "broken.deb"
 
 
 def run_dpkg_deb(*words: str | Path) -> str:
