@@ -41,7 +41,7 @@ PROFILES = {
         ),
         LinkProfile(
             "lan",
-            {"ping_interval_s": 60, "heartbeat_interval_s": 300, "sample_interval_s": 60},
+            {"ping_interval_s": 45, "heartbeat_interval_s": 300, "sample_interval_s": 60},
             compress=False,
             one_key_share=False,
             keepalive_idle_s=60,

@@ -221,10 +221,11 @@ def tick(display: PanelDisplay) -> None:
 
 @asynccontextmanager
 async def clocked(memory: Memory) -> AsyncIterator[PanelDisplay]:
-    """A display whose turns come when the test says so: the real clock has one in a day."""
-    async with open_display(lambda: memory, Mounting(turn_s=86_400.0), where()) as display:
-        await asyncio.sleep(0)  # the first turn is being waited for
-        display._mounting = Mounting(turn_s=TURN_S)
+    """A display whose turns come when the test says so: its own clock is stopped."""
+    async with open_display(lambda: memory, Mounting(turn_s=TURN_S), where()) as display:
+        assert display._turning is not None
+        display._turning.cancel()
+        display._turning = None
         yield display
 
 

@@ -15,6 +15,7 @@ from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ports.store import link_of, notes_of
 from tests.ocpp.ocpp_stand_ins import Central, build, linked, running, served, until
+from tests.support.busy_machine import stretched
 
 NOTES = notes_of("chargy")
 T0 = Stamp(1, 0.0)
@@ -121,7 +122,7 @@ async def test_a_notice_without_an_answer_is_sent_three_times() -> None:
 
 async def test_no_kind_of_notice_waits_for_one_without_an_answer() -> None:
     central = Central(script={"SecurityEventNotification": [None]})
-    async with linked(central, call_timeout_s=0.05) as room:
+    async with linked(central, call_timeout_s=stretched(1.0)) as room:
         for n in range(20):
             room.outbox.put(STARTUP, "", NOTES)
             room.outbox.put(FirmwareStatus("Downloading", n, True), "", NOTES)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from agent.ocpp.bearer_probe import PROBE_S
+from agent.station_file.link_profile import PROFILES
 from tests.support.bearer_networks import BACKEND_PORT, BearerNetworks, bearer_networks
 from tests.support.busy_machine import deadline
 
@@ -138,3 +140,9 @@ async def test_a_backend_that_starts_again_is_reached_over_the_same_bearer(tmp_p
             while len(at.came_over()) < 2:
                 await asyncio.sleep(0.05)
         assert at.came_over() == ["lan"] * 2
+
+
+def test_the_lan_profile_leaves_a_silent_network_within_ninety_seconds() -> None:
+    """What the test above measures, with the times of the profile instead of its own."""
+    lan = PROFILES["lan"]
+    assert lan.settings["ping_interval_s"] + lan.pong_s + PROBE_S <= 90
