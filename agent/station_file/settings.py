@@ -167,7 +167,24 @@ def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerK
             )
         dearest = max(dearest, rank)
     wrong += _shared_pins(devices, found)
+    wrong += _shared_modems(devices, found)
     return found
+
+
+_OF_SIM = ("pin", "apn", "initial_apn", "username", "password", "auth")
+"""Keys of a modem's table that do not tell it from another modem."""
+
+
+def _shared_modems(devices: DeviceTables, bearers: Mapping[str, BearerKeys]) -> Iterator[str]:
+    """Yield the tables that name the same modem as one before: its SIM would get the PINs of both."""
+    by_modem: dict[tuple[str, str], str] = {}
+    for place, keys in bearers.items():
+        if keys.kind != "gprs":
+            continue
+        device = devices[place].without_keys(*ROLES["bearer"].own_keys, *_OF_SIM)
+        first = by_modem.setdefault((device.driver, repr(sorted(device.options.items()))), place)
+        if first != place:
+            yield f"{place}: {first} is the same modem: name each modem by a key of its own (device, modem)"
 
 
 def _parse_link(raw: Any, wrong: list[str]) -> LinkKeys:

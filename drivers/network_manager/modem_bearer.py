@@ -45,7 +45,8 @@ from drivers.system_bus import CallFailed, NotAllowed, ObjectGone, Properties, S
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-RADIO_S, RESTART_S = 25.0, 25.0
+RADIO_S, PIN_S, END_S, RESTART_S = 12.0, 25.0, 10.0, 25.0
+"""How long a change of the radio, the PIN, an orderly end and a start of the modem may take."""
 NONE_THERE = "ModemManager has no such modem"
 
 
@@ -216,9 +217,10 @@ class ModemBearer:
 
     async def reset_bearer(self, step: ResetStep) -> None:
         try:
-            await self.take_down()
-        except Refused as e:  # a connection that does not end must not stop the recovery
-            log.warning("%s: %s", self._name, e)
+            async with asyncio.timeout(END_S):
+                await self.take_down()
+        except (Refused, TimeoutError) as e:  # a connection that does not end must not stop the recovery
+            log.warning("%s: the connection does not end: %s", self._name, str(e) or f"within {END_S:g} s")
         if step is ResetStep.POWER_CYCLE:
             await cycle_power(self._name, self._settings.power)
             await self._wait_for_restart()
@@ -266,7 +268,7 @@ class ModemBearer:
         except (Refused, ServiceAbsent) as e:
             raise PinNotPresented(str(e)) from e
         try:
-            await self._bus.call(MM, path, f"{SIM}.SendPin", "s", self._settings.pin, timeout_s=RADIO_S)
+            await self._bus.call(MM, path, f"{SIM}.SendPin", "s", self._settings.pin, timeout_s=PIN_S)
         except (NotAllowed, ObjectGone, ServiceAbsent) as e:
             raise PinNotPresented(str(e)) from e
         except Refused as e:

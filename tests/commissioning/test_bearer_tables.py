@@ -10,6 +10,7 @@ from agent.assembly.domain_setup import bearer_configs
 from agent.station_file.settings import SettingsError, load_station_file
 
 MODEM = '[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "/dev/ttyUSB0"\npin = "{pin}"\n'
+OTHER_MODEM = MODEM.replace("USB0", "USB1")
 LAN = '[[bearer]]\ndriver = "lan_static"\nkind = "lan"\ninterface = "eth0"\n'
 OTHER_ICCID = 'iccid = "89352010000000000176"\n'
 
@@ -41,11 +42,23 @@ def test_the_check_sum_depends_on_nothing_but_the_pin_and_its_confirmation(tmp_p
 )
 def test_two_tables_with_one_pin_name_their_sims(tmp_path: Path, first: str, second: str, is_refused: bool) -> None:
     modem = MODEM.format(pin="0042")
-    text = modem + first + modem + second
+    text = modem + first + OTHER_MODEM.format(pin="0042") + second
     if is_refused:
         with pytest.raises(SettingsError, match=r"bearer\[1\].iccid: bearer\[0\] has the same PIN") as refused:
             marks(tmp_path, text)
         assert "0042" not in str(refused.value)
     else:
         assert len(marks(tmp_path, text)) == 2
-    assert len(marks(tmp_path, modem + MODEM.format(pin="0043"))) == 2
+    assert len(marks(tmp_path, modem + OTHER_MODEM.format(pin="0043"))) == 2
+
+
+OVER_SERVICES = '[[bearer]]\ndriver = "network_manager"\nkind = "gprs"\napn = "{apn}"\npin = "{pin}"\n'
+
+
+@pytest.mark.parametrize("table", [MODEM, OVER_SERVICES])
+def test_two_tables_for_one_modem_would_give_its_sim_two_pins(tmp_path: Path, table: str) -> None:
+    text = table.format(pin="0042", apn="one") + table.format(pin="0043", apn="two") + OTHER_ICCID
+    with pytest.raises(SettingsError, match=r"bearer\[1\]: bearer\[0\] is the same modem"):
+        marks(tmp_path, text)
+    own = OVER_SERVICES.format(pin="0043", apn="two") + 'modem = "356938035643809"\n'
+    assert len(marks(tmp_path, table.format(pin="0042", apn="one") + own)) == 2

@@ -24,7 +24,7 @@ RADIO: dict[str, Any] = {"kind": "gprs", "apn": "chargy.m2m", "pin": PIN}
 @pytest.fixture
 async def services(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimulatedServices]:
     monkeypatch.setattr(modem_bearer, "POLL_S", 0.05)
-    monkeypatch.setattr(modem_bearer, "RADIO_S", 0.5)
+    monkeypatch.setattr(modem_bearer, "PIN_S", 0.5)
     monkeypatch.setattr(modem_bearer, "RESTART_S", 0.5)
     async with running_services() as made:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", made.bus_address)
