@@ -230,7 +230,7 @@ async def measure_all(figures: Figures, is_real: bool) -> None:
         figures.judge(goal, day / 1e3, f"{words}; {day * 30 / 1e6:.2f} MB in 30 days")
         if variant is VARIANTS[0]:
             figures.judge(G16_TRIPS, round_trips(new), "TCP, TLS, WebSocket")
-            figures.judge(G16, total(new) / 1e3, "all certificates anew, root and one between")
+            figures.judge(G16, total(new) / 1e3, "a full handshake, root and one certificate between")
     for variant, goal in zip(VARIANTS, G15, strict=False):
         octets, actions, resumed = await measure_session(variant)
         figures.judge(goal, octets / 1e3, f"{len(actions)} calls, 4 meter values of 9 measurands")
