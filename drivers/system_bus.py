@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -55,14 +55,14 @@ class SystemBus:
 
     @classmethod
     @asynccontextmanager
-    async def open_connection(cls) -> AsyncIterator[Self]:
-        """Hold a connection open. Raises ``Unreachable``."""
+    async def open_connection(cls, address: str = "") -> AsyncIterator[Self]:
+        """Hold a connection open, to the bus of another ``address`` if there is one. Raises ``Unreachable``."""
         from dbus_fast import BusType, DBusError
         from dbus_fast.aio import MessageBus
 
         try:
             async with asyncio.timeout(CALL_S):
-                bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+                bus = await MessageBus(address or None, BusType.SYSTEM).connect()
         except (OSError, DBusError, TimeoutError, ValueError) as e:
             raise Unreachable(f"the system bus (D-Bus) cannot be reached: {e}") from e
         try:
@@ -110,16 +110,23 @@ class SystemBus:
             if (message.path, message.interface, message.member) == (path, interface, name):
                 seen.append(message.body)
 
+        with self.watch_messages(take_message):
+            yield seen
+
+    @contextmanager
+    def watch_messages(self, take_message: Callable[[Message], None]) -> Iterator[None]:
+        """Hand over every message that comes."""
         self._bus.add_message_handler(take_message)
         try:
-            yield seen
+            yield
         finally:
             self._bus.remove_message_handler(take_message)
 
-    async def subscribe(self, member: str) -> None:
-        """Ask the bus for the signals ``interface.name`` of all objects."""
+    async def subscribe(self, member: str, **more: str) -> None:
+        """Ask the bus for the signals ``interface.name`` of all objects. ``more``: other keys of its match rule."""
         interface, _, name = member.rpartition(".")
         rule = f"type='signal',interface='{interface}',member='{name}'"
+        rule += "".join(f",{key}='{value}'" for key, value in more.items())
         await self.call("org.freedesktop.DBus", "/org/freedesktop/DBus", _PREFIX.rstrip(".") + ".AddMatch", "s", rule)
 
 

@@ -11,23 +11,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from dbus_fast import BusType, Message, MessageType, Variant
-from dbus_fast.aio import MessageBus
+from dbus_fast import Message, MessageType, Variant
 from dbus_fast.unpack import unpack_variants
 
 from agent.model.fastclass import frozen
-from agent.ports import Broken, Garbled, Unreachable
+from agent.ports import Broken, Unreachable
+from drivers.system_bus import CallFailed, NoReply, NotAllowed, ObjectGone, SystemBus
 
 log = logging.getLogger(__name__)
 
 NAME, PATH, INSTALLER = "de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer"
-BUS, BUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
-PROPERTIES = "org.freedesktop.DBus.Properties"
-WATCHED = (
-    f"type='signal',sender='{NAME}',path='{PATH}'",
-    f"type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{NAME}'",
-)
-AWAY = ("ServiceUnknown", "NameHasNoOwner", "NoReply", "Timeout", "TimedOut", "Disconnected")
+BUS, BUS_PATH, PROPERTIES = "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus.Properties"
 BUSY = "already processing"
 LOOK_S = 1.0
 """How often RAUC is asked whether it is idle: its signal may have come before it was watched for."""
@@ -46,7 +40,6 @@ class Slot:
     name: str
     slot_class: str = ""
     state: str = ""
-    boot_name: str = ""
     version: str = ""
     transaction: str = ""
     """The installation that filled it, as it was named by who ordered it."""
@@ -62,54 +55,46 @@ class Slot:
 class RaucService:
     """The calls that the driver needs. Each raises ``Unreachable``, ``Broken``, ``RaucRefusal``."""
 
-    def __init__(self, bus: MessageBus, answer_s: float) -> None:
+    def __init__(self, bus: SystemBus, answer_s: float) -> None:
         self._bus, self._answer_s = bus, answer_s
         self._ended: asyncio.Future[int] | None = None
         self._owner = ""
-        """The connection to the bus from which RAUC has answered last."""
+        """RAUC's connection to the bus, when it was asked last."""
         self.progress_percent: int | None = None
-
-    async def watch_signals(self) -> None:
-        """Have the end of installations, their progress and the end of RAUC itself reported."""
-        self._bus.add_message_handler(self._take_message)
-        for rule in WATCHED:
-            await self._call(BUS, BUS_PATH, BUS, "AddMatch", "s", [rule], self._answer_s)
 
     # --- calls -------------------------------------------------------------------------------------------------
 
     async def list_slots(self) -> list[Slot]:
-        (rows,) = await self._call_installer("GetSlotStatus")
+        rows = await self._call_installer("GetSlotStatus")
         return [_slot_of(name, fields) for name, fields in rows]
 
     async def primary_slot(self) -> str:
         """Return the name of the slot that is booted next."""
-        (name,) = await self._call_installer("GetPrimary")
-        return str(name)
+        return str(await self._call_installer("GetPrimary"))
 
     async def read_property(self, name: str) -> Any:
-        (value,) = await self._call(NAME, PATH, PROPERTIES, "Get", "ss", [INSTALLER, name], self._answer_s)
-        return value
+        return await self._call(NAME, PATH, f"{PROPERTIES}.Get", "ss", INSTALLER, name)
 
     async def boot_id(self) -> str:
         """Return the identity of the message bus: another one after each boot."""
-        (found,) = await self._call(BUS, BUS_PATH, BUS, "GetId", "", [], self._answer_s)
-        return str(found)
+        return str(await self._call(BUS, BUS_PATH, f"{BUS}.GetId"))
 
     async def mark_booted_good(self) -> str:
-        (_, words) = await self._call_installer("Mark", "ss", ["good", "booted"])
-        return str(words)
+        """Return the name of the slot."""
+        return str(await self._call_installer("Mark", "ss", "good", "booted"))
 
     async def bundle_compatible(self, path: str, limit_s: float) -> str:
         """Check the bundle and its signature. Return the board that it is for."""
-        (found,) = await self._call_installer("InspectBundle", "sa{sv}", [path, {}], limit_s)
+        found = await self._call_installer("InspectBundle", "sa{sv}", path, {}, limit_s=limit_s)
         return str(found.get("update", {}).get("compatible", ""))
 
     async def install_bundle(self, path: str, transaction: str, limit_s: float) -> int:
         """Install the bundle. Return RAUC's result; 0 is success."""
+        await self._find_owner()
         self._ended = asyncio.get_running_loop().create_future()
         options = {"transaction-id": Variant("s", transaction)}
         try:
-            await self._call_installer("InstallBundle", "sa{sv}", [path, options])
+            await self._call_installer("InstallBundle", "sa{sv}", path, options)
             async with asyncio.timeout(limit_s):
                 return await self._ended
         except TimeoutError:
@@ -126,6 +111,7 @@ class RaucService:
                 while await self.read_property("Operation") != "idle":
                     if first:
                         log.info("updater: an installation is running already; waiting for its end")
+                        await self._find_owner()
                     first = False
                     self._ended = asyncio.get_running_loop().create_future()
                     with suppress(TimeoutError):
@@ -135,37 +121,35 @@ class RaucService:
         finally:
             self._ended, self.progress_percent = None, None
 
-    async def _call_installer(
-        self, member: str, signature: str = "", body: list[Any] | None = None, limit_s: float = 0.0
-    ) -> list[Any]:
-        return await self._call(NAME, PATH, INSTALLER, member, signature, body or [], limit_s or self._answer_s)
+    async def _find_owner(self) -> None:
+        self._owner = str(await self._call(BUS, BUS_PATH, f"{BUS}.GetNameOwner", "s", NAME))
+
+    async def _call_installer(self, member: str, signature: str = "", *body: Any, limit_s: float = 0.0) -> Any:
+        return await self._call(NAME, PATH, f"{INSTALLER}.{member}", signature, *body, limit_s=limit_s)
 
     async def _call(
-        self, name: str, path: str, interface: str, member: str, signature: str, body: list[Any], limit_s: float
-    ) -> list[Any]:
-        message = Message(
-            destination=name, path=path, interface=interface, member=member, signature=signature, body=body
-        )
-        if not self._bus.connected:
-            raise Unreachable(f"the message bus has ended: RAUC cannot be asked for {member}")
+        self, name: str, path: str, member: str, signature: str = "", *body: Any, limit_s: float = 0.0
+    ) -> Any:
         try:
-            async with asyncio.timeout(limit_s):
-                reply = await self._bus.call(message)
-        except TimeoutError:
-            raise Unreachable(f"RAUC did not answer {member} within {limit_s:g} s") from None
-        except Exception as e:  # the library raises what the socket raised
-            raise Unreachable(f"the message bus has ended ({e})") from e
-        if reply is None:
-            raise Unreachable(f"RAUC did not answer {member}")
-        if name == NAME:
-            self._owner = str(reply.sender)
-        if reply.message_type is MessageType.ERROR:
-            raise _error_of(member, str(reply.error_name), reply.body)
-        return list(unpack_variants(reply.body))
+            return await self._bus.call(name, path, member, signature, *body, timeout_s=limit_s or self._answer_s)
+        except NoReply as e:
+            raise Unreachable(str(e)) from e
+        except NotAllowed as e:
+            raise Broken(f"the message bus does not let the agent's user call RAUC: install its policy ({e})") from e
+        except ObjectGone as e:
+            raise Broken(f"this RAUC is too old: {e}") from e
+        except CallFailed as e:
+            raise _refusal_of(str(e)) from e
 
     # --- signals -----------------------------------------------------------------------------------------------
 
-    def _take_message(self, message: Message) -> None:
+    async def subscribe(self) -> None:
+        """Have the end of installations, their progress and the end of RAUC itself reported."""
+        await self._bus.subscribe(f"{INSTALLER}.Completed", sender=NAME)
+        await self._bus.subscribe(f"{PROPERTIES}.PropertiesChanged", sender=NAME)
+        await self._bus.subscribe(f"{BUS}.NameOwnerChanged", sender=BUS, arg0=NAME)
+
+    def take_message(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:
             return
         if message.sender == BUS and message.member == "NameOwnerChanged":
@@ -194,43 +178,19 @@ class RaucService:
 @asynccontextmanager
 async def open_service(address: str, answer_s: float) -> AsyncIterator[RaucService]:
     """Yield the service on the bus of this address, "" for the system bus. Raises ``Unreachable``."""
-    bus = MessageBus(bus_address=address or None, bus_type=BusType.SYSTEM)
-    try:
-        async with asyncio.timeout(answer_s):
-            await bus.connect()
-    except TimeoutError:
-        raise Unreachable(f"the message bus did not answer within {answer_s:g} s") from None
-    except Exception as e:  # each version of the library has its own
-        raise Unreachable(f"no message bus at {address or 'the system address'} ({e}); is dbus running?") from e
-    service = RaucService(bus, answer_s)
-    try:
-        await service.watch_signals()
-        yield service
-    finally:
-        bus.disconnect()
+    async with SystemBus.open_connection(address) as bus:
+        service = RaucService(bus, answer_s)
+        with bus.watch_messages(service.take_message):
+            await service.subscribe()
+            yield service
 
 
 def _slot_of(name: str, fields: dict[str, Any]) -> Slot:
-    return Slot(
-        str(name),
-        str(fields.get("class", "")),
-        str(fields.get("state", "")),
-        str(fields.get("bootname", "")),
-        str(fields.get("bundle.version", "")),
-        str(fields.get("installed.transaction", "")),
-        str(fields.get("installed.timestamp", "")),
-    )
+    kept = ("class", "state", "bundle.version", "installed.transaction", "installed.timestamp")
+    return Slot(str(name), *(str(fields.get(key, "")) for key in kept))
 
 
-def _error_of(member: str, name: str, body: list[Any]) -> Exception:
-    words = str(body[0]) if body else name
-    kind = name.rpartition(".")[2]
-    if kind == "AccessDenied":
-        return Broken(f"the message bus does not let the agent call RAUC's {member}: install its policy ({words})")
-    if kind in AWAY or kind.startswith("Spawn"):
-        return Unreachable(f"RAUC does not answer {member} ({words}); is rauc.service running?")
-    if kind in ("UnknownMethod", "UnknownProperty", "InvalidArgs"):
-        return Garbled(f"this RAUC does not know {member} ({words})")
+def _refusal_of(words: str) -> Unreachable | RaucRefusal:
     if BUSY in words.lower():
-        return Unreachable(f"RAUC is busy with something else ({member})")
-    return RaucRefusal(words)
+        return Unreachable(f"RAUC is busy with something else ({words})")
+    return RaucRefusal(words.removeprefix(f"{NAME}: "))

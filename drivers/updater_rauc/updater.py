@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from agent.model.fastclass import replace
-from agent.ports import Broken, DeviceError, Refused
+from agent.ports import Broken, DeviceError, Refused, Unreachable
 from agent.ports.updater import Running, Untrusted
 from drivers.board_commands import run_checked_command
 from drivers.updater_rauc.boot_record import BootRecord, BootRecordFile
-from drivers.updater_rauc.service import LOST, RaucRefusal, RaucService, Slot
+from drivers.updater_rauc.service import LOOK_S, LOST, RaucRefusal, RaucService, Slot
 from drivers.updater_rauc.settings import RaucSettings
 
 log = logging.getLogger(__name__)
@@ -45,18 +47,23 @@ class RaucUpdater:
 
     async def install(self, file: Path) -> bool:
         transaction = _transaction_of(file)
-        _, others = await self._read_slots()
+        booted, others = await self._read_slots()
+        if _awaits_acceptance(booted, self._record.read()):
+            raise Broken(f"{booted.system} was not accepted yet: the other system is the only one to fall back to")
         if not await self._is_next_system(transaction, others):
             await self._check_bundle(file)
-            await self._install_bundle(file, transaction)
-            _, others = await self._read_slots()
+            try:
+                await self._install_bundle(file, transaction)
+                _, others = await self._read_slots()
+            except Unreachable as e:
+                others = await self._find_end(transaction, e)
         await self._note_tried(others)
         return True
 
     async def commit(self) -> None:
         """Mark the booted slot as good. Only then it is noted: a process that ends in between does it again."""
         booted, _ = await self._read_slots()
-        log.info("updater: %s", await self._service.mark_booted_good())
+        log.info("updater: %s is marked as good", await self._service.mark_booted_good())
         self._record.write(BootRecord(booted.system, "", await self._service.boot_id()))
 
     async def reboot(self) -> None:
@@ -87,6 +94,21 @@ class RaucUpdater:
         slot = next((s for s in others if s.transaction == transaction), None)
         return slot is not None and await self._service.primary_slot() == slot.name
 
+    async def _find_end(self, transaction: str, error: Unreachable) -> list[Slot]:
+        """Return the other slots when RAUC answers again, if this file comes next: it was lost in the last moment."""
+        try:
+            async with asyncio.timeout(self._settings.answer_s):
+                while True:
+                    with suppress(Unreachable):
+                        _, others = await self._read_slots()
+                        if await self._is_next_system(transaction, others):
+                            return others
+                        break
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            pass
+        raise Broken(f"RAUC did not install the bundle: {error}") from error
+
     async def _check_bundle(self, file: Path) -> None:
         try:
             meant_for = await self._service.bundle_compatible(str(file), self._settings.install_s)
@@ -100,7 +122,7 @@ class RaucUpdater:
     async def _install_bundle(self, file: Path, transaction: str) -> None:
         result = await self._service.install_bundle(str(file), transaction, self._settings.install_s)
         if result == LOST:
-            raise Broken("RAUC ended in the middle of the installation; see its journal (rauc.service)")
+            raise Unreachable("it ended in the middle; see its journal (rauc.service)")
         if result != 0:
             raise Broken(f"RAUC did not install the bundle: {await self._service.read_property('LastError')}")
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "pyproject.toml"
 SHARED = (
     "drivers.bus", "drivers.panel", "drivers.serial_line", "drivers.network_interface", "drivers.meter_signing",
-    "drivers.board_commands",
+    "drivers.board_commands", "drivers.mobile_modem", "drivers.system_bus",
 )  # fmt: skip
 """What several drivers use; neither a family nor the simulation."""
 

@@ -258,6 +258,43 @@ def test_a_boot_that_no_backend_accepts_is_never_committed() -> None:
     assert said(play) == ["Installed"]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_came_up_although_its_end_was_not_noted_is_not_installed_again(late: bool) -> None:
+    """The mains was lost when all was written. Now the other system is the only one to fall back to. ``late``: the
+    updater is opened when the job wants to go on already."""
+    play = asked(station(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    number = job(play)
+    play = again(play)
+    if late:
+        play = play.wait(2).skip()
+    else:
+        assert InstallFirmware(number) not in play.log
+    orders = len(play.log)
+    play = (play >> FirmwareBooted(pending=True, version="2.0")).skip().wait(60).skip()
+    play = (play >> FirmwareInstalled(number, InstallOutcome.FAILED)).skip()
+    assert InstallFirmware(number) not in play.log[orders:]
+    assert said(play)[orders:] == []
+    play = (
+        (again(play) >> FirmwareBooted(pending=True, version="2.0") >> LinkChanged(LINK, True)).skip().wait(60).skip()
+    )
+    assert CommitFirmware() in play.log
+    assert said(play) == ["Installed"]
+    assert InstallFirmware(number) not in play.log
+    assert play.site.updating is False
+
+
+def test_nothing_is_installed_over_the_only_accepted_system() -> None:
+    """A system was put in by hand, and no backend has accepted it yet."""
+    play = asked(station(), UpdateFirmwareRequest("http://h/fw", UTC0_S, None, 1, 30))
+    play = (play >> LinkChanged(LINK, False) >> FirmwareBooted(pending=True, version="3.0")).skip()
+    play = (play >> FirmwareFetched(job(play), True)).skip().wait(60).skip()
+    assert InstallFirmware(job(play)) not in play.log
+    assert said(play)[-1] == "InstallScheduled"
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert play.log.index(CommitFirmware()) < play.log.index(InstallFirmware(job(play)))
+
+
 def test_a_second_backend_commits_nothing() -> None:
     play = asked(station(links=(LINK, "second")), PLAIN)
     play = (play >> FirmwareFetched(job(play), True)).skip()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import random
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -25,6 +27,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(bool(why_no_rauc()), reason=why_no_rauc()),
 ]
+SEED, FULL = int(os.environ.get("CHARGY_CAMPAIGN_SEED", "20261128")), os.environ.get("CHARGY_CAMPAIGN") == "full"
 NOW = "2026-01-01T00:00:00Z"
 FETCHED = ["Downloading", "Downloaded", "SignatureVerified"]
 BOOTED = [*FETCHED, "Installing", "InstallRebooting"]
@@ -238,9 +241,9 @@ async def test_rauc_that_is_killed_in_the_middle(update: Update) -> None:
     await update.request(await board.bundle("2.3"))
     await s.heard(lambda: (board.folder / "held").exists())
     await board.kill_rauc()
-    await update.reached("InstallationFailed")
     (board.folder / "hold").unlink()
     await board.start_rauc()
+    await update.reached("InstallationFailed")
     assert board.primary == running
     await s.told("Available")
 
@@ -248,19 +251,59 @@ async def test_rauc_that_is_killed_in_the_middle(update: Update) -> None:
 @pytest.mark.parametrize("status", [*BOOTED, "boot"])
 async def test_an_agent_that_is_killed_at_any_step_ends_right(update: Update, status: str) -> None:
     """``boot``: when the new system has connected for the first time."""
-    s, board, new = update.s, update.board, other(update.board.booted)
-    await update.request(await board.bundle(f"3.{len(status)}"))
+    s, board, new, version = update.s, update.board, other(update.board.booted), f"3.{len(status)}"
+    await update.request(await board.bundle(version))
     if status == "boot":
         await s.heard(lambda: s.payloads("BootNotification"))
     else:
         await update.reached(status)
     await s.kill()
+    await ended_well(update, new, version)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(0 if FULL else 300)
+async def test_the_end_is_right_whenever_something_dies(update: Update, record_property: Any) -> None:
+    """Twice in each update the agent is killed, or the whole board loses its mains, at any instant."""
+    chance, updates = random.Random(SEED), 100 if FULL else 3
+    deaths = {"agent": 0, "mains": 0}
+    for number in range(updates):
+        update.s.begin()
+        new, version = other(update.board.booted), f"7.{number}"
+        await update.request(await update.board.bundle(version))
+        for _ in range(2):
+            await asyncio.sleep(chance.uniform(0, 1.5))
+            victim = chance.choice(sorted(deaths))
+            deaths[victim] += 1
+            await die(update, with_board=victim == "mains")
+        await ended_well(update, new, version)
+    for victim, count in deaths.items():
+        record_property(f"deaths of {victim}", count)
+    record_property("updates", updates)
+
+
+async def die(update: Update, with_board: bool) -> None:
+    """SIGKILL, unless the agent is just between two lives; the next one is there. ``with_board``: all of the board."""
+    s = update.s
+    before = (await s.station.picture())["agent"]["restarts"]
+    async with s.station.http.post("/api/v1/agent", json={"action": "kill"}) as answer:
+        assert answer.status in (202, 409)
+        least = before + (answer.status == 202)
+    if with_board:
+        await update.board.lose_power()
+    await s.station.until(lambda p: p["agent"]["up"] and p["agent"]["restarts"] >= least)
+    await s.station.healthy()
+
+
+async def ended_well(update: Update, new: str, version: str) -> None:
+    board = update.board
     await update.reached("Installed")
     seen = [word for n, word in enumerate(update.statuses) if word not in update.statuses[:n]]
     assert seen == [word for word in [*BOOTED, "Installed"] if word in seen]
     assert update.statuses.count("Installed") == 1
-    await s.station.until(lambda p: board.loader["left"][new] == TRIES)
+    await update.s.station.until(lambda p: board.loader["left"][new] == TRIES)
     assert (board.booted, board.primary) == (new, new)
+    assert f"system {version}".encode() in board.content(new)[:64]
 
 
 # --- OCPP 1.6 --------------------------------------------------------------------------------------------------------

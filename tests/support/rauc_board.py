@@ -60,9 +60,10 @@ while request.exists() and time.monotonic() < until:
 WITHIN_SLOT = f"trap '' XFSZ; ulimit -f {SLOT_BYTES // 512}; exec rauc \"$@\""
 """A file grows, a partition does not: what is written behind its end fails."""
 HOLD = """#!/bin/sh
-while [ -e {folder}/hold ]; do touch {folder}/held; sleep 0.05; done
-rm -f {folder}/held
+while [ -e {folder}/hold{end} ]; do touch {folder}/held{end}; sleep 0.05; done
+rm -f {folder}/held{end}
 """
+"""Before RAUC writes anything, and when it has written all (``-end``)."""
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path={folder}/bus</listen><auth>EXTERNAL</auth>
@@ -77,6 +78,7 @@ data-directory={folder}/data
 [handlers]
 bootloader-custom-backend={folder}/loader
 pre-install={folder}/pre-install
+post-install={folder}/post-install
 [keyring]
 path={folder}/keyring.pem
 [slot.rootfs.0]
@@ -116,6 +118,7 @@ class RaucBoard:
         self._bus: asyncio.subprocess.Process | None = None
         self._rauc: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._booting = asyncio.Lock()
         self._write_files()
 
     @property
@@ -140,7 +143,8 @@ class RaucBoard:
         (self.folder / "reboot.py").write_text(REBOOT)
         (self.folder / "loader.py").write_text(LOADER)
         loader = f'#!/bin/sh\nexec {sys.executable} {self.folder}/loader.py {self.folder} "$@"\n'
-        for name, text in (("loader", loader), ("pre-install", HOLD.format(**names))):
+        hold, hold_end = (HOLD.format(**names, end=end) for end in ("", "-end"))
+        for name, text in (("loader", loader), ("pre-install", hold), ("post-install", hold_end)):
             (self.folder / name).write_text(text)
             (self.folder / name).chmod(0o755)
         for name in ("mnt", "data"):
@@ -182,8 +186,22 @@ class RaucBoard:
                     return str(name)
         raise AssertionError(f"no system starts any more: {state}")
 
+    async def lose_power(self) -> None:
+        """The mains is gone in this instant, and back: nothing ends in order."""
+        async with self._booting:
+            for process in (self._rauc, self._bus):
+                if process is not None and process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            (self.folder / "boot-requested").unlink(missing_ok=True)
+            await self._boot()
+
     async def boot(self) -> None:
         """A cold start: what ran is gone, the loader decides, the bus and RAUC start."""
+        async with self._booting:
+            await self._boot()
+
+    async def _boot(self) -> None:
         await self._stop()
         self.booted = self._load_system()
         await self._start()
@@ -201,7 +219,8 @@ class RaucBoard:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait((self._watch,))
-        (self.folder / "hold").unlink(missing_ok=True)
+        for name in ("hold", "hold-end"):
+            (self.folder / name).unlink(missing_ok=True)
         await self._stop()
         shutil.rmtree(self.folder)
 
@@ -210,7 +229,7 @@ class RaucBoard:
         while True:
             if request.exists():
                 await self.boot()
-                request.unlink()
+                request.unlink(missing_ok=True)
             await asyncio.sleep(0.02)
 
     async def _start(self) -> None:

@@ -203,7 +203,8 @@ class Street:
         out = []
         for action, payload in self.calls():
             if payload.get("connectorId", n) == n and action != "Heartbeat":
-                out.append(payload["status"] if action == "StatusNotification" else action)
+                status = payload.get("status") or payload.get("connectorStatus")  # 1.6, 2.0.1
+                out.append(str(status) if action == "StatusNotification" else action)
         return out
 
     # --- between two tests -----------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ RETRY_LEAST_S = 10.0
 MOST_INSTALLATIONS = 5
 """How often one job installs: each restart in the middle, and each boot that did not happen, makes it begin again."""
 
+UNTRUSTED = "of the updater's file"
 FELL_BACK = "new firmware did not come up: the boot loader fell back"
 
 
@@ -110,6 +111,8 @@ class FirmwareUpdate:
         self._job: _Job | None = None
         self._signer_check: tuple[Replier, UpdateFirmwareRequest] | None = None
         self._commit_pending = False
+        self._is_resumed = False
+        """The job was begun before this start."""
         self._running_version = ""
 
     def current_status(self, extended: bool) -> FirmwareStatus:
@@ -166,6 +169,7 @@ class FirmwareUpdate:
         yield reply("AcceptedCanceled" if replaced else "Accepted")
         if replaced:
             yield DropFirmware(replaced.id)
+        self._is_resumed = False
         self._job = _Job(f"{reply.request_key}@{now.t_s:.3f}", reply.link, request)
         yield from self._block_new_sessions(False)
         if now.utc_s is not None and request.retrieve_utc_s > now.utc_s + 1:
@@ -220,8 +224,8 @@ class FirmwareUpdate:
     # --- installation ------------------------------------------------------------------------------------------
 
     def _await_install(self, now: Moment) -> Iterator[Yielded]:
-        """Install at the requested time, when no session runs. Running sessions may finish; no
-        other one begins."""
+        """Install at the requested time, when no session runs and the running system was accepted. Running sessions may
+        finish; no other one begins."""
         assert self._job is not None
         at = self._job.request.install_utc_s
         if at is not None and now.utc_s is not None and at > now.utc_s + 1:
@@ -229,7 +233,7 @@ class FirmwareUpdate:
             yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + at - now.utc_s)
             return
         yield from self._block_new_sessions(True)
-        if self._is_station_in_use():
+        if self._is_station_in_use() or self._commit_pending:
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
         elif self._job.installations >= MOST_INSTALLATIONS:
             yield from self._end_job("InstallationFailed")
@@ -245,6 +249,9 @@ class FirmwareUpdate:
 
     @handles_events(SessionClosed, AuthorizationDropped)
     def install_when_idle(self, event: SessionClosed | AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
+        yield from self._install_when_free(now)
+
+    def _install_when_free(self, now: Moment) -> Iterator[Yielded]:
         if self._job is not None and self._job.phase is Phase.INSTALL_LATER and self._site.updating:
             yield from self._await_install(now)
 
@@ -259,11 +266,10 @@ class FirmwareUpdate:
             case InstallOutcome.REBOOT:
                 yield from self._enter_phase(Phase.BOOTING, "InstallRebooting")
                 yield Restart(hard=True, reason=FIRMWARE_UPDATE)
-            case InstallOutcome.UNFIT:
+            case InstallOutcome.UNFIT | InstallOutcome.UNTRUSTED:
                 yield from self._end_job("InstallVerificationFailed")
-            case InstallOutcome.UNTRUSTED:
-                yield from self._end_job("InstallVerificationFailed")
-                yield SecurityNoticed(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, "of the updater's file", job.link)
+                if event.outcome is InstallOutcome.UNTRUSTED:
+                    yield SecurityNoticed(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, UNTRUSTED, job.link)
             case _:
                 yield from self._end_job("InstallationFailed")
 
@@ -272,6 +278,8 @@ class FirmwareUpdate:
         """Take what the updater reports to be running. A pending system is committed when the
         backend has accepted its boot, and not before: one that cannot reach it must fall back."""
         self._commit_pending = event.pending
+        if event.pending:
+            yield from self._note_early_boot()
         if event.version != self._running_version:
             self._running_version = event.version
             yield Persist("firmware", "version", {"version": event.version})
@@ -284,6 +292,17 @@ class FirmwareUpdate:
         if event.pending and self._site.backend_online:
             yield from self._commit_firmware(now)
 
+    def _note_early_boot(self) -> Iterator[Yielded]:
+        """Note that the installed system runs although the end of its installation was not stored: the mains was lost.
+        Another installation would overwrite the only system to fall back to."""
+        job = self._job
+        if job is None or not self._is_resumed or not job.installations:
+            return
+        if job.phase in (Phase.INSTALLING, Phase.INSTALL_LATER):
+            yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), None)
+            yield from self._enter_phase(Phase.BOOTING)
+            yield from self._block_new_sessions(False)
+
     def _resume_interrupted_boot(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
         """Resume a boot during which the agent was killed. After the commit another version runs
         than before. Before the boot the file is installed again, which does no harm."""
@@ -294,8 +313,7 @@ class FirmwareUpdate:
 
     @handles_events(LinkChanged)
     def commit_after_registration(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
-        """Runs after the link state is updated. Only the backend that authorizes proves a good
-        boot."""
+        """Commit after the link state is updated. Only the backend that authorizes proves a good boot."""
         if event.up and self._site.config.links and event.link == self._site.config.links[0]:
             yield from self._commit_firmware(now)
 
@@ -307,6 +325,7 @@ class FirmwareUpdate:
         yield CommitFirmware()
         if booting and self._job is not None:
             yield from self._finish_successfully(self._job, now)
+        yield from self._install_when_free(now)
 
     # --- timers and restart ------------------------------------------------------------------------------------
 
@@ -327,6 +346,7 @@ class FirmwareUpdate:
             return
         try:
             self._job = job = _Job.from_record(record)
+            self._is_resumed = True
         except (KeyError, TypeError, ValueError) as e:
             yield Persist("poisoned", "firmware/job", {"why": str(e)})
             yield Persist("firmware", "job", None)
