@@ -21,7 +21,7 @@ from drivers.modem_at import DRIVER
 from drivers.modem_at import modem as modem_module
 from drivers.modem_at.settings import ModemSettings
 from drivers.sim.bearers import BearerFarEnds
-from drivers.sim.derived_file import Table
+from drivers.sim.derived_file import Table, without_addresses
 from drivers.sim.evse import Evse
 from drivers.sim.installation import Installation
 from drivers.sim.link_proxy import LinkProxy
@@ -374,8 +374,9 @@ async def test_a_backend_that_is_there_again_is_found(bench: Bench) -> None:
 
 
 async def test_a_second_modem_has_a_link_of_its_own(tmp_path: Path) -> None:
-    raw = {"driver": "modem_at", "kind": "gprs"}
-    file = parse_station_file({"evse": [{"number": 1}], "bearer": [raw, raw]}, tmp_path / "station.toml")
+    tables = [{"driver": "modem_at", "kind": "gprs", "device": f"/dev/ttyUSB{n}"} for n in (2, 5)]
+    file = parse_station_file({"evse": [{"number": 1}], "bearer": tables}, tmp_path / "station.toml")
+    file = without_addresses(file)  # as of a station file with "alone"
     far_ends = BearerFarEnds(Installation(file, NO_EVSES, Mains(1), tmp_path))
     await far_ends.open(LinkProxy("127.0.0.1", 9))
     assert list(far_ends.proxies) == list(far_ends.modems) == ["gprs", "gprs2"]
