@@ -477,6 +477,11 @@ class FirmwareBooted(Event):
 
 
 @frozen
+class FirmwareCommitted(Event):
+    """The updater has carried out ``CommitFirmware``: the boot loader keeps the firmware that runs."""
+
+
+@frozen
 class LogSent(FileEvent):
     """A log was sent, or could not be. ``status``: UploadLogStatusEnumType of 2.x; ``Uploaded`` is success."""
 

@@ -296,7 +296,8 @@ class InstallFirmware(FileOrder):
 
 @frozen
 class CommitFirmware(Order):
-    """Commit the firmware that runs: it is good, and the board must not fall back to the other one."""
+    """Commit the firmware that runs: it is good, and the board must not fall back to the other one.
+    ``FirmwareCommitted`` comes back, or ``FirmwareBooted`` when that failed and the updater is opened again."""
 
 
 @frozen

@@ -25,8 +25,9 @@ class Running:
 
 class UpdaterPort(Protocol):
     """Must: return from ``install`` only when everything is on disk; install the same file again without harm; leave
-    the running system alone. Must not: boot the board by itself. Raises: ``Refused`` (this file is no firmware for
-    this board), ``Untrusted``, ``Unreachable``, ``Broken``.
+    the running system alone. Must not: boot the board by itself; end ``install`` with an error when the new system will
+    be booted next. While ``running`` says pending, the agent does not call ``install``. Raises: ``Refused`` (this file
+    is no firmware for this board), ``Untrusted``, ``Unreachable``, ``Broken``.
 
     May have an attribute ``progress_percent``: how far the installation is that runs, None while none runs."""
 

@@ -61,6 +61,7 @@ class RaucService:
         self._owner = ""
         """RAUC's connection to the bus, when it was asked last."""
         self.progress_percent: int | None = None
+        self._progress_reports = 0
 
     # --- calls -------------------------------------------------------------------------------------------------
 
@@ -89,18 +90,29 @@ class RaucService:
         return str(found.get("update", {}).get("compatible", ""))
 
     async def install_bundle(self, path: str, transaction: str, limit_s: float) -> int:
-        """Install the bundle. Return RAUC's result; 0 is success."""
+        """Install the bundle. Return RAUC's result; 0 is success. ``limit_s``: without any progress."""
         await self._find_owner()
-        self._ended = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._ended = ended
         options = {"transaction-id": Variant("s", transaction)}
         try:
             await self._call_installer("InstallBundle", "sa{sv}", path, options)
-            async with asyncio.timeout(limit_s):
-                return await self._ended
-        except TimeoutError:
-            raise Unreachable(f"RAUC did not end the installation within {limit_s:g} s") from None
+            await self._await_end(ended, limit_s)
+            return ended.result()
         finally:
             self._ended, self.progress_percent = None, None
+
+    async def _await_end(self, ended: asyncio.Future[int], limit_s: float) -> None:
+        """Wait as long as it goes on: RAUC would switch the systems in the end, after a report that it failed."""
+        while True:
+            before = self._progress_reports
+            done, _ = await asyncio.wait((ended,), timeout=limit_s)
+            if done:
+                return
+            if await self.read_property("Operation") == "idle" and not ended.done():
+                raise Unreachable("RAUC did not report the end of the installation")
+            if self._progress_reports == before:
+                raise Unreachable(f"RAUC has made no progress for {limit_s:g} s")
 
     async def wait_until_idle(self, limit_s: float) -> None:
         """Wait for the end of an installation that runs already: of this agent before it was started again, or of a
@@ -170,6 +182,7 @@ class RaucService:
         if progress is None or self._ended is None:
             return
         percent, words, _ = progress
+        self._progress_reports += 1
         before, self.progress_percent = self.progress_percent, int(percent)
         if before is None or percent // 10 != before // 10:
             log.info("updater: %d %%: %s", percent, words)

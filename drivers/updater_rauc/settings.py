@@ -14,7 +14,7 @@ Word: TypeAlias = Annotated[str, Text(4000)]
 class RaucSettings:
     """Keys of ``[updater]``. ``bus``: the address of the message bus that RAUC is on, "" for the system bus.
     ``reboot``: the command that boots the board, as a list of words, run without a shell. ``install_s``: the longest
-    time of one installation, checks included. ``answer_s``: of every other answer."""
+    time of the checks, and of an installation without any progress. ``answer_s``: of every other answer."""
 
     bus: Annotated[str, Text(400, form=r"([a-z]+:.+)?", like="an address such as unix:path=/run/dbus/socket")] = ""
     reboot: tuple[Word, ...] = ("systemctl", "reboot")

@@ -42,7 +42,8 @@ class RaucUpdater:
         if record.accepted and booted.system not in (record.accepted, record.tried):
             log.warning("updater: %s runs, the system that was accepted last is %s", booted.system, record.accepted)
         tries_other = bool(record.tried) and record.tried != booted.system
-        fell_back = tries_other and await self._service.primary_slot() == booted.name
+        # what waits for its acceptance has come up, although it could not be noted as tried
+        fell_back = tries_other and not pending and await self._service.primary_slot() == booted.name
         return Running(pending, fell_back, booted.version)
 
     async def install(self, file: Path) -> bool:
@@ -50,14 +51,15 @@ class RaucUpdater:
         booted, others = await self._read_slots()
         if _awaits_acceptance(booted, self._record.read()):
             raise Broken(f"{booted.system} was not accepted yet: the other system is the only one to fall back to")
+        if booted.transaction == transaction:
+            return False  # this very file runs and was accepted: only that was not noted
         if not await self._is_next_system(transaction, others):
             await self._check_bundle(file)
             try:
                 await self._install_bundle(file, transaction)
-                _, others = await self._read_slots()
             except Unreachable as e:
-                others = await self._find_end(transaction, e)
-        await self._note_tried(others)
+                await self._find_end(transaction, e)
+        await self._note_tried()
         return True
 
     async def commit(self) -> None:
@@ -94,15 +96,15 @@ class RaucUpdater:
         slot = next((s for s in others if s.transaction == transaction), None)
         return slot is not None and await self._service.primary_slot() == slot.name
 
-    async def _find_end(self, transaction: str, error: Unreachable) -> list[Slot]:
-        """Return the other slots when RAUC answers again, if this file comes next: it was lost in the last moment."""
+    async def _find_end(self, transaction: str, error: Unreachable) -> None:
+        """Return when RAUC answers again, if this file comes next: it was lost in the last moment."""
         try:
             async with asyncio.timeout(self._settings.answer_s):
                 while True:
                     with suppress(Unreachable):
                         _, others = await self._read_slots()
                         if await self._is_next_system(transaction, others):
-                            return others
+                            return
                         break
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
@@ -126,13 +128,21 @@ class RaucUpdater:
         if result != 0:
             raise Broken(f"RAUC did not install the bundle: {await self._service.read_property('LastError')}")
 
-    async def _note_tried(self, others: list[Slot]) -> None:
-        """Note which system comes next, so that the next start can say whether it came up."""
-        primary = await self._service.primary_slot()
-        slot = next((s for s in others if s.name == primary), None)
+    async def _note_tried(self) -> None:
+        """Note which system comes next, so that the next start can say whether it came up. RAUC has switched already:
+        what cannot be asked or written now is no failed installation. The next boot waits for its acceptance all the
+        same, since another system was accepted."""
+        try:
+            _, others = await self._read_slots()
+            primary = await self._service.primary_slot()
+            slot = next((s for s in others if s.name == primary), None)
+            if slot is not None:
+                self._record.write(replace(self._record.read(), tried=slot.system))
+        except DeviceError as e:
+            log.warning("updater: RAUC has installed the bundle, but what comes next is not noted: %s", e)
+            return
         if slot is None:
             raise Broken("RAUC has installed the bundle, but the boot loader would not boot it: see its system.conf")
-        self._record.write(replace(self._record.read(), tried=slot.system))
 
 
 def _awaits_acceptance(booted: Slot, record: BootRecord) -> bool:

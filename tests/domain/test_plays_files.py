@@ -12,6 +12,7 @@ from agent.domain.events import (
     ContactorOpened,
     FirmwareBooted,
     FirmwareChecked,
+    FirmwareCommitted,
     FirmwareFetched,
     FirmwareInstalled,
     InstallOutcome,
@@ -219,7 +220,71 @@ def test_a_boot_that_comes_up_is_committed_once_the_backend_has_it() -> None:
     assert CommitFirmware() not in play.log
     play = (play >> LinkChanged(LINK, True)).skip()
     assert CommitFirmware() in play.log
+    assert said(play) == [], "not before the boot loader keeps it"
+    play = (play >> FirmwareCommitted()).skip()
     assert said(play) == ["Installed"]
+    assert "FirmwareUpdated" in play.noticed()
+
+
+def commit_ordered(before: str = "1.0") -> tuple[Playbook, str]:
+    """The backend has accepted the boot, and the updater has not answered. The job comes with it."""
+    play = asked((station() >> FirmwareBooted(version=before)).skip(), PLAIN)
+    play = (play >> FirmwareFetched(job(play), True)).skip()
+    number = job(play)
+    play = (play >> FirmwareInstalled(number, InstallOutcome.REBOOT)).skip()
+    play = (again(play) >> FirmwareBooted(pending=True, version="2.0")).skip()
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert CommitFirmware() in play.log
+    return play, number
+
+
+def test_a_commit_that_fails_is_ordered_again_and_nothing_is_reported() -> None:
+    play, _ = commit_ordered()
+    for up in (False, True):
+        play = (play >> LinkChanged(LINK, up)).skip()
+    assert play.log.count(CommitFirmware()) == 1, "the updater has not answered yet"
+    play = (play >> FirmwareBooted(pending=True, version="2.0")).skip()  # it failed, and was opened again
+    assert play.log.count(CommitFirmware()) == 2
+    assert said(play) == []
+    play = (play >> FirmwareCommitted()).skip()
+    assert said(play) == ["Installed"]
+    play = (play >> FirmwareCommitted()).skip()
+    assert said(play) == ["Installed"], "reported once"
+
+
+def test_a_boot_that_could_not_be_committed_and_fell_back_is_a_failed_installation() -> None:
+    play, number = commit_ordered()
+    play = (again(play) >> FirmwareBooted(fell_back=True, version="1.0")).skip()
+    assert said(play) == ["InstallationFailed"]
+    assert told(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK) in play.log
+    assert InstallFirmware(number) not in play.log
+
+
+@pytest.mark.parametrize(("before", "installed"), [("1.0", True), ("", True), ("2.0", False)])
+def test_an_agent_that_ends_right_after_the_commit_installs_nothing_again(before: str, installed: bool) -> None:
+    """Two systems of one version cannot be told apart here: the updater knows whether the file runs already."""
+    play, number = commit_ordered(before)
+    play = (again(play) >> FirmwareBooted(version="2.0")).skip()
+    play = (play >> LinkChanged(LINK, True)).skip()
+    assert (InstallFirmware(number) in play.log) is not installed
+    if not installed:
+        play = (play >> FirmwareInstalled(number, InstallOutcome.DONE)).skip()
+    assert said(play)[-1] == "Installed"
+    assert play.site.updating is False
+
+
+def test_a_fall_back_without_a_job_is_noticed_once() -> None:
+    play = (station() >> FirmwareBooted(fell_back=True, version="1.0")).skip()
+    event = told(SecurityHappened, kind="ResetOrReboot", info=FELL_BACK)
+    assert play.log.count(event) == 1
+    play = (play >> FirmwareBooted(fell_back=True, version="1.0")).skip()
+    assert play.log.count(event) == 1, "the updater was opened again"
+    play = (again(play) >> FirmwareBooted(fell_back=True, version="1.0")).skip()
+    assert event not in play.log, "the agent was started again"
+    assert said(play) == []
+    play = (play >> FirmwareBooted(version="2.0")).skip()
+    play = (play >> FirmwareBooted(fell_back=True, version="1.0")).skip()
+    assert play.log.count(event) == 1, "another one"
 
 
 def test_a_boot_that_fell_back_is_a_failed_installation() -> None:
@@ -255,6 +320,7 @@ def test_a_boot_that_no_backend_accepts_is_never_committed() -> None:
     assert said(play) == []
     play = (play >> LinkChanged(LINK, True)).skip()
     assert CommitFirmware() in play.log
+    play = (play >> FirmwareCommitted()).skip()
     assert said(play) == ["Installed"]
 
 
@@ -279,6 +345,7 @@ def test_what_came_up_although_its_end_was_not_noted_is_not_installed_again(late
         (again(play) >> FirmwareBooted(pending=True, version="2.0") >> LinkChanged(LINK, True)).skip().wait(60).skip()
     )
     assert CommitFirmware() in play.log
+    play = (play >> FirmwareCommitted()).skip().wait(60).skip()
     assert said(play) == ["Installed"]
     assert InstallFirmware(number) not in play.log
     assert play.site.updating is False
@@ -291,8 +358,11 @@ def test_nothing_is_installed_over_the_only_accepted_system() -> None:
     play = (play >> FirmwareFetched(job(play), True)).skip().wait(60).skip()
     assert InstallFirmware(job(play)) not in play.log
     assert said(play)[-1] == "InstallScheduled"
-    play = (play >> LinkChanged(LINK, True)).skip()
-    assert play.log.index(CommitFirmware()) < play.log.index(InstallFirmware(job(play)))
+    play = (play >> LinkChanged(LINK, True)).skip().wait(60).skip()
+    assert CommitFirmware() in play.log
+    assert InstallFirmware(job(play)) not in play.log, "the commit may fail"
+    play = (play >> FirmwareCommitted()).skip()
+    assert InstallFirmware(job(play)) in play.log
 
 
 def test_a_second_backend_commits_nothing() -> None:

@@ -201,6 +201,27 @@ async def test_a_system_that_does_not_start_falls_back_and_is_reported(update: U
     await s.told("Available")
 
 
+async def test_a_boot_that_the_loader_does_not_keep_is_not_reported_as_installed(update: Update) -> None:
+    """The backend accepts the boot, and the boot loader refuses the mark. Three boots later the old system runs."""
+    board, running = update.board, update.board.booted
+    board.refuse("set-state-good")  # until the old system runs: a mark would be tried again at any moment
+    try:
+        await update.request(await board.bundle("6.7"))
+        await update.s.heard(lambda: update.s.payloads("BootNotification"))
+        await update.s.heard(lambda: "Failed marking slot" in update.s.station.said() or "Installed" in update.statuses)
+        for _ in range(TRIES):
+            await die(update, with_board=True)
+        await update.reached("InstallationFailed")
+    finally:
+        board.refuse()
+    assert update.statuses == [*BOOTED, "InstallationFailed"]
+    await update.event("ResetOrReboot", "fell back")
+    assert board.booted == running
+    await update.s.told("Available")
+    await die(update, with_board=True)  # now it is marked good, and has all of its tries again
+    await update.s.station.until(lambda p: board.loader["left"][running] == TRIES)
+
+
 async def test_a_session_that_runs_is_not_touched(update: Update) -> None:
     """Not a byte is written while somebody charges and is billed for it."""
     s, board = update.s, update.board

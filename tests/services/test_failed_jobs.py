@@ -32,6 +32,7 @@ from agent.domain.events import (
     Event,
     FirmwareBooted,
     FirmwareChecked,
+    FirmwareCommitted,
     FirmwareFetched,
     FirmwareInstalled,
     InstallOutcome,
@@ -260,8 +261,44 @@ async def test_an_updater_with_a_defect_fails_its_job_only(tmp_path: Path, monke
         keeper.accept_order(InstallFirmware("i"))
         assert await s.answer() == FirmwareInstalled("i", InstallOutcome.FAILED)
         keeper.accept_order(CommitFirmware())
-        assert await s.answer() == FirmwareBooted(False, False, "1")  # opened again
+        assert await s.answer() == FirmwareBooted(False, False, "1")  # opened again: it was not committed
         assert odd.opened == 2
+        keeper.prepare_to_stop()
+        task.cancel()
+
+
+class UpdaterNotAccepted(OddUpdater):
+    """The system that it runs waits for its acceptance. ``done``: what was called, in this order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    async def running(self) -> Running:
+        return Running(pending="commit" not in self.done, version="1")
+
+    async def install(self, file: Path) -> bool:
+        self.done.append("install")
+        return True
+
+    async def commit(self) -> None:
+        self.done.append("commit")
+
+
+async def test_no_updater_installs_over_the_only_accepted_system(tmp_path: Path) -> None:
+    """The order was given before it was known what runs: it waited for an updater that could not be opened yet."""
+    async with station() as s:
+        updater = UpdaterNotAccepted()
+        keeper = UpdaterSupervisor("updater", updater.open, s.heard.put_nowait, tmp_path, asyncio.Event())
+        keeper.accept_order(InstallFirmware("i"))
+        task = s.begin(keeper.run())
+        assert await s.answer() == FirmwareBooted(True, False, "1")
+        assert await s.answer() == FirmwareInstalled("i", InstallOutcome.FAILED)
+        keeper.accept_order(CommitFirmware())
+        assert await s.answer() == FirmwareCommitted()
+        keeper.accept_order(InstallFirmware("j"))
+        assert await s.answer() == FirmwareInstalled("j", InstallOutcome.REBOOT)
+        assert updater.done == ["commit", "install"]
         keeper.prepare_to_stop()
         task.cancel()
 

@@ -33,6 +33,8 @@ BOARD, SLOT_BYTES, TRIES = "chargy-test", 1 << 20, 3
 LOADER = """
 import json, pathlib, sys
 folder, verb, *words = pathlib.Path(sys.argv[1]), *sys.argv[2:]
+if (folder / "-".join(["refuse", verb, *words[1:]])).exists():
+    sys.exit(1)
 file = folder / "loader.json"
 state = json.loads(file.read_text())
 if verb == "get-primary":
@@ -171,6 +173,13 @@ class RaucBoard:
     def marks(self, slot: str) -> list[str]:
         """What RAUC was made to mark a slot as, since the board was made."""
         return [word for name, word in self.loader["marks"] if name == slot]
+
+    def refuse(self, verb: str = "") -> None:
+        """Make the boot loader fail at this verb of RAUC from now on, for example ``set-state-good``; "": at none."""
+        for refused in self.folder.glob("refuse-*"):
+            refused.unlink()
+        if verb:
+            (self.folder / f"refuse-{verb}").touch()
 
     def content(self, slot: str) -> bytes:
         return (self.folder / f"{slot}.img").read_bytes()

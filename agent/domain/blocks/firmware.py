@@ -15,6 +15,7 @@ from agent.domain.events import (
     FileEvent,
     FirmwareBooted,
     FirmwareChecked,
+    FirmwareCommitted,
     FirmwareFetched,
     FirmwareInstalled,
     InstallOutcome,
@@ -32,7 +33,6 @@ from agent.domain.messages import FirmwareStatus
 from agent.domain.orders import (
     FIRMWARE_UPDATE,
     CheckFirmware,
-    CommitFirmware,
     DropFirmware,
     FetchFirmware,
     InstallFirmware,
@@ -43,6 +43,7 @@ from agent.domain.orders import (
     WakeMe,
 )
 from agent.domain.requests import UpdateFirmwareRequest
+from agent.domain.running_firmware import RunningFirmware
 from agent.domain.security_events import SecurityEvent
 from agent.domain.timers import Timer, TimerKind
 from agent.model.fastclass import mutable
@@ -79,6 +80,8 @@ class _Job:
     installations: int = 0
     before: str = ""
     """The version that ran when the installation began, as the updater names it; "": unknown."""
+    commit_ordered: bool = False
+    """The backend has accepted the boot of what this job installed."""
 
     def to_record(self) -> dict[str, Any]:
         own = {stored: getattr(self, name) for name, stored in _OWN.items()}
@@ -90,13 +93,13 @@ class _Job:
         request = UpdateFirmwareRequest(**{name: r[name] for name in _KEPT if name in r})
         job = cls(str(r["id"]), str(r["link"]), request, Phase(r["phase"]), int(r["tries"]))
         job.reported_status, job.before = str(r["told"]), str(r.get("before", ""))
-        job.installations = int(r.get("installations", 0))
+        job.installations, job.commit_ordered = int(r.get("installations", 0)), r.get("commit_ordered") is True
         return job
 
 
 _OWN = {
     "id": "id", "link": "link", "phase": "phase", "tries": "tries", "reported_status": "told", "before": "before",
-    "installations": "installations",
+    "installations": "installations", "commit_ordered": "commit_ordered",
 }  # fmt: skip
 """The fields of a job, and their names in the store."""
 _KEPT = (
@@ -110,10 +113,9 @@ class FirmwareUpdate:
         self._site = site
         self._job: _Job | None = None
         self._signer_check: tuple[Replier, UpdateFirmwareRequest] | None = None
-        self._commit_pending = False
+        self._running = RunningFirmware()
         self._is_resumed = False
         """The job was begun before this start."""
-        self._running_version = ""
 
     def current_status(self, extended: bool) -> FirmwareStatus:
         """Return the status for TriggerMessage."""
@@ -130,7 +132,7 @@ class FirmwareUpdate:
         able = self._site.config.has_updater and self._site.can_fetch(request.location)
         able = able and bool(request.signature or not self._site.settings.bool_value("signed_firmware_required"))
         if self._is_installing() or not able or self._signer_check is not None:
-            yield from self._reject_update(reply, request)
+            yield from _reject_update(reply, request)
             return
         if request.certificate:
             self._signer_check = (reply, request)
@@ -154,16 +156,11 @@ class FirmwareUpdate:
         session may start."""
         return self._job is not None and self._job.phase in (Phase.INSTALLING, Phase.BOOTING)
 
-    def _reject_update(self, reply: Replier, request: UpdateFirmwareRequest) -> Iterator[Yielded]:
-        yield reply("Rejected")
-        if request.request_id is None:  # 1.x cannot reject in its answer
-            yield Send(reply.link, FirmwareStatus("DownloadFailed"))
-
     def _accept_update(self, reply: Replier, request: UpdateFirmwareRequest, now: Moment) -> Iterator[Yielded]:
         """Accept the update. A newer request replaces a job that is not being installed yet.
         Checking the signer takes a while: the earlier job may have got so far by then."""
         if self._is_installing():
-            yield from self._reject_update(reply, request)
+            yield from _reject_update(reply, request)
             return
         replaced = self._job
         yield reply("AcceptedCanceled" if replaced else "Accepted")
@@ -233,19 +230,15 @@ class FirmwareUpdate:
             yield WakeMe(Timer(TimerKind.FIRMWARE_JOB), now.t_s + at - now.utc_s)
             return
         yield from self._block_new_sessions(True)
-        if self._is_station_in_use() or self._commit_pending:
+        if _is_station_in_use(self._site) or self._running.commit_pending:
             yield from self._enter_phase(Phase.INSTALL_LATER, "InstallScheduled")
         elif self._job.installations >= MOST_INSTALLATIONS:
             yield from self._end_job("InstallationFailed")
         else:
             self._job.installations += 1
-            self._job.before = self._running_version
+            self._job.before, self._job.commit_ordered = self._running.version, False
             yield from self._enter_phase(Phase.INSTALLING, "Installing")
             yield InstallFirmware(self._job.id)
-
-    def _is_station_in_use(self) -> bool:
-        waiting = (SessionState.AUTHORIZED, SessionState.BEGINNING)
-        return any(e.session is not None or e.state in waiting for e in self._site.evses.values())
 
     @handles_events(SessionClosed, AuthorizationDropped)
     def install_when_idle(self, event: SessionClosed | AuthorizationDropped, now: Moment) -> Iterator[Yielded]:
@@ -262,7 +255,7 @@ class FirmwareUpdate:
             return
         match event.outcome:
             case InstallOutcome.DONE:
-                yield from self._finish_successfully(job, now)
+                yield from self._finish_successfully(job)
             case InstallOutcome.REBOOT:
                 yield from self._enter_phase(Phase.BOOTING, "InstallRebooting")
                 yield Restart(hard=True, reason=FIRMWARE_UPDATE)
@@ -277,20 +270,23 @@ class FirmwareUpdate:
     def confirm_booted_firmware(self, event: FirmwareBooted, now: Moment) -> Iterator[Yielded]:
         """Take what the updater reports to be running. A pending system is committed when the
         backend has accepted its boot, and not before: one that cannot reach it must fall back."""
-        self._commit_pending = event.pending
+        is_news = event.fell_back and not self._running.fell_back
+        yield from self._running.take_report(event)
         if event.pending:
             yield from self._note_early_boot()
-        if event.version != self._running_version:
-            self._running_version = event.version
-            yield Persist("firmware", "version", {"version": event.version})
-        job = self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
-        if job is not None and event.fell_back:
-            yield from self._end_job("InstallationFailed")
-            yield SecurityNoticed(SecurityEvent.RESET_OR_REBOOT, FELL_BACK, job.link)
+        job = self._booting_job()
+        if event.fell_back:
+            if job is not None:
+                yield from self._end_job("InstallationFailed")
+            if job is not None or is_news:
+                yield SecurityNoticed(SecurityEvent.RESET_OR_REBOOT, FELL_BACK, job.link if job is not None else "")
         elif job is not None and not event.pending:
             yield from self._resume_interrupted_boot(job, event.version, now)
         if event.pending and self._site.backend_online:
-            yield from self._commit_firmware(now)
+            yield from self._commit_firmware()
+
+    def _booting_job(self) -> _Job | None:
+        return self._job if self._job is not None and self._job.phase is Phase.BOOTING else None
 
     def _note_early_boot(self) -> Iterator[Yielded]:
         """Note that the installed system runs although the end of its installation was not stored: the mains was lost.
@@ -306,8 +302,8 @@ class FirmwareUpdate:
     def _resume_interrupted_boot(self, job: _Job, version: str, now: Moment) -> Iterator[Yielded]:
         """Resume a boot during which the agent was killed. After the commit another version runs
         than before. Before the boot the file is installed again, which does no harm."""
-        if version and job.before and version != job.before:
-            yield from self._finish_successfully(job, now)
+        if version and version != job.before and (job.before or job.commit_ordered):
+            yield from self._finish_successfully(job)
         else:
             yield from self._await_install(now)
 
@@ -315,16 +311,23 @@ class FirmwareUpdate:
     def commit_after_registration(self, event: LinkChanged, now: Moment) -> Iterator[Yielded]:
         """Commit after the link state is updated. Only the backend that authorizes proves a good boot."""
         if event.up and self._site.config.links and event.link == self._site.config.links[0]:
-            yield from self._commit_firmware(now)
+            yield from self._commit_firmware()
 
-    def _commit_firmware(self, now: Moment) -> Iterator[Yielded]:
-        booting = self._job is not None and self._job.phase is Phase.BOOTING
-        if not self._commit_pending:
-            return  # the updater has not reported yet what runs, or there is nothing to commit
-        self._commit_pending = False
-        yield CommitFirmware()
-        if booting and self._job is not None:
-            yield from self._finish_successfully(self._job, now)
+    def _commit_firmware(self) -> Iterator[Yielded]:
+        """Order the commit, if there is something to commit. The job ends when the updater has carried it out."""
+        commit = list(self._running.order_commit())
+        job = self._booting_job()
+        if commit and job is not None and not job.commit_ordered:
+            job.commit_ordered = True
+            yield from self._enter_phase(Phase.BOOTING)
+        yield from commit
+
+    @handles_events(FirmwareCommitted)
+    def finish_boot(self, event: FirmwareCommitted, now: Moment) -> Iterator[Yielded]:
+        yield from self._running.take_commit()
+        job = self._booting_job()
+        if job is not None and job.commit_ordered:
+            yield from self._finish_successfully(job)
         yield from self._install_when_free(now)
 
     # --- timers and restart ------------------------------------------------------------------------------------
@@ -340,7 +343,7 @@ class FirmwareUpdate:
 
     @handles_events(Started)
     def resume_firmware_job(self, event: Started, now: Moment) -> Iterator[Yielded]:
-        self._running_version = str(event.remembered.get("firmware", {}).get("version", {}).get("version", ""))
+        self._running.restore(event.remembered.get("firmware", {}).get("version", {}))
         record = event.remembered.get("firmware", {}).get("job")
         if record is None:
             return
@@ -384,9 +387,9 @@ class FirmwareUpdate:
             job.reported_status = status
             yield Send(job.link, FirmwareStatus(status, job.request.request_id, job.request.request_id is not None))
 
-    def _finish_successfully(self, job: _Job, now: Moment) -> Iterator[Yielded]:
+    def _finish_successfully(self, job: _Job) -> Iterator[Yielded]:
         yield from self._end_job("Installed")
-        yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._running_version)
+        yield SecurityNoticed(SecurityEvent.FIRMWARE_UPDATED, self._running.version)
 
     def _end_job(self, status: str) -> Iterator[Yielded]:
         """End the job and open the station again."""
@@ -404,3 +407,14 @@ class FirmwareUpdate:
         before, self._site.updating = self._site.updating, on
         if before != on:
             yield SituationChanged(STATION)
+
+
+def _reject_update(reply: Replier, request: UpdateFirmwareRequest) -> Iterator[Yielded]:
+    yield reply("Rejected")
+    if request.request_id is None:  # 1.x cannot reject in its answer
+        yield Send(reply.link, FirmwareStatus("DownloadFailed"))
+
+
+def _is_station_in_use(site: StationState) -> bool:
+    waiting = (SessionState.AUTHORIZED, SessionState.BEGINNING)
+    return any(e.session is not None or e.state in waiting for e in site.evses.values())

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.domain.events import Event, FirmwareBooted, FirmwareInstalled, InstallOutcome
+from agent.domain.events import Event, FirmwareBooted, FirmwareCommitted, FirmwareInstalled, InstallOutcome
 from agent.domain.orders import CommitFirmware, InstallFirmware
 from agent.model.types import STATION, EvseId
 from agent.ports import Broken, DeviceError, Refused
@@ -42,6 +42,8 @@ class UpdaterSupervisor(DeviceSupervisor):
         self._image, self._known = image, known
         self._queue: asyncio.Queue[InstallFirmware | CommitFirmware] = asyncio.Queue()
         self._port: Any = None
+        self._pending = False
+        """The system that runs was not committed yet."""
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self.version: str | None = None
         """What the updater calls the system that runs; None: it has not reported yet."""
@@ -92,13 +94,15 @@ class UpdaterSupervisor(DeviceSupervisor):
         self._port = port
         try:
             running = await port.running()
-            self.version = running.version
+            self.version, self._pending = running.version, running.pending
             self._known.set()
             self._post(FirmwareBooted(running.pending, running.fell_back, running.version))
             while True:
                 order = await self._queue.get()
                 if isinstance(order, CommitFirmware):
                     await _without_defect(port.commit())
+                    self._pending = False
+                    self._post(FirmwareCommitted())
                 elif order.job in self._waiting:
                     self._waiting[order.job].cancel()
                     await self._run_installation(port, order.job)
@@ -107,6 +111,8 @@ class UpdaterSupervisor(DeviceSupervisor):
 
     async def _run_installation(self, port: Any, job: str) -> None:
         try:
+            if self._pending:  # ordered before it was known
+                raise Broken("the system that runs was not accepted yet: the other one is the only one to fall back to")
             outcome = InstallOutcome.REBOOT if await _without_defect(port.install(self._image)) else InstallOutcome.DONE
         except Untrusted as e:
             log.warning("firmware: %s", e)
