@@ -140,6 +140,8 @@ host = "192.168.5.20"
 class = "B"
 [evse.tariff]
 kwh = 0.59
+[metrics]
+port = 9464
 [simulation]
 port = 8080
 [[simulation.evse]]
@@ -185,6 +187,8 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[backend]", 1, "call_timeout_s = 0", "backend.call_timeout_s", "0.01 to 3600 (seconds)"),
     ("[backend]", 1, 'via = "gateway"', "backend.via", "host:port"),
     ("[backend]", 1, 'via = "gateway:80800"', "backend.via", "1 to 65535"),
+    ("[backend]", 1, 'via = "10.0..1:443"', "backend.via", "1 to 63 characters between its dots"),
+    ("[backend]", 1, 'url = "wss://backend..example"', "backend.url", "1 to 63 characters between its dots"),
     ("[backend]", 1, 'scope = "some"', "backend.scope", "one of 'full', 'billing'"),
     ("[backend]", 1, 'quirks = "nothing_like_it"', "backend.quirks", "there is no profile 'nothing_like_it'"),
     ("[backend]", 1, 'cpo_name = 5', "backend.cpo_name", "a text in quotes"),
@@ -195,6 +199,7 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[[sinks]]", 1, 'kind = "mqtt"', "sinks[1].host", "is missing"),
     ("[[sinks]]", 1, 'kind = "syslog"', "sinks[1].kind", "one of 'file', 'mqtt'"),
     ("[[sinks]]", 2, "port = 70000", "sinks[2].port", "1 to 65535"),
+    ("[[sinks]]", 2, 'host = "10.0.0..9"', "sinks[2].host", "1 to 63 characters between its dots"),
     ("[[sinks]]", 2, 'topic = "a/#"', "sinks[2].topic", "without + #"),
     ("[[sinks]]", 2, 'password_file = "nowhere"', "sinks[2].password_file", "No such file"),
     ("[web_payment]", 1, "evses = [3]", "web_payment.evses", "there is no EVSE 3"),
@@ -252,6 +257,11 @@ MISTAKES: tuple[tuple[str, int, str, str, str], ...] = (
     ("[[bearer]]", 4, 'kind = "satellite"', "bearer[3].kind", "one of 'lan', 'wifi', 'gprs'"),
     ("[[bearer]]", 4, "route_metric = -1", "bearer[3].route_metric", "0 to 9999"),
     ("[[bearer]]", 1, 'interface = "eth 0"', "bearer[0].interface", "without blank"),
+    ("[metrics]", 1, 'host = "192.168..10"', "metrics.host", "an IP address"),
+    ("[metrics]", 1, 'host = "."', "metrics.host", "an IP address"),
+    ("[metrics]", 1, 'host = "dead.beef"', "metrics.host", "an IP address"),
+    ("[metrics]", 1, 'host = "1..2"', "metrics.host", "an IP address"),
+    ("[metrics]", 1, 'allowed_hosts = ["a..b"]', "metrics.allowed_hosts[0]", "1 to 63 characters between its dots"),
     ("[[evse]]", 1, "max_a = 0", "evse[1].max_a", "6 to 3000 (amperes)"),
     ("[[evse]]", 1, "max_a = 320", "evse[1].max_a", "80 A at most"),
     ("[[evse]]", 1, "number = 3", "evse", "must count 1 to 2"),

@@ -9,6 +9,7 @@ value, or "".
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import sys
 import types
@@ -101,12 +102,43 @@ class Entries:
         return f"{self.least} to {self.most} entries"
 
 
+@frozen
+class HostLabels:
+    """A host name or an IP address whose labels have a length that DNS permits (RFC 1035, 2.3.4). The resolver of
+    Python answers another one with ``UnicodeError``, which no code that connects expects; "": none."""
+
+    def value_problem(self, value: Any) -> str:
+        if not value or all(0 < len(label) < 64 for label in value.removesuffix(".").split(".")):
+            return ""
+        return f"must be {self}, is {_quote_text(value)}"
+
+    def __str__(self) -> str:
+        return "a host with 1 to 63 characters between its dots"
+
+
+@frozen
+class IpAddress:
+    """An address of IPv4 or IPv6 in figures, no name."""
+
+    def value_problem(self, value: Any) -> str:
+        try:
+            ipaddress.ip_address(value)
+        except ValueError:
+            return f"must be {self}, is {_quote_text(value)}"
+        return ""
+
+    def __str__(self) -> str:
+        return "an IP address"
+
+
 # --- types that many tables use --------------------------------------------------------------------------------------
 
 TcpPort: TypeAlias = Annotated[int, Between(1, 65535)]
 Seconds: TypeAlias = Annotated[float, Between(0.01, 86_400, "seconds")]
 HostName: TypeAlias = Annotated[
-    str, Text(253, form=r"[A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9.]+)?\]?", like="a host name or an IP address")
+    str,
+    Text(253, form=r"[A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+(%[A-Za-z0-9.]+)?\]?", like="a host name or an IP address"),
+    HostLabels(),
 ]
 CodeHost: TypeAlias = Annotated[
     str, Text(260, 1, r"(http://)?([A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)", "a host name, an IP address or http://HOST")

@@ -39,6 +39,8 @@ GREETING = 16
 """This many frames of the ring are written at once to a new watcher."""
 COALESCE_S = 0.1
 BACKLOG_BYTES = 4 * 1024 * 1024
+CLOSE_S = 5.0
+"""A watcher that has ended its side has so long to read what is left."""
 
 
 class StatusSocket:
@@ -146,12 +148,15 @@ class StatusSocket:
             while line := await reader.readline():
                 writer.write(_json_line("answer", await self._answer_question(line)))
                 await writer.drain()  # a watcher that does not read gets no further answer
+            async with asyncio.timeout(CLOSE_S):
+                writer.close()
+                await writer.wait_closed()
         except (OSError, ValueError):
-            pass  # the watcher died, or its line was too long: that concerns the watcher only
+            pass  # the watcher died, does not read, or its line was too long: that concerns the watcher only
         finally:
             self._newcomers.discard(writer)
             self._clients.discard(writer)
-            writer.close()
+            writer.transport.abort()  # close() keeps what the watcher has not read
 
     async def _answer_question(self, line: bytes) -> dict[str, Any]:
         try:

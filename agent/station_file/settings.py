@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from agent.model.device_role import EVSE_TABLE, STATION_TABLE, DeviceRole
 from agent.model.fastclass import field_specs, replace
+from agent.model.key_rules import HostLabels
 from agent.model.types import MeterPolicy
 from agent.station_file.device_roles import ROLES, find_roles, roles_in
 from agent.station_file.device_roles import DeviceTables as DeviceTables
@@ -196,7 +197,10 @@ def _parse_link(raw: Any, wrong: list[str]) -> LinkKeys:
 
 
 def _via_problems(via: str, where: str) -> Iterator[str]:
-    if via and not 1 <= int(via.rpartition(":")[2]) <= 65535:
+    host, _, port = via.rpartition(":")
+    if said := HostLabels().value_problem(host):
+        yield f"{where}.via: {said}"
+    elif via and not 1 <= int(port) <= 65535:
         yield f"{where}.via: must be host:port with a port from 1 to 65535, is {via!r}"
 
 
@@ -258,7 +262,7 @@ def _parse_sinks(raw: Mapping[str, Any], wrong: list[str], base: Path) -> tuple[
     for i, t in enumerate(tables, 1):
         if t.kind == "file" and t.path is None:
             wrong.append(f'sinks[{i}].path: is missing, for example path = "alerts.jsonl"')
-        if t.kind == "mqtt" and not t.host:
+        if t.kind == "mqtt" and not t.host and not _is_reported(wrong, f"sinks[{i}].host"):
             wrong.append(f"sinks[{i}].host: is missing: the MQTT broker")
     return tables
 
@@ -328,6 +332,8 @@ def _url_problems(b: Backend, key: str = "url") -> list[str]:
         return [f".{key}: must begin with ws:// or wss:// (http:// for SOAP), is {b.url!r}"]
     if not host:
         return [f".{key}: names no host, is {b.url!r}"]
+    if said := HostLabels().value_problem(host):
+        return [f".{key}: {said}"]
     if b.security_profile >= 2 and url.scheme not in ("wss", "https"):
         return [f".{key}: security_profile {b.security_profile} needs wss:// (TLS), is {b.url!r}"]
     return []

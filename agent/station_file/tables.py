@@ -13,7 +13,19 @@ from urllib.parse import quote, unquote, urlsplit
 
 from agent.model.device_role import DeviceRole
 from agent.model.fastclass import frozen
-from agent.model.key_rules import Between, CodeHost, Entries, HostName, OneLine, OneOf, Seconds, TcpPort, Text
+from agent.model.key_rules import (
+    Between,
+    CodeHost,
+    Entries,
+    HostLabels,
+    HostName,
+    IpAddress,
+    OneLine,
+    OneOf,
+    Seconds,
+    TcpPort,
+    Text,
+)
 from agent.model.types import FEATURE_PROFILES, MeterPolicy
 from agent.station_file.device_roles import DeviceTables
 from agent.station_file.parser import Device
@@ -195,7 +207,7 @@ class MetricsKeys:
     """Metrics over HTTP. ``port`` 0: off. ``allowed_hosts``: names that a collector may use besides addresses."""
 
     port: Annotated[int, Between(0, 65535)] = 0
-    host: Annotated[str, Text(45, 1, r"[0-9A-Fa-f:.]+", "an IP address")] = "127.0.0.1"
+    host: Annotated[str, Text(60, 1), IpAddress(), HostLabels()] = "127.0.0.1"
     allowed_hosts: tuple[HostName, ...] = ()
 
 

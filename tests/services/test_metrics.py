@@ -19,7 +19,7 @@ from agent.assembly.station import Options, Station
 from agent.domain.events import CardPresented
 from agent.model.types import Token
 from agent.services.metrics.exposition import CONTENT_TYPE, MetricFamily, MetricSample, openmetrics_text
-from agent.services.metrics.http_service import CONNECTIONS_MOST, HEAD_BYTES
+from agent.services.metrics.http_service import CONNECTIONS_MOST, HEAD_BYTES, MetricsService
 from agent.services.store.store import Store
 from agent.station_file.settings import SettingsError, parse_station_file
 from tests.bench.backend import open_backend
@@ -200,6 +200,56 @@ async def test_clients_that_say_nothing_keep_the_others_out_no_longer_than_their
             writer.close()
 
 
+@contextlib.asynccontextmanager
+async def serving_unread_answers(count: int) -> AsyncIterator[asyncio.Task[None]]:
+    """A service whose clients ask and read nothing, so that a part of each answer stays in it."""
+    service = MetricsService("127.0.0.1", 0, CONTENT_TYPE, lambda: "x" * 100_000)
+    work = asyncio.create_task(service.run())
+    clients: list[socket.socket] = []
+    try:
+        await until(lambda: service.port)
+        for _ in range(count):
+            clients.append(client := socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            client.connect(("127.0.0.1", service.port))
+            client.sendall(get())
+        await until(lambda: len(connection_tasks()) == min(count, CONNECTIONS_MOST))
+        yield work
+    finally:
+        for client in clients:
+            client.close()
+        work.cancel()
+        await asyncio.wait([work], timeout=stretched(5))
+
+
+def connection_tasks() -> list[asyncio.Task[Any]]:
+    return [t for t in asyncio.all_tasks() if "_serve_connection" in repr(t.get_coro())]
+
+
+async def test_clients_that_do_not_read_keep_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.services.metrics.http_service.REQUEST_S", 0.3)
+    async with serving_unread_answers(CONNECTIONS_MOST + 4):
+        await until(lambda: not connection_tasks())
+
+
+async def test_clients_that_do_not_read_do_not_keep_the_service_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.services.metrics.http_service.REQUEST_S", 600.0)
+    async with serving_unread_answers(3) as work:
+        work.cancel()
+        await asyncio.wait([work], timeout=stretched(1))
+        assert work.cancelled()
+        await until(lambda: not connection_tasks())
+
+
+async def test_an_address_that_cannot_be_one_does_not_end_the_station(caplog: pytest.LogCaptureFixture) -> None:
+    work = asyncio.create_task(MetricsService("a..b", 0, CONTENT_TYPE, str).run())
+    await until(lambda: "a..b port 0" in caplog.text or work.done())
+    assert not work.done(), "it would take the process along"
+    work.cancel()
+    await asyncio.wait([work])
+
+
 async def test_a_port_that_is_taken_costs_the_metrics_and_not_the_station(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -207,7 +257,7 @@ async def test_a_port_that_is_taken_costs_the_metrics_and_not_the_station(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         async with running(tmp_path, port=taken.getsockname()[1]) as (station, _):
             assert station.ready
-            await until(lambda: "is another program using it" in caplog.text)
+            await until(lambda: "is another program using the port" in caplog.text)
 
 
 def test_off_by_default_and_on_the_loopback_unless_the_file_says_otherwise(tmp_path: Path) -> None:

@@ -153,6 +153,27 @@ async def test_who_asks_and_never_reads_costs_little(tmp_path: Path):
         writer.close()
 
 
+async def test_who_ends_its_side_and_never_reads_keeps_no_memory(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "CLOSE_S", 0.2)
+    async with opened(tmp_path / "s") as status:
+        before = set(asyncio.all_tasks())
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"), limit=1000)
+        await polled(lambda: status._clients)
+        (served,) = status._clients
+        for _ in range(100):
+            status.add_frame("in", "a", "1.6", "y" * FRAME_BYTES)
+        assert served.transport.get_write_buffer_size() > 500_000
+        writer.write_eof()
+        await polled(lambda: set(asyncio.all_tasks()) <= before and served.transport.get_write_buffer_size() == 0)
+        writer.close()
+
+
+async def polled(true):
+    async with asyncio.timeout(stretched(10)):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
 async def test_a_change_back_to_what_an_earlier_watcher_was_told_is_told(tmp_path: Path):
     now = {"x": 1}
     async with opened(tmp_path / "s", lambda: dict(now)) as socket:

@@ -7,7 +7,6 @@ bound of bytes and of time, answers it, and closes the connection.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -31,45 +30,61 @@ class MetricsService:
     ) -> None:
         self._host, self._port, self._content_type, self._text = host, port, content_type, text
         self._host_names = host_names
-        self._open = 0
+        self._open: set[asyncio.StreamWriter] = set()
+        self._ending = False
         self.port = 0
         """Where it listens; 0: it does not."""
 
     async def run(self) -> None:
-        """Serve until cancelled. A port that is taken is tried again each minute; the station goes on."""
+        """Serve until cancelled. An address that cannot be used is tried again each minute; the station goes on."""
         while True:
             try:
                 server = await asyncio.start_server(self._serve_connection, self._host, self._port, limit=HEAD_BYTES)
-            except OSError as e:
+            except (OSError, ValueError) as e:  # ValueError: the resolver of Python takes no such name
                 log.error(
-                    "[metrics] %s port %d: %s: is another program using it? trying again",
+                    "[metrics] %s port %d: %s: is host an address of this machine? is another program using the port?"
+                    " trying again",
                     self._host,
                     self._port,
-                    e.strerror or e,
+                    getattr(e, "strerror", "") or e,
                 )
                 await asyncio.sleep(OPEN_RETRY_S)
                 continue
             async with server:
                 self.port = server.sockets[0].getsockname()[1]
                 log.info("metrics at http://%s:%d%s", self._host, self.port, PATH)
-                await server.serve_forever()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._end_connections()  # not serve_forever(): it waits for each of them before it ends
+
+    def _end_connections(self) -> None:
+        self._ending = True
+        self.port = 0
+        for writer in self._open:
+            writer.transport.abort()
 
     async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        self._open.add(writer)
         try:
-            if self._open <= CONNECTIONS_MOST:
+            if len(self._open) <= CONNECTIONS_MOST and not self._ending:
                 async with asyncio.timeout(REQUEST_S):
-                    writer.write(self._respond_to(await reader.readuntil(b"\r\n\r\n")))
-                    await writer.drain()
-        except asyncio.LimitOverrunError:
-            writer.write(_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
-        except (OSError, EOFError):  # TimeoutError is one; the other side has gone
+                    await self._answer_request(reader, writer)
+                    writer.close()
+                    await writer.wait_closed()
+        except (OSError, EOFError):  # TimeoutError is one; the other side has gone, or does not read
             pass
         finally:
-            self._open -= 1
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+            writer.transport.abort()  # close() keeps the connection until the other side has read the answer
+            self._open.discard(writer)
+
+    async def _answer_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
+            writer.write(_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
+        else:
+            writer.write(self._respond_to(head))
 
     def _respond_to(self, head: bytes) -> bytes:
         request, *fields = head.decode("latin-1").split("\r\n")
