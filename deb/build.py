@@ -219,8 +219,8 @@ def fill_environment(root: Path, wheels: Sequence[Path], scratch: Path) -> None:
     (venv / "bin").mkdir()
     (venv / "bin" / "python3").symlink_to("/usr/bin/python3")
     script = venv / "bin" / "chargy-agent"
-    script.write_text(
-        f"#!{HOME}/bin/python3\nimport sys\n\nfrom agent.cli import main\n\n"
+    script.write_text(  # -s: the environment sees Debian's packages, but none in the home of the agent's user
+        f"#!{HOME}/bin/python3 -s\nimport sys\n\nfrom agent.cli import main\n\n"
         'if __name__ == "__main__":\n    sys.exit(main())\n'
     )
     script.chmod(0o755)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.services.status import VERSION
+from agent.services.store.migrations import salvaged_path
 from agent.services.store.store import Store
 from agent.station_file.settings import StationFile
 
@@ -32,7 +33,7 @@ async def query_agent_or_store(
     if said is not None:
         return said
     path = _store_path(file)
-    if not path.exists():
+    if not path.exists() and not salvaged_path(path).exists():
         raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
     store = await Store.open(path, file.station.store_max_mb)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -89,6 +90,7 @@ def test_the_unit_starts_what_is_there(tree: Path) -> None:
     unit = (tree / "usr/lib/systemd/system/chargy-agent.service").read_text()
     (command,) = re.findall(r"^ExecStart=(/\S+) run /etc/chargy-agent/station.toml$", unit, re.MULTILINE)
     assert (tree / command.lstrip("/")).stat().st_mode & 0o777 == 0o755
+    assert "\nEnvironment=PYTHONNOUSERSITE=1\n" in unit, "an installation by hand has another script"
     assert not (tree / "etc").exists(), "no file of the operator is the package's"
 
 
@@ -162,3 +164,25 @@ def test_lintian_finds_no_error(deb: Path) -> None:
         timeout=stretched(240),
     )  # fmt: skip
     assert said.returncode == 0, said.stdout
+
+
+@pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="Debian's python3 is not installed")
+def test_nothing_in_the_home_of_the_user_runs_at_the_start(tree: Path, tmp_path: Path) -> None:
+    """The agent may write into its home: what lies there must not be a part of the program."""
+    script = tree / "opt/chargy-agent/venv/bin/chargy-agent"
+    interpreter, *options = script.read_text().splitlines()[0].removeprefix("#!").split(" ", 1)
+    python = tree / interpreter.lstrip("/")
+    ask = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    minor = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=stretched(30)).stdout.strip()
+    if minor != build.MINOR:
+        pytest.skip(f"the package is for Python {build.MINOR}, Debian's here is {minor}")
+    packages = tmp_path / f".local/lib/python{minor}/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "x.pth").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n")
+    env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    version = [*options, str(script), "--version"]
+    said = subprocess.run([str(python), *version], capture_output=True, text=True, env=env, timeout=stretched(30))
+    assert said.stdout.startswith("chargy-agent "), said.stderr
+    assert not (tmp_path / "ran").exists()
+    subprocess.run([str(python), "-c", ""], check=True, env=env, timeout=stretched(30))
+    assert (tmp_path / "ran").exists(), "without the option it runs: the environment sees Debian's packages"
