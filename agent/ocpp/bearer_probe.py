@@ -40,6 +40,6 @@ async def is_reachable(interface: str, host: str, port: int) -> bool:
     try:
         async with asyncio.timeout(PROBE_S):
             (await connect_through(interface, host, port)).close()
-    except OSError:  # TimeoutError is one
+    except (OSError, ValueError):  # TimeoutError is the first; a host that no resolver takes is the second
         return False
     return True

@@ -97,6 +97,14 @@ async def test_a_probe_opens_the_port_over_this_bearer_alone(interface: str, rea
         assert posted == [BearerProbed("bearer[0]", reached)]
 
 
+async def test_a_probe_of_a_host_that_no_resolver_takes_has_an_answer() -> None:
+    """Without one, this bearer would be probed for ever."""
+    posted: list[Event] = []
+    BearerProbe(posted.append, lambda bearer: ("a..b", 1)).accept_order(ProbeBearer("bearer[0]", "lo"))
+    await until(lambda: posted)
+    assert posted == [BearerProbed("bearer[0]", False)]
+
+
 async def test_a_probe_without_a_backend_reaches_nothing() -> None:
     posted: list[Event] = []
     BearerProbe(posted.append, lambda bearer: None).accept_order(ProbeBearer("bearer[0]", "lo"))

@@ -126,6 +126,7 @@ def test_what_no_bearer_can_do_is_rejected_as_a_whole(interface: str, apn: dict[
         ("ws://h", 2, False),
         ("http://h", 0, False),
         ("wss://", 2, False),
+        ("wss://new..example", 2, False),
         ("wss://user:password@h", 2, False),
         ("wss://h:port", 2, False),
         ("wss://h/ a", 2, False),

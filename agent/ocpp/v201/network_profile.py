@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from agent.domain.backend_connection import ANY_BEARER, BearerDemand
 from agent.domain.requests import SetNetworkProfileRequest
 from agent.domain.variables import DATA_LINK, data_link_part
+from agent.model.key_rules import HostLabels
 from agent.ocpp.dialects.common_rows import REJECTED, answer_one_of
 from agent.ocpp.dialects.dialect import LocalAnswer, Payload, RequestRow, RowContext
 from agent.ocpp.wire.text import is_plain
@@ -92,7 +93,8 @@ def is_acceptable_url(url: str, profile: int) -> bool:
         return False
     schemes = ("wss",) if profile >= 2 else ("ws", "wss")
     plain = is_plain(url) and not any(c.isspace() for c in url)
-    return plain and bool(host) and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
+    is_host = bool(host) and not HostLabels().value_problem(host)
+    return plain and is_host and "@" not in parts.netloc and not parts.fragment and parts.scheme in schemes
 
 
 ROWS = (RequestRow("SetNetworkProfile", _decode_set_network_profile, answer_one_of("Accepted")),)
