@@ -35,7 +35,7 @@ from agent.model.board import EvseTraits
 from agent.model.types import STATION, EvseId, MeterPolicy
 from agent.ocpp import versions
 from agent.station_file.settings import NOMINAL_V, Backend, SettingsError, StationFile, did_you_mean
-from agent.station_file.tables import BEARER_KINDS
+from agent.station_file.tables import BEARER_KINDS, BearerKeys
 
 if TYPE_CHECKING:
     from agent.domain.adhoc_tariff import AdhocTariff
@@ -231,9 +231,20 @@ def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
             keys.iccid,
             make_pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
             keys.pin_confirmed,
+            _table_mark(keys, file.devices[place].options),
         )
         for place, keys in file.bearers.items()
     )
+
+
+def _table_mark(keys: BearerKeys, options: Mapping[str, Any]) -> str:
+    """Return a check sum of what a network profile may replace, and of the SIM. Another order of the tables is another
+    meaning of ``Wireless0``, and shows by the order of the marks."""
+    import hashlib
+
+    names = ("pin", "apn", "username", "password", "auth", "operator")
+    values = [keys.kind, keys.iccid, *(str(options.get(name, "")) for name in names)]
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
 def power_times(file: StationFile) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.model.bearer import ApnAccess, BearerKind, BearerStatus
-from agent.model.fastclass import frozen, mutable
+from agent.model.bearer import ApnAccess, BearerKind, BearerStatus, Registration, SimState
+from agent.model.fastclass import frozen, mutable, replace
 
 PROVEN_S = 120.0
 """A bearer that has worked for so long is trusted again."""
@@ -29,6 +29,8 @@ class BearerConfig:
     """Differs from that of another PIN; "": the file has none."""
     pin_confirmed: str = ""
     """By another text than before a person vouches for the PIN: the SIM has its tries."""
+    table_mark: str = ""
+    """A check sum: differs when the table has got another kind, SIM, PIN or access to the packet network."""
 
 
 @mutable
@@ -47,11 +49,29 @@ class BearerRecord:
     """When the backend was last reached over it by a probe."""
     access: ApnAccess | None = None
     """What a network profile has set in place of the station file's; written by ``blocks/network_bearer.py``."""
+    useless_pin_mark: str = ""
+    """Of a PIN of a network profile that the SIM does not get any more; written by ``blocks/sim_cards.py``."""
+
+    @property
+    def access_in_force(self) -> ApnAccess | None:
+        """Return the access that the modem gets: of the network profile, without a PIN that is of no use."""
+        access = self.access
+        if access is None or not access.pin or access.pin_mark != self.useless_pin_mark:
+            return access
+        return replace(access, pin="", pin_mark="")
 
     @property
     def pin_mark(self) -> str:
         """Return the mark of the PIN that its SIM gets."""
-        return self.access.pin_mark if self.access is not None and self.access.pin else self.config.pin_mark
+        access = self.access_in_force
+        return access.pin_mark if access is not None and access.pin else self.config.pin_mark
+
+    @property
+    def needs_person(self) -> bool:
+        """Return whether it does not come up by itself: no carrier, no modem, a SIM that cannot be used."""
+        if self.status.is_up or self.config.kind is not BearerKind.GPRS:
+            return not self.status.is_up
+        return self.status.sim is not SimState.READY or self.status.registration is Registration.DENIED
 
     def take_status(self, status: BearerStatus, now_s: float) -> None:
         self.status = status

@@ -14,16 +14,17 @@ from agent.domain.backend_connection import (
     ConnectionProfile,
     NetworkProfile,
 )
-from agent.model.fastclass import mutable
+from agent.model.fastclass import mutable, replace
 
 
 @mutable
 class NetworkProfiles:
     """``slots`` are in force, ``set`` will be after the next start; ``order``: of the slots, as it is in force.
     ``worked``: the last data that a WebSocket was agreed with, while ``worked_order`` was in force. ``tried``: what is
-    wanted has failed since it last changed."""
+    wanted has failed since it last changed. ``tables``: check sums of the ``[[bearer]]`` tables of the station file."""
 
     given: BackendConfig
+    tables: tuple[str, ...] = ()
     slots: dict[int, NetworkProfile] = field(default_factory=dict)
     set: dict[int, NetworkProfile] = field(default_factory=dict)
     order: tuple[int, ...] = (1,)
@@ -59,7 +60,13 @@ class NetworkProfiles:
         ]
         if self.worked is not None and not any(self.worked.dials_like(a) for a in wanted):
             wanted.append(self.worked)
-        return wanted or [ConnectionProfile(profile=self.given.profile, key=self.key, certificate=self.certificate)]
+        return wanted or [self.station_file_profile]
+
+    @property
+    def station_file_profile(self) -> ConnectionProfile:
+        """Return the profile of the station file, over any bearer. Its security profile is never lower than allowed."""
+        profile = max(self.given.profile, self.minimum_security_profile)
+        return ConnectionProfile(profile=profile, key=self.key, certificate=self.certificate)
 
     def restart_attempts(self, at_once: bool = True) -> None:
         """Restart the attempts, because key, certificate or profile of what is dialled has changed."""
@@ -68,8 +75,12 @@ class NetworkProfiles:
             self.using = self.wanted_profile(slot) if slot in self.slots else self.profiles_in_turn()[0]
         self.tries, self.tried = 0, False
 
-    def count_failed_attempt(self, access: ConnectionProfile, attempts: int) -> None:
-        """Count a failed attempt; after ``attempts`` of them the next profile has its turn."""
+    def count_failed_attempt(self, access: ConnectionProfile, attempts: int, is_bearer_lost: bool = False) -> None:
+        """Count a failed attempt; after ``attempts`` of them the next profile has its turn.
+
+        ``is_bearer_lost``: the bearer that the profile demands needs a person, and another one is up. Then the station
+        file's profile is the last in turn, if all others demand a bearer.
+        """
         if not access.dials_like(self.profile_in_turn):
             return  # of before the change
         self.tried = self.tried or not access.dials_like(self.worked)
@@ -77,6 +88,8 @@ class NetworkProfiles:
         if self.tries < attempts:
             return
         row = self.profiles_in_turn()
+        if is_bearer_lost and all(a.bearer != ANY_BEARER for a in row):
+            row.append(self.station_file_profile)
         at = next((n for n, a in enumerate(row) if a.dials_like(access)), -1)
         self.using, self.tries = row[(at + 1) % len(row)], 0
 
@@ -94,7 +107,11 @@ class NetworkProfiles:
 
     def confirm_connection(self, access: ConnectionProfile) -> None:
         """Note that a connection was made with this profile; no lower security profile is wanted
-        any more."""
+        any more. One that was made with the station file's profile as the last resort proves nothing about the others:
+        it is used while it lasts."""
+        if self._is_last_resort(access):
+            self.using, self.tries, self.tried = access, 0, False
+            return
         for slots in (self.slots, self.set):
             for n in [n for n, s in slots.items() if s.profile < access.profile]:
                 del slots[n]
@@ -103,6 +120,18 @@ class NetworkProfiles:
         self.worked, self.worked_order = access, self.order
         self.tries, self.tried = 0, False
         self.using = access if self._is_wanted(access) else self.profiles_in_turn()[0]
+
+    def _is_last_resort(self, access: ConnectionProfile) -> bool:
+        is_in_turn = any(access.dials_like(profile) for profile in self.profiles_in_turn())
+        return self.worked is not None and not is_in_turn and access.dials_like(self.station_file_profile)
+
+    def forget_bearers(self) -> None:
+        """Forget the profiles that name a bearer. Key, certificate and other profiles stay."""
+        self.set = {n: slot for n, slot in self.set.items() if slot.bearer == ANY_BEARER}
+        self.set.setdefault(1, NetworkProfile("", self.station_file_profile.profile))
+        self.slots = dict(self.set)
+        if self.worked is not None and self.worked.bearer != ANY_BEARER:
+            self.worked, self.worked_order = replace(self.worked, slot=1, url="", bearer=ANY_BEARER), (1,)
 
     # --- on disk -------------------------------------------------------------------------------------------------
 
@@ -114,6 +143,7 @@ class NetworkProfiles:
             "certificate": self.certificate,
             "worked": None if self.worked is None else _profile_to_record(self.worked),
             "worked_order": list(self.worked_order),
+            **({"tables": list(self.tables)} if self.tables else {}),
             **({"bearers": bearers} if (bearers := self._bearer_records()) else {}),
         }
 
@@ -136,6 +166,8 @@ class NetworkProfiles:
         self.worked_order = tuple(int(n) for n in record["worked_order"]) or (1,)
         self.slots, self.set, self.worked = slots, dict(slots), worked
         self.certificate = str(record["certificate"])
+        if record.get("tables", list(self.tables)) != list(self.tables):
+            self.forget_bearers()
 
 
 def belongs_to_station_file(record: Mapping[str, Any], given: BackendConfig) -> bool:

@@ -31,6 +31,24 @@ def test_the_check_sum_depends_on_nothing_but_the_pin_and_its_confirmation(tmp_p
     assert "0042" not in mark
 
 
+def table_marks(folder: Path, text: str) -> list[str]:
+    path = folder / "station.toml"
+    path.write_text(f"{text}[[evse]]\nnumber = 1\n", "utf-8")
+    return [config.table_mark for config in bearer_configs(load_station_file(path))]
+
+
+@pytest.mark.parametrize("key", ["apn", "username", "password", "operator", "pin", "iccid"])
+def test_a_table_with_another_access_has_another_check_sum(tmp_path: Path, key: str) -> None:
+    """By it the station file overrides what a network profile has set (decision 47)."""
+    value = {"operator": "27001", "pin": "0043", "iccid": "89352010000000000176"}.get(key, "other")
+    modem = MODEM.format(pin="0042")
+    changed = MODEM.format(pin=value) if key == "pin" else f'{modem}{key} = "{value}"\n'
+    lan_mark, mark = table_marks(tmp_path, LAN + modem)
+    assert table_marks(tmp_path, LAN + modem + "register_s = 20\n") == [lan_mark, mark]
+    assert table_marks(tmp_path, LAN + changed)[0] == lan_mark
+    assert table_marks(tmp_path, LAN + changed)[1] not in (mark, lan_mark)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_refused"),
     [

@@ -12,7 +12,7 @@ from agent.domain.blocks.backend_connection import INTERFACE_COMES_UP_S, MODEM_C
 from agent.domain.events import BearerReported, Connected, ConnectFailed, RequestReceived, SimUnlockEnded
 from agent.domain.orders import ConfigureBearer, Persist, ProbeBearer, Reconnect, SetBearer, UnlockSim
 from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
-from agent.model.bearer import ApnAccess, BearerKind, BearerState, BearerStatus, SimState
+from agent.model.bearer import ApnAccess, BearerKind, BearerState, BearerStatus, Registration, SimState
 from agent.model.fastclass import replace
 from agent.model.types import Fault
 from tests.domain.playbook import LINK, Like, Playbook
@@ -32,8 +32,8 @@ ANEW = Reconnect(LINK, anyway=True)
 def station(**more: Any) -> Playbook:
     """LAN carries the link, the modem is up."""
     play = Playbook(
-        backends={LINK: BackendConfig("ws://backend.example", 0)}, bearers=BEARERS, online=False,
-        settings={"network_attempts": ATTEMPTS}, **more,
+        backends={LINK: BackendConfig("ws://backend.example", 0)}, online=False,
+        settings={"network_attempts": ATTEMPTS}, **{"bearers": BEARERS, **more},
     )  # fmt: skip
     play.feed(BearerReported(LAN, ETH0))
     play.feed(BearerReported(GPRS, PPP0))
@@ -53,9 +53,9 @@ def fail(play: Playbook, times: int = 1) -> Playbook:
     return play
 
 
-def changed(demand: BearerDemand = DEMAND, priority: str = "2,1") -> Playbook:
+def changed(demand: BearerDemand = DEMAND, priority: str = "2,1", **more: Any) -> Playbook:
     """The backend has set slot 2, asked for it, and the station has started again."""
-    play = station()
+    play = station(**more)
     play.feed(RequestReceived(LINK, "p", SetNetworkProfileRequest(2, "ws://new.example", 0, demand)))
     play.feed(RequestReceived(LINK, "q", SetVariablesRequest({"network_priority": priority})))
     json.dumps(play.store["access"])
@@ -153,19 +153,112 @@ def test_an_interface_alone_leaves_the_apn_as_it_is() -> None:
     assert orders(play, ConfigureBearer) == []
 
 
+def refuse_pin(play: Playbook, tries: int) -> Playbook:
+    """The SIM has refused the PIN that it got."""
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=tries)))
+    play.feed(SimUnlockEnded(GPRS, is_presented=True))
+    return play.skip()
+
+
 def test_the_pin_of_a_profile_is_used_once() -> None:
-    play = changed()
+    play = changed(bearers=(BEARERS[0], BearerConfig(GPRS, BearerKind.GPRS)))
     play.feed(BearerReported(GPRS, LOCKED))
     assert orders(play, UnlockSim) == [UnlockSim(GPRS)]
     assert Like(Persist, kind="sim_pin", key="new mark") in play.log
-    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)))
-    play.feed(SimUnlockEnded(GPRS, is_presented=True))
-    assert Fault.SIM_UNUSABLE in play.skip().evse().faults
+    assert Fault.SIM_UNUSABLE in refuse_pin(play, 2).evse().faults
     for _ in range(2):
         play.restart(3600, online=False)
         play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
         play.skip()
     assert orders(play, UnlockSim) == [UnlockSim(GPRS)], "also after the next starts"
+
+
+def test_a_wrong_pin_of_a_profile_that_worked_leaves_the_file_s_pin() -> None:
+    """The SIM was unlocked when the profile came, so it has worked without its PIN. Slot 2 is the only one to use."""
+    play = changed(priority="2")
+    play.feed(BearerReported(GPRS, PPP0))
+    connect(play)
+    play.restart(5, online=False)
+    play.feed(BearerReported(GPRS, LOCKED))
+    assert [o.key for o in orders(play, Persist) if o.kind == "sim_pin"] == ["new mark"]
+    before = len(play.log)
+    assert Fault.SIM_UNUSABLE in refuse_pin(play, 2).evse().faults
+    without_pin = ConfigureBearer(GPRS, replace(APN, pin="", pin_mark=""))
+    assert without_pin in play.log[before:]
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS)] * 2
+    assert Like(Persist, kind="sim_pin", key="file's") in play.log[before:]
+    play.feed(BearerReported(GPRS, MODEM))
+    play.feed(SimUnlockEnded(GPRS, is_presented=True))
+    assert Fault.SIM_UNUSABLE not in play.skip().evse().faults
+    before = len(play.skip().log)
+    play.restart(5, online=False)
+    play.feed(BearerReported(GPRS, LOCKED))
+    given = [o for o in play.skip().log[before:] if isinstance(o, (ConfigureBearer, UnlockSim))]
+    assert given[-2:] == [without_pin, UnlockSim(GPRS)], "after the next power cut at once"
+    assert [o.key for o in play.log[before:] if isinstance(o, Persist) and o.kind == "sim_pin"] == ["file's"]
+
+
+def test_the_last_try_is_left_to_a_person_by_both_pins() -> None:
+    play = changed()
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
+    refuse_pin(play, 1)
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=1)))
+    assert orders(play.skip(), UnlockSim) == [UnlockSim(GPRS)]
+    assert Fault.SIM_UNUSABLE in play.evse().faults
+
+
+def test_a_modem_that_needs_a_person_does_not_keep_the_link_from_a_lan_that_is_up() -> None:
+    """Slot 2, which has worked, is the only one to use."""
+    play = changed(priority="2")
+    play.feed(BearerReported(GPRS, PPP0))
+    connect(play).restart(5, online=False).skip()
+    play.feed(BearerReported(GPRS, BearerStatus(BearerState.DOWN, "no answer to AT")))
+    play.skip().t_s += MODEM_COMES_UP_S
+    fail(play, ATTEMPTS + 1)
+    assert play.skip().site.bearer_demanded == GPRS, "there is no other bearer"
+    play.feed(BearerReported(LAN, ETH0))
+    fail(play, ATTEMPTS).skip()
+    assert (play.site.bearer_demanded, play.site.bearer_in_use) == ("", LAN)
+    assert play.site.network_profiles[LINK].profile_in_turn.slot == 1
+    connect(play)
+    assert (play.site.bearer_demanded, play.site.bearer_in_use) == ("", LAN), "it stays while it lasts"
+    assert play.site.settings.list_value("network_priority") == ("2",), "what the backend has set stays"
+    fail(play, ATTEMPTS).skip()
+    assert play.site.bearer_demanded == GPRS, "and slot 2 is tried again"
+
+
+def test_a_network_that_is_away_for_a_while_does_not_lead_to_another_profile() -> None:
+    play = changed(priority="2")
+    play.feed(BearerReported(GPRS, PPP0))
+    connect(play)
+    play.feed(BearerReported(GPRS, replace(MODEM, registration=Registration.SEARCHING)))
+    play.feed(BearerReported(LAN, ETH0))
+    play.skip().t_s += MODEM_COMES_UP_S
+    fail(play, 2 * ATTEMPTS).skip()
+    assert play.site.bearer_demanded == GPRS
+
+
+def test_another_table_in_the_station_file_has_the_last_word() -> None:
+    """A technician has put another SIM in, with another APN. The key of the backend and its security profile stay."""
+    play = changed(priority="2")
+    play.feed(RequestReceived(LINK, "k", SetVariablesRequest({"authorization_key": "a key of 20 digits.."})))
+    play.feed(BearerReported(GPRS, PPP0))
+    connect(play)
+    record = dict(play.store["access"][LINK])
+    del record["tables"]  # as the earlier program stored it
+    for tables, demanded in ((["lan", "sim 1"], GPRS), (["lan", "sim 2"], ""), (None, GPRS)):
+        play.store["access"][LINK] = {**record, "tables": tables} if tables else record
+        tables_now = replace(BEARERS[0], table_mark="lan"), replace(BEARERS[1], table_mark="sim 1")
+        other = station(bearers=tables_now)
+        other.store = json.loads(json.dumps(play.store))
+        other.restart(5, online=False).skip()
+        assert other.site.bearer_demanded == demanded, tables
+        profile = other.site.network_profiles[LINK].profile_in_turn
+        assert (profile.slot, profile.key) == (2 if demanded else 1, "a key of 20 digits..")
+        assert other.store["access"][LINK]["tables"] == ["lan", "sim 1"]
+        other.feed(BearerReported(LAN, ETH0))
+        assert connect(other).restart(5, online=False).skip().site.bearer_demanded == demanded
 
 
 def test_after_a_refused_pin_of_a_profile_the_file_s_is_used() -> None:

@@ -54,7 +54,8 @@ class BackendConnectionBlock:
         self._site = site
         links, backends = site.config.links, site.config.backends
         self._first_link = links[0] if links else ""
-        site.network_profiles |= {link: NetworkProfiles(backends.get(link, BackendConfig())) for link in links}
+        tables = tuple(config.table_mark for config in site.config.bearers)
+        site.network_profiles |= {link: NetworkProfiles(backends.get(link, BackendConfig()), tables) for link in links}
         self._routes = site.network_profiles
         for route in self._routes.values():
             route.slots = {1: NetworkProfile("", route.given.profile)}
@@ -121,20 +122,20 @@ class BackendConnectionBlock:
             route.restore_proven_profile(access)
         route.confirm_connection(access)
         if event.link == self._first_link:
-            yield from self._align_settings(route, fell_back)
-        if before != access or fell_back or route.order != order:
+            yield from self._align_settings(route, access.slot, fell_back)
+        if before != route.worked or fell_back or route.order != order:
             yield Persist("access", event.link, route.to_record())
         if fell_back:
             yield SecurityNoticed(SecurityEvent.RECONFIGURATION, f"taken back: {access.public_description}")
 
-    def _align_settings(self, route: NetworkProfiles, fell_back: bool) -> Iterator[Yielded]:
+    def _align_settings(self, route: NetworkProfiles, slot: int, fell_back: bool) -> Iterator[Yielded]:
         """Set the settings to what is in force."""
         assert route.worked is not None
         raised = 0 if fell_back else self._site.settings.int_value("security_profile")
         yield from self._store_setting("security_profile", max(raised, route.worked.profile))
         if fell_back:
             yield from self._store_setting("authorization_key", route.key)
-        self._site.settings.put_value("network_slot", route.worked.slot)
+        self._site.settings.put_value("network_slot", slot)
         asked = tuple(int(n) for n in self._site.settings.list_value("network_priority"))
         kept = route.order if fell_back else tuple(n for n in asked if n in route.set)
         yield from self._store_setting("network_priority", tuple(map(str, kept or route.order)))
@@ -148,7 +149,8 @@ class BackendConnectionBlock:
     def record_connect_failure(self, event: ConnectFailed, now: Moment) -> Iterator[Yielded]:
         attempts = self._site.settings.int_value("network_attempts")
         if event.link != self._first_link or not self._awaits_bearer(now):
-            self._routes[event.link].count_failed_attempt(event.access, attempts)
+            is_bearer_lost = event.link == self._first_link and self._has_lost_bearer()
+            self._routes[event.link].count_failed_attempt(event.access, attempts, is_bearer_lost)
         if event.trouble in _SECURITY_EVENT_OF:
             yield SecurityNoticed(_SECURITY_EVENT_OF[event.trouble], event.info, event.link)
 
@@ -159,6 +161,13 @@ class BackendConnectionBlock:
             return False
         within_s = MODEM_COMES_UP_S if record.config.kind == "gprs" else INTERFACE_COMES_UP_S
         return now.t_s - self._site.bearer_demanded_s < within_s
+
+    def _has_lost_bearer(self) -> bool:
+        """Return whether the bearer that the profile demands waits for a person, while another one is up."""
+        demanded = self._site.bearers.get(self._site.bearer_demanded)
+        return (
+            demanded is not None and demanded.needs_person and any(r.status.is_up for r in self._site.bearers.values())
+        )
 
     # --- changes ---------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class NetworkBearer:
         record = self._site.bearers[event.bearer]
         is_new = record.status.state is BearerState.ABSENT and event.status.state is not BearerState.ABSENT
         if is_new and record.access is not None:
-            yield ConfigureBearer(event.bearer, record.access)
+            yield ConfigureBearer(event.bearer, record.access_in_force)
 
     def _configure_modem(self, part: BearerDemand, demand: BearerDemand) -> Iterator[Yielded]:
         """Give the modem that ``part`` is about the access that it shall have now, if it has another one."""
@@ -57,5 +57,5 @@ class NetworkBearer:
         access = demand.access if part.interface == demand.interface else None
         if record.access != access:
             record.access = access
-            yield ConfigureBearer(record.config.name, access)
+            yield ConfigureBearer(record.config.name, record.access_in_force)
             yield SetBearer(record.config.name, True)

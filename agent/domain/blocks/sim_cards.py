@@ -20,7 +20,7 @@ from agent.domain.events import (
 )
 from agent.domain.evse import StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
-from agent.domain.orders import LogNote, Persist, UnlockSim, WakeMe
+from agent.domain.orders import ConfigureBearer, LogNote, Persist, UnlockSim, WakeMe
 from agent.domain.pin_attempts import KIND, PinAttempts
 from agent.domain.security_events import SecurityEvent
 from agent.domain.sim_memory import SimMemory
@@ -71,6 +71,7 @@ class SimCards:
                 return
             case SimState.PIN_REFUSED if pin_mark := self._pin_mark(config):
                 yield from self._pins.note_refusal(config.name, pin_mark, status.pin_tries)
+                yield from self._turn_to_file_pin(config, status)
             case SimState.PUK_REQUIRED:
                 yield from self._pins.note_lock(config.name, self._pin_mark(config))
         yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
@@ -82,6 +83,7 @@ class SimCards:
     def _unlock_sim(self, config: BearerConfig, status: BearerStatus, now: Moment) -> Iterator[Yielded]:
         if self._pins.is_presenting(config.name):
             return
+        yield from self._turn_to_file_pin(config, status)
         pin_mark = self._pin_mark(config)
         if pin_mark and self._pins.is_presented(pin_mark):  # over another bearer, maybe to the same SIM
             yield WakeMe(_unlock_timer(config.name), now.t_s + RETRY_S)
@@ -91,6 +93,20 @@ class SimCards:
             yield UnlockSim(config.name)
         else:
             yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[SimState.PIN_REQUIRED])
+
+    def _turn_to_file_pin(self, config: BearerConfig, status: BearerStatus) -> Iterator[Yielded]:
+        """Leave out the PIN of the network profile if it may not be used, and the station file's may."""
+        pin_mark, record = self._pin_mark(config), self._site.bearers[config.name]
+        pins = pin_mark, config.pin_mark
+        if "" in pins or pin_mark == config.pin_mark or any(map(self._pins.is_presented, pins)):
+            return
+        is_profile_pin_good = self._pins.may_use(pin_mark, status.pin_tries, "")
+        if not is_profile_pin_good and self._pins.may_use(config.pin_mark, status.pin_tries, config.pin_confirmed):
+            record.useless_pin_mark = pin_mark
+            yield LogNote(
+                STATION, "the PIN of the network profile is not used: that of the station file is", config.name
+            )
+            yield ConfigureBearer(config.name, record.access_in_force)
 
     @handles_events(SimUnlockEnded)
     def end_unlocking(self, event: SimUnlockEnded, now: Moment) -> Iterator[Yielded]:
