@@ -20,6 +20,9 @@ AccessPointName: TypeAlias = Annotated[
 ]
 UserName: TypeAlias = Annotated[str, Text(64, form=r'[^\s"]*', like="a name without blanks and quotes")]
 ApnPassword: TypeAlias = Annotated[str, Text(64, form=r'[^"\\]*', like="a text without quotes and backslashes")]
+OperatorCode: TypeAlias = Annotated[
+    str, Text(6, form="([0-9]{5,6})?", like='5 or 6 digits: country and network code, for example "27001"')
+]
 
 REGISTERED = (Registration.HOME, Registration.ROAMING)
 MTU_BYTES = 1400

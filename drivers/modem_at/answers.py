@@ -93,6 +93,12 @@ def operator_of(lines: Sequence[str]) -> tuple[str, str]:
     return found[1], TECHNOLOGIES.get(int(found[3]), "") if found[3] else ""
 
 
+def operator_mode_of(lines: Sequence[str]) -> int | None:
+    """Return how the modem chooses the operator, by ``+COPS?``; None: it does not say."""
+    found = re.match(r"(\d)(,|$)", answer_text(lines, "+COPS:"))
+    return int(found[1]) if found else None
+
+
 def signal_dbm_of(lines: Sequence[str]) -> int | None:
     """Return the signal by ``+CSQ``; None: not known."""
     found = re.fullmatch(r"(\d{1,2}), ?\d{1,2}", answer_text(lines, "+CSQ:"))

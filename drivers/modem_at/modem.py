@@ -30,6 +30,7 @@ from drivers.modem_at.answers import (
     sim_state_of,
 )
 from drivers.modem_at.channel import AtChannel, CommandFailed, NoAnswer
+from drivers.modem_at.operator_choice import OperatorChoice
 from drivers.modem_at.ppp import PppProcess
 from drivers.modem_at.settings import ModemSettings
 from drivers.network_interface import interface_status
@@ -40,8 +41,6 @@ WAKE_TRIES = 3
 """A modem that finds the speed of the line by itself needs some commands for it."""
 ESCAPE, GUARD_S = b"+++", 1.1
 ATTACH_S, RADIO_S, RESTART_S = 20.0, 15.0, 25.0
-OPERATOR_S = 60.0
-"""So long a modem looks for an operator."""
 POLL_S = 1.0
 
 
@@ -62,8 +61,7 @@ class Modem:
         """What is known of SIM and network; state and interface in it do not count."""
         self._is_pin_refused = False
         self._given = settings
-        self._network: tuple[str, bool] | None = None
-        """The operator to prefer, and whether no other is used; None: the modem chooses as it always does."""
+        self._operator = OperatorChoice(self._name, self._channel, settings.operator)
 
     @asynccontextmanager
     async def open_line(self) -> AsyncIterator[Self]:
@@ -128,6 +126,7 @@ class Modem:
             for command in ("E0", "+CMEE=1"):
                 await self._try_command(command)
             self._channel.has_restarted = False
+            self._operator.forget_choice()
             self._known = BearerStatus(BearerState.DOWN)
 
     async def _read_modem(self) -> BearerStatus:
@@ -188,7 +187,7 @@ class Modem:
     async def bring_up(self) -> None:
         if self._ppp.is_running:
             return
-        await self._choose_network()
+        await self._operator.apply_choice()
         await self._wait_for_network()
         await self._set_apn()
         with contextlib.suppress(CommandFailed):  # some refuse it while they are attached
@@ -221,26 +220,7 @@ class Modem:
         if settings.pin != self._settings.pin:
             self._is_pin_refused = False
         self._settings = self._ppp.settings = settings
-        if access is not None and access.network:
-            self._network = access.network, access.is_network_only
-        elif self._network is not None:
-            self._network = "", False
-
-    async def _choose_network(self) -> None:
-        """Let the modem prefer the operator of a network profile, or choose by itself again. Raises ``Refused``."""
-        if self._network is None:
-            return
-        network, is_only = self._network
-        command = f'+COPS={1 if is_only else 4},2,"{network}"' if network else "+COPS=0"
-        try:
-            await self._channel.send_command(command, timeout_s=OPERATOR_S)
-        except CommandFailed:
-            if is_only:
-                raise
-        finally:
-            await self._try_command("+COPS=3,0")  # names again, not numbers
-        if not network:
-            self._network = None
+        self._operator.use_access(access)
 
     async def _wait_for_network(self) -> None:
         """Wait for the registration. Raises ``Refused``."""

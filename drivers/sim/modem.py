@@ -28,13 +28,14 @@ UNASKED = ("+CGREG: 2", "+CSQ: 3,99", "RING")
 FAULTS = (
     "no_sim", "puk", "denied", "searching", "no_signal", "hang", "garbage", "unasked", "pieces", "busy", "no_carrier",
     "refuses_all", "pin_busy", "no_numbers", "no_tries", "no_apn", "detached", "no_network", "auth_refused",
-    "ipcp_refused",
+    "ipcp_refused", "cops_fails",
 )  # fmt: skip
 """``unasked``: reports arrive between echo and answer. ``pieces``: an answer arrives in parts. ``busy``: the SIM is.
 ``no_carrier``: a call is not answered. ``refuses_all``: every command but AT gives an error. ``pin_busy``: the SIM is
 busy when it gets a PIN. ``no_numbers``: errors have none. ``no_tries``: the tries of a PIN cannot be read. ``no_apn``:
 the network does not know the APN. ``detached``: it has detached the modem. ``no_network``: its cell is gone.
-``auth_refused``, ``ipcp_refused``: it refuses user and password, or an address."""
+``auth_refused``, ``ipcp_refused``: it refuses user and password, or an address.
+``cops_fails``: the choice of an operator gives an error."""
 SEARCHING = {"searching", "detached", "no_network"}
 NO_CONNECTION = SEARCHING | {"no_sim", "puk", "denied", "no_signal"}
 """Faults that end a connection."""
@@ -55,7 +56,7 @@ class SimModem:
             "pin": pin, "tries": 3, "locked": bool(pin), "signal": 17, "registered": 5, "operator": "LU POST",
             "iccid": "89352010000000000176", "imsi": "270991234567890", "technology": 3, "apn": "", "attached": 1,
             "functionality": 1, "apns": None, "login": None,
-            "chosen": "",
+            "chosen": "", "operator_mode": 0,
         }  # fmt: skip
         self.pins_tried = 0
         self.commands: list[str] = []
@@ -209,7 +210,8 @@ class SimModem:
             return 0
         if "denied" in self.faults:
             return 3
-        return 2 if self.faults & SEARCHING else int(self.values["registered"])
+        is_elsewhere = self.values["operator_mode"] == 1 and self.values["chosen"] != OPERATOR_NUMBER
+        return 2 if is_elsewhere or self.faults & SEARCHING else int(self.values["registered"])
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -274,19 +276,20 @@ class SimModem:
     def _on_cops(self, value: str | None) -> list[str]:
         if value is not None:
             return self._choose_operator(*value.replace('"', "").split(","))
+        mode = self.values["operator_mode"]
         if self.registration() not in (1, 5):
-            return ["+COPS: 0", "OK"]
+            return [f"+COPS: {mode}", "OK"]
         form, name = (2, OPERATOR_NUMBER) if self._names_operator_by_number else (0, self.values["operator"])
-        return [f'+COPS: 0,{form},"{name}",{self.values["technology"]}', "OK"]
+        return [f'+COPS: {mode},{form},"{name}",{self.values["technology"]}', "OK"]
 
     def _choose_operator(self, mode: str, form: str = "", number: str = "") -> list[str]:
         """Obey +COPS=: 0 any operator, 1 this one alone, 4 this one if it is there, 3 how operators are named."""
         if mode == "3":
             self._names_operator_by_number = form == "2"
             return ["OK"]
-        if mode == "1" and number != OPERATOR_NUMBER:
+        if "cops_fails" in self.faults or (mode == "1" and number != OPERATOR_NUMBER):
             return self._failure(30)
-        self.values["chosen"] = number
+        self.values["chosen"], self.values["operator_mode"] = number, int(mode)
         return ["OK"]
 
     def _on_csq(self, value: str | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.ports import Refused, Unreachable
-from agent.ports.bearer import BearerPort, PinNotPresented
+from agent.ports.bearer import ApnPort, BearerPort, PinNotPresented
 from drivers import mobile_modem
 from drivers.modem_at import answers, list_complaints
 from drivers.modem_at import modem as modem_module
@@ -20,6 +21,7 @@ from drivers.modem_at import ppp as ppp_module
 from drivers.modem_at.ppp import ppp_options
 from drivers.modem_at.settings import ModemSettings
 from tests.support.busy_machine import deadline
+from tests.support.control_socket import Json
 from tests.support.modem_process import SimulatedModem, running
 
 PIN = "4711"
@@ -227,6 +229,73 @@ async def test_it_dials_and_hands_the_line_to_pppd(modem: SimulatedModem) -> Non
         options = modem.folder / "ppp-lo.options"
         assert options.stat().st_mode & 0o077 == 0
         assert 'password "p w"' in options.read_text("utf-8")
+
+
+def choices(state: Json) -> list[str]:
+    """What the modem was ordered to choose as its operator."""
+    return [command for command in state["commands"] if command.startswith("+COPS=") and "=3" not in command]
+
+
+@pytest.mark.parametrize("mode", [1, 4])
+async def test_an_operator_that_the_modem_has_kept_is_given_up(modem: SimulatedModem, mode: int) -> None:
+    """The agent has crashed, or lost the line, while a network profile was in turn that wanted this operator alone."""
+    await modem.do("set", operator_mode=mode, chosen="20404")
+    await modem.fault("cops_fails")
+    async with modem.opened() as port:
+        with contextlib.suppress(Refused):
+            await port.bring_up()
+        await port.take_down()
+        await modem.fault("cops_fails", on=False)
+        await port.bring_up()
+        await until_up(port)
+        assert choices(await modem.do("state")) == ["+COPS=0"] * 2, "an error answer: sent again before the next call"
+        await port.take_down()
+        await port.bring_up()
+        await until_up(port)
+        state = await modem.do("state")
+        assert (len(choices(state)), state["values"]["operator_mode"]) == (2, 0)
+
+
+async def test_a_modem_without_a_kept_operator_gets_no_choice(modem: SimulatedModem) -> None:
+    async with modem.opened() as port:
+        await port.bring_up()
+        await until_up(port)
+        assert choices(await modem.do("state")) == []
+
+
+async def test_the_operator_of_a_profile_is_given_up_after_one_failure(modem: SimulatedModem) -> None:
+    async with modem.opened() as port:
+        assert isinstance(port, ApnPort)
+        await port.use_apn_access(ApnAccess("new.m2m", network="27001", is_network_only=True))
+        await port.bring_up()
+        await port.use_apn_access(None)
+        await port.take_down()
+        await modem.fault("cops_fails")
+        await port.bring_up()
+        await port.take_down()
+        await modem.fault("cops_fails", on=False)
+        await port.bring_up()
+        assert choices(await modem.do("state")) == ['+COPS=1,2,"27001"', "+COPS=0", "+COPS=0"]
+
+
+async def test_the_operator_of_the_station_file_stays(modem: SimulatedModem) -> None:
+    """Also after a network profile with another one, and after a start of the modem."""
+    async with modem.opened(operator="27001") as port:
+        assert isinstance(port, ApnPort)
+        await port.bring_up()
+        await port.take_down()
+        await port.use_apn_access(ApnAccess("new.m2m", network="20404", is_network_only=True))
+        with pytest.raises(Refused):
+            await port.bring_up()
+        await port.use_apn_access(None)
+        await port.bring_up()
+        await port.take_down()
+        await modem.do("restart")
+        await port.read_status()
+        await port.bring_up()
+        own, other = '+COPS=1,2,"27001"', '+COPS=1,2,"20404"'
+        assert choices(await modem.do("state")) == [own, other, own, own]
+    assert list_complaints(modem.settings(operator="POST"))[0].startswith("operator: ")
 
 
 async def test_the_apn_is_written_only_when_it_differs(modem: SimulatedModem) -> None:

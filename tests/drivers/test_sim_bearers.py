@@ -157,7 +157,7 @@ AT_THE_CALL = {
     "ipcp_refused": "agreed to no PPP",
 }
 HARMLESS = ("unasked", "pieces")
-OTHERS = ("vanish", "other_sim", "busy", "refuses_all", "pin_busy", "no_numbers", "no_tries")
+OTHERS = ("vanish", "other_sim", "busy", "refuses_all", "pin_busy", "no_numbers", "no_tries", "cops_fails")
 
 
 def test_each_fault_of_the_control_api_is_tested_here() -> None:
