@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias
 
 from agent.model.bearer import BearerState, BearerStatus
 from agent.model.key_rules import DevicePath, Text
+from agent.ports import Unreachable
 
 InterfaceName: TypeAlias = Annotated[
     str, Text(15, 1, r"[^\s/:]+", "the name of a network interface, without blank, slash and colon")
@@ -58,14 +59,15 @@ def interface_status(interface: str, network_folder: str = NETWORK_CLASS) -> Bea
 
 
 def interface_address(interface: str) -> str:
-    """Return the IPv4 address of an interface, otherwise a global IPv6 address; "": it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    """Return the IPv4 address of an interface, otherwise a global IPv6 address; "": it has none. Raises
+    ``Unreachable``."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             answer = fcntl.ioctl(probe, SIOCGIFADDR, struct.pack("256s", os.fsencode(interface)))
-        except OSError as e:
-            if e.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
-                raise
-            return _ipv6_address(interface)
+    except OSError as e:
+        if e.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+            raise Unreachable(f"{interface}: the kernel does not say its address: {e}") from e
+        return _ipv6_address(interface)
     return socket.inet_ntoa(answer[20:24])
 
 

@@ -57,14 +57,15 @@ class SystemBus:
     @asynccontextmanager
     async def open_connection(cls, address: str = "") -> AsyncIterator[Self]:
         """Hold a connection open, to the bus of another ``address`` if there is one. Raises ``Unreachable``."""
-        from dbus_fast import BusType, DBusError
+        from dbus_fast import AuthError, BusType, DBusError
         from dbus_fast.aio import MessageBus
 
         try:
             async with asyncio.timeout(CALL_S):
                 bus = await MessageBus(address or None, BusType.SYSTEM).connect()
-        except (OSError, DBusError, TimeoutError, ValueError) as e:
-            raise Unreachable(f"the system bus (D-Bus) cannot be reached: {e}") from e
+        except (OSError, EOFError, AuthError, DBusError, TimeoutError, ValueError) as e:
+            why = str(e) or "it does not answer, or has closed the connection"
+            raise Unreachable(f"the system bus (D-Bus) cannot be reached: {why}") from e
         try:
             yield cls(bus)
         finally:

@@ -26,7 +26,7 @@ from drivers.network_manager.names import (
     UNKNOWN_DEVICE,
 )
 from drivers.network_manager.profile import Profile
-from drivers.system_bus import CallFailed, ObjectGone, Properties, SystemBus
+from drivers.system_bus import CallFailed, NotAllowed, ObjectGone, Properties, SystemBus
 
 POLL_S, END_S = 0.2, 20.0
 
@@ -117,18 +117,23 @@ class Connection:
 
     async def _own_profiles(self) -> AsyncIterator[tuple[str, str]]:
         """Yield path and number of each profile with the name of ours."""
-        async for path, connection in self._profiles():
+        async for path, connection in self._profiles(NotAllowed):
             if connection.get("id") == self._id:
                 yield path, str(connection.get("uuid"))
 
-    async def _profiles(self) -> AsyncIterator[tuple[str, Properties]]:
+    async def _profiles(self, *passed_over: type[CallFailed]) -> AsyncIterator[tuple[str, Properties]]:
+        """Yield path and settings of each profile. ``passed_over``: errors that leave one out. ``NotAllowed``: it
+        belongs to another user of the machine, and is none of ours."""
         for path in await self._bus.call(NM, NM_SETTINGS_PATH, f"{SETTINGS}.ListConnections"):
-            with contextlib.suppress(ObjectGone):
+            with contextlib.suppress(ObjectGone, *passed_over):
                 found = await self._bus.call(NM, path, f"{PROFILE}.GetSettings")
                 yield str(path), found["connection"]
 
     async def find_foreign_dialler(self) -> str:
-        """Return the name of another profile with which NetworkManager dials by itself; "": there is none."""
+        """Return the name of another profile with which NetworkManager dials by itself; "": there is none.
+
+        Raises ``NotAllowed`` if there is one that cannot be read: it may be such a profile.
+        """
         async for _, connection in self._profiles():
             if connection.get("type") == "gsm" and connection.get("autoconnect", True):
                 return str(connection.get("id"))

@@ -189,6 +189,8 @@ class Services:
 
     def _on_getsettings(self, path: str, body: list[Any]) -> tuple[str, Any]:
         connection = self._profile(path)["connection"]
+        if "permissions" in connection:
+            raise CallError(f"{NM}.Settings.PermissionDenied", "uid 0 has no permission to perform this operation")
         shown = {name: Typed("b" if isinstance(value, bool) else "s", value) for name, value in connection.items()}
         return "a{sa{sv}}", {"connection": shown}
 

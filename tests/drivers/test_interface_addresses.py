@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.ports import Unreachable
 from drivers import network_interface
 
 TEMPORARY = "20010db8000000000000000000000001 02 40 00 01     eth0"
@@ -31,6 +32,17 @@ def test_an_address_that_stays_is_reported(
     monkeypatch.setattr(network_interface, "IPV6_ADDRESSES", file)
     monkeypatch.setattr(network_interface.fcntl, "ioctl", _refuse)
     assert network_interface.interface_address("eth0") == address
+
+
+def test_another_error_is_one_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example no memory, or too many open files: the supervisor opens the bearer again."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(network_interface.errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(network_interface.fcntl, "ioctl", fail)
+    with pytest.raises(Unreachable, match=r"eth0: .*Cannot allocate memory"):
+        network_interface.interface_address("eth0")
 
 
 def _refuse(*_: object) -> bytes:

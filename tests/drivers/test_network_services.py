@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from agent.ports.bearer import PinNotPresented
 from drivers import system_bus
 from drivers.network_manager import list_complaints, modem_bearer
 from drivers.network_manager.settings import NetworkManagerSettings
+from tests.support.busy_machine import deadline
 from tests.support.network_services import SimulatedServices, running_services
 
 PIN, PASSPHRASE = "4711", "correct horse"
@@ -58,6 +61,28 @@ async def test_a_wifi_network_gets_a_profile_in_memory_with_its_passphrase(
         assert (profile["ipv4"]["route-metric"], profile["connection"]["autoconnect"]) == (600, True)
         await port.take_down()
         assert (await services.do("state"))["profiles"] == []
+
+
+PRIVATE = {"id": "of a user", "uuid": "2", "type": "gsm", "permissions": ["user:anna:"]}
+
+
+@pytest.mark.parametrize("kind", ["wifi", "gprs"])
+async def test_a_profile_of_another_user_does_not_stop_ours(
+    services: SimulatedServices, wifi: dict[str, Any], kind: str
+) -> None:
+    """NetworkManager does not show it. Our PIN is kept back all the same: it may dial with a PIN of its own."""
+    await services.do("profile", connection=PRIVATE)
+    await services.do("set", pin=PIN)
+    async with services.opened(**(wifi if kind == "wifi" else RADIO)) as port:
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+        await port.take_down()
+        if kind == "gprs":
+            await services.do("set", locked=True)
+            with pytest.raises(PinNotPresented, match="may not call GetSettings"):
+                await port.unlock_sim()
+    left = (await services.do("state"))["profiles"]
+    assert [profile["connection"]["id"] for profile in left] == ["of a user"]
 
 
 async def test_another_network_in_the_file_replaces_the_profile(
@@ -309,6 +334,27 @@ async def test_services_that_are_silent_or_gone(services: SimulatedServices, mon
     with pytest.raises(Unreachable, match="system bus"):
         async with services.opened(**RADIO):
             pass
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2, 4], ids=["at once", "in the login", "after the login", "after BEGIN"])
+async def test_a_bus_that_closes_the_connection_is_unreachable(tmp_path: Path, lines: int) -> None:
+    """``lines``: how many of the login it reads before. After BEGIN comes the first call."""
+
+    async def close_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(lines):
+            line = await reader.readline()
+            if line == b"BEGIN\r\n":
+                break
+            if number < lines - 1:
+                words = b"OK 0123456789abcdef0123456789abcdef" if b"AUTH" in line else b"AGREE_UNIX_FD"
+                writer.write(words + b"\r\n")
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="bus-", dir="/tmp") as folder:
+        async with await asyncio.start_unix_server(close_connection, f"{folder}/bus"), deadline(1):
+            with pytest.raises(Unreachable, match="system bus"):
+                async with system_bus.SystemBus.open_connection(f"unix:path={folder}/bus"):
+                    pass
 
 
 # --- the station file ------------------------------------------------------------------------------------------------
