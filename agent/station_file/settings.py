@@ -172,7 +172,7 @@ def _parse_bearers(devices: DeviceTables, wrong: list[str]) -> dict[str, BearerK
     return found
 
 
-_OF_SIM = ("pin", "apn", "initial_apn", "username", "password", "auth")
+_OF_SIM = ("pin", "apn", "initial_apn", "username", "password", "auth", "operator")
 """Keys of a modem's table that do not tell it from another modem."""
 
 
@@ -180,9 +180,10 @@ def _shared_modems(devices: DeviceTables, bearers: Mapping[str, BearerKeys]) -> 
     """Yield the tables that name the same modem as one before: its SIM would get the PINs of both."""
     by_modem: dict[tuple[str, str], str] = {}
     for place, keys in bearers.items():
-        if keys.kind != "gprs":
+        table = devices[place].without_keys(*ROLES["bearer"].own_keys)
+        if keys.kind != "gprs" or not table.options:  # without any key it has no PIN; a simulation gives it a modem
             continue
-        device = devices[place].without_keys(*ROLES["bearer"].own_keys, *_OF_SIM)
+        device = table.without_keys(*_OF_SIM)
         first = by_modem.setdefault((device.driver, repr(sorted(device.options.items()))), place)
         if first != place:
             yield f"{place}: {first} is the same modem: name each modem by a key of its own (device, modem)"

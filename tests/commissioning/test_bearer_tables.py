@@ -78,5 +78,7 @@ def test_two_tables_for_one_modem_would_give_its_sim_two_pins(tmp_path: Path, ta
     text = table.format(pin="0042", apn="one") + table.format(pin="0043", apn="two") + OTHER_ICCID
     with pytest.raises(SettingsError, match=r"bearer\[1\]: bearer\[0\] is the same modem"):
         marks(tmp_path, text)
+    with pytest.raises(SettingsError, match="same modem"):
+        marks(tmp_path, table.format(pin="0042", apn="one") + table.format(pin="", apn="one") + 'operator = "27001"\n')
     own = OVER_SERVICES.format(pin="0043", apn="two") + 'modem = "356938035643809"\n'
     assert len(marks(tmp_path, table.format(pin="0042", apn="one") + own)) == 2
