@@ -231,13 +231,13 @@ def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
             keys.iccid,
             make_pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
             keys.pin_confirmed,
-            _table_mark(keys, file.devices[place].options),
+            _make_table_mark(keys, file.devices[place].options),
         )
         for place, keys in file.bearers.items()
     )
 
 
-def _table_mark(keys: BearerKeys, options: Mapping[str, Any]) -> str:
+def _make_table_mark(keys: BearerKeys, options: Mapping[str, Any]) -> str:
     """Return a check sum of what a network profile may replace, and of the SIM. Another order of the tables is another
     meaning of ``Wireless0``, and shows by the order of the marks."""
     import hashlib

@@ -125,7 +125,7 @@ class NetworkProfiles:
         is_in_turn = any(access.dials_like(profile) for profile in self.profiles_in_turn())
         return self.worked is not None and not is_in_turn and access.dials_like(self.station_file_profile)
 
-    def forget_bearers(self) -> None:
+    def forget_profiles_with_bearer(self) -> None:
         """Forget the profiles that name a bearer. Key, certificate and other profiles stay."""
         self.set = {n: slot for n, slot in self.set.items() if slot.bearer == ANY_BEARER}
         self.set.setdefault(1, NetworkProfile("", self.station_file_profile.profile))
@@ -167,7 +167,7 @@ class NetworkProfiles:
         self.slots, self.set, self.worked = slots, dict(slots), worked
         self.certificate = str(record["certificate"])
         if record.get("tables", list(self.tables)) != list(self.tables):
-            self.forget_bearers()
+            self.forget_profiles_with_bearer()
 
 
 def belongs_to_station_file(record: Mapping[str, Any], given: BackendConfig) -> bool:

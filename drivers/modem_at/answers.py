@@ -93,7 +93,7 @@ def operator_of(lines: Sequence[str]) -> tuple[str, str]:
     return found[1], TECHNOLOGIES.get(int(found[3]), "") if found[3] else ""
 
 
-def operator_mode_of(lines: Sequence[str]) -> int | None:
+def operator_choice_mode_of(lines: Sequence[str]) -> int | None:
     """Return how the modem chooses the operator, by ``+COPS?``; None: it does not say."""
     found = re.match(r"(\d)(,|$)", answer_text(lines, "+COPS:"))
     return int(found[1]) if found else None

@@ -220,7 +220,7 @@ class Modem:
         if settings.pin != self._settings.pin:
             self._is_pin_refused = False
         self._settings = self._ppp.settings = settings
-        self._operator.use_access(access)
+        self._operator.use_operator_of_access(access)
 
     async def _wait_for_network(self) -> None:
         """Wait for the registration. Raises ``Refused``."""

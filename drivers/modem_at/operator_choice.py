@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from agent.model.bearer import ApnAccess
-from drivers.modem_at.answers import operator_mode_of
+from drivers.modem_at.answers import operator_choice_mode_of
 from drivers.modem_at.channel import AtChannel, CommandFailed
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class OperatorChoice:
         self._chosen: tuple[str, bool] | None = None
         """What the modem has accepted since it was opened or has started; None: it may have kept another choice."""
 
-    def use_access(self, access: ApnAccess | None) -> None:
+    def use_operator_of_access(self, access: ApnAccess | None) -> None:
         """Want the operator of a network profile; without one that of the station file."""
         has_operator = access is not None and access.network
         self._wanted = (access.network, access.is_network_only) if access is not None and has_operator else self._given
@@ -47,7 +47,7 @@ class OperatorChoice:
         try:
             if operator:
                 await self._order_choice(f'+COPS={mode},2,"{operator}"')
-            elif self._chosen is not None or await self._read_mode() != ANY_OPERATOR:
+            elif self._chosen is not None or await self._read_operator_mode() != ANY_OPERATOR:
                 await self._order_choice("+COPS=0")
             self._chosen = self._wanted
         except CommandFailed as e:  # it is sent again before the next call
@@ -55,9 +55,9 @@ class OperatorChoice:
                 raise
             log.warning("%s: the choice of the operator is not changed: %s", self._name, e)
 
-    async def _read_mode(self) -> int | None:
+    async def _read_operator_mode(self) -> int | None:
         """Return how the modem chooses now; None: it does not say."""
-        return operator_mode_of(await self._channel.send_command("+COPS?", "+COPS:"))
+        return operator_choice_mode_of(await self._channel.send_command("+COPS?", "+COPS:"))
 
     async def _order_choice(self, command: str) -> None:
         try:

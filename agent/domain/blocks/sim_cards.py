@@ -71,7 +71,7 @@ class SimCards:
                 return
             case SimState.PIN_REFUSED if pin_mark := self._pin_mark(config):
                 yield from self._pins.note_refusal(config.name, pin_mark, status.pin_tries)
-                yield from self._turn_to_file_pin(config, status)
+                yield from self._turn_to_station_file_pin(config, status)
             case SimState.PUK_REQUIRED:
                 yield from self._pins.note_lock(config.name, self._pin_mark(config))
         yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
@@ -83,7 +83,7 @@ class SimCards:
     def _unlock_sim(self, config: BearerConfig, status: BearerStatus, now: Moment) -> Iterator[Yielded]:
         if self._pins.is_presenting(config.name):
             return
-        yield from self._turn_to_file_pin(config, status)
+        yield from self._turn_to_station_file_pin(config, status)
         pin_mark = self._pin_mark(config)
         if pin_mark and self._pins.is_presented(pin_mark):  # over another bearer, maybe to the same SIM
             yield WakeMe(_unlock_timer(config.name), now.t_s + RETRY_S)
@@ -94,7 +94,7 @@ class SimCards:
         else:
             yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[SimState.PIN_REQUIRED])
 
-    def _turn_to_file_pin(self, config: BearerConfig, status: BearerStatus) -> Iterator[Yielded]:
+    def _turn_to_station_file_pin(self, config: BearerConfig, status: BearerStatus) -> Iterator[Yielded]:
         """Leave out the PIN of the network profile if it may not be used, and the station file's may."""
         pin_mark, record = self._pin_mark(config), self._site.bearers[config.name]
         pins = pin_mark, config.pin_mark
