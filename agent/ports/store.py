@@ -108,6 +108,10 @@ class OutboxPort(Protocol):
         """The open sessions that the backend has heard of: their end neither waits nor is a dead letter."""
         ...
 
+    def requeued_count(self) -> int:
+        """How often rows were queued again so far (kept in memory): they may stand before rows that were read."""
+        ...
+
     async def rows_of_session(self, link: str, session: str) -> list[OutboxRow]:
         """All waiting rows of a session, oldest first."""
         ...

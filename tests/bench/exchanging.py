@@ -36,6 +36,9 @@ class Queue:
     async def is_queued(self, link: str, session: str) -> bool:
         return self._left > 0
 
+    def requeued_count(self) -> int:
+        return 0
+
     async def oldest_rows(self, link: str, count: int = 1, after: int = 0) -> list[OutboxRow]:
         return [self._row] if self._left else []
 

@@ -71,6 +71,9 @@ class Outbox:
     def queued_count(self, link: str) -> int:
         return sum(r.link == link for r in self.rows)
 
+    def requeued_count(self) -> int:
+        return 0
+
     async def is_queued(self, link: str, session: str) -> bool:
         return any((r.link, r.session) == (link, session) for r in self.rows)
 

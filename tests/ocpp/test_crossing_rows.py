@@ -196,6 +196,8 @@ class StuckFile(StoreFile):
 
 
 class Station:
+    file_class = StuckFile
+
     def __init__(self, path: Path) -> None:
         self.path, self.books = path, Books()
         self.clock = Clock(1e9)
@@ -213,7 +215,7 @@ class Station:
         return self.sessions[-1] if self.sessions and self.sessions[-1].ended is None else None
 
     async def start(self) -> None:
-        self.file = StuckFile.begin_opening(self.path, 32)
+        self.file = self.file_class.begin_opening(self.path, 32)
         self.store = await Store(self.file).finish_opening()
         self.desk = RowContext("chargy", self.store, self.clock, self.settings, lambda: IDENTITY, (1,))
         self.billing = TransactionQueue(self.desk)

@@ -6,30 +6,34 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.domain.messages import MeterSampled, Sample, StopReason, TransactionEnded, TransactionStarted, TriggerReason
+from agent.domain.variables import Settings
 from agent.model.types import Reading, ReadingContext, Stamp, Token
-from agent.ocpp.dialects.dialect import Dialect
+from agent.ocpp.dialects.dialect import Dialect, RowContext
 from agent.ocpp.dialects.quirks import apply_quirks
+from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ocpp.outbound.sample_merging import FIRST_OCTETS, GOOD_MESSAGES, OCTETS_MAX, SampleMerging
 from agent.ocpp.v16 import V16
 from agent.ocpp.v201 import V201
 from agent.ocpp.wire.rpc import encode_frame
 from agent.ports.store import OutboxRow, Put
 from agent.station_file.settings import Backend
-from tests.ocpp.ocpp_stand_ins import Central, Outbox, Room, build, running, served, until
-from tests.ocpp.test_crossing_rows import FATES, Station
+from tests.ocpp.ocpp_stand_ins import IDENTITY, Central, Clock, Outbox, Room, build, running, served, until
+from tests.ocpp.test_crossing_rows import FATES, Station, StuckFile
 from tests.support.simulated_station import CAMPAIGN
 
+T = TypeVar("T")
 ENERGY = "Energy.Active.Import.Register"
 NINE = (ENERGY, "Power.Active.Import", "Current.Import", "Voltage", "Current.Offered")
 CARD = Token("04A1B2C3")
@@ -157,23 +161,26 @@ async def test_a_backend_that_closes_the_connection_at_8_kib_gets_everything(dia
     assert len(calls) < 20
 
 
+class Short(Central):
+    """Refuses more than three values in one message."""
+
+    def said_to(self, payload: dict[str, Any]) -> Any:
+        if len(payload.get("meterValue", ())) > 3:
+            return '[4,"$ID","InternalError","",{}]'
+        return None
+
+    async def serve(self, ws: Any) -> None:
+        self.connections.append(ws)
+        async for text in ws:
+            _, id_, action, payload = json.loads(text)
+            self.calls.append((id_, action, payload))
+            refusal = self.said_to(payload)
+            await ws.send(refusal.replace("$ID", id_) if refusal else json.dumps([3, id_, self._said(action)]))
+
+
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 async def test_a_backend_that_refuses_merged_values_gets_them_in_shorter_messages(dialect: Dialect) -> None:
     """And no attempt is counted for what only was too long."""
-
-    class Short(Central):
-        def said_to(self, payload: dict[str, Any]) -> Any:
-            if len(payload.get("meterValue", ())) > 3:
-                return '[4,"$ID","InternalError","",{}]'
-            return None
-
-        async def serve(self, ws: Any) -> None:
-            self.connections.append(ws)
-            async for text in ws:
-                _, id_, action, payload = json.loads(text)
-                self.calls.append((id_, action, payload))
-                refusal = self.said_to(payload)
-                await ws.send(refusal.replace("$ID", id_) if refusal else json.dumps([3, id_, self._said(action)]))
 
     central = Short()
     values = [sampled(1000 + n, measurands=NINE) for n in range(1, 40)]
@@ -183,6 +190,40 @@ async def test_a_backend_that_refuses_merged_values_gets_them_in_shorter_message
     assert len(calls) - len(taken) <= 4
     if dialect is V201:
         assert [p["seqNo"] for _, p in taken] == list(range(len(taken)))
+
+
+async def test_a_refused_message_of_samples_without_a_driver_is_divided_too() -> None:
+    """1.6 sends them once each, outside a transaction."""
+    early = [replace(sampled(1000 + n), authorized=False) for n in range(1, 6)]
+    calls = await delivered(V16, started(), *early, central=Short())
+    assert readings([(a, p) for a, p in calls if len(p.get("meterValue", ())) <= 3]) == list(range(1001, 1006))
+
+
+async def test_the_first_sample_of_each_session_travels_alone_after_a_start_of_the_process() -> None:
+    """The process before may have sent it; a row of another session, or one that was resent, says nothing of it."""
+    merging = SampleMerging("chargy")
+    merging.connection_opened(V201)
+    resent = OutboxRow(1, "chargy", "s0", sampled(1001, "s0"), 0, 5)
+    rows = [OutboxRow(n, "chargy", "s1", sampled(1000 + n), 0, n) for n in range(2, 9)]
+    merging.with_followers(resent, [resent, *rows])
+    assert merging.with_followers(rows[0], rows).followers == ()
+    assert len(merging.with_followers(rows[1], rows[1:]).followers) == 5
+
+
+async def test_a_resent_sample_does_not_stand_for_the_first_one_of_its_session() -> None:
+    outbox = Outbox()
+    rows = QueueRows(RowContext("chargy", outbox, Clock(1.0), Settings(), lambda: IDENTITY, (1,)), "chargy", 60.0)
+    merging = SampleMerging("chargy")
+    merging.connection_opened(V201)
+    for n in range(1, 8):
+        outbox.put(sampled(1000 + n))
+    for first in outbox.rows[:3]:
+        await rows.fetch_rows()
+        row = await merging.oldest_with_followers(rows, lambda head, last: head.number > 0)
+        assert row is not None
+        assert (row.seq, len(row.followers)) == (first.seq, 0 if first.seq < 3 else 4)
+        await outbox.remove_delivered(row)
+        rows.forget_rows(row)
 
 
 async def test_merging_comes_back_after_a_bad_time() -> None:
@@ -213,11 +254,33 @@ def readings(calls: Sequence[Any]) -> list[int]:
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
 CALM = ("card", "sample", "sample", "sample", "sample", "state", "end", "answered", "answered")
-STORMS = (*CALM, *FATES, "kill", "stuck")
+STORMS = (*CALM, *FATES, "kill", "stuck", "many", "many", "unremoved", "unremoved", "resend")
+LATE = ("many", "unremoved", *["answered"] * 6)
+TROUBLES = ("lost", "silent", "nonsense", "kill", "stuck", "unremoved")
+
+
+class UnwillingFile(StuckFile):
+    """``unremoved``: how many of the next removals the disk does not take. Each takes its time in the thread of the
+    store, and what is read or written meanwhile waits behind it."""
+
+    unremoved = 0
+
+    async def run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        if work.__name__ == "_remove_delivered" and self.unremoved:
+            self.unremoved -= 1
+            return await super().run_in_thread(refuse_slowly)
+        return await super().run_in_thread(work, *args)
+
+
+def refuse_slowly() -> Any:
+    time.sleep(0.003)
+    raise OSError("the disk is full")
 
 
 class Recorder(Station):
-    """``order``: what was queued, as registers of samples and ends of sessions."""
+    """``stored``: what was queued, as registers of samples."""
+
+    file_class = UnwillingFile
 
     def __init__(self, path: Path, version: str) -> None:
         super().__init__(path)
@@ -227,6 +290,20 @@ class Recorder(Station):
         await super().tell(message, open_)
         if isinstance(message, MeterSampled):
             self.stored.append(message.samples[0].reading.energy_wh)
+
+    async def many(self) -> None:
+        """More than one look at the queue shows, in a few deeds."""
+        for _ in range(20):
+            await self.sample()
+
+    async def unremoved(self) -> None:
+        self.file.unremoved = 1  # type: ignore[attr-defined]
+
+    async def send(self, fate: str) -> bool:
+        """Let a removal that has begun reach the store before the next message does."""
+        found = await super().send(fate)
+        await asyncio.sleep(0)
+        return found
 
 
 async def _play(deeds: Sequence[str], version: str) -> Recorder:
@@ -264,11 +341,16 @@ def test_without_a_crash_each_reading_arrives_once_and_in_order(version: str, de
 @example(
     deeds=["card", "answered", *["sample"] * 3, "answered", "state", "answered", "sample", "sample", "lost", "end"]
 )
+@example(deeds=["card", "answered", "kill", "many", "many", "end", "card", "many", "sample", "sample", "end", *LATE])
 def test_no_reading_is_lost_and_few_are_doubled(version: str, deeds: list[str]) -> None:
-    """A backend of 2.0.1 that knows an event by its number, and looks at no other content of it, has every reading."""
+    """A backend of 2.0.1 that knows an event by its number, and looks at no other content of it, has every reading.
+    Where nothing is refused, no message is given up, and each arrives first in the order of the queue."""
     station = asyncio.run(_play(deeds, version))
     assert set(station.books.readings) == set(station.stored)
-    troubles = sum(deed in ("lost", "silent", "nonsense", "kill", "stuck") for deed in deeds)
+    if not {"refused", "nonsense", "silent"} & set(deeds):
+        assert station.dead == set()
+        assert list(dict.fromkeys(station.books.readings)) == station.stored
+    troubles = sum(deed in TROUBLES for deed in deeds)
     most = max(Counter(station.books.readings).values(), default=0)
     assert most <= 1 + troubles
 

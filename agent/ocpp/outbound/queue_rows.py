@@ -21,13 +21,15 @@ TransactionMessageRetryInterval says."""
 
 class QueueRows:
     """``queue``: its name in the store. ``fetched``: the oldest rows, as far as they are read.
-    ``settled``: how many rows have left the queue so far."""
+    ``settled``: how many rows have left the queue so far. ``_requeued``: how often rows had been
+    queued again before those were read."""
 
     def __init__(self, ctx: RowContext, queue: str, store_retry_s: float) -> None:
         self.queue, self.settled = queue, 0
         self.fetched: deque[OutboxRow] = deque()
         self._ctx, self._store_retry_s = ctx, store_retry_s
         self._not_before_s = 0.0
+        self._requeued = 0
         self._logged_row = 0
         self._paused_for = ""
 
@@ -37,6 +39,7 @@ class QueueRows:
 
     async def fetch_rows(self, count: int = FETCH) -> None:
         """Read the oldest rows. The queue pauses if the store returns none."""
+        self._requeued = self._ctx.outbox.requeued_count()
         try:
             self.fetched = deque(await self._ctx.outbox.oldest_rows(self.queue, count))
         except StoreError as e:
@@ -48,14 +51,24 @@ class QueueRows:
             self.pause_for_store("the store counts waiting rows, but returns none")
 
     async def fetch_more_rows(self, count: int) -> None:
-        """Read on until so many rows are known, if so many wait."""
+        """Read on until so many rows are known, if so many wait. A removal that ends meanwhile may
+        change or empty the known rows: what was read follows only the row before it."""
         missing = min(count, self.waiting_count) - len(self.fetched)
         if missing <= 0 or not self.fetched:
             return
+        last = self.fetched[-1].seq
         try:
-            self.fetched.extend(await self._ctx.outbox.oldest_rows(self.queue, missing, self.fetched[-1].seq))
+            more = await self._ctx.outbox.oldest_rows(self.queue, missing, last)
         except StoreError as e:
             self.pause_for_store(str(e))
+            return
+        if self.fetched and self.fetched[-1].seq == last:
+            self.fetched.extend(more)
+
+    def forget_outdated(self) -> None:
+        """Forget the known rows if others were queued again since: they may stand before them."""
+        if self._ctx.outbox.requeued_count() != self._requeued:
+            self.fetched.clear()
 
     def forget_rows(self, row: OutboxRow, count: int = 1) -> None:
         """Note that rows have left the queue; this row is the first of them. ``count`` besides its

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from agent.domain.messages import MeterSampled
+from agent.domain.messages import MeterSampled, TransactionEnded
 from agent.model.fastclass import replace
 from agent.ocpp.dialects.dialect import Dialect, MessageMerging, MessageRow
 from agent.ocpp.outbound.queue_rows import QueueRows
@@ -31,15 +31,16 @@ GOOD_MESSAGES = 200
 
 class SampleMerging:
     """``octets_max``: of the next message. ``_ceiling``: what it grows to, each time that a merged message is
-    delivered. ``_sent``: the rows that may have been sent, by the first of their message; it is the only one after a
-    start. ``_suspected``: the length that was refused, until the first sample alone is accepted or refused too."""
+    delivered. ``_sent``: the rows that may have been sent, by the first of their message. ``_seen_sessions``: those
+    whose first row since the start of the process is known; it travels alone. ``_suspected``: the length that was
+    refused, until the first sample alone is accepted or refused too."""
 
     def __init__(self, link: str) -> None:
         self._link = link
         self.octets_max, self._ceiling = FIRST_OCTETS, OCTETS_MAX
         self._losses, self._suspected, self._good = 0, 0, 0
         self._sent: dict[int, frozenset[int]] = {}
-        self._is_new = True
+        self._seen_sessions: set[str] = set()
         self._rule: MessageMerging | None = None
         self._is_numbered = False
 
@@ -55,9 +56,12 @@ class SampleMerging:
         second one may travel in the message of the first."""
         if rows.fetched and self._can_lead(rows.fetched[0]):
             await rows.fetch_more_rows(ROWS_MAX)
-        if not rows.fetched:
+        if not rows.fetched or rows.is_pausing:
             return None
-        row = self.with_followers(rows.fetched[0], rows.fetched)
+        head = rows.fetched[0]
+        if head.session not in self._seen_sessions and not may_travel(head, head):
+            return head  # it may stand before the first row that the process before has sent
+        row = self.with_followers(head, rows.fetched)
         if row.followers and not may_travel(row, row.followers[-1]):
             return replace(row, followers=())
         return row
@@ -70,8 +74,8 @@ class SampleMerging:
     def with_followers(self, head: OutboxRow, rows: Iterable[OutboxRow]) -> OutboxRow:
         """Return the oldest row with those of the next ``rows`` that may travel in its message. ``rows`` begins with
         the oldest row."""
-        if self._is_new:  # a process that has ended may have sent it
-            self._is_new = False
+        if head.session not in self._seen_sessions:  # a process that has ended may have sent it
+            self._seen_sessions.add(head.session)
             self._sent.setdefault(head.seq, frozenset())
         if not self._can_lead(head):
             return head
@@ -102,6 +106,8 @@ class SampleMerging:
         """Note that rows have left the queue."""
         for row in rows:
             self._sent.pop(row.seq, None)
+            if isinstance(row.message, TransactionEnded):
+                self._seen_sessions.discard(row.session)
 
     def message_delivered(self, row: OutboxRow) -> None:
         """Let the next message be longer. Where a sample is accepted alone whose message was refused, let no message
@@ -124,8 +130,12 @@ class SampleMerging:
         """Return whether the message was a merged one: then its first sample is sent alone, which shows what was
         refused."""
         self._suspected = self.octets_max if row.followers else 0
-        self._sent[row.seq] = frozenset()
+        self.repeat_alone(row)
         return bool(row.followers)
+
+    def repeat_alone(self, row: OutboxRow) -> None:
+        """Let the first sample of this message be repeated without the others."""
+        self._sent[row.seq] = frozenset()
 
     def message_unanswered(self, row: OutboxRow) -> None:
         """Let the repetition be shorter."""

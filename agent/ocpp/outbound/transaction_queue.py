@@ -115,13 +115,23 @@ class TransactionQueue:
             or (self._handover_due and not await self._hand_over_sessions())
         ):
             return None
+        self.rows.forget_outdated()
         if not self.rows.fetched:
             await self._removal.wait_until_removed()
         if not self.rows.waiting_count or self.is_pausing:
             return None
         if not self.rows.fetched:
             await self.rows.fetch_rows()
-        return await self._merging.oldest_with_followers(self.rows, self._may_travel)
+        row = await self._merging.oldest_with_followers(self.rows, self._may_travel)
+        return row if row is None or await self._may_leave_now(row) else None
+
+    async def _may_leave_now(self, row: OutboxRow) -> bool:
+        """Return whether all that was delivered before this row is removed. Only samples do not
+        wait for that: after a kill a start would be sent twice."""
+        if isinstance(row.message, MeterSampled):
+            return True
+        await self._removal.wait_until_removed()
+        return bool(self.rows.fetched) and not self.is_pausing
 
     def _may_travel(self, head: OutboxRow, last: OutboxRow) -> bool:
         """Return whether the samples of rows up to the last one may travel in the message of the
@@ -251,10 +261,12 @@ class TransactionQueue:
     async def row_refused(self, row: OutboxRow, why: str, code: str = "") -> None:
         """Count one attempt more. The pause grows with the attempts (domain time). ``code``: the
         error code with which the backend refused the message, so it does not have it."""
-        if not self.outlives_refusals(row, code in NOT_OFFERED):
-            await self.row_delivered(row, ResponseEffects())
+        is_unknown = code in NOT_OFFERED
+        is_repeated = self.outlives_refusals(row, is_unknown)
+        if (is_repeated or not is_unknown) and self._merging.message_refused(row):
             return
-        if self._merging.message_refused(row):
+        if not is_repeated:
+            await self.row_delivered(row, ResponseEffects())
             return
         no = bool(code)
         self._silences = 0
@@ -300,10 +312,13 @@ class TransactionQueue:
         if self._silences == 1:
             self._silent_since_s = time.monotonic()
         self._merging.message_unanswered(row)
-        is_skippable = isinstance(row.message, MeterSampled | ConnectorUnplugged) and not row.followers
-        if is_skippable and answered_s > self._silent_since_s and self._silences >= self._attempts_max():
+        is_skippable = isinstance(row.message, MeterSampled | ConnectorUnplugged)
+        is_ignored = answered_s > self._silent_since_s and self._silences >= self._attempts_max()
+        if is_skippable and is_ignored and not row.followers:
             await self._give_up_ignored(row)
         else:
+            if is_ignored:
+                self._merging.repeat_alone(row)
             self.rows.pause_sending(growing_pause_s(self._retry_interval_s(), self._silences))
 
     def _retry_interval_s(self) -> float:

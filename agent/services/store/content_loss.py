@@ -10,10 +10,11 @@ from pathlib import Path
 
 from agent.domain.messages import MeterSampled
 from agent.model.fastclass import frozen
-from agent.ports.store import link_of
+from agent.ports.store import Put, link_of
 from agent.services.store import dead_letters, encoding, migrations, witness
 from agent.services.store import facts as records
 from agent.services.store.recovery import AHEAD, LAST
+from agent.services.store.transaction_ids import RUNNING, without_saved_places
 from agent.services.store.witness import WitnessedState
 
 COMMITS, QUEUE = "commits", "outbox"
@@ -171,7 +172,9 @@ def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str,
     _advance_counters(db, before)
     if _read_identity(db) not in ("", before.identity):
         return ended  # of another station: its places show nothing of what was delivered
-    for place, queue in _returned_messages(db, before):
+    returned = _returned_messages(db, before)
+    _keep_places(db, [place for place, _ in returned])
+    for place, queue in returned:
         if queue == link_of(queue):  # a notice that had been sent is in the security log
             db.execute(
                 "INSERT OR REPLACE INTO dead "
@@ -188,6 +191,15 @@ def settle_loss(db: sqlite3.Connection, before: WitnessedState, ended: dict[str,
             "DELETE FROM facts WHERE kind='transaction' AND substr(key, -?)=?", (len(session) + 1, f"/{session}")
         )
     return {session: wh for session, wh in ended.items() if session not in delivered}
+
+
+def _keep_places(db: sqlite3.Connection, returned: Iterable[int]) -> None:
+    """Let the sessions of these messages save no places any more: how many were saved in what is lost is not known."""
+    sql = "SELECT link || '/' || session FROM outbox WHERE seq=? AND session<>''"
+    keys = {key for place in returned for (key,) in db.execute(sql, (place,))}
+    found, _ = records.read_facts(db, RUNNING)
+    known = found.get(RUNNING, {})
+    records.put_facts(db, [Put(RUNNING, key, without_saved_places(known[key])) for key in sorted(keys & known.keys())])
 
 
 def _advance_counters(db: sqlite3.Connection, before: WitnessedState) -> None:

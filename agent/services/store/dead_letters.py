@@ -14,8 +14,10 @@ from typing import Any
 
 from agent.domain.security_events import LOG_MAX
 from agent.model.fastclass import frozen
-from agent.ports.store import NOTES_MAX, is_notes
+from agent.ports.store import NOTES_MAX, Put, is_notes
 from agent.services.store import encoding
+from agent.services.store import facts as records
+from agent.services.store.transaction_ids import PLACES_KEPT, RUNNING
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +86,12 @@ def list_dead_letters(db: sqlite3.Connection) -> list[DeadLetter]:
 def requeue_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
     """Move dead letters back into the queue, at their old places and with no attempts counted. The start of their
     session goes along, since nothing can be sent without it, and so does an end that was sent without a transaction
-    id, accepted or not. Returns what was moved."""
+    id, accepted or not. Each keeps its place in its session: where the record of that is gone, a new one says so.
+    Returns what was moved."""
     found = _existing_places(db, seqs) | _starts_of_sessions(db, seqs)
     going = sorted(found | _ends_without_number(db, found))
     for seq in going:
+        _keep_record(db, *db.execute("SELECT link, session FROM dead WHERE seq=?", (seq,)).fetchone())
         db.execute(
             "INSERT INTO outbox(seq, link, session, kind, body, number) "
             "SELECT seq, link, session, kind, body, number FROM dead WHERE seq=?",
@@ -95,6 +99,12 @@ def requeue_dead_letters(db: sqlite3.Connection, seqs: Iterable[int]) -> list[in
         )
         db.execute("DELETE FROM dead WHERE seq=?", (seq,))
     return going
+
+
+def _keep_record(db: sqlite3.Connection, link: str, session: str) -> None:
+    key = f"{link}/{session}"
+    if session and not db.execute("SELECT 1 FROM facts WHERE kind=? AND key=?", (RUNNING, key)).fetchone():
+        records.put_facts(db, [Put(RUNNING, key, PLACES_KEPT)])
 
 
 def requeue_session(db: sqlite3.Connection, link: str, session: str) -> None:

@@ -22,7 +22,7 @@ from agent.services.store.dead_letters import DeadLetter
 from agent.services.store.facts import Facts
 from agent.services.store.migrations import MIGRATIONS, StoreRefused
 from agent.services.store.store_file import StoreFile
-from agent.services.store.transaction_ids import RUNNING
+from agent.services.store.transaction_ids import PLACES_KEPT, RUNNING
 
 __all__ = ["MIGRATIONS", "RESERVE_PAGES", "Store", "StoreRefused"]
 
@@ -34,6 +34,7 @@ class Store:
     def __init__(self, file: StoreFile) -> None:
         self._file = file
         self._ids = file.transaction_ids
+        self._requeued = 0
 
     @classmethod
     def begin_opening(cls, path: Path, max_mb: int = 32) -> Self:
@@ -139,6 +140,9 @@ class Store:
     def queued_count(self, link: str) -> int:
         return self._file.queue_counts.get(link, 0)
 
+    def requeued_count(self) -> int:
+        return self._requeued
+
     async def is_queued(self, link: str, session: str) -> bool:
         return await self._file.run_in_thread(
             lambda: dead_letters.session_has_rows("outbox", self._file.db, link, encoding.escape_surrogates(session))
@@ -164,13 +168,14 @@ class Store:
     async def remove_delivered(self, row: OutboxRow, facts: Sequence[Put] = ()) -> None:
         if isinstance(row.message, TransactionEnded):
             facts = (*facts, *self._ids.facts_of_end(row.link, row.session))
-        over = await self._file.run_in_thread(self._remove_delivered, row, facts)
-        self._ids.learn_facts((*facts, Put(RUNNING, f"{row.link}/{row.session}", None)) if over else facts)
+        self._ids.learn_facts((*facts, *await self._file.run_in_thread(self._remove_delivered, row, facts)))
 
-    def _remove_delivered(self, row: OutboxRow, facts: Sequence[Put]) -> bool:
-        """Remove the row with its followers. Return True if it was resent after the end of its session, which is then
-        forgotten."""
-        gone, over = [0], [False]
+    def _remove_delivered(self, row: OutboxRow, facts: Sequence[Put]) -> list[Put]:
+        """Remove the row with its followers. Return what becomes of the record of its session. With the last row that
+        was resent after the end the record goes. An end whose session has other rows, which were resent while it was
+        on its way, leaves a record that lets them keep their places."""
+        gone, over = [0], list[Put]()
+        key, session = f"{row.link}/{row.session}", encoding.escape_surrogates(row.session)
         known = self._ids.running_record(row.link, row.session) or any(p.kind == RUNNING and p.value for p in facts)
         is_end = isinstance(row.message, TransactionEnded)  # its facts forget the session
 
@@ -178,13 +183,16 @@ class Store:
             records.put_facts(self._file.db, facts)
             places = [(one.seq,) for one in (row, *row.followers)]
             gone[0] = self._file.db.executemany("DELETE FROM outbox WHERE seq=?", places).rowcount
-            over[0] = bool(known and not is_end) and dead_letters.forget_transaction(
-                self._file.db, row.link, encoding.escape_surrogates(row.session)
-            )
+            over.clear()
+            if is_end and dead_letters.session_has_rows("outbox", self._file.db, row.link, session):
+                over.append(Put(RUNNING, key, PLACES_KEPT))
+                records.put_facts(self._file.db, over)
+            elif known and not is_end and dead_letters.forget_transaction(self._file.db, row.link, session):
+                over.append(Put(RUNNING, key, None))
 
         self._file.run_transaction(write_changes, reserve=True, puts=facts, counted=False)
         self._file.add_to_count(row.link, -gone[0])
-        return over[0]
+        return over
 
     async def put_facts(self, facts: Sequence[Put]) -> None:
         await self._file.run_in_thread(
@@ -209,6 +217,7 @@ class Store:
 
         await self._file.run_in_thread(lambda: self._file.run_transaction(write_changes, reserve=True))
         await self._file.run_in_thread(self._file.count_queued)
+        self._requeued += 1
         self._ids.learn_facts(facts)
 
     async def requeue_session(self, link: str, session: str, facts: Sequence[Put]) -> None:
@@ -218,6 +227,7 @@ class Store:
 
         await self._file.run_in_thread(lambda: self._file.run_transaction(write_changes, reserve=True))
         await self._file.run_in_thread(self._file.count_queued)
+        self._requeued += 1
         self._ids.learn_facts(facts)
 
     async def open_sessions(self, link: str) -> list[str]:
@@ -273,10 +283,12 @@ class Store:
         self._file.run_transaction(lambda: sorted_out.extend(sort(self._file.db, seqs)))
         self._file.count_queued()
         self._refresh_transaction_ids()
+        self._requeued += 1
         return sorted_out
 
     def _refresh_transaction_ids(self) -> None:
-        """Forget the transaction ids of sessions whose messages are deleted."""
+        """Forget the transaction ids of sessions whose messages are deleted, and learn the records that dead letters
+        have got with their return."""
         self._ids.keep_running(
             {key for (key,) in self._file.db.execute("SELECT key FROM facts WHERE kind=?", (RUNNING,))}
         )

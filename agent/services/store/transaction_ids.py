@@ -12,6 +12,10 @@ RUNNING, ENDED = "transaction", "ended"
 """Kinds of facts; the key is ``link/session``, the value has the latest ``id`` and the ``ids`` by version of OCPP, of
 ended ones also a running number ``n``."""
 ENDED_KEPT = 64
+PLACES_KEPT: Mapping[str, Any] = {"id": "", "ids": {}}
+"""The record of a session of which nothing else is known: what waits of it has its own places, and saves none (decision
+44). Without a record places could be saved that were used before."""
+_SAVED_PLACES = ("from", "saved")
 
 
 class TransactionIds:
@@ -54,7 +58,7 @@ class TransactionIds:
         return self._running.get((link, session), {})
 
     def running_records(self, link: str) -> dict[str, Mapping[str, Any]]:
-        return {session: known for (name, session), known in self._running.items() if name == link}
+        return {session: known for (name, session), known in list(self._running.items()) if name == link}
 
     def transaction_id(self, link: str, session: str, version: str) -> str | None:
         for known in (self._running.get((link, session)), self._ended.get((link, session))):
@@ -66,9 +70,9 @@ class TransactionIds:
 
     def session_of(self, link: str, id_: str) -> str | None:
         """Return the latest session with this id: a backend may start counting again from the beginning."""
-        for (name, session), known in reversed(self._running.items()):
-            if name == link and id_ in _ids_of_all_versions(known):
-                return session
+        running = [s for s, known in self.running_records(link).items() if id_ in _ids_of_all_versions(known)]
+        if running:
+            return running[-1]
         ended = [
             (int(known["n"]), session)
             for (name, session), known in self._ended.items()
@@ -77,9 +81,17 @@ class TransactionIds:
         return max(ended)[1] if ended else None
 
     def keep_running(self, keys: set[str]) -> None:
-        """Keep only the running sessions of these keys, which are as ``encoding.escape_surrogates`` writes them."""
-        for link, session in [k for k in self._running if encoding.escape_surrogates("/".join(k)) not in keys]:
-            del self._running[link, session]
+        """Keep only the running sessions of these keys, which are as ``encoding.escape_surrogates`` writes them. One
+        that is new has got its record with the return of a dead letter."""
+        known = {encoding.escape_surrogates("/".join(k)): k for k in list(self._running)}
+        for key in known.keys() - keys:
+            del self._running[known[key]]
+        self.learn_facts(Put(RUNNING, key, PLACES_KEPT) for key in sorted(keys - known.keys()))
+
+
+def without_saved_places(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a session whose messages keep their places from now on, and save none."""
+    return {name: value for name, value in record.items() if name not in _SAVED_PLACES}
 
 
 def _ids_of_all_versions(known: Mapping[str, Any]) -> set[str]:
