@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from agent.domain.messages import MeterSampled
 from agent.ocpp.outbound.queue_rows import QueueRows
 from agent.ports.store import OutboxPort, OutboxRow
 
@@ -35,3 +36,11 @@ class SampleRemoval:
             task, self._task = self._task, None
             if task is not None:
                 task.result()
+
+    async def may_leave_now(self, row: OutboxRow) -> bool:
+        """Return whether all that was delivered before this row is removed. Only samples do not wait for that: after a
+        kill a start would be sent twice."""
+        if isinstance(row.message, MeterSampled):
+            return True
+        await self.wait_until_removed()
+        return bool(self._rows.fetched) and not self._rows.is_pausing

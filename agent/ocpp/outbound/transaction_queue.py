@@ -123,15 +123,7 @@ class TransactionQueue:
         if not self.rows.fetched:
             await self.rows.fetch_rows()
         row = await self._merging.oldest_with_followers(self.rows, self._may_travel)
-        return row if row is None or await self._may_leave_now(row) else None
-
-    async def _may_leave_now(self, row: OutboxRow) -> bool:
-        """Return whether all that was delivered before this row is removed. Only samples do not
-        wait for that: after a kill a start would be sent twice."""
-        if isinstance(row.message, MeterSampled):
-            return True
-        await self._removal.wait_until_removed()
-        return bool(self.rows.fetched) and not self.is_pausing
+        return row if row is None or await self._removal.may_leave_now(row) else None
 
     def _may_travel(self, head: OutboxRow, last: OutboxRow) -> bool:
         """Return whether the samples of rows up to the last one may travel in the message of the
