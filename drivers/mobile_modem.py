@@ -12,7 +12,9 @@ from typing import Annotated, TypeAlias
 
 from agent.model.bearer import Registration
 from agent.model.key_rules import Text
+from agent.model.pin_mark import make_pin_mark
 from agent.ports import Refused
+from agent.ports.bearer import PinNotPresented
 
 SimPin: TypeAlias = Annotated[str, Text(8, form="([0-9]{4,8})?", like="4 to 8 digits")]
 AccessPointName: TypeAlias = Annotated[
@@ -37,6 +39,14 @@ def describe_registration(registration: Registration, signal_dbm: int | None) ->
     if signal_dbm is None:
         return "no signal: check the antenna"
     return f"not registered in the network ({registration})"
+
+
+def check_ordered_pin(name: str, pin: str, pin_mark: str) -> None:
+    """Raise ``PinNotPresented`` if this is not the PIN that was ordered: the order may be older than the PIN."""
+    if not pin:
+        raise PinNotPresented(f"{name}: there is no PIN to try")
+    if make_pin_mark(pin) != pin_mark:
+        raise PinNotPresented(f"{name}: the PIN that was ordered is another one than the modem is set to")
 
 
 async def cycle_power(name: str, command: Sequence[str]) -> None:

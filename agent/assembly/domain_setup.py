@@ -222,16 +222,18 @@ def bearer_configs(file: StationFile) -> tuple[BearerConfig, ...]:
         return ()
     from agent.domain.bearers import BearerConfig
     from agent.model.bearer import BearerKind
-    from agent.model.pin_mark import make_pin_mark
+    from agent.model.pin_mark import make_former_pin_mark, make_pin_mark
 
+    pins = {place: file.devices[place].options.get("pin", "") for place in file.bearers}
     return tuple(
         BearerConfig(
             place,
             BearerKind(keys.kind),
             keys.iccid,
-            make_pin_mark(file.devices[place].options.get("pin", ""), keys.pin_confirmed),
+            make_pin_mark(pins[place]),
             keys.pin_confirmed,
             _make_table_mark(keys, file.devices[place].options),
+            make_former_pin_mark(pins[place], keys.pin_confirmed),
         )
         for place, keys in file.bearers.items()
     )

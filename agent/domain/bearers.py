@@ -31,6 +31,8 @@ class BearerConfig:
     """By another text than before a person vouches for the PIN: the SIM has its tries."""
     table_mark: str = ""
     """A check sum: differs when the table has got another kind, SIM, PIN or access to the packet network."""
+    former_pin_mark: str = ""
+    """What an earlier program stored for the PIN when it was confirmed by this text; "": it is not confirmed."""
 
 
 @mutable

@@ -203,7 +203,9 @@ class ConfigureBearer(BearerOrder):
 
 @frozen
 class UnlockSim(BearerOrder):
-    """Present the PIN of the station file to the SIM, once. ``SimUnlockEnded`` comes back."""
+    """Present the PIN with this check sum to the SIM, once. ``SimUnlockEnded`` comes back."""
+
+    pin_mark: str
 
 
 @frozen

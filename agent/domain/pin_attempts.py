@@ -1,5 +1,8 @@
-"""What has become of each PIN that a SIM got. It is kept by the PIN, not by the modem: a table that moves in the
-station file, or a second table for the same modem, must not use a refused PIN again."""
+"""What has become of each PIN that a SIM got.
+
+It is kept by the PIN: a table that moves in the station file, or a second table for the same modem, must not use a
+refused PIN again. And for each bearer: that one SIM accepts it says nothing of the other SIM.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ KIND = "sim_pin"
 
 @frozen
 class PinAttempt:
-    """The uses of one PIN. ``bearer``: of the last one; ``tries``: how many the SIM had left before it (after it, if
-    it was refused), None: unknown; ``uses``: how many tries the SIM may have lost by it since it was last unlocked;
-    ``confirmed``: the text by which a person had confirmed it."""
+    """The uses of one PIN over one bearer. ``tries``: how many the SIM had left before the last one (after it, if it
+    was refused), None: unknown, or another PIN was used since, so that the count says nothing; ``uses``: how many tries
+    the SIM may have lost by it since it was last unlocked; ``confirmed``: the text by which a person had confirmed
+    it."""
 
     bearer: str = ""
     tries: int | None = None
@@ -49,22 +53,35 @@ class PinAttempt:
                 bool(record["refused"]),
                 str(record.get("confirmed", "")),
             )
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             return cls(tries=ALL_TRIES, uses=1)
 
 
 class PinAttempts:
-    """All PINs that were used, by their check sum (``pin_mark``)."""
+    """All PINs that were used, by their check sum (``pin_mark``) and the bearer."""
 
     def __init__(self) -> None:
-        self._attempts: dict[str, PinAttempt] = {}
+        self._attempts: dict[tuple[str, str], PinAttempt] = {}
         self._presenting: dict[str, tuple[str, PinAttempt | None]] = {}
         """By the bearer whose SIM gets one now: which PIN, and what was known of it before."""
+        self._presented: dict[str, str] = {}
+        """By the bearer: the PIN that its SIM got last, since the start."""
         self._refused: set[str] = set()
         """Refused since the start."""
 
-    def load_remembered(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        self._attempts = {pin_mark: PinAttempt.of_record(record) for pin_mark, record in records.items()}
+    def load_remembered(
+        self, records: Mapping[str, Mapping[str, Any]], former_marks: Mapping[str, str]
+    ) -> Iterator[Yielded]:
+        """Read what was stored. ``former_marks``: the mark of a PIN, by the one that an earlier program stored for it
+        when a person had confirmed it: that use was the later one."""
+        for stored, record in sorted(records.items(), key=lambda item: item[0] in former_marks):
+            for attempt in _read_attempts(record):
+                key = former_marks.get(stored, stored), attempt.bearer
+                earlier = self._attempts.get(key, PinAttempt())
+                self._attempts[key] = replace(attempt, uses=attempt.uses + earlier.uses)
+        for stored in former_marks.keys() & records.keys():
+            yield self._persist(former_marks[stored])
+            yield Persist(KIND, stored, None)
 
     def is_presenting(self, bearer: str) -> bool:
         return bearer in self._presenting
@@ -73,71 +90,104 @@ class PinAttempts:
         """Return whether some SIM gets this PIN now."""
         return any(mark == pin_mark for mark, _ in self._presenting.values())
 
-    def may_use(self, pin_mark: str, tries: int | None, confirmed: str) -> bool:
+    def may_use_pin(self, pin_mark: str, tries: int | None, confirmed: str) -> bool:
         """Return whether the PIN may be used, which is never as the last try.
 
         One whose outcome is not known is used once more if it has cost no try. One that was refused is used after a
         restart, in a SIM that has all tries again: a person has unlocked it, or it is another one. ``confirmed``: by
-        a text that no PIN was used with before, a person vouches that the SIM has its tries.
+        a text that no PIN was used with before, a person vouches that the PIN is right and the SIM has its tries.
         """
         if tries is not None and tries <= LAST_TRY:
             return False
-        attempt = self._attempts.get(pin_mark, PinAttempt())
-        if attempt.refused:
-            has_lost_try = attempt.tries is not None and attempt.tries < ALL_TRIES
-            return has_lost_try and tries == ALL_TRIES and pin_mark not in self._refused
-        if attempt.uses >= MOST_USES:
+        if self._is_vouched(confirmed):
+            return True
+        same = [attempt for (mark, _), attempt in self._attempts.items() if mark == pin_mark]
+        if not same:
+            return tries is not None or sum(a.uses for a in self._attempts.values()) < MOST_USES
+        is_rare = sum(a.uses for a in same if not a.refused) < MOST_USES
+        return is_rare and all(self._permits_use(attempt, pin_mark, tries) for attempt in same)
+
+    def _is_vouched(self, confirmed: str) -> bool:
+        return bool(confirmed) and all(a.confirmed != confirmed for a in self._attempts.values())
+
+    def _permits_use(self, attempt: PinAttempt, pin_mark: str, tries: int | None) -> bool:
+        if tries is None or attempt.tries is None:
             return False
-        if attempt.uses:
-            return tries is not None and attempt.tries is not None and tries >= attempt.tries
-        others = self._attempts.values()
-        is_confirmed = bool(confirmed) and all(a.confirmed != confirmed for a in others)
-        return tries is not None or is_confirmed or sum(a.uses for a in others) < MOST_USES
+        if attempt.refused:
+            return attempt.tries < ALL_TRIES <= tries and pin_mark not in self._refused
+        return tries >= attempt.tries
 
-    def begin_use(self, bearer: str, pin_mark: str, tries: int | None, confirmed: str) -> Iterator[Yielded]:
-        before = self._attempts.get(pin_mark)
+    def begin_pin_use(self, bearer: str, pin_mark: str, tries: int | None, confirmed: str) -> Iterator[Yielded]:
+        """Count the use. It may unlock the SIM, so its tries say nothing of the other PINs of this bearer any more."""
+        before = self._attempts.get((pin_mark, bearer))
         self._presenting[bearer] = pin_mark, before
-        uses = 0 if before is None or before.refused else before.uses
-        yield from self._put(pin_mark, PinAttempt(bearer, tries, uses + 1, confirmed=confirmed))
+        is_first = before is None or before.refused or self._is_vouched(confirmed)
+        uses = 1 if is_first or before is None else before.uses + 1
+        text = confirmed or (before.confirmed if before is not None else "")
+        yield from self._put(pin_mark, bearer, PinAttempt(bearer, tries, uses, confirmed=text))
+        for mark, attempt in self._attempts_over(bearer):
+            if mark != pin_mark:
+                yield from self._put(mark, bearer, replace(attempt, tries=None))
 
-    def end_use(self, bearer: str, is_presented: bool) -> Iterator[Yielded]:
+    def end_pin_use(self, bearer: str, is_presented: bool) -> Iterator[Yielded]:
         """Forget a use if the SIM did not get the PIN."""
         pin_mark, before = self._presenting.pop(bearer, ("", None))
-        if pin_mark and not is_presented:
-            yield from self._put(pin_mark, before)
+        if pin_mark and is_presented:
+            self._presented[bearer] = pin_mark
+        elif pin_mark:
+            yield from self._put(pin_mark, bearer, before)
 
     def note_refusal(self, bearer: str, pin_mark: str, tries: int | None) -> Iterator[Yielded]:
-        self._presenting.pop(bearer, None)
-        self._refused.add(pin_mark)
-        attempt = self._attempts.get(pin_mark, PinAttempt(uses=1))
-        yield from self._put(pin_mark, replace(attempt, bearer=bearer, tries=tries, refused=True))
+        """The SIM has refused the PIN that it got last; ``pin_mark``: that of now, if it got none since the start."""
+        yield from self.end_pin_use(bearer, is_presented=True)
+        mark = self._presented.get(bearer, pin_mark)
+        self._refused.add(mark)
+        attempt = self._attempts.get((mark, bearer), PinAttempt(uses=1))
+        yield from self._put(mark, bearer, replace(attempt, bearer=bearer, tries=tries, refused=True))
 
-    def note_lock(self, bearer: str, pin_mark: str) -> Iterator[Yielded]:
-        """The SIM needs its PUK. Our PIN was wrong if it was used and not accepted since; otherwise a person has locked
-        the SIM, and the PIN may be right. With the PUK the SIM gets all its tries back."""
-        if pin_mark in self._attempts:
-            yield from self.note_refusal(bearer, pin_mark, tries=0)
-        for mark, attempt in self._refused_over(bearer):
-            yield from self._put(mark, replace(attempt, uses=0))
+    def note_puk_lock(self, bearer: str) -> Iterator[Yielded]:
+        """The SIM needs its PUK. A PIN of ours was wrong if it was used and not accepted since; otherwise a person has
+        locked the SIM, and the PIN may be right. With the PUK the SIM gets all its tries back."""
+        yield from self.end_pin_use(bearer, is_presented=True)
+        for mark, attempt in self._attempts_over(bearer):
+            self._refused.add(mark)
+            tries = attempt.tries if attempt.refused else 0
+            yield from self._put(mark, bearer, replace(attempt, uses=0, tries=tries, refused=True))
 
     def note_unlocked(self, bearer: str, pin_mark: str) -> Iterator[Yielded]:
-        """The SIM is unlocked: our PIN was right. One that was refused before stays so: a person has unlocked the SIM
-        with another one, so that it has its tries says nothing any more."""
-        self._presenting.pop(bearer, None)
-        attempt = self._attempts.get(pin_mark)
-        if attempt is not None and not attempt.refused and not self.is_presented(pin_mark):
-            yield from self._put(pin_mark, None)
-        for mark, attempt in self._refused_over(bearer):
-            yield from self._put(mark, replace(attempt, uses=0, tries=None))
+        """The SIM is unlocked: the PIN that it got last was right (``pin_mark``: that of now, if it got none since the
+        start). While an order to use one is out, nothing is forgotten: it may reach the SIM yet.
 
-    def _refused_over(self, bearer: str) -> list[tuple[str, PinAttempt]]:
-        return [(mark, a) for mark, a in self._attempts.items() if a.bearer == bearer and a.refused]
+        One that was refused before stays so: a person has unlocked the SIM with another one, so that it has its tries
+        says nothing any more. So it is with all others over this bearer. What another SIM got is not touched.
+        """
+        if bearer in self._presenting:
+            return
+        accepted = self._presented.get(bearer, pin_mark)
+        for mark, attempt in self._attempts_over(bearer):
+            is_right = mark == accepted and not attempt.refused
+            yield from self._put(mark, bearer, None if is_right else replace(attempt, uses=0, tries=None, refused=True))
+        if (accepted, "") in self._attempts:  # one that could not be read
+            yield from self._put(accepted, "", None)
 
-    def _put(self, pin_mark: str, attempt: PinAttempt | None) -> Iterator[Yielded]:
-        if attempt == self._attempts.get(pin_mark):
+    def _attempts_over(self, bearer: str) -> list[tuple[str, PinAttempt]]:
+        return [(mark, attempt) for (mark, name), attempt in self._attempts.items() if name == bearer]
+
+    def _put(self, pin_mark: str, bearer: str, attempt: PinAttempt | None) -> Iterator[Yielded]:
+        if attempt == self._attempts.get((pin_mark, bearer)):
             return
         if attempt is None:
-            del self._attempts[pin_mark]
+            del self._attempts[pin_mark, bearer]
         else:
-            self._attempts[pin_mark] = attempt
-        yield Persist(KIND, pin_mark, attempt.to_record() if attempt is not None else None)
+            self._attempts[pin_mark, bearer] = attempt
+        yield self._persist(pin_mark)
+
+    def _persist(self, pin_mark: str) -> Persist:
+        kept = [attempt.to_record() for (mark, _), attempt in self._attempts.items() if mark == pin_mark]
+        return Persist(KIND, pin_mark, {"attempts": kept} if kept else None)
+
+
+def _read_attempts(record: Mapping[str, Any]) -> list[PinAttempt]:
+    """Read the attempts with one PIN. An earlier program stored the last one alone."""
+    kept = record.get("attempts", [record])
+    return [PinAttempt.of_record(one) for one in (kept if isinstance(kept, list) and kept else [record])]

@@ -45,7 +45,10 @@ class BearerPort(Protocol):
         """Carry out this step. The bearer is down afterwards. ``Refused``: this device cannot do it."""
         ...
 
-    async def unlock_sim(self) -> None:
-        """Present the PIN of the station file to the SIM, once. ``PinNotPresented``: the SIM has certainly not got it.
-        ``Refused``: the SIM does not accept it, or its answer is not known."""
+    async def unlock_sim(self, pin_mark: str) -> None:
+        """Present the PIN to the SIM, once, if it has this check sum (``agent.model.pin_mark``).
+
+        ``PinNotPresented``: the SIM has certainly not got it, because the bearer has another PIN, for example.
+        ``Refused``: the SIM does not accept it, or its answer is not known.
+        """
         ...

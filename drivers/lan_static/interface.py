@@ -25,5 +25,5 @@ class ManagedInterface:
     async def reset_bearer(self, step: ResetStep) -> None:
         raise Refused(f"lan_static {self._interface}: another program manages it, it cannot be reset from here")
 
-    async def unlock_sim(self) -> None:
+    async def unlock_sim(self, pin_mark: str) -> None:
         raise Refused(f"lan_static {self._interface}: it has no SIM")

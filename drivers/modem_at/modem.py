@@ -15,7 +15,7 @@ from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registratio
 from agent.model.fastclass import replace
 from agent.ports import DeviceError, Refused
 from agent.ports.bearer import PinNotPresented
-from drivers.mobile_modem import REGISTERED, cycle_power, describe_registration
+from drivers.mobile_modem import REGISTERED, check_ordered_pin, cycle_power, describe_registration
 from drivers.modem_at.answers import (
     EF_ICCID,
     PIN_REFUSALS,
@@ -290,9 +290,10 @@ class Modem:
                 await self._channel.send_command("")
                 return
 
-    async def unlock_sim(self) -> None:
-        if not self._settings.pin or self._is_pin_refused:
-            raise PinNotPresented(f"{self._name}: there is no PIN to try")
+    async def unlock_sim(self, pin_mark: str) -> None:
+        check_ordered_pin(self._name, self._settings.pin, pin_mark)
+        if self._is_pin_refused:
+            raise PinNotPresented(f"{self._name}: the SIM has refused this PIN")
         try:
             is_needed = await self._read_sim_state() is SimState.PIN_REQUIRED
             tries = await self._read_pin_tries()

@@ -42,6 +42,10 @@ class Connection:
         self._modem_device = ""
         """The path at which the modem was found last."""
 
+    def use_profile(self, profile_uuid: str) -> None:
+        """Count the profile with this number as ours from now on; one with another number is replaced."""
+        self._uuid = profile_uuid
+
     async def find_interface(self, interface: str) -> str:
         """Return the path of the device that has this interface; "": NetworkManager has none."""
         try:

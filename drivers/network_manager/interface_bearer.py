@@ -80,5 +80,5 @@ class InterfaceBearer:
     async def reset_bearer(self, step: ResetStep) -> None:
         raise Refused(f"{self._name}: an interface cannot be reset from here")
 
-    async def unlock_sim(self) -> None:
+    async def unlock_sim(self, pin_mark: str) -> None:
         raise Refused(f"{self._name}: it has no SIM")

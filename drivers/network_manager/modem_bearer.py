@@ -6,21 +6,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace as settings_replace
 
-from agent.model.bearer import BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registration, ResetStep, SimState
 from agent.model.fastclass import replace
 from agent.ports import Refused
-from agent.ports.bearer import PinNotPresented
 from drivers.mobile_modem import REGISTERED, cycle_power
 from drivers.network_interface import interface_status
 from drivers.network_manager.connection import Connection
-from drivers.network_manager.modem_reading import (
-    Interfaces,
-    is_modem_meant,
-    pin_tries_of,
-    sim_state_of,
-    status_of_modem,
-)
+from drivers.network_manager.modem_reading import Interfaces, is_modem_meant, status_of_modem
+from drivers.network_manager.modem_sim import ModemSim
 from drivers.network_manager.names import (
     ACTIVATED,
     ATTACHED,
@@ -31,34 +26,33 @@ from drivers.network_manager.names import (
     MODEM,
     MODEM_3GPP,
     NETWORK_ERRORS,
-    NOTHING,
     POWER_LOW,
     POWER_ON,
-    SIM,
     STATE_DISABLED,
-    WRONG_PIN,
 )
-from drivers.network_manager.profile import compose_profile
+from drivers.network_manager.profile import compose_profile, profile_uuid
 from drivers.network_manager.settings import NetworkManagerSettings
-from drivers.system_bus import CallFailed, NotAllowed, ObjectGone, Properties, ServiceAbsent, SystemBus
+from drivers.system_bus import CallFailed, NoReply, NotAllowed, ObjectGone, SystemBus
 
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-RADIO_S, PIN_S, END_S, RESTART_S = 12.0, 25.0, 10.0, 25.0
-"""How long a change of the radio, the PIN, an orderly end and a start of the modem may take."""
+RADIO_S, END_S, RESTART_S, OPERATOR_S = 12.0, 10.0, 25.0, 15.0
+"""How long a change of the radio, an orderly end, a start of the modem and an answer about an operator may take."""
+REGISTER = f"{MODEM_3GPP}.Register"
 NONE_THERE = "ModemManager has no such modem"
 
 
 class ModemBearer:
-    """``agent.ports.bearer.BearerPort``."""
+    """``agent.ports.bearer.BearerPort`` and ``ApnPort``."""
 
     def __init__(self, settings: NetworkManagerSettings, station: str, bus: SystemBus, connection: Connection) -> None:
         self._settings, self._station, self._bus, self._connection = settings, station, bus, connection
         self._name = f"network_manager {settings.modem or 'modem'}"
-        self._is_pin_refused = False
-        self._numbers: tuple[str, Properties] = "", {}
-        """Path and properties of the SIM that was read last, when it had both numbers."""
+        self._sim = ModemSim(self._name, settings.pin, bus, connection, self._look_for_modem)
+        self._given = settings
+        self._network: tuple[str, bool] | None = None
+        """The operator to prefer, and whether no other is used; None: the modem chooses as it always does."""
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -67,12 +61,8 @@ class ModemBearer:
         if not path:
             state = BearerState.DOWN if self._settings.power else BearerState.ABSENT
             return BearerStatus(state, problem)
-        known = status_of_modem(interfaces, await self._read_sim(interfaces))
-        if known.sim is SimState.READY:
-            self._is_pin_refused = False
-        elif known.sim is SimState.PIN_REQUIRED and self._is_pin_refused:
-            known = replace(known, sim=SimState.PIN_REFUSED, reason=f"SIM: {SimState.PIN_REFUSED}")
-        return await self._with_connection(known, path)
+        known = status_of_modem(interfaces, await self._sim.read_numbers(interfaces))
+        return await self._with_connection(self._sim.judge_status(known, path), path)
 
     async def _look_for_modem(self) -> tuple[str, Interfaces, str]:
         """Return path and properties of the modem, or why there is none that can be meant."""
@@ -84,21 +74,6 @@ class ModemBearer:
         for path, interfaces in modems.items():
             return path, interfaces, ""
         return "", {}, NONE_THERE if found == modems else f"{NONE_THERE}: {self._settings.modem}"
-
-    async def _read_sim(self, interfaces: Interfaces) -> Properties:
-        path = interfaces[MODEM].get("Sim", NOTHING)
-        if path == NOTHING or sim_state_of(interfaces[MODEM]) is not SimState.READY:
-            self._numbers = "", {}
-            return {}
-        if path != self._numbers[0]:
-            try:
-                sim = await self._bus.read_properties(MM, path, SIM)
-            except ObjectGone:
-                return {}
-            if not (sim.get("SimIdentifier") and sim.get("Imsi")):
-                return sim
-            self._numbers = path, sim
-        return self._numbers[1]
 
     async def _with_connection(self, known: BearerStatus, modem: str) -> BearerStatus:
         """Add what NetworkManager carries over it."""
@@ -127,12 +102,13 @@ class ModemBearer:
         path = await self._require_modem()
         await self._set_initial_apn(path)
         await self._enable_radio(path)
+        await self._choose_network(path)
         await self._wait_for_network()
         device, _ = await self._connection.find_modem(path)
         if not device:
             raise Refused(f"{self._name}: NetworkManager does not have the modem (yet)")
         await self._connection.remove_profiles()
-        profile = compose_profile(self._settings, self._station)
+        profile = compose_profile(self._settings, self._station, network=self._only_network)
         try:
             await self._connection.activate_once(profile, device, self._settings.connect_s)
         except Refused:
@@ -158,6 +134,46 @@ class ModemBearer:
         device, _ = await self._connection.find_modem(path) if path else ("", {})
         if device:
             await self._connection.deactivate(device)
+
+    async def use_apn_access(self, access: ApnAccess | None) -> None:
+        settings = self._given
+        if access is not None:
+            settings = settings_replace(
+                settings, apn=access.apn, username=access.username, password=access.password, auth=access.auth,
+                pin=access.pin or settings.pin,
+            )  # fmt: skip
+        self._settings = settings
+        self._sim.use_other_pin(settings.pin)
+        self._connection.use_profile(profile_uuid(settings, self._station))
+        if access is not None and access.network:
+            self._network = access.network, access.is_network_only
+        elif self._network is not None:
+            self._network = "", False
+
+    @property
+    def _only_network(self) -> str:
+        """Return the operator beside whom no other one is used; "": there is none."""
+        return self._network[0] if self._network is not None and self._network[1] else ""
+
+    async def _choose_network(self, path: str) -> None:
+        """Register with the operator of a network profile, or let the modem choose again. Raises ``Refused``.
+
+        ModemManager has no list of preference: where the operator cannot be used and need not be, the modem chooses.
+        """
+        if self._network is None:
+            return
+        network, is_only = self._network
+        try:
+            await self._bus.call(MM, path, REGISTER, "s", network, timeout_s=OPERATOR_S)
+        except NoReply:  # ModemManager still looks for it: the registration is waited for
+            return
+        except Refused as e:
+            if is_only or isinstance(e, NotAllowed):
+                raise
+            if network:
+                await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=RADIO_S)
+        if not network:
+            self._network = None
 
     async def _require_modem(self) -> str:
         path, _, problem = await self._look_for_modem()
@@ -244,7 +260,7 @@ class ModemBearer:
         except CallFailed as e:
             if isinstance(e, NotAllowed):
                 raise
-            await self._bus.call(MM, path, f"{MODEM_3GPP}.Register", "s", "", timeout_s=RADIO_S)
+            await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=RADIO_S)
 
     async def _cycle_radio(self, path: str) -> None:
         await self._bus.call(MM, path, f"{MODEM}.Enable", "b", False, timeout_s=RADIO_S)
@@ -260,43 +276,6 @@ class ModemBearer:
 
     # --- SIM ---------------------------------------------------------------------------------------------------------
 
-    async def unlock_sim(self) -> None:
-        if not self._settings.pin or self._is_pin_refused:
-            raise PinNotPresented(f"{self._name}: there is no PIN to try")
-        try:
-            path, tries = await self._find_locked_sim()
-        except (Refused, ServiceAbsent) as e:
-            raise PinNotPresented(str(e)) from e
-        try:
-            await self._bus.call(MM, path, f"{SIM}.SendPin", "s", self._settings.pin, timeout_s=PIN_S)
-        except (NotAllowed, ObjectGone, ServiceAbsent) as e:
-            raise PinNotPresented(str(e)) from e
-        except Refused as e:
-            self._is_pin_refused = await self._was_refused(e, tries)
-            if self._is_pin_refused:
-                raise Refused(f"{self._name}: the SIM does not accept the PIN: correct pin") from e
-            raise Refused(f"{e}: whether the SIM has accepted the PIN is not known") from e
+    async def unlock_sim(self, pin_mark: str) -> None:
+        await self._sim.present_ordered_pin(pin_mark)
         await self._wait_until(lambda s: s.sim is SimState.READY, RESTART_S)
-
-    async def _find_locked_sim(self) -> tuple[str, int | None]:
-        """Return the path of the SIM that waits for the PIN, and its tries. Raises ``Refused``."""
-        if other := await self._connection.find_foreign_dialler():
-            raise Refused(
-                f"{self._name}: the profile {other!r} of NetworkManager dials by itself, and may try a PIN of its own:"
-                f" remove it (nmcli connection delete {other!r}), or set its autoconnect to no"
-            )
-        _, interfaces, problem = await self._look_for_modem()
-        if not interfaces:
-            raise Refused(f"{self._name}: {problem}")
-        modem = interfaces[MODEM]
-        if sim_state_of(modem) is not SimState.PIN_REQUIRED:
-            raise Refused(f"{self._name}: the SIM needs no PIN")
-        return modem["Sim"], pin_tries_of(modem)
-
-    async def _was_refused(self, error: Refused, tries: int | None) -> bool:
-        """Return whether the PIN was wrong: by the error, or by the tries that are left."""
-        if isinstance(error, CallFailed) and error.name == WRONG_PIN:
-            return True
-        _, interfaces, _ = await self._look_for_modem()
-        left = pin_tries_of(interfaces[MODEM]) if interfaces else None
-        return tries is not None and left is not None and left < tries

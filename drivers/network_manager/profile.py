@@ -30,9 +30,9 @@ def profile_uuid(settings: NetworkManagerSettings, station: str) -> str:
     return str(uuid5(NAMESPACE_URL, "/".join((profile_name(settings, station), *parts))))
 
 
-def compose_profile(settings: NetworkManagerSettings, station: str, psk: str = "") -> Profile:
+def compose_profile(settings: NetworkManagerSettings, station: str, psk: str = "", network: str = "") -> Profile:
     """Compose the profile. A cable or a Wi-Fi network in reach is taken up again without the agent; a modem dials by
-    the agent's order alone."""
+    the agent's order alone. ``network``: code of the only operator that a modem may use; "": any."""
     connection = {
         "id": profile_name(settings, station),
         "uuid": profile_uuid(settings, station),
@@ -45,7 +45,7 @@ def compose_profile(settings: NetworkManagerSettings, station: str, psk: str = "
     if settings.kind == "wifi":
         tables |= _wifi_tables(settings, psk)
     elif settings.kind == "gprs":
-        tables |= _modem_tables(settings)
+        tables |= _modem_tables(settings, network)
     else:
         tables["802-3-ethernet"] = {}
     return {name: {key: _variant_of(key, value) for key, value in table.items()} for name, table in tables.items()}
@@ -75,9 +75,11 @@ def _wifi_tables(settings: NetworkManagerSettings, psk: str) -> dict[str, dict[s
     return tables
 
 
-def _modem_tables(settings: NetworkManagerSettings) -> dict[str, dict[str, Any]]:
+def _modem_tables(settings: NetworkManagerSettings, network: str) -> dict[str, dict[str, Any]]:
     gsm: dict[str, Any] = {"home-only": not settings.roaming, "mtu": MTU_BYTES}
     gsm |= {"apn": settings.apn} if settings.apn else {"auto-config": True}
+    if network:
+        gsm["network-id"] = network
     if settings.username:
         gsm |= {"username": settings.username, "password": settings.password}
     refused = {f"refuse-{name}": True for name in AUTHENTICATIONS if name not in ALLOWED[settings.auth]}

@@ -31,13 +31,14 @@ NM_PATH = "/org/freedesktop/NetworkManager"
 WIFI_PATH, WWAN_PATH = f"{NM_PATH}/Devices/2", f"{NM_PATH}/Devices/3"
 UNAVAILABLE, DISCONNECTED, PREPARE, ACTIVATED, FAILED = 20, 30, 40, 100, 120
 FAULTS = (
-    "silent", "not_allowed", "no_modem", "two_modems", "no_sim", "pin_silent", "pin_fails", "hangs", "no_attach",
-    "no_lte",
+    "silent", "not_allowed", "no_modem", "two_modems", "no_sim", "pin_silent", "pin_fails", "pin_denied",
+    "tries_stale", "no_tries", "hangs", "no_attach", "no_lte",
 )  # fmt: skip
 """``silent``: no call is answered. ``not_allowed``: polkit refuses every change. ``pin_silent``: the call with the PIN
-is not answered, and the SIM has got it. ``pin_fails``: it gets an error that does not mean a wrong PIN. ``hangs``: an
-activation does not end. ``no_attach``: the modem cannot leave the packet network alone. ``no_lte``: it has no
-initial APN."""
+is not answered, and the SIM has got it. ``pin_fails``: it gets an error that does not mean a wrong PIN. ``pin_denied``:
+the SIM has got it, and the error sounds like one of rights. ``tries_stale``: the tries are those of the start.
+``no_tries``: they are not reported. ``hangs``: an activation does not end. ``no_attach``: the modem cannot leave the
+packet network alone. ``no_lte``: it has no initial APN."""
 
 
 class CallError(Exception):
@@ -57,6 +58,7 @@ class Services:
         self.values: dict[str, Any] = {
             "pin": "", "tries": 3, "locked": False, "state": 8, "registration": 5, "signal": 54,
             "iccid": "89352010000000000176", "reason": 0, "initial": {"apn": ""},
+            "operator": "", "networks": [],
         }  # fmt: skip
         """``reason``: NMDeviceStateReason with which each activation fails; 0: it does not."""
         self.calls: list[str] = []
@@ -124,7 +126,7 @@ class Services:
             "State": ("i", -1 if is_missing else 2 if is_locked else values["state"]),
             "StateFailedReason": ("u", 2 if is_missing else 0),
             "UnlockRequired": ("u", (2 if values["tries"] else 4) if is_locked else 1),
-            "UnlockRetries": ("a{uu}", {2: values["tries"], 4: 10} if values["tries"] is not None else {}),
+            "UnlockRetries": ("a{uu}", self._reported_tries()),
             "SignalQuality": ("(ub)", (values["signal"], True)),
             "AccessTechnologies": ("u", 1 << 14 | 1 << 4),
             "Sim": ("o", "/" if is_missing else SIM_PATH),
@@ -137,6 +139,10 @@ class Services:
         }  # fmt: skip
         return {f"{MM}.Modem": _variants(modem), f"{MM}.Modem.Modem3gpp": _variants(network)}
 
+    def _reported_tries(self) -> dict[int, int]:
+        tries = None if "no_tries" in self.faults else 3 if "tries_stale" in self.faults else self.values["tries"]
+        return {2: tries, 4: 10} if tries is not None else {}
+
     # --- ModemManager ------------------------------------------------------------------------------------------------
 
     def _on_getmanagedobjects(self, path: str, body: list[Any]) -> tuple[str, Any]:
@@ -148,6 +154,8 @@ class Services:
             raise CallError(f"{MM}.Error.MobileEquipment.SimBusy", "SIM busy")
         if body[0] != self.values["pin"]:
             self.values["tries"] -= 1
+            if "pin_denied" in self.faults:
+                raise CallError(f"{MM}.Error.MobileEquipment.NotAuthorized", "not authorized")
             if "pin_silent" in self.faults:
                 return None
             raise CallError(f"{MM}.Error.MobileEquipment.IncorrectPassword", "Incorrect password")
@@ -161,7 +169,14 @@ class Services:
     def _on_setpowerstate(self, path: str, body: list[Any]) -> tuple[str, Any]:
         return "", None
 
-    _on_reset = _on_register = _on_setpowerstate
+    _on_reset = _on_setpowerstate
+
+    def _on_register(self, path: str, body: list[Any]) -> tuple[str, Any]:
+        """``networks``: the operators in reach; none: all that are asked for."""
+        self.values["operator"] = body[0]
+        if self.values["networks"] and body[0] and body[0] not in self.values["networks"]:
+            raise CallError(f"{MM}.Error.MobileEquipment.NoNetwork", "no such network")
+        return "", None
 
     def _on_setpacketservicestate(self, path: str, body: list[Any]) -> tuple[str, Any]:
         if "no_attach" in self.faults:

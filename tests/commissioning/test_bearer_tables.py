@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.assembly.domain_setup import bearer_configs
+from agent.model.pin_mark import make_pin_mark
 from agent.station_file.settings import SettingsError, load_station_file
 
 MODEM = '[[bearer]]\ndriver = "modem_at"\nkind = "gprs"\ndevice = "/dev/ttyUSB0"\npin = "{pin}"\n'
@@ -21,14 +22,23 @@ def marks(folder: Path, text: str) -> list[str]:
     return [config.pin_mark for config in bearer_configs(load_station_file(path)) if config.kind == "gprs"]
 
 
-def test_the_check_sum_depends_on_nothing_but_the_pin_and_its_confirmation(tmp_path: Path) -> None:
+def test_the_check_sum_depends_on_nothing_but_the_pin(tmp_path: Path) -> None:
     modem = MODEM.format(pin="0042")
     (mark,) = marks(tmp_path, modem)
     assert marks(tmp_path, '[station]\nid = "OTHER"\n' + LAN + modem) == [mark]
     assert marks(tmp_path, MODEM.format(pin="0043")) != [mark]
-    assert marks(tmp_path, modem + 'pin_confirmed = "2026-11-28"\n') != [mark]
+    assert marks(tmp_path, modem + 'pin_confirmed = "2026-11-28"\n') == [mark]
+    assert make_pin_mark("0042") == mark, "also in a network profile"
     assert marks(tmp_path, MODEM.format(pin="")) == [""]
     assert "0042" not in mark
+
+
+def test_what_an_earlier_program_stored_for_a_confirmed_pin_is_known(tmp_path: Path) -> None:
+    """These are its check sums of the PIN 0042, alone and confirmed by "today"."""
+    path = tmp_path / "station.toml"
+    path.write_text(MODEM.format(pin="0042") + 'pin_confirmed = "today"\n[[evse]]\nnumber = 1\n', "utf-8")
+    (config,) = bearer_configs(load_station_file(path))
+    assert (config.pin_mark, config.former_pin_mark) == ("ed5b529b1fe8d9e3", "e003093d887816ca")
 
 
 def table_marks(folder: Path, text: str) -> list[str]:

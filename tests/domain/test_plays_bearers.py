@@ -439,6 +439,8 @@ def test_a_signal_that_becomes_weak_step_by_step_is_reported(play: Playbook) -> 
 # --- the SIM ---------------------------------------------------------------------------------------------------------
 
 LOCKED = replace(MODEM, sim=SimState.PIN_REQUIRED, iccid="", imsi="", registration=Registration.UNKNOWN)
+UNLOCK, UNLOCK_OTHER = UnlockSim(GPRS, "mark"), UnlockSim(GPRS, "other")
+ENDED = SimUnlockEnded(GPRS, is_presented=True)
 TRIED = Like(Persist, kind="sim_pin", key="mark")
 USED_OTHER = Like(Persist, kind="sim_pin", key="other")
 ACCEPTED_PIN = Like(Persist, kind="sim_pin", key="mark", value=None)
@@ -448,15 +450,18 @@ MODEM_2 = "bearer[3]"
 
 
 def test_a_pin_is_on_disk_before_the_sim_gets_it_and_forgotten_when_it_was_right(play: Playbook) -> None:
-    assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
-    assert play.store["sim_pin"]["mark"] == {"bearer": GPRS, "tries": 3, "uses": 1, "refused": False, "confirmed": ""}
-    assert play >> BearerReported(GPRS, MODEM) << ACCEPTED_PIN << NUMBERS << SetBearer(GPRS, True)
+    assert play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
+    attempt = {"bearer": GPRS, "tries": 3, "uses": 1, "refused": False, "confirmed": ""}
+    assert play.store["sim_pin"]["mark"] == {"attempts": [attempt]}
+    assert play >> BearerReported(GPRS, MODEM) << NUMBERS << SetBearer(GPRS, True)
+    assert play.store["sim_pin"], "while the order is out, the SIM may get the PIN yet"
+    assert play >> ENDED << ACCEPTED_PIN
     assert not play.store.get("sim_pin")
     assert play.store["sim"][GPRS] == {"iccid": MODEM.iccid, "imsi": MODEM.imsi}
 
 
 def test_a_refused_pin_is_never_tried_again_by_itself(play: Playbook) -> None:
-    assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    assert play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     assert play >> BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)) << TRIED
     assert play.evse().faults == {Fault.SIM_UNUSABLE}
     assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=2))
@@ -470,23 +475,23 @@ def test_a_refused_pin_is_never_tried_again_by_itself(play: Playbook) -> None:
 @pytest.mark.parametrize(("counted", "is_tried"), [(2, True), (3, False), (None, False)])
 def test_the_right_sim_after_a_wrong_one_gets_the_pin(play: Playbook, counted: int | None, is_tried: bool) -> None:
     """A SIM that has refused a PIN does not get its tries back; a modem that does not count proves nothing."""
-    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=counted)))
     play.skip().restart(new_boot=True).skip()
     play.feed(BearerReported(GPRS, LOCKED))
-    assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+    assert (UNLOCK in play.unclaimed) is is_tried
     play.skip()
 
 
 def test_another_pin_in_the_station_file_is_tried(play: Playbook) -> None:
-    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     play >> BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)) << TRIED
     corrected = Playbook(bearers=(*CONFIGS[:2], replace(CONFIGS[2], pin_mark="other")), store=play.store)
-    assert corrected >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) << USED_OTHER << UnlockSim(GPRS)
+    assert corrected >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) << USED_OTHER << TRIED << UNLOCK_OTHER
 
 
 def test_a_refused_pin_stays_refused_when_its_table_moves(play: Playbook) -> None:
-    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
     moved = Playbook(bearers=(*CONFIGS[:2], CONFIGS[0], replace(CONFIGS[2], name=MODEM_2)), store=play.store)
     assert moved >> BearerReported(MODEM_2, replace(LOCKED, pin_tries=2))
@@ -499,29 +504,28 @@ def test_two_tables_with_one_pin_use_it_in_turn(tries: int | None) -> None:
     """Two lines of one modem: a wrong PIN costs one try, a right one is used for each SIM."""
     configs = (*CONFIGS, replace(CONFIGS[2], name=MODEM_2))
     locked = replace(LOCKED, pin_tries=tries)
-    wrong = Playbook(bearers=configs) >> BearerReported(GPRS, locked) << TRIED << UnlockSim(GPRS)
+    wrong = Playbook(bearers=configs) >> BearerReported(GPRS, locked) << TRIED << UNLOCK
     assert wrong >> BearerReported(MODEM_2, locked)
     assert wrong >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED >> SimUnlockEnded(GPRS, True)
     assert wrong.wait(7 * 86_400)
-    right = Playbook(bearers=configs) >> BearerReported(GPRS, locked) << TRIED << UnlockSim(GPRS)
+    right = Playbook(bearers=configs) >> BearerReported(GPRS, locked) << TRIED << UNLOCK
     assert right >> BearerReported(MODEM_2, locked)
-    assert right >> BearerReported(GPRS, MODEM) << ACCEPTED_PIN << NUMBERS << SetBearer(GPRS, True)
-    right.feed(SimUnlockEnded(GPRS, True))
+    assert right >> BearerReported(GPRS, MODEM) << NUMBERS << SetBearer(GPRS, True) >> ENDED << ACCEPTED_PIN
     right.feed(BearerReported(GPRS, PPP0))
     right.skip().wait(RETRY_S)
-    assert right << TRIED << UnlockSim(MODEM_2)
+    assert right << TRIED << UnlockSim(MODEM_2, "mark")
 
 
 def test_an_order_that_did_not_reach_the_sim_is_given_again(play: Playbook) -> None:
     """The modem was enumerated again by the kernel in between."""
     unknown = replace(LOCKED, pin_tries=None)
-    assert play >> BearerReported(GPRS, unknown) << TRIED << UnlockSim(GPRS)
+    assert play >> BearerReported(GPRS, unknown) << TRIED << UNLOCK
     assert play >> SimUnlockEnded(GPRS, False) << ACCEPTED_PIN
     assert play >> BearerReported(GPRS, BearerStatus())
-    assert play >> BearerReported(GPRS, unknown) << TRIED << UnlockSim(GPRS)
+    assert play >> BearerReported(GPRS, unknown) << TRIED << UNLOCK
     assert play >> SimUnlockEnded(GPRS, False) << ACCEPTED_PIN
     play.wait(RETRY_S)
-    assert play << TRIED << UnlockSim(GPRS)
+    assert play << TRIED << UNLOCK
     assert play.evse().faults == set()
     play.skip()
 
@@ -530,23 +534,23 @@ def test_an_order_that_did_not_reach_the_sim_is_given_again(play: Playbook) -> N
 def test_an_attempt_without_an_outcome_is_repeated_once_if_it_cost_no_try(
     play: Playbook, tries: int | None, uses: int
 ) -> None:
-    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=tries and 3)) << TRIED << UnlockSim(GPRS)
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=tries and 3)) << TRIED << UNLOCK
     for _ in range(5):
         play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
         play.feed(SimUnlockEnded(GPRS, True))
         play.skip().wait(RETRY_S)
         play.skip()
-    assert play.log.count(UnlockSim(GPRS)) == uses
+    assert play.log.count(UNLOCK) == uses
     assert play.evse().faults == {Fault.SIM_UNUSABLE}
     play.skip()
     play.restart(new_boot=True).skip()
     play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
-    assert UnlockSim(GPRS) not in play.unclaimed
+    assert UNLOCK not in play.unclaimed
     play.skip()
 
 
 def test_a_sim_that_a_person_unlocked_does_not_make_a_refused_pin_right(play: Playbook) -> None:
-    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
     play.feed(BearerReported(GPRS, MODEM))
     assert play.skip().evse().faults == set()
@@ -557,11 +561,31 @@ def test_a_sim_that_a_person_unlocked_does_not_make_a_refused_pin_right(play: Pl
 
 
 def test_a_person_who_confirms_a_refused_pin_gets_one_more_use(play: Playbook) -> None:
-    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     play >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
-    confirmed = replace(CONFIGS[2], pin_mark="other", pin_confirmed="the PUK was entered")
-    again = Playbook(bearers=(*CONFIGS[:2], confirmed), store=play.store)
-    assert again >> BearerReported(GPRS, replace(LOCKED, pin_tries=None)) << USED_OTHER << UnlockSim(GPRS)
+    confirmed = (*CONFIGS[:2], replace(CONFIGS[2], pin_confirmed="the PUK was entered"))
+    unknown = replace(LOCKED, pin_tries=None)
+    again = Playbook(bearers=confirmed, store=play.store)
+    assert again >> BearerReported(GPRS, unknown) << TRIED << UNLOCK
+    assert again >> BearerReported(GPRS, REFUSED_BY_SIM) << TRIED
+    for _ in range(2):
+        again.restart(new_boot=True).skip()
+        assert again >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) >> BearerReported(GPRS, unknown)
+
+
+def test_a_pin_that_an_earlier_program_stored_as_confirmed_is_not_used_for_its_new_mark() -> None:
+    """That program kept a PIN under another mark when a person had confirmed it."""
+    used = {"bearer": GPRS, "tries": 2, "uses": 1, "refused": True}
+    store = {"sim_pin": {"mark": used, "former": {**used, "confirmed": "today"}}}
+    config = replace(CONFIGS[2], pin_confirmed="today", former_pin_mark="former")
+    play = Playbook(bearers=(*CONFIGS[:2], config), store=store)
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=2))
+    attempt = {"bearer": GPRS, "tries": 2, "uses": 2, "refused": True, "confirmed": "today"}
+    assert play.store["sim_pin"] == {"mark": {"attempts": [attempt]}}
+    play.restart().skip()
+    assert play >> BearerReported(GPRS, replace(LOCKED, pin_tries=2))
+    newly = Playbook(bearers=(*CONFIGS[:2], replace(config, pin_confirmed="tomorrow")), store=play.store)
+    assert newly >> BearerReported(GPRS, replace(LOCKED, pin_tries=2)) << TRIED << UNLOCK
 
 
 def test_a_confirmation_is_good_for_one_pin() -> None:
@@ -573,7 +597,7 @@ def test_a_confirmation_is_good_for_one_pin() -> None:
         guess = replace(CONFIGS[2], pin_confirmed=text)
         play = Playbook(bearers=(*CONFIGS[:2], guess), store=store)
         play.feed(unknown)
-        assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+        assert (UNLOCK in play.unclaimed) is is_tried
 
 
 def test_without_known_tries_two_wrong_pins_of_a_person_are_enough() -> None:
@@ -583,22 +607,22 @@ def test_without_known_tries_two_wrong_pins_of_a_person_are_enough() -> None:
     assert play >> BearerReported(GPRS, unknown)
     play.feed(BearerReported(GPRS, MODEM))  # a person has unlocked it
     play.skip()
-    assert play >> BearerReported(GPRS, unknown) << TRIED << UnlockSim(GPRS)
+    assert play >> BearerReported(GPRS, unknown) << TRIED << UNLOCK
 
 
 def test_a_sim_that_a_person_has_locked_gets_its_pin_after_the_puk(play: Playbook) -> None:
     play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PUK_REQUIRED)))
-    assert play.skip() >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    assert play.skip() >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
 
 
 @pytest.mark.parametrize(
     ("tries", "is_tried"), [(3, True), (2, False), (None, False)], ids=["cost nothing", "cost a try", "unknown"]
 )
 def test_after_a_crash_in_the_attempt_the_tries_decide(play: Playbook, tries: int | None, is_tried: bool) -> None:
-    play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+    play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
     play.restart(new_boot=True).skip()
     play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
-    assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+    assert (UNLOCK in play.unclaimed) is is_tried
     play.skip()
 
 
@@ -611,20 +635,21 @@ def test_a_damaged_record_needs_a_sim_with_all_tries() -> None:
     for tries, is_tried in ((2, False), (None, False), (3, True)):
         play = Playbook(bearers=CONFIGS, store={"sim_pin": {"mark": {"tries": "x"}}})
         play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=tries)))
-        assert (UnlockSim(GPRS) in play.unclaimed) is is_tried
+        assert (UNLOCK in play.unclaimed) is is_tried
 
 
 def test_a_sim_that_was_reset_with_its_modem_gets_its_pin_again(play: Playbook) -> None:
     for _ in range(3):
-        assert play >> BearerReported(GPRS, LOCKED) << TRIED << UnlockSim(GPRS)
+        assert play >> BearerReported(GPRS, LOCKED) << TRIED << UNLOCK
         play.feed(BearerReported(GPRS, MODEM))
+        play.feed(ENDED)
         play.skip()
 
 
 @pytest.mark.parametrize("sim", [SimState.PUK_REQUIRED, SimState.MISSING, SimState.FAILED])
 def test_a_sim_that_cannot_be_used_is_a_fault_that_stops_no_session(play: Playbook, sim: SimState) -> None:
     play.feed(BearerReported(GPRS, replace(LOCKED, sim=sim)))
-    assert UnlockSim(GPRS) not in play.unclaimed
+    assert UNLOCK not in play.unclaimed
     assert play.skip().evse().faults == {Fault.SIM_UNUSABLE}
     play.feed(BearerReported(GPRS, MODEM))
     assert play.skip().evse().faults == set()

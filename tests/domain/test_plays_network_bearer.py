@@ -55,7 +55,10 @@ def fail(play: Playbook, times: int = 1) -> Playbook:
 
 def changed(demand: BearerDemand = DEMAND, priority: str = "2,1", **more: Any) -> Playbook:
     """The backend has set slot 2, asked for it, and the station has started again."""
-    play = station(**more)
+    return change_profile(station(**more), demand, priority)
+
+
+def change_profile(play: Playbook, demand: BearerDemand = DEMAND, priority: str = "2,1") -> Playbook:
     play.feed(RequestReceived(LINK, "p", SetNetworkProfileRequest(2, "ws://new.example", 0, demand)))
     play.feed(RequestReceived(LINK, "q", SetVariablesRequest({"network_priority": priority})))
     json.dumps(play.store["access"])
@@ -163,14 +166,51 @@ def refuse_pin(play: Playbook, tries: int) -> Playbook:
 def test_the_pin_of_a_profile_is_used_once() -> None:
     play = changed(bearers=(BEARERS[0], BearerConfig(GPRS, BearerKind.GPRS)))
     play.feed(BearerReported(GPRS, LOCKED))
-    assert orders(play, UnlockSim) == [UnlockSim(GPRS)]
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS, APN.pin_mark)]
     assert Like(Persist, kind="sim_pin", key="new mark") in play.log
     assert Fault.SIM_UNUSABLE in refuse_pin(play, 2).evse().faults
     for _ in range(2):
         play.restart(3600, online=False)
         play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
         play.skip()
-    assert orders(play, UnlockSim) == [UnlockSim(GPRS)], "also after the next starts"
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS, APN.pin_mark)], "also after the next starts"
+
+
+def test_a_profile_with_the_refused_pin_of_the_file_gets_no_second_try_by_its_confirmation() -> None:
+    """A person vouches once. Which of the two has the PIN does not count."""
+    mine = (BEARERS[0], replace(BEARERS[1], pin_mark=APN.pin_mark, pin_confirmed="today"))
+    play = station(bearers=mine)
+    play.feed(BearerReported(GPRS, LOCKED))
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)))
+    play.feed(SimUnlockEnded(GPRS, is_presented=True))
+    change_profile(play)
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
+    assert play.skip().site.bearers[GPRS].access == APN
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS, APN.pin_mark)]
+
+
+def test_the_confirmation_of_the_file_s_pin_does_not_vouch_for_that_of_a_profile() -> None:
+    play = station(bearers=(BEARERS[0], replace(BEARERS[1], pin_confirmed="today")))
+    for name in ("first", "second"):  # a SIM whose tries are not known has lost two
+        play.store.setdefault("sim_pin", {})[name] = {"bearer": GPRS, "tries": None, "uses": 1, "refused": True}
+    change_profile(play)
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=None)))
+    assert play.skip().site.bearers[GPRS].access == APN
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS, "file's")]
+
+
+def test_a_refusal_that_comes_after_a_change_of_the_profile_is_that_of_the_pin_presented() -> None:
+    play = changed()
+    play.feed(BearerReported(GPRS, LOCKED))
+    play.skip().site.bearers[GPRS].access = None
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PIN_REFUSED, pin_tries=2)))
+    play.feed(SimUnlockEnded(GPRS, is_presented=True))
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2, sim=SimState.PIN_REFUSED, reason="again")))
+    assert set(play.store["sim_pin"]) == {APN.pin_mark}
+    play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
+    assert orders(play.skip(), UnlockSim) == [UnlockSim(GPRS, APN.pin_mark), UnlockSim(GPRS, "file's")]
+    play.feed(BearerReported(GPRS, replace(LOCKED, sim=SimState.PUK_REQUIRED, pin_tries=0)))
+    assert all(one["refused"] for kept in play.store["sim_pin"].values() for one in kept["attempts"])
 
 
 def test_a_wrong_pin_of_a_profile_that_worked_leaves_the_file_s_pin() -> None:
@@ -186,7 +226,7 @@ def test_a_wrong_pin_of_a_profile_that_worked_leaves_the_file_s_pin() -> None:
     without_pin = ConfigureBearer(GPRS, replace(APN, pin="", pin_mark=""))
     assert without_pin in play.log[before:]
     play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
-    assert orders(play, UnlockSim) == [UnlockSim(GPRS)] * 2
+    assert orders(play, UnlockSim) == [UnlockSim(GPRS, APN.pin_mark), UnlockSim(GPRS, "file's")]
     assert Like(Persist, kind="sim_pin", key="file's") in play.log[before:]
     play.feed(BearerReported(GPRS, MODEM))
     play.feed(SimUnlockEnded(GPRS, is_presented=True))
@@ -195,7 +235,7 @@ def test_a_wrong_pin_of_a_profile_that_worked_leaves_the_file_s_pin() -> None:
     play.restart(5, online=False)
     play.feed(BearerReported(GPRS, LOCKED))
     given = [o for o in play.skip().log[before:] if isinstance(o, (ConfigureBearer, UnlockSim))]
-    assert given[-2:] == [without_pin, UnlockSim(GPRS)], "after the next power cut at once"
+    assert given[-2:] == [without_pin, UnlockSim(GPRS, "file's")], "after the next power cut at once"
     assert [o.key for o in play.log[before:] if isinstance(o, Persist) and o.kind == "sim_pin"] == ["file's"]
 
 
@@ -204,7 +244,7 @@ def test_the_last_try_is_left_to_a_person_by_both_pins() -> None:
     play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=2)))
     refuse_pin(play, 1)
     play.feed(BearerReported(GPRS, replace(LOCKED, pin_tries=1)))
-    assert orders(play.skip(), UnlockSim) == [UnlockSim(GPRS)]
+    assert orders(play.skip(), UnlockSim) == [UnlockSim(GPRS, APN.pin_mark)]
     assert Fault.SIM_UNUSABLE in play.evse().faults
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registration, ResetStep, SimState
+from agent.model.pin_mark import make_pin_mark
 from agent.ports import Refused, Unreachable
 from agent.ports.bearer import ApnPort, BearerPort, PinNotPresented
 from drivers import mobile_modem
@@ -25,6 +26,7 @@ from tests.support.control_socket import Json
 from tests.support.modem_process import SimulatedModem, running
 
 PIN = "4711"
+MARK, WRONG_MARK = make_pin_mark(PIN), make_pin_mark("1234")
 
 
 @pytest.fixture
@@ -135,7 +137,7 @@ async def test_a_modem_that_vanishes_is_unreachable_and_comes_back(modem: Simula
 
 async def test_after_a_brown_out_it_is_set_up_again(locked: SimulatedModem) -> None:
     async with locked.opened(pin=PIN) as port:
-        await port.unlock_sim()
+        await port.unlock_sim(MARK)
         assert (await port.read_status()).sim is SimState.READY
         await locked.do("restart")
         assert (await port.read_status()).sim is SimState.PIN_REQUIRED
@@ -153,21 +155,21 @@ async def test_a_pin_is_used_only_when_ordered(locked: SimulatedModem) -> None:
         with pytest.raises(Refused, match="PIN required"):
             await port.bring_up()
         assert (await locked.do("state"))["pins_tried"] == 0
-        await port.unlock_sim()
+        await port.unlock_sim(MARK)
         assert (await port.read_status()).iccid == "89352010000000000176"
         with pytest.raises(Refused, match="needs no PIN"):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert (await locked.do("state"))["pins_tried"] == 1
 
 
 async def test_a_wrong_pin_is_tried_once(locked: SimulatedModem, caplog: pytest.LogCaptureFixture) -> None:
     async with locked.opened(pin="1234") as port:
         with pytest.raises(Refused, match="does not accept the PIN: correct pin") as refused:
-            await port.unlock_sim()
+            await port.unlock_sim(WRONG_MARK)
         status = await port.read_status()
         assert (status.sim, status.pin_tries) == (SimState.PIN_REFUSED, 2)
-        with pytest.raises(Refused, match="no PIN to try"):
-            await port.unlock_sim()
+        with pytest.raises(Refused, match="has refused this PIN"):
+            await port.unlock_sim(WRONG_MARK)
         assert (await locked.do("state"))["pins_tried"] == 1
     assert "1234" not in str(refused.value) + caplog.text
 
@@ -178,9 +180,10 @@ async def test_an_error_that_is_no_refusal_leaves_the_outcome_open(
 ) -> None:
     for fault in faults:
         await locked.fault(fault)
-    async with locked.opened(pin=PIN if "pin_busy" in faults else "1234") as port:
+    pin = PIN if "pin_busy" in faults else "1234"
+    async with locked.opened(pin=pin) as port:
         with pytest.raises(Refused, match="is not known"):
-            await port.unlock_sim()
+            await port.unlock_sim(make_pin_mark(pin))
         assert (await port.read_status()).sim is SimState.PIN_REQUIRED
         assert (await locked.do("state"))["pins_tried"] == 1
 
@@ -189,7 +192,7 @@ async def test_fewer_tries_mean_a_wrong_pin_whatever_the_error_is(locked: Simula
     await locked.fault("no_numbers")
     async with locked.opened(pin="1234") as port:
         with pytest.raises(Refused, match="correct pin"):
-            await port.unlock_sim()
+            await port.unlock_sim(WRONG_MARK)
         assert (await port.read_status()).sim is SimState.PIN_REFUSED
 
 
@@ -197,10 +200,10 @@ async def test_a_sim_that_needs_its_puk_gets_no_pin(locked: SimulatedModem) -> N
     await locked.fault("puk")
     async with locked.opened(pin=PIN) as port:
         with pytest.raises(PinNotPresented, match="needs no PIN"):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         await locked.fault("hang")
         with pytest.raises(PinNotPresented, match="no answer"):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert (await locked.do("state"))["pins_tried"] == 0
 
 

@@ -11,23 +11,25 @@ from typing import Any
 
 import pytest
 
-from agent.model.bearer import BearerState, Registration, ResetStep, SimState
+from agent.model.bearer import ApnAccess, BearerState, Registration, ResetStep, SimState
+from agent.model.pin_mark import make_pin_mark
 from agent.ports import Broken, DeviceError, Refused, Unreachable
-from agent.ports.bearer import PinNotPresented
+from agent.ports.bearer import ApnPort, PinNotPresented
 from drivers import system_bus
-from drivers.network_manager import list_complaints, modem_bearer
+from drivers.network_manager import list_complaints, modem_bearer, modem_sim
 from drivers.network_manager.settings import NetworkManagerSettings
 from tests.support.busy_machine import deadline
 from tests.support.network_services import SimulatedServices, running_services
 
 PIN, PASSPHRASE = "4711", "correct horse"
+MARK = make_pin_mark(PIN)
 RADIO: dict[str, Any] = {"kind": "gprs", "apn": "chargy.m2m", "pin": PIN}
 
 
 @pytest.fixture
 async def services(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimulatedServices]:
     monkeypatch.setattr(modem_bearer, "POLL_S", 0.05)
-    monkeypatch.setattr(modem_bearer, "PIN_S", 0.5)
+    monkeypatch.setattr(modem_sim, "PIN_S", 0.5)
     monkeypatch.setattr(modem_bearer, "RESTART_S", 0.5)
     async with running_services() as made:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", made.bus_address)
@@ -80,7 +82,7 @@ async def test_a_profile_of_another_user_does_not_stop_ours(
         if kind == "gprs":
             await services.do("set", locked=True)
             with pytest.raises(PinNotPresented, match="may not call GetSettings"):
-                await port.unlock_sim()
+                await port.unlock_sim(MARK)
     left = (await services.do("state"))["profiles"]
     assert [profile["connection"]["id"] for profile in left] == ["of a user"]
 
@@ -278,12 +280,12 @@ async def test_a_pin_without_an_answer_that_cost_a_try_is_refused(services: Simu
     await services.fault("pin_silent")
     async with services.opened(**RADIO) as port:
         with pytest.raises(Refused, match="does not accept the PIN") as refused:
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert not isinstance(refused.value, PinNotPresented)
         assert PIN not in str(refused.value)
         assert (await port.read_status()).sim is SimState.PIN_REFUSED
         with pytest.raises(PinNotPresented):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert (await services.do("state"))["calls"].count("SendPin") == 1
 
 
@@ -292,7 +294,7 @@ async def test_a_pin_with_an_unclear_error_is_neither_refused_nor_unused(service
     await services.fault("pin_fails")
     async with services.opened(**RADIO) as port:
         with pytest.raises(Refused, match="is not known") as refused:
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert not isinstance(refused.value, PinNotPresented)
         assert (await port.read_status()).sim is SimState.PIN_REQUIRED
 
@@ -302,7 +304,7 @@ async def test_a_pin_that_was_accepted_without_an_answer(services: SimulatedServ
     await services.fault("pin_silent")
     async with services.opened(**RADIO) as port:
         with pytest.raises(Refused, match="is not known"):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert (await port.read_status()).sim is SimState.READY
 
 
@@ -315,8 +317,109 @@ async def test_a_pin_that_did_not_reach_the_sim_may_be_used_again(services: Simu
         await services.fault(what)
     async with services.opened(**RADIO) as port:
         with pytest.raises(PinNotPresented):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert (await services.do("state"))["values"]["tries"] == 3
+
+
+@pytest.mark.parametrize(("faults", "is_known"), [((), True), (("no_tries",), False)], ids=["counted", "not counted"])
+async def test_an_error_of_rights_after_which_the_tries_are_not_the_same_is_no_proof(
+    services: SimulatedServices, faults: tuple[str, ...], is_known: bool
+) -> None:
+    """It is named like a refusal of polkit, and the SIM has got the PIN."""
+    await services.do("set", pin="9999", locked=True)
+    for fault in ("pin_denied", *faults):
+        await services.fault(fault)
+    async with services.opened(**RADIO) as port:
+        with pytest.raises(Refused, match="does not accept" if is_known else "is not known") as refused:
+            await port.unlock_sim(MARK)
+        assert not isinstance(refused.value, PinNotPresented)
+
+
+async def test_the_tries_after_a_pin_without_an_answer_are_not_known_until_they_change(
+    services: SimulatedServices,
+) -> None:
+    """ModemManager reports what it has counted before. The old figure would look like a use that has cost no try."""
+    await services.do("set", pin="9999", locked=True)
+    for fault in ("pin_silent", "tries_stale"):
+        await services.fault(fault)
+    async with services.opened(**RADIO) as port:
+        assert (await port.read_status()).pin_tries == 3
+        with pytest.raises(Refused, match="is not known"):
+            await port.unlock_sim(MARK)
+        for _ in range(2):
+            status = await port.read_status()
+            assert (status.sim, status.pin_tries) == (SimState.PIN_REQUIRED, None)
+        await services.fault("tries_stale", on=False)
+        assert (await port.read_status()).pin_tries == 2
+
+
+async def test_a_pin_that_is_not_the_one_ordered_is_not_presented(services: SimulatedServices) -> None:
+    """The order is about the PIN of a network profile, and the modem has that of the station file, or the other way
+    round."""
+    await services.do("set", pin="0042", locked=True)
+    new_mark = make_pin_mark("0042")
+    async with services.opened(**RADIO) as port:
+        assert isinstance(port, ApnPort)
+        with pytest.raises(PinNotPresented, match="is another one"):
+            await port.unlock_sim(new_mark)
+        with pytest.raises(Refused, match="does not accept the PIN"):
+            await port.unlock_sim(MARK)
+        await port.use_apn_access(ApnAccess("other.m2m"))
+        assert (await port.read_status()).sim is SimState.PIN_REFUSED, "the PIN is the same"
+        await port.use_apn_access(ApnAccess("new.m2m", pin="0042"))
+        assert (await port.read_status()).sim is SimState.PIN_REQUIRED
+        with pytest.raises(PinNotPresented):
+            await port.unlock_sim(MARK)
+        assert (await services.do("state"))["calls"].count("SendPin") == 1
+        await port.unlock_sim(new_mark)
+        assert (await port.read_status()).sim is SimState.READY
+
+
+# --- network profiles of OCPP ----------------------------------------------------------------------------------------
+
+
+async def test_a_network_profile_has_its_own_apn_and_login_and_goes_again(services: SimulatedServices) -> None:
+    async with services.opened(**RADIO) as port:
+        assert isinstance(port, ApnPort)
+        await port.bring_up()
+        await port.use_apn_access(ApnAccess("new.m2m", "user", "secret", "pap"))
+        assert "another profile of NetworkManager is active" in (await port.read_status()).reason
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+        (profile,) = (await services.do("state"))["profiles"]
+        login = profile["gsm"]["apn"], profile["gsm"]["username"], profile["gsm"]["password"]
+        assert login == ("new.m2m", "user", "secret")
+        assert "refuse-pap" not in profile["ppp"]
+        await port.use_apn_access(None)
+        await port.bring_up()
+        (profile,) = (await services.do("state"))["profiles"]
+        assert (profile["gsm"]["apn"], "username" in profile["gsm"]) == ("chargy.m2m", False)
+        assert "Register" not in (await services.do("state"))["calls"], "no operator was ever asked for"
+
+
+async def test_a_network_profile_prefers_its_operator_or_takes_no_other(services: SimulatedServices) -> None:
+    await services.do("set", networks=["27077"])
+    async with services.opened(**RADIO) as port:
+        assert isinstance(port, ApnPort)
+        await port.use_apn_access(ApnAccess("chargy.m2m", network="27001", is_network_only=True))
+        with pytest.raises(Refused, match="no such network"):
+            await port.bring_up()
+        await port.use_apn_access(ApnAccess("chargy.m2m", network="27077", is_network_only=True))
+        await port.bring_up()
+        state = await services.do("state")
+        assert (state["values"]["operator"], state["profiles"][0]["gsm"]["network-id"]) == ("27077", "27077")
+        await port.take_down()
+        await port.use_apn_access(ApnAccess("chargy.m2m", network="27001"))
+        await port.bring_up()
+        state = await services.do("state")
+        assert (state["values"]["operator"], "network-id" in state["profiles"][0]["gsm"]) == ("", False)
+        await port.take_down()
+        await port.use_apn_access(ApnAccess("chargy.m2m", network="27077"))
+        await port.bring_up()
+        await port.take_down()
+        await port.use_apn_access(None)
+        await port.bring_up()
+        assert (await services.do("state"))["values"]["operator"] == "", "the modem chooses again"
 
 
 # --- the bus ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.bearer import ApnAccess, BearerState, BearerStatus, Registration, SimState
+from agent.model.pin_mark import make_pin_mark
 from agent.ports import Refused, Unreachable
 from agent.ports.bearer import ApnPort, BearerPort, PinNotPresented
 from agent.ports.driver import StationFacts, Where
@@ -30,6 +31,7 @@ from drivers.sim.modem_far_end import EVENTS, MODEM_FAULTS, ModemFarEnd
 from tests.support.busy_machine import deadline
 
 PIN = "4711"
+MARK = make_pin_mark(PIN)
 OWN_KEYS = ("driver", "kind", "via", "iccid")
 NO_EVSES: dict[int, Evse] = {}
 
@@ -115,7 +117,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def connected(bench: Bench, port: BearerPort) -> BearerStatus:
     if (await port.read_status()).sim is SimState.PIN_REQUIRED:
-        await port.unlock_sim()
+        await port.unlock_sim(MARK)
     await port.bring_up()
     return await bench.until(port)
 
@@ -241,11 +243,13 @@ async def test_the_pin_of_a_network_profile_unlocks_the_sim(bench: Bench) -> Non
     async with bench.open_modem() as port:
         assert isinstance(port, ApnPort)
         with pytest.raises(Refused, match="does not accept the PIN"):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         with pytest.raises(PinNotPresented):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         await port.use_apn_access(ApnAccess("chargy.m2m", auth="chap", pin="0000"))
-        await port.unlock_sim()
+        with pytest.raises(PinNotPresented, match="is another one"):
+            await port.unlock_sim(MARK)
+        await port.unlock_sim(make_pin_mark("0000"))
         assert (await port.read_status()).sim is SimState.READY
 
 
@@ -268,7 +272,7 @@ async def test_another_sim_has_other_numbers(bench: Bench) -> None:
         before = await connected(bench, port)
         bench.modem.set_modem_fault("other_sim", True)
         await bench.until(port, "PIN required")
-        await port.unlock_sim()
+        await port.unlock_sim(MARK)
         after = await port.read_status()
         assert after.sim is SimState.READY
         assert (after.iccid, after.imsi) != (before.iccid, before.imsi)
@@ -279,7 +283,7 @@ async def test_a_wrong_pin_costs_one_try_and_another_sim_has_all(bench: Bench) -
     async with bench.open_modem() as port:
         assert (await port.read_status()).sim is SimState.PIN_REQUIRED
         with pytest.raises(Refused, match="does not accept the PIN"):
-            await port.unlock_sim()
+            await port.unlock_sim(MARK)
         assert bench.modem.describe_modem()["pin_tries"] == 2
         bench.modem.set_modem_fault("wrong_pin", False)
         assert bench.modem.describe_modem()["pin_tries"] == 3

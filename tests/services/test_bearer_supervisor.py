@@ -44,8 +44,8 @@ class Port:
     async def reset_bearer(self, step: ResetStep) -> None:
         self.done.append(step)
 
-    async def unlock_sim(self) -> None:
-        self.done.append("pin")
+    async def unlock_sim(self, pin_mark: str) -> None:
+        self.done.append(f"pin {pin_mark}")
 
 
 @asynccontextmanager
@@ -96,12 +96,12 @@ async def test_orders_are_carried_out_in_turn_and_a_refusal_closes_nothing() -> 
             SetBearer("bearer[0]", True),
             ResetBearer("bearer[1]", ResetStep.POWER_CYCLE),  # of another one
             ResetBearer("bearer[0]", ResetStep.REATTACH),
-            UnlockSim("bearer[0]"),
+            UnlockSim("bearer[0]", "mark"),
             SetBearer("bearer[0]", False),
         ):
             supervisor.accept_order(order)
         await until(lambda: len(port.done) == 4)
-        assert port.done == ["up", ResetStep.REATTACH, "pin", "down"]
+        assert port.done == ["up", ResetStep.REATTACH, "pin mark", "down"]
         await until(lambda: len(posted) == 4)
         assert posted[1:] == [BearerSet("bearer[0]"), SimUnlockEnded("bearer[0]", True), BearerSet("bearer[0]")]
 
@@ -112,7 +112,7 @@ async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:
         port.gone = True
         await until(lambda: len(posted) > 1)
         assert posted[1] == BearerReported("bearer[0]", BearerStatus(reason="the line is gone"))
-        supervisor.accept_order(UnlockSim("bearer[0]"))
+        supervisor.accept_order(UnlockSim("bearer[0]", "mark"))
         assert posted[-1] == SimUnlockEnded("bearer[0]", False)
         port.gone = False
         await until(lambda: posted[-1] == BearerReported("bearer[0]", UP))
@@ -126,9 +126,31 @@ async def test_a_pin_that_waits_when_the_line_goes_was_not_presented() -> None:
     async with supervised(port) as (supervisor, posted):
         port.gone = True
         supervisor.accept_order(SetBearer("bearer[0]", False))
-        supervisor.accept_order(UnlockSim("bearer[0]"))
+        supervisor.accept_order(UnlockSim("bearer[0]", "mark"))
         await until(lambda: SimUnlockEnded("bearer[0]", False) in posted)
-        assert "pin" not in port.done
+        assert "pin mark" not in port.done
+
+
+async def test_a_second_order_to_unlock_is_dropped_while_one_waits_or_is_carried_out() -> None:
+    """The first one waits behind calls for longer than the domain waits for its end."""
+    port, free = Port(), asyncio.Event()
+
+    async def bring_up() -> None:
+        await free.wait()
+
+    port.bring_up = bring_up  # type: ignore[method-assign]
+    order, dropped = UnlockSim("bearer[0]", "mark"), SimUnlockEnded("bearer[0]", False)
+    async with supervised(port) as (supervisor, posted):
+        supervisor.accept_order(SetBearer("bearer[0]", True))
+        for _ in range(2):
+            supervisor.accept_order(order)
+        assert posted[1:] == [dropped]
+        free.set()
+        await until(lambda: SimUnlockEnded("bearer[0]", True) in posted)
+        assert port.done == ["pin mark"]
+        supervisor.accept_order(order)
+        await until(lambda: posted.count(SimUnlockEnded("bearer[0]", True)) == 2)
+        assert posted.count(dropped) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,13 +160,13 @@ async def test_a_pin_that_waits_when_the_line_goes_was_not_presented() -> None:
 async def test_whether_the_sim_got_its_pin_is_reported_after_its_state(error: Exception, is_presented: bool) -> None:
     port = Port()
 
-    async def unlock_sim() -> None:
+    async def unlock_sim(pin_mark: str) -> None:
         port.status = replace(UP, sim=SimState.PIN_REFUSED)
         raise error
 
     port.unlock_sim = unlock_sim  # type: ignore[method-assign]
     async with supervised(port) as (supervisor, posted):
-        supervisor.accept_order(UnlockSim("bearer[0]"))
+        supervisor.accept_order(UnlockSim("bearer[0]", "mark"))
         await until(lambda: SimUnlockEnded("bearer[0]", is_presented) in posted)
         if not isinstance(error, Unreachable):
             assert posted[1:] == [BearerReported("bearer[0]", port.status), SimUnlockEnded("bearer[0]", is_presented)]

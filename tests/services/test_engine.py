@@ -329,7 +329,7 @@ async def test_a_pin_is_not_used_while_the_disk_has_not_noted_it():
         @handles_events(VehicleConnected)
         def unlock(self, event: Event, now: Moment) -> Iterator[Yielded]:
             yield Persist("sim", "bearer[0]", {})
-            yield UnlockSim("bearer[0]")
+            yield UnlockSim("bearer[0]", "mark")
 
     _, disk, _ = make()
     engine = engine_of(Unlocks(), disk)
@@ -338,7 +338,7 @@ async def test_a_pin_is_not_used_while_the_disk_has_not_noted_it():
     assert disk.log == []
     disk.broken = False
     await engine.handle_event(StoreRecovered())
-    assert disk.log == ["commit", UnlockSim("bearer[0]")]
+    assert disk.log == ["commit", UnlockSim("bearer[0]", "mark")]
 
 
 async def test_who_looks_sees_nothing_half_done():

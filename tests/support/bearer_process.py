@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.model.bearer import BearerStatus, ResetStep
 from agent.model.fastclass import field_specs
+from agent.model.pin_mark import make_pin_mark
 from agent.ports import DeviceError
 from agent.ports.bearer import BearerPort
 from agent.ports.driver import StationFacts, Where
@@ -27,8 +28,10 @@ from tests.support.network_daemons import NetworkDaemons
 Json = dict[str, Any]
 
 
-async def _obey(port: BearerPort, words: list[str]) -> None:
+async def _obey(port: BearerPort, words: list[str], pin: str) -> None:
     match words:
+        case ["unlock_sim"]:
+            await port.unlock_sim(make_pin_mark(pin))
         case ["reset_bearer", *step]:
             await port.reset_bearer(ResetStep(" ".join(step)))
         case [name]:
@@ -45,7 +48,7 @@ async def _serve(keys: Json) -> None:
             while line := await asyncio.to_thread(sys.stdin.readline):
                 answer: Json = {}
                 try:
-                    await _obey(port, line.split())
+                    await _obey(port, line.split(), settings.pin)
                 except DeviceError as e:
                     answer = {"error": type(e).__name__, "why": str(e)}
                 print(json.dumps(answer | await _read(port)), flush=True)

@@ -54,8 +54,8 @@ class SimCards:
     def restore_sim_memory(self, event: Started, now: Moment) -> Iterator[Yielded]:
         records = event.remembered.get("sim", {})
         self._site.sims |= {name: SimMemory.of_record(records[name]) for name in self._configs if name in records}
-        self._pins.load_remembered(event.remembered.get(KIND, {}))
-        yield from ()
+        former_marks = {c.former_pin_mark: c.pin_mark for c in self._configs.values() if c.former_pin_mark}
+        yield from self._pins.load_remembered(event.remembered.get(KIND, {}), former_marks)
 
     @handles_events(BearerReported)
     def judge_sim(self, event: BearerReported, now: Moment) -> Iterator[Yielded]:
@@ -73,24 +73,28 @@ class SimCards:
                 yield from self._pins.note_refusal(config.name, pin_mark, status.pin_tries)
                 yield from self._turn_to_station_file_pin(config, status)
             case SimState.PUK_REQUIRED:
-                yield from self._pins.note_lock(config.name, self._pin_mark(config))
+                yield from self._pins.note_puk_lock(config.name)
         yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[status.sim])
 
     def _pin_mark(self, config: BearerConfig) -> str:
         """Return the mark of the PIN that the SIM gets: that of the network profile in turn, or of the station file."""
         return self._site.bearers[config.name].pin_mark
 
+    def _confirmation(self, config: BearerConfig) -> str:
+        """Return the text by which a person vouches for the PIN of now: it is about that of the station file alone."""
+        return config.pin_confirmed if self._pin_mark(config) == config.pin_mark else ""
+
     def _unlock_sim(self, config: BearerConfig, status: BearerStatus, now: Moment) -> Iterator[Yielded]:
         if self._pins.is_presenting(config.name):
             return
         yield from self._turn_to_station_file_pin(config, status)
-        pin_mark = self._pin_mark(config)
+        pin_mark, confirmed = self._pin_mark(config), self._confirmation(config)
         if pin_mark and self._pins.is_presented(pin_mark):  # over another bearer, maybe to the same SIM
             yield WakeMe(_unlock_timer(config.name), now.t_s + RETRY_S)
-        elif pin_mark and self._pins.may_use(pin_mark, status.pin_tries, config.pin_confirmed):
-            yield from self._pins.begin_use(config.name, pin_mark, status.pin_tries, config.pin_confirmed)
+        elif pin_mark and self._pins.may_use_pin(pin_mark, status.pin_tries, confirmed):
+            yield from self._pins.begin_pin_use(config.name, pin_mark, status.pin_tries, confirmed)
             yield WakeMe(_unlock_timer(config.name), now.t_s + ANSWER_S)
-            yield UnlockSim(config.name)
+            yield UnlockSim(config.name, pin_mark)
         else:
             yield from self._raise_fault(Fault.SIM_UNUSABLE, config, _WORDS[SimState.PIN_REQUIRED])
 
@@ -100,8 +104,8 @@ class SimCards:
         pins = pin_mark, config.pin_mark
         if "" in pins or pin_mark == config.pin_mark or any(map(self._pins.is_presented, pins)):
             return
-        is_profile_pin_good = self._pins.may_use(pin_mark, status.pin_tries, "")
-        if not is_profile_pin_good and self._pins.may_use(config.pin_mark, status.pin_tries, config.pin_confirmed):
+        is_profile_pin_good = self._pins.may_use_pin(pin_mark, status.pin_tries, "")
+        if not is_profile_pin_good and self._pins.may_use_pin(config.pin_mark, status.pin_tries, config.pin_confirmed):
             record.useless_pin_mark = pin_mark
             yield LogNote(
                 STATION, "the PIN of the network profile is not used: that of the station file is", config.name
@@ -110,17 +114,22 @@ class SimCards:
 
     @handles_events(SimUnlockEnded)
     def end_unlocking(self, event: SimUnlockEnded, now: Moment) -> Iterator[Yielded]:
-        yield from self._pins.end_use(event.bearer, event.is_presented)
+        yield from self._end_pin_use(event.bearer, event.is_presented)
         yield WakeMe(_unlock_timer(event.bearer), now.t_s + RETRY_S)
 
     @handles_timer(TimerKind.SIM_UNLOCK)
     def look_again(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
         """Unlock a SIM that still needs its PIN, if it has lost no try."""
         name = event.timer.detail
-        yield from self._pins.end_use(name, is_presented=True)
+        yield from self._end_pin_use(name, is_presented=True)
         status = self._site.bearers[name].status
         if status.sim is SimState.PIN_REQUIRED:
             yield from self._unlock_sim(self._configs[name], status, now)
+
+    def _end_pin_use(self, name: str, is_presented: bool) -> Iterator[Yielded]:
+        yield from self._pins.end_pin_use(name, is_presented)
+        if self._site.bearers[name].status.sim is SimState.READY:
+            yield from self._pins.note_unlocked(name, self._pin_mark(self._configs[name]))
 
     def _accept_sim(self, config: BearerConfig, status: BearerStatus) -> Iterator[Yielded]:
         yield from self._pins.note_unlocked(config.name, self._pin_mark(config))

@@ -32,6 +32,8 @@ class BearerSupervisor(DeviceSupervisor):
         """What the bearer reported last, with its counters."""
         self._reported: BearerStatus | None = None
         self._queue: asyncio.Queue[BearerOrder] = asyncio.Queue()
+        self._has_unlock_order = False
+        """Whether an order to unlock waits, or is carried out. A second one would use a PIN twice."""
 
     @classmethod
     async def describe_port(cls, port: Any) -> str:
@@ -40,10 +42,12 @@ class BearerSupervisor(DeviceSupervisor):
     def accept_order(self, order: BearerOrder) -> None:
         if order.bearer != self.name:
             return
-        if self.open:
-            self._queue.put_nowait(order)
-        else:
+        is_second = isinstance(order, UnlockSim) and self._has_unlock_order
+        if not self.open or is_second:
             self._drop_order(order)
+            return
+        self._has_unlock_order = self._has_unlock_order or isinstance(order, UnlockSim)
+        self._queue.put_nowait(order)
 
     def _drop_order(self, order: BearerOrder) -> None:
         """Leave out what the device cannot get. A PIN must not count as used then."""
@@ -69,8 +73,8 @@ class BearerSupervisor(DeviceSupervisor):
                 case ResetBearer(_, step):
                     log.warning("%s: recovery: %s", self.name, step)
                     await port.reset_bearer(step)
-                case UnlockSim():
-                    await self._unlock_sim(port)
+                case UnlockSim(_, pin_mark):
+                    await self._unlock_sim(port, pin_mark)
                 case ConfigureBearer(_, access):
                     await self._use_apn_access(port, access)
         except Refused as e:
@@ -90,17 +94,18 @@ class BearerSupervisor(DeviceSupervisor):
         self._reported = None  # what the SIM needs is judged again
         log.info("%s: APN %s", self.name, "of the station file" if access is None else access.apn)
 
-    async def _unlock_sim(self, port: Any) -> None:
+    async def _unlock_sim(self, port: Any, pin_mark: str) -> None:
         """Present the PIN. What the SIM is after it is reported before the end."""
         is_presented = True
         try:
             try:
-                await port.unlock_sim()
+                await port.unlock_sim(pin_mark)
             except Refused as e:
                 is_presented = not isinstance(e, PinNotPresented)
                 log.warning("%s: %s", self.name, e)
             self._report_status(await port.read_status())
         finally:
+            self._has_unlock_order = False
             self._post(SimUnlockEnded(self.name, is_presented))
 
     def _report_status(self, status: BearerStatus) -> None:
@@ -112,6 +117,7 @@ class BearerSupervisor(DeviceSupervisor):
     async def _on_failure(self, error: DeviceError) -> None:
         while not self._queue.empty():
             self._drop_order(self._queue.get_nowait())
+        self._has_unlock_order = False
         self._report_status(BearerStatus(reason=str(error)))
         await super()._on_failure(error)
 
