@@ -406,7 +406,8 @@ function trafficWords(traffic) {
   if (!traffic) return "";
   const size = (bytes) => bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(2)} MB`;
   const words = traffic.bearers.map((bearer) => {
-    const name = bearer.kind === "default" ? "" : `${bearer.kind}: `;
+    const unknown = traffic.bearers.length > 1 ? "before a bearer was chosen: " : "";
+    const name = bearer.kind === "default" ? unknown : `${bearer.kind}: `;
     const ahead = bearer.projected_bytes === null ? "" : `, ${size(bearer.projected_bytes)} at its end`;
     return `${name}${size(bearer.month_bytes)} this month${ahead}`;
   });
