@@ -451,9 +451,10 @@ async def test_a_pause_that_everest_does_not_make_is_told() -> None:
             await seen.port.set_limit(Limit(current_a=0))
 
 
-async def test_a_host_that_cannot_be_is_told() -> None:
-    with pytest.raises(Broken, match="correct host"):
-        async with DRIVER.open(EverestSettings("a..b"), Far().where):
+@pytest.mark.parametrize("host", ["a..b", "é" * 63])
+async def test_a_host_that_cannot_be_is_told(host: str) -> None:
+    with pytest.raises(Broken, match="host: must be a host with 1 to 63 characters"):
+        async with DRIVER.open(EverestSettings(host), Far().where):
             pass
 
 
