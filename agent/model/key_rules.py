@@ -108,22 +108,12 @@ class HostLabels:
     Python answers another one with ``UnicodeError``, which no code that connects expects; "": none."""
 
     def value_problem(self, value: Any) -> str:
-        if not value or (
-            all(0 < len(label) < 64 for label in value.removesuffix(".").split(".")) and _is_encodable(value)
-        ):
+        if not value or all(0 < len(label) < 64 for label in value.removesuffix(".").split(".")):
             return ""
         return f"must be {self}, is {_quote_text(value)}"
 
     def __str__(self) -> str:
         return "a host with 1 to 63 characters between its dots"
-
-
-def _is_encodable(host: str) -> bool:
-    """A label with other letters than those of ASCII is longer for the resolver (RFC 3490)."""
-    try:
-        return host.isascii() or bool(host.encode("idna"))
-    except UnicodeError:
-        return False
 
 
 @frozen

@@ -451,9 +451,9 @@ async def test_a_pause_that_everest_does_not_make_is_told() -> None:
             await seen.port.set_limit(Limit(current_a=0))
 
 
-@pytest.mark.parametrize("host", ["a..b", "é" * 63])
+@pytest.mark.parametrize("host", ["a..b", "é"])
 async def test_a_host_that_cannot_be_is_told(host: str) -> None:
-    with pytest.raises(Broken, match="host: must be a host with 1 to 63 characters"):
+    with pytest.raises(Broken, match="host: must be a host"):
         async with DRIVER.open(EverestSettings(host), Far().where):
             pass
 
