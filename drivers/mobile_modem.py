@@ -26,6 +26,17 @@ OperatorCode: TypeAlias = Annotated[
     str, Text(6, form="([0-9]{5,6})?", like='5 or 6 digits: country and network code, for example "27001"')
 ]
 
+REGISTRATIONS = {
+    0: Registration.IDLE,
+    1: Registration.HOME,
+    2: Registration.SEARCHING,
+    3: Registration.DENIED,
+    5: Registration.ROAMING,
+    9: Registration.HOME,
+    10: Registration.ROAMING,
+}
+"""By the status of a registration (3GPP TS 27.007, 7.2); MMModem3gppRegistrationState has the same numbers. With
+a registration for short messages or emergency calls alone nothing is connected."""
 REGISTERED = (Registration.HOME, Registration.ROAMING)
 MTU_BYTES = 1400
 """Tunnels of the network operator leave no more."""

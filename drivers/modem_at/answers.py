@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from agent.model.bearer import Registration, SimState
+from drivers.mobile_modem import REGISTRATIONS
 
 SIM_STATES = {
     "READY": SimState.READY,
@@ -26,15 +27,6 @@ SIM_ERRORS = {
 """By the number of +CME ERROR. 14 means that the SIM is busy, and is no state."""
 PIN_REFUSALS = (12, 16)
 """Numbers of +CME ERROR after a PIN that mean that it was wrong. Any other, or none, leaves open what became of it."""
-REGISTRATIONS = {
-    0: Registration.IDLE,
-    1: Registration.HOME,
-    2: Registration.SEARCHING,
-    3: Registration.DENIED,
-    5: Registration.ROAMING,
-    9: Registration.HOME,
-    10: Registration.ROAMING,
-}
 TECHNOLOGIES = {
     0: "GSM", 1: "GSM", 2: "UMTS", 3: "EDGE", 4: "HSDPA", 5: "HSUPA", 6: "HSPA", 7: "LTE", 8: "EC-GSM-IoT",
     9: "NB-IoT", 10: "LTE", 11: "NR", 12: "NR", 13: "LTE",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.model.bearer import BearerState, BearerStatus, Registration, SimState
-from drivers.mobile_modem import REGISTERED, describe_registration
+from drivers.mobile_modem import REGISTERED, REGISTRATIONS, describe_registration
 from drivers.network_manager.names import (
     FAILED_SIMS,
     LOCK_PIN,
     MODEM,
     MODEM_3GPP,
-    REGISTRATIONS,
     SIM_LOCKS,
     STATE_DISABLED,
     STATE_ENABLED,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.model.bearer import Registration, SimState
+from agent.model.bearer import SimState
 
 # --- ModemManager ----------------------------------------------------------------------------------------------------
 
@@ -19,16 +19,6 @@ STATE_FAILED, STATE_LOCKED, STATE_DISABLED, STATE_ENABLED = -1, 2, 3, 6
 """MMModemState. What is above LOCKED can use its SIM."""
 FAILED_SIMS = {2: SimState.MISSING, 3: SimState.FAILED}
 """By MMModemStateFailedReason."""
-REGISTRATIONS = {
-    0: Registration.IDLE,
-    1: Registration.HOME,
-    2: Registration.SEARCHING,
-    3: Registration.DENIED,
-    5: Registration.ROAMING,
-    9: Registration.HOME,
-    10: Registration.ROAMING,
-}
-"""By MMModem3gppRegistrationState. With one for short messages or emergency calls alone nothing is connected."""
 TECHNOLOGIES = {
     1: "GSM", 2: "GSM", 3: "GPRS", 4: "EDGE", 5: "UMTS", 6: "HSDPA", 7: "HSUPA", 8: "HSPA", 9: "HSPA+",
     14: "LTE", 15: "NR", 16: "LTE-M", 17: "NB-IoT",

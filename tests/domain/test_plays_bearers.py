@@ -55,7 +55,7 @@ MODEM = BearerStatus(
 )  # fmt: skip
 PPP0 = replace(MODEM, state=BearerState.UP, reason="", interface="ppp0", address="10.9.0.7")
 LOOK_OVER_LAN, LOOK_OVER_GPRS = ProbeBearer("bearer[0]", "eth0"), ProbeBearer("bearer[2]", "ppp0")
-ANEW = Reconnect(LINK, anyway=True)
+RECONNECT = Reconnect(LINK, anyway=True)
 LAN_UP = SetBearer(LAN, True)
 ACCESS = ConnectionProfile()
 
@@ -132,7 +132,7 @@ def test_a_connection_that_is_there_at_the_start_stays(play: Playbook) -> None:
 
 def test_without_a_connection_the_first_bearer_is_used_at_once() -> None:
     play = Playbook(bearers=CONFIGS, online=False)
-    assert play >> BearerReported(WIFI, WLAN0) << ANEW
+    assert play >> BearerReported(WIFI, WLAN0) << RECONNECT
     assert play.site.bearer_in_use == WIFI
 
 
@@ -144,14 +144,14 @@ def test_a_dearer_bearer_that_comes_up_changes_nothing(play: Playbook) -> None:
 
 def test_a_lost_carrier_is_left_at_once_for_the_cheapest_that_is_up(play: Playbook) -> None:
     with_modem_up(play).feed(BearerReported(WIFI, WLAN0))
-    assert play >> BearerReported(LAN, NO_CARRIER) << ANEW << LAN_UP
+    assert play >> BearerReported(LAN, NO_CARRIER) << RECONNECT << LAN_UP
     assert play.site.bearer_in_use == WIFI
-    assert play >> BearerReported(WIFI, replace(NO_CARRIER, interface="wlan0")) << ANEW << SetBearer(WIFI, True)
+    assert play >> BearerReported(WIFI, replace(NO_CARRIER, interface="wlan0")) << RECONNECT << SetBearer(WIFI, True)
     assert play.site.bearer_in_use == GPRS
 
 
 def test_another_address_of_the_same_bearer_is_a_new_connection(play: Playbook) -> None:
-    assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.9")) << ANEW
+    assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.9")) << RECONNECT
 
 
 def test_another_address_interrupts_no_exchange_that_can_end(play: Playbook, street: Street) -> None:
@@ -160,14 +160,14 @@ def test_another_address_interrupts_no_exchange_that_can_end(play: Playbook, str
     assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.9"))
     assert play.wait(5)
     street.is_open = False
-    assert play.wait(1) << ANEW
+    assert play.wait(1) << RECONNECT
     street.is_open = True
     assert play >> BearerReported(LAN, replace(ETH0, address="10.0.0.10"))
     assert play.wait(ADDRESS_S - 1)
-    assert play.wait(1) << ANEW
+    assert play.wait(1) << RECONNECT
     assert play >> BearerReported(LAN, ETH0) >> BearerReported(LAN, replace(ETH0, address="10.0.0.10"))
     assert play.wait(3600)
-    assert play >> BearerReported(LAN, replace(ETH0, interface="eth1")) << ANEW
+    assert play >> BearerReported(LAN, replace(ETH0, interface="eth1")) << RECONNECT
 
 
 def test_the_only_bearer_is_used_again_when_it_is_back(play: Playbook) -> None:
@@ -175,7 +175,7 @@ def test_the_only_bearer_is_used_again_when_it_is_back(play: Playbook) -> None:
     assert play >> BearerReported(LAN, NO_CARRIER) << LAN_UP
     assert play >> BearerReported(LAN, ETH0)
     assert play >> BearerReported(LAN, NO_CARRIER) << LAN_UP >> LinkChanged(LINK, False)
-    assert play >> BearerReported(LAN, ETH0) << ANEW
+    assert play >> BearerReported(LAN, ETH0) << RECONNECT
 
 
 def test_a_bearer_over_which_the_backend_is_silent_is_demoted(play: Playbook) -> None:
@@ -183,7 +183,7 @@ def test_a_bearer_over_which_the_backend_is_silent_is_demoted(play: Playbook) ->
     with_modem_up(play)
     assert play >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
     assert play >> BearerProbed(GPRS, True) << LOOK_OVER_LAN
-    assert play >> BearerProbed(LAN, False) << ANEW
+    assert play >> BearerProbed(LAN, False) << RECONNECT
     assert play.site.bearer_in_use == GPRS
     assert "the backend cannot be reached over it: demoted" in notes(play, LAN)
 
@@ -192,7 +192,7 @@ def test_after_two_failed_attempts_no_second_look_is_needed(play: Playbook) -> N
     with_modem_up(play)
     assert play >> failed() << LOOK_OVER_GPRS
     assert play >> failed() << LOOK_OVER_GPRS
-    assert play >> BearerProbed(GPRS, True) << ANEW
+    assert play >> BearerProbed(GPRS, True) << RECONNECT
     assert play.site.bearer_in_use == GPRS
 
 
@@ -258,7 +258,7 @@ def test_a_better_bearer_is_taken_back_when_it_has_proved_itself(play: Playbook)
     assert on_gprs(play).wait(PROVEN_S - 1)
     play.wait(1)
     assert play << ProbeBearer(LAN, "eth0")
-    assert play >> BearerProbed(LAN, True) << ANEW
+    assert play >> BearerProbed(LAN, True) << RECONNECT
     assert play.site.bearer_in_use == LAN
 
 
@@ -280,7 +280,7 @@ def test_never_during_an_exchange_with_the_backend(play: Playbook, street: Stree
     assert play.wait(5)
     assert play.site.bearer_in_use == GPRS
     street.is_open = False
-    assert play.wait(1) << ANEW
+    assert play.wait(1) << RECONNECT
     assert play.site.bearer_in_use == LAN
 
 
@@ -312,8 +312,8 @@ def test_the_link_returns_six_times_an_hour_at_most(play: Playbook) -> None:
     on_gprs(play)
     for _ in range(6):
         assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
-        assert play >> BearerProbed(LAN, True) << ANEW
-        assert play >> BearerReported(LAN, NO_CARRIER) << ANEW << LAN_UP
+        assert play >> BearerProbed(LAN, True) << RECONNECT
+        assert play >> BearerReported(LAN, NO_CARRIER) << RECONNECT << LAN_UP
         assert play >> BearerReported(LAN, ETH0)
     assert play.wait(3600 - 6 * PROVEN_S)
     assert play.wait(PROVEN_S) << ProbeBearer(LAN, "eth0")
@@ -328,7 +328,7 @@ def test_a_link_that_lasts_lifts_the_penalties(play: Playbook) -> None:
     play.skip()
     assert play.site.bearers[LAN].penalties == 1
     assert play.wait(PENALTY_S) << ProbeBearer(LAN, "eth0")
-    assert play >> BearerProbed(LAN, True) << ANEW
+    assert play >> BearerProbed(LAN, True) << RECONNECT
     assert play >> LinkChanged(LINK, True)
     assert play.wait(PROVEN_S) >> LinkChanged(LINK, False) << LOOK_OVER_GPRS
     assert play.site.bearers[LAN].penalties == 0

@@ -620,7 +620,7 @@ function modemFaultButton([name, label]) {
   return button;
 }
 
-// A text that is written anew is read aloud anew.
+// A screen reader reads a text aloud each time it is written, also when it is the same.
 function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 // --- the conversation -------------------------------------------------------------------------------------------
