@@ -84,6 +84,7 @@ def _evse_snapshot(parts: SnapshotParts, evse: EvseRecord, link: Link | None) ->
         "lamp": str(set_lamp.lamp) if set_lamp is not None else None,
         "reported": reported,
         "told": reported,
+        "session_state": str(evse.state),
         "session": _session_snapshot(parts, evse, link),
         "last_session": _last_session_snapshot(parts, evse, link),
         "latched": sorted(evse.latched & (KEPT | JAMS)),

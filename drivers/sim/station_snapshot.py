@@ -84,7 +84,7 @@ def station_picture(
 
 
 def _merge_evse(truth: Json, own: Json, last_session: Json | None) -> Json:
-    known = {key: own.get(key) for key in ("screen", "reported", "told", "session", "code")}
+    known = {key: own.get(key) for key in ("screen", "reported", "told", "session_state", "session", "code")}
     return {**truth, **known, "last_session": last_session, "latched": own.get("latched") or []}
 
 

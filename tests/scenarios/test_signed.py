@@ -64,6 +64,10 @@ async def test_a_lem_on_2_0_1(tmp_path: Path) -> None:
     async with LemFarEnd() as far:
         meter = f'driver = "meter_rest", model = "lem_dcbm", host = "127.0.0.1", port = {far.port}'
         async with street201(tmp_path, 1, settings=SETTINGS, outlet=f"meter = {{ {meter} }}") as s:
+            far.voltage_v, far.current_a = (
+                231.2,
+                16.5,
+            )  # of an outlet of 230 V and 32 A: more is a fault in a few seconds
             await s.session(CARD)
             assert far.open is not None
             name = far.open["name"]
@@ -75,7 +79,7 @@ async def test_a_lem_on_2_0_1(tmp_path: Path) -> None:
             sampled = await s.event(lambda e: "meterValue" in e and e["triggerReason"] == "Trigger")
             values = [(v["measurand"], v.get("phase"), v["value"]) for v in sampled["meterValue"][0]["sampledValue"]]
             assert values[1:] == [
-                ("Voltage", None, 401.2), ("Current.Import", None, 100.5), ("Power.Active.Import", None, 40320.6),
+                ("Voltage", None, 231.2), ("Current.Import", None, 16.5), ("Power.Active.Import", None, 3814.8),
             ]  # fmt: skip
             far.current_a = 0.0
             await s.tap(CARD)
