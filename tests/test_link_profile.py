@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
-from agent.assembly.domain_setup import initial_settings
+from agent.assembly.bearers import silence_limit_s
+from agent.assembly.domain_setup import bearer_configs, initial_settings
 from agent.assembly.link_profile import data_plan, explain_profile, wire_conditions
 from agent.commands.check import check_station_file
 from agent.commands.check import run as run_check
 from agent.commands.traffic import run as run_traffic
+from agent.domain.bearers import BearerRecord
+from agent.domain.evse import StationConfig, StationState
 from agent.domain.traffic import BudgetLevel, TrafficMonth, TrafficSum
 from agent.domain.variables import VARIABLES
+from agent.ocpp.bearer_probe import PROBE_S
 from agent.ports.store import Put
 from agent.services.store.store import Store
 from agent.station_file.link_profile import PROFILES
@@ -83,6 +87,50 @@ def test_explicit_settings_win_and_check_explains(tmp_path: Path) -> None:
         "  compression is not offered ([link] compression)",
         "data budget of a month over default: hard limit 5 MB",
     ]
+
+
+WIFI = {**LAN, "kind": "wifi"}
+
+
+def silence_limit_over(file: StationFile, bearer: str) -> float | None:
+    site = StationState({}, initial_settings(file), StationConfig(bearers=bearer_configs(file)))
+    site.bearers |= {config.name: BearerRecord(config) for config in site.config.bearers}
+    site.bearer_in_use = bearer
+    return silence_limit_s(file, site)
+
+
+def test_silence_over_lan_and_wifi_is_found_sooner_than_over_a_modem(tmp_path: Path) -> None:
+    """A ping each minute would be most of the SIM's month; over a LAN it costs nothing."""
+    file = station(tmp_path, bearer=[LAN, WIFI, GPRS])
+    limits = {name: silence_limit_over(file, name) for name in ("bearer[0]", "bearer[1]", "bearer[2]", "")}
+    assert limits == {"bearer[0]": 20, "bearer[1]": 20, "bearer[2]": None, "": 20}
+    assert "  over lan and wifi a ping goes after 20 s of silence" in explained(file)
+
+
+@pytest.mark.parametrize("name", ["", *LINK_PROFILES])
+def test_every_profile_leaves_a_silent_lan_within_ninety_seconds(tmp_path: Path, name: str) -> None:
+    file = station(tmp_path, bearer=[LAN, WIFI, GPRS], link={"profile": name} if name else {})
+    ping_s = silence_limit_over(file, "bearer[0]")
+    assert ping_s is not None
+    assert ping_s + wire_conditions(file)["timeouts"].pong_s + PROBE_S <= 80  # 10 s for a connection
+
+
+@pytest.mark.parametrize(
+    ("tables", "bearer"),
+    [
+        ({"bearer": [LAN, GPRS], "settings": {"ping_interval_s": 120}}, "bearer[0]"),
+        ({"bearer": [LAN, GPRS], "settings": {"ping_interval_s": 0}}, "bearer[0]"),
+        ({"bearer": [LAN, GPRS], "link": {"metered": ["lan", "gprs"]}}, "bearer[0]"),
+        ({"bearer": [GPRS]}, ""),
+        ({"link": {"profile": "gprs"}}, ""),
+    ],
+)
+def test_an_interval_that_was_set_and_a_metered_bearer_are_respected(
+    tmp_path: Path, tables: dict[str, Any], bearer: str
+) -> None:
+    file = station(tmp_path, **tables)
+    assert silence_limit_over(file, bearer) is None
+    assert not any("of silence" in line for line in explained(file))
 
 
 def test_a_lan_is_metered_only_if_the_file_says_so(tmp_path: Path) -> None:

@@ -33,6 +33,16 @@ def bearer_via(file: StationFile, bearer: str, link: str) -> str:
     return keys.via if keys is not None and link == file.backends[0].name else ""
 
 
+def silence_limit_s(file: StationFile, site: StationState) -> float | None:
+    """Return after how much silence a ping goes over the bearer in use; None: the settings alone say so."""
+    record = site.bearers.get(site.bearer_in_use)
+    if not file.bearers or (record is not None and record.config.kind in file.link.metered):
+        return None
+    from agent.assembly.link_profile import unmetered_ping_s  # also before the first bearer has reported: it may be any
+
+    return unmetered_ping_s(file, site.settings)
+
+
 async def wait_for_sim(file: StationFile, site: StationState) -> None:
     """Wait until the SIM of a modem is known, at most ten seconds: BootNotification reports its numbers.
 

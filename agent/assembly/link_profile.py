@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agent.domain.variables import Settings
+from agent.domain.variables import VARIABLES, Settings
 from agent.model.fastclass import replace
 from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.transport.transport import WireOptions
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from agent.station_file.link_profile import LinkProfile
 
 MEGABYTE = 1_000_000
+SILENCE_S = 65.0
+"""Silence over a bearer that is not metered is found within this time. A look over another one takes 15 s, and a
+connection some more: a network that swallows everything is left within 90 s."""
 
 
 def link_profile(file: StationFile) -> LinkProfile | None:
@@ -45,6 +48,21 @@ def wire_conditions(file: StationFile) -> dict[str, Any]:
     return {"wire": wire, "timeouts": timeouts}
 
 
+def unmetered_kinds(file: StationFile) -> tuple[str, ...]:
+    """Return the kinds of the file's bearers whose bytes cost nothing."""
+    return tuple(sorted({keys.kind for keys in file.bearers.values()} - {*file.link.metered}))
+
+
+def unmetered_ping_s(file: StationFile, settings: Settings) -> float | None:
+    """Return after how much silence a ping goes over a bearer that is not metered. None: there is no such bearer, or
+    the station file or a backend has set another interval than the profile: that one is used."""
+    usual = profile_settings(file).get("ping_interval_s", VARIABLES["ping_interval_s"].default)
+    if settings["ping_interval_s"] != usual or not unmetered_kinds(file):
+        return None
+    pong_s: float = wire_conditions(file)["timeouts"].pong_s
+    return SILENCE_S - pong_s
+
+
 def data_plan(file: StationFile) -> DataPlan | None:
     """Return the monthly limits of the file. They are about all traffic of a station without bearers."""
     soft, hard = file.link.monthly_mb_soft, file.link.monthly_mb_hard
@@ -66,6 +84,8 @@ def explain_profile(file: StationFile, settings: Settings) -> Iterator[str]:
         for name, value in profile.settings.items():
             present = settings.int_value(name)
             yield f"  {name} = {present}" + (f" ([settings]; the profile has {value})" if present != value else "")
+        if ping_s := unmetered_ping_s(file, settings):
+            yield f"  over {' and '.join(unmetered_kinds(file))} a ping goes after {ping_s:g} s of silence"
         compress = wire_conditions(file)["wire"].compress
         instead = file.link.compression not in (None, profile.compress)
         yield f"  compression is {'offered' if compress else 'not offered'}" + (" ([link] compression)" * instead)

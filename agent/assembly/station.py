@@ -15,7 +15,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.assembly.bearers import TrafficReports, bearer_executors, bearer_via, interface_in_use, wait_for_sim
+from agent.assembly.bearers import (
+    TrafficReports,
+    bearer_executors,
+    bearer_via,
+    interface_in_use,
+    silence_limit_s,
+    wait_for_sim,
+)
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
 from agent.assembly.domain_setup import (
@@ -163,6 +170,7 @@ class Station:
             installed_transports=installed_transports,
             interface=lambda: interface_in_use(self.site, backend.name),
             bearer_via=lambda: bearer_via(self.file, self.site.bearer_in_use, backend.name),
+            silence_limit_s=lambda: silence_limit_s(self.file, self.site),
         )
         return Link(config, hooks, outbox=self.store, clock=self.clock, settings=self.site.settings, pki=self.keys.pki)
 

@@ -72,7 +72,7 @@ class Link:
         self._sender = MessageSender(
             self._ctx, self._channel, self._boot, hooks.post_event, backend.call_timeout_s, timeouts.store_retry_s
         )
-        self._silence = SilenceWatch(config, settings, self._channel, self._sender, self._send_if_up)
+        self._silence = SilenceWatch(config, hooks, settings, self._channel, self._sender, self._send_if_up)
         self._inbox = InboundQueue()
         self._requests = InboundRequests(self._ctx, hooks.post_event, timeouts.answer_s)
         self._work_arrived, self._close_demanded = asyncio.Event(), asyncio.Event()

@@ -57,3 +57,6 @@ class LinkHooks:
     """Counts what the links of the station send and receive; None: it is not counted."""
     bearer_via: Callable[[], str] = lambda: ""
     """Return ``host:port`` to dial over the bearer in use; "": what the station file says of the backend."""
+    silence_limit_s: Callable[[], float | None] = lambda: None
+    """Return after how much silence a ping goes over the bearer in use, if the interval of the settings is longer;
+    None: that interval alone counts."""

@@ -282,6 +282,7 @@ def build(
     spoken: str = "",
     transports: Callable[[], Mapping[str, str]] = dict,
     interface: Callable[[], str] = lambda: "",
+    silence_limit_s: Callable[[], float | None] = lambda: None,
     traffic: TrafficCounter | None = None,
     wire: WireOptions = WireOptions(),  # noqa: B008  frozen
     outbox: Outbox | None = None,
@@ -317,6 +318,7 @@ def build(
         access=access,
         installed_transports=transports,
         interface=interface,
+        silence_limit_s=silence_limit_s,
     )
     link = Link(config, hooks, outbox=outbox, clock=clock, settings=settings, pki=pki)
     room = Room(link, outbox, clock, settings, central)

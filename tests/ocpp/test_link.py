@@ -34,6 +34,7 @@ from agent.model.types import AuthorizationStatus, Reading, ReadingContext, Stam
 from agent.ocpp.dialects.dialect import Dialect, MessageRow, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
 from agent.ocpp.transport.call_channel import CallChannel
+from agent.ocpp.transport.transport import WireOptions
 from agent.ocpp.v16 import V16
 from agent.ocpp.wire.calls import Answered, SendNow
 from agent.ports.store import OutboxRow, StoreError
@@ -1069,6 +1070,47 @@ async def test_a_half_open_connection_is_found_by_silence() -> None:
             assert time.monotonic() - began_s < 5.0
             road.open.set()
             await until(lambda: room.link.is_up)
+
+
+async def test_silence_over_a_bearer_that_costs_nothing_is_found_sooner() -> None:
+    """The interval of the settings is that of a modem."""
+    async with served(Central()) as central, Road(central.port) as road:
+        room = build(central, via=f"127.0.0.1:{road.port}", silence_limit_s=lambda: 0.5)
+        room.settings.put_value("ping_interval_s", 240)
+        async with running(room):
+            road.open.clear()
+            await until(lambda: not room.link.is_up)
+            road.open.set()
+            await until(lambda: room.link.is_up)
+
+
+async def test_no_heartbeat_takes_the_place_of_a_ping_that_costs_nothing() -> None:
+    """It would find the silence later. Over a modem it does: see test_traffic.py."""
+    pings = 0
+    async with served(Central()) as central:
+        central.script["BootNotification"] = [boot_answer(interval=1)]
+        room = build(central, wire=WireOptions(saves_pings=True), silence_limit_s=lambda: 0.6)
+        async with running(room):
+            count_pings = central.ws.protocol.recv_frame
+
+            def receive(frame: Any) -> None:
+                nonlocal pings
+                pings += frame.opcode == 9
+                count_pings(frame)
+
+            central.ws.protocol.recv_frame = receive
+            await until(lambda: pings)
+
+
+async def test_pings_that_are_off_stay_off_over_every_bearer() -> None:
+    async with served(Central()) as central, Road(central.port) as road:
+        room = build(central, via=f"127.0.0.1:{road.port}", silence_limit_s=lambda: 0.1)
+        room.settings.put_value("ping_interval_s", 0)
+        async with running(room):
+            road.open.clear()
+            await asyncio.sleep(1.0)
+            assert room.link.is_up
+            road.open.set()
 
 
 async def test_pings_only_after_silence_and_not_at_all_when_off() -> None:

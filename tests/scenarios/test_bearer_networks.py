@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.ocpp.bearer_probe import PROBE_S
-from agent.station_file.link_profile import PROFILES
 from tests.support.bearer_networks import BACKEND_PORT, BearerNetworks, bearer_networks
 from tests.support.busy_machine import deadline
 
@@ -37,12 +35,14 @@ state_dir = "state"
 [backend]
 url = "{url}"
 reconnect_s = 1
-[settings]
-ping_interval_s = 1
+{settings}
 {bearers}
 [[evse]]
 number = 1
 """
+
+
+QUICK_PINGS = "[settings]\nping_interval_s = 1"
 
 
 class ConnectedAgent:
@@ -72,13 +72,14 @@ class ConnectedAgent:
 
 
 @asynccontextmanager
-async def connected(folder: Path) -> AsyncIterator[ConnectedAgent]:
-    """The agent runs, and its link is up over LAN."""
-    with bearer_networks("lan", "wifi") as networks:
+async def connected(folder: Path, *dearer: str, settings: str = QUICK_PINGS) -> AsyncIterator[ConnectedAgent]:
+    """The agent runs, and its link is up over LAN. ``dearer``: kinds of bearer behind Wi-Fi."""
+    with bearer_networks("lan", "wifi", *dearer) as networks:
         at, agent = ConnectedAgent(folder, networks), None
         try:
             file = folder / "station.toml"
-            file.write_text(STATION.format(url=networks.url, bearers=networks.station_tables()), "utf-8")
+            text = STATION.format(url=networks.url, bearers=networks.station_tables(), settings=settings)
+            file.write_text(text, "utf-8")
             await at.start_backend()
             agent = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "agent", "run", str(file), stderr=asyncio.subprocess.DEVNULL
@@ -142,7 +143,9 @@ async def test_a_backend_that_starts_again_is_reached_over_the_same_bearer(tmp_p
         assert at.came_over() == ["lan"] * 2
 
 
-def test_the_lan_profile_leaves_a_silent_network_within_ninety_seconds() -> None:
-    """What the test above measures, with the times of the profile instead of its own."""
-    lan = PROFILES["lan"]
-    assert lan.settings["ping_interval_s"] + lan.pong_s + PROBE_S <= 90
+async def test_a_station_with_a_modem_leaves_a_silent_lan_within_ninety_seconds(tmp_path: Path) -> None:
+    """At its real length: nothing is set, so the profile of GPRS is in force, which pings after 240 s over a modem."""
+    async with connected(tmp_path, "gprs", settings="") as at:
+        at.networks.swallow_frames("lan")
+        await over(at, "wifi", 90)
+        assert at.came_over() == ["lan", "wifi"]
