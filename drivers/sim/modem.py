@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import signal
 import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from drivers.sim.control_socket import ControlOrder, ControlSocket, switch_fault
 from drivers.sim.modem_catalog import EF_ICCID, FIXED_ANSWERS, PIN_COUNTER
 from drivers.sim.pty_line import PtyLine
 
@@ -347,12 +346,7 @@ class ModemProcess:
 
     async def run(self, control: str) -> None:
         self._line.open()
-        ended = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        server = await asyncio.start_unix_server(self._serve_control, control)
-        await ended.wait()
-        server.close()
+        await ControlSocket(self._obey_order, self._read_state).serve_until_signal(control)
         self._line.hang_up()
 
     def _hear_bytes(self, data: bytes) -> bytes:
@@ -373,23 +367,10 @@ class ModemProcess:
         speed: int = termios.tcgetattr(self._line.slave)[5]
         return SPEEDS.get(speed, speed)
 
-    async def _serve_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while text := await reader.readline():
-            try:
-                self._obey(json.loads(text))
-                answer = self._state()
-            except (KeyError, ValueError, TypeError) as e:
-                answer = {"error": f"{type(e).__name__}: {e}"}
-            writer.write(json.dumps(answer).encode() + b"\n")
-        writer.close()
-
-    def _obey(self, order: dict[str, Any]) -> None:
+    def _obey_order(self, order: ControlOrder) -> None:
         match order["do"]:
             case "fault":
-                name = order["name"]
-                if name not in FAULTS:
-                    raise ValueError(f"no such fault: {name}; there are: {', '.join(FAULTS)}")
-                (self._modem.faults.add if order.get("on", True) else self._modem.faults.discard)(name)
+                switch_fault(self._modem.faults, order, FAULTS)
                 self._line.send(self._modem.report_registration())
             case "set":
                 self._modem.values |= {k: order[k] for k in order.keys() & self._modem.values.keys()}
@@ -409,7 +390,7 @@ class ModemProcess:
             case other:
                 raise ValueError(f"no such order: {other}")
 
-    def _state(self) -> dict[str, Any]:
+    def _read_state(self) -> ControlOrder:
         modem = self._modem
         return {
             "values": {k: v for k, v in modem.values.items() if k != "pin"},

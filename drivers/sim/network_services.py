@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 from typing import Any
 
+from drivers.sim.control_socket import ControlOrder, ControlSocket, switch_fault
 from drivers.sim.dbus_wire import (
     ANSWER,
     CALL,
@@ -32,13 +32,14 @@ WIFI_PATH, WWAN_PATH = f"{NM_PATH}/Devices/2", f"{NM_PATH}/Devices/3"
 UNAVAILABLE, DISCONNECTED, PREPARE, ACTIVATED, FAILED = 20, 30, 40, 100, 120
 FAULTS = (
     "silent", "not_allowed", "no_modem", "two_modems", "no_sim", "pin_silent", "pin_fails", "pin_denied",
-    "tries_stale", "no_tries", "hangs", "no_attach", "no_lte",
+    "tries_stale", "no_tries", "hangs", "no_attach", "no_lte", "register_fails", "register_denied",
 )  # fmt: skip
 """``silent``: no call is answered. ``not_allowed``: polkit refuses every change. ``pin_silent``: the call with the PIN
 is not answered, and the SIM has got it. ``pin_fails``: it gets an error that does not mean a wrong PIN. ``pin_denied``:
 the SIM has got it, and the error sounds like one of rights. ``tries_stale``: the tries are those of the start.
 ``no_tries``: they are not reported. ``hangs``: an activation does not end. ``no_attach``: the modem cannot leave the
-packet network alone. ``no_lte``: it has no initial APN."""
+packet network alone. ``no_lte``: it has no initial APN. ``register_fails``: it takes no choice of an operator.
+``register_denied``: polkit refuses that choice."""
 
 
 class CallError(Exception):
@@ -173,6 +174,10 @@ class Services:
 
     def _on_register(self, path: str, body: list[Any]) -> tuple[str, Any]:
         """``networks``: the operators in reach; none: all that are asked for."""
+        if "register_denied" in self.faults:
+            raise CallError(f"{MM}.Error.Core.Unauthorized", "PolicyKit authorization failed")
+        if "register_fails" in self.faults:
+            raise CallError(f"{MM}.Error.MobileEquipment.NotSupported", "operation not supported")
         self.values["operator"] = body[0]
         if self.values["networks"] and body[0] and body[0] not in self.values["networks"]:
             raise CallError(f"{MM}.Error.MobileEquipment.NoNetwork", "no such network")
@@ -316,12 +321,8 @@ class FarEndProcess:
         self._services = services
 
     async def run(self, bus: str, control: str) -> None:
-        ended = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
         await asyncio.start_unix_server(self._serve_bus, bus)
-        await asyncio.start_unix_server(self._serve_control, control)
-        await ended.wait()
+        await ControlSocket(self._obey_order, self._read_state).serve_until_signal(control)
 
     async def _serve_bus(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -331,23 +332,11 @@ class FarEndProcess:
         finally:
             writer.close()
 
-    async def _serve_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while text := await reader.readline():
-            try:
-                self._obey(json.loads(text))
-                answer = self._state()
-            except (KeyError, ValueError, TypeError) as e:
-                answer = {"error": f"{type(e).__name__}: {e}"}
-            writer.write(json.dumps(answer).encode() + b"\n")
-        writer.close()
-
-    def _obey(self, order: dict[str, Any]) -> None:
+    def _obey_order(self, order: ControlOrder) -> None:
         services = self._services
         match order["do"]:
             case "fault":
-                if order["name"] not in FAULTS:
-                    raise ValueError(f"no such fault: {order['name']}; there are: {', '.join(FAULTS)}")
-                (services.faults.add if order.get("on", True) else services.faults.discard)(order["name"])
+                switch_fault(services.faults, order, FAULTS)
             case "set":
                 services.values |= {key: order[key] for key in order.keys() & services.values.keys()}
             case "profile":
@@ -357,7 +346,7 @@ class FarEndProcess:
             case other:
                 raise ValueError(f"no such order: {other}")
 
-    def _state(self) -> dict[str, Any]:
+    def _read_state(self) -> ControlOrder:
         profiles = list(self._services.profiles.values())
         return {
             "calls": self._services.calls,
