@@ -29,6 +29,7 @@ from drivers.network_manager.names import (
     POWER_LOW,
     POWER_ON,
     STATE_DISABLED,
+    STATE_ENABLED,
 )
 from drivers.network_manager.profile import compose_profile, profile_uuid
 from drivers.network_manager.settings import NetworkManagerSettings
@@ -36,10 +37,11 @@ from drivers.system_bus import CallFailed, NoReply, NotAllowed, ObjectGone, Syst
 
 log = logging.getLogger(__name__)
 
-POLL_S = 1.0
+POLL_S, SHORT_POLL_S = 1.0, 0.2
 RADIO_S, END_S, RESTART_S, OPERATOR_S = 12.0, 10.0, 25.0, 15.0
 """How long a change of the radio, an orderly end, a start of the modem and an answer about an operator may take."""
 REGISTER = f"{MODEM_3GPP}.Register"
+ANY_OPERATOR = "", False
 NONE_THERE = "ModemManager has no such modem"
 
 
@@ -51,8 +53,9 @@ class ModemBearer:
         self._name = f"network_manager {settings.modem or 'modem'}"
         self._sim = ModemSim(self._name, settings.pin, bus, connection, self._look_for_modem)
         self._given = settings
-        self._network: tuple[str, bool] | None = None
-        """The operator to prefer, and whether no other is used; None: the modem chooses as it always does."""
+        self._network: tuple[str, bool] | None = ANY_OPERATOR
+        """The operator to prefer, and whether no other is used; None: the modem chooses, and knows it. At first it may
+        have kept an operator from before, which ModemManager does not say."""
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class ModemBearer:
         if access is not None and access.network:
             self._network = access.network, access.is_network_only
         elif self._network is not None:
-            self._network = "", False
+            self._network = ANY_OPERATOR
 
     @property
     def _only_network(self) -> str:
@@ -163,6 +166,9 @@ class ModemBearer:
         if self._network is None:
             return
         network, is_only = self._network
+        if not network:
+            await self._free_choice(path)
+            return
         try:
             await self._bus.call(MM, path, REGISTER, "s", network, timeout_s=OPERATOR_S)
         except NoReply:  # ModemManager still looks for it: the registration is waited for
@@ -170,10 +176,18 @@ class ModemBearer:
         except Refused as e:
             if is_only or isinstance(e, NotAllowed):
                 raise
-            if network:
-                await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=RADIO_S)
-        if not network:
-            self._network = None
+            await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=RADIO_S)
+
+    async def _free_choice(self, path: str) -> None:
+        """Let the modem choose its operator. An order that is not accepted is given again before the next call."""
+        try:
+            await self._bus.call(MM, path, REGISTER, "s", "", timeout_s=OPERATOR_S)
+        except NoReply:  # ModemManager has given the order, and waits for the registration
+            log.debug("%s: no registration yet", self._name)
+        except Refused as e:
+            log.warning("%s: the choice of the operator is not taken back: %s", self._name, e)
+            return
+        self._network = None
 
     async def _require_modem(self) -> str:
         path, _, problem = await self._look_for_modem()
@@ -202,10 +216,18 @@ class ModemBearer:
             log.warning("%s: initial_apn is not set: %s", self._name, e)
 
     async def _enable_radio(self, path: str) -> None:
-        """Switch the radio on, if it is off. Raises ``Refused``."""
-        _, interfaces, _ = await self._look_for_modem()
-        if interfaces and interfaces[MODEM].get("State") == STATE_DISABLED:
+        """Switch the radio on, if it is off, or wait while NetworkManager does so. Raises ``Refused``."""
+        if await self._read_modem_state() == STATE_DISABLED:
             await self._bus.call(MM, path, f"{MODEM}.Enable", "b", True, timeout_s=RADIO_S)
+        for _ in range(round(RADIO_S / SHORT_POLL_S)):
+            if not STATE_DISABLED < await self._read_modem_state() < STATE_ENABLED:
+                return
+            await asyncio.sleep(SHORT_POLL_S)
+
+    async def _read_modem_state(self) -> int:
+        """Return MMModemState; 0: ModemManager has no such modem."""
+        _, interfaces, _ = await self._look_for_modem()
+        return int(interfaces[MODEM].get("State", 0)) if interfaces else 0
 
     async def _wait_for_network(self) -> None:
         """Wait for the registration. Raises ``Refused``."""

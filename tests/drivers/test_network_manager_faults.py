@@ -60,6 +60,33 @@ async def test_a_modem_that_answers_nothing_or_noise_is_none(daemons: NetworkDae
         await daemons.modem.fault(fault, on=False)
 
 
+async def test_a_line_of_another_speed_has_no_modem_until_the_speeds_agree(daemons: NetworkDaemons) -> None:
+    """ModemManager talks with the speed of its udev rule (ID_MM_TTY_BAUDRATE) and hears noise."""
+    await daemons.modem.do("set", baud=9600)
+    await daemons.replug()
+    async with driven_bearer(daemons, **RADIO) as bearer:
+        status = await bearer.until(state="absent")
+        assert status["reason"] == "ModemManager has no such modem"
+        assert "no such modem" in (await bearer.do("bring_up"))["why"]
+        assert (await daemons.modem.do("state"))["commands"] == [], "not one command was understood"
+        await daemons.modem.do("set", baud=115200)
+        await daemons.replug()
+        await bearer.until(registration="roaming")
+        assert (await bearer.do("bring_up"))["state"] == "up"
+
+
+async def test_an_operator_that_the_modem_has_kept_is_given_up(daemons: NetworkDaemons) -> None:
+    """An agent before has bound it to one that is not in reach any more (+COPS=1), and ModemManager does not know."""
+    await daemons.modem.do("set", operator_mode=1, chosen="27099")
+    await daemons.replug()
+    async with driven_bearer(daemons, **RADIO) as bearer:
+        await bearer.until(registration="searching")
+        up = await bearer.do("bring_up")
+        assert up["state"] == "up", (up, daemons.logs())
+        values = (await daemons.modem.do("state"))["values"]
+        assert (values["operator_mode"], values["chosen"]) == (0, "")
+
+
 async def test_a_wrong_apn_is_named(daemons: NetworkDaemons) -> None:
     await daemons.modem.fault("no_apn")
     async with driven_bearer(daemons, **RADIO) as bearer:

@@ -58,6 +58,19 @@ async def test_a_modem_that_vanishes_comes_back_with_its_sim_locked(locked: Netw
         assert (await bearer.do("bring_up"))["state"] == "up"
 
 
+async def test_a_modem_that_falls_back_to_another_speed_is_given_up(daemons: NetworkDaemons) -> None:
+    """A brown-out takes the speed that was set (+IPR): from now on the line carries noise."""
+    async with driven_bearer(daemons, **RADIO) as bearer:
+        await bearer.until(registration="roaming")
+        assert (await bearer.do("bring_up"))["state"] == "up"
+        await daemons.modem.do("set", baud=9600)
+        await bearer.until(state="absent", within_s=300)
+        await daemons.modem.do("set", baud=115200)
+        await daemons.replug()
+        await bearer.until(registration="roaming")
+        assert (await bearer.do("bring_up"))["state"] == "up"
+
+
 async def test_a_modem_that_hangs_while_it_is_connected_is_given_up(daemons: NetworkDaemons) -> None:
     async with driven_bearer(daemons, **RADIO) as bearer:
         await bearer.until(registration="roaming")

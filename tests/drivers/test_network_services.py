@@ -394,7 +394,33 @@ async def test_a_network_profile_has_its_own_apn_and_login_and_goes_again(servic
         await port.bring_up()
         (profile,) = (await services.do("state"))["profiles"]
         assert (profile["gsm"]["apn"], "username" in profile["gsm"]) == ("chargy.m2m", False)
-        assert "Register" not in (await services.do("state"))["calls"], "no operator was ever asked for"
+        assert (await services.do("state"))["calls"].count("Register") == 1, "no operator was ever asked for"
+
+
+async def test_an_operator_of_before_the_start_is_given_up_once(services: SimulatedServices) -> None:
+    """Many modems keep it, and ModemManager does not say which one they were told."""
+    await services.do("set", operator="27077")
+    async with services.opened(**RADIO) as port:
+        for _ in range(2):
+            await port.bring_up()
+            assert (await services.do("state"))["values"]["operator"] == "", "the modem chooses"
+            await port.take_down()
+        assert (await services.do("state"))["calls"].count("Register") == 1
+
+
+@pytest.mark.parametrize("fault", ["register_fails", "register_denied"])
+async def test_a_choice_that_is_not_taken_back_stops_no_call_and_is_ordered_again(
+    services: SimulatedServices, fault: str
+) -> None:
+    await services.fault(fault)
+    async with services.opened(**RADIO) as port:
+        await port.bring_up()
+        assert (await port.read_status()).is_up
+        await port.take_down()
+        await services.fault(fault, on=False)
+        await services.do("set", operator="27077")
+        await port.bring_up()
+        assert (await services.do("state"))["values"]["operator"] == ""
 
 
 async def test_a_network_profile_prefers_its_operator_or_takes_no_other(services: SimulatedServices) -> None:
