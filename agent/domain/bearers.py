@@ -51,6 +51,8 @@ class BearerRecord:
     """When the backend was last reached over it by a probe."""
     access: ApnAccess | None = None
     """What a network profile has set in place of the station file's; written by ``blocks/network_bearer.py``."""
+    takes_apn: bool = True
+    """Whether its driver can use another APN than that of its settings. Until it is open, it may."""
     useless_pin_mark: str = ""
     """Of a PIN of a network profile that the SIM does not get any more; written by ``blocks/sim_cards.py``."""
 

@@ -313,10 +313,11 @@ class CertificateReady(Event):
 @frozen
 class BearerReported(Event):
     """A bearer has reported its state for the first time, or another one than before. ``bearer``: its place in the
-    station file."""
+    station file. ``takes_apn``: whether a network profile may change its APN; None: it was not open yet."""
 
     bearer: str
     status: BearerStatus
+    takes_apn: bool | None = None
 
 
 @frozen

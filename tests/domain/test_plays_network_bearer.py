@@ -10,7 +10,7 @@ from agent.domain.backend_connection import BackendConfig, BearerDemand, Connect
 from agent.domain.bearers import BearerConfig
 from agent.domain.blocks.backend_connection import INTERFACE_COMES_UP_S, MODEM_COMES_UP_S
 from agent.domain.events import BearerReported, Connected, ConnectFailed, RequestReceived, SimUnlockEnded
-from agent.domain.orders import ConfigureBearer, Persist, ProbeBearer, Reconnect, SetBearer, UnlockSim
+from agent.domain.orders import ConfigureBearer, Persist, ProbeBearer, Reconnect, Response, SetBearer, UnlockSim
 from agent.domain.requests import SetNetworkProfileRequest, SetVariablesRequest
 from agent.model.bearer import ApnAccess, BearerKind, BearerState, BearerStatus, Registration, SimState
 from agent.model.fastclass import replace
@@ -76,6 +76,20 @@ def test_nothing_changes_before_the_profile_has_its_turn() -> None:
     play.skip()
     assert (play.site.bearer_demanded, play.site.bearer_in_use) == ("", LAN)
     assert orders(play, ConfigureBearer) == []
+
+
+def test_an_apn_is_rejected_where_the_driver_takes_it_from_elsewhere() -> None:
+    """Accepted, it would never come into force: the modem would go on with the APN of its driver."""
+    play = station()
+    request = SetNetworkProfileRequest(2, "ws://new.example", 0, DEMAND)
+    for takes_apn, answer in ((None, "Accepted"), (False, "Rejected"), (None, "Rejected"), (True, "Accepted")):
+        status = PPP0 if takes_apn is not None else BearerStatus(reason="it is away")
+        play.feed(BearerReported(GPRS, status, takes_apn))
+        play.feed(RequestReceived(LINK, "p", request))
+        assert orders(play, Response)[-1].status == answer
+    play.feed(BearerReported(GPRS, PPP0, takes_apn=False))
+    play.feed(RequestReceived(LINK, "p", SetNetworkProfileRequest(2, "ws://new.example", 0, BearerDemand("Wireless0"))))
+    assert orders(play, Response)[-1].status == "Accepted", "without an APN it may be demanded"
 
 
 def test_the_profile_in_turn_has_its_bearer_and_its_apn() -> None:

@@ -67,6 +67,10 @@ async def supervised(port: Port) -> AsyncIterator[tuple[BearerSupervisor, list[E
         await asyncio.gather(task, return_exceptions=True)
 
 
+def reported(status: BearerStatus, takes_apn: bool = False) -> BearerReported:
+    return BearerReported("bearer[0]", status, takes_apn)
+
+
 async def until(condition: Any) -> None:
     async with deadline(10):
         while not condition():
@@ -83,10 +87,10 @@ async def test_a_change_is_reported_once_and_counters_are_none() -> None:
     async with supervised(port) as (supervisor, posted):
         port.status = replace(UP, received_bytes=999)
         await until(lambda: supervisor.status.received_bytes == 999)
-        assert posted == [BearerReported("bearer[0]", UP)]
+        assert posted == [reported(UP)]
         port.status = down = BearerStatus(BearerState.DOWN, "no carrier", "eth0")
         await until(lambda: len(posted) == 2)
-        assert posted[1] == BearerReported("bearer[0]", down)
+        assert posted[1] == reported(down)
 
 
 async def test_orders_are_carried_out_in_turn_and_a_refusal_closes_nothing() -> None:
@@ -111,11 +115,11 @@ async def test_a_line_that_is_gone_is_absent_and_forgets_its_orders() -> None:
     async with supervised(port) as (supervisor, posted):
         port.gone = True
         await until(lambda: len(posted) > 1)
-        assert posted[1] == BearerReported("bearer[0]", BearerStatus(reason="the line is gone"))
+        assert posted[1] == reported(BearerStatus(reason="the line is gone"))
         supervisor.accept_order(UnlockSim("bearer[0]", "mark"))
         assert posted[-1] == SimUnlockEnded("bearer[0]", False)
         port.gone = False
-        await until(lambda: posted[-1] == BearerReported("bearer[0]", UP))
+        await until(lambda: posted[-1] == reported(UP))
         await asyncio.sleep(0.1)
         assert port.done == []
         assert not [e for e in posted if isinstance(e, FaultRaised)], "one failure is no fault"
@@ -169,7 +173,7 @@ async def test_whether_the_sim_got_its_pin_is_reported_after_its_state(error: Ex
         supervisor.accept_order(UnlockSim("bearer[0]", "mark"))
         await until(lambda: SimUnlockEnded("bearer[0]", is_presented) in posted)
         if not isinstance(error, Unreachable):
-            assert posted[1:] == [BearerReported("bearer[0]", port.status), SimUnlockEnded("bearer[0]", is_presented)]
+            assert posted[1:] == [reported(port.status), SimUnlockEnded("bearer[0]", is_presented)]
 
 
 class ApnModem(Port):
@@ -188,7 +192,7 @@ async def test_another_apn_is_set_although_the_connection_does_not_end_at_once()
         supervisor.accept_order(ConfigureBearer("bearer[0]", access))
         await until(lambda: len(posted) == 2)
         assert port.done == [access]
-        assert posted[1] == BearerReported("bearer[0]", UP), "what the SIM needs is judged again"
+        assert posted[1] == reported(UP, takes_apn=True), "what the SIM needs is judged again"
 
 
 async def test_a_driver_without_an_apn_refuses_one(caplog: pytest.LogCaptureFixture) -> None:

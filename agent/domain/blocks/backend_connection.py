@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.domain.backend_connection import BackendConfig, ConnectFailure, NetworkProfile
+from agent.domain.backend_connection import BackendConfig, BearerDemand, ConnectFailure, NetworkProfile
 from agent.domain.events import (
     CertificateReady,
     Connected,
@@ -218,8 +218,10 @@ class BackendConnectionBlock:
             return
         slot = NetworkProfile(request.url, request.profile, request.bearer)
         asked_for = str(request.slot) in self._site.settings.list_value("network_priority")
-        if request.profile < self._present_security_profile(route) or (
-            asked_for and not self._has_credentials_for(route, request.profile)
+        if (
+            request.profile < self._present_security_profile(route)
+            or (asked_for and not self._has_credentials_for(route, request.profile))
+            or self._has_fixed_apn(request.bearer)
         ):
             yield reply("Rejected")
             return
@@ -239,6 +241,15 @@ class BackendConnectionBlock:
         root = self._site.collaborators.count_csms_roots() > 0
         certificate = route.given.certificate or bool(route.certificate)
         return (key or profile not in (1, 2)) and (root or profile < 2) and (certificate or profile < 3)
+
+    def _has_fixed_apn(self, demand: BearerDemand) -> bool:
+        """Return whether an APN is demanded of a bearer whose driver takes it from elsewhere."""
+        if demand.access is None:
+            return False
+        from agent.domain.bearers import ocpp_interfaces
+
+        names = ocpp_interfaces(self._site.config.bearers)
+        return any(names[name] == demand.interface and not r.takes_apn for name, r in self._site.bearers.items())
 
     def _may_raise_security_profile(self, value: Value) -> bool:
         route = self._routes.get(self._first_link)

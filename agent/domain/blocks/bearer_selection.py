@@ -76,6 +76,8 @@ class BearerSelection:
         record = self._site.bearers[event.bearer]
         was_up = record.status.is_up
         record.take_status(event.status, now.t_s)
+        if event.takes_apn is not None:
+            record.takes_apn = event.takes_apn
         if event.bearer != self._site.bearer_in_use:
             yield from self._use_best_bearer(now) if not self._is_carried else ()
         elif not record.status.is_up:

@@ -31,6 +31,8 @@ class BearerSupervisor(DeviceSupervisor):
         self.status: BearerStatus | None = None
         """What the bearer reported last, with its counters."""
         self._reported: BearerStatus | None = None
+        self._takes_apn: bool | None = None
+        """Whether the driver can use another APN; None: it was not open yet."""
         self._queue: asyncio.Queue[BearerOrder] = asyncio.Queue()
         self._has_unlock_order = False
         """Whether an order to unlock waits, or is carried out. A second one would use a PIN twice."""
@@ -56,6 +58,7 @@ class BearerSupervisor(DeviceSupervisor):
 
     async def operate_device(self, port: Any) -> None:
         self._reported = None  # what was ordered before it was opened is out of date: the domain orders again
+        self._takes_apn = isinstance(port, ApnPort)
         while True:
             self._report_status(await port.read_status())
             try:
@@ -112,7 +115,7 @@ class BearerSupervisor(DeviceSupervisor):
         self.status = status
         if self._reported is None or status.differs_from(self._reported):
             self._reported = status
-            self._post(BearerReported(self.name, status))
+            self._post(BearerReported(self.name, status, self._takes_apn))
 
     async def _on_failure(self, error: DeviceError) -> None:
         while not self._queue.empty():
