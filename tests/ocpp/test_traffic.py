@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from agent.domain.events import Connected, ConnectFailed
 from agent.domain.messages import HeartbeatWanted
-from agent.model.traffic import CONNECTION, OTHER, PING, TrafficCount
+from agent.model.traffic import CONNECTION, DEFAULT_BEARER, OTHER, PING, TrafficCount
 from agent.ocpp.transport.traffic import ACTIONS_MOST, TrafficCounter
 from agent.ocpp.transport.transport import WireOptions
 from tests.ocpp.ocpp_stand_ins import Central, Room, boot_answer, build, running, served, until
@@ -43,9 +43,11 @@ class CountingProxy:
 
 
 @contextlib.asynccontextmanager
-async def counted(folder: Path | None, **options: Any) -> AsyncIterator[tuple[Room, CountingProxy, TrafficCounter]]:
+async def counted(
+    folder: Path | None, bearer: Callable[[], str] = lambda: "gprs", **options: Any
+) -> AsyncIterator[tuple[Room, CountingProxy, TrafficCounter]]:
     """A link behind a proxy that counts, with TLS if there is a folder for its certificates."""
-    counter = TrafficCounter(lambda: "gprs")
+    counter = TrafficCounter(bearer)
     ours = Authority(folder) if folder is not None else None
     async with served(Central()) as central, contextlib.AsyncExitStack() as stack:
         front = TlsFront(central.port, tls(ours.server()) if ours is not None else None)
@@ -104,6 +106,20 @@ async def test_every_byte_at_the_socket_is_counted_once(tmp_path: Path, with_tls
         headers = sum(c.header_bytes for c in counts)
         assert headers % 52 == 0  # IPv4, TCP, time stamps
         assert headers >= 52 * 8
+
+
+async def test_what_was_counted_before_a_bearer_was_chosen_is_counted_for_that_bearer() -> None:
+    """The connection of the start stays when the first bearer is up: a SIM would pay for weeks of no bearer at all."""
+    in_use = DEFAULT_BEARER
+    async with counted(None, bearer=lambda: in_use) as (room, proxy, counter):
+        await until(lambda: "BootNotification" in room.central.actions())
+        in_use = "gprs"
+        for n in range(2):
+            room.link.send(HeartbeatWanted())
+            await until(lambda n=n: room.central.actions().count("Heartbeat") > n)
+            counts = await settled(proxy, counter)
+            assert {c.bearer for c in counts} == {"gprs"}
+            assert row(counts, "Heartbeat").messages == 2
 
 
 @pytest.mark.parametrize("with_tls", [False, True])

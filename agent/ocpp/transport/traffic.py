@@ -57,6 +57,10 @@ class TrafficRow:
     def __init__(self) -> None:
         self.messages = self.sent = self.received = self.headers = self.unsettled = 0
 
+    def add_row(self, other: TrafficRow) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class TrafficCounter:
     """The counts of all links of a station. ``bearer``: the kind of bearer of a new connection. ``wake``: called some
@@ -96,6 +100,8 @@ class TrafficCounter:
         """Return what was counted since the last time, and begin again at zero."""
         for traffic in self._connections:
             traffic.settle_connection()
+        if DEFAULT_BEARER in self._rows:
+            self._assign_early_rows()
         counts = tuple(_nonzero_counts(self._rows))
         for rows in self._rows.values():
             rows.clear()
@@ -103,6 +109,17 @@ class TrafficCounter:
             self._timer.cancel()
             self._timer = None
         return counts
+
+    def _assign_early_rows(self) -> None:
+        """Count for the bearer in use what was counted before there was one. The connection of then stays."""
+        bearer = self._bearer()
+        if bearer == DEFAULT_BEARER:
+            return
+        early, rows = self._rows.pop(DEFAULT_BEARER), self._rows_of_bearer(bearer)
+        for action, row in early.items():
+            rows.setdefault(action, TrafficRow()).add_row(row)
+        for traffic in self._connections:
+            traffic.replace_rows(early, rows)
 
     def schedule_collection(self) -> None:
         if self._timer is None:
@@ -127,6 +144,11 @@ class ConnectionTraffic:
         self._sent = self._received = self._pings = self._pings_sent = self._pings_received = 0
         self._tls_sent = self._tls_received = self._segments = 0
         self._header_bytes = _header_bytes_of(connection)
+
+    def replace_rows(self, before: dict[str, TrafficRow], rows: dict[str, TrafficRow]) -> None:
+        """Charge to these rows from now on, if it was to the ones before."""
+        if self._rows is before:
+            self._rows = rows
 
     def charge_message(self, action: str) -> None:
         """Charge all that has passed since the last message to this action, but for the control frames."""
