@@ -43,7 +43,7 @@ from agent.domain.station import assemble_blocks
 from agent.model.fastclass import frozen
 from agent.model.types import Fault
 from agent.ocpp.link import Link
-from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.transport.families import preload_libraries
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.services.clock import Clock, Scale
@@ -172,7 +172,7 @@ class Station:
             bearer_via=lambda: bearer_via(self.file, self.site.bearer_in_use, backend.name),
             silence_limit_s=lambda: silence_limit_s(self.file, self.site),
         )
-        return Link(config, hooks, outbox=self.store, clock=self.clock, settings=self.site.settings, pki=self.keys.pki)
+        return Link(config, hooks, LinkPorts(self.store, self.clock, self.site.settings, self.keys.pki))
 
     def _trace_frame(self, direction: str, link: str, version: str, text: str) -> None:
         self.status.add_frame(direction, link, version, text)

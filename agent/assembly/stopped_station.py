@@ -17,7 +17,7 @@ from agent.domain.events import Event, Started
 from agent.domain.station import assemble_blocks
 from agent.domain.traffic import month_and_day
 from agent.ocpp.backend_trial import BackendTrial
-from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.transport.timeouts import Timeouts
 from agent.services.clock import Clock
 from agent.services.devices.dispatch import OrderDispatch
@@ -63,9 +63,7 @@ class StoppedStation:
             interface=lambda: interface,
             bearer_via=lambda: bearer_via(self._file, bearer, backend.name),
         )
-        return BackendTrial(
-            config, hooks, outbox=self._store, clock=self._clock, settings=self.site.settings, pki=self._keys
-        )
+        return BackendTrial(config, hooks, LinkPorts(self._store, self._clock, self.site.settings, self._keys))
 
 
 def _ignore_event(event: Event) -> None:

@@ -10,17 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from agent.domain.messages import BootWanted
-from agent.domain.variables import Settings
 from agent.model.fastclass import frozen
 from agent.model.string_enum import StrEnum
-from agent.ocpp.dialects.dialect import BootAnswer, ResponseEffects, RowContext
-from agent.ocpp.link_config import LinkConfig, LinkHooks
-from agent.ocpp.reconnect import Reconnector
-from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost, NoAnswer
+from agent.ocpp.dialects.dialect import BootAnswer, ResponseEffects
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
+from agent.ocpp.link_parts import make_link_parts
+from agent.ocpp.transport.call_channel import ConnectionLost, NoAnswer
 from agent.ocpp.transport.transport import Closed, NoConnection, Transport
-from agent.ports.clock import ClockPort
-from agent.ports.pki import PkiPort
-from agent.ports.store import OutboxPort
 
 LAST_ANSWER_S = 0.2
 """An answer that was read just before the end of the connection is passed on within this time."""
@@ -52,24 +48,9 @@ class BackendTrial:
     """The parts of a link that open a connection and register at the backend. A request of the backend stays without
     an answer: the connection is closed a moment later."""
 
-    def __init__(
-        self,
-        config: LinkConfig,
-        hooks: LinkHooks,
-        *,
-        outbox: OutboxPort,
-        clock: ClockPort,
-        settings: Settings,
-        pki: PkiPort | None = None,
-    ) -> None:
-        backend = config.backend
-        self.connector = Reconnector(config, hooks, settings, clock.rate, pki)
-        self._ctx = RowContext(
-            backend.name, outbox, clock, settings, hooks.identity, config.evse_numbers, primary=config.is_primary
-        )
-        self._channel = CallChannel(
-            self._ctx, config.dialects[0], self.connector.url, lambda subject, effects: None, config.timeouts.answer_s
-        )
+    def __init__(self, config: LinkConfig, hooks: LinkHooks, ports: LinkPorts) -> None:
+        parts = make_link_parts(config, hooks, ports, lambda subject, effects: None, config.timeouts.answer_s)
+        self.connector, self._channel = parts.connector, parts.channel
         self._reading: asyncio.Task[None]
 
     @asynccontextmanager

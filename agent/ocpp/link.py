@@ -20,24 +20,21 @@ from agent.domain.events import LinkChanged, SecurityNoticed, TokenAuthorized
 from agent.domain.messages import Message
 from agent.domain.orders import AuthorizeToken, Response
 from agent.domain.security_events import SecurityEvent
-from agent.domain.variables import Settings
 from agent.ocpp.boot_procedure import BootProcedure
-from agent.ocpp.dialects.dialect import BootAnswer, Dialect, ResponseEffects, RowContext
+from agent.ocpp.dialects.dialect import BootAnswer, Dialect, ResponseEffects
 from agent.ocpp.inbound.queue import InboundQueue
 from agent.ocpp.inbound.requests import InboundRequests
-from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
+from agent.ocpp.link_parts import make_link_parts
 from agent.ocpp.message_sender import MessageSender
-from agent.ocpp.reconnect import Reconnector
 from agent.ocpp.silence_watch import SilenceWatch
 from agent.ocpp.transport.backoff import Backoff
-from agent.ocpp.transport.call_channel import CallChannel, ConnectionLost
+from agent.ocpp.transport.call_channel import ConnectionLost
 from agent.ocpp.transport.connect_problems import UNKNOWN_PROBLEM
 from agent.ocpp.transport.timeouts import wait_for_event
 from agent.ocpp.transport.transport import Closed, NoConnection, Transport
 from agent.ocpp.wire.calls import Answered, Called, Dropped, Errored, SendNow
-from agent.ports.clock import ClockPort
-from agent.ports.pki import PkiPort
-from agent.ports.store import OutboxPort, OutboxRow
+from agent.ports.store import OutboxRow
 
 log = logging.getLogger("agent.ocpp")
 
@@ -45,34 +42,21 @@ log = logging.getLogger("agent.ocpp")
 class Link:
     """The connection to one backend, with its queues."""
 
-    def __init__(
-        self,
-        config: LinkConfig,
-        hooks: LinkHooks,
-        *,
-        outbox: OutboxPort,
-        clock: ClockPort,
-        settings: Settings,
-        pki: PkiPort | None = None,
-    ) -> None:
+    def __init__(self, config: LinkConfig, hooks: LinkHooks, ports: LinkPorts) -> None:
         backend, timeouts = config.backend, config.timeouts
         self.name = backend.name
         self.connect_error, self.connect_problem = "", UNKNOWN_PROBLEM
         """Why the last attempt to connect has failed, for people and for programs; "" once there is a connection."""
         self._timeouts = timeouts
-        self._clock, self._settings, self._post_event = clock, settings, hooks.post_event
-        self._connector = Reconnector(config, hooks, settings, clock.rate, pki)
-        self._ctx = RowContext(
-            backend.name, outbox, clock, settings, hooks.identity, config.evse_numbers, primary=config.is_primary
-        )
-        present = next((d for d in config.dialects if d.name == config.last_version), config.dialects[0])
-        self._channel = CallChannel(self._ctx, present, self.url, self._take_late_answer, backend.call_timeout_s)
+        self._clock, self._settings, self._post_event = ports.clock, ports.settings, hooks.post_event
+        parts = make_link_parts(config, hooks, ports, self._take_late_answer, backend.call_timeout_s)
+        self._connector, self._ctx, self._channel = parts.connector, parts.ctx, parts.channel
         backoff = Backoff(config.jitter, timeouts.boot_retry_s, timeouts.boot_retry_s)
         self._boot = BootProcedure(self._ctx, self._channel, backoff, self._boot_status_changed)
         self._sender = MessageSender(
             self._ctx, self._channel, self._boot, hooks.post_event, backend.call_timeout_s, timeouts.store_retry_s
         )
-        self._silence = SilenceWatch(config, hooks, settings, self._channel, self._sender, self._send_if_up)
+        self._silence = SilenceWatch(config, hooks, ports.settings, self._channel, self._sender, self._send_if_up)
         self._inbox = InboundQueue()
         self._requests = InboundRequests(self._ctx, hooks.post_event, timeouts.answer_s)
         self._work_arrived, self._close_demanded = asyncio.Event(), asyncio.Event()

@@ -8,11 +8,15 @@ from dataclasses import field
 
 from agent.domain.backend_connection import ConnectionProfile
 from agent.domain.events import Event
+from agent.domain.variables import Settings
 from agent.model.fastclass import frozen
 from agent.ocpp.dialects.dialect import Dialect, Identity
 from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.transport.traffic import TrafficCounter
 from agent.ocpp.transport.transport import Trace, WireOptions
+from agent.ports.clock import ClockPort
+from agent.ports.pki import PkiPort
+from agent.ports.store import OutboxPort
 from agent.station_file.settings import Backend
 
 
@@ -60,3 +64,13 @@ class LinkHooks:
     silence_limit_s: Callable[[], float | None] = lambda: None
     """Return after how much silence a ping goes over the bearer in use, if the interval of the settings is longer;
     None: that interval alone counts."""
+
+
+@frozen
+class LinkPorts:
+    """What a link uses of the station. ``pki`` None: only what the station file names is trusted."""
+
+    outbox: OutboxPort
+    clock: ClockPort
+    settings: Settings
+    pki: PkiPort | None = None

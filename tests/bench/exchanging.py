@@ -13,7 +13,7 @@ from typing import Any
 from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
-from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.transport.ocpp_j import dialer
 from agent.ocpp.versions import build_dialects
 from agent.ports.store import OutboxRow, Put
@@ -87,9 +87,7 @@ async def main(url: str, count: int) -> None:
     await Link(
         LinkConfig(backend, build_dialects(("1.6",)), (1,)),
         LinkHooks(quiet, lambda: Identity("Chargy", "Link"), quiet),
-        outbox=Queue(count),
-        clock=Clock(),
-        settings=Settings(),
+        LinkPorts(Queue(count), Clock(), Settings()),
     ).run()
 
 

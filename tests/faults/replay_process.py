@@ -11,7 +11,7 @@ from typing import Any
 from agent.domain.variables import Settings
 from agent.ocpp.dialects.dialect import Identity
 from agent.ocpp.link import Link
-from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.versions import build_dialects
 from agent.services.store.store import Store
 from agent.station_file.settings import Backend
@@ -25,9 +25,7 @@ async def main(database: Path, url: str, version: str) -> None:
     await Link(
         LinkConfig(backend, build_dialects((version,)), (1, 2)),
         LinkHooks(quiet, lambda: Identity("Chargy", "Replay"), quiet),
-        outbox=store,
-        clock=Clock(),
-        settings=Settings(),
+        LinkPorts(store, Clock(), Settings()),
     ).run()
 
 

@@ -19,7 +19,7 @@ from agent.domain.variables import Settings
 from agent.model.types import Moment, Stamp
 from agent.ocpp.dialects.dialect import Dialect, FixedAnswer, Identity, LocalAnswer, RowContext
 from agent.ocpp.link import Link
-from agent.ocpp.link_config import LinkConfig, LinkHooks
+from agent.ocpp.link_config import LinkConfig, LinkHooks, LinkPorts
 from agent.ocpp.transport.timeouts import Timeouts
 from agent.ocpp.transport.traffic import TrafficCounter
 from agent.ocpp.transport.transport import WireOptions
@@ -320,7 +320,7 @@ def build(
         interface=interface,
         silence_limit_s=silence_limit_s,
     )
-    link = Link(config, hooks, outbox=outbox, clock=clock, settings=settings, pki=pki)
+    link = Link(config, hooks, LinkPorts(outbox, clock, settings, pki))
     room = Room(link, outbox, clock, settings, central)
     return room
 
