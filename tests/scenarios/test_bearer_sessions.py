@@ -69,19 +69,23 @@ async def charge_through_failures(networks: BearerNetworks, street: Street) -> N
     await street.plug()
     await started_transactions(street, 1, "CARD-A")
 
+    connection_count = len(csms.peers)
     networks.lose_carrier("lan")  # the vehicle goes on, and its driver ends while there is no link
     await street.tap("CARD-A")
-    await linked(networks, street, "wifi", len(csms.peers))
+    await linked(networks, street, "wifi", connection_count)
     await ended_transactions(street, 1)
     await street.unplug()
+    await street.seen_free()
 
     await street.plug()
     await started_transactions(street, 2, "CARD-B")
+    connection_count = len(csms.peers)
     networks.swallow_frames("wifi")
     await flowed(street, 5)
-    await linked(networks, street, "gprs", len(csms.peers))
+    await linked(networks, street, "gprs", connection_count)
+    connection_count = len(csms.peers)
     networks.return_carrier("lan")
-    await linked(networks, street, "lan", len(csms.peers))  # after two minutes of the station
+    await linked(networks, street, "lan", connection_count)  # after two minutes of the station
     await flowed(street, 5)
     await street.tap("CARD-B")
     await ended_transactions(street, 2)
@@ -93,7 +97,7 @@ async def charge_through_failures(networks: BearerNetworks, street: Street) -> N
 
 
 async def started_transactions(street: Street, number: int, token: str) -> None:
-    await street.until(lambda e: e["cp"] in ("B", "C"))
+    await street.seen_occupied()
     await street.tap(token)
     await street.heard(lambda: len(street.csms.transactions) == number)
     await flowed(street, 5)

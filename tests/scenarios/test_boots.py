@@ -38,7 +38,7 @@ async def remote_start(s: Street201) -> str:
 async def charges_meanwhile(s: Street201, status: str) -> None:
     await booted_as(s, status)
     await s.plug()
-    await s.until(lambda e: e["cp"] == "B" and e["screen"] == "idle")
+    await s.until(lambda e: e["session_state"] == "Occupied" and e["screen"] == "idle")
     await s.tap(STRANGER)
     await s.screen("refused")
     if status == "Pending":
@@ -70,7 +70,7 @@ async def test_sessions_while_the_boot_is_not_accepted(tmp_path: Path, version: 
         await s.tap(CARD)
         await s.screen("finished")
         await s.empty()
-        await s.unplug()
+        await s.leave()
         await charges_meanwhile(s, status)
         assert len(csms.transactions) == 1
         s.csms.boot, s.csms.interval_s = "Accepted", 300

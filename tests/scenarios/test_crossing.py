@@ -58,7 +58,7 @@ async def begun(s: Street201, version: str) -> Transaction:
     s.begin()
     known = set(s.csms.transactions)
     await s.plug()
-    await s.until(lambda e: e["screen"] in ("idle", "finished", "plugged", "present_card") or e["told"])
+    await s.seen_occupied()
     await s.tap(CARD)
     await s.until(lambda e: e["session"] and e["session"]["energy_wh"] >= 5)
     await s.empty()
@@ -87,6 +87,7 @@ async def gone(s: Street201) -> None:
     await s.until(lambda e: not e["session"])
     await s.unplug(side="ev")
     await s.unplug()
+    await s.seen_free()
     await s.until(lambda e: e["told"]["status"] == "Available")
     await s.empty()
 

@@ -89,6 +89,7 @@ async def test_with_the_profile_they_get_on(tmp_path: Path) -> None:
         assert s.csms.paths[0] == "/RDAM|123"  # type: ignore[attr-defined]
         await s.told("Available", 2)
         await s.tap("card-low")
+        await s.heard(lambda: s.payloads("Authorize"))  # the card is read first, then the cable is seen
         await s.plug()
         await s.told("Charging")
         assert [p["idTag"] for a, p in s.calls() if a in ("Authorize", "StartTransaction")] == ["CARD-LOW"] * 2

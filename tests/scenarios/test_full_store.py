@@ -73,8 +73,9 @@ async def test_off_line_until_the_store_is_full(tmp_path: Path, version: str) ->
         await s.tap(CARD)
         await s.screen("finished")
         await s.unplug()
+        await s.seen_free()
         await s.plug()  # and another driver
-        await s.until(lambda e: e["cp"] == "B")
+        await s.seen_occupied()
         await s.tap(FRIEND)
         await s.until(lambda e: e["session"] and e["session"]["energy_wh"] > 5)
         await s.tap(FRIEND)

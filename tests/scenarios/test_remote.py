@@ -243,6 +243,7 @@ async def test_a_known_card_charges_offline_until_the_cache_is_cleared(s: Street
     await s.station.post("/links/backend", {"up": False})
     await s.station.until(lambda p: p["backend"]["link"] == "down")
     await s.unplug()
+    await s.seen_free()
     await s.tap("CARD-CACHED")
     await s.screen("refused")
     await s.station.post("/links/backend", {"up": True})

@@ -113,6 +113,7 @@ class Street:
     async def leave(self, n: int = 1) -> None:
         """Cable and car are gone; the status says so."""
         await self.unplug(n)
+        await self.seen_free(n)
         await self.told("Available", n)
 
     async def tap(self, token: str, n: int | None = 1) -> None:
@@ -157,6 +158,15 @@ class Street:
         """Until the picture of outlet ``n`` is so; the picture."""
         picture = await self.station.until_evse(what, n, timeout_s)
         return dict(picture["evses"][n - 1])
+
+    async def seen_free(self, n: int = 1) -> None:
+        """Until the agent has seen the outlet empty. It polls the board: a cable that goes and comes between two polls
+        has never gone, for it."""
+        await self.until(lambda e: e["session_state"] == "Free", n)
+
+    async def seen_occupied(self, n: int = 1) -> None:
+        """Until the agent has seen the cable that is in the outlet, in which no session runs."""
+        await self.until(lambda e: e["session_state"] == "Occupied", n)
 
     async def told(self, status: str, n: int = 1, timeout_s: float = 60.0) -> dict[str, Any]:
         """Until the backend has got this status of outlet ``n``."""
@@ -231,6 +241,7 @@ class Street:
             await self.unplug(n, "ev")
         if (await self.station.evse(n))["cable"] and n not in self.tethered:
             await self.unplug(n)
+        await self.seen_free(n)  # or a status of this test comes in the next one
         await self.told("Available", n)
 
 

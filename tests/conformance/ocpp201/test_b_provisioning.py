@@ -45,7 +45,7 @@ async def test_TC_B_01_CS(s: Street201) -> None:
 
 async def test_TC_B_02_CS(s: Street201) -> None:
     """Pending: variables and reports work, starting is rejected, a boot can be triggered; nothing else is sent."""
-    s.csms.boot = "Pending"
+    s.csms.boot, s.csms.interval_s = "Pending", 3600  # no second boot comes by itself
     try:
         await s.station.post("/agent", {"action": "kill"})
         await s.heard(lambda: s.payloads("BootNotification"))
@@ -56,7 +56,7 @@ async def test_TC_B_02_CS(s: Street201) -> None:
         assert await s.remote() == "Rejected"
         assert (await s.csms.call("Reset", {"type": "Immediate"}))[2] == "SecurityError"  # TC_B_30_CS
     finally:
-        s.csms.boot = "Accepted"
+        s.csms.boot, s.csms.interval_s = "Accepted", 300
     answer = await s.csms.ask("TriggerMessage", {"requestedMessage": "BootNotification"})
     assert answer == {"status": "Accepted"}
     await s.heard(lambda: len(s.payloads("BootNotification")) == 2)
@@ -341,7 +341,7 @@ async def test_TC_B_51_CS_and_TC_B_52_CS(s: Street201) -> None:
         await s.off_line()
         await s.plug(1)
         s.begin()
-        await s.station.until_evse(lambda e: e["cp"] == "B", 1)
+        await s.seen_occupied()
         await s.on_line()
         await s.told("Occupied", 1)
         await s.heard(lambda reporting=reporting: {p["evseId"] for p in s.payloads("StatusNotification")} == reporting)

@@ -71,6 +71,7 @@ async def test_TC_H_06_CS_TC_H_12_CS(h: Street201) -> None:
     try:
         assert await h.reserve(1) == "Unavailable"
         assert await h.available(False, 2) == "Accepted"
+        await h.told("Unavailable", 2)
         assert await h.reserve(0) == "Unavailable"
     finally:
         for n in (1, 2):
