@@ -422,14 +422,14 @@ async def test_the_driver_ends_with_pppd_of_another_user(
 
 
 async def test_pppd_ends_with_the_driver(modem: SimulatedModem) -> None:
-    gone = modem.folder / "gone"
-    deed = f"import signal; signal.signal(15, lambda *_: (open({str(gone)!r}, 'w'), sys.exit())); time.sleep(3600)"
+    ready, gone = modem.folder / "ready", modem.folder / "gone"
+    deed = f"import signal; signal.signal(15, lambda *_: (open({str(gone)!r}, 'w'), sys.exit()))"
+    deed += f"; open({str(ready)!r}, 'w'); time.sleep(3600)"
     async with modem.opened(pppd=modem.pppd(deed)) as port:
         await port.bring_up()
         async with deadline(20):
-            while not (modem.folder / "ppp-lo.options.seen").exists():
+            while not ready.exists():
                 await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)
     assert gone.exists()
 
 

@@ -173,13 +173,18 @@ async def silent(port: ReaderPort, for_s: float) -> None:
         await asyncio.wait_for(anext(port.taps()), for_s)
 
 
-async def gone(field: UdpField) -> None:
-    """Held until the driver has activated the card, then away until it looks for a card again."""
+async def activated(field: UdpField) -> None:
     patience = Deadline(20)
     while not field._awake:
         assert not patience.over, "the driver does not activate the card"
         await asyncio.sleep(0.005)
+
+
+async def gone(field: UdpField) -> None:
+    """Held until the driver has activated the card, then away until it looks for a card again."""
+    await activated(field)
     field.take()
+    patience = Deadline(20)
     while not field._pending:
         assert not patience.over, "the driver does not look for cards again"
         await asyncio.sleep(0.005)
@@ -229,7 +234,8 @@ def test_debounce() -> None:
 async def test_contract(field: UdpField) -> None:
     async def tap(value: str) -> None:
         field.put(Picc(bytes.fromhex(value)))
-        await asyncio.sleep(0.5)
+        await activated(field)
+        await asyncio.sleep(0.5)  # one presence, looked at many times
         field.take()
 
     def open_port() -> AbstractAsyncContextManager[ReaderPort]:

@@ -158,8 +158,13 @@ async def next_tap(port: ReaderPort) -> Tap:
 
 async def test_contract(chip: Pn532) -> None:
     async def tap(value: str) -> None:
+        talked = chip.commands.count(0x42)
         chip.card = bytes.fromhex(value)
-        await asyncio.sleep(0.5)
+        patience = Deadline(20)
+        while chip.commands.count(0x42) == talked:
+            assert not patience.over, "the driver does not talk to the card"
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.5)  # one presence, looked at many times
         chip.card = b""
 
     def open_port() -> AbstractAsyncContextManager[ReaderPort]:
@@ -289,7 +294,7 @@ async def test_tap_to_token_on_real_timing(tmp_path: Path, record_property: Call
     record_property("median_ms", round(took_s[len(took_s) // 2] * 1000))
     record_property("p95_ms", round(took_s[int(len(took_s) * 0.95)] * 1000))
     assert took_s[0] > 4 * COMMAND_S, "the talk did not take place"
-    assert took_s[len(took_s) // 2] < 0.35  # of a loaded machine, the outliers say nothing
+    assert took_s[len(took_s) // 2] < stretched(0.35)  # of a loaded machine, the outliers say nothing
     assert not CAMPAIGN or took_s[94] < 0.35
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -13,6 +12,7 @@ from agent.commands.scenario.terminal import Terminal
 from agent.scenario.outcome import ScenarioOutcome, StepOutcome, Verdict
 from agent.scenario.scenario_file import parse_scenario
 from agent.scenario.scenario_model import Scenario
+from tests.support.busy_machine import deadline
 from tests.support.foreign_charge_point import actuator_command, foreign_charge_point
 from tests.support.simulated_station import held_port
 
@@ -30,8 +30,8 @@ async def run_on_foreign_point(
         path = Path(short) / "deeds"
         wanted: dict[str, Any] = {"actuator": actuator_command(path), "with_person": False, **request}
         asked = RunRequest(scenarios, host="127.0.0.1", port=port, versions=(version,), **wanted)
-        async with foreign_charge_point(f"ws://127.0.0.1:{port}", path, mistakes, version):
-            return await asyncio.wait_for(run_listening(asked, Terminal()), 120)
+        async with foreign_charge_point(f"ws://127.0.0.1:{port}", path, mistakes, version), deadline(120):
+            return await run_listening(asked, Terminal())
 
 
 async def run_steps(steps: str, mistakes: Collection[str] = (), version: str = "1.6") -> list[StepOutcome]:

@@ -8,47 +8,53 @@ import pytest
 from agent.commands.scenario.stations import library_folder
 from agent.scenario.outcome import Verdict
 from agent.scenario.scenario_file import load_scenario
+from agent.scenario.scenario_model import Scenario
 from tests.scenario_language.foreign_runs import failed_step, run_on_foreign_point, run_steps, scenario_of
+from tests.support.busy_machine import stretched
 
+LONG_S = 60.0
+"""How long a step waits for what does come."""
 PLUG = "{ plug = 1 },"
 CHARGE = f"""{PLUG}
 {{ wait_status = "occupied" }},
 {{ tap = "${{card}}" }},
-{{ wait_transaction = "started", within_s = 2, set = {{ number = "id" }} }},
+{{ wait_transaction = "started", within_s = SOON, set = {{ number = "id" }} }},
 """
-SHORT_SESSION = scenario_of(
+CHARGED = CHARGE.replace("SOON", f"{LONG_S:g}")
+SHORT_SESSION = (
     CHARGE
-    + """{ wait_status = "charging", within_s = 1 },
-{ wait_energy = 40, within_s = 1 },
+    + """{ wait_status = "charging", within_s = SOON },
+{ wait_energy = 40, within_s = SOON },
 { tap = "${card}" },
-{ wait_transaction = "ended", where = { reason = "Local", id = "${number}" }, within_s = 1 },
+{ wait_transaction = "ended", where = { reason = "Local", id = "${number}" }, within_s = SOON },
 { unplug = 1 },"""
 )
+"""``SOON`` is filled in when the steps are run: a mistake is to be found soon, what is right may take its time."""
 DEFECTS = [
-    ("sleeping_status", CHARGE + '{ wait_status = "charging", within_s = 1 },',
-     "outlet 1: the status is Preparing, expected charging; waited 1 s"),
-    ("no_start", CHARGE, "outlet 1: no transaction has started within 2 s"),
-    ("lost_stop", CHARGE + '{ tap = "${card}" }, { wait_transaction = "ended", within_s = 1 },',
-     "outlet 1: no transaction has ended within 1 s"),
-    ("wrong_reason", CHARGE + '{ tap = "${card}" }, { wait_transaction = "ended", where = { reason = "Local" } },',
+    ("sleeping_status", CHARGED + '{ wait_status = "charging", within_s = SOON },',
+     "outlet 1: the status is Preparing, expected charging; waited SOON s"),
+    ("no_start", CHARGE, "outlet 1: no transaction has started within SOON s"),
+    ("lost_stop", CHARGED + '{ tap = "${card}" }, { wait_transaction = "ended", within_s = SOON },',
+     "outlet 1: no transaction has ended within SOON s"),
+    ("wrong_reason", CHARGED + '{ tap = "${card}" }, { wait_transaction = "ended", where = { reason = "Local" } },',
      "outlet 1: the transaction has ended, but reason is 'Other', expected 'Local'"),
-    ("no_authorize", PLUG + '{ tap = "${card}" }, { wait_message = "Authorize", within_s = 1 },',
-     "no Authorize as expected from the station within 1 s"),
+    ("no_authorize", PLUG + '{ tap = "${card}" }, { wait_message = "Authorize", within_s = SOON },',
+     "no Authorize as expected from the station within SOON s"),
     ("lower_case_token",
-     PLUG + '{ tap = "${card}" }, { wait_message = "Authorize", where = { idTag = "${card}" }, within_s = 1 },',
+     PLUG + '{ tap = "${card}" }, { wait_message = "Authorize", where = { idTag = "${card}" }, within_s = SOON },',
      "it came, but idTag is '04a1b2c3', expected '04A1B2C3'"),
     ("starts_refused_card", PLUG + '{ tap = "${bad}" }, { forbid_message = "StartTransaction", for_s = 2 },',
      "StartTransaction arrived, which must not happen here"),
-    ("no_meter_values", CHARGE + "{ wait_energy = 50, within_s = 1 },",
-     "outlet 1: 0 Wh so far, expected 50 Wh; waited 1 s"),
+    ("no_meter_values", CHARGED + "{ wait_energy = 50, within_s = SOON },",
+     "outlet 1: 0 Wh so far, expected 50 Wh; waited SOON s"),
     ("ignores_profile",
-     CHARGE + '{ backend = "charging_profile", with = { limit_a = 10 }, status = "Accepted" }, '
-     '{ measure = "power_w", at_most = 7250, within_s = 1 },',
-     "outlet 1: power_w: 11000 is more than 7250; waited 1 s"),
+     CHARGED + '{ backend = "charging_profile", with = { limit_a = 10 }, status = "Accepted" }, '
+     '{ measure = "power_w", at_most = 7250, within_s = SOON },',
+     "outlet 1: power_w: 11000 is more than 7250; waited SOON s"),
     ("energy_off_2_percent",
-     CHARGE + '{ wait_energy = 40, set = { meter = "stop_wh" } }, { tap = "${card}" }, '
+     CHARGED + '{ wait_energy = 40, set = { meter = "stop_wh" } }, { tap = "${card}" }, '
      '{ wait_transaction = "ended", set = { stop = "stop_wh" } }, '
-     '{ check = "${stop}", equals = "${meter}", tolerance = 15 },',
+     '{ check = "${stop}", equals = "${meter}", tolerance = 1000 },',
      "differs from"),
     ("refuses_remote_start", PLUG + '{ backend = "remote_start", with = { token = "APP" }, status = "Accepted" },',
      "answer to RemoteStartTransaction: status is 'Rejected', expected 'Accepted'"),
@@ -56,25 +62,34 @@ DEFECTS = [
      '{ backend = "set_setting", with = { name = "heartbeat_interval_s", value = 77 }, status = "Accepted" }, '
      '{ backend = "get_setting", with = { name = "heartbeat_interval_s" }, results = { value = "77" } },',
      "answer to GetConfiguration: value is '300', expected '77'"),
-    ("never_disconnects", '{ link = "down" }, { wait_connection = "down", within_s = 1 },',
-     "the connection to the backend is up, expected down; waited 1 s"),
+    ("never_disconnects", '{ link = "down" }, { wait_connection = "down", within_s = SOON },',
+     "the connection to the backend is up, expected down; waited SOON s"),
 ]  # fmt: skip
+
+
+def timed(text: str, seconds: float) -> str:
+    return text.replace("SOON", f"{seconds:g}")
 
 
 @pytest.mark.parametrize(("mistake", "steps", "words"), DEFECTS, ids=[d[0] for d in DEFECTS])
 async def test_a_planted_mistake_fails_with_the_right_words(mistake: str, steps: str, words: str) -> None:
-    failed = failed_step(await run_steps(steps, {mistake}))
+    soon_s = round(stretched(1.0), 1)
+    failed = failed_step(await run_steps(timed(steps, soon_s), {mistake}))
     assert failed.verdict is Verdict.FAIL
-    assert words in failed.says
-    good = [o for o in await run_steps(steps) if o.verdict is not Verdict.PASS]
+    assert timed(words, soon_s) in failed.says
+    good = [o for o in await run_steps(timed(steps, LONG_S)) if o.verdict is not Verdict.PASS]
     assert good == [], "the same steps pass on a station without the mistake"
+
+
+def short_session(soon_s: float = LONG_S) -> Scenario:
+    return scenario_of(timed(SHORT_SESSION, soon_s))
 
 
 @pytest.mark.parametrize("mistake", ["sleeping_status", "lost_stop", "wrong_reason", "no_meter_values"])
 async def test_the_mistakes_are_found_in_ocpp_201_too(mistake: str) -> None:
-    (outcome,) = await run_on_foreign_point(SHORT_SESSION, mistakes={mistake}, version="2.0.1")
+    (outcome,) = await run_on_foreign_point(short_session(stretched(1.0)), mistakes={mistake}, version="2.0.1")
     assert outcome.final_verdict is Verdict.FAIL
-    (good,) = await run_on_foreign_point(SHORT_SESSION, version="2.0.1")
+    (good,) = await run_on_foreign_point(short_session(), version="2.0.1")
     assert good.final_verdict is Verdict.PASS, [o.says for o in good.outcomes]
 
 
@@ -131,7 +146,7 @@ async def test_the_library_finds_planted_mistakes(name: str, mistake: str, words
 
 
 async def test_a_station_that_says_nothing_is_asked_for_its_status() -> None:
-    (outcome,) = await run_on_foreign_point(SHORT_SESSION, mistakes={"says_nothing"}, silence_s=0.2)
+    (outcome,) = await run_on_foreign_point(short_session(), mistakes={"says_nothing"}, silence_s=0.2)
     assert outcome.final_verdict is Verdict.PASS
 
 
@@ -139,6 +154,6 @@ async def test_no_station_comes() -> None:
     from agent.commands.scenario.sessions import RunRequest, run_listening
     from agent.commands.scenario.terminal import Terminal
 
-    (outcome,) = await run_listening(RunRequest((SHORT_SESSION,), connect_within_s=0.2), Terminal())
+    (outcome,) = await run_listening(RunRequest((short_session(),), connect_within_s=0.2), Terminal())
     assert outcome.final_verdict is Verdict.ERROR
     assert "a station is not connected" in outcome.says

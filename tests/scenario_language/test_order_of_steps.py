@@ -51,7 +51,8 @@ async def test_parallel_lists_run_at_the_same_time_and_end_together() -> None:
     steps = "{ parallel = [ [ { pause_s = 0.5 } ], [ { pause_s = 0.5 } ], [ { pause_s = 0.5 } ] ] }"
     outcome = await outcome_of(steps)
     assert sorted(ids(outcome)) == ["1a1", "1b1", "1c1"]
-    assert outcome.took_s < 1.4
+    ends_s = [o.began_s + o.took_s for o in outcome.outcomes]
+    assert max(o.began_s for o in outcome.outcomes) < min(ends_s), "each begins before one of them ends"
     outcome = await outcome_of(f"{{ parallel = [ [ {{ pause_s = 600 }} ], [ {FAILS} }} ] ] }}")
     assert ids(outcome) == ["1b1"]
     assert outcome.not_reached == ("1a1",)
@@ -74,7 +75,7 @@ async def test_a_variable_without_a_value_is_an_error_of_the_scenario() -> None:
 
 async def test_a_message_counts_for_one_wait_only() -> None:
     outcome = await outcome_of(
-        '{ plug = 1 }, { tap = "${card}" }, { wait_message = "Authorize", within_s = 1 },'
+        '{ plug = 1 }, { tap = "${card}" }, { wait_message = "Authorize", within_s = 60 },'
         '{ wait_message = "Authorize", within_s = 0.3 }'
     )
     assert [o.verdict for o in outcome.outcomes][-2:] == [Verdict.PASS, Verdict.FAIL]

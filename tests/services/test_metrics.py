@@ -24,6 +24,7 @@ from agent.services.store.store import Store
 from agent.station_file.settings import SettingsError, parse_station_file
 from tests.bench.backend import open_backend
 from tests.support.busy_machine import stretched
+from tests.support.simulated_station import held_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = ROOT / "config" / "grafana" / "station.json"
@@ -31,17 +32,12 @@ CARD, SECRET = "04A1B2C3D4E5F6", "hunter2hunter2hu"
 BASE_UNITS = {"seconds", "bytes", "joules", "watts", "dbm"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def running(folder: Path, **metrics: Any) -> AsyncIterator[tuple[Station, int]]:
     """A station without devices, connected to a backend, with metrics at a port."""
-    port = metrics.get("port") or free_port()
-    async with open_backend() as backend:
+    async with contextlib.AsyncExitStack() as resources:
+        port = metrics.get("port") or resources.enter_context(held_port())
+        backend = await resources.enter_async_context(open_backend())
         raw = {
             "station": {"state_dir": "state", "status_socket": str(folder / "s"), "serial": "SN-77"},
             "backend": {

@@ -43,7 +43,7 @@ class Outlet:
     def __init__(self, mistakes: Collection[str]) -> None:
         self.mistakes = mistakes
         self.plugged, self.vehicle, self.charging = False, False, False
-        self.meter_wh, self.limit_w = 1000, FULL_W
+        self.meter_wh, self.limit_w = 100_000, FULL_W
         self.token, self.transaction, self.status = "", None, "Available"
         self.connected = True
 
