@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.assembly.bearers import TrafficReports
@@ -29,8 +29,10 @@ def status_socket_queries(
     dispatch: OrderDispatch,
     clock: ClockPort,
     traffic: TrafficReports,
+    knowledge: Callable[[], dict[str, Any]],
 ) -> dict[str, QuestionHandler]:
-    """Return the function that answers each question, by the name of the question."""
+    """Return the function that answers each question, by the name of the question. ``knowledge``: what the station
+    knows of its way to the backends."""
 
     async def query_dead_letters(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import dead_letter_queries
@@ -63,6 +65,18 @@ def status_socket_queries(
 
         return await fault_queries.answer_faults(store, question, current_rows, acknowledge_faults)
 
+    return {
+        "dead": query_dead_letters,
+        "payments": query_payments,
+        "faults": query_faults,
+        "bearers": _bearers_query(site, store, clock),
+        "traffic": _traffic_query(site, store, events, clock, traffic),
+        "undelivered": _undelivered_query(store),
+        "doctor": _doctor_query(store, knowledge),
+    }
+
+
+def _bearers_query(site: StationState, store: Store, clock: ClockPort) -> QuestionHandler:
     async def query_bearers(question: dict[str, Any]) -> dict[str, Any]:
         from agent.assembly import bearer_queries
 
@@ -71,33 +85,14 @@ def status_socket_queries(
 
         return await bearer_queries.answer_bearers(store, question, current_rows)
 
-    return {
-        "dead": query_dead_letters,
-        "payments": query_payments,
-        "faults": query_faults,
-        "bearers": query_bearers,
-        "traffic": _traffic_query(site, store, events, clock, traffic),
-        "undelivered": _undelivered_query(store),
-        "doctor": _doctor_query(site, store, links, dispatch, clock),
-    }
+    return query_bearers
 
 
-def _doctor_query(
-    site: StationState, store: Store, links: Mapping[str, Link], dispatch: OrderDispatch, clock: ClockPort
-) -> QuestionHandler:
+def _doctor_query(store: Store, knowledge: Callable[[], dict[str, Any]]) -> QuestionHandler:
     async def query_doctor(question: dict[str, Any]) -> dict[str, Any]:
-        from agent.assembly import doctor_queries, traffic_figures
+        from agent.assembly.doctor import agent_knowledge
 
-        def current_knowledge() -> dict[str, Any]:
-            return {
-                "links": [doctor_queries.link_row(link) for link in links.values()],
-                "bearers": [doctor_queries.bearer_row(b, site.bearer_in_use) for b in site.bearers.values()],
-                "devices": [{"name": s.name, "open": s.open, "error": s.trouble} for s in dispatch.supervisors],
-                "traffic": traffic_figures.traffic_snapshot(site, clock.now().utc_s),
-                "utc_s": clock.now().utc_s,
-            }
-
-        return await doctor_queries.answer_doctor(store, question, current_knowledge)
+        return await agent_knowledge.answer_doctor(store, question, knowledge)
 
     return query_doctor
 

@@ -25,6 +25,7 @@ from agent.assembly.bearers import (
 )
 from agent.assembly.boot_record import BootRecord, find_boot_reason, highest_unreadable_boot
 from agent.assembly.dialects import backend_and_dialects, installed_transports
+from agent.assembly.doctor.service_examiner import ServiceExaminer
 from agent.assembly.domain_setup import (
     domain_collaborators,
     initial_state,
@@ -117,7 +118,10 @@ class Station:
         post, serial = self.events.post_event, file.station.serial or file.station.id
         self.keys = KeyOrders(key_store, post, serial, self._begin_task)
         self.files = file_orders(file, self._collect_diagnostics, key_store, post, self._begin_task)
-        self.dispatch = OrderDispatch(post, (self.keys, self.files, *bearer_executors(file, post, lambda: self.links)))
+        examiner = ServiceExaminer(file, post, self._connection_knowledge, lambda: store.disk_problem)
+        self.dispatch = OrderDispatch(
+            post, (self.keys, self.files, examiner, *bearer_executors(file, post, lambda: self.links))
+        )
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.traffic = TrafficReports(self.site, post)
         self.links = {b.name: self._make_link(b) for b in file.backends}
@@ -136,9 +140,17 @@ class Station:
             self._socket_path(),
             self.status_snapshot,
             lambda: self.clock.now().utc_s,
-            status_socket_queries(self.site, store, self.events, self.links, self.dispatch, self.clock, self.traffic),
+            status_socket_queries(
+                self.site, store, self.events, self.links, self.dispatch, self.clock, self.traffic,
+                self._connection_knowledge,
+            ),
             self.events.hold_still,
-        )
+        )  # fmt: skip
+
+    def _connection_knowledge(self) -> dict[str, Any]:
+        from agent.assembly.doctor.agent_knowledge import station_knowledge
+
+        return station_knowledge(self._shown)
 
     def _socket_path(self) -> Path:
         """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""

@@ -344,6 +344,22 @@ class SimUnlockEnded(Event):
 
 
 @frozen
+class ConnectionExamined(Event):
+    """Answer to ``ExamineConnection``: the steps of the way to the backends by their verdict, with the names that
+    ``chargy-agent doctor`` uses, and the problem to begin with, "" for none."""
+
+    good: tuple[str, ...] = ()
+    not_judged: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    """Also what is a warning only."""
+    problem: str = ""
+    """The code of a finding, which is a key of the texts."""
+    problem_step: str = ""
+    subject: str = ""
+    """Which device, bearer or backend the problem is about."""
+
+
+@frozen
 class BearerProbed(Event):
     """Answer to ``ProbeBearer``: the backend could be reached over this bearer, or not."""
 

@@ -216,6 +216,11 @@ class ProbeBearer(BearerOrder):
 
 
 @frozen
+class ExamineConnection(Order):
+    """Collect what is known of the way to the backends; nothing is tested. ``ConnectionExamined`` comes back."""
+
+
+@frozen
 class Show(Order):
     """Show this screen of an EVSE."""
 

@@ -266,7 +266,38 @@ def _service_slots(screen: Screen, texts: Texts, facts: StationFacts) -> _Slots:
         "sim": _sim_text(screen, texts),
         "program": str(v.get("program") or ""),
     }
-    return {"prices": tuple((texts(f"service.{name}"), text) for name, text in rows.items() if text)}
+    slots = {
+        "prices": tuple((texts(f"service.{name}"), text) for name, text in rows.items() if text),
+        "lines": _nonempty_lines(_problem_text(screen, texts), *_step_lines(screen, texts)),
+    }
+    if not v.get("problem"):
+        return slots
+    title = texts("service.title_problem", step=_problem_step(screen, texts))
+    return {**slots, "title": title, "tone": Tone.WAIT, "icon": "warning"}
+
+
+def _problem_step(screen: Screen, texts: Texts) -> str:
+    name = str(screen.values.get("problem_step") or "")
+    return texts(f"service.steps.{name}") or name
+
+
+def _problem_text(screen: Screen, texts: Texts) -> str:
+    """Return the step to the backend to begin with, what is wrong there, and what to do."""
+    subject = str(screen.values.get("problem_subject") or "")
+    text = texts(f"service.problems.{screen.values.get('problem')}")
+    step = _problem_step(screen, texts)
+    key = "service.problem_of" if subject else "service.problem"
+    return texts(key, step=step[:1].upper() + step[1:], subject=subject, text=text) if text else ""
+
+
+def _step_lines(screen: Screen, texts: Texts) -> list[str]:
+    """Return one line for each verdict that a step has; the step of the problem has its line already."""
+    lines = []
+    for verdict in ("steps_wrong", "steps_not_judged", "steps_good"):
+        names = str(screen.values.get(verdict) or "").split()
+        steps = [texts(f"service.steps.{name}") or name for name in names if name != screen.values.get("problem_step")]
+        lines.append(texts(f"service.{verdict}", steps=", ".join(steps)) if steps else "")
+    return lines
 
 
 def _bearer_text(screen: Screen, texts: Texts) -> str:

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
+from agent.assembly.doctor.findings import CODES, ON_ANY_RUNG, RUNGS, Finding, Verdict, first_wrong
 from agent.commands.doctor import network_rungs
 from agent.commands.doctor.command import EXIT, LANGUAGES
 from agent.commands.doctor.examination import BackendExamination, DoctorOptions, Examination
-from agent.commands.doctor.findings import CODES, ON_ANY_RUNG, RUNGS, Finding, Verdict
 from agent.commands.doctor.ladder import BACKEND_LADDER, Ladder, Rung
-from agent.commands.doctor.page import DoctorTexts, first_wrong, machine_page, overall_verdict
+from agent.commands.doctor.page import DoctorTexts, machine_page, overall_verdict
 from agent.services.store.store import Store
 from agent.station_file.settings import Backend, parse_station_file
 from tests.commissioning.doctor_faults import (

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agent.commands.doctor.findings import CODES
+from agent.assembly.doctor.findings import CODES
 from tests.support.busy_machine import deadline, stretched
 
 ROOT = Path(__file__).resolve().parents[2]

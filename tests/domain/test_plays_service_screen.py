@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from agent.domain.bearers import BearerConfig
-from agent.domain.events import BearerReported, ButtonPressed, CablePlugged, CardPresented, FaultRaised, LinkChanged
-from agent.domain.service_screen import SHOWN_S
+from agent.domain.events import (
+    BearerReported,
+    ButtonPressed,
+    CablePlugged,
+    CardPresented,
+    ConnectionExamined,
+    FaultRaised,
+    LinkChanged,
+)
+from agent.domain.orders import ExamineConnection
+from agent.domain.service_screen import LOOK_S, SHOWN_S
 from agent.model.bearer import BearerKind, BearerState, BearerStatus, SimState
 from agent.model.fastclass import replace
 from agent.model.types import Fault, Lamp, Screen, ScreenName
@@ -46,7 +55,9 @@ def test_the_button_opens_and_closes_it() -> None:
 def test_it_closes_by_itself() -> None:
     play = station()
     play.feed(PRESSED)
-    play.skip().wait(SHOWN_S - 1)
+    for _ in range(int(SHOWN_S / LOOK_S) - 1):
+        play.skip().wait(LOOK_S)
+    play.skip().wait(LOOK_S - 1)
     assert screen(play).name is ScreenName.SERVICE
     play.skip().wait(1)
     assert screen(play).name is ScreenName.IDLE
@@ -64,6 +75,41 @@ def test_it_shows_the_bearer_in_use_and_the_radio_of_the_modem() -> None:
     assert (values["sim"], values["iccid_tail"]) == ("ready", "0176")
     assert PPP0.iccid not in str(values)
     assert PPP0.imsi not in str(values)
+    play.skip()
+
+
+def test_the_steps_to_the_backend_are_looked_at_while_it_is_shown_and_not_after() -> None:
+    play = station()
+    assert play >> PRESSED << ExamineConnection
+    assert play.wait(LOOK_S) << ExamineConnection
+    assert play.wait(LOOK_S) << ExamineConnection
+    assert play >> PRESSED
+    assert play.wait(SHOWN_S)
+
+
+def test_it_shows_the_steps_by_their_verdict() -> None:
+    play = station(evses=2)
+    play.feed(PRESSED)
+    assert "steps_good" not in screen(play).values
+    play.skip().feed(ConnectionExamined(("disk", "dns"), ("boot",), ("tls",), "tls_failed", "tls", "chargy"))
+    for n in (1, 2):
+        assert screen(play, n).values.items() >= {
+            "steps_good": "disk dns", "steps_not_judged": "boot", "steps_wrong": "tls",
+            "problem": "tls_failed", "problem_step": "tls", "problem_subject": "chargy",
+        }.items()  # fmt: skip
+    play.feed(ConnectionExamined(("disk", "dns", "tls", "boot")))
+    assert (screen(play).values["steps_wrong"], screen(play).values["problem"]) == ("", "")
+    play.skip()
+
+
+def test_an_answer_that_comes_late_opens_nothing_and_is_not_shown_later() -> None:
+    play = station()
+    play.feed(PRESSED)
+    play.skip().feed(PRESSED)
+    play.feed(ConnectionExamined(("disk",)))
+    assert screen(play).name is ScreenName.IDLE
+    play.skip().feed(PRESSED)
+    assert "steps_good" not in screen(play).values
     play.skip()
 
 

@@ -14,7 +14,7 @@ from agent.model.types import ScreenName
 from drivers.panel.mounting import TURN_S
 from drivers.panel.outlet_views import Panel, views_of_pages
 from drivers.panel.page_parts import faces_of_page
-from tests.drivers.screens import BILLED, LAW, ONE, PAY, SERVICE, SESSION, Case, said
+from tests.drivers.screens import BILLED, LAW, ONE, PAY, PROBLEM, SERVICE, SESSION, Case, said
 
 FOLDER = Path(__file__).parent / "golden"
 PANELS = {
@@ -30,6 +30,7 @@ CASES: dict[str, Case] = {
     "refused": (ScreenName.REFUSED, "invalid", {}),
     "out_of_service": (ScreenName.OUT_OF_SERVICE, "GroundFailure", {}),
     "service": (ScreenName.SERVICE, "", {**SERVICE, "online": True}),
+    "service_problem": (ScreenName.SERVICE, "", {**SERVICE, **PROBLEM, "online": False}),
 }
 SHARED: dict[str, tuple[Case, ...]] = {
     "shared_free": (CASES["idle"], CASES["idle"]),

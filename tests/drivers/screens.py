@@ -59,6 +59,16 @@ SERVICE = {
     "program": "0.1.0", "link_up": True, "bearer": "gprs", "bearer_up": True, "address": "10.240.119.207",
     "operator": "LU POST", "technology": "HSPA", "signal_dbm": -79, "sim": "ready", "iccid_tail": "0176",
 }  # fmt: skip
+STEPS = {"steps_good": "disk devices sim registration bearer budget dns tcp tls http boot clock", "problem": ""}
+PROBLEM = {
+    "link_up": False, "steps_good": "disk sim registration bearer budget dns tcp", "steps_wrong": "devices tls",
+    "steps_not_judged": "http boot clock", "problem": "tls_certificate_wrong", "problem_step": "tls",
+    "problem_subject": "",
+}  # fmt: skip
+SILENT_METER = {
+    "steps_good": "", "steps_wrong": "disk devices budget", "problem": "device_reported", "problem_step": "devices",
+    "problem_subject": "evse[1].meter",
+}  # fmt: skip
 NO_RADIO = {
     "link_up": False, "bearer_up": False, "address": "", "operator": "", "technology": "", "signal_dbm": None,
     "sim": "PIN refused",
@@ -94,6 +104,9 @@ CASES: list[Case] = [
     (S.SERVICE, "", {"program": "0.1.0", "link_up": True}),
     (S.SERVICE, "", SERVICE),
     (S.SERVICE, "", {**SERVICE, **NO_RADIO}),
+    (S.SERVICE, "", {**SERVICE, **STEPS}),
+    (S.SERVICE, "", {**SERVICE, **PROBLEM}),
+    (S.SERVICE, "", {**SERVICE, **PROBLEM, **SILENT_METER}),
     # price and cost
     (S.IDLE, "", {"price_line": LONG}),
     (S.IDLE, "", PRICES),

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import errno
+import socket
+import ssl
 
 import pytest
 from websockets.exceptions import InvalidMessage
 
 from agent.ocpp.transport.connect_problems import ProblemCode
 from agent.ocpp.transport.ocpp_j.handshake_problems import name_problem
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "not known"), ProblemCode.NAME),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), ProblemCode.REFUSED),
+        (OSError(errno.EHOSTUNREACH, "no route to host"), ProblemCode.UNREACHABLE),
+        (OSError(errno.ENETUNREACH, "network is unreachable"), ProblemCode.UNREACHABLE),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), ProblemCode.CERTIFICATE),
+        (ssl.SSLError(1, "wrong version number"), ProblemCode.TLS),
+        (TimeoutError(), ProblemCode.SILENT),
+    ],
+)
+def test_what_fails_before_http_names_its_step(error: Exception, code: ProblemCode) -> None:
+    assert name_problem(error).code is code
+    outer = OSError("all addresses have failed")
+    outer.__cause__ = error
+    assert isinstance(error, TimeoutError) or name_problem(outer).code is code
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
+from agent.assembly.doctor import known_rungs
+from agent.assembly.doctor.findings import Finding, make_finding
+from agent.assembly.doctor.known_rungs import BOOT_CODES, HTTP_CODES
 from agent.commands.doctor.examination import BackendExamination
-from agent.commands.doctor.findings import Finding, make_finding
 from agent.commands.doctor.plain_request import PADDING_OCTETS, send_plain_request
 from agent.ocpp.backend_trial import BootOutcome, BootResult
 from agent.ocpp.transport.connect_problems import ProblemCode
@@ -16,25 +17,6 @@ from agent.ocpp.transport.transport import NoConnection
 
 SAMPLES = 3
 SLOW_S = 2.0
-CLOCK_DIFFERS_S = 30.0
-HTTP_CODES = {
-    ProblemCode.OTHER: "http_failed",
-    ProblemCode.EARLIER: "http_earlier",
-    ProblemCode.SILENT: "http_silent",
-    ProblemCode.CLOSED: "http_closed",
-    ProblemCode.UNAUTHORIZED: "http_unauthorized",
-    ProblemCode.FORBIDDEN: "http_forbidden",
-    ProblemCode.NOT_FOUND: "http_not_found",
-    ProblemCode.REDIRECTED: "http_redirected",
-    ProblemCode.WEB_PAGE: "http_portal",
-    ProblemCode.SERVER_ERROR: "http_server_error",
-    ProblemCode.STATUS: "http_status",
-    ProblemCode.NOT_HTTP: "http_not_http",
-    ProblemCode.NOT_WEBSOCKET: "http_not_websocket",
-    ProblemCode.NO_SUBPROTOCOL: "http_no_subprotocol",
-    ProblemCode.WRONG_SUBPROTOCOL: "http_wrong_subprotocol",
-}
-BOOT_CODES = {"Accepted": "boot_accepted", "Pending": "boot_pending", "Rejected": "boot_rejected"}
 RESULT_CODES = {
     BootResult.REFUSED: "boot_error",
     BootResult.WRONG: "boot_wrong_answer",
@@ -49,33 +31,18 @@ RESULT_CODES = {
 async def judge_upgrade(exam: BackendExamination) -> AsyncIterator[Finding]:
     """Judge the upgrade to a WebSocket: what the running agent has seen, or a connection with its own connector."""
     if exam.link_row is not None:
-        yield _upgrade_of_agent(exam, exam.link_row)
+        yield known_rungs.upgrade_finding(exam.link_row, exam.backend)
         return
     assert exam.trial is not None
     try:
         transport = await exam.of.resources.enter_async_context(exam.trial.open_connection())
     except NoConnection as e:
-        is_earlier = e.problem.code is ProblemCode.EARLIER  # although the rungs before have passed
+        is_earlier = HTTP_CODES[e.problem.code] == "http_earlier"  # although the rungs before have passed
         code = ProblemCode.OTHER if is_earlier else e.problem.code
-        yield _upgrade_problem(exam, {"code": code, "status": e.problem.status, "location": e.problem.location}, str(e))
+        problem = {"code": code, "status": e.problem.status, "location": e.problem.location}
+        yield known_rungs.upgrade_problem(problem, str(e), exam.backend)
     else:
         yield make_finding("http_good", exam.name, version=transport.dialect.name)
-
-
-def _upgrade_of_agent(exam: BackendExamination, row: Mapping[str, Any]) -> Finding:
-    if row["connected"]:
-        return make_finding("http_good_agent", exam.name, version=row["ocpp"])
-    if row["error"]:
-        return _upgrade_problem(exam, row["problem"], row["error"])
-    return make_finding("http_waits", exam.name)
-
-
-def _upgrade_problem(exam: BackendExamination, problem: Mapping[str, Any], error: str) -> Finding:
-    values = {
-        "status": problem["status"], "location": problem["location"], "error": error,
-        "versions": ", ".join(exam.backend.versions), "identity": exam.backend.charge_point_id,
-    }  # fmt: skip
-    return make_finding(HTTP_CODES[ProblemCode(problem["code"])], exam.name, **values)
 
 
 # --- BootNotification ------------------------------------------------------------------------------------------------
@@ -83,8 +50,7 @@ def _upgrade_problem(exam: BackendExamination, problem: Mapping[str, Any], error
 
 async def judge_boot(exam: BackendExamination) -> AsyncIterator[Finding]:
     if exam.link_row is not None:
-        boot = exam.link_row["boot"]
-        yield make_finding(BOOT_CODES.get(boot, "boot_waits"), exam.name, identity=exam.backend.charge_point_id)
+        yield known_rungs.boot_finding(exam.link_row, exam.backend)
         return
     if not exam.of.options.boot:
         yield make_finding("boot_not_asked", exam.name)
@@ -109,24 +75,12 @@ async def judge_clock(exam: BackendExamination) -> AsyncIterator[Finding]:
     """Compare the clocks: by the answer to BootNotification, by what the agent has learnt, or by HTTP."""
     offset_s = exam.utc_offset_s
     agent = exam.of.agent
-    if offset_s is None and agent is not None and agent["utc_s"] is not None:
-        offset_s = agent["utc_s"] - time.time()
+    if offset_s is None and agent is not None:
+        offset_s = known_rungs.clock_offset_s(agent)
     if offset_s is None:
         await _sample_answers(exam)
         offset_s = next((a.utc_offset_s for a in exam.answers if a is not None and a.utc_offset_s is not None), None)
-    if offset_s is None:
-        yield make_finding("clock_unknown", exam.name)
-    elif abs(offset_s) > CLOCK_DIFFERS_S:
-        yield make_finding("clock_differs", exam.name, offset=_offset_text(offset_s))
-    else:
-        yield make_finding("clock_good", exam.name, offset=f"{abs(offset_s):.0f} s")
-
-
-def _offset_text(offset_s: float) -> str:
-    for unit, seconds in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if abs(offset_s) >= 2 * seconds - 30:
-            return f"{offset_s / seconds:+.0f} {unit}"
-    return f"{offset_s:+.0f} s"
+    yield known_rungs.clock_finding(offset_s, exam.name)
 
 
 async def _sample_answers(exam: BackendExamination) -> None:

@@ -8,8 +8,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.assembly.doctor.findings import Finding, make_finding
 from agent.commands.doctor.examination import BackendExamination
-from agent.commands.doctor.findings import Finding, make_finding
 from agent.commands.doctor.plain_request import read_answer_head, request_text
 
 if TYPE_CHECKING:

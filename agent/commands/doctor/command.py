@@ -10,14 +10,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from agent.assembly.doctor.findings import Verdict
 from agent.commands.command import EXIT_CANNOT, add_station_argument
-from agent.commands.doctor.findings import Verdict
 from agent.model.command import Command
 
 if TYPE_CHECKING:
     import argparse
 
-    from agent.commands.doctor.findings import Finding
+    from agent.assembly.doctor.findings import Finding
     from agent.commands.doctor.page import DoctorTexts
 
 EXIT = {Verdict.GOOD: 0, Verdict.WRONG: 1, Verdict.WARNING: 3, Verdict.NOT_JUDGED: 3}

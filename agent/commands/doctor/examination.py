@@ -46,7 +46,7 @@ class Examination:
     bearer: str = ""
     """Its name."""
     bearer_rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The state of each bearer, as ``doctor_queries.status_to_row`` shows it."""
+    """The state of each bearer, as ``agent_knowledge.status_to_row`` shows it."""
     show_progress: Callable[[str], None] = lambda text: None
 
 

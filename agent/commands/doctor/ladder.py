@@ -12,11 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.assembly.bearers import bearer_via
-from agent.assembly.files import key_store_of
-from agent.commands.check import check_station_file
-from agent.commands.doctor import backend_rungs, bearer_rungs, local_rungs, network_rungs, tls_rung
-from agent.commands.doctor.examination import BackendExamination, DoctorOptions, Examination
-from agent.commands.doctor.findings import (
+from agent.assembly.doctor.findings import (
     NOT_JUDGED_AFTER,
     RUNGS,
     Finding,
@@ -24,6 +20,10 @@ from agent.commands.doctor.findings import (
     make_finding,
     make_general_finding,
 )
+from agent.assembly.files import key_store_of
+from agent.commands.check import check_station_file
+from agent.commands.doctor import backend_rungs, bearer_rungs, local_rungs, network_rungs, tls_rung
+from agent.commands.doctor.examination import BackendExamination, DoctorOptions, Examination
 from agent.commands.doctor.station_access import station_access
 from agent.model.fastclass import frozen, replace
 from agent.ocpp.transport.timeouts import Timeouts

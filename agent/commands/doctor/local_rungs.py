@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.assembly.link_profile import MEGABYTE, data_plan
+from agent.assembly.doctor.findings import Finding, make_finding
+from agent.assembly.doctor.known_rungs import budget_finding, device_findings, disk_space_state
+from agent.assembly.link_profile import data_plan
 from agent.commands.doctor.examination import Examination
-from agent.commands.doctor.findings import Finding, make_finding
-from agent.domain.traffic import BudgetLevel
 from agent.ports import Broken, DeviceError, Garbled, Refused, Unreachable
 from agent.station_file.problems import Problem, place_problems
 from agent.station_file.settings import SettingsError, StationFile
@@ -22,16 +22,9 @@ if TYPE_CHECKING:
     from agent.services.devices.configured import ComposedDevice
 
 OPEN_S = 15.0
-LOW_BYTES, FULL_BYTES = 32 * 1024 * 1024, 1024 * 1024
-"""Below the one a firmware image has no room; below the other the store has none."""
 WORN_STEP, END_STEP = 9, 11
 """Steps of ten per cent in ``life_time`` of an eMMC (JEDEC JESD84-B51, 7.4.37): 9 is 80 to 90 %, 11 is beyond 100 %."""
 PRE_EOL_WARNING, PRE_EOL_URGENT = 2, 3
-BUDGET_CODES = {
-    BudgetLevel.WITHIN: "budget_good",
-    BudgetLevel.SOFT: "budget_soft",
-    BudgetLevel.HARD: "budget_hard",
-}
 DEVICE_CODES: tuple[tuple[type[DeviceError], str], ...] = (
     (Broken, "device_broken"),
     (Refused, "device_refused"),
@@ -66,13 +59,10 @@ def _existing_folder(folder: Path) -> Path:
 
 
 def _disk_state(folder: Path) -> tuple[str, dict[str, str]]:
-    found = os.statvfs(folder)
-    free = found.f_bavail * found.f_frsize
-    values = {"free": f"{free / 1024 / 1024:.1f} MiB"}
-    if found.f_flag & os.ST_RDONLY:
-        return "disk_read_only", values
-    if free < FULL_BYTES or (found.f_files and not found.f_favail):
-        return "disk_full", values
+    """Judge the free space, and whether the folder takes what is written."""
+    code, values = disk_space_state(folder)
+    if code in ("disk_read_only", "disk_full"):
+        return code, values
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(4096))
@@ -80,7 +70,7 @@ def _disk_state(folder: Path) -> tuple[str, dict[str, str]]:
             os.fsync(probe.fileno())
     except OSError as e:
         return "disk_not_writable", {**values, "error": e.strerror or str(e)}
-    return ("disk_low" if free < LOW_BYTES else "disk_good"), values
+    return code, values
 
 
 async def judge_flash(exam: Examination) -> AsyncIterator[Finding]:
@@ -117,19 +107,13 @@ def _hexadecimal_numbers(path: Path) -> list[int]:
 async def judge_budget(exam: Examination) -> AsyncIterator[Finding]:
     """Judge what the links have taken of the data volume of this month."""
     plan = data_plan(exam.file)
-    if plan is None:
-        yield make_finding("budget_none")
-        return
-    if exam.agent is None and exam.stopped is None:
+    if plan is not None and exam.agent is None and exam.stopped is None:
         yield make_finding("budget_unknown")
         return
     month = exam.agent.get("traffic") if exam.agent is not None else None
     if exam.stopped is not None:
         month = exam.stopped.traffic_figures(time.time())
-    used = sum(row["month_bytes"] for row in month["bearers"] if row["metered"]) if month is not None else 0
-    limits = [limit for limit in (plan.soft_bytes, plan.hard_bytes) if limit is not None]
-    shown = {"used": f"{used / MEGABYTE:.2f} MB", "limits": " / ".join(f"{n / MEGABYTE:g} MB" for n in limits)}
-    yield make_finding(BUDGET_CODES[plan.level_of(used)], **shown)
+    yield budget_finding(plan, month)
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------
@@ -138,14 +122,7 @@ async def judge_budget(exam: Examination) -> AsyncIterator[Finding]:
 async def judge_devices(exam: Examination) -> AsyncIterator[Finding]:
     """Judge the devices, the bearers excepted. Beside a running agent nothing is opened: it has them open."""
     if exam.agent is not None:
-        findings = [
-            make_finding("device_reported", row["name"], error=row["error"])
-            if row["error"]
-            else make_finding("device_good", row["name"])
-            for row in exam.agent["devices"]
-            if not row["name"].startswith("bearer")
-        ]
-        for finding in findings or [make_finding("devices_none")]:
+        for finding in device_findings(exam.agent["devices"]):
             yield finding
         return
     devices = composed_devices(exam.file)

@@ -11,8 +11,8 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from agent.assembly.doctor.findings import Finding, make_finding
 from agent.commands.doctor.examination import BackendExamination
-from agent.commands.doctor.findings import Finding, make_finding
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 IPV4_ROUTES = Path("/proc/net/route")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent import __version__
-from agent.commands.doctor.findings import NOT_JUDGED_AFTER, RUNGS, Finding, Verdict
+from agent.assembly.doctor.findings import NOT_JUDGED_AFTER, RUNGS, Finding, Verdict, first_wrong
 
 if TYPE_CHECKING:
     from agent.commands.doctor.ladder import Ladder
@@ -72,13 +72,6 @@ class DoctorTexts:
             return str(words["not_all_judged"])
         verdicts = {f.verdict for f in findings}
         return str(words["only_warnings" if Verdict.WARNING in verdicts else "nothing_wrong"])
-
-
-def first_wrong(findings: Sequence[Finding]) -> Finding | None:
-    """Return the first finding on the way to the backend that is wrong, otherwise any that is: a silent meter does not
-    keep a station from connecting."""
-    wrong = [f for f in findings if f.verdict is Verdict.WRONG]
-    return next((f for f in wrong if f.rung != "devices"), next(iter(wrong), None))
 
 
 def overall_verdict(findings: Sequence[Finding]) -> Verdict:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.assembly.doctor_queries import ASK
+from agent.assembly.doctor.agent_knowledge import ASK
+from agent.assembly.doctor.findings import Finding, make_finding
 from agent.commands.doctor.examination import Examination
-from agent.commands.doctor.findings import Finding, make_finding
 from agent.commands.store_query import CannotDo, query_running_agent
 from agent.ports.store import StoreError
 from agent.services.store.store import Store, StoreRefused

@@ -8,9 +8,9 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 
+from agent.assembly.doctor.findings import Finding, make_finding
 from agent.commands.doctor.certificates import end_of_certificate, explain_refused_certificate, show_time
 from agent.commands.doctor.examination import BackendExamination
-from agent.commands.doctor.findings import Finding, make_finding
 from agent.commands.doctor.network_rungs import open_tcp
 from agent.domain.backend_connection import ConnectFailure
 from agent.ocpp.transport import tls

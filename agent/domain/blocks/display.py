@@ -14,6 +14,7 @@ from agent.domain.events import (
     ButtonsKnown,
     CardRefused,
     ClockTrusted,
+    ConnectionExamined,
     CostChanged,
     Event,
     NoticeShown,
@@ -29,7 +30,7 @@ from agent.domain.events import (
 from agent.domain.evse import EvseRecord, StationState
 from agent.domain.functional_block import Yielded, handles_events, handles_timer
 from agent.domain.local_time import offset_min
-from agent.domain.orders import LogNote, Persist, SetLamp, Show, WakeMe
+from agent.domain.orders import ExamineConnection, LogNote, Persist, SetLamp, Show, WakeMe
 from agent.domain.screen_selection import Notice, Result, ScreenSelection, select_lamp
 from agent.domain.session_records import Session
 from agent.domain.tariff_screen import (
@@ -86,6 +87,7 @@ class Display:
         self._refused_addresses: set[tuple[EvseId, str]] = set()
         self._service_until_s = 0.0
         """Until when the service screen is shown where no driver is served."""
+        self._examined: ConnectionExamined | None = None
 
     # --- events ------------------------------------------------------------------------------------------------
 
@@ -228,12 +230,28 @@ class Display:
         elif event.name == service_screen.BUTTON:
             is_shown = now.t_s < self._service_until_s
             self._service_until_s = 0.0 if is_shown else now.t_s + service_screen.SHOWN_S * self._site.config.io_s
-            yield WakeMe(_SERVICE_TIMER, None if is_shown else self._service_until_s)
-            yield from self._show_all_evses(now)
+            self._examined = None
+            yield from self._refresh_service_screen(now)
 
     @handles_timer(TimerKind.SERVICE_SCREEN)
-    def end_service_screen(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+    def refresh_service_screen_on_timer(self, event: TimeCame, now: Moment) -> Iterator[Yielded]:
+        yield from self._refresh_service_screen(now)
+
+    def _refresh_service_screen(self, now: Moment) -> Iterator[Yielded]:
+        """Look at the steps to the backend and at the end of the time, while the service screen is shown."""
+        if now.t_s < self._service_until_s:
+            yield ExamineConnection()
+            next_s = now.t_s + service_screen.LOOK_S * self._site.config.io_s
+            yield WakeMe(_SERVICE_TIMER, min(next_s, self._service_until_s))
+        else:
+            yield WakeMe(_SERVICE_TIMER, None)
         yield from self._show_all_evses(now)
+
+    @handles_events(ConnectionExamined)
+    def show_examined_connection(self, event: ConnectionExamined, now: Moment) -> Iterator[Yielded]:
+        if now.t_s < self._service_until_s:
+            self._examined = event
+            yield from self._show_all_evses(now)
 
     @handles_events(BearerReported)
     def show_bearer_to_technician(self, event: BearerReported, now: Moment) -> Iterator[Yielded]:
@@ -285,7 +303,7 @@ class Display:
         """Select the screen: what a driver needs to know, or what a technician has asked for."""
         shown = self._select_driver_screen(evse, now)
         if now.t_s < self._service_until_s and shown[0] in service_screen.REPLACED:
-            return ScreenName.SERVICE, "", service_screen.service_values(self._site)
+            return ScreenName.SERVICE, "", service_screen.service_values(self._site, self._examined)
         return shown
 
     def _select_driver_screen(self, evse: EvseRecord, now: Moment) -> tuple[ScreenName, str, Values]:

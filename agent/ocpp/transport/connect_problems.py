@@ -7,10 +7,17 @@ from agent.model.string_enum import StrEnum
 
 
 class ProblemCode(StrEnum):
-    """``OTHER``: nothing more is known. ``EARLIER``: no HTTP answer was due yet: name, TCP or TLS have failed."""
+    """``OTHER``: nothing more is known. Before an HTTP answer was due have failed: the name (``NAME``), TCP
+    (``REFUSED``, ``UNREACHABLE``), TLS (``CERTIFICATE`` of the backend, ``TLS``), or one of these (``EARLIER``, as an
+    older agent reports it)."""
 
     OTHER = "other"
     EARLIER = "earlier"
+    NAME = "name"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    CERTIFICATE = "certificate"
+    TLS = "TLS"
     SILENT = "silent"
     CLOSED = "closed"
     UNAUTHORIZED = "unauthorized"

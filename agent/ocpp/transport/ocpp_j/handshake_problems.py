@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -12,6 +13,13 @@ from agent.ocpp.transport.transport import without_user_info
 
 OF_STATUS = {401: ProblemCode.UNAUTHORIZED, 403: ProblemCode.FORBIDDEN, 404: ProblemCode.NOT_FOUND}
 UPGRADE_REQUIRED = 426
+BEFORE_HTTP: tuple[tuple[type[OSError], ProblemCode], ...] = (
+    (ssl.SSLCertVerificationError, ProblemCode.CERTIFICATE),
+    (ssl.SSLError, ProblemCode.TLS),
+    (socket.gaierror, ProblemCode.NAME),
+    (ConnectionRefusedError, ProblemCode.REFUSED),
+)
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 CHAIN_DEPTH = 8
 
 
@@ -24,8 +32,11 @@ def name_problem(error: BaseException) -> ConnectProblem:
         response = getattr(cause, "response", None)
         if response is not None:
             return _problem_of_response(response)
-    if any(isinstance(cause, ssl.SSLError | socket.gaierror | ConnectionRefusedError) for cause in chain):
-        return ConnectProblem(ProblemCode.EARLIER)
+    for kind, code in BEFORE_HTTP:
+        if any(isinstance(cause, kind) for cause in chain):
+            return ConnectProblem(code)
+    if any(isinstance(cause, OSError) and cause.errno in UNREACHABLE for cause in chain):
+        return ConnectProblem(ProblemCode.UNREACHABLE)
     if isinstance(error, NegotiationError):
         is_version = "subprotocol" in str(error)
         return ConnectProblem(ProblemCode.WRONG_SUBPROTOCOL) if is_version else UNKNOWN_PROBLEM

@@ -3,7 +3,7 @@ in ``config/doctor``, one file per language."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from agent.model.fastclass import frozen
@@ -18,6 +18,8 @@ class Verdict(StrEnum):
     WRONG = "wrong"
     NOT_JUDGED = "not judged"
 
+
+SEVERITY = (Verdict.GOOD, Verdict.NOT_JUDGED, Verdict.WARNING, Verdict.WRONG)
 
 RUNGS = (
     "station_file", "agent", "disk", "flash", "devices", "sim", "registration", "bearer", "budget", "route", "dns",
@@ -141,3 +143,20 @@ def is_passed(findings: list[Finding]) -> bool:
     """Return whether what needs this rung may be judged: nothing is wrong, and something is known."""
     verdicts = {f.verdict for f in findings}
     return Verdict.WRONG not in verdicts and bool(verdicts - {Verdict.NOT_JUDGED})
+
+
+def first_wrong(findings: Sequence[Finding]) -> Finding | None:
+    """Return the first finding on the way to the backend that is wrong, otherwise any that is: a silent meter does not
+    keep a station from connecting."""
+    wrong = [f for f in findings if f.verdict is Verdict.WRONG]
+    return next((f for f in wrong if f.rung != "devices"), next(iter(wrong), None))
+
+
+def first_problem(findings: Sequence[Finding]) -> Finding | None:
+    """Return what to do something about first: what is wrong, otherwise a warning."""
+    return first_wrong(findings) or next((f for f in findings if f.verdict is Verdict.WARNING), None)
+
+
+def worst_verdict(findings: Iterable[Finding]) -> Verdict:
+    """Return the worst verdict of one rung; at least one finding is given."""
+    return max((f.verdict for f in findings), key=SEVERITY.index)

@@ -1,4 +1,5 @@
-"""What a running agent knows of its way to the backends, for ``chargy-agent doctor``: it tests nothing."""
+"""What a running agent knows of its way to the backends, for ``chargy-agent doctor`` and the service screen: it tests
+nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent import __version__
+from agent.assembly.snapshot import SnapshotParts
 from agent.domain.bearers import BearerConfig, BearerRecord
 from agent.model.bearer import BearerStatus
 from agent.ocpp.link import Link
@@ -53,6 +55,22 @@ def status_to_row(config: BearerConfig, status: BearerStatus) -> dict[str, Any]:
         "operator": status.operator,
         "technology": status.technology,
         "signal_dbm": status.signal_dbm,
+    }
+
+
+def station_knowledge(parts: SnapshotParts) -> dict[str, Any]:
+    """Return what the station knows of its way to the backends. ``hurried``: its time runs at another rate than that of
+    this machine."""
+    from agent.assembly.traffic_figures import traffic_snapshot
+
+    site, utc_s = parts.site, parts.clock.now().utc_s
+    return {
+        "links": [link_row(link) for link in parts.links.values()],
+        "bearers": [bearer_row(b, site.bearer_in_use) for b in site.bearers.values()],
+        "devices": [{"name": s.name, "open": s.open, "error": s.trouble} for s in parts.dispatch.supervisors],
+        "traffic": traffic_snapshot(site, utc_s),
+        "utc_s": utc_s,
+        "hurried": parts.clock.hurried,
     }
 
 
