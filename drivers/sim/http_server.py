@@ -31,6 +31,7 @@ def make_application(control: Control, with_page: bool, access: Access, pay_page
         "/display/{n}.png": control.get_display,
         "/trace": control.get_trace,
         "/events": control.get_events,
+        "/doctor": control.get_doctor,
     }
     posts: dict[str, Callable[[web.Request], Awaitable[None]]] = {
         "/evses/{n}/plug": control.plug_in_vehicle,
@@ -51,6 +52,7 @@ def make_application(control: Control, with_page: bool, access: Access, pay_page
         "/power": control.set_mains_power,
         "/agent": control.control_agent,
         "/time": control.set_time_rate,
+        "/doctor": control.run_doctor,
     }
     for path, get in gets.items():
         app.router.add_get(V1 + path, get)

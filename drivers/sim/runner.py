@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from agent.station_file.settings import StationFile
 from drivers.sim.control import ChangeFeed, Control
 from drivers.sim.demo_central import DemoCentral
+from drivers.sim.doctor_run import DoctorRun
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.station_snapshot import describe_changes
@@ -172,10 +173,12 @@ async def _build_control(
     feed = ChangeFeed()
     watch = StatusClient(status, feed.notify_change)
     command = AgentCommand(folder / "derived.toml", pace)
-    agent = _agent_supervisor(plan, world, watch, feed, command, folder)
+    doctor = DoctorRun(command.derived, feed.notify_change)
+    stack.push_async_callback(doctor.end_process)
+    agent = _agent_supervisor(plan, world, watch, feed, command, folder, doctor)
     world.add_change_listener(feed.notify_change)
     switch = PaceSwitch(plan.file, world, command, agent, PaceMemory(folder), central)
-    control = Control(world, watch, feed, agent, command.set_rtc_offset, switch)
+    control = Control(world, watch, feed, agent, command.set_rtc_offset, switch, doctor)
     await stack.enter_async_context(running_beside(watch.follow_agents(), stop))
     await stack.enter_async_context(running_beside(narrate_changes(control), stop))
     return control
@@ -211,13 +214,20 @@ class PaceSwitch:
 
 
 def _agent_supervisor(
-    plan: Plan, world: World, watch: StatusClient, feed: ChangeFeed, command: AgentCommand, folder: Path
+    plan: Plan,
+    world: World,
+    watch: StatusClient,
+    feed: ChangeFeed,
+    command: AgentCommand,
+    folder: Path,
+    doctor: DoctorRun,
 ) -> Supervisor | None:
     _write_private(command.derived, world.derived_station_file())
     if not plan.with_agent:
         return None
 
     def before_start(again: bool) -> None:
+        doctor.give_up("the agent was started meanwhile: run the doctor again")
         watch.agent_starts()
         if again:
             world.devices.agent_restarted()

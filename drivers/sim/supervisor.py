@@ -132,7 +132,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in a terminal reaches the parent only, which ends all in order
-                preexec_fn=_die_with_parent(os.getpid()),
+                preexec_fn=die_with_parent(os.getpid()),
             )
         self.restarts, self._starts = self._starts, self._starts + 1
         self._changed()
@@ -211,7 +211,7 @@ def _last_log_lines(log: Path, begin: int) -> list[str]:
         return file.read().decode("utf-8", "replace").splitlines()[-LAST_LINES:]
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
+def die_with_parent(parent: int) -> Callable[[], None]:
     """Return a function for the child, between fork and exec: the kernel then ends it when ``parent`` dies (prctl(2),
     PR_SET_PDEATHSIG)."""
     libc = ctypes.CDLL(None)

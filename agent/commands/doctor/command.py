@@ -8,9 +8,9 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.assembly.doctor.findings import Verdict
+from agent.assembly.doctor.findings import RUNGS, Verdict
 from agent.commands.command import EXIT_CANNOT, add_station_argument
 from agent.model.command import Command
 
@@ -32,6 +32,7 @@ has a verdict, a reason and what to do. What cannot be tried because a rung befo
   chargy-agent doctor station.toml                    beside a running agent, or while it is stopped
   chargy-agent doctor station.toml --language fr      in French (de: German, en: English)
   chargy-agent doctor station.toml --json             for machines, on standard output
+  chargy-agent doctor station.toml --json-lines       likewise, each finding as soon as it is there
   chargy-agent doctor station.toml --dial             agent stopped: also connect a modem that is down
   chargy-agent doctor station.toml --boot             agent stopped: also send BootNotification
 
@@ -48,6 +49,9 @@ the way to the backend could not be judged.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_station_argument(parser)
     parser.add_argument("--json", action="store_true", help="for machines, on standard output")
+    parser.add_argument(
+        "--json-lines", action="store_true", help="for machines that show it live: a line for each step of the work"
+    )
     parser.add_argument("--language", choices=LANGUAGES, default=_language_of_system(), help="of the texts")
     parser.add_argument("--boot", action="store_true", help="send BootNotification: the backend sees it")
     parser.add_argument("--dial", action="store_true", help="connect a modem that is down: it costs data")
@@ -83,25 +87,14 @@ async def _examine(options: argparse.Namespace, texts: DoctorTexts) -> int:
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):  # a modem that was dialled is hung up
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    progress = ProgressLine()
-
-    def report(finding: Finding) -> None:
-        progress.clear_line()
-        if not options.json:
-            print("\n".join(texts.finding_lines(finding)), flush=True)
-
     timeout_s = max(0.1, options.timeout)
-    ladder = Ladder(
-        DoctorOptions(options.boot, options.dial, timeout_s), report, lambda what: progress.show(texts.title_of(what))
-    )
+    output = OUTPUTS["lines" if options.json_lines else "page" if options.json else "text"](texts)
+    ladder = Ladder(DoctorOptions(options.boot, options.dial, timeout_s), output.add_finding, output.show_progress)
     file = await ladder.climb(options.station)
-    progress.clear_line()
+    output.end_progress()
     if ladder.is_beside_agent and (options.boot or options.dial):
         print(texts.table["words"]["no_effect"], file=sys.stderr)
-    if options.json:
-        print(json.dumps(machine_page(file, ladder, texts), indent=2, ensure_ascii=False))
-    else:
-        print("\n" + texts.summary(ladder.findings))
+    output.print_end(machine_page(file, ladder, texts))
     return EXIT_CANNOT if file is None else EXIT[overall_verdict(ladder.findings)]
 
 
@@ -119,6 +112,61 @@ class ProgressLine:
         if self._is_terminal:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
+
+class TextOutput:
+    """What a person reads: each finding at once, the summary at the end."""
+
+    def __init__(self, texts: DoctorTexts) -> None:
+        self.texts, self._progress = texts, ProgressLine()
+
+    def show_progress(self, what: str) -> None:
+        self._progress.show(self.texts.title_of(what))
+
+    def end_progress(self) -> None:
+        self._progress.clear_line()
+
+    def add_finding(self, finding: Finding) -> None:
+        self.end_progress()
+        print("\n".join(self.texts.finding_lines(finding)), flush=True)
+
+    def print_end(self, page: dict[str, Any]) -> None:
+        print(f"\n{page['summary']}")
+
+
+class PageOutput(TextOutput):
+    """The page as one JSON object."""
+
+    def add_finding(self, finding: Finding) -> None:
+        self.end_progress()
+
+    def print_end(self, page: dict[str, Any]) -> None:
+        print(json.dumps(page, indent=2, ensure_ascii=False))
+
+
+class LinesOutput(PageOutput):
+    """One JSON object a line: ``rungs`` (all of them with their titles), ``judging``, ``finding``, and ``page``."""
+
+    def __init__(self, texts: DoctorTexts) -> None:
+        super().__init__(texts)
+        self._print_line(rungs=[{"rung": rung, "title": texts.title_of(rung)} for rung in RUNGS])
+
+    def show_progress(self, what: str) -> None:
+        name = what.partition(" ")[0]
+        self._print_line(judging={"rung": name if name in RUNGS else None, "title": self.texts.title_of(what)})
+
+    def add_finding(self, finding: Finding) -> None:
+        from agent.commands.doctor.page import finding_entry
+
+        self._print_line(finding={"rung": finding.rung, **finding_entry(finding, self.texts)})
+
+    def print_end(self, page: dict[str, Any]) -> None:
+        self._print_line(page=page)
+
+    def _print_line(self, **entry: Any) -> None:
+        print(json.dumps(entry, ensure_ascii=False), flush=True)
+
+
+OUTPUTS: dict[str, type[TextOutput]] = {"text": TextOutput, "page": PageOutput, "lines": LinesOutput}
 
 COMMAND = Command(
     "doctor", "Why the station does not connect: each step to the backend, and what to do.", add_arguments, run, ABOUT

@@ -94,16 +94,21 @@ def machine_page(file: StationFile | None, ladder: Ladder, texts: DoctorTexts) -
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "language": texts.language,
         "verdict": str(overall_verdict(ladder.findings)),
+        "summary": texts.summary(ladder.findings),
         "begin_at": wrong.rung if wrong is not None else None,
         "rungs": [
-            {"rung": name, "findings": [_finding_entry(f, texts) for f in ladder.findings if f.rung == name]}
+            {
+                "rung": name,
+                "title": texts.title_of(name),
+                "findings": [finding_entry(f, texts) for f in ladder.findings if f.rung == name],
+            }
             for name in RUNGS
         ],
         "took_s": {name: round(seconds, 2) for name, seconds in ladder.took_s.items()},
     }
 
 
-def _finding_entry(finding: Finding, texts: DoctorTexts) -> dict[str, Any]:
+def finding_entry(finding: Finding, texts: DoctorTexts) -> dict[str, Any]:
     return {
         "subject": finding.subject or None,
         "verdict": str(finding.verdict),

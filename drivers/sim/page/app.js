@@ -620,6 +620,45 @@ function modemFaultButton([name, label]) {
   return button;
 }
 
+// --- the doctor -------------------------------------------------------------------------------------------------
+
+const SEVERITY = ["good", "not judged", "warning", "wrong"];
+const worst = (findings) => SEVERITY[Math.max(...findings.map((f) => SEVERITY.indexOf(f.verdict)))];
+
+function showDoctor({ running, language, judging, rungs, verdict, summary, error }) {
+  $("doctor-run").disabled = running;
+  if (!language) return;
+  const says = error || summary || (judging ? `${judging.title} …` : "…");
+  setText($("doctor-says"), says);
+  $("doctor-says").lang = error ? "en" : language;
+  $("doctor-says").dataset.verdict = error ? "wrong" : verdict || "";
+  const list = $("rungs");
+  list.hidden = !rungs.length;
+  list.lang = language;
+  rungs.forEach((rung, i) => {
+    const item = list.children[i] || list.appendChild(document.createElement("li"));
+    const text = JSON.stringify([language, rung, Boolean(judging) && judging.rung === rung.rung]);
+    if (item.dataset.shown === text) return;
+    item.dataset.shown = text;
+    showRung(item, rung, Boolean(judging) && judging.rung === rung.rung);
+  });
+}
+
+function showRung(item, { rung, title, findings }, isJudged) {
+  const verdict = findings.length ? worst(findings) : isJudged ? "at work" : "";
+  Object.assign(item.dataset, { testid: `rung-${rung}`, verdict });
+  const make = (tag, className, text) => Object.assign(document.createElement(tag), { className, textContent: text });
+  const head = make("div", "panel-head", "");
+  head.append(make("b", "", title), make("span", "verdict", verdict));
+  head.lastChild.lang = "en";
+  const alike = Map.groupBy(findings, (f) => `${f.reason}|${f.to_do}`); // twenty devices that answer are one line
+  item.replaceChildren(head, ...[...alike.values()].flatMap((group) => {
+    const [{ reason, to_do }] = group;
+    const subjects = group.map((f) => f.subject).filter(Boolean).join(", ");
+    return [make("p", "", subjects ? `${subjects}: ${reason}` : reason), ...(to_do ? [make("p", "to-do", `→ ${to_do}`)] : [])];
+  }));
+}
+
 // A screen reader reads a text aloud each time it is written, also when it is the same.
 function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
 
@@ -746,6 +785,7 @@ function refilter() {
 function listen() {
   const events = new EventSource(`${API}events?since=0&newest=${ROWS}`);
   events.addEventListener("station", (e) => show(JSON.parse(e.data)));
+  events.addEventListener("doctor", (e) => showDoctor(JSON.parse(e.data)));
   events.addEventListener("frame", (e) => addFrame(JSON.parse(e.data)));
   events.addEventListener("error", () => {
     pill("agent", "bad", "simulation away");
@@ -783,6 +823,7 @@ function wirePage() {
   $("modem-faults").append(...MODEM_FAULTS.map(modemFaultButton));
   $("signal").oninput = (e) => { $("signal-out").textContent = `${-113 + 2 * e.target.value} dBm`; };
   $("signal").onchange = (e) => post("modem", { signal: Number(e.target.value) });
+  $("doctor-run").onclick = () => post("doctor", { language: $("doctor-language").value });
   $("filter").oninput = refilter;
   for (const id of ["answers", "chatter"]) {
     $(id).onclick = () => { $(id).setAttribute("aria-pressed", !pressed(id)); refilter(); };
