@@ -63,3 +63,12 @@ def test_a_polled_deadline_and_one_said_beforehand(load: Path) -> None:
 def test_a_system_that_does_not_say_is_not_busy(load: Path, text: str) -> None:
     load.write_text(text)
     assert busy_factor() == 1
+
+
+def test_deadlines_of_a_slowed_station_last_longer_on_an_idle_machine_too(
+    load: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(busy_machine, "slowed_stations", [1.0, 3.0])
+    assert stretched(10) == pytest.approx(30)
+    load.write_text(crowded(4))
+    assert stretched(10) == pytest.approx(40)

@@ -19,6 +19,9 @@ USUAL_PER_CORE = 3.0
 LOOK_S = 0.25
 LOAD = Path("/proc/loadavg")
 CORES = len(os.sched_getaffinity(0))
+slowed_stations: list[float] = []
+"""By how much the time of each simulated station that lives now was slowed, because the machine was busy when it
+began. It stays as slow when the machine is idle again, and what it takes its time for stays as long."""
 
 
 def load_numbers() -> tuple[float, int]:
@@ -35,9 +38,14 @@ def busy_factor() -> float:
     return max(1.0, max(load_numbers()) / (CORES * USUAL_PER_CORE))
 
 
+def patience_factor() -> float:
+    """How many times longer than usual a test has to wait now: at least 1."""
+    return max([busy_factor(), *slowed_stations])
+
+
 def stretched(seconds: float) -> float:
     """A deadline that has to be said beforehand: of a process, of a request."""
-    return seconds * busy_factor()
+    return seconds * patience_factor()
 
 
 class Deadline:
@@ -50,7 +58,7 @@ class Deadline:
     def left_s(self) -> float:
         """Of undisturbed time. What has passed since the last look counts by how busy the machine is now."""
         now = time.monotonic()
-        self._left_s -= (now - self._looked) / busy_factor()
+        self._left_s -= (now - self._looked) / patience_factor()
         self._looked = now
         return self._left_s
 

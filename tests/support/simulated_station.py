@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.busy_machine import busy_factor, deadline, stretched
+from tests.support.busy_machine import busy_factor, deadline, slowed_stations, stretched
 
 LOOK_S, SELDOM_S = 0.05, 0.15
 ONE_EVSE = """
@@ -58,11 +58,13 @@ class Simulated:
         self.file.write_text(text)
         # on a busy machine the station's own time-outs would come before its work is done
         self.speed = float(f"{max(1.0, speed / busy_factor()):g}")
+        self._slowed_by = speed / self.speed
         self.args = ["simulate", str(self.file), "--port", "0", "--headless", "--speed", str(self.speed)]
         if backend:
             self.args += ["--backend", backend]
 
     async def __aenter__(self) -> Simulated:
+        slowed_stations.append(self._slowed_by)
         self.log = (self.folder / "simulate.log").open("w")
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agent", *self.args, stdout=self.log, stderr=self.log
@@ -70,7 +72,7 @@ class Simulated:
         try:
             self.port = await self._port()
             url = f"http://127.0.0.1:{self.port}"
-            self.http = aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(30))
+            self.http = aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(300))  # deadlines count
             await self.healthy()
         except BaseException:
             await self.__aexit__()
@@ -87,6 +89,7 @@ class Simulated:
         return int(address[1])
 
     async def __aexit__(self, *exc: object) -> None:
+        slowed_stations.remove(self._slowed_by)
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -11,7 +11,6 @@ import pytest
 from pyocmf import OCMF
 
 from tests.support.busy_machine import deadline
-from tests.support.station_rig import SPEED
 from tests.support.station_rig_v201 import CARD, FRIEND, GROUP, STRANGER, Street201
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -238,7 +237,7 @@ async def test_given_up(s: Street201, answer: str | None) -> None:
     ids, payloads = zip(*calls(s)[before:], strict=True)
     assert len(ids) == len(set(ids)) == 3
     assert all(payload == payloads[0] for payload in payloads)
-    waits_s = [(later - earlier) * SPEED for earlier, later in pairwise(tried_s)]
+    waits_s = [(later - earlier) * s.station.speed for earlier, later in pairwise(tried_s)]
     assert all(wait_s >= interval_s * n for n, wait_s in enumerate(waits_s, 1)), waits_s
     assert await s.put("OCPPCommCtrlr.MessageAttemptInterval@TransactionEvent", "1") == "Accepted"
     (t,) = [t for t in s.csms.transactions.values() if t.stop is None]
