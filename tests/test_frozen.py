@@ -236,3 +236,36 @@ def test_a_default_that_all_instances_would_share_is_refused(shared: object) -> 
     body = {"__annotations__": {"items": "Any"}, "items": shared}
     with pytest.raises(TypeError, match=r"Shelf\.items: all instances would share this default"):
         frozen(type("Shelf", (), body))
+
+
+def test_a_class_that_extends_another_is_made_once() -> None:
+    made: list[type] = []
+
+    class Noted:
+        def __init_subclass__(cls) -> None:
+            made.append(cls)
+
+    @frozen
+    class Root(Noted):
+        evse: int
+
+    made.clear()
+
+    @frozen
+    class Extended(Root):
+        name: str = "x"
+
+        def shown(self) -> str:
+            return f"{super().__repr__()} at {self.evse}"
+
+    assert made == [Extended]
+    assert Extended(1).shown().endswith("Extended(evse=1, name='x') at 1")
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(frozen, mutable), (mutable, frozen)])
+def test_frozen_and_not_frozen_are_not_mixed(outer: type, inner: type) -> None:
+    with pytest.raises(TypeError, match="Mixed cannot be frozen and extend"):
+
+        @inner
+        class Mixed(outer(type("Root", (), {}))):  # type: ignore[misc]
+            pass

@@ -10,7 +10,7 @@ matches by position, and a ``dataclass(slots=True)``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field
 from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
@@ -114,12 +114,8 @@ def _restore_state(self: Any, state: list[Any]) -> None:
         _put(self, name, value)
 
 
-_SHARED: dict[str, Any] = {
-    "__eq__": _shared_eq,
-    "__repr__": _shared_repr,
-    "__dataclass_fields__": _Fields(),
-    "__signature__": _Signature(),
-}
+_FIELDS = _Fields()
+_SHARED: dict[str, Any] = {"__eq__": _shared_eq, "__repr__": _shared_repr, "__signature__": _Signature()}
 _FROZEN: dict[str, Any] = {
     **_SHARED,
     "__hash__": _shared_hash,
@@ -143,13 +139,30 @@ def mutable(cls: type[T]) -> type[T]:
     return _make_slotted(cls, _MUTABLE)
 
 
+class _RecordType(type):
+    """The type of our classes. A class gets its slots when it is made, so one that extends none of ours is made twice:
+    by Python without slots, and by its decorator with them. One that extends another is made once."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> Any:
+        base = next((b for b in bases if b.__class__ is mcs), _Bare)
+        return super().__new__(mcs, name, bases, _slotted_body(name, base, body))
+
+
 def _make_slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
-    own = cls.__dict__
+    found: Any = cls
+    if not isinstance(found, _RecordType):
+        found = _RecordType(cls.__name__, cls.__bases__, {**shared, **cls.__dict__})
+    elif (found.__setattr__ is _refuse_change) != (shared is _FROZEN):
+        raise TypeError(f"{cls.__name__} cannot be frozen and extend a class that is not, or the reverse")
+    made: type[T] = found
+    return made
+
+
+def _slotted_body(class_name: str, base: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     new = own.get("__annotations__", {})
-    base: Any = cls if hasattr(cls, "__slots_all__") else _Bare
     defaults = {**base.__frozen_defaults__}
     quiet = base.__frozen_quiet__
-    body = {**shared, **own, "__qualname__": cls.__qualname__}
+    body = {"__dataclass_fields__": _FIELDS, **own, "__init__": _uncompiled_init()}
     for name in new:
         if name in own:
             default = body.pop(name)
@@ -161,7 +174,7 @@ def _make_slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
                 if default.default is not MISSING:
                     default = default.default
             if default.__class__ in _SHARED_BY_ALL:
-                raise TypeError(f"{cls.__name__}.{name}: all instances would share this default: use default_factory")
+                raise TypeError(f"{class_name}.{name}: all instances would share this default: use default_factory")
             defaults[name] = default
     body.pop("__dict__", None)
     body.pop("__weakref__", None)
@@ -171,10 +184,7 @@ def _make_slotted(cls: type[T], shared: dict[str, Any]) -> type[T]:
     body["__slots_all__"] = body["__match_args__"] = inherited + slots
     body["__frozen_types__"] = {**base.__frozen_types__, **new} if inherited else new
     body["__frozen_defaults__"], body["__frozen_quiet__"] = defaults, quiet
-    made: Any = type(cls.__name__, cls.__bases__, body)
-    made.__init__ = _uncompiled_init(made)
-    result: type[T] = made
-    return result
+    return body
 
 
 _SHARED_BY_ALL = (list, dict, set)
@@ -184,6 +194,7 @@ class _Bare:
     """What a class begins with that extends no other of ours."""
 
     __slots_all__: tuple[str, ...] = ()
+    __frozen_types__: Mapping[str, Any] = {}
     __frozen_defaults__: Mapping[str, Any] = {}
     __frozen_quiet__: frozenset[str] = frozenset()
 
@@ -192,26 +203,23 @@ UNCOMPILED = 16
 """How many instances are made without: to compile costs as much as some thirty of them, and most classes have few."""
 
 
-def _uncompiled_init(cls: type[Any]) -> Any:
+def _uncompiled_init() -> Any:
     left = UNCOMPILED
-    put = _attribute_setter(cls)
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         nonlocal left
         left -= 1
+        cls = self.__class__
         values = _bind_arguments(cls, args, kwargs) if left >= 0 else None
         if values is None:
             cls.__init__ = made = _compile_init(cls)
             made(self, *args, **kwargs)  # whatever is wrong with the arguments is said by Python
         else:
+            put = _put if cls.__setattr__ is _refuse_change else setattr
             for name, value in values.items():
                 put(self, name, value)
 
     return __init__
-
-
-def _attribute_setter(cls: type[Any]) -> Callable[[Any, str, Any], None]:
-    return _put if cls.__dict__.get("__setattr__") is _refuse_change else setattr
 
 
 def _bind_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
@@ -235,7 +243,7 @@ def _compile_init(cls: type[Any]) -> Any:
     """The real one, compiled."""
     defaults: dict[str, Any] = cls.__frozen_defaults__
     scope: dict[str, Any] = {"_put": _put}
-    fixed = cls.__dict__.get("__setattr__") is _refuse_change
+    fixed = cls.__setattr__ is _refuse_change
     put = " _put(self, {name!r}, {value})" if fixed else " self.{name} = {value}"
     arguments, lines = [], []
     for name in cls.__slots_all__:
