@@ -10,7 +10,7 @@ no words for, and why. A neighbouring version is derived by ``with_rows`` and ``
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -238,9 +238,26 @@ def answer_always(action: str, **answer: Any) -> FixedAnswer:
     return FixedAnswer(action, answer)
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # what is not made does not delay the start
-class Dialect:
-    """One version of OCPP as a table of rows. Of two rows with one key the last one wins."""
+class _RowTables:
+    """The rows of a dialect by their keys. A record has no room for what is computed later; this base has."""
+
+    rows: tuple[Row, ...]
+
+    @cached_property
+    def rows_by_action(self) -> dict[str, _AnyRequestRow]:
+        return {r.action: r for r in self.rows if isinstance(r, _AnyRequestRow)}
+
+    @cached_property
+    def rows_by_message(self) -> dict[type[Any], MessageRow | NotExpressible]:
+        return {r.message: r for r in self.rows if isinstance(r, MessageRow | NotExpressible)}
+
+
+@frozen
+class Dialect(_RowTables):
+    """One version of OCPP as a table of rows. Of two rows with one key the last one wins. A dialect equals itself
+    alone."""
+
+    __eq__, __hash__, __repr__ = object.__eq__, object.__hash__, object.__repr__
 
     name: str
     subprotocol: str
@@ -284,21 +301,13 @@ class Dialect:
     heartbeat_always: bool = False
     """Heartbeats are also sent while other messages are exchanged (quirks.py)."""
 
-    @cached_property
-    def _request_rows(self) -> dict[str, _AnyRequestRow]:
-        return {r.action: r for r in self.rows if isinstance(r, _AnyRequestRow)}
-
-    @cached_property
-    def _message_rows(self) -> dict[type[Any], MessageRow | NotExpressible]:
-        return {r.message: r for r in self.rows if isinstance(r, MessageRow | NotExpressible)}
-
     def request_row(self, action: str) -> _AnyRequestRow | None:
         """Return the row for a request of the backend."""
-        return self._request_rows.get(action)
+        return self.rows_by_action.get(action)
 
     def message_row(self, message: type[Any]) -> MessageRow | NotExpressible | None:
         """Return the row for a message of the domain."""
-        return self._message_rows.get(message)
+        return self.rows_by_message.get(message)
 
     def with_rows(self, *rows: Row, **changes: Any) -> Dialect:
         """Return a neighbouring dialect: these rows replace those of the same key."""
