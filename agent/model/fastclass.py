@@ -10,9 +10,9 @@ matches by position, and a ``dataclass(slots=True)``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:  # whose arguments the type checker knows
     from dataclasses import replace
@@ -199,54 +199,60 @@ class _Bare:
     __frozen_quiet__: frozenset[str] = frozenset()
 
 
-UNCOMPILED = 16
-"""How many instances are made without: to compile costs as much as some thirty of them, and most classes have few."""
+UNCOMPILED = 64
+"""How many instances are made without: to compile costs as much as some hundred of them, and most classes have few."""
 
 
 def _uncompiled_init() -> Any:
     left = UNCOMPILED
+    plan: list[_FieldPlan] = []
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         nonlocal left
         left -= 1
         cls = self.__class__
-        values = _bind_arguments(cls, args, kwargs) if left >= 0 else None
-        if values is None:
+        if not plan:
+            defaults = cls.__frozen_defaults__
+            plan.extend([(n, getattr(cls, n).__set__, defaults.get(n, MISSING)) for n in cls.__slots_all__])
+        if left < 0 or not _fill_fields(self, plan, args, kwargs):
             cls.__init__ = made = _compile_init(cls)
             made(self, *args, **kwargs)  # whatever is wrong with the arguments is said by Python
-        else:
-            put = _put if cls.__setattr__ is _refuse_change else setattr
-            for name, value in values.items():
-                put(self, name, value)
 
     return __init__
 
 
-def _bind_arguments(cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    """The value of each field; None: these are not its arguments."""
-    names, defaults = cls.__slots_all__, cls.__frozen_defaults__
-    values = dict(zip(names, args))  # noqa: B905  more arguments than fields are found below
-    if len(args) > len(names) or not kwargs.keys().isdisjoint(values):
-        return None
-    values |= kwargs
-    for name in names:
-        if name not in values:
-            default = defaults.get(name, MISSING)
-            if default is MISSING:
-                return None
-            make: Any = default.default_factory if isinstance(default, Field) else None
-            values[name] = default if make is None else make()
-    return values if len(values) == len(names) else None
+_FieldPlan: TypeAlias = tuple[str, Callable[[Any, Any], None], Any]
+"""A field: its name, what sets it, its default."""
+
+
+def _fill_fields(record: Any, plan: list[_FieldPlan], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return False if these are not the arguments of the record."""
+    given, named = len(args), 0
+    for place, (name, put, default) in enumerate(plan):
+        if name in kwargs:
+            value = kwargs[name]
+            named += 1
+            if place < given:
+                return False
+        elif place < given:
+            value = args[place]
+        elif default is MISSING:
+            return False
+        else:
+            value = default.default_factory() if default.__class__ is Field else default
+        put(record, value)
+    return given <= len(plan) and named == len(kwargs)
 
 
 def _compile_init(cls: type[Any]) -> Any:
     """The real one, compiled."""
     defaults: dict[str, Any] = cls.__frozen_defaults__
-    scope: dict[str, Any] = {"_put": _put}
+    scope: dict[str, Any] = {}
     fixed = cls.__setattr__ is _refuse_change
-    put = " _put(self, {name!r}, {value})" if fixed else " self.{name} = {value}"
+    put = " _put_{name}(self, {value})" if fixed else " self.{name} = {value}"
     arguments, lines = [], []
     for name in cls.__slots_all__:
+        scope[f"_put_{name}"] = getattr(cls, name).__set__
         default = defaults.get(name, MISSING)
         if isinstance(default, Field):
             scope[f"_make_{name}"] = default.default_factory

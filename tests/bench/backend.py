@@ -26,11 +26,12 @@ REPLIES: dict[str, dict[str, Any]] = {
 
 
 class Backend:
-    """``heard`` is every CALL since the last ``forget``: (perf_counter seconds, action, payload)."""
+    """``heard`` is every CALL since the last ``forget``: (perf_counter seconds, action, payload). ``unanswered``:
+    actions that get no reply."""
 
     def __init__(self) -> None:
         self.port = 0
-        self.replies = dict(REPLIES)
+        self.replies, self.unanswered = dict(REPLIES), set[str]()
         self.heard: deque[tuple[float, str, dict[str, Any]]] = deque(maxlen=100_000)
         self._instants: defaultdict[str, list[float]] = defaultdict(list)
         self._news = asyncio.Condition()
@@ -44,8 +45,9 @@ class Backend:
                 at = time.perf_counter()
                 frame = json.loads(text)
                 if frame[0] == 2:
-                    reply = self.replies.get(frame[2], {})
-                    await connection.send(json.dumps([3, frame[1], reply], separators=(",", ":")))
+                    if frame[2] not in self.unanswered:
+                        reply = self.replies.get(frame[2], {})
+                        await connection.send(json.dumps([3, frame[1], reply], separators=(",", ":")))
                     async with self._news:
                         self.heard.append((at, frame[2], frame[3]))
                         self._instants[frame[2]].append(at)
