@@ -57,7 +57,7 @@ def _version(title: str, dialect: Dialect) -> list[str]:
 
 def _keys_16() -> list[str]:
     head = ["key", "profile", "type", "unit", "range", "default", "access", "a change takes effect"]
-    lines = ["", "### Configuration keys", "", *_table(head, [_key(k) for k in keys_v1x.KEYS_16])]
+    lines = ["", "### Configuration keys", "", *_table(head, [_key(k) for k in keys_v1x.list_keys_16()])]
     away = {k: why for k, why in keys_v1x.UNOFFERED_16.items() if keys_v1x.find_key_16(k) is None}
     lines += ["", f"Measurands: {', '.join(MEASURANDS)}; where it makes sense with a phase ({', '.join(PHASES)})."]
     lines += [f"ConnectorPhaseRotation: entries like `1.RST`, with {', '.join(ROTATIONS)}."]

@@ -9,7 +9,7 @@ from agent.commands.fault_texts import describe_fault
 from agent.domain.faults import CATALOGUE, GRACE_S, JAMS, JAMS_MOST, KEPT, LASTING_S, FaultRow, Severity
 from agent.domain.session.end import CONTACTOR_S
 from agent.model.types import Fault
-from agent.ocpp.dialects.keys_v1x import ERRORS_16, chargex_code
+from agent.ocpp.dialects.keys_v1x import chargex_code, nearest_error_16
 
 TEXTS = Path(__file__).resolve().parents[2] / "config" / "texts" / "en.toml"
 
@@ -59,7 +59,7 @@ def text() -> str:
 
 
 def _row(fault: Fault, row: FaultRow) -> str:
-    error = ERRORS_16[fault]
+    error = nearest_error_16(fault)
     cells = [
         f"`{fault.value}`",
         {Severity.BLOCK: "blocks", Severity.SESSION: "session", Severity.WARN: "warns"}[row.severity],

@@ -16,7 +16,7 @@ import pytest_asyncio
 from agent.domain.faults import CATALOGUE, KEPT, LOCKING, Severity
 from agent.domain.messages import StopReason
 from agent.model.types import Fault
-from agent.ocpp.dialects.keys_v1x import ERRORS_16
+from agent.ocpp.dialects.keys_v1x import nearest_error_16
 from tests.support.simulated_station import Simulated
 from tests.support.station_rig import Backend, Street, station_text
 
@@ -151,7 +151,7 @@ async def test_the_table_has_every_condition_of_a_board() -> None:
     assert ours - elsewhere <= {r.fault for r in (*ROWS, *LATCHED)}
     assert {r.fault for r in LATCHED} == KEPT - {Fault.MREC17}
     for row in (*ROWS, *LATCHED):
-        assert (ERRORS_16[row.fault].code, ERRORS_16[row.fault].vendor_code) == (row.code, row.vendor)
+        assert (nearest_error_16(row.fault).code, nearest_error_16(row.fault).vendor_code) == (row.code, row.vendor)
 
 
 @pytest.mark.parametrize("batch", range(0, len(ROWS), OUTLETS))

@@ -12,7 +12,7 @@ import pytest
 
 from agent.domain.variables import OUTLETS_MOST, VARIABLES
 from agent.ocpp.dialects.device_model_v2x import NAMES
-from agent.ocpp.dialects.keys_v1x import COST, KEYS_16, UNOFFERED_16, find_key_16
+from agent.ocpp.dialects.keys_v1x import COST, UNOFFERED_16, find_key_16, list_keys_16
 
 STANDARD = """
 Core AllowOfflineTxForUnknownId bool RW
@@ -86,7 +86,7 @@ def test_a_key_of_the_standard_is_as_the_standard_says_or_has_an_excuse(name: st
 
 def test_there_are_no_keys_of_our_own() -> None:
     """The rest is of the application note on prices and of payment, which have tests of their own."""
-    ours = [k.key for k in KEYS_16 if k.key not in KEYS and k.profile != COST and not k.key.startswith(PAYMENT)]
+    ours = [k.key for k in list_keys_16() if k.key not in KEYS and k.profile != COST and not k.key.startswith(PAYMENT)]
     assert ours == ["CustomDisplayCostAndPrice"]
 
 
@@ -132,7 +132,7 @@ def _said() -> dict[str, set[str]]:
 
 def test_every_setting_with_a_name_is_read_by_somebody() -> None:
     """A setting that a backend may write is read outside ``initial.py``, which only fills in what the file says."""
-    named = {k.setting for k in KEYS_16} | {n.setting for n in NAMES if n.setting}
+    named = {k.setting for k in list_keys_16()} | {n.setting for n in NAMES if n.setting}
     written = {n for n in named if VARIABLES[n].writable}
     dead = {n for n in named if not readers(n)} | {n for n in written if readers(n) <= {"initial.py"}}
     assert dead == NOTES.keys()
@@ -152,7 +152,7 @@ def test_every_key_that_can_be_written_is_tried_by_a_test_of_its_effect() -> Non
     texts = [p.read_text("utf-8") for p in TESTS.rglob("*.py") if p.name not in ALL_KEYS]
     names = {
         k.key: rf"\b({re.escape(k.key)}|" + re.sub(r"\d", r"\\d", k.setting) + r")\b"
-        for k in KEYS_16
+        for k in list_keys_16()
         if not k.is_readonly
     }
     names = {k: n for k, n in names.items() if not k.endswith(".TOTPVersion")}  # only one value is possible

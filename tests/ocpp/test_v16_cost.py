@@ -25,7 +25,7 @@ from agent.domain.requests import (
 from agent.domain.variables import VARIABLES, Settings, Value, parse_value
 from agent.model.types import MessageContent, Token
 from agent.ocpp.dialects.dialect import RequestRow, RowContext
-from agent.ocpp.dialects.keys_v1x import KEYS_16, find_key_16, parse_settings
+from agent.ocpp.dialects.keys_v1x import find_key_16, list_keys_16, parse_settings
 from agent.ocpp.v16 import V16
 from tests.ocpp.ocpp_stand_ins import UTC_S, Outbox, decoded, desk
 
@@ -293,7 +293,7 @@ def test_a_default_price_never_grows_beyond_a_value() -> None:
 )  # fmt: skip
 def test_other_keys(key: str, value: str, taken: bool) -> None:
     found = find_key_16(key)
-    assert found in KEYS_16
+    assert found in list_keys_16()
     assert found is not None
     try:
         parse_value(found.own_variable, value)

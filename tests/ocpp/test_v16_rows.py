@@ -67,7 +67,7 @@ from agent.ocpp.dialects.dialect import (
     RequestRow,
     ResponseEffects,
 )
-from agent.ocpp.dialects.keys_v1x import KEYS_16
+from agent.ocpp.dialects.keys_v1x import list_keys_16
 from agent.ocpp.v16 import V16
 from agent.ocpp.v16.settings import is_key_offered
 from agent.ports.store import Put
@@ -891,11 +891,11 @@ def test_all_keys_with_the_right_flag() -> None:
     assert len(listed["MeterValuesSampledData"]["value"]) <= 500
     assert not listed["MeterValuesSampledData"]["value"].endswith(",")
     assert "unknownKey" not in answer
-    assert len(listed) == len([k for k in KEYS_16 if is_key_offered(k, desk())])
+    assert len(listed) == len([k for k in list_keys_16() if is_key_offered(k, desk())])
     bare = desk(settings=Settings({"feature_profiles": ("Core",)}))
     answer = row("GetConfiguration").answer(Response("chargy", "1", "Accepted", data), {}, bare)
     keys = {e["key"] for e in answer["configurationKey"]}
-    assert keys == {k.key for k in KEYS_16 if k.profile == "Core"}
+    assert keys == {k.key for k in list_keys_16() if k.profile == "Core"}
     assert "LocalAuthListEnabled" not in keys
 
 

@@ -8,6 +8,7 @@ name as it is) travel as ``vendorErrorCode`` with ``VENDOR_ID``."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from agent.domain.variables import (
@@ -92,79 +93,84 @@ PAYMENT_NAMES = {
 """Variables of PaymentCtrlr: the first two are of OCPP 2.1, the others our own. In 1.6 they are keys with the component
 in front, as the published back-port of web payments has its own."""
 
-KEYS_16: tuple[Key, ...] = (
-    Key("AdditionalRootCertificateCheck", "root_check"),
-    Key("AllowOfflineTxForUnknownId", "offline_tx_for_unknown_id"),
-    Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
-    Key("AuthorizationKey", "authorization_key"),
-    Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
-    Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
-    Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
-    Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
-    Key("BlinkRepeat", "blink_repeat", LAMP),
-    Key("CertificateSignedMaxChainSize", "chain_max_size"),
-    Key("CertificateStoreMaxLength", "certificates_max"),
-    Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
-    Key("ConnectionTimeOut", "connection_timeout_s"),
-    Key("ConnectorPhaseRotation", "connector_phase_rotation"),
-    Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
-    Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
-    Key("CustomDisplayCostAndPrice", "cost_display"),
-    Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
-    Key("CustomMultiLanguageMessages", "multi_language", COST),
-    Key("DefaultPrice", "tariff_fallback", COST, parts=default_price()),
-    *(
-        Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
-        for code in LANGUAGES
-    ),
-    Key("CpoName", "cpo_name"),
-    Key("GetConfigurationMaxKeys", "get_maximum"),
-    Key("HeartbeatInterval", "heartbeat_interval_s"),
-    Key("Language", "language", COST),
-    Key("LightIntensity", "light_intensity", LAMP),
-    Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
-    Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
-    Key("LocalAuthorizeOffline", "local_authorize_offline"),
-    Key("LocalPreAuthorize", "local_pre_authorize"),
-    Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
-    Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
-    Key("MeterValuesAlignedData", "aligned_measurands"),
-    Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
-    Key("MeterValuesSampledData", "sampled_measurands"),
-    Key("MeterValuesSampledDataMaxLength", "sampled_measurands", count_of=True),
-    Key("MeterValueSampleInterval", "sample_interval_s"),
-    Key("MinimumStatusDuration", "minimum_status_duration_s"),
-    Key("NextTimeOffsetTransitionDateTime", "time_offset_next_at", COST),
-    Key("NumberOfConnectors", "connector_count"),
-    Key("NumberOfDecimalsForCostValues", "cost_decimals", COST),
-    Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
-    Key("ResetRetries", "reset_retries"),
-    Key("SecurityProfile", "security_profile"),
-    Key("SendLocalListMaxLength", "list_max_items", LISTS),
-    Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
-    Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
-    Key("StopTxnAlignedData", "stop_aligned_measurands"),
-    Key("StopTxnAlignedDataMaxLength", "stop_aligned_measurands", count_of=True),
-    Key("StopTxnSampledData", "stop_sampled_measurands"),
-    Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
-    Key("SupportedFeatureProfiles", "feature_profiles"),
-    Key("SupportedFeatureProfilesMaxLength", "feature_profiles", count_of=True),
-    Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
-    Key("SupportedLanguages", "languages", COST),
-    Key("TimeOffset", "time_offset", COST),
-    Key("TimeOffsetNextTransition", "time_offset_next", COST),
-    *(
-        Key(f"PaymentCtrlr.{variable}", setting, TERMINAL)
-        for variable, setting in PAYMENT_NAMES.items()
-        if setting != "payment_token_type"
-    ),
-    Key("TransactionMessageAttempts", "message_attempts"),
-    Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
-    Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
-    *(key for n in range(OUTLETS_MOST + 1) for key in _web_payment_keys(n)),
-    Key("WebSocketPingInterval", "ping_interval_s"),
-    *(Key(f"qrCodeURL{n}", f"qr{n}_url", qr_code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
-)
+
+@cache
+def list_keys_16() -> tuple[Key, ...]:
+    """Return the keys of OCPP 1.6. A start does without them: they are made when a backend asks for one."""
+    return (
+        Key("AdditionalRootCertificateCheck", "root_check"),
+        Key("AllowOfflineTxForUnknownId", "offline_tx_for_unknown_id"),
+        Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
+        Key("AuthorizationKey", "authorization_key"),
+        Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
+        Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
+        Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
+        Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
+        Key("BlinkRepeat", "blink_repeat", LAMP),
+        Key("CertificateSignedMaxChainSize", "chain_max_size"),
+        Key("CertificateStoreMaxLength", "certificates_max"),
+        Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
+        Key("ConnectionTimeOut", "connection_timeout_s"),
+        Key("ConnectorPhaseRotation", "connector_phase_rotation"),
+        Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
+        Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
+        Key("CustomDisplayCostAndPrice", "cost_display"),
+        Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
+        Key("CustomMultiLanguageMessages", "multi_language", COST),
+        Key("DefaultPrice", "tariff_fallback", COST, parts=default_price()),
+        *(
+            Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
+            for code in LANGUAGES
+        ),
+        Key("CpoName", "cpo_name"),
+        Key("GetConfigurationMaxKeys", "get_maximum"),
+        Key("HeartbeatInterval", "heartbeat_interval_s"),
+        Key("Language", "language", COST),
+        Key("LightIntensity", "light_intensity", LAMP),
+        Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
+        Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
+        Key("LocalAuthorizeOffline", "local_authorize_offline"),
+        Key("LocalPreAuthorize", "local_pre_authorize"),
+        Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
+        Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
+        Key("MeterValuesAlignedData", "aligned_measurands"),
+        Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
+        Key("MeterValuesSampledData", "sampled_measurands"),
+        Key("MeterValuesSampledDataMaxLength", "sampled_measurands", count_of=True),
+        Key("MeterValueSampleInterval", "sample_interval_s"),
+        Key("MinimumStatusDuration", "minimum_status_duration_s"),
+        Key("NextTimeOffsetTransitionDateTime", "time_offset_next_at", COST),
+        Key("NumberOfConnectors", "connector_count"),
+        Key("NumberOfDecimalsForCostValues", "cost_decimals", COST),
+        Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
+        Key("ResetRetries", "reset_retries"),
+        Key("SecurityProfile", "security_profile"),
+        Key("SendLocalListMaxLength", "list_max_items", LISTS),
+        Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
+        Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
+        Key("StopTxnAlignedData", "stop_aligned_measurands"),
+        Key("StopTxnAlignedDataMaxLength", "stop_aligned_measurands", count_of=True),
+        Key("StopTxnSampledData", "stop_sampled_measurands"),
+        Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
+        Key("SupportedFeatureProfiles", "feature_profiles"),
+        Key("SupportedFeatureProfilesMaxLength", "feature_profiles", count_of=True),
+        Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
+        Key("SupportedLanguages", "languages", COST),
+        Key("TimeOffset", "time_offset", COST),
+        Key("TimeOffsetNextTransition", "time_offset_next", COST),
+        *(
+            Key(f"PaymentCtrlr.{variable}", setting, TERMINAL)
+            for variable, setting in PAYMENT_NAMES.items()
+            if setting != "payment_token_type"
+        ),
+        Key("TransactionMessageAttempts", "message_attempts"),
+        Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
+        Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+        *(key for n in range(OUTLETS_MOST + 1) for key in _web_payment_keys(n)),
+        Key("WebSocketPingInterval", "ping_interval_s"),
+        *(Key(f"qrCodeURL{n}", f"qr{n}_url", qr_code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
+    )
+
 
 UNNAMED_16: Mapping[str, str] = {
     "payment_token_type": "2.x only; an idTag has no type",
@@ -216,12 +222,15 @@ UNOFFERED_16: Mapping[str, str] = dict.fromkeys(
 )  # fmt: skip
 """Keys of the standard, its whitepapers and application notes that this station does not have, and why."""
 
-_BY_KEY: Mapping[str, Key] = {k.key.lower(): k for k in KEYS_16}
+
+@cache
+def _keys_by_name() -> Mapping[str, Key]:
+    return {k.key.lower(): k for k in list_keys_16()}
 
 
 def find_key_16(name: str) -> Key | None:
     """Return the key of this name. Keys are CiStrings: case does not matter."""
-    return _BY_KEY.get(name.lower())
+    return _keys_by_name().get(name.lower())
 
 
 def format_value_16(key: Key, value: Value) -> str:
@@ -330,14 +339,6 @@ def chargex_code(fault: Fault) -> str:
     return f"CX{_CX[fault]:03d}" if fault in _CX else ""
 
 
-def _error_16(fault: Fault) -> Error16:
-    """Return the error of a fault. A MREC name stays the name that the board has given it."""
-    code = {**_CODES_16, **_NEAREST_16}.get(fault, "OtherError")
-    name = fault.value
-    vendor_code = name if name.startswith("MREC") else chargex_code(fault)
-    return Error16(code, "", vendor_code) if fault in _CODES_16 else Error16(code, name, vendor_code or name)
-
-
 _CODES_16: Mapping[Fault, str] = {
     Fault.GROUND_FAILURE: "GroundFailure",
     Fault.OVER_CURRENT: "OverCurrentFailure",
@@ -377,5 +378,12 @@ _NEAREST_16: Mapping[Fault, str] = {
 }
 """Faults for which 1.6 has only a wider code; the name is sent with it."""
 
-ERRORS_16: Mapping[Fault, Error16] = {fault: _error_16(fault) for fault in Fault}
-"""Every other fault, the MREC names among them, is sent as OtherError with the name."""
+
+@cache
+def nearest_error_16(fault: Fault) -> Error16:
+    """Return the error of a fault. A MREC name stays the name that the board has given it. What has no nearer code is
+    OtherError with the name."""
+    code = _CODES_16.get(fault) or _NEAREST_16.get(fault, "OtherError")
+    name = fault.value
+    vendor_code = name if name.startswith("MREC") else chargex_code(fault)
+    return Error16(code, "", vendor_code) if fault in _CODES_16 else Error16(code, name, vendor_code or name)

@@ -12,11 +12,11 @@ from agent.ocpp.dialects.common_rows import REJECTED
 from agent.ocpp.dialects.dialect import HIDDEN, LocalAnswer, Payload, Refused, RequestRow, RowContext, names_secret
 from agent.ocpp.dialects.keys_v1x import (
     CORE,
-    KEYS_16,
     Key,
     find_key_16,
     format_value_16,
     is_authorization_key,
+    list_keys_16,
     parse_value_16,
 )
 from agent.ocpp.wire.calls import Code
@@ -62,7 +62,11 @@ def _decode_get_configuration(payload: Payload, ctx: RowContext) -> GetVariables
 
 def _answer_get_configuration(reply: Response, payload: Payload, ctx: RowContext) -> dict[str, Any]:
     asked = list(dict.fromkeys(payload.get("key") or []))
-    keys = [find_offered_key(name, ctx) for name in asked] if asked else [k for k in KEYS_16 if is_key_offered(k, ctx)]
+    keys = (
+        [find_offered_key(name, ctx) for name in asked]
+        if asked
+        else [k for k in list_keys_16() if is_key_offered(k, ctx)]
+    )
     values = {**reply.data, **ctx.overlay}
     listed = dict.fromkeys(k for k in keys if k is not None)
     answer: dict[str, Any] = {"configurationKey": [_encode_configuration_key(k, values) for k in listed]}

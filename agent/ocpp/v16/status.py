@@ -8,7 +8,7 @@ from typing import Any
 from agent.domain.messages import ChargingState, ConnectorStatus, FaultNoted, StatusChanged
 from agent.model.types import STATION
 from agent.ocpp.dialects.dialect import MessageRow, NotExpressible, RowContext, StatusProjection, decode_empty_response
-from agent.ocpp.dialects.keys_v1x import ERRORS_16, Error16, error_vendor_id
+from agent.ocpp.dialects.keys_v1x import Error16, error_vendor_id, nearest_error_16
 from agent.ocpp.wire.timestamps import format_rfc3339
 
 _OF_TRANSACTION = {
@@ -39,7 +39,7 @@ def _derive_status(message: StatusChanged) -> str:
 
 def project_status(message: StatusChanged) -> StatusProjection:
     """Return the status and the error in the words of 1.6."""
-    error = ERRORS_16[message.faults[0]] if message.faults else Error16("NoError")
+    error = nearest_error_16(message.faults[0]) if message.faults else Error16("NoError")
     return StatusProjection(_derive_status(message), error.code, error.info, error.vendor_code)
 
 
