@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -67,6 +66,9 @@ are only warnings, 130 interrupted by Ctrl-C.
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) == 2 and arguments[0] == "run" and not arguments[1].startswith("-"):
+        from agent.model.lazy_import import UNUSED_BY_STATION, load_later
+
+        load_later(*UNUSED_BY_STATION)
         from agent.commands.run import run_station
 
         _configure_logging(verbose=False)  # the call of systemd: a station starts without argparse
@@ -132,6 +134,8 @@ def _load_commands(wanted: str) -> list[Command]:
 
 
 def _configure_logging(verbose: bool) -> None:
+    import logging
+
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     for noisy in ("websockets", "pymodbus", "nfc", "asyncio", "PIL", "fpdf", "fontTools"):

@@ -8,6 +8,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
+UNUSED_BY_STATION = ("ast", "ipaddress", "locale", "textwrap", "tokenize")
+"""What the standard library imports for itself and a station that runs does not ask for: ``inspect`` the parsers,
+``urllib.parse`` addresses in brackets, ``subprocess`` the encoding of pipes with texts, ``traceback`` indentation."""
+
 
 def load_later(*names: str) -> None:
     """Each of ``names`` becomes an empty module that loads the real one when a name is asked of it that it has not

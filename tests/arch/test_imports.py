@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.model.lazy_import import UNUSED_BY_STATION
 from tests.bench.backend import open_backend
 from tests.support.busy_machine import stretched
 
@@ -20,7 +21,8 @@ PACKAGES = sorted(p.parent.name for p in (ROOT / "drivers").glob("*/__init__.py"
 LATER = (
     *HEAVY, "argparse", "difflib", "decimal", "http.client", "http.server", "email", "drivers", "agent.csms",
     "agent.services.devices.configured", "agent.ocpp.v201", "agent.ocpp.dialects.device_model_v2x",
-    "websockets.asyncio",
+    "websockets.asyncio", *UNUSED_BY_STATION, "shutil", "tempfile", "agent.services.store.recovery",
+    "agent.services.store.undelivered",
 )  # fmt: skip
 """Nothing of this helps to say BootNotification in OCPP 1.6. A name stands for what is in it, too."""
 CLI_ONLY = ("websockets", "sqlite3", "asyncio", "ssl")
@@ -128,6 +130,24 @@ def test_what_is_loaded_later_is_all_there_when_it_is_wanted() -> None:
         assert "email" in loaded_by(ask + use)
 
 
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("ast", "import inspect; assert 'reverse=False' in str(inspect.signature(sorted))"),
+        ("ipaddress", "import urllib.parse; assert urllib.parse.urlsplit('http://[::1]:1/').hostname == '::1'"),
+        ("locale", "import subprocess; assert subprocess.run(['true'], text=True, capture_output=True).stdout == ''"),
+        ("textwrap", "import textwrap; assert textwrap.dedent(' x') == 'x'"),
+        ("tokenize", "import inspect, json; assert 'def' in inspect.getsource(json.loads)"),
+    ],
+)
+def test_the_standard_library_gets_what_was_left_out(name: str, use: str) -> None:
+    ask = "from agent.model.lazy_import import UNUSED_BY_STATION, load_later; load_later(*UNUSED_BY_STATION); "
+    import_all = "import asyncio, dataclasses, inspect, logging, subprocess, traceback, urllib.parse; "
+    source = f"sys.modules[{name!r}].__dict__.get('__file__')"
+    loaded_by(f"{ask}{import_all}import sys; assert {source} is None")
+    loaded_by(f"{ask}{import_all}{use}")
+
+
 def decorated_by_dataclasses(path: Path) -> list[str]:
     classes = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.ClassDef)]
     return [c.name for c in classes if any(ast.unparse(d).startswith("dataclass") for d in c.decorator_list)]
@@ -136,9 +156,7 @@ def decorated_by_dataclasses(path: Path) -> list[str]:
 def test_the_agent_makes_its_classes_cheaply() -> None:
     rooms = [p for p in (ROOT / "agent").rglob("*.py") if "csms" not in p.parts]
     dear = {f"{p.relative_to(ROOT)}: {name}" for p in rooms for name in decorated_by_dataclasses(p)}
-    assert dear <= {"agent/ocpp/dialects/dialect.py: Dialect"}, (
-        "use @frozen or @mutable of agent/model/fastclass.py (decision 7)"
-    )
+    assert dear == set(), "use @frozen or @mutable of agent/model/fastclass.py (decision 7)"
 
 
 def test_the_agent_makes_its_enumerations_cheaply() -> None:

@@ -23,7 +23,7 @@ from agent.services.store.store import Store
 from tests.bench import encoding
 from tests.bench.backend import Backend
 from tests.bench.figures import Figures, Goal
-from tests.bench.process import AGENT, ROOT, Skipped, memory_mib, spawned
+from tests.bench.process import AGENT, ROOT, Skipped, cpu_s, memory_mib, spawned
 from tests.bench.stations import FLOORS, agent_alone, booted, floor_command, folder_of
 
 BARE = "bare interpreter"
@@ -53,7 +53,8 @@ QUEUED = 100_000
 WITHOUT_DEVICES = [
     sys.executable,
     "-c",
-    "import gc, sys; gc.disable(); from agent.assembly import station; station.HEAD_START_S = 3600.0; "
+    "import gc, sys; gc.disable(); from agent.model.lazy_import import UNUSED_BY_STATION, load_later; "
+    "load_later(*UNUSED_BY_STATION); from agent.assembly import station; station.HEAD_START_S = 3600.0; "
     "from agent.cli import main; sys.exit(main())",
 ]
 """The agent with devices that wait for the backend's answer: under callgrind their 0.3 s are over before the first
@@ -156,12 +157,20 @@ async def instructions_to_boot(argv: list[str], backend: Backend) -> int:
         backend.forget()
         async with spawned(under_callgrind(out, argv)) as child:
             await booted(child, backend, within_s=180.0)
+            await settled(child.pid)
             dump_it = ["callgrind_control", "--dump", str(child.pid)]
             done = await asyncio.to_thread(subprocess.run, dump_it, capture_output=True, text=True, timeout=60)
             found = summary(out.with_suffix(".1"))
             if not found:
                 raise Skipped(f"callgrind wrote no dump: {(done.stderr or done.stdout).strip()[-200:]}")
             return found
+
+
+async def settled(pid: int) -> None:
+    """Wait until the process waits."""
+    spent_s = -1.0
+    while spent_s < (spent_s := cpu_s(pid)):
+        await asyncio.sleep(0.7)
 
 
 def summary(out: Path) -> int:

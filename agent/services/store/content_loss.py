@@ -13,7 +13,7 @@ from agent.model.fastclass import frozen
 from agent.ports.store import Put, link_of
 from agent.services.store import dead_letters, encoding, migrations, witness
 from agent.services.store import facts as records
-from agent.services.store.recovery import AHEAD, LAST
+from agent.services.store.migrations import AHEAD, LAST
 from agent.services.store.transaction_ids import RUNNING, without_saved_places
 from agent.services.store.witness import WitnessedState
 

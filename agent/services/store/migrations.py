@@ -11,6 +11,10 @@ from pathlib import Path
 
 from agent.services.store import encoding
 
+AHEAD = 1_000_000
+"""Places of the queue that are left out: what could not be read had some of them, and a place is never given twice."""
+LAST = 2**48
+"""No counter reaches this: one beyond it is damaged."""
 MIGRATIONS: tuple[str, ...] = (
     # 1: the first shape
     """

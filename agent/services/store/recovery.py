@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from agent.services.store import encoding, first_page, migrations
-from agent.services.store.migrations import wal_path
+from agent.services.store.migrations import AHEAD, LAST, wal_path
 
 Saved: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
@@ -26,11 +26,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "facts": (str, str, str), "outbox": (int, str, str, str, str, int), "dead": (int, str, str, str, str, int),
     "numbers": (str, str, int), "sqlite_sequence": (str, int),
 }  # fmt: skip
-AHEAD = 1_000_000
-"""Places of the queue that are left out: what could not be read had some of them, and a place is never given twice."""
-LAST = 2**48
-"""No counter reaches this: one beyond it is damaged."""
-
 NO_ROOTS: Mapping[str, int] = {}
 
 NUMBER_ANEW = """

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agent.domain.messages import TransactionEnded
 from agent.domain.serialization import dump_record
 from agent.ports.store import OutboxRow, Put
-from agent.services.store import dead_letters, encoding, requeue, undelivered
+from agent.services.store import dead_letters, encoding, requeue
 from agent.services.store import facts as records
 from agent.services.store.commit_attestation import SESSIONS
 from agent.services.store.connection import RESERVE_PAGES
@@ -23,6 +23,9 @@ from agent.services.store.facts import Facts
 from agent.services.store.migrations import MIGRATIONS, StoreRefused
 from agent.services.store.store_file import StoreFile
 from agent.services.store.transaction_ids import PLACES_KEPT, RUNNING
+
+if TYPE_CHECKING:
+    from agent.services.store.undelivered import Undelivered
 
 __all__ = ["MIGRATIONS", "RESERVE_PAGES", "Store", "StoreRefused"]
 
@@ -262,8 +265,10 @@ class Store:
         """Return the dead-letter list, oldest first."""
         return await self._file.run_in_thread(lambda: dead_letters.list_dead_letters(self._file.db))
 
-    async def list_undelivered(self) -> list[undelivered.Undelivered]:
+    async def list_undelivered(self) -> list[Undelivered]:
         """Return what a backend or a person still has to get."""
+        from agent.services.store import undelivered
+
         return await self._file.run_in_thread(
             lambda: undelivered.list_undelivered(self._file.db, self._file.read_facts())
         )
