@@ -239,7 +239,8 @@ def _fill_fields(record: Any, plan: list[_FieldPlan], args: tuple[Any, ...], kwa
         elif default is MISSING:
             return False
         else:
-            value = default.default_factory() if default.__class__ is Field else default
+            make: Any = default.default_factory if default.__class__ is Field else None
+            value = default if make is None else make()
         put(record, value)
     return given <= len(plan) and named == len(kwargs)
 
