@@ -94,44 +94,25 @@ PAYMENT_NAMES = {
 in front, as the published back-port of web payments has its own."""
 
 
-@cache
-def list_keys_16() -> tuple[Key, ...]:
-    """Return the keys of OCPP 1.6. A start does without them: they are made when a backend asks for one."""
+def _core_keys_16() -> tuple[Key, ...]:
+    """Return the keys that every station has."""
     return (
         Key("AdditionalRootCertificateCheck", "root_check"),
         Key("AllowOfflineTxForUnknownId", "offline_tx_for_unknown_id"),
         Key("AuthorizationCacheEnabled", "auth_cache_enabled"),
         Key("AuthorizationKey", "authorization_key"),
         Key("AuthorizeRemoteTxRequests", "authorize_remote_start"),
-        Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
-        Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
-        Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
-        Key("BlinkRepeat", "blink_repeat", LAMP),
         Key("CertificateSignedMaxChainSize", "chain_max_size"),
         Key("CertificateStoreMaxLength", "certificates_max"),
         Key("ClockAlignedDataInterval", "clock_aligned_interval_s"),
         Key("ConnectionTimeOut", "connection_timeout_s"),
         Key("ConnectorPhaseRotation", "connector_phase_rotation"),
         Key("ConnectorPhaseRotationMaxLength", "connector_phase_rotation", count_of=True),
-        Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
-        Key("CustomDisplayCostAndPrice", "cost_display"),
-        Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
-        Key("CustomMultiLanguageMessages", "multi_language", COST),
-        Key("DefaultPrice", "tariff_fallback", COST, parts=default_price()),
-        *(
-            Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
-            for code in LANGUAGES
-        ),
         Key("CpoName", "cpo_name"),
         Key("GetConfigurationMaxKeys", "get_maximum"),
         Key("HeartbeatInterval", "heartbeat_interval_s"),
-        Key("Language", "language", COST),
-        Key("LightIntensity", "light_intensity", LAMP),
-        Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
-        Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
         Key("LocalAuthorizeOffline", "local_authorize_offline"),
         Key("LocalPreAuthorize", "local_pre_authorize"),
-        Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
         Key("MaxEnergyOnInvalidId", "max_energy_on_invalid_wh"),
         Key("MeterValuesAlignedData", "aligned_measurands"),
         Key("MeterValuesAlignedDataMaxLength", "aligned_measurands", count_of=True),
@@ -139,13 +120,9 @@ def list_keys_16() -> tuple[Key, ...]:
         Key("MeterValuesSampledDataMaxLength", "sampled_measurands", count_of=True),
         Key("MeterValueSampleInterval", "sample_interval_s"),
         Key("MinimumStatusDuration", "minimum_status_duration_s"),
-        Key("NextTimeOffsetTransitionDateTime", "time_offset_next_at", COST),
         Key("NumberOfConnectors", "connector_count"),
-        Key("NumberOfDecimalsForCostValues", "cost_decimals", COST),
-        Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
         Key("ResetRetries", "reset_retries"),
         Key("SecurityProfile", "security_profile"),
-        Key("SendLocalListMaxLength", "list_max_items", LISTS),
         Key("StopTransactionOnEVSideDisconnect", "stop_on_ev_disconnect"),
         Key("StopTransactionOnInvalidId", "stop_on_invalid_id"),
         Key("StopTxnAlignedData", "stop_aligned_measurands"),
@@ -154,7 +131,45 @@ def list_keys_16() -> tuple[Key, ...]:
         Key("StopTxnSampledDataMaxLength", "stop_sampled_measurands", count_of=True),
         Key("SupportedFeatureProfiles", "feature_profiles"),
         Key("SupportedFeatureProfilesMaxLength", "feature_profiles", count_of=True),
+        Key("TransactionMessageAttempts", "message_attempts"),
+        Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
+        Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
+        Key("WebSocketPingInterval", "ping_interval_s"),
+    )
+
+
+def _profile_keys_16() -> tuple[Key, ...]:
+    """Return the keys of feature profiles, and of a lamp."""
+    return (
+        Key("ChargeProfileMaxStackLevel", "profile_stack_level_max", CHARGING),
+        Key("ChargingScheduleAllowedChargingRateUnit", "profile_rate_units", CHARGING),
+        Key("ChargingScheduleMaxPeriods", "profile_periods_max", CHARGING),
+        Key("BlinkRepeat", "blink_repeat", LAMP),
+        Key("ConnectorSwitch3to1PhaseSupported", "phase_switching", CHARGING),
+        Key("LightIntensity", "light_intensity", LAMP),
+        Key("LocalAuthListEnabled", "local_list_enabled", LISTS),
+        Key("LocalAuthListMaxLength", "list_max_entries", LISTS),
+        Key("MaxChargingProfilesInstalled", "profiles_max", CHARGING),
+        Key("ReserveConnectorZeroSupported", "reserve_any", RESERVATION),
+        Key("SendLocalListMaxLength", "list_max_items", LISTS),
         Key("SupportedFileTransferProtocols", "file_transfer_protocols", FIRMWARE),
+    )
+
+
+def _payment_keys_16() -> tuple[Key, ...]:
+    """Return the keys about prices, costs and ways to pay."""
+    return (
+        Key("CustomDisplayCostAndPrice", "cost_display"),
+        Key("CustomIdleFeeAfterStop", "idle_fee_after_stop", COST),
+        Key("CustomMultiLanguageMessages", "multi_language", COST),
+        Key("DefaultPrice", "tariff_fallback", COST, parts=default_price()),
+        *(
+            Key(f"DefaultPriceText,{code}", f"tariff_fallback_{code}", COST, parts=price_text(code), language=code)
+            for code in LANGUAGES
+        ),
+        Key("Language", "language", COST),
+        Key("NextTimeOffsetTransitionDateTime", "time_offset_next_at", COST),
+        Key("NumberOfDecimalsForCostValues", "cost_decimals", COST),
         Key("SupportedLanguages", "languages", COST),
         Key("TimeOffset", "time_offset", COST),
         Key("TimeOffsetNextTransition", "time_offset_next", COST),
@@ -163,13 +178,17 @@ def list_keys_16() -> tuple[Key, ...]:
             for variable, setting in PAYMENT_NAMES.items()
             if setting != "payment_token_type"
         ),
-        Key("TransactionMessageAttempts", "message_attempts"),
-        Key("TransactionMessageRetryInterval", "message_retry_interval_s"),
-        Key("UnlockConnectorOnEVSideDisconnect", "unlock_on_ev_disconnect"),
         *(key for n in range(OUTLETS_MOST + 1) for key in _web_payment_keys(n)),
-        Key("WebSocketPingInterval", "ping_interval_s"),
         *(Key(f"qrCodeURL{n}", f"qr{n}_url", qr_code_part(n)) for n in range(1, OUTLETS_MOST + 1)),
     )
+
+
+@cache
+def list_keys_16() -> tuple[Key, ...]:
+    """Return the keys of OCPP 1.6 in alphabetical order; those of the same name with a language in the order of the
+    languages. A start does without them: they are made when a backend asks for one."""
+    keys = (*_core_keys_16(), *_profile_keys_16(), *_payment_keys_16())
+    return tuple(sorted(keys, key=lambda k: k.key.partition(",")[0].lower()))
 
 
 UNNAMED_16: Mapping[str, str] = {
