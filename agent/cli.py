@@ -30,6 +30,7 @@ COMMANDS = {
     "bearers": "agent.commands.bearers:COMMAND",
     "traffic": "agent.commands.traffic:COMMAND",
     "doctor": "agent.commands.doctor.command:COMMAND",
+    "page": "agent.commands.page.command:COMMAND",
     "kit": "agent.commands.kit.command:COMMAND",
     "csms": "agent.commands.csms:COMMAND",
     "scenario": "agent.commands.scenario.command:COMMAND",
@@ -51,6 +52,7 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent bearers station.toml         show what carries the links: LAN, Wi-Fi, GPRS
   chargy-agent traffic station.toml         show what the links take of the data volume
   chargy-agent doctor station.toml          find out why it does not connect, and what to do
+  chargy-agent page address station.toml    print the address of the field page, and what it still needs
   chargy-agent dead list station.toml       list messages that could not be delivered
   chargy-agent payments list station.toml   list the bank card payments and their states
   chargy-agent undelivered station.toml     list what no backend has yet, before a board is removed

@@ -39,8 +39,8 @@ FROM_DEBIAN = {"cryptography": "python3-cryptography", "pillow": "python3-pil"}
 FROM_SOURCE: dict[str, dict[str, str]] = {"pydes": {}, "dbus-fast": {"SKIP_CYTHON": "1"}}
 """Pure Python, but its makers publish no wheel of that: how to build one."""
 EXTRAS = ("mqtt", "dbus")
-"""Of pyproject.toml. Of ``sftp`` Debian has the package (Suggests); what panels on SPI need has no version there that
-fits, and PDFs are printed at a desk."""
+"""Of pyproject.toml. Of ``sftp`` and ``page`` Debian has the packages (Suggests); what panels on SPI need has no
+version there that fits, and PDFs are printed at a desk."""
 COMPRESSION = {"small": "xz", "quick": "zstd"}
 """Of dpkg-deb: 4.1 MiB after 10 s of work, 4.8 after half a second. Both are unpacked by Debian 12 and later."""
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -304,7 +304,7 @@ def control_text(version: str, debian: dict[str, SpecifierSet], installed_kib: i
         f"Package: chargy-agent\nVersion: {version}\nArchitecture: all\nMaintainer: {MAINTAINER}\n"
         f"Installed-Size: {installed_kib}\nDepends: {', '.join(depends)}\n"
         "Recommends: libusb-1.0-0, tzdata, udev\n"
-        "Suggests: modemmanager, network-manager, polkitd, ppp, python3-paramiko, rauc\n"
+        "Suggests: modemmanager, network-manager, polkitd, ppp, python3-aiohttp, python3-paramiko, rauc\n"
         "Section: net\nPriority: optional\n"
         "Description: station-side OCPP agent for public EV charge points\n"
         " The program on the controller board of a charging station. It talks OCPP to the\n"

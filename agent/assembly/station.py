@@ -59,12 +59,13 @@ from agent.services.keys.root_counts import RootCounts
 from agent.services.logs.buffer import LogRing
 from agent.services.logs.masking import LogMask
 from agent.services.sd_notify import notify_systemd
-from agent.services.status import StatusSocket
+from agent.services.status import QuestionHandler, StatusSocket
 from agent.services.store.store import Store
 from agent.services.watchdog import feed_watchdogs
 from agent.station_file.settings import Backend, StationFile
 
 if TYPE_CHECKING:
+    from agent.assembly.field_page_queries import FieldPageQueries
     from agent.services.sinks.sinks import Sinks
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Station:
         self.dispatch = OrderDispatch(
             post, (self.keys, self.files, examiner, *bearer_executors(file, post, lambda: self.links))
         )
+        self._page = self._make_field_page() if file.field_page.port else None
         self._identity = IdentitySource(file, self.site, self.dispatch, facts)
         self.traffic = TrafficReports(self.site, post)
         self.links = {b.name: self._make_link(b) for b in file.backends}
@@ -140,17 +142,30 @@ class Station:
             self._socket_path(),
             self.status_snapshot,
             lambda: self.clock.now().utc_s,
-            status_socket_queries(
-                self.site, store, self.events, self.links, self.dispatch, self.clock, self.traffic,
-                self._connection_knowledge,
-            ),
+            self._status_questions(),
             self.events.hold_still,
+        )
+
+    def _status_questions(self) -> dict[str, QuestionHandler]:
+        common = status_socket_queries(
+            self.site, self.store, self.events, self.links, self.dispatch, self.clock, self.traffic,
+            self._connection_knowledge,
         )  # fmt: skip
+        return {**common, **({"field_page": self._page.answer_question} if self._page is not None else {})}
 
     def _connection_knowledge(self) -> dict[str, Any]:
         from agent.assembly.doctor.agent_knowledge import station_knowledge
 
         return station_knowledge(self._shown)
+
+    def _make_field_page(self) -> FieldPageQueries:
+        from agent.assembly.field_page_queries import FieldPageQueries
+
+        def restart_agent_in_order() -> None:
+            self._restart_or_shut_down(Restart(reason="LocalReset"))
+
+        collect, dispatch = self._collect_diagnostics, self.dispatch.dispatch_order
+        return FieldPageQueries(self.site, self.store, self.clock, self.ring, collect, dispatch, restart_agent_in_order)
 
     def _socket_path(self) -> Path:
         """Return the path of the status socket. The agent's group can enter systemd's runtime directory only."""
@@ -228,6 +243,8 @@ class Station:
                 self._begin_work(self._run_sinks())
             if self.file.metrics.port:
                 self._begin_work(self._run_metrics())
+            if self._page is not None:
+                self._begin_work(self._run_field_page())
             code = await self._exit
             await self._shut_down()
             for supervisor in self.dispatch.supervisors:
@@ -274,6 +291,12 @@ class Station:
         from agent.assembly.metrics import StationMetrics
 
         await StationMetrics(self.file, self._shown, self.traffic, lambda: self.ready).make_metrics_service().run()
+
+    async def _run_field_page(self) -> None:
+        from agent.services.field_page import FieldPageProcess
+
+        await wait_for_event(self._answered, HEAD_START_S)  # the link comes first
+        await FieldPageProcess(self.file.path, self.file.field_page_users).run()
 
     async def _start_devices(self) -> None:
         """Open the devices when the backend has answered or seems far away. Importing drivers blocks the loop."""
@@ -345,6 +368,8 @@ class Station:
     def _prepare_for_event(self, event: Event) -> None:
         self.mask.before_event(event)
         self._root_counts.before_event(event)
+        if self._page is not None:
+            self._page.before_event(event)
 
     def _observe_order(self, order: Send | ReadMeter) -> None:
         if isinstance(order, Send):

@@ -111,6 +111,7 @@ def complaints_after_loading(file: StationFile) -> Iterable[str]:
             *_secret_complaints(file),
             *_sink_complaints(file),
             *_socket_complaints(file),
+            *_field_page_complaints(file),
         )
     ]
     wrong += (
@@ -179,6 +180,46 @@ def _socket_complaints(file: StationFile) -> Iterator[str]:
     path = file.station.status_socket
     if path is not None and len(os.fsencode(path)) > LONGEST_SOCKET:
         yield f"station.status_socket: must have at most {LONGEST_SOCKET} bytes, is {path}"
+
+
+ANY_ADDRESS = ("0.0.0.0", "::")
+
+
+def _field_page_complaints(file: StationFile) -> Iterator[str]:
+    """Check what the field page needs: packages, an address of its own, its key of TLS, its users."""
+    page = file.field_page
+    if not page.port:
+        return
+    if missing := missing_module(("aiohttp",), "chargy-agent[page]"):
+        yield f"field_page.port: {missing}"
+    if page.host in ANY_ADDRESS and not page.interface:
+        yield (
+            "field_page.host: would answer in the network of the backend too: name the address of the service port, or"
+            " the interface beside it"
+        )
+    if said := secret_file.secret_text_problem(file.field_page_users if file.field_page_users.exists() else None):
+        yield f"field_page.users_file: {said}"
+    yield from _field_page_tls_complaints(page.tls_cert, page.tls_key)
+
+
+def _field_page_tls_complaints(cert: Path | None, key: Path | None) -> Iterator[str]:
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        absent, present = ("tls_cert", "tls_key") if cert is None else ("tls_key", "tls_cert")
+        yield f"field_page.{absent}: is missing beside {present}"
+        return
+    try:
+        secret_file.read_secret(key)
+    except secret_file.Unfit as e:
+        yield f"field_page.tls_key: {key}: {e}"
+        return
+    import ssl
+
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except OSError as e:
+        yield f"field_page.tls_cert: {cert}: is not usable with {key.name} ({e})"
 
 
 def device_complaints(file: StationFile) -> list[str]:

@@ -32,7 +32,7 @@ async def query_agent_or_store(
     said = await query_running_agent(file, name, question)
     if said is not None:
         return said
-    path = _store_path(file)
+    path = store_path(file)
     if not path.exists() and not salvaged_path(path).exists():
         raise CannotDo(f"{path}: there is no store; is [station] state_dir the one of the agent?")
     store = await Store.open(path, file.station.store_max_mb)
@@ -44,19 +44,19 @@ async def query_agent_or_store(
 
 async def query_running_agent(file: StationFile, name: str, question: dict[str, Any]) -> dict[str, Any] | None:
     """Ask the running agent of this station. Returns None if none listens. Raises ``CannotDo``."""
-    question = {"v": VERSION, "type": "ask", "ask": name, "store": str(_store_path(file)), **question}
-    for socket in _candidate_sockets(file):
+    question = {"v": VERSION, "type": "ask", "ask": name, "store": str(store_path(file)), **question}
+    for socket in candidate_sockets(file):
         said = await _query_agent(socket, question)
         if said is not None and not said.get("other"):
             return said
     return None
 
 
-def _store_path(file: StationFile) -> Path:
+def store_path(file: StationFile) -> Path:
     return (file.station.state_dir / "agent.db").resolve()
 
 
-def _candidate_sockets(file: StationFile) -> list[Path]:
+def candidate_sockets(file: StationFile) -> list[Path]:
     """Return where the agent of this file may listen: by its own choice, and by that of systemd."""
     given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     candidates = [file.station.status_socket, Path(given) / "status.sock" if given else None, SYSTEM_SOCKET]

@@ -27,6 +27,7 @@ from agent.station_file.tables import NOMINAL_V as NOMINAL_V
 from agent.station_file.tables import Backend as Backend
 from agent.station_file.tables import BearerKeys as BearerKeys
 from agent.station_file.tables import Evse as Evse
+from agent.station_file.tables import FieldPageKeys as FieldPageKeys
 from agent.station_file.tables import LinkKeys as LinkKeys
 from agent.station_file.tables import MetricsKeys as MetricsKeys
 from agent.station_file.tables import PowerTimes as PowerTimes
@@ -38,8 +39,8 @@ from agent.station_file.tables import StationFile as StationFile
 from agent.station_file.tables import WebPayment as WebPayment
 
 TABLES = (
-    "station", "backend", "backends", "link", "metrics", "sinks", "web_payment", "settings", "evse", "simulation",
-    "tariff", "payment",
+    "station", "backend", "backends", "link", "metrics", "field_page", "sinks", "web_payment", "settings", "evse",
+    "simulation", "tariff", "payment",
 )  # fmt: skip
 """The tables that are no devices; those of devices are in ``device_roles.py``."""
 
@@ -100,6 +101,7 @@ def parse_station_file(raw: Mapping[str, Any], path: Path) -> StationFile:
         bearers=_parse_bearers(devices, wrong),
         link=_parse_link(raw["link"], wrong) if "link" in raw else LinkKeys(),
         metrics=build_table(MetricsKeys, raw["metrics"], "metrics", wrong) if "metrics" in raw else MetricsKeys(),
+        field_page=build_table(FieldPageKeys, raw.get("field_page", {}), "field_page", wrong, base),
         sinks=_parse_sinks(raw, wrong, base),
         web_payment=build_table(WebPayment, raw.get("web_payment", {}), "web_payment", wrong, base),
         meter_policies={e.number: p for e in evses if (p := _meter_policy(e, devices.get("meter"), raw, wrong))},

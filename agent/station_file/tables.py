@@ -212,6 +212,22 @@ class MetricsKeys:
 
 
 @frozen
+class FieldPageKeys:
+    """The page for technicians on site. ``port`` 0: off. ``interface``: it answers at this interface only.
+    ``allowed_hosts``: names with a dot that a browser may use. ``kits``, ``audits``: folders that it offers."""
+
+    port: Annotated[int, Between(0, 65535)] = 0
+    host: Annotated[str, Text(60, 1), IpAddress()] = "127.0.0.1"
+    interface: Annotated[str, Text(15, form=r"[^\s/]*", like="the name of an interface (ip link)")] = ""
+    allowed_hosts: tuple[HostName, ...] = ()
+    users_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    kits: Path | None = None
+    audits: Path | None = None
+
+
+@frozen
 class Evse:
     number: Annotated[int, Between(1, MOST_EVSES)]
     kind: Annotated[str, OneOf(("AC", "DC"))] = "AC"
@@ -282,6 +298,7 @@ class StationFile:
     """By the place of the bearer, in order of preference."""
     link: LinkKeys
     metrics: MetricsKeys
+    field_page: FieldPageKeys
     sinks: tuple[SinkTable, ...]
     web_payment: WebPayment
     meter_policies: Mapping[int, MeterPolicy]
@@ -291,6 +308,11 @@ class StationFile:
 
     def __repr__(self) -> str:
         return f"StationFile({str(self.path)!r})"  # the settings may hold the backend's password
+
+    @property
+    def field_page_users(self) -> Path:
+        """The file of the users of the field page."""
+        return self.field_page.users_file or self.station.state_dir / "field-page" / "users.json"
 
     @property
     def shapes_links(self) -> bool:

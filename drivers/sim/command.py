@@ -36,6 +36,12 @@ def add_simulate_arguments(parser: argparse.ArgumentParser) -> None:
         help="OCPP version to offer (repeatable, the preferred one first); wins over the file's",
     )  # fmt: skip
     parser.add_argument(
+        "--field-page",
+        type=int,
+        metavar="N",
+        help="serve the page for technicians at this port too (docs/field-page.md)",
+    )
+    parser.add_argument(
         "--speed", type=float, metavar="X", help="time runs X times as fast (1; with the built-in central system 10)"
     )
 
@@ -66,6 +72,7 @@ def simulate(args: argparse.Namespace) -> int:
             backend_url=args.backend,
             speed=args.speed,
             host=args.host,
+            field_page_port=args.field_page,
         ),
         args.station,
     )

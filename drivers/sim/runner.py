@@ -22,6 +22,7 @@ from agent.station_file.settings import StationFile
 from drivers.sim.control import ChangeFeed, Control
 from drivers.sim.demo_central import DemoCentral
 from drivers.sim.doctor_run import DoctorRun
+from drivers.sim.field_page import field_page_lines, with_field_page, write_example_kit
 from drivers.sim.http_access import Access
 from drivers.sim.http_server import serve_control_api
 from drivers.sim.station_snapshot import describe_changes
@@ -59,8 +60,12 @@ class Plan:
     speed: float | None = None
     """None: real time, or ``DEMO_SPEED`` with the built-in central system."""
     host: str = "127.0.0.1"
+    field_page_port: int | None = None
+    """None: as the file says."""
 
     def __post_init__(self) -> None:
+        if self.field_page_port is not None and not 1 <= self.field_page_port <= 65535:
+            raise Unusable(f"--field-page: must be 1 to 65535, is {self.field_page_port}")
         url = self.backend_url
         if url is not None and (
             urlsplit(url).scheme not in ("ws", "wss", "http", "https") or not urlsplit(url).hostname
@@ -111,6 +116,7 @@ async def run_station(plan: Plan) -> None:
             bind_listener(plan.file.simulation.port if plan.port is None else plan.port, plan.host)
         )
         folder = _make_folder(plan.file)
+        plan = replace(plan, file=with_field_page(plan.file, plan.field_page_port, folder))
         access = _open_access(plan, listener, folder)
         pace = PaceMemory(folder).resume_pace(plan.time_rate, boottime_s())
         central = None
@@ -121,11 +127,21 @@ async def run_station(plan: Plan) -> None:
         pay_page = central.proxy_pay_page if central is not None else None
         await stack.enter_async_context(serve_control_api(control, listener, plan.with_page, access, pay_page))
         if control.agent is not None:
+            if plan.file.field_page.port:
+                url = central.websocket_url if central is not None else plan.named_backend_url
+                _offer_field_page(plan.file, url, folder)
             await stack.enter_async_context(running_beside(_supervise_agent(control.agent), stop))
         else:
             _print_addresses(control.world, folder)
         await stop.wait()
         print_line("ending: agent, devices, backend" if plan.with_agent else "ending")
+
+
+def _offer_field_page(file: StationFile, backend_url: str, folder: Path) -> None:
+    if backend_url:
+        print_line(f"a kit to try: {write_example_kit(file, backend_url, folder)}")
+    for line in field_page_lines(file, folder / "derived.toml"):
+        print_line(line)
 
 
 def _open_access(plan: Plan, listener: socket.socket, folder: Path) -> Access:

@@ -1,0 +1,130 @@
+"""Answers for the field page: log, readings of the meters, cards that were tapped, and the orders that it may give."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import logging
+import zipfile
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from agent.domain.events import CardPresented, Event, RawMeterReading
+from agent.domain.evse import EvseRecord, StationState
+from agent.domain.orders import Order, ReadMeter, SendLog
+from agent.domain.reading_purposes import ReadingKind, ReadingPurpose
+from agent.model.types import EvseId, Reading
+from agent.ports.clock import ClockPort
+from agent.services.logs.buffer import LogRing
+from agent.services.store.store import Store
+
+log = logging.getLogger(__name__)
+
+ASK = "field_page"
+LOG_LINES = 300
+TAPS = 20
+RESTART_AFTER_S = 0.5
+"""The answer has left by then."""
+CollectParts = Callable[[SendLog], Callable[[], Mapping[str, bytes]]]
+Row = dict[str, Any]
+
+
+class FieldPageQueries:
+    """Answers the question ``field_page`` of the status socket."""
+
+    def __init__(
+        self,
+        site: StationState,
+        store: Store,
+        clock: ClockPort,
+        ring: LogRing,
+        collect: CollectParts,
+        dispatch_order: Callable[[Order], None],
+        restart: Callable[[], None],
+    ) -> None:
+        self._site, self._store, self._clock, self._ring = site, store, clock, ring
+        self._collect, self._dispatch_order, self._restart = collect, dispatch_order, restart
+        self._public_keys: dict[EvseId, str] = {}
+        self._taps: deque[Row] = deque(maxlen=TAPS)
+        self._tap_count = 0
+        self._answers: dict[str, Callable[[], Awaitable[Row]]] = {
+            "logs": self._newest_log_lines,
+            "meters": self._newest_meter_readings,
+            "taps": self._newest_card_taps,
+            "diagnostics": self._diagnostics_archive,
+            "restart": self._restart_agent_in_order,
+        }
+
+    def before_event(self, event: Event) -> None:
+        """Remember a card that was held to a reader, with its token masked, and the key of a signed record."""
+        if isinstance(event, RawMeterReading) and event.reading.signed is not None:
+            self._public_keys[event.evse] = event.reading.signed.public_key
+        if not isinstance(event, CardPresented):
+            return
+        self._tap_count += 1
+        token = event.token.masked_value() if event.token is not None else None
+        row = {"count": self._tap_count, "evse": event.evse, "token": token, "reason": event.reason}
+        self._taps.append({**row, "t_s": self._clock.now().t_s})
+
+    async def answer_question(self, question: Mapping[str, Any]) -> Row:
+        """Answer one question. ``question``: ``do``, ``store`` (the path of the store meant)."""
+        if question.get("store") != str(self._store.path.resolve()):
+            return {"error": "another store", "other": True}
+        answer = self._answers.get(str(question.get("do")))
+        if answer is None:
+            return {"error": f"do must be one of {', '.join(self._answers)}"}
+        return {"running": True, **await answer()}
+
+    async def _newest_log_lines(self) -> Row:
+        return {"lines": self._ring.text_between(None, None).splitlines()[-LOG_LINES:]}
+
+    async def _newest_meter_readings(self) -> Row:
+        """Return the newest readings, and order new ones. An order is dropped while one waits for the meter."""
+        now_s, evses = self._clock.now().t_s, self._site.evses.values()
+        for evse in evses:
+            self._dispatch_order(ReadMeter(evse.number, ReadingPurpose(ReadingKind.LIVE)))
+        return {"meters": [meter_reading_row(evse, now_s, self._public_keys.get(evse.number, "")) for evse in evses]}
+
+    async def _newest_card_taps(self) -> Row:
+        now_s = self._clock.now().t_s
+        return {"taps": [{**row, "ago_s": round(now_s - row["t_s"], 1)} for row in reversed(self._taps)]}
+
+    async def _diagnostics_archive(self) -> Row:
+        build_parts = self._collect(SendLog(ASK, location="", name=ASK))
+        return {"zip": await asyncio.to_thread(_packed_zip_as_base64, build_parts)}
+
+    async def _restart_agent_in_order(self) -> Row:
+        """End the agent in order, as after a Reset; its supervisor starts it again. Never during a session."""
+        busy = [evse.number for evse in self._site.evses.values() if evse.session is not None]
+        if busy:
+            return {"error": "session", "evses": busy}
+        log.warning("the field page restarts the agent, so that it reads its station file")
+        asyncio.get_running_loop().call_later(RESTART_AFTER_S, self._restart)
+        return {}
+
+
+def meter_reading_row(evse: EvseRecord, now_s: float, public_key: str) -> Row:
+    """Return the newest reading of an outlet's meter. ``reading`` None: there was none."""
+    reading = evse.metering.reading
+    row = None if reading is None else _reading_row(reading, now_s)
+    return {"evse": evse.number, "reading": row, "public_key": public_key}
+
+
+def _reading_row(reading: Reading, now_s: float) -> Row:
+    return {
+        "ago_s": round(now_s - reading.at.t_s, 1),
+        "energy_wh": reading.energy_wh,
+        "power_w": reading.power_w,
+        "voltage_v": list(reading.voltage_v),
+        "current_a": list(reading.current_a),
+    }
+
+
+def _packed_zip_as_base64(build_parts: Callable[[], Mapping[str, bytes]]) -> str:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, content in build_parts().items():
+            archive.writestr(name, content)
+    return base64.b64encode(packed.getvalue()).decode()

@@ -1,0 +1,66 @@
+"""The test of cards: what the readers have read, with the token masked."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from aiohttp import web
+
+from agent.commands.page.agent_watch import AgentSilent
+from agent.commands.page.markup import Content, html_element, join_markup
+from agent.commands.page.page_frame import live_page_section, notice, paragraph, verdict_badge, whole_html_page
+from agent.commands.page.page_texts import PageTexts
+from agent.commands.page.roles import Role
+from agent.commands.page.state_pages import silent_agent_content
+from agent.commands.page.visit import PageRoute, PageSite, Visit, html_page_answer
+
+Row = dict[str, Any]
+FRESH_S = 10.0
+
+
+async def show_card_test(site: PageSite, visit: Visit) -> web.StreamResponse:
+    content = await content_of_card_test(site, visit)
+    if visit.asks_for_live_part:
+        return html_page_answer(join_markup(content))
+    texts = visit.texts
+    title = texts.text_of("pages.cards")
+    page = whole_html_page(
+        site, visit, title, paragraph(texts.text_of("cards.about")), live_page_section(visit, content, title)
+    )
+    return html_page_answer(page)
+
+
+async def content_of_card_test(site: PageSite, visit: Visit) -> Content:
+    """Return the newest cards. A card that was read well is a step of the commissioning."""
+    texts = visit.texts
+    try:
+        taps = (await site.watch.ask_running_agent("field_page", do="taps")).get("taps", [])
+    except AgentSilent:
+        return silent_agent_content(site, visit)
+    if not taps:
+        return notice("info", texts.text_of("cards.none"))
+    if any(tap["token"] for tap in taps):
+        site.commissioning.mark_step_as_done(
+            "card", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {visit.user_name}"
+        )
+    return [
+        _newest_notice(texts, taps[0]),
+        html_element("ol", [_card_tap_item(texts, tap) for tap in taps], class_="plain"),
+    ]
+
+
+def _newest_notice(texts: PageTexts, tap: Row) -> Content:
+    if not tap["token"]:
+        return notice("warn", verdict_badge("warn", texts.text_of("cards.unreadable", reason=tap["reason"] or "-")))
+    kind = "good" if tap["ago_s"] < FRESH_S else "info"
+    return notice(kind, verdict_badge(kind, texts.text_of("cards.read", token=tap["token"])))
+
+
+def _card_tap_item(texts: PageTexts, tap: Row) -> Content:
+    place = texts.text_of("state.outlet", number=tap["evse"]) if tap["evse"] else texts.text_of("state.station")
+    ago = texts.text_of("cards.ago", seconds=texts.number_text(tap["ago_s"], 0))
+    return html_element("li", html_element("code", tap["token"] or "?"), f", {place}, {ago}")
+
+
+ROUTES = (PageRoute("GET", "/cards", Role.READER, show_card_test),)

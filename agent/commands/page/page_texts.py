@@ -1,0 +1,57 @@
+"""The texts of the field page, one file per language: ``config/page/LANGUAGE.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LANGUAGES = {"fr": "Français", "de": "Deutsch", "en": "English"}
+
+
+class PageTexts:
+    """The texts of one language. A key is a path with dots."""
+
+    def __init__(self, language: str) -> None:
+        import config
+
+        self.language = language
+        path = Path(next(iter(config.__path__))) / "page" / f"{language}.toml"
+        self.table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+
+    def text_of(self, key: str, **values: object) -> str:
+        """Return a text with its values filled in. Raises ``KeyError`` if there is none."""
+        found: Any = self.table
+        for step in key.split("."):
+            found = found[step]
+        return str(found).format(**values) if values else str(found)
+
+    def text_or(self, key: str, otherwise: str) -> str:
+        """Return a text, or ``otherwise`` if there is none of this key: for words of devices and of backends."""
+        try:
+            return self.text_of(key)
+        except (KeyError, TypeError):
+            return otherwise
+
+    def number_text(self, number: float, digits: int) -> str:
+        text = f"{number:.{digits}f}"
+        return text if self.language == "en" else text.replace(".", ",")
+
+
+@cache
+def texts_of_language(language: str) -> PageTexts:
+    return PageTexts(language)
+
+
+def preferred_language(accepted: str) -> str:
+    """Return the first language of an ``Accept-Language`` header that there is (RFC 9110, 12.5.4), else English."""
+    weighed = []
+    for entry in accepted[:500].split(","):
+        name, _, rest = entry.strip().partition(";")
+        try:
+            weight = float(rest.strip().removeprefix("q=")) if rest else 1.0
+        except ValueError:
+            weight = 0.0
+        weighed.append((-weight, name.strip()[:2].lower()))
+    return next((name for weight, name in sorted(weighed, key=lambda w: w[0]) if name in LANGUAGES and weight), "en")

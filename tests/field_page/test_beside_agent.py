@@ -1,0 +1,160 @@
+"""The page beside a running agent: what it costs the agent, and when it starts and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.commands.page.page_server import ROUTES
+from agent.commands.page.roles import Role
+from tests.scenarios.control_rig import Simulation, simulated, wait_for
+from tests.support.busy_machine import Deadline
+from tests.support.field_page_process import PASSWORD, RawClient, write_users
+
+pytestmark = pytest.mark.timeout(600)
+STATION = """
+[station]
+id = "CP-1"
+state_dir = "state"
+[[evse]]
+number = 1
+[evse.meter]
+driver = "meter_modbus"
+map = "carlo_gavazzi_em340"
+[simulation]
+state_dir = "world"
+"""
+PAGES = sorted(path for method, path in ROUTES if method == "GET" and not path.startswith(("/audits/", "/kit/")))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_served(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def agent_pid(simulation: Simulation) -> int:
+    return int(simulation.station()["agent"]["pid"])
+
+
+def children_of(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return [int(child) for child in listed]
+
+
+def page_pid(simulation: Simulation) -> int | None:
+    for child in children_of(agent_pid(simulation)):
+        if b"page\0serve" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    return None
+
+
+def users_file(folder: Path) -> Path:
+    return folder / "state" / "field-page" / "users.json"
+
+
+def write_station(folder: Path) -> str:
+    (folder / "station.toml").write_text(STATION, "utf-8")
+    return str(folder / "station.toml")
+
+
+def test_a_session_beside_a_page_under_load(tmp_path: Path) -> None:
+    """Logins that are hashed, every page, the doctor: meanwhile a vehicle is charged, and its bill is right."""
+    users, port = users_file(tmp_path), free_port()
+    write_users(users, max=Role.MANUFACTURER)
+    with simulated(write_station(tmp_path), "--port", "0", "--field-page", str(port)) as simulation:
+        simulation.wait_healthy(60)
+        wait_for(lambda: is_served(port), "the field page")
+        simulation.post("evses/1/plug")
+        simulation.post("cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
+        wait_for(lambda: simulation.evse(1)["reported"]["status"] == "Charging", "charging")
+        pid, lateness_s = agent_pid(simulation), []
+        with ThreadPoolExecutor(4) as pool:
+            loads = [pool.submit(load_page, port, number) for number in range(4)]
+            while not all(load.done() for load in loads):
+                began = time.monotonic()
+                assert simulation.evse(1)["session"] is not None
+                lateness_s.append(time.monotonic() - began)
+                time.sleep(0.05)
+            assert sum(load.result() for load in loads) > 50
+        assert agent_pid(simulation) == pid, "the agent was not restarted"
+        worker = page_pid(simulation)
+        assert worker is not None
+        assert os.getpriority(os.PRIO_PROCESS, worker) >= 10
+        assert b"aiohttp" not in Path(f"/proc/{pid}/maps").read_bytes(), "the agent has loaded nothing of the page"
+        assert sorted(lateness_s)[len(lateness_s) // 2] < 1.0, lateness_s
+        simulation.post("cards/tap", {"token": "04A1B2C3D4E5F6", "evse": 1})
+        wait_for(lambda: simulation.evse(1)["session"] is None, "the end of the session")
+        assert_billed_to_the_wh(simulation)
+
+
+def assert_billed_to_the_wh(simulation: Simulation) -> None:
+    calls = wait_for(lambda: (found := sent_calls(simulation)) and "StopTransaction" in found and found, "the bill")
+    billed = calls["StopTransaction"]["meterStop"] - calls["StartTransaction"]["meterStart"]
+    assert billed == simulation.evse(1)["last_session"]["energy_wh"] > 0
+    assert calls["StopTransaction"]["meterStop"] == simulation.evse(1)["meter_wh"]
+
+
+def sent_calls(simulation: Simulation) -> dict[str, Any]:
+    """What the station has sent, by action."""
+    frames = [json.loads(frame["frame"]) for frame in simulation.trace() if frame["dir"] == "out"]
+    return {frame[2]: frame[3] for frame in frames if frame[0] == 2}
+
+
+def load_page(port: int, number: int) -> int:
+    """Use the page as fast as it answers. Returns how many answers there were."""
+    client, answers, patience = RawClient(port), 0, Deadline(8.0)
+    while client.login("max").status != 303:
+        time.sleep(0.2)
+    while not patience.over:
+        for path in PAGES:
+            answers += client.get(path).status in (200, 303, 204)
+        client.post("/doctor", {"form": client.get("/doctor").form})
+        RawClient(port).login(f"guess{number}", "wrong password")
+    return answers
+
+
+def test_the_page_begins_with_its_first_user_and_ends_with_the_agent(tmp_path: Path) -> None:
+    users, port = users_file(tmp_path), free_port()
+    with simulated(write_station(tmp_path), "--port", "0", "--field-page", str(port)) as simulation:
+        simulation.wait_healthy(60)
+        assert page_pid(simulation) is None
+        log_text = (tmp_path / "world" / "agent.log").read_text("utf-8")
+        assert "the field page has no user and is not served: chargy-agent page user add" in log_text
+        write_users(users, tom=Role.TECHNICIAN)
+        wait_for(lambda: is_served(port), "the field page")
+        first = page_pid(simulation)
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: page_pid(simulation) not in (None, first), "another page")
+        wait_for(lambda: is_served(port), "the field page again")
+        client = RawClient(port)
+        assert client.login("tom", PASSWORD).status == 303
+        second = page_pid(simulation)
+        simulation.post("agent", {"action": "kill"})
+        wait_for(lambda: not Path(f"/proc/{second}").exists(), "the end of the page of a killed agent")
+        simulation.wait_healthy(60)
+        wait_for(lambda: is_served(port), "the page of the next agent")
+        assert client.get("/state").status == 200, "a login outlives the agent"
+
+
+def test_without_the_table_there_is_no_page_and_no_question(tmp_path: Path) -> None:
+    write_users(users_file(tmp_path), tom=Role.TECHNICIAN)
+    with simulated(write_station(tmp_path), "--port", "0") as simulation:
+        simulation.wait_healthy(60)
+        assert page_pid(simulation) is None
