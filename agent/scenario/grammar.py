@@ -28,6 +28,7 @@ class Form(StrEnum):
     LIST = "list of texts"
     STEPS = "list of steps"
     BRANCHES = "list of lists of steps"
+    TABLES = "list of tables"
 
 
 class Group(StrEnum):

@@ -21,6 +21,7 @@ FORMS: dict[Form, Any] = {
     Form.LIST: {"type": "array", "items": {"type": "string"}},
     Form.STEPS: STEPS,
     Form.BRANCHES: {"type": "array", "items": STEPS},
+    Form.TABLES: {"type": "array", "items": {"type": "object"}},
 }
 
 

@@ -1,0 +1,7 @@
+"""Judges of boot."""
+
+from __future__ import annotations
+
+from agent.audit.context import Judge
+
+JUDGES: tuple[Judge, ...] = ()
