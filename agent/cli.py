@@ -34,6 +34,7 @@ COMMANDS = {
     "kit": "agent.commands.kit.command:COMMAND",
     "csms": "agent.commands.csms:COMMAND",
     "scenario": "agent.commands.scenario.command:COMMAND",
+    "audit": "agent.commands.audit.command:COMMAND",
 }
 """The commands of this program. Other packages add commands by entry points (``GROUP``), as the simulation does."""
 
@@ -58,10 +59,11 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent undelivered station.toml     list what no backend has yet, before a board is removed
   chargy-agent csms                         start a small central system (CSMS) to test against
   chargy-agent scenario run --simulate      run scenarios: what is done at a station, and what must happen
+  chargy-agent audit --plan NAME            audit a station, with a report of the evidence
 
 chargy-agent COMMAND --help explains each command. Exit codes of all: 0 done, 1 something is wrong or has failed, 2 it
-cannot be done (wrong station file or arguments), 3 (probe, verify, scenario) not everything is proven, 3 (doctor) there
-are only warnings, 130 interrupted by Ctrl-C.
+cannot be done (wrong station file or arguments), 3 (probe, verify, scenario, audit) not everything is proven, 3 (doctor)
+there are only warnings, 130 interrupted by Ctrl-C.
 """
 
 
@@ -76,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         _configure_logging(verbose=False)  # the call of systemd: a station starts without argparse
         return _exit_code_of(lambda: run_station(Path(arguments[1])))
     parser = _build_parser(arguments)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_with_default_action(arguments))
     if not hasattr(options, "do"):
         parser.print_help()
         return 0
@@ -122,6 +124,17 @@ def _build_parser(arguments: list[str]) -> argparse.ArgumentParser:
         command.add_arguments(sub)
         sub.set_defaults(do=command.run, command_name=command.name)
     return parser
+
+
+def _with_default_action(arguments: list[str]) -> list[str]:
+    """Return the words of the user with the action that is meant where they name none of the command's."""
+    if not arguments or arguments[0] not in COMMANDS:
+        return arguments
+    actions = _load_commands(arguments[0])[0].actions
+    place = next((n for n, word in enumerate(arguments[1:], 1) if word not in ("-v", "--verbose")), len(arguments))
+    if not actions or {*arguments[place : place + 1]} & {*actions, "-h", "--help"}:
+        return arguments
+    return [*arguments[:place], actions[0], *arguments[place:]]
 
 
 def _load_commands(wanted: str) -> list[Command]:

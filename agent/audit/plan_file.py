@@ -193,7 +193,7 @@ class _PlanReader(TomlReader):
     def _tables(
         self, raw: Mapping[str, Any], path: KeyPath, name: str, judged: bool = False
     ) -> list[tuple[Mapping[str, Any], KeyPath]]:
-        """Return the tables of a list with their paths. Another entry is a mistake, unless that is ``judged`` already."""
+        """Return the tables of a list with their paths. Another entry is a mistake, if not yet ``judged``."""
         found: list[tuple[Mapping[str, Any], KeyPath]] = []
         entries = raw.get(name, [])
         for number, one in enumerate(entries if isinstance(entries, list) else []):

@@ -97,6 +97,7 @@ class Ledger:
         self._journal = journal
         self._clock = clock
         self._restoring = False
+        self.first_id = FIRST_TRANSACTION_ID
         self.on_violation: Callable[[Violation], None] = lambda violation: None
         self._ids: dict[tuple[Any, ...], TransactionId] = {}
         self.stations: dict[str, StationRecord] = {}
@@ -174,7 +175,7 @@ class Ledger:
 
     def _new_id(self) -> int:
         numbers = [n for n in self.transactions if isinstance(n, int)]
-        return max(numbers, default=FIRST_TRANSACTION_ID - 1) + 1
+        return max(numbers, default=self.first_id - 1) + 1
 
     def _link_other_version(
         self, station: str, connector: int, transaction_id: TransactionId, meter_start_wh: int | None

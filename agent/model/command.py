@@ -23,3 +23,5 @@ class Command:
     """Runs the command and returns the exit code."""
     about: str = ""
     """The text of ``chargy-agent COMMAND --help``. Empty: the same as ``help``."""
+    actions: tuple[str, ...] = ()
+    """Names of its actions, if the first one is meant where the words of the user name none."""

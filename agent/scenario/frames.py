@@ -56,16 +56,19 @@ class FrameLog:
     def next_seq(self) -> int:
         return len(self.frames)
 
-    def add_text(self, from_station: bool, version: str, text: str, utc_s: float | None = None) -> None:
-        """Add a frame. Text that is no frame of OCPP-J is kept as evidence, without action."""
+    def add_text(
+        self, from_station: bool, version: str, text: str, utc_s: float | None = None, at_s: float | None = None
+    ) -> None:
+        """Add a frame. Text that is no frame of OCPP-J is kept as evidence, without action. It arrives now, unless
+        ``at_s`` and ``utc_s`` say when an earlier run has recorded it."""
         kind, message_id, action, payload = _parse_frame(text)
         answered = None
         if kind in (CALL_RESULT, CALL_ERROR):
             answered = self._open_calls.pop((not from_station, message_id), None)
             action = answered.action if answered else ""
         frame = Frame(
-            self.next_seq, time.monotonic(), time.time() if utc_s is None else utc_s, from_station, version, text, kind,
-            message_id, action, payload, answered,
+            self.next_seq, time.monotonic() if at_s is None else at_s, time.time() if utc_s is None else utc_s,
+            from_station, version, text, kind, message_id, action, payload, answered,
         )  # fmt: skip
         if kind == CALL:
             self._open_calls[from_station, message_id] = frame

@@ -41,7 +41,7 @@ def report_junit(outcomes: Sequence[ScenarioOutcome]) -> str:
 
 
 def _test_case_of_step(outcome: ScenarioOutcome, one: StepOutcome) -> ElementTree.Element:
-    name = _text_for_xml(f"{one.step_id} {one.title}"[:200])
+    name = text_for_xml(f"{one.step_id} {one.title}"[:200])
     case = ElementTree.Element(
         "testcase", classname=outcome.scenario.id, name=name, time=f"{one.took_s:.3f}",
         file=str(outcome.scenario.path), line=str(one.step.line),
@@ -49,7 +49,7 @@ def _test_case_of_step(outcome: ScenarioOutcome, one: StepOutcome) -> ElementTre
     _add_verdict(case, one.verdict, one.says)
     if one.evidence:
         frames = "\n".join(f"{e['sender']}: {e['frame']}" for e in one.evidence)
-        ElementTree.SubElement(case, "system-out").text = _text_for_xml(frames)
+        ElementTree.SubElement(case, "system-out").text = text_for_xml(frames)
     return case
 
 
@@ -63,8 +63,9 @@ def _test_case_of_scenario(outcome: ScenarioOutcome) -> ElementTree.Element:
 def _add_verdict(case: ElementTree.Element, verdict: Verdict, says: str) -> None:
     tag = {Verdict.FAIL: "failure", Verdict.ERROR: "error", Verdict.NOT_APPLICABLE: "skipped"}.get(verdict)
     if tag is not None:
-        ElementTree.SubElement(case, tag, message=_text_for_xml(says))
+        ElementTree.SubElement(case, tag, message=text_for_xml(says))
 
 
-def _text_for_xml(text: str) -> str:
+def text_for_xml(text: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
     return _NOT_IN_XML.sub("?", text)

@@ -30,7 +30,7 @@ def schema_text() -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Scenario of chargy-agent (docs/scenarios.md)",
-        **_object_schema(HEAD),
+        **object_schema(HEAD),
         "$defs": {"step": {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in KINDS]}, **_kind_schemas()},
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -41,11 +41,12 @@ def _kind_schemas() -> dict[str, Any]:
 
 
 def _kind_schema(kind: StepKind) -> dict[str, Any]:
-    schema = _object_schema(kind.keys_by_name().values(), [kind.kind_name])
+    schema = object_schema(kind.keys_by_name().values(), [kind.kind_name])
     return {"description": kind.meaning, **schema}
 
 
-def _object_schema(keys: Iterable[Key], required: Iterable[str] = ()) -> dict[str, Any]:
+def object_schema(keys: Iterable[Key], required: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the schema of a table with these keys and no others."""
     keys = list(keys)
     needed = list(dict.fromkeys([*required, *(k.name for k in keys if k.required)]))
     properties = {k.name: _key_schema(k) for k in keys}

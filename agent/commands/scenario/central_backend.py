@@ -23,8 +23,9 @@ EURO_PER_KWH = 0.45
 class CentralBackend:
     """``station_id``: the station that is watched; "" takes the first one that connects."""
 
-    def __init__(self, central: Central, station_id: str = "") -> None:
-        self.station_id, self.frames, self._central = station_id, FrameLog(), central
+    def __init__(self, central: Central, station_id: str = "", frames: FrameLog | None = None) -> None:
+        self.station_id, self._central = station_id, central
+        self.frames = FrameLog() if frames is None else frames
         central.on_frame, central.on_connection = self._note_frame, self._note_connection
 
     @property
@@ -90,12 +91,14 @@ class CentralBackend:
 @contextlib.asynccontextmanager
 async def open_backend(
     host: str, port: int, station_id: str = "", speed: float = 1.0, versions: tuple[str, ...] = (),
-    passwords: dict[str, str] | None = None,
+    passwords: dict[str, str] | None = None, frames: FrameLog | None = None, first_transaction_id: int = 0,
 ) -> AsyncIterator[CentralBackend]:  # fmt: skip
-    """Open a listening central system. Raises ``OSError`` if the address cannot be used."""
+    """Open a listening central system. ``frames``: the log of a conversation that is continued; numbers of new
+    transactions are not below ``first_transaction_id`` then. Raises ``OSError`` if the address cannot be used."""
     options = Options(
         host, port, passwords or {}, accept_all=True, answer_within_s=ANSWER_WITHIN_S, quiet=True, pay=EURO_PER_KWH,
         clock_rate=speed, clock_apart=speed != 1.0, versions=versions,
     )  # fmt: skip
     async with open_central(options) as central:
-        yield CentralBackend(central, station_id)
+        central.ledger.first_id = max(first_transaction_id, central.ledger.first_id)
+        yield CentralBackend(central, station_id, frames)

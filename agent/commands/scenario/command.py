@@ -222,7 +222,7 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
     from agent.station_file.settings import SettingsError
 
     scenarios = tuple(_load_all_scenarios(scenario_paths(options.files)))
-    variables = dict(_parse_pairs(options.set, "--set"))
+    variables = dict(parse_pairs(options.set, "--set"))
     if wrong := [
         *_option_problems(options),
         *(f"--set {n}: no scenario has it" for n in unused_names(scenarios, variables)),
@@ -246,7 +246,7 @@ def parse_request(options: argparse.Namespace) -> RunRequest:
         host=host.strip("[]"),
         port=int(port),
         station_id=station_id,
-        passwords=dict(_parse_pairs(options.password, "--password")),
+        passwords=dict(parse_pairs(options.password, "--password")),
         lacks=lacks,
         backend_url=options.backend,
         actuator=options.actuator,
@@ -287,7 +287,8 @@ def _option_problems(options: argparse.Namespace) -> list[str]:
     return wrong
 
 
-def _parse_pairs(words: Sequence[str], option: str) -> list[tuple[str, str]]:
+def parse_pairs(words: Sequence[str], option: str) -> list[tuple[str, str]]:
+    """Return the pairs of words NAME=VALUE. Raises ``SettingsError``."""
     from agent.station_file.settings import SettingsError
 
     pairs = [word.partition("=") for word in words]

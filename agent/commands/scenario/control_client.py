@@ -45,6 +45,10 @@ class ControlClient:
         text = await asyncio.to_thread(self._request_control_api, f"/trace?since={seq}", None)
         return [json.loads(line) for line in text.splitlines()]
 
+    async def display_picture(self, evse: int) -> bytes:
+        """Return what the display of an outlet shows, as PNG. Raises ``Refused``, ``CannotCarryOut``."""
+        return await asyncio.to_thread(self._request_control_api, f"/display/{evse}.png", None)
+
     async def is_healthy(self) -> bool:
         try:
             await asyncio.to_thread(self._request_control_api, "/health", None)

@@ -103,7 +103,7 @@ async def _run_pending(
         outcome = await ScenarioRun(scenario, conversation, terminal, request.variables).run_scenario()
         outcomes.append(outcome)
         failed = outcome.final_verdict in (Verdict.FAIL, Verdict.ERROR)
-        if pending and (failed or not await _reset_simulation(conversation, client)):
+        if pending and (failed or not await reset_simulation(conversation, client)):
             break
     return outcomes
 
@@ -123,9 +123,9 @@ async def open_simulated_target(
             frames = FrameLog()
             backend = PromptedBackend(terminal, frames, file.station.id, request.backend_command)
             target = _simulated_target(request, client, frames, backend, lacks, file.station.id)
-            async with _running_beside(_follow_trace(client, frames)):
+            async with running_beside(_follow_trace(client, frames)):
                 conversation = Conversation(target)
-                await _wait_until_ready(conversation, request.connect_within_s)
+                await wait_until_ready(conversation, request.connect_within_s)
                 yield conversation, client
         return
     async with open_backend("127.0.0.1", 0, speed=request.speed, versions=(version,)) as central:
@@ -137,7 +137,7 @@ async def open_simulated_target(
             target.hands, target.eyes = SimulatedHands(client), SimulatedEyes(client)
             await central.wait_for_station(SIMULATED_DEED_S)
             target.station_id = central.station_id
-            await _wait_until_ready(conversation, SIMULATED_DEED_S)
+            await wait_until_ready(conversation, SIMULATED_DEED_S)
             yield conversation, client
 
 
@@ -166,7 +166,7 @@ async def _follow_trace(client: ControlClient, frames: FrameLog) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _reset_simulation(conversation: Conversation, client: ControlClient) -> bool:
+async def reset_simulation(conversation: Conversation, client: ControlClient) -> bool:
     """Put the world back as it was at the beginning. Returns whether the station is free again."""
     try:
         picture = await client.station_picture()
@@ -252,7 +252,7 @@ def _are_all_outlets_free(conversation: Conversation) -> bool:
     return conversation.target.frames.connected and all("available" in e.words for e in evses)
 
 
-async def _wait_until_ready(conversation: Conversation, patience_s: float) -> None:
+async def wait_until_ready(conversation: Conversation, patience_s: float) -> None:
     """Wait until every outlet has reported that it is available. Raises ``CannotCarryOut``."""
     end_s = time.monotonic() + patience_s
     while not (_are_all_outlets_free(conversation) and conversation.view.evses):
@@ -262,7 +262,7 @@ async def _wait_until_ready(conversation: Conversation, patience_s: float) -> No
 
 
 @contextlib.asynccontextmanager
-async def _running_beside(work: Any) -> AsyncIterator[None]:
+async def running_beside(work: Any) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     try:
         yield
