@@ -62,8 +62,8 @@ Station-side OCPP agent for public EV charge points.
   chargy-agent audit --plan NAME            audit a station, with a report of the evidence
 
 chargy-agent COMMAND --help explains each command. Exit codes of all: 0 done, 1 something is wrong or has failed, 2 it
-cannot be done (wrong station file or arguments), 3 (probe, verify, scenario, audit) not everything is proven, 3 (doctor)
-there are only warnings, 130 interrupted by Ctrl-C.
+cannot be done (wrong station file or arguments), 3 (probe, verify, scenario, audit) not everything is proven, 3
+(doctor) there are only warnings, 130 interrupted by Ctrl-C.
 """
 
 

@@ -49,6 +49,7 @@ class FrameLog:
         self.connected = False
         self.version = ""
         self.listeners: list[Callable[[Frame], None]] = []
+        self.connection_listeners: list[Callable[[bool, str], None]] = []
         self._open_calls: dict[tuple[bool, str], Frame] = {}
         self._changed = asyncio.Event()
 
@@ -81,6 +82,8 @@ class FrameLog:
     def set_connection(self, connected: bool, version: str = "") -> None:
         self.connected = connected
         self.version = version or self.version
+        for listen in self.connection_listeners:
+            listen(connected, self.version)
         self.notify_change()
 
     def notify_change(self) -> None:

@@ -202,7 +202,11 @@ class AuditRun:
             return left_out
         judge, began_s = known_judges()[obligation.subject], time.monotonic()
         parameters = {name: p.default for name, p in judge.parameters.items()} | dict(obligation.given)
-        result = judge.function(self._context_of(obligation, parameters))
+        try:
+            result = judge.function(self._context_of(obligation, parameters))
+        except Exception as e:  # a defect of one judge must not cost the record of a whole audit
+            says = f"the judge {judge.name} has failed: {type(e).__name__}: {e}"
+            return ObligationOutcome(obligation, AuditVerdict.ERROR, says, time.monotonic() - began_s)
         found = outcome_of_judge(obligation, result, self._frame_log.frames, self._seat.conversation.target.mask)
         found_s = time.monotonic() - began_s
         return ObligationOutcome(

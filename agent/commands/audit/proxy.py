@@ -117,7 +117,6 @@ class RecordingProxy:
         if recorded:
             self._recorded += 1
             self.frames.set_connection(True, version)
-            self._note_record("connected", version=version)
         try:
             async with asyncio.TaskGroup() as group:
                 upward = group.create_task(self._pump_frames(connection, onward, recorded, True, version))
@@ -128,7 +127,6 @@ class RecordingProxy:
             if recorded:
                 self._recorded -= 1
                 self.frames.set_connection(self._recorded > 0)
-                self._note_record("disconnected", version=version)
 
     async def _pump_frames(
         self, source: Any, destination: Any, recorded: bool, from_station: bool, version: str

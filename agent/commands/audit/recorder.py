@@ -45,6 +45,10 @@ class AuditRecorder:
         for entry in entries:
             bundle.append_entry(entry, entry.at_s + time.time() - time.monotonic())
 
+    def note_connection(self, connected: bool, version: str) -> None:
+        """Record that the station has connected, or is gone."""
+        self.note_record("connected" if connected else "disconnected", version=version)
+
     def note_record(self, kind: str, **data: Any) -> None:
         record = WireRecord(time.monotonic(), kind, data)
         self.records.append(record)

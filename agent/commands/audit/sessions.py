@@ -98,6 +98,7 @@ async def run_audit(request: AuditRequest, terminal: Terminal) -> tuple[Path, di
         request.earlier[0].replay_frames(frames)
         recorder.read_earlier_entries(request.earlier[0])
     trace = _Trace(frames, recorder)
+    frames.connection_listeners.append(recorder.note_connection)
     open_seat = _simulated_seat if request.simulate else _proxy_seat if request.proxy_url else _listening_seat
     async with open_seat(request, terminal, recorder, frames) as (seat, person):
         target = seat.conversation.target
