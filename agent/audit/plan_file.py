@@ -201,8 +201,8 @@ class _PlanReader(TomlReader):
                 found.append((one, (*path, name, number)))
             elif not judged:
                 self.add_problem((*path, name, number), f"must be a table, written as [[{name}]]")
-        if not judged and entries == []:
-            self.add_problem((*path, name) if name in raw else path, f"needs at least one of {name}")
+        if not judged and entries == [] and name in raw:
+            self.add_problem((*path, name), f"needs at least one of {name}")
         return found
 
 

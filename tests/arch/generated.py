@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 DOCUMENTS: dict[str, str] = {
     "docs/architecture.md": "tests.arch.modules:text",
+    "docs/audit.md": "tests.arch.audits:text",
     "docs/boards.md": "tests.arch.boards:text",
     "docs/campaign.md": "tests.arch.campaigns:text",
     "docs/conformance.md": "tests.arch.conformance:text",
@@ -23,6 +24,7 @@ DOCUMENTS: dict[str, str] = {
     "docs/kit.schema.json": "agent.commands.kit.kit_schema:schema_text",
     "docs/metrics.md": "tests.arch.metrics:text",
     "docs/meters.md": "tests.arch.meters:text",
+    "docs/plan.schema.json": "agent.audit.plan_schema:schema_text",
     "docs/scenario.schema.json": "agent.scenario.schema:schema_text",
     "docs/scenarios.md": "tests.arch.scenarios:text",
     "docs/quirks.md": "tests.arch.quirks:text",

@@ -47,6 +47,10 @@ class Seat(Protocol):
         ``CannotCarryOut``."""
         ...
 
+    async def finish_scenarios(self) -> None:
+        """Leave the station free, and record what is settled late."""
+        ...
+
 
 @mutable
 class AuditWork:
@@ -85,6 +89,8 @@ class AuditRun:
             if obligation.kind is not ObligationKind.JUDGE and self._is_to_exercise(obligation):
                 self._work.finished[obligation.id] = await self._exercise(obligation)
                 self._write_record(complete=False)
+        if self._station_used:
+            await self._seat.finish_scenarios()
         for obligation in self._work.plan.all_obligations():
             if obligation.kind is ObligationKind.JUDGE and self._is_to_exercise(obligation):
                 self._work.finished[obligation.id] = self._judge_conversation(obligation)
@@ -204,7 +210,7 @@ class AuditRun:
         parameters = {name: p.default for name, p in judge.parameters.items()} | dict(obligation.given)
         try:
             result = judge.function(self._context_of(obligation, parameters))
-        except Exception as e:  # a defect of one judge must not cost the record of a whole audit
+        except Exception as e:  # noqa: BLE001  a defect of one judge must not cost the record of a whole audit
             says = f"the judge {judge.name} has failed: {type(e).__name__}: {e}"
             return ObligationOutcome(obligation, AuditVerdict.ERROR, says, time.monotonic() - began_s)
         found = outcome_of_judge(obligation, result, self._frame_log.frames, self._seat.conversation.target.mask)

@@ -27,7 +27,7 @@ def plan_folder() -> Path:
 
 
 def shipped_plans() -> list[Path]:
-    return sorted(plan_folder().glob("*.toml"))
+    return sorted(plan_folder().glob("*.toml"), key=lambda path: path.stem)
 
 
 def plan_path(word: str) -> Path:

@@ -14,6 +14,8 @@ from agent.commands.scenario.control_client import ControlClient, Refused
 from agent.scenario.target import CannotCarryOut
 
 LOOK_S = 0.25
+SETTLE_S = 15.0
+"""Longest real wait until a payment is booked after the last scenario."""
 SCREENS_WITH_PICTURE = frozenset({
     "idle", "plug_in", "checking", "charging", "suspended", "finished", "refused", "out_of_service", "reserved",
     "pay", "scan",
@@ -86,14 +88,25 @@ class SimulationWatch:
                 await self.look_once()
             await asyncio.sleep(LOOK_S)
 
-    async def look_once(self) -> None:
-        """Record what is to be seen now. Raises ``Refused``, ``CannotCarryOut``."""
+    async def look_once(self) -> Mapping[str, Any]:
+        """Record what is to be seen now. Returns the whole picture. Raises ``Refused``, ``CannotCarryOut``."""
         picture = await self._client.station_picture()
         for evse in picture["evses"]:
             self._note_meter(evse)
             self._note_session(evse)
             await self._note_screen(evse)
         self._note_payments(picture.get("ledger") or {})
+        return picture
+
+    async def look_until_settled(self) -> None:
+        """Look until no payment is open any more, once at least. What is booked late still belongs to the audit."""
+        end_s = time.monotonic() + SETTLE_S
+        with contextlib.suppress(Refused, CannotCarryOut):
+            while await self._has_open_payment() and time.monotonic() < end_s:  # noqa: ASYNC110  it has no event
+                await asyncio.sleep(LOOK_S)
+
+    async def _has_open_payment(self) -> bool:
+        return bool((await self.look_once()).get("ledger", {}).get("holds"))
 
     def _note_meter(self, evse: Mapping[str, Any]) -> None:
         currents = tuple(float(a) for a in evse.get("current_a") or ())
@@ -108,14 +121,12 @@ class SimulationWatch:
             self._recorder.note_record("last_session", evse=evse["number"], **{key: ended.get(key) for key in kept})
 
     async def _note_screen(self, evse: Mapping[str, Any]) -> None:
-        name, number = evse.get("screen"), evse["number"]
-        if name is None or not self._is_new(("screen", number), name):
+        name, number, session = evse.get("screen"), evse["number"], evse.get("session") or {}
+        shown = (name, session.get("transaction_id"), session.get("energy_wh"), session.get("cost_cents"))
+        if name is None or not self._is_new(("screen", number), shown):
             return
-        session = evse.get("session") or {}
-        self._recorder.note_record(
-            "screen", evse=number, name=name, transaction_id=session.get("transaction_id"),
-            energy_wh=session.get("energy_wh"), cost_cents=session.get("cost_cents"),
-        )  # fmt: skip
+        keys = ("name", "transaction_id", "energy_wh", "cost_cents")
+        self._recorder.note_record("screen", evse=number, **dict(zip(keys, shown, strict=True)))
         if name in SCREENS_WITH_PICTURE and self._is_new(("picture", (number, name)), True):
             with contextlib.suppress(Refused, CannotCarryOut):
                 content = await self._client.display_picture(number)

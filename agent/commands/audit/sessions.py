@@ -196,6 +196,7 @@ class _SimulatedSeat:
         self._request, self._central, self._recorder = request, central, recorder
         self._station = request.station or built_in_station(request.plan)
         self._client: ControlClient | None = None
+        self._watch: SimulationWatch | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def open_station(self) -> None:
@@ -209,7 +210,8 @@ class _SimulatedSeat:
         client = await self._stack.enter_async_context(open_simulation(self._station, url, version, request.speed))
         self._client = client
         self._recorder.note_record("station_began")
-        await self._stack.enter_async_context(running_beside(SimulationWatch(client, self._recorder).watch_station()))
+        self._watch = SimulationWatch(client, self._recorder)
+        await self._stack.enter_async_context(running_beside(self._watch.watch_station()))
         target.hands, target.eyes = SimulatedHands(client), SimulatedEyes(client)
         await _wait_for_new_status(target.frames, first)
         target.station_id = self._central.station_id
@@ -220,6 +222,12 @@ class _SimulatedSeat:
         if not await reset_simulation(self.conversation, self._client):
             await self.close_station()
             await self.open_station()
+
+    async def finish_scenarios(self) -> None:
+        assert self._client is not None
+        assert self._watch is not None
+        await reset_simulation(self.conversation, self._client)
+        await self._watch.look_until_settled()
 
     async def close_station(self) -> None:
         await self._stack.aclose()
@@ -281,6 +289,9 @@ class _ConnectedSeat:
         self.conversation = conversation
 
     async def prepare_next(self, failed: bool) -> None:
+        await free_outlets(self.conversation)
+
+    async def finish_scenarios(self) -> None:
         await free_outlets(self.conversation)
 
 
