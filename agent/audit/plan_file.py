@@ -60,7 +60,9 @@ class _PlanReader(TomlReader):
 
     def read_plan(self, path: Path) -> Plan:
         self.judge_keys(self.raw, (), _keys_by_name(HEAD), "a plan")
-        sections = tuple(self._read_section(raw, at) for raw, at in self._tables(self.raw, (), "sections"))
+        sections = tuple(
+            self._read_section(raw, at) for raw, at in self._tables_with_their_paths(self.raw, (), "sections")
+        )
         variables = self.raw.get("variables", {})
         if isinstance(variables, Mapping):
             self._judge_variables(variables)
@@ -80,7 +82,8 @@ class _PlanReader(TomlReader):
         self._judge_short_name(name, path, self._section_lines, "a section")
         common = list_of_texts(raw.get("references"))
         obligations = tuple(
-            self._read_obligation(one, at, name, common) for one, at in self._tables(raw, path, "obligations")
+            self._read_obligation(one, at, name, common)
+            for one, at in self._tables_with_their_paths(raw, path, "obligations")
         )
         return Section(name, str(raw.get("title", "")), obligations)
 
@@ -174,8 +177,8 @@ class _PlanReader(TomlReader):
     def _judge_named_obligations(self) -> None:
         """Complain about obligations in ``of`` that are not there."""
         known = {*self._known_ids, *self._section_lines}
-        for section, at in self._tables(self.raw, (), "sections", judged=True):
-            for one, path in self._tables(section, at, "obligations", judged=True):
+        for section, at in self._tables_with_their_paths(self.raw, (), "sections", judged=True):
+            for one, path in self._tables_with_their_paths(section, at, "obligations", judged=True):
                 for name in list_of_texts(one.get("of")):
                     if name not in known:
                         hint = suggest_name(name, known)
@@ -190,7 +193,7 @@ class _PlanReader(TomlReader):
         if known.setdefault(whole or name, line) != line:
             self.add_problem((*path, "id"), f"{whole or name!r} is the id of {what} in line {known[whole or name]}")
 
-    def _tables(
+    def _tables_with_their_paths(
         self, raw: Mapping[str, Any], path: KeyPath, name: str, judged: bool = False
     ) -> list[tuple[Mapping[str, Any], KeyPath]]:
         """Return the tables of a list with their paths. Another entry is a mistake, if not yet ``judged``."""

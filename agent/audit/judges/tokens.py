@@ -28,12 +28,12 @@ def judge_token_letters(context: AuditContext) -> JudgeResult:
     brought = {token for f in context.requests(sender="backend") for token in _tokens_in(f.payload)}
     own = [(f, token) for f in context.requests() for token in _tokens_in(f.payload) if token not in brought]
     uids = [(f, token) for f, token in own if UID.fullmatch(token) and re.search("[A-Fa-f]", token)]
-    facts = [Fact("Tokens of cards", ", ".join(sorted({_short(token) for _, token in uids})) or "none")]
+    facts = [Fact("Tokens of cards", ", ".join(sorted({_shortened_token(token) for _, token in uids})) or "none")]
     if not uids:
         return partial_result("no card with a letter in its number was held to the reader", facts)
     wrong = [(f, token) for f, token in uids if token != token.upper()]
     if wrong:
-        says = f"{wrong[0][0].action}: the token {_short(wrong[0][1])} has small letters"
+        says = f"{wrong[0][0].action}: the token {_shortened_token(wrong[0][1])} has small letters"
         return failed_result(says, facts, [f for f, _ in wrong[:5]], ADVICE, "subcontractor")
     return passed_result(f"{len(uids)} messages with the UID of a card, in capital letters", facts)
 
@@ -51,7 +51,7 @@ def _tokens_in(payload: Any) -> Iterator[str]:
             yield from _tokens_in(entry)
 
 
-def _short(token: str) -> str:
+def _shortened_token(token: str) -> str:
     """Return a token as a report may show it."""
     return token if len(token) <= 8 else f"{token[:4]}...{token[-2:]}"
 
@@ -67,7 +67,7 @@ def judge_same_token(context: AuditContext) -> JudgeResult:
     if not asked:
         return partial_result("no token was authorized by the backend", facts)
     if wrong:
-        says = f"{wrong[0][0].action}: {_short(wrong[0][1])} is not written as in Authorize"
+        says = f"{wrong[0][0].action}: {_shortened_token(wrong[0][1])} is not written as in Authorize"
         return failed_result(says, facts, [f for f, _ in wrong[:5]], ADVICE, "subcontractor")
     return passed_result("each token is written alike in all messages", facts)
 

@@ -76,21 +76,21 @@ class AuditBundle:
     def replay_frames(self, log: FrameLog) -> None:
         """Add the frames of the earlier runs to a log."""
         shift_s = time.monotonic() - time.time()
-        for row in self._read_lines(TRACE):
+        for row in self._read_lines_of_file(TRACE):
             utc_s = self.begin_s + row["at_s"]
             log.add_text(row["sender"] == "station", row["version"], row["frame"], utc_s, utc_s + shift_s)
 
     def earlier_entries(self) -> Iterator[MeterReading | WireRecord]:
         """Yield the readings and the records of the earlier runs."""
         shift_s = self.begin_s + time.monotonic() - time.time()
-        for row in self._read_lines(RECORDS):
+        for row in self._read_lines_of_file(RECORDS):
             at_s = row.pop("at_s") + shift_s
             if "kind" in row:
                 yield WireRecord(at_s, **row)
             else:
                 yield MeterReading(at_s, **{**row, "currents_a": tuple(row["currents_a"])})
 
-    def _read_lines(self, name: str) -> Iterator[dict[str, Any]]:
+    def _read_lines_of_file(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the lines of a file. The last one may be cut, if the program was killed while it was written."""
         path = self.folder / name
         for line in path.read_text("utf-8").splitlines() if path.exists() else ():

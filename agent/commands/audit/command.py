@@ -174,7 +174,7 @@ def _add_person_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run_audit(options: argparse.Namespace) -> int:
+def _run_whole_audit(options: argparse.Namespace) -> int:
     from agent.commands.scenario.terminal import Terminal
     from agent.scenario.target import CannotCarryOut
 
@@ -222,7 +222,7 @@ def parse_request(options: argparse.Namespace) -> AuditRequest:
     lacks, station_id, facts = _station_facts(options, plan)
     return AuditRequest(
         plan, options.out, options.simulate, options.station, host.strip("[]"), int(port), options.proxy, options.ca,
-        options.id or station_id, dict(parse_pairs(options.password, "--password")), _kit_facts(options, plan), facts,
+        options.id or station_id, dict(parse_pairs(options.password, "--password")), _facts_of_chosen_kit(options, plan), facts,
         {**lacks, **dict.fromkeys(options.without, "--without says so")}, dict(parse_pairs(options.set, "--set")),
         load_answers(options.answers), options.actuator, options.backend_command, not options.no_person, options.speed,
         options.least_wait, options.patience, options.connect_within, earlier=earlier, only=tuple(options.only),
@@ -289,7 +289,7 @@ def _station_facts(options: argparse.Namespace, plan: Plan) -> tuple[dict[str, s
     return lacks, "" if options.simulate else station_id, facts_of_station_file(file)
 
 
-def _kit_facts(options: argparse.Namespace, plan: Plan) -> KitFacts | None:
+def _facts_of_chosen_kit(options: argparse.Namespace, plan: Plan) -> KitFacts | None:
     from agent.commands.audit.plans import built_in_kit, facts_of_kit
     from agent.commands.kit.kit_file import load_kit
 
@@ -328,7 +328,7 @@ def _print_result(folder: Path, record: Mapping[str, Any]) -> int:
 
 Action = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]
 ACTIONS: dict[str, Action] = {
-    "run": ("run an audit; meant where no action is named", _add_run_arguments, _run_audit),
+    "run": ("run an audit; meant where no action is named", _add_run_arguments, _run_whole_audit),
     "plans": ("list the plans that come with the program", _add_no_arguments, _list_plans),
     "check": ("check plan files", _add_check_arguments, _check_plans),
     "schema": ("print the JSON Schema of plan files", _add_no_arguments, _print_schema),

@@ -87,14 +87,14 @@ class AuditRun:
         self._write_record(complete=False)
         for obligation in self._work.plan.all_obligations():
             if obligation.kind is not ObligationKind.JUDGE and self._is_to_exercise(obligation):
-                self._work.finished[obligation.id] = await self._exercise(obligation)
+                self._work.finished[obligation.id] = await self._exercise_obligation(obligation)
                 self._write_record(complete=False)
         if self._station_used:
             await self._seat.finish_scenarios()
         for obligation in self._work.plan.all_obligations():
             if obligation.kind is ObligationKind.JUDGE and self._is_to_exercise(obligation):
                 self._work.finished[obligation.id] = self._judge_conversation(obligation)
-                self._note_end(obligation)
+                self._print_obligation_end(obligation)
         record = self._write_record(complete=True)
         self._work.bundle.finish_bundle(record)
         return record
@@ -103,7 +103,7 @@ class AuditRun:
         chosen = self._work.chosen is None or obligation.id in self._work.chosen
         return chosen and obligation.id not in self._work.finished
 
-    async def _exercise(self, obligation: Obligation) -> ObligationOutcome:
+    async def _exercise_obligation(self, obligation: Obligation) -> ObligationOutcome:
         left_out = self._reason_to_leave_out(obligation)
         if left_out is not None:
             outcome = left_out
@@ -112,10 +112,10 @@ class AuditRun:
         else:
             outcome = await self._ask_person(obligation)
         if obligation.kind is not ObligationKind.SCENARIO or left_out is not None:
-            self._note_end(obligation, outcome)
+            self._print_obligation_end(obligation, outcome)
         return outcome
 
-    def _note_end(self, obligation: Obligation, outcome: ObligationOutcome | None = None) -> None:
+    def _print_obligation_end(self, obligation: Obligation, outcome: ObligationOutcome | None = None) -> None:
         found = outcome or self._work.finished[obligation.id]
         says = "" if found.verdict is AuditVerdict.PASS else f": {found.as_json()['says']}"
         self._work.terminal.done_steps += 1
@@ -221,7 +221,7 @@ class AuditRun:
         )  # fmt: skip
 
     def _context_of(self, obligation: Obligation, parameters: Mapping[str, Any]) -> AuditContext:
-        conversation, spans = self._seat.conversation, self._spans()
+        conversation, spans = self._seat.conversation, self._spans_of_obligations()
         frames = tuple(self._frame_log.frames)
         if obligation.of:
             wanted = [
@@ -234,7 +234,7 @@ class AuditRun:
             tuple(self._work.recorder.readings), tuple(self._work.recorder.records), spans, parameters,
         )  # fmt: skip
 
-    def _spans(self) -> dict[str, range]:
+    def _spans_of_obligations(self) -> dict[str, range]:
         return {name: one.span for name, one in self._work.finished.items() if one.span}
 
     def _station_facts(self) -> dict[str, StationFact]:

@@ -108,13 +108,13 @@ def facts_of_station_file(file: StationFile) -> dict[str, StationFact]:
     values = {
         "vendor": station.vendor, "model": station.model, "serial": station.serial,
         "firmware": station.firmware_version, "number": station.number,
-        "meter_class": _joined_values(p.accuracy_class for p in policies),
-        "meter_year": _joined_values(p.mid_year or "" for p in policies),
-        "meter_serial": _joined_values(p.serial for p in policies),
+        "meter_class": _joined_distinct_values(p.accuracy_class for p in policies),
+        "meter_year": _joined_distinct_values(p.mid_year or "" for p in policies),
+        "meter_serial": _joined_distinct_values(p.serial for p in policies),
     }  # fmt: skip
     return {key: make_fact(key, value, "station file") for key, value in values.items() if value}
 
 
-def _joined_values(values: Iterable[object]) -> str:
+def _joined_distinct_values(values: Iterable[object]) -> str:
     """Return the values of several outlets, one that they share once."""
     return ", ".join(dict.fromkeys(str(v) for v in values if v))

@@ -92,9 +92,9 @@ class SimulationWatch:
         """Record what is to be seen now. Returns the whole picture. Raises ``Refused``, ``CannotCarryOut``."""
         picture = await self._client.station_picture()
         for evse in picture["evses"]:
-            self._note_meter(evse)
-            self._note_session(evse)
-            await self._note_screen(evse)
+            self._note_meter_reading(evse)
+            self._note_ended_session(evse)
+            await self._note_screen_change(evse)
         self._note_payments(picture.get("ledger") or {})
         return picture
 
@@ -108,26 +108,26 @@ class SimulationWatch:
     async def _has_open_payment(self) -> bool:
         return bool((await self.look_once()).get("ledger", {}).get("holds"))
 
-    def _note_meter(self, evse: Mapping[str, Any]) -> None:
+    def _note_meter_reading(self, evse: Mapping[str, Any]) -> None:
         currents = tuple(float(a) for a in evse.get("current_a") or ())
         shown = (float(evse["meter_wh"]), float(evse["power_w"]), currents, evse.get("soc"), evse.get("limit_a"))
-        if self._is_new(("meter", evse["number"]), shown):
+        if self._is_new_observation(("meter", evse["number"]), shown):
             self._recorder.note_reading(MeterReading(time.monotonic(), evse["number"], "simulation", *shown))
 
-    def _note_session(self, evse: Mapping[str, Any]) -> None:
+    def _note_ended_session(self, evse: Mapping[str, Any]) -> None:
         ended = evse.get("last_session")
-        if ended and self._is_new(("session", evse["number"]), ended):
+        if ended and self._is_new_observation(("session", evse["number"]), ended):
             kept = ("transaction_id", "token", "energy_wh", "cost_cents", "cost_final", "reason")
             self._recorder.note_record("last_session", evse=evse["number"], **{key: ended.get(key) for key in kept})
 
-    async def _note_screen(self, evse: Mapping[str, Any]) -> None:
+    async def _note_screen_change(self, evse: Mapping[str, Any]) -> None:
         name, number, session = evse.get("screen"), evse["number"], evse.get("session") or {}
         shown = (name, session.get("transaction_id"), session.get("energy_wh"), session.get("cost_cents"))
-        if name is None or not self._is_new(("screen", number), shown):
+        if name is None or not self._is_new_observation(("screen", number), shown):
             return
         keys = ("name", "transaction_id", "energy_wh", "cost_cents")
         self._recorder.note_record("screen", evse=number, **dict(zip(keys, shown, strict=True)))
-        if name in SCREENS_WITH_PICTURE and self._is_new(("picture", (number, name)), True):
+        if name in SCREENS_WITH_PICTURE and self._is_new_observation(("picture", (number, name)), True):
             with contextlib.suppress(Refused, CannotCarryOut):
                 content = await self._client.display_picture(number)
                 title = f"Display of outlet {number}: {name.replace('_', ' ')}"
@@ -136,11 +136,11 @@ class SimulationWatch:
     def _note_payments(self, ledger: Mapping[str, Any]) -> None:
         for what in ("holds", "captures", "voids"):
             for entry in ledger.get(what) or ():
-                if self._is_new((what, str(entry)), True):
+                if self._is_new_observation((what, str(entry)), True):
                     data = dict(entry) if isinstance(entry, Mapping) else {"entry": entry}
                     self._recorder.note_record("payment", what=what.removesuffix("s"), **data)
 
-    def _is_new(self, key: tuple[str, Any], value: Any) -> bool:
+    def _is_new_observation(self, key: tuple[str, Any], value: Any) -> bool:
         if self._seen.get(key) == value:
             return False
         self._seen[key] = value

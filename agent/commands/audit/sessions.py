@@ -114,15 +114,15 @@ class _Trace:
 
     def __init__(self, frames: FrameLog, recorder: AuditRecorder) -> None:
         self._frames, self._recorder, self._written = frames, recorder, len(frames.frames)
-        frames.listeners.append(self._write_frame)
+        frames.listeners.append(self._append_recorded_frame)
 
     def open_bundle(self, bundle: AuditBundle) -> None:
         """Write the frames that came before there was a folder."""
         self._recorder.bundle = self._recorder.bundle or bundle
         for frame in self._frames.frames[self._written :]:
-            self._write_frame(frame)
+            self._append_recorded_frame(frame)
 
-    def _write_frame(self, frame: Frame) -> None:
+    def _append_recorded_frame(self, frame: Frame) -> None:
         if self._recorder.bundle is not None and frame.seq >= self._written:
             self._recorder.bundle.append_frame(frame, mask_secrets(frame))
             self._written = frame.seq + 1
