@@ -223,7 +223,8 @@ def parse_request(options: argparse.Namespace) -> AuditRequest:
     return AuditRequest(
         plan, options.out, options.simulate, options.station, host.strip("[]"), int(port), options.proxy, options.ca,
         options.id or station_id, dict(parse_pairs(options.password, "--password")),
-        _facts_of_chosen_kit(options, plan), facts, {**lacks, **dict.fromkeys(options.without, "--without says so")}, dict(parse_pairs(options.set, "--set")),
+        _facts_of_chosen_kit(options, plan), facts,
+        {**lacks, **dict.fromkeys(options.without, "--without says so")}, dict(parse_pairs(options.set, "--set")),
         load_answers(options.answers), options.actuator, options.backend_command, not options.no_person, options.speed,
         options.least_wait, options.patience, options.connect_within, earlier=earlier, only=tuple(options.only),
     )  # fmt: skip
