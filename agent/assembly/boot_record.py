@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from agent.domain.events import ClockTrusted, TimeCame
@@ -18,8 +18,9 @@ from agent.services.store.store import Store
 log = logging.getLogger(__name__)
 
 RTC_OFF_S = 60.0
-SEEN_S = 15 * 60.0
-"""Real time between two records of the latest time of this boot (``Clock.seen``): four writes an hour."""
+SEEN_S, BESIDE_S = 49 * 3600.0, 6 * 3600.0
+"""Until when this boot has lived is recorded with what is billed, at the end of the process, with another commit after
+``BESIDE_S``, and by itself after ``SEEN_S`` (decision 54)."""
 
 Facts: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -30,6 +31,8 @@ class BootRecord:
     def __init__(self, clock: Clock, events: EventQueue) -> None:
         self._clock, self._events = clock, events
         self._versions: dict[str, str] = {}
+        self._recorded_s = clock.now().t_s
+        self._is_bill_coming = False
 
     async def store_boot(self, store: Store) -> None:
         """Store the record of this boot. If the disk refuses it, the engine tries again and reports it."""
@@ -45,15 +48,38 @@ class BootRecord:
 
     def record_uptime(self, links: Iterable[Link]) -> None:
         """Store with the next event that this boot lives, and which version each link speaks."""
+        self._recorded_s, self._is_bill_coming = self._clock.now().t_s, False
         self._remember_boot(self._clock.mark_boot_alive())
+        for put in self._changed_versions(links):
+            self._events.remember_fact(put.kind, put.key, dict(put.value or {}))
+
+    def _changed_versions(self, links: Iterable[Link]) -> Iterator[Put]:
         for link in links:
             if link.is_up and self._versions.get(link.name) != link.ocpp_version:
                 self._versions[link.name] = link.ocpp_version
-                self._events.remember_fact("spoken", link.name, {"version": link.ocpp_version})
+                yield Put("spoken", link.name, {"version": link.ocpp_version})
+
+    def expect_bill(self) -> None:
+        """Let the next commit have the record of this boot, at the latest that of what is billed: a later boot is then
+        never put before this bill."""
+        self._is_bill_coming = True
+
+    def facts_beside_commit(self, links: Iterable[Link]) -> Iterator[Put]:
+        """Yield, for a commit that is made anyway, the record of this boot if the one on disk is old or a bill comes,
+        and the version of a link that speaks another one than before."""
+        now_s = self._clock.now().t_s
+        if self._is_bill_coming or now_s - self._recorded_s >= BESIDE_S:
+            self._recorded_s, self._is_bill_coming = now_s, False
+            boot = self._clock.mark_boot_alive()
+            yield Put("boot", str(boot.number), boot.to_record())
+        yield from self._changed_versions(links)
 
     async def record_uptime_regularly(self, links: Iterable[Link]) -> None:
         while True:
-            await asyncio.sleep(SEEN_S)
+            due_s = self._recorded_s + SEEN_S - self._clock.now().t_s
+            if due_s > 0:
+                await asyncio.sleep(due_s / self._clock.rate)
+                continue
             self.record_uptime(links)
             # what is remembered goes with the next event
             self._events.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))

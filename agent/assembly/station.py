@@ -135,6 +135,7 @@ class Station:
             after_event=lambda: self.status.mark_changed(),
             after_order=self._observe_order,
             sign_records=record_signing(file, facts),
+            facts_beside=lambda: self._boot_record.facts_beside_commit(self.links.values()),
         )
         self.engine = Engine(self.events, blocks, store, self.clock, self.links, self.dispatch, hooks)
         self._shown = SnapshotParts(self.site, store, self.clock, self.links, self.dispatch)
@@ -375,8 +376,8 @@ class Station:
         if isinstance(order, Send):
             if self.sinks is not None and order.link == self.site.config.links[0]:
                 self.sinks.accept_message(order.message)
-        elif order.billing:  # goes with what is billed of it: a later boot is then never put before this bill
-            self._boot_record.record_uptime(self.links.values())
+        elif order.billing:
+            self._boot_record.expect_bill()
 
     def status_snapshot(self) -> dict[str, Any]:
         """Return the agent's half of the control API's picture."""

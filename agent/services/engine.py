@@ -18,7 +18,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Protocol
 
@@ -113,6 +113,8 @@ class EngineHooks:
     after_order: Callable[[Send | ReadMeter], None] = lambda order: None
     sign_records: Callable[[Sequence[Order]], Sequence[Order]] = lambda orders: orders
     """Completes the orders of one event that wait for a record of the station's signer."""
+    facts_beside: Callable[[], Iterable[Put]] = tuple
+    """Facts that go with a transaction that is made anyway."""
 
 
 NO_HOOKS = EngineHooks()
@@ -175,7 +177,7 @@ class Engine:
             if isinstance(o, Send) and (queue := _durable_queue_of(o.link, o.message))
         ]
         if puts or messages:
-            self._unsaved.append(Batch(puts, messages))
+            self._unsaved.append(Batch([*puts, *self._hooks.facts_beside()], messages))
         return await self._flush_batches()
 
     def _hold_promises(self, orders: Sequence[Order]) -> Sequence[Order]:

@@ -15,9 +15,11 @@ from agent.assembly.files import security_log
 from agent.assembly.station import Options, Station
 from agent.domain.certificate_orders import ListRoots
 from agent.domain.certificates import CertificateUse
+from agent.domain.events import TimeCame
 from agent.domain.messages import StopReason, TransactionEnded, TriggerReason
 from agent.domain.orders import ReadMeter, SendLog
 from agent.domain.reading_purposes import begin_reading
+from agent.domain.timers import Timer, TimerKind
 from agent.model.types import Fault, Stamp
 from agent.ports.store import Put, StoreError
 from agent.services.clock import BUILT_UTC_S
@@ -154,14 +156,34 @@ async def test_the_latest_time_of_a_boot_is_kept_now_and_then_and_at_the_end(tmp
     await store.close()
 
 
+async def test_the_latest_time_of_a_boot_goes_with_another_commit_when_it_is_old(tmp_path: Path, monkeypatch):
+    """An idle station writes by itself every other day: a write each quarter of an hour wore the flash."""
+    async with running(tmp_path) as station:
+        station.clock.heard_utc(UTC, 0.0)
+        await until(lambda: station.clock.boot.last_utc_s is not None)
+        await station.events.wait_until_handled()
+        known_s = await last_utc_s(station)
+        await asyncio.sleep(0.1)
+        await store_setting(station, "en")
+        assert await last_utc_s(station) == known_s, "it is young"
+        monkeypatch.setattr(boot_record, "BESIDE_S", 0.1)
+        await store_setting(station, "de")
+        assert await last_utc_s(station) >= known_s + 0.1
+
+
+async def store_setting(station: Station, language: str) -> None:
+    station.events.remember_fact("setting", "language", {"text": language})
+    station.events.post_event(TimeCame(Timer(TimerKind.STORE_RETRY)))
+    await station.events.wait_until_handled()
+
+
 async def test_a_bill_never_gets_ahead_of_the_kept_time(tmp_path: Path):
     async with running(tmp_path) as station:
         station.clock.heard_utc(UTC, 0.0)
         await asyncio.sleep(0.1)
         now = station.clock.now().utc_s
         station._observe_order(ReadMeter(1, begin_reading(1), billing=True))
-        station.engine._retry_save()
-        await station.events.wait_until_handled()
+        await store_setting(station, "fr")  # what is billed of the reading is such a commit
         assert await last_utc_s(station) >= now
 
 

@@ -41,7 +41,7 @@ class DataBudget:
     def __init__(self, site: StationState) -> None:
         self._site = site
         self._unsaved_bytes = 0
-        self._saved_day = ("", "")
+        self._saved_month = ""
         self._sampled_s: dict[tuple[EvseId, ReadingContext], float] = {}
 
     # --- the tally ---------------------------------------------------------------------------------------------------
@@ -83,8 +83,8 @@ class DataBudget:
         month.level = self._level_of(month)
         if month.level is not before:
             yield LogNote(STATION, self._crossing_note_of(month), "data budget")
-        if month.level is not before or (name, day) != self._saved_day or self._unsaved_bytes >= UNSAVED_MOST:
-            self._saved_day = name, day
+        if month.level is not before or name != self._saved_month or self._unsaved_bytes >= UNSAVED_MOST:
+            self._saved_month = name
             yield from self._save_month()
 
     def _forget_oldest_months(self) -> Iterator[Yielded]:
